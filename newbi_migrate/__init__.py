@@ -1,0 +1,89 @@
+"""Migrate Newbi's MongoDB from legacy users to organizations and workspaces.
+
+This module changes when the public API gains or loses a name. Names are imported when they
+are first asked for, so that ``import newbi_migrate`` costs nothing and loads no driver.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from newbi_migrate.errors import (
+        ConfirmationRequiredError as ConfirmationRequiredError,
+        DatabaseMovedOnError as DatabaseMovedOnError,
+        ExitCode as ExitCode,
+        InterruptedRunError as InterruptedRunError,
+        LeaseHeldError as LeaseHeldError,
+        LeaseLostError as LeaseLostError,
+        NewbiMigrateError as NewbiMigrateError,
+        NotPermittedError as NotPermittedError,
+        UnreachableError as UnreachableError,
+        UnsupportedError as UnsupportedError,
+        UsageError as UsageError,
+    )
+    from newbi_migrate.invariants.base import (
+        Invariant as Invariant,
+        Severity as Severity,
+        Violation as Violation,
+    )
+    from newbi_migrate.models.registry import (
+        CollectionSpec as CollectionSpec,
+        IdType as IdType,
+        IndexSpec as IndexSpec,
+        ParentLink as ParentLink,
+        Registry as Registry,
+        UniqueKey as UniqueKey,
+    )
+    from newbi_migrate.store.connection import open_database as open_database
+    from newbi_migrate.store.uri import ConnectionString as ConnectionString
+
+    __version__: str
+
+_HOMES = {
+    "newbi_migrate.errors": (
+        "ConfirmationRequiredError",
+        "DatabaseMovedOnError",
+        "ExitCode",
+        "InterruptedRunError",
+        "LeaseHeldError",
+        "LeaseLostError",
+        "NewbiMigrateError",
+        "NotPermittedError",
+        "UnreachableError",
+        "UnsupportedError",
+        "UsageError",
+    ),
+    "newbi_migrate.invariants.base": ("Invariant", "Severity", "Violation"),
+    "newbi_migrate.models.registry": (
+        "CollectionSpec",
+        "IdType",
+        "IndexSpec",
+        "ParentLink",
+        "Registry",
+        "UniqueKey",
+    ),
+    "newbi_migrate.store.connection": ("open_database",),
+    "newbi_migrate.store.uri": ("ConnectionString",),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME_OF)  # noqa: PLE0605  # the same list twice would drift apart
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value: Any = version("newbi-migrate")
+    elif name in _HOME_OF:
+        value = getattr(import_module(_HOME_OF[name]), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,117 @@
+"""What can go wrong, as exceptions that carry what a person needs to act.
+
+This module changes when the command line's exit codes or the shape of an error change.
+Every exception the package raises on purpose is a :class:`NewbiMigrateError`; anything else
+that escapes is a defect.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+__all__ = [
+    "ConfirmationRequiredError",
+    "DatabaseMovedOnError",
+    "ExitCode",
+    "InterruptedRunError",
+    "LeaseHeldError",
+    "LeaseLostError",
+    "NewbiMigrateError",
+    "NotPermittedError",
+    "UnreachableError",
+    "UnsupportedError",
+    "UsageError",
+]
+
+
+class ExitCode(IntEnum):
+    """Exit status of every command."""
+
+    DONE = 0
+    UNEXPECTED = 1
+    USAGE = 2
+    PENDING = 3
+    VALIDATION_FAILED = 4
+    QUARANTINED = 5
+    LEASE_HELD = 6
+    INTERRUPTED = 7
+    ROLLBACK_CONFLICTS = 8
+    UNREACHABLE = 9
+
+
+class NewbiMigrateError(Exception):
+    """Base of all errors of this package.
+
+    Attributes:
+        what: One sentence that says what happened and where; never a secret.
+        next_step: One sentence that says what to do next.
+        collection: The MongoDB collection concerned, if one is.
+        document_id: The ``_id`` of the document concerned, if one is.
+        exit_code: The status the command line ends with.
+    """
+
+    exit_code: ExitCode = ExitCode.UNEXPECTED
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        next_step: str = "",
+        collection: str | None = None,
+        document_id: object = None,
+    ) -> None:
+        self.what = what
+        self.next_step = next_step
+        self.collection = collection
+        self.document_id = document_id
+        super().__init__(f"{what} {next_step}".strip())
+
+
+class UsageError(NewbiMigrateError):
+    """The call itself is wrong: an option, a missing URI, a file that is not what it should be."""
+
+    exit_code = ExitCode.USAGE
+
+
+class ConfirmationRequiredError(UsageError):
+    """A command that writes was neither confirmed nor able to ask."""
+
+
+class DatabaseMovedOnError(NewbiMigrateError):
+    """The database is no longer the one a saved plan was made for."""
+
+    exit_code = ExitCode.PENDING
+
+
+class LeaseHeldError(NewbiMigrateError):
+    """Another run holds the lease."""
+
+    exit_code = ExitCode.LEASE_HELD
+
+
+class LeaseLostError(NewbiMigrateError):
+    """This run lost its lease and stopped before its next write."""
+
+    exit_code = ExitCode.INTERRUPTED
+
+
+class InterruptedRunError(NewbiMigrateError):
+    """The run stopped at a safe point; the same command again finishes it."""
+
+    exit_code = ExitCode.INTERRUPTED
+
+
+class UnreachableError(NewbiMigrateError):
+    """The server cannot be reached or refused the credentials."""
+
+    exit_code = ExitCode.UNREACHABLE
+
+
+class NotPermittedError(UnreachableError):
+    """The server answered that this user may not do that."""
+
+
+class UnsupportedError(NewbiMigrateError):
+    """The server or the database is not one this tool can work on."""
+
+    exit_code = ExitCode.UNREACHABLE

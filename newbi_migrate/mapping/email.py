@@ -1,0 +1,34 @@
+"""E-mail addresses in the form in which Better Auth looks them up.
+
+It changes when Better Auth's own normalisation does: it lower-cases what a person types in
+and compares that with the stored value exactly.
+"""
+
+from __future__ import annotations
+
+from newbi_migrate.mapping.values import text
+
+__all__ = ["is_normalised", "mask_email", "normalise_email"]
+
+
+def normalise_email(value: object) -> str | None:
+    """The address trimmed and lower-cased, or ``None`` where there is no text."""
+    address = text(value)
+    return None if address is None else address.lower()
+
+
+def is_normalised(value: object) -> bool:
+    """Whether an address is stored exactly as it is looked up."""
+    return isinstance(value, str) and value == normalise_email(value)
+
+
+def mask_email(value: object) -> str:
+    """The address as reports show it: first letter and top-level domain alone."""
+    address = text(value)
+    if address is None:
+        return "(none)"
+    local, at, domain = address.partition("@")
+    if not at:
+        return f"{local[:1]}***"
+    dot = domain.rfind(".")
+    return f"{local[:1]}***@***{domain[dot:] if dot > 0 else ''}"

@@ -1,0 +1,136 @@
+"""A legacy user's company becomes a Better Auth organization.
+
+It changes when the application changes the names under which it reads company fields: they
+stand at the top level of the organization, never in ``metadata``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from bson import ObjectId
+
+from newbi_migrate.mapping.ids import member_id, organization_id
+from newbi_migrate.mapping.values import dig, text
+from newbi_migrate.models.better_auth import Member, Organization
+from newbi_migrate.models.legacy import LegacyUser
+
+__all__ = [
+    "NEUTRAL_NAME",
+    "REQUIRED_BY_APPLICATION",
+    "company_fields",
+    "incomplete_fields",
+    "map_member",
+    "map_organization",
+]
+
+NEUTRAL_NAME: Final = "Mon entreprise"
+"""Name of the organization of a user of whom neither company nor first name is known."""
+
+REQUIRED_BY_APPLICATION: Final = (
+    "companyName",
+    "companyEmail",
+    "addressStreet",
+    "addressCity",
+    "addressZipCode",
+    "addressCountry",
+)
+"""Fields without which the application refuses to work with invoices and quotes."""
+
+# Application's name of a field, and where the legacy user keeps it.
+_COMPANY_PATHS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
+    ("companyName", ("name",)),
+    ("companyEmail", ("email",)),
+    ("companyPhone", ("phone",)),
+    ("website", ("website",)),
+    ("logo", ("logo",)),
+    ("siret", ("siret",)),
+    ("vatNumber", ("vatNumber",)),
+    ("rcs", ("rcs",)),
+    ("capitalSocial", ("capitalSocial",)),
+    ("addressStreet", ("address", "street")),
+    ("addressCity", ("address", "city")),
+    ("addressZipCode", ("address", "postalCode")),
+    ("addressCountry", ("address", "country")),
+    ("bankIban", ("bankDetails", "iban")),
+    ("bankBic", ("bankDetails", "bic")),
+    ("bankName", ("bankDetails", "bankName")),
+)
+
+_LEGAL_FORMS: Final = {"AUTO_ENTREPRENEUR": "Auto-entrepreneur"}
+# The application's list of activities is finer than the legacy one: only goods have a
+# counterpart, the others cannot be told from the legacy value.
+_ACTIVITIES: Final = {"GOODS": "commerciale"}
+
+
+def company_fields(legacy: Mapping[str, Any]) -> dict[str, Any]:
+    """The company's fields under the names the application reads; nothing blank among them."""
+    company = dig(legacy, "company")
+    fields: dict[str, Any] = {}
+    for name, path in _COMPANY_PATHS:
+        value = text(dig(company, *path)) if isinstance(company, Mapping) else None
+        if value is not None:
+            fields[name] = value
+    if not isinstance(company, Mapping):
+        return fields
+    form = text(company.get("companyStatus"))
+    if form is not None and (fields or form != "AUTRE"):
+        # A company that holds nothing but the schema's defaults has no legal form to tell.
+        fields["legalForm"] = _LEGAL_FORMS.get(form, form)
+    category = text(company.get("transactionCategory"))
+    if category in _ACTIVITIES:
+        fields["activityCategory"] = _ACTIVITIES[category]
+    if category in ("GOODS", "MIXED"):
+        fields["hasCommercialActivity"] = True
+    if "vatNumber" in fields:
+        fields["isVatSubject"] = True
+    if "bankIban" in fields or "bankBic" in fields:
+        fields["showBankDetails"] = True
+    return fields
+
+
+def incomplete_fields(organization: Mapping[str, Any]) -> tuple[str, ...]:
+    """The fields the application demands and the organization lacks."""
+    return tuple(name for name in REQUIRED_BY_APPLICATION if text(organization.get(name)) is None)
+
+
+def map_organization(
+    legacy: LegacyUser, *, user_id: ObjectId, slug: str, created: datetime
+) -> Organization:
+    """The organization of a user; its id follows from the user's.
+
+    Args:
+        legacy: The legacy user as loaded.
+        user_id: Id under which the user is known after the migration.
+        slug: A slug nobody else has.
+        created: The date the organization is given.
+    """
+    source = legacy.to_document()
+    fields = company_fields(source)
+    first = text(dig(source, "profile", "firstName"))
+    # Never the e-mail address: an organization's name is shown to everybody in it.
+    name = fields.get("companyName") or first or NEUTRAL_NAME
+    return Organization.load(
+        {
+            "_id": organization_id(user_id),
+            "name": name,
+            "slug": slug,
+            "createdAt": created,
+            **fields,
+        }
+    )
+
+
+def map_member(user_id: ObjectId, organization: ObjectId, created: datetime) -> Member:
+    """The membership that makes a user the owner of an organization."""
+    return Member.load(
+        {
+            "_id": member_id(user_id),
+            "organizationId": organization,
+            "userId": user_id,
+            "role": "owner",
+            "createdAt": created,
+        }
+    )

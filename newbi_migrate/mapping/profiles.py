@@ -1,0 +1,59 @@
+"""Versions of Better Auth a migration can write for.
+
+The target version is an explicit choice, never a guess. It changes when a release of Better
+Auth changes the shape of the documents its MongoDB adapter stores.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from newbi_migrate.errors import UsageError
+
+__all__ = ["BetterAuthProfile", "BetterAuthVersion"]
+
+
+class BetterAuthVersion(StrEnum):
+    """The versions that can be asked for by name."""
+
+    V1_3 = "1.3"
+    V1_7 = "1.7"
+
+
+@dataclass(frozen=True, slots=True)
+class BetterAuthProfile:
+    """What differs between the versions of Better Auth.
+
+    Attributes:
+        version: The lowest version the profile is for; it serves until the next profile's.
+        credential_fields: Fields a credential account has beside those of every version.
+    """
+
+    version: BetterAuthVersion
+    credential_fields: tuple[tuple[str, Any], ...] = ()
+
+    @classmethod
+    def of(cls, version: str) -> BetterAuthProfile:
+        """The profile of a version.
+
+        Raises:
+            UsageError: There is none for that version.
+        """
+        try:
+            known = BetterAuthVersion(version)
+        except ValueError:
+            raise UsageError(
+                f"There is no profile for Better Auth {version!r}.",
+                next_step="Choose 1.3 (serves 1.3 to 1.6) or 1.7.",
+            ) from None
+        return _PROFILES[known]
+
+
+_PROFILES = {
+    BetterAuthVersion.V1_3: BetterAuthProfile(BetterAuthVersion.V1_3),
+    BetterAuthVersion.V1_7: BetterAuthProfile(
+        BetterAuthVersion.V1_7, credential_fields=(("issuer", "local:credential"),)
+    ),
+}

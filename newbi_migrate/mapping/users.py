@@ -1,0 +1,242 @@
+"""All documents that one decision about a legacy user leads to.
+
+The reference of what a migration writes for a user: the engine writes exactly this. It changes
+when the set of documents a user needs does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from bson import ObjectId
+
+from newbi_migrate.mapping.account import CREDENTIAL, map_account, password_kind
+from newbi_migrate.mapping.decisions import Outcome, UserDecision
+from newbi_migrate.mapping.ids import account_id
+from newbi_migrate.mapping.merge import fill_missing
+from newbi_migrate.mapping.organization import (
+    company_fields,
+    incomplete_fields,
+    map_member,
+    map_organization,
+)
+from newbi_migrate.mapping.profiles import BetterAuthProfile
+from newbi_migrate.mapping.user import created_at, map_user
+from newbi_migrate.models.legacy import LegacyUser
+
+_Find = Callable[..., None]
+_FillIn = Callable[[str, Mapping[str, Any], Mapping[str, Any]], None]
+
+__all__ = ["Existing", "Fill", "Finding", "Insert", "UserWrites", "writes_for"]
+
+
+@dataclass(frozen=True, slots=True)
+class Insert:
+    """A document to create."""
+
+    collection: str
+    document: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """Missing fields of an existing document to set.
+
+    Attributes:
+        collection: Name of the collection.
+        id: The ``_id`` of the document.
+        values: Dotted path to new value.
+        prior: Dotted path to the null or blank that stood there; other paths were absent.
+    """
+
+    collection: str
+    id: ObjectId
+    values: Mapping[str, Any]
+    prior: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something a person should know about a user that does not stop his migration.
+
+    Attributes:
+        code: What kind of finding, in lower case with hyphens.
+        collection: Where.
+        id: In which document.
+        path: In which field, dotted; empty for the whole document.
+    """
+
+    code: str
+    collection: str
+    id: Any
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Existing:
+    """The documents of a user that are there already.
+
+    Attributes:
+        user: His user document, ``None`` if he has none.
+        accounts: His accounts.
+        organization: The organization of his decision, if it exists.
+        is_member: Whether he is a member of it.
+    """
+
+    user: Mapping[str, Any] | None = None
+    accounts: tuple[Mapping[str, Any], ...] = ()
+    organization: Mapping[str, Any] | None = None
+    is_member: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UserWrites:
+    """What is written for one legacy user, in order, and what there is to say about it."""
+
+    decision: UserDecision
+    writes: tuple[Insert | Fill, ...] = ()
+    findings: tuple[Finding, ...] = field(default=())
+
+    @property
+    def account_id(self) -> ObjectId | None:
+        """Id of the credential account that is created, if one is."""
+        return self._inserted("account")
+
+    @property
+    def member_id(self) -> ObjectId | None:
+        """Id of the membership that is created, if one is."""
+        return self._inserted("member")
+
+    def _inserted(self, collection: str) -> ObjectId | None:
+        for write in self.writes:
+            if isinstance(write, Insert) and write.collection == collection:
+                identifier: ObjectId = write.document["_id"]
+                return identifier
+        return None
+
+
+def writes_for(
+    legacy: LegacyUser,
+    decision: UserDecision,
+    existing: Existing,
+    profile: BetterAuthProfile,
+    *,
+    source: str = "Users",
+) -> UserWrites:
+    """The user, account, organization and member documents of one legacy user.
+
+    Pure: what exists is handed in. Where a document exists, only fields it lacks are filled.
+
+    Args:
+        legacy: The legacy user as loaded.
+        decision: What was decided about him.
+        existing: His documents that are there already.
+        profile: The version of Better Auth to write for.
+        source: Name of the legacy collection, for findings.
+    """
+    user_id = decision.user_id
+    if user_id is None:
+        return UserWrites(decision)
+    document = legacy.to_document()
+    born = created_at(document)
+    writes: list[Insert | Fill] = []
+    findings: list[Finding] = []
+
+    def find(code: str, collection: str, identifier: Any, path: str = "") -> None:
+        findings.append(Finding(code, collection, identifier, path))
+
+    def fill(collection: str, have: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+        merge = fill_missing(have, wanted)
+        if merge.values:
+            writes.append(Fill(collection, have["_id"], merge.values, merge.prior))
+        for path in merge.conflicts:
+            find("conflict", collection, have["_id"], path)
+
+    user = map_user(
+        legacy,
+        keep_phone=decision.keep_phone,
+        keep_referral_code=decision.keep_referral_code,
+    ).to_document()
+    if existing.user is None:
+        writes.append(Insert("user", user))
+    else:
+        fill("user", existing.user, user)
+    if not decision.keep_phone:
+        find("phone-already-taken", source, decision.legacy_id, "profile.phone")
+    if not decision.keep_referral_code:
+        find("referral-code-already-taken", source, decision.legacy_id, "referralCode")
+
+    _account(document, user_id, existing, profile, writes, find, source)
+    _organization(legacy, decision, existing, born, writes, find, fill)
+    return UserWrites(decision, tuple(writes), tuple(findings))
+
+
+def _account(
+    document: Mapping[str, Any],
+    user_id: ObjectId,
+    existing: Existing,
+    profile: BetterAuthProfile,
+    writes: list[Insert | Fill],
+    find: _Find,
+    source: str,
+) -> None:
+    password = document.get("password")
+    credential = [a for a in existing.accounts if a.get("providerId") == CREDENTIAL]
+    if credential:
+        account = credential[0]
+        if len(credential) > 1:
+            find("several-credential-accounts", "account", account.get("_id"))
+        missing = {
+            name: value
+            for name, value in profile.credential_fields
+            if account.get(name) is None and isinstance(account.get("_id"), ObjectId)
+        }
+        if missing:
+            merge = fill_missing(account, missing)
+            writes.append(Fill("account", account["_id"], merge.values, merge.prior))
+        if password_kind(password).is_hash and account.get("password") != password:
+            find("password-differs", "account", account.get("_id"), "password")
+        return
+    mapped = map_account(user_id, password, created_at(document), profile)
+    if mapped is not None:
+        if any(account.get("_id") == account_id(user_id) for account in existing.accounts):
+            find("account-id-taken", "account", account_id(user_id))
+            return
+        writes.append(Insert("account", mapped.to_document()))
+    else:
+        find(f"password-{password_kind(password).value}", source, document.get("_id"), "password")
+
+
+def _organization(
+    legacy: LegacyUser,
+    decision: UserDecision,
+    existing: Existing,
+    born: datetime,
+    writes: list[Insert | Fill],
+    find: _Find,
+    fill: _FillIn,
+) -> None:
+    user_id, workspace = decision.user_id, decision.workspace
+    if user_id is None:
+        return
+    if workspace is None:
+        find("several-organizations-owned", "user", user_id)
+        return
+    if existing.organization is None:
+        mapped = map_organization(
+            legacy, user_id=user_id, slug=decision.slug or "", created=born
+        ).to_document()
+        writes.append(Insert("organization", mapped))
+        incomplete: Mapping[str, Any] = mapped
+    else:
+        wanted = company_fields(legacy.to_document())
+        fill("organization", existing.organization, wanted)
+        incomplete = {**wanted, **{k: v for k, v in existing.organization.items() if v}}
+    for path in incomplete_fields(incomplete):
+        find("company-incomplete", "organization", workspace, path)
+    if not existing.is_member:
+        writes.append(Insert("member", map_member(user_id, workspace, born).to_document()))
+

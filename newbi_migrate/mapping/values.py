@@ -1,0 +1,167 @@
+"""Careful reading of stored values: what counts as text, a flag, a date, an id.
+
+Stored data breaks the rules of the schema that wrote it, so every reader here accepts any
+BSON value and answers ``None`` for what it does not understand. It changes when Newbi's
+legacy data turns out to hold yet another form of a value.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Final
+
+from bson import ObjectId
+from bson.datetime_ms import DatetimeMS
+
+__all__ = [
+    "ABSENT",
+    "Absent",
+    "IdForm",
+    "StoredId",
+    "date_of",
+    "dig",
+    "flag",
+    "is_missing",
+    "read_id",
+    "text",
+    "write_id",
+]
+
+_HEX_ID = re.compile(r"\A[0-9a-fA-F]{24}\Z")
+
+
+class Absent:
+    """Type of :data:`ABSENT`, the value of a field that a document does not have."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "ABSENT"
+
+    def __bool__(self) -> bool:
+        return False
+
+
+ABSENT: Final = Absent()
+"""Stands for a field that is not there, which in MongoDB is not the same as ``null``."""
+
+
+def text(value: object) -> str | None:
+    """The trimmed text, or ``None`` where the value is no string or has nothing but blanks."""
+    if not isinstance(value, str):
+        return None
+    return value.strip() or None
+
+
+def flag(value: object) -> bool | None:
+    """The boolean, or ``None`` where the value is of another type; nothing is coerced."""
+    return value if isinstance(value, bool) else None
+
+
+def is_missing(value: object) -> bool:
+    """Whether a stored value says nothing: absent, null or a blank string."""
+    return value is ABSENT or value is None or (isinstance(value, str) and not value.strip())
+
+
+def dig(document: Mapping[str, Any], *path: str) -> Any:
+    """The value at a path of nested documents, :data:`ABSENT` where the path ends early."""
+    current: Any = document
+    for name in path:
+        if not isinstance(current, Mapping) or name not in current:
+            return ABSENT
+        current = current[name]
+    return current
+
+
+def date_of(value: object) -> datetime | None:
+    """A UTC date with millisecond precision, from a BSON date or an ISO 8601 string.
+
+    Dates outside the years 1 to 9999, which Python cannot hold, answer ``None``.
+    """
+    if isinstance(value, DatetimeMS):
+        try:
+            value = value.as_datetime()
+        except (OverflowError, ValueError):
+            return None
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value.strip())
+        except ValueError:
+            return None
+    if not isinstance(value, datetime):
+        return None
+    try:
+        aware = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    except OverflowError:
+        return None
+    return aware.replace(microsecond=aware.microsecond // 1000 * 1000)
+
+
+class IdForm(StrEnum):
+    """The forms in which a user's or an organization's id is found in stored documents."""
+
+    OBJECT_ID = "objectId"
+    HEX_STRING = "hex-string"
+    OID_OBJECT = "oid-object"
+    NULL = "null"
+    MISSING = "missing"
+    MALFORMED = "malformed"
+
+
+class StoredId:
+    """A stored reference: the id it means, if it means one, and the form it is stored in."""
+
+    __slots__ = ("form", "value")
+
+    def __init__(self, value: ObjectId | None, form: IdForm) -> None:
+        self.value = value
+        self.form = form
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, StoredId):
+            return NotImplemented
+        return (self.value, self.form) == (other.value, other.form)
+
+    def __hash__(self) -> int:
+        return hash((self.value, self.form))
+
+    def __repr__(self) -> str:
+        return f"StoredId({self.value!r}, {self.form.value})"
+
+
+def read_id(value: object) -> StoredId:
+    """Understands an ObjectId, a string of 24 hexadecimal digits, and a ``{"$oid": …}`` object.
+
+    The last is what a careless import of Extended JSON leaves in a database.
+    """
+    if isinstance(value, ObjectId):
+        return StoredId(value, IdForm.OBJECT_ID)
+    if value is ABSENT:
+        return StoredId(None, IdForm.MISSING)
+    if value is None:
+        return StoredId(None, IdForm.NULL)
+    if isinstance(value, str) and _HEX_ID.match(value):
+        return StoredId(ObjectId(value), IdForm.HEX_STRING)
+    if isinstance(value, Mapping) and len(value) == 1:
+        inner = value.get("$oid")
+        if isinstance(inner, str) and _HEX_ID.match(inner):
+            return StoredId(ObjectId(inner), IdForm.OID_OBJECT)
+    return StoredId(None, IdForm.MALFORMED)
+
+
+def write_id(identifier: ObjectId, form: IdForm) -> Any:
+    """The id in the given form, so that rewriting a reference does not change its type.
+
+    Raises:
+        ValueError: The form holds no id.
+    """
+    if form is IdForm.OBJECT_ID:
+        return identifier
+    if form is IdForm.HEX_STRING:
+        return str(identifier)
+    if form is IdForm.OID_OBJECT:
+        return {"$oid": str(identifier)}
+    raise ValueError(f"a reference in the form {form.value!r} holds no id")

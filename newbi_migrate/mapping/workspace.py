@@ -1,0 +1,272 @@
+"""Which workspace a document belongs to, decided from four stored values.
+
+Pure and the same for every collection: the registry says what is particular. It changes when
+the policy of resolution does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from bson import ObjectId
+
+from newbi_migrate.mapping.values import ABSENT, IdForm, StoredId, is_missing, read_id, write_id
+from newbi_migrate.models.registry import CollectionSpec, IdType
+
+__all__ = [
+    "Action",
+    "Directory",
+    "Membership",
+    "Reason",
+    "Resolution",
+    "WorkspaceClass",
+    "home_of",
+    "resolve",
+]
+
+
+class WorkspaceClass(StrEnum):
+    """What a stored workspace id is worth."""
+
+    MISSING = "missing"
+    NULL = "null"
+    BLANK = "blank"
+    VALID = "valid"
+    WRONG_TYPE = "wrong-type"
+    DANGLING = "dangling"
+    USER_ID = "user-id"
+    FOREIGN = "foreign"
+
+
+class Action(StrEnum):
+    """What a migration does with a document."""
+
+    STAMP = "stamp"
+    KEEP = "keep"
+    QUARANTINE = "quarantine"
+
+
+class Reason(StrEnum):
+    """Why a user or a document could not be migrated and was left as it is."""
+
+    ALIAS_AMBIGUOUS = "alias-ambiguous"
+    ALIAS_REFUSED = "alias-refused"
+    ALIAS_UNVERIFIED = "alias-unverified"
+    DOCUMENT_TOO_LARGE = "document-too-large"
+    DUPLICATE_EMAIL = "duplicate-email"
+    EMAIL_MISSING = "email-missing"
+    FOREIGN_WORKSPACE = "foreign-workspace"
+    ID_NOT_OBJECT_ID = "id-not-objectid"
+    OWNER_AMBIGUOUS = "owner-has-several-workspaces"
+    OWNER_MALFORMED = "owner-malformed"
+    OWNER_MISSING = "owner-missing"
+    OWNER_QUARANTINED = "owner-quarantined"
+    OWNER_UNKNOWN = "owner-unknown"
+    OWNER_WITHOUT_WORKSPACE = "owner-without-workspace"
+    PARENT_ELSEWHERE = "workspace-differs-from-parent"
+    UNIQUE_KEY = "unique-key-collision"
+    UNREADABLE = "unreadable"
+    WRITE_REFUSED = "write-refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """One membership as the application sees it: both ids are ObjectIds.
+
+    Attributes:
+        organization_id: The organization, which must exist to count.
+        user_id: The member.
+        roles: The roles, split at commas.
+    """
+
+    organization_id: ObjectId
+    user_id: ObjectId
+    roles: frozenset[str]
+
+
+def home_of(memberships: Iterable[Membership]) -> ObjectId | Reason:
+    """The workspace a user's documents belong to, among his memberships.
+
+    Sole ownership comes first, then sole administration, then a sole membership; anything
+    else is ambiguous, and no membership at all is said as such.
+    """
+    seen = list(memberships)
+    for role in ("owner", "admin", None):
+        found = {m.organization_id for m in seen if role is None or role in m.roles}
+        if len(found) == 1:
+            return found.pop()
+        if found:
+            return Reason.OWNER_AMBIGUOUS
+    return Reason.OWNER_WITHOUT_WORKSPACE
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """Who is who after the users have been migrated; all that a resolution needs to know.
+
+    Attributes:
+        organizations: Ids of all organizations that exist.
+        users: Ids of all users, legacy ids included.
+        aliases: Legacy user id to the id of the user who took his place.
+        homes: User id to the workspace of his documents, or the reason why there is none.
+        members: User id to the organizations he is a member of.
+    """
+
+    organizations: frozenset[ObjectId] = frozenset()
+    users: frozenset[ObjectId] = frozenset()
+    aliases: Mapping[ObjectId, ObjectId] = field(default_factory=dict)
+    homes: Mapping[ObjectId, ObjectId | Reason] = field(default_factory=dict)
+    members: Mapping[ObjectId, frozenset[ObjectId]] = field(default_factory=dict)
+
+    def current(self, user_id: ObjectId) -> ObjectId:
+        """The id under which a user is known now."""
+        return self.aliases.get(user_id, user_id)
+
+    def home(self, user_id: ObjectId) -> ObjectId | Reason:
+        """The workspace of a user's documents, or why there is none."""
+        current = self.current(user_id)
+        home = self.homes.get(current)
+        if home is not None:
+            return home
+        return Reason.OWNER_WITHOUT_WORKSPACE if current in self.users else Reason.OWNER_UNKNOWN
+
+    def is_member(self, user_id: ObjectId, organization_id: ObjectId) -> bool:
+        """Whether a user, under the id he is known by now, belongs to an organization."""
+        return organization_id in self.members.get(self.current(user_id), frozenset())
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """The decision for one document.
+
+    Attributes:
+        stored: Class of the stored workspace id; ``None`` for a collection without one.
+        action: What happens.
+        changes: Field to new value; empty unless the action is ``stamp``.
+        reason: Why a document is quarantined.
+    """
+
+    stored: WorkspaceClass | None
+    action: Action
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    reason: Reason | None = None
+
+
+def resolve(
+    spec: CollectionSpec,
+    directory: Directory,
+    *,
+    stored: object,
+    users: Mapping[str, object],
+    parent_workspace: ObjectId | None = None,
+    workspace_field: str = "workspaceId",
+    rewrite_owners: bool = True,
+) -> Resolution:
+    """Decides what happens to a document.
+
+    Args:
+        spec: The collection.
+        directory: Who is who after the users' migration.
+        stored: The stored workspace id, :data:`~newbi_migrate.mapping.values.ABSENT` if none.
+        users: The document's value for each of ``spec.user_fields``.
+        parent_workspace: Workspace of the parent document, if it has one that exists.
+        workspace_field: Name of the field that scopes a document.
+        rewrite_owners: Whether fields that name an aliased user are rewritten.
+    """
+    owners = (
+        _alias_changes(spec, directory, users) if rewrite_owners and directory.aliases else {}
+    )
+    if spec.workspace_type is None:
+        return Resolution(None, Action.STAMP if owners else Action.KEEP, owners)
+
+    owner = read_id(users.get(spec.owner_field, ABSENT)) if spec.owner_field else None
+    found = _classify(spec.workspace_type, directory, stored, owner, parent_workspace)
+    if found.stored in (WorkspaceClass.VALID, WorkspaceClass.FOREIGN):
+        if found.reason is not None:
+            return Resolution(found.stored, Action.QUARANTINE, reason=found.reason)
+        return Resolution(found.stored, Action.STAMP if owners else Action.KEEP, owners)
+
+    target: ObjectId | Reason
+    if found.stored is WorkspaceClass.WRONG_TYPE and found.organization is not None:
+        target = found.organization
+    elif parent_workspace is not None:
+        target = parent_workspace
+    else:
+        target = _home(directory, owner, found)
+    if isinstance(target, Reason):
+        return Resolution(found.stored, Action.QUARANTINE, reason=target)
+    value = target if spec.workspace_type is IdType.OBJECT_ID else str(target)
+    return Resolution(found.stored, Action.STAMP, {workspace_field: value, **owners})
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    stored: WorkspaceClass
+    organization: ObjectId | None = None
+    user: ObjectId | None = None
+    reason: Reason | None = None
+
+
+def _classify(
+    kind: IdType,
+    directory: Directory,
+    stored: object,
+    owner: StoredId | None,
+    parent_workspace: ObjectId | None,
+) -> _Found:
+    if is_missing(stored):
+        if stored is ABSENT:
+            return _Found(WorkspaceClass.MISSING)
+        return _Found(WorkspaceClass.NULL if stored is None else WorkspaceClass.BLANK)
+    meant = read_id(stored).value
+    if meant is None:
+        return _Found(WorkspaceClass.DANGLING)
+    if meant not in directory.organizations:
+        if meant in directory.users:
+            return _Found(WorkspaceClass.USER_ID, user=meant)
+        return _Found(WorkspaceClass.DANGLING)
+    right_type = stored == meant if kind is IdType.OBJECT_ID else stored == str(meant)
+    if parent_workspace is not None and meant != parent_workspace:
+        return _Found(WorkspaceClass.FOREIGN, reason=Reason.PARENT_ELSEWHERE)
+    if parent_workspace is None and _is_stranger(directory, owner, meant):
+        return _Found(WorkspaceClass.FOREIGN, reason=Reason.FOREIGN_WORKSPACE)
+    if right_type:
+        return _Found(WorkspaceClass.VALID, organization=meant)
+    return _Found(WorkspaceClass.WRONG_TYPE, organization=meant)
+
+
+def _is_stranger(
+    directory: Directory, owner: StoredId | None, organization_id: ObjectId
+) -> bool:
+    # Without an owner nothing contradicts a workspace that exists: some collections name none,
+    # and in others the field is optional.
+    if owner is None or owner.form in (IdForm.MISSING, IdForm.NULL):
+        return False
+    return owner.value is None or not directory.is_member(owner.value, organization_id)
+
+
+def _home(directory: Directory, owner: StoredId | None, found: _Found) -> ObjectId | Reason:
+    nobody = owner is None or owner.form in (IdForm.MISSING, IdForm.NULL)
+    if nobody and found.user is not None:
+        # The application once wrote a user's id where a workspace belongs: with no owner to
+        # ask, that user is the owner.
+        return directory.home(found.user)
+    if owner is None or nobody:
+        return Reason.OWNER_MISSING
+    if owner.value is None:
+        return Reason.OWNER_MALFORMED
+    return directory.home(owner.value)
+
+
+def _alias_changes(
+    spec: CollectionSpec, directory: Directory, users: Mapping[str, object]
+) -> dict[str, Any]:
+    changes: dict[str, Any] = {}
+    for name in spec.user_fields:
+        reference = read_id(users.get(name, ABSENT))
+        if reference.value is not None and reference.value in directory.aliases:
+            changes[name] = write_id(directory.aliases[reference.value], reference.form)
+    return changes

@@ -1,0 +1,256 @@
+"""The registry: each collection described once, as data.
+
+Backup, plan, apply, validate, rollback and reports are all driven by a :class:`Registry`, so
+an application with other collections and other field names brings its own and changes no code.
+This module knows no collection by name; Newbi's own are in :mod:`newbi_migrate.models.newbi`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from newbi_migrate.errors import UsageError
+
+if TYPE_CHECKING:
+    from newbi_migrate.models.base import DocumentModel
+
+__all__ = [
+    "CollectionSpec",
+    "IdType",
+    "IndexSpec",
+    "ParentLink",
+    "Registry",
+    "UniqueKey",
+]
+
+
+class IdType(StrEnum):
+    """BSON type in which a collection stores the id of its workspace.
+
+    The values are MongoDB's own aliases for the ``$type`` operator.
+    """
+
+    OBJECT_ID = "objectId"
+    STRING = "string"
+
+
+@dataclass(frozen=True, slots=True)
+class IndexSpec:
+    """One index, by its key pattern and options.
+
+    Attributes:
+        keys: Field and direction (``1``, ``-1`` or ``"text"``), in order.
+        unique: Whether the server refuses a second document with equal keys.
+        sparse: Whether documents without any of the keys are left out.
+        partial: ``partialFilterExpression``; ``None`` where there is none.
+        name: MongoDB's default name unless another is given.
+    """
+
+    keys: tuple[tuple[str, int | str], ...]
+    unique: bool = False
+    sparse: bool = False
+    partial: Mapping[str, Any] | None = None
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            derived = "_".join(f"{path}_{direction}" for path, direction in self.keys)
+            object.__setattr__(self, "name", derived)
+
+    @property
+    def is_text(self) -> bool:
+        """Whether this is a text index, of which a collection can have only one."""
+        return any(direction == "text" for _, direction in self.keys)
+
+
+@dataclass(frozen=True, slots=True)
+class UniqueKey:
+    """A uniqueness the application relies on once documents carry a workspace.
+
+    Attributes:
+        index: The unique index that enforces it.
+        derived: For key fields a legacy document may lack, the aggregation expression that
+            gives the value the application would write there. It is used to foresee
+            collisions, never to write.
+    """
+
+    index: IndexSpec
+    derived: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ParentLink:
+    """A child document follows the workspace of the document it belongs to.
+
+    Attributes:
+        field: Path in the child that holds the parent's ``_id``.
+        collection: Name of the parent's collection.
+    """
+
+    field: str
+    collection: str
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionSpec:
+    """Everything the migration knows about one collection.
+
+    Attributes:
+        name: The real MongoDB collection name.
+        owner_field: Field with the id of the user the document belongs to; ``None`` where
+            documents name no owner.
+        workspace_type: BSON type of the workspace id; ``None`` for a collection that is not
+            scoped by workspace and whose owner fields only follow an alias.
+        parent: Where the workspace is inherited from, before the owner is asked.
+        alias_fields: Further fields that name a user and follow an alias beside
+            ``owner_field``.
+        unique_keys: Uniqueness that must hold after the migration.
+        indexes: Non-unique indexes the application wants after the migration.
+        obsolete: Unique or text indexes of the old structure that hinder the new one.
+        scoped_since: The day the application began to write workspaces here.
+        critical: Whether a backup also exports the collection as Extended JSON.
+        model: The document model, where there is one.
+    """
+
+    name: str
+    owner_field: str | None
+    workspace_type: IdType | None
+    parent: ParentLink | None = None
+    alias_fields: tuple[str, ...] = ()
+    unique_keys: tuple[UniqueKey, ...] = ()
+    indexes: tuple[IndexSpec, ...] = ()
+    obsolete: tuple[IndexSpec, ...] = ()
+    scoped_since: date | None = None
+    critical: bool = False
+    model: type[DocumentModel] | None = None
+
+    @property
+    def scoped(self) -> bool:
+        """Whether documents of this collection carry a workspace id."""
+        return self.workspace_type is not None
+
+    @property
+    def user_fields(self) -> tuple[str, ...]:
+        """All fields that hold a user's id: the owner field first, then the alias fields."""
+        owner = () if self.owner_field is None else (self.owner_field,)
+        return owner + self.alias_fields
+
+
+class Registry:
+    """An ordered set of collections, parents before their children.
+
+    Args:
+        collections: One :class:`CollectionSpec` each; names must be distinct.
+        workspace_field: Name of the field that scopes a document.
+        legacy_candidates: Exact names under which the legacy users may be found.
+
+    Raises:
+        UsageError: Two collections share a name, a parent is not registered, parents form a
+            circle, or a scoped collection has neither owner nor parent nor a workspace type.
+    """
+
+    def __init__(
+        self,
+        collections: Iterable[CollectionSpec],
+        *,
+        workspace_field: str = "workspaceId",
+        legacy_candidates: tuple[str, ...] = ("Users", "users"),
+    ) -> None:
+        self.workspace_field = workspace_field
+        self.legacy_candidates = legacy_candidates
+        self._specs: dict[str, CollectionSpec] = {}
+        pending = list(collections)
+        names = [spec.name for spec in pending]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise UsageError(
+                f"The registry describes {', '.join(twice)} more than once.",
+                next_step="Keep one description for each collection.",
+            )
+        while pending:
+            ready = [s for s in pending if s.parent is None or s.parent.collection in self._specs]
+            if not ready:
+                stuck = ", ".join(sorted(s.name for s in pending))
+                raise UsageError(
+                    f"The parents of {stuck} are not registered or form a circle.",
+                    next_step="Register the parent collection, or remove the link.",
+                )
+            for spec in ready:
+                self._specs[spec.name] = spec
+            pending = [s for s in pending if s.name not in self._specs]
+
+    def __iter__(self) -> Iterator[CollectionSpec]:
+        return iter(self._specs.values())
+
+    def __len__(self) -> int:
+        return len(self._specs)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._specs
+
+    def __getitem__(self, name: str) -> CollectionSpec:
+        try:
+            return self._specs[name]
+        except KeyError:
+            known = ", ".join(sorted(self._specs))
+            raise UsageError(
+                f"The registry has no collection {name!r}.", next_step=f"It knows {known}."
+            ) from None
+
+    @property
+    def scoped(self) -> tuple[CollectionSpec, ...]:
+        """The collections whose documents carry a workspace id, parents first."""
+        return tuple(spec for spec in self if spec.scoped)
+
+    def only(self, names: Iterable[str]) -> Registry:
+        """A registry of the named collections alone; their parents stay known as links.
+
+        Raises:
+            UsageError: A name is not registered.
+        """
+        wanted = [self[name] for name in names]
+        chosen = {spec.name for spec in wanted}
+        return _detached(self, [spec for spec in self if spec.name in chosen])
+
+    def extended(self, *collections: CollectionSpec) -> Registry:
+        """This registry with the given collections added, or replaced where the name is known."""
+        merged = {spec.name: spec for spec in self}
+        merged.update({spec.name: spec for spec in collections})
+        return Registry(
+            merged.values(),
+            workspace_field=self.workspace_field,
+            legacy_candidates=self.legacy_candidates,
+        )
+
+    def as_of(self, day: date) -> Registry:
+        """The registry of the application as it was on ``day``.
+
+        A collection that became scoped later is kept with ``workspace_type=None``: its owner
+        fields still follow an alias.
+        """
+        return Registry(
+            [
+                replace(spec, workspace_type=None, parent=None, unique_keys=(), indexes=())
+                if spec.scoped and spec.scoped_since is not None and spec.scoped_since > day
+                else spec
+                for spec in self
+            ],
+            workspace_field=self.workspace_field,
+            legacy_candidates=self.legacy_candidates,
+        )
+
+
+def _detached(registry: Registry, specs: list[CollectionSpec]) -> Registry:
+    # A partial registry may hold a child without its parent; the link itself stays valid,
+    # because the parent's documents are read from the database and not from the registry.
+    partial = Registry(
+        [],
+        workspace_field=registry.workspace_field,
+        legacy_candidates=registry.legacy_candidates,
+    )
+    partial._specs = {spec.name: spec for spec in specs}
+    return partial

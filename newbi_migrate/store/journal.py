@@ -1,0 +1,207 @@
+"""The write-ahead journal: what a run is about to write and what stood there before.
+
+An entry is stored, acknowledged by a majority and on disk, before the writes it describes; it
+is marked ``applied`` once they are confirmed. What is still ``pending`` when a run is resumed
+is settled by looking. Entries hold ids, prior values and digests; never a hash or a token.
+
+It changes when a rollback needs to know more. Layout: docs/reference/run-records.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from bson import CodecOptions, ObjectId
+from bson.codec_options import DatetimeConversion
+from bson.raw_bson import RawBSONDocument
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.write_concern import WriteConcern
+
+from newbi_migrate.store.raw import iter_ids, pack_ids
+
+__all__ = [
+    "DURABLE",
+    "EntryKind",
+    "EntryState",
+    "Journal",
+    "JournalEntry",
+    "JournalGroup",
+]
+
+JOURNAL = "newbi_migrate_journal"
+DURABLE = WriteConcern(w="majority", j=True)
+"""Acknowledged by a majority of the members and written to their journals."""
+
+# Read raw, so that prior values of any BSON type come back as they were stored.
+_RAW: CodecOptions[RawBSONDocument] = CodecOptions(
+    document_class=RawBSONDocument, datetime_conversion=DatetimeConversion.DATETIME_AUTO
+)
+
+
+class EntryKind(StrEnum):
+    """What an entry describes."""
+
+    WINDOW = "window"
+    USERS = "users"
+    INDEX = "index"
+    COLLECTION = "collection"
+
+
+class EntryState(StrEnum):
+    """Whether the writes of an entry are known to have been made."""
+
+    PENDING = "pending"
+    APPLIED = "applied"
+
+
+@dataclass(frozen=True, slots=True)
+class JournalGroup:
+    """Documents that are changed in the same way.
+
+    Attributes:
+        changes: Field to the value that is written.
+        prior: Field to the value that stood there, as a document whose elements are exactly
+            what was stored; a field of ``changes`` that is not in it was absent.
+        ids: The ids of the documents.
+    """
+
+    changes: Mapping[str, Any]
+    prior: Mapping[str, Any]
+    ids: Sequence[Any]
+
+    def to_document(self) -> dict[str, Any]:
+        """The group as stored."""
+        return {"set": dict(self.changes), "prior": self.prior, "ids": pack_ids(self.ids)}
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> JournalGroup:
+        """The group from its stored form."""
+        return cls(document["set"], document["prior"], tuple(iter_ids(document["ids"])))
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """One entry as read back.
+
+    Attributes:
+        seq: Its number within the run, in order of writing.
+        kind: What it describes.
+        state: Whether its writes are known to have been made.
+        collection: The collection written to; empty for ``users``.
+        body: The rest of the document.
+    """
+
+    seq: int
+    kind: EntryKind
+    state: EntryState
+    collection: str
+    body: Mapping[str, Any]
+
+    def groups(self) -> tuple[JournalGroup, ...]:
+        """The groups of a ``window`` entry."""
+        return tuple(JournalGroup.from_document(group) for group in self.body.get("groups", ()))
+
+
+class Journal:
+    """The journal of one run.
+
+    Args:
+        database: Where the run works.
+        run_id: The run.
+        next_seq: Number of the next entry; use :meth:`open` to continue after the last.
+    """
+
+    def __init__(
+        self, database: AsyncDatabase[dict[str, Any]], run_id: ObjectId, next_seq: int = 0
+    ) -> None:
+        self._collection: AsyncCollection[dict[str, Any]] = database.get_collection(
+            JOURNAL, write_concern=DURABLE
+        )
+        self._raw: AsyncCollection[RawBSONDocument] = database.get_collection(
+            JOURNAL, codec_options=_RAW
+        )
+        self._run_id = run_id
+        self._next = next_seq
+
+    @classmethod
+    async def open(cls, database: AsyncDatabase[dict[str, Any]], run_id: ObjectId) -> Journal:
+        """The journal of a run, ready to append after its last entry."""
+        journal = cls(database, run_id)
+        last = await journal._collection.find_one(journal._mine(), {"_id": 1}, sort=[("_id", -1)])
+        journal._next = 0 if last is None else last["_id"]["seq"] + 1
+        return journal
+
+    def _mine(self) -> dict[str, Any]:
+        # A range of _id values, so that the entries need no index of their own.
+        low, high = {"run": self._run_id, "seq": 0}, {"run": self._run_id, "seq": 2**62}
+        return {"_id": {"$gte": low, "$lt": high}}
+
+    async def append(
+        self, kind: EntryKind, collection: str, body: Mapping[str, Any], *, comment: str
+    ) -> int:
+        """Stores an entry in state ``pending`` and returns its number."""
+        seq, self._next = self._next, self._next + 1
+        await self._collection.insert_one(
+            {
+                "_id": {"run": self._run_id, "seq": seq},
+                "kind": kind.value,
+                "state": EntryState.PENDING.value,
+                "collection": collection,
+                **body,
+            },
+            comment=comment,
+        )
+        return seq
+
+    async def append_window(
+        self, collection: str, groups: Sequence[JournalGroup], *, comment: str
+    ) -> int:
+        """Stores what is about to be written to a window of documents."""
+        body = {
+            "count": sum(len(group.ids) for group in groups),
+            "groups": [group.to_document() for group in groups],
+        }
+        return await self.append(EntryKind.WINDOW, collection, body, comment=comment)
+
+    async def applied(
+        self, seq: int, body: Mapping[str, Any] | None = None, *, comment: str
+    ) -> None:
+        """Marks an entry as written; ``body`` corrects what turned out otherwise."""
+        update: dict[str, Any] = {"state": EntryState.APPLIED.value, **(body or {})}
+        await self._collection.update_one(
+            {"_id": {"run": self._run_id, "seq": seq}}, {"$set": update}, comment=comment
+        )
+
+    async def applied_window(
+        self, seq: int, groups: Sequence[JournalGroup] | None = None, *, comment: str
+    ) -> None:
+        """Marks a window as written; ``groups`` replaces them where not all was written."""
+        body: dict[str, Any] | None = None
+        if groups is not None:
+            body = {
+                "count": sum(len(group.ids) for group in groups),
+                "groups": [group.to_document() for group in groups],
+            }
+        await self.applied(seq, body, comment=comment)
+
+    async def entries(
+        self, state: EntryState | None = None, *, backwards: bool = False
+    ) -> AsyncIterator[JournalEntry]:
+        """The entries in order of writing, or in reverse."""
+        query = self._mine()
+        if state is not None:
+            query["state"] = state.value
+        cursor = self._raw.find(query, batch_size=1).sort("_id", -1 if backwards else 1)
+        async with cursor:
+            async for document in cursor:
+                yield JournalEntry(
+                    seq=document["_id"]["seq"],
+                    kind=EntryKind(document["kind"]),
+                    state=EntryState(document["state"]),
+                    collection=document["collection"],
+                    body=document,
+                )

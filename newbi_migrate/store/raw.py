@@ -1,0 +1,122 @@
+"""Reading BSON without decoding it: sizes of elements, documents in a batch, packed ids.
+
+Decoding and encoding again would change some types (undefined, symbol, decimals with trailing
+zeros), so values that a rollback must restore exactly are carried as bytes. It changes only
+with the BSON specification.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from bson import ObjectId
+from bson.binary import Binary
+from bson.raw_bson import RawBSONDocument
+
+__all__ = [
+    "document_of",
+    "element",
+    "elements",
+    "iter_ids",
+    "pack_ids",
+    "split_documents",
+]
+
+_INT32 = struct.Struct("<i")
+_OBJECT_ID_SIZE: Final = 12
+
+# Sizes of values whose type alone tells them, by type byte of the BSON specification 1.1.
+_FIXED: Final = {
+    0x01: 8,  # double
+    0x06: 0,  # undefined
+    0x07: 12,  # ObjectId
+    0x08: 1,  # boolean
+    0x09: 8,  # date
+    0x0A: 0,  # null
+    0x10: 4,  # int32
+    0x11: 8,  # timestamp
+    0x12: 8,  # int64
+    0x13: 16,  # decimal128
+    0x7F: 0,  # max key
+    0xFF: 0,  # min key
+}
+
+
+def _value_size(kind: int, raw: bytes, start: int) -> int:
+    fixed = _FIXED.get(kind)
+    if fixed is not None:
+        return fixed
+    if kind in (0x02, 0x0D, 0x0E):  # string, code, symbol
+        return 4 + int(_INT32.unpack_from(raw, start)[0])
+    if kind in (0x03, 0x04, 0x0F):  # document, array, code with scope
+        return int(_INT32.unpack_from(raw, start)[0])
+    if kind == 0x05:  # binary
+        return 5 + int(_INT32.unpack_from(raw, start)[0])
+    if kind == 0x0B:  # regular expression: two C strings
+        return raw.index(b"\0", raw.index(b"\0", start) + 1) + 1 - start
+    if kind == 0x0C:  # DBPointer
+        return 4 + int(_INT32.unpack_from(raw, start)[0]) + 12
+    raise ValueError(f"unknown BSON type 0x{kind:02x}")
+
+
+def elements(raw: bytes) -> Iterator[tuple[str, int, bytes]]:
+    """Name, type byte and value bytes of each top-level element of a document, in order.
+
+    Raises:
+        ValueError: The bytes are no BSON document.
+    """
+    position, end = 4, len(raw) - 1
+    while position < end:
+        kind = raw[position]
+        stop = raw.index(b"\0", position + 1)
+        name = raw[position + 1 : stop].decode("utf-8", "surrogateescape")
+        size = _value_size(kind, raw, stop + 1)
+        yield name, kind, raw[stop + 1 : stop + 1 + size]
+        position = stop + 1 + size
+
+
+def element(raw: bytes, name: str) -> tuple[int, bytes] | None:
+    """Type byte and value bytes of the first element of that name, ``None`` if there is none."""
+    for found, kind, value in elements(raw):
+        if found == name:
+            return kind, value
+    return None
+
+
+def document_of(*parts: tuple[str, int, bytes]) -> RawBSONDocument:
+    """A document made of elements as they are, which is encoded without being decoded."""
+    body = b"".join(
+        bytes([kind]) + name.encode("utf-8", "surrogateescape") + b"\0" + value
+        for name, kind, value in parts
+    )
+    return RawBSONDocument(_INT32.pack(len(body) + 5) + body + b"\0")
+
+
+def split_documents(batch: bytes) -> Iterator[bytes]:
+    """The documents of a raw batch, which stand one after the other."""
+    position = 0
+    while position < len(batch):
+        size = int(_INT32.unpack_from(batch, position)[0])
+        yield batch[position : position + size]
+        position += size
+
+
+def pack_ids(ids: Sequence[Any]) -> Binary | list[Any]:
+    """Ids in the form in which the journal stores them.
+
+    ObjectIds are packed to twelve bytes each; ids of any other type are kept as they are.
+    """
+    if all(type(identifier) is ObjectId for identifier in ids):
+        return Binary(b"".join(identifier.binary for identifier in ids))
+    return list(ids)
+
+
+def iter_ids(packed: Binary | bytes | list[Any]) -> Iterator[Any]:
+    """The ids of :func:`pack_ids`, in order."""
+    if isinstance(packed, bytes):
+        for position in range(0, len(packed), _OBJECT_ID_SIZE):
+            yield ObjectId(packed[position : position + _OBJECT_ID_SIZE])
+    else:
+        yield from packed

