@@ -1,222 +1,308 @@
-"""Documents as models: tolerant when they are read, strict when they are made.
+"""What all documents have in common: tolerant on read, exact on the way back, strict on purpose.
 
-Stored data breaks the rules of the schema that wrote it, so :meth:`DocumentModel.load` takes
-any document as it is and :meth:`DocumentModel.violations` says what is wrong with it, while
-constructing a model, as a backend does for a new document, raises. Both use the same rules.
-It changes when that contract does.
+Stored data breaks the rules of the schema that wrote it, so :meth:`TolerantModel.load` accepts
+any content and :meth:`TolerantModel.to_document` gives back exactly what was loaded. A rule
+that does not hold is a :class:`~newbi_migrate.invariants.base.Violation`, found by
+:meth:`DocumentModel.violations`. Construction is for documents that are new, and raises. This
+module changes when that contract does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import cache
-from typing import Any, ClassVar, Self, get_args
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Annotated, Any, ClassVar, Final, Self
 
-from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError, ValidationInfo
-from pydantic import model_validator
+from bson import ObjectId
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
-from pydantic_core import PydanticCustomError
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from newbi_migrate.invariants.base import Invariant, Severity, Violation
+from newbi_migrate.models.rules import REQUIRED, Leaf, Rule, ValueShape, shape_of
 
-__all__ = ["DocumentModel", "EmbeddedModel", "TolerantModel"]
+__all__ = ["DocumentModel", "EmbeddedModel", "TolerantModel", "document_key"]
 
-_FIELDS_ONLY = "newbi_migrate.fields_only"
+_setattr = object.__setattr__
+
+DOCUMENT_ID: Final = Rule(
+    "field.document-id",
+    "The _id of a document is an ObjectId.",
+    lambda value: isinstance(value, ObjectId),
+    severity=Severity.CRITICAL,
+    json_schema={"type": "string", "pattern": "^[0-9a-f]{24}$"},
+    to_json=lambda value: str(value) if isinstance(value, ObjectId) else value,
+)
+EMBEDDED_ID: Final = Rule(
+    "field.embedded-id",
+    "The _id of an embedded document is an ObjectId.",
+    DOCUMENT_ID.holds,
+    json_schema=DOCUMENT_ID.json_schema,
+    to_json=DOCUMENT_ID.to_json,
+)
+CURRENT_SHAPE: Final = Rule(
+    "field.current-shape",
+    "The document has the fields the application writes today, not those of an older version.",
+    lambda _: True,
+)
+
+
+def document_key(attribute: str) -> str:
+    """The name a document uses for an attribute, where the model gives no other."""
+    # Beanie writes its revision under this very name.
+    return attribute if attribute == "revision_id" else to_camel(attribute)
+
+
+@dataclass(frozen=True, slots=True)
+class _FieldShape:
+    name: str
+    key: str
+    required: bool
+    value: ValueShape
+
+    @property
+    def when_missing(self) -> Rule:
+        # Where the type itself is structural, so is being there.
+        if isinstance(self.value, Leaf) and self.value.rule.severity is Severity.CRITICAL:
+            return self.value.rule
+        return REQUIRED
+
+
+@cache
+def _fields(model: type[TolerantModel]) -> dict[str, _FieldShape]:
+    """The declared fields by the name a document uses."""
+    shapes = [
+        _FieldShape(
+            name=name,
+            key=info.alias or name,
+            required=info.is_required(),
+            value=shape_of(info.annotation, tuple(info.metadata)),
+        )
+        for name, info in model.model_fields.items()
+    ]
+    return {shape.key: shape for shape in shapes}
 
 
 class TolerantModel(BaseModel):
-    """What documents and embedded documents have in common.
+    """Base of documents and embedded documents.
 
-    Attributes are named in Python's way; the names in MongoDB are their aliases.
-
-    Attributes:
-        INVARIANTS: Rules across fields, declared by each class; a subclass adds its own to
-            those it inherits.
+    After :meth:`load` an attribute holds the stored value whatever its type; a field that is
+    not there reads ``None``, and ``model_fields_set`` tells which are. Assigning ``None`` to an
+    attribute that is not there leaves it so; ``del`` takes a field out of the document.
     """
 
     model_config = ConfigDict(
         extra="allow",
-        strict=True,
         populate_by_name=True,
-        alias_generator=to_camel,
+        alias_generator=document_key,
         arbitrary_types_allowed=True,
-        protected_namespaces=(),
+        # Values may be personal or secret, and errors end up in logs.
+        hide_input_in_errors=True,
     )
 
-    INVARIANTS: ClassVar[tuple[Invariant, ...]] = ()
+    rules: ClassVar[tuple[Invariant, ...]] = ()
+    """Rules across fields that a class adds to those of its bases."""
 
-    _source: dict[str, Any] | None = PrivateAttr(default=None)
+    # Keys of a loaded document in stored order.
+    _order: tuple[str, ...] = PrivateAttr(default=())
+    # Unknown fields whose names would hide an attribute or a method of the model.
+    _hidden: dict[str, Any] = PrivateAttr(default_factory=dict)
 
     @classmethod
     def load(cls, document: Mapping[str, Any]) -> Self:
-        """The model of a stored document, whatever it holds.
+        """Reads a stored document; never raises on content and changes no value.
 
-        Nothing is retyped, unknown fields are kept, and no business rule is applied. An
-        attribute of a field that is absent reads ``None``; ``model_fields_set`` tells the
-        fields that are present.
+        Unknown fields and the order of fields are kept. Embedded documents become embedded
+        models, loaded in the same way.
         """
-        source = dict(document)
-        values: dict[str, Any] = {}
+        fields = _fields(cls)
+        values: dict[str, Any] = dict.fromkeys(cls.model_fields)
+        extra: dict[str, Any] = {}
+        hidden: dict[str, Any] = {}
         present: set[str] = set()
-        aliases: set[str] = set()
-        for name, alias, embedded in _layout(cls):
-            aliases.add(alias)
-            if alias in source:
-                values[name] = _adopt(source[alias], embedded)
-                present.add(name)
+        for key, value in document.items():
+            shape = fields.get(key)
+            if shape is not None:
+                values[shape.name] = shape.value.read(value)
+                present.add(shape.name)
+            elif key.startswith("_") or key in values or hasattr(cls, key):
+                hidden[key] = value
             else:
-                values[name] = None
-        model = cls.model_construct(present)
-        extra = {name: value for name, value in source.items() if name not in aliases}
-        object.__setattr__(model, "__dict__", values)
-        object.__setattr__(model, "__pydantic_fields_set__", present | extra.keys())
-        object.__setattr__(model, "__pydantic_extra__", extra)
-        model._source = source
+                extra[key] = value
+        model = cls.__new__(cls)
+        _setattr(model, "__dict__", values)
+        _setattr(model, "__pydantic_fields_set__", present)
+        _setattr(model, "__pydantic_extra__", extra)
+        _setattr(model, "__pydantic_private__", None)
+        model.model_post_init(None)
+        model._order = tuple(document)  # noqa: SLF001  # a model of this very class
+        model._hidden = hidden  # noqa: SLF001
         return model
 
     def to_document(self) -> dict[str, Any]:
-        """The document to store.
+        """The MongoDB document.
 
-        A loaded, unchanged model gives exactly the fields it was loaded from, in their order;
-        changed fields keep their place and new ones follow. A constructed model gives the
-        fields that were set and those whose default is a value.
+        A loaded model that was not changed gives what was loaded, with the same order, types
+        and nulls. A constructed one gives the fields that were set and the defaults of the
+        schema; a field that is neither is left out.
         """
-        fields = {alias: name for name, alias, _ in _layout(type(self))}
-        extra = self.__pydantic_extra__ or {}
+        fields = _fields(type(self))
+        present = self.__pydantic_fields_set__
+        unknown = {**(self.__pydantic_extra__ or {}), **self._hidden}
         document: dict[str, Any] = {}
-        for key in self._source or ():
-            if key in fields and fields[key] in self.model_fields_set:
-                document[key] = _release(self.__dict__[fields[key]])
-            elif key not in fields and key in extra:
-                document[key] = extra[key]
-        for alias, name in fields.items():
-            if alias in document:
-                continue
-            value = self.__dict__.get(name)
-            if name in self.model_fields_set or value is not None:
-                document[alias] = _release(value)
-        document.update({key: value for key, value in extra.items() if key not in document})
+        for key in dict.fromkeys((*self._order, *fields, *unknown)):
+            shape = fields.get(key)
+            if shape is None:
+                if key in unknown:
+                    document[key] = _stored(unknown[key])
+            elif shape.name in present:
+                document[key] = _stored(self.__dict__[shape.name])
         return document
 
     @classmethod
-    def invariants(cls) -> tuple[Invariant, ...]:
-        """The rules across fields of this model, inherited ones first."""
-        return _declared(cls)
+    def all_rules(cls) -> Iterator[Rule | Invariant]:
+        """Every rule that :meth:`broken` may report; the same one may come more than once."""
+        yield from _declared(cls)
+        for shape in _fields(cls).values():
+            if shape.required:
+                yield shape.when_missing
+            yield from shape.value.rules()
 
     @classmethod
-    def violations(cls, document: Mapping[str, Any]) -> list[Violation]:
-        """Every rule a document breaks, with dotted paths; empty where all hold.
-
-        Constructing the model from the same values raises exactly if this is not empty, but
-        for violations of severity ``info``, which never keep a document from being made.
-        """
-        found: list[Violation] = []
-        try:
-            cls.model_validate(dict(document), context={_FIELDS_ONLY: True})
-        except ValidationError as error:
-            for detail in error.errors(include_url=False, include_input=False):
-                severity = detail.get("ctx", {}).get("severity", Severity.WARNING)
-                found.append(
-                    Violation(
-                        rule=detail["type"].replace("_", "-"),
-                        path=".".join(str(part) for part in detail["loc"]),
-                        message=detail["msg"],
-                        severity=Severity(severity),
-                    )
-                )
-        found.extend(_broken(cls, document, ""))
-        return found
+    def broken(cls, document: Mapping[str, Any], prefix: str = "") -> Iterator[Violation]:
+        """Every broken rule of a document, fields first, with paths below ``prefix``."""
+        for key, shape in _fields(cls).items():
+            path = prefix + key
+            if key in document:
+                yield from shape.value.broken(document[key], path)
+            elif shape.required:
+                yield shape.when_missing.broken_at(path)
+        for rule in _declared(cls):
+            for path in rule.check(document):
+                yield Violation(rule.id, (prefix + path).rstrip("."), rule.sentence, rule.severity)
 
     @model_validator(mode="after")
-    def _hold(self, info: ValidationInfo) -> Self:
-        if isinstance(info.context, dict) and info.context.get(_FIELDS_ONLY):
-            return self
-        own = type(self).invariants()
-        if not own:
-            return self
+    def _hold_together(self) -> Self:
+        for name in type(self).model_fields:
+            if self.__dict__.get(name) is not None:
+                self.__pydantic_fields_set__.add(name)
         document = self.to_document()
-        for invariant in own:
-            if invariant.severity is Severity.INFO:
-                continue
-            paths = invariant.check(document)
-            if paths:
-                raise PydanticCustomError(
-                    invariant.id.replace("-", "_").replace(".", "_"),  # type: ignore[arg-type]
-                    "{sentence} ({paths})",
-                    {"sentence": invariant.sentence, "paths": ", ".join(paths)},
-                )
+        errors = [
+            InitErrorDetails(
+                type=PydanticCustomError(rule.id, rule.sentence),
+                loc=tuple(int(part) if part.isdigit() else part for part in path.split(".")),
+                input=None,
+            )
+            for rule in _declared(type(self))
+            if rule.severity is not Severity.INFO
+            for path in rule.check(document)
+        ]
+        if errors:
+            raise ValidationError.from_exception_data(type(self).__name__, errors, hide_input=True)
         return self
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if (
+            value is None
+            and name in type(self).model_fields
+            and name not in self.__pydantic_fields_set__
+        ):
+            return
+        super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        if name not in type(self).model_fields:
+            super().__delattr__(name)
+            return
+        self.__dict__[name] = None
+        self.__pydantic_fields_set__.discard(name)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, TolerantModel) or type(self) is not type(other):
+            return NotImplemented
+        return self.to_document() == other.to_document()
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 class EmbeddedModel(TolerantModel):
-    """Base of documents inside documents: addresses, snapshots, items."""
+    """Base of documents inside a document."""
+
+    id: Annotated[ObjectId | None, EMBEDDED_ID] = Field(default=None, alias="_id")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_instances_too(cls, data: Any) -> Any:
+        # An instance may have been loaded, and a loaded model promises nothing.
+        return data.to_document() if isinstance(data, cls) else data
 
 
 class DocumentModel(TolerantModel):
-    """Base of the documents of a collection."""
+    """Base of top-level documents.
 
+    Attributes:
+        older_shapes: Models of documents that an older version of the application left in the
+            same collection.
+    """
 
-@cache
-def _layout(model: type[TolerantModel]) -> tuple[tuple[str, str, type[TolerantModel] | None], ...]:
-    """Name, alias and embedded model, if any, of each field."""
-    return tuple(
-        (name, field.alias or name, _embedded(field.annotation))
-        for name, field in model.model_fields.items()
-    )
+    older_shapes: ClassVar[tuple[type[DocumentModel], ...]] = ()
+
+    id: Annotated[ObjectId | None, DOCUMENT_ID] = Field(default=None, alias="_id")
+
+    @classmethod
+    def describes(cls, document: Mapping[str, Any]) -> bool:  # noqa: ARG003  # for older shapes
+        """Whether a document is of this older shape; only asked of models in `older_shapes`."""
+        return False
+
+    @classmethod
+    def violations(cls, document: Mapping[str, Any]) -> list[Violation]:
+        """Every broken rule of a stored document; never raises on content.
+
+        A document of an older shape breaks one rule by that, and is else held to the rules of
+        its own time.
+        """
+        for older in cls.older_shapes:
+            if older.describes(document):
+                return [CURRENT_SHAPE.broken_at(""), *older.violations(document)]
+        return list(cls.broken(document))
+
+    @classmethod
+    def invariants(cls) -> tuple[Invariant, ...]:
+        """Every rule that :meth:`violations` may report, of fields and across fields."""
+        return _invariants(cls)
 
 
 @cache
 def _declared(model: type[TolerantModel]) -> tuple[Invariant, ...]:
-    found: dict[str, Invariant] = {}
-    for base in reversed(model.__mro__):
-        for invariant in base.__dict__.get("INVARIANTS", ()):
-            found[invariant.id] = invariant
-    return tuple(found.values())
+    found = [rule for base in reversed(model.__mro__) for rule in base.__dict__.get("rules", ())]
+    return tuple({rule.id: rule for rule in found}.values())
 
 
-def _embedded(annotation: Any) -> type[TolerantModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, TolerantModel):
-        return annotation
-    for argument in get_args(annotation):
-        found = _embedded(argument)
-        if found is not None:
-            return found
-    return None
+@cache
+def _invariants(model: type[DocumentModel]) -> tuple[Invariant, ...]:
+    own = {rule.id: rule for rule in _declared(model)}
+    lifted: dict[str, Rule | Invariant] = {rule.id: rule for rule in model.all_rules()}
+    if model.older_shapes:
+        lifted[CURRENT_SHAPE.id] = CURRENT_SHAPE
+    for older in model.older_shapes:
+        lifted.update({rule.id: rule for rule in older.invariants()})
+    return tuple(
+        own.get(id_) or Invariant(id_, rule.sentence, rule.severity, partial(_paths_of, model, id_))
+        for id_, rule in lifted.items()
+    )
 
 
-def _adopt(value: Any, embedded: type[TolerantModel] | None) -> Any:
-    if embedded is None:
-        return value
-    if isinstance(value, Mapping):
-        return embedded.load(value)
-    if isinstance(value, list):
-        return [embedded.load(item) if isinstance(item, Mapping) else item for item in value]
-    return value
+def _paths_of(model: type[DocumentModel], rule_id: str, document: Mapping[str, Any]) -> list[str]:
+    return [found.path for found in model.violations(document) if found.rule == rule_id]
 
 
-def _release(value: Any) -> Any:
+def _stored(value: Any) -> Any:
+    # Containers are copied, so that whoever changes a document does not change the model.
     if isinstance(value, TolerantModel):
         return value.to_document()
-    if isinstance(value, list):
-        return [_release(item) for item in value]
+    if type(value) is list:
+        return [_stored(element) for element in value]
+    if type(value) is dict:
+        return {key: _stored(element) for key, element in value.items()}
     return value
-
-
-def _broken(
-    model: type[TolerantModel], document: Mapping[str, Any], prefix: str
-) -> Iterator[Violation]:
-    for invariant in model.invariants():
-        for violation in invariant.violations(document):
-            yield Violation(
-                violation.rule, f"{prefix}{violation.path}", violation.message, violation.severity
-            )
-    for _, alias, embedded in _layout(model):
-        value = document.get(alias)
-        if embedded is None:
-            continue
-        items = [(f"{alias}.", value)]
-        if isinstance(value, list):
-            items = [(f"{alias}.{position}.", item) for position, item in enumerate(value)]
-        for path, item in items:
-            if isinstance(item, Mapping):
-                yield from _broken(embedded, item, f"{prefix}{path}")

@@ -1,0 +1,244 @@
+"""A rule for the value of one field, and the walk that finds where rules are broken.
+
+A :class:`Rule` stands in the annotation of a field. Strict construction runs it through
+pydantic, the tolerant walk of this module runs it on stored documents, so both refuse the
+same values. This module changes when the way in which rules are declared does; the rules
+themselves are in :mod:`newbi_migrate.models.fields`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import UnionType
+from typing import Annotated, Any, Final, Protocol, Union, get_args, get_origin
+
+from pydantic import (
+    ConfigDict,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    TypeAdapter,
+    ValidationError,
+)
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from newbi_migrate.invariants.base import Severity, Violation
+
+__all__ = ["DOCUMENT", "LIST", "REQUIRED", "TYPE", "Documented", "Rule", "ValueShape", "shape_of"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rule:
+    """What one value must be; nothing is coerced, the value is kept as it is.
+
+    Attributes:
+        id: Stable identifier, ``field.<rule>`` in lower case with hyphens.
+        sentence: The rule in one sentence.
+        holds: Whether a value, of whatever type, keeps the rule; never raises.
+        severity: What a violation means.
+        json_schema: The rule in JSON Schema, as far as that can say it.
+        to_json: How the value is written as JSON, where pydantic does not know it.
+    """
+
+    id: str
+    sentence: str
+    holds: Callable[[object], bool]
+    severity: Severity = Severity.WARNING
+    json_schema: Mapping[str, Any] = field(default_factory=dict)
+    to_json: Callable[[Any], Any] | None = None
+
+    def __get_pydantic_core_schema__(
+        self, source: object, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        def validated(value: object) -> object:
+            if self.holds(value):
+                return value
+            raise PydanticCustomError(self.id, self.sentence)
+
+        serialization = None
+        if self.to_json is not None:
+            serialization = core_schema.plain_serializer_function_ser_schema(
+                self.to_json, when_used="json"
+            )
+        return core_schema.no_info_plain_validator_function(validated, serialization=serialization)
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {**self.json_schema, "description": self.sentence}
+
+    def broken_at(self, path: str) -> Violation:
+        """The violation of this rule at a path."""
+        return Violation(rule=self.id, path=path, message=self.sentence, severity=self.severity)
+
+
+REQUIRED: Final = Rule("field.required", "The field must be there.", lambda _: True)
+DOCUMENT: Final = Rule(
+    "field.document", "The value is an embedded document.", lambda v: isinstance(v, Mapping)
+)
+LIST: Final = Rule("field.list", "The value is a list.", lambda v: isinstance(v, list))
+TYPE: Final = Rule("field.type", "The value is of the declared type.", lambda _: True)
+
+
+class Documented(Protocol):
+    """A model that can be read from a document and can tell which rules it breaks."""
+
+    @classmethod
+    def load(cls, document: Mapping[str, Any]) -> Any:
+        """Reads a document tolerantly."""
+        ...
+
+    @classmethod
+    def broken(cls, document: Mapping[str, Any], prefix: str = "") -> Iterator[Violation]:
+        """Every broken rule, with paths below ``prefix``."""
+        ...
+
+    @classmethod
+    def all_rules(cls) -> Iterator[Any]:
+        """Every rule that :meth:`broken` may report."""
+        ...
+
+
+class ValueShape(Protocol):
+    """What the annotation of a field says about its value."""
+
+    def read(self, value: Any) -> Any:
+        """The value as the attribute holds it; a value of another type is kept as it is."""
+        ...
+
+    def broken(self, value: Any, path: str) -> Iterator[Violation]:
+        """The rules that the value at ``path`` breaks."""
+        ...
+
+    def rules(self) -> Iterator[Any]:
+        """Every rule that :meth:`broken` may report."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Anything:
+    def read(self, value: Any) -> Any:
+        return value
+
+    def broken(self, value: Any, path: str) -> Iterator[Violation]:  # noqa: ARG002  # no rule
+        return iter(())
+
+    def rules(self) -> Iterator[Any]:
+        return iter(())
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """A value with a rule of its own."""
+
+    rule: Rule
+
+    def read(self, value: Any) -> Any:
+        """The value itself."""
+        return value
+
+    def broken(self, value: Any, path: str) -> Iterator[Violation]:
+        """The rule, if it is broken."""
+        if not self.rule.holds(value):
+            yield self.rule.broken_at(path)
+
+    def rules(self) -> Iterator[Any]:
+        """The rule."""
+        yield self.rule
+
+
+@dataclass(frozen=True, slots=True)
+class _Embedded:
+    model: type[Documented]
+
+    def read(self, value: Any) -> Any:
+        return self.model.load(value) if isinstance(value, Mapping) else value
+
+    def broken(self, value: Any, path: str) -> Iterator[Violation]:
+        if isinstance(value, Mapping):
+            yield from self.model.broken(value, f"{path}.")
+        else:
+            yield DOCUMENT.broken_at(path)
+
+    def rules(self) -> Iterator[Any]:
+        yield DOCUMENT
+        yield from self.model.all_rules()
+
+
+@dataclass(frozen=True, slots=True)
+class _List:
+    element: ValueShape
+
+    def read(self, value: Any) -> Any:
+        # A subclass of list is the caller's own type and is kept.
+        return [self.element.read(v) for v in value] if type(value) is list else value
+
+    def broken(self, value: Any, path: str) -> Iterator[Violation]:
+        if not isinstance(value, list):
+            yield LIST.broken_at(path)
+            return
+        for index, element in enumerate(value):
+            yield from self.element.broken(element, f"{path}.{index}")
+
+    def rules(self) -> Iterator[Any]:
+        yield LIST
+        yield from self.element.rules()
+
+
+@dataclass(frozen=True, slots=True)
+class _Nullable:
+    inner: ValueShape
+
+    def read(self, value: Any) -> Any:
+        return value if value is None else self.inner.read(value)
+
+    def broken(self, value: Any, path: str) -> Iterator[Violation]:
+        return iter(()) if value is None else self.inner.broken(value, path)
+
+    def rules(self) -> Iterator[Any]:
+        return self.inner.rules()
+
+
+@dataclass(frozen=True, slots=True)
+class _Foreign:
+    # A type without a rule of ours, in a model of a host application: pydantic decides.
+    adapter: TypeAdapter[Any]
+
+    def read(self, value: Any) -> Any:
+        return value
+
+    def broken(self, value: Any, path: str) -> Iterator[Violation]:
+        try:
+            self.adapter.validate_python(value)
+        except ValidationError:
+            yield TYPE.broken_at(path)
+
+    def rules(self) -> Iterator[Any]:
+        yield TYPE
+
+
+def shape_of(annotation: Any, metadata: tuple[Any, ...] = ()) -> ValueShape:
+    """What an annotation says about a value.
+
+    Args:
+        annotation: The type of a field or of the elements of a list.
+        metadata: What ``Annotated`` says beside the type.
+    """
+    for item in metadata:
+        if isinstance(item, Rule):
+            return Leaf(item)
+    if get_origin(annotation) is Annotated:
+        inner, *more = get_args(annotation)
+        return shape_of(inner, tuple(more))
+    if get_origin(annotation) in (Union, UnionType):
+        members = [member for member in get_args(annotation) if member is not type(None)]
+        if len(members) == 1 and len(get_args(annotation)) > 1:
+            return _Nullable(shape_of(members[0]))
+    if get_origin(annotation) is list:
+        return _List(shape_of(*get_args(annotation)))
+    if isinstance(annotation, type) and hasattr(annotation, "all_rules"):
+        return _Embedded(annotation)
+    if annotation is Any:
+        return _Anything()
+    whole: Any = Annotated[(annotation, *metadata)] if metadata else annotation
+    return _Foreign(TypeAdapter(whole, config=ConfigDict(arbitrary_types_allowed=True)))
