@@ -71,6 +71,7 @@ class LegacyKey:
         reachable: Whether the address is stored in the form in which it is looked up.
         phone: Phone number, which Better Auth treats as unique.
         referral_code: The user's own code, unique in the application.
+        readable: Whether the document could be decoded.
     """
 
     id: Any
@@ -78,6 +79,7 @@ class LegacyKey:
     reachable: bool = True
     phone: str | None = None
     referral_code: str | None = None
+    readable: bool = True
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> LegacyKey:
@@ -124,13 +126,13 @@ class Target:
         users: The users, by id.
         organizations: Ids of organizations to their slugs (``None`` where there is none).
         memberships: Memberships with ObjectIds in organizations that exist.
-        credential_users: Users who have a credential account.
+        unusable_emails: Normalised addresses of users whose ``_id`` nothing can refer to.
     """
 
     users: Mapping[ObjectId, TargetUser] = field(default_factory=dict)
     organizations: Mapping[ObjectId, str | None] = field(default_factory=dict)
     memberships: tuple[Membership, ...] = ()
-    credential_users: frozenset[ObjectId] = frozenset()
+    unusable_emails: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,10 +309,14 @@ def _identity(
 ) -> tuple[ObjectId, Outcome] | Reason:
     if not isinstance(key.id, ObjectId):
         return Reason.ID_NOT_OBJECT_ID
+    if not key.readable:
+        return Reason.UNREADABLE
     if key.id in target.users:
         return key.id, Outcome.MERGED
     if key.email is None:
         return Reason.EMAIL_MISSING
+    if key.email in target.unusable_emails:
+        return Reason.ALIAS_AMBIGUOUS
     others = by_email.get(key.email, [])
     if not others:
         return key.id, Outcome.CREATED

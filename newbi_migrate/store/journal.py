@@ -71,7 +71,7 @@ class JournalGroup:
 
     changes: Mapping[str, Any]
     prior: Mapping[str, Any]
-    ids: Sequence[Any]
+    ids: list[Any]
 
     def to_document(self) -> dict[str, Any]:
         """The group as stored."""
@@ -80,7 +80,7 @@ class JournalGroup:
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> JournalGroup:
         """The group from its stored form."""
-        return cls(document["set"], document["prior"], tuple(iter_ids(document["ids"])))
+        return cls(document["set"], document["prior"], list(iter_ids(document["ids"])))
 
 
 @dataclass(frozen=True, slots=True)

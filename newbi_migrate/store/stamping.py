@@ -8,7 +8,7 @@ a faster way to write is found.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any, Final, TypeVar
@@ -61,7 +61,7 @@ class OwnerStamp:
 
     owner: ObjectId
     value: Any
-    ids: Sequence[Any]
+    ids: list[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,12 +146,14 @@ async def write_owner_stamps(
     owner_field: str,
     stamps: Sequence[OwnerStamp],
     *,
+    known: Callable[[], Iterable[Any]],
     comment: str,
 ) -> WindowOutcome:
     """Sets a field that is absent, by the owner, on a range of ``_id`` in one statement.
 
     A document in the range whose owner is not among the stamps is left alone; so is one that
-    holds the field, whatever its value.
+    holds the field, whatever its value. ``known`` gives the ids of all documents that were
+    read in the range, stamped or not; it is asked only where counts do not add up.
     """
     expected = sum(len(stamp.ids) for stamp in stamps)
     ordered = sorted(stamps, key=lambda stamp: stamp.owner)
@@ -184,7 +186,7 @@ async def write_owner_stamps(
     if modified == expected:
         return WindowOutcome(modified)
     return await _look_again(
-        collection, _as_groups(stamps, field), (), comment=comment, owner_field=owner_field
+        collection, _as_groups(stamps, field), (), comment=comment, known=known
     )
 
 
@@ -290,7 +292,7 @@ async def _look_again(
     refused: Sequence[Refusal],
     *,
     comment: str,
-    owner_field: str | None = None,
+    known: Callable[[], Iterable[Any]] | None = None,
 ) -> WindowOutcome:
     """Reads which documents hold the new values, since counts did not add up."""
     turned_out: list[JournalGroup] = []
@@ -301,11 +303,11 @@ async def _look_again(
         held = await holding(collection, group, comment=comment)
         written += len(held)
         if held:
-            turned_out.append(replace(group, ids=held))
+            turned_out.append(replace(group, ids=list(held)))
         here = set(held)
         changed.extend(i for i in group.ids if i not in here and i not in not_written)
-    if owner_field is not None:
-        extra = await _unexpected(collection, groups, owner_field, comment=comment)
+    if known is not None:
+        extra = await _unexpected(collection, groups, set(known()), comment=comment)
         written += sum(len(group.ids) for group in extra)
         turned_out.extend(extra)
     return WindowOutcome(written, tuple(turned_out), tuple(refused), tuple(changed))
@@ -314,18 +316,17 @@ async def _look_again(
 async def _unexpected(
     collection: AsyncCollection[dict[str, Any]],
     groups: Sequence[JournalGroup],
-    owner_field: str,
+    known: set[Any],
     *,
     comment: str,
 ) -> list[JournalGroup]:
     # A document that came into the range between reading and writing was stamped too: it
     # lacked the field, so its prior state is known, and the journal must name it.
-    expected = {identifier for group in groups for identifier in group.ids}
     (field,) = groups[0].changes
     values = list({bson.encode({"v": g.changes[field]}): g.changes[field] for g in groups}.values())
     cursor = collection.find(
         {
-            "_id": {"$gte": min(expected), "$lte": max(expected)},
+            "_id": {"$gte": min(known), "$lte": max(known)},
             field: {"$in": values},
         },
         {"_id": 1, field: 1},
@@ -334,8 +335,8 @@ async def _unexpected(
     found: list[JournalGroup] = []
     async with cursor:
         async for document in cursor:
-            if document["_id"] not in expected:
-                found.append(JournalGroup({field: document[field]}, {}, (document["_id"],)))
+            if document["_id"] not in known:
+                found.append(JournalGroup({field: document[field]}, {}, [document["_id"]]))
     return found
 
 

@@ -55,7 +55,7 @@ class WindowGroup:
     stored: Mapping[str, Any]
     kinds: Mapping[str, str]
     raw_key: bytes
-    ids: Sequence[Any]
+    ids: list[Any]
     readable: bool = True
 
     def prior(self, fields: Sequence[str], names: Mapping[str, str]) -> Mapping[str, Any]:

@@ -1,0 +1,392 @@
+"""Carrying a plan out: users first, then documents, then indexes, each journaled beforehand.
+
+Interrupted at any point, the same call finishes the run: what exists is read again, and only
+what is missing is written. It changes when a run gets a further phase.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from bson import ObjectId
+from pymongo.asynchronous.database import AsyncDatabase
+
+from newbi_migrate.errors import UsageError
+from newbi_migrate.mapping.decisions import directory_after
+from newbi_migrate.mapping.users import Finding
+from newbi_migrate.mapping.workspace import Directory, Reason
+from newbi_migrate.migration.documents import DocumentPlane
+from newbi_migrate.migration.options import AliasOwners, MigrationOptions
+from newbi_migrate.migration.plan import chosen_collections, findings_to_json
+from newbi_migrate.migration.progress import Progress
+from newbi_migrate.migration.results import (
+    CollectionSummary,
+    IndexAction,
+    IndexDecision,
+    Plan,
+    Quarantine,
+    RunResult,
+)
+from newbi_migrate.migration.settle import settle, wait_for_statements
+from newbi_migrate.migration.survey import TARGET_COLLECTIONS
+from newbi_migrate.migration.user_writer import UserWriter
+from newbi_migrate.models.registry import Registry
+from newbi_migrate.store.connection import ServerInfo, Topology
+from newbi_migrate.store.indexes import Created, Refused, create_index, read_indexes
+from newbi_migrate.store.journal import EntryKind, Journal
+from newbi_migrate.store.runs import RunRecord, RunRecords
+
+__all__ = ["ApplyRequest", "apply_plan"]
+
+_RESCANS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyRequest:
+    """A run to carry out.
+
+    Attributes:
+        database: Where.
+        server: What the server is.
+        registry: The collections.
+        plan: What to do.
+        command: ``migrate`` or ``backfill``.
+        run_id: Id of the run if it is a new one.
+        version: Version of this package, for the record.
+        progress: Told of everything.
+        safe_point: Called before every write; raises to stop the run there.
+    """
+
+    database: AsyncDatabase[dict[str, Any]]
+    server: ServerInfo
+    registry: Registry
+    plan: Plan
+    command: str
+    run_id: ObjectId
+    version: str
+    progress: Progress
+    safe_point: Callable[[], None]
+
+
+@dataclass(slots=True)
+class _State:
+    created: Counter[str] = field(default_factory=Counter)
+    filled: Counter[str] = field(default_factory=Counter)
+    findings: list[Finding] = field(default_factory=list)
+    quarantine: Quarantine = field(default_factory=Quarantine)
+    collections: dict[str, CollectionSummary] = field(default_factory=dict)
+    refused: Counter[str] = field(default_factory=Counter)
+    indexes: list[IndexDecision] = field(default_factory=list)
+    timings: dict[str, float] = field(default_factory=dict)
+
+
+async def apply_plan(request: ApplyRequest, unfinished: RunRecord | None) -> RunResult:
+    """Carries a plan out; the lease must be held.
+
+    Args:
+        request: What to do.
+        unfinished: The run that was interrupted, which is finished instead of a new one.
+
+    Raises:
+        UsageError: The unfinished run was started with other choices.
+        InterruptedRunError, LeaseLostError: The run stopped at a safe point.
+    """
+    run_id = request.run_id if unfinished is None else unfinished.run_id
+    records = RunRecords(request.database)
+    state = _State(findings=list(request.plan.findings))
+    comment = str(run_id)
+    if unfinished is None:
+        await _begin(request, records, run_id)
+    else:
+        _refuse_other_choices(request, unfinished)
+    journal = await Journal.open(request.database, run_id)
+    if unfinished is not None:
+        async with _timed(state, "settle"):
+            await wait_for_statements(request.database, comment, request.progress)
+            await settle(request.database, journal, comment=comment)
+
+    directory = request.plan.directory
+    if request.command == "migrate":
+        async with _timed(state, "users"):
+            directory = await _users(request, state, journal, records, run_id)
+    async with _timed(state, "documents"):
+        await _documents(request, state, journal, directory, comment)
+    async with _timed(state, "rescan"):
+        await _rescan(request, state, journal, directory, comment)
+    async with _timed(state, "indexes"):
+        await _indexes(request, state, journal, comment)
+
+    result = RunResult(
+        run_id=run_id,
+        resumed=unfinished is not None,
+        plan=request.plan,
+        collections=state.collections,
+        quarantine=state.quarantine,
+        findings=tuple(state.findings),
+        indexes=tuple(state.indexes),
+        created=dict(state.created),
+        filled=dict(state.filled),
+        timings=state.timings,
+    )
+    request.safe_point()
+    await records.finish(
+        run_id,
+        {
+            "timings": state.timings,
+            "created": dict(state.created),
+            "filled": dict(state.filled),
+            "collections": {n: s.to_json() for n, s in state.collections.items()},
+            "quarantined": len(state.quarantine),
+            "findings": findings_to_json(state.findings[:1000]),
+            "exitCode": int(result.exit_code),
+        },
+    )
+    return result
+
+
+@asynccontextmanager
+async def _timed(state: _State, phase: str) -> AsyncIterator[None]:
+    begun = time.perf_counter()
+    try:
+        yield
+    finally:
+        state.timings[phase] = round(time.perf_counter() - begun, 3)
+
+
+def _refuse_other_choices(request: ApplyRequest, unfinished: RunRecord) -> None:
+    asked = {"command": request.command, **request.plan.options.policy()}
+    begun = {"command": unfinished.command, **unfinished.policy}
+    # The source may be found out now and have been named then, which is the same choice.
+    asked["legacyCollection"] = begun["legacyCollection"] = None
+    differing = sorted(name for name in asked if asked[name] != begun.get(name))
+    if differing:
+        raise UsageError(
+            f"The run {unfinished.run_id} was interrupted and had other choices: "
+            + ", ".join(f"{name} was {begun.get(name)}" for name in differing)
+            + ".",
+            next_step="Finish it first, with the choices it was started with.",
+        )
+
+
+async def _begin(request: ApplyRequest, records: RunRecords, run_id: ObjectId) -> None:
+    plan = request.plan
+    names = [
+        info["name"]
+        async for info in await request.database.list_collections(comment=str(run_id))
+        if info.get("type", "collection") == "collection"
+        and not info["name"].startswith("system.")
+    ]
+    before = {
+        name: list(await read_indexes(request.database, name))
+        for name in names
+        if name in plan.collections or name in TARGET_COLLECTIONS
+    }
+    request.safe_point()
+    await records.start(
+        run_id,
+        {
+            "command": request.command,
+            "policy": {**plan.options.policy(), "legacyCollection": plan.source},
+            "version": request.version,
+            "server": ".".join(map(str, request.server.version)),
+            "database": plan.database,
+            "source": plan.source,
+            "planDigests": dict(plan.digests),
+            "collectionsBefore": sorted(names),
+            # A list of pairs: names of collections may hold dots.
+            "indexesBefore": [{"collection": n, "indexes": i} for n, i in before.items()],
+        },
+    )
+
+
+async def _users(
+    request: ApplyRequest,
+    state: _State,
+    journal: Journal,
+    records: RunRecords,
+    run_id: ObjectId,
+) -> Directory:
+    """Creates and fills the users' documents; gives the directory as it turned out."""
+    plan, comment = request.plan, str(run_id)
+    await _create_collections(request, journal, comment)
+    writer = UserWriter(
+        request.database,
+        plan.source,
+        journal,
+        transactions=request.server.topology is not Topology.STANDALONE,
+        safe_point=request.safe_point,
+        comment=comment,
+    )
+    request.progress.phase("users", len(plan.users))
+    failed = await writer.write(plan, request.progress)
+    state.created.update(writer.created)
+    state.filled.update(writer.filled)
+    state.findings.extend(writer.findings)
+    for line in plan.users:
+        if line.reason is not None:
+            state.quarantine.add(plan.source, "_id", line.reason, [line.legacy_id])
+    for legacy_id, reason in failed.items():
+        state.quarantine.add(plan.source, "_id", reason, [legacy_id])
+    request.safe_point()
+    await records.note_users(
+        run_id,
+        [
+            {
+                "legacyUserId": line.legacy_id,
+                "userId": line.user_id,
+                "organizationId": line.workspace,
+                "accountId": line.creates.get("account"),
+                "memberId": line.creates.get("member"),
+                "outcome": line.outcome.value,
+                "reason": failed.get(line.legacy_id, line.reason),
+            }
+            for line in plan.users
+            if line.writes or line.reason is not None
+        ],
+    )
+    if not failed:
+        return plan.directory
+    return _without(plan, failed)
+
+
+def _without(plan: Plan, failed: Mapping[Any, Reason]) -> Directory:
+    """The directory where some users turned out not to be writable."""
+    directory = plan.directory
+    homes = dict(directory.homes)
+    organizations = set(directory.organizations)
+    for line in plan.users:
+        if line.legacy_id in failed and line.user_id is not None:
+            homes[line.user_id] = Reason.OWNER_QUARANTINED
+            if line.workspace is not None and "organization" in line.creates:
+                organizations.discard(line.workspace)
+    return Directory(
+        frozenset(organizations),
+        directory.users,
+        {a: b for a, b in directory.aliases.items() if a not in failed},
+        homes,
+        directory.members,
+    )
+
+
+async def _create_collections(request: ApplyRequest, journal: Journal, comment: str) -> None:
+    names = set(await request.database.list_collection_names(comment=comment))
+    for name in TARGET_COLLECTIONS:
+        if name in names:
+            continue
+        request.safe_point()
+        seq = await journal.append(EntryKind.COLLECTION, name, {}, comment=comment)
+        await request.database.create_collection(name, comment=comment)
+        await journal.applied(seq, comment=comment)
+
+
+def _plane(request: ApplyRequest, directory: Directory, comment: str) -> DocumentPlane:
+    return DocumentPlane(
+        request.database,
+        request.registry,
+        directory,
+        rewrite_owners=request.plan.options.alias_owners is AliasOwners.REWRITE,
+        comment=comment,
+    )
+
+
+async def _documents(
+    request: ApplyRequest,
+    state: _State,
+    journal: Journal,
+    directory: Directory,
+    comment: str,
+) -> None:
+    plan, options = request.plan, request.plan.options
+    plane = _plane(request, directory, comment)
+    request.progress.phase("documents", sum(s.documents for s in plan.collections.values()))
+    for spec in chosen_collections(request.registry, options):
+        planned = plan.collections.get(spec.name)
+        if planned is None:
+            continue
+        if not planned.pending and directory is plan.directory:
+            # Nothing to write: what the plan found is what is there.
+            state.collections[spec.name] = planned
+            request.progress.advance(planned.documents, spec.name)
+            continue
+        begun = time.perf_counter()
+        summary, refused = await plane.apply(
+            spec,
+            journal,
+            request.progress,
+            batch_size=options.batch_size,
+            workers=options.workers,
+            safe_point=request.safe_point,
+        )
+        state.collections[spec.name] = summary
+        state.refused[spec.name] = len(refused)
+        state.quarantine.extend(refused)
+        state.timings[f"documents.{spec.name}"] = round(time.perf_counter() - begun, 3)
+
+
+async def _rescan(
+    request: ApplyRequest,
+    state: _State,
+    journal: Journal,
+    directory: Directory,
+    comment: str,
+) -> None:
+    """Looks at every collection once more, for documents written during the run.
+
+    Gives the quarantine as it is now, whichever run a document was left in.
+    """
+    options = request.plan.options
+    plane = _plane(request, directory, comment)
+    names = request.plan.collections.keys()
+    request.progress.phase("rescan", sum(s.documents for s in state.collections.values()))
+    for spec in chosen_collections(request.registry, options):
+        if spec.name not in names:
+            continue
+        found = await plane.survey(spec, request.progress)
+        for _ in range(_RESCANS):
+            if found.summary.pending <= state.refused[spec.name]:
+                break
+            late, _ = await plane.apply(
+                spec,
+                journal,
+                request.progress,
+                batch_size=options.batch_size,
+                workers=options.workers,
+                safe_point=request.safe_point,
+            )
+            state.collections[spec.name].stamped += late.stamped
+            state.collections[spec.name].documents = late.documents
+            found = await plane.survey(spec, request.progress)
+        state.quarantine.extend(found.quarantine)
+
+
+async def _indexes(
+    request: ApplyRequest, state: _State, journal: Journal, comment: str
+) -> None:
+    planned = request.plan.indexes
+    request.progress.phase("indexes", len(planned))
+    for decision in planned:
+        if decision.action is not IndexAction.CREATE:
+            state.indexes.append(decision)
+            request.progress.advance(1, decision.spec.name)
+            continue
+        request.safe_point()
+        seq = await journal.append(
+            EntryKind.INDEX, decision.collection, {"name": decision.spec.name}, comment=comment
+        )
+        outcome = await create_index(
+            request.database, decision.collection, decision.spec, comment=comment
+        )
+        await journal.applied(
+            seq, {"created": isinstance(outcome, Created)}, comment=comment
+        )
+        if isinstance(outcome, Refused):
+            decision = IndexDecision(
+                decision.collection, decision.spec, IndexAction.COLLISION, outcome.reason
+            )
+        state.indexes.append(decision)
+        request.progress.advance(1, decision.spec.name)

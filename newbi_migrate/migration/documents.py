@@ -1,0 +1,419 @@
+"""The document plane: every document of a collection, decided in windows and stamped.
+
+The same code reads for a plan and for a run; a run writes besides. It changes when the way
+from a window to its statements does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import bson
+from bson import ObjectId
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.asynchronous.database import AsyncDatabase
+
+from newbi_migrate.mapping.values import ABSENT, read_id
+from newbi_migrate.mapping.workspace import (
+    Action,
+    Directory,
+    Reason,
+    Resolution,
+    WorkspaceClass,
+    resolve,
+)
+from newbi_migrate.migration.progress import Progress
+from newbi_migrate.migration.results import CollectionSummary, Quarantine
+from newbi_migrate.models.registry import CollectionSpec, Registry
+from newbi_migrate.store.journal import DURABLE, Journal, JournalGroup
+from newbi_migrate.store.stamping import (
+    OwnerStamp,
+    WindowOutcome,
+    write_groups,
+    write_owner_stamps,
+)
+from newbi_migrate.store.windows import Window, WindowGroup, WindowReader
+
+__all__ = ["PLAN_WINDOW", "DocumentPlane", "Surveyed"]
+
+PLAN_WINDOW: Final = 50_000
+"""Documents in a window of a plan, whatever the batch size: the plan's digest depends on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surveyed:
+    """What a plan learned about one collection.
+
+    Attributes:
+        summary: What would happen.
+        quarantine: What would be left as it is.
+        digest: Digest of which document would get which value.
+        owners: Owners of documents that lack a workspace to the workspace they would get.
+    """
+
+    summary: CollectionSummary
+    quarantine: Quarantine
+    digest: str
+    owners: Mapping[ObjectId, ObjectId] = field(default_factory=dict)
+
+
+class DocumentPlane:
+    """Decides about and stamps the documents of registered collections.
+
+    Args:
+        database: Where.
+        registry: All collections, so that parents are known.
+        directory: Who is who.
+        rewrite_owners: Whether fields that name an aliased user are rewritten.
+        comment: Attached to every command.
+    """
+
+    def __init__(
+        self,
+        database: AsyncDatabase[dict[str, Any]],
+        registry: Registry,
+        directory: Directory,
+        *,
+        rewrite_owners: bool,
+        comment: str,
+    ) -> None:
+        self._database = database
+        self._registry = registry
+        self._directory = directory
+        self._rewrite = rewrite_owners
+        self._comment = comment
+        self._field = registry.workspace_field
+
+    def concerns(self, spec: CollectionSpec) -> bool:
+        """Whether documents of a collection can be changed at all."""
+        return spec.scoped or bool(self._rewrite and self._directory.aliases and spec.user_fields)
+
+    async def survey(self, spec: CollectionSpec, progress: Progress) -> Surveyed:
+        """Decides about every document of a collection, without writing."""
+        summary = CollectionSummary(spec.name)
+        quarantine = Quarantine()
+        owners: dict[ObjectId, ObjectId] = {}
+        digest = 0
+        reader = self._reader(spec, PLAN_WINDOW)
+        async for window in reader.windows():
+            for group, resolution in await self._decide(spec, window):
+                self._count(spec, summary, quarantine, group, resolution)
+                if resolution.action is Action.STAMP:
+                    summary.stamped += self._field in resolution.changes and len(group.ids)
+                    summary.owners_rewritten += (
+                        len(resolution.changes.keys() - {self._field}) > 0 and len(group.ids)
+                    )
+                    self._note_owner(spec, group, resolution, owners)
+                digest += _digest(group, resolution)
+            progress.advance(window.count, spec.name)
+        return Surveyed(summary, quarantine, f"{digest % 2**128:032x}", owners)
+
+    async def apply(
+        self,
+        spec: CollectionSpec,
+        journal: Journal,
+        progress: Progress,
+        *,
+        batch_size: int,
+        workers: int,
+        safe_point: Callable[[], None],
+    ) -> tuple[CollectionSummary, Quarantine]:
+        """Stamps every document of a collection that can be resolved.
+
+        Gives a summary, and the documents the server refused to let us write.
+
+        One task reads and journals window after window; ``workers`` tasks send the statements.
+
+        Args:
+            spec: The collection.
+            journal: Journal of the run.
+            progress: Told of every window.
+            batch_size: Documents in a window.
+            workers: Statements under way at once.
+            safe_point: Called before every write; raises to stop the run there.
+        """
+        summary = CollectionSummary(spec.name)
+        refused = Quarantine()
+        queue: asyncio.Queue[_Job | None] = asyncio.Queue(maxsize=workers)
+        collection = self._database.get_collection(spec.name, write_concern=DURABLE)
+
+        async def work() -> None:
+            while (job := await queue.get()) is not None:
+                safe_point()
+                outcome = await self._write(collection, spec, job)
+                await journal.applied_window(job.seq, outcome.groups, comment=self._comment)
+                self._account(spec, summary, refused, job, outcome)
+                progress.advance(job.window.count, spec.name)
+
+        async def read() -> None:
+            async for window in self._reader(spec, batch_size).windows():
+                job = _Job(window)
+                for group, resolution in await self._decide(spec, window):
+                    self._count(spec, summary, None, group, resolution)
+                    if resolution.action is Action.STAMP:
+                        self._assign(spec, job, group, resolution)
+                groups = job.groups(self._field)
+                if not groups:
+                    progress.advance(window.count, spec.name)
+                    continue
+                safe_point()
+                job.seq = await journal.append_window(
+                    spec.name, groups, comment=self._comment
+                )
+                await queue.put(job)
+            for _ in range(workers):
+                await queue.put(None)
+
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(read())
+                for _ in range(workers):
+                    tasks.create_task(work())
+        except BaseExceptionGroup as group:
+            raise _first(group) from None
+        return summary, refused
+
+    def _reader(self, spec: CollectionSpec, size: int) -> WindowReader:
+        fields = [] if not spec.scoped else [self._field]
+        fields += spec.user_fields
+        if spec.parent is not None and spec.parent.field not in fields:
+            fields.append(spec.parent.field)
+        return WindowReader(
+            self._database[spec.name], fields, size=size, comment=self._comment
+        )
+
+    async def _decide(
+        self, spec: CollectionSpec, window: Window
+    ) -> list[tuple[WindowGroup, Resolution]]:
+        parents = await self._parents(spec, window)
+        decided: list[tuple[WindowGroup, Resolution]] = []
+        for group in window.groups:
+            if not group.readable:
+                decided.append(
+                    (group, Resolution(None, Action.QUARANTINE, reason=Reason.UNREADABLE))
+                )
+                continue
+            parent = None
+            if spec.parent is not None:
+                link = read_id(group.stored.get(spec.parent.field, ABSENT)).value
+                parent = None if link is None else parents.get(link)
+            resolution = resolve(
+                spec,
+                self._directory,
+                stored=group.stored.get(self._field, ABSENT),
+                users=group.stored,
+                parent_workspace=parent,
+                workspace_field=self._field,
+                rewrite_owners=self._rewrite,
+            )
+            decided.append((group, resolution))
+        return decided
+
+    async def _parents(
+        self, spec: CollectionSpec, window: Window
+    ) -> Mapping[ObjectId, ObjectId]:
+        """Workspace of each parent of a window, as it is or as it is going to be."""
+        if spec.parent is None:
+            return {}
+        links = {
+            link
+            for group in window.groups
+            if (link := read_id(group.stored.get(spec.parent.field, ABSENT)).value) is not None
+        }
+        if not links:
+            return {}
+        parent = self._registry[spec.parent.collection]
+        projection = {name: 1 for name in (self._field, *parent.user_fields)}
+        if parent.parent is not None:
+            projection[parent.parent.field] = 1
+        found: dict[ObjectId, ObjectId] = {}
+        ordered = sorted(links)
+        for start in range(0, len(ordered), 10_000):
+            cursor = self._database[parent.name].find(
+                {"_id": {"$in": ordered[start : start + 10_000]}},
+                projection,
+                comment=self._comment,
+            )
+            async with cursor:
+                async for document in cursor:
+                    workspace = self._workspace_of(parent, document)
+                    if workspace is not None:
+                        found[document["_id"]] = workspace
+        return found
+
+    def _workspace_of(self, spec: CollectionSpec, document: Mapping[str, Any]) -> ObjectId | None:
+        resolution = resolve(
+            spec,
+            self._directory,
+            stored=document.get(self._field, ABSENT),
+            users=document,
+            workspace_field=self._field,
+            rewrite_owners=False,
+        )
+        stored = document.get(self._field, ABSENT)
+        held = read_id(resolution.changes.get(self._field, stored)).value
+        return held if held in self._directory.organizations else None
+
+    def _count(
+        self,
+        spec: CollectionSpec,
+        summary: CollectionSummary,
+        quarantine: Quarantine | None,
+        group: WindowGroup,
+        resolution: Resolution,
+    ) -> None:
+        number = len(group.ids)
+        summary.documents += number
+        if resolution.stored is not None:
+            summary.classes[resolution.stored] += number
+        if resolution.action is Action.KEEP:
+            summary.kept += number
+        elif resolution.reason is not None:
+            summary.quarantined += number
+            if quarantine is None:
+                return
+            path = _path(spec, resolution.reason, self._field)
+            quarantine.add(spec.name, path, resolution.reason, group.ids)
+
+    def _note_owner(
+        self,
+        spec: CollectionSpec,
+        group: WindowGroup,
+        resolution: Resolution,
+        owners: dict[ObjectId, ObjectId],
+    ) -> None:
+        if spec.owner_field is None:
+            return
+        owner = read_id(group.stored.get(spec.owner_field, ABSENT)).value
+        workspace = read_id(resolution.changes.get(self._field, ABSENT)).value
+        if owner is not None and workspace is not None:
+            owners[owner] = workspace
+
+    def _assign(
+        self, spec: CollectionSpec, job: _Job, group: WindowGroup, resolution: Resolution
+    ) -> None:
+        owner = None if spec.owner_field is None else group.stored.get(spec.owner_field)
+        if (
+            resolution.stored is WorkspaceClass.MISSING
+            and spec.parent is None
+            and isinstance(owner, ObjectId)
+            and job.window.first is not None
+            and resolution.changes.keys() == {self._field}
+        ):
+            job.stamps.append(OwnerStamp(owner, resolution.changes[self._field], group.ids))
+            return
+        prior = group.prior(tuple(resolution.changes), job.window.names)
+        key = bson.encode({"set": dict(resolution.changes), "prior": prior})
+        same = job.others.setdefault(key, JournalGroup(resolution.changes, prior, []))
+        # One statement for all documents that change in the same way.
+        same.ids.extend(group.ids)
+
+    async def _write(
+        self, collection: AsyncCollection[dict[str, Any]], spec: CollectionSpec, job: _Job
+    ) -> WindowOutcome:
+        outcomes: list[tuple[list[JournalGroup], WindowOutcome]] = []
+        if job.others:
+            # These first: the statement by owner passes over what holds a workspace by then.
+            others = list(job.others.values())
+            outcomes.append(
+                (others, await write_groups(collection, others, comment=self._comment))
+            )
+        if job.stamps and spec.owner_field is not None:
+            stamped = await write_owner_stamps(
+                collection,
+                self._field,
+                spec.owner_field,
+                job.stamps,
+                known=lambda: (i for group in job.window.groups for i in group.ids),
+                comment=self._comment,
+            )
+            outcomes.append((job.stamped(self._field), stamped))
+        as_intended = all(outcome.groups is None for _, outcome in outcomes)
+        return WindowOutcome(
+            written=sum(outcome.written for _, outcome in outcomes),
+            groups=None
+            if as_intended
+            else tuple(g for sent, o in outcomes for g in (sent if o.groups is None else o.groups)),
+            refused=tuple(r for _, outcome in outcomes for r in outcome.refused),
+            changed=tuple(i for _, outcome in outcomes for i in outcome.changed),
+        )
+
+    def _account(
+        self,
+        spec: CollectionSpec,
+        summary: CollectionSummary,
+        refused: Quarantine,
+        job: _Job,
+        outcome: WindowOutcome,
+    ) -> None:
+        for group in job.groups(self._field) if outcome.groups is None else outcome.groups:
+            number = len(group.ids)
+            summary.stamped += self._field in group.changes and number
+            summary.owners_rewritten += len(group.changes.keys() - {self._field}) > 0 and number
+        for refusal in outcome.refused:
+            reason = Reason.WRITE_REFUSED
+            if refusal.too_large:
+                reason = Reason.DOCUMENT_TOO_LARGE
+            elif refusal.duplicate:
+                reason = Reason.UNIQUE_KEY
+            summary.quarantined += 1
+            refused.add(spec.name, self._field, reason, [refusal.id])
+        # A document somebody changed or deleted meanwhile is not ours to count: the re-scan at
+        # the end of the run sees what it is now.
+        summary.documents -= len(outcome.changed)
+
+
+@dataclass(slots=True)
+class _Job:
+    """A window and what is to be written to it."""
+
+    window: Window
+    seq: int = -1
+    stamps: list[OwnerStamp] = field(default_factory=list)
+    others: dict[bytes, JournalGroup] = field(default_factory=dict)
+
+    def stamped(self, name: str) -> list[JournalGroup]:
+        """The documents that lack the field, as the journal describes them."""
+        return [JournalGroup({name: stamp.value}, {}, stamp.ids) for stamp in self.stamps]
+
+    def groups(self, name: str) -> list[JournalGroup]:
+        """Everything that is written to the window."""
+        return [*self.others.values(), *self.stamped(name)]
+
+
+_OWNER_REASONS = frozenset(
+    {
+        Reason.OWNER_AMBIGUOUS,
+        Reason.OWNER_MALFORMED,
+        Reason.OWNER_MISSING,
+        Reason.OWNER_QUARANTINED,
+        Reason.OWNER_UNKNOWN,
+        Reason.OWNER_WITHOUT_WORKSPACE,
+    }
+)
+
+
+def _path(spec: CollectionSpec, reason: Reason, workspace_field: str) -> str:
+    if reason in _OWNER_REASONS and spec.owner_field is not None:
+        return spec.owner_field
+    return workspace_field if spec.scoped else ""
+
+
+def _digest(group: WindowGroup, resolution: Resolution) -> int:
+    # A sum does not depend on the order in which the server returns its groups.
+    hasher = hashlib.blake2b(group.raw_key, digest_size=16)
+    hasher.update(resolution.action.value.encode())
+    hasher.update(bson.encode({"set": dict(resolution.changes), "ids": list(group.ids)}))
+    return int.from_bytes(hasher.digest(), "little")
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error that ended a group of tasks; the others were only cancelled."""
+    first = group.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first
+
+

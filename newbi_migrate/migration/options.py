@@ -1,0 +1,117 @@
+"""What a person can choose about a run.
+
+It changes when a choice is added. Everything here is stored with the run, so nothing here may
+be a secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+from typing import Any, Final
+
+from newbi_migrate.errors import UsageError
+from newbi_migrate.mapping.decisions import AliasPolicy, DuplicatePolicy
+from newbi_migrate.mapping.profiles import BetterAuthVersion
+
+__all__ = ["MAX_BATCH_SIZE", "AliasOwners", "MigrationOptions"]
+
+MAX_BATCH_SIZE: Final = 200_000
+"""Documents in a window; the journal entry of a greater one could exceed 16 MiB."""
+
+
+class AliasOwners(StrEnum):
+    """What happens to fields that name a legacy user who became another user."""
+
+    REWRITE = "rewrite"
+    KEEP = "keep"
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationOptions:
+    """The choices of a run.
+
+    Attributes:
+        legacy_collection: Where the legacy users are; ``None`` to find out.
+        duplicate_emails: Policy for addresses that differ by case or blanks alone.
+        aliases: Policy for addresses that an existing user has.
+        alias_owners: Whether owner fields of aliased users are rewritten.
+        better_auth: Version of Better Auth to write for.
+        collections: Only these collections are stamped; ``None`` for all of the registry.
+        schema_day: Stamp the collections the application had scoped by that day; ``None`` for
+            all.
+        batch_size: Documents in a window, that is in one statement and one journal entry.
+        workers: Statements under way at once.
+
+    Raises:
+        UsageError: A number is out of its range.
+    """
+
+    legacy_collection: str | None = None
+    duplicate_emails: DuplicatePolicy = DuplicatePolicy.REFUSE
+    aliases: AliasPolicy = AliasPolicy.VERIFIED
+    alias_owners: AliasOwners = AliasOwners.REWRITE
+    better_auth: BetterAuthVersion = BetterAuthVersion.V1_3
+    collections: tuple[str, ...] | None = None
+    schema_day: date | None = None
+    batch_size: int = 50_000
+    workers: int = 2
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.batch_size <= MAX_BATCH_SIZE:
+            raise UsageError(
+                f"A batch size of {self.batch_size} is out of range.",
+                next_step=f"Choose 1 to {MAX_BATCH_SIZE}; 50000 suits most databases.",
+            )
+        if not 1 <= self.workers <= 64:
+            raise UsageError(
+                f"{self.workers} workers are out of range.",
+                next_step="Choose 1 to 64; 2 suits most servers.",
+            )
+
+    def policy(self) -> dict[str, Any]:
+        """The choices that decide what is written; the others only decide how fast."""
+        return {
+            "legacyCollection": self.legacy_collection,
+            "duplicateEmails": self.duplicate_emails.value,
+            "aliases": self.aliases.value,
+            "aliasOwners": self.alias_owners.value,
+            "betterAuth": self.better_auth.value,
+            "collections": None if self.collections is None else sorted(self.collections),
+            "schemaDay": None if self.schema_day is None else self.schema_day.isoformat(),
+        }
+
+    @classmethod
+    def from_policy(
+        cls, policy: Mapping[str, Any], *, batch_size: int, workers: int
+    ) -> MigrationOptions:
+        """The options of a saved plan.
+
+        Raises:
+            UsageError: The policy holds something this version does not know.
+        """
+        try:
+            return cls(
+                legacy_collection=policy["legacyCollection"],
+                duplicate_emails=DuplicatePolicy(policy["duplicateEmails"]),
+                aliases=AliasPolicy(policy["aliases"]),
+                alias_owners=AliasOwners(policy["aliasOwners"]),
+                better_auth=BetterAuthVersion(policy["betterAuth"]),
+                collections=(
+                    None if policy["collections"] is None else tuple(policy["collections"])
+                ),
+                schema_day=(
+                    None
+                    if policy["schemaDay"] is None
+                    else date.fromisoformat(policy["schemaDay"])
+                ),
+                batch_size=batch_size,
+                workers=workers,
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise UsageError(
+                f"The plan's options cannot be read ({error}).",
+                next_step="Make a new plan with this version: plan --output FILE.",
+            ) from error

@@ -1,0 +1,349 @@
+"""What the use-cases answer: plain values, the same for the console, JSON and a program.
+
+It changes when a use-case has more to tell. Values hold ids, counts and reasons, no personal
+data.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from bson import ObjectId
+
+from newbi_migrate.errors import ExitCode
+from newbi_migrate.mapping.decisions import Outcome, UserDecision
+from newbi_migrate.mapping.users import Finding
+from newbi_migrate.mapping.workspace import Directory, Reason, WorkspaceClass
+from newbi_migrate.migration.options import MigrationOptions
+from newbi_migrate.models.registry import IndexSpec
+from newbi_migrate.store.raw import iter_ids, pack_ids
+
+__all__ = [
+    "CollectionSummary",
+    "Collision",
+    "IndexAction",
+    "IndexDecision",
+    "Plan",
+    "Quarantine",
+    "QuarantinedDocument",
+    "RunResult",
+    "RunState",
+    "UserLine",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantinedDocument:
+    """A document that was left as it is, and why.
+
+    Attributes:
+        collection: Where it is.
+        id: Its ``_id``.
+        path: The field that could not be resolved.
+        reason: Why.
+    """
+
+    collection: str
+    id: Any
+    path: str
+    reason: Reason
+
+
+class Quarantine:
+    """The quarantined documents, packed: twelve bytes for each.
+
+    Iterating gives one :class:`QuarantinedDocument` after the other.
+    """
+
+    def __init__(self) -> None:
+        self._groups: dict[tuple[str, str, Reason], list[Any]] = {}
+        self._count = 0
+
+    def add(self, collection: str, path: str, reason: Reason, ids: Sequence[Any]) -> None:
+        """Adds documents that share a reason."""
+        if ids:
+            self._groups.setdefault((collection, path, reason), []).append(pack_ids(ids))
+            self._count += len(ids)
+
+    def extend(self, other: Quarantine) -> None:
+        """Adds all documents of another list."""
+        for key, packs in other._groups.items():
+            self._groups.setdefault(key, []).extend(packs)
+        self._count += other._count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[QuarantinedDocument]:
+        for (collection, path, reason), packs in sorted(
+            self._groups.items(), key=lambda item: tuple(map(str, item[0]))
+        ):
+            for pack in packs:
+                for identifier in iter_ids(pack):
+                    yield QuarantinedDocument(collection, identifier, path, reason)
+
+    def reasons(self, collection: str | None = None) -> Counter[Reason]:
+        """How many documents for each reason, of one collection or of all."""
+        found: Counter[Reason] = Counter()
+        for document in self._sizes():
+            if collection is None or document[0] == collection:
+                found[document[1]] += document[2]
+        return found
+
+    def _sizes(self) -> Iterator[tuple[str, Reason, int]]:
+        for (collection, _, reason), packs in self._groups.items():
+            yield (
+                collection,
+                reason,
+                sum(len(p) // 12 if isinstance(p, bytes) else len(p) for p in packs),
+            )
+
+
+@dataclass(slots=True)
+class CollectionSummary:
+    """What happens, or happened, to the documents of one collection.
+
+    Attributes:
+        name: The collection.
+        documents: How many there are.
+        classes: What their stored workspace ids were worth.
+        stamped: Documents that get, or got, a workspace.
+        owners_rewritten: Documents of which a user field followed an alias.
+        kept: Documents that are right already.
+        quarantined: Documents left as they are, with their reasons in the quarantine.
+    """
+
+    name: str
+    documents: int = 0
+    classes: Counter[WorkspaceClass] = field(default_factory=Counter)
+    stamped: int = 0
+    owners_rewritten: int = 0
+    kept: int = 0
+    quarantined: int = 0
+
+    @property
+    def pending(self) -> int:
+        """Documents something is written to."""
+        return self.documents - self.kept - self.quarantined
+
+    def to_json(self) -> dict[str, Any]:
+        """The summary as JSON holds it."""
+        return {
+            "documents": self.documents,
+            "classes": {name.value: count for name, count in sorted(self.classes.items())},
+            "stamped": self.stamped,
+            "ownersRewritten": self.owners_rewritten,
+            "kept": self.kept,
+            "quarantined": self.quarantined,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class UserLine:
+    """One decision about a legacy user, and the documents it leads to.
+
+    Attributes:
+        legacy_id: ``_id`` of the legacy user.
+        outcome: What happens.
+        reason: Why he is quarantined, or ``None``.
+        user_id: Id under which he is known afterwards.
+        workspace: His workspace.
+        creates: Collection to the id of each document that is created.
+        fills: Collection to the number of missing fields that are filled in.
+    """
+
+    legacy_id: Any
+    outcome: Outcome
+    reason: Reason | None
+    user_id: ObjectId | None
+    workspace: ObjectId | None
+    creates: Mapping[str, ObjectId] = field(default_factory=dict)
+    fills: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def writes(self) -> bool:
+        """Whether anything is written for him."""
+        return bool(self.creates or self.fills)
+
+    def to_json(self) -> dict[str, Any]:
+        """The line as JSON holds it."""
+        return {
+            "legacyId": str(self.legacy_id),
+            "outcome": self.outcome.value,
+            "reason": None if self.reason is None else self.reason.value,
+            "userId": None if self.user_id is None else str(self.user_id),
+            "workspaceId": None if self.workspace is None else str(self.workspace),
+            "creates": {name: str(i) for name, i in self.creates.items()},
+            "fills": dict(self.fills),
+        }
+
+
+class IndexAction(StrEnum):
+    """What happens to an index."""
+
+    CREATE = "create"
+    PRESENT = "present"
+    CONFLICT = "conflict"
+    COLLISION = "collision"
+    OBSOLETE = "obsolete"
+
+
+@dataclass(frozen=True, slots=True)
+class IndexDecision:
+    """One index and what happens to it.
+
+    Attributes:
+        collection: Where.
+        spec: The index.
+        action: What happens.
+        reason: Why it is not created, in one sentence; empty otherwise.
+    """
+
+    collection: str
+    spec: IndexSpec
+    action: IndexAction
+    reason: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The decision as JSON holds it."""
+        return {
+            "collection": self.collection,
+            "name": self.spec.name,
+            "keys": [list(pair) for pair in self.spec.keys],
+            "unique": self.spec.unique,
+            "action": self.action.value,
+            "reason": self.reason,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Collision:
+    """Documents that would share a key that is to be unique.
+
+    Attributes:
+        collection: Where.
+        index: Name of the unique index.
+        ids: The documents with the smallest and the greatest id.
+        count: How many they are.
+    """
+
+    collection: str
+    index: str
+    ids: tuple[Any, ...]
+    count: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The collision as JSON holds it."""
+        return {
+            "collection": self.collection,
+            "index": self.index,
+            "ids": [str(identifier) for identifier in self.ids],
+            "count": self.count,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that a run would do, decided.
+
+    Attributes:
+        database: Name of the database.
+        source: Name of the legacy users' collection.
+        options: The choices it was made with.
+        users: One line for each legacy user.
+        collections: What happens to the documents of each registered collection.
+        quarantine: Users and documents that are left as they are.
+        findings: What a person should know beside.
+        indexes: What happens to each index.
+        collisions: Documents that would break a unique key.
+        not_registered: Collections of the database that the registry does not know.
+        directory: Who is who afterwards.
+        decisions: The decisions behind the lines.
+        digests: Section of the plan to a digest of everything in it.
+    """
+
+    database: str
+    source: str
+    options: MigrationOptions
+    users: tuple[UserLine, ...]
+    collections: Mapping[str, CollectionSummary]
+    quarantine: Quarantine
+    findings: tuple[Finding, ...]
+    indexes: tuple[IndexDecision, ...]
+    collisions: tuple[Collision, ...]
+    not_registered: Mapping[str, int]
+    directory: Directory
+    decisions: tuple[UserDecision, ...]
+    digests: Mapping[str, str]
+
+    @property
+    def outcomes(self) -> Counter[Outcome]:
+        """How many legacy users for each outcome."""
+        return Counter(line.outcome for line in self.users)
+
+    @property
+    def pending(self) -> bool:
+        """Whether anything is left to write."""
+        return (
+            any(line.writes for line in self.users)
+            or any(summary.pending for summary in self.collections.values())
+            or any(decision.action is IndexAction.CREATE for decision in self.indexes)
+        )
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """5 if something is quarantined or an index cannot be built, else 0."""
+        return exit_code_of(self.quarantine, self.indexes)
+
+
+class RunState(StrEnum):
+    """How far a run has come."""
+
+    RUNNING = "running"
+    DONE = "done"
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What a run did.
+
+    Attributes:
+        run_id: The run; ``None`` where there was nothing to do.
+        resumed: Whether it finished a run that had been interrupted.
+        plan: What it followed.
+        collections: What happened to the documents.
+        quarantine: What was left as it is.
+        findings: What a person should know beside.
+        indexes: What happened to the indexes.
+        created: Collection to the number of documents created for users.
+        filled: Collection to the number of documents in which missing fields were filled.
+        timings: Phase to seconds.
+    """
+
+    run_id: ObjectId | None
+    resumed: bool
+    plan: Plan
+    collections: Mapping[str, CollectionSummary]
+    quarantine: Quarantine
+    findings: tuple[Finding, ...]
+    indexes: tuple[IndexDecision, ...]
+    created: Mapping[str, int]
+    filled: Mapping[str, int]
+    timings: Mapping[str, float]
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """5 if something is quarantined or an index could not be built, else 0."""
+        return exit_code_of(self.quarantine, self.indexes)
+
+
+def exit_code_of(quarantine: Quarantine, indexes: Sequence[IndexDecision]) -> ExitCode:
+    """The exit code of a run with that quarantine and those indexes."""
+    blocked = (IndexAction.CONFLICT, IndexAction.COLLISION)
+    if len(quarantine) or any(decision.action in blocked for decision in indexes):
+        return ExitCode.QUARANTINED
+    return ExitCode.DONE

@@ -1,0 +1,98 @@
+"""After an interruption: finding out what the dead run had really written.
+
+An entry of the journal that is still pending may have been carried out in full, in part or not
+at all. The documents tell, and the entry is corrected to say what is true. It changes when the
+journal gets a further kind of entry.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Final
+
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import OperationFailure
+
+from newbi_migrate.migration.progress import Progress
+from newbi_migrate.store.indexes import read_indexes
+from newbi_migrate.store.journal import EntryKind, EntryState, Journal, JournalGroup
+from newbi_migrate.store.stamping import holding
+
+__all__ = ["settle", "wait_for_statements"]
+
+_LOOK_EVERY: Final = 0.5
+
+
+async def wait_for_statements(
+    database: AsyncDatabase[dict[str, Any]], comment: str, progress: Progress
+) -> None:
+    """Waits until the server has finished what a dead client had asked for.
+
+    A server goes on with the statement of a client that was killed. Statements are found by
+    their comment; only the current user's own operations can be seen without a privilege.
+    """
+    told = False
+    while True:
+        pipeline: list[Mapping[str, Any]] = [
+            {"$currentOp": {"allUsers": False, "idleConnections": False}},
+            {"$match": {"command.comment": comment, "active": True}},
+            {"$match": {"command.aggregate": {"$ne": 1}}},
+            {"$limit": 1},
+        ]
+        try:
+            cursor = await database.client.admin.aggregate(pipeline)
+            async with cursor:
+                running = [operation async for operation in cursor]
+        except OperationFailure as error:
+            if error.code == 13:
+                # Without that privilege we cannot look; statements are guarded all the same.
+                return
+            raise
+        if not running:
+            return
+        if not told:
+            progress.note("The server is still finishing a statement of the interrupted run.")
+            told = True
+        await asyncio.sleep(_LOOK_EVERY)
+
+
+async def settle(
+    database: AsyncDatabase[dict[str, Any]], journal: Journal, *, comment: str
+) -> int:
+    """Corrects every pending entry to what was really written; gives their number."""
+    pending = [entry async for entry in journal.entries(EntryState.PENDING)]
+    for entry in pending:
+        if entry.kind is EntryKind.WINDOW:
+            collection = database[entry.collection]
+            written: list[JournalGroup] = []
+            for group in entry.groups():
+                held = await holding(collection, group, comment=comment)
+                if held:
+                    written.append(JournalGroup(group.changes, group.prior, list(held)))
+            await journal.applied_window(entry.seq, written, comment=comment)
+        elif entry.kind is EntryKind.USERS:
+            await journal.applied(
+                entry.seq, {"writes": await _users(database, entry.body)}, comment=comment
+            )
+        elif entry.kind is EntryKind.INDEX:
+            names = {index["name"] for index in await read_indexes(database, entry.collection)}
+            await journal.applied(
+                entry.seq, {"created": entry.body["name"] in names}, comment=comment
+            )
+        else:
+            await journal.applied(entry.seq, comment=comment)
+    return len(pending)
+
+
+async def _users(
+    database: AsyncDatabase[dict[str, Any]], body: Mapping[str, Any]
+) -> list[Mapping[str, Any]]:
+    kept: list[Mapping[str, Any]] = []
+    for write in body["writes"]:
+        query: dict[str, Any] = {"_id": write["id"]}
+        if write["op"] == "fill":
+            query.update({path: {"$eq": value} for path, value in write["values"]})
+        if await database[write["collection"]].find_one(query, {"_id": 1}) is not None:
+            kept.append(write)
+    return kept

@@ -1,0 +1,86 @@
+"""How a database stands: runs, lease, and what still lacks a workspace.
+
+Reads only. It changes when the guide's monitoring asks for more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pymongo.asynchronous.database import AsyncDatabase
+
+from newbi_migrate.models.registry import Registry
+from newbi_migrate.store.lease import Lease, LeaseState
+from newbi_migrate.store.runs import RunRecord, RunRecords
+
+__all__ = ["Status", "read_status"]
+
+_COMMENT = "newbi-migrate status"
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How a database stands.
+
+    Attributes:
+        database: Its name.
+        runs: All runs, the newest first.
+        lease: Who holds the lease, or held it last; ``None`` if nobody ever did.
+        without_workspace: Scoped collection to the number of documents whose workspace is
+            absent, null or blank.
+        organizations_without_members: How many organizations nobody belongs to.
+    """
+
+    database: str
+    runs: tuple[RunRecord, ...]
+    lease: LeaseState | None
+    without_workspace: Mapping[str, int]
+    organizations_without_members: int
+
+    @property
+    def unfinished(self) -> RunRecord | None:
+        """The run that has not come to its end, if there is one."""
+        return next((run for run in self.runs if run.state != "done"), None)
+
+
+async def read_status(database: AsyncDatabase[dict[str, Any]], registry: Registry) -> Status:
+    """Reads how a database stands; sends no write command."""
+    names = set(await database.list_collection_names(comment=_COMMENT))
+    field = registry.workspace_field
+    without = {
+        spec.name: await database[spec.name].count_documents(
+            {field: {"$in": [None, ""]}}, comment=_COMMENT
+        )
+        for spec in registry.scoped
+        if spec.name in names
+    }
+    orphans = 0
+    if "organization" in names:
+        cursor = await database["organization"].aggregate(
+            [
+                {
+                    "$lookup": {
+                        "from": "member",
+                        "localField": "_id",
+                        "foreignField": "organizationId",
+                        "as": "members",
+                        "pipeline": [{"$limit": 1}, {"$project": {"_id": 1}}],
+                    }
+                },
+                {"$match": {"members": {"$size": 0}}},
+                {"$count": "n"},
+            ],
+            comment=_COMMENT,
+        )
+        async with cursor:
+            async for found in cursor:
+                orphans = found["n"]
+    return Status(
+        database=database.name,
+        runs=tuple(await RunRecords(database).all()),
+        lease=await Lease.current(database),
+        without_workspace=without,
+        organizations_without_members=orphans,
+    )

@@ -1,0 +1,256 @@
+"""Writing the users' documents: journaled, together where the server has transactions.
+
+On a replica set the documents of one user are all there or none. A standalone server has no
+transactions: there they are written in an order in which an interruption leaves nothing that
+refers to something missing, and the next run completes them. It changes when the guarantees
+of a topology do.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import bson
+import xxhash
+from bson.codec_options import CodecOptions
+from bson.raw_bson import RawBSONDocument
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import BulkWriteError, OperationFailure
+
+from newbi_migrate.mapping.decisions import UserDecision
+from newbi_migrate.mapping.profiles import BetterAuthProfile
+from newbi_migrate.mapping.users import Fill, Finding, Insert, UserWrites
+from newbi_migrate.mapping.workspace import Reason
+from newbi_migrate.migration.progress import Progress
+from newbi_migrate.migration.results import Plan
+from newbi_migrate.migration.users import UserPlane, id_key
+from newbi_migrate.store.journal import DURABLE, EntryKind, Journal
+
+__all__ = ["UserWriter"]
+
+_RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
+
+_DUPLICATE = 11000
+_VALIDATION = 121
+_TOO_LARGE = 10334
+
+
+class UserWriter:
+    """Writes what a plan says about users.
+
+    Args:
+        database: Where.
+        source: Name of the legacy users' collection.
+        journal: Journal of the run.
+        transactions: Whether the server has them.
+        safe_point: Called before every write; raises to stop the run there.
+        comment: Attached to every command.
+    """
+
+    def __init__(
+        self,
+        database: AsyncDatabase[dict[str, Any]],
+        source: str,
+        journal: Journal,
+        *,
+        transactions: bool,
+        safe_point: Callable[[], None],
+        comment: str,
+    ) -> None:
+        self._database = database
+        self._plane = UserPlane(database, source, comment=comment)
+        self._journal = journal
+        self._transactions = transactions
+        self._safe_point = safe_point
+        self._comment = comment
+        self.created: Counter[str] = Counter()
+        self.filled: Counter[str] = Counter()
+        self.findings: list[Finding] = []
+
+    async def write(self, plan: Plan, progress: Progress) -> dict[Any, Reason]:
+        """Writes all users; gives those the server refused, with the reason."""
+        failed: dict[Any, Reason] = {}
+        profile = BetterAuthProfile.of(plan.options.better_auth)
+        decisions: dict[bytes, UserDecision] = {
+            id_key(decision.legacy_id): decision for decision in plan.decisions
+        }
+        async for batch in self._plane.writes(decisions, profile):
+            with_writes = [writes for writes in batch if writes.writes]
+            if with_writes:
+                failed.update(await self._batch(with_writes))
+            progress.advance(len(batch))
+        return failed
+
+    async def _batch(self, batch: Sequence[UserWrites]) -> dict[Any, Reason]:
+        if await self._try(batch):
+            return {}
+        failed: dict[Any, Reason] = {}
+        for writes in batch:
+            # Somebody's documents are refused; one user at a time, it shows whose.
+            reason = await self._one(writes)
+            if reason is not None:
+                failed[writes.decision.legacy_id] = reason
+        return failed
+
+    async def _one(self, writes: UserWrites) -> Reason | None:
+        return None if await self._try([writes]) else Reason.WRITE_REFUSED
+
+    async def _try(self, batch: Sequence[UserWrites]) -> bool:
+        """Writes a batch; False if the server refused one of its documents."""
+        self._safe_point()
+        seq = await self._journal.append(
+            EntryKind.USERS, "", {"writes": _entries(batch)}, comment=self._comment
+        )
+        try:
+            if self._transactions:
+                async with self._database.client.start_session() as session:
+                    done = await session.with_transaction(
+                        lambda s: self._send(batch, s), write_concern=DURABLE
+                    )
+            else:
+                done = await self._send(batch, None)
+        except (BulkWriteError, OperationFailure) as error:
+            if not _is_refusal(error):
+                raise
+            await self._undo(batch)
+            await self._journal.applied(seq, {"writes": []}, comment=self._comment)
+            return False
+        created, filled, skipped = done
+        self.created.update(created)
+        self.filled.update(filled)
+        self.findings.extend(
+            Finding("changed-meanwhile", fill.collection, fill.id) for fill in skipped
+        )
+        body = {"writes": _entries(batch, without=skipped)} if skipped else None
+        await self._journal.applied(seq, body, comment=self._comment)
+        return True
+
+    async def _send(
+        self, batch: Sequence[UserWrites], session: AsyncClientSession | None
+    ) -> tuple[Counter[str], Counter[str], list[Fill]]:
+        created: Counter[str] = Counter()
+        filled: Counter[str] = Counter()
+        skipped: list[Fill] = []
+        concern = None if session is not None else DURABLE
+        for name in ("user", "account", "organization", "member"):
+            collection = self._database.get_collection(name, write_concern=concern)
+            inserts = [
+                dict(write.document)
+                for writes in batch
+                for write in writes.writes
+                if isinstance(write, Insert) and write.collection == name
+            ]
+            if inserts:
+                await collection.insert_many(inserts, session=session, comment=self._comment)
+                created[name] += len(inserts)
+            for writes in batch:
+                for write in writes.writes:
+                    if not isinstance(write, Fill) or write.collection != name:
+                        continue
+                    result = await collection.update_one(
+                        {"_id": write.id, **_guard(write)},
+                        {"$set": dict(write.values)},
+                        session=session,
+                        comment=self._comment,
+                    )
+                    if result.modified_count:
+                        filled[name] += 1
+                    else:
+                        skipped.append(write)
+        return created, filled, skipped
+
+    async def _undo(self, batch: Sequence[UserWrites]) -> None:
+        """Takes back what a refused batch left on a server without transactions."""
+        if self._transactions:
+            return
+        for name in ("member", "organization", "account", "user"):
+            collection = self._database.get_collection(name, write_concern=DURABLE)
+            for writes in batch:
+                for write in writes.writes:
+                    if write.collection != name:
+                        continue
+                    if isinstance(write, Insert):
+                        await self._take_back(collection, write.document)
+                    else:
+                        await _unfill(collection, write, self._comment)
+
+
+    async def _take_back(
+        self, collection: AsyncCollection[dict[str, Any]], document: Mapping[str, Any]
+    ) -> None:
+        identifier = {"_id": document["_id"]}
+        raw = collection.with_options(codec_options=_RAW)
+        stored = await raw.find_one(identifier, comment=self._comment)
+        # Only what we wrote, to the byte, is taken back.
+        if stored is not None and stored.raw == bson.encode(document):
+            await collection.delete_one(identifier, comment=self._comment)
+
+
+async def _unfill(collection: Any, fill: Fill, comment: str) -> None:
+    restore: dict[str, Any] = {}
+    absent = {path: "" for path in fill.values if path not in fill.prior}
+    if fill.prior:
+        restore["$set"] = dict(fill.prior)
+    if absent:
+        restore["$unset"] = absent
+    held = {path: {"$eq": value} for path, value in fill.values.items()}
+    await collection.update_one({"_id": fill.id, **held}, restore, comment=comment)
+
+
+def _guard(fill: Fill) -> dict[str, Any]:
+    guard: dict[str, Any] = {}
+    for path in fill.values:
+        if path not in fill.prior:
+            guard[path] = {"$exists": False}
+        elif fill.prior[path] is None:
+            guard[path] = {"$type": "null"}
+        else:
+            guard[path] = {"$eq": fill.prior[path]}
+    return guard
+
+
+def _entries(
+    batch: Sequence[UserWrites], *, without: Sequence[Fill] = ()
+) -> list[Mapping[str, Any]]:
+    """What a rollback needs: ids and digests of inserts, values and prior values of fills.
+
+    An inserted document's content is not repeated here, since an account holds a hash; its
+    digest tells whether somebody changed it since.
+    """
+    entries: list[Mapping[str, Any]] = []
+    for writes in batch:
+        for write in writes.writes:
+            if isinstance(write, Insert):
+                raw = bson.encode(write.document)
+                entries.append(
+                    {
+                        "op": "insert",
+                        "collection": write.collection,
+                        "id": write.document["_id"],
+                        "digest": xxhash.xxh3_128_hexdigest(raw),
+                    }
+                )
+            elif write not in without:
+                entries.append(
+                    {
+                        "op": "fill",
+                        "collection": write.collection,
+                        "id": write.id,
+                        # Lists of pairs: a path holds dots.
+                        "values": [[path, value] for path, value in write.values.items()],
+                        "prior": [[path, value] for path, value in write.prior.items()],
+                    }
+                )
+    return entries
+
+
+def _is_refusal(error: BulkWriteError | OperationFailure) -> bool:
+    """Whether the server refused a document, as opposed to the whole command."""
+    codes = {error.code}
+    if isinstance(error, BulkWriteError):
+        codes = {e.get("code") for e in (error.details or {}).get("writeErrors", ())}
+    return bool(codes) and codes <= {_DUPLICATE, _VALIDATION, _TOO_LARGE}

@@ -1,0 +1,244 @@
+"""The user plane: legacy users read, decided and written in batches.
+
+It changes when the way from a decision to its four documents does; what they contain is
+decided in :mod:`newbi_migrate.mapping`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import bson
+from bson import ObjectId
+from bson.codec_options import CodecOptions, DatetimeConversion
+from bson.errors import InvalidBSON
+from pymongo.asynchronous.database import AsyncDatabase
+
+from newbi_migrate.mapping.decisions import LegacyKey, Target, TargetUser, UserDecision
+from newbi_migrate.mapping.email import normalise_email
+from newbi_migrate.mapping.profiles import BetterAuthProfile
+from newbi_migrate.mapping.users import Existing, Fill, Finding, Insert, UserWrites, writes_for
+from newbi_migrate.mapping.workspace import Membership
+from newbi_migrate.migration.results import UserLine
+from newbi_migrate.models.legacy import LegacyUser
+from newbi_migrate.store.raw import split_documents
+
+__all__ = ["USER_BATCH", "UserPlane", "line_of"]
+
+USER_BATCH: Final = 200
+"""Legacy users read, journaled and written at once."""
+
+_STRICT: CodecOptions[dict[str, Any]] = CodecOptions(
+    datetime_conversion=DatetimeConversion.DATETIME_AUTO
+)
+_LENIENT: CodecOptions[dict[str, Any]] = CodecOptions(
+    datetime_conversion=DatetimeConversion.DATETIME_AUTO,
+    unicode_decode_error_handler="replace",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    users: Mapping[ObjectId, Mapping[str, Any]]
+    accounts: Mapping[ObjectId, tuple[Mapping[str, Any], ...]]
+    organizations: Mapping[ObjectId, Mapping[str, Any]]
+    members: frozenset[tuple[ObjectId, ObjectId]]
+
+
+class UserPlane:
+    """Reads legacy users and the Better Auth collections.
+
+    Args:
+        database: Where.
+        source: Name of the legacy users' collection.
+        comment: Attached to every command.
+    """
+
+    def __init__(
+        self, database: AsyncDatabase[dict[str, Any]], source: str, *, comment: str
+    ) -> None:
+        self._database = database
+        self._source = source
+        self._comment = comment
+
+    async def keys(self) -> list[LegacyKey]:
+        """The key of every legacy user, in the order of their ids."""
+        found: list[LegacyKey] = []
+        async for document, readable in self._documents():
+            key = LegacyKey.of(document)
+            if not readable:
+                key = LegacyKey(key.id, None, readable=False)
+            found.append(key)
+        return found
+
+    async def target(self) -> tuple[Target, tuple[Finding, ...]]:
+        """What the Better Auth collections hold, and what is odd about it."""
+        findings: list[Finding] = []
+        users: dict[ObjectId, TargetUser] = {}
+        unusable: set[str] = set()
+        projection = ("email", "emailVerified", "phoneNumber", "referralCode")
+        async for document in self._find("user", projection):
+            user = TargetUser.of(document)
+            if user is not None:
+                users[user.id] = user
+                continue
+            findings.append(Finding("id-not-objectid", "user", document["_id"]))
+            email = normalise_email(document.get("email"))
+            if email is not None:
+                unusable.add(email)
+        organizations: dict[ObjectId, str | None] = {}
+        async for document in self._find("organization", ("slug",)):
+            if isinstance(document["_id"], ObjectId):
+                slug = document.get("slug")
+                organizations[document["_id"]] = slug if isinstance(slug, str) else None
+            else:
+                findings.append(Finding("id-not-objectid", "organization", document["_id"]))
+        memberships: list[Membership] = []
+        owned: set[ObjectId] = set()
+        async for document in self._find("member", ("organizationId", "userId", "role")):
+            organization, user_id = document.get("organizationId"), document.get("userId")
+            if not isinstance(organization, ObjectId) or not isinstance(user_id, ObjectId):
+                # The application looks memberships up by ObjectId and does not see these.
+                findings.append(Finding("member-ids-not-objectid", "member", document["_id"]))
+                continue
+            if organization not in organizations:
+                findings.append(
+                    Finding("member-of-nothing", "member", document["_id"], "organizationId")
+                )
+                continue
+            role = document.get("role")
+            roles = frozenset(
+                part.strip() for part in (role.split(",") if isinstance(role, str) else ())
+            )
+            memberships.append(Membership(organization, user_id, roles))
+            if "owner" in roles:
+                owned.add(organization)
+        findings.extend(
+            Finding("organization-without-owner", "organization", identifier)
+            for identifier in sorted(organizations.keys() - owned)
+        )
+        target = Target(users, organizations, tuple(memberships), frozenset(unusable))
+        return target, tuple(findings)
+
+    async def writes(
+        self, decisions: Mapping[Any, UserDecision], profile: BetterAuthProfile
+    ) -> AsyncIterator[list[UserWrites]]:
+        """What is written for the legacy users, a batch of them at a time.
+
+        Args:
+            decisions: The decision about each, by ``bson.encode({"": _id})``.
+            profile: The version of Better Auth to write for.
+        """
+        batch: list[tuple[Mapping[str, Any], UserDecision]] = []
+        async for document, readable in self._documents():
+            decision = decisions.get(id_key(document.get("_id")))
+            if decision is None or not readable:
+                if decision is not None:
+                    batch.append((document, decision))
+                continue
+            batch.append((document, decision))
+            if len(batch) >= USER_BATCH:
+                yield await self._batch(batch, profile)
+                batch = []
+        if batch:
+            yield await self._batch(batch, profile)
+
+    async def _batch(
+        self,
+        batch: Sequence[tuple[Mapping[str, Any], UserDecision]],
+        profile: BetterAuthProfile,
+    ) -> list[UserWrites]:
+        facts = await self._facts([decision for _, decision in batch])
+        results: list[UserWrites] = []
+        for document, decision in batch:
+            user_id, workspace = decision.user_id, decision.workspace
+            existing = Existing()
+            if user_id is not None:
+                existing = Existing(
+                    user=facts.users.get(user_id),
+                    accounts=facts.accounts.get(user_id, ()),
+                    organization=None if workspace is None else facts.organizations.get(workspace),
+                    is_member=workspace is not None and (workspace, user_id) in facts.members,
+                )
+            results.append(
+                writes_for(
+                    LegacyUser.load(document), decision, existing, profile, source=self._source
+                )
+            )
+        return results
+
+    async def _facts(self, decisions: Iterable[UserDecision]) -> _Facts:
+        users = [d.user_id for d in decisions if d.user_id is not None]
+        workspaces = [d.workspace for d in decisions if d.workspace is not None]
+        accounts: dict[ObjectId, list[Mapping[str, Any]]] = defaultdict(list)
+        async for document in self._find("account", None, {"userId": {"$in": users}}):
+            accounts[document["userId"]].append(document)
+        return _Facts(
+            users={d["_id"]: d async for d in self._find("user", None, {"_id": {"$in": users}})},
+            accounts={user: tuple(found) for user, found in accounts.items()},
+            organizations={
+                d["_id"]: d
+                async for d in self._find("organization", None, {"_id": {"$in": workspaces}})
+            },
+            members=frozenset(
+                [
+                    (d["organizationId"], d["userId"])
+                    async for d in self._find("member", None, {"userId": {"$in": users}})
+                    if isinstance(d.get("organizationId"), ObjectId)
+                ]
+            ),
+        )
+
+    async def _documents(self) -> AsyncIterator[tuple[dict[str, Any], bool]]:
+        cursor = self._database[self._source].find_raw_batches(
+            {}, sort=[("_id", 1)], batch_size=1000, comment=self._comment
+        )
+        async with cursor:
+            async for batch in cursor:
+                for raw in split_documents(batch):
+                    try:
+                        yield bson.decode(raw, _STRICT), True
+                    except InvalidBSON:
+                        yield bson.decode(raw, _LENIENT), False
+
+    async def _find(
+        self,
+        collection: str,
+        fields: Sequence[str] | None,
+        query: Mapping[str, Any] | None = None,
+    ) -> AsyncIterator[dict[str, Any]]:
+        cursor = self._database.get_collection(collection, codec_options=_LENIENT).find(
+            query or {}, fields, sort=[("_id", 1)], comment=self._comment
+        )
+        async with cursor:
+            async for document in cursor:
+                yield document
+
+
+def id_key(identifier: Any) -> bytes:
+    """An ``_id`` of any type as a key of a dictionary."""
+    return bson.encode({"": identifier})
+
+
+def line_of(writes: UserWrites) -> UserLine:
+    """The line of a plan that says what is written for a user."""
+    decision = writes.decision
+    fills: dict[str, int] = defaultdict(int)
+    creates: dict[str, ObjectId] = {}
+    for write in writes.writes:
+        if isinstance(write, Insert):
+            creates[write.collection] = write.document["_id"]
+        elif isinstance(write, Fill):
+            fills[write.collection] += len(write.values)
+    return UserLine(
+        legacy_id=decision.legacy_id,
+        outcome=decision.outcome,
+        reason=decision.reason,
+        user_id=decision.user_id,
+        workspace=decision.workspace,
+        creates=creates,
+        fills=dict(fills),
+    )

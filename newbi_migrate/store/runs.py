@@ -1,0 +1,117 @@
+"""Records of runs: what was asked, how it went, and who became who.
+
+They are read by every later command: a resume, a status, a validation, a rollback. It changes
+when one of these needs to know more. Layout: docs/reference/run-records.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bson import ObjectId
+from pymongo import ReplaceOne
+from pymongo.asynchronous.database import AsyncDatabase
+
+from newbi_migrate.store.journal import DURABLE
+
+__all__ = ["OWN_COLLECTIONS", "RunRecord", "RunRecords"]
+
+RUNS = "newbi_migrate_runs"
+USERS = "newbi_migrate_users"
+OWN_PREFIX = "newbi_migrate_"
+OWN_COLLECTIONS = (RUNS, USERS, "newbi_migrate_journal", "newbi_migrate_lease")
+"""Collections of the run records."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One run as recorded.
+
+    Attributes:
+        run_id: The run.
+        command: ``migrate`` or ``backfill``.
+        state: ``running`` until it is finished; an interrupted run stays ``running``.
+        policy: The choices that decide what is written.
+        document: The whole record.
+    """
+
+    run_id: ObjectId
+    command: str
+    state: str
+    policy: Mapping[str, Any]
+    document: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> RunRecord:
+        """The record from its stored form."""
+        return cls(
+            document["_id"], document["command"], document["state"], document["policy"], document
+        )
+
+
+class RunRecords:
+    """The run records of a database."""
+
+    def __init__(self, database: AsyncDatabase[dict[str, Any]]) -> None:
+        self._runs = database.get_collection(RUNS, write_concern=DURABLE)
+        self._users = database.get_collection(USERS, write_concern=DURABLE)
+
+    async def all(self) -> list[RunRecord]:
+        """All runs, the newest first."""
+        cursor = self._runs.find().sort("_id", -1)
+        async with cursor:
+            return [RunRecord.of(document) async for document in cursor]
+
+    async def unfinished(self) -> RunRecord | None:
+        """The run that was interrupted, or is under way, if there is one."""
+        document = await self._runs.find_one({"state": "running"}, sort=[("_id", -1)])
+        return None if document is None else RunRecord.of(document)
+
+    async def start(self, run_id: ObjectId, document: Mapping[str, Any]) -> None:
+        """Records that a run begins."""
+        await self._runs.insert_one(
+            {"_id": run_id, "state": "running", **document}, comment=str(run_id)
+        )
+        # The server's clock, not ours.
+        await self._runs.update_one(
+            {"_id": run_id}, {"$currentDate": {"startedAt": True}}, comment=str(run_id)
+        )
+
+    async def finish(self, run_id: ObjectId, document: Mapping[str, Any]) -> None:
+        """Records that a run is done, and what came of it."""
+        await self._runs.update_one(
+            {"_id": run_id},
+            {"$set": {"state": "done", **document}, "$currentDate": {"finishedAt": True}},
+            comment=str(run_id),
+        )
+
+    async def note_users(self, run_id: ObjectId, lines: Sequence[Mapping[str, Any]]) -> None:
+        """Records who became who: one document for each legacy user."""
+        if lines:
+            await self._users.bulk_write(
+                [
+                    ReplaceOne(
+                        {"_id": {"run": run_id, "legacy": line["legacyUserId"]}},
+                        {"_id": {"run": run_id, "legacy": line["legacyUserId"]}, **line},
+                        upsert=True,
+                    )
+                    for line in lines
+                ],
+                ordered=False,
+                comment=str(run_id),
+            )
+
+    async def users(self, run_id: ObjectId) -> AsyncIterator[Mapping[str, Any]]:
+        """Who became who in a run."""
+        cursor = self._users.find(
+            {"_id": {"$gte": {"run": run_id}, "$lt": {"run": ObjectId(_after(run_id))}}}
+        )
+        async with cursor:
+            async for document in cursor:
+                yield document
+
+
+def _after(run_id: ObjectId) -> bytes:
+    return (int.from_bytes(run_id.binary, "big") + 1).to_bytes(12, "big")
