@@ -1,0 +1,1 @@
+"""Old to new: pure functions with no input or output."""

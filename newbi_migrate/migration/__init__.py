@@ -1,0 +1,1 @@
+"""The use-cases: survey, plan, apply, status."""
