@@ -279,9 +279,7 @@ def _owned(target: Target) -> dict[ObjectId, ObjectId | Reason]:
     return owned
 
 
-def _refused_duplicates(
-    keys: list[LegacyKey], target: Target, policy: DuplicatePolicy
-) -> set[int]:
+def _refused_duplicates(keys: list[LegacyKey], target: Target, policy: DuplicatePolicy) -> set[int]:
     groups: dict[str, list[int]] = defaultdict(list)
     for position, key in enumerate(keys):
         if key.email is not None and isinstance(key.id, ObjectId):

@@ -95,9 +95,7 @@ def map_user(
         "image": picture,
         "stripeCustomerId": text(dig(source, "subscription", "stripeCustomerId")),
     }
-    for name, value in mapped.items():
-        if value is not None:
-            document[name] = value
+    document.update({name: value for name, value in mapped.items() if value is not None})
     born = created_at(source)
     document["createdAt"] = born
     document["updatedAt"] = date_of(source.get("updatedAt")) or born

@@ -14,7 +14,7 @@ from typing import Any
 from bson import ObjectId
 
 from newbi_migrate.mapping.account import CREDENTIAL, map_account, password_kind
-from newbi_migrate.mapping.decisions import Outcome, UserDecision
+from newbi_migrate.mapping.decisions import UserDecision
 from newbi_migrate.mapping.ids import account_id
 from newbi_migrate.mapping.merge import fill_missing
 from newbi_migrate.mapping.organization import (
@@ -239,4 +239,3 @@ def _organization(
         find("company-incomplete", "organization", workspace, path)
     if not existing.is_member:
         writes.append(Insert("member", map_member(user_id, workspace, born).to_document()))
-

@@ -176,9 +176,7 @@ def resolve(
         workspace_field: Name of the field that scopes a document.
         rewrite_owners: Whether fields that name an aliased user are rewritten.
     """
-    owners = (
-        _alias_changes(spec, directory, users) if rewrite_owners and directory.aliases else {}
-    )
+    owners = _alias_changes(spec, directory, users) if rewrite_owners and directory.aliases else {}
     if spec.workspace_type is None:
         return Resolution(None, Action.STAMP if owners else Action.KEEP, owners)
 
@@ -238,9 +236,7 @@ def _classify(
     return _Found(WorkspaceClass.WRONG_TYPE, organization=meant)
 
 
-def _is_stranger(
-    directory: Directory, owner: StoredId | None, organization_id: ObjectId
-) -> bool:
+def _is_stranger(directory: Directory, owner: StoredId | None, organization_id: ObjectId) -> bool:
     # Without an owner nothing contradicts a workspace that exists: some collections name none,
     # and in others the field is optional.
     if owner is None or owner.form in (IdForm.MISSING, IdForm.NULL):

@@ -17,11 +17,10 @@ from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.errors import UsageError
-from newbi_migrate.mapping.decisions import directory_after
 from newbi_migrate.mapping.users import Finding
 from newbi_migrate.mapping.workspace import Directory, Reason
 from newbi_migrate.migration.documents import DocumentPlane
-from newbi_migrate.migration.options import AliasOwners, MigrationOptions
+from newbi_migrate.migration.options import AliasOwners
 from newbi_migrate.migration.plan import chosen_collections, findings_to_json
 from newbi_migrate.migration.progress import Progress
 from newbi_migrate.migration.results import (
@@ -178,8 +177,7 @@ async def _begin(request: ApplyRequest, records: RunRecords, run_id: ObjectId) -
     names = [
         info["name"]
         async for info in await request.database.list_collections(comment=str(run_id))
-        if info.get("type", "collection") == "collection"
-        and not info["name"].startswith("system.")
+        if info.get("type", "collection") == "collection" and not info["name"].startswith("system.")
     ]
     before = {
         name: list(await read_indexes(request.database, name))
@@ -364,9 +362,7 @@ async def _rescan(
         state.quarantine.extend(found.quarantine)
 
 
-async def _indexes(
-    request: ApplyRequest, state: _State, journal: Journal, comment: str
-) -> None:
+async def _indexes(request: ApplyRequest, state: _State, journal: Journal, comment: str) -> None:
     planned = request.plan.indexes
     request.progress.phase("indexes", len(planned))
     for decision in planned:
@@ -381,12 +377,10 @@ async def _indexes(
         outcome = await create_index(
             request.database, decision.collection, decision.spec, comment=comment
         )
-        await journal.applied(
-            seq, {"created": isinstance(outcome, Created)}, comment=comment
+        await journal.applied(seq, {"created": isinstance(outcome, Created)}, comment=comment)
+        state.indexes.append(
+            IndexDecision(decision.collection, decision.spec, IndexAction.COLLISION, outcome.reason)
+            if isinstance(outcome, Refused)
+            else decision
         )
-        if isinstance(outcome, Refused):
-            decision = IndexDecision(
-                decision.collection, decision.spec, IndexAction.COLLISION, outcome.reason
-            )
-        state.indexes.append(decision)
         request.progress.advance(1, decision.spec.name)

@@ -104,9 +104,9 @@ class DocumentPlane:
                 self._count(spec, summary, quarantine, group, resolution)
                 if resolution.action is Action.STAMP:
                     summary.stamped += self._field in resolution.changes and len(group.ids)
-                    summary.owners_rewritten += (
-                        len(resolution.changes.keys() - {self._field}) > 0 and len(group.ids)
-                    )
+                    summary.owners_rewritten += len(
+                        resolution.changes.keys() - {self._field}
+                    ) > 0 and len(group.ids)
                     self._note_owner(spec, group, resolution, owners)
                 digest += _digest(group, resolution)
             progress.advance(window.count, spec.name)
@@ -161,9 +161,7 @@ class DocumentPlane:
                     progress.advance(window.count, spec.name)
                     continue
                 safe_point()
-                job.seq = await journal.append_window(
-                    spec.name, groups, comment=self._comment
-                )
+                job.seq = await journal.append_window(spec.name, groups, comment=self._comment)
                 await queue.put(job)
             for _ in range(workers):
                 await queue.put(None)
@@ -182,9 +180,7 @@ class DocumentPlane:
         fields += spec.user_fields
         if spec.parent is not None and spec.parent.field not in fields:
             fields.append(spec.parent.field)
-        return WindowReader(
-            self._database[spec.name], fields, size=size, comment=self._comment
-        )
+        return WindowReader(self._database[spec.name], fields, size=size, comment=self._comment)
 
     async def _decide(
         self, spec: CollectionSpec, window: Window
@@ -213,9 +209,7 @@ class DocumentPlane:
             decided.append((group, resolution))
         return decided
 
-    async def _parents(
-        self, spec: CollectionSpec, window: Window
-    ) -> Mapping[ObjectId, ObjectId]:
+    async def _parents(self, spec: CollectionSpec, window: Window) -> Mapping[ObjectId, ObjectId]:
         """Workspace of each parent of a window, as it is or as it is going to be."""
         if spec.parent is None:
             return {}
@@ -227,7 +221,7 @@ class DocumentPlane:
         if not links:
             return {}
         parent = self._registry[spec.parent.collection]
-        projection = {name: 1 for name in (self._field, *parent.user_fields)}
+        projection = dict.fromkeys((self._field, *parent.user_fields), 1)
         if parent.parent is not None:
             projection[parent.parent.field] = 1
         found: dict[ObjectId, ObjectId] = {}
@@ -319,9 +313,7 @@ class DocumentPlane:
         if job.others:
             # These first: the statement by owner passes over what holds a workspace by then.
             others = list(job.others.values())
-            outcomes.append(
-                (others, await write_groups(collection, others, comment=self._comment))
-            )
+            outcomes.append((others, await write_groups(collection, others, comment=self._comment)))
         if job.stamps and spec.owner_field is not None:
             stamped = await write_owner_stamps(
                 collection,
@@ -415,5 +407,3 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """The error that ended a group of tasks; the others were only cancelled."""
     first = group.exceptions[0]
     return _first(first) if isinstance(first, BaseExceptionGroup) else first
-
-

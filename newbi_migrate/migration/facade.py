@@ -154,9 +154,7 @@ class Migration:
             if not plan.pending and await records.unfinished() is None:
                 return _nothing_done(plan)
             run_id = ObjectId()
-            holder = Holder(
-                run_id=run_id, host=platform.node(), pid=os.getpid(), command=command
-            )
+            holder = Holder(run_id=run_id, host=platform.node(), pid=os.getpid(), command=command)
             lease = await Lease.acquire(database, holder)
             try:
                 async with lease.renewing():

@@ -62,17 +62,16 @@ async def plan_index_changes(
             for name, indexes in BETTER_AUTH_INDEXES.items()
         ]
     for spec in wanted:
-        existing = (
-            await read_indexes(database, spec.name) if spec.name in collections else ()
-        )
+        existing = await read_indexes(database, spec.name) if spec.name in collections else ()
         planned = plan_indexes(existing, spec)
         workspace = future_workspace(
             spec, directory, owners.get(spec.name, {}), workspace_field=workspace_field
         )
-        for index in planned.present:
-            decisions.append(IndexDecision(spec.name, index, IndexAction.PRESENT))
-        for index, reason in planned.conflicts:
-            decisions.append(IndexDecision(spec.name, index, IndexAction.CONFLICT, reason))
+        decisions.extend(IndexDecision(spec.name, i, IndexAction.PRESENT) for i in planned.present)
+        decisions.extend(
+            IndexDecision(spec.name, index, IndexAction.CONFLICT, reason)
+            for index, reason in planned.conflicts
+        )
         for index in planned.obsolete_present:
             decisions.append(
                 IndexDecision(
@@ -126,9 +125,7 @@ def _collision_reason(found: Sequence[Collision]) -> str:
     return f"{documents} documents share {len(found)} keys that would have to be unique."
 
 
-def _value(
-    key: UniqueKey, path: str, workspace: Any, workspace_field: str, derive: bool
-) -> Any:
+def _value(key: UniqueKey, path: str, workspace: Any, workspace_field: str, derive: bool) -> Any:
     if path == workspace_field:
         return workspace
     return key.derived.get(path, f"${path}") if derive else f"${path}"
@@ -187,8 +184,7 @@ async def find_collisions(
     fields = [path for path, _ in index.keys]
     names = {path: f"k{position}" for position, path in enumerate(fields)}
     values: dict[str, Any] = {
-        names[path]: _value(key, path, workspace, workspace_field, derive)
-        for path in fields
+        names[path]: _value(key, path, workspace, workspace_field, derive) for path in fields
     }
     match: dict[str, Any] = dict(index.partial or {})
     if index.sparse:
@@ -207,12 +203,11 @@ async def find_collisions(
         {"$sort": {"first": 1}},
         {"$limit": _MOST},
     ]
-    cursor = await database[collection].aggregate(
-        pipeline, allowDiskUse=True, comment=comment
-    )
+    cursor = await database[collection].aggregate(pipeline, allowDiskUse=True, comment=comment)
     found: list[Collision] = []
     async with cursor:
         async for group in cursor:
-            found.append(Collision(collection, index.name, (group["first"], group["last"]), group["n"]))
+            found.append(
+                Collision(collection, index.name, (group["first"], group["last"]), group["n"])
+            )
     return tuple(found)
-

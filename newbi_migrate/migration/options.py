@@ -103,9 +103,7 @@ class MigrationOptions:
                     None if policy["collections"] is None else tuple(policy["collections"])
                 ),
                 schema_day=(
-                    None
-                    if policy["schemaDay"] is None
-                    else date.fromisoformat(policy["schemaDay"])
+                    None if policy["schemaDay"] is None else date.fromisoformat(policy["schemaDay"])
                 ),
                 batch_size=batch_size,
                 workers=workers,

@@ -76,9 +76,7 @@ async def make_plan(
     """
     listener = progress or Silent()
     specs = chosen_collections(registry, options)
-    seen = await survey(
-        database, registry, source=options.legacy_collection, comment=_COMMENT
-    )
+    seen = await survey(database, registry, source=options.legacy_collection, comment=_COMMENT)
     users = await _plan_users(database, seen, options, documents_only, listener)
 
     quarantine = Quarantine()
@@ -152,9 +150,7 @@ async def _plan_users(
     target, findings = await plane.target()
     planned.findings.extend(findings)
     decisions = list(
-        decide_users(
-            keys, target, duplicates=options.duplicate_emails, aliases=options.aliases
-        )
+        decide_users(keys, target, duplicates=options.duplicate_emails, aliases=options.aliases)
     )
     if documents_only:
         # Only what has become true already: an organization a later run would create is no
@@ -264,9 +260,7 @@ def load_plan(path: Path) -> Mapping[str, Any]:
             f"The plan {str(path)!r} is damaged: it is not JSON.", next_step=advice
         ) from error
     if not isinstance(saved, dict) or saved.get("format") != PLAN_FORMAT:
-        raise UsageError(
-            f"The file {str(path)!r} is not a plan of this version.", next_step=advice
-        )
+        raise UsageError(f"The file {str(path)!r} is not a plan of this version.", next_step=advice)
     return saved
 
 

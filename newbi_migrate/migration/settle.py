@@ -57,9 +57,7 @@ async def wait_for_statements(
         await asyncio.sleep(_LOOK_EVERY)
 
 
-async def settle(
-    database: AsyncDatabase[dict[str, Any]], journal: Journal, *, comment: str
-) -> int:
+async def settle(database: AsyncDatabase[dict[str, Any]], journal: Journal, *, comment: str) -> int:
     """Corrects every pending entry to what was really written; gives their number."""
     pending = [entry async for entry in journal.entries(EntryState.PENDING)]
     for entry in pending:

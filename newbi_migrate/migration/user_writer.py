@@ -178,7 +178,6 @@ class UserWriter:
                     else:
                         await _unfill(collection, write, self._comment)
 
-
     async def _take_back(
         self, collection: AsyncCollection[dict[str, Any]], document: Mapping[str, Any]
     ) -> None:

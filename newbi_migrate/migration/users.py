@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import bson
 from bson import ObjectId
@@ -198,7 +198,7 @@ class UserPlane:
         )
         async with cursor:
             async for batch in cursor:
-                for raw in split_documents(batch):
+                for raw in split_documents(cast(bytes, batch)):
                     try:
                         yield bson.decode(raw, _STRICT), True
                     except InvalidBSON:

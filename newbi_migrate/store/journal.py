@@ -121,9 +121,7 @@ class Journal:
         self._collection: AsyncCollection[dict[str, Any]] = database.get_collection(
             JOURNAL, write_concern=DURABLE
         )
-        self._raw: AsyncCollection[RawBSONDocument] = database.get_collection(
-            JOURNAL, codec_options=_RAW
-        )
+        self._raw = self._collection.with_options(codec_options=_RAW)
         self._run_id = run_id
         self._next = next_seq
 

@@ -174,9 +174,7 @@ async def write_owner_stamps(
         }
         update = [{"$set": {field: RawBSONDocument(bson.encode(tree))}}]
         try:
-            result = await collection.update_many(
-                query, update, hint={"_id": 1}, comment=comment
-            )
+            result = await collection.update_many(query, update, hint={"_id": 1}, comment=comment)
         except OperationFailure as error:
             if error.code not in _OF_ONE_DOCUMENT:
                 raise
@@ -230,9 +228,7 @@ async def holding(
     found: list[Any] = []
     wanted = {name: {"$eq": value} for name, value in group.changes.items()}
     for ids in _chunks(group.ids, 10_000):
-        cursor = collection.find(
-            {"_id": {"$in": list(ids)}, **wanted}, {"_id": 1}, comment=comment
-        )
+        cursor = collection.find({"_id": {"$in": list(ids)}, **wanted}, {"_id": 1}, comment=comment)
         async with cursor:
             found.extend([document["_id"] async for document in cursor])
     return tuple(found)
@@ -240,7 +236,11 @@ async def holding(
 
 def _guard(group: JournalGroup) -> dict[str, Any]:
     """A query for documents that still hold what the group found there."""
-    raw = group.prior.raw if isinstance(group.prior, RawBSONDocument) else bson.encode(group.prior)
+    raw = (
+        bytes(group.prior.raw)
+        if isinstance(group.prior, RawBSONDocument)
+        else bson.encode(group.prior)
+    )
     stored = {name: (kind, value) for name, kind, value in elements(raw)}
     guard: dict[str, Any] = {}
     for name in group.changes:

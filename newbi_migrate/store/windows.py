@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import bson
 from bson import ObjectId
@@ -154,7 +154,7 @@ class WindowReader:
                 if uniform
                 else {"$expr": {"$gt": ["$_id", {"$literal": after}]}}
             )
-        pipeline = [
+        pipeline: list[dict[str, Any]] = [
             {"$match": match},
             {"$sort": {"_id": 1}},
             {"$limit": size},
@@ -171,7 +171,7 @@ class WindowReader:
         groups: list[WindowGroup] = []
         async with cursor:
             async for batch in cursor:
-                groups.extend(self._group(raw) for raw in split_documents(batch))
+                groups.extend(self._group(raw) for raw in split_documents(cast(bytes, batch)))
         if not groups:
             return None
         if uniform:

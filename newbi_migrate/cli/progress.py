@@ -1,0 +1,123 @@
+"""Progress on stderr: bars when a person watches, plain lines with the time when not.
+
+It changes when people want to see something else while a run is under way.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress as Bars,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from newbi_migrate.migration.progress import Progress
+
+__all__ = ["showing_progress"]
+
+_EVERY_SECONDS = 2.0
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        """So many a second."""
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.0f}/s", style="progress.data.speed")
+
+
+class _Lines:
+    """A line when a phase begins, every two seconds, and when it is complete."""
+
+    def __init__(self) -> None:
+        self._name = ""
+        self._total: int | None = None
+        self._done = 0
+        self._begun = self._said = time.monotonic()
+
+    def phase(self, name: str, total: int | None) -> None:
+        """A phase begins."""
+        self._name, self._total, self._done = name, total, 0
+        self._begun = self._said = time.monotonic()
+        self._say(f"{name}: {'' if total is None else f'{total:,} '}to go")
+
+    def advance(self, amount: int, detail: str = "") -> None:
+        """So many have been dealt with."""
+        self._done += amount
+        now = time.monotonic()
+        if now - self._said < _EVERY_SECONDS:
+            return
+        self._said = now
+        rate = self._done / max(now - self._begun, 1e-9)
+        left = ""
+        if self._total and rate:
+            left = f", {max(self._total - self._done, 0) / rate:.0f} s left"
+        of = f" of {self._total:,}" if self._total else ""
+        self._say(f"{self._name}: {self._done:,}{of} ({detail}), {rate:,.0f}/s{left}")
+
+    def note(self, sentence: str) -> None:
+        """Something a person should read."""
+        self._say(sentence)
+
+    @staticmethod
+    def _say(sentence: str) -> None:
+        stamp = datetime.now().astimezone().isoformat(timespec="seconds")
+        print(f"{stamp} {sentence}", file=sys.stderr, flush=True)
+
+
+class _Watched:
+    """One bar for each phase."""
+
+    def __init__(self, bars: Bars) -> None:
+        self._bars = bars
+        self._task = None if not bars.tasks else bars.tasks[-1].id
+
+    def phase(self, name: str, total: int | None) -> None:
+        """A phase begins."""
+        self._task = self._bars.add_task(name, total=total, detail="")
+
+    def advance(self, amount: int, detail: str = "") -> None:
+        """So many have been dealt with."""
+        if self._task is not None:
+            self._bars.update(self._task, advance=amount, detail=detail)
+
+    def note(self, sentence: str) -> None:
+        """Something a person should read."""
+        self._bars.console.print(sentence)
+
+
+@contextmanager
+def showing_progress(*, quiet: bool = False) -> Iterator[Progress]:
+    """A listener that shows what a use-case tells.
+
+    Args:
+        quiet: Say nothing unless a person watches.
+    """
+    from newbi_migrate.migration.progress import Silent
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield Silent() if quiet else _Lines()
+        return
+    with Bars(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[detail]}"),
+        console=console,
+        transient=True,
+    ) as bars:
+        yield _Watched(bars)

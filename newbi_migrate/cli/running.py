@@ -1,0 +1,178 @@
+"""What every command needs: the connection string, confirmation, signals, errors.
+
+It changes when the contract between the commands and the person who calls them does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import typer
+
+from newbi_migrate.errors import ConfirmationRequiredError, ExitCode, NewbiMigrateError
+
+if TYPE_CHECKING:
+    from newbi_migrate.migration.facade import Migration
+    from newbi_migrate.store.uri import ConnectionString
+
+__all__ = ["Session", "say"]
+
+_T = TypeVar("_T")
+
+
+def say(sentence: str) -> None:
+    """A message to the person, on stderr."""
+    print(sentence, file=sys.stderr, flush=True)
+
+
+class Session:
+    """One call of a command.
+
+    Args:
+        as_json: Whether the answer, and an error, is one JSON document on stdout.
+        uri_file: File that holds the connection string, if one was named.
+    """
+
+    def __init__(self, *, as_json: bool = False, uri_file: Path | None = None) -> None:
+        self._json = as_json
+        self._uri_file = uri_file
+        self._target: ConnectionString | None = None
+
+    @property
+    def target(self) -> ConnectionString:
+        """The connection string, found once.
+
+        Raises:
+            UsageError: There is none, or it is malformed.
+        """
+        if self._target is None:
+            from newbi_migrate.store.uri import find_connection_string
+
+            self._target = find_connection_string(uri_file=self._uri_file)
+            for note in self._target.notes:
+                say(f"note: {note}")
+        return self._target
+
+    def must_be_able_to_ask(self, *, confirmed: bool) -> None:
+        """Fails at once where a command that writes can neither ask nor was confirmed.
+
+        Raises:
+            ConfirmationRequiredError: Neither.
+        """
+        if not confirmed and not _can_ask():
+            raise ConfirmationRequiredError(
+                "This command writes, and there is no terminal to ask for confirmation.",
+                next_step="Add --confirm, or use --dry-run to see what it would do.",
+            )
+
+    def confirm(self, database: str, *, confirmed: bool) -> None:
+        """Asks for the database's name to be typed, unless the command was confirmed.
+
+        Raises:
+            ConfirmationRequiredError: Something else was typed.
+        """
+        if confirmed:
+            return
+        print(
+            f"This writes to the database {database!r}. Type its name to go on: ",
+            end="",
+            file=sys.stderr,
+            flush=True,
+        )
+        typed = sys.stdin.readline().strip()
+        if typed != database:
+            raise ConfirmationRequiredError(
+                "The name that was typed is not the database's; nothing was written.",
+                next_step="Run the command again, or add --confirm.",
+            )
+
+    def run(self, main: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+        """Runs a coroutine; every error ends the process with its sentence and exit code."""
+        with self.explained():
+            return asyncio.run(main())
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Ends the process with one sentence and the right exit code where something fails."""
+        try:
+            yield
+        except NewbiMigrateError as error:
+            self._fail(error.what, error.next_step, error.exit_code)
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            self._fail(
+                "Interrupted.", "The same command again finishes it.", ExitCode.INTERRUPTED
+            )
+        except typer.Exit:
+            raise
+        except BrokenPipeError:
+            # Whoever read our output has gone; there is nobody left to tell.
+            sys.stderr.close()
+            os._exit(ExitCode.UNEXPECTED)
+        except Exception as error:  # noqa: BLE001  # the last line of defence
+            self._fail(
+                f"Unexpected: {type(error).__name__}: {error}",
+                "Please report it; set NEWBI_MIGRATE_TRACEBACK=1 to see where it happened.",
+                ExitCode.UNEXPECTED,
+            )
+
+    def _fail(self, what: str, next_step: str, code: ExitCode) -> NoReturn:
+        clean = self._redact
+        if os.environ.get("NEWBI_MIGRATE_TRACEBACK"):
+            say(clean(traceback.format_exc()))
+        say(f"error: {clean(what)}")
+        if next_step:
+            say(f"next: {clean(next_step)}")
+        if self._json:
+            answer = {"what": clean(what), "next": clean(next_step), "exitCode": int(code)}
+            print(json.dumps({"error": answer}, indent=2))
+        raise typer.Exit(int(code))
+
+    def _redact(self, text: str) -> str:
+        from newbi_migrate.store.redact import redact
+
+        return redact(text) if self._target is None else self._target.redactor(text)
+
+
+def _can_ask() -> bool:
+    try:
+        return sys.stdin is not None and sys.stdin.isatty()
+    except ValueError:  # closed
+        return False
+
+
+@contextmanager
+def stopping_on_signals(migration: Migration) -> Iterator[None]:
+    """The first Ctrl-C stops a run at its next safe point, a second one at once."""
+    loop = asyncio.get_running_loop()
+    asked = False
+
+    def stop() -> None:
+        nonlocal asked
+        if asked:
+            say("Stopping at once; the same command again finishes the run.")
+            os._exit(ExitCode.INTERRUPTED)
+        asked = True
+        say("Stopping at the next safe point; press Ctrl-C again to stop at once.")
+        migration.stop()
+
+    signals = (signal.SIGINT, signal.SIGTERM)
+    for number in signals:
+        # Windows has no signal handlers in its event loop; Ctrl-C raises there.
+        with contextlib.suppress(NotImplementedError):
+            loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        for number in signals:
+            with contextlib.suppress(NotImplementedError):
+                loop.remove_signal_handler(number)

@@ -1,0 +1,270 @@
+"""The documents of Better Auth, as its MongoDB adapter stores them for Newbi.
+
+Collections are named after the models in the singular. References are ObjectIds, except that
+an account's ``accountId`` and a session's ``activeOrganizationId`` are strings. Structural
+rules are critical where Better Auth was seen to refuse sign-in or to hide an organization
+when they do not hold. It changes when Better Auth or the application's plug-ins change these
+documents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from newbi_migrate.invariants.base import Severity
+from newbi_migrate.models.base import DocumentModel
+from newbi_migrate.models.conditions import equals, is_filled, required, rule
+from newbi_migrate.models.fields import JsonText, NormalEmail, PasswordHash, Roles, Slug
+from newbi_migrate.models.legacy import LegacyCompany, LegacyProfile, LegacySubscription
+from newbi_migrate.models.scalars import (
+    BsonDate,
+    Flag,
+    NonEmptyText,
+    Number,
+    ObjectIdField,
+    OwnerId,
+    Text,
+    WorkspaceIdString,
+    choice,
+)
+
+__all__ = [
+    "COMPANY_GUARD_FIELDS",
+    "Account",
+    "Invitation",
+    "Member",
+    "Organization",
+    "Session",
+    "User",
+    "Verification",
+]
+
+COMPANY_GUARD_FIELDS = (
+    "companyName",
+    "companyEmail",
+    "addressStreet",
+    "addressCity",
+    "addressZipCode",
+    "addressCountry",
+)
+"""Fields without which the application refuses every operation on invoices and quotes."""
+
+
+def _disagreeing(document: Mapping[str, Any]) -> list[str]:
+    broken = []
+    verified, legacy_verified = document.get("emailVerified"), document.get("isEmailVerified")
+    if legacy_verified is (not verified) and isinstance(verified, bool):
+        broken.append("emailVerified")
+    active, disabled = document.get("isActive", True), document.get("isDisabled")
+    if isinstance(active, bool) and disabled is active:
+        broken.append("isActive")
+    return broken
+
+
+class User(DocumentModel):
+    """A user; ``name`` is the first name in Newbi's forms."""
+
+    collection_name: ClassVar[str] = "user"
+    rules = (
+        rule(
+            "user.flags-agree",
+            "The flags of the old and of the new sign-in say the same.",
+            _disagreeing,
+        ),
+        rule(
+            "user.no-workspace",
+            "A user names no organization: membership is the only link.",
+            lambda d: [name for name in ("organizationId", "workspaceId") if name in d],
+        ),
+    )
+
+    name: NonEmptyText
+    email: NormalEmail
+    email_verified: Flag
+    created_at: BsonDate
+    updated_at: BsonDate
+    role: Text | None = None
+    is_active: Flag | None = True
+    image: Text | None = None
+    last_name: Text | None = None
+    phone_number: Text | None = None
+    phone_number_verified: Flag | None = None
+    avatar: Text | None = None
+    created_by: Text | None = None
+    two_factor_enabled: Flag | None = None
+    stripe_customer_id: Text | None = None
+    banned: Flag | None = None
+    ban_reason: Text | None = None
+    ban_expires: BsonDate | None = None
+    redirect_after_login: Text | None = Field(default=None, alias="redirect_after_login")
+    has_seen_onboarding: Flag | None = None
+    has_completed_tutorial: Flag | None = None
+    tutorial_completed_at: BsonDate | None = None
+    referral_code: NonEmptyText | None = None
+    referred_by: Text | None = None
+    is_invited_user: Flag | None = None
+    pending_invitation_id: Any = None
+    onboarding_step: Any = None
+    onboarding_data: Any = None
+    # Carried over from the legacy user, and still read by the application.
+    is_email_verified: Flag | None = None
+    is_disabled: Flag | None = None
+    password: PasswordHash | None = Field(default=None, repr=False)
+    profile: LegacyProfile | None = None
+    company: LegacyCompany | None = None
+    subscription: LegacySubscription | None = None
+    referral_earnings: Number | None = None
+
+
+class Account(DocumentModel):
+    """A way to sign in: a password (``credential``) or an OAuth provider."""
+
+    collection_name: ClassVar[str] = "account"
+    rules = (
+        required(
+            "account.credential-password",
+            "A credential account has a password.",
+            equals("providerId", "credential"),
+            "password",
+            severity=Severity.CRITICAL,
+        ),
+        rule(
+            "account.credential-id",
+            "The accountId of a credential account is its user's id in hexadecimal.",
+            lambda d: (
+                ["accountId"]
+                if d.get("providerId") == "credential"
+                and d.get("accountId") != str(d.get("userId"))
+                else []
+            ),
+            Severity.CRITICAL,
+        ),
+    )
+
+    account_id: NonEmptyText
+    provider_id: NonEmptyText
+    user_id: OwnerId
+    issuer: NonEmptyText | None = None
+    password: PasswordHash | None = Field(default=None, repr=False)
+    access_token: Text | None = Field(default=None, repr=False)
+    refresh_token: Text | None = Field(default=None, repr=False)
+    id_token: Text | None = Field(default=None, repr=False)
+    access_token_expires_at: BsonDate | None = None
+    refresh_token_expires_at: BsonDate | None = None
+    scope: Text | None = None
+    created_at: BsonDate
+    updated_at: BsonDate
+
+
+class Session(DocumentModel):
+    """A signed-in browser; for reading."""
+
+    collection_name: ClassVar[str] = "session"
+
+    expires_at: BsonDate
+    token: NonEmptyText = Field(repr=False)
+    created_at: BsonDate
+    updated_at: BsonDate
+    ip_address: Text | None = None
+    user_agent: Text | None = None
+    user_id: OwnerId
+    active_organization_id: WorkspaceIdString | None = None
+    impersonated_by: Text | None = None
+
+
+class Verification(DocumentModel):
+    """A pending proof of an e-mail address; for reading."""
+
+    collection_name: ClassVar[str] = "verification"
+
+    identifier: NonEmptyText
+    value: NonEmptyText = Field(repr=False)
+    expires_at: BsonDate
+    created_at: BsonDate | None = None
+    updated_at: BsonDate | None = None
+
+
+class Organization(DocumentModel):
+    """A workspace, with the company's fields at the top level under the application's names."""
+
+    collection_name: ClassVar[str] = "organization"
+    rules = (
+        rule(
+            "organization.company-guard",
+            "The organization has all the company fields the application demands.",
+            lambda d: [name for name in COMPANY_GUARD_FIELDS if not is_filled(d.get(name))],
+            # Nobody can invent them: the user is asked for them in the application.
+            Severity.INFO,
+        ),
+    )
+
+    name: NonEmptyText
+    slug: Slug
+    created_at: BsonDate
+    updated_at: BsonDate | None = None
+    logo: Text | None = None
+    metadata: JsonText | None = None
+    company_name: Text | None = None
+    company_email: Text | None = None
+    company_phone: Text | None = None
+    website: Text | None = None
+    siret: Text | None = None
+    siren: Text | None = None
+    vat_number: Text | None = None
+    is_vat_subject: Flag | None = None
+    rcs: Text | None = None
+    capital_social: Text | None = None
+    legal_form: Text | None = None
+    activity_category: Text | None = None
+    has_commercial_activity: Flag | None = None
+    fiscal_regime: Text | None = None
+    address_street: Text | None = None
+    address_city: Text | None = None
+    address_zip_code: Text | None = None
+    address_country: Text | None = None
+    bank_iban: Text | None = None
+    bank_bic: Text | None = None
+    bank_name: Text | None = None
+    show_bank_details: Flag | None = None
+    document_text_color: Text | None = None
+    document_header_text_color: Text | None = None
+    document_header_bg_color: Text | None = None
+    document_header_notes: Text | None = None
+    document_footer_notes: Text | None = None
+    document_terms_and_conditions: Text | None = None
+    quote_header_notes: Text | None = None
+    quote_footer_notes: Text | None = None
+    quote_terms_and_conditions: Text | None = None
+    invoice_header_notes: Text | None = None
+    invoice_footer_notes: Text | None = None
+    invoice_terms_and_conditions: Text | None = None
+
+
+class Member(DocumentModel):
+    """That a user belongs to an organization, and in which roles."""
+
+    collection_name: ClassVar[str] = "member"
+
+    organization_id: OwnerId
+    user_id: OwnerId
+    role: Roles = "member"
+    created_at: BsonDate
+
+
+_InvitationStatus = Literal["pending", "accepted", "rejected", "canceled"]
+
+
+class Invitation(DocumentModel):
+    """An invitation into an organization; for reading."""
+
+    collection_name: ClassVar[str] = "invitation"
+
+    organization_id: OwnerId
+    email: NormalEmail
+    role: Roles | None = None
+    status: Annotated[_InvitationStatus, choice("invitation-status", _InvitationStatus)]
+    expires_at: BsonDate
+    inviter_id: ObjectIdField

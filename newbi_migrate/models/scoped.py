@@ -1,0 +1,51 @@
+"""What documents written by the application's schemas share: version, dates, owner, workspace.
+
+It changes when the application adds such a field to all its collections.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from newbi_migrate.models.base import DocumentModel
+from newbi_migrate.models.scalars import BsonDate, Number, OwnerId, WorkspaceId, WorkspaceIdString
+
+__all__ = [
+    "CreatorDocument",
+    "MongooseDocument",
+    "StringWorkspaceDocument",
+    "UserDocument",
+    "WorkspaceDocument",
+]
+
+
+class MongooseDocument(DocumentModel):
+    """A document with the fields that Mongoose adds."""
+
+    version_key: Number | None = Field(default=None, alias="__v")
+    created_at: BsonDate | None = None
+    updated_at: BsonDate | None = None
+
+
+class WorkspaceDocument(MongooseDocument):
+    """A document that belongs to a workspace."""
+
+    workspace_id: WorkspaceId
+
+
+class StringWorkspaceDocument(MongooseDocument):
+    """A document that belongs to a workspace, whose id is stored as a string."""
+
+    workspace_id: WorkspaceIdString
+
+
+class CreatorDocument(WorkspaceDocument):
+    """A document of a workspace whose owner is in ``createdBy``."""
+
+    created_by: OwnerId
+
+
+class UserDocument(WorkspaceDocument):
+    """A document of a workspace whose owner is in ``userId``."""
+
+    user_id: OwnerId
