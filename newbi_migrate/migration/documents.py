@@ -29,7 +29,8 @@ from newbi_migrate.mapping.workspace import (
 from newbi_migrate.migration.progress import Progress
 from newbi_migrate.migration.results import CollectionSummary, Quarantine
 from newbi_migrate.models.registry import CollectionSpec, Registry
-from newbi_migrate.store.journal import DURABLE, Journal, JournalGroup
+from newbi_migrate.store.connection import DURABLE
+from newbi_migrate.store.journal import Journal, JournalGroup
 from newbi_migrate.store.stamping import (
     OwnerStamp,
     WindowOutcome,

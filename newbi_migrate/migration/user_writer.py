@@ -28,7 +28,8 @@ from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.progress import Progress
 from newbi_migrate.migration.results import Plan
 from newbi_migrate.migration.users import UserPlane, id_key
-from newbi_migrate.store.journal import DURABLE, EntryKind, Journal
+from newbi_migrate.store.connection import DURABLE
+from newbi_migrate.store.journal import EntryKind, Journal
 
 __all__ = ["UserWriter"]
 

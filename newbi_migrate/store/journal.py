@@ -19,12 +19,11 @@ from bson.codec_options import DatetimeConversion
 from bson.raw_bson import RawBSONDocument
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.write_concern import WriteConcern
 
+from newbi_migrate.store.connection import DURABLE
 from newbi_migrate.store.raw import iter_ids, pack_ids
 
 __all__ = [
-    "DURABLE",
     "EntryKind",
     "EntryState",
     "Journal",
@@ -33,8 +32,6 @@ __all__ = [
 ]
 
 JOURNAL = "newbi_migrate_journal"
-DURABLE = WriteConcern(w="majority", j=True)
-"""Acknowledged by a majority of the members and written to their journals."""
 
 # Read raw, so that prior values of any BSON type come back as they were stored.
 _RAW: CodecOptions[RawBSONDocument] = CodecOptions(

@@ -14,7 +14,7 @@ from bson import ObjectId
 from pymongo import ReplaceOne
 from pymongo.asynchronous.database import AsyncDatabase
 
-from newbi_migrate.store.journal import DURABLE
+from newbi_migrate.store.connection import DURABLE
 
 __all__ = ["OWN_COLLECTIONS", "RunRecord", "RunRecords"]
 

@@ -334,9 +334,13 @@ async def _unexpected(
     )
     found: list[JournalGroup] = []
     async with cursor:
-        async for document in cursor:
-            if document["_id"] not in known:
-                found.append(JournalGroup({field: document[field]}, {}, [document["_id"]]))
+        found.extend(
+            [
+                JournalGroup({field: document[field]}, {}, [document["_id"]])
+                async for document in cursor
+                if document["_id"] not in known
+            ]
+        )
     return found
 
 

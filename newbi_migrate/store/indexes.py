@@ -1,0 +1,225 @@
+"""Indexes: what a collection has, compared with what its description wants.
+
+An index is the same if it has the same keys and options, whatever its name: the application's
+libraries name theirs in their own ways. It changes when MongoDB tells indexes apart by another
+option.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pymongo import IndexModel
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import OperationFailure
+
+from newbi_migrate.models.registry import CollectionSpec, IndexSpec
+
+__all__ = [
+    "Created",
+    "IndexPlan",
+    "Refused",
+    "create_index",
+    "key_pattern",
+    "matches",
+    "plan_indexes",
+    "read_indexes",
+]
+
+_ID_INDEX: Final = "_id_"
+_DUPLICATE: Final = 11000
+_REFUSALS: Final = {
+    _DUPLICATE: "Documents share a key that would have to be unique.",
+    67: "The server cannot create it beside the indexes that are there.",
+    85: "An index with the same keys has other options.",
+    86: "An index of the same name has other keys or options.",
+    171: "The keys hold arrays in more than one field.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """An index is there now."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The server would not create an index.
+
+    Attributes:
+        reason: Why, in one sentence that quotes no document.
+        code: MongoDB's error code.
+    """
+
+    reason: str
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class IndexPlan:
+    """What is to be done about the indexes of one collection.
+
+    Attributes:
+        present: Wanted, and there already.
+        to_create: Wanted, and nothing stands in the way.
+        conflicts: Wanted, and something stands in the way; with the reason.
+        obsolete_present: Of the old structure, and still there, under the names they have.
+    """
+
+    present: tuple[IndexSpec, ...]
+    to_create: tuple[IndexSpec, ...]
+    conflicts: tuple[tuple[IndexSpec, str], ...]
+    obsolete_present: tuple[IndexSpec, ...]
+
+
+async def read_indexes(
+    database: AsyncDatabase[dict[str, Any]], collection: str
+) -> tuple[dict[str, Any], ...]:
+    """The index specifications of a collection as the server stores them, ``_id_`` included.
+
+    Empty for a collection that does not exist.
+    """
+    cursor = await database[collection].list_indexes()
+    async with cursor:
+        return tuple([dict(index) async for index in cursor])
+
+
+def key_pattern(index: Mapping[str, Any]) -> tuple[tuple[str, int | str], ...]:
+    """Keys of a stored index in the form of :class:`IndexSpec`.
+
+    The server stores a text index's fields as weights, in alphabetical order.
+    """
+    keys: list[tuple[str, int | str]] = []
+    for path, direction in index["key"].items():
+        if path == "_fts":
+            keys.extend((name, "text") for name in sorted(index.get("weights", ())))
+        elif path != "_ftsx":
+            keys.append((path, direction if isinstance(direction, str) else int(direction)))
+    return tuple(keys)
+
+
+def _wanted_pattern(spec: IndexSpec) -> tuple[tuple[str, int | str], ...]:
+    texts = sorted(path for path, direction in spec.keys if direction == "text")
+    keys: list[tuple[str, int | str]] = []
+    for path, direction in spec.keys:
+        if direction != "text":
+            keys.append((path, direction))
+        elif texts:
+            keys.extend((name, "text") for name in texts)
+            texts = []
+    return tuple(keys)
+
+
+def matches(index: Mapping[str, Any], spec: IndexSpec) -> bool:
+    """Whether a stored index is the described one, by keys and options."""
+    return (
+        key_pattern(index) == _wanted_pattern(spec)
+        and bool(index.get("unique")) == spec.unique
+        and bool(index.get("sparse")) == spec.sparse
+        and (index.get("partialFilterExpression") or None) == (spec.partial or None)
+        and "collation" not in index
+        and "expireAfterSeconds" not in index
+    )
+
+
+def plan_indexes(existing: Iterable[Mapping[str, Any]], spec: CollectionSpec) -> IndexPlan:
+    """Compares the indexes of a collection with its description.
+
+    Args:
+        existing: As :func:`read_indexes` gives them.
+        spec: The collection.
+    """
+    stored = [index for index in existing if index["name"] != _ID_INDEX]
+    wanted = [key.index for key in spec.unique_keys] + list(spec.indexes)
+    present: list[IndexSpec] = []
+    to_create: list[IndexSpec] = []
+    conflicts: list[tuple[IndexSpec, str]] = []
+    for index in wanted:
+        if any(matches(found, index) for found in stored):
+            present.append(index)
+            continue
+        reason = _conflict(stored, index)
+        if reason:
+            conflicts.append((index, reason))
+        else:
+            to_create.append(index)
+    return IndexPlan(
+        tuple(present), tuple(to_create), tuple(conflicts), _obsolete(stored, wanted, spec.obsolete)
+    )
+
+
+def _conflict(stored: Sequence[Mapping[str, Any]], index: IndexSpec) -> str:
+    for found in stored:
+        if found["name"] == index.name:
+            return f"An index named {index.name} has other keys or options."
+        if index.is_text and any(d == "text" for _, d in key_pattern(found)):
+            return f"A collection has one text index, and {found['name']} is there."
+        if _same_to_the_server(found, index):
+            return f"The index {found['name']} has the same keys and other options."
+    return ""
+
+
+def _same_to_the_server(found: Mapping[str, Any], index: IndexSpec) -> bool:
+    # Since 5.0 the server tells indexes of equal keys apart by these options, and no others.
+    return (
+        key_pattern(found) == _wanted_pattern(index)
+        and bool(found.get("unique")) == index.unique
+        and bool(found.get("sparse")) == index.sparse
+        and (found.get("partialFilterExpression") or None) == (index.partial or None)
+        and "collation" not in found
+    )
+
+
+def _obsolete(
+    stored: Sequence[Mapping[str, Any]],
+    wanted: Sequence[IndexSpec],
+    obsolete: Sequence[IndexSpec],
+) -> tuple[IndexSpec, ...]:
+    found: list[IndexSpec] = []
+    for index in stored:
+        keys = key_pattern(index)
+        if any(matches(index, spec) for spec in wanted):
+            continue
+        for spec in obsolete:
+            # Uniqueness is what hinders, whatever else the index was created with.
+            if keys == _wanted_pattern(spec) and bool(index.get("unique")) == spec.unique:
+                found.append(
+                    IndexSpec(
+                        keys,
+                        unique=spec.unique,
+                        sparse=bool(index.get("sparse")),
+                        partial=index.get("partialFilterExpression"),
+                        name=index["name"],
+                    )
+                )
+                break
+    return tuple(found)
+
+
+async def create_index(
+    database: AsyncDatabase[dict[str, Any]], collection: str, spec: IndexSpec, *, comment: str
+) -> Created | Refused:
+    """Creates an index of an existing collection.
+
+    Raises:
+        pymongo.errors.PyMongoError: The server failed; whether the index is there is unknown.
+    """
+    options: dict[str, Any] = {"name": spec.name}
+    if spec.unique:
+        options["unique"] = True
+    if spec.sparse:
+        options["sparse"] = True
+    if spec.partial is not None:
+        options["partialFilterExpression"] = dict(spec.partial)
+    model = IndexModel(list(spec.keys), **options)
+    try:
+        await database[collection].create_indexes([model], comment=comment)
+    except OperationFailure as error:
+        if error.code not in _REFUSALS:
+            raise
+        return Refused(_REFUSALS[error.code], error.code)
+    return Created(spec.name)
