@@ -28,23 +28,21 @@ BIRTH: Final = date(2025, 8, 14)
 
 # The application's own filter is that the number exists, under which two explicit nulls of one
 # workspace collide.
-_NUMBERED: Final = MappingProxyType({"number": {"$type": "string"}})
-_YEAR_OF_ISSUE: Final = MappingProxyType(
-    {
-        "issueYear": {
-            "$ifNull": [
-                "$issueYear",
-                {
-                    "$cond": [
-                        {"$eq": [{"$type": "$issueDate"}, "date"]},
-                        {"$year": {"date": "$issueDate", "timezone": "Europe/Paris"}},
-                        None,
-                    ]
-                },
-            ]
-        }
+_NUMBERED: Final[Mapping[str, Any]] = {"number": {"$type": "string"}}
+_YEAR_OF_ISSUE: Final[Mapping[str, Any]] = {
+    "issueYear": {
+        "$ifNull": [
+            "$issueYear",
+            {
+                "$cond": [
+                    {"$eq": [{"$type": "$issueDate"}, "date"]},
+                    {"$year": {"date": "$issueDate", "timezone": "Europe/Paris"}},
+                    None,
+                ]
+            },
+        ]
     }
-)
+}
 
 
 def _by_workspace(*keys: str | tuple[str, int | str], sparse: bool = False) -> IndexSpec:
@@ -93,7 +91,7 @@ _NUMBER_OF_YEAR: Final = _unique(
 _EXTERNAL_ID: Final = _unique(
     "provider",
     "externalId",
-    partial=MappingProxyType({"externalId": {"$type": "string"}}),
+    partial={"externalId": {"$type": "string"}},
     name="provider_externalId_unique",
 )
 # Uniqueness by creator is what hinders, under whatever name and filter it was built.
