@@ -16,7 +16,6 @@ from typing import Any
 from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
-from newbi_migrate.errors import UsageError
 from newbi_migrate.mapping.users import Finding
 from newbi_migrate.mapping.workspace import Directory, Reason
 from newbi_migrate.migration.documents import DocumentPlane
@@ -31,14 +30,13 @@ from newbi_migrate.migration.results import (
     Quarantine,
     RunResult,
 )
-from newbi_migrate.migration.settle import settle, wait_for_statements
 from newbi_migrate.migration.survey import TARGET_COLLECTIONS
 from newbi_migrate.migration.user_writer import UserWriter
 from newbi_migrate.models.registry import Registry
-from newbi_migrate.store.connection import ServerInfo, Topology
+from newbi_migrate.store.connection import ServerInfo
 from newbi_migrate.store.indexes import Created, Refused, create_index, read_indexes
 from newbi_migrate.store.journal import EntryKind, Journal
-from newbi_migrate.store.runs import RunRecord, RunRecords
+from newbi_migrate.store.runs import RunRecords
 
 __all__ = ["ApplyRequest", "apply_plan"]
 
@@ -55,7 +53,9 @@ class ApplyRequest:
         registry: The collections.
         plan: What to do.
         command: ``migrate`` or ``backfill``.
-        run_id: Id of the run if it is a new one.
+        run_id: Id of the run.
+        resumed: Whether it was interrupted before; then it has a record and a journal.
+        timings: Phase to seconds, of what was done before.
         version: Version of this package, for the record.
         progress: Told of everything.
         safe_point: Called before every write; raises to stop the run there.
@@ -67,6 +67,8 @@ class ApplyRequest:
     plan: Plan
     command: str
     run_id: ObjectId
+    resumed: bool
+    timings: Mapping[str, float]
     version: str
     progress: Progress
     safe_point: Callable[[], None]
@@ -84,30 +86,18 @@ class _State:
     timings: dict[str, float] = field(default_factory=dict)
 
 
-async def apply_plan(request: ApplyRequest, unfinished: RunRecord | None) -> RunResult:
-    """Carries a plan out; the lease must be held.
-
-    Args:
-        request: What to do.
-        unfinished: The run that was interrupted, which is finished instead of a new one.
+async def apply_plan(request: ApplyRequest) -> RunResult:
+    """Carries a plan out; the lease must be held, and an interrupted run must be settled.
 
     Raises:
-        UsageError: The unfinished run was started with other choices.
         InterruptedRunError, LeaseLostError: The run stopped at a safe point.
     """
-    run_id = request.run_id if unfinished is None else unfinished.run_id
+    run_id, comment = request.run_id, str(request.run_id)
     records = RunRecords(request.database)
-    state = _State(findings=list(request.plan.findings))
-    comment = str(run_id)
-    if unfinished is None:
+    state = _State(findings=list(request.plan.findings), timings=dict(request.timings))
+    if not request.resumed:
         await _begin(request, records, run_id)
-    else:
-        _refuse_other_choices(request, unfinished)
     journal = await Journal.open(request.database, run_id)
-    if unfinished is not None:
-        async with _timed(state, "settle"):
-            await wait_for_statements(request.database, comment, request.progress)
-            await settle(request.database, journal, comment=comment)
 
     directory = request.plan.directory
     if request.command == "migrate":
@@ -122,7 +112,7 @@ async def apply_plan(request: ApplyRequest, unfinished: RunRecord | None) -> Run
 
     result = RunResult(
         run_id=run_id,
-        resumed=unfinished is not None,
+        resumed=request.resumed,
         plan=request.plan,
         collections=state.collections,
         quarantine=state.quarantine,
@@ -155,21 +145,6 @@ async def _timed(state: _State, phase: str) -> AsyncIterator[None]:
         yield
     finally:
         state.timings[phase] = round(time.perf_counter() - begun, 3)
-
-
-def _refuse_other_choices(request: ApplyRequest, unfinished: RunRecord) -> None:
-    asked = {"command": request.command, **request.plan.options.policy()}
-    begun = {"command": unfinished.command, **unfinished.policy}
-    # The source may be found out now and have been named then, which is the same choice.
-    asked["legacyCollection"] = begun["legacyCollection"] = None
-    differing = sorted(name for name in asked if asked[name] != begun.get(name))
-    if differing:
-        raise UsageError(
-            f"The run {unfinished.run_id} was interrupted and had other choices: "
-            + ", ".join(f"{name} was {begun.get(name)}" for name in differing)
-            + ".",
-            next_step="Finish it first, with the choices it was started with.",
-        )
 
 
 async def _begin(request: ApplyRequest, records: RunRecords, run_id: ObjectId) -> None:
@@ -216,7 +191,7 @@ async def _users(
         request.database,
         plan.source,
         journal,
-        transactions=request.server.topology is not Topology.STANDALONE,
+        transactions=request.server.has_transactions,
         safe_point=request.safe_point,
         comment=comment,
     )

@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
-from collections.abc import Callable, Coroutine
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from importlib.metadata import version
 from typing import Any, Self, TypeVar
@@ -16,20 +17,33 @@ from typing import Any, Self, TypeVar
 from bson import ObjectId
 from pymongo.errors import PyMongoError
 
-from newbi_migrate.errors import InterruptedRunError, NewbiMigrateError, UsageError
+from newbi_migrate.errors import (
+    DatabaseMovedOnError,
+    InterruptedRunError,
+    NewbiMigrateError,
+    UsageError,
+)
 from newbi_migrate.migration.apply import ApplyRequest, apply_plan
 from newbi_migrate.migration.options import MigrationOptions
-from newbi_migrate.migration.plan import make_plan
+from newbi_migrate.migration.plan import (
+    make_plan,
+    refuse_if_moved_on,
+    refuse_other_choices,
+    refuse_other_database,
+    refuse_other_plan,
+)
 from newbi_migrate.migration.progress import Progress, Silent
 from newbi_migrate.migration.results import Plan, RunResult
+from newbi_migrate.migration.settle import settle, wait_for_statements
 from newbi_migrate.migration.status import Status, read_status
 from newbi_migrate.migration.survey import Survey, survey
 from newbi_migrate.models.newbi import NEWBI
 from newbi_migrate.models.registry import Registry
 from newbi_migrate.store.connection import Store, open_database
 from newbi_migrate.store.faults import explained
-from newbi_migrate.store.lease import Holder, Lease
-from newbi_migrate.store.runs import RunRecords
+from newbi_migrate.store.journal import Journal
+from newbi_migrate.store.lease import LEASE_SECONDS, Holder, Lease
+from newbi_migrate.store.runs import RunRecord, RunRecords
 
 __all__ = ["Migration", "run_sync"]
 
@@ -45,6 +59,7 @@ class Migration:
         options: The choices.
         registry: The collections; Newbi's own unless another is given.
         progress: Told of what is going on; nothing is printed.
+        lease_seconds: How long a run that died keeps others out.
 
     Raises:
         NewbiMigrateError: Every method raises one of its subclasses, with what happened and
@@ -63,11 +78,13 @@ class Migration:
         options: MigrationOptions | None = None,
         registry: Registry = NEWBI,
         progress: Progress | None = None,
+        lease_seconds: float = LEASE_SECONDS,
     ) -> None:
         self._source = source
         self._options = options or MigrationOptions()
         self._registry = registry
         self._progress = progress or Silent()
+        self._lease_seconds = lease_seconds
         self._stack = AsyncExitStack()
         self._store: Store | None = None
         self._stopping = False
@@ -142,39 +159,85 @@ class Migration:
         with explained("reading the database"):
             return await read_status(self.store.database, self._registry)
 
-    async def _run(self, command: str, plan: Plan | None) -> RunResult:
+    async def apply_saved(self, saved: Mapping[str, Any]) -> RunResult:
+        """Carries out a plan that was saved, exactly, or refuses.
+
+        A run of that very plan that was interrupted is finished; where one has been finished
+        and nothing is pending, nothing is written.
+
+        Args:
+            saved: What :func:`~newbi_migrate.migration.plan.load_plan` gives.
+
+        Raises:
+            DatabaseMovedOnError: The database is no longer the one the plan was made for.
+            UsageError: The plan is for another database, or was made with other options than
+                this migration has.
+        """
+        refuse_other_database(saved, self.store.database.name)
+        return await self._run("migrate", None, saved=saved)
+
+    async def _run(
+        self, command: str, plan: Plan | None, *, saved: Mapping[str, Any] | None = None
+    ) -> RunResult:
         database = self.store.database
         records = RunRecords(database)
+        only_documents = command == "backfill"
         with explained("looking for other runs"):
             await Lease.refuse_if_held(database)
-            runs = [run.run_id for run in await records.all()]
-        only_documents = command == "backfill"
-        plan = plan or await self.plan(documents_only=only_documents)
-        with explained(f"running {command}"):
-            if not plan.pending and await records.unfinished() is None:
+            runs = await records.all()
+        reviewed = plan is not None or saved is not None
+        if _unfinished(runs) is None:
+            plan = plan or await self.plan(documents_only=only_documents)
+            if saved is not None and not _was_followed(saved, runs, plan):
+                refuse_if_moved_on(saved, plan)
+            if not plan.pending:
                 return _nothing_done(plan)
+        with explained(f"running {command}"):
             run_id = ObjectId()
             holder = Holder(run_id=run_id, host=platform.node(), pid=os.getpid(), command=command)
-            lease = await Lease.acquire(database, holder)
+            lease = await Lease.acquire(database, holder, seconds=self._lease_seconds)
             try:
                 async with lease.renewing():
-                    if runs != [run.run_id for run in await records.all()]:
-                        # Somebody else's run came between the plan and the lease.
+                    now = await records.all()
+                    unfinished = _unfinished(now)
+                    settled = 0.0
+                    if unfinished is not None:
+                        refuse_other_choices(unfinished, command, self._options)
+                        if saved is not None:
+                            refuse_other_plan(saved, unfinished)
+                        settled = await self._settle(unfinished)
+                    moved = [run.run_id for run in runs] != [run.run_id for run in now]
+                    if plan is None or unfinished is not None or (moved and not reviewed):
                         plan = await self.plan(documents_only=only_documents)
+                    elif moved:
+                        raise DatabaseMovedOnError(
+                            "Another run came between the plan and this one.",
+                            next_step="Nothing was written. Make a new plan and review it.",
+                        )
                     request = ApplyRequest(
                         database=database,
                         server=self.store.server,
                         registry=self._registry,
                         plan=plan,
                         command=command,
-                        run_id=run_id,
+                        run_id=run_id if unfinished is None else unfinished.run_id,
+                        resumed=unfinished is not None,
+                        timings={} if unfinished is None else {"settle": settled},
                         version=version("newbi-migrate"),
                         progress=self._progress,
                         safe_point=self._safe_point(lease),
                     )
-                    return await apply_plan(request, await records.unfinished())
+                    return await apply_plan(request)
             finally:
                 await _release(lease)
+
+    async def _settle(self, unfinished: RunRecord) -> float:
+        """Finds out what a run that died had written; gives the seconds it took."""
+        begun = time.perf_counter()
+        database, comment = self.store.database, str(unfinished.run_id)
+        await wait_for_statements(database, comment, self._progress)
+        await settle(database, await Journal.open(database, unfinished.run_id), comment=comment)
+        return round(time.perf_counter() - begun, 3)
 
     def _safe_point(self, lease: Lease) -> Callable[[], None]:
         def check() -> None:
@@ -194,6 +257,16 @@ async def _release(lease: Lease) -> None:
     except (PyMongoError, NewbiMigrateError):
         # The lease runs out by itself; the error that brought us here matters more.
         return
+
+
+def _unfinished(runs: Sequence[RunRecord]) -> RunRecord | None:
+    return next((run for run in runs if run.state == "running"), None)
+
+
+def _was_followed(saved: Mapping[str, Any], runs: Sequence[RunRecord], plan: Plan) -> bool:
+    """Whether a saved plan has been carried out already and nothing came after it."""
+    digests = saved.get("digests")
+    return not plan.pending and any(run.document.get("planDigests") == digests for run in runs)
 
 
 def _nothing_done(plan: Plan) -> RunResult:

@@ -22,6 +22,7 @@ from newbi_migrate.store.stamping import MAX_TREE_OWNERS, search_tree
 __all__ = ["find_collisions", "future_workspace", "plan_index_changes"]
 
 _MOST: Final = 1000
+_KEPT: Final = "Belongs to the old structure; it is kept until it is dropped on request."
 
 
 async def plan_index_changes(
@@ -72,47 +73,37 @@ async def plan_index_changes(
             IndexDecision(spec.name, index, IndexAction.CONFLICT, reason)
             for index, reason in planned.conflicts
         )
-        for index in planned.obsolete_present:
-            decisions.append(
-                IndexDecision(
-                    spec.name,
-                    index,
-                    IndexAction.OBSOLETE,
-                    "Belongs to the old structure; it is kept until it is dropped on request.",
-                )
-            )
+        decisions.extend(
+            IndexDecision(spec.name, index, IndexAction.OBSOLETE, _KEPT)
+            for index in planned.obsolete_present
+        )
         unique = {key.index.name: key for key in spec.unique_keys}
         for index in planned.to_create:
             key = unique.get(index.name)
-            found: tuple[Collision, ...] = ()
+            now: tuple[Collision, ...] = ()
             if key is not None and spec.name in collections:
-                found = await find_collisions(
-                    database,
-                    spec.name,
-                    key,
-                    workspace,
-                    workspace_field,
-                    derive=False,
-                    comment=comment,
-                )
-            collisions.extend(found)
-            if key is not None and key.derived and spec.name in collections:
-                later = await find_collisions(
-                    database,
-                    spec.name,
-                    key,
-                    workspace,
-                    workspace_field,
-                    derive=True,
-                    comment=comment,
-                )
-                collisions.extend(collision for collision in later if collision not in found)
+                now, later = [
+                    await find_collisions(
+                        database,
+                        spec.name,
+                        key,
+                        workspace,
+                        workspace_field,
+                        derive=derive,
+                        comment=comment,
+                    )
+                    if key.derived or not derive
+                    else ()
+                    for derive in (False, True)
+                ]
+                collisions.extend(now)
+                collisions.extend(collision for collision in later if collision not in now)
             decisions.append(
                 IndexDecision(
                     spec.name,
                     index,
-                    IndexAction.COLLISION if found else IndexAction.CREATE,
-                    _collision_reason(found),
+                    IndexAction.COLLISION if now else IndexAction.CREATE,
+                    _collision_reason(now),
                 )
             )
     return tuple(decisions), tuple(collisions)
@@ -204,10 +195,10 @@ async def find_collisions(
         {"$limit": _MOST},
     ]
     cursor = await database[collection].aggregate(pipeline, allowDiskUse=True, comment=comment)
-    found: list[Collision] = []
     async with cursor:
-        async for group in cursor:
-            found.append(
+        return tuple(
+            [
                 Collision(collection, index.name, (group["first"], group["last"]), group["n"])
-            )
-    return tuple(found)
+                async for group in cursor
+            ]
+        )

@@ -33,8 +33,21 @@ from newbi_migrate.migration.results import Plan, Quarantine, UserLine
 from newbi_migrate.migration.survey import Survey, survey
 from newbi_migrate.migration.users import UserPlane, id_key, line_of
 from newbi_migrate.models.registry import CollectionSpec, Registry
+from newbi_migrate.store.runs import RunRecord
 
-__all__ = ["PLAN_FORMAT", "chosen_collections", "load_plan", "make_plan", "refuse_if_moved_on"]
+__all__ = [
+    "PLAN_FORMAT",
+    "chosen_collections",
+    "findings_to_json",
+    "load_plan",
+    "make_plan",
+    "plan_to_json",
+    "quarantine_to_json",
+    "refuse_if_moved_on",
+    "refuse_other_choices",
+    "refuse_other_database",
+    "refuse_other_plan",
+]
 
 PLAN_FORMAT: Final = "newbi-migrate plan 1"
 _COMMENT: Final = "newbi-migrate plan"
@@ -264,19 +277,26 @@ def load_plan(path: Path) -> Mapping[str, Any]:
     return saved
 
 
+def refuse_other_database(saved: Mapping[str, Any], database: str) -> None:
+    """Compares the database of a saved plan with the one at hand.
+
+    Raises:
+        UsageError: They differ.
+    """
+    if saved.get("database") != database:
+        raise UsageError(
+            f"The plan is for the database {saved.get('database')!r}, "
+            f"and the connection string names {database!r}.",
+            next_step="Use the connection string the plan was made with.",
+        )
+
+
 def refuse_if_moved_on(saved: Mapping[str, Any], plan: Plan) -> None:
     """Compares a saved plan with the one the database gives now.
 
     Raises:
         DatabaseMovedOnError: They differ; the message names the sections.
-        UsageError: The saved plan is for another database.
     """
-    if saved.get("database") != plan.database:
-        raise UsageError(
-            f"The plan is for the database {saved.get('database')!r}, "
-            f"and the connection string names {plan.database!r}.",
-            next_step="Use the connection string the plan was made with.",
-        )
     before = saved.get("digests")
     before = before if isinstance(before, dict) else {}
     differing = sorted(
@@ -288,4 +308,37 @@ def refuse_if_moved_on(saved: Mapping[str, Any], plan: Plan) -> None:
         raise DatabaseMovedOnError(
             f"The database has moved on since the plan was made: {', '.join(differing)} differ.",
             next_step="Nothing was written. Make a new plan, review it, and apply that one.",
+        )
+
+
+def refuse_other_choices(unfinished: RunRecord, command: str, options: MigrationOptions) -> None:
+    """Compares the choices at hand with those of a run that was interrupted.
+
+    Raises:
+        UsageError: They would not finish that run.
+    """
+    asked = {"command": command, **options.policy()}
+    begun = {"command": unfinished.command, **unfinished.policy}
+    # The source may be found out now and have been named then, which is the same choice.
+    asked["legacyCollection"] = begun["legacyCollection"] = None
+    differing = sorted(name for name in asked if asked[name] != begun.get(name))
+    if differing:
+        raise UsageError(
+            f"The run {unfinished.run_id} was interrupted and had other choices: "
+            + ", ".join(f"{name} was {begun.get(name)}" for name in differing)
+            + ".",
+            next_step="Finish it first, with the choices it was started with.",
+        )
+
+
+def refuse_other_plan(saved: Mapping[str, Any], unfinished: RunRecord) -> None:
+    """Compares a saved plan with the one an interrupted run had begun to follow.
+
+    Raises:
+        DatabaseMovedOnError: It is another plan.
+    """
+    if unfinished.document.get("planDigests") != saved.get("digests"):
+        raise DatabaseMovedOnError(
+            f"The run {unfinished.run_id} was interrupted and followed another plan.",
+            next_step="Finish it first: migrate without --plan, or with its own.",
         )

@@ -64,11 +64,6 @@ class RunRecords:
         async with cursor:
             return [RunRecord.of(document) async for document in cursor]
 
-    async def unfinished(self) -> RunRecord | None:
-        """The run that was interrupted, or is under way, if there is one."""
-        document = await self._runs.find_one({"state": "running"}, sort=[("_id", -1)])
-        return None if document is None else RunRecord.of(document)
-
     async def start(self, run_id: ObjectId, document: Mapping[str, Any]) -> None:
         """Records that a run begins."""
         await self._runs.insert_one(
