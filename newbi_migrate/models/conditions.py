@@ -15,7 +15,17 @@ from bson.datetime_ms import DatetimeMS
 
 from newbi_migrate.invariants.base import Invariant, Severity
 
-__all__ = ["Condition", "equals", "is_filled", "milliseconds", "paris_year", "required", "rule"]
+__all__ = [
+    "Condition",
+    "equals",
+    "is_filled",
+    "milliseconds",
+    "not_before",
+    "paris_year",
+    "required",
+    "rule",
+    "unless",
+]
 
 Document = Mapping[str, Any]
 Condition = Callable[[Document], bool]
@@ -60,6 +70,21 @@ def equals(name: str, *values: object, default: object = None) -> Condition:
         return any(type(stored) is type(value) and stored == value for value in values)
 
     return holds
+
+
+def unless(condition: Condition) -> Condition:
+    """The condition that another does not hold."""
+    return lambda document: not condition(document)
+
+
+def not_before(later: str, earlier: str) -> Callable[[Document], list[str]]:
+    """The check that one date does not come before another; what is no date is not compared."""
+
+    def check(document: Document) -> list[str]:
+        end, start = milliseconds(document.get(later)), milliseconds(document.get(earlier))
+        return [later] if end is not None and start is not None and end < start else []
+
+    return check
 
 
 def is_filled(value: object) -> bool:

@@ -11,6 +11,14 @@ from datetime import date
 from types import MappingProxyType
 from typing import Any, Final
 
+from newbi_migrate.models.agenda import Event
+from newbi_migrate.models.banking import ApiMetric, BankAccount, BridgeAccount, Transaction
+from newbi_migrate.models.billing import CreditNote, Invoice, Quote
+from newbi_migrate.models.catalogue import Product
+from newbi_migrate.models.clients import Client
+from newbi_migrate.models.expenses import Expense
+from newbi_migrate.models.kanban import Board, Column, Task
+from newbi_migrate.models.ocr import OcrDocument
 from newbi_migrate.models.registry import (
     CollectionSpec,
     IdType,
@@ -19,6 +27,10 @@ from newbi_migrate.models.registry import (
     Registry,
     UniqueKey,
 )
+from newbi_migrate.models.related import Integration, ReferralEvent, StripeConnectAccount
+from newbi_migrate.models.settings import DocumentSettings
+from newbi_migrate.models.signatures import EmailSignature
+from newbi_migrate.models.transfers import AccessGrant, FileTransfer
 
 __all__ = ["BETTER_AUTH_INDEXES", "NEWBI"]
 
@@ -112,6 +124,7 @@ _BILLING: Final = (
         obsolete=(_NUMBER_OF_CREATOR,),
         scoped_since=BIRTH,
         critical=True,
+        model=Invoice,
     ),
     CollectionSpec(
         "quotes",
@@ -126,6 +139,7 @@ _BILLING: Final = (
         obsolete=(_NUMBER_OF_CREATOR, _unique_index(WORKSPACE, "number")),
         scoped_since=BIRTH,
         critical=True,
+        model=Quote,
     ),
     CollectionSpec(
         "creditnotes",
@@ -140,6 +154,7 @@ _BILLING: Final = (
         ),
         obsolete=(_NUMBER_OF_CREATOR,),
         scoped_since=date(2025, 9, 11),
+        model=CreditNote,
     ),
     CollectionSpec(
         "clients",
@@ -150,6 +165,7 @@ _BILLING: Final = (
         obsolete=(_unique_index("email", "createdBy"),),
         scoped_since=date(2025, 8, 23),
         critical=True,
+        model=Client,
     ),
     CollectionSpec(
         "expenses",
@@ -164,6 +180,7 @@ _BILLING: Final = (
         obsolete=(_text_index("vendor"),),
         scoped_since=BIRTH,
         critical=True,
+        model=Expense,
     ),
     CollectionSpec(
         "documentsettings",
@@ -172,6 +189,7 @@ _BILLING: Final = (
         unique_keys=(_unique(WORKSPACE, "documentType"),),
         obsolete=(_unique_index("createdBy", "documentType"),),
         scoped_since=BIRTH,
+        model=DocumentSettings,
     ),
     CollectionSpec(
         "products",
@@ -179,6 +197,7 @@ _BILLING: Final = (
         IdType.OBJECT_ID,
         indexes=(_text_index("name", "description", "reference"),),
         scoped_since=date(2025, 10, 27),
+        model=Product,
     ),
 )
 
@@ -192,6 +211,7 @@ _BANKING: Final = (
         # Rows of the new shape lack the field, and the second of them would be refused.
         obsolete=(_unique_index("bridgeTransactionId"),),
         scoped_since=BIRTH,
+        model=Transaction,
     ),
     CollectionSpec(
         "accounts_bankings",
@@ -200,6 +220,7 @@ _BANKING: Final = (
         unique_keys=(_EXTERNAL_ID,),
         indexes=(_by_workspace("status"),),
         scoped_since=date(2025, 8, 23),
+        model=BankAccount,
     ),
     CollectionSpec(
         "api_metrics",
@@ -208,9 +229,16 @@ _BANKING: Final = (
         unique_keys=(_unique("provider", "endpoint", "method", WORKSPACE, "date"),),
         indexes=(_by_workspace(("date", -1)),),
         scoped_since=date(2025, 8, 23),
+        model=ApiMetric,
     ),
     # No longer written since 2025-08-23; the documents that remain belong to somebody.
-    CollectionSpec("bridgeaccounts", "userId", IdType.OBJECT_ID, scoped_since=BIRTH),
+    CollectionSpec(
+        "bridgeaccounts",
+        "userId",
+        IdType.OBJECT_ID,
+        scoped_since=BIRTH,
+        model=BridgeAccount,
+    ),
 )
 
 _WORK: Final = (
@@ -224,6 +252,7 @@ _WORK: Final = (
             _by_workspace("invoiceId", sparse=True),
         ),
         scoped_since=BIRTH,
+        model=Event,
     ),
     CollectionSpec(
         "ocr_documents",
@@ -235,6 +264,7 @@ _WORK: Final = (
             _by_workspace("usage.usedForExpense"),
         ),
         scoped_since=BIRTH,
+        model=OcrDocument,
     ),
     CollectionSpec(
         "emailsignatures",
@@ -243,6 +273,7 @@ _WORK: Final = (
         indexes=(_text_index("signatureName"),),
         obsolete=(_text_index("name"), _text_index("name", by_workspace=True)),
         scoped_since=BIRTH,
+        model=EmailSignature,
     ),
     CollectionSpec(
         "boards",
@@ -250,6 +281,7 @@ _WORK: Final = (
         IdType.OBJECT_ID,
         indexes=(_by_workspace(("createdAt", -1)),),
         scoped_since=BIRTH,
+        model=Board,
     ),
     CollectionSpec(
         "columns",
@@ -258,6 +290,7 @@ _WORK: Final = (
         parent=ParentLink("boardId", "boards"),
         indexes=(_by_workspace("boardId", "order"),),
         scoped_since=BIRTH,
+        model=Column,
     ),
     CollectionSpec(
         "tasks",
@@ -266,16 +299,44 @@ _WORK: Final = (
         parent=ParentLink("boardId", "boards"),
         indexes=(_by_workspace("boardId", "columnId", "position"),),
         scoped_since=BIRTH,
+        model=Task,
     ),
-    CollectionSpec("filetransfers", "userId", IdType.STRING, scoped_since=date(2026, 4, 12)),
+    CollectionSpec(
+        "filetransfers",
+        "userId",
+        IdType.STRING,
+        scoped_since=date(2026, 4, 12),
+        model=FileTransfer,
+    ),
 )
 
 # Their documents have no workspace, but would be lost to a user whose id is another now.
 _BY_USER: Final = (
-    CollectionSpec("integrations", "userId", None),
-    CollectionSpec("stripeconnectaccounts", "userId", None),
-    CollectionSpec("referralevents", "referrerId", None, alias_fields=("referredUserId",)),
-    CollectionSpec("accessgrants", "buyerId", None),
+    CollectionSpec(
+        "integrations",
+        "userId",
+        None,
+        model=Integration,
+    ),
+    CollectionSpec(
+        "stripeconnectaccounts",
+        "userId",
+        None,
+        model=StripeConnectAccount,
+    ),
+    CollectionSpec(
+        "referralevents",
+        "referrerId",
+        None,
+        alias_fields=("referredUserId",),
+        model=ReferralEvent,
+    ),
+    CollectionSpec(
+        "accessgrants",
+        "buyerId",
+        None,
+        model=AccessGrant,
+    ),
 )
 
 NEWBI: Final = Registry((*_BILLING, *_BANKING, *_WORK, *_BY_USER), workspace_field=WORKSPACE)

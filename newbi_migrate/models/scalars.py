@@ -31,6 +31,7 @@ __all__ = [
     "Percentage",
     "Positive",
     "Text",
+    "WholeNumber",
     "WorkspaceId",
     "WorkspaceIdString",
     "between",
@@ -212,6 +213,11 @@ Positive = Annotated[
 NonZero = Annotated[
     int | float,
     _number("number-not-0", "The value is a number other than 0.", lambda n: n < 0 or n > 0),
+]
+# JavaScript has one kind of number, and a driver may store a whole one as a double.
+WholeNumber = Annotated[
+    int | float,
+    _number("number-whole", "The value is a whole number.", lambda n: n % 1 == 0),
 ]
 Percentage = Annotated[int | float, between(0, 100)]
 

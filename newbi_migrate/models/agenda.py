@@ -1,0 +1,59 @@
+"""Events of the calendar.
+
+It changes when Newbi's calendar does.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from newbi_migrate.models.conditions import not_before, rule
+from newbi_migrate.models.scalars import (
+    BsonDate,
+    Flag,
+    NonEmptyText,
+    ObjectIdField,
+    Text,
+    choice,
+)
+from newbi_migrate.models.scoped import UserDocument
+
+__all__ = ["Event"]
+
+_Color = Literal[
+    "sky",
+    "amber",
+    "orange",
+    "emerald",
+    "violet",
+    "rose",
+    "blue",
+    "green",
+    "red",
+    "purple",
+    "pink",
+    "yellow",
+]
+_Type = Literal["MANUAL", "INVOICE_DUE", "MEETING", "DEADLINE", "REMINDER", "CREDIT_NOTE_CREATED"]
+
+EventColor = Annotated[_Color, choice("event-color", _Color)]
+EventType = Annotated[_Type, choice("event-type", _Type)]
+
+
+class Event(UserDocument):
+    """An event, made by hand or for an invoice."""
+
+    collection_name: ClassVar[str] = "events"
+    rules = (
+        rule("event.end", "An event does not end before it starts.", not_before("end", "start")),
+    )
+
+    title: NonEmptyText
+    description: Text | None = None
+    start: BsonDate
+    end: BsonDate
+    all_day: Flag | None = False
+    color: EventColor | None = "sky"
+    location: Text | None = None
+    type: EventType | None = "MANUAL"
+    invoice_id: ObjectIdField | None = None

@@ -1,0 +1,214 @@
+"""Invoices, quotes and credit notes.
+
+It changes when Newbi's billing documents do. What they share is said once; numbers, items and
+totals differ from kind to kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from newbi_migrate.invariants.base import Invariant
+from newbi_migrate.models.conditions import (
+    equals,
+    not_before,
+    paris_year,
+    required,
+    rule,
+    unless,
+)
+from newbi_migrate.models.fields import (
+    DocumentNumber,
+    FooterText,
+    PurchaseOrderNumber,
+    QuoteNumber,
+    Url,
+)
+from newbi_migrate.models.scalars import (
+    BsonDate,
+    Flag,
+    NonNegative,
+    NonPositive,
+    Number,
+    ObjectIdField,
+    Text,
+    WholeNumber,
+    choice,
+    text,
+)
+from newbi_migrate.models.scoped import CreatorDocument
+from newbi_migrate.models.snapshots import (
+    Appearance,
+    BankDetails,
+    ClientSnapshot,
+    CompanySnapshot,
+    CreditNoteItem,
+    CustomField,
+    DiscountType,
+    Item,
+    Shipping,
+)
+
+__all__ = ["CreditNote", "Invoice", "Quote"]
+
+_InvoiceStatus = Literal["DRAFT", "PENDING", "COMPLETED", "CANCELED"]
+_PaymentMethod = Literal["BANK_TRANSFER", "CHECK", "CASH", "CARD", "OTHER"]
+_CreditType = Literal["CORRECTION", "COMMERCIAL_GESTURE", "REFUND", "STOCK_SHORTAGE"]
+_CreditNoteStatus = Literal["CREATED"]
+_RefundMethod = Literal["NEXT_INVOICE", "BANK_TRANSFER", "CHECK", "VOUCHER", "CASH"]
+
+InvoiceStatus = Annotated[_InvoiceStatus, choice("invoice-status", _InvoiceStatus)]
+PaymentMethod = Annotated[_PaymentMethod, choice("invoice-payment-method", _PaymentMethod)]
+CreditType = Annotated[_CreditType, choice("credit-type", _CreditType)]
+CreditNoteStatus = Annotated[_CreditNoteStatus, choice("credit-note-status", _CreditNoteStatus)]
+RefundMethod = Annotated[_RefundMethod, choice("refund-method", _RefundMethod)]
+Notes = Annotated[str, text(maximum=1000)]
+Terms = Annotated[str, text(maximum=2000)]
+LinkTitle = Annotated[str, text(maximum=100)]
+Reason = Annotated[str, text(maximum=500)]
+Prefix = Annotated[str, text(1, 10)]
+
+
+def _no_items(document: Mapping[str, Any]) -> list[str]:
+    return ["items"] if document.get("items") == [] else []
+
+
+def _other_year(document: Mapping[str, Any]) -> list[str]:
+    stored = document.get("issueYear")
+    issued = paris_year(document.get("issueDate"))
+    return ["issueYear"] if stored is not None and issued is not None and stored != issued else []
+
+
+class _BillingDocument(CreatorDocument):
+    """What an invoice, a quote and a credit note share."""
+
+    rules: ClassVar[tuple[Invariant, ...]] = (
+        rule("billing.items", "There is at least one line.", _no_items),
+        rule(
+            "billing.issue-year",
+            "The year of issue is the year of the date of issue in France.",
+            _other_year,
+        ),
+    )
+
+    prefix: Prefix | None = None
+    issue_date: BsonDate
+    issue_year: WholeNumber | None = None
+    company_info: CompanySnapshot
+    client: ClientSnapshot
+    header_notes: Notes | None = None
+    footer_notes: FooterText | None = None
+    terms_and_conditions: Terms | None = None
+    terms_and_conditions_link_title: LinkTitle | None = None
+    terms_and_conditions_link: Url | None = None
+    discount: Number | None = 0
+    discount_type: DiscountType | None = "FIXED"
+    custom_fields: list[CustomField] | None = None
+    appearance: Appearance | None = None
+    shipping: Shipping | None = None
+
+
+class Invoice(_BillingDocument):
+    """An invoice; once issued it is kept as it is, by law."""
+
+    collection_name: ClassVar[str] = "invoices"
+    rules = (
+        required(
+            "invoice.number",
+            "An invoice that is no draft has a number.",
+            unless(equals("status", "DRAFT", default="DRAFT")),
+            "number",
+        ),
+        rule(
+            "invoice.due-date",
+            "An invoice is not due before it is issued.",
+            not_before("dueDate", "issueDate"),
+        ),
+        required(
+            "invoice.bank-details",
+            "Bank details that are shown are there.",
+            equals("showBankDetails", True),
+            "bankDetails",
+        ),
+    )
+
+    number: DocumentNumber | None = None
+    execution_date: BsonDate | None = None
+    due_date: BsonDate | None = None
+    is_deposit: Flag | None = False
+    deposit_amount: Number | None = 0
+    items: list[Item]
+    status: InvoiceStatus | None = "DRAFT"
+    payment_method: PaymentMethod | None = "BANK_TRANSFER"
+    payment_date: BsonDate | None = None
+    purchase_order_number: PurchaseOrderNumber | None = None
+    show_bank_details: Flag | None = False
+    bank_details: BankDetails | None = None
+    total_ht: NonNegative | None = Field(default=None, alias="totalHT")
+    total_ttc: NonNegative | None = Field(default=None, alias="totalTTC")
+    total_vat: NonNegative | None = Field(default=None, alias="totalVAT")
+    final_total_ht: NonNegative | None = Field(default=None, alias="finalTotalHT")
+    final_total_ttc: NonNegative | None = Field(default=None, alias="finalTotalTTC")
+    stripe_invoice_id: Text | None = None
+    source_quote: ObjectIdField | None = None
+
+
+class Quote(_BillingDocument):
+    """A quote."""
+
+    collection_name: ClassVar[str] = "quotes"
+    rules = (
+        rule(
+            "quote.valid-until",
+            "A quote is valid at least until the day of its issue.",
+            not_before("validUntil", "issueDate"),
+        ),
+    )
+
+    number: QuoteNumber
+    valid_until: BsonDate | None = None
+    items: list[Item]
+    status: InvoiceStatus | None = "PENDING"
+    purchase_order_number: PurchaseOrderNumber | None = None
+    discount_amount: Number | None = None
+    total_ht: NonNegative | None = Field(default=None, alias="totalHT")
+    total_ttc: NonNegative | None = Field(default=None, alias="totalTTC")
+    total_vat: NonNegative | None = Field(default=None, alias="totalVAT")
+    final_total_ht: NonNegative | None = Field(default=None, alias="finalTotalHT")
+    final_total_ttc: NonNegative | None = Field(default=None, alias="finalTotalTTC")
+    converted_to_invoice: ObjectIdField | None = None
+    linked_invoices: list[ObjectIdField] | None = None
+
+
+class CreditNote(_BillingDocument):
+    """A credit note; its lines may take away and its totals do."""
+
+    collection_name: ClassVar[str] = "creditnotes"
+    rules = (
+        required(
+            "credit-note.bank-details",
+            "Bank details that are shown are there.",
+            equals("showBankDetails", True),
+            "bankDetails",
+        ),
+    )
+
+    number: DocumentNumber
+    original_invoice: ObjectIdField
+    original_invoice_number: Annotated[str, text(1)]
+    credit_type: CreditType
+    reason: Reason | None = None
+    execution_date: BsonDate | None = None
+    items: list[CreditNoteItem]
+    status: CreditNoteStatus | None = "CREATED"
+    refund_method: RefundMethod | None = "NEXT_INVOICE"
+    show_bank_details: Flag | None = False
+    bank_details: BankDetails | None = None
+    total_ht: NonPositive | None = Field(default=None, alias="totalHT")
+    total_ttc: NonPositive | None = Field(default=None, alias="totalTTC")
+    total_vat: NonPositive | None = Field(default=None, alias="totalVAT")
+    final_total_ht: NonPositive | None = Field(default=None, alias="finalTotalHT")
+    final_total_ttc: NonPositive | None = Field(default=None, alias="finalTotalTTC")

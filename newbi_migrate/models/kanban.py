@@ -1,0 +1,87 @@
+"""Boards, their columns and their tasks.
+
+A task names its board by ObjectId and its column by a string. It changes when Newbi's boards
+do.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from newbi_migrate.models.base import EmbeddedModel
+from newbi_migrate.models.scalars import (
+    BsonDate,
+    Flag,
+    NonEmptyText,
+    NonNegative,
+    Number,
+    ObjectIdField,
+    Text,
+    choice,
+    matching,
+)
+from newbi_migrate.models.scoped import UserDocument
+
+__all__ = ["Board", "ChecklistEntry", "Column", "Tag", "Task"]
+
+_Priority = Literal["low", "medium", "high"]
+
+Priority = Annotated[_Priority, choice("task-priority", _Priority)]
+ColumnId = Annotated[
+    str,
+    matching("column-id", "The id of a column is 24 hexadecimal digits, as text.", "[0-9a-f]{24}"),
+]
+
+
+class Board(UserDocument):
+    """A board; its columns and tasks follow its workspace."""
+
+    collection_name: ClassVar[str] = "boards"
+
+    title: NonEmptyText
+    description: Text | None = None
+
+
+class Column(UserDocument):
+    """A column of a board."""
+
+    collection_name: ClassVar[str] = "columns"
+
+    title: NonEmptyText
+    color: NonEmptyText
+    board_id: ObjectIdField
+    order: NonNegative
+
+
+class Tag(EmbeddedModel):
+    """A tag of a task."""
+
+    name: Text | None = None
+    class_name: Text | None = None
+    bg: Text | None = None
+    text: Text | None = None
+    border: Text | None = None
+
+
+class ChecklistEntry(EmbeddedModel):
+    """A step of a task."""
+
+    text: Text | None = None
+    completed: Flag | None = False
+
+
+class Task(UserDocument):
+    """A task on a board."""
+
+    collection_name: ClassVar[str] = "tasks"
+
+    title: NonEmptyText
+    description: Text | None = None
+    status: NonEmptyText
+    priority: Priority | None = None
+    tags: list[Tag] | None = None
+    due_date: BsonDate | None = None
+    board_id: ObjectIdField
+    column_id: ColumnId
+    position: Number | None = 0
+    checklist: list[ChecklistEntry] | None = None
