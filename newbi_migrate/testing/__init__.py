@@ -1,0 +1,35 @@
+"""What tests, demos and benchmarks of a migration need: a server, data, strategies.
+
+Nothing is imported before it is asked for, so that a program which wants the server alone does
+not pay for Hypothesis. This module changes when a name becomes or ceases to be public.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from newbi_migrate.testing.discovery import MongodBinary, find_mongod
+    from newbi_migrate.testing.mongod import EmbeddedMongod, mongodb_server
+
+__all__ = ["EmbeddedMongod", "MongodBinary", "find_mongod", "mongodb_server"]
+
+_HOMES = {
+    "EmbeddedMongod": "mongod",
+    "MongodBinary": "discovery",
+    "find_mongod": "discovery",
+    "mongodb_server": "mongod",
+}
+
+
+def __getattr__(name: str) -> Any:
+    try:
+        home = _HOMES[name]
+    except KeyError:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+    return getattr(import_module(f"{__name__}.{home}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
