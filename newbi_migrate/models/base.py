@@ -22,7 +22,14 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from newbi_migrate.invariants.base import Invariant, Severity, Violation
 from newbi_migrate.models.rules import REQUIRED, Leaf, Rule, ValueShape, shape_of
 
-__all__ = ["DocumentModel", "EmbeddedModel", "TolerantModel", "document_key"]
+__all__ = [
+    "DocumentModel",
+    "EmbeddedModel",
+    "FieldShape",
+    "TolerantModel",
+    "document_key",
+    "fields_of",
+]
 
 _setattr = object.__setattr__
 
@@ -55,7 +62,9 @@ def document_key(attribute: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _FieldShape:
+class FieldShape:
+    """A declared field: its attribute, its key in a document, and what its value must be."""
+
     name: str
     key: str
     required: bool
@@ -63,6 +72,7 @@ class _FieldShape:
 
     @property
     def when_missing(self) -> Rule:
+        """The rule that is broken where a required field is not there."""
         # Where the type itself is structural, so is being there.
         if isinstance(self.value, Leaf) and self.value.rule.severity is Severity.CRITICAL:
             return self.value.rule
@@ -70,10 +80,10 @@ class _FieldShape:
 
 
 @cache
-def _fields(model: type[TolerantModel]) -> dict[str, _FieldShape]:
+def fields_of(model: type[TolerantModel]) -> dict[str, FieldShape]:
     """The declared fields by the name a document uses."""
     shapes = [
-        _FieldShape(
+        FieldShape(
             name=name,
             key=info.alias or name,
             required=info.is_required(),
@@ -116,7 +126,7 @@ class TolerantModel(BaseModel):
         Unknown fields and the order of fields are kept. Embedded documents become embedded
         models, loaded in the same way.
         """
-        fields = _fields(cls)
+        fields = fields_of(cls)
         values: dict[str, Any] = dict.fromkeys(cls.model_fields)
         extra: dict[str, Any] = {}
         hidden: dict[str, Any] = {}
@@ -147,7 +157,7 @@ class TolerantModel(BaseModel):
         and nulls. A constructed one gives the fields that were set and the defaults of the
         schema; a field that is neither is left out.
         """
-        fields = _fields(type(self))
+        fields = fields_of(type(self))
         present = self.__pydantic_fields_set__
         unknown = {**(self.__pydantic_extra__ or {}), **self._hidden}
         document: dict[str, Any] = {}
@@ -164,7 +174,7 @@ class TolerantModel(BaseModel):
     def all_rules(cls) -> Iterator[Rule | Invariant]:
         """Every rule that :meth:`broken` may report; the same one may come more than once."""
         yield from _declared(cls)
-        for shape in _fields(cls).values():
+        for shape in fields_of(cls).values():
             if shape.required:
                 yield shape.when_missing
             yield from shape.value.rules()
@@ -172,7 +182,7 @@ class TolerantModel(BaseModel):
     @classmethod
     def broken(cls, document: Mapping[str, Any], prefix: str = "") -> Iterator[Violation]:
         """Every broken rule of a document, fields first, with paths below ``prefix``."""
-        for key, shape in _fields(cls).items():
+        for key, shape in fields_of(cls).items():
             path = prefix + key
             if key in document:
                 yield from shape.value.broken(document[key], path)

@@ -252,5 +252,5 @@ def _detached(registry: Registry, specs: list[CollectionSpec]) -> Registry:
         workspace_field=registry.workspace_field,
         legacy_candidates=registry.legacy_candidates,
     )
-    partial._specs = {spec.name: spec for spec in specs}
+    partial._specs = {spec.name: spec for spec in specs}  # noqa: SLF001  # of this very class
     return partial

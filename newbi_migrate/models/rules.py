@@ -24,7 +24,22 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from newbi_migrate.invariants.base import Severity, Violation
 
-__all__ = ["DOCUMENT", "LIST", "REQUIRED", "TYPE", "Documented", "Rule", "ValueShape", "shape_of"]
+__all__ = [
+    "DOCUMENT",
+    "LIST",
+    "REQUIRED",
+    "TYPE",
+    "Anything",
+    "Documented",
+    "Embedded",
+    "Foreign",
+    "Leaf",
+    "ListOf",
+    "Nullable",
+    "Rule",
+    "ValueShape",
+    "shape_of",
+]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,14 +131,19 @@ class ValueShape(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Anything:
+class Anything:
+    """A value without a rule."""
+
     def read(self, value: Any) -> Any:
+        """The value itself."""
         return value
 
     def broken(self, value: Any, path: str) -> Iterator[Violation]:  # noqa: ARG002  # no rule
+        """Nothing."""
         return iter(())
 
     def rules(self) -> Iterator[Any]:
+        """Nothing."""
         return iter(())
 
 
@@ -148,32 +168,41 @@ class Leaf:
 
 
 @dataclass(frozen=True, slots=True)
-class _Embedded:
+class Embedded:
+    """An embedded document."""
+
     model: type[Documented]
 
     def read(self, value: Any) -> Any:
+        """The loaded model; what is no document stays what it is."""
         return self.model.load(value) if isinstance(value, Mapping) else value
 
     def broken(self, value: Any, path: str) -> Iterator[Violation]:
+        """Every rule the document breaks, or that it is none."""
         if isinstance(value, Mapping):
             yield from self.model.broken(value, f"{path}.")
         else:
             yield DOCUMENT.broken_at(path)
 
     def rules(self) -> Iterator[Any]:
+        """The rules of the embedded model."""
         yield DOCUMENT
         yield from self.model.all_rules()
 
 
 @dataclass(frozen=True, slots=True)
-class _List:
+class ListOf:
+    """A list of values of one shape."""
+
     element: ValueShape
 
     def read(self, value: Any) -> Any:
+        """The list with its elements read."""
         # A subclass of list is the caller's own type and is kept.
         return [self.element.read(v) for v in value] if type(value) is list else value
 
     def broken(self, value: Any, path: str) -> Iterator[Violation]:
+        """Every rule an element breaks, or that it is no list."""
         if not isinstance(value, list):
             yield LIST.broken_at(path)
             return
@@ -181,39 +210,50 @@ class _List:
             yield from self.element.broken(element, f"{path}.{index}")
 
     def rules(self) -> Iterator[Any]:
+        """The rules of the elements."""
         yield LIST
         yield from self.element.rules()
 
 
 @dataclass(frozen=True, slots=True)
-class _Nullable:
+class Nullable:
+    """A value that may be null."""
+
     inner: ValueShape
 
     def read(self, value: Any) -> Any:
+        """Null, or the value as read without it."""
         return value if value is None else self.inner.read(value)
 
     def broken(self, value: Any, path: str) -> Iterator[Violation]:
+        """The rules a value that is not null breaks."""
         return iter(()) if value is None else self.inner.broken(value, path)
 
     def rules(self) -> Iterator[Any]:
+        """The rules of the value."""
         return self.inner.rules()
 
 
 @dataclass(frozen=True, slots=True)
-class _Foreign:
+class Foreign:
+    """A type without a rule of ours: pydantic decides."""
+
     # A type without a rule of ours, in a model of a host application: pydantic decides.
     adapter: TypeAdapter[Any]
 
     def read(self, value: Any) -> Any:
+        """The value itself."""
         return value
 
     def broken(self, value: Any, path: str) -> Iterator[Violation]:
+        """That the value is of another type."""
         try:
             self.adapter.validate_python(value)
         except ValidationError:
             yield TYPE.broken_at(path)
 
     def rules(self) -> Iterator[Any]:
+        """The rule of the type."""
         yield TYPE
 
 
@@ -233,12 +273,12 @@ def shape_of(annotation: Any, metadata: tuple[Any, ...] = ()) -> ValueShape:
     if get_origin(annotation) in (Union, UnionType):
         members = [member for member in get_args(annotation) if member is not type(None)]
         if len(members) == 1 and len(get_args(annotation)) > 1:
-            return _Nullable(shape_of(members[0]))
+            return Nullable(shape_of(members[0]))
     if get_origin(annotation) is list:
-        return _List(shape_of(*get_args(annotation)))
+        return ListOf(shape_of(*get_args(annotation)))
     if isinstance(annotation, type) and hasattr(annotation, "all_rules"):
-        return _Embedded(annotation)
+        return Embedded(annotation)
     if annotation is Any:
-        return _Anything()
+        return Anything()
     whole: Any = Annotated[(annotation, *metadata)] if metadata else annotation
-    return _Foreign(TypeAdapter(whole, config=ConfigDict(arbitrary_types_allowed=True)))
+    return Foreign(TypeAdapter(whole, config=ConfigDict(arbitrary_types_allowed=True)))
