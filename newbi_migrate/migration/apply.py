@@ -34,9 +34,9 @@ from newbi_migrate.migration.survey import TARGET_COLLECTIONS
 from newbi_migrate.migration.user_writer import UserWriter
 from newbi_migrate.models.registry import Registry
 from newbi_migrate.store.connection import ServerInfo
-from newbi_migrate.store.indexes import Created, Refused, create_index, read_indexes
+from newbi_migrate.store.indexes import Created, Refused, create_indexes, read_indexes
 from newbi_migrate.store.journal import EntryKind, Journal
-from newbi_migrate.store.runs import RunRecords
+from newbi_migrate.store.runs import OWN_PREFIX, RunRecords
 
 __all__ = ["ApplyRequest", "apply_plan"]
 
@@ -81,7 +81,8 @@ class _State:
     findings: list[Finding] = field(default_factory=list)
     quarantine: Quarantine = field(default_factory=Quarantine)
     collections: dict[str, CollectionSummary] = field(default_factory=dict)
-    refused: Counter[str] = field(default_factory=Counter)
+    refused: dict[str, Quarantine] = field(default_factory=dict)
+    left: dict[str, Quarantine] = field(default_factory=dict)
     indexes: list[IndexDecision] = field(default_factory=list)
     timings: dict[str, float] = field(default_factory=dict)
 
@@ -152,7 +153,8 @@ async def _begin(request: ApplyRequest, records: RunRecords, run_id: ObjectId) -
     names = [
         info["name"]
         async for info in await request.database.list_collections(comment=str(run_id))
-        if info.get("type", "collection") == "collection" and not info["name"].startswith("system.")
+        if info.get("type", "collection") == "collection"
+        and not info["name"].startswith(("system.", OWN_PREFIX))
     ]
     before = {
         name: list(await read_indexes(request.database, name))
@@ -284,10 +286,12 @@ async def _documents(
         if not planned.pending and directory is plan.directory:
             # Nothing to write: what the plan found is what is there.
             state.collections[spec.name] = planned
+            state.left[spec.name] = plan.quarantine.of(spec.name)
+            state.refused[spec.name] = Quarantine()
             request.progress.advance(planned.documents, spec.name)
             continue
         begun = time.perf_counter()
-        summary, refused = await plane.apply(
+        summary, refused, left = await plane.apply(
             spec,
             journal,
             request.progress,
@@ -296,8 +300,7 @@ async def _documents(
             safe_point=request.safe_point,
         )
         state.collections[spec.name] = summary
-        state.refused[spec.name] = len(refused)
-        state.quarantine.extend(refused)
+        state.refused[spec.name], state.left[spec.name] = refused, left
         state.timings[f"documents.{spec.name}"] = round(time.perf_counter() - begun, 3)
 
 
@@ -310,20 +313,21 @@ async def _rescan(
 ) -> None:
     """Looks at every collection once more, for documents written during the run.
 
-    Gives the quarantine as it is now, whichever run a document was left in.
+    What is counted must be what the run left; only where it is not are the documents
+    themselves read again.
     """
     options = request.plan.options
     plane = _plane(request, directory, comment)
-    names = request.plan.collections.keys()
     request.progress.phase("rescan", sum(s.documents for s in state.collections.values()))
     for spec in chosen_collections(request.registry, options):
-        if spec.name not in names:
+        if spec.name not in state.collections:
             continue
-        found = await plane.survey(spec, request.progress)
+        left, refused = state.left[spec.name], state.refused[spec.name]
+        census = await plane.census(spec)
         for _ in range(_RESCANS):
-            if found.summary.pending <= state.refused[spec.name]:
+            if census.pending <= len(refused):
                 break
-            late, _ = await plane.apply(
+            late, refused, left = await plane.apply(
                 spec,
                 journal,
                 request.progress,
@@ -333,29 +337,34 @@ async def _rescan(
             )
             state.collections[spec.name].stamped += late.stamped
             state.collections[spec.name].documents = late.documents
-            found = await plane.survey(spec, request.progress)
-        state.quarantine.extend(found.quarantine)
+            census = await plane.census(spec)
+        if census.quarantined != len(left):
+            left = (await plane.survey(spec, request.progress)).quarantine
+        state.quarantine.extend(left)
+        state.quarantine.extend(refused)
+        request.progress.advance(census.documents, spec.name)
 
 
 async def _indexes(request: ApplyRequest, state: _State, journal: Journal, comment: str) -> None:
     planned = request.plan.indexes
     request.progress.phase("indexes", len(planned))
+    outcomes: dict[tuple[str, str], Created | Refused] = {}
+    for name in dict.fromkeys(decision.collection for decision in planned):
+        here = [decision for decision in planned if decision.collection == name]
+        wanted = [d.spec for d in here if d.action is IndexAction.CREATE]
+        if wanted:
+            request.safe_point()
+            names = [spec.name for spec in wanted]
+            seq = await journal.append(EntryKind.INDEX, name, {"names": names}, comment=comment)
+            made = await create_indexes(request.database, name, wanted, comment=comment)
+            created = [i for i, outcome in made.items() if isinstance(outcome, Created)]
+            await journal.applied(seq, {"created": created}, comment=comment)
+            outcomes |= {(name, index): outcome for index, outcome in made.items()}
+        request.progress.advance(len(here), name)
     for decision in planned:
-        if decision.action is not IndexAction.CREATE:
-            state.indexes.append(decision)
-            request.progress.advance(1, decision.spec.name)
-            continue
-        request.safe_point()
-        seq = await journal.append(
-            EntryKind.INDEX, decision.collection, {"name": decision.spec.name}, comment=comment
-        )
-        outcome = await create_index(
-            request.database, decision.collection, decision.spec, comment=comment
-        )
-        await journal.applied(seq, {"created": isinstance(outcome, Created)}, comment=comment)
+        outcome = outcomes.get((decision.collection, decision.spec.name))
         state.indexes.append(
             IndexDecision(decision.collection, decision.spec, IndexAction.COLLISION, outcome.reason)
             if isinstance(outcome, Refused)
             else decision
         )
-        request.progress.advance(1, decision.spec.name)

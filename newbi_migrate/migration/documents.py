@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -101,7 +101,7 @@ class DocumentPlane:
         digest = 0
         reader = self._reader(spec, PLAN_WINDOW)
         async for window in reader.windows():
-            for group, resolution in await self._decide(spec, window):
+            for group, resolution in await self._decide(spec, window.groups):
                 self._count(spec, summary, quarantine, group, resolution)
                 if resolution.action is Action.STAMP:
                     summary.stamped += self._field in resolution.changes and len(group.ids)
@@ -122,10 +122,11 @@ class DocumentPlane:
         batch_size: int,
         workers: int,
         safe_point: Callable[[], None],
-    ) -> tuple[CollectionSummary, Quarantine]:
+    ) -> tuple[CollectionSummary, Quarantine, Quarantine]:
         """Stamps every document of a collection that can be resolved.
 
-        Gives a summary, and the documents the server refused to let us write.
+        Gives a summary, the documents the server refused to let us write, and those that
+        cannot be resolved.
 
         One task reads and journals window after window; ``workers`` tasks send the statements.
 
@@ -138,7 +139,7 @@ class DocumentPlane:
             safe_point: Called before every write; raises to stop the run there.
         """
         summary = CollectionSummary(spec.name)
-        refused = Quarantine()
+        refused, left = Quarantine(), Quarantine()
         queue: asyncio.Queue[_Job | None] = asyncio.Queue(maxsize=workers)
         collection = self._database.get_collection(spec.name, write_concern=DURABLE)
 
@@ -153,8 +154,8 @@ class DocumentPlane:
         async def read() -> None:
             async for window in self._reader(spec, batch_size).windows():
                 job = _Job(window)
-                for group, resolution in await self._decide(spec, window):
-                    self._count(spec, summary, None, group, resolution)
+                for group, resolution in await self._decide(spec, window.groups):
+                    self._count(spec, summary, left, group, resolution)
                     if resolution.action is Action.STAMP:
                         self._assign(spec, job, group, resolution)
                 groups = job.groups(self._field)
@@ -174,7 +175,16 @@ class DocumentPlane:
                     tasks.create_task(work())
         except BaseExceptionGroup as group:
             raise _first(group) from None
-        return summary, refused
+        return summary, refused, left
+
+    async def census(self, spec: CollectionSpec) -> CollectionSummary:
+        """Decides about every document of a collection by what it holds, without its id."""
+        summary = CollectionSummary(spec.name)
+        nobody = Quarantine()
+        async for groups in self._reader(spec, PLAN_WINDOW).census():
+            for group, resolution in await self._decide(spec, groups):
+                self._count(spec, summary, nobody, group, resolution)
+        return summary
 
     def _reader(self, spec: CollectionSpec, size: int) -> WindowReader:
         fields = [] if not spec.scoped else [self._field]
@@ -184,11 +194,11 @@ class DocumentPlane:
         return WindowReader(self._database[spec.name], fields, size=size, comment=self._comment)
 
     async def _decide(
-        self, spec: CollectionSpec, window: Window
+        self, spec: CollectionSpec, groups: Sequence[WindowGroup]
     ) -> list[tuple[WindowGroup, Resolution]]:
-        parents = await self._parents(spec, window)
+        parents = await self._parents(spec, groups)
         decided: list[tuple[WindowGroup, Resolution]] = []
-        for group in window.groups:
+        for group in groups:
             if not group.readable:
                 decided.append(
                     (group, Resolution(None, Action.QUARANTINE, reason=Reason.UNREADABLE))
@@ -210,13 +220,15 @@ class DocumentPlane:
             decided.append((group, resolution))
         return decided
 
-    async def _parents(self, spec: CollectionSpec, window: Window) -> Mapping[ObjectId, ObjectId]:
-        """Workspace of each parent of a window, as it is or as it is going to be."""
+    async def _parents(
+        self, spec: CollectionSpec, groups: Sequence[WindowGroup]
+    ) -> Mapping[ObjectId, ObjectId]:
+        """Workspace of each parent of some documents, as it is or as it is going to be."""
         if spec.parent is None:
             return {}
         links = {
             link
-            for group in window.groups
+            for group in groups
             if (link := read_id(group.stored.get(spec.parent.field, ABSENT)).value) is not None
         }
         if not links:
@@ -257,11 +269,11 @@ class DocumentPlane:
         self,
         spec: CollectionSpec,
         summary: CollectionSummary,
-        quarantine: Quarantine | None,
+        quarantine: Quarantine,
         group: WindowGroup,
         resolution: Resolution,
     ) -> None:
-        number = len(group.ids)
+        number = group.count
         summary.documents += number
         if resolution.stored is not None:
             summary.classes[resolution.stored] += number
@@ -269,8 +281,6 @@ class DocumentPlane:
             summary.kept += number
         elif resolution.reason is not None:
             summary.quarantined += number
-            if quarantine is None:
-                return
             path = _path(spec, resolution.reason, self._field)
             quarantine.add(spec.name, path, resolution.reason, group.ids)
 

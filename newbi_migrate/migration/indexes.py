@@ -6,10 +6,12 @@ stamped, a unique one only where nothing collides, and nothing is ever dropped h
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from bson import ObjectId
+from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.mapping.workspace import Directory
@@ -19,7 +21,7 @@ from newbi_migrate.models.registry import CollectionSpec, UniqueKey
 from newbi_migrate.store.indexes import plan_indexes, read_indexes
 from newbi_migrate.store.stamping import MAX_TREE_OWNERS, search_tree
 
-__all__ = ["find_collisions", "future_workspace", "plan_index_changes"]
+__all__ = ["future_workspace", "plan_index_changes"]
 
 _MOST: Final = 1000
 _KEPT: Final = "Belongs to the old structure; it is kept until it is dropped on request."
@@ -81,23 +83,13 @@ async def plan_index_changes(
         for index in planned.to_create:
             key = unique.get(index.name)
             now: tuple[Collision, ...] = ()
-            if key is not None and spec.name in collections:
-                now, later = [
-                    await find_collisions(
-                        database,
-                        spec.name,
-                        key,
-                        workspace,
-                        workspace_field,
-                        derive=derive,
-                        comment=comment,
-                    )
-                    if key.derived or not derive
-                    else ()
-                    for derive in (False, True)
-                ]
+            if key is not None and spec.name in collections and workspace is not None:
+                finder = _CollisionFinder(
+                    database[spec.name], key, workspace, workspace_field, comment
+                )
+                now = await finder.collisions()
                 collisions.extend(now)
-                collisions.extend(collision for collision in later if collision not in now)
+                collisions.extend(c for c in await finder.later() if c not in now)
             decisions.append(
                 IndexDecision(
                     spec.name,
@@ -116,12 +108,6 @@ def _collision_reason(found: Sequence[Collision]) -> str:
     return f"{documents} documents share {len(found)} keys that would have to be unique."
 
 
-def _value(key: UniqueKey, path: str, workspace: Any, workspace_field: str, derive: bool) -> Any:
-    if path == workspace_field:
-        return workspace
-    return key.derived.get(path, f"${path}") if derive else f"${path}"
-
-
 def future_workspace(
     spec: CollectionSpec,
     directory: Directory,
@@ -131,8 +117,12 @@ def future_workspace(
 ) -> Any:
     """An expression for the workspace a document has after the run, as an ObjectId.
 
-    A stored workspace that exists stays; any other gives way to the owner's.
+    A stored workspace that exists stays; any other gives way to the owner's. ``None`` where
+    there are too many organizations or owners for one expression: then collisions are found
+    when the index is built.
     """
+    if len(directory.organizations) + len(owners) > MAX_TREE_OWNERS * 2:
+        return None
     if not spec.scoped or spec.workspace_type is None:
         return f"${workspace_field}"
 
@@ -140,14 +130,11 @@ def future_workspace(
         return {"$convert": {"input": path, "to": "objectId", "onError": None, "onNull": None}}
 
     stored: Any = None
-    if 0 < len(directory.organizations) <= MAX_TREE_OWNERS:
-        stored = search_tree(
-            {identifier: identifier for identifier in directory.organizations},
-            "$$stored",
-            otherwise=None,
-        )
+    if directory.organizations:
+        identity = {identifier: identifier for identifier in directory.organizations}
+        stored = search_tree(identity, "$$stored", otherwise=None)
     by_owner: Any = None
-    if spec.owner_field is not None and 0 < len(owners) <= MAX_TREE_OWNERS:
+    if spec.owner_field is not None and owners:
         by_owner = search_tree(dict(owners), "$$owner", otherwise=None)
     variables = {"stored": as_id(f"${workspace_field}")}
     if spec.owner_field is not None:
@@ -155,50 +142,61 @@ def future_workspace(
     return {"$let": {"vars": variables, "in": {"$ifNull": [stored, by_owner]}}}
 
 
-async def find_collisions(
-    database: AsyncDatabase[dict[str, Any]],
-    collection: str,
-    key: UniqueKey,
-    workspace: Any,
-    workspace_field: str,
-    *,
-    derive: bool,
-    comment: str,
-) -> tuple[Collision, ...]:
-    """Documents that share the values of a unique key, found by the server.
+@dataclass(frozen=True, slots=True)
+class _CollisionFinder:
+    """Finds documents that share the values of a unique key; the server groups them.
 
     A document that has no workspace after the run counts as one without it, as it will for
-    the index. With ``derive``, fields that legacy documents lack count as the application
-    would write them.
+    the index.
     """
-    index = key.index
-    fields = [path for path, _ in index.keys]
-    names = {path: f"k{position}" for position, path in enumerate(fields)}
-    values: dict[str, Any] = {
-        names[path]: _value(key, path, workspace, workspace_field, derive) for path in fields
-    }
-    match: dict[str, Any] = dict(index.partial or {})
-    if index.sparse:
-        match["$or"] = [{path: {"$exists": True}} for path in fields]
-    pipeline: list[dict[str, Any]] = [
-        {"$match": match},
-        {
-            "$group": {
-                "_id": values,
-                "n": {"$sum": 1},
-                "first": {"$min": "$_id"},
-                "last": {"$max": "$_id"},
-            }
-        },
-        {"$match": {"n": {"$gt": 1}}},
-        {"$sort": {"first": 1}},
-        {"$limit": _MOST},
-    ]
-    cursor = await database[collection].aggregate(pipeline, allowDiskUse=True, comment=comment)
-    async with cursor:
-        return tuple(
-            [
-                Collision(collection, index.name, (group["first"], group["last"]), group["n"])
-                async for group in cursor
-            ]
-        )
+
+    collection: AsyncCollection[dict[str, Any]]
+    key: UniqueKey
+    workspace: Any
+    workspace_field: str
+    comment: str
+
+    async def collisions(self) -> tuple[Collision, ...]:
+        """Documents that collide as they are."""
+        if self.key.derived and not await self._find(without=self.key.derived):
+            # Whatever collides in all fields collides in fewer: mostly one pass is enough.
+            return ()
+        return await self._find()
+
+    async def later(self) -> tuple[Collision, ...]:
+        """Documents that collide once the application has added the fields they lack."""
+        if not self.key.derived or not await self._find(without=self.key.derived):
+            return ()
+        return await self._find(derived=self.key.derived)
+
+    async def _find(
+        self, *, derived: Mapping[str, Any] | None = None, without: Container[str] = ()
+    ) -> tuple[Collision, ...]:
+        index = self.key.index
+        paths = [path for path, _ in index.keys if path not in without]
+        expressions = {self.workspace_field: self.workspace, **(derived or {})}
+        values = {f"k{n}": expressions.get(path, f"${path}") for n, path in enumerate(paths)}
+        match: dict[str, Any] = dict(index.partial or {})
+        if index.sparse:
+            match["$or"] = [{path: {"$exists": True}} for path, _ in index.keys]
+        ends = {"first": {"$min": "$_id"}, "last": {"$max": "$_id"}}
+        pipeline: list[dict[str, Any]] = [
+            {"$match": match},
+            {"$group": {"_id": values, "n": {"$sum": 1}, **ends}},
+            {"$match": {"n": {"$gt": 1}}},
+            {"$sort": {"first": 1}},
+            {"$limit": _MOST},
+        ]
+        cursor = await self.collection.aggregate(pipeline, allowDiskUse=True, comment=self.comment)
+        async with cursor:
+            return tuple(
+                [
+                    Collision(
+                        self.collection.name,
+                        index.name,
+                        (group["first"], group["last"]),
+                        group["n"],
+                    )
+                    async for group in cursor
+                ]
+            )

@@ -75,6 +75,15 @@ class Quarantine:
             self._groups.setdefault(key, []).extend(packs)
         self._count += other._count
 
+    def of(self, collection: str) -> Quarantine:
+        """The documents of one collection."""
+        part = Quarantine()
+        for key, packs in self._groups.items():
+            if key[0] == collection:
+                part._groups[key] = list(packs)  # of this very class
+        part._count = sum(size for _, _, size in part._sizes())
+        return part
+
     def __len__(self) -> int:
         return self._count
 
@@ -89,9 +98,9 @@ class Quarantine:
     def reasons(self, collection: str | None = None) -> Counter[Reason]:
         """How many documents for each reason, of one collection or of all."""
         found: Counter[Reason] = Counter()
-        for document in self._sizes():
-            if collection is None or document[0] == collection:
-                found[document[1]] += document[2]
+        for name, reason, size in self._sizes():
+            if collection is None or name == collection:
+                found[reason] += size
         return found
 
     def _sizes(self) -> Iterator[tuple[str, Reason, int]]:

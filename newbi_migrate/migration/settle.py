@@ -74,10 +74,9 @@ async def settle(database: AsyncDatabase[dict[str, Any]], journal: Journal, *, c
                 entry.seq, {"writes": await _users(database, entry.body)}, comment=comment
             )
         elif entry.kind is EntryKind.INDEX:
-            names = {index["name"] for index in await read_indexes(database, entry.collection)}
-            await journal.applied(
-                entry.seq, {"created": entry.body["name"] in names}, comment=comment
-            )
+            present = {index["name"] for index in await read_indexes(database, entry.collection)}
+            created = [name for name in entry.body["names"] if name in present]
+            await journal.applied(entry.seq, {"created": created}, comment=comment)
         else:
             await journal.applied(entry.seq, comment=comment)
     return len(pending)

@@ -21,7 +21,7 @@ __all__ = [
     "Created",
     "IndexPlan",
     "Refused",
-    "create_index",
+    "create_indexes",
     "key_pattern",
     "matches",
     "plan_indexes",
@@ -200,14 +200,37 @@ def _obsolete(
     return tuple(found)
 
 
-async def create_index(
-    database: AsyncDatabase[dict[str, Any]], collection: str, spec: IndexSpec, *, comment: str
-) -> Created | Refused:
-    """Creates an index of an existing collection.
+async def create_indexes(
+    database: AsyncDatabase[dict[str, Any]],
+    collection: str,
+    specs: Sequence[IndexSpec],
+    *,
+    comment: str,
+) -> dict[str, Created | Refused]:
+    """Creates indexes of an existing collection; gives what became of each, by name.
+
+    They are built together, in one scan of the collection; only where the server refuses one
+    are they built one by one.
 
     Raises:
-        pymongo.errors.PyMongoError: The server failed; whether the index is there is unknown.
+        pymongo.errors.PyMongoError: The server failed; whether the indexes are there is
+            unknown.
     """
+    try:
+        await database[collection].create_indexes([_model(spec) for spec in specs], comment=comment)
+    except OperationFailure as error:
+        if error.code not in _REFUSALS:
+            raise
+        if len(specs) == 1:
+            return {specs[0].name: Refused(_REFUSALS[error.code], error.code)}
+        outcomes: dict[str, Created | Refused] = {}
+        for spec in specs:
+            outcomes |= await create_indexes(database, collection, [spec], comment=comment)
+        return outcomes
+    return {spec.name: Created(spec.name) for spec in specs}
+
+
+def _model(spec: IndexSpec) -> IndexModel:
     options: dict[str, Any] = {"name": spec.name}
     if spec.unique:
         options["unique"] = True
@@ -215,11 +238,4 @@ async def create_index(
         options["sparse"] = True
     if spec.partial is not None:
         options["partialFilterExpression"] = dict(spec.partial)
-    model = IndexModel(list(spec.keys), **options)
-    try:
-        await database[collection].create_indexes([model], comment=comment)
-    except OperationFailure as error:
-        if error.code not in _REFUSALS:
-            raise
-        return Refused(_REFUSALS[error.code], error.code)
-    return Created(spec.name)
+    return IndexModel(list(spec.keys), **options)

@@ -48,7 +48,8 @@ class WindowGroup:
         stored: Field to decoded value; a field that is absent in the documents is not in it.
         kinds: Field to MongoDB's name of the type of its value.
         raw_key: The same values as the server sent them.
-        ids: The documents' ids, in order.
+        ids: The documents' ids, in order; empty in a census.
+        count: How many documents they are.
         readable: False where an id or value cannot be decoded.
     """
 
@@ -56,6 +57,7 @@ class WindowGroup:
     kinds: Mapping[str, str]
     raw_key: bytes
     ids: list[Any]
+    count: int
     readable: bool = True
 
     def prior(self, fields: Sequence[str], names: Mapping[str, str]) -> Mapping[str, Any]:
@@ -135,6 +137,15 @@ class WindowReader:
             yield window
             after, begun, size = window.last, True, self._size
 
+    async def census(self) -> AsyncIterator[list[WindowGroup]]:
+        """All documents of the collection by what they hold, counted and without their ids.
+
+        Gives the groups in portions, so that a collection of many owners does not fill memory.
+        """
+        pipeline: list[dict[str, Any]] = [{"$group": {"_id": self._key(), "n": {"$sum": 1}}}]
+        async for batch in self._batches(pipeline):
+            yield [self._group(raw) for raw in split_documents(batch)]
+
     async def _has_only_object_ids(self) -> bool:
         # Ids are ordered by type first: if both ends are ObjectIds, all are.
         for direction in (1, -1):
@@ -160,18 +171,11 @@ class WindowReader:
             {"$limit": size},
             {"$group": {"_id": self._key(), "ids": {"$push": "$_id"}}},
         ]
-        cursor = await self._collection.aggregate_raw_batches(
-            pipeline,
-            hint={"_id": 1},
-            allowDiskUse=True,
-            # The collection's own collation may call different strings equal.
-            collation={"locale": "simple"},
-            comment=self._comment,
-        )
-        groups: list[WindowGroup] = []
-        async with cursor:
-            async for batch in cursor:
-                groups.extend(self._group(raw) for raw in split_documents(cast(bytes, batch)))
+        groups = [
+            self._group(raw)
+            async for batch in self._batches(pipeline, hint={"_id": 1})
+            for raw in split_documents(batch)
+        ]
         if not groups:
             return None
         if uniform:
@@ -179,7 +183,22 @@ class WindowReader:
             last = max(group.ids[-1] for group in groups)
         else:
             first, last = None, await self._last(after, begun, size)
-        return Window(groups, first, last, sum(len(g.ids) for g in groups), self._names)
+        return Window(groups, first, last, sum(g.count for g in groups), self._names)
+
+    async def _batches(
+        self, pipeline: list[dict[str, Any]], **options: Any
+    ) -> AsyncIterator[bytes]:
+        cursor = await self._collection.aggregate_raw_batches(
+            pipeline,
+            allowDiskUse=True,
+            # The collection's own collation may call different strings equal.
+            collation={"locale": "simple"},
+            comment=self._comment,
+            **options,
+        )
+        async with cursor:
+            async for batch in cursor:
+                yield cast(bytes, batch)
 
     async def _last(self, after: Any, begun: bool, size: int) -> Any:
         match = {"$expr": {"$gt": ["$_id", {"$literal": after}]}} if begun else {}
@@ -223,6 +242,7 @@ class WindowReader:
             stored={f: key[n] for f, n in self._names.items() if n in key},
             kinds={f: key[f"{n}t"] for f, n in self._names.items()},
             raw_key=b"" if found is None else found[1],
-            ids=document["ids"],
+            ids=document.get("ids", []),
+            count=document.get("n", 0) or len(document["ids"]),
             readable=readable,
         )
