@@ -44,6 +44,8 @@ __all__ = ["PLAN_WINDOW", "DocumentPlane", "Surveyed"]
 PLAN_WINDOW: Final = 50_000
 """Documents in a window of a plan, whatever the batch size: the plan's digest depends on it."""
 
+_SAYING_NOTHING: Final = {WorkspaceClass.MISSING, WorkspaceClass.NULL, WorkspaceClass.BLANK}
+
 
 @dataclass(frozen=True, slots=True)
 class Surveyed:
@@ -60,6 +62,11 @@ class Surveyed:
     quarantine: Quarantine
     digest: str
     owners: Mapping[ObjectId, ObjectId] = field(default_factory=dict)
+
+    @property
+    def has_stored(self) -> bool:
+        """Whether any document holds a workspace already, right or wrong."""
+        return bool(self.summary.classes.keys() - _SAYING_NOTHING)
 
 
 class DocumentPlane:

@@ -10,11 +10,11 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bson import ObjectId
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.mapping.workspace import Directory
+from newbi_migrate.migration.documents import Surveyed
 from newbi_migrate.migration.results import Collision, IndexAction, IndexDecision
 from newbi_migrate.models.newbi import BETTER_AUTH_INDEXES
 from newbi_migrate.models.registry import CollectionSpec, UniqueKey
@@ -24,6 +24,7 @@ from newbi_migrate.store.stamping import MAX_TREE_OWNERS, search_tree
 __all__ = ["future_workspace", "plan_index_changes"]
 
 _MOST: Final = 1000
+_SEVERAL: Final = {"$match": {"n": {"$gt": 1}}}
 _KEPT: Final = "Belongs to the old structure; it is kept until it is dropped on request."
 
 
@@ -31,7 +32,7 @@ async def plan_index_changes(
     database: AsyncDatabase[dict[str, Any]],
     specs: Sequence[CollectionSpec],
     directory: Directory,
-    owners: Mapping[str, Mapping[ObjectId, ObjectId]],
+    surveyed: Mapping[str, Surveyed],
     *,
     workspace_field: str,
     with_users: bool,
@@ -44,7 +45,7 @@ async def plan_index_changes(
         database: Where.
         specs: The collections that are stamped.
         directory: Who is who.
-        owners: Collection to the workspace each owner's documents get.
+        surveyed: Collection to what was learned about its documents.
         workspace_field: Name of the field that scopes a document.
         with_users: Whether the Better Auth collections are part of the run.
         collections: The collections that exist.
@@ -68,7 +69,7 @@ async def plan_index_changes(
         existing = await read_indexes(database, spec.name) if spec.name in collections else ()
         planned = plan_indexes(existing, spec)
         workspace = future_workspace(
-            spec, directory, owners.get(spec.name, {}), workspace_field=workspace_field
+            spec, directory, surveyed.get(spec.name), workspace_field=workspace_field
         )
         decisions.extend(IndexDecision(spec.name, i, IndexAction.PRESENT) for i in planned.present)
         decisions.extend(
@@ -87,9 +88,8 @@ async def plan_index_changes(
                 finder = _CollisionFinder(
                     database[spec.name], key, workspace, workspace_field, comment
                 )
-                now = await finder.collisions()
-                collisions.extend(now)
-                collisions.extend(c for c in await finder.later() if c not in now)
+                now, later = await finder.find()
+                collisions += now + later
             decisions.append(
                 IndexDecision(
                     spec.name,
@@ -111,7 +111,7 @@ def _collision_reason(found: Sequence[Collision]) -> str:
 def future_workspace(
     spec: CollectionSpec,
     directory: Directory,
-    owners: Mapping[ObjectId, ObjectId],
+    surveyed: Surveyed | None,
     *,
     workspace_field: str,
 ) -> Any:
@@ -121,21 +121,22 @@ def future_workspace(
     there are too many organizations or owners for one expression: then collisions are found
     when the index is built.
     """
-    if len(directory.organizations) + len(owners) > MAX_TREE_OWNERS * 2:
-        return None
     if not spec.scoped or spec.workspace_type is None:
         return f"${workspace_field}"
 
     def as_id(path: str) -> dict[str, Any]:
         return {"$convert": {"input": path, "to": "objectId", "onError": None, "onNull": None}}
 
+    owners = {} if surveyed is None else dict(surveyed.owners)
+    if len(directory.organizations) + len(owners) > MAX_TREE_OWNERS * 2:
+        return None
     stored: Any = None
-    if directory.organizations:
+    if directory.organizations and surveyed is not None and surveyed.has_stored:
         identity = {identifier: identifier for identifier in directory.organizations}
         stored = search_tree(identity, "$$stored", otherwise=None)
     by_owner: Any = None
     if spec.owner_field is not None and owners:
-        by_owner = search_tree(dict(owners), "$$owner", otherwise=None)
+        by_owner = search_tree(owners, "$$owner", otherwise=None)
     variables = {"stored": as_id(f"${workspace_field}")}
     if spec.owner_field is not None:
         variables["owner"] = as_id(f"${spec.owner_field}")
@@ -156,47 +157,54 @@ class _CollisionFinder:
     workspace_field: str
     comment: str
 
-    async def collisions(self) -> tuple[Collision, ...]:
-        """Documents that collide as they are."""
-        if self.key.derived and not await self._find(without=self.key.derived):
+    async def find(self) -> tuple[tuple[Collision, ...], tuple[Collision, ...]]:
+        """Documents that collide as they are, and once the application has added what they lack."""
+        derived = self.key.derived
+        if derived and not await self._any(without=derived):
             # Whatever collides in all fields collides in fewer: mostly one pass is enough.
-            return ()
-        return await self._find()
+            return (), ()
+        now = await self._all({})
+        later = await self._all(derived) if derived else ()
+        return now, tuple(collision for collision in later if collision not in now)
 
-    async def later(self) -> tuple[Collision, ...]:
-        """Documents that collide once the application has added the fields they lack."""
-        if not self.key.derived or not await self._find(without=self.key.derived):
-            return ()
-        return await self._find(derived=self.key.derived)
+    async def _any(self, *, without: Container[str]) -> bool:
+        paths = [path for path in self._paths if path not in without]
+        groups = {"_id": self._values(paths, {}), "n": {"$sum": 1}}
+        found = await self._aggregate([{"$group": groups}, _SEVERAL, {"$limit": 1}])
+        return bool(found)
 
-    async def _find(
-        self, *, derived: Mapping[str, Any] | None = None, without: Container[str] = ()
-    ) -> tuple[Collision, ...]:
+    async def _all(self, derived: Mapping[str, Any]) -> tuple[Collision, ...]:
+        groups = {
+            "_id": self._values(self._paths, derived),
+            "n": {"$sum": 1},
+            "first": {"$min": "$_id"},
+            "last": {"$max": "$_id"},
+        }
+        found = await self._aggregate(
+            [{"$group": groups}, _SEVERAL, {"$sort": {"first": 1}}, {"$limit": _MOST}]
+        )
+        return tuple(
+            Collision(
+                self.collection.name, self.key.index.name, (each["first"], each["last"]), each["n"]
+            )
+            for each in found
+        )
+
+    @property
+    def _paths(self) -> list[str]:
+        return [path for path, _ in self.key.index.keys]
+
+    def _values(self, paths: Sequence[str], derived: Mapping[str, Any]) -> dict[str, Any]:
+        expressions = {self.workspace_field: self.workspace, **derived}
+        return {f"k{n}": expressions.get(path, f"${path}") for n, path in enumerate(paths)}
+
+    async def _aggregate(self, stages: list[dict[str, Any]]) -> list[dict[str, Any]]:
         index = self.key.index
-        paths = [path for path, _ in index.keys if path not in without]
-        expressions = {self.workspace_field: self.workspace, **(derived or {})}
-        values = {f"k{n}": expressions.get(path, f"${path}") for n, path in enumerate(paths)}
         match: dict[str, Any] = dict(index.partial or {})
         if index.sparse:
-            match["$or"] = [{path: {"$exists": True}} for path, _ in index.keys]
-        ends = {"first": {"$min": "$_id"}, "last": {"$max": "$_id"}}
-        pipeline: list[dict[str, Any]] = [
-            {"$match": match},
-            {"$group": {"_id": values, "n": {"$sum": 1}, **ends}},
-            {"$match": {"n": {"$gt": 1}}},
-            {"$sort": {"first": 1}},
-            {"$limit": _MOST},
-        ]
-        cursor = await self.collection.aggregate(pipeline, allowDiskUse=True, comment=self.comment)
+            match["$or"] = [{path: {"$exists": True}} for path in self._paths]
+        cursor = await self.collection.aggregate(
+            [{"$match": match}, *stages], allowDiskUse=True, comment=self.comment
+        )
         async with cursor:
-            return tuple(
-                [
-                    Collision(
-                        self.collection.name,
-                        index.name,
-                        (group["first"], group["last"]),
-                        group["n"],
-                    )
-                    async for group in cursor
-                ]
-            )
+            return [found async for found in cursor]

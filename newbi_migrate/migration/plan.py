@@ -113,7 +113,7 @@ async def make_plan(
         database,
         present,
         users.directory,
-        {name: found.owners for name, found in surveyed.items()},
+        surveyed,
         workspace_field=registry.workspace_field,
         with_users=not documents_only,
         collections=seen.counts,

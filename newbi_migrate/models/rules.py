@@ -236,9 +236,8 @@ class Nullable:
 
 @dataclass(frozen=True, slots=True)
 class Foreign:
-    """A type without a rule of ours: pydantic decides."""
+    """A type without a rule of ours, of a host application: pydantic decides."""
 
-    # A type without a rule of ours, in a model of a host application: pydantic decides.
     adapter: TypeAdapter[Any]
 
     def read(self, value: Any) -> Any:
