@@ -6,11 +6,22 @@ imported until a command runs.
 
 from __future__ import annotations
 
+import os
+import sys
+from pathlib import Path
+
 __all__ = ["main"]
 
 
 def main() -> None:
     """Entry point of ``newbi-migrate``."""
-    from newbi_migrate.cli.app import app
+    from newbi_migrate.cli.app import run
 
-    app()
+    if sys.stdout is None:  # closed by the caller, who wants no results
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            # A name the terminal cannot show is no reason to lose a report.
+            reconfigure(errors="backslashreplace")
+    sys.exit(run(sys.argv[1:]))

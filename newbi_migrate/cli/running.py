@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -22,10 +22,12 @@ import typer
 from newbi_migrate.errors import ConfirmationRequiredError, ExitCode, NewbiMigrateError
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from newbi_migrate.migration.facade import Migration
     from newbi_migrate.store.uri import ConnectionString
 
-__all__ = ["Session", "say"]
+__all__ = ["Session", "say", "say_failure", "stopping_on_signals"]
 
 _T = TypeVar("_T")
 
@@ -33,6 +35,35 @@ _T = TypeVar("_T")
 def say(sentence: str) -> None:
     """A message to the person, on stderr."""
     print(sentence, file=sys.stderr, flush=True)
+
+
+def say_failure(
+    what: str,
+    next_step: str,
+    code: ExitCode,
+    *,
+    as_json: bool,
+    redact: Callable[[str], str] | None = None,
+) -> None:
+    """Says what went wrong and what to do: on stderr, and as JSON on stdout where asked.
+
+    Args:
+        what: One sentence.
+        next_step: One sentence.
+        code: What the process is going to end with.
+        as_json: Whether there is to be a JSON document.
+        redact: Takes secrets out; by default what has the form of a credential.
+    """
+    from newbi_migrate.store.redact import redact as by_form
+
+    clean = redact or by_form
+    what, next_step = clean(what), clean(next_step)
+    say(f"error: {what}")
+    if next_step:
+        say(f"next: {next_step}")
+    if as_json:
+        answer = {"what": what, "next": next_step, "exitCode": int(code)}
+        print(json.dumps({"error": answer}, indent=2), flush=True)
 
 
 class Session:
@@ -62,6 +93,11 @@ class Session:
             for note in self._target.notes:
                 say(f"note: {note}")
         return self._target
+
+    @property
+    def uri_arguments(self) -> list[str]:
+        """The arguments that name the same connection string, for a command to suggest."""
+        return [] if self._uri_file is None else ["--uri-file", str(self._uri_file)]
 
     def must_be_able_to_ask(self, *, confirmed: bool) -> None:
         """Fails at once where a command that writes can neither ask nor was confirmed.
@@ -109,9 +145,7 @@ class Session:
         except NewbiMigrateError as error:
             self._fail(error.what, error.next_step, error.exit_code)
         except (KeyboardInterrupt, asyncio.CancelledError):
-            self._fail(
-                "Interrupted.", "The same command again finishes it.", ExitCode.INTERRUPTED
-            )
+            self._fail("Interrupted.", "The same command again finishes it.", ExitCode.INTERRUPTED)
         except typer.Exit:
             raise
         except BrokenPipeError:
@@ -125,16 +159,34 @@ class Session:
                 ExitCode.UNEXPECTED,
             )
 
-    def _fail(self, what: str, next_step: str, code: ExitCode) -> NoReturn:
-        clean = self._redact
-        if os.environ.get("NEWBI_MIGRATE_TRACEBACK"):
-            say(clean(traceback.format_exc()))
-        say(f"error: {clean(what)}")
-        if next_step:
-            say(f"next: {clean(next_step)}")
+    def answer(
+        self, value: Callable[[], Mapping[str, Any]], parts: Iterable[RenderableType]
+    ) -> None:
+        """The command's result on stdout: one JSON document if asked for, else text.
+
+        Args:
+            value: Gives what goes into the JSON document.
+            parts: What a report function gave.
+        """
         if self._json:
-            answer = {"what": clean(what), "next": clean(next_step), "exitCode": int(code)}
-            print(json.dumps({"error": answer}, indent=2))
+            print(json.dumps(value(), indent=2), flush=True)
+        else:
+            self.show(parts)
+
+    @staticmethod
+    def show(parts: Iterable[RenderableType], *, aside: bool = False) -> None:
+        """A report for people, on stdout or, ``aside``, on stderr."""
+        from rich.console import Console
+
+        console = Console(stderr=aside, highlight=False, markup=False, emoji=False)
+        for part in parts:
+            console.print(part)
+        console.file.flush()
+
+    def _fail(self, what: str, next_step: str, code: ExitCode) -> NoReturn:
+        if os.environ.get("NEWBI_MIGRATE_TRACEBACK"):
+            say(self._redact(traceback.format_exc()))
+        say_failure(what, next_step, code, as_json=self._json, redact=self._redact)
         raise typer.Exit(int(code))
 
     def _redact(self, text: str) -> str:

@@ -1,0 +1,78 @@
+"""The command line as a whole: its commands, and how it answers a call it cannot read.
+
+A command is a module with a function ``register``; adding one adds its module to the list here.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from newbi_migrate.cli import backfill, demo, migrate, plan, status
+from newbi_migrate.cli.running import say_failure
+from newbi_migrate.errors import ExitCode
+
+__all__ = ["app", "run"]
+
+app = typer.Typer(
+    name="newbi-migrate",
+    help="Takes Newbi's MongoDB from legacy users to organizations and workspaces, losing nothing.",
+    epilog="Exit codes: 0 done, 1 unexpected, 2 usage, 3 work pending or the plan no longer fits, "
+    "4 validation failed, 5 done with documents left out, 6 another run is under way, "
+    "7 interrupted (run the same command again), 8 rollback conflicts, 9 database unreachable.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (demo, plan, migrate, backfill, status):
+    command.register(app)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"newbi-migrate {version('newbi-migrate')}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _main(
+    context: typer.Context,
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True),
+    ] = False,
+) -> None:
+    if context.invoked_subcommand is None:
+        print(context.get_help(), file=sys.stderr)
+        raise typer.Exit(int(ExitCode.USAGE))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Carries a command out and gives the exit code.
+
+    Args:
+        arguments: What stands after the program's name.
+    """
+    try:
+        code = app(args=list(arguments), prog_name="newbi-migrate", standalone_mode=False)
+    except Exception as error:
+        # Typer brings its own copy of Click or uses the installed one; only the form is common.
+        message = getattr(error, "format_message", None)
+        if message is None:
+            raise
+        context = getattr(error, "ctx", None)
+        name = "newbi-migrate" if context is None else context.command_path
+        say_failure(
+            message(),
+            f"{name} --help shows how it is called.",
+            ExitCode.USAGE,
+            as_json="--json" in arguments,
+        )
+        return int(ExitCode.USAGE)
+    return code if isinstance(code, int) else int(ExitCode.DONE)

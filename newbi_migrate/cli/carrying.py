@@ -1,0 +1,92 @@
+"""Carrying a plan out: asking first, running, and reporting, for every command that stamps.
+
+It changes when the way a person agrees to a run, or stops it, does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import typer
+
+from newbi_migrate.cli.options import as_arguments
+from newbi_migrate.cli.planning import make_plan, next_after_plan, suggest
+from newbi_migrate.cli.running import Session, say, stopping_on_signals
+
+if TYPE_CHECKING:
+    from newbi_migrate.migration.options import MigrationOptions
+    from newbi_migrate.migration.results import Plan, RunResult
+
+__all__ = ["carry_out"]
+
+
+def carry_out(
+    session: Session,
+    options: MigrationOptions,
+    *,
+    command: str,
+    confirmed: bool,
+    verbose: bool,
+    saved: Mapping[str, Any] | None = None,
+    saved_in: Path | None = None,
+) -> NoReturn:
+    """Runs ``migrate`` or ``backfill``, reports, and ends with the run's exit code.
+
+    Without a confirmation the plan is shown on stderr and the database's name must be typed;
+    what is carried out then is the plan that was shown.
+
+    Raises:
+        ConfirmationRequiredError: Nobody agreed.
+        NewbiMigrateError: The run failed.
+    """
+    from newbi_migrate.migration.plan import refuse_other_database
+    from newbi_migrate.report.console import plan_report, result_report
+    from newbi_migrate.report.json import result_to_json
+
+    target = session.target
+    if saved is not None:
+        refuse_other_database(saved, target.database)
+    shown: Plan | None = None
+    if not confirmed:
+        if saved is None:
+            documents_only = command == "backfill"
+            shown = make_plan(session, options, documents_only=documents_only)
+            following = next_after_plan(session, shown, documents_only=documents_only)
+            session.show(plan_report(shown, next_command=following, verbose=verbose), aside=True)
+        else:
+            say(f"The plan in {saved_in} is about to be carried out.")
+        # Not inside the event loop: it would keep Ctrl-C from ending the wait for an answer.
+        session.confirm(target.database, confirmed=False)
+    result = session.run(lambda: _run(session, options, command, shown, saved))
+    if len(result.quarantine):
+        again = suggest(command, *as_arguments(result.plan.options), *session.uri_arguments)
+        following = f"settle what was left out, then {again}"
+    else:
+        following = suggest("status", *session.uri_arguments)
+    session.answer(
+        lambda: result_to_json(result),
+        result_report(result, next_command=following, verbose=verbose),
+    )
+    raise typer.Exit(int(result.exit_code))
+
+
+async def _run(
+    session: Session,
+    options: MigrationOptions,
+    command: str,
+    plan: Plan | None,
+    saved: Mapping[str, Any] | None,
+) -> RunResult:
+    from newbi_migrate.cli.progress import showing_progress
+    from newbi_migrate.migration.facade import Migration
+
+    with showing_progress() as progress:
+        async with Migration(session.target, options=options, progress=progress) as migration:
+            with stopping_on_signals(migration):
+                if saved is not None:
+                    return await migration.apply_saved(saved)
+                if command == "backfill":
+                    return await migration.backfill(plan)
+                return await migration.apply(plan)

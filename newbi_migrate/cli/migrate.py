@@ -1,0 +1,99 @@
+"""``newbi-migrate migrate``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from newbi_migrate.cli import options as opt
+from newbi_migrate.cli.carrying import carry_out
+from newbi_migrate.cli.planning import show_plan
+from newbi_migrate.cli.running import Session
+from newbi_migrate.errors import UsageError
+
+if TYPE_CHECKING:
+    from newbi_migrate.migration.options import MigrationOptions
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("migrate")(migrate)
+
+
+def migrate(
+    *,
+    dry_run: opt.DryRun = False,
+    plan: opt.PlanFile = None,
+    confirm: opt.Confirm = False,
+    verbose: opt.Verbose = False,
+    as_json: opt.AsJson = False,
+    uri_file: opt.UriFile = None,
+    batch_size: opt.BatchSize = None,
+    workers: opt.Workers = None,
+    legacy_collection: opt.LegacyCollection = None,
+    duplicate_emails: opt.DuplicateEmails = None,
+    aliases: opt.Aliases = None,
+    alias_owners: opt.AliasOwners = None,
+    better_auth: opt.BetterAuth = None,
+    collections: opt.Collections = None,
+    schema_day: opt.SchemaDay = None,
+) -> None:
+    """Migrate users and stamp their documents; again, it finishes what was interrupted.
+
+    Ends with 5 where something was left out, with 0 where nothing was.
+    """
+    session = Session(as_json=as_json, uri_file=uri_file)
+    with session.explained():
+        if not dry_run:
+            session.must_be_able_to_ask(confirmed=confirm)
+        choices: dict[str, Any] = {
+            "legacy_collection": legacy_collection,
+            "duplicate_emails": duplicate_emails,
+            "aliases": aliases,
+            "alias_owners": alias_owners,
+            "better_auth": better_auth,
+            "collections": collections,
+            "schema_day": schema_day,
+        }
+        saved: Mapping[str, Any] | None = None
+        if plan is None:
+            options = opt.migration_options(**choices, batch_size=batch_size, workers=workers)
+        else:
+            saved, options = _of_saved(plan, choices, batch_size, workers)
+        if dry_run:
+            show_plan(session, options, verbose=verbose, saved=saved, saved_in=plan)
+        carry_out(
+            session,
+            options,
+            command="migrate",
+            confirmed=confirm,
+            verbose=verbose,
+            saved=saved,
+            saved_in=plan,
+        )
+
+
+def _of_saved(
+    path: Path, choices: Mapping[str, Any], batch_size: int | None, workers: int | None
+) -> tuple[Mapping[str, Any], MigrationOptions]:
+    """A saved plan and its choices; others given beside it would only contradict it."""
+    from newbi_migrate.migration.options import MigrationOptions
+    from newbi_migrate.migration.plan import load_plan
+
+    given = [f"--{name.replace('_', '-')}" for name, value in choices.items() if value]
+    if given:
+        raise UsageError(
+            f"A plan brings its own choices, so {', '.join(given)} cannot be given beside --plan.",
+            next_step="Leave them out, or make a new plan with them.",
+        )
+    saved = load_plan(path)
+    usual = opt.migration_options(batch_size=batch_size, workers=workers)
+    options = MigrationOptions.from_policy(
+        saved.get("policy", {}), batch_size=usual.batch_size, workers=usual.workers
+    )
+    return saved, options

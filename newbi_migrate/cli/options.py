@@ -1,0 +1,279 @@
+"""The options that commands share, each declared once.
+
+It changes when an option is added or its sentence turns out to be unclear. Nothing of the
+engine is imported here, so that ``--help`` stays quick; a test holds the choices and defaults
+that are repeated here against the engine's own.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from newbi_migrate.errors import UsageError
+
+if TYPE_CHECKING:
+    from newbi_migrate.migration.options import MigrationOptions
+
+__all__ = [
+    "AliasOwnerChoice",
+    "AliasOwners",
+    "Aliases",
+    "AsJson",
+    "BatchSize",
+    "BetterAuth",
+    "Collections",
+    "Confirm",
+    "DryRun",
+    "DuplicateEmails",
+    "LegacyCollection",
+    "Output",
+    "PlanFile",
+    "SchemaDay",
+    "UriFile",
+    "Verbose",
+    "Workers",
+    "as_arguments",
+    "migration_options",
+]
+
+_WHAT = "What is decided"
+_HOW = "How fast"
+
+
+class DuplicateChoice(StrEnum):
+    """Choices of ``--duplicate-emails``."""
+
+    REFUSE = "refuse"
+    REACHABLE = "reachable"
+
+
+class AliasChoice(StrEnum):
+    """Choices of ``--aliases``."""
+
+    VERIFIED = "verified"
+    ALL = "all"
+    REFUSE = "refuse"
+
+
+class AliasOwnerChoice(StrEnum):
+    """Choices of ``--alias-owners``."""
+
+    REWRITE = "rewrite"
+    KEEP = "keep"
+
+
+class BetterAuthChoice(StrEnum):
+    """Choices of ``--better-auth``."""
+
+    V1_3 = "1.3"
+    V1_7 = "1.7"
+
+
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Answer with one JSON document on standard output.")
+]
+UriFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--uri-file",
+        metavar="FILE",
+        help="File that holds the connection string and nothing else; otherwise MONGODB_URI from "
+        "the environment or from .env is used.",
+    ),
+]
+Verbose = Annotated[
+    bool,
+    typer.Option(
+        "--verbose", help="List every user's decision and every document that is left out."
+    ),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Show what would be done and write nothing.")
+]
+Confirm = Annotated[
+    bool,
+    typer.Option("--confirm", help="Write without asking for the database's name to be typed."),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        metavar="FILE",
+        help="Keep the plan in this file, readable by its owner alone, for migrate --plan.",
+    ),
+]
+PlanFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--plan",
+        metavar="FILE",
+        help="Do exactly what this plan says, with its choices, or exit with 3 because the "
+        "database has moved on.",
+    ),
+]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(
+        "--batch-size",
+        metavar="N",
+        help="Documents in one statement, 1 to 200000.",
+        show_default="50000",
+        rich_help_panel=_HOW,
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        metavar="N",
+        help="Statements under way at once, 1 to 64.",
+        show_default="2",
+        rich_help_panel=_HOW,
+    ),
+]
+LegacyCollection = Annotated[
+    str | None,
+    typer.Option(
+        "--legacy-collection",
+        metavar="NAME",
+        help="Collection of the legacy users.",
+        show_default="Users or users, whichever holds some",
+        rich_help_panel=_WHAT,
+    ),
+]
+DuplicateEmails = Annotated[
+    DuplicateChoice | None,
+    typer.Option(
+        "--duplicate-emails",
+        help="Legacy users whose e-mails differ by case or blanks alone: leave all of them out, "
+        "or let the one keep it who could sign in.",
+        show_default="refuse",
+        rich_help_panel=_WHAT,
+    ),
+]
+Aliases = Annotated[
+    AliasChoice | None,
+    typer.Option(
+        "--aliases",
+        help="A legacy user whose e-mail an existing user has becomes that user: if it is "
+        "verified, always, or never.",
+        show_default="verified",
+        rich_help_panel=_WHAT,
+    ),
+]
+AliasOwners = Annotated[
+    AliasOwnerChoice | None,
+    typer.Option(
+        "--alias-owners",
+        help="Fields of documents that name such a user: write the new id, or keep the old one.",
+        show_default="rewrite",
+        rich_help_panel=_WHAT,
+    ),
+]
+BetterAuth = Annotated[
+    BetterAuthChoice | None,
+    typer.Option(
+        "--better-auth",
+        help="Version of Better Auth the application uses; 1.3 serves up to 1.6.",
+        show_default="1.3",
+        rich_help_panel=_WHAT,
+    ),
+]
+Collections = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--collections",
+        metavar="A,B",
+        help="Stamp only these collections; may be repeated.",
+        show_default="all that are described",
+        rich_help_panel=_WHAT,
+    ),
+]
+SchemaDay = Annotated[
+    datetime | None,
+    typer.Option(
+        "--schema-day",
+        formats=["%Y-%m-%d"],
+        metavar="YYYY-MM-DD",
+        help="Stamp only the collections that the application had scoped by that day.",
+        show_default="all",
+        rich_help_panel=_WHAT,
+    ),
+]
+
+
+def migration_options(
+    *,
+    legacy_collection: str | None = None,
+    duplicate_emails: StrEnum | None = None,
+    aliases: StrEnum | None = None,
+    alias_owners: StrEnum | None = None,
+    better_auth: StrEnum | None = None,
+    collections: list[str] | None = None,
+    schema_day: datetime | None = None,
+    batch_size: int | None = None,
+    workers: int | None = None,
+) -> MigrationOptions:
+    """The engine's options from those of the command line; ``None`` is the engine's default.
+
+    Raises:
+        UsageError: A value is out of its range, or a list of collections names none.
+    """
+    from newbi_migrate.mapping.decisions import AliasPolicy, DuplicatePolicy
+    from newbi_migrate.mapping.profiles import BetterAuthVersion
+    from newbi_migrate.migration.options import AliasOwners as Owners, MigrationOptions
+
+    given: dict[str, Any] = {
+        "legacy_collection": legacy_collection,
+        "duplicate_emails": duplicate_emails and DuplicatePolicy(duplicate_emails.value),
+        "aliases": aliases and AliasPolicy(aliases.value),
+        "alias_owners": alias_owners and Owners(alias_owners.value),
+        "better_auth": better_auth and BetterAuthVersion(better_auth.value),
+        "collections": _names(collections),
+        "schema_day": schema_day and schema_day.date(),
+        "batch_size": batch_size,
+        "workers": workers,
+    }
+    return MigrationOptions(**{name: value for name, value in given.items() if value is not None})
+
+
+def _names(given: list[str] | None) -> tuple[str, ...] | None:
+    if not given:
+        return None
+    names = tuple(
+        dict.fromkeys(name.strip() for part in given for name in part.split(",") if name.strip())
+    )
+    if not names:
+        raise UsageError(
+            "The option --collections names no collection.",
+            next_step="Name some: --collections invoices,quotes.",
+        )
+    return names
+
+
+def as_arguments(options: MigrationOptions) -> list[str]:
+    """The arguments that ask for these options, for a command that is suggested."""
+    from newbi_migrate.migration.options import MigrationOptions
+
+    usual = MigrationOptions()
+    arguments: list[str] = []
+    asked = {
+        "--legacy-collection": (options.legacy_collection, usual.legacy_collection),
+        "--duplicate-emails": (options.duplicate_emails, usual.duplicate_emails),
+        "--aliases": (options.aliases, usual.aliases),
+        "--alias-owners": (options.alias_owners, usual.alias_owners),
+        "--better-auth": (options.better_auth, usual.better_auth),
+        "--collections": (options.collections, usual.collections),
+        "--schema-day": (options.schema_day, usual.schema_day),
+        "--batch-size": (options.batch_size, usual.batch_size),
+        "--workers": (options.workers, usual.workers),
+    }
+    for name, (value, default) in asked.items():
+        if value != default:
+            arguments += [name, ",".join(value) if isinstance(value, tuple) else str(value)]
+    return arguments

@@ -1,0 +1,48 @@
+"""``newbi-migrate plan``."""
+
+from __future__ import annotations
+
+import typer
+
+from newbi_migrate.cli import options as opt
+from newbi_migrate.cli.planning import show_plan
+from newbi_migrate.cli.running import Session
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("plan")(plan)
+
+
+def plan(
+    *,
+    output: opt.Output = None,
+    verbose: opt.Verbose = False,
+    as_json: opt.AsJson = False,
+    uri_file: opt.UriFile = None,
+    legacy_collection: opt.LegacyCollection = None,
+    duplicate_emails: opt.DuplicateEmails = None,
+    aliases: opt.Aliases = None,
+    alias_owners: opt.AliasOwners = None,
+    better_auth: opt.BetterAuth = None,
+    collections: opt.Collections = None,
+    schema_day: opt.SchemaDay = None,
+) -> None:
+    """Decide everything a migration would do, and show it; writes nothing.
+
+    Ends with the exit code the migration would have: 5 where something is left out, else 0.
+    """
+    session = Session(as_json=as_json, uri_file=uri_file)
+    with session.explained():
+        options = opt.migration_options(
+            legacy_collection=legacy_collection,
+            duplicate_emails=duplicate_emails,
+            aliases=aliases,
+            alias_owners=alias_owners,
+            better_auth=better_auth,
+            collections=collections,
+            schema_day=schema_day,
+        )
+        show_plan(session, options, verbose=verbose, keep_in=output)

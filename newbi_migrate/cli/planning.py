@@ -1,0 +1,124 @@
+"""Making a plan and showing it, for every command that has a dry run.
+
+It changes when what a dry run shows or keeps does.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import typer
+
+from newbi_migrate.cli.options import as_arguments
+from newbi_migrate.cli.running import Session, say
+
+if TYPE_CHECKING:
+    from newbi_migrate.migration.options import MigrationOptions
+    from newbi_migrate.migration.results import Plan
+
+__all__ = ["make_plan", "next_after_plan", "show_plan", "suggest"]
+
+
+def suggest(command: str, *arguments: str) -> str:
+    """A command line that can be copied."""
+    return shlex.join(["newbi-migrate", command, *arguments])
+
+
+def make_plan(session: Session, options: MigrationOptions, *, documents_only: bool = False) -> Plan:
+    """The plan for the session's database, with progress on stderr."""
+    from newbi_migrate.cli.progress import showing_progress
+    from newbi_migrate.migration.facade import Migration
+
+    async def planning() -> Plan:
+        with showing_progress() as progress:
+            async with Migration(target, options=options, progress=progress) as migration:
+                return await migration.plan(documents_only=documents_only)
+
+    target = session.target
+    return session.run(planning)
+
+
+def next_after_plan(
+    session: Session, plan: Plan, *, documents_only: bool, kept: Path | None = None
+) -> str:
+    """The command that carries a plan out, or that looks at what there is."""
+    place = session.uri_arguments
+    if not plan.pending:
+        return suggest("status", *place)
+    if kept is not None:
+        return suggest("migrate", "--plan", str(kept), *place)
+    command = "backfill" if documents_only else "migrate"
+    return suggest(command, *as_arguments(plan.options), *place)
+
+
+def show_plan(
+    session: Session,
+    options: MigrationOptions,
+    *,
+    verbose: bool,
+    documents_only: bool = False,
+    keep_in: Path | None = None,
+    saved: Mapping[str, Any] | None = None,
+    saved_in: Path | None = None,
+) -> NoReturn:
+    """Makes a plan, shows it, and ends with the exit code its run would have.
+
+    Args:
+        session: The call.
+        options: The choices.
+        verbose: Whether everything is listed.
+        documents_only: Plan a backfill.
+        keep_in: File the plan is written to.
+        saved: A plan that must be the same.
+        saved_in: Where that plan is.
+
+    Raises:
+        DatabaseMovedOnError: The saved plan is another one.
+    """
+    from newbi_migrate.migration.plan import (
+        plan_to_json,
+        refuse_if_moved_on,
+        refuse_other_database,
+    )
+    from newbi_migrate.report.console import plan_report
+    from newbi_migrate.report.files import refuse_unwritable, write_privately
+
+    if keep_in is not None:
+        refuse_unwritable(keep_in)
+        _refuse_other_file(keep_in)
+    if saved is not None:
+        refuse_other_database(saved, session.target.database)
+    plan = make_plan(session, options, documents_only=documents_only)
+    if saved is not None:
+        refuse_if_moved_on(saved, plan)
+    if keep_in is not None:
+        replaced = keep_in.exists()
+        write_privately(keep_in, json.dumps(plan_to_json(plan), indent=1) + "\n")
+        say(f"The plan was written to {keep_in}{', in place of another' if replaced else ''}.")
+    following = next_after_plan(
+        session, plan, documents_only=documents_only, kept=keep_in or saved_in
+    )
+    session.answer(
+        lambda: plan_to_json(plan), plan_report(plan, next_command=following, verbose=verbose)
+    )
+    raise typer.Exit(int(plan.exit_code))
+
+
+def _refuse_other_file(path: Path) -> None:
+    """A plan may take the place of a plan, and of nothing else."""
+    from newbi_migrate.errors import UsageError
+    from newbi_migrate.migration.plan import load_plan
+
+    if not path.exists():
+        return
+    try:
+        load_plan(path)
+    except UsageError:
+        raise UsageError(
+            f"{str(path)!r} is there already and is no plan; it was left alone.",
+            next_step="Name another file, or remove that one.",
+        ) from None

@@ -1,0 +1,396 @@
+"""Results as text for people, on 80 columns.
+
+Each function gives parts to print one after the other, so that a list of a million lines is
+never one text. It changes when people ask a question the reports do not answer.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from itertools import groupby
+from typing import Any, Final
+
+from rich.console import RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from newbi_migrate.mapping.decisions import Outcome
+from newbi_migrate.mapping.users import Finding
+from newbi_migrate.migration.results import (
+    CollectionSummary,
+    Collision,
+    IndexAction,
+    IndexDecision,
+    Plan,
+    Quarantine,
+    RunResult,
+    UserLine,
+)
+from newbi_migrate.migration.status import Status
+from newbi_migrate.report.words import (
+    CLASSES,
+    INDEX_ACTIONS,
+    OUTCOMES,
+    REASONS,
+    finding_in_words,
+)
+from newbi_migrate.store.runs import RunRecord
+
+__all__ = ["plan_report", "printable", "result_report", "status_report"]
+
+_FIRST: Final = 3
+_RUNS: Final = 10
+_BLOCKED: Final = (IndexAction.CONFLICT, IndexAction.COLLISION)
+
+
+def plan_report(
+    plan: Plan, *, next_command: str, verbose: bool = False
+) -> Iterator[RenderableType]:
+    """What a run would do.
+
+    Args:
+        plan: The plan.
+        next_command: What to run next; the report ends with it.
+        verbose: Every user decision and every quarantined document, not the first few.
+    """
+    yield _title(
+        f"Plan for the database {plan.database}: legacy users from {plan.source}, "
+        f"for Better Auth {plan.options.better_auth.value}. Nothing was written."
+    )
+    if plan.users:
+        yield from _users(plan)
+        yield from _line_of_counts("to create", _created_by(plan.users))
+        yield from _line_of_counts("to complete", _filled_by(plan.users))
+        if verbose:
+            yield from map(_user_line, plan.users)
+    yield from _documents(plan.collections, done=False)
+    yield from _quarantine(plan.quarantine, verbose=verbose)
+    yield from _indexes(plan.indexes, plan.collisions, verbose=verbose)
+    yield from _findings(plan.findings, verbose=verbose)
+    yield from _not_registered(plan.not_registered)
+    if not plan.pending:
+        yield _heading("Nothing is left to write.")
+    yield _next(next_command)
+
+
+def result_report(
+    result: RunResult, *, next_command: str, verbose: bool = False
+) -> Iterator[RenderableType]:
+    """What a run did.
+
+    Args:
+        result: The run's result.
+        next_command: What to run next; the report ends with it.
+        verbose: Every user decision and every quarantined document, not the first few.
+    """
+    plan = result.plan
+    if result.run_id is None:
+        yield _title(f"Nothing was left to do in the database {plan.database}; nothing written.")
+    else:
+        how = "An interrupted run was finished" if result.resumed else "Done"
+        yield _title(f"{how} in the database {plan.database}: run {result.run_id}.")
+    if plan.users:
+        yield from _users(plan)
+        if verbose:
+            yield from map(_user_line, plan.users)
+    yield from _line_of_counts("created", result.created)
+    yield from _line_of_counts("completed", result.filled)
+    yield from _documents(result.collections, done=True)
+    yield from _quarantine(result.quarantine, verbose=verbose)
+    yield from _indexes(result.indexes, plan.collisions, verbose=verbose, done=True)
+    yield from _findings(result.findings, verbose=verbose)
+    yield from _not_registered(plan.not_registered)
+    yield from _timings(result.timings)
+    yield _next(next_command)
+
+
+def status_report(status: Status, *, next_command: str) -> Iterator[RenderableType]:
+    """How a database stands.
+
+    Args:
+        status: The database's status.
+        next_command: What to run next; the report ends with it.
+    """
+    yield _title(f"Status of the database {status.database}")
+    yield from _runs(status.runs)
+    lease = status.lease
+    if lease is not None and lease.held:
+        yield _indented(
+            f"A run is under way: {lease.holder.command} {lease.holder.run_id}, process "
+            f"{lease.holder.pid} on {lease.holder.host}, since {_when(lease.since)}; its lease "
+            f"lasts {lease.seconds_left:.0f} s unless it is renewed."
+        )
+    elif status.unfinished is not None:
+        yield _indented("Nobody holds the lease: the unfinished run was interrupted.")
+    lacking = {name: count for name, count in status.without_workspace.items() if count}
+    looked_at = len(status.without_workspace)
+    if lacking:
+        yield _heading(f"Documents without a workspace: {sum(lacking.values()):,}")
+        table = _table("collection", "documents")
+        for name, count in lacking.items():
+            table.add_row(_text(name), f"{count:,}")
+        yield table
+    else:
+        yield _heading(f"Every document of {looked_at} collections has a workspace.")
+    orphans = status.organizations_without_members
+    yield _heading(f"Organizations without members: {orphans:,}")
+    yield _next(next_command)
+
+
+def printable(value: object) -> str:
+    """A stored value as text that cannot steer a terminal."""
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in str(value))
+
+
+# -- users ------------------------------------------------------------------------------------
+
+
+def _users(plan: Plan) -> Iterator[RenderableType]:
+    yield _heading(f"Users: {len(plan.users):,} legacy")
+    table = Table.grid(padding=(0, 2), pad_edge=True)
+    table.add_column(justify="right")
+    table.add_column()
+    table.add_column()
+    for outcome in Outcome:
+        if count := plan.outcomes.get(outcome, 0):
+            table.add_row(f"{count:,}", outcome.value, OUTCOMES[outcome])
+    yield table
+
+
+def _created_by(lines: Iterable[UserLine]) -> Mapping[str, int]:
+    counts: dict[str, int] = defaultdict(int)
+    for line in lines:
+        for collection in line.creates:
+            counts[collection] += 1
+    return counts
+
+
+def _filled_by(lines: Iterable[UserLine]) -> Mapping[str, int]:
+    counts: dict[str, int] = defaultdict(int)
+    for line in lines:
+        for collection in line.fills:
+            counts[collection] += 1
+    return counts
+
+
+def _user_line(line: UserLine) -> RenderableType:
+    said = f"{printable(line.legacy_id)} {line.outcome.value}"
+    if line.reason is not None:
+        said += f" ({line.reason.value})"
+    if line.user_id is not None and line.user_id != line.legacy_id:
+        said += f" as {line.user_id}"
+    if line.workspace is not None:
+        said += f", workspace {line.workspace}"
+    if line.creates:
+        said += f"; creates {', '.join(line.creates)}"
+    if line.fills:
+        said += f"; completes {', '.join(line.fills)}"
+    return _indented(said)
+
+
+# -- documents --------------------------------------------------------------------------------
+
+
+def _documents(
+    collections: Mapping[str, CollectionSummary], *, done: bool
+) -> Iterator[RenderableType]:
+    present = [summary for summary in collections.values() if summary.documents]
+    total = sum(summary.documents for summary in present)
+    yield _heading(f"Documents: {total:,} in {len(present)} collections")
+    if not present:
+        return
+    moved = any(summary.owners_rewritten for summary in present)
+    columns = ["collection", "documents", "stamped" if done else "to stamp"]
+    if moved:
+        columns.append("owner moved" if done else "owner moves")
+    table = _table(*columns, "right", "left out")
+    table.add_column("workspaceId before", overflow="fold", ratio=1)
+    for summary in present:
+        cells = [f"{summary.documents:,}", f"{summary.stamped:,}"]
+        if moved:
+            cells.append(f"{summary.owners_rewritten:,}")
+        cells += [f"{summary.kept:,}", f"{summary.quarantined:,}"]
+        before = ", ".join(
+            f"{name.value} {count:,}" for name, count in summary.classes.most_common() if count
+        )
+        table.add_row(_text(summary.name), *cells, before)
+    yield table
+    odd = {name for summary in present for name, count in summary.classes.items() if count}
+    explained = [f"{name.value}: {CLASSES[name]}" for name in CLASSES if name in odd]
+    if explained:
+        yield _indented("; ".join(explained) + ".", style="dim")
+
+
+# -- what is left out -------------------------------------------------------------------------
+
+
+def _quarantine(quarantine: Quarantine, *, verbose: bool) -> Iterator[RenderableType]:
+    if not len(quarantine):
+        yield _heading("Left out: nothing")
+        return
+    yield _heading(f"Left out, unchanged: {len(quarantine):,}")
+    for (collection, reason, path), documents in groupby(
+        quarantine, key=lambda d: (d.collection, d.reason, d.path)
+    ):
+        ids: list[Any] = []
+        count = 0
+        for document in documents:
+            count += 1
+            if verbose or count <= _FIRST:
+                ids.append(document.id)
+        yield _indented(f"{collection}: {count:,} {reason.value} ({path})", style="bold")
+        yield _indented(REASONS[reason], by=4)
+        yield from _ids(ids, count, verbose=verbose)
+
+
+def _ids(ids: Sequence[Any], count: int, *, verbose: bool) -> Iterator[RenderableType]:
+    if verbose:
+        for identifier in ids:
+            yield _indented(printable(identifier), by=4, style="dim")
+        return
+    shown = [printable(identifier) for identifier in ids]
+    if count > len(shown):
+        shown.append(f"and {count - len(shown):,} more (--verbose lists all)")
+    yield _indented(", ".join(shown), by=4, style="dim")
+
+
+def _findings(findings: Sequence[Finding], *, verbose: bool) -> Iterator[RenderableType]:
+    if not findings:
+        return
+    yield _heading(f"Worth knowing, and no obstacle: {len(findings):,}")
+    by_code: dict[str, list[Finding]] = defaultdict(list)
+    for finding in findings:
+        by_code[finding.code].append(finding)
+    for code, found in by_code.items():
+        yield _indented(f"{len(found):,} {code}: {finding_in_words(code)}")
+        if verbose:
+            for finding in found:
+                where = f"{finding.collection} {finding.id}"
+                yield _indented(f"{where} {finding.path}".rstrip(), by=4, style="dim")
+
+
+def _not_registered(counts: Mapping[str, int]) -> Iterator[RenderableType]:
+    if counts:
+        listed = ", ".join(f"{name} ({count:,})" for name, count in counts.items())
+        yield _heading(f"Collections nobody described, left alone: {len(counts)}")
+        yield _indented(listed)
+
+
+# -- indexes ----------------------------------------------------------------------------------
+
+
+def _indexes(
+    decisions: Sequence[IndexDecision],
+    collisions: Sequence[Collision],
+    *,
+    verbose: bool,
+    done: bool = False,
+) -> Iterator[RenderableType]:
+    if not decisions:
+        return
+    counts: dict[IndexAction, int] = defaultdict(int)
+    for decision in decisions:
+        counts[decision.action] += 1
+    yield _heading(f"Indexes: {len(decisions):,}")
+    for action in IndexAction:
+        if counts[action]:
+            created = done and action is IndexAction.CREATE
+            words = "created" if created else INDEX_ACTIONS[action]
+            yield _indented(f"{counts[action]:,} {words}")
+    for decision in decisions:
+        if decision.action in _BLOCKED:
+            what = f"{decision.collection}.{decision.spec.name}: {decision.reason}"
+            yield _indented(what, by=4)
+        elif verbose:
+            what = f"{decision.collection}.{decision.spec.name}: {decision.action.value}"
+            yield _indented(what, by=4, style="dim")
+    if collisions:
+        yield _heading(f"Keys that must be unique and are shared: {len(collisions):,}")
+        for collision in collisions if verbose else collisions[:_FIRST]:
+            ids = " … ".join(printable(identifier) for identifier in collision.ids)
+            yield _indented(
+                f"{collision.collection}.{collision.index}: {collision.count:,} documents, {ids}"
+            )
+        if not verbose and len(collisions) > _FIRST:
+            yield _indented(f"and {len(collisions) - _FIRST:,} more (--verbose lists all)")
+
+
+# -- runs -------------------------------------------------------------------------------------
+
+
+def _runs(runs: Sequence[RunRecord]) -> Iterator[RenderableType]:
+    if not runs:
+        yield _heading("No run yet.")
+        return
+    yield _heading(f"Runs: {len(runs)}, the newest first")
+    table = _table("run", "command", "state", "started (UTC)", "left out", "exit")
+    for run in runs[:_RUNS]:
+        record = run.document
+        table.add_row(
+            str(run.run_id),
+            run.command,
+            "unfinished" if run.state == "running" else run.state,
+            _when(record.get("startedAt")),
+            str(record.get("quarantined", "")),
+            str(record.get("exitCode", "")),
+        )
+    yield table
+    if len(runs) > _RUNS:
+        yield _indented(f"and {len(runs) - _RUNS} older (--json lists all)")
+
+
+def _timings(timings: Mapping[str, float]) -> Iterator[RenderableType]:
+    phases = {name: seconds for name, seconds in timings.items() if "." not in name}
+    if phases:
+        listed = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in phases.items())
+        yield _heading("Time: " + listed)
+
+
+def _when(value: object) -> str:
+    return f"{value:%Y-%m-%d %H:%M:%S}" if isinstance(value, datetime) else ""
+
+
+# -- forms ------------------------------------------------------------------------------------
+
+
+def _line_of_counts(words: str, counts: Mapping[str, int]) -> Iterator[RenderableType]:
+    listed = ", ".join(f"{name} {count:,}" for name, count in counts.items() if count)
+    if listed:
+        yield _indented(f"{words}: {listed}")
+
+
+def _text(value: object, style: str = "") -> Text:
+    # A Text is taken literally: a name such as "[red]" is no markup.
+    return Text(printable(value), style=style, overflow="fold")
+
+
+def _title(sentence: str) -> RenderableType:
+    return _text(sentence, style="bold")
+
+
+def _heading(words: str) -> RenderableType:
+    return Padding(_text(words, style="bold"), (1, 0, 0, 0))
+
+
+def _indented(words: str, *, by: int = 2, style: str = "") -> RenderableType:
+    return Padding(_text(words, style=style), (0, 0, 0, by))
+
+
+def _next(command: str) -> RenderableType:
+    return Padding(_text(f"Next: {command}", style="bold"), (1, 0, 0, 0))
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=True, header_style="dim", padding=(0, 1))
+    for position, column in enumerate(columns):
+        number = position and column not in ("command", "state", "started (UTC)")
+        table.add_column(
+            column,
+            justify="right" if number else "left",
+            overflow="fold",
+            min_width=14 if not position else None,
+        )
+    return table

@@ -1,0 +1,118 @@
+"""What codes mean, in words a person can act on.
+
+It changes when a reason, a finding or a class of workspace gains a meaning, or a sentence turns
+out to help nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from newbi_migrate.mapping.decisions import Outcome
+from newbi_migrate.mapping.workspace import Reason, WorkspaceClass
+from newbi_migrate.migration.results import IndexAction
+
+__all__ = ["CLASSES", "FINDINGS", "INDEX_ACTIONS", "OUTCOMES", "REASONS", "finding_in_words"]
+
+OUTCOMES: Final[Mapping[Outcome, str]] = {
+    Outcome.CREATED: "get a user, an organization and a membership",
+    Outcome.MERGED: "exist already; only what is missing is added",
+    Outcome.ALIASED: "become the existing user with the same e-mail",
+    Outcome.QUARANTINED: "left as they are, see below",
+}
+"""What becomes of a legacy user; follows a number."""
+
+CLASSES: Final[Mapping[WorkspaceClass, str]] = {
+    WorkspaceClass.MISSING: "no workspaceId",
+    WorkspaceClass.NULL: "null",
+    WorkspaceClass.BLANK: "a blank text",
+    WorkspaceClass.VALID: "right already",
+    WorkspaceClass.WRONG_TYPE: "right workspace, stored in the wrong type",
+    WorkspaceClass.DANGLING: "a workspace that does not exist",
+    WorkspaceClass.USER_ID: "a user's id instead of a workspace's",
+    WorkspaceClass.FOREIGN: "a workspace the owner is not a member of",
+}
+"""What a stored workspace id is worth; a phrase."""
+
+REASONS: Final[Mapping[Reason, str]] = {
+    Reason.ALIAS_AMBIGUOUS: (
+        "Several users have this e-mail, or the one who has it has an id that is no ObjectId; "
+        "keep one of them."
+    ),
+    Reason.ALIAS_REFUSED: (
+        "A user with this e-mail exists under another id; --aliases verified or all lets this "
+        "one become him."
+    ),
+    Reason.ALIAS_UNVERIFIED: (
+        "A user with this e-mail exists under another id and never proved that it is his; have "
+        "him verify it, or decide with --aliases all."
+    ),
+    Reason.DOCUMENT_TOO_LARGE: "With the workspace it would exceed MongoDB's 16 MB; shorten it.",
+    Reason.DUPLICATE_EMAIL: (
+        "Several legacy users have this e-mail but for case and blanks; keep one, or decide "
+        "with --duplicate-emails reachable."
+    ),
+    Reason.EMAIL_MISSING: "There is no e-mail to sign in with; give this user one.",
+    Reason.FOREIGN_WORKSPACE: (
+        "It is in a workspace that its owner is not a member of; only a person can say which is "
+        "right."
+    ),
+    Reason.ID_NOT_OBJECT_ID: "The user's _id is no ObjectId, which Better Auth cannot refer to.",
+    Reason.OWNER_AMBIGUOUS: (
+        "The owner has several workspaces and none comes first; say which by setting workspaceId."
+    ),
+    Reason.OWNER_MALFORMED: "The field that names the owner holds no id; correct it.",
+    Reason.OWNER_MISSING: "No owner is named; set the field.",
+    Reason.OWNER_QUARANTINED: "The owner was left out, see there; it follows once he is migrated.",
+    Reason.OWNER_UNKNOWN: "The owner is no known user; assign the document to one who is.",
+    Reason.OWNER_WITHOUT_WORKSPACE: (
+        "The owner has no workspace; migrate him first, or make him a member of one."
+    ),
+    Reason.PARENT_ELSEWHERE: (
+        "It is in another workspace than the document it belongs to; only a person can say which "
+        "is right."
+    ),
+    Reason.UNIQUE_KEY: (
+        "It would share a key that must be unique in its workspace; nothing is renumbered here."
+    ),
+    Reason.UNREADABLE: "The stored bytes cannot be decoded; repair the document.",
+    Reason.WRITE_REFUSED: "The server refused the write, for example for a validator.",
+}
+"""Why a user or document was left as it is, and what helps; a sentence."""
+
+FINDINGS: Final[Mapping[str, str]] = {
+    "account-id-taken": "The account's id is taken by another kind of account; none was made.",
+    "changed-meanwhile": "Somebody else filled the field meanwhile; his value stays.",
+    "company-incomplete": (
+        "The organization lacks a field the application asks for before it writes invoices."
+    ),
+    "conflict": "The existing value differs from the legacy one and stays.",
+    "id-not-objectid": "Its _id is no ObjectId; nothing can refer to it.",
+    "member-ids-not-objectid": "A membership whose ids are no ObjectIds; the application is blind "
+    "to it.",
+    "member-of-nothing": "A membership in an organization that does not exist.",
+    "organization-without-owner": "An organization that nobody owns.",
+    "password-differs": "The existing password differs from the legacy one and stays.",
+    "password-none": "No password is stored; the user signs in another way, or resets it.",
+    "password-unknown": "What is stored as password is no hash; the user must reset it.",
+    "phone-already-taken": "Another user has the same phone number; this one gets none.",
+    "referral-code-already-taken": "Another user has the same referral code; this one gets none.",
+    "several-credential-accounts": "The user has several accounts with a password.",
+    "several-organizations-owned": "The user owns several organizations; none was added.",
+}
+"""What a person should know beside; a sentence."""
+
+INDEX_ACTIONS: Final[Mapping[IndexAction, str]] = {
+    IndexAction.CREATE: "to create",
+    IndexAction.PRESENT: "there already",
+    IndexAction.CONFLICT: "not created: another index is in the way",
+    IndexAction.COLLISION: "not created: documents share keys that must be unique",
+    IndexAction.OBSOLETE: "of the old structure, kept until dropped on request",
+}
+"""What happens to an index; follows a number."""
+
+
+def finding_in_words(code: str) -> str:
+    """What a finding means; the code itself where no sentence is known."""
+    return FINDINGS.get(code, f"{code.replace('-', ' ').capitalize()}.")
