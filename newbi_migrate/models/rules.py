@@ -115,7 +115,9 @@ class Documented(Protocol):
 
 
 class ValueShape(Protocol):
-    """What the annotation of a field says about its value."""
+    """What the annotation of a field says about its value; a value itself, and hashable."""
+
+    def __hash__(self) -> int: ...
 
     def read(self, value: Any) -> Any:
         """The value as the attribute holds it; a value of another type is kept as it is."""

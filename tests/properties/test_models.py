@@ -1,0 +1,119 @@
+"""Laws of the models, for every document of Newbi and for documents nobody would write."""
+
+from __future__ import annotations
+
+import bson
+import pytest
+from hypothesis import HealthCheck, given, settings, strategies as st
+from pydantic import ValidationError
+
+from newbi_migrate.invariants.base import Severity
+from newbi_migrate.models import better_auth, legacy
+from newbi_migrate.models.newbi import NEWBI
+from newbi_migrate.testing import strategies
+
+MODELS = sorted(
+    {spec.model for spec in NEWBI if spec.model is not None}
+    | {older for spec in NEWBI if spec.model for older in spec.model.older_shapes}
+    | {legacy.LegacyUser}
+    | {getattr(better_auth, name) for name in better_auth.__all__ if name[1].islower()},
+    key=lambda model: model.__name__,
+)
+models = pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+# Documents of some thirty fields are big for Hypothesis, and drawing them is most of the time.
+drawn = settings(
+    max_examples=max(10, settings.default.max_examples // 3),
+    suppress_health_check=[
+        HealthCheck.too_slow,
+        HealthCheck.data_too_large,
+        HealthCheck.filter_too_much,
+        HealthCheck.large_base_example,
+    ],
+    deadline=None,
+)
+
+
+def faults(model, document):
+    return [v for v in model.violations(document) if v.severity is not Severity.INFO]
+
+
+def kept(given, built):
+    """Whether nothing of a document changed but that defaults were added."""
+    if isinstance(given, dict) and isinstance(built, dict):
+        return all(key in built and kept(given[key], built[key]) for key in given)
+    if isinstance(given, list) and isinstance(built, list):
+        return len(given) == len(built) and all(map(kept, given, built))
+    return bson.encode({"": given}) == bson.encode({"": built})
+
+
+@models
+@drawn
+@given(data=st.data())
+def test_what_is_loaded_is_given_back_to_the_byte(model, data):
+    """Loading never raises and loses nothing, whatever a document holds."""
+    document = data.draw(strategies.wild_documents(model, attribute_names=True))
+
+    loaded = model.load(document)
+
+    assert bson.encode(document) == bson.encode(loaded.to_document())
+
+
+@drawn
+@given(document=strategies.bson_documents(), model=st.sampled_from(MODELS))
+def test_a_document_of_something_else_is_given_back_too(document, model):
+    """A document that has nothing to do with the model is loaded and kept."""
+    assert bson.encode(document) == bson.encode(model.load(document).to_document())
+
+
+@models
+@drawn
+@given(data=st.data())
+def test_a_valid_document_is_accepted_both_ways(model, data):
+    """A document drawn valid breaks no rule, and strict construction accepts it unchanged."""
+    document = data.draw(strategies.documents(model))
+
+    built = model.model_validate(document).to_document()
+
+    assert [] == faults(model, document)
+    assert kept(document, built)
+
+
+@models
+@drawn
+@given(data=st.data())
+def test_strict_construction_and_violations_agree(model, data):
+    """What strict construction refuses has a violation, and nothing else has."""
+    document = data.draw(
+        st.one_of(
+            strategies.wild_documents(model), strategies.documents(model, unknown_fields=True)
+        )
+    )
+
+    found = faults(model, document)
+
+    if found:
+        with pytest.raises(ValidationError):
+            model.model_validate(document)
+    else:
+        model.model_validate(document)
+
+
+@models
+@drawn
+@given(data=st.data())
+def test_every_violation_names_a_declared_rule(model, data):
+    """Each violation is of a rule that the model lists, with its sentence and its severity."""
+    document = data.draw(strategies.wild_documents(model))
+    declared = {rule.id: (rule.sentence, rule.severity) for rule in model.invariants()}
+
+    for found in model.violations(document):
+        assert declared[found.rule] == (found.message, found.severity)
+
+
+@drawn
+@given(document=strategies.legacy_users(dirty=True))
+def test_a_worn_legacy_user_is_loaded(document):
+    """What real databases hold for users is loaded and given back to the byte."""
+    loaded = legacy.LegacyUser.load(document)
+
+    assert bson.encode(document) == bson.encode(loaded.to_document())
