@@ -211,15 +211,16 @@ def _valid(draw: st.DrawFn, model: type[TolerantModel], *, holes: bool) -> dict[
             document[key] = draw(values_of(field.value))
     rules = [rule for base in model.__mro__ for rule in base.__dict__.get("rules", ())]
     for _ in range(_REPAIRS):
+        # A rule may point into a field whose inside the model does not declare.
         broken = {
-            path: rule
+            path.partition(".")[0]
             for rule in rules
             if rule.severity is not Severity.INFO
             for path in rule.check(document)
         }
         if not broken:
             break
-        for path in broken:
+        for path in sorted(broken):
             field = fields[path]
             if path in document and not field.required:
                 del document[path]
