@@ -1,0 +1,116 @@
+"""Indexes as the server stores them, compared with how they are described."""
+
+from __future__ import annotations
+
+import pytest
+from pymongo import IndexModel
+
+from newbi_migrate.models.registry import CollectionSpec, IdType, IndexSpec, UniqueKey
+from newbi_migrate.store.indexes import (
+    Created,
+    Refused,
+    create_indexes,
+    matches,
+    plan_indexes,
+    read_indexes,
+)
+
+ASCENDING = IndexSpec((("workspaceId", 1), ("status", 1)))
+UNIQUE = IndexSpec((("number", 1), ("workspaceId", 1)), unique=True)
+PARTIAL = IndexSpec((("number", 1),), unique=True, partial={"number": {"$type": "string"}})
+SPARSE = IndexSpec((("key", 1),), unique=True, sparse=True)
+TEXT = IndexSpec((("workspaceId", 1), ("vendor", "text"), ("name", "text")))
+ALL = (ASCENDING, UNIQUE, PARTIAL, SPARSE, TEXT)
+
+
+def described(*indexes, obsolete=()):
+    return CollectionSpec(
+        "things",
+        "userId",
+        IdType.OBJECT_ID,
+        unique_keys=tuple(UniqueKey(i) for i in indexes if i.unique),
+        indexes=tuple(i for i in indexes if not i.unique),
+        obsolete=obsolete,
+    )
+
+
+async def test_what_was_created_is_present(database):
+    """Creating what a description wants leaves nothing to create, whatever the kind of index."""
+    await database.create_collection("things")
+    outcomes = await create_indexes(database, "things", ALL, comment="test")
+    plan = plan_indexes(await read_indexes(database, "things"), described(*ALL))
+
+    assert all(isinstance(outcome, Created) for outcome in outcomes.values())
+    assert {spec.name for spec in ALL} == {spec.name for spec in plan.present}
+    assert ((), (), ()) == (plan.to_create, plan.conflicts, plan.obsolete_present)
+
+
+async def test_another_name_is_the_same_index(database):
+    """The application's libraries choose names of their own."""
+    await database["things"].create_indexes(
+        [IndexModel(list(UNIQUE.keys), name="own", unique=True)]
+    )
+    plan = plan_indexes(await read_indexes(database, "things"), described(UNIQUE))
+
+    assert (UNIQUE,) == plan.present
+
+
+async def test_another_option_is_another_index(database):
+    """Equal keys without uniqueness, or under another filter, are not what is wanted."""
+    await database["things"].create_index(list(UNIQUE.keys), name="own")
+    await database["things"].create_index([("number", 1)], unique=True, name="whole")
+    stored = await read_indexes(database, "things")
+
+    assert not any(matches(index, UNIQUE) for index in stored)
+    assert not any(matches(index, PARTIAL) for index in stored)
+
+
+async def test_a_name_that_is_taken_is_a_conflict(database):
+    """The server would refuse it; the plan says so before."""
+    await database["things"].create_index("other", name=UNIQUE.name)
+    plan = plan_indexes(await read_indexes(database, "things"), described(UNIQUE))
+    refused = await create_indexes(database, "things", [UNIQUE], comment="test")
+
+    assert [UNIQUE] == [spec for spec, _ in plan.conflicts]
+    assert isinstance(refused[UNIQUE.name], Refused)
+
+
+async def test_a_second_text_index_is_a_conflict(database):
+    """A collection has one; the legacy one is named as obsolete, the new one waits."""
+    legacy = IndexSpec((("vendor", "text"),))
+    await database["things"].create_index([("vendor", "text")])
+    plan = plan_indexes(await read_indexes(database, "things"), described(TEXT, obsolete=(legacy,)))
+
+    assert [TEXT] == [spec for spec, _ in plan.conflicts]
+    assert ["vendor_text"] == [spec.name for spec in plan.obsolete_present]
+
+
+async def test_only_uniqueness_makes_an_old_index_obsolete(database):
+    """The application re-declared some of its old keys without uniqueness: those stay."""
+    old = IndexSpec((("number", 1), ("createdBy", 1)), unique=True)
+    await database["things"].create_index(list(old.keys))
+    kept = plan_indexes(await read_indexes(database, "things"), described(obsolete=(old,)))
+    await database["things"].drop_indexes()
+    await database["things"].create_index(list(old.keys), unique=True, name="year_unique")
+    hindering = plan_indexes(await read_indexes(database, "things"), described(obsolete=(old,)))
+
+    assert () == kept.obsolete_present
+    assert ["year_unique"] == [spec.name for spec in hindering.obsolete_present]
+
+
+@pytest.mark.parametrize("others", [(), (ASCENDING, SPARSE)])
+async def test_one_refused_index_does_not_keep_the_others_away(database, others):
+    """Where documents collide, that index is refused without their keys, and the rest is built."""
+    await database["things"].insert_many([{"number": "1", "workspaceId": 1} for _ in range(2)])
+    outcomes = await create_indexes(database, "things", [UNIQUE, *others], comment="test")
+    names = {index["name"] for index in await read_indexes(database, "things")}
+
+    assert 11000 == outcomes.pop(UNIQUE.name).code
+    assert all(isinstance(outcome, Created) for outcome in outcomes.values())
+    assert {"_id_", *(spec.name for spec in others)} == names
+
+
+async def test_a_collection_that_does_not_exist_has_no_indexes(database):
+    """Asking does not create it."""
+    assert () == await read_indexes(database, "nowhere")
+    assert [] == await database.list_collection_names()
