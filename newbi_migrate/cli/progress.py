@@ -56,6 +56,11 @@ class _Lines:
         """So many have been dealt with."""
         self._done += amount
         now = time.monotonic()
+        before = self._done - amount
+        if self._total and before < self._total <= self._done:
+            self._said = now
+            self._say(f"{self._name}: {self._done:,} done in {now - self._begun:.1f} s")
+            return
         if now - self._said < _EVERY_SECONDS:
             return
         self._said = now

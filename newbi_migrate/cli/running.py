@@ -180,7 +180,7 @@ class Session:
 
         console = Console(stderr=aside, highlight=False, markup=False, emoji=False)
         for part in parts:
-            console.print(part)
+            console.print(part, crop=False)
         console.file.flush()
 
     def _fail(self, what: str, next_step: str, code: ExitCode) -> NoReturn:

@@ -72,8 +72,8 @@ def plan_report(
     yield from _findings(plan.findings, verbose=verbose)
     yield from _not_registered(plan.not_registered)
     if not plan.pending:
-        yield _heading("Nothing is left to write.")
-    yield _next(next_command)
+        yield from _heading("Nothing is left to write.")
+    yield from _next(next_command)
 
 
 def result_report(
@@ -104,7 +104,7 @@ def result_report(
     yield from _findings(result.findings, verbose=verbose)
     yield from _not_registered(plan.not_registered)
     yield from _timings(result.timings)
-    yield _next(next_command)
+    yield from _next(next_command)
 
 
 def status_report(status: Status, *, next_command: str) -> Iterator[RenderableType]:
@@ -128,16 +128,16 @@ def status_report(status: Status, *, next_command: str) -> Iterator[RenderableTy
     lacking = {name: count for name, count in status.without_workspace.items() if count}
     looked_at = len(status.without_workspace)
     if lacking:
-        yield _heading(f"Documents without a workspace: {sum(lacking.values()):,}")
+        yield from _heading(f"Documents without a workspace: {sum(lacking.values()):,}")
         table = _table("collection", "documents")
         for name, count in lacking.items():
             table.add_row(_text(name), f"{count:,}")
         yield table
     else:
-        yield _heading(f"Every document of {looked_at} collections has a workspace.")
+        yield from _heading(f"Every document of {looked_at} collections has a workspace.")
     orphans = status.organizations_without_members
-    yield _heading(f"Organizations without members: {orphans:,}")
-    yield _next(next_command)
+    yield from _heading(f"Organizations without members: {orphans:,}")
+    yield from _next(next_command)
 
 
 def printable(value: object) -> str:
@@ -149,7 +149,7 @@ def printable(value: object) -> str:
 
 
 def _users(plan: Plan) -> Iterator[RenderableType]:
-    yield _heading(f"Users: {len(plan.users):,} legacy")
+    yield from _heading(f"Users: {len(plan.users):,} legacy")
     table = Table.grid(padding=(0, 2), pad_edge=True)
     table.add_column(justify="right")
     table.add_column()
@@ -199,25 +199,29 @@ def _documents(
 ) -> Iterator[RenderableType]:
     present = [summary for summary in collections.values() if summary.documents]
     total = sum(summary.documents for summary in present)
-    yield _heading(f"Documents: {total:,} in {len(present)} collections")
+    yield from _heading(f"Documents: {total:,} in {len(present)} collections")
     if not present:
         return
-    moved = any(summary.owners_rewritten for summary in present)
-    columns = ["collection", "documents", "stamped" if done else "to stamp"]
-    if moved:
-        columns.append("owner moved" if done else "owner moves")
-    table = _table(*columns, "right", "left out")
-    table.add_column("workspaceId before", overflow="fold", ratio=1)
+    table = _table("collection", "documents", "stamped" if done else "to stamp", "right")
+    table.add_column("left out", justify="right")
+    table.add_column("workspaceId before", overflow="fold", min_width=18)
     for summary in present:
-        cells = [f"{summary.documents:,}", f"{summary.stamped:,}"]
-        if moved:
-            cells.append(f"{summary.owners_rewritten:,}")
-        cells += [f"{summary.kept:,}", f"{summary.quarantined:,}"]
         before = ", ".join(
             f"{name.value} {count:,}" for name, count in summary.classes.most_common() if count
         )
-        table.add_row(_text(summary.name), *cells, before)
+        table.add_row(
+            _text(summary.name),
+            f"{summary.documents:,}",
+            f"{summary.stamped:,}",
+            f"{summary.kept:,}",
+            f"{summary.quarantined:,}",
+            before,
+        )
     yield table
+    yield from _line_of_counts(
+        "user fields that follow a user's new id",
+        {summary.name: summary.owners_rewritten for summary in present},
+    )
     odd = {name for summary in present for name, count in summary.classes.items() if count}
     explained = [f"{name.value}: {CLASSES[name]}" for name in CLASSES if name in odd]
     if explained:
@@ -229,9 +233,9 @@ def _documents(
 
 def _quarantine(quarantine: Quarantine, *, verbose: bool) -> Iterator[RenderableType]:
     if not len(quarantine):
-        yield _heading("Left out: nothing")
+        yield from _heading("Left out: nothing")
         return
-    yield _heading(f"Left out, unchanged: {len(quarantine):,}")
+    yield from _heading(f"Left out, unchanged: {len(quarantine):,}")
     for (collection, reason, path), documents in groupby(
         quarantine, key=lambda d: (d.collection, d.reason, d.path)
     ):
@@ -260,12 +264,13 @@ def _ids(ids: Sequence[Any], count: int, *, verbose: bool) -> Iterator[Renderabl
 def _findings(findings: Sequence[Finding], *, verbose: bool) -> Iterator[RenderableType]:
     if not findings:
         return
-    yield _heading(f"Worth knowing, and no obstacle: {len(findings):,}")
     by_code: dict[str, list[Finding]] = defaultdict(list)
     for finding in findings:
         by_code[finding.code].append(finding)
+    yield from _heading("Worth knowing, and no obstacle")
     for code, found in by_code.items():
-        yield _indented(f"{len(found):,} {code}: {finding_in_words(code)}")
+        documents = len({(finding.collection, str(finding.id)) for finding in found})
+        yield _indented(f"{documents:,} {code}: {finding_in_words(code)}")
         if verbose:
             for finding in found:
                 where = f"{finding.collection} {finding.id}"
@@ -275,7 +280,7 @@ def _findings(findings: Sequence[Finding], *, verbose: bool) -> Iterator[Rendera
 def _not_registered(counts: Mapping[str, int]) -> Iterator[RenderableType]:
     if counts:
         listed = ", ".join(f"{name} ({count:,})" for name, count in counts.items())
-        yield _heading(f"Collections nobody described, left alone: {len(counts)}")
+        yield from _heading(f"Collections nobody described, left alone: {len(counts)}")
         yield _indented(listed)
 
 
@@ -294,7 +299,7 @@ def _indexes(
     counts: dict[IndexAction, int] = defaultdict(int)
     for decision in decisions:
         counts[decision.action] += 1
-    yield _heading(f"Indexes: {len(decisions):,}")
+    yield from _heading(f"Indexes: {len(decisions):,}")
     for action in IndexAction:
         if counts[action]:
             created = done and action is IndexAction.CREATE
@@ -308,7 +313,7 @@ def _indexes(
             what = f"{decision.collection}.{decision.spec.name}: {decision.action.value}"
             yield _indented(what, by=4, style="dim")
     if collisions:
-        yield _heading(f"Keys that must be unique and are shared: {len(collisions):,}")
+        yield from _heading(f"Keys that must be unique and are shared: {len(collisions):,}")
         for collision in collisions if verbose else collisions[:_FIRST]:
             ids = " … ".join(printable(identifier) for identifier in collision.ids)
             yield _indented(
@@ -323,9 +328,9 @@ def _indexes(
 
 def _runs(runs: Sequence[RunRecord]) -> Iterator[RenderableType]:
     if not runs:
-        yield _heading("No run yet.")
+        yield from _heading("No run yet.")
         return
-    yield _heading(f"Runs: {len(runs)}, the newest first")
+    yield from _heading(f"Runs: {len(runs)}, the newest first")
     table = _table("run", "command", "state", "started (UTC)", "left out", "exit")
     for run in runs[:_RUNS]:
         record = run.document
@@ -346,7 +351,7 @@ def _timings(timings: Mapping[str, float]) -> Iterator[RenderableType]:
     phases = {name: seconds for name, seconds in timings.items() if "." not in name}
     if phases:
         listed = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in phases.items())
-        yield _heading("Time: " + listed)
+        yield from _heading("Time: " + listed)
 
 
 def _when(value: object) -> str:
@@ -371,16 +376,19 @@ def _title(sentence: str) -> RenderableType:
     return _text(sentence, style="bold")
 
 
-def _heading(words: str) -> RenderableType:
-    return Padding(_text(words, style="bold"), (1, 0, 0, 0))
+def _heading(words: str) -> Iterator[RenderableType]:
+    yield ""
+    yield _text(words, style="bold")
 
 
 def _indented(words: str, *, by: int = 2, style: str = "") -> RenderableType:
-    return Padding(_text(words, style=style), (0, 0, 0, by))
+    return Padding(_text(words, style=style), (0, 0, 0, by), expand=False)
 
 
-def _next(command: str) -> RenderableType:
-    return Padding(_text(f"Next: {command}", style="bold"), (1, 0, 0, 0))
+def _next(command: str) -> Iterator[RenderableType]:
+    yield ""
+    # In one piece, however long, so that it can be copied.
+    yield Text(f"Next: {printable(command)}", style="bold", no_wrap=True, overflow="ignore")
 
 
 def _table(*columns: str) -> Table:

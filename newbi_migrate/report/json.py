@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from newbi_migrate.mapping.decisions import Outcome
 from newbi_migrate.migration.plan import findings_to_json, plan_to_json, quarantine_to_json
 from newbi_migrate.migration.results import RunResult
 from newbi_migrate.migration.status import Status
@@ -29,7 +30,7 @@ def result_to_json(result: RunResult) -> dict[str, Any]:
         "exitCode": int(result.exit_code),
         "policy": plan.options.policy(),
         "timings": dict(result.timings),
-        "outcomes": {outcome.value: count for outcome, count in sorted(plan.outcomes.items())},
+        "outcomes": {outcome.value: plan.outcomes.get(outcome, 0) for outcome in Outcome},
         "created": dict(result.created),
         "filled": dict(result.filled),
         "collections": {name: s.to_json() for name, s in result.collections.items()},

@@ -25,7 +25,7 @@ OUTCOMES: Final[Mapping[Outcome, str]] = {
 
 CLASSES: Final[Mapping[WorkspaceClass, str]] = {
     WorkspaceClass.MISSING: "no workspaceId",
-    WorkspaceClass.NULL: "null",
+    WorkspaceClass.NULL: "an explicit null",
     WorkspaceClass.BLANK: "a blank text",
     WorkspaceClass.VALID: "right already",
     WorkspaceClass.WRONG_TYPE: "right workspace, stored in the wrong type",

@@ -1,0 +1,123 @@
+"""The command line as people run it, and a small legacy database to run it on."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import datetime
+
+import pytest
+from bson import ObjectId
+
+BCRYPT = "$2a$10$" + "h" * 53
+DAY = datetime(2024, 3, 5)  # noqa: DTZ001  # as PyMongo gives dates back
+USERS = [ObjectId(f"64b0000000000000000000{n:02x}") for n in range(8)]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command answered."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self):
+        """The one JSON document on standard output; fails if there is more or none."""
+        return json.loads(self.out)
+
+    @property
+    def sentence(self):
+        """The sentence of the error on standard error."""
+        (line,) = [line for line in self.err.splitlines() if line.startswith("error: ")]
+        return line.removeprefix("error: ")
+
+
+@pytest.fixture
+def newbi(tmp_path, monkeypatch, uri):
+    """Runs ``newbi-migrate`` in a process of its own, without a terminal, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments, uri=uri, stdin=subprocess.DEVNULL, **environment):
+        variables = {**os.environ, **environment}
+        variables.pop("MONGODB_URI", None)
+        if uri is not None:
+            variables["MONGODB_URI"] = uri
+        done = subprocess.run(
+            [sys.executable, "-m", "newbi_migrate", *map(str, arguments)],
+            check=False,
+            capture_output=True,
+            stdin=stdin,
+            encoding="utf-8",
+            errors="replace",
+            env=variables,
+            timeout=60,
+        )
+        return Answer(done.returncode, done.stdout, done.stderr)
+
+    return call
+
+
+@pytest.fixture
+def quick(tmp_path, monkeypatch, capfd, uri):
+    """The same within this process, for what needs no process of its own."""
+    from newbi_migrate.cli.app import run
+
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments, uri=uri):
+        if uri is None:
+            monkeypatch.delenv("MONGODB_URI", raising=False)
+        else:
+            monkeypatch.setenv("MONGODB_URI", uri)
+        monkeypatch.setattr("sys.stdin", None)
+        capfd.readouterr()
+        code = run([str(argument) for argument in arguments])
+        seen = capfd.readouterr()
+        return Answer(code, seen.out, seen.err)
+
+    return call
+
+
+def legacy_user(position, **fields):
+    """A legacy user as Newbi's application stored it."""
+    return {
+        "_id": USERS[position],
+        "email": f"jeanne{position}@exemple.fr",
+        "password": BCRYPT,
+        "isEmailVerified": True,
+        "createdAt": DAY,
+        "updatedAt": DAY,
+        "profile": {"firstName": "Jeanne", "lastName": f"Dupont-{position}"},
+        "company": {"name": f"Atelier {position}", "email": f"atelier{position}@exemple.fr"},
+        **fields,
+    }
+
+
+def invoices(owner, count, **fields):
+    """Invoices of one user, numbered."""
+    return [
+        {"createdBy": owner, "number": f"{n:06d}", "issueDate": DAY, "createdAt": DAY, **fields}
+        for n in range(1, count + 1)
+    ]
+
+
+@pytest.fixture
+def clean(sync_database):
+    """Three users with five invoices each: nothing that has to be left out."""
+    sync_database["Users"].insert_many([legacy_user(n) for n in range(3)])
+    for owner in USERS[:3]:
+        sync_database["invoices"].insert_many(invoices(owner, 5))
+    return sync_database
+
+
+@pytest.fixture
+def dirty(clean):
+    """Beside these, two users with one e-mail, and five invoices of one of them."""
+    clean["Users"].insert_many([legacy_user(3), legacy_user(4, email="JEANNE3@exemple.fr")])
+    clean["invoices"].insert_many(invoices(USERS[3], 5))
+    return clean

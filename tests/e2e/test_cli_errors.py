@@ -1,0 +1,407 @@
+"""What goes wrong is said in one sentence with the right exit code, and shows no secret."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import time
+from threading import Thread
+
+import pytest
+
+from newbi_migrate import ExitCode
+
+SECRET = "s3cr%C3%A9t-p4ss"
+COMMANDS = [("plan",), ("migrate", "--confirm"), ("backfill", "--confirm"), ("status",)]
+
+
+def assert_one_sentence(answer, code):
+    assert code == answer.code
+    assert "Traceback" not in answer.err
+    assert answer.sentence
+
+
+def assert_no_secret(answer):
+    for spelling in (SECRET, "s3cr", "sécrét", "p4ss"):
+        assert spelling not in answer.out + answer.err
+
+
+# -- calls that cannot be read ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("frobnicate",),
+        ("--frobnicate",),
+        ("plan", "--frobnicate"),
+        ("plan", "superfluous"),
+        ("plan", "--aliases", "some"),
+        ("plan", "--aliases"),
+        ("plan", "--duplicate-emails", "keep"),
+        ("plan", "--alias-owners", "rename"),
+        ("plan", "--better-auth", "0.9"),
+        ("plan", "--schema-day", "14/08/2025"),
+        ("plan", "--collections", " , "),
+        ("plan", "--collections", "unheard-of"),
+        ("plan", "--legacy-collection", "unheard-of"),
+        ("plan", "--legacy-collection", "invoices"),
+        ("plan", "--output", "no/such/folder/plan.json"),
+        ("plan", "--output", "."),
+        ("plan", "--batch-size", "5"),
+        ("migrate", "--confirm", "--batch-size", "many"),
+        ("migrate", "--confirm", "--batch-size", "0"),
+        ("migrate", "--confirm", "--batch-size", "200001"),
+        ("migrate", "--confirm", "--workers", "0"),
+        ("migrate", "--confirm", "--workers", "65"),
+        ("migrate", "--confirm", "--plan", "missing.json"),
+        ("migrate", "--confirm", "--plan", "."),
+        ("backfill", "--confirm", "--better-auth", "1.3"),
+        ("status", "--confirm"),
+    ],
+)
+def test_a_call_that_cannot_be_read_ends_with_2_and_one_sentence(quick, clean, arguments):
+    """On standard error a sentence and what to do; with --json one document on standard output."""
+    answer = quick(*arguments, "--json")
+
+    assert_one_sentence(answer, ExitCode.USAGE)
+    assert {"what", "next", "exitCode"} == answer.json["error"].keys()
+    assert answer.sentence == answer.json["error"]["what"]
+
+
+def test_without_json_an_error_leaves_standard_output_empty(newbi):
+    """Data is on standard output and an error is no data; a real process says the same."""
+    answer = newbi("plan", "--frobnicate")
+
+    assert_one_sentence(answer, ExitCode.USAGE)
+    assert "" == answer.out
+
+
+def test_no_command_at_all_shows_the_commands_and_ends_with_2(quick):
+    """Who calls it bare learns what there is, on standard error."""
+    answer = quick()
+
+    assert (ExitCode.USAGE, "") == (answer.code, answer.out)
+    assert all(name in answer.err for name in ("demo", "plan", "migrate", "backfill", "status"))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"format": "newbi-migrate plan 99"}', '{"format": 1}']
+)
+def test_a_file_that_is_no_plan_is_refused(quick, tmp_path, text):
+    """Empty, damaged or of another version: exit code 2 and how to make a plan."""
+    (tmp_path / "plan.json").write_text(text, "utf-8")
+    answer = quick("migrate", "--plan", "plan.json", "--confirm")
+
+    assert_one_sentence(answer, ExitCode.USAGE)
+    assert "plan --output" in answer.err
+
+
+@pytest.mark.parametrize("policy", [None, [], {}, {"aliases": "some"}])
+def test_a_plan_with_choices_nobody_knows_is_refused(quick, tmp_path, clean, policy):
+    """A plan whose choices cannot be read is not carried out with others."""
+    quick("plan", "--output", "plan.json")
+    path = tmp_path / "plan.json"
+    path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), "policy": policy}), "utf-8")
+    answer = quick("migrate", "--plan", "plan.json", "--confirm")
+
+    assert_one_sentence(answer, ExitCode.USAGE)
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        ("--aliases", "all"),
+        ("--duplicate-emails", "refuse"),
+        ("--alias-owners", "keep"),
+        ("--better-auth", "1.3"),
+        ("--collections", "invoices"),
+        ("--schema-day", "2025-08-14"),
+        ("--legacy-collection", "Users"),
+    ],
+)
+def test_a_choice_beside_a_plan_is_refused(quick, clean, choice):
+    """A plan brings its choices; another beside it, even the same, is a contradiction."""
+    quick("plan", "--output", "plan.json")
+    answer = quick("migrate", "--plan", "plan.json", "--confirm", *choice)
+
+    assert_one_sentence(answer, ExitCode.USAGE)
+    assert choice[0] in answer.sentence
+
+
+# -- the connection string --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    "uri",
+    [
+        None,
+        "",
+        "http://localhost/newbi",
+        f"mongodb://admin:{SECRET}@localhost:27017",
+        f"mongodb://admin:{SECRET}@localhost:27017/?authSource=admin",
+        f"mongodb://admin:{SECRET}@/newbi",
+        f"mongodb://admin:{SECRET}@localhost:port/newbi",
+        f"mongodb://admin:{SECRET}:x@y@localhost/newbi",
+        f"mongodb://admin:{SECRET}@localhost/newbi?tls=perhaps",
+    ],
+)
+def test_a_missing_or_wrong_connection_string_ends_with_2(quick, command, uri):
+    """None, malformed, or without a database: one sentence, and no part of the password."""
+    answer = quick(*command, "--json", uri=uri)
+
+    assert_one_sentence(answer, ExitCode.USAGE)
+    assert ExitCode.USAGE == answer.json["error"]["exitCode"]
+    assert_no_secret(answer)
+
+
+def test_a_connection_string_given_as_an_argument_is_not_repeated(quick):
+    """Who pastes it where it does not belong does not find its password in the answer."""
+    answer = quick("plan", f"mongodb://admin:{SECRET}@localhost/newbi", "--json")
+
+    assert_one_sentence(answer, ExitCode.USAGE)
+    assert_no_secret(answer)
+
+
+def test_the_connection_string_comes_from_a_file_or_dotenv(quick, clean, uri, tmp_path):
+    """`--uri-file` first, `.env` of the working directory last."""
+    (tmp_path / "uri").write_text(uri + "\n", "utf-8")
+    from_file = quick("status", "--uri-file", "uri", uri="mongodb://127.0.0.1:1/other")
+    (tmp_path / ".env").write_text(f'MONGODB_URI="{uri}"\n', "utf-8")
+    from_dotenv = quick("status", uri=None)
+
+    assert (ExitCode.DONE, ExitCode.DONE) == (from_file.code, from_dotenv.code)
+
+
+def test_a_missing_uri_file_ends_with_2(quick):
+    """A file that was named and is not there is not replaced by another place."""
+    answer = quick("plan", "--uri-file", "nowhere")
+
+    assert_one_sentence(answer, ExitCode.USAGE)
+    assert "nowhere" in answer.sentence
+
+
+# -- servers and databases --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_unreachable_server_ends_with_9_within_its_timeout(newbi, command):
+    """No server there: exit code 9 as soon as the connection string allows, without secrets."""
+    # In a process of its own: PyMongo 4 leaves a socket open that was about to connect.
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        port = nobody.getsockname()[1]
+        begun = time.monotonic()
+        answer = newbi(
+            *command,
+            "--json",
+            uri=f"mongodb://admin:{SECRET}@127.0.0.1:{port}/newbi?serverSelectionTimeoutMS=300",
+        )
+        took = time.monotonic() - begun
+
+    assert_one_sentence(answer, ExitCode.UNREACHABLE)
+    assert ExitCode.UNREACHABLE == answer.json["error"]["exitCode"]
+    assert_no_secret(answer)
+    assert took < 5
+
+
+@pytest.mark.parametrize("command", COMMANDS[:2])
+def test_a_server_that_speaks_another_protocol_ends_with_9(newbi, command):
+    """What listens there is no MongoDB: exit code 9, and no traceback."""
+
+    def answer_like_a_web_server(listener):
+        try:
+            while True:
+                connection, _ = listener.accept()
+                with connection:
+                    connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        except OSError:
+            return
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        Thread(target=answer_like_a_web_server, args=(listener,), daemon=True).start()
+        port = listener.getsockname()[1]
+        answer = newbi(
+            *command, uri=f"mongodb://127.0.0.1:{port}/newbi?serverSelectionTimeoutMS=300"
+        )
+        listener.shutdown(socket.SHUT_RDWR)
+
+    assert_one_sentence(answer, ExitCode.UNREACHABLE)
+
+
+@pytest.mark.parametrize("command", [("plan",), ("migrate", "--confirm")])
+def test_an_empty_or_unknown_database_ends_with_9(quick, command):
+    """A mistyped database name is said, and no such database exists afterwards."""
+    answer = quick(*command, "--json")
+
+    assert_one_sentence(answer, ExitCode.UNREACHABLE)
+    assert "empty or does not exist" in answer.sentence
+
+
+def test_a_database_without_legacy_users_ends_with_9(quick, sync_database):
+    """There are documents and no users: the collections that were looked for are named."""
+    sync_database["invoices"].insert_one({})
+    answer = quick("plan")
+
+    assert_one_sentence(answer, ExitCode.UNREACHABLE)
+    assert "Users or users" in answer.sentence
+
+
+def test_two_candidates_for_the_legacy_users_end_with_2(quick, clean):
+    """Which holds the legacy users is a person's decision; the option is named."""
+    clean["users"].insert_one({"email": "x@exemple.fr"})
+    answer, decided = quick("plan"), quick("plan", "--legacy-collection", "Users")
+
+    assert_one_sentence(answer, ExitCode.USAGE)
+    assert "--legacy-collection" in answer.err
+    assert ExitCode.DONE == decided.code
+
+
+# -- credentials and roles --------------------------------------------------------------------
+
+
+@pytest.fixture
+def guarded(mongod_with_auth, servers, database_name):
+    """A legacy user with an invoice, on a server that wants credentials."""
+    from conftest import USERS, invoices, legacy_user
+
+    database = servers.client(mongod_with_auth)[database_name]
+    database["Users"].insert_one(legacy_user(0))
+    database["invoices"].insert_many(invoices(USERS[0], 2))
+    return database
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_refused_credentials_end_with_9(quick, mongod_with_auth, guarded, command):
+    """A wrong password: exit code 9, and the password is nowhere."""
+    uri = (
+        f"mongodb://nobody:{SECRET}@127.0.0.1:{mongod_with_auth.port}/{guarded.name}"
+        "?authSource=admin"
+    )
+    answer = quick(*command, "--json", uri=uri)
+
+    assert_one_sentence(answer, ExitCode.UNREACHABLE)
+    assert "refused" in answer.sentence
+    assert_no_secret(answer)
+
+
+def test_no_credentials_where_some_are_wanted_end_with_9(quick, mongod_with_auth, guarded):
+    """A server that wants credentials and gets none is said in one sentence."""
+    uri = f"mongodb://127.0.0.1:{mongod_with_auth.port}/{guarded.name}"
+    answer = quick("plan", uri=uri)
+
+    assert_one_sentence(answer, ExitCode.UNREACHABLE)
+
+
+def test_a_role_that_may_only_read_plans_and_cannot_migrate(quick, mongod_with_auth, guarded):
+    """`plan` and `status` pass; `migrate` ends with 9, says what is missing, and wrote nothing."""
+    uri = mongod_with_auth.add_user(
+        "reader", "s3crét-p4ss", database=guarded.name, roles=["read"]
+    )
+    names = sorted(guarded.list_collection_names())
+    planned, looked = quick("plan", uri=uri), quick("status", uri=uri)
+    refused = quick("migrate", "--confirm", "--json", uri=uri)
+
+    assert (ExitCode.DONE, ExitCode.DONE) == (planned.code, looked.code)
+    assert_one_sentence(refused, ExitCode.UNREACHABLE)
+    assert "readWrite" in refused.err
+    assert names == sorted(guarded.list_collection_names())
+    for answer in (planned, looked, refused):
+        assert_no_secret(answer)
+
+
+def test_a_role_that_may_read_and_write_one_database_migrates(newbi, mongod_with_auth, guarded):
+    """`readWrite` on the database is all a migration needs."""
+    uri = mongod_with_auth.add_user(
+        "writer", "s3crét-p4ss", database=guarded.name, roles=["readWrite"]
+    )
+    answer = newbi("migrate", "--confirm", "--json", uri=uri)
+
+    assert (ExitCode.DONE, 2) == (
+        answer.code,
+        answer.json["collections"]["invoices"]["stamped"],
+    )
+    assert_no_secret(answer)
+
+
+# -- asking for help --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["demo", "plan", "migrate", "backfill", "status"])
+def test_every_command_has_help(quick, command):
+    """`--help` ends with 0, on standard output."""
+    answer = quick(command, "--help")
+
+    assert ExitCode.DONE == answer.code
+    assert f"newbi-migrate {command}" in answer.out
+
+
+def test_the_version_is_shown(quick):
+    """`--version` gives the distribution's version."""
+    from newbi_migrate import __version__
+
+    assert f"newbi-migrate {__version__}\n" == quick("--version").out
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["migrate", "--help"]])
+def test_help_loads_no_driver_and_opens_no_socket(arguments):
+    """Neither PyMongo nor Beanie is loaded before a command runs."""
+    program = f"""
+import socket, sys
+def refuse(*args, **kwargs):
+    raise AssertionError("a socket for help")
+socket.socket.connect = refuse
+from newbi_migrate.cli.app import run
+assert run({arguments!r}) == 0
+heavy = {{"pymongo", "bson", "beanie", "motor"}} & set(sys.modules)
+assert not heavy, heavy
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=60
+    )
+
+    assert "" == done.stderr
+
+
+def test_help_takes_less_than_half_a_second():
+    """Asking how it is used is quick."""
+    command = [sys.executable, "-m", "newbi_migrate", "--help"]
+
+    def seconds():
+        begun = time.perf_counter()
+        subprocess.run(command, check=True, capture_output=True, timeout=60)
+        return time.perf_counter() - begun
+
+    assert min(seconds() for _ in range(3)) < 0.5
+
+
+# -- the pipe ---------------------------------------------------------------------------------
+
+
+def test_a_reader_that_goes_away_causes_no_traceback(clean, uri, tmp_path):
+    """`newbi-migrate plan --json | head -0` ends quietly."""
+    done = subprocess.run(
+        f"'{sys.executable}' -m newbi_migrate plan --json | true",
+        shell=True,
+        check=False,
+        env={"MONGODB_URI": uri},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert "Traceback" not in done.stderr
+    assert "BrokenPipe" not in done.stderr
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_a_name_the_terminal_cannot_show_is_no_reason_to_fail(newbi, clean, encoding):
+    """A collection with any name is reported in any encoding."""
+    clean["facturé ☃"].insert_one({})
+    answer = newbi("plan", PYTHONIOENCODING=encoding)
+
+    assert ExitCode.DONE == answer.code
