@@ -1,8 +1,307 @@
-"""``newbi-migrate demo``."""
+"""``newbi-migrate demo``: a migration before one's eyes, on a MongoDB of its own."""
 
 from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
 import typer
+
+from newbi_migrate.cli import options as opt
+from newbi_migrate.cli.running import Session, say
+from newbi_migrate.errors import NewbiMigrateError
+
+if TYPE_CHECKING:
+    from pymongo.synchronous.database import Database
+    from rich.console import RenderableType
+
+    from newbi_migrate.migration.results import Plan, RunResult
+    from newbi_migrate.migration.status import Status
+    from newbi_migrate.report.example import Example
+
+__all__ = ["register"]
+
+_DATABASE = "newbi"
 
 
 def register(app: typer.Typer) -> None:
     """Adds the command."""
+    app.command("demo")(demo)
+
+
+def demo(
+    *,
+    users: Annotated[int, typer.Option(metavar="N", min=1, help="Legacy users to make up.")] = 40,
+    documents: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Documents to make up, about.")
+    ] = 2000,
+    seed: Annotated[
+        int, typer.Option(metavar="N", help="The same number makes up the same database.")
+    ] = 2025,
+    keep: Annotated[
+        bool,
+        typer.Option("--keep", help="Leave the server running until Ctrl-C, to look around."),
+    ] = False,
+    as_json: opt.AsJson = False,
+) -> None:
+    """Build a legacy database on a throw-away MongoDB and migrate it before your eyes.
+
+    It needs no database and touches none of yours. It ends with 0 where all went as it should;
+    that some made-up documents are left out is part of it.
+    """
+    session = Session(as_json=as_json)
+    with session.explained():
+        from newbi_migrate.testing import EmbeddedMongod
+
+        say("Starting a MongoDB server of its own …")
+        with EmbeddedMongod() as server:
+            version = ".".join(map(str, server.version))
+            say(f"MongoDB {version} listens on port {server.port}; its data are temporary.")
+            told = _Demo(session, server.uri_for(_DATABASE), users, documents, seed).tell()
+            session.answer(lambda: told, ())
+            if keep:
+                _wait(server.uri_for(_DATABASE))
+
+
+class _Demo:
+    """The story: what there is, the plan, the run, one example, and the same command again."""
+
+    def __init__(self, session: Session, uri: str, users: int, documents: int, seed: int) -> None:
+        self._session = session
+        self._uri = uri
+        self._users = users
+        self._documents = documents
+        self._seed = seed
+
+    def tell(self) -> Mapping[str, Any]:
+        """Tells the story, and gives what a program would want to know of it.
+
+        Raises:
+            NewbiMigrateError: Something went otherwise than it should.
+        """
+        from pymongo import MongoClient
+
+        from newbi_migrate.report.console import plan_report, result_report, status_report
+        from newbi_migrate.report.example import example_report
+        from newbi_migrate.report.json import result_to_json, status_to_json
+
+        with MongoClient[dict[str, Any]](self._uri) as client:
+            database = client[_DATABASE]
+            begun = time.perf_counter()
+            self._build(database)
+            before = {name: database[name].count_documents({}) for name in _names(database)}
+            built = time.perf_counter()
+            self._show(_what_there_is(before, built - begun))
+
+            plan = self._session.run(self._plan)
+            self._step("2. The plan. It writes nothing; a run does exactly this.")
+            self._show(plan_report(plan, next_command="newbi-migrate migrate"))
+
+            remembered = _remember(database, plan)
+            result = self._session.run(self._migrate)
+            self._step("3. The migration.")
+            self._show(result_report(result, next_command="newbi-migrate status"))
+
+            example = _example(database, plan, remembered)
+            self._step("4. One user, before and after.")
+            self._show(example_report(example))
+
+            status = self._session.run(self._status)
+            self._step("5. How the database stands now.")
+            self._show(status_report(status, next_command="newbi-migrate migrate"))
+
+            hashes = _hashes(database)
+            again = self._session.run(self._migrate)
+            self._step("6. The same command again.")
+            _check(before, result, again, example, unchanged=hashes == _hashes(database))
+            self._show(_the_end(result))
+        return {
+            "seed": self._seed,
+            "before": before,
+            "run": result_to_json(result),
+            "status": status_to_json(status),
+            "again": result_to_json(again),
+            "seconds": round(time.perf_counter() - begun, 3),
+        }
+
+    def _build(self, database: Database[dict[str, Any]]) -> None:
+        from newbi_migrate.testing.legacy import build_legacy_database
+
+        say("Making up a legacy database …")
+        build_legacy_database(
+            database,
+            seed=self._seed,
+            users=self._users,
+            documents_per_user=max(1, self._documents // self._users),
+            source="Users",
+            dirty=True,
+        )
+
+    async def _plan(self) -> Plan:
+        from newbi_migrate.migration.facade import Migration
+
+        async with Migration(self._uri) as migration:
+            return await migration.plan()
+
+    async def _migrate(self) -> RunResult:
+        from newbi_migrate.cli.progress import showing_progress
+        from newbi_migrate.migration.facade import Migration
+
+        with showing_progress(quiet=True) as progress:
+            async with Migration(self._uri, progress=progress) as migration:
+                return await migration.apply()
+
+    async def _status(self) -> Status:
+        from newbi_migrate.migration.facade import Migration
+
+        async with Migration(self._uri) as migration:
+            return await migration.status()
+
+    def _step(self, words: str) -> None:
+        from rich.rule import Rule
+        from rich.text import Text
+
+        self._show(("", Rule(Text(words, style="bold"), align="left")))
+
+    def _show(self, parts: Iterator[RenderableType] | tuple[RenderableType, ...]) -> None:
+        self._session.narrate(parts)
+
+
+def _names(database: Database[dict[str, Any]]) -> list[str]:
+    from newbi_migrate.store.runs import OWN_PREFIX
+
+    names = database.list_collection_names(filter={"type": "collection"})
+    return sorted(name for name in names if not name.startswith(("system.", OWN_PREFIX)))
+
+
+def _what_there_is(counts: Mapping[str, int], seconds: float) -> Iterator[RenderableType]:
+    from rich.columns import Columns
+    from rich.rule import Rule
+    from rich.text import Text
+
+    yield Rule(Text("1. A legacy database, made up.", style="bold"), align="left")
+    yield Text(
+        f"{sum(counts.values()):,} documents in {len(counts)} collections, made in "
+        f"{seconds:.1f} s: as Newbi's application wrote them before it had workspaces, and with "
+        "the dirt that years of production leave behind."
+    )
+    yield Columns([Text(f"{name} {count:,}") for name, count in counts.items() if count], width=25)
+
+
+def _remember(database: Database[dict[str, Any]], plan: Plan) -> dict[Any, dict[str, Any]]:
+    """The invoices of users who are created, before they are stamped."""
+    from newbi_migrate.mapping.decisions import Outcome
+
+    created = [line.legacy_id for line in plan.users if line.outcome is Outcome.CREATED]
+    found = database["invoices"].find({"createdBy": {"$in": created}}).limit(1000)
+    return {document["_id"]: document for document in found}
+
+
+def _example(
+    database: Database[dict[str, Any]], plan: Plan, remembered: Mapping[Any, dict[str, Any]]
+) -> Example:
+    from newbi_migrate.report.example import Example, journeys
+
+    best: Example | None = None
+    seen: set[Any] = set()
+    for identifier, before in remembered.items():
+        owner = before["createdBy"]
+        if owner in seen:
+            continue
+        seen.add(owner)
+        member = database["member"].find_one({"userId": owner})
+        after = database["invoices"].find_one({"_id": identifier})
+        if member is None or after is None or "workspaceId" not in after:
+            continue
+        example = Example(
+            source=plan.source,
+            legacy=database[plan.source].find_one({"_id": owner}) or {},
+            after={
+                "user": database["user"].find_one({"_id": owner}) or {},
+                "account": database["account"].find_one({"userId": owner}) or {},
+                "organization": database["organization"].find_one({"_id": member["organizationId"]})
+                or {},
+                "member": member,
+            },
+            collection="invoices",
+            document_before=before,
+            document_after=after,
+        )
+        # The user with the fullest profile shows most.
+        if best is None or len(journeys(example)) > len(journeys(best)):
+            best = example
+    if best is None:
+        raise NewbiMigrateError(
+            "The demo's database has no user whose invoice was stamped.",
+            next_step="Ask for more --users or --documents.",
+        )
+    return best
+
+
+def _hashes(database: Database[dict[str, Any]]) -> Mapping[str, str]:
+    """The server's own digest of each collection."""
+    answer = database.command("dbHash")
+    hashes: Mapping[str, str] = answer["collections"]
+    return hashes
+
+
+def _check(
+    before: Mapping[str, int],
+    result: RunResult,
+    again: RunResult,
+    example: Example,
+    *,
+    unchanged: bool,
+) -> None:
+    """The promises, checked on the very database that was migrated.
+
+    Raises:
+        NewbiMigrateError: One does not hold.
+    """
+    plan = result.plan
+    summaries = result.collections.values()
+    kept = {
+        "Each legacy user has one outcome": len(plan.users) == before[plan.source],
+        "Each document was stamped, right already, or left out": all(
+            summary.documents == before[summary.name] for summary in summaries
+        ),
+        "A stamped document is otherwise the same to the byte": example.only_stamped,
+        "The second run had nothing to do": again.run_id is None,
+        "The second run changed nothing": unchanged,
+    }
+    broken = [promise for promise, holds in kept.items() if not holds]
+    if broken:
+        raise NewbiMigrateError(
+            f"The demo did not go as it should: {'; '.join(broken)} does not hold.",
+            next_step="This is a defect; please report it.",
+        )
+
+
+def _the_end(result: RunResult) -> Iterator[RenderableType]:
+    from rich.text import Text
+
+    yield Text(
+        "It wrote nothing: the server's own digest of every collection is the same as before."
+    )
+    yield ""
+    yield Text(
+        f"{len(result.quarantine):,} made-up users and documents were left out on purpose: the "
+        "tool never guesses. On your database such a run ends with exit code 5, and the list "
+        "above says what to do about each."
+    )
+    yield ""
+    yield Text("Next, on a copy of your own database:", style="bold")
+    yield Text("  newbi-migrate plan --uri-file FILE", style="bold")
+
+
+def _wait(uri: str) -> None:
+    say(f"The server keeps running. Its database: {uri}")
+    say("Look around in another terminal, for example:")
+    say(f"  MONGODB_URI='{uri}' newbi-migrate status")
+    say("Ctrl-C stops it and removes everything.")
+    try:
+        while True:
+            time.sleep(3600)
+    except KeyboardInterrupt:
+        say("Stopped.")

@@ -173,6 +173,11 @@ class Session:
         else:
             self.show(parts)
 
+    def narrate(self, parts: Iterable[RenderableType]) -> None:
+        """A part of a longer story, on stdout; nothing where JSON was asked for."""
+        if not self._json:
+            self.show(parts)
+
     @staticmethod
     def show(parts: Iterable[RenderableType], *, aside: bool = False) -> None:
         """A report for people, on stdout or, ``aside``, on stderr."""

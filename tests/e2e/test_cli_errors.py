@@ -298,9 +298,7 @@ def test_no_credentials_where_some_are_wanted_end_with_9(quick, mongod_with_auth
 
 def test_a_role_that_may_only_read_plans_and_cannot_migrate(quick, mongod_with_auth, guarded):
     """`plan` and `status` pass; `migrate` ends with 9, says what is missing, and wrote nothing."""
-    uri = mongod_with_auth.add_user(
-        "reader", "s3crét-p4ss", database=guarded.name, roles=["read"]
-    )
+    uri = mongod_with_auth.add_user("reader", "s3crét-p4ss", database=guarded.name, roles=["read"])
     names = sorted(guarded.list_collection_names())
     planned, looked = quick("plan", uri=uri), quick("status", uri=uri)
     refused = quick("migrate", "--confirm", "--json", uri=uri)

@@ -1,0 +1,137 @@
+"""One user and one document before and after a migration, for a newcomer.
+
+Shows stored values, so it is for made-up data alone; password hashes are not shown even then. It
+changes when a migration puts a field of the legacy user elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import bson
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from newbi_migrate.mapping.values import ABSENT, dig
+from newbi_migrate.report.console import printable
+
+__all__ = ["Example", "example_report", "journeys"]
+
+_WIDEST: Final = 30
+
+_JOURNEYS: Final = (
+    ("_id", ("user._id", "account.userId", "member.userId")),
+    ("email", ("user.email",)),
+    ("password", ("account.password",)),
+    ("isEmailVerified", ("user.emailVerified",)),
+    ("createdAt", ("user.createdAt",)),
+    ("profile.firstName", ("user.name",)),
+    ("profile.lastName", ("user.lastName",)),
+    ("profile.phone", ("user.phoneNumber",)),
+    ("subscription.stripeCustomerId", ("user.stripeCustomerId",)),
+    ("company.name", ("organization.name", "organization.companyName")),
+    ("company.siret", ("organization.siret",)),
+    ("company.address.street", ("organization.addressStreet",)),
+    ("company.address.city", ("organization.addressCity",)),
+    ("company.bankDetails.iban", ("organization.bankIban",)),
+)
+"""Field of a legacy user, and the fields of the new documents that hold its value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One user and one of his documents.
+
+    Attributes:
+        source: Name of the legacy users' collection.
+        legacy: The legacy user.
+        after: Better Auth collection to the user's document in it.
+        collection: Name of the collection of ``document_before``.
+        document_before: A document of his before the migration.
+        document_after: The same document afterwards.
+        workspace_field: Name of the field that scopes a document.
+    """
+
+    source: str
+    legacy: Mapping[str, Any]
+    after: Mapping[str, Mapping[str, Any]]
+    collection: str
+    document_before: Mapping[str, Any]
+    document_after: Mapping[str, Any]
+    workspace_field: str = "workspaceId"
+
+    @property
+    def only_stamped(self) -> bool:
+        """Whether the document has its owner's workspace and is otherwise the same to the byte."""
+        after = dict(self.document_after)
+        stamped = after.pop(self.workspace_field, None)
+        before = dict(self.document_before)
+        before.pop(self.workspace_field, None)
+        return str(stamped) == str(self.after["organization"]["_id"]) and bson.encode(
+            before
+        ) == bson.encode(after)
+
+
+def journeys(example: Example) -> dict[str, list[str]]:
+    """Field of the legacy user to the new fields that hold its very value."""
+    found: dict[str, list[str]] = {}
+    for path, targets in _JOURNEYS:
+        value = dig(example.legacy, *path.split("."))
+        if value is ABSENT or value is None or value == "":
+            continue
+        found[path] = [
+            target for target in targets if dig(example.after, *target.split(".")) == value
+        ]
+    return {path: targets for path, targets in found.items() if targets}
+
+
+def example_report(example: Example) -> Iterator[RenderableType]:
+    """The user and the document, before and after."""
+    table = Table(box=None, pad_edge=True, header_style="dim", padding=(0, 1))
+    table.add_column(f"in {example.source}")
+    table.add_column("value", overflow="fold", max_width=_WIDEST)
+    table.add_column("is now in", overflow="fold")
+    for path, targets in journeys(example).items():
+        value = _shown(path, dig(example.legacy, *path.split(".")))
+        table.add_row(_literal(path), _literal(value), _literal(", ".join(targets)))
+    yield table
+    member, organization = example.after["member"], example.after["organization"]
+    yield _literal(
+        f"  The organization {organization['_id']} is the workspace; the member document makes "
+        f"the user its {member.get('role')}."
+    )
+    yield ""
+    identifier = example.document_before.get("_id")
+    yield _literal(f"One document of this user: {example.collection} {identifier}", "bold")
+    table = Table(box=None, pad_edge=True, header_style="dim", padding=(0, 1))
+    for heading in ("field", "before", "after"):
+        table.add_column(heading, overflow="fold", max_width=_WIDEST)
+    for name in ("number", "createdBy", example.workspace_field):
+        before, after = (
+            _shown(name, document.get(name, ABSENT))
+            for document in (example.document_before, example.document_after)
+        )
+        table.add_row(_literal(name), _literal(before), _literal(after))
+    yield table
+    others = len(example.document_after) - (example.workspace_field in example.document_after)
+    yield _literal(f"  Its other {others} fields are the same to the byte.")
+
+
+def _shown(path: str, value: Any) -> str:
+    if value is ABSENT:
+        return "(not there)"
+    if path == "password":
+        return "(a hash, not shown)"
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M}"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return printable(value)
+
+
+def _literal(text: str, style: str = "") -> Text:
+    return Text(text, style=style, overflow="fold")
