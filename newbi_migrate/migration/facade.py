@@ -43,7 +43,7 @@ from newbi_migrate.store.connection import Store, open_database
 from newbi_migrate.store.faults import explained
 from newbi_migrate.store.journal import Journal
 from newbi_migrate.store.lease import LEASE_SECONDS, Holder, Lease
-from newbi_migrate.store.runs import RunRecord, RunRecords
+from newbi_migrate.store.runs import RunRecord, RunRecords, RunState
 
 __all__ = ["Migration", "run_sync"]
 
@@ -260,7 +260,7 @@ async def _release(lease: Lease) -> None:
 
 
 def _unfinished(runs: Sequence[RunRecord]) -> RunRecord | None:
-    return next((run for run in runs if run.state == "running"), None)
+    return next((run for run in runs if run.state is RunState.RUNNING), None)
 
 
 def _was_followed(saved: Mapping[str, Any], runs: Sequence[RunRecord], plan: Plan) -> bool:

@@ -31,7 +31,6 @@ __all__ = [
     "Quarantine",
     "QuarantinedDocument",
     "RunResult",
-    "RunState",
     "UserLine",
 ]
 
@@ -307,13 +306,6 @@ class Plan:
     def exit_code(self) -> ExitCode:
         """5 if something is quarantined or an index cannot be built, else 0."""
         return exit_code_of(self.quarantine, self.indexes)
-
-
-class RunState(StrEnum):
-    """How far a run has come."""
-
-    RUNNING = "running"
-    DONE = "done"
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ class Status:
     @property
     def unfinished(self) -> RunRecord | None:
         """The run that has not come to its end, if there is one."""
-        return next((run for run in self.runs if run.state != "done"), None)
+        return next((run for run in self.runs if run.state.unfinished), None)
 
 
 async def read_status(database: AsyncDatabase[dict[str, Any]], registry: Registry) -> Status:

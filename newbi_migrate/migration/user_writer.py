@@ -14,6 +14,7 @@ from typing import Any
 
 import bson
 import xxhash
+from bson import Int64
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from pymongo.asynchronous.client_session import AsyncClientSession
@@ -30,8 +31,9 @@ from newbi_migrate.migration.results import Plan
 from newbi_migrate.migration.users import UserPlane, id_key
 from newbi_migrate.store.connection import DURABLE
 from newbi_migrate.store.journal import EntryKind, Journal
+from newbi_migrate.store.raw import elements
 
-__all__ = ["UserWriter"]
+__all__ = ["UserWriter", "field_digests"]
 
 _RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
 
@@ -219,7 +221,7 @@ def _entries(
     """What a rollback needs: ids and digests of inserts, values and prior values of fills.
 
     An inserted document's content is not repeated here, since an account holds a hash; its
-    digest tells whether somebody changed it since.
+    digest tells whether somebody changed it since, and those of its fields tell where.
     """
     entries: list[Mapping[str, Any]] = []
     for writes in batch:
@@ -229,15 +231,18 @@ def _entries(
                 entries.append(
                     {
                         "op": "insert",
+                        "user": writes.decision.legacy_id,
                         "collection": write.collection,
                         "id": write.document["_id"],
                         "digest": xxhash.xxh3_128_hexdigest(raw),
+                        "fields": field_digests(raw),
                     }
                 )
             elif write not in without:
                 entries.append(
                     {
                         "op": "fill",
+                        "user": writes.decision.legacy_id,
                         "collection": write.collection,
                         "id": write.id,
                         # Lists of pairs: a path holds dots.
@@ -246,6 +251,14 @@ def _entries(
                     }
                 )
     return entries
+
+
+def field_digests(raw: bytes) -> list[list[Any]]:
+    """Name and digest of each top-level field of a document, as a list of pairs."""
+    return [
+        [name, Int64(xxhash.xxh3_64_intdigest(bytes([kind]) + value) - 2**63)]
+        for name, kind, value in elements(raw)
+    ]
 
 
 def _is_refusal(error: BulkWriteError | OperationFailure) -> bool:

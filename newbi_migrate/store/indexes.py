@@ -22,14 +22,17 @@ __all__ = [
     "IndexPlan",
     "Refused",
     "create_indexes",
+    "drop_index",
     "key_pattern",
     "matches",
     "plan_indexes",
     "read_indexes",
+    "rebuild_index",
 ]
 
 _ID_INDEX: Final = "_id_"
 _DUPLICATE: Final = 11000
+_NOT_THERE: Final = frozenset({26, 27})  # no such namespace, no such index
 _REFUSALS: Final = {
     _DUPLICATE: "Documents share a key that would have to be unique.",
     67: "The server cannot create it beside the indexes that are there.",
@@ -239,3 +242,30 @@ def _model(spec: IndexSpec) -> IndexModel:
     if spec.partial is not None:
         options["partialFilterExpression"] = dict(spec.partial)
     return IndexModel(list(spec.keys), **options)
+
+
+async def drop_index(
+    database: AsyncDatabase[dict[str, Any]], collection: str, name: str, *, comment: str
+) -> None:
+    """Drops an index; one that is not there is as good as dropped."""
+    try:
+        await database[collection].drop_index(name, comment=comment)
+    except OperationFailure as error:
+        if error.code not in _NOT_THERE:
+            raise
+
+
+async def rebuild_index(
+    database: AsyncDatabase[dict[str, Any]],
+    collection: str,
+    index: Mapping[str, Any],
+    *,
+    comment: str,
+) -> None:
+    """Builds an index as the server described it before it was dropped."""
+    await database.command(
+        "createIndexes",
+        collection,
+        indexes=[{k: v for k, v in index.items() if k != "ns"}],
+        comment=comment,
+    )

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+import bson
 from bson import CodecOptions, ObjectId
 from bson.codec_options import DatetimeConversion
 from bson.raw_bson import RawBSONDocument
@@ -21,7 +22,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.store.connection import DURABLE
-from newbi_migrate.store.raw import iter_ids, pack_ids
+from newbi_migrate.store.raw import elements, iter_ids, pack_ids
 
 __all__ = [
     "EntryKind",
@@ -69,6 +70,15 @@ class JournalGroup:
     changes: Mapping[str, Any]
     prior: Mapping[str, Any]
     ids: list[Any]
+
+    def prior_elements(self) -> dict[str, tuple[int, bytes]]:
+        """Type and bytes of what stood there, by field; an absent field is not in it."""
+        raw = (
+            bytes(self.prior.raw)
+            if isinstance(self.prior, RawBSONDocument)
+            else bson.encode(self.prior)
+        )
+        return {name: (kind, value) for name, kind, value in elements(raw)}
 
     def to_document(self) -> dict[str, Any]:
         """The group as stored."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from bson import ObjectId
@@ -16,13 +17,27 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.store.connection import DURABLE
 
-__all__ = ["OWN_COLLECTIONS", "RunRecord", "RunRecords"]
+__all__ = ["OWN_COLLECTIONS", "RunRecord", "RunRecords", "RunState"]
 
 RUNS = "newbi_migrate_runs"
 USERS = "newbi_migrate_users"
 OWN_PREFIX = "newbi_migrate_"
 OWN_COLLECTIONS = (RUNS, USERS, "newbi_migrate_journal", "newbi_migrate_lease")
 """Collections of the run records."""
+
+
+class RunState(StrEnum):
+    """How far a run has come; an interrupted one stays what it was."""
+
+    RUNNING = "running"
+    DONE = "done"
+    ROLLING_BACK = "rolling-back"
+    ROLLED_BACK = "rolled-back"
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether something was begun and has not come to its end."""
+        return self in (RunState.RUNNING, RunState.ROLLING_BACK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +47,14 @@ class RunRecord:
     Attributes:
         run_id: The run.
         command: ``migrate`` or ``backfill``.
-        state: ``running`` until it is finished; an interrupted run stays ``running``.
+        state: How far it has come.
         policy: The choices that decide what is written.
         document: The whole record.
     """
 
     run_id: ObjectId
     command: str
-    state: str
+    state: RunState
     policy: Mapping[str, Any]
     document: Mapping[str, Any]
 
@@ -47,7 +62,11 @@ class RunRecord:
     def of(cls, document: Mapping[str, Any]) -> RunRecord:
         """The record from its stored form."""
         return cls(
-            document["_id"], document["command"], document["state"], document["policy"], document
+            document["_id"],
+            document["command"],
+            RunState(document["state"]),
+            document["policy"],
+            document,
         )
 
 
@@ -67,7 +86,7 @@ class RunRecords:
     async def start(self, run_id: ObjectId, document: Mapping[str, Any]) -> None:
         """Records that a run begins."""
         await self._runs.insert_one(
-            {"_id": run_id, "state": "running", **document}, comment=str(run_id)
+            {"_id": run_id, "state": RunState.RUNNING.value, **document}, comment=str(run_id)
         )
         # The server's clock, not ours.
         await self._runs.update_one(
@@ -78,7 +97,45 @@ class RunRecords:
         """Records that a run is done, and what came of it."""
         await self._runs.update_one(
             {"_id": run_id},
-            {"$set": {"state": "done", **document}, "$currentDate": {"finishedAt": True}},
+            {
+                "$set": {"state": RunState.DONE.value, **document},
+                "$currentDate": {"finishedAt": True},
+            },
+            comment=str(run_id),
+        )
+
+    async def rolling_back(self, run_id: ObjectId) -> None:
+        """Records that a run begins to be rolled back as a whole."""
+        await self._runs.update_one(
+            {"_id": run_id},
+            {
+                "$set": {"state": RunState.ROLLING_BACK.value},
+                "$currentDate": {"rollbackStartedAt": True},
+            },
+            comment=str(run_id),
+        )
+
+    async def rolled_back(
+        self, run_id: ObjectId, document: Mapping[str, Any], *, whole: bool
+    ) -> None:
+        """Records what came of a rollback; ``whole`` if nothing of the run is left."""
+        state = {"state": RunState.ROLLED_BACK.value} if whole else {}
+        await self._runs.update_one(
+            {"_id": run_id},
+            {
+                "$set": state | {"rollback": dict(document)},
+                "$currentDate": {"rolledBackAt": True},
+            },
+            comment=str(run_id),
+        )
+
+    async def note_dropped_index(
+        self, run_id: ObjectId, collection: str, index: Mapping[str, Any]
+    ) -> None:
+        """Records an index before it is dropped, with all that is needed to build it again."""
+        await self._runs.update_one(
+            {"_id": run_id},
+            {"$addToSet": {"indexesDropped": {"collection": collection, "index": dict(index)}}},
             comment=str(run_id),
         )
 

@@ -21,12 +21,13 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import BulkWriteError, OperationFailure
 
 from newbi_migrate.store.journal import JournalGroup
-from newbi_migrate.store.raw import document_of, elements
+from newbi_migrate.store.raw import document_of
 
 __all__ = [
     "OwnerStamp",
     "Refusal",
     "WindowOutcome",
+    "chunks",
     "holding",
     "search_tree",
     "write_groups",
@@ -204,10 +205,10 @@ async def write_groups(
         UpdateMany({"_id": {"$in": list(ids)}, **guard}, {"$set": dict(group.changes)})
         for group in groups
         for guard in (_guard(group),)
-        for ids in _chunks(group.ids, 10_000)
+        for ids in chunks(group.ids, 10_000)
     ]
     modified = 0
-    for chunk in _chunks(operations, _BULK):
+    for chunk in chunks(operations, _BULK):
         try:
             result = await collection.bulk_write(chunk, ordered=False, comment=comment)
         except BulkWriteError as error:
@@ -227,7 +228,7 @@ async def holding(
     """The ids of a group whose documents hold its new values now."""
     found: list[Any] = []
     wanted = {name: {"$eq": value} for name, value in group.changes.items()}
-    for ids in _chunks(group.ids, 10_000):
+    for ids in chunks(group.ids, 10_000):
         cursor = collection.find({"_id": {"$in": list(ids)}, **wanted}, {"_id": 1}, comment=comment)
         async with cursor:
             found.extend([document["_id"] async for document in cursor])
@@ -236,12 +237,7 @@ async def holding(
 
 def _guard(group: JournalGroup) -> dict[str, Any]:
     """A query for documents that still hold what the group found there."""
-    raw = (
-        bytes(group.prior.raw)
-        if isinstance(group.prior, RawBSONDocument)
-        else bson.encode(group.prior)
-    )
-    stored = {name: (kind, value) for name, kind, value in elements(raw)}
+    stored = group.prior_elements()
     guard: dict[str, Any] = {}
     for name in group.changes:
         if name not in stored:
@@ -270,7 +266,7 @@ async def _one_by_one(
         for guard, changes in ((_guard(group), dict(group.changes)),)
         for identifier in group.ids
     ]
-    for chunk in _chunks(singles, _BULK):
+    for chunk in chunks(singles, _BULK):
         try:
             await collection.bulk_write(
                 [operation for _, operation in chunk], ordered=False, comment=comment
@@ -344,6 +340,7 @@ async def _unexpected(
     return found
 
 
-def _chunks(items: Sequence[_T], size: int) -> Iterable[Sequence[_T]]:
+def chunks(items: Sequence[_T], size: int) -> Iterable[Sequence[_T]]:
+    """The items in portions of ``size``, the last one as long as it happens to be."""
     for start in range(0, len(items), size):
         yield items[start : start + size]
