@@ -5,6 +5,7 @@ A command is a module with a function ``register``; adding one adds its module t
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -49,7 +50,9 @@ def _main(
     ] = False,
 ) -> None:
     if context.invoked_subcommand is None:
-        print(context.get_help(), file=sys.stderr)
+        # Typer prints rich help itself and answers nothing.
+        with contextlib.redirect_stdout(sys.stderr):
+            print(context.get_help())
         raise typer.Exit(int(ExitCode.USAGE))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
@@ -101,7 +102,7 @@ class _Demo:
             remembered = _remember(database, plan)
             result = self._session.run(self._migrate)
             self._step("3. The migration.")
-            self._show(result_report(result, next_command="newbi-migrate status"))
+            self._show(result_report(result, next_command="newbi-migrate status", brief=True))
 
             example = _example(database, plan, remembered)
             self._step("4. One user, before and after.")
@@ -190,53 +191,82 @@ def _what_there_is(counts: Mapping[str, int], seconds: float) -> Iterator[Render
 
 
 def _remember(database: Database[dict[str, Any]], plan: Plan) -> dict[Any, dict[str, Any]]:
-    """The invoices of users who are created, before they are stamped."""
+    """Invoices of users who are created, before they are stamped."""
     from newbi_migrate.mapping.decisions import Outcome
 
     created = [line.legacy_id for line in plan.users if line.outcome is Outcome.CREATED]
-    found = database["invoices"].find({"createdBy": {"$in": created}}).limit(1000)
+    found = _readable(database, "invoices", {"createdBy": {"$in": created}}, limit=500)
     return {document["_id"]: document for document in found}
+
+
+def _readable(
+    database: Database[dict[str, Any]], name: str, query: Mapping[str, Any], *, limit: int = 1
+) -> Iterator[dict[str, Any]]:
+    """Documents as plain dictionaries, without those that cannot be decoded."""
+    import bson
+    from bson.codec_options import CodecOptions
+    from bson.errors import BSONError
+    from bson.raw_bson import RawBSONDocument
+
+    from newbi_migrate.store.connection import PLAIN
+
+    raw: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
+    for document in database.get_collection(name, raw).find(query).limit(limit):
+        with contextlib.suppress(BSONError):
+            yield bson.decode(document.raw, PLAIN)
 
 
 def _example(
     database: Database[dict[str, Any]], plan: Plan, remembered: Mapping[Any, dict[str, Any]]
 ) -> Example:
-    from newbi_migrate.report.example import Example, journeys
+    """The user with the fullest profile, who shows most, and an invoice of his."""
+    from bson import ObjectId
 
-    best: Example | None = None
-    seen: set[Any] = set()
-    for identifier, before in remembered.items():
-        owner = before["createdBy"]
-        if owner in seen:
-            continue
-        seen.add(owner)
-        member = database["member"].find_one({"userId": owner})
-        after = database["invoices"].find_one({"_id": identifier})
-        if member is None or after is None or "workspaceId" not in after:
-            continue
-        example = Example(
-            source=plan.source,
-            legacy=database[plan.source].find_one({"_id": owner}) or {},
-            after={
-                "user": database["user"].find_one({"_id": owner}) or {},
-                "account": database["account"].find_one({"userId": owner}) or {},
-                "organization": database["organization"].find_one({"_id": member["organizationId"]})
-                or {},
-                "member": member,
-            },
-            collection="invoices",
-            document_before=before,
-            document_after=after,
-        )
-        # The user with the fullest profile shows most.
-        if best is None or len(journeys(example)) > len(journeys(best)):
-            best = example
-    if best is None:
+    from newbi_migrate.report.example import journeys
+
+    first_of: dict[ObjectId, dict[str, Any]] = {}
+    for before in remembered.values():
+        if isinstance(before["createdBy"], ObjectId):
+            first_of.setdefault(before["createdBy"], before)
+    found = [
+        example
+        for owner, before in first_of.items()
+        if (example := _example_of(database, plan.source, owner, before)) is not None
+    ]
+    if not found:
         raise NewbiMigrateError(
             "The demo's database has no user whose invoice was stamped.",
             next_step="Ask for more --users or --documents.",
         )
-    return best
+    return max(found, key=lambda example: len(journeys(example)))
+
+
+def _example_of(
+    database: Database[dict[str, Any]], source: str, owner: Any, before: dict[str, Any]
+) -> Example | None:
+    from newbi_migrate.report.example import Example
+
+    def one(name: str, query: Mapping[str, Any]) -> dict[str, Any]:
+        return next(_readable(database, name, query), {})
+
+    member = one("member", {"userId": owner})
+    after = one("invoices", {"_id": before["_id"]})
+    legacy = one(source, {"_id": owner})
+    if not member or not legacy or "workspaceId" not in after:
+        return None
+    return Example(
+        source=source,
+        legacy=legacy,
+        after={
+            "user": one("user", {"_id": owner}),
+            "account": one("account", {"userId": owner}),
+            "organization": one("organization", {"_id": member["organizationId"]}),
+            "member": member,
+        },
+        collection="invoices",
+        document_before=before,
+        document_after=after,
+    )
 
 
 def _hashes(database: Database[dict[str, Any]]) -> Mapping[str, str]:

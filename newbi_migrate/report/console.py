@@ -77,7 +77,7 @@ def plan_report(
 
 
 def result_report(
-    result: RunResult, *, next_command: str, verbose: bool = False
+    result: RunResult, *, next_command: str, verbose: bool = False, brief: bool = False
 ) -> Iterator[RenderableType]:
     """What a run did.
 
@@ -85,6 +85,7 @@ def result_report(
         result: The run's result.
         next_command: What to run next; the report ends with it.
         verbose: Every user decision and every quarantined document, not the first few.
+        brief: Numbers alone, after a plan has been shown that lists the rest.
     """
     plan = result.plan
     if result.run_id is None:
@@ -98,11 +99,14 @@ def result_report(
             yield from map(_user_line, plan.users)
     yield from _line_of_counts("created", result.created)
     yield from _line_of_counts("completed", result.filled)
-    yield from _documents(result.collections, done=True)
-    yield from _quarantine(result.quarantine, verbose=verbose)
-    yield from _indexes(result.indexes, plan.collisions, verbose=verbose, done=True)
-    yield from _findings(result.findings, verbose=verbose)
-    yield from _not_registered(plan.not_registered)
+    if brief:
+        yield from _in_brief(result)
+    else:
+        yield from _documents(result.collections, done=True)
+        yield from _quarantine(result.quarantine, verbose=verbose)
+        yield from _indexes(result.indexes, plan.collisions, verbose=verbose, done=True)
+        yield from _findings(result.findings, verbose=verbose)
+        yield from _not_registered(plan.not_registered)
     yield from _timings(result.timings)
     yield from _next(next_command)
 
@@ -202,7 +206,8 @@ def _documents(
     yield from _heading(f"Documents: {total:,} in {len(present)} collections")
     if not present:
         return
-    table = _table("collection", "documents", "stamped" if done else "to stamp", "right")
+    # What is written is stamped, or follows a user to his new id, or both: the numbers add up.
+    table = _table("collection", "documents", "written" if done else "to write", "right")
     table.add_column("left out", justify="right")
     table.add_column("workspaceId before", overflow="fold", min_width=18)
     for summary in present:
@@ -212,7 +217,7 @@ def _documents(
         table.add_row(
             _text(summary.name),
             f"{summary.documents:,}",
-            f"{summary.stamped:,}",
+            f"{summary.pending:,}",
             f"{summary.kept:,}",
             f"{summary.quarantined:,}",
             before,
@@ -226,6 +231,19 @@ def _documents(
     explained = [f"{name.value}: {CLASSES[name]}" for name in CLASSES if name in odd]
     if explained:
         yield _indented("; ".join(explained) + ".", style="dim")
+
+
+def _in_brief(result: RunResult) -> Iterator[RenderableType]:
+    summaries = result.collections.values()
+    written = sum(summary.pending for summary in summaries)
+    kept = sum(summary.kept for summary in summaries)
+    left_out = sum(summary.quarantined for summary in summaries)
+    created = sum(decision.action is IndexAction.CREATE for decision in result.indexes)
+    yield from _heading(
+        f"Documents: {sum(summary.documents for summary in summaries):,} = {written:,} written "
+        f"+ {kept:,} right already + {left_out:,} left out"
+    )
+    yield from _heading(f"Indexes created: {created}")
 
 
 # -- what is left out -------------------------------------------------------------------------
@@ -399,6 +417,6 @@ def _table(*columns: str) -> Table:
             column,
             justify="right" if number else "left",
             overflow="fold",
-            min_width=14 if not position else None,
+            no_wrap=not position,
         )
     return table

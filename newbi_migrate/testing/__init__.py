@@ -10,14 +10,41 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from newbi_migrate.testing.bulk import bulk_invoices, bulk_owners
     from newbi_migrate.testing.discovery import MongodBinary, find_mongod
+    from newbi_migrate.testing.legacy import (
+        PASSWORDS,
+        LegacyDatabase,
+        build_legacy_database,
+        build_legacy_database_async,
+    )
+    from newbi_migrate.testing.legacy_dirt import LegacyDirt
     from newbi_migrate.testing.mongod import EmbeddedMongod, mongodb_server
 
-__all__ = ["EmbeddedMongod", "MongodBinary", "find_mongod", "mongodb_server"]
+__all__ = [
+    "PASSWORDS",
+    "EmbeddedMongod",
+    "LegacyDatabase",
+    "LegacyDirt",
+    "MongodBinary",
+    "build_legacy_database",
+    "build_legacy_database_async",
+    "bulk_invoices",
+    "bulk_owners",
+    "find_mongod",
+    "mongodb_server",
+]
 
 _HOMES = {
+    "PASSWORDS": "legacy",
     "EmbeddedMongod": "mongod",
+    "LegacyDatabase": "legacy",
+    "LegacyDirt": "legacy_dirt",
     "MongodBinary": "discovery",
+    "build_legacy_database": "legacy",
+    "build_legacy_database_async": "legacy",
+    "bulk_invoices": "bulk",
+    "bulk_owners": "bulk",
     "find_mongod": "discovery",
     "mongodb_server": "mongod",
 }

@@ -1,7 +1,6 @@
 """What is odd about legacy users, and about the Better Auth documents that are there already.
 
-The cases of :mod:`newbi_migrate.testing.legacy_dirt` that concern users; importing that module
-registers them. This module changes when production shows another odd user.
+Importing this module registers its cases. It changes when production shows another odd user.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from typing import Any
 from newbi_migrate.mapping.decisions import Outcome
 from newbi_migrate.mapping.ids import organization_id
 from newbi_migrate.mapping.workspace import Action, Reason
-from newbi_migrate.testing.legacy_dirt import Patch, case, invalid_text, raw
+from newbi_migrate.testing.legacy_patch import Patch, case, invalid_text, raw
 from newbi_migrate.testing.legacy_people import PASSWORDS
 
 __all__: list[str] = []

@@ -33,16 +33,81 @@ PASSWORDS: Final[Mapping[str, str]] = {
 }
 """Passwords of the pretended users, each with the bcrypt hash (cost 10) that is stored."""
 
-_FIRST = (
-    "Camille Léa Hugo Zoé Lucas Inès Nathan Chloé Théo Manon Jules Élodie Maël Amélie Gaël "
-    "Aurélie Benoît Céline Damien Françoise Grégory Hélène Joël Maëlys Noémie Quentin Raphaël "
-    "Sébastien Thérèse Véronique Yann Jean-Luc Anne-Sophie"
-).split()
-_LAST = (
-    "Martin Bernard Dubois Thomas Robert Richard Petit Durand Leroy Moreau Simon Laurent Lefèvre "
-    "Michel Garcia David Bertrand Roux Vincent Fournier Morel Girard André Mercier Dupont Lambert "
-    "Bonnet François Martinez Legrand Garnier Faure Rousseau Blanc Guérin Müller Noël Pérez"
-).split()
+_FIRST = [
+    "Camille",
+    "Léa",
+    "Hugo",
+    "Zoé",
+    "Lucas",
+    "Inès",
+    "Nathan",
+    "Chloé",
+    "Théo",
+    "Manon",
+    "Jules",
+    "Élodie",
+    "Maël",
+    "Amélie",
+    "Gaël",
+    "Aurélie",
+    "Benoît",
+    "Céline",
+    "Damien",
+    "Françoise",
+    "Grégory",
+    "Hélène",
+    "Joël",
+    "Maëlys",
+    "Noémie",
+    "Quentin",
+    "Raphaël",
+    "Sébastien",
+    "Thérèse",
+    "Véronique",
+    "Yann",
+    "Jean-Luc",
+    "Anne-Sophie",
+]
+_LAST = [
+    "Martin",
+    "Bernard",
+    "Dubois",
+    "Thomas",
+    "Robert",
+    "Richard",
+    "Petit",
+    "Durand",
+    "Leroy",
+    "Moreau",
+    "Simon",
+    "Laurent",
+    "Lefèvre",
+    "Michel",
+    "Garcia",
+    "David",
+    "Bertrand",
+    "Roux",
+    "Vincent",
+    "Fournier",
+    "Morel",
+    "Girard",
+    "André",
+    "Mercier",
+    "Dupont",
+    "Lambert",
+    "Bonnet",
+    "François",
+    "Martinez",
+    "Legrand",
+    "Garnier",
+    "Faure",
+    "Rousseau",
+    "Blanc",
+    "Guérin",
+    "Müller",
+    "Noël",
+    "Pérez",
+]
 _TRADES = (
     "Menuiserie",
     "Atelier",

@@ -10,6 +10,7 @@ import time
 from threading import Thread
 
 import pytest
+from small_legacy import USERS, invoices, legacy_user
 
 from newbi_migrate import ExitCode
 
@@ -266,8 +267,6 @@ def test_two_candidates_for_the_legacy_users_end_with_2(quick, clean):
 @pytest.fixture
 def guarded(mongod_with_auth, servers, database_name):
     """A legacy user with an invoice, on a server that wants credentials."""
-    from conftest import USERS, invoices, legacy_user
-
     database = servers.client(mongod_with_auth)[database_name]
     database["Users"].insert_one(legacy_user(0))
     database["invoices"].insert_many(invoices(USERS[0], 2))
