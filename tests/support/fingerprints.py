@@ -7,8 +7,13 @@ from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.raw_bson import RawBSONDocument
 from xxhash import xxh3_128_hexdigest
 
+from newbi_migrate.store.raw import document_of, element
+
+# An _id is decoded to be shown, and with it, by PyMongo, the whole document.
 _RAW = CodecOptions(
-    document_class=RawBSONDocument, datetime_conversion=DatetimeConversion.DATETIME_AUTO
+    document_class=RawBSONDocument,
+    datetime_conversion=DatetimeConversion.DATETIME_AUTO,
+    unicode_decode_error_handler="replace",
 )
 _PLAIN = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
 _RUN_RECORDS = "newbi_migrate_"
@@ -63,7 +68,9 @@ def changes(before, after):
 def _documents(collection):
     digests = {}
     for document in collection.with_options(codec_options=_RAW).find({}):
-        digests[_text(document["_id"])] = xxh3_128_hexdigest(document.raw)
+        # The id alone is decoded: other values may be none that Python can hold.
+        identifier = document_of(("_id", *element(bytes(document.raw), "_id")))["_id"]
+        digests[_text(identifier)] = xxh3_128_hexdigest(document.raw)
     return digests
 
 
