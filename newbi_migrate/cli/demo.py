@@ -14,6 +14,7 @@ from newbi_migrate.cli.running import Session, say
 from newbi_migrate.errors import NewbiMigrateError
 
 if TYPE_CHECKING:
+    from pymongo.synchronous.collection import Collection
     from pymongo.synchronous.database import Database
     from rich.console import RenderableType
 
@@ -211,7 +212,8 @@ def _readable(
     from newbi_migrate.store.connection import PLAIN
 
     raw: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
-    for document in database.get_collection(name, raw).find(query).limit(limit):
+    collection: Collection[Any] = database.get_collection(name, raw)
+    for document in collection.find(query).limit(limit):
         with contextlib.suppress(BSONError):
             yield bson.decode(document.raw, PLAIN)
 

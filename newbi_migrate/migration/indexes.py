@@ -13,7 +13,7 @@ from typing import Any, Final
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 
-from newbi_migrate.mapping.workspace import Directory
+from newbi_migrate.mapping.workspace import Directory, Reason, WorkspaceClass
 from newbi_migrate.migration.documents import Surveyed
 from newbi_migrate.migration.results import Collision, IndexAction, IndexDecision
 from newbi_migrate.models.newbi import BETTER_AUTH_INDEXES
@@ -140,7 +140,23 @@ def future_workspace(
     variables = {"stored": as_id(f"${workspace_field}")}
     if spec.owner_field is not None:
         variables["owner"] = as_id(f"${spec.owner_field}")
-    return {"$let": {"vars": variables, "in": {"$ifNull": [stored, by_owner]}}}
+    by_stored_user = _by_stored_user(spec, directory, surveyed)
+    return {"$let": {"vars": variables, "in": {"$ifNull": [stored, by_owner, by_stored_user]}}}
+
+
+def _by_stored_user(spec: CollectionSpec, directory: Directory, surveyed: Surveyed | None) -> Any:
+    """The workspace of the user whose id stands where a workspace's should, if nobody owns it."""
+    if surveyed is None or not surveyed.summary.classes[WorkspaceClass.USER_ID]:
+        return None
+    found = {user: directory.home(user) for user in directory.users}
+    homes = {user: home for user, home in found.items() if not isinstance(home, Reason)}
+    if not homes or len(homes) > MAX_TREE_OWNERS:
+        return None
+    tree = search_tree(homes, "$$stored", otherwise=None)
+    if spec.owner_field is None:
+        return tree
+    nobody = {"$eq": [{"$ifNull": [f"${spec.owner_field}", None]}, None]}
+    return {"$cond": [nobody, tree, None]}
 
 
 @dataclass(frozen=True, slots=True)
