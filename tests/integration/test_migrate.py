@@ -1,0 +1,218 @@
+"""A legacy database migrates: clean and dirty, whatever the batch size and the topology."""
+
+from __future__ import annotations
+
+import pytest
+from bson import ObjectId
+from bson.codec_options import CodecOptions
+from bson.raw_bson import RawBSONDocument
+from fingerprints import changes, fingerprint
+
+from newbi_migrate.errors import DatabaseMovedOnError, ExitCode, LeaseHeldError
+from newbi_migrate.migration.facade import Migration
+from newbi_migrate.migration.options import MigrationOptions
+from newbi_migrate.migration.plan import plan_to_json
+from newbi_migrate.models.newbi import NEWBI
+from newbi_migrate.store.lease import Holder, Lease
+from newbi_migrate.store.raw import elements
+from newbi_migrate.testing.legacy import build_legacy_database
+
+RAW = CodecOptions(document_class=RawBSONDocument)
+
+
+def documents_of(database, names):
+    return {
+        name: {
+            bytes(d.raw[4:21]): bytes(d.raw)
+            for d in database[name].with_options(codec_options=RAW).find()
+        }
+        for name in names
+    }
+
+
+def without_workspace(raw):
+    return [part for part in elements(raw) if part[0] != "workspaceId"]
+
+
+async def migrated(uri, **options):
+    async with Migration(uri, options=MigrationOptions(**options)) as migration:
+        return await migration.apply()
+
+
+@pytest.mark.parametrize("source", ["Users", "users"])
+async def test_a_clean_database_migrates_whole(uri, sync_database, source):
+    """Every user is created, every document of every scoped collection is stamped, exit 0."""
+    build_legacy_database(sync_database, seed=3, users=6, documents_per_user=20, source=source)
+    users = sync_database[source].count_documents({})
+    result = await migrated(uri)
+
+    assert ExitCode.DONE == result.exit_code
+    assert dict.fromkeys(("user", "account", "organization", "member"), users) == result.created
+    for spec in NEWBI.scoped:
+        wrong = {"workspaceId": {"$not": {"$type": spec.workspace_type.value}}}
+        assert 0 == sync_database[spec.name].count_documents(wrong), spec.name
+
+
+async def test_nothing_but_the_workspace_changes(uri, sync_database):
+    """Every other byte of every document stays, and so does the order of fields."""
+    build_legacy_database(sync_database, seed=4, users=5, documents_per_user=20, source="Users")
+    names = [spec.name for spec in NEWBI.scoped] + ["Users"]
+    before = documents_of(sync_database, names)
+    await migrated(uri)
+    after = documents_of(sync_database, names)
+
+    assert before["Users"] == after["Users"]
+    assert before.keys() == after.keys()
+    for name, documents in before.items():
+        assert documents.keys() == after[name].keys()
+        for key, raw in documents.items():
+            assert without_workspace(raw) == without_workspace(after[name][key])
+
+
+async def test_planning_changes_nothing(uri, sync_database):
+    """The dry run leaves every document, index and collection as it is."""
+    build_legacy_database(sync_database, seed=5, users=5, documents_per_user=10, dirty=True)
+    before = fingerprint(sync_database)
+    async with Migration(uri) as migration:
+        await migration.plan()
+
+    assert [] == changes(before, fingerprint(sync_database))
+
+
+async def test_the_plan_names_what_the_run_writes(uri, sync_database):
+    """Ids, counts and quarantine of the plan are those of the run."""
+    build_legacy_database(sync_database, seed=6, users=5, documents_per_user=10, dirty=True)
+    async with Migration(uri) as migration:
+        plan = await migration.plan()
+        result = await migration.apply(plan)
+    named = {
+        collection: {line.creates[collection] for line in plan.users if collection in line.creates}
+        for collection in ("user", "account", "organization", "member")
+    }
+
+    assert {name: len(ids) for name, ids in named.items()} == result.created
+    for collection, ids in named.items():
+        assert len(ids) == sync_database[collection].count_documents({"_id": {"$in": [*ids]}})
+    assert sorted(map(str, plan.quarantine)) == sorted(map(str, result.quarantine))
+    for name, summary in plan.collections.items():
+        assert summary.stamped == result.collections[name].stamped, name
+
+
+async def test_users_and_documents_are_conserved(uri, sync_database):
+    """Whoever and whatever comes in comes out: written, right already, or quarantined."""
+    build_legacy_database(sync_database, seed=7, users=8, documents_per_user=15, dirty=True)
+    async with Migration(uri) as migration:
+        plan = await migration.plan()
+        result = await migration.apply(plan)
+
+    assert sync_database[plan.source].count_documents({}) == sum(plan.outcomes.values())
+    for name, summary in result.collections.items():
+        assert sync_database[name].count_documents({}) == summary.documents
+        touched = summary.documents - summary.kept - summary.quarantined
+        assert touched == max(summary.stamped, summary.owners_rewritten), name
+
+
+async def test_a_dirty_database_ends_with_5(uri, sync_database):
+    """What cannot be resolved is listed, and the exit code says so."""
+    build_legacy_database(sync_database, seed=8, users=5, documents_per_user=10, dirty=True)
+    result = await migrated(uri)
+
+    assert ExitCode.QUARANTINED == result.exit_code
+    assert len(result.quarantine) > 0
+
+
+@pytest.mark.parametrize("dirty", [False, True])
+async def test_a_second_run_writes_nothing(uri, sync_database, dirty):
+    """Not a document, not an index, not even a record of the run."""
+    build_legacy_database(sync_database, seed=9, users=6, documents_per_user=15, dirty=dirty)
+    await migrated(uri)
+    before = fingerprint(sync_database)
+    again = await migrated(uri)
+
+    assert again.run_id is None
+    assert [] == changes(before, fingerprint(sync_database))
+
+
+async def test_every_batch_size_and_number_of_workers_ends_in_the_same_bytes(
+    mongod, servers, database_name
+):
+    """One document at a time, a few, or all at once: no difference."""
+    found = []
+    for size, workers in ((1, 1), (3, 4), (50, 2), (50_000, 2)):
+        name = f"{database_name}_{size}"
+        database = servers.client(mongod)[name]
+        build_legacy_database(database, seed=10, users=4, documents_per_user=12, dirty=True)
+        await migrated(mongod.uri_for(name), batch_size=size, workers=workers)
+        found.append(fingerprint(database, run_records=False))
+        servers.drop(name)
+
+    assert [[]] * 3 == [changes(found[0], other) for other in found[1:]]
+
+
+async def test_a_replica_set_ends_in_the_same_bytes(
+    uri, replica_uri, sync_database, sync_replica_database
+):
+    """With transactions or without: no difference."""
+    for database in (sync_database, sync_replica_database):
+        build_legacy_database(database, seed=11, users=6, documents_per_user=12, dirty=True)
+    await migrated(uri)
+    await migrated(replica_uri)
+    alone, together = (
+        fingerprint(database, run_records=False)
+        for database in (sync_database, sync_replica_database)
+    )
+
+    assert [] == changes(alone, together)
+
+
+async def test_a_child_follows_its_board(uri, sync_database):
+    """Columns and tasks are in the workspace of their board, whoever made them."""
+    build_legacy_database(sync_database, seed=12, users=6, documents_per_user=30)
+    await migrated(uri)
+    boards = {b["_id"]: b["workspaceId"] for b in sync_database["boards"].find()}
+
+    for name in ("columns", "tasks"):
+        for child in sync_database[name].find():
+            assert boards[child["boardId"]] == child["workspaceId"]
+
+
+async def test_a_saved_plan_is_applied_exactly_or_refused(uri, sync_database):
+    """Once a user has signed up, the plan is no longer what would be done."""
+    build_legacy_database(sync_database, seed=13, users=3, documents_per_user=5, source="Users")
+    async with Migration(uri) as migration:
+        saved = plan_to_json(await migration.plan())
+        late = sync_database["Users"].insert_one({"email": "late@exemple.fr"}).inserted_id
+        with pytest.raises(DatabaseMovedOnError, match="users"):
+            await migration.apply_saved(saved)
+        sync_database["Users"].delete_one({"_id": late})
+        done = await migration.apply_saved(saved)
+        again = await migration.apply_saved(saved)
+
+    assert done.run_id is not None
+    assert again.run_id is None
+
+
+async def test_a_second_run_at_once_is_refused(uri, sync_database, database):
+    """While somebody holds the lease, nothing is planned and nothing is written."""
+    build_legacy_database(sync_database, seed=14, users=2, documents_per_user=3, source="Users")
+    await Lease.acquire(database, Holder(ObjectId(), "elsewhere", 1, "migrate"))
+    before = fingerprint(sync_database)
+    with pytest.raises(LeaseHeldError):
+        await migrated(uri)
+
+    assert [] == changes(before, fingerprint(sync_database))
+
+
+async def test_backfill_stamps_late_documents_alone(uri, sync_database):
+    """A document of a migrated user that came late gets his workspace; users are left alone."""
+    build_legacy_database(sync_database, seed=15, users=3, documents_per_user=5, source="Users")
+    await migrated(uri)
+    owner = sync_database["member"].find_one()
+    late = {"createdBy": owner["userId"], "name": "late"}
+    sync_database["products"].insert_one(late)
+    async with Migration(uri) as migration:
+        result = await migration.backfill()
+    found = sync_database["products"].find_one({"_id": late["_id"]})
+
+    assert {} == dict(result.created)
+    assert owner["organizationId"] == found["workspaceId"]
