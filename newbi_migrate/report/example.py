@@ -21,7 +21,8 @@ from newbi_migrate.report.console import printable
 
 __all__ = ["Example", "example_report", "journeys"]
 
-_WIDEST: Final = 30
+# An ObjectId in hexadecimal.
+_WIDEST: Final = 24
 
 _JOURNEYS: Final = (
     ("_id", ("user._id", "account.userId", "member.userId")),
@@ -32,7 +33,6 @@ _JOURNEYS: Final = (
     ("profile.firstName", ("user.name",)),
     ("profile.lastName", ("user.lastName",)),
     ("profile.phone", ("user.phoneNumber",)),
-    ("subscription.stripeCustomerId", ("user.stripeCustomerId",)),
     ("company.name", ("organization.name", "organization.companyName")),
     ("company.siret", ("organization.siret",)),
     ("company.address.street", ("organization.addressStreet",)),
@@ -92,12 +92,12 @@ def journeys(example: Example) -> dict[str, list[str]]:
 def example_report(example: Example) -> Iterator[RenderableType]:
     """The user and the document, before and after."""
     table = Table(box=None, pad_edge=True, header_style="dim", padding=(0, 1))
-    table.add_column(f"in {example.source}")
+    table.add_column(f"in {example.source}", no_wrap=True)
     table.add_column("value", overflow="fold", max_width=_WIDEST)
-    table.add_column("is now in", overflow="fold")
+    table.add_column("is now in", no_wrap=True)
     for path, targets in journeys(example).items():
         value = _shown(path, dig(example.legacy, *path.split(".")))
-        table.add_row(_literal(path), _literal(value), _literal(", ".join(targets)))
+        table.add_row(_literal(path), _literal(value), _literal("\n".join(targets)))
     yield table
     member, organization = example.after["member"], example.after["organization"]
     yield _literal(

@@ -1,0 +1,179 @@
+"""The demo: the first thing a newcomer sees, and a whole migration of a dirty database."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from pymongo import MongoClient
+from pymongo.errors import ServerSelectionTimeoutError
+
+from newbi_migrate import ExitCode
+
+DEMO = [sys.executable, "-m", "newbi_migrate", "demo"]
+
+
+def run_demo(folder, *options, **environment):
+    variables = {**os.environ, "COLUMNS": "80", **environment}
+    return subprocess.run(
+        [*DEMO, *options],
+        cwd=folder,
+        env=variables,
+        check=False,
+        capture_output=True,
+        encoding="utf-8",
+        stdin=subprocess.DEVNULL,
+        timeout=60,
+    )
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory):
+    """What a newcomer sees, and the seconds it took."""
+    begun = time.monotonic()
+    # It must not even look at a database of the person's own.
+    done = run_demo(tmp_path_factory.mktemp("demo"), MONGODB_URI="mongodb://127.0.0.1:1/precious")
+    return done, time.monotonic() - begun
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    """The same as JSON, of another size."""
+    options = ("--users", "5", "--documents", "300", "--seed", "7", "--json")
+    done = run_demo(tmp_path_factory.mktemp("demo"), *options)
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_the_demo_succeeds_within_twenty_seconds_and_touches_no_other_database(story):
+    """It ends with 0 although some made-up documents are left out, which it explains."""
+    done, seconds = story
+
+    assert (ExitCode.DONE, "precious" in done.stdout) == (done.returncode, False)
+    assert seconds < 20
+    assert "left out on purpose" in done.stdout
+
+
+def test_the_demo_tells_the_whole_story_in_order(story):
+    """What there is, the plan, the migration, one user, the status, the same command again."""
+    done, _ = story
+
+    assert list("123456") == re.findall(r"^(\d)\. ", done.stdout, re.MULTILINE)
+    assert "It wrote nothing" in done.stdout.partition("6. The same command again.")[2]
+
+
+def test_the_demo_shows_where_a_users_fields_went(story):
+    """Of one user: his id, address, name and company, and where each stands afterwards."""
+    done, _ = story
+    part = done.stdout.partition("4. One user")[2].partition("5. How")[0]
+
+    for path, target in (
+        ("email", "user.email"),
+        ("password", "account.password"),
+        ("profile.firstName", "user.name"),
+        ("company.name", "organization.name"),
+    ):
+        assert re.search(rf"^ {re.escape(path)} .*{re.escape(target)}", part, re.MULTILINE)
+    assert re.search(r"^ workspaceId +\(not there\) +[0-9a-f]{24} *$", part, re.MULTILINE)
+    assert "same to the byte" in part
+
+
+def test_the_demo_shows_no_hash(story):
+    """Not even a made-up hash is printed."""
+    done, _ = story
+
+    assert "$2" not in done.stdout + done.stderr
+
+
+def test_the_demo_fits_on_80_columns(story):
+    """No line is longer than a narrow terminal."""
+    done, _ = story
+
+    assert 80 >= max(len(line) for line in done.stdout.splitlines())
+
+
+def test_the_demo_as_json_conserves_users_and_documents(told):
+    """Users in are users with an outcome; documents in are written, right or left out."""
+    code, answer = told
+    run = answer["run"]
+
+    assert ExitCode.DONE == code
+    assert answer["before"]["Users"] == sum(run["outcomes"].values())
+    assert all(answer["before"][n] == c["documents"] for n, c in run["collections"].items())
+    assert len(run["quarantine"]) == run["outcomes"]["quarantined"] + sum(
+        c["quarantined"] for c in run["collections"].values()
+    )
+
+
+def test_the_demo_as_json_says_that_the_second_run_wrote_nothing(told):
+    """A second run over the dirtiest database has no id, for there was nothing to do."""
+    _, answer = told
+
+    assert None is answer["again"]["runId"]
+    assert 5 == answer["again"]["exitCode"]
+
+
+def test_the_same_seed_makes_the_same_demo(told, tmp_path):
+    """What is created and left out depends on seed and size alone."""
+    options = ("--users", "5", "--documents", "300", "--seed", "7", "--json")
+    again = json.loads(run_demo(tmp_path, *options).stdout)
+    _, answer = told
+
+    assert answer["before"] == again["before"]
+    assert answer["run"]["created"] == again["run"]["created"]
+    assert sorted(map(str, answer["run"]["quarantine"])) == sorted(
+        map(str, again["run"]["quarantine"])
+    )
+
+
+@pytest.mark.parametrize("options", [("--users", "0"), ("--documents", "0"), ("--seed", "x")])
+def test_a_size_that_makes_no_sense_ends_with_2(quick, options):
+    """One sentence, and no server is started."""
+    answer = quick("demo", *options)
+
+    assert ExitCode.USAGE == answer.code
+    assert "Starting" not in answer.err
+
+
+def test_without_a_server_to_run_the_demo_says_what_to_install(tmp_path):
+    """Where no mongod runs, one sentence says how to get one."""
+    done = run_demo(tmp_path, "--json", NEWBI_MONGOD="/no/such/mongod")
+
+    assert ExitCode.UNREACHABLE == done.returncode
+    assert {"error"} == json.loads(done.stdout).keys()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a signal")
+def test_a_kept_server_answers_until_ctrl_c_and_is_gone_then(tmp_path):
+    """`--keep` prints a connection string that works, and Ctrl-C ends it with 0."""
+    with subprocess.Popen(
+        [*DEMO, "--users", "3", "--documents", "60", "--keep"],
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    ) as process:
+        uri = ""
+        for line in process.stderr:
+            if found := re.search(r"mongodb://\S+", line):
+                uri = found.group()
+            if "Ctrl-C stops it" in line:
+                break
+        with MongoClient(uri, serverSelectionTimeoutMS=2000) as client:
+            kept = client.get_default_database()["organization"].count_documents({})
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+
+    assert ExitCode.DONE == process.returncode
+    assert kept
+    with (
+        MongoClient(uri, serverSelectionTimeoutMS=200) as client,
+        pytest.raises(ServerSelectionTimeoutError),
+    ):
+        client.admin.command("ping")

@@ -1,0 +1,445 @@
+"""Reports are pure: results go in, text or JSON-able values come out."""
+
+from __future__ import annotations
+
+import io
+import json
+import stat
+from collections import Counter
+from dataclasses import replace
+from datetime import datetime
+
+import pytest
+from bson import ObjectId
+from hypothesis import given, strategies as st
+from rich.console import Console
+
+from newbi_migrate import ExitCode, IndexSpec, UsageError
+from newbi_migrate.cli import options as opt
+from newbi_migrate.mapping.account import PasswordKind
+from newbi_migrate.mapping.decisions import AliasPolicy, DuplicatePolicy, Outcome
+from newbi_migrate.mapping.profiles import BetterAuthVersion
+from newbi_migrate.mapping.users import Finding
+from newbi_migrate.mapping.workspace import Directory, Reason, WorkspaceClass
+from newbi_migrate.migration.options import MAX_BATCH_SIZE, AliasOwners, MigrationOptions
+from newbi_migrate.migration.plan import plan_to_json
+from newbi_migrate.migration.results import (
+    CollectionSummary,
+    Collision,
+    IndexAction,
+    IndexDecision,
+    Plan,
+    Quarantine,
+    RunResult,
+    UserLine,
+)
+from newbi_migrate.migration.status import Status
+from newbi_migrate.report.console import plan_report, printable, result_report, status_report
+from newbi_migrate.report.example import Example, example_report, journeys
+from newbi_migrate.report.files import refuse_unwritable, write_privately
+from newbi_migrate.report.json import result_to_json, status_to_json
+from newbi_migrate.report.words import CLASSES, FINDINGS, INDEX_ACTIONS, OUTCOMES, REASONS
+from newbi_migrate.store.lease import Holder, LeaseState
+from newbi_migrate.store.runs import RunRecord
+
+IDS = [ObjectId(f"{n:024x}") for n in range(1, 40)]
+DAY = datetime(2025, 8, 14, 9, 30)  # noqa: DTZ001  # as PyMongo gives dates back
+
+
+def shown(parts, *, width=80, colour=False):
+    """What a terminal of that width shows."""
+    file = io.StringIO()
+    console = Console(file=file, width=width, force_terminal=colour, highlight=False, markup=False)
+    for part in parts:
+        console.print(part, crop=False)
+    return file.getvalue()
+
+
+def a_plan(**changes):
+    """Two users, one of whom is left out, and seven invoices, five of which are."""
+    quarantine = Quarantine()
+    quarantine.add("Users", "_id", Reason.EMAIL_MISSING, [IDS[1]])
+    quarantine.add("invoices", "createdBy", Reason.OWNER_UNKNOWN, IDS[10:15])
+    created = {"user": IDS[0], "organization": IDS[5]}
+    classes = Counter({WorkspaceClass.MISSING: 6, WorkspaceClass.VALID: 1})
+    plan = Plan(
+        database="newbi",
+        source="Users",
+        options=MigrationOptions(),
+        users=(
+            UserLine(IDS[0], Outcome.CREATED, None, IDS[0], IDS[5], created, {}),
+            UserLine(IDS[1], Outcome.QUARANTINED, Reason.EMAIL_MISSING, None, None),
+        ),
+        collections={"invoices": CollectionSummary("invoices", 7, classes, 1, 0, 1, 5)},
+        quarantine=quarantine,
+        findings=(Finding("password-none", "Users", IDS[0], "password"),),
+        indexes=(
+            IndexDecision("invoices", IndexSpec((("workspaceId", 1),)), IndexAction.CREATE),
+            IndexDecision(
+                "quotes", IndexSpec((("number", 1),)), IndexAction.COLLISION, "Two share one."
+            ),
+        ),
+        collisions=(Collision("quotes", "number_1", (IDS[20], IDS[21]), 2),),
+        not_registered={"odd[red]\x1b[31m": 3},
+        directory=Directory(),
+        decisions=(),
+        digests={"users": "ab"},
+    )
+    return replace(plan, **changes)
+
+
+def a_result(plan, **changes):
+    result = RunResult(
+        run_id=IDS[30],
+        resumed=False,
+        plan=plan,
+        collections=plan.collections,
+        quarantine=plan.quarantine,
+        findings=plan.findings,
+        indexes=plan.indexes,
+        created={"user": 1, "organization": 1},
+        filled={},
+        timings={"users": 0.1, "documents": 0.2, "documents.invoices": 0.2},
+    )
+    return replace(result, **changes)
+
+
+# -- words ------------------------------------------------------------------------------------
+
+
+def test_every_code_has_words():
+    """No outcome, reason, class or index action is shown without saying what it means."""
+    assert set(Outcome) == set(OUTCOMES)
+    assert set(Reason) == set(REASONS)
+    assert set(WorkspaceClass) == set(CLASSES)
+    assert set(IndexAction) == set(INDEX_ACTIONS)
+    kinds = {f"password-{kind.value}" for kind in PasswordKind if not kind.is_hash}
+    assert kinds <= set(FINDINGS)
+
+
+@pytest.mark.parametrize("words", [REASONS, FINDINGS])
+def test_what_is_said_about_a_code_is_one_sentence(words):
+    """It begins like a sentence and ends like one."""
+    for sentence in words.values():
+        assert sentence.endswith(".")
+        assert sentence[0].isupper()
+
+
+# -- plans ------------------------------------------------------------------------------------
+
+
+def test_a_plan_answers_what_a_person_asks():
+    """How many users, how many documents, what is left out and why, and what to run next."""
+    text = shown(plan_report(a_plan(), next_command="newbi-migrate migrate"))
+
+    assert "Users: 2 legacy" in text
+    assert "Documents: 7 in 1 collections" in text
+    assert "Left out, unchanged: 6" in text
+    assert "invoices: 5 owner-unknown (createdBy)" in text
+    assert REASONS[Reason.EMAIL_MISSING] in " ".join(text.split())
+    assert "1 to create" in text
+    assert "quotes.number_1: Two share one." in text
+    assert text.endswith("\nNext: newbi-migrate migrate\n")
+
+
+def test_the_first_few_are_shown_and_verbose_shows_all():
+    """Three ids for each reason unless all are asked for; then each user has a line too."""
+    brief = shown(plan_report(a_plan(), next_command="x"))
+    full = shown(plan_report(a_plan(), next_command="x", verbose=True))
+
+    assert [True, True, True, False, False] == [str(i) in brief for i in IDS[10:15]]
+    assert all(str(i) in full for i in (*IDS[10:15], IDS[0], IDS[1]))
+    assert f"{IDS[0]} created, workspace {IDS[5]}" in full
+
+
+def test_a_plan_that_leaves_nothing_says_so():
+    """Nothing pending and nothing left out are said in words."""
+    plan = a_plan(users=(), collections={}, quarantine=Quarantine(), indexes=(), collisions=())
+    text = shown(plan_report(plan, next_command="newbi-migrate status"))
+
+    assert "Nothing is left to write." in text
+    assert "Left out: nothing" in text
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("verbose", [False, True])
+def test_no_line_of_a_report_is_wider_than_the_terminal(width, verbose):
+    """Only the command to copy may be longer."""
+    report = plan_report(a_plan(), next_command="newbi-migrate status", verbose=verbose)
+
+    assert width >= max(len(line) for line in shown(report, width=width).splitlines())
+
+
+def test_the_command_to_run_next_is_one_line_however_long():
+    """A command that is wrapped cannot be copied."""
+    command = "newbi-migrate migrate --uri-file " + "long/" * 30
+
+    assert f"\nNext: {command}\n" in shown(plan_report(a_plan(), next_command=command))
+
+
+def test_a_stored_name_neither_colours_nor_steers_the_terminal():
+    """Markup and escape sequences in a collection's name are shown as they are."""
+    text = shown(plan_report(a_plan(), next_command="x"), colour=True)
+
+    assert "odd[red]\\x1b[31m (3)" in text
+
+
+@given(st.text())
+def test_what_is_printable_is_printable(text):
+    """Whatever is stored, what is shown of it holds no control character."""
+    assert printable(text).isprintable()
+
+
+# -- results ----------------------------------------------------------------------------------
+
+
+def test_a_result_tells_what_was_done_and_how_long_it_took():
+    """The run, what was created, and the seconds of each phase but not of each collection."""
+    text = shown(result_report(a_result(a_plan()), next_command="newbi-migrate status"))
+
+    assert f"run {IDS[30]}" in text
+    assert "created: user 1, organization 1" in text
+    assert "Time: users 0.10 s, documents 0.20 s\n" in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [({"run_id": None}, "Nothing was left to do"), ({"resumed": True}, "interrupted run")],
+)
+def test_a_result_says_when_it_is_no_ordinary_one(changes, words):
+    """A run that had nothing to do and one that finished another say so first."""
+    text = shown(result_report(a_result(a_plan(), **changes), next_command="x"))
+
+    assert words in text.splitlines()[0]
+
+
+def test_a_brief_result_is_numbers_that_add_up():
+    """Documents are what was written, what was right, and what was left out."""
+    text = shown(result_report(a_result(a_plan()), next_command="x", brief=True))
+
+    assert "Documents: 7 = 1 written + 1 right already + 5 left out" in text
+    assert "owner-unknown" not in text
+
+
+def test_a_result_as_json_is_json_and_complete():
+    """Counts, reasons, timings, exit code; ids as text; every outcome, also with zero users."""
+    value = json.loads(json.dumps(result_to_json(a_result(a_plan()))))
+
+    assert {o.value for o in Outcome} == value["outcomes"].keys()
+    assert {"users": 0.1, "documents": 0.2, "documents.invoices": 0.2} == value["timings"]
+    assert 6 == len(value["quarantine"])
+    assert (str(IDS[30]), ExitCode.QUARANTINED) == (value["runId"], value["exitCode"])
+
+
+def test_json_and_text_agree():
+    """The same plan gives the same number of everything that is left out in both faces."""
+    plan = a_plan()
+    text = shown(plan_report(plan, next_command="x"))
+
+    assert f"Left out, unchanged: {len(plan_to_json(plan)['quarantine'])}" in text
+
+
+# -- status -----------------------------------------------------------------------------------
+
+
+def a_status(*, state="done", held=False, lacking=0):
+    document = {
+        "_id": IDS[30],
+        "command": "migrate",
+        "state": state,
+        "policy": {},
+        "startedAt": DAY,
+        "finishedAt": DAY,
+        "exitCode": 5,
+        "quarantined": 6,
+    }
+    lease = LeaseState(Holder(IDS[30], "host", 42, "migrate"), held, DAY, DAY, 12.0)
+    return Status("newbi", (RunRecord.of(document),), lease, {"invoices": lacking, "quotes": 0}, 2)
+
+
+def test_a_status_lists_runs_and_what_lacks_a_workspace():
+    """Runs with time and exit code, documents by collection, organizations without members."""
+    text = shown(status_report(a_status(lacking=3), next_command="newbi-migrate plan"))
+
+    assert f" {IDS[30]}  migrate  done " in text
+    assert "2025-08-14 09:30:00" in text
+    assert "Documents without a workspace: 3" in text
+    assert "quotes" not in text
+    assert "Organizations without members: 2" in text
+
+
+def test_a_status_tells_a_run_that_is_under_way_from_one_that_was_interrupted():
+    """Who holds the lease is named; a run that nobody carries on is said to be interrupted."""
+    running = shown(status_report(a_status(state="running", held=True), next_command="x"))
+    broken = shown(status_report(a_status(state="running"), next_command="x"))
+
+    assert "process 42 on host" in " ".join(running.split())
+    assert "interrupted" in broken
+    assert "Every document of 2 collections has a workspace." in broken
+
+
+def test_a_status_as_json_gives_times_in_utc():
+    """Times say that they are UTC, and what is unfinished has its id."""
+    value = json.loads(json.dumps(status_to_json(a_status(state="running"))))
+
+    assert "2025-08-14T09:30:00.000+00:00" == value["runs"][0]["startedAt"]
+    assert str(IDS[30]) == value["unfinished"]
+
+
+# -- the example ------------------------------------------------------------------------------
+
+
+def an_example(**changes):
+    example = Example(
+        source="Users",
+        legacy={"_id": IDS[0], "email": "a@b.fr", "password": "$2b$10$x", "profile": {}},
+        after={
+            "user": {"_id": IDS[0], "email": "a@b.fr"},
+            "account": {"userId": IDS[0], "password": "$2b$10$x"},
+            "organization": {"_id": IDS[1]},
+            "member": {"userId": IDS[0], "role": "owner"},
+        },
+        collection="invoices",
+        document_before={"_id": IDS[2], "number": "1", "createdBy": IDS[0]},
+        document_after={
+            "_id": IDS[2],
+            "number": "1",
+            "createdBy": IDS[0],
+            "workspaceId": IDS[1],
+        },
+    )
+    return replace(example, **changes)
+
+
+def test_an_example_claims_only_what_is_so():
+    """A field is said to be somewhere only where its very value stands there; no hash is shown."""
+    assert ["user._id", "account.userId", "member.userId"] == journeys(an_example())["_id"]
+    assert "email" not in journeys(
+        an_example(after={**an_example().after, "user": {"_id": IDS[0], "email": "other"}})
+    )
+    assert "$2b$" not in shown(example_report(an_example()))
+
+
+@pytest.mark.parametrize(
+    ("after", "only"),
+    [
+        ({"_id": IDS[2], "number": "1", "createdBy": IDS[0], "workspaceId": IDS[1]}, True),
+        ({"_id": IDS[2], "number": "1", "createdBy": IDS[0], "workspaceId": IDS[3]}, False),
+        ({"_id": IDS[2], "createdBy": IDS[0], "number": "1", "workspaceId": IDS[1]}, False),
+        ({"_id": IDS[2], "number": "2", "createdBy": IDS[0], "workspaceId": IDS[1]}, False),
+        ({"_id": IDS[2], "number": "1", "createdBy": IDS[0]}, False),
+    ],
+)
+def test_a_document_is_only_stamped_where_every_other_byte_is_the_same(after, only):
+    """Another workspace, another order of fields, another value, or none: it is not only that."""
+    assert only is an_example(document_after=after).only_stamped
+
+
+# -- files ------------------------------------------------------------------------------------
+
+
+def test_a_file_is_for_its_owner_alone_and_replaces_at_once(tmp_path):
+    """Mode 0600 whatever was there before, and nothing else is left in the folder."""
+    path = tmp_path / "plan.json"
+    path.write_text("before", "utf-8")
+    path.chmod(0o644)
+    write_privately(path, "after")
+
+    assert ("after", 0o600) == (path.read_text("utf-8"), stat.S_IMODE(path.stat().st_mode))
+    assert [path] == list(tmp_path.iterdir())
+
+
+def test_a_file_that_cannot_be_written_leaves_what_was_there(tmp_path):
+    """A folder in its place is a sentence, not a traceback, and no temporary file stays."""
+    (tmp_path / "plan.json").mkdir()
+    with pytest.raises(UsageError, match="cannot be written"):
+        write_privately(tmp_path / "plan.json", "text")
+
+    assert [tmp_path / "plan.json"] == list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["missing/plan.json", "."])
+def test_a_place_that_takes_no_file_is_refused_beforehand(tmp_path, name):
+    """Nobody waits for a plan that cannot be kept."""
+    with pytest.raises(UsageError):
+        refuse_unwritable(tmp_path / name)
+
+
+# -- options that are declared twice ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("choice", "engine"),
+    [
+        (opt.DuplicateChoice, DuplicatePolicy),
+        (opt.AliasChoice, AliasPolicy),
+        (opt.AliasOwnerChoice, AliasOwners),
+        (opt.BetterAuthChoice, BetterAuthVersion),
+    ],
+)
+def test_the_choices_of_the_command_line_are_the_engines(choice, engine):
+    """The command line repeats them, so that help loads no driver; they must not drift apart."""
+    assert [c.value for c in engine] == [c.value for c in choice]
+
+
+@pytest.mark.parametrize(
+    ("option", "default"),
+    [
+        (opt.BatchSize, MigrationOptions().batch_size),
+        (opt.Workers, MigrationOptions().workers),
+        (opt.DuplicateEmails, MigrationOptions().duplicate_emails),
+        (opt.Aliases, MigrationOptions().aliases),
+        (opt.AliasOwners, MigrationOptions().alias_owners),
+        (opt.BetterAuth, MigrationOptions().better_auth),
+    ],
+)
+def test_the_defaults_that_help_shows_are_the_engines(option, default):
+    """What help says is what happens."""
+    (info,) = option.__metadata__
+
+    assert str(default) == info.show_default
+
+
+def test_help_gives_the_engines_range():
+    """The greatest batch that help names is the greatest that is accepted."""
+    (info,) = opt.BatchSize.__metadata__
+
+    assert f"1 to {MAX_BATCH_SIZE}" in info.help
+
+
+@given(
+    st.builds(
+        MigrationOptions,
+        legacy_collection=st.none() | st.text(min_size=1),
+        duplicate_emails=st.sampled_from(DuplicatePolicy),
+        aliases=st.sampled_from(AliasPolicy),
+        alias_owners=st.sampled_from(AliasOwners),
+        better_auth=st.sampled_from(BetterAuthVersion),
+        collections=st.none()
+        | st.lists(st.sampled_from("abc"), min_size=1, unique=True).map(tuple),
+        schema_day=st.none() | st.dates(),
+        batch_size=st.integers(1, MAX_BATCH_SIZE),
+        workers=st.integers(1, 64),
+    )
+)
+def test_a_suggested_command_means_the_options_it_was_made_of(options):
+    """What is written out as arguments and read again is the same."""
+    arguments = opt.as_arguments(options)
+    given_again = dict(zip(arguments[::2], arguments[1::2], strict=True))
+    day = given_again.get("--schema-day")
+
+    assert options == opt.migration_options(
+        legacy_collection=given_again.get("--legacy-collection"),
+        duplicate_emails=_choice(opt.DuplicateChoice, given_again.get("--duplicate-emails")),
+        aliases=_choice(opt.AliasChoice, given_again.get("--aliases")),
+        alias_owners=_choice(opt.AliasOwnerChoice, given_again.get("--alias-owners")),
+        better_auth=_choice(opt.BetterAuthChoice, given_again.get("--better-auth")),
+        collections=[given_again["--collections"]] if "--collections" in given_again else None,
+        schema_day=None if day is None else datetime.fromisoformat(day),
+        batch_size=int(given_again.get("--batch-size", MigrationOptions().batch_size)),
+        workers=int(given_again.get("--workers", MigrationOptions().workers)),
+    )
+
+
+def _choice(kind, value):
+    return None if value is None else kind(value)
