@@ -12,7 +12,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any, Final
 
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -209,7 +209,7 @@ def _documents(
     # What is written is stamped, or follows a user to his new id, or both: the numbers add up.
     table = _table("collection", "documents", "written" if done else "to write", "right")
     table.add_column("left out", justify="right")
-    table.add_column("workspaceId before", overflow="fold", min_width=18)
+    table.add_column("workspaceId was", overflow="fold", min_width=15)
     for summary in present:
         before = ", ".join(
             f"{name.value} {count:,}" for name, count in summary.classes.most_common() if count
@@ -405,8 +405,10 @@ def _indented(words: str, *, by: int = 2, style: str = "") -> RenderableType:
 
 def _next(command: str) -> Iterator[RenderableType]:
     yield ""
-    # In one piece, however long, so that it can be copied.
-    yield Text(f"Next: {printable(command)}", style="bold", no_wrap=True, overflow="ignore")
+    # In one piece, however long, so that it can be copied; a Text that is printed by itself
+    # would be joined to others and wrapped with them.
+    words = Text(f"Next: {printable(command)}", style="bold", no_wrap=True, overflow="ignore")
+    yield Group(words)
 
 
 def _table(*columns: str) -> Table:

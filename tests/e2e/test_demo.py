@@ -161,7 +161,7 @@ def test_a_kept_server_answers_until_ctrl_c_and_is_gone_then(tmp_path):
     ) as process:
         uri = ""
         for line in process.stderr:
-            if found := re.search(r"mongodb://\S+", line):
+            if found := re.search(r"mongodb://[^\s']+", line):
                 uri = found.group()
             if "Ctrl-C stops it" in line:
                 break
