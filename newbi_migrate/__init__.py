@@ -28,6 +28,12 @@ if TYPE_CHECKING:
         Severity as Severity,
         Violation as Violation,
     )
+    from newbi_migrate.migration.facade import (
+        Migration as Migration,
+        run_sync as run_sync,
+    )
+    from newbi_migrate.migration.options import MigrationOptions as MigrationOptions
+    from newbi_migrate.models.newbi import NEWBI as NEWBI
     from newbi_migrate.models.registry import (
         CollectionSpec as CollectionSpec,
         IdType as IdType,
@@ -56,6 +62,9 @@ _HOMES = {
         "UsageError",
     ),
     "newbi_migrate.invariants.base": ("Invariant", "Severity", "Violation"),
+    "newbi_migrate.migration.facade": ("Migration", "run_sync"),
+    "newbi_migrate.migration.options": ("MigrationOptions",),
+    "newbi_migrate.models.newbi": ("NEWBI",),
     "newbi_migrate.models.registry": (
         "CollectionSpec",
         "IdType",

@@ -8,6 +8,8 @@ from newbi_migrate import (
     ExitCode,
     IdType,
     IndexSpec,
+    Migration,
+    MigrationOptions,
     NewbiMigrateError,
     Registry,
     open_database,
@@ -37,3 +39,13 @@ async def a_script_opens_a_database() -> str:
     except NewbiMigrateError as error:
         code: ExitCode = error.exit_code
         return f"{error.what} {error.next_step} {code}"
+
+
+async def a_backend_migrates() -> int:
+    async with Migration(
+        "mongodb://localhost/newbi", options=MigrationOptions(workers=1)
+    ) as migration:
+        plan = await migration.plan()
+        result = await migration.apply(plan)
+        stamped: int = sum(summary.stamped for summary in result.collections.values())
+        return stamped
