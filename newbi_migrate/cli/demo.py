@@ -209,7 +209,7 @@ def _readable(
     from bson.errors import BSONError
     from bson.raw_bson import RawBSONDocument
 
-    from newbi_migrate.store.connection import PLAIN
+    from newbi_migrate.store.decoding import PLAIN
 
     raw: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
     collection: Collection[Any] = database.get_collection(name, raw)

@@ -14,12 +14,11 @@ from bson import ObjectId
 
 from newbi_migrate.mapping.ids import member_id, organization_id
 from newbi_migrate.mapping.values import dig, text
-from newbi_migrate.models.better_auth import Member, Organization
+from newbi_migrate.models.better_auth import COMPANY_GUARD_FIELDS, Member, Organization
 from newbi_migrate.models.legacy import LegacyUser
 
 __all__ = [
     "NEUTRAL_NAME",
-    "REQUIRED_BY_APPLICATION",
     "company_fields",
     "incomplete_fields",
     "map_member",
@@ -28,16 +27,6 @@ __all__ = [
 
 NEUTRAL_NAME: Final = "Mon entreprise"
 """Name of the organization of a user of whom neither company nor first name is known."""
-
-REQUIRED_BY_APPLICATION: Final = (
-    "companyName",
-    "companyEmail",
-    "addressStreet",
-    "addressCity",
-    "addressZipCode",
-    "addressCountry",
-)
-"""Fields without which the application refuses to work with invoices and quotes."""
 
 # Application's name of a field, and where the legacy user keeps it.
 _COMPANY_PATHS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
@@ -93,7 +82,7 @@ def company_fields(legacy: Mapping[str, Any]) -> dict[str, Any]:
 
 def incomplete_fields(organization: Mapping[str, Any]) -> tuple[str, ...]:
     """The fields the application demands and the organization lacks."""
-    return tuple(name for name in REQUIRED_BY_APPLICATION if text(organization.get(name)) is None)
+    return tuple(name for name in COMPANY_GUARD_FIELDS if text(organization.get(name)) is None)
 
 
 def map_organization(

@@ -32,7 +32,7 @@ from newbi_migrate.migration.results import (
 )
 from newbi_migrate.migration.survey import TARGET_COLLECTIONS
 from newbi_migrate.migration.user_writer import UserWriter
-from newbi_migrate.models.registry import Registry
+from newbi_migrate.models.registry import CollectionSpec, Registry
 from newbi_migrate.store.connection import ServerInfo
 from newbi_migrate.store.indexes import Created, Refused, create_indexes, read_indexes
 from newbi_migrate.store.journal import EntryKind, Journal
@@ -269,6 +269,20 @@ def _plane(request: ApplyRequest, directory: Directory, comment: str) -> Documen
     )
 
 
+async def _stamp(
+    request: ApplyRequest, plane: DocumentPlane, spec: CollectionSpec, journal: Journal
+) -> tuple[CollectionSummary, Quarantine, Quarantine]:
+    options = request.plan.options
+    return await plane.apply(
+        spec,
+        journal,
+        request.progress,
+        batch_size=options.batch_size,
+        workers=options.workers,
+        safe_point=request.safe_point,
+    )
+
+
 async def _documents(
     request: ApplyRequest,
     state: _State,
@@ -291,14 +305,7 @@ async def _documents(
             request.progress.advance(planned.documents, spec.name)
             continue
         begun = time.perf_counter()
-        summary, refused, left = await plane.apply(
-            spec,
-            journal,
-            request.progress,
-            batch_size=options.batch_size,
-            workers=options.workers,
-            safe_point=request.safe_point,
-        )
+        summary, refused, left = await _stamp(request, plane, spec, journal)
         state.collections[spec.name] = summary
         state.refused[spec.name], state.left[spec.name] = refused, left
         state.timings[f"documents.{spec.name}"] = round(time.perf_counter() - begun, 3)
@@ -327,14 +334,7 @@ async def _rescan(
         for _ in range(_RESCANS):
             if census.pending <= len(refused):
                 break
-            late, refused, left = await plane.apply(
-                spec,
-                journal,
-                request.progress,
-                batch_size=options.batch_size,
-                workers=options.workers,
-                safe_point=request.safe_point,
-            )
+            late, refused, left = await _stamp(request, plane, spec, journal)
             state.collections[spec.name].stamped += late.stamped
             state.collections[spec.name].documents = late.documents
             census = await plane.census(spec)

@@ -32,8 +32,10 @@ from newbi_migrate.models.registry import CollectionSpec, Registry
 from newbi_migrate.store.connection import DURABLE
 from newbi_migrate.store.journal import Journal, JournalGroup
 from newbi_migrate.store.stamping import (
+    MAX_IDS,
     OwnerStamp,
     WindowOutcome,
+    chunks,
     write_groups,
     write_owner_stamps,
 )
@@ -245,12 +247,9 @@ class DocumentPlane:
         if parent.parent is not None:
             projection[parent.parent.field] = 1
         found: dict[ObjectId, ObjectId] = {}
-        ordered = sorted(links)
-        for start in range(0, len(ordered), 10_000):
+        for ids in chunks(sorted(links), MAX_IDS):
             cursor = self._database[parent.name].find(
-                {"_id": {"$in": ordered[start : start + 10_000]}},
-                projection,
-                comment=self._comment,
+                {"_id": {"$in": list(ids)}}, projection, comment=self._comment
             )
             async with cursor:
                 async for document in cursor:

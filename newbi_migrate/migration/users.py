@@ -13,8 +13,6 @@ from typing import Any, Final, cast
 
 import bson
 from bson import ObjectId
-from bson.codec_options import CodecOptions, DatetimeConversion
-from bson.errors import InvalidBSON
 from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.mapping.decisions import LegacyKey, Target, TargetUser, UserDecision
@@ -24,20 +22,13 @@ from newbi_migrate.mapping.users import Existing, Fill, Finding, Insert, UserWri
 from newbi_migrate.mapping.workspace import Membership
 from newbi_migrate.migration.results import UserLine
 from newbi_migrate.models.legacy import LegacyUser
+from newbi_migrate.store.decoding import LENIENT, decode
 from newbi_migrate.store.raw import split_documents
 
 __all__ = ["USER_BATCH", "UserPlane", "line_of"]
 
 USER_BATCH: Final = 200
 """Legacy users read, journaled and written at once."""
-
-_STRICT: CodecOptions[dict[str, Any]] = CodecOptions(
-    datetime_conversion=DatetimeConversion.DATETIME_AUTO
-)
-_LENIENT: CodecOptions[dict[str, Any]] = CodecOptions(
-    datetime_conversion=DatetimeConversion.DATETIME_AUTO,
-    unicode_decode_error_handler="replace",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,10 +190,7 @@ class UserPlane:
         async with cursor:
             async for batch in cursor:
                 for raw in split_documents(cast(bytes, batch)):
-                    try:
-                        yield bson.decode(raw, _STRICT), True
-                    except InvalidBSON:
-                        yield bson.decode(raw, _LENIENT), False
+                    yield decode(raw)
 
     async def _find(
         self,
@@ -210,7 +198,7 @@ class UserPlane:
         fields: Sequence[str] | None,
         query: Mapping[str, Any] | None = None,
     ) -> AsyncIterator[dict[str, Any]]:
-        cursor = self._database.get_collection(collection, codec_options=_LENIENT).find(
+        cursor = self._database.get_collection(collection, codec_options=LENIENT).find(
             query or {}, fields, sort=[("_id", 1)], comment=self._comment
         )
         async with cursor:

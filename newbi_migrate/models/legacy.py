@@ -32,6 +32,7 @@ from newbi_migrate.models.snapshots import (
     LegalForms,
     TransactionCategory,
     VatPaymentCondition,
+    company_obligations,
 )
 
 __all__ = ["LegacyCompany", "LegacyProfile", "LegacySubscription", "LegacyUser"]
@@ -52,22 +53,7 @@ class LegacyCompany(EmbeddedModel):
     """The user's company; often nothing but the schema's three defaults."""
 
     rules = (
-        required(
-            "company.company",
-            "A company has SIRET, VAT number, capital and RCS.",
-            equals("companyStatus", *LegalForms.COMPANIES),
-            "siret",
-            "vatNumber",
-            "capitalSocial",
-            "rcs",
-        ),
-        required(
-            "company.civil-company",
-            "A civil company has SIRET and RCS.",
-            equals("companyStatus", *LegalForms.CIVIL),
-            "siret",
-            "rcs",
-        ),
+        *company_obligations("company"),
         required(
             "company.sole-trader",
             "A sole trader has a SIRET.",

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from newbi_migrate.invariants.base import Invariant
 from newbi_migrate.models.base import EmbeddedModel
 from newbi_migrate.models.conditions import equals, is_filled, required, rule
 from newbi_migrate.models.fields import (
@@ -61,6 +62,7 @@ __all__ = [
     "Shipping",
     "TransactionCategory",
     "VatPaymentCondition",
+    "company_obligations",
 ]
 
 _CompanyStatus = Literal[
@@ -136,12 +138,15 @@ class BankDetails(EmbeddedModel):
     bank_name: Text | None = None
 
 
-class CompanySnapshot(EmbeddedModel):
-    """The issuer, as ``companyInfo``."""
+def company_obligations(prefix: str) -> tuple[Invariant, ...]:
+    """What companies owe by their legal form, whether as a user's own or as an issuer.
 
-    rules = (
+    Args:
+        prefix: First part of the rules' ids.
+    """
+    return (
         required(
-            "company-info.company",
+            f"{prefix}.company",
             "A company has SIRET, VAT number, capital and RCS.",
             equals("companyStatus", *LegalForms.COMPANIES),
             "siret",
@@ -150,13 +155,19 @@ class CompanySnapshot(EmbeddedModel):
             "rcs",
         ),
         required(
-            "company-info.civil-company",
+            f"{prefix}.civil-company",
             "A civil company has SIRET and RCS.",
             equals("companyStatus", *LegalForms.CIVIL),
             "siret",
             "rcs",
         ),
     )
+
+
+class CompanySnapshot(EmbeddedModel):
+    """The issuer, as ``companyInfo``."""
+
+    rules = company_obligations("company-info")
 
     name: Name
     address: Address

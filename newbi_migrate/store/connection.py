@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo import AsyncMongoClient, ReadPreference
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import ConfigurationError, ServerSelectionTimeoutError
@@ -23,12 +22,12 @@ from pymongo.synchronous.database import Database
 from pymongo.write_concern import WriteConcern
 
 from newbi_migrate.errors import UnreachableError, UnsupportedError, UsageError
+from newbi_migrate.store.decoding import PLAIN
 from newbi_migrate.store.uri import ConnectionString
 
 __all__ = [
     "DURABLE",
     "OLDEST_SERVER",
-    "PLAIN",
     "ServerInfo",
     "Store",
     "Topology",
@@ -40,11 +39,6 @@ OLDEST_SERVER: Final = (5, 0)
 
 DURABLE: Final = WriteConcern(w="majority", j=True)
 """Acknowledged by a majority of the members and written to their journals."""
-
-PLAIN: Final[CodecOptions[dict[str, Any]]] = CodecOptions(
-    datetime_conversion=DatetimeConversion.DATETIME_AUTO
-)
-"""Dictionaries, no type of the host's registry, and dates that Python cannot hold as numbers."""
 
 _APP_NAME: Final = "newbi-migrate"
 # Where the connection string sets none: the driver's own 30 s are long for a mistyped host.

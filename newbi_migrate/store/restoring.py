@@ -8,24 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from typing import Any, cast
 
 import bson
-from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo import UpdateMany, UpdateOne
 from pymongo.asynchronous.collection import AsyncCollection
 
+from newbi_migrate.store.decoding import PLAIN
 from newbi_migrate.store.journal import JournalGroup
 from newbi_migrate.store.raw import document_of, elements, split_documents
-from newbi_migrate.store.stamping import chunks
+from newbi_migrate.store.stamping import MAX_IDS, MAX_OPERATIONS, chunks
 
 __all__ = ["Comparison", "Difference", "compare_groups", "overwrite", "restore"]
-
-_IDS: Final = 10_000
-_OPERATIONS: Final = 1_000
-_PLAIN: Final[CodecOptions[dict[str, Any]]] = CodecOptions(
-    datetime_conversion=DatetimeConversion.DATETIME_AUTO
-)
 
 _Element = tuple[int, bytes]
 
@@ -80,7 +74,7 @@ async def compare_groups(
     projection = {"_id": 1, **dict.fromkeys((name for g in groups for name in g.changes), 1)}
     intact: list[list[Any]] = [[] for _ in groups]
     seen = 0
-    for ids in chunks([i for group in groups for i in group.ids], _IDS):
+    for ids in chunks([i for group in groups for i in group.ids], MAX_IDS):
         cursor = collection.find_raw_batches(
             {"_id": {"$in": list(ids)}}, projection, batch_size=1000, comment=comment
         )
@@ -130,7 +124,7 @@ async def restore(
                 _back(group, group.changes),
             )
             for group in groups
-            for ids in chunks(group.ids, _IDS)
+            for ids in chunks(group.ids, MAX_IDS)
         ],
         comment=comment,
     )
@@ -157,7 +151,7 @@ async def _send(
     comment: str,
 ) -> int:
     modified = 0
-    for chunk in chunks(operations, _OPERATIONS):
+    for chunk in chunks(operations, MAX_OPERATIONS):
         result = await collection.bulk_write(list(chunk), ordered=False, comment=comment)
         modified += result.modified_count
     return modified
@@ -196,4 +190,4 @@ def _id_element(identifier: Any) -> _Element:
 
 
 def _id_value(identifier: _Element) -> Any:
-    return bson.decode(document_of(("_id", *identifier)).raw, _PLAIN)["_id"]
+    return bson.decode(document_of(("_id", *identifier)).raw, PLAIN)["_id"]

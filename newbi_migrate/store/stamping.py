@@ -24,6 +24,9 @@ from newbi_migrate.store.journal import JournalGroup
 from newbi_migrate.store.raw import document_of
 
 __all__ = [
+    "MAX_IDS",
+    "MAX_OPERATIONS",
+    "MAX_TREE_OWNERS",
     "OwnerStamp",
     "Refusal",
     "WindowOutcome",
@@ -37,9 +40,14 @@ __all__ = [
 MAX_TREE_OWNERS: Final = 20_000
 """Owners in one statement: more would make it slow to parse, 90,000 exceed 16 MiB."""
 
+MAX_IDS: Final = 10_000
+"""Ids named in one query, far below what 16 MiB hold."""
+
+MAX_OPERATIONS: Final = 1000
+"""Operations in one bulk write."""
+
 _T = TypeVar("_T")
 
-_BULK: Final = 1000
 _UNDEFINED: Final = 0x06
 _NULL: Final = 0x0A
 
@@ -205,10 +213,10 @@ async def write_groups(
         UpdateMany({"_id": {"$in": list(ids)}, **guard}, {"$set": dict(group.changes)})
         for group in groups
         for guard in (_guard(group),)
-        for ids in chunks(group.ids, 10_000)
+        for ids in chunks(group.ids, MAX_IDS)
     ]
     modified = 0
-    for chunk in chunks(operations, _BULK):
+    for chunk in chunks(operations, MAX_OPERATIONS):
         try:
             result = await collection.bulk_write(chunk, ordered=False, comment=comment)
         except BulkWriteError as error:
@@ -228,7 +236,7 @@ async def holding(
     """The ids of a group whose documents hold its new values now."""
     found: list[Any] = []
     wanted = {name: {"$eq": value} for name, value in group.changes.items()}
-    for ids in chunks(group.ids, 10_000):
+    for ids in chunks(group.ids, MAX_IDS):
         cursor = collection.find({"_id": {"$in": list(ids)}, **wanted}, {"_id": 1}, comment=comment)
         async with cursor:
             found.extend([document["_id"] async for document in cursor])
@@ -266,7 +274,7 @@ async def _one_by_one(
         for guard, changes in ((_guard(group), dict(group.changes)),)
         for identifier in group.ids
     ]
-    for chunk in chunks(singles, _BULK):
+    for chunk in chunks(singles, MAX_OPERATIONS):
         try:
             await collection.bulk_write(
                 [operation for _, operation in chunk], ordered=False, comment=comment

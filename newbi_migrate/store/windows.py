@@ -12,13 +12,11 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-import bson
 from bson import ObjectId
-from bson.codec_options import CodecOptions, DatetimeConversion
-from bson.errors import InvalidBSON
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import OperationFailure
 
+from newbi_migrate.store.decoding import decode
 from newbi_migrate.store.raw import document_of, element, split_documents
 
 __all__ = ["ABSENT_KIND", "Window", "WindowGroup", "WindowReader"]
@@ -26,13 +24,6 @@ __all__ = ["ABSENT_KIND", "Window", "WindowGroup", "WindowReader"]
 ABSENT_KIND: Final = "missing"
 """What MongoDB's ``$type`` answers for a field that is not there."""
 
-_STRICT: CodecOptions[dict[str, Any]] = CodecOptions(
-    datetime_conversion=DatetimeConversion.DATETIME_AUTO
-)
-_LENIENT: CodecOptions[dict[str, Any]] = CodecOptions(
-    datetime_conversion=DatetimeConversion.DATETIME_AUTO,
-    unicode_decode_error_handler="replace",
-)
 # Types whose equal values are equal bytes. Others (numbers, documents, …) can be equal for the
 # server and differ in bytes, so their documents are not grouped.
 _EXACT_TYPES: Final = ("missing", "null", "objectId", "string", "bool", "date")
@@ -230,12 +221,7 @@ class WindowReader:
         return key
 
     def _group(self, raw: bytes) -> WindowGroup:
-        readable = True
-        try:
-            document = bson.decode(raw, _STRICT)
-        except InvalidBSON:
-            document = bson.decode(raw, _LENIENT)
-            readable = False
+        document, readable = decode(raw)
         key = document["_id"]
         found = element(raw, "_id")
         return WindowGroup(
