@@ -22,7 +22,7 @@ __all__ = ["CREDENTIAL", "PasswordKind", "map_account", "password_kind"]
 CREDENTIAL = "credential"
 """``providerId`` of an account that signs in with e-mail and password."""
 
-_BCRYPT = re.compile(r"\A\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}\Z")
+_BCRYPT = re.compile(r"\A\$2[aby]\$[0-9]{2}\$[./A-Za-z0-9]{53}\Z")
 # Better Auth's own format: salt of 16 bytes and key of 64, in hexadecimal.
 _SCRYPT = re.compile(r"\A[0-9a-f]{32}:[0-9a-f]{128}\Z")
 

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from bson import ObjectId
 
@@ -32,6 +32,9 @@ __all__ = [
     "decide_users",
     "directory_after",
 ]
+
+
+_NOBODY: Final = ObjectId(bytes(12))
 
 
 class DuplicatePolicy(StrEnum):
@@ -144,9 +147,13 @@ class UserDecision:
         outcome: What happens.
         reason: Why he is quarantined.
         user_id: Id under which he is known afterwards; ``None`` if quarantined.
-        workspace: His workspace afterwards; ``None`` if it is not a single one.
+        workspace: His workspace afterwards; ``None`` if there is not a single one.
+        homeless: Why a migrated user has no workspace: he owns several, or he left the one that
+            was made for him, and a migration does not bring him back into it.
         slug: Slug of the organization to create; ``None`` where none is created.
-        keep_phone: Whether the phone number becomes his; another may have it already.
+        keep_email: Whether his e-mail address may be filled into a user who has none; another
+            may have it already.
+        keep_phone: Likewise for the phone number, which becomes his.
         keep_referral_code: Likewise for the referral code.
     """
 
@@ -155,7 +162,9 @@ class UserDecision:
     reason: Reason | None = None
     user_id: ObjectId | None = None
     workspace: ObjectId | None = None
+    homeless: Reason | None = None
     slug: str | None = None
+    keep_email: bool = True
     keep_phone: bool = True
     keep_referral_code: bool = True
 
@@ -180,7 +189,12 @@ def decide_users(
         if user.email is not None:
             by_email[user.email].append(user)
     homes = _owned(target)
+    members: dict[ObjectId, set[ObjectId]] = defaultdict(set)
+    for membership in target.memberships:
+        members[membership.organization_id].add(membership.user_id)
     slugs = {slug for slug in target.organizations.values() if slug is not None}
+    emails = dict.fromkeys(target.unusable_emails, _NOBODY)
+    emails.update({user.email: user.id for user in target.users.values() if user.email})
     phones = {user.phone: user.id for user in target.users.values() if user.phone}
     codes = {user.referral_code: user.id for user in target.users.values() if user.referral_code}
 
@@ -194,26 +208,30 @@ def decide_users(
             yield UserDecision(key.id, Outcome.QUARANTINED, reason=found)
             continue
         user_id, outcome = found
-        home = homes.get(user_id, Reason.OWNER_WITHOUT_WORKSPACE)
+        home = homes.get(user_id)
         slug: str | None = None
-        workspace: ObjectId | None = None
-        if isinstance(home, ObjectId):
-            workspace = home
-        elif home is Reason.OWNER_WITHOUT_WORKSPACE:
-            workspace = organization_id(user_id)
-            if workspace not in target.organizations:
+        if home is None:
+            home = organization_id(user_id)
+            if home not in target.organizations:
                 slug = choose_slug(user_id, slugs)
                 slugs.add(slug)
-            homes[user_id] = workspace
+            elif home in members and user_id not in members[home]:
+                home = Reason.OWNER_WITHOUT_WORKSPACE
+        # What an existing user has is never written over, so he claims nothing.
+        known = target.users.get(user_id)
         yield UserDecision(
             key.id,
             outcome,
             user_id=user_id,
-            workspace=workspace,
+            workspace=None if isinstance(home, Reason) else home,
+            homeless=home if isinstance(home, Reason) else None,
             slug=slug,
-            keep_phone=key.phone is None or phones.setdefault(key.phone, user_id) == user_id,
-            keep_referral_code=key.referral_code is None
-            or codes.setdefault(key.referral_code, user_id) == user_id,
+            keep_email=(known is not None and known.email is not None)
+            or _claim(emails, key.email, user_id),
+            keep_phone=(known is not None and known.phone is not None)
+            or _claim(phones, key.phone, user_id),
+            keep_referral_code=(known is not None and known.referral_code is not None)
+            or _claim(codes, key.referral_code, user_id),
         )
 
 
@@ -236,6 +254,9 @@ def directory_after(
     for decision in decisions:
         if decision.user_id is None:
             if isinstance(decision.legacy_id, ObjectId):
+                # One who was migrated before, and cannot be read today, stays where he is.
+                if decision.legacy_id not in target.users:
+                    homes.pop(decision.legacy_id, None)
                 homes.setdefault(decision.legacy_id, Reason.OWNER_QUARANTINED)
             continue
         users.add(decision.user_id)
@@ -252,6 +273,10 @@ def directory_after(
         homes=homes,
         members={user: frozenset(found) for user, found in members.items()},
     )
+
+
+def _claim(claimed: dict[str, ObjectId], value: str | None, user_id: ObjectId) -> bool:
+    return value is None or claimed.setdefault(value, user_id) == user_id
 
 
 def _by_user(target: Target) -> dict[ObjectId, list[Membership]]:

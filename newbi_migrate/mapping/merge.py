@@ -15,6 +15,8 @@ __all__ = ["Merge", "fill_missing"]
 
 # Two documents of one person have different dates, which says nothing about either.
 _DATES = frozenset({"createdAt", "updatedAt"})
+# Half of one address or bank account and half of another would be nobody's.
+_INDIVISIBLE = frozenset({"address", "shippingAddress", "bankDetails"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,31 +38,48 @@ class Merge:
 def fill_missing(existing: Mapping[str, Any], wanted: Mapping[str, Any]) -> Merge:
     """Compares an existing document with the one a migration would have created.
 
-    Sub-documents are compared field by field; lists are values. A field of ``wanted`` that is
-    itself missing (null, blank) is never written, and ``_id`` is never compared.
+    Sub-documents are compared field by field; lists are values. An address or bank account that
+    differs in any field is not filled at all. A field of ``wanted`` that is itself missing
+    (null, blank) is never written, and ``_id`` is never compared: in a sub-document it differs
+    between copies.
     """
-    values: dict[str, Any] = {}
-    prior: dict[str, Any] = {}
+    merge = Merge()
     conflicts: list[str] = []
+    _walk(existing, wanted, "", merge, conflicts)
+    return Merge(merge.values, merge.prior, tuple(conflicts))
 
-    def walk(have: Mapping[str, Any], want: Mapping[str, Any], prefix: str) -> None:
-        for name, value in want.items():
-            path = f"{prefix}{name}"
-            if (not prefix and name == "_id") or is_missing(value):
-                continue
-            current = have.get(name, ABSENT)
-            if isinstance(value, Mapping) and isinstance(current, Mapping):
-                walk(current, value, f"{path}.")
-            elif is_missing(current):
-                if not name or "." in name or name.startswith("$"):
-                    # An update cannot address such a name inside a path.
-                    conflicts.append(path)
-                    continue
-                values[path] = value
-                if current is not ABSENT:
-                    prior[path] = current
-            elif current != value and name not in _DATES:
+
+def _walk(
+    have: Mapping[str, Any],
+    want: Mapping[str, Any],
+    prefix: str,
+    merge: Merge,
+    conflicts: list[str],
+) -> None:
+    for name, value in want.items():
+        path = f"{prefix}{name}"
+        current = have.get(name, ABSENT)
+        if name == "_id" or is_missing(value):
+            continue
+        nested = isinstance(value, Mapping) and isinstance(current, Mapping)
+        if (nested or is_missing(current)) and not _is_addressable(name):
+            if current != value:
                 conflicts.append(path)
+        elif isinstance(value, Mapping) and isinstance(current, Mapping):
+            part, differing = Merge(), list[str]()
+            _walk(current, value, f"{path}.", part, differing)
+            conflicts.extend(differing)
+            if not (differing and name in _INDIVISIBLE):
+                merge.values.update(part.values)
+                merge.prior.update(part.prior)
+        elif is_missing(current):
+            merge.values[path] = value
+            if current is not ABSENT:
+                merge.prior[path] = current
+        elif current != value and name not in _DATES:
+            conflicts.append(path)
 
-    walk(existing, wanted, "")
-    return Merge(values, prior, tuple(conflicts))
+
+def _is_addressable(name: str) -> bool:
+    """Whether an update can name the field inside a path."""
+    return bool(name) and "." not in name and not name.startswith("$")

@@ -13,13 +13,14 @@ from typing import Any, Final
 from bson import ObjectId
 
 from newbi_migrate.mapping.ids import member_id, organization_id
-from newbi_migrate.mapping.values import dig, text
+from newbi_migrate.mapping.values import dig, is_missing, text
 from newbi_migrate.models.better_auth import COMPANY_GUARD_FIELDS, Member, Organization
 from newbi_migrate.models.legacy import LegacyUser
 
 __all__ = [
     "NEUTRAL_NAME",
     "company_fields",
+    "company_fields_missing",
     "incomplete_fields",
     "map_member",
     "map_organization",
@@ -46,6 +47,13 @@ _COMPANY_PATHS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("bankIban", ("bankDetails", "iban")),
     ("bankBic", ("bankDetails", "bic")),
     ("bankName", ("bankDetails", "bankName")),
+)
+
+# Fields that are one thing together, and the flags that follow from them.
+_TOGETHER: Final[tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]] = (
+    (("addressStreet", "addressCity", "addressZipCode", "addressCountry"), ()),
+    (("bankIban", "bankBic", "bankName"), ("showBankDetails",)),
+    (("vatNumber",), ("isVatSubject",)),
 )
 
 _LEGAL_FORMS: Final = {"AUTO_ENTREPRENEUR": "Auto-entrepreneur"}
@@ -78,6 +86,31 @@ def company_fields(legacy: Mapping[str, Any]) -> dict[str, Any]:
     if "bankIban" in fields or "bankBic" in fields:
         fields["showBankDetails"] = True
     return fields
+
+
+def company_fields_missing(
+    legacy: Mapping[str, Any], organization: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The company's fields as an existing organization may be filled with them.
+
+    Fields that differ are among them, for they are conflicts a person should see. What makes no
+    sense beside such a conflict is not: the other parts of another address or bank account, and
+    the flags that follow from a field that says something else there.
+    """
+    wanted = company_fields(legacy)
+    for names, followers in _TOGETHER:
+        differing = [
+            name
+            for name in names
+            if name in wanted
+            and not is_missing(organization.get(name))
+            and organization[name] != wanted[name]
+        ]
+        if differing:
+            for name in (*names, *followers):
+                if name not in differing:
+                    wanted.pop(name, None)
+    return wanted
 
 
 def incomplete_fields(organization: Mapping[str, Any]) -> tuple[str, ...]:

@@ -1,8 +1,8 @@
 """A legacy user becomes a Better Auth user.
 
 It changes when the user document of Better Auth or of Newbi's application does. Everything
-the legacy document holds is carried over as it is, except what must not be: see
-:data:`LEFT_BEHIND`.
+the legacy document holds is carried over as it is, except top-level fields that are null or
+blank, and what must not be: see :data:`LEFT_BEHIND`.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Any, Final
 from bson import ObjectId
 
 from newbi_migrate.mapping.email import normalise_email
-from newbi_migrate.mapping.values import ABSENT, date_of, dig, flag, is_missing, text
+from newbi_migrate.mapping.values import date_of, dig, is_missing, legacy_flag, text
 from newbi_migrate.models.better_auth import User
 from newbi_migrate.models.legacy import LegacyUser
 
-__all__ = ["LEFT_BEHIND", "created_at", "map_user", "phone_of", "referral_code_of"]
+__all__ = ["LEFT_BEHIND", "created_at", "first_name_of", "map_user", "phone_of", "referral_code_of"]
 
 LEFT_BEHIND: Final = frozenset(
     {
@@ -37,10 +37,18 @@ LEFT_BEHIND: Final = frozenset(
 )
 """Fields of a legacy user that the new user does not get."""
 
+# What two users cannot share is decided about and never carried over by itself.
+_UNIQUE: Final = frozenset({"email", "phoneNumber", "referralCode"})
+
 
 def phone_of(document: Mapping[str, Any]) -> str | None:
     """The legacy user's phone number, if he has one."""
-    return text(dig(document, "profile", "phone"))
+    return text(dig(document, "profile", "phone")) or text(dig(document, "phoneNumber"))
+
+
+def first_name_of(document: Mapping[str, Any]) -> str | None:
+    """What the legacy user is called, if it is stored; in Newbi's forms it is the first name."""
+    return text(dig(document, "profile", "firstName")) or text(dig(document, "name"))
 
 
 def referral_code_of(document: Mapping[str, Any]) -> str | None:
@@ -60,56 +68,56 @@ def created_at(document: Mapping[str, Any]) -> datetime:
 
 
 def map_user(
-    legacy: LegacyUser, *, keep_phone: bool = True, keep_referral_code: bool = True
+    legacy: LegacyUser,
+    *,
+    keep_email: bool = True,
+    keep_phone: bool = True,
+    keep_referral_code: bool = True,
 ) -> User:
     """The user document for a legacy user, ``_id`` unchanged.
 
     Args:
         legacy: The legacy user as loaded.
+        keep_email: False where another user has the same address; only an existing user can be
+            without it.
         keep_phone: False where another user has the same number, which Better Auth treats as
             unique.
         keep_referral_code: False where another user has the same code.
     """
     source = legacy.to_document()
-    document = {name: value for name, value in source.items() if name not in LEFT_BEHIND}
-    if not keep_referral_code or referral_code_of(source) is None:
-        # A unique index counts an explicit null or blank as a value.
-        document.pop("referralCode", None)
     email = normalise_email(source.get("email"))
-    if email is not None:
-        document["email"] = email
-    document["name"] = _name(source, email)
-    last_name = text(dig(source, "profile", "lastName"))
-    verified = flag(source.get("isEmailVerified"))
-    disabled = flag(source.get("isDisabled"))
+    verified = legacy_flag(source.get("isEmailVerified"))
+    disabled = legacy_flag(source.get("isDisabled"))
     picture = text(dig(source, "profile", "profilePictureUrl")) or text(
         dig(source, "profile", "profilePicture")
     )
+    born = created_at(source)
     mapped: dict[str, Any] = {
-        "lastName": last_name,
+        "email": email if keep_email else None,
+        "name": first_name_of(source) or _local_part(email),
+        "lastName": text(dig(source, "profile", "lastName")),
         "emailVerified": bool(verified),
         "isActive": not disabled,
-        "role": "owner" if is_missing(source.get("role", ABSENT)) else source["role"],
+        "role": text(source.get("role")) or "owner",
         "phoneNumber": phone_of(source) if keep_phone else None,
         "avatar": picture,
         "image": picture,
         "stripeCustomerId": text(dig(source, "subscription", "stripeCustomerId")),
+        "referralCode": referral_code_of(source) if keep_referral_code else None,
+        "createdAt": born,
+        "updatedAt": date_of(source.get("updatedAt")) or born,
+    }
+    # What says nothing is left out: a unique index, even a sparse one, counts an explicit null
+    # as a value, and so the second user without a referral code could not be stored.
+    document = {
+        name: value
+        for name, value in source.items()
+        if name not in LEFT_BEHIND and name not in _UNIQUE and not is_missing(value)
     }
     document.update({name: value for name, value in mapped.items() if value is not None})
-    born = created_at(source)
-    document["createdAt"] = born
-    document["updatedAt"] = date_of(source.get("updatedAt")) or born
     return User.load(document)
 
 
-def _name(source: Mapping[str, Any], email: str | None) -> str:
-    # In Newbi's forms a user's `name` is the first name.
-    first = text(dig(source, "profile", "firstName"))
-    if first is not None:
-        return first
-    stored = text(source.get("name"))
-    if stored is not None:
-        return stored
-    if email is not None:
-        return email.partition("@")[0] or email
-    return "?"
+def _local_part(email: str | None) -> str:
+    # Better Auth requires a name; without an address a user is only ever merged.
+    return "?" if email is None else email.partition("@")[0] or email

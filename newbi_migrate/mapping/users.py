@@ -14,17 +14,19 @@ from typing import Any
 from bson import ObjectId
 
 from newbi_migrate.mapping.account import CREDENTIAL, map_account, password_kind
-from newbi_migrate.mapping.decisions import UserDecision
+from newbi_migrate.mapping.decisions import Outcome, UserDecision
 from newbi_migrate.mapping.ids import account_id
 from newbi_migrate.mapping.merge import fill_missing
 from newbi_migrate.mapping.organization import (
-    company_fields,
+    company_fields_missing,
     incomplete_fields,
     map_member,
     map_organization,
 )
 from newbi_migrate.mapping.profiles import BetterAuthProfile
-from newbi_migrate.mapping.user import created_at, map_user
+from newbi_migrate.mapping.user import created_at, first_name_of, map_user
+from newbi_migrate.mapping.values import flag, is_missing, legacy_flag
+from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.models.legacy import LegacyUser
 
 _Find = Callable[..., None]
@@ -140,6 +142,9 @@ def writes_for(
     user_id = decision.user_id
     if user_id is None:
         return UserWrites(decision)
+    if decision.outcome is Outcome.ALIASED and existing.user is None:
+        # Whoever he was to become is gone since the decision; his place is not the legacy id's.
+        return UserWrites(decision, findings=(Finding("changed-meanwhile", "user", user_id),))
     document = legacy.to_document()
     born = created_at(document)
     writes: list[Insert | Fill] = []
@@ -157,21 +162,54 @@ def writes_for(
 
     user = map_user(
         legacy,
+        keep_email=decision.keep_email,
         keep_phone=decision.keep_phone,
         keep_referral_code=decision.keep_referral_code,
     ).to_document()
     if existing.user is None:
         writes.append(Insert("user", user))
     else:
-        fill("user", existing.user, user)
+        fill("user", existing.user, _beside(existing.user, user, document))
+    if not decision.keep_email:
+        find("email-already-taken", source, decision.legacy_id, "email")
     if not decision.keep_phone:
         find("phone-already-taken", source, decision.legacy_id, "profile.phone")
     if not decision.keep_referral_code:
         find("referral-code-already-taken", source, decision.legacy_id, "referralCode")
 
-    _account(document, user_id, existing, profile, writes, find, source)
+    if decision.outcome is Outcome.ALIASED and not legacy_flag(document.get("isEmailVerified")):
+        # The address makes two users one person only where both have proven that it is theirs.
+        # Else a stranger who once took the address would sign in as its owner with his password.
+        find("password-not-carried", source, decision.legacy_id, "password")
+    else:
+        _account(document, user_id, existing, profile, writes, find, source)
     _organization(legacy, decision, existing, born, writes, find, fill)
     return UserWrites(decision, tuple(writes), tuple(findings))
+
+
+def _beside(
+    have: Mapping[str, Any], user: Mapping[str, Any], legacy: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The user document as an existing one may be filled with it.
+
+    A default the legacy user never said contradicts nothing, and a flag that is filled says
+    what its counterpart of the other sign-in says there.
+    """
+    wanted = dict(user)
+    if first_name_of(legacy) is None and not is_missing(have.get("name")):
+        del wanted["name"]
+    if is_missing(legacy.get("role")) and not is_missing(have.get("role")):
+        del wanted["role"]
+    for new, old, opposite in (
+        ("emailVerified", "isEmailVerified", False),
+        ("isActive", "isDisabled", True),
+    ):
+        new_says, old_says = flag(have.get(new)), legacy_flag(have.get(old))
+        if new_says is not None and is_missing(have.get(old)) and old in wanted:
+            wanted[old] = new_says is not opposite
+        elif old_says is not None and is_missing(have.get(new)):
+            wanted[new] = old_says is not opposite
+    return wanted
 
 
 def _account(
@@ -184,30 +222,30 @@ def _account(
     source: str,
 ) -> None:
     password = document.get("password")
+    kind = password_kind(password)
     credential = [a for a in existing.accounts if a.get("providerId") == CREDENTIAL]
     if credential:
         account = credential[0]
         if len(credential) > 1:
             find("several-credential-accounts", "account", account.get("_id"))
-        missing = {
-            name: value
-            for name, value in profile.credential_fields
-            if account.get(name) is None and isinstance(account.get("_id"), ObjectId)
-        }
-        if missing:
-            merge = fill_missing(account, missing)
+        merge = fill_missing(account, dict(profile.credential_fields))
+        if merge.values:
             writes.append(Fill("account", account["_id"], merge.values, merge.prior))
-        if password_kind(password).is_hash and account.get("password") != password:
-            find("password-differs", "account", account.get("_id"), "password")
+        for path in merge.conflicts:
+            find("conflict", "account", account["_id"], path)
+        if is_missing(account.get("password")):
+            # It is not filled: what a fill writes is journaled, and no hash may be.
+            find("account-without-password", "account", account["_id"], "password")
+        elif kind.is_hash and account["password"] != password:
+            find("password-differs", "account", account["_id"], "password")
         return
     mapped = map_account(user_id, password, created_at(document), profile)
-    if mapped is not None:
-        if any(account.get("_id") == account_id(user_id) for account in existing.accounts):
-            find("account-id-taken", "account", account_id(user_id))
-            return
-        writes.append(Insert("account", mapped.to_document()))
+    if mapped is None:
+        find(f"password-{kind.value}", source, document.get("_id"), "password")
+    elif any(account.get("_id") == account_id(user_id) for account in existing.accounts):
+        find("account-id-taken", "account", account_id(user_id))
     else:
-        find(f"password-{password_kind(password).value}", source, document.get("_id"), "password")
+        writes.append(Insert("account", mapped.to_document()))
 
 
 def _organization(
@@ -223,19 +261,24 @@ def _organization(
     if user_id is None:
         return
     if workspace is None:
-        find("several-organizations-owned", "user", user_id)
+        several = decision.homeless is Reason.OWNER_AMBIGUOUS
+        find("several-organizations-owned" if several else "organization-left", "user", user_id)
         return
-    if existing.organization is None:
-        mapped = map_organization(
-            legacy, user_id=user_id, slug=decision.slug or "", created=born
-        ).to_document()
-        writes.append(Insert("organization", mapped))
-        incomplete: Mapping[str, Any] = mapped
-    else:
-        wanted = company_fields(legacy.to_document())
+    if existing.organization is not None:
+        wanted = company_fields_missing(legacy.to_document(), existing.organization)
         fill("organization", existing.organization, wanted)
-        incomplete = {**wanted, **{k: v for k, v in existing.organization.items() if v}}
-    for path in incomplete_fields(incomplete):
+        stored = {k: v for k, v in existing.organization.items() if not is_missing(v)}
+        result: Mapping[str, Any] = {**wanted, **stored}
+    elif decision.slug is not None:
+        result = map_organization(
+            legacy, user_id=user_id, slug=decision.slug, created=born
+        ).to_document()
+        writes.append(Insert("organization", result))
+    else:
+        # It was there when the decision was taken.
+        find("changed-meanwhile", "organization", workspace)
+        return
+    for path in incomplete_fields(result):
         find("company-incomplete", "organization", workspace, path)
     if not existing.is_member:
         writes.append(Insert("member", map_member(user_id, workspace, born).to_document()))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final
@@ -25,6 +26,7 @@ __all__ = [
     "dig",
     "flag",
     "is_missing",
+    "legacy_flag",
     "read_id",
     "text",
     "write_id",
@@ -59,6 +61,21 @@ def text(value: object) -> str | None:
 def flag(value: object) -> bool | None:
     """The boolean, or ``None`` where the value is of another type; nothing is coerced."""
     return value if isinstance(value, bool) else None
+
+
+def legacy_flag(value: object) -> bool | None:
+    """The boolean the legacy application reads, which is more than what is one.
+
+    Mongoose casts the values of ``mongoose.Schema.Types.Boolean.convertToTrue`` and
+    ``convertToFalse``: somebody disabled by a script that wrote ``1`` was disabled indeed.
+    """
+    if isinstance(value, bool):
+        return value
+    if not isinstance(value, int | float | str):
+        return None
+    if value in (1, "1", "true", "yes"):
+        return True
+    return False if value in (0, "0", "false", "no") else None
 
 
 def is_missing(value: object) -> bool:
@@ -111,25 +128,17 @@ class IdForm(StrEnum):
     MALFORMED = "malformed"
 
 
+@dataclass(frozen=True, slots=True)
 class StoredId:
-    """A stored reference: the id it means, if it means one, and the form it is stored in."""
+    """A stored reference.
 
-    __slots__ = ("form", "value")
+    Attributes:
+        value: The id it means; ``None`` if it means none.
+        form: The form it is stored in.
+    """
 
-    def __init__(self, value: ObjectId | None, form: IdForm) -> None:
-        self.value = value
-        self.form = form
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, StoredId):
-            return NotImplemented
-        return (self.value, self.form) == (other.value, other.form)
-
-    def __hash__(self) -> int:
-        return hash((self.value, self.form))
-
-    def __repr__(self) -> str:
-        return f"StoredId({self.value!r}, {self.form.value})"
+    value: ObjectId | None
+    form: IdForm
 
 
 def read_id(value: object) -> StoredId:

@@ -82,17 +82,27 @@ REASONS: Final[Mapping[Reason, str]] = {
 """Why a user or document was left as it is, and what helps; a sentence."""
 
 FINDINGS: Final[Mapping[str, str]] = {
+    "account-without-password": (
+        "The account signs in with a password and has none; the user must reset it."
+    ),
     "account-id-taken": "The account's id is taken by another kind of account; none was made.",
     "changed-meanwhile": "Somebody else filled the field meanwhile; his value stays.",
     "company-incomplete": (
         "The organization lacks a field the application asks for before it writes invoices."
     ),
     "conflict": "The existing value differs from the legacy one and stays.",
+    "email-already-taken": "Another user has the same e-mail; the one without any gets none.",
     "id-not-objectid": "Its _id is no ObjectId; nothing can refer to it.",
     "member-ids-not-objectid": "A membership whose ids are no ObjectIds; the application is blind "
     "to it.",
     "member-of-nothing": "A membership in an organization that does not exist.",
     "organization-without-owner": "An organization that nobody owns.",
+    "organization-left": (
+        "The user is no longer a member of the organization made for him; he is not brought back."
+    ),
+    "password-not-carried": (
+        "The legacy e-mail was never verified, so its password does not open the existing user."
+    ),
     "password-differs": "The existing password differs from the legacy one and stays.",
     "password-none": "No password is stored; the user signs in another way, or resets it.",
     "password-unknown": "What is stored as password is no hash; the user must reset it.",

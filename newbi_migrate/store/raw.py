@@ -68,11 +68,19 @@ def elements(raw: bytes) -> Iterator[tuple[str, int, bytes]]:
         ValueError: The bytes are no BSON document.
     """
     position, end = 4, len(raw) - 1
+    if end < position or _INT32.unpack_from(raw)[0] != len(raw) or raw[end] != 0:
+        raise ValueError("not a BSON document: its length is not what it says")
     while position < end:
         kind = raw[position]
         stop = raw.index(b"\0", position + 1)
         name = raw[position + 1 : stop].decode("utf-8", "surrogateescape")
-        size = _value_size(kind, raw, stop + 1)
+        try:
+            size = _value_size(kind, raw, stop + 1)
+        except struct.error:
+            size = -1
+        # A size that leads backwards would be read for ever.
+        if not 0 <= size <= end - stop - 1:
+            raise ValueError(f"not a BSON document: element {name!r} has no end in it")
         yield name, kind, raw[stop + 1 : stop + 1 + size]
         position = stop + 1 + size
 
@@ -95,10 +103,16 @@ def document_of(*parts: tuple[str, int, bytes]) -> RawBSONDocument:
 
 
 def split_documents(batch: bytes) -> Iterator[bytes]:
-    """The documents of a raw batch, which stand one after the other."""
-    position = 0
-    while position < len(batch):
-        size = int(_INT32.unpack_from(batch, position)[0])
+    """The documents of a raw batch, which stand one after the other.
+
+    Raises:
+        ValueError: The bytes are no sequence of BSON documents.
+    """
+    position, end = 0, len(batch)
+    while position < end:
+        size = int(_INT32.unpack_from(batch, position)[0]) if end - position >= 5 else 0
+        if not 5 <= size <= end - position:
+            raise ValueError("not a batch of BSON documents: one has no end in it")
         yield batch[position : position + size]
         position += size
 

@@ -1,0 +1,247 @@
+"""Laws of what becomes of users, for any legacy users and anything that is there already."""
+
+from __future__ import annotations
+
+from collections import Counter
+from copy import deepcopy
+from dataclasses import replace
+
+import bson
+from bson import ObjectId
+from hypothesis import given, strategies as st
+from small_worlds import Database, databases, legacy_documents
+
+from newbi_migrate.invariants.base import Severity
+from newbi_migrate.mapping.decisions import (
+    AliasPolicy,
+    DuplicatePolicy,
+    LegacyKey,
+    Outcome,
+    decide_users,
+    directory_after,
+)
+from newbi_migrate.mapping.email import normalise_email
+from newbi_migrate.mapping.user import LEFT_BEHIND
+from newbi_migrate.mapping.users import Fill, Insert
+from newbi_migrate.mapping.values import is_missing, text
+from newbi_migrate.models.better_auth import Account, Member, Organization, User
+
+policies = st.fixed_dictionaries(
+    {"duplicates": st.sampled_from(DuplicatePolicy), "aliases": st.sampled_from(AliasPolicy)}
+)
+versions = st.sampled_from(["1.3", "1.7"])
+legacy_users = legacy_documents()
+
+
+def writes_of(planned):
+    return [write for writes in planned for write in writes.writes]
+
+
+def inserted(planned, collection):
+    found = (w for w in writes_of(planned) if isinstance(w, Insert))
+    return [write.document for write in found if write.collection == collection]
+
+
+def more_than_once(values):
+    return {value for value, number in Counter(values).items() if number > 1}
+
+
+@given(legacy=legacy_users, database=databases(), policy=policies)
+def test_every_legacy_user_is_accounted_for_once(legacy, database, policy):
+    """Users in = created + merged + aliased + quarantined, and each outcome is complete."""
+    planned = database.plan(legacy, **policy)
+    decisions = [writes.decision for writes in planned]
+
+    assert [d["_id"] for d in legacy] == [decision.legacy_id for decision in decisions]
+    for writes, decision in zip(planned, decisions, strict=True):
+        quarantined = decision.outcome is Outcome.QUARANTINED
+        assert quarantined == (decision.reason is not None) == (decision.user_id is None)
+        assert not (quarantined and (writes.writes or decision.workspace))
+        assert quarantined or (decision.workspace is None) == (decision.homeless is not None)
+        assert (decision.outcome is Outcome.ALIASED) == (
+            decision.user_id not in (None, decision.legacy_id)
+        )
+
+
+@given(legacy=legacy_users, database=databases(), policy=policies)
+def test_the_same_question_has_the_same_answer(legacy, database, policy):
+    """A plan depends on nothing but what is there."""
+    assert database.plan(legacy, **policy) == deepcopy(database).plan(deepcopy(legacy), **policy)
+
+
+@given(legacy=legacy_users, database=databases(), policy=policies, version=versions)
+def test_migrating_again_writes_nothing(legacy, database, policy, version):
+    """Once carried out, the same decisions lead to no write, and created users are merged."""
+    before = database.plan(legacy, version, **policy)
+    database.carry_out(before)
+    again = database.plan(legacy, version, **policy)
+
+    assert [] == writes_of(again)
+    for first, second in zip(before, again, strict=True):
+        expected = replace(first.decision, slug=None)
+        if expected.outcome is Outcome.CREATED:
+            expected = replace(expected, outcome=Outcome.MERGED)
+        assert replace(expected, keep_email=True, keep_phone=True, keep_referral_code=True) == (
+            replace(second.decision, keep_email=True, keep_phone=True, keep_referral_code=True)
+        )
+
+
+@given(legacy=legacy_users, database=databases(), policy=policies, data=st.data())
+def test_an_interruption_after_any_write_is_made_up_for(legacy, database, policy, data):
+    """Stopped after any number of writes, a second run ends in the same documents."""
+    whole, broken = database, deepcopy(database)
+    planned = whole.plan(legacy, **policy)
+    number = data.draw(st.integers(0, len(writes_of(planned))))
+    whole.carry_out(planned)
+    left = number
+    for writes in planned:
+        broken.carry_out([replace(writes, writes=writes.writes[:left])])
+        left = max(0, left - len(writes.writes))
+    broken.carry_out(broken.plan(legacy, **policy))
+
+    assert whole.collections == broken.collections
+
+
+@given(legacy=legacy_users, database=databases(), policy=policies)
+def test_no_value_that_must_be_unique_is_given_to_a_second_user(legacy, database, policy):
+    """E-mails, phone numbers, codes and slugs that are twice afterwards were twice before."""
+
+    def twice():
+        users, organizations = database.every("user"), database.every("organization")
+        return {
+            "email": more_than_once(
+                e for d in users if (e := normalise_email(d.get("email"))) is not None
+            ),
+            "phone": more_than_once(p for d in users if (p := text(d.get("phoneNumber")))),
+            "code": more_than_once(c for d in users if (c := text(d.get("referralCode")))),
+            "slug": more_than_once(s for d in organizations if (s := text(d.get("slug")))),
+        }
+
+    before = twice()
+    database.carry_out(database.plan(legacy, **policy))
+
+    assert before == twice()
+
+
+@given(legacy=legacy_users, database=databases(), policy=policies)
+def test_whoever_has_a_workspace_is_a_member_of_it(legacy, database, policy):
+    """A decision's user exists afterwards, and so do his organization and his membership."""
+    planned = database.plan(legacy, **policy)
+    database.carry_out(planned)
+
+    for decision in (writes.decision for writes in planned):
+        if decision.user_id is not None:
+            assert decision.user_id in database.collections["user"]
+        if decision.workspace is not None:
+            existing = database.existing(decision.user_id, decision.workspace)
+            assert existing.organization is not None
+            assert existing.is_member
+
+
+@given(legacy=legacy_users, database=databases(), policy=policies, version=versions)
+def test_created_documents_are_what_better_auth_reads(legacy, database, policy, version):
+    """Created accounts, organizations and members keep every rule, users the critical ones."""
+    planned = database.plan(legacy, version, **policy)
+
+    for collection, model, least in (
+        ("user", User, (Severity.CRITICAL,)),
+        ("account", Account, (Severity.CRITICAL, Severity.WARNING)),
+        ("organization", Organization, (Severity.CRITICAL, Severity.WARNING)),
+        ("member", Member, (Severity.CRITICAL, Severity.WARNING)),
+    ):
+        for document in inserted(planned, collection):
+            assert [] == [v for v in model.violations(document) if v.severity in least]
+            assert type(document["_id"]) is ObjectId
+            assert bson.encode(document)
+    for document in inserted(planned, "user"):
+        keys = {"name", "email", "emailVerified", "createdAt", "updatedAt", "role", "isActive"}
+        assert keys <= document.keys()
+    for document in inserted(planned, "account"):
+        assert str(document["userId"]) == document["accountId"]
+
+
+@given(legacy=legacy_users, database=databases(), policy=policies)
+def test_nothing_blank_is_written(legacy, database, policy):
+    """No field of a created document and no filled field is null or a blank text."""
+    for write in writes_of(database.plan(legacy, **policy)):
+        values = write.values if isinstance(write, Fill) else write.document
+
+        assert [] == [name for name, value in values.items() if is_missing(value)]
+
+
+@given(legacy=legacy_users, database=databases(), policy=policies)
+def test_secrets_and_stale_pointers_stay_behind(legacy, database, policy):
+    """No hash, one-time token or old pointer reaches a user, and no fill carries a hash."""
+    for write in writes_of(database.plan(legacy, **policy)):
+        values = write.values if isinstance(write, Fill) else write.document
+        names = {path.partition(".")[0] for path in values}
+
+        if write.collection == "user":
+            assert set() == names & LEFT_BEHIND
+        assert not (isinstance(write, Fill) and "password" in names)
+
+
+@given(legacy=legacy_users, database=databases(), policy=policies)
+def test_a_hash_is_carried_unchanged_and_only_to_its_owner(legacy, database, policy):
+    """An account has the legacy user's very hash; another user gets it from a verified one."""
+    planned = database.plan(legacy, **policy)
+
+    for document, writes in zip(legacy, planned, strict=True):
+        for account in inserted([writes], "account"):
+            assert document["password"] == account["password"]
+            assert writes.decision.user_id == account["userId"]
+            assert writes.decision.outcome is not Outcome.ALIASED or document.get(
+                "isEmailVerified"
+            ) in (True, 1, "true")
+
+
+@given(legacy=legacy_users, database=databases(), policy=policies)
+def test_what_is_carried_over_keeps_its_bytes(legacy, database, policy):
+    """Fields a new user has no rule for are those of the legacy user, byte for byte."""
+    planned = database.plan(legacy, **policy)
+
+    for document, writes in zip(legacy, planned, strict=True):
+        for user in inserted([writes], "user"):
+            for name in ("company", "profile", "subscription", "unknown"):
+                stored = document.get(name)
+                expected = {} if is_missing(stored) else {name: stored}
+                found = {name: user[name]} if name in user else {}
+                assert bson.encode(expected) == bson.encode(found)
+
+
+@given(legacy=legacy_users, database=databases(), policy=policies, data=st.data())
+def test_the_order_of_users_decides_only_who_gets_what_is_wanted_twice(
+    legacy, database, policy, data
+):
+    """Outcome, reason, id and workspace of a user do not depend on the order of the others."""
+    shuffled = data.draw(st.permutations(legacy))
+
+    def fates(documents):
+        decisions = decide_users(map(LegacyKey.of, documents), database.target(), **policy)
+        return {
+            d.legacy_id: (d.outcome, d.reason, d.user_id, d.workspace, d.homeless)
+            for d in decisions
+        }
+
+    assert fates(legacy) == fates(shuffled)
+
+
+@given(legacy=legacy_users, database=databases(), policy=policies)
+def test_the_directory_foresees_what_the_database_says_afterwards(legacy, database, policy):
+    """Workspaces of migrated users are the same from the plan and from the documents."""
+    target = database.target()
+    planned = database.plan(legacy, **policy)
+    ids = [document["_id"] for document in legacy]
+    foreseen = directory_after(ids, [writes.decision for writes in planned], target)
+    database.carry_out(planned)
+    again = [writes.decision for writes in database.plan(legacy, **policy)]
+
+    assert foreseen == directory_after(ids, again, database.target())
+
+
+@given(legacy=legacy_users, policy=policies)
+def test_into_an_empty_database_nobody_is_merged_or_aliased(legacy, policy):
+    """Where nothing is there yet, a user is created or quarantined."""
+    outcomes = {writes.decision.outcome for writes in Database().plan(legacy, **policy)}
+
+    assert outcomes <= {Outcome.CREATED, Outcome.QUARANTINED}
