@@ -49,11 +49,14 @@ async def _read(session: Session) -> Status:
 
 def next_after_status(session: Session, found: Status) -> str:
     """What to run next, as a database stands."""
+    from newbi_migrate.store.runs import RunState
+
     place = session.uri_arguments
     if found.lease is not None and found.lease.held:
         return suggest("status", *place)
     if found.unfinished is not None:
-        again = suggest(found.unfinished.command, *place)
+        undoing = found.unfinished.state is RunState.ROLLING_BACK
+        again = suggest("rollback" if undoing else found.unfinished.command, *place)
         return f"{again}, with the options it was started with"
     if not found.runs:
         return suggest("plan", *place)

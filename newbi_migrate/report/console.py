@@ -37,7 +37,7 @@ from newbi_migrate.report.words import (
     REASONS,
     finding_in_words,
 )
-from newbi_migrate.store.runs import RunRecord
+from newbi_migrate.store.runs import RunRecord, RunState
 
 __all__ = ["plan_report", "printable", "result_report", "status_report"]
 
@@ -355,7 +355,7 @@ def _runs(runs: Sequence[RunRecord]) -> Iterator[RenderableType]:
         table.add_row(
             str(run.run_id),
             run.command,
-            "unfinished" if run.state == "running" else run.state,
+            "unfinished" if run.state is RunState.RUNNING else run.state.value,
             _when(record.get("startedAt")),
             str(record.get("quarantined", "")),
             str(record.get("exitCode", "")),

@@ -73,7 +73,7 @@ def _run(run: RunRecord) -> dict[str, Any]:
     return {
         "runId": str(run.run_id),
         "command": run.command,
-        "state": run.state,
+        "state": run.state.value,
         "policy": dict(run.policy),
         "version": record.get("version"),
         "startedAt": _time(record.get("startedAt")),

@@ -135,7 +135,6 @@ def test_a_choice_beside_a_plan_is_refused(quick, clean, choice):
 # -- the connection string --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize(
     "uri",
     [
@@ -150,12 +149,22 @@ def test_a_choice_beside_a_plan_is_refused(quick, clean, choice):
         f"mongodb://admin:{SECRET}@localhost/newbi?tls=perhaps",
     ],
 )
-def test_a_missing_or_wrong_connection_string_ends_with_2(quick, command, uri):
+def test_a_missing_or_wrong_connection_string_ends_with_2(quick, uri):
     """None, malformed, or without a database: one sentence, and no part of the password."""
-    answer = quick(*command, "--json", uri=uri)
+    answer = quick("plan", "--json", uri=uri)
 
     assert_one_sentence(answer, ExitCode.USAGE)
     assert ExitCode.USAGE == answer.json["error"]["exitCode"]
+    assert_no_secret(answer)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_needs_a_connection_string_with_a_database(quick, command):
+    """No command falls back to a database nobody named."""
+    answer = quick(*command, "--json", uri=f"mongodb://admin:{SECRET}@localhost:27017")
+
+    assert_one_sentence(answer, ExitCode.USAGE)
+    assert "names no database" in answer.sentence
     assert_no_secret(answer)
 
 

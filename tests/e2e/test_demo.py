@@ -17,6 +17,7 @@ from pymongo.errors import ServerSelectionTimeoutError
 from newbi_migrate import ExitCode
 
 DEMO = [sys.executable, "-m", "newbi_migrate", "demo"]
+SMALL = ("--users", "5", "--documents", "300", "--seed", "7", "--json")
 
 
 def run_demo(folder, *options, **environment):
@@ -45,8 +46,7 @@ def story(tmp_path_factory):
 @pytest.fixture(scope="module")
 def told(tmp_path_factory):
     """The same as JSON, of another size."""
-    options = ("--users", "5", "--documents", "300", "--seed", "7", "--json")
-    done = run_demo(tmp_path_factory.mktemp("demo"), *options)
+    done = run_demo(tmp_path_factory.mktemp("demo"), *SMALL)
     return done.returncode, json.loads(done.stdout)
 
 
@@ -118,19 +118,6 @@ def test_the_demo_as_json_says_that_the_second_run_wrote_nothing(told):
     assert 5 == answer["again"]["exitCode"]
 
 
-def test_the_same_seed_makes_the_same_demo(told, tmp_path):
-    """What is created and left out depends on seed and size alone."""
-    options = ("--users", "5", "--documents", "300", "--seed", "7", "--json")
-    again = json.loads(run_demo(tmp_path, *options).stdout)
-    _, answer = told
-
-    assert answer["before"] == again["before"]
-    assert answer["run"]["created"] == again["run"]["created"]
-    assert sorted(map(str, answer["run"]["quarantine"])) == sorted(
-        map(str, again["run"]["quarantine"])
-    )
-
-
 @pytest.mark.parametrize("options", [("--users", "0"), ("--documents", "0"), ("--seed", "x")])
 def test_a_size_that_makes_no_sense_ends_with_2(quick, options):
     """One sentence, and no server is started."""
@@ -148,17 +135,21 @@ def test_without_a_server_to_run_the_demo_says_what_to_install(tmp_path):
     assert {"error"} == json.loads(done.stdout).keys()
 
 
-@pytest.mark.skipif(os.name != "posix", reason="sends a signal")
-def test_a_kept_server_answers_until_ctrl_c_and_is_gone_then(tmp_path):
-    """`--keep` prints a connection string that works, and Ctrl-C ends it with 0."""
-    with subprocess.Popen(
-        [*DEMO, "--users", "3", "--documents", "60", "--keep"],
-        cwd=tmp_path,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-    ) as process:
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """The same again with `--keep`: its answer, what the server held, and how it ended."""
+    folder = tmp_path_factory.mktemp("kept")
+    with (
+        (folder / "answer.json").open("w", encoding="utf-8") as answer,
+        subprocess.Popen(
+            [*DEMO, *SMALL, "--keep"],
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=answer,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+        ) as process,
+    ):
         uri = ""
         for line in process.stderr:
             if found := re.search(r"mongodb://[^\s']+", line):
@@ -166,14 +157,34 @@ def test_a_kept_server_answers_until_ctrl_c_and_is_gone_then(tmp_path):
             if "Ctrl-C stops it" in line:
                 break
         with MongoClient(uri, serverSelectionTimeoutMS=2000) as client:
-            kept = client.get_default_database()["organization"].count_documents({})
+            organizations = client.get_default_database()["organization"].count_documents({})
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=30)
+    told = json.loads((folder / "answer.json").read_text("utf-8"))
+    return process.returncode, told, organizations, uri
 
-    assert ExitCode.DONE == process.returncode
-    assert kept
+
+def test_a_kept_server_answers_until_ctrl_c_and_is_gone_then(kept):
+    """`--keep` prints a connection string that works, and Ctrl-C ends it with 0."""
+    code, answer, organizations, uri = kept
+
+    assert ExitCode.DONE == code
+    assert answer["before"]["organization"] + answer["run"]["created"]["organization"] == (
+        organizations
+    )
     with (
         MongoClient(uri, serverSelectionTimeoutMS=200) as client,
         pytest.raises(ServerSelectionTimeoutError),
     ):
         client.admin.command("ping")
+
+
+def test_the_same_seed_makes_the_same_demo(told, kept):
+    """What is created and left out depends on seed and size alone."""
+    (_, first), (_, second, _, _) = told, kept
+
+    assert first["before"] == second["before"]
+    assert first["run"]["created"] == second["run"]["created"]
+    assert sorted(map(str, first["run"]["quarantine"])) == sorted(
+        map(str, second["run"]["quarantine"])
+    )
