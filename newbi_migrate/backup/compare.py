@@ -1,0 +1,314 @@
+"""The use-case ``verify-backup`` against a database: what differs, to the document.
+
+A collection is read once to tell whether it differs. Only one that does is read again, both
+sides, into sums by a hash of ``_id``; then only documents of sums that differ are held, so that
+memory stays flat however large the collection. It changes when differences are told otherwise.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from bson import json_util
+from pymongo.asynchronous.database import AsyncDatabase
+from xxhash import xxh3_64_intdigest, xxh3_128_intdigest
+
+from newbi_migrate.backup import layout
+from newbi_migrate.backup.dump import DumpedCollection, FolderDump
+from newbi_migrate.backup.manifest import CollectionEntry
+from newbi_migrate.errors import UsageError
+from newbi_migrate.migration.progress import Progress, Silent
+from newbi_migrate.store.connection import open_database
+from newbi_migrate.store.digest import (
+    BATCH_DOCUMENTS,
+    Digest,
+    digest_collection,
+    indexes_digest,
+    options_digest,
+    spans,
+    without_fields,
+)
+from newbi_migrate.store.faults import explained
+from newbi_migrate.store.indexes import read_indexes
+from newbi_migrate.store.raw import document_of, element
+
+__all__ = ["Comparison", "Difference", "compare_backup"]
+
+_RUN_RECORDS: Final = "newbi_migrate_"
+_COMMENT: Final = "newbi-migrate verify-backup"
+_BUCKETS: Final = 1 << 14
+_HELD: Final = 20_000
+"""Documents that are compared one by one; further ones are only counted."""
+_MASK: Final = (1 << 128) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One way in which a database is not as its backup.
+
+    Attributes:
+        kind: ``missing`` (a collection or document the database lacks), ``extra`` (one that only
+            the database has), ``content`` (a document with other bytes), ``options``,
+            ``indexes``, ``type``, or ``more`` (there are further ones that are not listed).
+        collection: Its name.
+        document_id: ``_id`` in Extended JSON, or empty where a whole collection is meant.
+        detail: What it is, in words.
+    """
+
+    kind: str
+    collection: str
+    document_id: str = ""
+    detail: str = ""
+
+    def __str__(self) -> str:
+        where = f"{self.collection} {self.document_id}".strip()
+        return f"{where}: {self.kind}{f', {self.detail}' if self.detail else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A backup compared with a database.
+
+    Attributes:
+        database: The database.
+        collections: Collections that were compared.
+        differences: All that differs; empty where the database is as it was.
+        without: Top-level fields that were left out on both sides.
+    """
+
+    database: str
+    collections: int
+    differences: tuple[Difference, ...]
+    without: tuple[str, ...] = ()
+
+    @property
+    def equal(self) -> bool:
+        """Whether nothing differs."""
+        return not self.differences
+
+
+async def compare_backup(
+    path: Path,
+    database: AsyncDatabase[Any],
+    *,
+    identities: Sequence[Any] = (),
+    progress: Progress | None = None,
+    without: Sequence[str] = (),
+    run_records: bool = False,
+    metadata: bool = True,
+) -> Comparison:
+    """Compares a backup of ours with a database; verify it first.
+
+    Args:
+        path: The backup.
+        database: The database, whatever its name.
+        identities: Secret keys for an encrypted backup.
+        progress: Listener; nothing is said where none is given.
+        without: Top-level fields to leave out on both sides: ``("workspaceId",)`` to prove that
+            a migration has changed nothing else.
+        run_records: Whether collections of this tool's own count.
+        metadata: Whether options and indexes count.
+
+    Raises:
+        UsageError: It is no backup of ours, or encrypted and there is no key.
+        UnreachableError: The server did not answer, or may not be read.
+    """
+    dump = await asyncio.to_thread(FolderDump, path, identities)
+    if dump.manifest is None:
+        raise UsageError(
+            f"{str(path)!r} has no manifest, so it cannot be compared with a database.",
+            next_step="Compare a backup that newbi-migrate wrote.",
+        )
+    async with open_database(database) as store:
+        with explained("comparing with the backup"):
+            comparing = _Comparing(dump, store.database, progress or Silent(), tuple(without))
+            return await comparing.run(run_records=run_records, metadata=metadata)
+
+
+class _Comparing:
+    def __init__(
+        self,
+        dump: FolderDump,
+        database: AsyncDatabase[dict[str, Any]],
+        progress: Progress,
+        without: tuple[str, ...],
+    ) -> None:
+        self._dump = dump
+        self._database = database
+        self._progress = progress
+        self._without = without
+
+    async def run(self, *, run_records: bool, metadata: bool) -> Comparison:
+        manifest = self._dump.manifest
+        assert manifest is not None  # noqa: S101  # asked by the caller
+        live = await self._live()
+        then = {entry.name: entry for entry in manifest.collections}
+        names = sorted(
+            name
+            for name in {*then, *live}
+            if layout.dumped(name) and (run_records or not name.startswith(_RUN_RECORDS))
+        )
+        self._progress.phase("compare", len(names))
+        found: list[Difference] = []
+        for name in names:
+            entry, now = then.get(name), live.get(name)
+            if now is None:
+                found.append(Difference("missing", name, detail="the collection is not there"))
+            elif entry is None:
+                found.append(Difference("extra", name, detail="the backup has no such collection"))
+            else:
+                found += await self._collection(entry, now, metadata=metadata)
+            self._progress.advance(1, name)
+        return Comparison(self._database.name, len(names), tuple(found), self._without)
+
+    async def _live(self) -> dict[str, dict[str, Any]]:
+        cursor = await self._database.list_collections()
+        async with cursor:
+            return {info["name"]: dict(info) async for info in cursor}
+
+    async def _collection(
+        self, entry: CollectionEntry, now: dict[str, Any], *, metadata: bool
+    ) -> list[Difference]:
+        kind = now.get("type", "collection")
+        if kind != entry.type:
+            return [Difference("type", entry.name, detail=f"{kind} instead of {entry.type}")]
+        found = []
+        if metadata and options_digest(now.get("options", {})) != entry.options:
+            found.append(Difference("options", entry.name, detail="the options are not the same"))
+        if entry.type == "view":
+            return found
+        indexes = await read_indexes(self._database, entry.name)
+        if metadata and indexes_digest(indexes) != entry.indexes:
+            found.append(Difference("indexes", entry.name, detail=self._indexes(entry, indexes)))
+        name = layout.data_namespace(entry.name, entry.type)
+        digest = await digest_collection(
+            self._database, name, without=self._without, comment=_COMMENT
+        )
+        if (digest.count, digest.hexdigest()) != await self._expected(entry):
+            found += await self._documents(entry, name)
+        return found
+
+    def _indexes(self, entry: CollectionEntry, now: Sequence[dict[str, Any]]) -> str:
+        if not self._dump.readable:
+            return "they are not the same"
+        then = next(c.indexes for c in self._dump.collections if c.name == entry.name)
+        old = {index["name"]: indexes_digest([index]) for index in then}
+        new = {index["name"]: indexes_digest([index]) for index in now}
+        parts = [f"{name} is missing" for name in sorted(old.keys() - new.keys())]
+        parts += [f"{name} is extra" for name in sorted(new.keys() - old.keys())]
+        parts += [
+            f"{name} is another"
+            for name in sorted(old.keys() & new.keys())
+            if old[name] != new[name]
+        ]
+        return "; ".join(parts)
+
+    async def _expected(self, entry: CollectionEntry) -> tuple[int, str]:
+        manifest = self._dump.manifest
+        if not self._without:
+            return entry.count, entry.digest
+        if manifest is not None and set(self._without) == set(manifest.without):
+            return entry.count, entry.digest_without
+        self._need_key()
+
+        def read() -> Digest:
+            digest = Digest(self._without)
+            for batch in self._stored(entry):
+                digest.add_batch(batch)
+            return digest
+
+        digest = await asyncio.to_thread(read)
+        return digest.count, digest.hexdigest()
+
+    def _stored(self, entry: CollectionEntry) -> Iterator[bytes]:
+        return self._dump.batches_of(DumpedCollection(entry.name, entry.type, data=entry.data))
+
+    def _need_key(self) -> None:
+        if not self._dump.readable:
+            raise UsageError(
+                "The backup is encrypted, so its documents cannot be compared without a key.",
+                next_step="Give its secret key with --identity-file.",
+            )
+
+    # -- documents ----------------------------------------------------------------------------
+
+    async def _documents(self, entry: CollectionEntry, name: str) -> list[Difference]:
+        self._need_key()
+        then = await asyncio.to_thread(self._sums, self._stored(entry))
+        now = [0] * _BUCKETS, [0] * _BUCKETS
+        async for batch in self._batches(name):
+            self._sum_up(batch, *now)
+        differing = [b for b in range(_BUCKETS) if then[0][b] != now[0][b]]
+        held = 0
+        chosen: set[int] = set()
+        for bucket in differing:
+            held += then[1][bucket] + now[1][bucket]
+            if chosen and held > _HELD:
+                break
+            chosen.add(bucket)
+        old = await asyncio.to_thread(self._chosen, self._stored(entry), chosen)
+        new: dict[bytes, int] = {}
+        async for batch in self._batches(name):
+            new |= self._chosen([batch], chosen)
+        found = []
+        for key in sorted({*old, *new}):
+            was, became = old.get(key), new.get(key)
+            if was != became:
+                kind = "extra" if was is None else "missing" if became is None else "content"
+                found.append(Difference(kind, entry.name, _shown(key)))
+        left = len(differing) - len(chosen)
+        if left:
+            found.append(
+                Difference("more", entry.name, detail=f"at least {left} further documents differ")
+            )
+        return found
+
+    async def _batches(self, name: str) -> Any:
+        collection: Any = self._database[name]
+        cursor = collection.find_raw_batches({}, batch_size=BATCH_DOCUMENTS, comment=_COMMENT)
+        async with cursor:
+            async for batch in cursor:
+                yield batch
+
+    def _sums(self, batches: Iterator[bytes]) -> tuple[list[int], list[int]]:
+        sums, counts = [0] * _BUCKETS, [0] * _BUCKETS
+        for batch in batches:
+            self._sum_up(batch, sums, counts)
+        return sums, counts
+
+    def _sum_up(self, batch: bytes, sums: list[int], counts: list[int]) -> None:
+        for start, end in spans(batch):
+            raw = batch[start:end]
+            bucket = xxh3_64_intdigest(_key(raw)) % _BUCKETS
+            sums[bucket] = (sums[bucket] + self._hash(raw)) & _MASK
+            counts[bucket] += 1
+
+    def _chosen(self, batches: Any, chosen: set[int]) -> dict[bytes, int]:
+        found: dict[bytes, int] = {}
+        for batch in batches:
+            for start, end in spans(batch):
+                raw = batch[start:end]
+                key = _key(raw)
+                if xxh3_64_intdigest(key) % _BUCKETS in chosen:
+                    found[key] = self._hash(raw)
+        return found
+
+    def _hash(self, raw: bytes) -> int:
+        return xxh3_128_intdigest(without_fields(raw, self._without) if self._without else raw)
+
+
+def _key(raw: bytes) -> bytes:
+    """Type byte and value of ``_id``."""
+    found = element(raw, "_id")
+    return b"" if found is None else bytes([found[0]]) + found[1]
+
+
+def _shown(key: bytes) -> str:
+    if not key:
+        return ""
+    document = document_of(("_id", key[0], key[1:]))
+    return json_util.dumps(document["_id"], json_options=json_util.RELAXED_JSON_OPTIONS)

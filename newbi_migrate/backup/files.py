@@ -1,0 +1,213 @@
+"""Files of a backup: private to their owner, digested as they are written, on disk when closed.
+
+It changes when another promise is made about such a file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Final, Self
+
+from xxhash import xxh3_128
+
+from newbi_migrate.backup.compress import GzipWriter, Sink
+from newbi_migrate.backup.layout import temporary
+from newbi_migrate.errors import UsageError
+
+__all__ = [
+    "FileSeal",
+    "OutputFile",
+    "PrivateFile",
+    "explained_by_system",
+    "make_private_folder",
+    "seal_of",
+    "sync_folder",
+]
+
+_CHUNK: Final = 1 << 20
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+@dataclass(frozen=True, slots=True)
+class FileSeal:
+    """What a file of a backup is known by.
+
+    Attributes:
+        bytes: Its size.
+        digest: XXH3-128 of its bytes, as 32 hexadecimal digits.
+    """
+
+    bytes: int
+    digest: str
+
+
+class PrivateFile:
+    """A new file that its owner alone can read; it must not be there yet.
+
+    Args:
+        path: Where it is.
+
+    Raises:
+        OSError: The system refused.
+    """
+
+    def __init__(self, path: Path) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        self._file = os.fdopen(os.open(path, flags, 0o600), "wb", buffering=_CHUNK)
+        self._hash = xxh3_128()
+        self._size = 0
+
+    def write(self, data: bytes) -> int:
+        """Writes and digests."""
+        self._file.write(data)
+        self._hash.update(data)
+        self._size += len(data)
+        return len(data)
+
+    def flush(self) -> None:
+        """Does nothing: what counts is what :meth:`close` does."""
+
+    def close(self) -> FileSeal:
+        """Returns when every byte is on disk."""
+        try:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        finally:
+            self._abandon()
+        return FileSeal(self._size, self._hash.hexdigest())
+
+    def _abandon(self) -> None:
+        # Closing flushes once more; on a full disk that fails once more, and leaves it open.
+        with contextlib.suppress(OSError):
+            self._file.close()
+
+    def abandon(self) -> None:
+        """Closes without a promise."""
+        self._abandon()
+
+
+class OutputFile:
+    """A file of a backup: private, compressed and encrypted as wanted, named at the end.
+
+    Args:
+        path: Its name; until it is whole, it has a temporary one.
+        gzip: Whether to compress.
+        recipients: Public keys in the age format; none to leave it unencrypted.
+    """
+
+    def __init__(self, path: Path, *, gzip: bool, recipients: Sequence[Any] = ()) -> None:
+        self.path = path
+        self._temporary = temporary(path)
+        self._file = PrivateFile(self._temporary)
+        self._age: Any = None
+        self._seal: FileSeal | None = None
+        sink: Sink = self._file
+        if recipients:
+            from newbi_migrate.backup.encrypt import EncryptingWriter
+
+            sink = self._age = EncryptingWriter(self._file, recipients)
+        self._gzip = GzipWriter(sink) if gzip else None
+        self._sink: Sink = self._gzip or sink
+
+    def write(self, data: bytes) -> None:
+        """Takes bytes as they are before compression.
+
+        Raises:
+            OSError: The system refused.
+        """
+        self._sink.write(data)
+
+    def finish(self) -> FileSeal:
+        """Writes what is left, waits for the disk and gives the file its name."""
+        try:
+            if self._gzip is not None:
+                self._gzip.finish()
+            if self._age is not None:
+                self._age.finish()
+            self._seal = self._file.close()
+        except BaseException:
+            self.abandon()
+            raise
+        return self._seal
+
+    def settle(self) -> None:
+        """Gives a finished file its name."""
+        self._temporary.rename(self.path)
+
+    def abandon(self) -> None:
+        """Lets go of an unfinished file."""
+        if self._age is not None:
+            self._age.abandon()
+        self._file.abandon()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        if self._seal is None:
+            self.abandon()
+
+
+def seal_of(source: IO[bytes]) -> FileSeal:
+    """What a file is known by, as it is now."""
+    digest, size = xxh3_128(), 0
+    while chunk := source.read(_CHUNK):
+        digest.update(chunk)
+        size += len(chunk)
+    return FileSeal(size, digest.hexdigest())
+
+
+def make_private_folder(path: Path) -> None:
+    """Makes a folder that its owner alone can enter, and the folders above it.
+
+    Raises:
+        FileExistsError: It is there already.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.mkdir(mode=0o700)
+
+
+def sync_folder(path: Path) -> None:
+    """Returns when the names in a folder are on disk, where the system can tell."""
+    with ExitStack() as stack, contextlib.suppress(OSError):
+        # Windows does not open folders.
+        descriptor = os.open(path, os.O_RDONLY)
+        stack.callback(os.close, descriptor)
+        os.fsync(descriptor)
+
+
+@contextmanager
+def explained_by_system(where: Path, *, leaving: str) -> Iterator[None]:
+    """Turns the system's refusals to write into one sentence.
+
+    Args:
+        where: Folder that is being written.
+        leaving: What is left behind, as a sentence.
+
+    Raises:
+        UsageError: In place of an ``OSError``.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise UsageError(
+                f"There is no space left on the disk of {str(where)!r}.",
+                next_step=f"{leaving} Make room, or name another --output-dir.",
+            ) from error
+        raise UsageError(
+            f"{str(where)!r} cannot be written ({error.strerror or type(error).__name__}).",
+            next_step=f"{leaving} Name another --output-dir.",
+        ) from error

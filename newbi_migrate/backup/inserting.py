@@ -1,0 +1,198 @@
+"""Inserting batches of raw documents, as fast as the server takes them, and never twice.
+
+It changes with the driver's way to send raw documents, or when a restore meets another answer
+that leaves open what was written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from bson import json_util
+from bson.raw_bson import RawBSONDocument
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import BulkWriteError, ConnectionFailure, OperationFailure
+from pymongo.write_concern import WriteConcern
+
+from newbi_migrate.backup.dump import DumpedCollection
+from newbi_migrate.errors import NewbiMigrateError
+from newbi_migrate.store.digest import spans
+from newbi_migrate.store.faults import codes_of
+from newbi_migrate.store.raw import document_of, element
+
+__all__ = ["Inserter"]
+
+# Each collection is followed by a durable record, which waits for all that was written before it.
+_FAST: Final = WriteConcern(w=1)
+_DUPLICATE: Final = 11000
+# A message holds 48 MB and 100,000 documents; the driver takes a sequence for one document.
+_MOST_BYTES: Final = 15 << 20
+_MOST_DOCUMENTS: Final = 50_000
+
+
+class _Sequence(RawBSONDocument):
+    """Documents that stand one after the other, as a message carries them.
+
+    The driver copies what ``raw`` gives into the message. Handing it a whole batch spares it,
+    and us, the work of taking the batch apart: most of what a restore costs the client.
+    """
+
+    # The base class would refuse bytes that hold more than one document.
+    def __init__(self, batch: bytes) -> None:
+        super().__init__(_EMPTY)
+        self._batch = batch
+
+    @property
+    def raw(self) -> bytes:
+        """All of them."""
+        return self._batch
+
+
+_EMPTY: Final = b"\x05\0\0\0\0"
+
+
+class Inserter:
+    """Puts documents into collections that no one else writes to.
+
+    Args:
+        database: The database.
+        comment: Shown by ``$currentOp``.
+    """
+
+    def __init__(self, database: AsyncDatabase[dict[str, Any]], *, comment: str) -> None:
+        self._database = database
+        self._comment = comment
+
+    async def insert(
+        self, collection: DumpedCollection, batch: bytes, *, perhaps_there: bool
+    ) -> int:
+        """Inserts a batch; gives its number of documents.
+
+        Args:
+            collection: The collection, as the dump has it.
+            batch: Whole documents, one after the other.
+            perhaps_there: Whether some may be there already, from a restore that was stopped.
+
+        Raises:
+            NewbiMigrateError: A document with the same ``_id`` is there, with other bytes.
+            pymongo.errors.PyMongoError: The server failed.
+        """
+        target: AsyncCollection[Any] = self._database.get_collection(
+            collection.namespace, write_concern=_FAST
+        )
+        count = sum(1 for _ in spans(batch))
+        if perhaps_there or len(batch) > _MOST_BYTES or count > _MOST_DOCUMENTS:
+            await self._one_by_one(target, collection, batch, perhaps_there=perhaps_there)
+            return count
+        try:
+            command: dict[str, Any] = {
+                "insert": target.name,
+                "documents": [_Sequence(batch)],
+                "ordered": _keeps_order(collection),
+                "comment": self._comment,
+                "writeConcern": _FAST.document,
+            }
+            if _needs_bypass(collection):
+                command["bypassDocumentValidation"] = True
+            answer = await self._database.command(command)
+        except ConnectionFailure:
+            # Whether it was carried out is unknown: what is there tells.
+            if _keeps_order(collection):
+                raise
+            answer = {}
+        except OperationFailure as error:
+            if _DUPLICATE not in codes_of(error):
+                raise
+            answer = {}
+        if answer.get("n") != count:
+            self._refuse(collection, answer)
+            await self._one_by_one(target, collection, batch, perhaps_there=True)
+        return count
+
+    @staticmethod
+    def _refuse(collection: DumpedCollection, answer: dict[str, Any]) -> None:
+        """Fails where the server refused documents for another reason than that they are there."""
+        codes = {one.get("code") for one in answer.get("writeErrors", ())}
+        if codes - {_DUPLICATE} or (codes and _keeps_order(collection)):
+            listed = ", ".join(sorted(map(str, codes)))
+            raise NewbiMigrateError(
+                f"The server refused documents of {collection.name!r} (code {listed}).",
+                next_step="Restore to a server of the version it was backed up from, or later.",
+                collection=collection.name,
+            )
+
+    async def _one_by_one(
+        self,
+        target: AsyncCollection[Any],
+        collection: DumpedCollection,
+        batch: bytes,
+        *,
+        perhaps_there: bool,
+    ) -> None:
+        documents = [RawBSONDocument(batch[start:end]) for start, end in spans(batch)]
+        if perhaps_there:
+            documents = await self._absent(target, collection, documents)
+        if not documents:
+            return
+        try:
+            await target.insert_many(
+                documents,
+                ordered=_keeps_order(collection),
+                bypass_document_validation=True if _needs_bypass(collection) else None,
+                comment=self._comment,
+            )
+        except BulkWriteError as error:
+            if codes_of(error) != {_DUPLICATE} or _keeps_order(collection):
+                raise
+            # They came meanwhile, by a statement whose answer was lost, or from somebody else.
+            rest = await self._absent(target, collection, documents)
+            if rest:
+                raise _conflict(collection, rest[0]) from None
+
+    async def _absent(
+        self,
+        target: AsyncCollection[Any],
+        collection: DumpedCollection,
+        documents: Sequence[RawBSONDocument],
+    ) -> list[RawBSONDocument]:
+        """Those that are not there yet; one that is there with other bytes is a conflict."""
+        keys = {_key(document): document for document in documents}
+        ids = [document_of(("_id", kind, value))["_id"] for kind, value in keys]
+        raw = target.with_options(
+            codec_options=target.codec_options.with_options(document_class=RawBSONDocument)
+        )
+        there = set()
+        async for stored in raw.find({"_id": {"$in": ids}}, comment=self._comment):
+            key = _key(stored)
+            wanted = keys.get(key)
+            if wanted is not None and wanted.raw != stored.raw:
+                raise _conflict(collection, wanted)
+            there.add(key)
+        return [document for key, document in keys.items() if key not in there]
+
+
+def _keeps_order(collection: DumpedCollection) -> bool:
+    return bool(collection.options.get("capped"))
+
+
+def _needs_bypass(collection: DumpedCollection) -> bool:
+    # A role that may not bypass validation restores what needs no bypass.
+    return "validator" in collection.options
+
+
+def _key(document: RawBSONDocument) -> tuple[int, bytes]:
+    found = element(bytes(document.raw), "_id")
+    return found if found is not None else (0x0A, b"")
+
+
+def _conflict(collection: DumpedCollection, document: RawBSONDocument) -> NewbiMigrateError:
+    shown = json_util.dumps(document["_id"], json_options=json_util.RELAXED_JSON_OPTIONS)
+    return NewbiMigrateError(
+        f"{collection.name!r} holds another document with the _id {shown}, which was not "
+        "overwritten.",
+        next_step="Stop whoever else writes there, and restore into an empty database.",
+        collection=collection.name,
+        document_id=shown,
+    )

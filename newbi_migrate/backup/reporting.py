@@ -1,0 +1,60 @@
+"""The text ``backup_report.txt``: what a person wants to know of a backup that lies before him.
+
+It changes when people ask for something else.
+"""
+
+from __future__ import annotations
+
+from newbi_migrate.backup.manifest import Consistency, Manifest
+
+__all__ = ["report_text"]
+
+_MEANING = {
+    Consistency.SNAPSHOT: "All collections were read as they were at one moment.",
+    Consistency.QUIET: "Collections were read one after the other; the server counted no write "
+    "meanwhile.",
+    Consistency.WRITTEN: "There were writes during the backup: collections may not fit together.",
+    Consistency.UNKNOWN: "Collections were read one after the other; whether there were writes "
+    "meanwhile is not known.",
+}
+
+
+def report_text(manifest: Manifest) -> str:
+    """The report, without personal data."""
+    width = max([10, *(len(entry.name) for entry in manifest.collections)])
+    lines = [
+        f"Backup of the database {manifest.database}",
+        "",
+        f"Started    {manifest.started}",
+        f"Finished   {manifest.finished}",
+        f"Server     MongoDB {manifest.server}, {manifest.topology}",
+        f"Written by {manifest.tool}",
+        f"Encrypted  {'yes, in the age format' if manifest.encrypted else 'no'}",
+        f"Consistent {_MEANING[manifest.consistency]}",
+        *(f"Note       {note}" for note in manifest.notes),
+        "",
+        f"{'Collection':<{width}}  {'documents':>12}  {'bytes':>16}  digest",
+    ]
+    for entry in manifest.collections:
+        if entry.type == "view":
+            lines.append(f"{entry.name:<{width}}  {'view':>12}")
+            continue
+        written = "  written meanwhile" if entry.consistency is Consistency.WRITTEN else ""
+        lines.append(
+            f"{entry.name:<{width}}  {entry.count:>12,}  {entry.bytes:>16,}  "
+            f"{entry.digest}{written}"
+        )
+    lines.append(f"{'all':<{width}}  {manifest.count:>12,}  {manifest.bytes:>16,}")
+    if manifest.exports:
+        lines += ["", "Also as canonical Extended JSON, one document a line:"]
+        lines += [f"  {export.file}  {export.lines:,} lines" for export in manifest.exports]
+    lines += [
+        "",
+        "The folder of the database is in mongodump's format (--gzip). To check or restore:",
+        "  newbi-migrate verify-backup THIS_FOLDER",
+        "  newbi-migrate restore THIS_FOLDER",
+        f"  mongorestore --gzip --nsInclude '{manifest.database}.*' THIS_FOLDER"
+        + ("   (after decrypting each file with age)" if manifest.encrypted else ""),
+        "",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,501 @@
+"""The use-case ``backup``: a whole database into a new folder, or nothing that looks like one.
+
+It changes when a backup has another part, or is taken in another way. Reading is the event
+loop's work; digesting, compressing and writing are done by threads, one batch behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+from bson import Timestamp, json_util
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.read_concern import ReadConcern
+
+from newbi_migrate.backup import layout
+from newbi_migrate.backup.compress import library
+from newbi_migrate.backup.consistency import (
+    SNAPSHOT_FAILURES,
+    SnapshotConcern,
+    latest_time,
+    verdict,
+    write_counters,
+)
+from newbi_migrate.backup.exporting import Exporter
+from newbi_migrate.backup.files import (
+    FileSeal,
+    OutputFile,
+    explained_by_system,
+    make_private_folder,
+    sync_folder,
+)
+from newbi_migrate.backup.manifest import CollectionEntry, Consistency, Manifest
+from newbi_migrate.backup.reporting import report_text
+from newbi_migrate.errors import NewbiMigrateError, UsageError
+from newbi_migrate.migration.progress import Progress, Silent
+from newbi_migrate.store.connection import Store, Topology, open_database
+from newbi_migrate.store.digest import BATCH_DOCUMENTS, Digest, indexes_digest, options_digest
+from newbi_migrate.store.faults import explained
+from newbi_migrate.store.indexes import read_indexes
+
+__all__ = ["CRITICAL", "BackupResult", "backup_database"]
+
+CRITICAL: Final = (
+    "Users",
+    "users",
+    "user",
+    "organization",
+    "member",
+    "account",
+    "invoices",
+    "quotes",
+    "expenses",
+    "clients",
+)
+"""Collections that are also written as Extended JSON, as far as they exist."""
+
+_COMMENT: Final = "newbi-migrate backup"
+_NOTHING_LEFT: Final = "Nothing that looks like a backup was left behind."
+_AGAIN: Final = f"{_NOTHING_LEFT} Run it again."
+
+
+@dataclass(frozen=True, slots=True)
+class BackupResult:
+    """A finished backup.
+
+    Attributes:
+        path: Its folder.
+        manifest: What it says of itself.
+    """
+
+    path: Path
+    manifest: Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A collection or view as ``listCollections`` tells of it."""
+
+    name: str
+    type: str
+    options: Mapping[str, Any]
+    uuid: str
+
+    @property
+    def data(self) -> str:
+        return layout.data_namespace(self.name, self.type)
+
+
+async def backup_database(
+    database: AsyncDatabase[Any],
+    output_dir: Path,
+    *,
+    progress: Progress | None = None,
+    workers: int = 2,
+    critical: Sequence[str] = CRITICAL,
+    recipients: Sequence[Any] = (),
+    without: Sequence[str] = ("workspaceId",),
+    now: datetime | None = None,
+) -> BackupResult:
+    """Writes a whole database into a new folder ``backup_YYYY-MM-DD_HH-MM-SS``.
+
+    Args:
+        database: The database.
+        output_dir: Folder in which the backup's folder is made; made itself where it is missing.
+        progress: Listener; nothing is said where none is given.
+        workers: Collections that are read at once.
+        critical: Collections that are also written as Extended JSON.
+        recipients: Public keys in the age format, as
+            :func:`~newbi_migrate.backup.encrypt.read_recipients` gives them; none to leave the
+            files unencrypted.
+        without: Top-level fields that a second digest of each collection leaves out.
+        now: Time in the folder's name; by default this second, in UTC.
+
+    Raises:
+        UsageError: The folder cannot be written, the disk is full, or the backup is there already.
+        UnreachableError: The server did not answer, or may not be read.
+        NewbiMigrateError: The server failed in another way. Nothing is left in each case.
+    """
+    begun = now or datetime.now(UTC)
+    final = output_dir / layout.backup_name(begun)
+    partial = final.with_name(final.name + layout.PARTIAL)
+    if workers < 1:
+        raise UsageError("A backup needs at least one worker.", next_step="Give 1 or more.")
+    async with open_database(database) as store:
+        with explained_by_system(output_dir, leaving=_NOTHING_LEFT):
+            if final.exists():
+                raise UsageError(
+                    f"The backup {str(final)!r} is there already.",
+                    next_step="Wait a second, or name another --output-dir.",
+                )
+            make_private_folder(partial)
+            try:
+                run = _Backup(store, partial, progress or Silent(), workers, recipients, without)
+                manifest = await run.run(critical)
+                # From here on it is whole; what happens between two renames leaves it whole.
+                partial.rename(final)
+                sync_folder(output_dir)
+            except BaseException:
+                shutil.rmtree(partial, ignore_errors=True)
+                raise
+    return BackupResult(final, manifest)
+
+
+class _Backup:
+    """One backup while it is being written."""
+
+    def __init__(
+        self,
+        store: Store,
+        folder: Path,
+        progress: Progress,
+        workers: int,
+        recipients: Sequence[Any],
+        without: Sequence[str],
+    ) -> None:
+        self._store = store
+        self._database = store.database
+        self._folder = folder
+        self._progress = progress
+        self._workers = workers
+        self._without = tuple(without)
+        self._suffix = layout.ENCRYPTED if recipients else ""
+        self._recipients = tuple(recipients)
+        self._identities: tuple[Any, ...] = ()
+        if recipients:
+            from newbi_migrate.backup.encrypt import new_identity
+
+            # The exports are made from the files just written. This key opens them for that,
+            # and is never stored.
+            identity, public = new_identity()
+            self._identities = (identity,)
+            self._recipients_and_self: tuple[Any, ...] = (*recipients, public)
+        else:
+            self._recipients_and_self = ()
+        self._files: dict[str, FileSeal] = {}
+        self._finished: list[OutputFile] = []
+        self._snapshot: Timestamp | None = None
+        self._notes: list[str] = []
+
+    async def run(self, critical: Sequence[str]) -> Manifest:
+        started = datetime.now(UTC)
+        data = self._folder / self._database.name
+        data.mkdir(mode=0o700)
+        with _failing("backing up"):
+            sources = await self._list()
+            before = await write_counters(self._database, self._data_names(sources))
+            if self._store.server.topology is not Topology.STANDALONE:
+                self._snapshot = await latest_time(self._database)
+            sizes = await self._sizes(sources)
+            self._progress.phase("backup", sum(sizes.values()))
+            sources.sort(key=lambda source: (-sizes.get(source.name, 0), source.name))
+            entries = await self._dump_all(sources)
+            after = await write_counters(self._database, self._data_names(sources))
+            there_now = await self._list()
+        entries = [self._judged(entry, before, after) for entry in entries]
+        consistency = self._consistency(entries, sources, there_now)
+        exporter = Exporter(self._folder, self._recipients, self._identities)
+        wanted = [e for e in entries if e.name in critical and e.data]
+        exports, sealed, outputs = await exporter.export(wanted, self._progress)
+        self._files |= sealed
+        self._finished += outputs
+        manifest = Manifest(
+            tool=f"newbi-migrate {version('newbi-migrate')}",
+            database=self._database.name,
+            server=".".join(map(str, self._store.server.version)),
+            topology=self._store.server.topology.value,
+            started=_stamp(started),
+            finished=_stamp(datetime.now(UTC)),
+            consistency=consistency,
+            snapshot=None if self._snapshot is None else (self._snapshot.time, self._snapshot.inc),
+            without=self._without,
+            compression=library(),
+            encrypted=bool(self._recipients),
+            notes=tuple(self._notes),
+            collections=tuple(sorted(entries, key=lambda entry: entry.name)),
+            exports=exports,
+            files={},
+        )
+        await asyncio.to_thread(self._settle, manifest)
+        return replace(manifest, files=dict(sorted(self._files.items())))
+
+    # -- what there is ------------------------------------------------------------------------
+
+    async def _list(self) -> list[_Source]:
+        found = []
+        cursor = await self._database.list_collections()
+        async with cursor:
+            async for info in cursor:
+                name = info["name"]
+                if not layout.dumped(name):
+                    if "$" in name:
+                        self._note(f"The collection {name!r} is left out, as mongodump does.")
+                    continue
+                uuid = info.get("info", {}).get("uuid")
+                found.append(
+                    _Source(
+                        name,
+                        info.get("type", "collection"),
+                        info.get("options", {}),
+                        bytes(uuid).hex() if uuid else "",
+                    )
+                )
+        return found
+
+    @staticmethod
+    def _data_names(sources: Sequence[_Source]) -> list[str]:
+        return [source.data for source in sources if source.type != "view"]
+
+    async def _sizes(self, sources: Sequence[_Source]) -> dict[str, int]:
+        return {
+            source.name: await self._database[source.data].estimated_document_count()
+            for source in sources
+            if source.type != "view"
+        }
+
+    def _note(self, sentence: str) -> None:
+        if sentence not in self._notes:
+            self._notes.append(sentence)
+            self._progress.note(sentence)
+
+    # -- writing ------------------------------------------------------------------------------
+
+    async def _dump_all(self, sources: Sequence[_Source]) -> list[CollectionEntry]:
+        waiting = iter(sources)
+        entries: list[CollectionEntry] = []
+
+        async def work() -> None:
+            # Workers share the iterator, so that each collection is taken by one of them.
+            for source in waiting:
+                entry = await self._dump(source)
+                entries.append(entry)
+
+        # A task group waits for the other workers, and so for their threads, when one fails.
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(self._workers):
+                    group.create_task(work())
+        except* (PyMongoError, OSError, NewbiMigrateError) as failed:
+            raise _first(failed) from None
+        return entries
+
+    async def _dump(self, source: _Source) -> CollectionEntry:
+        stem = f"{self._database.name}/{layout.escape(source.name, suffix=self._suffix)}"
+        indexes: tuple[dict[str, Any], ...] = ()
+        if source.type != "view":
+            indexes = await read_indexes(self._database, source.name)
+        metadata = stem + layout.METADATA + layout.GZIP + self._suffix
+        await asyncio.to_thread(self._write, metadata, _metadata(source, indexes), gzip=True)
+        digest, other, data = Digest(), Digest(self._without), ""
+        consistency = Consistency.UNKNOWN
+        if source.type != "view":
+            stem = f"{self._database.name}/{layout.escape(source.data, suffix=self._suffix)}"
+            data = stem + layout.DATA + layout.GZIP + self._suffix
+            consistency = await self._dump_documents(source, data, digest, other)
+        return CollectionEntry(
+            name=source.name,
+            type=source.type,
+            uuid=source.uuid,
+            data=data,
+            metadata=metadata,
+            count=digest.count,
+            bytes=digest.bytes,
+            digest=digest.hexdigest(),
+            digest_without=other.hexdigest(),
+            bytes_without=other.bytes,
+            options=options_digest(source.options),
+            indexes=indexes_digest(indexes),
+            consistency=consistency,
+        )
+
+    async def _dump_documents(
+        self, source: _Source, name: str, digest: Digest, other: Digest
+    ) -> Consistency:
+        concern, consistency = self._concern(source)
+        collection: Any = self._database.get_collection(source.data, read_concern=concern)
+        path = self._folder / name
+        with OutputFile(path, gzip=True, recipients=self._recipients_and_self) as output:
+
+            def take(batch: bytes) -> None:
+                count = digest.count
+                digest.add_to_both(other, batch)
+                output.write(batch)
+                counted.append(digest.count - count)
+
+            counted: list[int] = []
+            under_way: asyncio.Future[None] | None = None
+            loop = asyncio.get_running_loop()
+            try:
+                with _snapshot_explained(source.name):
+                    cursor = collection.find_raw_batches(
+                        {}, batch_size=BATCH_DOCUMENTS, comment=_COMMENT
+                    )
+                    async with cursor:
+                        async for batch in cursor:
+                            if under_way is not None:
+                                await under_way
+                                self._progress.advance(counted.pop(), source.name)
+                            under_way = loop.run_in_executor(None, take, batch)
+                if under_way is not None:
+                    await under_way
+                    self._progress.advance(counted.pop(), source.name)
+            finally:
+                # The file must not be closed under a thread that still writes to it.
+                if under_way is not None:
+                    await _settled(under_way)
+            self._files[name] = await asyncio.to_thread(output.finish)
+        self._finished.append(output)
+        return consistency
+
+    def _concern(self, source: _Source) -> tuple[ReadConcern, Consistency]:
+        if self._snapshot is None:
+            return ReadConcern("local"), Consistency.UNKNOWN
+        if source.options.get("capped"):
+            self._note(
+                f"The capped collection {source.name!r} was not read at the snapshot, which the "
+                "server does not offer for it."
+            )
+            return ReadConcern("majority"), Consistency.UNKNOWN
+        return SnapshotConcern(self._snapshot), Consistency.SNAPSHOT
+
+    def _write(self, name: str, text: str, *, gzip: bool) -> None:
+        with OutputFile(self._folder / name, gzip=gzip, recipients=self._recipients) as output:
+            output.write(text.encode("utf-8", "surrogatepass"))
+            self._files[name] = output.finish()
+        self._finished.append(output)
+
+    # -- what is known about it ---------------------------------------------------------------
+
+    def _judged(
+        self,
+        entry: CollectionEntry,
+        before: Mapping[str, tuple[int, ...] | None],
+        after: Mapping[str, tuple[int, ...] | None],
+    ) -> CollectionEntry:
+        if entry.type == "view":
+            known = Consistency.SNAPSHOT if self._snapshot else Consistency.QUIET
+            return replace(entry, consistency=known)
+        if entry.consistency is Consistency.SNAPSHOT:
+            return entry
+        name = layout.data_namespace(entry.name, entry.type)
+        return replace(entry, consistency=verdict(before.get(name), after.get(name)))
+
+    def _consistency(
+        self,
+        entries: Sequence[CollectionEntry],
+        sources: Sequence[_Source],
+        there_now: Sequence[_Source],
+    ) -> Consistency:
+        listed = {(s.name, s.uuid, options_digest(s.options)) for s in sources}
+        changed = listed ^ {(s.name, s.uuid, options_digest(s.options)) for s in there_now}
+        names = sorted({name for name, _, _ in changed})
+        if names:
+            self._note(
+                "Collections were created, dropped or altered during the backup: "
+                f"{', '.join(names)}."
+            )
+        written = [e.name for e in entries if e.consistency is Consistency.WRITTEN]
+        if written:
+            self._note(
+                "There were writes during the backup, so collections may not fit together: "
+                f"{', '.join(sorted(written))}. Stop the application and run it again."
+            )
+        if written or names:
+            return Consistency.WRITTEN
+        known = {entry.consistency for entry in entries}
+        if Consistency.UNKNOWN in known:
+            self._note("Whether there were writes during the backup is not known.")
+            return Consistency.UNKNOWN
+        # A capped collection without writes is as it was at the snapshot.
+        return Consistency.SNAPSHOT if self._snapshot is not None else Consistency.QUIET
+
+    def _settle(self, manifest: Manifest) -> None:
+        """Report and manifest, the files' names, and all of it on disk."""
+        self._write(layout.REPORT, report_text(manifest), gzip=False)
+        manifest = replace(manifest, files=dict(sorted(self._files.items())))
+        self._write_clear(layout.MANIFEST, json_util.dumps(manifest.to_json(), indent=2) + "\n")
+        folders = {self._folder}
+        for output in self._finished:
+            output.settle()
+            folders.add(output.path.parent)
+        for folder in folders:
+            sync_folder(folder)
+
+    def _write_clear(self, name: str, text: str) -> None:
+        with OutputFile(self._folder / name, gzip=False) as output:
+            output.write(text.encode())
+            output.finish()
+        self._finished.append(output)
+
+
+def _metadata(source: _Source, indexes: Sequence[Mapping[str, Any]]) -> str:
+    """The text of a metadata file, with the keys mongodump gives it, in its order."""
+    body: dict[str, Any] = {}
+    if source.options:
+        body["options"] = source.options
+    body["indexes"] = list(indexes)
+    if source.uuid:
+        body["uuid"] = source.uuid
+    body["collectionName"] = source.name
+    body["type"] = source.type
+    return json_util.dumps(
+        body, json_options=json_util.CANONICAL_JSON_OPTIONS, separators=(",", ":")
+    )
+
+
+def _stamp(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds")
+
+
+async def _settled(future: asyncio.Future[Any]) -> None:
+    """Waits for a thread's work, whatever becomes of it and whoever cancels meanwhile."""
+    while not future.done():
+        with contextlib.suppress(BaseException):
+            await asyncio.shield(future)
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+@contextmanager
+def _failing(doing: str) -> Iterator[None]:
+    """Errors of the server, with what they mean for a backup."""
+    try:
+        with explained(doing):
+            yield
+    except UsageError:
+        raise
+    except NewbiMigrateError as error:
+        if error.next_step.endswith("goes on where it stopped."):
+            raise type(error)(error.what, next_step=_AGAIN) from error
+        raise
+
+
+@contextmanager
+def _snapshot_explained(collection: str) -> Iterator[None]:
+    try:
+        yield
+    except OperationFailure as error:
+        if error.code not in SNAPSHOT_FAILURES:
+            raise
+        raise NewbiMigrateError(
+            f"The snapshot could not be kept until {collection!r} was read: it grew too old, or "
+            "the collection was altered meanwhile.",
+            next_step=f"{_NOTHING_LEFT} Run it again while fewer writes are made, or raise the "
+            "server's minSnapshotHistoryWindowInSeconds.",
+            collection=collection,
+        ) from error

@@ -1,0 +1,334 @@
+"""What a backup brings back is what was there, to the byte."""
+
+from __future__ import annotations
+
+import pytest
+from backups import fill, write_archive, write_mongodump
+from fingerprints import changes, fingerprint
+from pymongo import AsyncMongoClient
+
+from newbi_migrate.backup.dump import DamagedBackupError
+from newbi_migrate.backup.restore import restore_backup
+from newbi_migrate.backup.verify import verify_backup
+from newbi_migrate.backup.writer import backup_database
+from newbi_migrate.errors import ConfirmationRequiredError, NewbiMigrateError, UsageError
+
+
+@pytest.fixture
+def other_name(servers, database_name):
+    """Another database, dropped afterwards."""
+    name = f"{database_name}_b"
+    yield name
+    servers.drop(name)
+
+
+@pytest.fixture
+def other(database, other_name):
+    return database.client[other_name]
+
+
+@pytest.fixture
+def sync_other(sync_database, other_name):
+    return sync_database.client[other_name]
+
+
+@pytest.fixture
+def whole(sync_database):
+    """A database with every kind of collection."""
+    fill(sync_database)
+    return sync_database
+
+
+@pytest.fixture
+async def backup(whole, database, tmp_path):
+    return (await backup_database(database, tmp_path / "backups")).path
+
+
+def assert_same(before, database):
+    assert [] == changes(before, fingerprint(database))
+
+
+async def test_a_restored_backup_is_the_database_it_was_made_of(whole, sync_other, other, backup):
+    """Documents of every type, options and indexes of every kind come back byte for byte."""
+    await restore_backup(backup, other)
+
+    assert_same(fingerprint(whole), sync_other)
+
+
+async def test_a_capped_collection_keeps_its_order(whole, sync_other, other, backup):
+    """Insertion order is what a capped collection is for."""
+    await restore_backup(backup, other, workers=4)
+
+    order = [document["_id"] for document in sync_other["capped"].find()]
+    assert [document["_id"] for document in whole["capped"].find()] == order
+
+
+async def test_a_view_and_a_time_series_answer_as_before(whole, sync_other, other, backup):
+    """Their definitions are restored, not only what they store."""
+    await restore_backup(backup, other)
+
+    for name in ("paid", "measures"):
+        expected = sorted(map(str, whole[name].find()))
+        assert expected == sorted(map(str, sync_other[name].find()))
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+async def test_a_folder_of_mongodump_is_restored(whole, sync_other, other, tmp_path, zipped):
+    """Compressed or not, with metadata in canonical Extended JSON and escaped file names."""
+    folder = write_mongodump(whole, tmp_path / "dump", zipped=zipped)
+    await restore_backup(folder, other)
+
+    expected = {n: p for n, p in fingerprint(whole).items() if len(n) < 100}
+    assert_same(expected, sync_other)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+async def test_an_archive_of_mongodump_is_restored(whole, sync_other, other, tmp_path, zipped):
+    """With blocks of several collections mixed, and a checksum at the end of each."""
+    archive = write_archive(whole, tmp_path / "dump.archive", zipped=zipped)
+    await restore_backup(archive, other)
+
+    assert_same(fingerprint(whole), sync_other)
+
+
+async def test_a_target_that_holds_something_is_refused(whole, database, backup):
+    """Nothing is written beside or over what is there."""
+    before = fingerprint(whole)
+    with pytest.raises(ConfirmationRequiredError, match="is not empty"):
+        await restore_backup(backup, database)
+
+    assert_same(before, whole)
+
+
+async def test_with_drop_the_target_becomes_the_backup(whole, sync_other, other, backup):
+    """Collections that the backup does not have go too."""
+    sync_other["organization"].insert_one({"_id": 1})
+    sync_other["invoices"].insert_one({"_id": 1})
+    result = await restore_backup(backup, other, drop=True)
+
+    assert ("invoices", "organization") == result.dropped
+    assert_same(fingerprint(whole), sync_other)
+
+
+# -- damage -----------------------------------------------------------------------------------
+
+
+def flip(path, where):
+    data = bytearray(path.read_bytes())
+    data[int(len(data) * where)] ^= 1
+    path.write_bytes(data)
+
+
+def damage(backup, kind):
+    (data,) = backup.glob("*/invoices.bson*")
+    (metadata,) = backup.glob("*/invoices.metadata.json*")
+    if kind == "a changed bit":
+        flip(data, 0.5)
+    elif kind == "a changed checksum":
+        flip(data, 0.999)
+    elif kind == "a cut file":
+        data.write_bytes(data.read_bytes()[:-20])
+    elif kind == "an empty file":
+        data.write_bytes(b"")
+    elif kind == "a missing file":
+        data.unlink()
+    elif kind == "changed metadata":
+        flip(metadata, 0.5)
+    elif kind == "another collection's file":
+        (other,) = backup.glob("*/Users.bson*")
+        data.write_bytes(other.read_bytes())
+    elif kind == "a changed manifest":
+        manifest = backup / "manifest.json"
+        manifest.write_text(manifest.read_text().replace('"count": 40', '"count": 41', 1))
+    elif kind == "an extra file":
+        (data.parent / "extra.bson.gz").write_bytes(data.read_bytes())
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "a changed bit",
+        "a changed checksum",
+        "a cut file",
+        "an empty file",
+        "a missing file",
+        "changed metadata",
+        "another collection's file",
+        "a changed manifest",
+        "an extra file",
+    ],
+)
+async def test_a_damaged_backup_is_refused_before_anything_is_touched(
+    sync_other, other, backup, kind
+):
+    """Whatever is wrong with it, the target stays as it was, even with --drop."""
+    sync_other["kept"].insert_one({"_id": 1})
+    before = fingerprint(sync_other)
+    damage(backup, kind)
+    with pytest.raises(UsageError):
+        await restore_backup(backup, other, drop=True)
+
+    assert_same(before, sync_other)
+
+
+@pytest.mark.parametrize(
+    "kind", ["a changed bit", "a changed checksum", "a cut file", "an empty file", "a missing file"]
+)
+async def test_a_damaged_folder_of_mongodump_is_refused(whole, other, tmp_path, kind):
+    """Without a manifest, gzip's own checksums tell."""
+    folder = write_mongodump(whole, tmp_path / "dump", zipped=True)
+    damage(folder, kind)
+    with pytest.raises(DamagedBackupError):
+        await restore_backup(folder, other)
+
+
+@pytest.mark.parametrize("where", [0.01, 0.2, 0.6, 0.99])
+@pytest.mark.parametrize("zipped", [True, False])
+async def test_a_cut_archive_is_refused(whole, sync_other, other, tmp_path, zipped, where):
+    """Wherever it ends, compressed or not."""
+    archive = write_archive(whole, tmp_path / "dump.archive", zipped=zipped)
+    data = archive.read_bytes()
+    archive.write_bytes(data[: int(len(data) * where)])
+    with pytest.raises(DamagedBackupError):
+        await restore_backup(archive, other)
+
+    assert [] == sync_other.list_collection_names()
+
+
+async def test_a_changed_bit_in_a_compressed_archive_is_refused(whole, sync_other, other, tmp_path):
+    """Gzip's checksum covers all of it."""
+    archive = write_archive(whole, tmp_path / "dump.archive", zipped=True)
+    flip(archive, 0.5)
+    with pytest.raises(DamagedBackupError):
+        await restore_backup(archive, other)
+
+    assert [] == sync_other.list_collection_names()
+
+
+async def test_a_changed_bit_in_a_plain_archive_is_refused(whole, sync_other, other, tmp_path):
+    """The archive's own CRC-64 covers the documents."""
+    archive = write_archive(whole, tmp_path / "dump.archive", zipped=False)
+    data = archive.read_bytes()
+    flip(archive, data.index("élodie30".encode()) / len(data))
+    with pytest.raises(DamagedBackupError, match="do not have their checksum"):
+        await restore_backup(archive, other)
+
+    assert [] == sync_other.list_collection_names()
+
+
+async def test_an_unfinished_backup_is_refused(other, backup):
+    """What a killed backup leaves is not taken for a plain folder of mongodump."""
+    left = backup.rename(backup.with_name(backup.name + ".partial"))
+    for path in (left, next(p for p in left.iterdir() if p.name.startswith("newbi_test"))):
+        with pytest.raises(DamagedBackupError, match="never finished"):
+            await restore_backup(path, other)
+
+
+# -- interruptions ----------------------------------------------------------------------------
+
+
+class StoppedError(Exception):
+    """Stands for whatever ends a restore."""
+
+
+class StopAfter:
+    """A listener that ends the restore after so many reports."""
+
+    def __init__(self, reports):
+        self.left = reports
+
+    def phase(self, name, total):
+        self.restoring = name in {"restore", "indexes"}
+
+    def advance(self, amount, detail=""):
+        if self.restoring:
+            self.left -= 1
+            if not self.left:
+                raise StoppedError
+
+    def note(self, sentence):
+        pass
+
+
+@pytest.mark.parametrize("reports", [1, 3, 7, 12, 14])
+async def test_an_interrupted_restore_goes_on(whole, sync_other, other, backup, reports):
+    """The same call again ends in the same bytes, wherever the first one stopped."""
+    with pytest.raises(StoppedError):
+        await restore_backup(backup, other, progress=StopAfter(reports))
+    result = await restore_backup(backup, other)
+
+    assert result.resumed
+    assert_same(fingerprint(whole), sync_other)
+
+
+async def test_a_restore_that_goes_on_overwrites_nothing(whole, sync_other, other, backup):
+    """A document that somebody else put there meanwhile is named, and stays."""
+    with pytest.raises(StoppedError):
+        await restore_backup(backup, other, progress=StopAfter(1))
+    victim = whole["Users"].find_one()
+    sync_other["Users"].replace_one({"_id": victim["_id"]}, {"n": "autre"}, upsert=True)
+    with pytest.raises(NewbiMigrateError, match="another document"):
+        await restore_backup(backup, other)
+
+    assert "autre" == sync_other["Users"].find_one({"_id": victim["_id"]})["n"]
+
+
+async def test_an_answer_that_was_lost_is_no_error(whole, sync_other, other, backup, mongod):
+    """The documents of an insert whose answer never came are found to be there."""
+    sync_other.client.admin.command(
+        {
+            "configureFailPoint": "failCommand",
+            "mode": {"skip": 2, "times": 1},
+            "data": {
+                "failCommands": ["insert"],
+                "closeConnection": True,
+                "blockConnection": False,
+                "namespace": f"{sync_other.name}.invoices",
+            },
+        }
+    )
+    try:
+        await restore_backup(backup, other)
+    except NewbiMigrateError:
+        await restore_backup(backup, other)
+    finally:
+        sync_other.client.admin.command({"configureFailPoint": "failCommand", "mode": "off"})
+
+    assert_same(fingerprint(whole), sync_other)
+
+
+async def test_a_restore_works_on_a_replica_set(
+    replica_database, sync_replica_database, database_name, servers, tmp_path
+):
+    """And the backup it is made of was read at one snapshot."""
+    fill(sync_replica_database)
+    result = await backup_database(replica_database, tmp_path)
+    name = f"{database_name}_b"
+    try:
+        await restore_backup(result.path, replica_database.client[name])
+
+        assert_same(fingerprint(sync_replica_database), sync_replica_database.client[name])
+    finally:
+        servers.drop(name)
+
+
+async def test_a_user_with_readwrite_restores_what_has_no_validator(
+    mongod_with_auth, database_name, tmp_path, sync_database, database
+):
+    """No more than that role is needed for ordinary collections."""
+    sync_database["users"].insert_many([{"_id": n} for n in range(5)])
+    sync_database["users"].create_index("n")
+    path = (await backup_database(database, tmp_path)).path
+    uri = mongod_with_auth.add_user("w", "pw", database=database_name, roles=["readWrite"])
+    async with AsyncMongoClient(uri) as client:
+        result = await restore_backup(path, client[database_name])
+
+    assert {"users": 5} == result.counts
+
+
+async def test_a_backup_that_verifies_has_no_problems(backup):
+    """And tells what it read."""
+    verification = await verify_backup(backup)
+
+    assert verification.intact
+    assert 40 == next(c.count for c in verification.collections if c.name == "invoices")

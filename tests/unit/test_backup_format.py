@@ -1,0 +1,231 @@
+"""The layout and the bytes of a backup, against mongodump's format."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import re
+import subprocess
+import sys
+from datetime import UTC, datetime
+
+import pytest
+
+from newbi_migrate.backup import compress
+from newbi_migrate.backup.compress import GzipWriter, gunzip
+from newbi_migrate.backup.crc64 import Crc64Check
+from newbi_migrate.backup.dump import (
+    DamagedBackupError,
+    FolderDump,
+    choose_database,
+    parse_metadata,
+)
+from newbi_migrate.backup.files import FileSeal, OutputFile
+from newbi_migrate.backup.layout import backup_name, dumped, escape, temporary
+from newbi_migrate.backup.manifest import Consistency, Manifest
+from newbi_migrate.backup.reporting import report_text
+from newbi_migrate.errors import UsageError
+
+MANIFEST = Manifest(
+    tool="newbi-migrate 0",
+    database="newbi",
+    server="6.0.5",
+    topology="standalone",
+    started="2026-01-02T03:04:05.000+00:00",
+    finished="2026-01-02T03:04:06.000+00:00",
+    consistency=Consistency.QUIET,
+    snapshot=None,
+    without=("workspaceId",),
+    compression="isal",
+    encrypted=False,
+    notes=("A note.",),
+    collections=(),
+    exports=(),
+    files={"newbi/x.bson.gz": FileSeal(3, "00")},
+)
+
+
+def test_a_backup_is_named_after_its_beginning():
+    """As the guide's checks expect it."""
+    moment = datetime(2025, 9, 17, 8, 5, 9, tzinfo=UTC)
+
+    assert "backup_2025-09-17_08-05-09" == backup_name(moment)
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("invoices", "invoices"),
+        ("dots.and spaces é", "dots.and+spaces+%C3%A9"),
+        ("a/b\\c:d", "a%2Fb%5Cc%3Ad"),
+        ("plus+percent%tilde~-_", "plus%2Bpercent%25tilde~-_"),
+    ],
+)
+def test_file_names_are_escaped_as_go_does(name, file):
+    """Mongorestore reads the collection's name from the file's."""
+    assert file == escape(name)
+
+
+def test_a_name_too_long_for_a_file_carries_a_hash():
+    """238 characters, of which the last 27 are SHA-1 in URL-safe base64 without padding."""
+    found = escape("n" * 250)
+
+    assert 238 == len(found)
+    assert re.fullmatch(r"n{208}%24[\w-]{27}", found)
+    assert len(escape("n" * 250, suffix=".age")) + len(".metadata.json.gz.age") <= 255
+    assert escape("n" * 238) == "n" * 238
+
+
+def test_the_servers_own_collections_are_left_out_but_for_functions():
+    """What mongodump reads of a database."""
+    names = ["invoices", "system.js", "system.views", "system.buckets.x", "system.profile", "a$b"]
+
+    assert ["invoices", "system.js"] == [name for name in names if dumped(name)]
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ('{"indexes":[],"collectionName":"x","type":"view"}', "view"),
+        ('{"options":{"viewOn":"y","pipeline":[]},"indexes":[]}', "view"),
+        ('{"options":{"timeseries":{"timeField":"t"}},"indexes":[]}', "timeseries"),
+        (
+            '{"options":{},"indexes":[{"v":1,"key":{"_id":1},"name":"_id_","ns":"a.b"}]}',
+            "collection",
+        ),
+        ('{"indexes":[{"v":{"$numberInt":"2"},"key":{"_id":{"$numberInt":"1"}}}]}', "collection"),
+    ],
+)
+def test_metadata_of_any_version_of_mongodump_is_read(text, kind):
+    """Canonical, relaxed and without the newer keys."""
+    assert kind == parse_metadata(text, where="x").type
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"indexes": 5}', '"x"'])
+def test_metadata_that_is_none_is_damage(text):
+    """Rather than a collection without indexes."""
+    with pytest.raises(DamagedBackupError):
+        parse_metadata(text, where="x")
+
+
+def test_a_manifest_comes_back_as_it_was():
+    """Through its file."""
+    text = json.dumps(MANIFEST.to_json(), indent=2)
+
+    assert MANIFEST == Manifest.from_json(text, where="x")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("6.0.5", "6.0.6", "changed after it was written"),
+        ("newbi-migrate backup 1", "newbi-migrate backup 9", "does not know"),
+        ('"seal"', '"soul"', "is no manifest"),
+        ("{", "[", "is no manifest"),
+    ],
+)
+def test_a_manifest_that_was_changed_is_refused(old, new, sentence):
+    """Its seal covers all it says."""
+    text = json.dumps(MANIFEST.to_json()).replace(old, new, 1)
+    with pytest.raises(UsageError, match=sentence):
+        Manifest.from_json(text, where="x")
+
+
+def test_the_report_tells_what_a_person_asks():
+    """Database, times, server, whether it is consistent, and how to restore."""
+    text = report_text(MANIFEST)
+
+    for part in ("newbi", "2026-01-02", "6.0.5", "counted no write", "A note.", "mongorestore"):
+        assert part in text
+
+
+def test_files_are_their_owners_alone_and_named_at_the_end(tmp_path):
+    """Mode 0600 from the first moment, under a temporary name."""
+    path = tmp_path / "x.bson.gz"
+    with OutputFile(path, gzip=True) as output:
+        output.write(b"text")
+        assert [temporary(path)] == list(tmp_path.iterdir())
+        assert 0o600 == temporary(path).stat().st_mode & 0o777
+        seal = output.finish()
+    output.settle()
+
+    assert b"text" == gzip.decompress(path.read_bytes())
+    assert seal.bytes == path.stat().st_size
+
+
+def test_compressed_files_are_gzip_of_one_member_without_a_time():
+    """What mongorestore --gzip reads; equal data makes equal bytes."""
+    sink = io.BytesIO()
+    writer = GzipWriter(sink)
+    writer.write(b"text")
+    writer.finish()
+
+    data = sink.getvalue()
+    assert b"\x1f\x8b\x08" == data[:3]
+    assert bytes(4) == data[4:8]
+    assert b"text" == gzip.decompress(data)
+
+
+@pytest.mark.parametrize("change", ["cut", "bit", "crc"])
+def test_damage_of_a_compressed_stream_is_noticed(change):
+    """The checksum at its end covers every bit."""
+    data = bytearray(gzip.compress(bytes(range(256)) * 50, mtime=0))
+    if change == "cut":
+        del data[-5:]
+    else:
+        data[len(data) // 2 if change == "bit" else -6] ^= 4
+    with pytest.raises(compress.GZIP_ERRORS):
+        gunzip(io.BytesIO(bytes(data))).read()
+
+
+def test_without_isal_the_standard_library_does_the_same():
+    """A platform without the wheel reads and writes the same format."""
+    program = """
+import sys, io, gzip
+sys.modules["isal"] = None
+from newbi_migrate.backup.compress import GzipWriter, gunzip, library
+sink = io.BytesIO(); writer = GzipWriter(sink); writer.write(b"text" * 999); writer.finish()
+assert gzip.decompress(sink.getvalue()) == b"text" * 999
+assert gunzip(io.BytesIO(sink.getvalue())).read() == b"text" * 999
+print(library())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=60
+    )
+
+    assert "zlib\n" == done.stdout
+
+
+def test_the_checksum_of_archives_is_the_published_one():
+    """CRC-64/XZ of the nine digits, from the catalogue of parametrised CRC algorithms."""
+    check = Crc64Check()
+    check.update(b"123456789")
+
+    assert check.matches(0x995DC9BBDF1939FA)
+
+
+def test_of_several_databases_one_must_be_named():
+    """The server's own do not count."""
+    assert "newbi" == choose_database(["admin", "newbi", "config"], None, where="x")
+    assert "b" == choose_database(["a", "b"], "b", where="x")
+    for names, source in ((["a", "b"], None), ([], None), (["a"], "c")):
+        with pytest.raises(UsageError):
+            choose_database(names, source, where="x")
+
+
+def test_a_folder_that_is_no_dump_is_refused(tmp_path):
+    """Empty, missing, or with other files."""
+    (tmp_path / "notes.txt").write_text("x")
+    for path in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(UsageError):
+            FolderDump(path)
+
+
+def test_a_collection_without_its_documents_is_damage(tmp_path):
+    """Metadata of a collection promises a file of documents."""
+    folder = tmp_path / "newbi"
+    folder.mkdir()
+    (folder / "x.metadata.json").write_text('{"indexes":[],"collectionName":"x"}')
+    with pytest.raises(DamagedBackupError, match=r"x\.bson"):
+        _ = FolderDump(tmp_path).collections
