@@ -30,7 +30,7 @@ from newbi_migrate.migration.progress import Progress
 from newbi_migrate.migration.results import CollectionSummary, Quarantine
 from newbi_migrate.models.registry import CollectionSpec, Registry
 from newbi_migrate.store.connection import DURABLE
-from newbi_migrate.store.journal import Journal, JournalGroup
+from newbi_migrate.store.journal import Journal, JournalGroup, portions
 from newbi_migrate.store.stamping import (
     MAX_IDS,
     OwnerStamp,
@@ -154,26 +154,25 @@ class DocumentPlane:
 
         async def work() -> None:
             while (job := await queue.get()) is not None:
-                safe_point()
-                outcome = await self._write(collection, spec, job)
-                await journal.applied_window(job.seq, outcome.groups, comment=self._comment)
-                self._account(spec, summary, refused, job, outcome)
+                for part in job.parts:
+                    safe_point()
+                    outcome = await self._write(collection, spec, job.window, part)
+                    await journal.applied_window(part.seq, outcome.groups, comment=self._comment)
+                    self._account(spec, summary, refused, part, outcome)
                 progress.advance(job.window.count, spec.name)
 
         async def read() -> None:
             async for window in self._reader(spec, batch_size).windows():
-                job = _Job(window)
-                for group, resolution in await self._decide(spec, window.groups):
-                    self._count(spec, summary, left, group, resolution)
-                    if resolution.action is Action.STAMP:
-                        self._assign(spec, job, group, resolution)
-                groups = job.groups(self._field)
-                if not groups:
+                job = await self._job(spec, window, summary, left)
+                for part in job.parts:
+                    safe_point()
+                    part.seq = await journal.append_window(
+                        spec.name, part.groups, comment=self._comment
+                    )
+                if job.parts:
+                    await queue.put(job)
+                else:
                     progress.advance(window.count, spec.name)
-                    continue
-                safe_point()
-                job.seq = await journal.append_window(spec.name, groups, comment=self._comment)
-                await queue.put(job)
             for _ in range(workers):
                 await queue.put(None)
 
@@ -304,6 +303,17 @@ class DocumentPlane:
         if owner is not None and workspace is not None:
             owners[owner] = workspace
 
+    async def _job(
+        self, spec: CollectionSpec, window: Window, summary: CollectionSummary, left: Quarantine
+    ) -> _Job:
+        job = _Job(window)
+        for group, resolution in await self._decide(spec, window.groups):
+            self._count(spec, summary, left, group, resolution)
+            if resolution.action is Action.STAMP:
+                self._assign(spec, job, group, resolution)
+        job.divide(self._field)
+        return job
+
     def _assign(
         self, spec: CollectionSpec, job: _Job, group: WindowGroup, resolution: Resolution
     ) -> None:
@@ -324,31 +334,21 @@ class DocumentPlane:
         same.ids.extend(group.ids)
 
     async def _write(
-        self, collection: AsyncCollection[dict[str, Any]], spec: CollectionSpec, job: _Job
+        self,
+        collection: AsyncCollection[dict[str, Any]],
+        spec: CollectionSpec,
+        window: Window,
+        part: _Part,
     ) -> WindowOutcome:
-        outcomes: list[tuple[list[JournalGroup], WindowOutcome]] = []
-        if job.others:
-            # These first: the statement by owner passes over what holds a workspace by then.
-            others = list(job.others.values())
-            outcomes.append((others, await write_groups(collection, others, comment=self._comment)))
-        if job.stamps and spec.owner_field is not None:
-            stamped = await write_owner_stamps(
-                collection,
-                self._field,
-                spec.owner_field,
-                job.stamps,
-                known=lambda: (i for group in job.window.groups for i in group.ids),
-                comment=self._comment,
-            )
-            outcomes.append((job.stamped(self._field), stamped))
-        as_intended = all(outcome.groups is None for _, outcome in outcomes)
-        return WindowOutcome(
-            written=sum(outcome.written for _, outcome in outcomes),
-            groups=None
-            if as_intended
-            else tuple(g for sent, o in outcomes for g in (sent if o.groups is None else o.groups)),
-            refused=tuple(r for _, outcome in outcomes for r in outcome.refused),
-            changed=tuple(i for _, outcome in outcomes for i in outcome.changed),
+        if not part.stamps or spec.owner_field is None:
+            return await write_groups(collection, part.groups, comment=self._comment)
+        return await write_owner_stamps(
+            collection,
+            self._field,
+            spec.owner_field,
+            part.stamps,
+            known=lambda: (i for group in window.groups for i in group.ids),
+            comment=self._comment,
         )
 
     def _account(
@@ -356,10 +356,10 @@ class DocumentPlane:
         spec: CollectionSpec,
         summary: CollectionSummary,
         refused: Quarantine,
-        job: _Job,
+        part: _Part,
         outcome: WindowOutcome,
     ) -> None:
-        for group in job.groups(self._field) if outcome.groups is None else outcome.groups:
+        for group in part.groups if outcome.groups is None else outcome.groups:
             number = len(group.ids)
             summary.stamped += self._field in group.changes and number
             summary.owners_rewritten += len(group.changes.keys() - {self._field}) > 0 and number
@@ -377,21 +377,39 @@ class DocumentPlane:
 
 
 @dataclass(slots=True)
+class _Part:
+    """What one entry of the journal describes.
+
+    Attributes:
+        groups: What is written, as the journal describes it.
+        stamps: The same where it is stamped by owner, in a statement over a range of ids.
+        seq: Number of the entry.
+    """
+
+    groups: Sequence[JournalGroup]
+    stamps: Sequence[OwnerStamp] = ()
+    seq: int = -1
+
+
+@dataclass(slots=True)
 class _Job:
     """A window and what is to be written to it."""
 
     window: Window
-    seq: int = -1
     stamps: list[OwnerStamp] = field(default_factory=list)
     others: dict[bytes, JournalGroup] = field(default_factory=dict)
+    parts: list[_Part] = field(default_factory=list)
 
-    def stamped(self, name: str) -> list[JournalGroup]:
-        """The documents that lack the field, as the journal describes them."""
-        return [JournalGroup({name: stamp.value}, {}, stamp.ids) for stamp in self.stamps]
+    def divide(self, name: str) -> None:
+        """Divides what is to be written into parts, which are written in this order.
 
-    def groups(self, name: str) -> list[JournalGroup]:
-        """Everything that is written to the window."""
-        return [*self.others.values(), *self.stamped(name)]
+        The statement by owner comes last: it passes over what holds a workspace by then.
+        """
+        self.parts = [_Part(groups) for groups in portions([*self.others.values()])]
+        stamps = iter(self.stamps)
+        # Ids of stamps are ObjectIds, of which a window's fit into one entry: none is divided.
+        for groups in portions([JournalGroup({name: s.value}, {}, s.ids) for s in self.stamps]):
+            self.parts.append(_Part(groups, [next(stamps) for _ in groups]))
 
 
 _OWNER_REASONS = frozenset(

@@ -9,10 +9,10 @@ It changes when a rollback needs to know more. Layout: docs/reference/run-record
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 import bson
 from bson import CodecOptions, ObjectId
@@ -25,14 +25,20 @@ from newbi_migrate.store.connection import DURABLE
 from newbi_migrate.store.raw import elements, iter_ids, pack_ids
 
 __all__ = [
+    "MAX_ENTRY_BYTES",
     "EntryKind",
     "EntryState",
     "Journal",
     "JournalEntry",
     "JournalGroup",
+    "portions",
 ]
 
 JOURNAL = "newbi_migrate_journal"
+
+MAX_ENTRY_BYTES: Final = 8 * 1024 * 1024
+"""Bytes of groups in one entry: half of what a document may hold, since an entry that turned out
+otherwise is written again with more groups of fewer ids."""
 
 # Read raw, so that prior values of any BSON type come back as they were stored.
 _RAW: CodecOptions[RawBSONDocument] = CodecOptions(
@@ -88,6 +94,37 @@ class JournalGroup:
     def from_document(cls, document: Mapping[str, Any]) -> JournalGroup:
         """The group from its stored form."""
         return cls(document["set"], document["prior"], list(iter_ids(document["ids"])))
+
+
+def portions(groups: Sequence[JournalGroup]) -> Iterator[list[JournalGroup]]:
+    """The groups in their order, in portions that fit into one entry each.
+
+    A group of too many ids is divided; what stood in a single document is not, so a portion of
+    one document is as large as that.
+    """
+    portion: list[JournalGroup] = []
+    held = 0
+    for group, size in _fitting(groups):
+        if portion and held + size > MAX_ENTRY_BYTES:
+            yield portion
+            portion, held = [], 0
+        portion.append(group)
+        held += size
+    if portion:
+        yield portion
+
+
+def _fitting(groups: Sequence[JournalGroup]) -> Iterator[tuple[JournalGroup, int]]:
+    # What an element of an array costs beside its document: type, position as text, its end.
+    around = 12
+    for group in groups:
+        size = len(bson.encode(group.to_document())) + around
+        if size > MAX_ENTRY_BYTES and len(group.ids) > 1:
+            half = len(group.ids) // 2
+            parts = [replace(group, ids=group.ids[:half]), replace(group, ids=group.ids[half:])]
+            yield from _fitting(parts)
+        else:
+            yield group, size
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +202,10 @@ class Journal:
     async def append_window(
         self, collection: str, groups: Sequence[JournalGroup], *, comment: str
     ) -> int:
-        """Stores what is about to be written to a window of documents."""
+        """Stores what is about to be written to documents of a window.
+
+        The groups are one of the :func:`portions` of what is written to the window.
+        """
         body = {
             "count": sum(len(group.ids) for group in groups),
             "groups": [group.to_document() for group in groups],
