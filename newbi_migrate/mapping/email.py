@@ -30,5 +30,6 @@ def mask_email(value: object) -> str:
     local, at, domain = address.partition("@")
     if not at:
         return f"{local[:1]}***"
-    dot = domain.rfind(".")
-    return f"{local[:1]}***@***{domain[dot:] if dot > 0 else ''}"
+    _, dot, last = domain.rpartition(".")
+    # What follows the last dot of a field that holds more than an address may be personal.
+    return f"{local[:1]}***@***{dot + last if dot and last.isalpha() else ''}"

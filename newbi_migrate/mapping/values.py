@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from bson import ObjectId
 from bson.datetime_ms import DatetimeMS
+from bson.errors import InvalidBSON
 
 __all__ = [
     "ABSENT",
@@ -101,7 +102,7 @@ def date_of(value: object) -> datetime | None:
     if isinstance(value, DatetimeMS):
         try:
             value = value.as_datetime()
-        except (OverflowError, ValueError):
+        except (InvalidBSON, OverflowError, ValueError):
             return None
     if isinstance(value, str):
         try:
