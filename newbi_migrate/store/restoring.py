@@ -6,22 +6,36 @@ is a difference, told by id and field. It changes when a faster way back is foun
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import bson
 from pymongo import UpdateMany, UpdateOne
 from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.errors import BulkWriteError
 
 from newbi_migrate.store.decoding import PLAIN
+from newbi_migrate.store.faults import codes_of
 from newbi_migrate.store.journal import JournalGroup
-from newbi_migrate.store.raw import document_of, elements, split_documents
-from newbi_migrate.store.stamping import MAX_IDS, MAX_OPERATIONS, chunks
+from newbi_migrate.store.raw import document_of, element, elements, split_documents
+from newbi_migrate.store.stamping import MAX_IDS, MAX_OPERATIONS, OF_ONE_DOCUMENT, chunks
 
-__all__ = ["Comparison", "Difference", "compare_groups", "overwrite", "restore"]
+__all__ = [
+    "Comparison",
+    "Difference",
+    "Outcome",
+    "compare_groups",
+    "confirmed",
+    "element_at",
+    "id_element",
+    "overwrite",
+    "restore",
+]
 
 _Element = tuple[int, bytes]
+
+_DOCUMENT: Final = 0x03
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +77,19 @@ class Comparison:
         return [*self.written, *self.partly]
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of an attempt to write.
+
+    Attributes:
+        written: Number of documents written.
+        refused: Id and field of each document the server refused.
+    """
+
+    written: int
+    refused: tuple[tuple[Any, str], ...] = ()
+
+
 async def compare_groups(
     collection: AsyncCollection[dict[str, Any]], groups: Sequence[JournalGroup], *, comment: str
 ) -> Comparison:
@@ -70,7 +97,7 @@ async def compare_groups(
     result = Comparison()
     written = [_elements_of(group.changes) for group in groups]
     prior = [group.prior_elements() for group in groups]
-    group_of = {_id_element(i): n for n, group in enumerate(groups) for i in group.ids}
+    group_of = {id_element(i): n for n, group in enumerate(groups) for i in group.ids}
     projection = {"_id": 1, **dict.fromkeys((name for g in groups for name in g.changes), 1)}
     intact: list[list[Any]] = [[] for _ in groups]
     seen = 0
@@ -108,53 +135,157 @@ async def compare_groups(
 
 
 async def restore(
-    collection: AsyncCollection[dict[str, Any]], groups: Sequence[JournalGroup], *, comment: str
-) -> int:
-    """Takes back what groups of documents still hold; gives the number of documents written.
+    collection: AsyncCollection[dict[str, Any]],
+    groups: Sequence[JournalGroup],
+    *,
+    comment: str,
+    safe_point: Callable[[], None],
+) -> Outcome:
+    """Takes back what groups of documents still hold.
 
-    Raises:
-        pymongo.errors.BulkWriteError: The server refused a document, for example because a
-            unique index stands in the way.
+    Args:
+        collection: Where.
+        groups: What was written, as :func:`compare_groups` found it there.
+        comment: Attached to every command.
+        safe_point: Called before every write; raises to stop there.
     """
-    return await _send(
-        collection,
-        [
-            UpdateMany(
-                {"_id": {"$in": list(ids)}, **{n: {"$eq": v} for n, v in group.changes.items()}},
-                _back(group, group.changes),
+    statements = [
+        (UpdateMany({"_id": {"$in": list(ids)}, **_held(group)}, _back(group, group.changes)), ids)
+        for group in groups
+        for ids in chunks(group.ids, MAX_IDS)
+    ]
+    written = 0
+    for chunk in chunks(statements, MAX_OPERATIONS):
+        safe_point()
+        try:
+            result = await collection.bulk_write(
+                [statement for statement, _ in chunk], ordered=False, comment=comment
             )
-            for group in groups
-            for ids in chunks(group.ids, MAX_IDS)
-        ],
-        comment=comment,
-    )
+        except BulkWriteError as error:
+            if not codes_of(error) or not codes_of(error) <= OF_ONE_DOCUMENT:
+                raise
+            # A statement ends at the first document that is refused: one by one, it shows which.
+            singles = [
+                (UpdateOne({"_id": {"$eq": i}, **_held(group)}, _back(group, group.changes)), i, n)
+                for group in groups
+                for n in (next(iter(group.changes)),)
+                for i in group.ids
+            ]
+            rest = await _one_by_one(collection, singles, comment=comment, safe_point=safe_point)
+            expected = sum(len(group.ids) for group in groups)
+            return Outcome(expected - len(rest.refused), rest.refused)
+        written += result.modified_count
+    return Outcome(written)
 
 
 async def overwrite(
-    collection: AsyncCollection[dict[str, Any]], differences: Sequence[Difference], *, comment: str
-) -> int:
-    """Puts back what stood there before over what somebody changed since."""
-    return await _send(
-        collection,
-        [
-            UpdateOne({"_id": {"$eq": found.id}}, _back(found.group, [found.field]))
-            for found in differences
-        ],
-        comment=comment,
-    )
-
-
-async def _send(
     collection: AsyncCollection[dict[str, Any]],
-    operations: Sequence[UpdateMany | UpdateOne],
+    differences: Sequence[Difference],
     *,
     comment: str,
-) -> int:
+    safe_point: Callable[[], None],
+) -> Outcome:
+    """Puts back what stood there before over what somebody changed since.
+
+    Args:
+        collection: Where.
+        differences: What somebody changed, as :func:`compare_groups` found it.
+        comment: Attached to every command.
+        safe_point: Called before every write; raises to stop there.
+    """
+    singles = [
+        (UpdateOne({"_id": {"$eq": d.id}}, _back(d.group, [d.field])), d.id, d.field)
+        for d in differences
+    ]
+    return await _one_by_one(collection, singles, comment=comment, safe_point=safe_point)
+
+
+async def _one_by_one(
+    collection: AsyncCollection[dict[str, Any]],
+    singles: Sequence[tuple[UpdateOne, Any, str]],
+    *,
+    comment: str,
+    safe_point: Callable[[], None],
+) -> Outcome:
     modified = 0
-    for chunk in chunks(operations, MAX_OPERATIONS):
-        result = await collection.bulk_write(list(chunk), ordered=False, comment=comment)
-        modified += result.modified_count
-    return modified
+    refused: list[tuple[Any, str]] = []
+    for chunk in chunks(singles, MAX_OPERATIONS):
+        safe_point()
+        try:
+            result = await collection.bulk_write(
+                [statement for statement, _, _ in chunk], ordered=False, comment=comment
+            )
+        except BulkWriteError as error:
+            if not codes_of(error) <= OF_ONE_DOCUMENT:
+                raise
+            details = error.details or {}
+            modified += int(details.get("nModified", 0))
+            refused += [chunk[e["index"]][1:] for e in details.get("writeErrors", ())]
+        else:
+            modified += result.modified_count
+    return Outcome(modified, tuple(refused))
+
+
+async def confirmed(
+    collection: AsyncCollection[dict[str, Any]],
+    chains: Mapping[_Element, Sequence[JournalGroup]],
+    suspects: Mapping[_Element, Sequence[Difference]],
+    *,
+    comment: str,
+) -> list[Difference]:
+    """The differences that remain when a document's windows are taken back one after another.
+
+    A document that a run wrote to more than once holds what was written last; seen from an
+    earlier window, that looks like somebody's change.
+
+    Args:
+        collection: Where.
+        chains: Id of each document to what was written to it, last first.
+        suspects: Id of each document to its differences.
+        comment: Attached to every command.
+    """
+    found: list[Difference] = []
+    stored = await _stored(
+        collection, [key for key in suspects if len(chains[key]) > 1], comment=comment
+    )
+    for key, differences in suspects.items():
+        if len(chains[key]) < 2:
+            found.extend(differences)
+            continue
+        state = stored.get(key)
+        if state is None:
+            continue
+        for group in chains[key]:
+            written, prior = _elements_of(group.changes), group.prior_elements()
+            _, changed = _states(state, written, prior)
+            found.extend(Difference(_id_value(key), name, group) for name in changed)
+            for name in written:
+                if name in changed:
+                    continue
+                state.pop(name, None)
+                if name in prior:
+                    state[name] = prior[name]
+    return found
+
+
+async def _stored(
+    collection: AsyncCollection[dict[str, Any]], keys: Sequence[_Element], *, comment: str
+) -> dict[_Element, dict[str, _Element]]:
+    found: dict[_Element, dict[str, _Element]] = {}
+    for part in chunks(keys, MAX_IDS):
+        cursor = collection.find_raw_batches(
+            {"_id": {"$in": [_id_value(key) for key in part]}}, comment=comment
+        )
+        async with cursor:
+            async for batch in cursor:
+                for raw in split_documents(cast(bytes, batch)):
+                    document = {name: (kind, value) for name, kind, value in elements(raw)}
+                    found[document["_id"]] = document
+    return found
+
+
+def _held(group: JournalGroup) -> dict[str, Any]:
+    return {name: {"$eq": value} for name, value in group.changes.items()}
 
 
 def _back(group: JournalGroup, names: Iterable[str]) -> dict[str, Any]:
@@ -185,8 +316,20 @@ def _elements_of(document: Mapping[str, Any]) -> dict[str, _Element]:
     return {name: (kind, value) for name, kind, value in elements(bson.encode(document))}
 
 
-def _id_element(identifier: Any) -> _Element:
+def id_element(identifier: Any) -> tuple[int, bytes]:
+    """An ``_id`` as type and bytes: a key that tells ids apart as the server stores them."""
     return _elements_of({"_id": identifier})["_id"]
+
+
+def element_at(raw: bytes, path: str) -> tuple[int, bytes] | None:
+    """Type and bytes of the value at a dotted path, ``None`` where the path ends early."""
+    *parents, last = path.split(".")
+    for name in parents:
+        found = element(raw, name)
+        if found is None or found[0] != _DOCUMENT:
+            return None
+        raw = found[1]
+    return element(raw, last)
 
 
 def _id_value(identifier: _Element) -> Any:

@@ -27,6 +27,7 @@ __all__ = [
     "MAX_IDS",
     "MAX_OPERATIONS",
     "MAX_TREE_OWNERS",
+    "OF_ONE_DOCUMENT",
     "OwnerStamp",
     "Refusal",
     "WindowOutcome",
@@ -51,11 +52,11 @@ _T = TypeVar("_T")
 _UNDEFINED: Final = 0x06
 _NULL: Final = 0x0A
 
-# Errors that concern one document and not the whole statement.
 _TOO_LARGE: Final = frozenset({10334, 17419, 17420})
 _DUPLICATE: Final = 11000
 _VALIDATION: Final = 121
-_OF_ONE_DOCUMENT: Final = _TOO_LARGE | {_DUPLICATE, _VALIDATION}
+OF_ONE_DOCUMENT: Final = _TOO_LARGE | {_DUPLICATE, _VALIDATION}
+"""Error codes that concern one document and not the whole statement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +186,7 @@ async def write_owner_stamps(
         try:
             result = await collection.update_many(query, update, hint={"_id": 1}, comment=comment)
         except OperationFailure as error:
-            if error.code not in _OF_ONE_DOCUMENT:
+            if error.code not in OF_ONE_DOCUMENT:
                 raise
             # Some document stands in the way: find out which, one by one.
             return await _one_by_one(collection, _as_groups(stamps, field), comment=comment)
@@ -221,7 +222,7 @@ async def write_groups(
             result = await collection.bulk_write(chunk, ordered=False, comment=comment)
         except BulkWriteError as error:
             codes = {e.get("code") for e in error.details.get("writeErrors", ())}
-            if not codes or not codes <= _OF_ONE_DOCUMENT:
+            if not codes or not codes <= OF_ONE_DOCUMENT:
                 raise
             return await _one_by_one(collection, groups, comment=comment)
         modified += result.modified_count
@@ -282,7 +283,7 @@ async def _one_by_one(
         except BulkWriteError as error:
             for write_error in error.details.get("writeErrors", ()):
                 code = write_error.get("code")
-                if code not in _OF_ONE_DOCUMENT:
+                if code not in OF_ONE_DOCUMENT:
                     raise
                 refused.append(Refusal(chunk[write_error["index"]][0], code))
             if error.details.get("writeConcernErrors"):
