@@ -30,7 +30,7 @@ from newbi_migrate.migration.progress import Progress
 from newbi_migrate.migration.results import CollectionSummary, Quarantine
 from newbi_migrate.models.registry import CollectionSpec, Registry
 from newbi_migrate.store.connection import DURABLE
-from newbi_migrate.store.journal import Journal, JournalGroup, portions
+from newbi_migrate.store.journal import MAX_PRIOR_BYTES, Journal, JournalGroup, portions
 from newbi_migrate.store.stamping import (
     MAX_IDS,
     OwnerStamp,
@@ -225,6 +225,10 @@ class DocumentPlane:
                 workspace_field=self._field,
                 rewrite_owners=self._rewrite,
             )
+            if resolution.action is Action.STAMP and len(group.raw_key) > MAX_PRIOR_BYTES:
+                resolution = Resolution(
+                    resolution.stored, Action.QUARANTINE, reason=Reason.DOCUMENT_TOO_LARGE
+                )
             decided.append((group, resolution))
         return decided
 

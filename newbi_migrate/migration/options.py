@@ -19,7 +19,7 @@ from newbi_migrate.mapping.profiles import BetterAuthVersion
 __all__ = ["MAX_BATCH_SIZE", "AliasOwners", "MigrationOptions"]
 
 MAX_BATCH_SIZE: Final = 200_000
-"""Documents in a window; the journal entry of a greater one could exceed 16 MiB."""
+"""Documents in a window, all of whose ids the client holds at once."""
 
 
 class AliasOwners(StrEnum):
@@ -42,7 +42,8 @@ class MigrationOptions:
         collections: Only these collections are stamped; ``None`` for all of the registry.
         schema_day: Stamp the collections the application had scoped by that day; ``None`` for
             all.
-        batch_size: Documents in a window, that is in one statement and one journal entry.
+        batch_size: Documents in a window, that is in one statement and one journal entry, or in
+            several where they hold too much for one.
         workers: Statements under way at once.
 
     Raises:

@@ -48,7 +48,10 @@ REASONS: Final[Mapping[Reason, str]] = {
         "A user with this e-mail exists under another id and never proved that it is his; have "
         "him verify it, or decide with --aliases all."
     ),
-    Reason.DOCUMENT_TOO_LARGE: "With the workspace it would exceed MongoDB's 16 MB; shorten it.",
+    Reason.DOCUMENT_TOO_LARGE: (
+        "With the workspace it would exceed MongoDB's 16 MB, or what stands in its place fills "
+        "them; shorten it."
+    ),
     Reason.DUPLICATE_EMAIL: (
         "Several legacy users have this e-mail but for case and blanks; keep one, or decide "
         "with --duplicate-emails reachable."

@@ -26,6 +26,7 @@ from newbi_migrate.store.raw import elements, iter_ids, pack_ids
 
 __all__ = [
     "MAX_ENTRY_BYTES",
+    "MAX_PRIOR_BYTES",
     "EntryKind",
     "EntryState",
     "Journal",
@@ -39,6 +40,9 @@ JOURNAL = "newbi_migrate_journal"
 MAX_ENTRY_BYTES: Final = 8 * 1024 * 1024
 """Bytes of groups in one entry: half of what a document may hold, since an entry that turned out
 otherwise is written again with more groups of fewer ids."""
+
+MAX_PRIOR_BYTES: Final = 16 * 1024 * 1024 - 64 * 1024
+"""Bytes of what stood in one document that an entry has room for, beside what it says of it."""
 
 # Read raw, so that prior values of any BSON type come back as they were stored.
 _RAW: CodecOptions[RawBSONDocument] = CodecOptions(

@@ -10,6 +10,7 @@ from hypothesis import given, strategies as st
 from small_legacy import DAY, USERS, legacy_user
 
 from newbi_migrate.errors import ExitCode
+from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.options import MAX_BATCH_SIZE, MigrationOptions
 from newbi_migrate.store import journal
@@ -59,6 +60,22 @@ async def test_a_window_of_twenty_megabytes_of_different_values_is_journaled(uri
     assert 18_000 == sum(entry["count"] for entry in found)
     assert {"applied"} == {entry["state"] for entry in found}
     assert max(entry["size"] for entry in found) < LIMIT * 0.51
+
+
+async def test_a_value_that_no_entry_has_room_for_is_left_out(uri, sync_database):
+    """A text of 16 MB where a workspace should be: planned and left out alike, others stamped."""
+    sync_database["Users"].insert_many([legacy_user(n) for n in range(3)])
+    huge = {"_id": ObjectId(), "createdBy": USERS[0], "workspaceId": "x" * (LIMIT - 100)}
+    sync_database["invoices"].insert_many([huge, *odd_invoices(3, "")])
+    async with Migration(uri) as migration:
+        plan = await migration.plan()
+        result = await migration.apply(plan)
+
+    assert [("invoices", huge["_id"], Reason.DOCUMENT_TOO_LARGE)] == [
+        (q.collection, q.id, q.reason) for q in result.quarantine
+    ]
+    assert list(plan.quarantine) == list(result.quarantine)
+    assert 3 == result.collections["invoices"].stamped
 
 
 async def test_where_a_window_is_divided_does_not_show_in_the_result(
