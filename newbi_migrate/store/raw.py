@@ -44,21 +44,34 @@ _FIXED: Final = {
 }
 
 
+# The others say their size in an int32: what comes on top of it, and the least it can say.
+_COUNTED: Final = {
+    0x02: (4, 1),  # string
+    0x03: (0, 5),  # document
+    0x04: (0, 5),  # array
+    0x05: (5, 0),  # binary
+    0x0C: (16, 1),  # DBPointer
+    0x0D: (4, 1),  # code
+    0x0E: (4, 1),  # symbol
+    0x0F: (0, 14),  # code with scope
+}
+_REGEX: Final = 0x0B
+_NO_SIZE: Final = -1
+
+
 def _value_size(kind: int, raw: bytes, start: int) -> int:
     fixed = _FIXED.get(kind)
     if fixed is not None:
         return fixed
-    if kind in (0x02, 0x0D, 0x0E):  # string, code, symbol
-        return 4 + int(_INT32.unpack_from(raw, start)[0])
-    if kind in (0x03, 0x04, 0x0F):  # document, array, code with scope
-        return int(_INT32.unpack_from(raw, start)[0])
-    if kind == 0x05:  # binary
-        return 5 + int(_INT32.unpack_from(raw, start)[0])
-    if kind == 0x0B:  # regular expression: two C strings
-        return raw.index(b"\0", raw.index(b"\0", start) + 1) + 1 - start
-    if kind == 0x0C:  # DBPointer
-        return 4 + int(_INT32.unpack_from(raw, start)[0]) + 12
-    raise ValueError(f"unknown BSON type 0x{kind:02x}")
+    if kind == _REGEX:  # two C strings; one without an end gives a negative size
+        return raw.find(b"\0", raw.find(b"\0", start) + 1) + 1 - start
+    if kind not in _COUNTED:
+        raise ValueError(f"unknown BSON type 0x{kind:02x}")
+    if len(raw) - start < _INT32.size:
+        return _NO_SIZE
+    more, least = _COUNTED[kind]
+    said = int(_INT32.unpack_from(raw, start)[0])
+    return said + more if said >= least else _NO_SIZE
 
 
 def elements(raw: bytes) -> Iterator[tuple[str, int, bytes]]:
@@ -74,10 +87,7 @@ def elements(raw: bytes) -> Iterator[tuple[str, int, bytes]]:
         kind = raw[position]
         stop = raw.index(b"\0", position + 1)
         name = raw[position + 1 : stop].decode("utf-8", "surrogateescape")
-        try:
-            size = _value_size(kind, raw, stop + 1)
-        except struct.error:
-            size = -1
+        size = _value_size(kind, raw, stop + 1)
         # A size that leads backwards would be read for ever.
         if not 0 <= size <= end - stop - 1:
             raise ValueError(f"not a BSON document: element {name!r} has no end in it")
@@ -111,7 +121,7 @@ def split_documents(batch: bytes) -> Iterator[bytes]:
     position, end = 0, len(batch)
     while position < end:
         size = int(_INT32.unpack_from(batch, position)[0]) if end - position >= 5 else 0
-        if not 5 <= size <= end - position:
+        if not 5 <= size <= end - position or batch[position + size - 1] != 0:
             raise ValueError("not a batch of BSON documents: one has no end in it")
         yield batch[position : position + size]
         position += size
@@ -128,8 +138,14 @@ def pack_ids(ids: Sequence[Any]) -> Binary | list[Any]:
 
 
 def iter_ids(packed: Binary | bytes | list[Any]) -> Iterator[Any]:
-    """The ids of :func:`pack_ids`, in order."""
+    """The ids of :func:`pack_ids`, in order.
+
+    Raises:
+        ValueError: The bytes are no whole number of ObjectIds.
+    """
     if isinstance(packed, bytes):
+        if len(packed) % _OBJECT_ID_SIZE:
+            raise ValueError("not packed ids: the last one is cut off")
         for position in range(0, len(packed), _OBJECT_ID_SIZE):
             yield ObjectId(packed[position : position + _OBJECT_ID_SIZE])
     else:
