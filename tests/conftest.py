@@ -1,6 +1,7 @@
 """Hypothesis profiles, the servers of a test session and a fresh database for each test.
 
-The servers are always our own: what the environment names is never written to by a test.
+The servers are always our own. What ``MONGODB_URI`` names is taken out of the environment, so that
+neither a test nor a process it starts can reach a developer's, or worse, a production database.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from hypothesis import HealthCheck, settings
 from pymongo import AsyncMongoClient, MongoClient
 
 from newbi_migrate.testing import EmbeddedMongod
+from newbi_migrate.testing.server import TEST_DATABASE_PREFIX
+
+os.environ.pop("MONGODB_URI", None)
 
 # Two busy cores make any deadline, and any limit on drawing time, a flaky test.
 _COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
@@ -74,7 +78,7 @@ def mongod_with_auth(servers):
 @pytest.fixture
 def database_name(servers):
     """A name that no other test has; that database is dropped from every server afterwards."""
-    name = f"newbi_test_{uuid.uuid4().hex[:16]}"
+    name = f"{TEST_DATABASE_PREFIX}{uuid.uuid4().hex[:16]}"
     yield name
     servers.drop(name)
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
         build_legacy_database_async,
     )
     from newbi_migrate.testing.legacy_dirt import LegacyDirt
-    from newbi_migrate.testing.mongod import EmbeddedMongod, mongodb_server
+    from newbi_migrate.testing.mongod import EmbeddedMongod
+    from newbi_migrate.testing.server import mongodb_server
 
 __all__ = [
     "PASSWORDS",
@@ -46,7 +47,7 @@ _HOMES = {
     "bulk_invoices": "bulk",
     "bulk_owners": "bulk",
     "find_mongod": "discovery",
-    "mongodb_server": "mongod",
+    "mongodb_server": "server",
 }
 
 

@@ -21,7 +21,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -35,7 +35,7 @@ from newbi_migrate.testing.discovery import MongodBinary, find_mongod
 from newbi_migrate.testing.readiness import create_administrator, initiate, option_names
 from newbi_migrate.testing.watchdog import Watchdog
 
-__all__ = ["EmbeddedMongod", "mongodb_server"]
+__all__ = ["EmbeddedMongod"]
 
 _HOST = "127.0.0.1"
 _REPLICA_SET = "newbi"
@@ -467,21 +467,3 @@ def _free_port() -> int:
                 candidate.bind((_HOST, port))
                 return port
     raise UnreachableError("No port is free on the loopback address.")
-
-
-@contextlib.contextmanager
-def mongodb_server(*, replica_set: bool = False) -> Iterator[str]:
-    """Yield the connection string of a server: the one in ``MONGODB_URI``, else a new one.
-
-    Args:
-        replica_set: What a new server is; one that is named is taken as it is.
-
-    Raises:
-        UnsupportedError: None is named and no ``mongod`` that runs was found.
-    """
-    named = os.environ.get("MONGODB_URI", "")
-    if named:
-        yield named
-        return
-    with EmbeddedMongod(replica_set=replica_set) as server:
-        yield server.uri

@@ -15,7 +15,7 @@ from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
 from newbi_migrate.errors import UnreachableError, UnsupportedError, UsageError
-from newbi_migrate.testing import EmbeddedMongod, find_mongod, mongodb_server
+from newbi_migrate.testing import EmbeddedMongod, find_mongod
 from newbi_migrate.testing.readiness import option_names
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX systems")
@@ -185,14 +185,6 @@ def test_nothing_outlives_a_python_that_dies_without_warning(how):
         python.send_signal(how)
 
     assert _wait_until(lambda: not _alive(int(pid)) and not Path(directory).exists())
-
-
-def test_a_named_server_is_used_instead_of_a_new_one(monkeypatch):
-    """Who names a server in the environment gets that one."""
-    monkeypatch.setenv("MONGODB_URI", "mongodb://named.invalid/")
-
-    with mongodb_server() as uri:
-        assert "mongodb://named.invalid/" == uri
 
 
 def test_a_named_binary_that_does_not_run_is_an_error(monkeypatch, tmp_path):
