@@ -52,7 +52,7 @@ class Difference:
 
     Attributes:
         kind: ``missing`` (a collection or document the database lacks), ``extra`` (one that only
-            the database has), ``content`` (a document with other bytes), ``options``,
+            the database has), ``content`` (a document or collection with other bytes), ``options``,
             ``indexes``, ``type``, or ``more`` (there are further ones that are not listed).
         collection: Its name.
         document_id: ``_id`` in Extended JSON, or empty where a whole collection is meant.
@@ -100,6 +100,7 @@ async def compare_backup(
     without: Sequence[str] = (),
     run_records: bool = False,
     metadata: bool = True,
+    documents: bool = True,
 ) -> Comparison:
     """Compares a backup of ours with a database; verify it first.
 
@@ -112,6 +113,8 @@ async def compare_backup(
             a migration has changed nothing else.
         run_records: Whether collections of this tool's own count.
         metadata: Whether options and indexes count.
+        documents: Whether the documents that differ are named; without, it is one read, and a
+            collection is named alone.
 
     Raises:
         UsageError: It is no backup of ours, or encrypted and there is no key.
@@ -125,7 +128,9 @@ async def compare_backup(
         )
     async with open_database(database) as store:
         with explained("comparing with the backup"):
-            comparing = _Comparing(dump, store.database, progress or Silent(), tuple(without))
+            comparing = _Comparing(
+                dump, store.database, progress or Silent(), tuple(without), documents=documents
+            )
             return await comparing.run(run_records=run_records, metadata=metadata)
 
 
@@ -136,7 +141,10 @@ class _Comparing:
         database: AsyncDatabase[dict[str, Any]],
         progress: Progress,
         without: tuple[str, ...],
+        *,
+        documents: bool,
     ) -> None:
+        self._name_documents = documents
         self._dump = dump
         self._database = database
         self._progress = progress
@@ -188,8 +196,14 @@ class _Comparing:
         digest = await digest_collection(
             self._database, name, without=self._without, comment=_COMMENT
         )
-        if (digest.count, digest.hexdigest()) != await self._expected(entry):
-            found += await self._documents(entry, name)
+        if (digest.count, digest.hexdigest()) == await self._expected(entry):
+            return found
+        if self._name_documents:
+            return [*found, *await self._documents(entry, name)]
+        detail = f"{digest.count} documents instead of {entry.count}"
+        if digest.count == entry.count:
+            detail = "the documents are not the same"
+        return [*found, Difference("content", entry.name, detail=detail)]
         return found
 
     def _indexes(self, entry: CollectionEntry, now: Sequence[dict[str, Any]]) -> str:

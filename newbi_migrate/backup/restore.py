@@ -28,7 +28,7 @@ from newbi_migrate.store.connection import DURABLE, open_database
 from newbi_migrate.store.faults import explained
 from newbi_migrate.store.lease import Lease
 
-__all__ = ["RestoreResult", "restore_backup"]
+__all__ = ["RestoreResult", "refuse_if_restoring", "restore_backup"]
 
 _RECORD: Final = "newbi_migrate_restore"
 _COMMENT: Final = "newbi-migrate restore"
@@ -104,6 +104,20 @@ async def restore_backup(
             await Lease.refuse_if_held(store.database)
             run = _Restore(dump, verification, store.database, listener, workers)
             return await run.run(drop=drop)
+
+
+async def refuse_if_restoring(database: AsyncDatabase[dict[str, Any]]) -> None:
+    """Fails where a restore into a database has not come to its end; reads only.
+
+    Raises:
+        UsageError: Part of what the database is to hold is not there yet.
+    """
+    record = await database[_RECORD].find_one({"_id": "restore"})
+    if record is not None:
+        raise UsageError(
+            f"The database {database.name!r} is half restored: a restore has not come to its end.",
+            next_step="Finish it first: the same restore command goes on where it stopped.",
+        )
 
 
 class _Restore:

@@ -18,6 +18,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.mapping.users import Finding
 from newbi_migrate.mapping.workspace import Directory, Reason
+from newbi_migrate.migration.conservation import Reference
 from newbi_migrate.migration.documents import DocumentPlane
 from newbi_migrate.migration.options import AliasOwners
 from newbi_migrate.migration.plan import chosen_collections, findings_to_json
@@ -59,6 +60,7 @@ class ApplyRequest:
         version: Version of this package, for the record.
         progress: Told of everything.
         safe_point: Called before every write; raises to stop the run there.
+        reference: What a new run records of the database before it, if anything.
     """
 
     database: AsyncDatabase[dict[str, Any]]
@@ -72,6 +74,7 @@ class ApplyRequest:
     version: str
     progress: Progress
     safe_point: Callable[[], None]
+    reference: Reference | None = None
 
 
 @dataclass(slots=True)
@@ -175,6 +178,7 @@ async def _begin(request: ApplyRequest, records: RunRecords, run_id: ObjectId) -
             "collectionsBefore": sorted(names),
             # A list of pairs: names of collections may hold dots.
             "indexesBefore": [{"collection": n, "indexes": i} for n, i in before.items()],
+            "reference": None if request.reference is None else request.reference.to_document(),
         },
     )
 

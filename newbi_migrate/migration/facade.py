@@ -9,14 +9,15 @@ import asyncio
 import os
 import platform
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 from typing import Any, Self, TypeVar
 
 from bson import ObjectId
 from pymongo.errors import PyMongoError
 
+from newbi_migrate.backup.restore import refuse_if_restoring
 from newbi_migrate.errors import (
     DatabaseMovedOnError,
     InterruptedRunError,
@@ -34,6 +35,15 @@ from newbi_migrate.migration.plan import (
 )
 from newbi_migrate.migration.progress import Progress, Silent
 from newbi_migrate.migration.results import Plan, RunResult
+from newbi_migrate.migration.retrying import persist
+from newbi_migrate.migration.rollback.results import RollbackOptions, RollbackResult
+from newbi_migrate.migration.rollback.run import (
+    RollbackRequest,
+    choose_run,
+    refuse_while_rolling_back,
+    roll_back,
+)
+from newbi_migrate.migration.safeguard import Safeguard
 from newbi_migrate.migration.settle import settle, wait_for_statements
 from newbi_migrate.migration.status import Status, read_status
 from newbi_migrate.migration.survey import Survey, survey
@@ -60,6 +70,7 @@ class Migration:
         registry: The collections; Newbi's own unless another is given.
         progress: Told of what is going on; nothing is printed.
         lease_seconds: How long a run that died keeps others out.
+        safeguard: The backup a run is to be backed by, and what it records; nothing by default.
 
     Raises:
         NewbiMigrateError: Every method raises one of its subclasses, with what happened and
@@ -79,12 +90,14 @@ class Migration:
         registry: Registry = NEWBI,
         progress: Progress | None = None,
         lease_seconds: float = LEASE_SECONDS,
+        safeguard: Safeguard | None = None,
     ) -> None:
         self._source = source
         self._options = options or MigrationOptions()
         self._registry = registry
         self._progress = progress or Silent()
         self._lease_seconds = lease_seconds
+        self._safeguard = safeguard or Safeguard()
         self._stack = AsyncExitStack()
         self._store: Store | None = None
         self._stopping = False
@@ -159,6 +172,73 @@ class Migration:
         with explained("reading the database"):
             return await read_status(self.store.database, self._registry)
 
+    async def rollback(
+        self,
+        run_id: ObjectId | None = None,
+        *,
+        options: RollbackOptions | None = None,
+        dry_run: bool = False,
+    ) -> RollbackResult:
+        """Takes back exactly what a run wrote, and nothing else.
+
+        Interrupted, the same call finishes it; done twice, it changes nothing.
+
+        Args:
+            run_id: The run; by default the last that is still in place.
+            options: The choices.
+            dry_run: Look only; sends no write command.
+
+        Raises:
+            UsageError: There is no such run, later runs rest upon it, or what it came from is
+                no longer there.
+            LeaseHeldError: A run is under way.
+            InterruptedRunError: :meth:`stop` was called.
+        """
+        options = options or RollbackOptions()
+        database, records = self.store.database, RunRecords(self.store.database)
+
+        def request(runs: Sequence[RunRecord], run: RunRecord) -> RollbackRequest:
+            return RollbackRequest(
+                database, self.store.server, self._registry, runs, run, options, self._progress
+            )
+
+        with explained("looking at the runs"):
+            await Lease.refuse_if_held(database)
+            runs = await records.all()
+            run = choose_run(runs, run_id, options)
+        if run is None:
+            return RollbackResult(database.name, None, "", dry_run, options)
+        if dry_run:
+            with explained("looking at what a rollback would do"):
+                return await roll_back(request(runs, run), None)
+        with explained("rolling back"):
+            async with self._lease("rollback", run.run_id) as safe_point:
+                chosen, again = run.run_id, await records.all()
+
+                async def attempt() -> RollbackResult:
+                    known = await records.all()
+                    here = choose_run(known, chosen, options)
+                    if here is None or [r.run_id for r in again] != [r.run_id for r in runs]:
+                        raise DatabaseMovedOnError(
+                            "Another run came between.",
+                            next_step="Nothing was written. Look again with --dry-run.",
+                        )
+                    await self._settle(here)
+                    return await roll_back(request(known, here), safe_point)
+
+                return await persist(attempt, self._progress)
+
+    @asynccontextmanager
+    async def _lease(self, command: str, run_id: ObjectId) -> AsyncIterator[Callable[[], None]]:
+        """Holds the lease, and gives what is to be called before every write."""
+        holder = Holder(run_id=run_id, host=platform.node(), pid=os.getpid(), command=command)
+        lease = await Lease.acquire(self.store.database, holder, seconds=self._lease_seconds)
+        try:
+            async with lease.renewing():
+                yield self._safe_point(lease)
+        finally:
+            await _release(lease)
+
     async def apply_saved(self, saved: Mapping[str, Any]) -> RunResult:
         """Carries out a plan that was saved, exactly, or refuses.
 
@@ -184,7 +264,11 @@ class Migration:
         only_documents = command == "backfill"
         with explained("looking for other runs"):
             await Lease.refuse_if_held(database)
+            await refuse_if_restoring(database)
             runs = await records.all()
+            refuse_while_rolling_back(runs)
+        with explained("verifying the backup"):
+            backed = await self._safeguard.verified(database.name, self._registry, self._progress)
         reviewed = plan is not None or saved is not None
         if _unfinished(runs) is None:
             plan = plan or await self.plan(documents_only=only_documents)
@@ -203,6 +287,7 @@ class Migration:
                     settled = 0.0
                     if unfinished is not None:
                         refuse_other_choices(unfinished, command, self._options)
+                        self._safeguard.refuse_other_backup(unfinished, backed)
                         if saved is not None:
                             refuse_other_plan(saved, unfinished)
                         settled = await self._settle(unfinished)
@@ -213,6 +298,11 @@ class Migration:
                         raise DatabaseMovedOnError(
                             "Another run came between the plan and this one.",
                             next_step="Nothing was written. Make a new plan and review it.",
+                        )
+                    reference = None
+                    if unfinished is None:
+                        reference = await self._safeguard.reference(
+                            database, self._registry, backed, self._progress, comment=str(run_id)
                         )
                     request = ApplyRequest(
                         database=database,
@@ -226,6 +316,7 @@ class Migration:
                         version=version("newbi-migrate"),
                         progress=self._progress,
                         safe_point=self._safe_point(lease),
+                        reference=reference,
                     )
                     return await apply_plan(request)
             finally:

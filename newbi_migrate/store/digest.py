@@ -64,6 +64,14 @@ class Digest:
         self.count += 1
         self.bytes += len(raw)
 
+    def remove(self, raw: bytes) -> None:
+        """Takes one document out again, as if it had never been taken in."""
+        if any(needle in raw for needle in self._needles):
+            raw = without_fields(raw, self._without)
+        self._sum = (self._sum - xxh3_128_intdigest(raw)) & _MASK
+        self.count -= 1
+        self.bytes -= len(raw)
+
     def add_batch(self, batch: bytes) -> None:
         """Takes in documents that stand one after the other, as in a raw batch or a dump file.
 
@@ -193,10 +201,12 @@ async def digest_collection(
     cursor = collection.find_raw_batches(
         {}, projection, batch_size=BATCH_DOCUMENTS, comment=comment
     )
-    digest = Digest()
+    read = Digest()
     async with cursor:
         async for batch in cursor:
-            digest.add_batch(batch)
+            read.add_batch(batch)
+    digest = Digest(without)
+    digest._take(read)  # noqa: SLF001  # of this module; the server has left the fields out
     return digest
 
 

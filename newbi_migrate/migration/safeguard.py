@@ -1,0 +1,119 @@
+"""What a run is backed by: a backup that is whole, of this database and of now.
+
+It changes when a run asks more of a backup, or of anything else, before its first write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pymongo.asynchronous.database import AsyncDatabase
+
+from newbi_migrate.backup.compare import compare_backup
+from newbi_migrate.backup.verify import Verification, verify_backup
+from newbi_migrate.errors import DatabaseMovedOnError, UsageError
+from newbi_migrate.migration.conservation import Reference, take_reference
+from newbi_migrate.migration.progress import Progress
+from newbi_migrate.models.registry import Registry
+from newbi_migrate.store.runs import RunRecord
+
+__all__ = ["Safeguard"]
+
+_NEW_ONE = "Make a new one with newbi-migrate backup and name that."
+
+
+@dataclass(frozen=True, slots=True)
+class Safeguard:
+    """What a run keeps, so that it can be proven and undone.
+
+    Attributes:
+        backup: Folder of a backup of ours; ``None`` for none.
+        identities: Secret keys for an encrypted backup; without one, its bytes are checked alone.
+        digests: Whether the digests of all collections are recorded without a backup too, which
+            reads the whole database once more.
+    """
+
+    backup: Path | None = None
+    identities: Sequence[Any] = ()
+    digests: bool = False
+
+    async def verified(
+        self, database: str, registry: Registry, progress: Progress
+    ) -> Reference | None:
+        """Reads the backup to its end; gives what it knows of the database.
+
+        Raises:
+            DamagedBackupError: It is damaged.
+            UsageError: It is no backup of ours, or of another database.
+        """
+        if self.backup is None:
+            return None
+        path = self.backup
+        verification: Verification = await verify_backup(
+            path, identities=self.identities, progress=progress
+        )
+        if verification.manifest is None:
+            raise UsageError(
+                f"{str(path)!r} is a dump without a manifest, which cannot back a run.",
+                next_step="Make a backup with newbi-migrate backup and name that.",
+            )
+        verification.require()
+        if verification.database != database:
+            raise UsageError(
+                f"The backup {str(path)!r} is of the database {verification.database!r}, and the "
+                f"run would be on {database!r}.",
+                next_step=_NEW_ONE,
+            )
+        return Reference.of_manifest(verification.manifest, registry, name=path.resolve().name)
+
+    async def reference(
+        self,
+        database: AsyncDatabase[dict[str, Any]],
+        registry: Registry,
+        verified: Reference | None,
+        progress: Progress,
+        *,
+        comment: str,
+    ) -> Reference | None:
+        """What a new run records of the database before its first write.
+
+        Raises:
+            DatabaseMovedOnError: The database is not as its backup.
+        """
+        if verified is None or self.backup is None:
+            if not self.digests:
+                return None
+            return await take_reference(database, registry, progress=progress, comment=comment)
+        comparison = await compare_backup(
+            self.backup, database, identities=self.identities, progress=progress, documents=False
+        )
+        if not comparison.equal:
+            named = [str(difference) for difference in comparison.differences[:3]]
+            more = len(comparison.differences) - len(named)
+            raise DatabaseMovedOnError(
+                f"The database is not as the backup {str(self.backup)!r} says: {'; '.join(named)}"
+                f"{f'; and {more} more' if more else ''}. Nothing was written.",
+                next_step=f"Stop the application. {_NEW_ONE}",
+            )
+        return verified
+
+    def refuse_other_backup(self, unfinished: RunRecord, verified: Reference | None) -> None:
+        """Compares the backup with that of an interrupted run, which is finished with its own.
+
+        Raises:
+            UsageError: They are not the same.
+        """
+        if verified is None:
+            return
+        recorded = unfinished.document.get("reference") or {}
+        if recorded.get("backup") != verified.backup:
+            begun = recorded.get("name")
+            raise UsageError(
+                f"The run {unfinished.run_id} was interrupted and had "
+                f"{f'the backup {begun}' if begun else 'no backup'}.",
+                next_step="Finish it first: the same command "
+                f"{f'with --backup {begun}' if begun else 'without --backup'}.",
+            )

@@ -1,0 +1,388 @@
+"""The proof that a run changed nothing but what its journal says, and what a run is backed by."""
+
+from __future__ import annotations
+
+import pytest
+from bson import ObjectId
+from bson.codec_options import CodecOptions
+from bson.raw_bson import RawBSONDocument
+from fingerprints import changes, fingerprint
+from pymongo import AsyncMongoClient
+
+from newbi_migrate.backup.compare import compare_backup
+from newbi_migrate.backup.dump import DamagedBackupError
+from newbi_migrate.backup.restore import restore_backup
+from newbi_migrate.backup.writer import backup_database
+from newbi_migrate.errors import DatabaseMovedOnError, InterruptedRunError, UsageError
+from newbi_migrate.mapping.decisions import AliasPolicy
+from newbi_migrate.migration.conservation import (
+    ReferenceSource,
+    Verdict,
+    check_conservation,
+    reference_of,
+    take_reference,
+)
+from newbi_migrate.migration.facade import Migration
+from newbi_migrate.migration.options import MigrationOptions
+from newbi_migrate.migration.safeguard import Safeguard
+from newbi_migrate.models.newbi import NEWBI
+from newbi_migrate.store.runs import RunRecords, RunState
+from newbi_migrate.testing.legacy import build_legacy_database
+
+WITH_DIGESTS = Safeguard(digests=True)
+# A few collections, because most of what a small migration takes is building indexes.
+FEW = ("invoices", "quotes", "products")
+CLEAN = MigrationOptions(collections=FEW)
+EVERY_ALIAS = MigrationOptions(collections=FEW, aliases=AliasPolicy.ALL, batch_size=7)
+RAW = CodecOptions(document_class=RawBSONDocument)
+
+
+async def migrated(uri, *, safeguard=WITH_DIGESTS, options=CLEAN):
+    async with Migration(uri, safeguard=safeguard, options=options) as migration:
+        return await migration.apply()
+
+
+async def proof(database, **arguments):
+    first = (await RunRecords(database).all())[-1]
+    return await check_conservation(database, NEWBI, first, **arguments)
+
+
+def verdicts(conservation):
+    return {one.collection: one.verdict for one in conservation.collections}
+
+
+@pytest.fixture
+def legacy(sync_database):
+    build_legacy_database(
+        sync_database, seed=21, users=4, documents_per_user=8, source="Users", collections=FEW
+    )
+    return sync_database
+
+
+@pytest.fixture
+def dirty(sync_database):
+    build_legacy_database(sync_database, seed=22, users=12, documents_per_user=20, dirty=True)
+    return sync_database
+
+
+# -- the proof --------------------------------------------------------------------------------
+
+
+async def test_a_migration_of_clean_data_changes_nothing_but_workspaces(uri, database, legacy):
+    """Every collection of documents is equal; what was created for users is accounted for."""
+    await migrated(uri)
+    found = await proof(database)
+
+    assert found.holds
+    created = {"user", "account", "organization", "member"}
+    expected = {n: Verdict.ACCOUNTED if n in created else Verdict.EQUAL for n in verdicts(found)}
+    assert expected == verdicts(found)
+    assert dict.fromkeys(created, 4) == {
+        one.collection: one.created for one in found.collections if one.created
+    }
+
+
+async def test_rewritten_owners_are_accounted_for_one_by_one(uri, database, dirty):
+    """Documents and users in which something else was written are set back, and then equal."""
+    result = await migrated(uri, options=EVERY_ALIAS)
+    found = await proof(database)
+
+    assert [] == [str(one) for one in found.differing]
+    rewritten = {n: s.owners_rewritten for n, s in result.collections.items() if s.owners_rewritten}
+    assert rewritten
+    counted = {one.collection: one.changed for one in found.collections if one.changed}
+    assert rewritten == {n: c for n, c in counted.items() if n in NEWBI}
+    assert result.filled["user"] == counted["user"]
+
+
+async def test_a_second_run_is_accounted_for_too(uri, database, dirty):
+    """What a later run stamped is proven with what the first one recorded."""
+    some = MigrationOptions(collections=("invoices",), aliases=AliasPolicy.ALL)
+    await migrated(uri, options=some)
+    await migrated(uri, options=EVERY_ALIAS, safeguard=None)
+    runs = await RunRecords(database).all()
+
+    assert 2 == len(runs)
+    assert (await proof(database)).holds
+
+
+async def test_an_interrupted_run_is_accounted_for_too(uri, database, dirty):
+    """Whatever part of it was written when it stopped."""
+    stopped = 0
+
+    class Stop:
+        def phase(self, name, total):
+            nonlocal stopped
+            if name == "documents":
+                stopped += 1
+                migration.stop()
+
+        def advance(self, amount, detail=""):
+            pass
+
+        def note(self, sentence):
+            pass
+
+    async with Migration(
+        uri, safeguard=WITH_DIGESTS, options=EVERY_ALIAS, progress=Stop()
+    ) as migration:
+        with pytest.raises(InterruptedRunError):
+            await migration.apply()
+
+    assert 1 == stopped
+    assert (await proof(database)).holds
+
+
+async def test_a_rolled_back_run_is_not_accounted_for(uri, database, legacy):
+    """What it wrote would be a difference if it were still there."""
+    await migrated(uri)
+    run = (await RunRecords(database).all())[0]
+    await RunRecords(database).rolled_back(run.run_id, {}, whole=True)
+
+    assert RunState.ROLLED_BACK is (await RunRecords(database).all())[0].state
+    assert {"user", "account", "organization", "member"} == {
+        one.collection for one in (await proof(database)).differing
+    }
+
+
+async def test_the_proof_reads_only(uri, database, dirty):
+    """Not a document and not an index is written."""
+    await migrated(uri, options=EVERY_ALIAS)
+    before = fingerprint(dirty)
+    await proof(database)
+
+    assert [] == changes(before, fingerprint(dirty))
+
+
+def change_total(database):
+    database["invoices"].update_one({}, {"$set": {"total": -1}})
+
+
+def change_type(database):
+    one = database["invoices"].find_one({"createdBy": {"$type": "objectId"}})
+    database["invoices"].update_one(
+        {"_id": one["_id"]}, {"$set": {"createdBy": str(one["createdBy"])}}
+    )
+
+
+def reorder(database):
+    one = database["invoices"].find_one()
+    database["invoices"].replace_one({"_id": one["_id"]}, dict(reversed(one.items())))
+
+
+def lose(database):
+    database["invoices"].delete_one({})
+
+
+def exchange(database):
+    one = database["invoices"].find_one()
+    database["invoices"].delete_one({"_id": one["_id"]})
+    database["invoices"].insert_one({**one, "_id": ObjectId()})
+
+
+def add(database):
+    database["invoices"].insert_one({"number": "late"})
+
+
+def stamp_a_legacy_user(database):
+    database["Users"].update_one({}, {"$set": {"workspaceId": ObjectId()}})
+
+
+def drop(database):
+    database["quotes"].drop()
+
+
+def make_one(database):
+    database["unknown"].insert_one({})
+
+
+CHANGES = {
+    change_total: "invoices",
+    change_type: "invoices",
+    reorder: "invoices",
+    lose: "invoices",
+    exchange: "invoices",
+    add: "invoices",
+    stamp_a_legacy_user: "Users",
+    drop: "quotes",
+    make_one: "unknown",
+}
+
+
+async def test_anything_else_is_a_difference(uri, database, legacy):
+    """One byte of one document, in one collection, which is named; the others stay equal."""
+    await migrated(uri)
+    for change, collection in CHANGES.items():
+        raw = legacy[collection].with_options(codec_options=RAW)
+        documents = list(raw.find())
+        change(legacy)
+        found = await proof(database)
+        raw.delete_many({})
+        if documents:
+            raw.insert_many(documents)
+
+        assert [collection] == [one.collection for one in found.differing], change.__name__
+        assert not found.holds
+    assert (await proof(database)).holds
+
+
+async def test_a_journaled_field_that_somebody_changed_since_is_named(uri, database, dirty):
+    """The document that cannot be set back is unexplained, with its id."""
+    result = await migrated(uri, options=EVERY_ALIAS)
+    name = next(n for n, s in result.collections.items() if s.owners_rewritten)
+    entries = dirty["newbi_migrate_journal"].find({"collection": name, "kind": "window"})
+    owners = [
+        group
+        for entry in entries
+        for group in entry["groups"]
+        if set(group["set"]) - {"workspaceId"}
+    ]
+    victim = ObjectId(bytes(owners[0]["ids"])[:12])
+    changed = min(set(owners[0]["set"]) - {"workspaceId"})
+    dirty[name].update_one({"_id": victim}, {"$set": {changed: ObjectId()}})
+    found = await proof(database)
+
+    (one,) = found.differing
+    assert (name, (victim,)) == (one.collection, one.unexplained)
+
+
+async def test_without_a_reference_there_is_no_proof(uri, database, legacy):
+    """A run without --backup and without digests says so."""
+    await migrated(uri, safeguard=None)
+    assert reference_of((await RunRecords(database).all())[0]) is None
+    with pytest.raises(UsageError, match="recorded no digests"):
+        await proof(database)
+
+
+async def test_a_reference_may_be_handed_in(uri, database, legacy):
+    """Taken by whoever wants the proof, before."""
+    reference = await take_reference(database, NEWBI)
+    await migrated(uri, safeguard=None)
+
+    assert (await proof(database, reference=reference)).holds
+
+
+# -- what a run is backed by ------------------------------------------------------------------
+
+
+async def test_a_backup_is_recorded_and_proves_the_run(uri, database, legacy, tmp_path):
+    """Its id and its digests go into the run record, and are the reference."""
+    backup = await backup_database(database, tmp_path)
+    await migrated(uri, safeguard=Safeguard(backup.path))
+    (run,) = await RunRecords(database).all()
+    reference = reference_of(run)
+
+    assert (ReferenceSource.BACKUP, backup.manifest.identity, backup.path.name) == (
+        reference.source,
+        reference.backup,
+        reference.name,
+    )
+    assert (await proof(database)).holds
+    assert (await compare_backup(backup.path, database, without=["workspaceId"])).differences
+
+
+async def test_a_backup_and_a_reading_at_the_start_know_the_same(database, legacy, tmp_path):
+    """Whichever of them is taken, the proof is the same."""
+    backup = await backup_database(database, tmp_path)
+    read = await take_reference(database, NEWBI)
+    of_backup = type(read).of_manifest(backup.manifest, NEWBI)
+
+    assert dict(of_backup.collections) == dict(read.collections)
+
+
+async def test_a_backup_of_another_database_is_refused(
+    uri, database, legacy, servers, tmp_path, database_name
+):
+    """Nothing is written, whatever it holds."""
+    other = f"{database_name}_o"
+    try:
+        legacy.client[other]["Users"].insert_one({"_id": 1})
+        backup = await backup_database(database.client[other], tmp_path)
+        before = fingerprint(legacy)
+        with pytest.raises(UsageError, match="is of the database"):
+            await migrated(uri, safeguard=Safeguard(backup.path))
+
+        assert [] == changes(before, fingerprint(legacy))
+    finally:
+        servers.drop(other)
+
+
+@pytest.mark.parametrize(
+    "change", [change_total, add, make_one, lambda d: d["quotes"].drop_index("createdBy_1")]
+)
+async def test_a_stale_backup_is_refused(uri, database, legacy, tmp_path, change):
+    """Whatever is no longer as it says is named, and nothing but the lease is written."""
+    backup = await backup_database(database, tmp_path)
+    change(legacy)
+    before = fingerprint(legacy, run_records=False)
+    with pytest.raises(DatabaseMovedOnError, match="is not as the backup"):
+        await migrated(uri, safeguard=Safeguard(backup.path))
+
+    assert [] == changes(before, fingerprint(legacy, run_records=False))
+    assert [] == await RunRecords(database).all()
+
+
+async def test_a_damaged_backup_is_refused(uri, database, legacy, tmp_path):
+    """A run is not backed by what could not be restored."""
+    backup = await backup_database(database, tmp_path)
+    next(backup.path.glob("*/invoices.bson.gz")).unlink()
+    with pytest.raises(DamagedBackupError):
+        await migrated(uri, safeguard=Safeguard(backup.path))
+
+    assert [] == await RunRecords(database).all()
+
+
+async def test_an_interrupted_run_is_finished_with_its_own_backup(uri, database, legacy, tmp_path):
+    """With the same or without; another one, or one where it had none, is refused."""
+    backup = await backup_database(database, tmp_path / "a")
+    other = await backup_database(database, tmp_path / "b")
+    await migrated(uri, safeguard=Safeguard(backup.path))
+    legacy["newbi_migrate_runs"].update_one({}, {"$set": {"state": "running"}})
+    legacy["invoices"].update_one({}, {"$unset": {"workspaceId": ""}})
+    with pytest.raises(UsageError, match="had the backup backup_"):
+        await migrated(uri, safeguard=Safeguard(other.path))
+    result = await migrated(uri, safeguard=Safeguard(backup.path))
+
+    assert result.resumed
+    assert (await proof(database)).holds
+    legacy["newbi_migrate_runs"].update_one({}, {"$set": {"state": "running", "reference": None}})
+    with pytest.raises(UsageError, match="had no backup"):
+        await migrated(uri, safeguard=Safeguard(backup.path))
+
+
+async def test_a_half_restored_database_is_not_migrated(uri, database, legacy, tmp_path, servers):
+    """Until the same restore has come to its end."""
+    backup = await backup_database(database, tmp_path)
+
+    class StopError(Exception):
+        pass
+
+    class Stop:
+        def phase(self, name, total):
+            if name == "restore":
+                raise StopError
+
+        def advance(self, amount, detail=""):
+            pass
+
+        def note(self, sentence):
+            pass
+
+    with pytest.raises(StopError):
+        await restore_backup(backup.path, database, drop=True, progress=Stop())
+    with pytest.raises(UsageError, match="half restored"):
+        await migrated(uri)
+    await restore_backup(backup.path, database)
+
+    assert (await migrated(uri)).run_id is not None
+
+
+async def test_who_may_only_read_can_prove(mongod_with_auth, servers, database_name):
+    """The proof needs no more than the role read."""
+    admin = servers.client(mongod_with_auth)[database_name]
+    build_legacy_database(admin, seed=23, users=2, documents_per_user=5, source="Users")
+    writer = mongod_with_auth.add_user("w", "pw", database=database_name, roles=["readWrite"])
+    await migrated(writer)
+    uri = mongod_with_auth.add_user("r", "pw", database=database_name, roles=["read"])
+    async with AsyncMongoClient(uri) as client:
+        assert (await proof(client[database_name])).holds
