@@ -9,8 +9,8 @@ import asyncio
 import os
 import platform
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack
 from importlib.metadata import version
 from typing import Any, Self, TypeVar
 
@@ -35,14 +35,6 @@ from newbi_migrate.migration.plan import (
 )
 from newbi_migrate.migration.progress import Progress, Silent
 from newbi_migrate.migration.results import Plan, RunResult
-from newbi_migrate.migration.retrying import persist
-from newbi_migrate.migration.rollback.results import RollbackOptions, RollbackResult
-from newbi_migrate.migration.rollback.run import (
-    RollbackRequest,
-    choose_run,
-    refuse_while_rolling_back,
-    roll_back,
-)
 from newbi_migrate.migration.safeguard import Safeguard
 from newbi_migrate.migration.settle import settle, wait_for_statements
 from newbi_migrate.migration.status import Status, read_status
@@ -172,73 +164,6 @@ class Migration:
         with explained("reading the database"):
             return await read_status(self.store.database, self._registry)
 
-    async def rollback(
-        self,
-        run_id: ObjectId | None = None,
-        *,
-        options: RollbackOptions | None = None,
-        dry_run: bool = False,
-    ) -> RollbackResult:
-        """Takes back exactly what a run wrote, and nothing else.
-
-        Interrupted, the same call finishes it; done twice, it changes nothing.
-
-        Args:
-            run_id: The run; by default the last that is still in place.
-            options: The choices.
-            dry_run: Look only; sends no write command.
-
-        Raises:
-            UsageError: There is no such run, later runs rest upon it, or what it came from is
-                no longer there.
-            LeaseHeldError: A run is under way.
-            InterruptedRunError: :meth:`stop` was called.
-        """
-        options = options or RollbackOptions()
-        database, records = self.store.database, RunRecords(self.store.database)
-
-        def request(runs: Sequence[RunRecord], run: RunRecord) -> RollbackRequest:
-            return RollbackRequest(
-                database, self.store.server, self._registry, runs, run, options, self._progress
-            )
-
-        with explained("looking at the runs"):
-            await Lease.refuse_if_held(database)
-            runs = await records.all()
-            run = choose_run(runs, run_id, options)
-        if run is None:
-            return RollbackResult(database.name, None, "", dry_run, options)
-        if dry_run:
-            with explained("looking at what a rollback would do"):
-                return await roll_back(request(runs, run), None)
-        with explained("rolling back"):
-            async with self._lease("rollback", run.run_id) as safe_point:
-                chosen, again = run.run_id, await records.all()
-
-                async def attempt() -> RollbackResult:
-                    known = await records.all()
-                    here = choose_run(known, chosen, options)
-                    if here is None or [r.run_id for r in again] != [r.run_id for r in runs]:
-                        raise DatabaseMovedOnError(
-                            "Another run came between.",
-                            next_step="Nothing was written. Look again with --dry-run.",
-                        )
-                    await self._settle(here)
-                    return await roll_back(request(known, here), safe_point)
-
-                return await persist(attempt, self._progress)
-
-    @asynccontextmanager
-    async def _lease(self, command: str, run_id: ObjectId) -> AsyncIterator[Callable[[], None]]:
-        """Holds the lease, and gives what is to be called before every write."""
-        holder = Holder(run_id=run_id, host=platform.node(), pid=os.getpid(), command=command)
-        lease = await Lease.acquire(self.store.database, holder, seconds=self._lease_seconds)
-        try:
-            async with lease.renewing():
-                yield self._safe_point(lease)
-        finally:
-            await _release(lease)
-
     async def apply_saved(self, saved: Mapping[str, Any]) -> RunResult:
         """Carries out a plan that was saved, exactly, or refuses.
 
@@ -266,7 +191,6 @@ class Migration:
             await Lease.refuse_if_held(database)
             await refuse_if_restoring(database)
             runs = await records.all()
-            refuse_while_rolling_back(runs)
         with explained("verifying the backup"):
             backed = await self._safeguard.verified(database.name, self._registry, self._progress)
         reviewed = plan is not None or saved is not None
