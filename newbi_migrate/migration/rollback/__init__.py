@@ -1,0 +1,1 @@
+"""Taking runs back: exactly what a run wrote, and nothing else."""

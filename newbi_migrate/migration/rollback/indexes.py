@@ -1,0 +1,242 @@
+"""Indexes and collections as they were before a run.
+
+What a run built is dropped before documents are restored, for a unique index on workspaces
+would refuse them; what it dropped is built again afterwards. It changes when a run changes
+another kind of thing about a collection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import bson
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import OperationFailure
+
+from newbi_migrate.migration.rollback.results import (
+    Conflict,
+    ConflictKind,
+    OnConflict,
+    RollbackResult,
+)
+from newbi_migrate.store.indexes import drop_index, read_indexes, rebuild_index
+from newbi_migrate.store.journal import EntryKind, Journal
+from newbi_migrate.store.runs import RunRecord, RunRecords
+
+__all__ = ["StructureRollback"]
+
+_ID_INDEX: Final = "_id_"
+_EXISTS: Final = 48
+_GONE: Final = 26
+_REFUSED: Final = frozenset({11000, 67, 85, 86, 171})
+
+
+@dataclass(slots=True)
+class StructureRollback:
+    """Takes back what a run did to indexes and collections.
+
+    Args:
+        database: Where.
+        run: The run.
+        journal: Its journal.
+        workspace_field: The field that scopes a document.
+        collections: The collections; ``None`` for all.
+        result: Told what happens.
+        comment: Attached to every command.
+    """
+
+    database: AsyncDatabase[dict[str, Any]]
+    run: RunRecord
+    journal: Journal
+    workspace_field: str
+    collections: Collection[str] | None
+    result: RollbackResult
+    comment: str
+    _to_drop: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
+    _in_the_way: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
+    _to_rebuild: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
+    _created: list[str] = field(default_factory=list)
+    _renamed: list[tuple[str, str]] = field(default_factory=list)
+
+    async def inspect(self) -> None:
+        """Finds out what there is to take back; writes nothing."""
+        built: dict[str, dict[str, Mapping[str, Any] | None]] = {}
+        async for entry in self.journal.entries(backwards=True):
+            if self.collections is not None and entry.collection not in self.collections:
+                continue
+            if entry.kind is EntryKind.INDEX:
+                known = {i["name"]: i for i in entry.body.get("specifications", ())}
+                for name in entry.body.get("created", ()):
+                    built.setdefault(entry.collection, {})[name] = known.get(name)
+                for index in entry.body.get("dropped", ()):
+                    self._to_rebuild.append((entry.collection, _plain(index)))
+            elif entry.kind is EntryKind.COLLECTION:
+                if "dropped" in entry.body:
+                    continue
+                if "renamed" in entry.body:
+                    self._renamed.append((entry.collection, entry.body["renamed"]))
+                elif entry.collection not in self.run.document.get("collectionsBefore", ()):
+                    self._created.append(entry.collection)
+        before = {
+            pair["collection"]: {index["name"]: index for index in pair["indexes"]}
+            for pair in self.run.document.get("indexesBefore", ())
+        }
+        names = set(await self.database.list_collection_names(comment=self.comment))
+        for collection in sorted((built.keys() | before.keys()) & names):
+            if self.collections is not None and collection not in self.collections:
+                continue
+            await self._compare(collection, built.get(collection, {}), before.get(collection, {}))
+
+    async def _compare(
+        self,
+        collection: str,
+        built: Mapping[str, Mapping[str, Any] | None],
+        before: Mapping[str, Mapping[str, Any]],
+    ) -> None:
+        for index in await read_indexes(self.database, collection):
+            name = index["name"]
+            if name == _ID_INDEX or name in before:
+                continue
+            if name in built:
+                known = built[name]
+                if known is None or bson.encode(index) == bson.encode(_plain(known)):
+                    self._to_drop.append((collection, index))
+                else:
+                    self._conflict(ConflictKind.INDEX_CHANGED, collection, name)
+            elif index.get("unique") and self.workspace_field in index["key"]:
+                self._in_the_way.append((collection, index))
+                self._conflict(ConflictKind.INDEX_IN_THE_WAY, collection, name)
+
+    def foresee(self) -> None:
+        """Tells what would be dropped and built again."""
+        dropped = list(self._to_drop)
+        if self.result.options.on_conflict is OnConflict.DISCARD:
+            dropped += self._in_the_way
+        self.result.indexes_dropped.extend((name, index["name"]) for name, index in dropped)
+        self.result.indexes_rebuilt.extend((n, index["name"]) for n, index in self._to_rebuild)
+        self.result.collections_renamed.extend((now, was) for was, now in self._renamed)
+
+    async def drop(self, records: RunRecords, safe_point: Callable[[], None]) -> None:
+        """Drops what the run built, and what refuses documents as they were.
+
+        Raises:
+            NewbiMigrateError: ``safe_point`` stopped it; the same call finishes it.
+        """
+        for collection, index in self._to_drop:
+            safe_point()
+            await drop_index(self.database, collection, index["name"], comment=self.comment)
+            self.result.indexes_dropped.append((collection, index["name"]))
+        if self.result.options.on_conflict is not OnConflict.DISCARD:
+            return
+        for collection, index in self._in_the_way:
+            safe_point()
+            await records.note_dropped_index(self.run.run_id, collection, index)
+            safe_point()
+            await drop_index(self.database, collection, index["name"], comment=self.comment)
+            self.result.indexes_dropped.append((collection, index["name"]))
+
+    async def rebuild(self, safe_point: Callable[[], None]) -> None:
+        """Builds what the run dropped, as it was.
+
+        Raises:
+            NewbiMigrateError: ``safe_point`` stopped it; the same call finishes it.
+        """
+        for collection, index in self._to_rebuild:
+            stored = {i["name"]: i for i in await read_indexes(self.database, collection)}
+            if index["name"] in stored:
+                if bson.encode(stored[index["name"]]) != bson.encode(index):
+                    self._conflict(ConflictKind.INDEX_CHANGED, collection, index["name"])
+                continue
+            safe_point()
+            try:
+                await rebuild_index(self.database, collection, index, comment=self.comment)
+            except OperationFailure as error:
+                if error.code not in _REFUSED:
+                    raise
+                self._conflict(ConflictKind.REFUSED, collection, index["name"])
+            else:
+                self.result.indexes_rebuilt.append((collection, index["name"]))
+
+    async def rename_back(self, safe_point: Callable[[], None]) -> None:
+        """Gives collections their names back.
+
+        Raises:
+            NewbiMigrateError: ``safe_point`` stopped it; the same call finishes it.
+        """
+        for was, now in self._renamed:
+            names = set(await self.database.list_collection_names(comment=self.comment))
+            if now not in names:
+                continue
+            safe_point()
+            if await self._rename(now, was):
+                self.result.collections_renamed.append((now, was))
+            else:
+                self._conflict(ConflictKind.COLLECTION_IN_USE, was, now)
+
+    async def drop_collections(self, safe_point: Callable[[], None]) -> None:
+        """Drops the collections the run had created, where they are empty again.
+
+        One that somebody has written to, or built an index on, stays.
+
+        Raises:
+            NewbiMigrateError: ``safe_point`` stopped it; the same call finishes it.
+        """
+        for name in self._created:
+            aside = self.set_aside(name)
+            names = set(await self.database.list_collection_names(comment=self.comment))
+            if aside not in names:
+                if name not in names or not await self._is_bare(name):
+                    continue
+                safe_point()
+                # Out of everybody's reach first: what is written to it until now is seen then.
+                await self._rename(name, aside)
+            safe_point()
+            if await self._is_bare(aside):
+                await self.database.drop_collection(aside, comment=self.comment)
+                self.result.collections_dropped.append(name)
+            elif not await self._rename(aside, name):
+                self._conflict(ConflictKind.COLLECTION_IN_USE, name, aside)
+
+    async def foresee_collections(self) -> None:
+        """Tells which collections would be dropped if nothing but the run wrote to them."""
+        going = self.result.deleted
+        for name in self._created:
+            count = await self.database[name].count_documents({}, comment=self.comment)
+            if count == going[name] and await self._has_no_index(name):
+                self.result.collections_dropped.append(name)
+
+    def set_aside(self, name: str) -> str:
+        """The name under which a collection is looked at before it is dropped."""
+        return f"newbi_migrate_emptied_{name}"
+
+    async def _is_bare(self, name: str) -> bool:
+        first = await self.database[name].find_one({}, {"_id": 1}, comment=self.comment)
+        return first is None and await self._has_no_index(name)
+
+    async def _has_no_index(self, name: str) -> bool:
+        ours = {index["name"] for n, index in self._to_drop if n == name}
+        stored = await read_indexes(self.database, name)
+        return all(i["name"] == _ID_INDEX or i["name"] in ours for i in stored)
+
+    async def _rename(self, now: str, then: str) -> bool:
+        database = self.database.name
+        try:
+            await self.database.client.admin.command(
+                "renameCollection", f"{database}.{now}", to=f"{database}.{then}"
+            )
+        except OperationFailure as error:
+            if error.code == _EXISTS:
+                return False
+            if error.code != _GONE:
+                raise
+        return True
+
+    def _conflict(self, kind: ConflictKind, collection: str, name: str) -> None:
+        self.result.conflicts.add(Conflict(kind, collection, None, name))
+
+
+def _plain(index: Mapping[str, Any]) -> dict[str, Any]:
+    """A specification as the server gives it, from its raw form in the journal."""
+    return bson.decode(bson.encode(index))

@@ -1,0 +1,271 @@
+"""What a rollback answers: plain values, the same for the console, JSON and a program.
+
+It changes when a rollback has more to tell. Values hold ids, paths and counts, no personal data.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final
+
+from bson import ObjectId
+
+from newbi_migrate.errors import ExitCode
+
+__all__ = [
+    "MAX_LISTED",
+    "Conflict",
+    "ConflictKind",
+    "Conflicts",
+    "DocumentsBack",
+    "Kept",
+    "KeptReason",
+    "OnConflict",
+    "RollbackOptions",
+    "RollbackResult",
+]
+
+MAX_LISTED: Final = 10_000
+"""Conflicts that are listed; the others are only counted, so that memory stays flat."""
+
+
+class OnConflict(StrEnum):
+    """What happens where somebody changed what the run wrote."""
+
+    STOP = "stop"
+    KEEP = "keep"
+    DISCARD = "discard"
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackOptions:
+    """The choices of a rollback.
+
+    Attributes:
+        on_conflict: Write nothing, keep what somebody changed, or discard the change.
+        collections: Take back the documents and indexes of these collections alone.
+        users: Take back these legacy users and the documents of their workspaces alone.
+    """
+
+    on_conflict: OnConflict = OnConflict.STOP
+    collections: tuple[str, ...] | None = None
+    users: tuple[Any, ...] | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether everything a run wrote is taken back."""
+        return self.collections is None and self.users is None
+
+
+class ConflictKind(StrEnum):
+    """In what way a database is no longer as the run left it."""
+
+    CHANGED = "changed"
+    ADDED = "added"
+    REFUSED = "refused"
+    INDEX_CHANGED = "index-changed"
+    INDEX_IN_THE_WAY = "index-in-the-way"
+    COLLECTION_IN_USE = "collection-in-use"
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """One thing that was changed since the run.
+
+    Attributes:
+        kind: In what way.
+        collection: Where.
+        id: ``_id`` of the document; ``None`` for an index or a collection.
+        path: The field, or the name of the index.
+    """
+
+    kind: ConflictKind
+    collection: str
+    id: Any
+    path: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The conflict as JSON holds it."""
+        return {
+            "kind": self.kind.value,
+            "collection": self.collection,
+            "id": None if self.id is None else str(self.id),
+            "path": self.path,
+        }
+
+
+class Conflicts:
+    """Conflicts: all counted, the first :data:`MAX_LISTED` listed."""
+
+    def __init__(self) -> None:
+        self._listed: list[Conflict] = []
+        self.kinds: Counter[ConflictKind] = Counter()
+
+    def add(self, conflict: Conflict) -> None:
+        """Adds one."""
+        self.kinds[conflict.kind] += 1
+        if len(self._listed) < MAX_LISTED:
+            self._listed.append(conflict)
+
+    def __len__(self) -> int:
+        return self.kinds.total()
+
+    def __iter__(self) -> Iterator[Conflict]:
+        return iter(self._listed)
+
+
+@dataclass(slots=True)
+class DocumentsBack:
+    """What happens, or happened, to the documents of one collection.
+
+    Attributes:
+        restored: Documents that get, or got, back what stood there before.
+        already: Documents that hold it already.
+        gone: Documents that were deleted since.
+        kept: Documents in which somebody's change stays.
+        overwritten: Documents in which somebody's change is, or was, discarded.
+    """
+
+    restored: int = 0
+    already: int = 0
+    gone: int = 0
+    kept: int = 0
+    overwritten: int = 0
+
+    def to_json(self) -> dict[str, int]:
+        """The counts as JSON holds them."""
+        return {
+            "restored": self.restored,
+            "already": self.already,
+            "gone": self.gone,
+            "kept": self.kept,
+            "overwritten": self.overwritten,
+        }
+
+
+class KeptReason(StrEnum):
+    """Why what was created for a legacy user stays."""
+
+    IN_USE = "in-use"
+    CHANGED = "changed"
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Documents created for one legacy user that stay, all of them together.
+
+    Attributes:
+        legacy_id: ``_id`` of the legacy user.
+        reason: Why.
+        documents: Collection to the id of each document that stays.
+        references: What refers to them: collection to the number of its documents.
+    """
+
+    legacy_id: Any
+    reason: KeptReason
+    documents: Mapping[str, Any]
+    references: Mapping[str, int] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The entry as JSON holds it."""
+        return {
+            "legacyId": str(self.legacy_id),
+            "reason": self.reason.value,
+            "documents": {name: str(i) for name, i in self.documents.items()},
+            "references": dict(self.references),
+        }
+
+
+@dataclass(slots=True)
+class RollbackResult:
+    """What a rollback does, or did.
+
+    Attributes:
+        database: Name of the database.
+        run_id: The run that is taken back; ``None`` where there is none.
+        command: What the run was: ``migrate``, ``backfill``, ``indexes`` or ``finalize``.
+        dry_run: Whether nothing was to be written.
+        options: The choices.
+        documents: Collection to what happens to its documents.
+        deleted: Collection to the number of documents created by the run that are deleted.
+        unfilled: Collection to the number of documents in which filled fields are emptied.
+        kept: What was created for a legacy user and stays.
+        conflicts: What was changed since the run.
+        indexes_dropped: Collection and name of each index that is dropped.
+        indexes_rebuilt: Collection and name of each index that is built again.
+        collections_dropped: Collections the run had created, and that are empty again.
+        collections_renamed: Pairs of names: what a collection was called, and is called now.
+        sessions: Sessions that are left of users who are deleted.
+        timings: Phase to seconds.
+    """
+
+    database: str
+    run_id: ObjectId | None
+    command: str
+    dry_run: bool
+    options: RollbackOptions
+    documents: dict[str, DocumentsBack] = field(default_factory=dict)
+    deleted: Counter[str] = field(default_factory=Counter)
+    unfilled: Counter[str] = field(default_factory=Counter)
+    kept: list[Kept] = field(default_factory=list)
+    conflicts: Conflicts = field(default_factory=Conflicts)
+    indexes_dropped: list[tuple[str, str]] = field(default_factory=list)
+    indexes_rebuilt: list[tuple[str, str]] = field(default_factory=list)
+    collections_dropped: list[str] = field(default_factory=list)
+    collections_renamed: list[tuple[str, str]] = field(default_factory=list)
+    sessions: int = 0
+    timings: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def refused(self) -> bool:
+        """Whether nothing is written, because somebody's changes are in the way."""
+        return bool(len(self.conflicts)) and self.options.on_conflict is OnConflict.STOP
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """8 if somebody's change stays or stopped it, 5 if something in use stays, else 0."""
+        if self.unresolved:
+            return ExitCode.ROLLBACK_CONFLICTS
+        return ExitCode.QUARANTINED if self.kept else ExitCode.DONE
+
+    @property
+    def unresolved(self) -> int:
+        """Conflicts that are not settled by discarding the change."""
+        if self.options.on_conflict is not OnConflict.DISCARD:
+            return len(self.conflicts)
+        return sum(self.conflicts.kinds[kind] for kind in _NEVER_DISCARDED)
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as JSON holds it."""
+        return {
+            "database": self.database,
+            "runId": None if self.run_id is None else str(self.run_id),
+            "command": self.command,
+            "dryRun": self.dry_run,
+            "onConflict": self.options.on_conflict.value,
+            "collections": self.options.collections and list(self.options.collections),
+            "users": self.options.users and [str(user) for user in self.options.users],
+            "refused": self.refused,
+            "documents": {name: back.to_json() for name, back in self.documents.items()},
+            "deleted": dict(self.deleted),
+            "unfilled": dict(self.unfilled),
+            "kept": [kept.to_json() for kept in self.kept],
+            "conflicts": [conflict.to_json() for conflict in self.conflicts],
+            "conflictCount": len(self.conflicts),
+            "indexesDropped": [list(pair) for pair in self.indexes_dropped],
+            "indexesRebuilt": [list(pair) for pair in self.indexes_rebuilt],
+            "collectionsDropped": list(self.collections_dropped),
+            "collectionsRenamed": [list(pair) for pair in self.collections_renamed],
+            "sessionsLeft": self.sessions,
+            "timings": dict(self.timings),
+            "exitCode": int(self.exit_code),
+        }
+
+
+# The server refuses these, or dropping them would lose what people wrote since.
+_NEVER_DISCARDED: Final = frozenset(
+    {ConflictKind.REFUSED, ConflictKind.INDEX_CHANGED, ConflictKind.COLLECTION_IN_USE}
+)

@@ -1,0 +1,375 @@
+"""Taking back what a run wrote for users: created documents deleted, filled fields emptied.
+
+What was created for one legacy user goes together or stays together, and it stays where
+anything else refers to it. It changes when the journal's entries for users do.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, cast
+
+import bson
+import xxhash
+from bson import ObjectId
+from bson.raw_bson import RawBSONDocument
+from pymongo import DeleteOne
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.asynchronous.database import AsyncDatabase
+
+from newbi_migrate.migration.progress import Progress
+from newbi_migrate.migration.rollback.references import (
+    References,
+    read_references,
+    sessions_of,
+)
+from newbi_migrate.migration.rollback.results import (
+    Conflict,
+    ConflictKind,
+    Kept,
+    KeptReason,
+    OnConflict,
+    RollbackResult,
+)
+from newbi_migrate.migration.user_writer import field_digests
+from newbi_migrate.migration.users import id_key
+from newbi_migrate.store.connection import DURABLE
+from newbi_migrate.store.journal import EntryKind, Journal
+from newbi_migrate.store.raw import document_of, elements, split_documents
+from newbi_migrate.store.restoring import element_at, id_element
+
+__all__ = ["UserRollback"]
+
+_BACKWARDS: Final = ("member", "organization", "account", "user")
+_UNITS_TOGETHER: Final = 100
+_IDS_IN_ONE_QUERY: Final = 1000
+
+_Key = tuple[str, tuple[int, bytes]]
+
+
+@dataclass(slots=True)
+class _Created:
+    """A document the run created and that is still there.
+
+    Attributes:
+        collection: Where.
+        id: Its ``_id``.
+        digest: Digest of it as it stands.
+    """
+
+    collection: str
+    id: Any
+    digest: str
+
+    @property
+    def key(self) -> _Key:
+        return self.collection, id_element(self.id)
+
+
+@dataclass(slots=True)
+class _Unit:
+    """What the run created for one legacy user, as far as it is still there."""
+
+    legacy_id: Any
+    created: list[_Created] = field(default_factory=list)
+    changed: bool = False
+
+    def of(self, collection: str) -> list[_Created]:
+        return [document for document in self.created if document.collection == collection]
+
+
+@dataclass(slots=True)
+class _Filled:
+    """Fields that a run filled and that still hold what it wrote."""
+
+    collection: str
+    id: Any
+    values: dict[str, tuple[int, bytes]]
+    prior: dict[str, tuple[int, bytes]]
+
+
+class _ChangedMeanwhileError(Exception):
+    """A document was changed between reading and deleting it."""
+
+
+@dataclass(slots=True)
+class UserRollback:
+    """Takes back what a run wrote for users.
+
+    Args:
+        database: Where.
+        journal: Journal of the run.
+        workspace_field: The field that scopes a document.
+        chosen: Keys of the legacy users that are taken back; ``None`` for all.
+        transactions: Whether the server has them.
+        result: Told what happens.
+        comment: Attached to every command.
+    """
+
+    database: AsyncDatabase[dict[str, Any]]
+    journal: Journal
+    workspace_field: str
+    chosen: frozenset[bytes] | None
+    transactions: bool
+    result: RollbackResult
+    comment: str
+    _units: dict[bytes, _Unit] = field(default_factory=dict)
+    _fills: list[_Filled] = field(default_factory=list)
+
+    async def inspect(self) -> None:
+        """Compares what was created and filled with what is there; writes nothing."""
+        async for entry in self.journal.entries(backwards=True):
+            if entry.kind is EntryKind.USERS:
+                await self._inspect(
+                    [
+                        write
+                        for write in entry.body["writes"]
+                        if self.chosen is None or id_key(write["user"]) in self.chosen
+                    ]
+                )
+
+    async def decide(self, released: Mapping[ObjectId, Counter[str]]) -> list[_Unit]:
+        """What was created and can go; the rest is listed as kept.
+
+        Args:
+            released: Workspace to the documents that name it now and will not afterwards.
+        """
+        discard = self.result.options.on_conflict is OnConflict.DISCARD
+        going = {k: u for k, u in self._units.items() if u.created and (discard or not u.changed)}
+        for unit in self._units.values():
+            if unit.created and unit.changed and not discard:
+                self._keep(unit, KeptReason.CHANGED, Counter())
+        references = await read_references(
+            self.database,
+            organizations=_ids(going.values(), "organization"),
+            users=_ids(going.values(), "user"),
+            workspace_field=self.workspace_field,
+            comment=self.comment,
+        )
+        for organization, names in released.items():
+            references.organizations[organization].subtract(names)
+        while True:
+            deletable = {document.key for unit in going.values() for document in unit.created}
+            staying = {
+                key: found
+                for key, unit in going.items()
+                if (found := _referring(unit, references, deletable))
+            }
+            if not staying:
+                break
+            # What stays may itself refer to what another user's documents are.
+            for key, found in staying.items():
+                self._keep(going.pop(key), KeptReason.IN_USE, found)
+        units = list(going.values())
+        self.result.sessions = await sessions_of(
+            self.database, _ids(units, "user"), comment=self.comment
+        )
+        return units
+
+    def foresee(self, units: Sequence[_Unit]) -> None:
+        """Counts what would be deleted and emptied."""
+        self.result.deleted.update(d.collection for unit in units for d in unit.created)
+        self.result.unfilled.update(filled.collection for filled in self._fills)
+
+    async def apply(
+        self, units: Sequence[_Unit], safe_point: Callable[[], None], progress: Progress
+    ) -> None:
+        """Deletes what can go and empties what was filled.
+
+        Raises:
+            NewbiMigrateError: ``safe_point`` stopped it; the same call finishes it.
+        """
+        for start in range(0, len(units), _UNITS_TOGETHER):
+            batch = units[start : start + _UNITS_TOGETHER]
+            if self.transactions:
+                await self._in_transaction(batch, safe_point)
+            else:
+                await self._in_order(batch, safe_point)
+            progress.advance(len(batch))
+        for filled in self._fills:
+            safe_point()
+            await self._empty(filled)
+
+    async def _inspect(self, writes: Sequence[Mapping[str, Any]]) -> None:
+        for collection in _BACKWARDS:
+            here = [write for write in writes if write["collection"] == collection]
+            stored = await self._read(collection, [write["id"] for write in here])
+            for write in here:
+                raw = stored.get(id_element(write["id"]))
+                if raw is None:
+                    continue
+                if write["op"] == "insert":
+                    self._inspect_created(write, raw)
+                else:
+                    self._inspect_filled(write, raw)
+
+    def _inspect_created(self, write: Mapping[str, Any], raw: bytes) -> None:
+        unit = self._units.setdefault(id_key(write["user"]), _Unit(write["user"]))
+        created = _Created(write["collection"], write["id"], xxhash.xxh3_128_hexdigest(raw))
+        if any(known.key == created.key for known in unit.created):
+            return
+        unit.created.append(created)
+        if created.digest == write["digest"]:
+            return
+        written = {name: int(value) for name, value in write["fields"]}
+        now = {name: int(value) for name, value in field_digests(raw)}
+        for name in sorted(written.keys() | now.keys()):
+            if written.get(name) == now.get(name):
+                continue
+            kind = ConflictKind.CHANGED if name in written else ConflictKind.ADDED
+            unit.changed = True
+            self.result.conflicts.add(Conflict(kind, created.collection, created.id, name))
+
+    def _inspect_filled(self, write: Mapping[str, Any], raw: bytes) -> None:
+        prior = {path: _element(value) for path, value in write["prior"]}
+        ours: dict[str, tuple[int, bytes]] = {}
+        for path, value in write["values"]:
+            now, written = element_at(raw, path), _element(value)
+            if now == written:
+                ours[path] = written
+            elif now != prior.get(path):
+                self.result.conflicts.add(
+                    Conflict(ConflictKind.CHANGED, write["collection"], write["id"], path)
+                )
+                if self.result.options.on_conflict is OnConflict.DISCARD and now is not None:
+                    ours[path] = now
+        if ours:
+            was = {path: prior[path] for path in ours if path in prior}
+            self._fills.append(_Filled(write["collection"], write["id"], ours, was))
+
+    async def _read(self, collection: str, ids: Sequence[Any]) -> dict[tuple[int, bytes], bytes]:
+        stored: dict[tuple[int, bytes], bytes] = {}
+        for start in range(0, len(ids), _IDS_IN_ONE_QUERY):
+            part = list(ids[start : start + _IDS_IN_ONE_QUERY])
+            cursor = self.database[collection].find_raw_batches(
+                {"_id": {"$in": part}}, comment=self.comment
+            )
+            async with cursor:
+                async for batch in cursor:
+                    for raw in split_documents(cast(bytes, batch)):
+                        stored[next((k, v) for n, k, v in elements(raw) if n == "_id")] = raw
+        return stored
+
+    async def _in_transaction(self, units: Sequence[_Unit], safe_point: Callable[[], None]) -> None:
+        async def delete(session: AsyncClientSession) -> Counter[str]:
+            return await self._delete(units, session, safe_point)
+
+        try:
+            async with self.database.client.start_session() as session:
+                done = await session.with_transaction(delete, write_concern=DURABLE)
+        except _ChangedMeanwhileError:
+            if len(units) == 1:
+                self._changed_meanwhile(units[0])
+                return
+            for unit in units:
+                await self._in_transaction([unit], safe_point)
+            return
+        self.result.deleted.update(done)
+
+    async def _in_order(self, units: Sequence[_Unit], safe_point: Callable[[], None]) -> None:
+        for unit in units:
+            try:
+                self.result.deleted.update(await self._delete([unit], None, safe_point))
+            except _ChangedMeanwhileError:
+                self._changed_meanwhile(unit)
+
+    async def _delete(
+        self,
+        units: Sequence[_Unit],
+        session: AsyncClientSession | None,
+        safe_point: Callable[[], None],
+    ) -> Counter[str]:
+        deleted: Counter[str] = Counter()
+        concern = None if session is not None else DURABLE
+        stored: dict[str, dict[tuple[int, bytes], bytes]] = {}
+        wanted: dict[str, list[_Created]] = {}
+        for name in _BACKWARDS:
+            wanted[name] = [document for unit in units for document in unit.of(name)]
+            stored[name] = await self._read(name, [document.id for document in wanted[name]])
+            for document in wanted[name]:
+                raw = stored[name].get(id_element(document.id))
+                if raw is not None and xxhash.xxh3_128_hexdigest(raw) != document.digest:
+                    raise _ChangedMeanwhileError
+        for name in _BACKWARDS:
+            operations = [
+                DeleteOne(
+                    {
+                        "_id": {"$eq": document.id},
+                        "$expr": {"$eq": ["$$ROOT", {"$literal": RawBSONDocument(raw)}]},
+                    }
+                )
+                for document in wanted[name]
+                if (raw := stored[name].get(id_element(document.id))) is not None
+            ]
+            if not operations:
+                continue
+            safe_point()
+            result = await self.database.get_collection(name, write_concern=concern).bulk_write(
+                operations, ordered=False, session=session, comment=self.comment
+            )
+            if result.deleted_count < len(operations):
+                raise _ChangedMeanwhileError
+            deleted[name] += result.deleted_count
+        return deleted
+
+    def _changed_meanwhile(self, unit: _Unit) -> None:
+        for document in unit.created:
+            self.result.conflicts.add(
+                Conflict(ConflictKind.REFUSED, document.collection, document.id, "_id")
+            )
+        self._keep(unit, KeptReason.CHANGED, Counter())
+
+    async def _empty(self, filled: _Filled) -> None:
+        held = {path: document_of(("$eq", *written)) for path, written in filled.values.items()}
+        update: dict[str, Any] = {}
+        if filled.prior:
+            update["$set"] = document_of(
+                *((path, kind, value) for path, (kind, value) in filled.prior.items())
+            )
+        absent = {path: "" for path in filled.values if path not in filled.prior}
+        if absent:
+            update["$unset"] = absent
+        result = await self.database.get_collection(
+            filled.collection, write_concern=DURABLE
+        ).update_one({"_id": {"$eq": filled.id}, **held}, update, comment=self.comment)
+        self.result.unfilled[filled.collection] += result.modified_count
+
+    def _keep(self, unit: _Unit, reason: KeptReason, references: Counter[str]) -> None:
+        self.result.kept.append(
+            Kept(
+                unit.legacy_id,
+                reason,
+                {document.collection: document.id for document in unit.created},
+                dict(references),
+            )
+        )
+
+
+def _referring(unit: _Unit, references: References, deletable: set[_Key]) -> Counter[str]:
+    """What refers to a unit's documents and is not going itself, by collection."""
+    found: Counter[str] = Counter()
+    organizations = _ids([unit], "organization")
+    users = _ids([unit], "user")
+    for organization in organizations:
+        for name, number in references.organizations.get(organization, {}).items():
+            if number > 0:
+                found[name] += number
+    for named in organizations | users:
+        for identifier in references.members.get(named, ()):
+            found["member"] += ("member", id_element(identifier)) not in deletable
+    for user in users:
+        for identifier in references.accounts.get(user, ()):
+            found["account"] += ("account", id_element(identifier)) not in deletable
+        found["invitation"] += references.inviters[user]
+    return +found
+
+
+def _ids(units: Any, collection: str) -> frozenset[ObjectId]:
+    return frozenset(d.id for unit in units for d in unit.of(collection))
+
+
+def _element(value: Any) -> tuple[int, bytes]:
+    """A value as type and bytes."""
+    return next((kind, content) for _, kind, content in elements(bson.encode({"": value})))
