@@ -1,0 +1,90 @@
+"""Databases that were migrated, and real Better Auth applications on them."""
+
+from __future__ import annotations
+
+import uuid
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from better_auth_app import Browser, application
+from node_packages import modules
+
+from newbi_migrate import Migration, MigrationOptions
+from newbi_migrate.mapping.profiles import BetterAuthVersion
+from newbi_migrate.migration.facade import run_sync
+from newbi_migrate.testing import LegacyDatabase, build_legacy_database
+
+SEED, USERS, DOCUMENTS = 3, 4, 20
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A migrated database, and the application that works on it."""
+
+    app: Any
+    uri: str
+    database: Any
+    legacy: LegacyDatabase
+    result: Any
+
+    def person(self, position):
+        """E-mail and password of a legacy user."""
+        user = self.legacy.users[position]
+        return user["email"], self.legacy.password_of(user)
+
+    def signed_in(self, position):
+        """A browser in which a legacy user has signed in."""
+        browser = Browser(self.app)
+        reply = browser.sign_in(*self.person(position))
+        assert reply.status == 200, reply
+        return browser
+
+    def workspace(self, position):
+        """Id of the organization the migration made for a legacy user."""
+        return str(self.result.plan.users[position].workspace)
+
+
+@pytest.fixture(scope="session")
+def migrated(servers, mongod):
+    """Makes and migrates a legacy database: a new one, or the one of the same name."""
+    with ExitStack() as stack:
+        made = {}
+
+        def make(profile, name=""):
+            if name and (profile, name) in made:
+                return made[profile, name]
+            database_name = f"newbi_auth_{uuid.uuid4().hex[:12]}"
+            stack.callback(servers.drop, database_name)
+            uri, database = mongod.uri_for(database_name), servers.client(mongod)[database_name]
+            legacy = LegacyDatabase(SEED, USERS, DOCUMENTS)
+            build_legacy_database(database, seed=SEED, users=USERS, documents_per_user=DOCUMENTS)
+            made[profile, name] = uri, database, legacy, run_sync(_migrated(uri, profile))
+            return made[profile, name]
+
+        yield make
+
+
+@pytest.fixture(scope="session")
+def deploy(migrated, tmp_path_factory):
+    """Starts an application on a migrated database, with settings of the application.
+
+    Databases with the same ``shared`` name are the same; without one it is a new one.
+    """
+    with ExitStack() as stack:
+
+        def start(packages, profile, *, shared="", **settings):
+            modules(packages)  # skips before anything is built
+            uri, database, legacy, result = migrated(profile, shared)
+            folder = tmp_path_factory.mktemp("app")
+            app = stack.enter_context(application(packages, uri, folder, **settings))
+            return Deployment(app, uri, database, legacy, result)
+
+        yield start
+
+
+async def _migrated(uri, profile):
+    options = MigrationOptions(better_auth=BetterAuthVersion(profile))
+    async with Migration(uri, options=options) as migration:
+        return await migration.apply()
