@@ -49,6 +49,10 @@ class Invariant:
         check: Given the document as a mapping, tells the paths at which the rule is broken;
             it never raises, whatever types the document holds.
         query: A MongoDB match expression that finds the violators, where the server can tell.
+        schema: The rule in MongoDB's ``$jsonSchema``, which a document matches if and only if it
+            keeps the rule; unlike a query it can also be asked of embedded documents. One of the
+            two is enough.
+        next_step: What to do about a violation, in one sentence.
     """
 
     id: str
@@ -56,6 +60,15 @@ class Invariant:
     severity: Severity
     check: Callable[[Mapping[str, Any]], list[str]]
     query: Mapping[str, Any] | None = None
+    schema: Mapping[str, Any] | None = None
+    next_step: str = ""
+
+    @property
+    def violators(self) -> Mapping[str, Any] | None:
+        """The match expression that finds the violators, ``None`` where the server cannot tell."""
+        if self.query is not None or self.schema is None:
+            return self.query
+        return {"$nor": [{"$jsonSchema": self.schema}]}
 
     def violations(self, document: Mapping[str, Any]) -> list[Violation]:
         """The violations of this rule in one document."""

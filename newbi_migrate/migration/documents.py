@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -194,12 +194,30 @@ class DocumentPlane:
                 self._count(spec, summary, nobody, group, resolution)
         return summary
 
-    def _reader(self, spec: CollectionSpec, size: int) -> WindowReader:
+    def fields(self, spec: CollectionSpec) -> list[str]:
+        """The fields on which a decision depends, the workspace first."""
         fields = [] if not spec.scoped else [self._field]
         fields += spec.user_fields
         if spec.parent is not None and spec.parent.field not in fields:
             fields.append(spec.parent.field)
-        return WindowReader(self._database[spec.name], fields, size=size, comment=self._comment)
+        return fields
+
+    async def decide(
+        self, spec: CollectionSpec, groups: Sequence[WindowGroup]
+    ) -> list[tuple[WindowGroup, Resolution]]:
+        """Decides about groups of documents, however they were read."""
+        return await self._decide(spec, groups)
+
+    async def decided(self, spec: CollectionSpec) -> AsyncIterator[tuple[WindowGroup, Resolution]]:
+        """Decides about every document of a collection; the groups hold all ids."""
+        async for window in self._reader(spec, PLAN_WINDOW).windows():
+            for group, resolution in await self._decide(spec, window.groups):
+                yield group, resolution
+
+    def _reader(self, spec: CollectionSpec, size: int) -> WindowReader:
+        return WindowReader(
+            self._database[spec.name], self.fields(spec), size=size, comment=self._comment
+        )
 
     async def _decide(
         self, spec: CollectionSpec, groups: Sequence[WindowGroup]

@@ -39,6 +39,8 @@ from newbi_migrate.migration.safeguard import Safeguard
 from newbi_migrate.migration.settle import settle, wait_for_statements
 from newbi_migrate.migration.status import Status, read_status
 from newbi_migrate.migration.survey import Survey, survey
+from newbi_migrate.migration.validate import ValidationRequest, validate
+from newbi_migrate.migration.validation import FailOn, Finding, ValidationReport
 from newbi_migrate.models.newbi import NEWBI
 from newbi_migrate.models.registry import Registry
 from newbi_migrate.store.connection import Store, open_database
@@ -163,6 +165,42 @@ class Migration:
         """How the database stands."""
         with explained("reading the database"):
             return await read_status(self.store.database, self._registry)
+
+    async def validate(
+        self,
+        *,
+        only: Sequence[str] = (),
+        sample: int | None = None,
+        fail_on: FailOn = FailOn.CRITICAL,
+        detailed: bool = False,
+        on_finding: Callable[[Finding], None] | None = None,
+    ) -> ValidationReport:
+        """Asks every rule of the database; sends no write command and needs no lease.
+
+        Args:
+            only: Ids of rules, with ``*`` for any characters; by default all.
+            sample: Ask the rules of the models of so many documents of each collection alone.
+            fail_on: From which severity on a finding fails the validation.
+            detailed: Find every violation, not examples alone.
+            on_finding: Told of each finding as it is found.
+
+        Raises:
+            UsageError: No rule has one of the ids.
+        """
+        with explained("validating"):
+            return await validate(
+                ValidationRequest(
+                    database=self.store.database,
+                    registry=self._registry,
+                    options=self._options,
+                    only=tuple(only),
+                    sample=sample,
+                    fail_on=fail_on,
+                    detailed=detailed,
+                    on_finding=on_finding,
+                    progress=self._progress,
+                )
+            )
 
     async def apply_saved(self, saved: Mapping[str, Any]) -> RunResult:
         """Carries out a plan that was saved, exactly, or refuses.

@@ -21,7 +21,7 @@ from newbi_migrate.models.registry import CollectionSpec, UniqueKey
 from newbi_migrate.store.indexes import plan_indexes, read_indexes
 from newbi_migrate.store.stamping import MAX_TREE_OWNERS, search_tree
 
-__all__ = ["future_workspace", "plan_index_changes"]
+__all__ = ["find_collisions", "future_workspace", "plan_index_changes"]
 
 _MOST: Final = 1000
 _SEVERAL: Final = {"$match": {"n": {"$gt": 1}}}
@@ -99,6 +99,18 @@ async def plan_index_changes(
                 )
             )
     return tuple(decisions), tuple(collisions)
+
+
+async def find_collisions(
+    collection: AsyncCollection[dict[str, Any]],
+    key: UniqueKey,
+    *,
+    workspace_field: str,
+    comment: str,
+) -> tuple[tuple[Collision, ...], tuple[Collision, ...]]:
+    """Documents that share a unique key as they are, and once what they lack has been added."""
+    finder = _CollisionFinder(collection, key, f"${workspace_field}", workspace_field, comment)
+    return await finder.find()
 
 
 def _collision_reason(found: Sequence[Collision]) -> str:

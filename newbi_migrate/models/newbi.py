@@ -130,6 +130,7 @@ _BILLING: Final = (
         "quotes",
         "createdBy",
         IdType.OBJECT_ID,
+        companions=(ParentLink("convertedToInvoice", "invoices"),),
         unique_keys=(_NUMBER_OF_YEAR,),
         indexes=(
             _by_workspace("client.name"),
@@ -145,6 +146,7 @@ _BILLING: Final = (
         "creditnotes",
         "createdBy",
         IdType.OBJECT_ID,
+        companions=(ParentLink("originalInvoice", "invoices"),),
         unique_keys=(_NUMBER_OF_YEAR,),
         indexes=(
             _by_workspace(("createdAt", -1)),
@@ -246,6 +248,7 @@ _WORK: Final = (
         "events",
         "userId",
         IdType.OBJECT_ID,
+        companions=(ParentLink("invoiceId", "invoices"),),
         indexes=(
             _by_workspace("start"),
             _by_workspace("type"),

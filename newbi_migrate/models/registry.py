@@ -106,6 +106,8 @@ class CollectionSpec:
         workspace_type: BSON type of the workspace id; ``None`` for a collection that is not
             scoped by workspace and whose owner fields only follow an alias.
         parent: Where the workspace is inherited from, before the owner is asked.
+        companions: Documents that one of these refers to and shares its workspace with, without
+            belonging to them.
         alias_fields: Further fields that name a user and follow an alias beside
             ``owner_field``.
         unique_keys: Uniqueness that must hold after the migration.
@@ -120,6 +122,7 @@ class CollectionSpec:
     owner_field: str | None
     workspace_type: IdType | None
     parent: ParentLink | None = None
+    companions: tuple[ParentLink, ...] = ()
     alias_fields: tuple[str, ...] = ()
     unique_keys: tuple[UniqueKey, ...] = ()
     indexes: tuple[IndexSpec, ...] = ()
@@ -234,7 +237,14 @@ class Registry:
         """
         return Registry(
             [
-                replace(spec, workspace_type=None, parent=None, unique_keys=(), indexes=())
+                replace(
+                    spec,
+                    workspace_type=None,
+                    parent=None,
+                    companions=(),
+                    unique_keys=(),
+                    indexes=(),
+                )
                 if spec.scoped and spec.scoped_since is not None and spec.scoped_since > day
                 else spec
                 for spec in self

@@ -1,0 +1,211 @@
+"""Reading who is who, for a validation: legacy users and Better Auth's collections, field by field.
+
+Password hashes are reduced to keyed digests as they are read, so that none is held, compared or
+printed. It changes when a structural rule needs to know another field.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from bson import ObjectId
+from pymongo.asynchronous.database import AsyncDatabase
+
+from newbi_migrate.invariants.structural import (
+    AccountFact,
+    MemberFact,
+    OrganizationFact,
+    People,
+    UserFact,
+    key_of,
+)
+from newbi_migrate.mapping.account import password_kind
+from newbi_migrate.mapping.decisions import (
+    LegacyKey,
+    Outcome,
+    Target,
+    UserDecision,
+    decide_users,
+    directory_after,
+)
+from newbi_migrate.mapping.values import legacy_flag
+from newbi_migrate.mapping.workspace import Directory
+from newbi_migrate.migration.options import MigrationOptions
+from newbi_migrate.migration.users import UserPlane
+from newbi_migrate.store.decoding import LENIENT, decode
+from newbi_migrate.store.raw import split_documents
+
+__all__ = ["PeopleReader", "Recorded"]
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What run records say of legacy users.
+
+    Attributes:
+        left_out: Keys of those that were left out.
+        aliases: Those who became another user.
+    """
+
+    left_out: frozenset[bytes] = frozenset()
+    aliases: Mapping[ObjectId, ObjectId] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Legacy:
+    keys: list[LegacyKey] = field(default_factory=list)
+    hashes: dict[bytes, bytes] = field(default_factory=dict)
+    unverified: set[bytes] = field(default_factory=set)
+
+
+class PeopleReader:
+    """Reads the users' collections of a database.
+
+    Args:
+        database: Where.
+        source: Name of the legacy users' collection; empty if there is none any more.
+        options: The choices a migration was made with, or would be.
+        comment: Attached to every command.
+    """
+
+    def __init__(
+        self,
+        database: AsyncDatabase[dict[str, Any]],
+        source: str,
+        options: MigrationOptions,
+        *,
+        comment: str,
+    ) -> None:
+        self._database = database
+        self._source = source
+        self._options = options
+        self._comment = comment
+        self._secret = secrets.token_bytes(32)
+
+    async def read(self, recorded: Recorded) -> tuple[People, Directory]:
+        """Who is who, and what that means for documents as things are."""
+        legacy = await self._legacy() if self._source else _Legacy()
+        target, _ = await UserPlane(self._database, self._source, comment=self._comment).target()
+        decisions = tuple(
+            decide_users(
+                legacy.keys,
+                target,
+                duplicates=self._options.duplicate_emails,
+                aliases=self._options.aliases,
+            )
+        )
+        people = People(
+            source=self._source,
+            decisions=decisions,
+            hashes=_carried(legacy, decisions),
+            left_out=recorded.left_out,
+            users=[
+                UserFact(d["_id"], d.get("email"), d)
+                async for d in self._find(
+                    "user",
+                    "email",
+                    "emailVerified",
+                    "isEmailVerified",
+                    "isActive",
+                    "isDisabled",
+                    "organizationId",
+                    "workspaceId",
+                )
+            ],
+            accounts=[self._account(d) async for d in self._accounts()],
+            organizations=[
+                OrganizationFact(d["_id"], d.get("slug"))
+                async for d in self._find("organization", "slug")
+            ],
+            members=[
+                MemberFact(d["_id"], d.get("organizationId"), d.get("userId"), d.get("role"))
+                async for d in self._find("member", "organizationId", "userId", "role")
+            ],
+        )
+        return people, _directory(legacy.keys, decisions, target, recorded)
+
+    async def _legacy(self) -> _Legacy:
+        found = _Legacy()
+        cursor = self._database[self._source].find_raw_batches(
+            {}, sort=[("_id", 1)], batch_size=1000, comment=self._comment
+        )
+        async with cursor:
+            async for batch in cursor:
+                for raw in split_documents(cast(bytes, batch)):
+                    document, readable = decode(raw)
+                    key = LegacyKey.of(document)
+                    if not readable:
+                        key = LegacyKey(key.id, None, readable=False)
+                    found.keys.append(key)
+                    name, password = key_of(key.id), document.get("password")
+                    if readable and isinstance(password, str) and password_kind(password).is_hash:
+                        found.hashes[name] = self._digest(password)
+                    if not legacy_flag(document.get("isEmailVerified")):
+                        found.unverified.add(name)
+        return found
+
+    def _accounts(self) -> AsyncIterator[dict[str, Any]]:
+        return self._find(
+            "account", "userId", "accountId", "providerId", "password", "createdAt", "updatedAt"
+        )
+
+    def _account(self, document: Mapping[str, Any]) -> AccountFact:
+        password = document.get("password")
+        return AccountFact(
+            id=document["_id"],
+            user_id=document.get("userId"),
+            account_id=document.get("accountId"),
+            provider=document.get("providerId"),
+            password=self._digest(password) if isinstance(password, str) else None,
+            untouched=document.get("createdAt") == document.get("updatedAt"),
+        )
+
+    def _digest(self, password: str) -> bytes:
+        return hashlib.blake2b(
+            password.encode("utf-8", "surrogatepass"), digest_size=16, key=self._secret
+        ).digest()
+
+    async def _find(self, collection: str, *fields: str) -> AsyncIterator[dict[str, Any]]:
+        cursor = self._database.get_collection(collection, codec_options=LENIENT).find(
+            {}, fields, sort=[("_id", 1)], batch_size=1000, comment=self._comment
+        )
+        async with cursor:
+            async for document in cursor:
+                yield document
+
+
+def _carried(legacy: _Legacy, decisions: Sequence[UserDecision]) -> dict[bytes, bytes]:
+    """The hashes a migration carries over: not that of an address nobody proved to be his."""
+    kept = dict(legacy.hashes)
+    for decision in decisions:
+        name = key_of(decision.legacy_id)
+        if decision.outcome is Outcome.ALIASED and name in legacy.unverified:
+            kept.pop(name, None)
+    return kept
+
+
+def _directory(
+    keys: Sequence[LegacyKey],
+    decisions: Sequence[UserDecision],
+    target: Target,
+    recorded: Recorded,
+) -> Directory:
+    """Who is who now: an organization a later run would create is no workspace yet."""
+    known = {(m.user_id, m.organization_id) for m in target.memberships}
+    settled = [d for d in decisions if d.user_id is None or (d.user_id, d.workspace) in known]
+    directory = directory_after((key.id for key in keys), settled, target)
+    aliases = {**recorded.aliases, **directory.aliases}
+    if aliases == directory.aliases:
+        return directory
+    # The legacy users are gone and only the records still know who became whom.
+    return Directory(
+        directory.organizations,
+        directory.users | aliases.keys(),
+        aliases,
+        directory.homes,
+        directory.members,
+    )
