@@ -1,0 +1,513 @@
+"""A rollback gives back every byte a run wrote, and leaves what people did since."""
+
+from __future__ import annotations
+
+import pytest
+from bson import ObjectId
+from fingerprints import changes, fingerprint
+from small_legacy import DAY, USERS, invoices, legacy_user
+
+from newbi_migrate.errors import ExitCode, InterruptedRunError, UsageError
+from newbi_migrate.migration.facade import Migration
+from newbi_migrate.migration.options import MigrationOptions
+from newbi_migrate.migration.rollback.results import (
+    ConflictKind,
+    KeptReason,
+    OnConflict,
+    RollbackOptions,
+)
+from newbi_migrate.testing.legacy import build_legacy_database
+
+KEEP = RollbackOptions(OnConflict.KEEP)
+DISCARD = RollbackOptions(OnConflict.DISCARD)
+
+
+def held(database):
+    return fingerprint(database, run_records=False)
+
+
+async def migrate(uri, **options):
+    async with Migration(uri, options=MigrationOptions(**options)) as migration:
+        return await migration.apply()
+
+
+async def rollback(uri, run_id=None, **arguments):
+    async with Migration(uri) as migration:
+        return await migration.rollback(run_id, **arguments)
+
+
+@pytest.fixture
+async def migrated(uri, sync_database):
+    """Three users with two invoices each, migrated, and what was there before."""
+    sync_database["Users"].insert_many([legacy_user(n) for n in range(3)])
+    for user in USERS[:3]:
+        sync_database["invoices"].insert_many(invoices(user, 2))
+    before = held(sync_database)
+    result = await migrate(uri)
+    return before, result
+
+
+def organization_of(database, user):
+    return database["member"].find_one({"userId": user})["organizationId"]
+
+
+@pytest.mark.parametrize("dirty", [False, True])
+@pytest.mark.parametrize(
+    ("uri_name", "database_name_"),
+    [("uri", "sync_database"), ("replica_uri", "sync_replica_database")],
+    ids=["standalone", "replica set"],
+)
+async def test_a_rollback_gives_back_every_byte(request, dirty, uri_name, database_name_):
+    """Documents, index specifications, options and absent collections, as they were."""
+    uri, database = request.getfixturevalue(uri_name), request.getfixturevalue(database_name_)
+    build_legacy_database(database, seed=3, users=5, documents_per_user=15, dirty=dirty)
+    before = held(database)
+    await migrate(uri)
+    result = await rollback(uri)
+
+    assert [] == changes(before, held(database))
+    assert ExitCode.DONE == result.exit_code
+
+
+async def test_a_dry_run_foretells_the_rollback_and_writes_nothing(uri, migrated, sync_database):
+    """What it says would happen is what happens."""
+    stood = fingerprint(sync_database)
+    foretold = (await rollback(uri, dry_run=True)).to_json()
+    untouched = fingerprint(sync_database)
+    done = (await rollback(uri)).to_json()
+
+    assert [] == changes(stood, untouched)
+    for name in foretold.keys() - {"dryRun", "timings"}:
+        assert foretold[name] == done[name], name
+
+
+async def test_rolled_back_twice_changes_nothing(uri, migrated, sync_database):
+    """Neither by default nor when the run is named."""
+    await rollback(uri)
+    once = held(sync_database)
+    again = await rollback(uri)
+    named = await rollback(uri, migrated[1].run_id)
+
+    assert again.run_id is None
+    assert {} == dict(named.deleted)
+    assert [] == changes(once, held(sync_database))
+
+
+async def test_migrated_rolled_back_and_migrated_again_ends_in_the_same_bytes(
+    uri, migrated, sync_database
+):
+    """Ids are derived, so that nothing tells the second time from the first."""
+    once = held(sync_database)
+    await rollback(uri)
+    await migrate(uri)
+
+    assert [] == changes(once, held(sync_database))
+
+
+async def test_an_interrupted_run_is_rolled_back_whole(uri, sync_database):
+    """What it had written is found out first."""
+    build_legacy_database(sync_database, seed=4, users=4, documents_per_user=10)
+    before = held(sync_database)
+
+    class StopAt:
+        def phase(self, name, total):
+            if name == "rescan":
+                migration.stop()
+
+        def advance(self, amount, detail=""):
+            pass
+
+        def note(self, sentence):
+            pass
+
+    async with Migration(uri, progress=StopAt()) as migration:
+        with pytest.raises(InterruptedRunError):
+            await migration.apply()
+    await rollback(uri)
+
+    assert [] == changes(before, held(sync_database))
+
+
+async def test_a_workspace_changed_since_stops_the_rollback_before_it_writes(
+    uri, migrated, sync_database
+):
+    """The conflict is listed with id and field, and the exit code is 8."""
+    moved = sync_database["invoices"].find_one({"createdBy": USERS[0]})["_id"]
+    other = organization_of(sync_database, USERS[1])
+    sync_database["invoices"].update_one(
+        {"_id": moved}, {"$set": {"workspaceId": other, "number": "777777"}}
+    )
+    stood = held(sync_database)
+    result = await rollback(uri)
+
+    assert ExitCode.ROLLBACK_CONFLICTS == result.exit_code
+    assert [(ConflictKind.CHANGED, "invoices", moved, "workspaceId")] == [
+        (c.kind, c.collection, c.id, c.path) for c in result.conflicts
+    ]
+    assert [] == changes(stood, held(sync_database))
+
+
+async def test_keep_leaves_the_changed_document_and_what_it_refers_to(uri, migrated, sync_database):
+    """Everything else goes back; the organization in use stays, with its user, and is listed."""
+    moved = sync_database["invoices"].find_one({"createdBy": USERS[0]})["_id"]
+    other = organization_of(sync_database, USERS[1])
+    sync_database["invoices"].update_one(
+        {"_id": moved}, {"$set": {"workspaceId": other, "number": "777777"}}
+    )
+    result = await rollback(uri, options=KEEP)
+
+    assert ExitCode.ROLLBACK_CONFLICTS == result.exit_code
+    assert [moved] == [d["_id"] for d in sync_database["invoices"].find({"workspaceId": other})]
+    assert 1 == sync_database["invoices"].count_documents({"workspaceId": {"$exists": True}})
+    assert [USERS[1]] == [user["_id"] for user in sync_database["user"].find()]
+    assert [(USERS[1], KeptReason.IN_USE, {"invoices": 1})] == [
+        (kept.legacy_id, kept.reason, kept.references) for kept in result.kept
+    ]
+
+
+async def test_discard_overwrites_what_was_changed_and_says_so(uri, migrated, sync_database):
+    """Every byte is back, and the discarded changes are listed."""
+    before, _ = migrated
+    moved = sync_database["invoices"].find_one({"createdBy": USERS[0]})["_id"]
+    sync_database["invoices"].update_one({"_id": moved}, {"$set": {"workspaceId": "elsewhere"}})
+    sync_database["user"].update_one({"_id": USERS[0]}, {"$set": {"name": "Jeanne D."}})
+    result = await rollback(uri, options=DISCARD)
+
+    assert [] == changes(before, held(sync_database))
+    assert {("invoices", "workspaceId"), ("user", "name")} == {
+        (c.collection, c.path) for c in result.conflicts
+    }
+    assert ExitCode.DONE == result.exit_code
+
+
+async def test_a_document_changed_elsewhere_keeps_that_change(uri, migrated, sync_database):
+    """An edit of another field is no conflict, and survives."""
+    sync_database["invoices"].update_many({"createdBy": USERS[0]}, {"$set": {"status": "PAID"}})
+    result = await rollback(uri)
+
+    assert ExitCode.DONE == result.exit_code
+    assert 2 == sync_database["invoices"].count_documents({"status": "PAID"})
+    assert 0 == sync_database["invoices"].count_documents({"workspaceId": {"$exists": True}})
+
+
+async def test_a_deleted_document_is_not_brought_back(uri, migrated, sync_database):
+    """What somebody deleted since stays deleted, and is counted."""
+    gone = sync_database["invoices"].find_one_and_delete({})["_id"]
+    result = await rollback(uri)
+
+    assert 1 == result.documents["invoices"].gone
+    assert sync_database["invoices"].find_one({"_id": gone}) is None
+
+
+async def test_what_people_created_since_survives(uri, migrated, sync_database):
+    """A new user with his organization and invoice is untouched to the byte."""
+    newcomer, home = ObjectId(), ObjectId()
+    sync_database["user"].insert_one({"_id": newcomer, "email": "nouveau@exemple.fr"})
+    sync_database["organization"].insert_one({"_id": home, "name": "Neuf", "slug": "neuf"})
+    sync_database["member"].insert_one(
+        {"_id": ObjectId(), "userId": newcomer, "organizationId": home, "role": "owner"}
+    )
+    sync_database["invoices"].insert_one(
+        {"_id": ObjectId(), "createdBy": newcomer, "number": "1", "workspaceId": home}
+    )
+    result = await rollback(uri)
+
+    assert ExitCode.DONE == result.exit_code
+    for name in ("user", "organization", "member"):
+        assert 1 == sync_database[name].count_documents({}), name
+    assert 1 == sync_database["invoices"].count_documents({"workspaceId": home})
+
+
+@pytest.mark.parametrize(
+    ("collection", "document"),
+    [
+        ("invoices", {"createdBy": USERS[0], "number": "900001", "workspaceId": "{organization}"}),
+        ("clients", {"createdBy": USERS[0], "workspaceId": "{text}"}),
+        ("invitation", {"organizationId": "{organization}", "email": "invite@exemple.fr"}),
+        ("stripeconnectaccounts", {"organizationId": "{text}"}),
+        ("subscription", {"referenceId": "{text}"}),
+        ("notes_of_a_plugin", {"organizationId": "{organization}"}),
+        ("member", {"userId": "{someone}", "organizationId": "{organization}", "role": "member"}),
+        ("account", {"userId": USERS[0], "providerId": "google", "accountId": "g-1"}),
+    ],
+)
+async def test_an_organization_in_use_stays_with_its_user(
+    uri, migrated, sync_database, collection, document
+):
+    """Whatever refers to it: nothing is left pointing nowhere, and it is listed."""
+    organization = organization_of(sync_database, USERS[0])
+    values = {"{organization}": organization, "{text}": str(organization), "{someone}": ObjectId()}
+    sync_database[collection].insert_one(
+        {"_id": ObjectId()}
+        | {k: values.get(v, v) if isinstance(v, str) else v for k, v in document.items()}
+    )
+    foretold = await rollback(uri, dry_run=True)
+    result = await rollback(uri)
+
+    assert ExitCode.QUARANTINED == result.exit_code == foretold.exit_code
+    assert [(USERS[0], KeptReason.IN_USE, {collection: 1})] == [
+        (kept.legacy_id, kept.reason, kept.references) for kept in result.kept
+    ]
+    assert {"user", "account", "organization", "member"} == result.kept[0].documents.keys()
+    for name, identifier in result.kept[0].documents.items():
+        assert sync_database[name].find_one({"_id": identifier}) is not None
+    assert [USERS[0]] == sync_database["user"].distinct("_id")
+    mine = {"createdBy": USERS[0], "issueDate": DAY, "workspaceId": {"$exists": True}}
+    assert 0 == sync_database["invoices"].count_documents(mine)
+
+
+async def test_a_member_of_two_kept_organizations_keeps_both(uri, migrated, sync_database):
+    """What stays may itself refer to another user's organization, which then stays too."""
+    first, second = (organization_of(sync_database, user) for user in USERS[:2])
+    sync_database["account"].insert_one(
+        {"_id": ObjectId(), "userId": USERS[0], "providerId": "google"}
+    )
+    # The first user, who stays, has become a member of the second one's organization.
+    sync_database["member"].insert_one(
+        {"_id": ObjectId(), "userId": USERS[0], "organizationId": second, "role": "member"}
+    )
+    result = await rollback(uri)
+
+    assert {first, second} == set(sync_database["organization"].distinct("_id"))
+    assert {USERS[0], USERS[1]} == {kept.legacy_id for kept in result.kept}
+
+
+@pytest.mark.parametrize(
+    ("update", "kind", "path"),
+    [
+        ({"$set": {"name": "Autre"}}, ConflictKind.CHANGED, "name"),
+        ({"$unset": {"email": ""}}, ConflictKind.CHANGED, "email"),
+        ({"$set": {"image": "x.png"}}, ConflictKind.ADDED, "image"),
+    ],
+)
+async def test_a_created_document_changed_since_is_a_conflict(
+    uri, migrated, sync_database, update, kind, path
+):
+    """Deleting it would lose somebody's work, so it is listed and stays."""
+    sync_database["user"].update_one({"_id": USERS[0]}, update)
+    stopped = await rollback(uri)
+    kept = await rollback(uri, options=KEEP)
+
+    assert stopped.refused
+    assert [(kind, "user", USERS[0], path)] == [
+        (c.kind, c.collection, c.id, c.path) for c in kept.conflicts
+    ]
+    assert [(USERS[0], KeptReason.CHANGED)] == [(k.legacy_id, k.reason) for k in kept.kept]
+    assert [USERS[0]] == sync_database["user"].distinct("_id")
+
+
+async def test_fields_filled_into_an_existing_user_are_emptied_again(uri, sync_database):
+    """The user himself, who was there before, stays as he was."""
+    sync_database["Users"].insert_one(legacy_user(0, profile={"phone": "0612345678"}))
+    sync_database["user"].insert_one(
+        {"_id": USERS[0], "email": "jeanne0@exemple.fr", "name": "Jeanne", "phoneNumber": None}
+    )
+    before = held(sync_database)
+    result = await migrate(uri)
+    back = await rollback(uri)
+
+    assert 1 == result.filled["user"]
+    assert 1 == back.unfilled["user"]
+    assert [] == changes(before, held(sync_database))
+
+
+async def test_a_filled_field_changed_since_is_a_conflict(uri, sync_database):
+    """The other fields are emptied; this one keeps its new value."""
+    sync_database["Users"].insert_one(legacy_user(0))
+    sync_database["user"].insert_one({"_id": USERS[0], "email": "jeanne0@exemple.fr"})
+    await migrate(uri)
+    sync_database["user"].update_one({"_id": USERS[0]}, {"$set": {"name": "Jeannette"}})
+    result = await rollback(uri, options=KEEP)
+    user = sync_database["user"].find_one({"_id": USERS[0]})
+
+    assert [("user", "name")] == [(c.collection, c.path) for c in result.conflicts]
+    assert {"_id": USERS[0], "email": "jeanne0@exemple.fr", "name": "Jeannette"} == user
+
+
+@pytest.mark.parametrize("stored", [None, "", "  ", USERS[0], "no-such-thing", 7])
+async def test_a_prior_value_comes_back_as_it_was(uri, sync_database, stored):
+    """Null, blank, the owner's id, another type: byte for byte, in its place."""
+    sync_database["Users"].insert_one(legacy_user(0))
+    sync_database["invoices"].insert_many(invoices(USERS[0], 2, workspaceId=stored, note="after"))
+    before = held(sync_database)
+    await migrate(uri)
+    await rollback(uri)
+
+    assert [] == changes(before, held(sync_database))
+
+
+async def test_a_unique_index_built_since_is_in_the_way(uri, migrated, sync_database):
+    """It would refuse documents as they were, so it is a conflict; discard drops it."""
+    sync_database["invoices"].create_index(
+        [("workspaceId", 1), ("number", 1), ("label", 1)], unique=True
+    )
+    stopped = await rollback(uri)
+    result = await rollback(uri, options=DISCARD)
+
+    assert [(ConflictKind.INDEX_IN_THE_WAY, "workspaceId_1_number_1_label_1")] == [
+        (c.kind, c.path) for c in stopped.conflicts
+    ]
+    assert stopped.refused
+    assert ("invoices", "workspaceId_1_number_1_label_1") in result.indexes_dropped
+    assert [] == changes(migrated[0], held(sync_database))
+
+
+async def test_an_index_replaced_since_stays(uri, migrated, sync_database):
+    """An index that has the name of the run's and is another one is nobody's to drop."""
+    name = next(d.spec.name for d in migrated[1].indexes if d.collection == "invoices")
+    sync_database["invoices"].drop_index(name)
+    sync_database["invoices"].create_index([("number", -1)], name=name)
+    result = await rollback(uri, options=KEEP)
+
+    assert [(ConflictKind.INDEX_CHANGED, name)] == [(c.kind, c.path) for c in result.conflicts]
+    assert name in sync_database["invoices"].index_information()
+
+
+async def test_documents_the_server_refuses_are_listed(uri, sync_database):
+    """A unique index that is kept refuses two documents without a workspace."""
+    sync_database["Users"].insert_many([legacy_user(n) for n in range(2)])
+    for user in USERS[:2]:
+        sync_database["invoices"].insert_many(invoices(user, 1))
+    await migrate(uri)
+    sync_database["invoices"].create_index([("workspaceId", 1), ("label", 1)], unique=True)
+    result = await rollback(uri, options=KEEP)
+
+    assert ExitCode.ROLLBACK_CONFLICTS == result.exit_code
+    assert 1 == result.conflicts.kinds[ConflictKind.REFUSED]
+    assert 1 == sync_database["invoices"].count_documents({"workspaceId": {"$exists": True}})
+
+
+async def test_a_collection_somebody_wrote_to_since_stays(uri, migrated, sync_database):
+    """The run had created it, and it is not empty any more."""
+    sync_database["organization"].insert_one({"_id": ObjectId(), "name": "Neuf"})
+    result = await rollback(uri)
+
+    assert "organization" not in result.collections_dropped
+    assert "user" in result.collections_dropped
+    assert 1 == sync_database["organization"].count_documents({})
+
+
+async def test_a_collection_alone_goes_back(uri, sync_database):
+    """Its documents and indexes; users and other collections stay migrated."""
+    build_legacy_database(sync_database, seed=5, users=3, documents_per_user=10)
+    before = held(sync_database)
+    await migrate(uri)
+    await rollback(uri, options=RollbackOptions(collections=("invoices",)))
+    after = held(sync_database)
+
+    assert before["invoices"] == after["invoices"]
+    assert before["clients"] != after["clients"]
+    assert 3 == sync_database["user"].count_documents({})
+
+
+async def test_one_user_alone_goes_back(uri, migrated, sync_database):
+    """His documents and his four; everybody else's stay migrated, and so do the indexes."""
+    indexes = sync_database["invoices"].index_information()
+    result = await rollback(uri, options=RollbackOptions(users=(str(USERS[0]),)))
+    left = {"workspaceId": {"$exists": True}}
+
+    assert {"user": 1, "account": 1, "organization": 1, "member": 1} == dict(result.deleted)
+    assert 0 == sync_database["invoices"].count_documents({"createdBy": USERS[0], **left})
+    assert 4 == sync_database["invoices"].count_documents(left)
+    assert set(USERS[1:3]) == set(sync_database["user"].distinct("_id"))
+    assert indexes == sync_database["invoices"].index_information()
+
+
+async def test_parts_taken_back_one_by_one_make_a_whole(uri, migrated, sync_database):
+    """Users one after another, then the rest: every byte is back."""
+    for user in USERS[:3]:
+        await rollback(uri, options=RollbackOptions(users=(user,)))
+    await rollback(uri)
+
+    assert [] == changes(migrated[0], held(sync_database))
+
+
+async def test_an_unknown_user_is_refused(uri, migrated):
+    """Nothing is guessed."""
+    with pytest.raises(UsageError, match="No run migrated"):
+        await rollback(uri, options=RollbackOptions(users=(str(ObjectId()),)))
+
+
+async def test_a_later_run_must_go_first(uri, migrated, sync_database):
+    """What rests upon a run is not left in the air."""
+    sync_database["clients"].insert_one({"_id": ObjectId(), "createdBy": USERS[0]})
+    await migrate(uri)
+    with pytest.raises(UsageError, match="came after run"):
+        await rollback(uri, migrated[1].run_id)
+    await rollback(uri)
+    await rollback(uri, migrated[1].run_id)
+
+    assert 0 == sync_database["clients"].count_documents({"workspaceId": {"$exists": True}})
+    assert 0 == sync_database["invoices"].count_documents({"workspaceId": {"$exists": True}})
+
+
+async def test_without_the_legacy_users_nothing_is_taken_back(uri, migrated, sync_database):
+    """They would be lost for good with the users made from them."""
+    sync_database["Users"].drop()
+    with pytest.raises(UsageError, match="no longer there"):
+        await rollback(uri, options=DISCARD)
+
+    assert 3 == sync_database["user"].count_documents({})
+
+
+async def test_no_run_goes_on_while_a_rollback_is_unfinished(uri, migrated, sync_database):
+    """A migration must not build upon half a rollback; the rollback again finishes it."""
+
+    class StopAt:
+        def phase(self, name, total):
+            if name == "users":
+                migration.stop()
+
+        def advance(self, amount, detail=""):
+            pass
+
+        def note(self, sentence):
+            pass
+
+    async with Migration(uri, progress=StopAt()) as migration:
+        with pytest.raises(InterruptedRunError):
+            await migration.rollback()
+    with pytest.raises(InterruptedRunError, match="rollback"):
+        await migrate(uri)
+    await rollback(uri)
+
+    assert [] == changes(migrated[0], held(sync_database))
+
+
+async def test_a_document_the_run_wrote_to_twice_is_no_conflict(uri, migrated, sync_database):
+    """A later window of the same run is taken back before an earlier one is judged."""
+    journal = sync_database["newbi_migrate_journal"]
+    entry = journal.find_one({"kind": "window", "collection": "invoices"})
+    twice = sync_database["invoices"].find_one({"createdBy": USERS[0]})
+    organization = twice["workspaceId"]
+    # As if the application had written a wrong value during the run, which was put right.
+    group = {
+        "set": {"workspaceId": organization},
+        "prior": {"workspaceId": "wrong"},
+        "ids": [twice["_id"]],
+    }
+    journal.insert_one(
+        {
+            **entry,
+            "_id": {"run": entry["_id"]["run"], "seq": 10_000},
+            "count": 1,
+            "groups": [group],
+        }
+    )
+    first = {
+        "set": {"workspaceId": "wrong"},
+        "prior": {},
+        "ids": [twice["_id"]],
+    }
+    journal.insert_one(
+        {
+            **entry,
+            "_id": {"run": entry["_id"]["run"], "seq": 9_999},
+            "count": 1,
+            "groups": [first],
+        }
+    )
+    result = await rollback(uri)
+
+    assert ExitCode.DONE == result.exit_code
+    assert [] == changes(migrated[0], held(sync_database))
