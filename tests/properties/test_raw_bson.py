@@ -7,6 +7,7 @@ from contextlib import suppress
 import bson
 from hypothesis import example, given, strategies as st
 
+from newbi_migrate.store.decoding import PLAIN
 from newbi_migrate.store.raw import (
     document_of,
     element,
@@ -81,7 +82,7 @@ def test_damage_does_not_change_the_documents_before_it(raw, batch):
 def test_packed_ids_are_the_same_ids(ids):
     """Any ids survive packing, and the journal that holds them."""
     packed = pack_ids(ids)
-    stored = bson.decode(bson.encode({"ids": packed}))["ids"]
+    stored = bson.decode(bson.encode({"ids": packed}), PLAIN)["ids"]
 
     assert bson.encode({"": ids}) == bson.encode({"": list(iter_ids(packed))})
     assert bson.encode({"": ids}) == bson.encode({"": list(iter_ids(stored))})
