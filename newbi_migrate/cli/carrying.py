@@ -14,6 +14,7 @@ import typer
 from newbi_migrate.cli.options import as_arguments
 from newbi_migrate.cli.planning import make_plan, next_after_plan, suggest
 from newbi_migrate.cli.running import Session, say, stopping_on_signals
+from newbi_migrate.errors import ExitCode
 
 if TYPE_CHECKING:
     from newbi_migrate.migration.options import MigrationOptions
@@ -60,9 +61,9 @@ def carry_out(
         # Not inside the event loop: it would keep Ctrl-C from ending the wait for an answer.
         session.confirm(target.database, confirmed=False)
     result = session.run(lambda: _run(session, options, command, shown, saved))
-    if len(result.quarantine):
+    if result.exit_code is ExitCode.QUARANTINED:
         again = suggest(command, *as_arguments(result.plan.options), *session.uri_arguments)
-        following = f"settle what was left out, then {again}"
+        following = f"settle what is listed above, then {again}"
     else:
         following = suggest("status", *session.uri_arguments)
     session.answer(

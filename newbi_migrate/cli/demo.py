@@ -112,6 +112,7 @@ class _Demo:
             status = self._session.run(self._status)
             self._step("5. How the database stands now.")
             self._show(status_report(status, next_command="newbi-migrate migrate"))
+            self._show(_who_lacks_what(result, status))
 
             hashes = _hashes(database)
             again = self._session.run(self._migrate)
@@ -308,6 +309,18 @@ def _check(
             f"The demo did not go as it should: {'; '.join(broken)} does not hold.",
             next_step="This is a defect; please report it.",
         )
+
+
+def _who_lacks_what(result: RunResult, status: Status) -> Iterator[RenderableType]:
+    from rich.text import Text
+
+    left_out = sum(summary.quarantined for summary in result.collections.values())
+    lacking = sum(status.without_workspace.values())
+    yield ""
+    yield Text(
+        f"Without a workspace are only documents that were left out: {lacking:,} of "
+        f"{left_out:,}. The others hold one already, which only a person can judge."
+    )
 
 
 def _the_end(result: RunResult) -> Iterator[RenderableType]:

@@ -35,6 +35,7 @@ from newbi_migrate.report.words import (
     INDEX_ACTIONS,
     OUTCOMES,
     REASONS,
+    counted,
     finding_in_words,
 )
 from newbi_migrate.store.runs import RunRecord, RunState
@@ -63,7 +64,7 @@ def plan_report(
     if plan.users:
         yield from _users(plan)
         yield from _line_of_counts("to create", _created_by(plan.users))
-        yield from _line_of_counts("to complete", _filled_by(plan.users))
+        yield from _line_of_counts("to fill in what is missing", _filled_by(plan.users))
         if verbose:
             yield from map(_user_line, plan.users)
     yield from _documents(plan.collections, done=False)
@@ -73,6 +74,7 @@ def plan_report(
     yield from _not_registered(plan.not_registered)
     if not plan.pending:
         yield from _heading("Nothing is left to write.")
+    yield from _why_not_zero(plan.quarantine, plan.indexes)
     yield from _next(next_command)
 
 
@@ -89,7 +91,9 @@ def result_report(
     """
     plan = result.plan
     if result.run_id is None:
-        yield _title(f"Nothing was left to do in the database {plan.database}; nothing written.")
+        yield _title(
+            f"Nothing was left to do in the database {plan.database}, and nothing was written."
+        )
     else:
         how = "An interrupted run was finished" if result.resumed else "Done"
         yield _title(f"{how} in the database {plan.database}: run {result.run_id}.")
@@ -98,7 +102,7 @@ def result_report(
         if verbose:
             yield from map(_user_line, plan.users)
     yield from _line_of_counts("created", result.created)
-    yield from _line_of_counts("completed", result.filled)
+    yield from _line_of_counts("filled in what was missing", result.filled)
     if brief:
         yield from _in_brief(result)
     else:
@@ -107,6 +111,7 @@ def result_report(
         yield from _indexes(result.indexes, plan.collisions, verbose=verbose, done=True)
         yield from _findings(result.findings, verbose=verbose)
         yield from _not_registered(plan.not_registered)
+        yield from _why_not_zero(result.quarantine, result.indexes)
     yield from _timings(result.timings)
     yield from _next(next_command)
 
@@ -138,7 +143,9 @@ def status_report(status: Status, *, next_command: str) -> Iterator[RenderableTy
             table.add_row(_text(name), f"{count:,}")
         yield table
     else:
-        yield from _heading(f"Every document of {looked_at} collections has a workspace.")
+        yield from _heading(
+            f"Every document has a workspace, in {counted(looked_at, 'collection')}."
+        )
     orphans = status.organizations_without_members
     yield from _heading(f"Organizations without members: {orphans:,}")
     yield from _next(next_command)
@@ -153,7 +160,7 @@ def printable(value: object) -> str:
 
 
 def _users(plan: Plan) -> Iterator[RenderableType]:
-    yield from _heading(f"Users: {len(plan.users):,} legacy")
+    yield from _heading(f"Legacy users: {len(plan.users):,}")
     table = Table.grid(padding=(0, 2), pad_edge=True)
     table.add_column(justify="right")
     table.add_column()
@@ -203,11 +210,11 @@ def _documents(
 ) -> Iterator[RenderableType]:
     present = [summary for summary in collections.values() if summary.documents]
     total = sum(summary.documents for summary in present)
-    yield from _heading(f"Documents: {total:,} in {len(present)} collections")
+    yield from _heading(f"Documents: {total:,} in {counted(len(present), 'collection')}")
     if not present:
         return
     # What is written is stamped, or follows a user to his new id, or both: the numbers add up.
-    table = _table("collection", "documents", "written" if done else "to write", "right")
+    table = _table("collection", "documents", "written" if done else "to write", "correct")
     table.add_column("left out", justify="right")
     table.add_column("workspaceId was", overflow="fold", min_width=15)
     for summary in present:
@@ -243,7 +250,8 @@ def _in_brief(result: RunResult) -> Iterator[RenderableType]:
         f"Documents: {sum(summary.documents for summary in summaries):,} = {written:,} written "
         f"+ {kept:,} right already + {left_out:,} left out"
     )
-    yield from _heading(f"Indexes created: {created}")
+    blocked = sum(decision.action in _BLOCKED for decision in result.indexes)
+    yield from _heading(f"Indexes: {created:,} created, {blocked:,} that cannot be")
 
 
 # -- what is left out -------------------------------------------------------------------------
@@ -279,6 +287,20 @@ def _ids(ids: Sequence[Any], count: int, *, verbose: bool) -> Iterator[Renderabl
     yield _indented(", ".join(shown), by=4, style="dim")
 
 
+def _why_not_zero(
+    quarantine: Quarantine, indexes: Sequence[IndexDecision]
+) -> Iterator[RenderableType]:
+    blocked = sum(decision.action in _BLOCKED for decision in indexes)
+    reasons = [
+        f"{counted(len(quarantine), 'user or document', 'users or documents')} left out"
+        if len(quarantine)
+        else "",
+        f"{counted(blocked, 'index', 'indexes')} not created" if blocked else "",
+    ]
+    if any(reasons):
+        yield from _heading(f"Exit code 5: {', '.join(filter(None, reasons))}.")
+
+
 def _findings(findings: Sequence[Finding], *, verbose: bool) -> Iterator[RenderableType]:
     if not findings:
         return
@@ -288,7 +310,7 @@ def _findings(findings: Sequence[Finding], *, verbose: bool) -> Iterator[Rendera
     yield from _heading("Worth knowing, and no obstacle")
     for code, found in by_code.items():
         documents = len({(finding.collection, str(finding.id)) for finding in found})
-        yield _indented(f"{documents:,} {code}: {finding_in_words(code)}")
+        yield _indented(f"{code} ({counted(documents, 'document')}): {finding_in_words(code)}")
         if verbose:
             for finding in found:
                 where = f"{finding.collection} {finding.id}"
@@ -333,9 +355,11 @@ def _indexes(
     if collisions:
         yield from _heading(f"Keys that must be unique and are shared: {len(collisions):,}")
         for collision in collisions if verbose else collisions[:_FIRST]:
-            ids = " … ".join(printable(identifier) for identifier in collision.ids)
+            first, last = map(printable, collision.ids)
+            among = "" if collision.count == 2 else ", among them"
             yield _indented(
-                f"{collision.collection}.{collision.index}: {collision.count:,} documents, {ids}"
+                f"{collision.collection}.{collision.index}: "
+                f"{counted(collision.count, 'document')}{among} {first} and {last}"
             )
         if not verbose and len(collisions) > _FIRST:
             yield _indented(f"and {len(collisions) - _FIRST:,} more (--verbose lists all)")
@@ -348,7 +372,7 @@ def _runs(runs: Sequence[RunRecord]) -> Iterator[RenderableType]:
     if not runs:
         yield from _heading("No run yet.")
         return
-    yield from _heading(f"Runs: {len(runs)}, the newest first")
+    yield from _heading(f"Runs: {len(runs):,}{', the newest first' if len(runs) > 1 else ''}")
     table = _table("run", "command", "state", "started (UTC)", "left out", "exit")
     for run in runs[:_RUNS]:
         record = run.document

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import bson
 from rich.console import RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -100,9 +101,13 @@ def example_report(example: Example) -> Iterator[RenderableType]:
         table.add_row(_literal(path), _literal(value), _literal("\n".join(targets)))
     yield table
     member, organization = example.after["member"], example.after["organization"]
-    yield _literal(
-        f"  The organization {organization['_id']} is the workspace; the member document makes "
-        f"the user its {member.get('role')}."
+    yield Padding(
+        _literal(
+            f"The organization {organization['_id']} is the workspace; the member document makes "
+            f"the user its {member.get('role')}."
+        ),
+        (0, 0, 0, 2),
+        expand=False,
     )
     yield ""
     identifier = example.document_before.get("_id")

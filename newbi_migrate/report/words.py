@@ -13,15 +13,23 @@ from newbi_migrate.mapping.decisions import Outcome
 from newbi_migrate.mapping.workspace import Reason, WorkspaceClass
 from newbi_migrate.migration.results import IndexAction
 
-__all__ = ["CLASSES", "FINDINGS", "INDEX_ACTIONS", "OUTCOMES", "REASONS", "finding_in_words"]
+__all__ = [
+    "CLASSES",
+    "FINDINGS",
+    "INDEX_ACTIONS",
+    "OUTCOMES",
+    "REASONS",
+    "counted",
+    "finding_in_words",
+]
 
 OUTCOMES: Final[Mapping[Outcome, str]] = {
-    Outcome.CREATED: "get a user, an organization and a membership",
-    Outcome.MERGED: "exist already; only what is missing is added",
-    Outcome.ALIASED: "become the existing user with the same e-mail",
-    Outcome.QUARANTINED: "left as they are, see below",
+    Outcome.CREATED: "with a new user, organization and membership",
+    Outcome.MERGED: "already there; only what is missing is added",
+    Outcome.ALIASED: "from now on the existing user with that e-mail",
+    Outcome.QUARANTINED: "left untouched, each for a reason that is listed",
 }
-"""What becomes of a legacy user; follows a number."""
+"""What becomes of legacy users; follows a number, and fits one as well as many."""
 
 CLASSES: Final[Mapping[WorkspaceClass, str]] = {
     WorkspaceClass.MISSING: "no workspaceId",
@@ -53,7 +61,7 @@ REASONS: Final[Mapping[Reason, str]] = {
         "them; shorten it."
     ),
     Reason.DUPLICATE_EMAIL: (
-        "Several legacy users have this e-mail but for case and blanks; keep one, or decide "
+        "Several legacy users have this e-mail, but for case and blanks; keep one, or decide "
         "with --duplicate-emails reachable."
     ),
     Reason.EMAIL_MISSING: "There is no e-mail to sign in with; give this user one.",
@@ -65,10 +73,12 @@ REASONS: Final[Mapping[Reason, str]] = {
     Reason.OWNER_AMBIGUOUS: (
         "The owner has several workspaces and none comes first; say which by setting workspaceId."
     ),
-    Reason.OWNER_MALFORMED: "The field that names the owner holds no id; correct it.",
-    Reason.OWNER_MISSING: "No owner is named; set the field.",
-    Reason.OWNER_QUARANTINED: "The owner was left out, see there; it follows once he is migrated.",
-    Reason.OWNER_UNKNOWN: "The owner is no known user; assign the document to one who is.",
+    Reason.OWNER_MALFORMED: "The field that names the owner holds no id; correct it there.",
+    Reason.OWNER_MISSING: "No owner is named; fill the field in.",
+    Reason.OWNER_QUARANTINED: (
+        "Its owner was left out, see the users above; it follows once that user is migrated."
+    ),
+    Reason.OWNER_UNKNOWN: "Its owner is no known user; give it to one who is.",
     Reason.OWNER_WITHOUT_WORKSPACE: (
         "The owner has no workspace; migrate him first, or make him a member of one."
     ),
@@ -95,9 +105,10 @@ FINDINGS: Final[Mapping[str, str]] = {
     ),
     "conflict": "The existing value differs from the legacy one and stays.",
     "email-already-taken": "Another user has the same e-mail; the one without any gets none.",
-    "id-not-objectid": "Its _id is no ObjectId; nothing can refer to it.",
-    "member-ids-not-objectid": "A membership whose ids are no ObjectIds; the application is blind "
-    "to it.",
+    "id-not-objectid": "A document whose _id is no ObjectId; nothing can refer to it.",
+    "member-ids-not-objectid": (
+        "A membership whose ids are no ObjectIds; the application does not see it."
+    ),
     "member-of-nothing": "A membership in an organization that does not exist.",
     "organization-without-owner": "An organization that nobody owns.",
     "organization-left": (
@@ -119,11 +130,16 @@ FINDINGS: Final[Mapping[str, str]] = {
 INDEX_ACTIONS: Final[Mapping[IndexAction, str]] = {
     IndexAction.CREATE: "to create",
     IndexAction.PRESENT: "there already",
-    IndexAction.CONFLICT: "not created: another index is in the way",
-    IndexAction.COLLISION: "not created: documents share keys that must be unique",
+    IndexAction.CONFLICT: "that cannot be created: another index is in the way",
+    IndexAction.COLLISION: "that cannot be created: documents share keys that must be unique",
     IndexAction.OBSOLETE: "of the old structure, kept until dropped on request",
 }
 """What happens to an index; follows a number."""
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """A number with the word for what it counts, in the singular where it is one."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def finding_in_words(code: str) -> str:

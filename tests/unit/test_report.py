@@ -38,7 +38,7 @@ from newbi_migrate.report.console import plan_report, printable, result_report, 
 from newbi_migrate.report.example import Example, example_report, journeys
 from newbi_migrate.report.files import refuse_unwritable, write_privately
 from newbi_migrate.report.json import result_to_json, status_to_json
-from newbi_migrate.report.words import CLASSES, FINDINGS, INDEX_ACTIONS, OUTCOMES, REASONS
+from newbi_migrate.report.words import CLASSES, FINDINGS, INDEX_ACTIONS, OUTCOMES, REASONS, counted
 from newbi_migrate.store.lease import Holder, LeaseState
 from newbi_migrate.store.runs import RunRecord
 
@@ -125,6 +125,19 @@ def test_what_is_said_about_a_code_is_one_sentence(words):
         assert sentence[0].isupper()
 
 
+@pytest.mark.parametrize(
+    ("number", "words"), [(0, "0 keys"), (1, "1 key"), (2, "2 keys"), (1500, "1,500 keys")]
+)
+def test_a_number_agrees_with_its_word(number, words):
+    """One key, and several keys."""
+    assert words == counted(number, "key")
+
+
+def test_a_plural_of_its_own_is_used():
+    """Not every word takes an s."""
+    assert ("1 index", "2 indexes") == tuple(counted(n, "index", "indexes") for n in (1, 2))
+
+
 # -- plans ------------------------------------------------------------------------------------
 
 
@@ -132,12 +145,14 @@ def test_a_plan_answers_what_a_person_asks():
     """How many users, how many documents, what is left out and why, and what to run next."""
     text = shown(plan_report(a_plan(), next_command="newbi-migrate migrate"))
 
-    assert "Users: 2 legacy" in text
-    assert "Documents: 7 in 1 collections" in text
+    assert "Legacy users: 2" in text
+    assert "Documents: 7 in 1 collection\n" in text
     assert "Left out, unchanged: 6" in text
     assert "invoices: 5 owner-unknown (createdBy)" in text
     assert REASONS[Reason.EMAIL_MISSING] in " ".join(text.split())
     assert "1 to create" in text
+    assert f"2 documents {IDS[20]} and {IDS[21]}" in " ".join(text.split())
+    assert "Exit code 5: 6 users or documents left out, 1 index not created." in text
     assert "quotes.number_1: Two share one." in text
     assert text.endswith("\nNext: newbi-migrate migrate\n")
 
@@ -275,7 +290,7 @@ def test_a_status_tells_a_run_that_is_under_way_from_one_that_was_interrupted():
 
     assert "process 42 on host" in " ".join(running.split())
     assert "interrupted" in broken
-    assert "Every document of 2 collections has a workspace." in broken
+    assert "Every document has a workspace, in 2 collections." in broken
 
 
 def test_a_status_as_json_gives_times_in_utc():
