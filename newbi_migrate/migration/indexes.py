@@ -117,7 +117,8 @@ def _collision_reason(found: Sequence[Collision]) -> str:
     if not found:
         return ""
     documents = sum(collision.count for collision in found)
-    return f"{documents} documents share {len(found)} keys that would have to be unique."
+    keys = "a key" if len(found) == 1 else f"{len(found):,} keys"
+    return f"{documents:,} documents share {keys} that would have to be unique."
 
 
 def future_workspace(

@@ -160,7 +160,7 @@ def _conflict(stored: Sequence[Mapping[str, Any]], index: IndexSpec) -> str:
         if found["name"] == index.name:
             return f"An index named {index.name} has other keys or options."
         if index.is_text and any(d == "text" for _, d in key_pattern(found)):
-            return f"A collection has one text index, and {found['name']} is there."
+            return f"A collection can have one text index, and {found['name']} is there."
         if _same_to_the_server(found, index):
             return f"The index {found['name']} has the same keys and other options."
     return ""
