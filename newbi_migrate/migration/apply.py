@@ -15,6 +15,7 @@ from typing import Any
 
 from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import OperationFailure
 
 from newbi_migrate.mapping.users import Finding
 from newbi_migrate.mapping.workspace import Directory, Reason
@@ -30,6 +31,7 @@ from newbi_migrate.migration.results import (
     Plan,
     Quarantine,
     RunResult,
+    UserLine,
 )
 from newbi_migrate.migration.survey import TARGET_COLLECTIONS
 from newbi_migrate.migration.user_writer import UserWriter
@@ -42,6 +44,7 @@ from newbi_migrate.store.runs import OWN_PREFIX, RunRecords
 __all__ = ["ApplyRequest", "apply_plan"]
 
 _RESCANS = 3
+_EXISTS = 48
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +204,11 @@ async def _users(
         safe_point=request.safe_point,
         comment=comment,
     )
+    # Noted beforehand: after an interruption a user who was created is no longer to be created.
+    request.safe_point()
+    await records.note_users(
+        run_id, [_line(line) for line in plan.users if line.writes or line.reason is not None]
+    )
     request.progress.phase("users", len(plan.users))
     failed = await writer.write(plan, request.progress)
     state.created.update(writer.created)
@@ -214,23 +222,23 @@ async def _users(
     request.safe_point()
     await records.note_users(
         run_id,
-        [
-            {
-                "legacyUserId": line.legacy_id,
-                "userId": line.user_id,
-                "organizationId": line.workspace,
-                "accountId": line.creates.get("account"),
-                "memberId": line.creates.get("member"),
-                "outcome": line.outcome.value,
-                "reason": failed.get(line.legacy_id, line.reason),
-            }
-            for line in plan.users
-            if line.writes or line.reason is not None
-        ],
+        [_line(line, failed[line.legacy_id]) for line in plan.users if line.legacy_id in failed],
     )
     if not failed:
         return plan.directory
     return _without(plan, failed)
+
+
+def _line(line: UserLine, failed: Reason | None = None) -> dict[str, Any]:
+    return {
+        "legacyUserId": line.legacy_id,
+        "userId": line.user_id,
+        "organizationId": line.workspace,
+        "accountId": line.creates.get("account"),
+        "memberId": line.creates.get("member"),
+        "outcome": line.outcome.value,
+        "reason": failed or line.reason,
+    }
 
 
 def _without(plan: Plan, failed: Mapping[Any, Reason]) -> Directory:
@@ -259,8 +267,17 @@ async def _create_collections(request: ApplyRequest, journal: Journal, comment: 
             continue
         request.safe_point()
         seq = await journal.append(EntryKind.COLLECTION, name, {}, comment=comment)
-        await request.database.create_collection(name, comment=comment)
-        await journal.applied(seq, comment=comment)
+        request.safe_point()
+        created = [name]
+        try:
+            await request.database.create_collection(name, check_exists=False, comment=comment)
+        except OperationFailure as error:
+            if error.code != _EXISTS:
+                raise
+            # The application made it at this very moment; it is not ours to drop.
+            created = []
+        request.safe_point()
+        await journal.applied(seq, {"created": created}, comment=comment)
 
 
 def _plane(request: ApplyRequest, directory: Directory, comment: str) -> DocumentPlane:
@@ -360,8 +377,11 @@ async def _indexes(request: ApplyRequest, state: _State, journal: Journal, comme
             request.safe_point()
             names = [spec.name for spec in wanted]
             seq = await journal.append(EntryKind.INDEX, name, {"names": names}, comment=comment)
-            made = await create_indexes(request.database, name, wanted, comment=comment)
+            made = await create_indexes(
+                request.database, name, wanted, comment=comment, safe_point=request.safe_point
+            )
             created = [i for i, outcome in made.items() if isinstance(outcome, Created)]
+            request.safe_point()
             await journal.applied(seq, {"created": created}, comment=comment)
             outcomes |= {(name, index): outcome for index, outcome in made.items()}
         request.progress.advance(len(here), name)

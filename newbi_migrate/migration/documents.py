@@ -155,8 +155,10 @@ class DocumentPlane:
         async def work() -> None:
             while (job := await queue.get()) is not None:
                 for part in job.parts:
+                    outcome = await self._write(
+                        collection, spec, job.window, part, safe_point=safe_point
+                    )
                     safe_point()
-                    outcome = await self._write(collection, spec, job.window, part)
                     await journal.applied_window(part.seq, outcome.groups, comment=self._comment)
                     self._account(spec, summary, refused, part, outcome)
                 progress.advance(job.window.count, spec.name)
@@ -361,9 +363,13 @@ class DocumentPlane:
         spec: CollectionSpec,
         window: Window,
         part: _Part,
+        *,
+        safe_point: Callable[[], None],
     ) -> WindowOutcome:
         if not part.stamps or spec.owner_field is None:
-            return await write_groups(collection, part.groups, comment=self._comment)
+            return await write_groups(
+                collection, part.groups, comment=self._comment, safe_point=safe_point
+            )
         return await write_owner_stamps(
             collection,
             self._field,
@@ -371,6 +377,7 @@ class DocumentPlane:
             part.stamps,
             known=lambda: (i for group in window.groups for i in group.ids),
             comment=self._comment,
+            safe_point=safe_point,
         )
 
     def _account(

@@ -6,37 +6,23 @@ It changes when a use-case is added or the way to open a database does.
 from __future__ import annotations
 
 import asyncio
-import os
-import platform
-import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
-from importlib.metadata import version
 from typing import Any, Self, TypeVar
 
-from bson import ObjectId
-from pymongo.errors import PyMongoError
-
-from newbi_migrate.backup.restore import refuse_if_restoring
 from newbi_migrate.errors import (
-    DatabaseMovedOnError,
     InterruptedRunError,
-    NewbiMigrateError,
     UsageError,
 )
-from newbi_migrate.migration.apply import ApplyRequest, apply_plan
+from newbi_migrate.migration.forward import Forward
 from newbi_migrate.migration.options import MigrationOptions
 from newbi_migrate.migration.plan import (
     make_plan,
-    refuse_if_moved_on,
-    refuse_other_choices,
     refuse_other_database,
-    refuse_other_plan,
 )
 from newbi_migrate.migration.progress import Progress, Silent
 from newbi_migrate.migration.results import Plan, RunResult
 from newbi_migrate.migration.safeguard import Safeguard
-from newbi_migrate.migration.settle import settle, wait_for_statements
 from newbi_migrate.migration.status import Status, read_status
 from newbi_migrate.migration.survey import Survey, survey
 from newbi_migrate.migration.validate import ValidationRequest, validate
@@ -45,9 +31,7 @@ from newbi_migrate.models.newbi import NEWBI
 from newbi_migrate.models.registry import Registry
 from newbi_migrate.store.connection import Store, open_database
 from newbi_migrate.store.faults import explained
-from newbi_migrate.store.journal import Journal
-from newbi_migrate.store.lease import LEASE_SECONDS, Holder, Lease
-from newbi_migrate.store.runs import RunRecord, RunRecords, RunState
+from newbi_migrate.store.lease import LEASE_SECONDS, Lease
 
 __all__ = ["Migration", "run_sync"]
 
@@ -222,75 +206,19 @@ class Migration:
     async def _run(
         self, command: str, plan: Plan | None, *, saved: Mapping[str, Any] | None = None
     ) -> RunResult:
-        database = self.store.database
-        records = RunRecords(database)
-        only_documents = command == "backfill"
-        with explained("looking for other runs"):
-            await Lease.refuse_if_held(database)
-            await refuse_if_restoring(database)
-            runs = await records.all()
-        with explained("verifying the backup"):
-            backed = await self._safeguard.verified(database.name, self._registry, self._progress)
-        reviewed = plan is not None or saved is not None
-        if _unfinished(runs) is None:
-            plan = plan or await self.plan(documents_only=only_documents)
-            if saved is not None and not _was_followed(saved, runs, plan):
-                refuse_if_moved_on(saved, plan)
-            if not plan.pending:
-                return _nothing_done(plan)
-        with explained(f"running {command}"):
-            run_id = ObjectId()
-            holder = Holder(run_id=run_id, host=platform.node(), pid=os.getpid(), command=command)
-            lease = await Lease.acquire(database, holder, seconds=self._lease_seconds)
-            try:
-                async with lease.renewing():
-                    now = await records.all()
-                    unfinished = _unfinished(now)
-                    settled = 0.0
-                    if unfinished is not None:
-                        refuse_other_choices(unfinished, command, self._options)
-                        self._safeguard.refuse_other_backup(unfinished, backed)
-                        if saved is not None:
-                            refuse_other_plan(saved, unfinished)
-                        settled = await self._settle(unfinished)
-                    moved = [run.run_id for run in runs] != [run.run_id for run in now]
-                    if plan is None or unfinished is not None or (moved and not reviewed):
-                        plan = await self.plan(documents_only=only_documents)
-                    elif moved:
-                        raise DatabaseMovedOnError(
-                            "Another run came between the plan and this one.",
-                            next_step="Nothing was written. Make a new plan and review it.",
-                        )
-                    reference = None
-                    if unfinished is None:
-                        reference = await self._safeguard.reference(
-                            database, self._registry, backed, self._progress, comment=str(run_id)
-                        )
-                    request = ApplyRequest(
-                        database=database,
-                        server=self.store.server,
-                        registry=self._registry,
-                        plan=plan,
-                        command=command,
-                        run_id=run_id if unfinished is None else unfinished.run_id,
-                        resumed=unfinished is not None,
-                        timings={} if unfinished is None else {"settle": settled},
-                        version=version("newbi-migrate"),
-                        progress=self._progress,
-                        safe_point=self._safe_point(lease),
-                        reference=reference,
-                    )
-                    return await apply_plan(request)
-            finally:
-                await _release(lease)
-
-    async def _settle(self, unfinished: RunRecord) -> float:
-        """Finds out what a run that died had written; gives the seconds it took."""
-        begun = time.perf_counter()
-        database, comment = self.store.database, str(unfinished.run_id)
-        await wait_for_statements(database, comment, self._progress)
-        await settle(database, await Journal.open(database, unfinished.run_id), comment=comment)
-        return round(time.perf_counter() - begun, 3)
+        forward = Forward(
+            store=self.store,
+            registry=self._registry,
+            options=self._options,
+            progress=self._progress,
+            safeguard=self._safeguard,
+            command=command,
+            lease_seconds=self._lease_seconds,
+            safe_point=self._safe_point,
+            plan=plan,
+            saved=saved,
+        )
+        return await forward.run()
 
     def _safe_point(self, lease: Lease) -> Callable[[], None]:
         def check() -> None:
@@ -302,39 +230,6 @@ class Migration:
             lease.check()
 
         return check
-
-
-async def _release(lease: Lease) -> None:
-    try:
-        await lease.release()
-    except (PyMongoError, NewbiMigrateError):
-        # The lease runs out by itself; the error that brought us here matters more.
-        return
-
-
-def _unfinished(runs: Sequence[RunRecord]) -> RunRecord | None:
-    return next((run for run in runs if run.state is RunState.RUNNING), None)
-
-
-def _was_followed(saved: Mapping[str, Any], runs: Sequence[RunRecord], plan: Plan) -> bool:
-    """Whether a saved plan has been carried out already and nothing came after it."""
-    digests = saved.get("digests")
-    return not plan.pending and any(run.document.get("planDigests") == digests for run in runs)
-
-
-def _nothing_done(plan: Plan) -> RunResult:
-    return RunResult(
-        run_id=None,
-        resumed=False,
-        plan=plan,
-        collections=plan.collections,
-        quarantine=plan.quarantine,
-        findings=plan.findings,
-        indexes=plan.indexes,
-        created={},
-        filled={},
-        timings={},
-    )
 
 
 def run_sync(main: Coroutine[Any, Any, _T]) -> _T:

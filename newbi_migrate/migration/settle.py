@@ -8,7 +8,7 @@ journal gets a further kind of entry.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from pymongo.asynchronous.database import AsyncDatabase
@@ -57,10 +57,24 @@ async def wait_for_statements(
         await asyncio.sleep(_LOOK_EVERY)
 
 
-async def settle(database: AsyncDatabase[dict[str, Any]], journal: Journal, *, comment: str) -> int:
-    """Corrects every pending entry to what was really written; gives their number."""
+async def settle(
+    database: AsyncDatabase[dict[str, Any]],
+    journal: Journal,
+    *,
+    comment: str,
+    safe_point: Callable[[], None] = lambda: None,
+) -> int:
+    """Corrects every pending entry to what was really written; gives their number.
+
+    Args:
+        database: Where the run worked.
+        journal: Its journal.
+        comment: Attached to every command.
+        safe_point: Called before every write; raises to stop there.
+    """
     pending = [entry async for entry in journal.entries(EntryState.PENDING)]
     for entry in pending:
+        safe_point()
         if entry.kind is EntryKind.WINDOW:
             collection = database[entry.collection]
             written: list[JournalGroup] = []
@@ -70,6 +84,7 @@ async def settle(database: AsyncDatabase[dict[str, Any]], journal: Journal, *, c
                     written.append(JournalGroup(group.changes, group.prior, list(held)))
             await journal.applied_window(entry.seq, written, comment=comment)
         elif entry.kind is EntryKind.USERS:
+            await _end_transaction(database, entry.body)
             await journal.applied(
                 entry.seq, {"writes": await _users(database, entry.body)}, comment=comment
             )
@@ -78,8 +93,22 @@ async def settle(database: AsyncDatabase[dict[str, Any]], journal: Journal, *, c
             created = [name for name in entry.body["names"] if name in present]
             await journal.applied(entry.seq, {"created": created}, comment=comment)
         else:
-            await journal.applied(entry.seq, comment=comment)
+            there = await database.list_collection_names(
+                filter={"name": entry.collection}, comment=comment
+            )
+            await journal.applied(entry.seq, {"created": list(there)}, comment=comment)
     return len(pending)
+
+
+async def _end_transaction(
+    database: AsyncDatabase[dict[str, Any]], body: Mapping[str, Any]
+) -> None:
+    """Ends a transaction that its client left open, and waits for one that is being committed.
+
+    The server would keep it for a minute, and the documents it wrote locked.
+    """
+    if "session" in body:
+        await database.client.admin.command("killSessions", [{"id": body["session"]}])
 
 
 async def _users(

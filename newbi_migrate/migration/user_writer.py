@@ -8,6 +8,7 @@ of a topology do.
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -38,6 +39,9 @@ __all__ = ["UserWriter", "field_digests"]
 _RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
 
 _DUPLICATE = 11000
+_WRITE_CONFLICT = 112
+# Seconds between attempts of a transaction that the application's own writes got in the way of.
+_CONFLICT_PAUSES = (0.05, 0.1, 0.2, 0.4)
 _VALIDATION = 121
 _TOO_LARGE = 10334
 
@@ -104,22 +108,30 @@ class UserWriter:
 
     async def _try(self, batch: Sequence[UserWrites]) -> bool:
         """Writes a batch; False if the server refused one of its documents."""
+        if not self._transactions:
+            return await self._journaled(batch, None)
+        async with self._database.client.start_session() as session:
+            return await self._journaled(batch, session)
+
+    async def _journaled(
+        self, batch: Sequence[UserWrites], session: AsyncClientSession | None
+    ) -> bool:
         self._safe_point()
-        seq = await self._journal.append(
-            EntryKind.USERS, "", {"writes": _entries(batch)}, comment=self._comment
-        )
+        body: dict[str, Any] = {"writes": _entries(batch)}
+        if session is not None:
+            # A transaction outlives a client that dies; whoever resumes ends it by this id.
+            body["session"] = session.session_id["id"]
+        seq = await self._journal.append(EntryKind.USERS, "", body, comment=self._comment)
         try:
-            if self._transactions:
-                async with self._database.client.start_session() as session:
-                    done = await session.with_transaction(
-                        lambda s: self._send(batch, s), write_concern=DURABLE
-                    )
-            else:
+            if session is None:
                 done = await self._send(batch, None)
+            else:
+                done = await self._together(batch, session)
         except (BulkWriteError, OperationFailure) as error:
             if not _is_refusal(error):
                 raise
             await self._undo(batch)
+            self._safe_point()
             await self._journal.applied(seq, {"writes": []}, comment=self._comment)
             return False
         created, filled, skipped = done
@@ -128,9 +140,31 @@ class UserWriter:
         self.findings.extend(
             Finding("changed-meanwhile", fill.collection, fill.id) for fill in skipped
         )
-        body = {"writes": _entries(batch, without=skipped)} if skipped else None
-        await self._journal.applied(seq, body, comment=self._comment)
+        found = {"writes": _entries(batch, without=skipped)} if skipped else None
+        self._safe_point()
+        await self._journal.applied(seq, found, comment=self._comment)
         return True
+
+    async def _together(
+        self, batch: Sequence[UserWrites], session: AsyncClientSession
+    ) -> tuple[Counter[str], Counter[str], list[Fill]]:
+        """Writes a batch in a transaction; a few conflicts with the application are sat out."""
+        for pause in _CONFLICT_PAUSES:
+            try:
+                return await self._transaction(batch, session)
+            except OperationFailure as error:
+                if error.code != _WRITE_CONFLICT:
+                    raise
+            await asyncio.sleep(pause)
+        return await self._transaction(batch, session)
+
+    async def _transaction(
+        self, batch: Sequence[UserWrites], session: AsyncClientSession
+    ) -> tuple[Counter[str], Counter[str], list[Fill]]:
+        async with await session.start_transaction(write_concern=DURABLE):
+            done = await self._send(batch, session)
+            self._safe_point()
+        return done
 
     async def _send(
         self, batch: Sequence[UserWrites], session: AsyncClientSession | None
@@ -148,12 +182,14 @@ class UserWriter:
                 if isinstance(write, Insert) and write.collection == name
             ]
             if inserts:
+                self._safe_point()
                 await collection.insert_many(inserts, session=session, comment=self._comment)
                 created[name] += len(inserts)
             for writes in batch:
                 for write in writes.writes:
                     if not isinstance(write, Fill) or write.collection != name:
                         continue
+                    self._safe_point()
                     result = await collection.update_one(
                         {"_id": write.id, **_guard(write)},
                         {"$set": dict(write.values)},
@@ -176,6 +212,7 @@ class UserWriter:
                 for write in writes.writes:
                     if write.collection != name:
                         continue
+                    self._safe_point()
                     if isinstance(write, Insert):
                         await self._take_back(collection, write.document)
                     else:

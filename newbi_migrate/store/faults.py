@@ -13,11 +13,11 @@ from typing import Any, Final
 
 from bson.errors import BSONError
 from pymongo.errors import (
-    AutoReconnect,
     BulkWriteError,
     ConfigurationError,
     ConnectionFailure,
     NetworkTimeout,
+    NotPrimaryError,
     OperationFailure,
     PyMongoError,
     ServerSelectionTimeoutError,
@@ -27,7 +27,7 @@ from pymongo.errors import (
 
 from newbi_migrate.errors import NewbiMigrateError, NotPermittedError, UnreachableError, UsageError
 
-__all__ = ["codes_of", "explained", "is_transient"]
+__all__ = ["codes_of", "explained", "is_transient", "name_of"]
 
 _AGAIN: Final = "Nothing is half done: the same command again goes on where it stopped."
 _ROLE: Final = "Reading takes the role read on the database, everything else readWrite."
@@ -37,9 +37,16 @@ _UNAUTHORIZED: Final = 13
 _AUTHENTICATION: Final = frozenset({18, 8000})
 _NO_DISK: Final = 14031
 _TIMED_OUT: Final = frozenset({50, 64, 262})
-# The primary stepped down, is shutting down, or is not known yet; an operation was interrupted.
+# The primary stepped down, is shutting down, or is not known yet; an operation was interrupted;
+# a cursor, a lock or a transaction was lost with it.
 _PASSING: Final = frozenset(
     {6, 7, 89, 91, 112, 189, 9001, 10107, 11600, 11601, 11602, 13388, 13435, 13436, 63, 134, 150}
+    | {24, 43, 46, 237, 246, 251, 276}
+)
+_PASSING_LABELS: Final = (
+    "RetryableWriteError",
+    "TransientTransactionError",
+    "UnknownTransactionCommitResult",
 )
 
 
@@ -50,6 +57,9 @@ def codes_of(error: PyMongoError) -> frozenset[int]:
         found = [e.get("code") for e in details.get("writeErrors", ())]
         found += [e.get("code") for e in details.get("writeConcernErrors", ())]
         return frozenset(code for code in found if isinstance(code, int))
+    if isinstance(error, NotPrimaryError):
+        code = error.details.get("code") if isinstance(error.details, dict) else None
+        return frozenset({code}) if isinstance(code, int) else frozenset()
     if isinstance(error, OperationFailure) and error.code is not None:
         return frozenset({error.code})
     return frozenset()
@@ -61,8 +71,8 @@ def is_transient(error: PyMongoError) -> bool:
         return False
     if isinstance(error, ConnectionFailure):
         return True
-    return bool(codes_of(error) & (_PASSING | _TIMED_OUT)) or error.has_error_label(
-        "RetryableWriteError"
+    return bool(codes_of(error) & (_PASSING | _TIMED_OUT)) or any(
+        error.has_error_label(label) for label in _PASSING_LABELS
     )
 
 
@@ -96,7 +106,7 @@ def _explanation(error: PyMongoError, doing: str) -> NewbiMigrateError:
         return UnreachableError(
             f"The server took too long to answer while {doing}.", next_step=_AGAIN
         )
-    if isinstance(error, AutoReconnect | ConnectionFailure):
+    if isinstance(error, ConnectionFailure) and not isinstance(error, NotPrimaryError):
         return UnreachableError(f"The connection was lost while {doing}.", next_step=_AGAIN)
     if isinstance(error, ConfigurationError):
         return UsageError(
@@ -118,13 +128,13 @@ def _explanation(error: PyMongoError, doing: str) -> NewbiMigrateError:
         )
     if isinstance(error, WTimeoutError) or codes & _TIMED_OUT:
         return UnreachableError(f"The server ran out of time while {doing}.", next_step=_AGAIN)
-    if codes & _PASSING:
+    if isinstance(error, NotPrimaryError) or codes & _PASSING:
         return UnreachableError(
             f"The server was shutting down or changing its primary while {doing}.",
             next_step=_AGAIN,
         )
     return NewbiMigrateError(
-        f"The server refused a command while {doing}: {_name(error, codes)}.", next_step=_AGAIN
+        f"The server refused a command while {doing}: {name_of(error)}.", next_step=_AGAIN
     )
 
 
@@ -135,8 +145,9 @@ def _not_permitted(error: PyMongoError, doing: str) -> str:
     return f"This user may not do what was needed while {doing}."
 
 
-def _name(error: PyMongoError, codes: frozenset[int]) -> str:
-    listed = ", ".join(map(str, sorted(codes)))
+def name_of(error: PyMongoError) -> str:
+    """An error by the server's name and code for it, or the driver's; nothing of its message."""
+    listed = ", ".join(map(str, sorted(codes_of(error))))
     details = getattr(error, "details", None) or {}
     name = details.get("codeName") if isinstance(details, dict) else None
     shown = name if isinstance(name, str) and name.isalnum() else type(error).__name__

@@ -7,7 +7,7 @@ option.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -209,16 +209,19 @@ async def create_indexes(
     specs: Sequence[IndexSpec],
     *,
     comment: str,
+    safe_point: Callable[[], None] = lambda: None,
 ) -> dict[str, Created | Refused]:
     """Creates indexes of an existing collection; gives what became of each, by name.
 
     They are built together, in one scan of the collection; only where the server refuses one
-    are they built one by one.
+    are they built one by one. ``safe_point`` is called before every command and raises to stop
+    there.
 
     Raises:
         pymongo.errors.PyMongoError: The server failed; whether the indexes are there is
             unknown.
     """
+    safe_point()
     try:
         await database[collection].create_indexes([_model(spec) for spec in specs], comment=comment)
     except OperationFailure as error:
@@ -228,7 +231,9 @@ async def create_indexes(
             return {specs[0].name: Refused(_REFUSALS[error.code], error.code)}
         outcomes: dict[str, Created | Refused] = {}
         for spec in specs:
-            outcomes |= await create_indexes(database, collection, [spec], comment=comment)
+            outcomes |= await create_indexes(
+                database, collection, [spec], comment=comment, safe_point=safe_point
+            )
         return outcomes
     return {spec.name: Created(spec.name) for spec in specs}
 

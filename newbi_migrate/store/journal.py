@@ -237,6 +237,17 @@ class Journal:
             }
         await self.applied(seq, body, comment=comment)
 
+    async def confirmed(self) -> int:
+        """How many entries are known to have been carried out, if only in part."""
+        nothing: list[Any] = []
+        query = self._mine() | {
+            "state": EntryState.APPLIED.value,
+            "count": {"$ne": 0},
+            "writes": {"$ne": nothing},
+            "created": {"$ne": nothing},
+        }
+        return await self._collection.count_documents(query)
+
     async def entries(
         self, state: EntryState | None = None, *, backwards: bool = False
     ) -> AsyncIterator[JournalEntry]:

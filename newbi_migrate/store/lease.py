@@ -11,11 +11,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 from bson import ObjectId
 from pymongo.asynchronous.collection import AsyncCollection
@@ -24,6 +24,7 @@ from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from newbi_migrate.errors import LeaseHeldError, LeaseLostError
 from newbi_migrate.store.connection import DURABLE
+from newbi_migrate.store.faults import is_transient
 
 __all__ = ["LEASE_SECONDS", "Holder", "Lease", "LeaseState"]
 
@@ -31,6 +32,10 @@ LEASE = "newbi_migrate_lease"
 LEASE_SECONDS: Final = 30.0
 """How long a lease lasts unless it is renewed; a run renews it three times as often."""
 
+_T = TypeVar("_T")
+
+# Seconds between attempts to take or to give back: whoever waits for us waits for these.
+_PAUSES: Final = (0.1, 0.4, 1.5)
 _ID: Final = "lease"
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001  # as PyMongo gives dates back
 _UNTIL: Final = "expiresAt"
@@ -143,20 +148,33 @@ class Lease:
         *,
         seconds: float = LEASE_SECONDS,
     ) -> Self:
-        """Takes the lease.
+        """Takes the lease; tries again where an error leaves open whether it was taken.
 
         Raises:
             LeaseHeldError: Somebody else holds it.
+            pymongo.errors.PyMongoError: The server cannot be reached, or refused.
         """
+        token = ObjectId()
+        return await _insisting(lambda: cls._take(database, holder, seconds, token))
+
+    @classmethod
+    async def _take(
+        cls,
+        database: AsyncDatabase[dict[str, Any]],
+        holder: Holder,
+        seconds: float,
+        token: ObjectId,
+    ) -> Self:
         collection = database.get_collection(LEASE, write_concern=DURABLE)
         # An update that inserts cannot ask for the server's clock, so there is a document first.
         with contextlib.suppress(DuplicateKeyError):
             if await collection.find_one({"_id": _ID}, {"_id": 1}) is None:
                 await collection.insert_one({"_id": _ID, _UNTIL: _EPOCH})
-        token = ObjectId()
         begun = _now()
+        free = {"$expr": {"$lte": [f"${_UNTIL}", "$$NOW"]}}
         taken = await collection.find_one_and_update(
-            {"_id": _ID, "$expr": {"$lte": [f"${_UNTIL}", "$$NOW"]}},
+            # Ours already, where the answer to the call before this one was lost.
+            {"_id": _ID, "$or": [free, {"token": token}]},
             [
                 {
                     "$set": {
@@ -206,7 +224,6 @@ class Lease:
             LeaseLostError: It ran out, or somebody broke it.
         """
         if self._lost or _now() >= self._deadline:
-            self._lost = True
             raise LeaseLostError(
                 "This run lost its lease and stopped before its next write: it was suspended, "
                 "cut off from the server, or unlocked by somebody.",
@@ -215,7 +232,7 @@ class Lease:
             )
 
     async def renew(self) -> None:
-        """Makes the lease last longer.
+        """Makes the lease last longer; one that ran out and that nobody took is ours again.
 
         Raises:
             LeaseLostError: It is no longer ours.
@@ -235,7 +252,7 @@ class Lease:
     async def renewing(self) -> AsyncIterator[None]:
         """Renews the lease in the background as long as the block runs.
 
-        A renewal that fails is tried again; the lease may run out meanwhile, and then
+        A renewal that fails is soon tried again; the lease may run out meanwhile, and then
         :meth:`check` fails.
         """
         renewer = asyncio.create_task(self._keep())
@@ -247,18 +264,35 @@ class Lease:
                 await renewer
 
     async def _keep(self) -> None:
+        pause = self._seconds / 3
         while not self._lost:
-            await asyncio.sleep(self._seconds / 3)
+            await asyncio.sleep(pause)
+            pause = self._seconds / 30
             with contextlib.suppress(PyMongoError, LeaseLostError):
                 await self.renew()
+                pause = self._seconds / 3
 
     async def release(self) -> None:
-        """Gives the lease back, if it is still ours."""
-        await self._collection.update_one(
-            {"_id": _ID, "token": self._token},
-            {"$set": {_UNTIL: _EPOCH, "token": None}},
-            comment=str(self._holder.run_id),
+        """Gives the lease back, if it is still ours; a passing error does not keep it."""
+        await _insisting(
+            lambda: self._collection.update_one(
+                {"_id": _ID, "token": self._token},
+                {"$set": {_UNTIL: _EPOCH, "token": None}},
+                comment=str(self._holder.run_id),
+            )
         )
+
+
+async def _insisting(call: Callable[[], Awaitable[_T]]) -> _T:
+    """Makes a call that can be repeated, and repeats it where an error may pass."""
+    for pause in _PAUSES:
+        try:
+            return await call()
+        except PyMongoError as error:
+            if not is_transient(error):
+                raise
+        await asyncio.sleep(pause)
+    return await call()
 
 
 def _later(seconds: float) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from bson import ObjectId
-from pymongo import ReplaceOne
+from pymongo import UpdateOne
 from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.store.connection import DURABLE
@@ -85,12 +85,23 @@ class RunRecords:
 
     async def start(self, run_id: ObjectId, document: Mapping[str, Any]) -> None:
         """Records that a run begins."""
-        await self._runs.insert_one(
-            {"_id": run_id, "state": RunState.RUNNING.value, **document}, comment=str(run_id)
-        )
-        # The server's clock, not ours.
+        record = {"state": RunState.RUNNING.value, **document}
+        # The server's clock, not ours, and one statement: no record is without its beginning.
         await self._runs.update_one(
-            {"_id": run_id}, {"$currentDate": {"startedAt": True}}, comment=str(run_id)
+            {"_id": run_id},
+            [
+                {
+                    "$replaceWith": {
+                        "$mergeObjects": [
+                            {"_id": "$_id"},
+                            {"$literal": record},
+                            {"startedAt": "$$NOW"},
+                        ]
+                    }
+                }
+            ],
+            upsert=True,
+            comment=str(run_id),
         )
 
     async def finish(self, run_id: ObjectId, document: Mapping[str, Any]) -> None:
@@ -140,13 +151,17 @@ class RunRecords:
         )
 
     async def note_users(self, run_id: ObjectId, lines: Sequence[Mapping[str, Any]]) -> None:
-        """Records who became who: one document for each legacy user."""
+        """Records who becomes who: one document for each legacy user.
+
+        A line that decides as the one that is there does leaves it alone: it was noted before
+        an interruption, when it was known which documents had to be created for him.
+        """
         if lines:
             await self._users.bulk_write(
                 [
-                    ReplaceOne(
+                    UpdateOne(
                         {"_id": {"run": run_id, "legacy": line["legacyUserId"]}},
-                        {"_id": {"run": run_id, "legacy": line["legacyUserId"]}, **line},
+                        [{"$replaceWith": _unless_decided(line)}],
                         upsert=True,
                     )
                     for line in lines
@@ -163,6 +178,16 @@ class RunRecords:
         async with cursor:
             async for document in cursor:
                 yield document
+
+
+def _unless_decided(line: Mapping[str, Any]) -> dict[str, Any]:
+    same = [
+        {"$eq": [{"$ifNull": [f"${name}", None]}, {"$literal": line[name]}]}
+        for name in ("userId", "organizationId", "reason")
+    ]
+    noted = {"$ne": [{"$type": "$outcome"}, "missing"]}
+    new = {"$mergeObjects": [{"_id": "$_id"}, {"$literal": dict(line)}]}
+    return {"$cond": [{"$and": [noted, *same]}, "$$ROOT", new]}
 
 
 def _after(run_id: ObjectId) -> bytes:

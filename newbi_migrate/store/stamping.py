@@ -158,12 +158,14 @@ async def write_owner_stamps(
     *,
     known: Callable[[], Iterable[Any]],
     comment: str,
+    safe_point: Callable[[], None],
 ) -> WindowOutcome:
     """Sets a field that is absent, by the owner, on a range of ``_id`` in one statement.
 
     A document in the range whose owner is not among the stamps is left alone; so is one that
     holds the field, whatever its value. ``known`` gives the ids of all documents that were
     read in the range, stamped or not; it is asked only where counts do not add up.
+    ``safe_point`` is called before every statement and raises to stop there.
     """
     expected = sum(len(stamp.ids) for stamp in stamps)
     ordered = sorted(stamps, key=lambda stamp: stamp.owner)
@@ -183,13 +185,16 @@ async def write_owner_stamps(
             field: {"$exists": False},
         }
         update = [{"$set": {field: RawBSONDocument(bson.encode(tree))}}]
+        safe_point()
         try:
             result = await collection.update_many(query, update, hint={"_id": 1}, comment=comment)
         except OperationFailure as error:
             if error.code not in OF_ONE_DOCUMENT:
                 raise
             # Some document stands in the way: find out which, one by one.
-            return await _one_by_one(collection, _as_groups(stamps, field), comment=comment)
+            return await _one_by_one(
+                collection, _as_groups(stamps, field), comment=comment, safe_point=safe_point
+            )
         modified += result.modified_count
     if modified == expected:
         return WindowOutcome(modified)
@@ -207,8 +212,12 @@ async def write_groups(
     groups: Sequence[JournalGroup],
     *,
     comment: str,
+    safe_point: Callable[[], None],
 ) -> WindowOutcome:
-    """Makes the changes of each group, on the documents that still hold its prior values."""
+    """Makes the changes of each group, on the documents that still hold its prior values.
+
+    ``safe_point`` is called before every statement and raises to stop there.
+    """
     expected = sum(len(group.ids) for group in groups)
     operations = [
         UpdateMany({"_id": {"$in": list(ids)}, **guard}, {"$set": dict(group.changes)})
@@ -218,13 +227,14 @@ async def write_groups(
     ]
     modified = 0
     for chunk in chunks(operations, MAX_OPERATIONS):
+        safe_point()
         try:
             result = await collection.bulk_write(chunk, ordered=False, comment=comment)
         except BulkWriteError as error:
             codes = {e.get("code") for e in error.details.get("writeErrors", ())}
             if not codes or not codes <= OF_ONE_DOCUMENT:
                 raise
-            return await _one_by_one(collection, groups, comment=comment)
+            return await _one_by_one(collection, groups, comment=comment, safe_point=safe_point)
         modified += result.modified_count
     if modified == expected:
         return WindowOutcome(modified)
@@ -267,6 +277,7 @@ async def _one_by_one(
     groups: Sequence[JournalGroup],
     *,
     comment: str,
+    safe_point: Callable[[], None],
 ) -> WindowOutcome:
     refused: list[Refusal] = []
     singles = [
@@ -276,6 +287,7 @@ async def _one_by_one(
         for identifier in group.ids
     ]
     for chunk in chunks(singles, MAX_OPERATIONS):
+        safe_point()
         try:
             await collection.bulk_write(
                 [operation for _, operation in chunk], ordered=False, comment=comment
