@@ -47,6 +47,10 @@ class Absent:
     def __bool__(self) -> bool:
         return False
 
+    def __reduce__(self) -> str:
+        # A copy would be another object, and whoever looks for this one would not see it.
+        return "ABSENT"
+
 
 ABSENT: Final = Absent()
 """Stands for a field that is not there, which in MongoDB is not the same as ``null``."""

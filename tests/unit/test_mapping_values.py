@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+from copy import copy, deepcopy
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -35,6 +37,13 @@ def test_absent_is_false_and_shows_its_name():
     assert not ABSENT
     assert "ABSENT" == repr(ABSENT)
     assert ABSENT is not None
+
+
+@pytest.mark.parametrize("again", [copy, deepcopy, lambda value: pickle.loads(pickle.dumps(value))])
+def test_there_is_one_absent(again):
+    """However it is copied or sent elsewhere, it is the same object."""
+    assert again(ABSENT) is ABSENT
+    assert again({"a": ABSENT})["a"] is ABSENT
 
 
 @pytest.mark.parametrize(
