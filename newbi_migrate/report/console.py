@@ -12,10 +12,8 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any, Final
 
-from rich.console import Group, RenderableType
-from rich.padding import Padding
+from rich.console import RenderableType
 from rich.table import Table
-from rich.text import Text
 
 from newbi_migrate.mapping.decisions import Outcome
 from newbi_migrate.mapping.users import Finding
@@ -30,6 +28,16 @@ from newbi_migrate.migration.results import (
     UserLine,
 )
 from newbi_migrate.migration.status import Status
+from newbi_migrate.report.forms import (
+    following,
+    heading,
+    indented,
+    line_of_counts,
+    plain,
+    printable,
+    table_of,
+    title,
+)
 from newbi_migrate.report.words import (
     CLASSES,
     INDEX_ACTIONS,
@@ -57,14 +65,14 @@ def plan_report(
         next_command: What to run next; the report ends with it.
         verbose: Every user decision and every quarantined document, not the first few.
     """
-    yield _title(
+    yield title(
         f"Plan for the database {plan.database}: legacy users from {plan.source}, "
         f"for Better Auth {plan.options.better_auth.value}. Nothing was written."
     )
     if plan.users:
         yield from _users(plan)
-        yield from _line_of_counts("to create", _created_by(plan.users))
-        yield from _line_of_counts("to fill in what is missing", _filled_by(plan.users))
+        yield from line_of_counts("to create", _created_by(plan.users))
+        yield from line_of_counts("to fill in what is missing", _filled_by(plan.users))
         if verbose:
             yield from map(_user_line, plan.users)
     yield from _documents(plan.collections, done=False)
@@ -73,9 +81,9 @@ def plan_report(
     yield from _findings(plan.findings, verbose=verbose)
     yield from _not_registered(plan.not_registered)
     if not plan.pending:
-        yield from _heading("Nothing is left to write.")
+        yield from heading("Nothing is left to write.")
     yield from _why_not_zero(plan.quarantine, plan.indexes)
-    yield from _next(next_command)
+    yield from following(next_command)
 
 
 def result_report(
@@ -91,18 +99,18 @@ def result_report(
     """
     plan = result.plan
     if result.run_id is None:
-        yield _title(
+        yield title(
             f"Nothing was left to do in the database {plan.database}, and nothing was written."
         )
     else:
         how = "An interrupted run was finished" if result.resumed else "Done"
-        yield _title(f"{how} in the database {plan.database}: run {result.run_id}.")
+        yield title(f"{how} in the database {plan.database}: run {result.run_id}.")
     if plan.users:
         yield from _users(plan)
         if verbose:
             yield from map(_user_line, plan.users)
-    yield from _line_of_counts("created", result.created)
-    yield from _line_of_counts("filled in what was missing", result.filled)
+    yield from line_of_counts("created", result.created)
+    yield from line_of_counts("filled in what was missing", result.filled)
     if brief:
         yield from _in_brief(result)
     else:
@@ -113,7 +121,7 @@ def result_report(
         yield from _not_registered(plan.not_registered)
         yield from _why_not_zero(result.quarantine, result.indexes)
     yield from _timings(result.timings)
-    yield from _next(next_command)
+    yield from following(next_command)
 
 
 def status_report(status: Status, *, next_command: str) -> Iterator[RenderableType]:
@@ -123,44 +131,39 @@ def status_report(status: Status, *, next_command: str) -> Iterator[RenderableTy
         status: The database's status.
         next_command: What to run next; the report ends with it.
     """
-    yield _title(f"Status of the database {status.database}")
+    yield title(f"Status of the database {status.database}")
     yield from _runs(status.runs)
     lease = status.lease
     if lease is not None and lease.held:
-        yield _indented(
+        yield indented(
             f"A run is under way: {lease.holder.command} {lease.holder.run_id}, process "
             f"{lease.holder.pid} on {lease.holder.host}, since {_when(lease.since)}; its lease "
             f"lasts {lease.seconds_left:.0f} s unless it is renewed."
         )
     elif status.unfinished is not None:
-        yield _indented("Nobody holds the lease: the unfinished run was interrupted.")
+        yield indented("Nobody holds the lease: the unfinished run was interrupted.")
     lacking = {name: count for name, count in status.without_workspace.items() if count}
     looked_at = len(status.without_workspace)
     if lacking:
-        yield from _heading(f"Documents without a workspace: {sum(lacking.values()):,}")
-        table = _table("collection", "documents")
+        yield from heading(f"Documents without a workspace: {sum(lacking.values()):,}")
+        table = table_of("collection", "documents")
         for name, count in lacking.items():
-            table.add_row(_text(name), f"{count:,}")
+            table.add_row(plain(name), f"{count:,}")
         yield table
     else:
-        yield from _heading(
+        yield from heading(
             f"Every document has a workspace, in {counted(looked_at, 'collection')}."
         )
     orphans = status.organizations_without_members
-    yield from _heading(f"Organizations without members: {orphans:,}")
-    yield from _next(next_command)
-
-
-def printable(value: object) -> str:
-    """A stored value as text that cannot steer a terminal."""
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in str(value))
+    yield from heading(f"Organizations without members: {orphans:,}")
+    yield from following(next_command)
 
 
 # -- users ------------------------------------------------------------------------------------
 
 
 def _users(plan: Plan) -> Iterator[RenderableType]:
-    yield from _heading(f"Legacy users: {len(plan.users):,}")
+    yield from heading(f"Legacy users: {len(plan.users):,}")
     table = Table.grid(padding=(0, 2), pad_edge=True)
     table.add_column(justify="right")
     table.add_column()
@@ -199,7 +202,7 @@ def _user_line(line: UserLine) -> RenderableType:
         said += f"; creates {', '.join(line.creates)}"
     if line.fills:
         said += f"; completes {', '.join(line.fills)}"
-    return _indented(said)
+    return indented(said)
 
 
 # -- documents --------------------------------------------------------------------------------
@@ -210,11 +213,11 @@ def _documents(
 ) -> Iterator[RenderableType]:
     present = [summary for summary in collections.values() if summary.documents]
     total = sum(summary.documents for summary in present)
-    yield from _heading(f"Documents: {total:,} in {counted(len(present), 'collection')}")
+    yield from heading(f"Documents: {total:,} in {counted(len(present), 'collection')}")
     if not present:
         return
     # What is written is stamped, or follows a user to his new id, or both: the numbers add up.
-    table = _table("collection", "documents", "written" if done else "to write", "correct")
+    table = table_of("collection", "documents", "written" if done else "to write", "correct")
     table.add_column("left out", justify="right")
     table.add_column("workspaceId was", overflow="fold", min_width=15)
     for summary in present:
@@ -222,7 +225,7 @@ def _documents(
             f"{name.value} {count:,}" for name, count in summary.classes.most_common() if count
         )
         table.add_row(
-            _text(summary.name),
+            plain(summary.name),
             f"{summary.documents:,}",
             f"{summary.pending:,}",
             f"{summary.kept:,}",
@@ -230,14 +233,14 @@ def _documents(
             before,
         )
     yield table
-    yield from _line_of_counts(
+    yield from line_of_counts(
         "user fields that follow a user's new id",
         {summary.name: summary.owners_rewritten for summary in present},
     )
     odd = {name for summary in present for name, count in summary.classes.items() if count}
     explained = [f"{name.value}: {CLASSES[name]}" for name in CLASSES if name in odd]
     if explained:
-        yield _indented("; ".join(explained) + ".", style="dim")
+        yield indented("; ".join(explained) + ".", style="dim")
 
 
 def _in_brief(result: RunResult) -> Iterator[RenderableType]:
@@ -246,12 +249,12 @@ def _in_brief(result: RunResult) -> Iterator[RenderableType]:
     kept = sum(summary.kept for summary in summaries)
     left_out = sum(summary.quarantined for summary in summaries)
     created = sum(decision.action is IndexAction.CREATE for decision in result.indexes)
-    yield from _heading(
+    yield from heading(
         f"Documents: {sum(summary.documents for summary in summaries):,} = {written:,} written "
         f"+ {kept:,} right already + {left_out:,} left out"
     )
     blocked = sum(decision.action in _BLOCKED for decision in result.indexes)
-    yield from _heading(f"Indexes: {created:,} created, {blocked:,} that cannot be")
+    yield from heading(f"Indexes: {created:,} created, {blocked:,} that cannot be")
 
 
 # -- what is left out -------------------------------------------------------------------------
@@ -259,9 +262,9 @@ def _in_brief(result: RunResult) -> Iterator[RenderableType]:
 
 def _quarantine(quarantine: Quarantine, *, verbose: bool) -> Iterator[RenderableType]:
     if not len(quarantine):
-        yield from _heading("Left out: nothing")
+        yield from heading("Left out: nothing")
         return
-    yield from _heading(f"Left out, unchanged: {len(quarantine):,}")
+    yield from heading(f"Left out, unchanged: {len(quarantine):,}")
     for (collection, reason, path), documents in groupby(
         quarantine, key=lambda d: (d.collection, d.reason, d.path)
     ):
@@ -271,20 +274,20 @@ def _quarantine(quarantine: Quarantine, *, verbose: bool) -> Iterator[Renderable
             count += 1
             if verbose or count <= _FIRST:
                 ids.append(document.id)
-        yield _indented(f"{collection}: {count:,} {reason.value} ({path})", style="bold")
-        yield _indented(REASONS[reason], by=4)
+        yield indented(f"{collection}: {count:,} {reason.value} ({path})", style="bold")
+        yield indented(REASONS[reason], by=4)
         yield from _ids(ids, count, verbose=verbose)
 
 
 def _ids(ids: Sequence[Any], count: int, *, verbose: bool) -> Iterator[RenderableType]:
     if verbose:
         for identifier in ids:
-            yield _indented(printable(identifier), by=4, style="dim")
+            yield indented(printable(identifier), by=4, style="dim")
         return
     shown = [printable(identifier) for identifier in ids]
     if count > len(shown):
         shown.append(f"and {count - len(shown):,} more (--verbose lists all)")
-    yield _indented(", ".join(shown), by=4, style="dim")
+    yield indented(", ".join(shown), by=4, style="dim")
 
 
 def _why_not_zero(
@@ -298,7 +301,7 @@ def _why_not_zero(
         f"{counted(blocked, 'index', 'indexes')} not created" if blocked else "",
     ]
     if any(reasons):
-        yield from _heading(f"Exit code 5: {', '.join(filter(None, reasons))}.")
+        yield from heading(f"Exit code 5: {', '.join(filter(None, reasons))}.")
 
 
 def _findings(findings: Sequence[Finding], *, verbose: bool) -> Iterator[RenderableType]:
@@ -307,21 +310,21 @@ def _findings(findings: Sequence[Finding], *, verbose: bool) -> Iterator[Rendera
     by_code: dict[str, list[Finding]] = defaultdict(list)
     for finding in findings:
         by_code[finding.code].append(finding)
-    yield from _heading("Worth knowing, and no obstacle")
+    yield from heading("Worth knowing, and no obstacle")
     for code, found in by_code.items():
         documents = len({(finding.collection, str(finding.id)) for finding in found})
-        yield _indented(f"{code} ({counted(documents, 'document')}): {finding_in_words(code)}")
+        yield indented(f"{code} ({counted(documents, 'document')}): {finding_in_words(code)}")
         if verbose:
             for finding in found:
                 where = f"{finding.collection} {finding.id}"
-                yield _indented(f"{where} {finding.path}".rstrip(), by=4, style="dim")
+                yield indented(f"{where} {finding.path}".rstrip(), by=4, style="dim")
 
 
 def _not_registered(counts: Mapping[str, int]) -> Iterator[RenderableType]:
     if counts:
         listed = ", ".join(f"{name} ({count:,})" for name, count in counts.items())
-        yield from _heading(f"Collections nobody described, left alone: {len(counts)}")
-        yield _indented(listed)
+        yield from heading(f"Collections nobody described, left alone: {len(counts)}")
+        yield indented(listed)
 
 
 # -- indexes ----------------------------------------------------------------------------------
@@ -339,30 +342,30 @@ def _indexes(
     counts: dict[IndexAction, int] = defaultdict(int)
     for decision in decisions:
         counts[decision.action] += 1
-    yield from _heading(f"Indexes: {len(decisions):,}")
+    yield from heading(f"Indexes: {len(decisions):,}")
     for action in IndexAction:
         if counts[action]:
             created = done and action is IndexAction.CREATE
             words = "created" if created else INDEX_ACTIONS[action]
-            yield _indented(f"{counts[action]:,} {words}")
+            yield indented(f"{counts[action]:,} {words}")
     for decision in decisions:
         if decision.action in _BLOCKED:
             what = f"{decision.collection}.{decision.spec.name}: {decision.reason}"
-            yield _indented(what, by=4)
+            yield indented(what, by=4)
         elif verbose:
             what = f"{decision.collection}.{decision.spec.name}: {decision.action.value}"
-            yield _indented(what, by=4, style="dim")
+            yield indented(what, by=4, style="dim")
     if collisions:
-        yield from _heading(f"Keys that must be unique and are shared: {len(collisions):,}")
+        yield from heading(f"Keys that must be unique and are shared: {len(collisions):,}")
         for collision in collisions if verbose else collisions[:_FIRST]:
             first, last = map(printable, collision.ids)
             among = "" if collision.count == 2 else ", among them"
-            yield _indented(
+            yield indented(
                 f"{collision.collection}.{collision.index}: "
                 f"{counted(collision.count, 'document')}{among} {first} and {last}"
             )
         if not verbose and len(collisions) > _FIRST:
-            yield _indented(f"and {len(collisions) - _FIRST:,} more (--verbose lists all)")
+            yield indented(f"and {len(collisions) - _FIRST:,} more (--verbose lists all)")
 
 
 # -- runs -------------------------------------------------------------------------------------
@@ -370,10 +373,10 @@ def _indexes(
 
 def _runs(runs: Sequence[RunRecord]) -> Iterator[RenderableType]:
     if not runs:
-        yield from _heading("No run yet.")
+        yield from heading("No run yet.")
         return
-    yield from _heading(f"Runs: {len(runs):,}{', the newest first' if len(runs) > 1 else ''}")
-    table = _table("run", "command", "state", "started (UTC)", "left out", "exit")
+    yield from heading(f"Runs: {len(runs):,}{', the newest first' if len(runs) > 1 else ''}")
+    table = table_of("run", "command", "state", "started (UTC)", "left out", "exit")
     for run in runs[:_RUNS]:
         record = run.document
         table.add_row(
@@ -386,63 +389,15 @@ def _runs(runs: Sequence[RunRecord]) -> Iterator[RenderableType]:
         )
     yield table
     if len(runs) > _RUNS:
-        yield _indented(f"and {len(runs) - _RUNS} older (--json lists all)")
+        yield indented(f"and {len(runs) - _RUNS} older (--json lists all)")
 
 
 def _timings(timings: Mapping[str, float]) -> Iterator[RenderableType]:
     phases = {name: seconds for name, seconds in timings.items() if "." not in name}
     if phases:
         listed = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in phases.items())
-        yield from _heading("Time: " + listed)
+        yield from heading("Time: " + listed)
 
 
 def _when(value: object) -> str:
     return f"{value:%Y-%m-%d %H:%M:%S}" if isinstance(value, datetime) else ""
-
-
-# -- forms ------------------------------------------------------------------------------------
-
-
-def _line_of_counts(words: str, counts: Mapping[str, int]) -> Iterator[RenderableType]:
-    listed = ", ".join(f"{name} {count:,}" for name, count in counts.items() if count)
-    if listed:
-        yield _indented(f"{words}: {listed}")
-
-
-def _text(value: object, style: str = "") -> Text:
-    # A Text is taken literally: a name such as "[red]" is no markup.
-    return Text(printable(value), style=style, overflow="fold")
-
-
-def _title(sentence: str) -> RenderableType:
-    return _text(sentence, style="bold")
-
-
-def _heading(words: str) -> Iterator[RenderableType]:
-    yield ""
-    yield _text(words, style="bold")
-
-
-def _indented(words: str, *, by: int = 2, style: str = "") -> RenderableType:
-    return Padding(_text(words, style=style), (0, 0, 0, by), expand=False)
-
-
-def _next(command: str) -> Iterator[RenderableType]:
-    yield ""
-    # In one piece, however long, so that it can be copied; a Text that is printed by itself
-    # would be joined to others and wrapped with them.
-    words = Text(f"Next: {printable(command)}", style="bold", no_wrap=True, overflow="ignore")
-    yield Group(words)
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=True, header_style="dim", padding=(0, 1))
-    for position, column in enumerate(columns):
-        number = position and column not in ("command", "state", "started (UTC)")
-        table.add_column(
-            column,
-            justify="right" if number else "left",
-            overflow="fold",
-            no_wrap=not position,
-        )
-    return table
