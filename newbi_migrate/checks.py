@@ -1,0 +1,59 @@
+"""One thing that was looked at, and how it stands: what ``doctor`` and ``smoke`` answer with.
+
+It changes when a check has more to tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+__all__ = ["Check", "Level", "worst"]
+
+
+class Level(StrEnum):
+    """How a check came out."""
+
+    OK = "ok"
+    SKIPPED = "skipped"
+    """It was not looked at, because something before it failed."""
+    WARNING = "warning"
+    """Somebody should know it before he goes on."""
+    FAILED = "failed"
+    """It has to be put right first."""
+
+
+_ORDER = (Level.OK, Level.SKIPPED, Level.WARNING, Level.FAILED)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at.
+
+    Attributes:
+        id: A name that stays, for programs.
+        level: How it came out.
+        sentence: What was seen; no secret and no personal data.
+        remedy: What to do about it; empty where nothing is to be done.
+    """
+
+    id: str
+    level: Level
+    sentence: str
+    remedy: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The check as JSON holds it."""
+        return {
+            "id": self.id,
+            "level": self.level.value,
+            "sentence": self.sentence,
+            "remedy": self.remedy,
+        }
+
+
+def worst(checks: Iterable[Check]) -> Level:
+    """The worst level among some checks; ``ok`` where there are none."""
+    return max((check.level for check in checks), key=_ORDER.index, default=Level.OK)

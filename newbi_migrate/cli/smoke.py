@@ -1,0 +1,132 @@
+"""``newbi-migrate smoke``."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from newbi_migrate.cli import options as opt
+from newbi_migrate.cli.running import Session
+from newbi_migrate.errors import UsageError
+
+if TYPE_CHECKING:
+    from newbi_migrate.smoke import SmokeResult
+
+__all__ = ["register"]
+
+_URL = "FRONTEND_URL"
+_EMAIL = "NEWBI_SMOKE_EMAIL"
+_PASSWORD = "NEWBI_SMOKE_PASSWORD"  # noqa: S105  # the name of a variable
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("smoke")(smoke)
+
+
+def smoke(
+    *,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            "--url",
+            metavar="URL",
+            help=f"Address of the application; otherwise {_URL} from the environment or from .env.",
+        ),
+    ] = None,
+    email: Annotated[
+        str | None,
+        typer.Option(
+            "--email",
+            metavar="EMAIL",
+            help=f"E-mail of a migrated user you know the password of; otherwise {_EMAIL}.",
+        ),
+    ] = None,
+    password_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--password-file",
+            metavar="FILE",
+            help=f"File that holds the password and nothing else; otherwise {_PASSWORD} from the "
+            "environment is used, or it is asked for.",
+        ),
+    ] = None,
+    timeout: Annotated[
+        float,
+        typer.Option("--timeout", metavar="SECONDS", min=0.1, help="Wait so long for an answer."),
+    ] = 15.0,
+    allow_http: Annotated[
+        bool,
+        typer.Option("--allow-http", help="Send the password in clear to another machine."),
+    ] = False,
+    as_json: opt.AsJson = False,
+) -> None:
+    """Sign in to the real application as a migrated user; needs no database.
+
+    Ends with 4 where a step failed, with 9 where the application does not answer.
+    """
+    session = Session(as_json=as_json)
+    with session.explained():
+        from newbi_migrate.report.checks import checks_report
+        from newbi_migrate.smoke import smoke as take_all_steps
+
+        address = url or os.environ.get(_URL, "").strip() or _from_dotenv()
+        user = email or os.environ.get(_EMAIL, "").strip()
+        if not address:
+            raise UsageError(
+                "The address of the application is not known.",
+                next_step=f"Give it with --url, or set {_URL} in the environment or in .env.",
+            )
+        if not user:
+            raise UsageError(
+                "There is nobody to sign in.",
+                next_step=f"Give --email or set {_EMAIL}: a migrated user you know.",
+            )
+        found: SmokeResult = take_all_steps(
+            address, user, _password(password_file), timeout=timeout, allow_http=allow_http
+        )
+        session.answer(
+            found.to_json, checks_report(f"Signing in to {found.application}", found.checks)
+        )
+        raise typer.Exit(int(found.exit_code))
+
+
+def _from_dotenv() -> str:
+    from dotenv import dotenv_values
+
+    file = Path(".env")
+    if not file.is_file():
+        return ""
+    return (dotenv_values(file, interpolate=False, encoding="utf-8-sig").get(_URL) or "").strip()
+
+
+def _password(file: Path | None) -> str:
+    """The password, from the first place that has one; never from an argument.
+
+    Raises:
+        UsageError: No place has one, or the file cannot be read.
+    """
+    if file is not None:
+        try:
+            # Blanks belong to a password; the end of the line does not.
+            password = file.read_text(encoding="utf-8-sig").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not a text file"
+            raise UsageError(
+                f"{file} cannot be read: {reason}.", next_step="Name a file with one line in it."
+            ) from None
+    else:
+        password = os.environ.get(_PASSWORD, "")
+        if not password and sys.stdin is not None and sys.stdin.isatty():
+            password = getpass.getpass("Password of the test user: ", stream=sys.stderr)
+    if not password:
+        raise UsageError(
+            "There is no password, and no terminal to ask for one.",
+            next_step=f"Set {_PASSWORD} in the environment, or name --password-file FILE.",
+        )
+    return password

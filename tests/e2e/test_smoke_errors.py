@@ -1,0 +1,206 @@
+"""What `smoke` says where there is no application, or none it may talk to."""
+
+from __future__ import annotations
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from newbi_migrate.errors import UnreachableError, UsageError
+from newbi_migrate.smoke import smoke
+from newbi_migrate.smoke.browser import application_url
+
+SECRET = "ein-Geheimnis-9"
+
+
+class Answers(BaseHTTPRequestHandler):
+    """Answers what the test says, and keeps what was asked."""
+
+    def do_GET(self):
+        self._answer()
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self._answer()
+
+    def _answer(self):
+        path = self.path.partition("?")[0].removeprefix("/api/auth")
+        self.server.asked.append(self.path)
+        status, headers, body = self.server.answers.get(path, (404, {}, None))
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server():
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        server.answers, server.asked = {"/ok": (200, {}, {"ok": True})}, []
+        server.url = f"http://127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def failed(server):
+    result = smoke(server.url, "a@exemple.fr", SECRET)
+    return next(check for check in result.checks if check.level == "failed")
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("https://app.exemple.fr", "https://app.exemple.fr"),
+        ("https://app.exemple.fr/", "https://app.exemple.fr"),
+        ("https://app.exemple.fr/api/auth/", "https://app.exemple.fr"),
+        ("https://exemple.fr/app?x=1#y", "https://exemple.fr/app"),
+        (" http://localhost:3000 ", "http://localhost:3000"),
+        ("http://127.0.0.1:3000", "http://127.0.0.1:3000"),
+        ("http://[::1]:3000/api/auth", "http://[::1]:3000"),
+    ],
+)
+def test_an_address_is_taken_as_people_write_it(given, kept):
+    """With a slash, with Better Auth's own path, with blanks: it is the same application."""
+    assert kept == application_url(given)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "app.exemple.fr",
+        "ftp://app.exemple.fr",
+        "https://",
+        "https://[::1",
+        "https://app.exemple.fr:port",
+        "http://app.exemple.fr",
+        "http://192.168.0.7:3000",
+        f"https://user:{SECRET}@app.exemple.fr",
+    ],
+)
+def test_an_address_that_is_none_or_unsafe_is_refused(address):
+    """No password is sent in clear to another machine, and no credential is repeated."""
+    with pytest.raises(UsageError) as caught:
+        application_url(address)
+
+    assert SECRET not in str(caught.value)
+    assert caught.value.next_step
+
+
+def test_plain_http_to_another_machine_must_be_allowed():
+    """`--allow-http` is for a network somebody trusts."""
+    allowed = application_url("http://10.1.2.3:3000", allow_http=True)
+
+    assert "http://10.1.2.3:3000" == allowed
+
+
+def test_an_application_that_does_not_answer_ends_with_nine(newbi, server):
+    """Unreachable is not "sign-in failed"; the password is in no output."""
+    server.server_close()
+    answer = newbi(
+        "smoke", "--url", server.url, "--email", "a@exemple.fr", "--json",
+        uri=None, NEWBI_SMOKE_PASSWORD=SECRET,
+    )  # fmt: skip
+
+    assert (9, 9) == (answer.code, answer.json["error"]["exitCode"])
+    assert "cannot be reached" in answer.sentence
+    assert SECRET not in answer.out + answer.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "words"),
+    [
+        ((), {}, "address of the application"),
+        (("--url", "https://x.exemple.fr"), {}, "nobody to sign in"),
+        (("--url", "https://x.exemple.fr", "--email", "a@b.fr"), {}, "no password"),
+        (
+            ("--url", "https://x.exemple.fr", "--email", "a@b.fr", "--password-file", "none"),
+            {},
+            "cannot be read",
+        ),
+    ],
+)
+def test_what_is_missing_is_asked_for_with_two(newbi, arguments, environment, words):
+    """Each missing piece is named, and nothing waits for an answer where nobody is."""
+    answer = newbi("smoke", *arguments, uri=None, **environment)
+
+    assert 2 == answer.code
+    assert words in answer.sentence
+
+
+def test_the_address_may_stand_in_dotenv(newbi, tmp_path, server):
+    """FRONTEND_URL in `.env`, where the guide wants it, is found."""
+    (tmp_path / ".env").write_text(f"FRONTEND_URL={server.url}\n", encoding="utf-8")
+    answer = newbi("smoke", "--email", "a@exemple.fr", uri=None, NEWBI_SMOKE_PASSWORD=SECRET)
+
+    assert 4 == answer.code
+    assert "/api/auth/ok" in server.asked
+
+
+def test_a_redirect_is_not_followed(server):
+    """Neither password nor cookie goes to an address nobody named."""
+    server.answers["/ok"] = (308, {"Location": "https://elsewhere.exemple.fr/x?token=1"}, None)
+    check = failed(server)
+
+    assert ("reachable", ["/api/auth/ok"]) == (check.id, server.asked)
+    assert "https://elsewhere.exemple.fr/x." in check.sentence
+
+
+def test_an_application_that_lets_anybody_in_fails(server):
+    """A verify that always says yes is found out before the right password is sent."""
+    server.answers["/sign-in/email"] = (200, {}, {"token": "x"})
+
+    assert "wrong-password" == failed(server).id
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body", "words"),
+    [
+        (429, {"X-Retry-After": "7"}, {"message": "Too many requests"}, "Wait 7 s"),
+        (403, {}, {"code": "INVALID_ORIGIN"}, "trustedOrigins"),
+        (500, {}, None, "password.verify"),
+        (200, {"Content-Type": "text/html"}, b"<html>", "log"),
+        (418, {}, {"code": "TEAPOT"}, "log"),
+        (418, {}, b"{", "log"),
+    ],
+)
+def test_every_way_of_refusing_has_its_own_remedy(server, status, headers, body, words):
+    """Limits, origins, crashes and surprises are told apart."""
+    server.answers["/sign-in/email"] = (status, headers, body)
+    check = failed(server)
+
+    assert "wrong-password" == check.id or status == 200
+    assert words in check.remedy
+
+
+def test_a_second_factor_is_no_failure_of_the_migration(server, monkeypatch):
+    """The password was right; the remedy is another user."""
+    answers = iter([(401, {}, None), (200, {}, {"twoFactorRedirect": True})])
+
+    class OneByOne(dict):
+        def get(self, path, default=None):
+            return next(answers) if path == "/sign-in/email" else super().get(path, default)
+
+    server.answers = OneByOne(server.answers)
+    check = failed(server)
+
+    assert "sign-in" == check.id
+    assert "second factor" in check.sentence
+
+
+def test_a_slow_application_is_unreachable(server):
+    """An answer that does not come in time ends the wait."""
+    server.shutdown()
+    with pytest.raises(UnreachableError, match=r"within 0\.2 s"):
+        smoke(server.url, "a@exemple.fr", SECRET, timeout=0.2)
