@@ -26,25 +26,25 @@ def run_tests(session: nox.Session, extras: str, *, profile: str = "fast") -> No
 @nox.session
 def tests(session: nox.Session) -> None:
     """The suite on Beanie 2 and PyMongo's asynchronous API, on the Python that runs nox."""
-    run_tests(session, "testing")
+    run_tests(session, "testing,examples")
 
 
 @nox.session
 def tests_motor(session: nox.Session) -> None:
     """The same suite on Beanie 1.30 and Motor."""
-    run_tests(session, "testing,motor")
+    run_tests(session, "testing,examples,motor")
 
 
 @nox.session(python=PYTHONS)
 def tests_every_python(session: nox.Session) -> None:
     """The suite on each supported Python, with many more examples for each property."""
-    run_tests(session, "testing", profile="thorough")
+    run_tests(session, "testing,examples", profile="thorough")
 
 
 @nox.session
 def coverage(session: nox.Session) -> None:
     """Lines and branches that the suite runs, against the floor in pyproject.toml."""
-    session.install("-e", ".[testing]", *group("coverage"))
+    session.install("-e", ".[testing,examples]", *group("coverage"))
     session.run("coverage", "erase")
     session.run(
         *("coverage", "run", "-m", "pytest", *session.posargs),
