@@ -93,7 +93,7 @@ class Comparison:
 
 async def compare_backup(
     path: Path,
-    database: AsyncDatabase[Any],
+    database: Any,
     *,
     identities: Sequence[Any] = (),
     progress: Progress | None = None,
@@ -106,7 +106,8 @@ async def compare_backup(
 
     Args:
         path: The backup.
-        database: The database, whatever its name.
+        database: The database, whatever its name: a connection string, or a handle of PyMongo or
+            Motor.
         identities: Secret keys for an encrypted backup.
         progress: Listener; nothing is said where none is given.
         without: Top-level fields to leave out on both sides: ``("workspaceId",)`` to prove that
@@ -245,7 +246,7 @@ class _Comparing:
         if not self._dump.readable:
             raise UsageError(
                 "The backup is encrypted, so its documents cannot be compared without a key.",
-                next_step="Give its secret key with --identity-file.",
+                next_step="Give its secret key with --identity.",
             )
 
     # -- documents ----------------------------------------------------------------------------

@@ -6,7 +6,8 @@ whether somebody wrote meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from bson import Timestamp
@@ -14,9 +15,19 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure
 from pymongo.read_concern import ReadConcern
 
-from newbi_migrate.backup.manifest import Consistency
+from newbi_migrate.backup import layout
+from newbi_migrate.backup.manifest import CollectionEntry, Consistency
+from newbi_migrate.backup.sources import Source
 
-__all__ = ["SNAPSHOT_FAILURES", "SnapshotConcern", "latest_time", "verdict", "write_counters"]
+__all__ = [
+    "SNAPSHOT_FAILURES",
+    "SnapshotConcern",
+    "judge",
+    "judged",
+    "latest_time",
+    "verdict",
+    "write_counters",
+]
 
 SNAPSHOT_FAILURES: Final = frozenset({239, 246})
 """Codes of the server: the snapshot is too old, or does not reach a collection."""
@@ -96,3 +107,45 @@ def verdict(before: tuple[int, ...] | None, after: tuple[int, ...] | None) -> Co
     if before is None or after is None:
         return Consistency.UNKNOWN
     return Consistency.QUIET if before == after else Consistency.WRITTEN
+
+
+def judged(
+    entry: CollectionEntry, before: Counters, after: Counters, *, snapshot: bool
+) -> CollectionEntry:
+    """A collection with what is known about writes to it, from counts before and after."""
+    if entry.type == "view":
+        return replace(entry, consistency=Consistency.SNAPSHOT if snapshot else Consistency.QUIET)
+    if entry.consistency is Consistency.SNAPSHOT:
+        return entry
+    name = layout.data_namespace(entry.name, entry.type)
+    return replace(entry, consistency=verdict(before.get(name), after.get(name)))
+
+
+def judge(
+    entries: Sequence[CollectionEntry],
+    sources: Sequence[Source],
+    there_now: Sequence[Source],
+    *,
+    snapshot: bool,
+) -> tuple[Consistency, tuple[str, ...]]:
+    """What is known about a whole backup, and sentences for people about it."""
+    notes = []
+    changed = {source.identity for source in sources} ^ {source.identity for source in there_now}
+    names = sorted({name for name, _, _ in changed})
+    if names:
+        notes.append(
+            f"Collections were created, dropped or altered during the backup: {', '.join(names)}."
+        )
+    written = [e.name for e in entries if e.consistency is Consistency.WRITTEN]
+    if written:
+        notes.append(
+            "There were writes during the backup, so collections may not fit together: "
+            f"{', '.join(sorted(written))}. Stop the application and run it again."
+        )
+    if written or names:
+        return Consistency.WRITTEN, tuple(notes)
+    if Consistency.UNKNOWN in {entry.consistency for entry in entries}:
+        notes.append("Whether there were writes during the backup is not known.")
+        return Consistency.UNKNOWN, tuple(notes)
+    # A capped collection without writes is as it was at the snapshot.
+    return Consistency.SNAPSHOT if snapshot else Consistency.QUIET, ()

@@ -21,7 +21,7 @@ from newbi_migrate.backup import layout
 from newbi_migrate.backup.compress import GZIP_ERRORS, damage_of
 from newbi_migrate.backup.manifest import Manifest
 from newbi_migrate.backup.reading import DamagedDataError, open_stream, whole_documents
-from newbi_migrate.errors import UsageError
+from newbi_migrate.errors import ExitCode, UsageError
 
 __all__ = [
     "DamagedBackupError",
@@ -48,6 +48,8 @@ DAMAGE: Final[tuple[type[Exception], ...]] = (*GZIP_ERRORS, DamagedDataError)
 
 class DamagedBackupError(UsageError):
     """A backup is not as it was written; nothing was done with it."""
+
+    exit_code = ExitCode.VALIDATION_FAILED
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,14 +21,21 @@ from newbi_migrate.backup.archive import ArchiveDump
 from newbi_migrate.backup.dump import DumpedCollection, FolderDump, read_failures
 from newbi_migrate.backup.inserting import Inserter
 from newbi_migrate.backup.reading import DamagedDataError
-from newbi_migrate.backup.verify import Verification, open_dump, verify_dump
+from newbi_migrate.backup.verification import Verification
+from newbi_migrate.backup.verify import open_dump, verify_dump
 from newbi_migrate.errors import ConfirmationRequiredError, NewbiMigrateError, UsageError
 from newbi_migrate.migration.progress import Progress, Silent
 from newbi_migrate.store.connection import DURABLE, open_database
 from newbi_migrate.store.faults import explained
 from newbi_migrate.store.lease import Lease
 
-__all__ = ["RestoreResult", "refuse_if_restoring", "restore_backup"]
+__all__ = [
+    "RestoreResult",
+    "RestoreTarget",
+    "look_at_target",
+    "refuse_if_restoring",
+    "restore_backup",
+]
 
 _RECORD: Final = "newbi_migrate_restore"
 _COMMENT: Final = "newbi-migrate restore"
@@ -60,9 +67,60 @@ class RestoreResult:
     dropped: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class RestoreTarget:
+    """What a database holds before a restore.
+
+    Attributes:
+        database: Its name.
+        existing: Its collections and views, but for the server's own; in order.
+        unfinished: Identity of the dump that a restore was interrupted with; empty if none was.
+    """
+
+    database: str
+    existing: tuple[str, ...]
+    unfinished: str = ""
+
+    def require_empty(self, *, drop: bool, identity: str | None = None) -> None:
+        """Fails where something would be written over.
+
+        Args:
+            drop: Whether whoever calls has asked for that.
+            identity: The dump; an interrupted restore of it goes on. ``None`` where it is not
+                known yet, so that any may be it.
+
+        Raises:
+            ConfirmationRequiredError: The database holds something.
+        """
+        goes_on = bool(self.unfinished) and identity in {None, self.unfinished}
+        if self.existing and not drop and not goes_on:
+            raise ConfirmationRequiredError(
+                f"The database {self.database!r} is not empty: it holds "
+                f"{_counted(self.existing)}; nothing was written.",
+                next_step="Restore into another name with --database, or replace it with --drop.",
+            )
+
+
+async def look_at_target(database: AsyncDatabase[dict[str, Any]]) -> RestoreTarget:
+    """What a restore would find; reads only.
+
+    Raises:
+        LeaseHeldError: A migration is under way there.
+        NewbiMigrateError: The server failed.
+    """
+    with explained("looking at the target"):
+        await Lease.refuse_if_held(database)
+        existing = await _existing(database)
+        record = None
+        if _RECORD in existing:
+            record = await database[_RECORD].find_one({"_id": "restore"})
+        unfinished = "" if record is None else str(record.get("backup", ""))
+        return RestoreTarget(database.name, tuple(sorted(existing)), unfinished)
+
+
 async def restore_backup(
     path: Path,
-    database: AsyncDatabase[Any],
+    database: Any,
     *,
     drop: bool = False,
     workers: int = 2,
@@ -74,7 +132,8 @@ async def restore_backup(
 
     Args:
         path: A backup of ours, or a folder or an archive of mongodump.
-        database: The target, whatever its name; it must hold nothing, unless ``drop``.
+        database: The target, whatever its name; it must hold nothing, unless ``drop``. A
+            connection string that names it, or a handle of PyMongo or Motor.
         drop: Drop every collection of the target first. Whoever calls has asked for this.
         workers: Batches that are inserted at once.
         progress: Listener; nothing is said where none is given.
@@ -95,7 +154,7 @@ async def restore_backup(
     if not dump.readable:
         raise UsageError(
             f"The backup {str(path)!r} is encrypted.",
-            next_step="Give its secret key with --identity-file.",
+            next_step="Give its secret key with --identity.",
         )
     verification = await verify_dump(dump, progress=listener)
     verification.require()
@@ -145,8 +204,7 @@ class _Restore:
         dropped: list[str] = []
         if self._dropping:
             dropped = await self._drop_everything()
-        existing = await self._existing()
-        self._there_before = set(existing)
+        self._there_before = set(await _existing(self._database))
         kept = [c for c in self._wanted if c.type != "view"]
         for collection in kept:
             await self._create(collection)
@@ -174,19 +232,15 @@ class _Restore:
 
     async def _begin(self, *, drop: bool) -> bool:
         """Finds or writes the record; whether there was one of this restore."""
-        existing = await self._existing()
+        existing = await _existing(self._database)
         record = await self._record.find_one({"_id": "restore"}) if _RECORD in existing else None
         if record is not None and record.get("backup") == self._verification.identity:
             self._done = set(record.get("done", ()))
             self._dropping = bool(record.get("dropping"))
             self._progress.note("An interrupted restore of this backup goes on.")
             return True
-        if existing and not drop:
-            raise ConfirmationRequiredError(
-                f"The database {self._database.name!r} is not empty: it holds "
-                f"{_counted(existing)}; nothing was written.",
-                next_step="Restore into another name with --database, or replace it with --drop.",
-            )
+        target = RestoreTarget(self._database.name, tuple(sorted(existing)))
+        target.require_empty(drop=drop)
         self._dropping = bool(existing)
         await self._record.replace_one(
             {"_id": "restore"},
@@ -200,18 +254,8 @@ class _Restore:
         )
         return False
 
-    async def _existing(self) -> dict[str, dict[str, Any]]:
-        cursor = await self._database.list_collections()
-        async with cursor:
-            found = {info["name"]: dict(info) async for info in cursor}
-        return {
-            name: info
-            for name, info in found.items()
-            if name == "system.js" or not name.startswith("system.")
-        }
-
     async def _drop_everything(self) -> list[str]:
-        names = sorted(name for name in await self._existing() if name != _RECORD)
+        names = sorted(name for name in await _existing(self._database) if name != _RECORD)
         for name in names:
             await self._database.drop_collection(name, comment=_COMMENT)
         await self._record.update_one({"_id": "restore"}, {"$set": {"dropping": False}})
@@ -368,7 +412,12 @@ def _name_of(error: OperationFailure) -> str:
     return f"{name}, code {error.code}" if name else f"code {error.code}"
 
 
-def _counted(existing: Mapping[str, Any]) -> str:
-    names = sorted(existing)
+async def _existing(database: AsyncDatabase[dict[str, Any]]) -> set[str]:
+    """Names of collections and views, but for the server's own."""
+    names = await database.list_collection_names()
+    return {name for name in names if name == "system.js" or not name.startswith("system.")}
+
+
+def _counted(names: Sequence[str]) -> str:
     shown = ", ".join(names[:5])
     return f"{shown} and {len(names) - 5} more" if len(names) > 5 else shown

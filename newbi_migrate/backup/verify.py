@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,22 +18,16 @@ from bson.raw_bson import RawBSONDocument
 
 from newbi_migrate.backup import layout
 from newbi_migrate.backup.archive import ArchiveDump, is_archive
-from newbi_migrate.backup.compare import Comparison, Difference, compare_backup
 from newbi_migrate.backup.dump import DamagedBackupError, Dump, DumpedCollection, FolderDump
 from newbi_migrate.backup.files import FileSeal, seal_of
 from newbi_migrate.backup.manifest import CollectionEntry, Manifest
 from newbi_migrate.backup.reading import DamagedDataError
+from newbi_migrate.backup.verification import CheckedCollection, Problem, Verification
 from newbi_migrate.errors import UsageError
 from newbi_migrate.migration.progress import Progress, Silent
 from newbi_migrate.store.digest import Digest, indexes_digest, options_digest, spans
 
 __all__ = [
-    "CheckedCollection",
-    "Comparison",
-    "Difference",
-    "Problem",
-    "Verification",
-    "compare_backup",
     "open_dump",
     "verify_backup",
     "verify_dump",
@@ -47,90 +40,6 @@ _LENIENT: Final[CodecOptions[RawBSONDocument]] = CodecOptions(
     datetime_conversion=DatetimeConversion.DATETIME_MS,
     unicode_decode_error_handler="replace",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Something that is not as it was written.
-
-    Attributes:
-        where: File or collection.
-        what: What is wrong; a sentence without its end that follows ``where``.
-    """
-
-    where: str
-    what: str
-
-    def __str__(self) -> str:
-        return f"{self.where}: {self.what}"
-
-
-@dataclass(frozen=True, slots=True)
-class CheckedCollection:
-    """A collection that was read to its end.
-
-    Attributes:
-        name: Its name.
-        count: Documents.
-        bytes: Bytes of BSON.
-        digest: As :class:`~newbi_migrate.store.digest.Digest` defines it.
-    """
-
-    name: str
-    count: int
-    bytes: int
-    digest: str
-
-
-@dataclass(frozen=True, slots=True)
-class Verification:
-    """What reading a backup showed.
-
-    Attributes:
-        path: The backup.
-        database: The database it was made of.
-        manifest: What it says of itself; ``None`` for a dump of mongodump.
-        collections: Those whose documents were read.
-        problems: What is damaged; empty for a sound backup.
-        notes: What could not be checked.
-    """
-
-    path: Path
-    database: str
-    manifest: Manifest | None
-    collections: tuple[CheckedCollection, ...]
-    problems: tuple[Problem, ...]
-    notes: tuple[str, ...]
-
-    @property
-    def intact(self) -> bool:
-        """Whether nothing is damaged, as far as it could be checked."""
-        return not self.problems
-
-    @property
-    def identity(self) -> str:
-        """What tells this dump from another, for a restore that goes on after a stop."""
-        if self.manifest is not None:
-            return self.manifest.identity
-        parts = Digest()
-        for one in self.collections:
-            parts.add(f"{one.name}\0{one.digest}".encode())
-        return parts.hexdigest()
-
-    def require(self) -> None:
-        """Fails where something is damaged.
-
-        Raises:
-            DamagedBackupError: It is; the first problems are named.
-        """
-        if self.problems:
-            shown = "; ".join(map(str, self.problems[:3]))
-            more = len(self.problems) - 3
-            raise DamagedBackupError(
-                f"The backup {str(self.path)!r} is damaged: {shown}"
-                f"{f'; and {more} more' if more > 0 else ''}.",
-                next_step="Nothing was done with it; take another copy.",
-            )
 
 
 def open_dump(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from bson import Timestamp, json_util
-from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
 
@@ -27,8 +26,9 @@ from newbi_migrate.backup.compress import library
 from newbi_migrate.backup.consistency import (
     SNAPSHOT_FAILURES,
     SnapshotConcern,
+    judge,
+    judged,
     latest_time,
-    verdict,
     write_counters,
 )
 from newbi_migrate.backup.exporting import Exporter
@@ -41,28 +41,23 @@ from newbi_migrate.backup.files import (
 )
 from newbi_migrate.backup.manifest import CollectionEntry, Consistency, Manifest
 from newbi_migrate.backup.reporting import report_text
+from newbi_migrate.backup.sources import (
+    Source,
+    critical_collections,
+    estimated_counts,
+    list_sources,
+    metadata_text,
+)
 from newbi_migrate.errors import NewbiMigrateError, UsageError
 from newbi_migrate.migration.progress import Progress, Silent
+from newbi_migrate.models.newbi import NEWBI
+from newbi_migrate.models.registry import Registry
 from newbi_migrate.store.connection import Store, Topology, open_database
 from newbi_migrate.store.digest import BATCH_DOCUMENTS, Digest, indexes_digest, options_digest
 from newbi_migrate.store.faults import explained
 from newbi_migrate.store.indexes import read_indexes
 
-__all__ = ["CRITICAL", "BackupResult", "backup_database"]
-
-CRITICAL: Final = (
-    "Users",
-    "users",
-    "user",
-    "organization",
-    "member",
-    "account",
-    "invoices",
-    "quotes",
-    "expenses",
-    "clients",
-)
-"""Collections that are also written as Extended JSON, as far as they exist."""
+__all__ = ["BackupResult", "backup_database"]
 
 _COMMENT: Final = "newbi-migrate backup"
 _NOTHING_LEFT: Final = "Nothing that looks like a backup was left behind."
@@ -82,43 +77,28 @@ class BackupResult:
     manifest: Manifest
 
 
-@dataclass(frozen=True, slots=True)
-class _Source:
-    """A collection or view as ``listCollections`` tells of it."""
-
-    name: str
-    type: str
-    options: Mapping[str, Any]
-    uuid: str
-
-    @property
-    def data(self) -> str:
-        return layout.data_namespace(self.name, self.type)
-
-
 async def backup_database(
-    database: AsyncDatabase[Any],
+    database: Any,
     output_dir: Path,
     *,
+    registry: Registry = NEWBI,
     progress: Progress | None = None,
     workers: int = 2,
-    critical: Sequence[str] = CRITICAL,
     recipients: Sequence[Any] = (),
-    without: Sequence[str] = ("workspaceId",),
     now: datetime | None = None,
 ) -> BackupResult:
     """Writes a whole database into a new folder ``backup_YYYY-MM-DD_HH-MM-SS``.
 
     Args:
-        database: The database.
+        database: A connection string that names the database, or a handle of PyMongo or Motor.
         output_dir: Folder in which the backup's folder is made; made itself where it is missing.
+        registry: Says which collections are also written as Extended JSON, and which field a
+            second digest of each collection leaves out.
         progress: Listener; nothing is said where none is given.
         workers: Collections that are read at once.
-        critical: Collections that are also written as Extended JSON.
         recipients: Public keys in the age format, as
             :func:`~newbi_migrate.backup.encrypt.read_recipients` gives them; none to leave the
             files unencrypted.
-        without: Top-level fields that a second digest of each collection leaves out.
         now: Time in the folder's name; by default this second, in UTC.
 
     Raises:
@@ -140,8 +120,8 @@ async def backup_database(
                 )
             make_private_folder(partial)
             try:
-                run = _Backup(store, partial, progress or Silent(), workers, recipients, without)
-                manifest = await run.run(critical)
+                run = _Backup(store, partial, progress or Silent(), workers, recipients, registry)
+                manifest = await run.run()
                 # From here on it is whole; what happens between two renames leaves it whole.
                 partial.rename(final)
                 sync_folder(output_dir)
@@ -161,14 +141,15 @@ class _Backup:
         progress: Progress,
         workers: int,
         recipients: Sequence[Any],
-        without: Sequence[str],
+        registry: Registry,
     ) -> None:
         self._store = store
         self._database = store.database
         self._folder = folder
         self._progress = progress
         self._workers = workers
-        self._without = tuple(without)
+        self._without = (registry.workspace_field,)
+        self._critical = critical_collections(registry)
         self._suffix = layout.ENCRYPTED if recipients else ""
         self._recipients = tuple(recipients)
         self._identities: tuple[Any, ...] = ()
@@ -187,25 +168,30 @@ class _Backup:
         self._snapshot: Timestamp | None = None
         self._notes: list[str] = []
 
-    async def run(self, critical: Sequence[str]) -> Manifest:
+    async def run(self) -> Manifest:
         started = datetime.now(UTC)
         data = self._folder / self._database.name
         data.mkdir(mode=0o700)
         with _failing("backing up"):
-            sources = await self._list()
+            sources, passed_over = await list_sources(self._database)
+            for name in passed_over:
+                self._note(f"The collection {name!r} is left out, as mongodump does.")
             before = await write_counters(self._database, self._data_names(sources))
             if self._store.server.topology is not Topology.STANDALONE:
                 self._snapshot = await latest_time(self._database)
-            sizes = await self._sizes(sources)
+            sizes = await estimated_counts(self._database, sources)
             self._progress.phase("backup", sum(sizes.values()))
             sources.sort(key=lambda source: (-sizes.get(source.name, 0), source.name))
             entries = await self._dump_all(sources)
             after = await write_counters(self._database, self._data_names(sources))
-            there_now = await self._list()
-        entries = [self._judged(entry, before, after) for entry in entries]
-        consistency = self._consistency(entries, sources, there_now)
+            there_now, _ = await list_sources(self._database)
+        snapshot = self._snapshot is not None
+        entries = [judged(entry, before, after, snapshot=snapshot) for entry in entries]
+        consistency, notes = judge(entries, sources, there_now, snapshot=snapshot)
+        for note in notes:
+            self._note(note)
         exporter = Exporter(self._folder, self._recipients, self._identities)
-        wanted = [e for e in entries if e.name in critical and e.data]
+        wanted = [e for e in entries if e.name in self._critical and e.data]
         exports, sealed, outputs = await exporter.export(wanted, self._progress)
         self._files |= sealed
         self._finished += outputs
@@ -229,39 +215,9 @@ class _Backup:
         await asyncio.to_thread(self._settle, manifest)
         return replace(manifest, files=dict(sorted(self._files.items())))
 
-    # -- what there is ------------------------------------------------------------------------
-
-    async def _list(self) -> list[_Source]:
-        found = []
-        cursor = await self._database.list_collections()
-        async with cursor:
-            async for info in cursor:
-                name = info["name"]
-                if not layout.dumped(name):
-                    if "$" in name:
-                        self._note(f"The collection {name!r} is left out, as mongodump does.")
-                    continue
-                uuid = info.get("info", {}).get("uuid")
-                found.append(
-                    _Source(
-                        name,
-                        info.get("type", "collection"),
-                        info.get("options", {}),
-                        bytes(uuid).hex() if uuid else "",
-                    )
-                )
-        return found
-
     @staticmethod
-    def _data_names(sources: Sequence[_Source]) -> list[str]:
+    def _data_names(sources: Sequence[Source]) -> list[str]:
         return [source.data for source in sources if source.type != "view"]
-
-    async def _sizes(self, sources: Sequence[_Source]) -> dict[str, int]:
-        return {
-            source.name: await self._database[source.data].estimated_document_count()
-            for source in sources
-            if source.type != "view"
-        }
 
     def _note(self, sentence: str) -> None:
         if sentence not in self._notes:
@@ -270,7 +226,7 @@ class _Backup:
 
     # -- writing ------------------------------------------------------------------------------
 
-    async def _dump_all(self, sources: Sequence[_Source]) -> list[CollectionEntry]:
+    async def _dump_all(self, sources: Sequence[Source]) -> list[CollectionEntry]:
         waiting = iter(sources)
         entries: list[CollectionEntry] = []
 
@@ -289,13 +245,13 @@ class _Backup:
             raise _first(failed) from None
         return entries
 
-    async def _dump(self, source: _Source) -> CollectionEntry:
+    async def _dump(self, source: Source) -> CollectionEntry:
         stem = f"{self._database.name}/{layout.escape(source.name, suffix=self._suffix)}"
         indexes: tuple[dict[str, Any], ...] = ()
         if source.type != "view":
             indexes = await read_indexes(self._database, source.name)
         metadata = stem + layout.METADATA + layout.GZIP + self._suffix
-        await asyncio.to_thread(self._write, metadata, _metadata(source, indexes), gzip=True)
+        await asyncio.to_thread(self._write, metadata, metadata_text(source, indexes), gzip=True)
         digest, other, data = Digest(), Digest(self._without), ""
         consistency = Consistency.UNKNOWN
         if source.type != "view":
@@ -319,7 +275,7 @@ class _Backup:
         )
 
     async def _dump_documents(
-        self, source: _Source, name: str, digest: Digest, other: Digest
+        self, source: Source, name: str, digest: Digest, other: Digest
     ) -> Consistency:
         concern, consistency = self._concern(source)
         collection: Any = self._database.get_collection(source.data, read_concern=concern)
@@ -357,7 +313,7 @@ class _Backup:
         self._finished.append(output)
         return consistency
 
-    def _concern(self, source: _Source) -> tuple[ReadConcern, Consistency]:
+    def _concern(self, source: Source) -> tuple[ReadConcern, Consistency]:
         if self._snapshot is None:
             return ReadConcern("local"), Consistency.UNKNOWN
         if source.options.get("capped"):
@@ -373,51 +329,6 @@ class _Backup:
             output.write(text.encode("utf-8", "surrogatepass"))
             self._files[name] = output.finish()
         self._finished.append(output)
-
-    # -- what is known about it ---------------------------------------------------------------
-
-    def _judged(
-        self,
-        entry: CollectionEntry,
-        before: Mapping[str, tuple[int, ...] | None],
-        after: Mapping[str, tuple[int, ...] | None],
-    ) -> CollectionEntry:
-        if entry.type == "view":
-            known = Consistency.SNAPSHOT if self._snapshot else Consistency.QUIET
-            return replace(entry, consistency=known)
-        if entry.consistency is Consistency.SNAPSHOT:
-            return entry
-        name = layout.data_namespace(entry.name, entry.type)
-        return replace(entry, consistency=verdict(before.get(name), after.get(name)))
-
-    def _consistency(
-        self,
-        entries: Sequence[CollectionEntry],
-        sources: Sequence[_Source],
-        there_now: Sequence[_Source],
-    ) -> Consistency:
-        listed = {(s.name, s.uuid, options_digest(s.options)) for s in sources}
-        changed = listed ^ {(s.name, s.uuid, options_digest(s.options)) for s in there_now}
-        names = sorted({name for name, _, _ in changed})
-        if names:
-            self._note(
-                "Collections were created, dropped or altered during the backup: "
-                f"{', '.join(names)}."
-            )
-        written = [e.name for e in entries if e.consistency is Consistency.WRITTEN]
-        if written:
-            self._note(
-                "There were writes during the backup, so collections may not fit together: "
-                f"{', '.join(sorted(written))}. Stop the application and run it again."
-            )
-        if written or names:
-            return Consistency.WRITTEN
-        known = {entry.consistency for entry in entries}
-        if Consistency.UNKNOWN in known:
-            self._note("Whether there were writes during the backup is not known.")
-            return Consistency.UNKNOWN
-        # A capped collection without writes is as it was at the snapshot.
-        return Consistency.SNAPSHOT if self._snapshot is not None else Consistency.QUIET
 
     def _settle(self, manifest: Manifest) -> None:
         """Report and manifest, the files' names, and all of it on disk."""
@@ -436,21 +347,6 @@ class _Backup:
             output.write(text.encode())
             output.finish()
         self._finished.append(output)
-
-
-def _metadata(source: _Source, indexes: Sequence[Mapping[str, Any]]) -> str:
-    """The text of a metadata file, with the keys mongodump gives it, in its order."""
-    body: dict[str, Any] = {}
-    if source.options:
-        body["options"] = source.options
-    body["indexes"] = list(indexes)
-    if source.uuid:
-        body["uuid"] = source.uuid
-    body["collectionName"] = source.name
-    body["type"] = source.type
-    return json_util.dumps(
-        body, json_options=json_util.CANONICAL_JSON_OPTIONS, separators=(",", ":")
-    )
 
 
 def _stamp(moment: datetime) -> str:

@@ -32,6 +32,9 @@ def backfill(
     alias_owners: opt.AliasOwners = None,
     collections: opt.Collections = None,
     schema_day: opt.SchemaDay = None,
+    backup: opt.Backup = None,
+    identity: opt.Identities = None,
+    record_digests: opt.RecordDigests = False,
 ) -> None:
     """Stamp documents alone, for late documents or further collections; users stay as they are.
 
@@ -41,6 +44,7 @@ def backfill(
     with session.explained():
         if not dry_run:
             session.must_be_able_to_ask(confirmed=confirm)
+        backed = opt.safeguard(backup, identity, digests=record_digests)
         options = opt.migration_options(
             legacy_collection=legacy_collection,
             duplicate_emails=duplicate_emails,
@@ -52,5 +56,12 @@ def backfill(
             workers=workers,
         )
         if dry_run:
-            show_plan(session, options, verbose=verbose, documents_only=True)
-        carry_out(session, options, command="backfill", confirmed=confirm, verbose=verbose)
+            show_plan(session, options, verbose=verbose, documents_only=True, safeguard=backed)
+        carry_out(
+            session,
+            options,
+            command="backfill",
+            confirmed=confirm,
+            verbose=verbose,
+            safeguard=backed,
+        )

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import typer
 
 from newbi_migrate.cli.options import as_arguments
-from newbi_migrate.cli.planning import make_plan, next_after_plan, suggest
+from newbi_migrate.cli.planning import make_plan, next_after_plan, suggest, warn_without_backup
 from newbi_migrate.cli.running import Session, say, stopping_on_signals
 from newbi_migrate.errors import ExitCode
 
 if TYPE_CHECKING:
     from newbi_migrate.migration.options import MigrationOptions
     from newbi_migrate.migration.results import Plan, RunResult
+    from newbi_migrate.migration.safeguard import Safeguard
 
 __all__ = ["carry_out"]
 
@@ -30,6 +31,7 @@ def carry_out(
     command: str,
     confirmed: bool,
     verbose: bool,
+    safeguard: Safeguard,
     saved: Mapping[str, Any] | None = None,
     saved_in: Path | None = None,
 ) -> NoReturn:
@@ -58,9 +60,10 @@ def carry_out(
             session.show(plan_report(shown, next_command=following, verbose=verbose), aside=True)
         else:
             say(f"The plan in {saved_in} is about to be carried out.")
+        warn_without_backup(session, safeguard, pending=shown is None or shown.pending)
         # Not inside the event loop: it would keep Ctrl-C from ending the wait for an answer.
         session.confirm(target.database, confirmed=False)
-    result = session.run(lambda: _run(session, options, command, shown, saved))
+    result = session.run(lambda: _run(session, options, safeguard, command, shown, saved))
     if result.exit_code is ExitCode.QUARANTINED:
         again = suggest(command, *as_arguments(result.plan.options), *session.uri_arguments)
         following = f"settle what is listed above, then {again}"
@@ -76,6 +79,7 @@ def carry_out(
 async def _run(
     session: Session,
     options: MigrationOptions,
+    safeguard: Safeguard,
     command: str,
     plan: Plan | None,
     saved: Mapping[str, Any] | None,
@@ -84,7 +88,9 @@ async def _run(
     from newbi_migrate.migration.facade import Migration
 
     with showing_progress() as progress:
-        async with Migration(session.target, options=options, progress=progress) as migration:
+        async with Migration(
+            session.target, options=options, progress=progress, safeguard=safeguard
+        ) as migration:
             with stopping_on_signals(migration):
                 if saved is not None:
                     return await migration.apply_saved(saved)

@@ -42,6 +42,9 @@ def migrate(
     better_auth: opt.BetterAuth = None,
     collections: opt.Collections = None,
     schema_day: opt.SchemaDay = None,
+    backup: opt.Backup = None,
+    identity: opt.Identities = None,
+    record_digests: opt.RecordDigests = False,
 ) -> None:
     """Migrate users and stamp their documents; again, it finishes what was interrupted.
 
@@ -51,6 +54,7 @@ def migrate(
     with session.explained():
         if not dry_run:
             session.must_be_able_to_ask(confirmed=confirm)
+        backed = opt.safeguard(backup, identity, digests=record_digests)
         choices: dict[str, Any] = {
             "legacy_collection": legacy_collection,
             "duplicate_emails": duplicate_emails,
@@ -66,13 +70,16 @@ def migrate(
         else:
             saved, options = _of_saved(plan, choices, batch_size, workers)
         if dry_run:
-            show_plan(session, options, verbose=verbose, saved=saved, saved_in=plan)
+            show_plan(
+                session, options, verbose=verbose, saved=saved, saved_in=plan, safeguard=backed
+            )
         carry_out(
             session,
             options,
             command="migrate",
             confirmed=confirm,
             verbose=verbose,
+            safeguard=backed,
             saved=saved,
             saved_in=plan,
         )

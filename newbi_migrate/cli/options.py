@@ -18,27 +18,33 @@ from newbi_migrate.errors import UsageError
 
 if TYPE_CHECKING:
     from newbi_migrate.migration.options import MigrationOptions
+    from newbi_migrate.migration.safeguard import Safeguard
 
 __all__ = [
     "AliasOwnerChoice",
     "AliasOwners",
     "Aliases",
     "AsJson",
+    "Backup",
     "BatchSize",
     "BetterAuth",
     "Collections",
     "Confirm",
     "DryRun",
     "DuplicateEmails",
+    "Identities",
     "LegacyCollection",
     "Output",
     "PlanFile",
+    "RecordDigests",
     "SchemaDay",
     "UriFile",
     "Verbose",
     "Workers",
     "as_arguments",
     "migration_options",
+    "names",
+    "safeguard",
 ]
 
 _WHAT = "What is decided"
@@ -98,6 +104,31 @@ DryRun = Annotated[
 Confirm = Annotated[
     bool,
     typer.Option("--confirm", help="Write without asking for the database's name to be typed."),
+]
+Backup = Annotated[
+    Path | None,
+    typer.Option(
+        "--backup",
+        metavar="DIR",
+        help="A backup of this database as it is now: it is verified and compared first, and "
+        "proves afterwards that nothing else changed.",
+    ),
+]
+RecordDigests = Annotated[
+    bool,
+    typer.Option(
+        "--record-digests",
+        help="Without a backup too, digest every collection first, for that proof; it reads the "
+        "database once more.",
+    ),
+]
+Identities = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--identity",
+        metavar="FILE",
+        help="File with a secret key that opens an encrypted backup; may be repeated.",
+    ),
 ]
 Output = Annotated[
     Path | None,
@@ -234,7 +265,7 @@ def migration_options(
         "aliases": aliases and AliasPolicy(aliases.value),
         "alias_owners": alias_owners and Owners(alias_owners.value),
         "better_auth": better_auth and BetterAuthVersion(better_auth.value),
-        "collections": _names(collections),
+        "collections": names(collections, "--collections"),
         "schema_day": schema_day and schema_day.date(),
         "batch_size": batch_size,
         "workers": workers,
@@ -242,18 +273,41 @@ def migration_options(
     return MigrationOptions(**{name: value for name, value in given.items() if value is not None})
 
 
-def _names(given: list[str] | None) -> tuple[str, ...] | None:
+def safeguard(
+    backup: Path | None, identities: list[Path] | None, *, digests: bool = False
+) -> Safeguard:
+    """What a run is to be backed by, from the options of the command line.
+
+    Raises:
+        UsageError: A file holds no secret key, or there is nothing that it could open.
+    """
+    from newbi_migrate.backup.encrypt import read_identities
+    from newbi_migrate.migration.safeguard import Safeguard
+
+    if identities and backup is None:
+        raise UsageError(
+            "The option --identity opens a backup, and none was named.",
+            next_step="Name it with --backup DIR, or leave --identity out.",
+        )
+    return Safeguard(backup, read_identities(identities or ()), digests)
+
+
+def names(given: list[str] | None, option: str) -> tuple[str, ...] | None:
+    """What an option lists, separated by commas or by repeating it; ``None`` if not given.
+
+    Raises:
+        UsageError: It was given and names nothing.
+    """
     if not given:
         return None
-    names = tuple(
+    listed = tuple(
         dict.fromkeys(name.strip() for part in given for name in part.split(",") if name.strip())
     )
-    if not names:
+    if not listed:
         raise UsageError(
-            "The option --collections names no collection.",
-            next_step="Name some: --collections invoices,quotes.",
+            f"The option {option} names nothing.", next_step=f"Name some: {option} first,second."
         )
-    return names
+    return listed
 
 
 def as_arguments(options: MigrationOptions) -> list[str]:

@@ -19,8 +19,9 @@ from newbi_migrate.cli.running import Session, say
 if TYPE_CHECKING:
     from newbi_migrate.migration.options import MigrationOptions
     from newbi_migrate.migration.results import Plan
+    from newbi_migrate.migration.safeguard import Safeguard
 
-__all__ = ["make_plan", "next_after_plan", "show_plan", "suggest"]
+__all__ = ["make_plan", "next_after_plan", "show_plan", "suggest", "warn_without_backup"]
 
 
 def suggest(command: str, *arguments: str) -> str:
@@ -28,14 +29,36 @@ def suggest(command: str, *arguments: str) -> str:
     return shlex.join(["newbi-migrate", command, *arguments])
 
 
-def make_plan(session: Session, options: MigrationOptions, *, documents_only: bool = False) -> Plan:
-    """The plan for the session's database, with progress on stderr."""
+def warn_without_backup(
+    session: Session, safeguard: Safeguard | None, *, pending: bool = True
+) -> None:
+    """Says that a run would have nothing to go back to but its journal."""
+    if pending and (safeguard is None or safeguard.backup is None):
+        make_one = suggest("backup", *session.uri_arguments)
+        say(f"warning: no backup is named. Make one ({make_one}) and migrate with --backup DIR.")
+
+
+def make_plan(
+    session: Session,
+    options: MigrationOptions,
+    *,
+    documents_only: bool = False,
+    safeguard: Safeguard | None = None,
+) -> Plan:
+    """The plan for the session's database, with progress on stderr.
+
+    Raises:
+        NewbiMigrateError: A backup that is to back the run does not.
+    """
     from newbi_migrate.cli.progress import showing_progress
     from newbi_migrate.migration.facade import Migration
 
     async def planning() -> Plan:
         with showing_progress() as progress:
-            async with Migration(target, options=options, progress=progress) as migration:
+            async with Migration(
+                target, options=options, progress=progress, safeguard=safeguard
+            ) as migration:
+                await migration.check_backup()
                 return await migration.plan(documents_only=documents_only)
 
     target = session.target
@@ -43,16 +66,22 @@ def make_plan(session: Session, options: MigrationOptions, *, documents_only: bo
 
 
 def next_after_plan(
-    session: Session, plan: Plan, *, documents_only: bool, kept: Path | None = None
+    session: Session,
+    plan: Plan,
+    *,
+    documents_only: bool,
+    kept: Path | None = None,
+    backup: Path | None = None,
 ) -> str:
     """The command that carries a plan out, or that looks at what there is."""
     place = session.uri_arguments
     if not plan.pending:
         return suggest("status", *place)
+    backed = [] if backup is None else ["--backup", str(backup)]
     if kept is not None:
-        return suggest("migrate", "--plan", str(kept), *place)
+        return suggest("migrate", "--plan", str(kept), *backed, *place)
     command = "backfill" if documents_only else "migrate"
-    return suggest(command, *as_arguments(plan.options), *place)
+    return suggest(command, *as_arguments(plan.options), *backed, *place)
 
 
 def show_plan(
@@ -64,6 +93,7 @@ def show_plan(
     keep_in: Path | None = None,
     saved: Mapping[str, Any] | None = None,
     saved_in: Path | None = None,
+    safeguard: Safeguard | None = None,
 ) -> NoReturn:
     """Makes a plan, shows it, and ends with the exit code its run would have.
 
@@ -75,9 +105,10 @@ def show_plan(
         keep_in: File the plan is written to.
         saved: A plan that must be the same.
         saved_in: Where that plan is.
+        safeguard: What the run would be backed by.
 
     Raises:
-        DatabaseMovedOnError: The saved plan is another one.
+        DatabaseMovedOnError: The saved plan is another one, or the backup is not of now.
     """
     from newbi_migrate.migration.plan import (
         plan_to_json,
@@ -92,7 +123,7 @@ def show_plan(
         _refuse_other_file(keep_in)
     if saved is not None:
         refuse_other_database(saved, session.target.database)
-    plan = make_plan(session, options, documents_only=documents_only)
+    plan = make_plan(session, options, documents_only=documents_only, safeguard=safeguard)
     if saved is not None:
         refuse_if_moved_on(saved, plan)
     if keep_in is not None:
@@ -100,8 +131,13 @@ def show_plan(
         write_privately(keep_in, json.dumps(plan_to_json(plan), indent=1) + "\n")
         say(f"The plan was written to {keep_in}{', in place of another' if replaced else ''}.")
     following = next_after_plan(
-        session, plan, documents_only=documents_only, kept=keep_in or saved_in
+        session,
+        plan,
+        documents_only=documents_only,
+        kept=keep_in or saved_in,
+        backup=None if safeguard is None else safeguard.backup,
     )
+    warn_without_backup(session, safeguard, pending=plan.pending)
     session.answer(
         lambda: plan_to_json(plan), plan_report(plan, next_command=following, verbose=verbose)
     )

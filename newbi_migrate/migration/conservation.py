@@ -40,6 +40,7 @@ __all__ = [
     "ReferenceSource",
     "Verdict",
     "check_conservation",
+    "provable_run",
     "reference_of",
     "take_reference",
 ]
@@ -216,6 +217,21 @@ def reference_of(run: RunRecord) -> Reference | None:
     """What was known of the database when a run began, if it was recorded."""
     recorded = run.document.get("reference")
     return None if recorded is None else Reference.from_document(recorded)
+
+
+def provable_run(runs: Sequence[RunRecord]) -> RunRecord:
+    """The first run that recorded what was there before it and was not rolled back.
+
+    Raises:
+        UsageError: There is none.
+    """
+    for run in reversed(runs):
+        if run.state is not RunState.ROLLED_BACK and run.document.get("reference") is not None:
+            return run
+    raise UsageError(
+        "No run recorded what was there before it, so nothing can be proven.",
+        next_step="Migrate with --backup DIR or --record-digests.",
+    )
 
 
 async def take_reference(

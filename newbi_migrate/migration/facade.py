@@ -8,11 +8,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any, Self, TypeVar
 
+from newbi_migrate.backup.writer import BackupResult, backup_database
 from newbi_migrate.errors import (
     InterruptedRunError,
     UsageError,
+)
+from newbi_migrate.migration.conservation import (
+    Conservation,
+    Reference,
+    check_conservation,
+    provable_run,
 )
 from newbi_migrate.migration.forward import Forward
 from newbi_migrate.migration.options import MigrationOptions
@@ -32,6 +40,7 @@ from newbi_migrate.models.registry import Registry
 from newbi_migrate.store.connection import Store, open_database
 from newbi_migrate.store.faults import explained
 from newbi_migrate.store.lease import LEASE_SECONDS, Lease
+from newbi_migrate.store.runs import RunRecord, RunRecords
 
 __all__ = ["Migration", "run_sync"]
 
@@ -144,6 +153,51 @@ class Migration:
     async def backfill(self, plan: Plan | None = None) -> RunResult:
         """Stamps documents alone, for late documents or further collections."""
         return await self._run("backfill", plan)
+
+    async def check_backup(self) -> None:
+        """Verifies the backup a run would be backed by, if any, and compares it; writes nothing.
+
+        See :meth:`~newbi_migrate.migration.safeguard.Safeguard.check`.
+        """
+        with explained("verifying the backup"):
+            await self._safeguard.check(self.store.database, self._registry, self._progress)
+
+    async def backup(
+        self, output_dir: Path, *, workers: int = 2, recipients: Sequence[Any] = ()
+    ) -> BackupResult:
+        """Writes the whole database into a new folder, in mongodump's format.
+
+        See :func:`~newbi_migrate.backup.writer.backup_database`.
+        """
+        return await backup_database(
+            self.store.database,
+            output_dir,
+            registry=self._registry,
+            progress=self._progress,
+            workers=workers,
+            recipients=recipients,
+        )
+
+    async def check_conservation(
+        self, run: RunRecord | None = None, *, reference: Reference | None = None
+    ) -> Conservation:
+        """Proves that a run changed nothing but what its journal says; reads only.
+
+        See :func:`~newbi_migrate.migration.conservation.check_conservation`.
+
+        Args:
+            run: The run; by default the first that recorded digests and was not rolled back.
+            reference: What was there before it, by default what its record holds.
+
+        Raises:
+            UsageError: There is no such run.
+        """
+        if run is None:
+            with explained("reading the runs"):
+                run = provable_run(await RunRecords(self.store.database).all())
+        return await check_conservation(
+            self.store.database, self._registry, run, reference=reference, progress=self._progress
+        )
 
     async def status(self) -> Status:
         """How the database stands."""

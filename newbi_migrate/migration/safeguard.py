@@ -13,12 +13,13 @@ from typing import Any
 from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.backup.compare import compare_backup
-from newbi_migrate.backup.verify import Verification, verify_backup
+from newbi_migrate.backup.verification import Verification
+from newbi_migrate.backup.verify import verify_backup
 from newbi_migrate.errors import DatabaseMovedOnError, UsageError
 from newbi_migrate.migration.conservation import Reference, take_reference
 from newbi_migrate.migration.progress import Progress
 from newbi_migrate.models.registry import Registry
-from newbi_migrate.store.runs import RunRecord
+from newbi_migrate.store.runs import RunRecord, RunRecords, RunState
 
 __all__ = ["Safeguard"]
 
@@ -83,10 +84,43 @@ class Safeguard:
         Raises:
             DatabaseMovedOnError: The database is not as its backup.
         """
-        if verified is None or self.backup is None:
+        if verified is None:
             if not self.digests:
                 return None
             return await take_reference(database, registry, progress=progress, comment=comment)
+        await self.compared(database, progress)
+        return verified
+
+    async def check(
+        self, database: AsyncDatabase[dict[str, Any]], registry: Registry, progress: Progress
+    ) -> None:
+        """Asks of the backup what a run would ask; without one, nothing. Reads only.
+
+        Where a run was interrupted, the backup must be its own.
+
+        Raises:
+            DamagedBackupError: It is damaged.
+            DatabaseMovedOnError: The database is not as it says.
+            UsageError: It is no backup of this database.
+        """
+        if self.backup is None:
+            return
+        runs = await RunRecords(database).all()
+        unfinished = next((run for run in runs if run.state is RunState.RUNNING), None)
+        verified = await self.verified(database.name, registry, progress)
+        if unfinished is not None:
+            self.refuse_other_backup(unfinished, verified)
+        else:
+            await self.compared(database, progress)
+
+    async def compared(self, database: AsyncDatabase[dict[str, Any]], progress: Progress) -> None:
+        """Compares the backup with the database as it is now.
+
+        Raises:
+            DatabaseMovedOnError: They differ.
+        """
+        if self.backup is None:
+            return
         comparison = await compare_backup(
             self.backup, database, identities=self.identities, progress=progress, documents=False
         )
@@ -98,7 +132,6 @@ class Safeguard:
                 f"{f'; and {more} more' if more else ''}. Nothing was written.",
                 next_step=f"Stop the application. {_NEW_ONE}",
             )
-        return verified
 
     def refuse_other_backup(self, unfinished: RunRecord, verified: Reference | None) -> None:
         """Compares the backup with that of an interrupted run, which is finished with its own.
