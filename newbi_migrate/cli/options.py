@@ -25,12 +25,14 @@ __all__ = [
     "AliasOwners",
     "Aliases",
     "AsJson",
+    "AtOnce",
     "Backup",
     "BatchSize",
     "BetterAuth",
     "Collections",
     "Confirm",
     "DryRun",
+    "Dump",
     "DuplicateEmails",
     "Identities",
     "LegacyCollection",
@@ -38,6 +40,7 @@ __all__ = [
     "PlanFile",
     "RecordDigests",
     "SchemaDay",
+    "SourceDatabase",
     "UriFile",
     "Verbose",
     "Workers",
@@ -129,6 +132,24 @@ Identities = Annotated[
         metavar="FILE",
         help="File with a secret key that opens an encrypted backup; may be repeated.",
     ),
+]
+Dump = Annotated[
+    Path,
+    typer.Argument(
+        metavar="BACKUP",
+        help="Folder of a backup, or a folder or archive that mongodump wrote.",
+        show_default=False,
+    ),
+]
+SourceDatabase = Annotated[
+    str | None,
+    typer.Option(
+        "--source-database", metavar="NAME", help="Which one, where a dump holds several databases."
+    ),
+]
+AtOnce = Annotated[
+    int,
+    typer.Option("--workers", metavar="N", min=1, max=64, help="How much is under way at once."),
 ]
 Output = Annotated[
     Path | None,

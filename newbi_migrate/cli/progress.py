@@ -50,7 +50,7 @@ class _Lines:
         """A phase begins."""
         self._name, self._total, self._done = name, total, 0
         self._begun = self._said = time.monotonic()
-        self._say(f"{name}: {'' if total is None else f'{total:,} '}to go")
+        self._say(f"{name}: {'begun' if total is None else f'{total:,} to go'}")
 
     def advance(self, amount: int, detail: str = "") -> None:
         """So many have been dealt with."""

@@ -58,7 +58,7 @@ def next_after_status(session: Session, found: Status) -> str:
         undoing = found.unfinished.state is RunState.ROLLING_BACK
         again = suggest("rollback" if undoing else found.unfinished.command, *place)
         return f"{again}, with the options it was started with"
-    if not found.runs:
+    if all(run.state is RunState.ROLLED_BACK for run in found.runs):
         return suggest("plan", *place)
     if any(found.without_workspace.values()):
         return suggest("backfill", "--dry-run", *place)

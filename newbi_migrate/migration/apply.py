@@ -33,6 +33,7 @@ from newbi_migrate.migration.results import (
     RunResult,
     UserLine,
 )
+from newbi_migrate.migration.settle import created_indexes
 from newbi_migrate.migration.survey import TARGET_COLLECTIONS
 from newbi_migrate.migration.user_writer import UserWriter
 from newbi_migrate.models.registry import CollectionSpec, Registry
@@ -382,7 +383,8 @@ async def _indexes(request: ApplyRequest, state: _State, journal: Journal, comme
             )
             created = [i for i, outcome in made.items() if isinstance(outcome, Created)]
             request.safe_point()
-            await journal.applied(seq, {"created": created}, comment=comment)
+            body = await created_indexes(request.database, name, created)
+            await journal.applied(seq, body, comment=comment)
             outcomes |= {(name, index): outcome for index, outcome in made.items()}
         request.progress.advance(len(here), name)
     for decision in planned:

@@ -6,13 +6,19 @@ It changes when a use-case is added or the way to open a database does.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack
+import os
+import platform
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+from bson import ObjectId
+
+from newbi_migrate.backup.restore import refuse_if_restoring
 from newbi_migrate.backup.writer import BackupResult, backup_database
 from newbi_migrate.errors import (
+    DatabaseMovedOnError,
     InterruptedRunError,
     UsageError,
 )
@@ -22,7 +28,7 @@ from newbi_migrate.migration.conservation import (
     check_conservation,
     provable_run,
 )
-from newbi_migrate.migration.forward import Forward
+from newbi_migrate.migration.forward import Forward, release, settle_run
 from newbi_migrate.migration.options import MigrationOptions
 from newbi_migrate.migration.plan import (
     make_plan,
@@ -30,6 +36,13 @@ from newbi_migrate.migration.plan import (
 )
 from newbi_migrate.migration.progress import Progress, Silent
 from newbi_migrate.migration.results import Plan, RunResult
+from newbi_migrate.migration.retrying import persist
+from newbi_migrate.migration.rollback.results import RollbackOptions, RollbackResult
+from newbi_migrate.migration.rollback.run import (
+    RollbackRequest,
+    choose_run,
+    roll_back,
+)
 from newbi_migrate.migration.safeguard import Safeguard
 from newbi_migrate.migration.status import Status, read_status
 from newbi_migrate.migration.survey import Survey, survey
@@ -39,7 +52,7 @@ from newbi_migrate.models.newbi import NEWBI
 from newbi_migrate.models.registry import Registry
 from newbi_migrate.store.connection import Store, open_database
 from newbi_migrate.store.faults import explained
-from newbi_migrate.store.lease import LEASE_SECONDS, Lease
+from newbi_migrate.store.lease import LEASE_SECONDS, Holder, Lease, LeaseState
 from newbi_migrate.store.runs import RunRecord, RunRecords
 
 __all__ = ["Migration", "run_sync"]
@@ -204,6 +217,19 @@ class Migration:
         with explained("reading the database"):
             return await read_status(self.store.database, self._registry)
 
+    async def lease(self) -> LeaseState | None:
+        """Who holds the lease or held it last; ``None`` if nobody ever did."""
+        with explained("reading the lease"):
+            return await Lease.current(self.store.database)
+
+    async def unlock(self) -> LeaseState | None:
+        """Ends the lease of a run that is dead; gives what was held, if anything was.
+
+        A run that is alive after all stops before its next write.
+        """
+        with explained("ending the lease"):
+            return await Lease.break_(self.store.database)
+
     async def validate(
         self,
         *,
@@ -239,6 +265,74 @@ class Migration:
                     progress=self._progress,
                 )
             )
+
+    async def rollback(
+        self,
+        run_id: ObjectId | None = None,
+        *,
+        options: RollbackOptions | None = None,
+        dry_run: bool = False,
+    ) -> RollbackResult:
+        """Takes back exactly what a run wrote, and nothing else.
+
+        Interrupted, the same call finishes it; done twice, it changes nothing.
+
+        Args:
+            run_id: The run; by default the last that is still in place.
+            options: The choices.
+            dry_run: Look only; sends no write command.
+
+        Raises:
+            UsageError: There is no such run, later runs rest upon it, or what it came from is
+                no longer there.
+            LeaseHeldError: A run is under way.
+            InterruptedRunError: :meth:`stop` was called.
+        """
+        options = options or RollbackOptions()
+        database, records = self.store.database, RunRecords(self.store.database)
+
+        def request(runs: Sequence[RunRecord], run: RunRecord) -> RollbackRequest:
+            return RollbackRequest(
+                database, self.store.server, self._registry, runs, run, options, self._progress
+            )
+
+        with explained("looking at the runs"):
+            await Lease.refuse_if_held(database)
+            await refuse_if_restoring(database)
+            runs = await records.all()
+            run = choose_run(runs, run_id, options)
+        if run is None:
+            return RollbackResult(database.name, None, "", dry_run, options)
+        if dry_run:
+            with explained("looking at what a rollback would do"):
+                return await roll_back(request(runs, run), None)
+        with explained("rolling back"):
+            async with self._lease("rollback", run.run_id) as safe_point:
+                chosen, again = run.run_id, await records.all()
+
+                async def attempt() -> RollbackResult:
+                    known = await records.all()
+                    here = choose_run(known, chosen, options)
+                    if here is None or [r.run_id for r in again] != [r.run_id for r in runs]:
+                        raise DatabaseMovedOnError(
+                            "Another run came between.",
+                            next_step="Nothing was written. Look again with --dry-run.",
+                        )
+                    await settle_run(self.store, here, self._progress, safe_point)
+                    return await roll_back(request(known, here), safe_point)
+
+                return await persist(attempt, self._progress)
+
+    @asynccontextmanager
+    async def _lease(self, command: str, run_id: ObjectId) -> AsyncIterator[Callable[[], None]]:
+        """Holds the lease, and gives what is to be called before every write."""
+        holder = Holder(run_id=run_id, host=platform.node(), pid=os.getpid(), command=command)
+        lease = await Lease.acquire(self.store.database, holder, seconds=self._lease_seconds)
+        try:
+            async with lease.renewing():
+                yield self._safe_point(lease)
+        finally:
+            await release(lease)
 
     async def apply_saved(self, saved: Mapping[str, Any]) -> RunResult:
         """Carries out a plan that was saved, exactly, or refuses.

@@ -8,7 +8,7 @@ journal gets a further kind of entry.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 from pymongo.asynchronous.database import AsyncDatabase
@@ -19,7 +19,7 @@ from newbi_migrate.store.indexes import read_indexes
 from newbi_migrate.store.journal import EntryKind, EntryState, Journal, JournalGroup
 from newbi_migrate.store.stamping import holding
 
-__all__ = ["settle", "wait_for_statements"]
+__all__ = ["created_indexes", "settle", "wait_for_statements"]
 
 _LOOK_EVERY: Final = 0.5
 
@@ -89,9 +89,9 @@ async def settle(
                 entry.seq, {"writes": await _users(database, entry.body)}, comment=comment
             )
         elif entry.kind is EntryKind.INDEX:
-            present = {index["name"] for index in await read_indexes(database, entry.collection)}
-            created = [name for name in entry.body["names"] if name in present]
-            await journal.applied(entry.seq, {"created": created}, comment=comment)
+            await journal.applied(
+                entry.seq, await _indexes(database, entry.collection, entry.body), comment=comment
+            )
         else:
             there = await database.list_collection_names(
                 filter={"name": entry.collection}, comment=comment
@@ -109,6 +109,23 @@ async def _end_transaction(
     """
     if "session" in body:
         await database.client.admin.command("killSessions", [{"id": body["session"]}])
+
+
+async def created_indexes(
+    database: AsyncDatabase[dict[str, Any]], collection: str, names: Collection[str]
+) -> dict[str, Any]:
+    """What the journal says of indexes that were created: those that are there, as they are."""
+    stored = [i for i in await read_indexes(database, collection) if i["name"] in names]
+    return {"created": [index["name"] for index in stored], "specifications": stored}
+
+
+async def _indexes(
+    database: AsyncDatabase[dict[str, Any]], collection: str, body: Mapping[str, Any]
+) -> dict[str, Any]:
+    if "dropped" not in body:
+        return await created_indexes(database, collection, body["names"])
+    present = {index["name"] for index in await read_indexes(database, collection)}
+    return {"dropped": [index for index in body["dropped"] if index["name"] not in present]}
 
 
 async def _users(

@@ -85,7 +85,8 @@ def choose_run(
                 next_step="See status for the runs there are.",
             )
         later = [run for run in in_place if run.run_id > run_id]
-        if later:
+        # A part can go while later runs are in place: what they refer to stays.
+        if later and options.whole:
             raise UsageError(
                 f"The {later[0].command} run {later[0].run_id} came after run {run_id} and is "
                 "still in place.",
@@ -124,9 +125,12 @@ async def roll_back(
         safe_point: Called before every write, raises to stop there; ``None`` for a dry run.
 
     Raises:
-        UsageError: What is to be taken back is not there, or cannot be told apart.
+        UsageError: A collection is not registered, or what is to be taken back is not there or
+            cannot be told apart.
         NewbiMigrateError: ``safe_point`` stopped it; the same call finishes it.
     """
+    for name in request.options.collections or ():
+        _ = request.registry[name]
     chosen = await _chosen(request)
     await _refuse_without_source(request)
     timings: dict[str, float] = {}
