@@ -12,7 +12,16 @@ from typing import Annotated
 
 import typer
 
-from newbi_migrate.cli import backfill, backup, demo, migrate, plan, smoke, status
+from newbi_migrate.cli import (
+    backfill,
+    backup,
+    demo,
+    migrate,
+    plan,
+    rollback,
+    smoke,
+    status,
+)
 from newbi_migrate.cli.running import say_failure
 from newbi_migrate.errors import ExitCode
 
@@ -28,7 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, backup, plan, migrate, backfill, status, smoke):
+for command in (demo, backup, restore, plan, migrate, backfill, status, smoke, rollback):
     command.register(app)
 
 

@@ -1,0 +1,243 @@
+"""``newbi-migrate rollback`` and ``newbi-migrate unlock``.
+
+It changes when the way a person takes a run back does.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from newbi_migrate.cli import options as opt
+from newbi_migrate.cli.planning import suggest
+from newbi_migrate.cli.running import Session, say, stopping_on_signals
+from newbi_migrate.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from bson import ObjectId
+
+    from newbi_migrate.migration.rollback.results import RollbackOptions, RollbackResult
+    from newbi_migrate.store.lease import LeaseState
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    app.command("rollback")(rollback)
+    app.command("unlock")(unlock)
+
+
+class ConflictChoice(StrEnum):
+    """Choices of ``--on-conflict``."""
+
+    STOP = "stop"
+    KEEP = "keep"
+    DISCARD = "discard"
+
+
+def rollback(
+    *,
+    run: Annotated[
+        str | None,
+        typer.Option(
+            "--run",
+            metavar="ID",
+            help="The run to take back, as status lists it.",
+            show_default="the last that is in place",
+        ),
+    ] = None,
+    everything: Annotated[
+        bool,
+        typer.Option(
+            "--all", help="Take all runs back, the last one first; a dry run looks at that one."
+        ),
+    ] = False,
+    on_conflict: Annotated[
+        ConflictChoice,
+        typer.Option(
+            "--on-conflict",
+            help="Where somebody changed what the run wrote: write nothing at all, keep the "
+            "change, or discard it.",
+        ),
+    ] = ConflictChoice.STOP,
+    collections: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--collections",
+            metavar="A,B",
+            help="Take back the documents and indexes of these collections alone; users stay.",
+            show_default="everything",
+        ),
+    ] = None,
+    users: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--users",
+            metavar="ID,ID",
+            help="Take back these legacy users and the documents of their workspaces alone.",
+            show_default="everything",
+        ),
+    ] = None,
+    dry_run: opt.DryRun = False,
+    confirm: opt.Confirm = False,
+    verbose: opt.Verbose = False,
+    as_json: opt.AsJson = False,
+    uri_file: opt.UriFile = None,
+) -> None:
+    """Take a run back: exactly what it wrote, to the byte, and nothing else.
+
+    What people created since stays, and so does an organization they use; what they changed of
+    the run's own is a conflict. Ends with 8 where there are conflicts, with 5 where something
+    in use stays, else with 0. Interrupted, the same command finishes it.
+    """
+    session = Session(as_json=as_json, uri_file=uri_file)
+    with session.explained():
+        from newbi_migrate.migration.rollback.results import OnConflict, RollbackOptions
+
+        _refuse_two(
+            {"--all": everything, "--run": run, "--collections": collections, "--users": users}
+        )
+        options = RollbackOptions(
+            OnConflict(on_conflict.value),
+            opt.names(collections, "--collections"),
+            opt.names(users, "--users"),
+        )
+        named = None if run is None else _run_id(run)
+        if not dry_run:
+            session.must_be_able_to_ask(confirmed=confirm)
+            if not confirm:
+                looked = session.run(
+                    lambda: _roll_back(session, named, options, everything=False, dry_run=True)
+                )
+                _report(session, looked, verbose=verbose, aside=True)
+                session.confirm(session.target.database, confirmed=False)
+        done = session.run(
+            lambda: _roll_back(session, named, options, everything=everything, dry_run=dry_run)
+        )
+        _answer(session, done, verbose=verbose, as_json=as_json)
+
+
+def _refuse_two(given: dict[str, object]) -> None:
+    for one, other in (
+        ("--all", "--run"),
+        ("--all", "--collections"),
+        ("--all", "--users"),
+        ("--collections", "--users"),
+    ):
+        if given[one] and given[other]:
+            raise UsageError(
+                f"The options {one} and {other} exclude each other.",
+                next_step="Give one of them.",
+            )
+
+
+def _run_id(text: str) -> ObjectId:
+    from bson import ObjectId
+
+    if not ObjectId.is_valid(text):
+        raise UsageError(
+            f"{text!r} is no run's id.", next_step="See status for the runs there are."
+        )
+    return ObjectId(text)
+
+
+async def _roll_back(
+    session: Session,
+    run_id: ObjectId | None,
+    options: RollbackOptions,
+    *,
+    everything: bool,
+    dry_run: bool,
+) -> list[RollbackResult]:
+    from newbi_migrate.cli.progress import showing_progress
+    from newbi_migrate.migration.facade import Migration
+
+    results: list[RollbackResult] = []
+    with showing_progress() as progress:
+        async with Migration(session.target, progress=progress) as migration:
+            with stopping_on_signals(migration):
+                while True:
+                    result = await migration.rollback(run_id, options=options, dry_run=dry_run)
+                    if result.run_id is None and results:
+                        break
+                    results.append(result)
+                    go_on = everything and not dry_run
+                    if not go_on or result.run_id is None or result.unresolved:
+                        break
+    return results
+
+
+def _report(
+    session: Session, results: list[RollbackResult], *, verbose: bool, aside: bool = False
+) -> None:
+    from newbi_migrate.report.rollback import rollback_report
+
+    for result in results:
+        following = next_after_rollback(session, result)
+        session.show(rollback_report(result, next_command=following, verbose=verbose), aside=aside)
+
+
+def _answer(
+    session: Session, results: list[RollbackResult], *, verbose: bool, as_json: bool
+) -> NoReturn:
+    if as_json:
+        last = results[-1].to_json()
+        earlier = [result.to_json() for result in results[:-1]]
+        session.answer(lambda: {**last, "before": earlier} if earlier else last, ())
+    else:
+        _report(session, results, verbose=verbose)
+    raise typer.Exit(max(int(result.exit_code) for result in results))
+
+
+def next_after_rollback(session: Session, result: RollbackResult) -> str:
+    """What to run next."""
+    place = session.uri_arguments
+    if result.run_id is None:
+        return suggest("status", *place)
+    run = ["--run", str(result.run_id)]
+    if result.refused:
+        return suggest("rollback", *run, "--on-conflict", "keep", "--dry-run", *place)
+    if result.dry_run:
+        chosen = result.options.on_conflict.value
+        return suggest("rollback", *run, "--on-conflict", chosen, *place)
+    return suggest("status", *place)
+
+
+def unlock(
+    *,
+    confirm: opt.Confirm = False,
+    as_json: opt.AsJson = False,
+    uri_file: opt.UriFile = None,
+) -> None:
+    """End the lease of a run that is dead, so that another need not wait for it to run out.
+
+    A run that is alive after all stops before its next write.
+    """
+    session = Session(as_json=as_json, uri_file=uri_file)
+    with session.explained():
+        held = session.run(lambda: _lease(session, end=False))
+        if held is not None and held.held:
+            session.must_be_able_to_ask(confirmed=confirm)
+            holder = held.holder
+            say(
+                f"The lease is held by {holder.command} {holder.run_id}, process {holder.pid} on "
+                f"{holder.host}, since {held.since:%Y-%m-%d %H:%M:%S} UTC."
+            )
+            session.confirm(session.target.database, confirmed=confirm)
+            held = session.run(lambda: _lease(session, end=True))
+        else:
+            held = None
+        ended = None if held is None else str(held.holder.run_id)
+        words = "Nobody holds the lease." if ended is None else f"The lease of {ended} was ended."
+        session.answer(lambda: {"ended": ended}, [words])
+        raise typer.Exit(int(ExitCode.DONE))
+
+
+async def _lease(session: Session, *, end: bool) -> LeaseState | None:
+    from newbi_migrate.migration.facade import Migration
+
+    async with Migration(session.target) as migration:
+        return await (migration.unlock() if end else migration.lease())

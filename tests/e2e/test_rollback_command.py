@@ -1,0 +1,151 @@
+"""`rollback` and `unlock`: what they answer, write, and end with."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from bson import ObjectId
+from fingerprints import changes, fingerprint
+from pymongo import AsyncMongoClient
+
+from newbi_migrate import ExitCode
+from newbi_migrate.store.lease import Holder, Lease
+
+
+def held(database):
+    return fingerprint(database, run_records=False)
+
+
+@pytest.fixture
+def migrated(quick, clean):
+    """What was there before three users and their fifteen invoices were migrated."""
+    before = held(clean)
+    assert ExitCode.DONE == quick("migrate", "--confirm").code
+    return before
+
+
+def test_a_rollback_gives_back_every_byte_and_says_so(newbi, migrated, clean):
+    """`rollback --confirm` ends with 0 and tells what it restored, deleted and dropped."""
+    answer = newbi("rollback", "--confirm")
+
+    assert (ExitCode.DONE, []) == (answer.code, changes(migrated, held(clean)))
+    assert "Documents: 15 restored in 1 collection" in answer.out
+    assert "12 deleted" in answer.out
+    assert answer.out.rstrip().endswith("Next: newbi-migrate status")
+
+
+def test_the_dry_run_names_the_command_that_carries_it_out(quick, migrated, clean):
+    """It writes nothing, and its last line can be copied."""
+    stood = held(clean)
+    looked = quick("rollback", "--dry-run")
+    named = looked.out.rstrip().rsplit("Next: newbi-migrate ", 1)[1].split()
+    untouched = held(clean)
+    done = quick(*named, "--confirm")
+
+    assert [] == changes(stood, untouched)
+    assert "to restore" in looked.out
+    assert (ExitCode.DONE, []) == (done.code, changes(migrated, held(clean)))
+
+
+def test_conflicts_end_with_8_and_nothing_written(quick, migrated, clean):
+    """The report names the document, its field, and the choices there are."""
+    found = clean["invoices"].find_one_and_update({}, {"$set": {"workspaceId": "elsewhere"}})
+    stood = held(clean)
+    answer = quick("rollback", "--confirm")
+    as_json = quick("rollback", "--confirm", "--json").json
+
+    assert ExitCode.ROLLBACK_CONFLICTS == answer.code == as_json["exitCode"]
+    assert f"{found['_id']} workspaceId" in answer.out
+    assert "--on-conflict keep" in answer.out
+    assert [str(found["_id"])] == [conflict["id"] for conflict in as_json["conflicts"]]
+    assert [] == changes(stood, held(clean))
+
+
+def test_what_is_in_use_stays_and_ends_with_5(quick, migrated, clean):
+    """An organization with a document written since is listed with its user."""
+    home = clean["organization"].find_one({})["_id"]
+    clean["quotes"].insert_one({"_id": ObjectId(), "workspaceId": home})
+    answer = quick("rollback", "--confirm", "--json")
+
+    assert ExitCode.QUARANTINED == answer.code
+    assert [{"quotes": 1}] == [kept["references"] for kept in answer.json["kept"]]
+    assert [str(home)] == [kept["documents"]["organization"] for kept in answer.json["kept"]]
+
+
+def test_all_takes_every_run_back(quick, migrated, clean):
+    """The last one first, each with its own report."""
+    clean["clients"].insert_one({"_id": ObjectId(), "createdBy": clean["Users"].find_one()["_id"]})
+    quick("migrate", "--confirm")
+    answer = quick("rollback", "--all", "--confirm", "--json")
+    clean["clients"].drop()
+
+    assert ExitCode.DONE == answer.code
+    assert 1 == len(answer.json["before"])
+    assert [] == changes(migrated, held(clean))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--run", "nonsense"), "is no run's id"),
+        (("--run", "64b000000000000000000000"), "There is no run"),
+        (("--all", "--users", "64b000000000000000000000"), "exclude each other"),
+        (("--users", "64b000000000000000000099"), "No run migrated"),
+        (("--collections", ","), "names nothing"),
+        (("--collections", "nonsense"), "has no collection"),
+    ],
+)
+def test_a_call_that_makes_no_sense_is_refused(quick, migrated, arguments, said):
+    """In one sentence, with 2."""
+    answer = quick("rollback", "--confirm", *arguments)
+
+    assert ExitCode.USAGE == answer.code
+    assert said in answer.err
+
+
+def test_nothing_is_rolled_back_without_a_confirmation(quick, migrated, clean):
+    """Without a terminal and without --confirm the command ends with 2."""
+    stood = held(clean)
+    answer = quick("rollback")
+
+    assert (ExitCode.USAGE, []) == (answer.code, changes(stood, held(clean)))
+    assert "--confirm" in answer.err
+
+
+def test_status_offers_a_plan_once_everything_is_rolled_back(quick, migrated):
+    """There is nothing to backfill in a database that is as it was."""
+    quick("rollback", "--confirm")
+    answer = quick("status")
+
+    assert "rolled-back" in answer.out
+    assert answer.out.rstrip().endswith("Next: newbi-migrate plan")
+
+
+def test_unlock_ends_the_lease_of_a_dead_run(quick, clean, uri):
+    """Another run need not wait; the command says whose lease it was."""
+    run = ObjectId()
+
+    async def die():
+        async with AsyncMongoClient(uri) as client:
+            database = client.get_default_database()
+            await Lease.acquire(database, Holder(run, "elsewhere", 1, "migrate"), seconds=600)
+
+    asyncio.run(die())
+    held_up = quick("migrate", "--confirm")
+    answer = quick("unlock", "--confirm", "--json")
+    after = quick("migrate", "--confirm")
+
+    assert (ExitCode.LEASE_HELD, ExitCode.DONE) == (held_up.code, answer.code)
+    assert {"ended": str(run)} == answer.json
+    assert ExitCode.DONE == after.code
+
+
+def test_unlock_writes_nothing_where_nobody_holds_the_lease(quick, clean):
+    """And needs no confirmation then."""
+    stood = fingerprint(clean)
+    answer = quick("unlock")
+
+    assert ExitCode.DONE == answer.code
+    assert "Nobody holds the lease." in answer.out
+    assert [] == changes(stood, fingerprint(clean))
