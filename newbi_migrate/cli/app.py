@@ -18,6 +18,7 @@ from newbi_migrate.cli import (
     demo,
     migrate,
     plan,
+    restore,
     rollback,
     smoke,
     status,

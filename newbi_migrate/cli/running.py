@@ -12,22 +12,29 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import typer
 
-from newbi_migrate.errors import ConfirmationRequiredError, ExitCode, NewbiMigrateError
+from newbi_migrate.errors import (
+    ConfirmationRequiredError,
+    ExitCode,
+    InterruptedRunError,
+    NewbiMigrateError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
+    from pymongo.asynchronous.database import AsyncDatabase
     from rich.console import RenderableType
 
     from newbi_migrate.migration.facade import Migration
     from newbi_migrate.store.uri import ConnectionString
 
-__all__ = ["Session", "say", "say_failure", "stopping_on_signals"]
+__all__ = ["Session", "interruptible", "say", "say_failure", "stopping_on_signals"]
 
 _T = TypeVar("_T")
 
@@ -93,6 +100,33 @@ class Session:
             for note in self._target.notes:
                 say(f"note: {note}")
         return self._target
+
+    @asynccontextmanager
+    async def database(self, name: str | None = None) -> AsyncIterator[AsyncDatabase[Any]]:
+        """The database of the connection string, or another one of the same server.
+
+        Raises:
+            UsageError: No database can have that name.
+            UnreachableError: No server answered.
+        """
+        from pymongo.errors import InvalidName
+
+        from newbi_migrate.store.connection import open_database
+        from newbi_migrate.store.faults import explained
+
+        with explained("connecting"):
+            async with open_database(self.target) as store:
+                if name is None:
+                    yield store.database
+                    return
+                try:
+                    other = store.database.client.get_database(name)
+                except InvalidName as error:
+                    raise UsageError(
+                        f"{name!r} is no name a database can have.",
+                        next_step="Give another one to --database.",
+                    ) from error
+                yield other
 
     @property
     def uri_arguments(self) -> list[str]:
@@ -205,6 +239,28 @@ def _can_ask() -> bool:
         return sys.stdin is not None and sys.stdin.isatty()
     except ValueError:  # closed
         return False
+
+
+@contextmanager
+def interruptible(what: str, next_step: str = "Run the same command again.") -> Iterator[None]:
+    """Lets Ctrl-C, and SIGTERM too, end a coroutine tidily, and says what was left behind.
+
+    Raises:
+        InterruptedRunError: It was interrupted.
+    """
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101  # commands run in one
+    loop = asyncio.get_running_loop()
+    # Windows has no signal handlers in its event loop; Ctrl-C raises there.
+    with contextlib.suppress(NotImplementedError):
+        loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    try:
+        yield
+    except asyncio.CancelledError:
+        raise InterruptedRunError(what, next_step=next_step) from None
+    finally:
+        with contextlib.suppress(NotImplementedError):
+            loop.remove_signal_handler(signal.SIGTERM)
 
 
 @contextmanager

@@ -1,0 +1,199 @@
+"""``newbi-migrate restore``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from newbi_migrate.cli import options as opt
+from newbi_migrate.cli.planning import suggest
+from newbi_migrate.cli.running import Session, interruptible, say
+from newbi_migrate.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from newbi_migrate.backup.restore import RestoreResult, RestoreTarget
+    from newbi_migrate.backup.verification import Verification
+
+__all__ = ["register"]
+
+_SERVERS_OWN = frozenset({"admin", "config", "local"})
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("restore")(restore)
+
+
+def restore(
+    path: opt.Dump,
+    *,
+    database: Annotated[
+        str | None,
+        typer.Option(
+            "--database",
+            metavar="NAME",
+            help="Restore into this database of the server; otherwise into the one the "
+            "connection string names.",
+        ),
+    ] = None,
+    drop: Annotated[
+        bool,
+        typer.Option(
+            "--drop", help="Drop every collection of the target first; its name is asked for."
+        ),
+    ] = False,
+    dry_run: opt.DryRun = False,
+    confirm: opt.Confirm = False,
+    identity: opt.Identities = None,
+    source_database: opt.SourceDatabase = None,
+    workers: opt.AtOnce = 2,
+    verbose: Annotated[bool, typer.Option("--verbose", help="List every collection.")] = False,
+    as_json: opt.AsJson = False,
+    uri_file: opt.UriFile = None,
+) -> None:
+    """Bring a backup or a dump of mongodump back, byte for byte; again, it finishes.
+
+    It is verified first; a damaged one, or a target that holds something, is refused.
+    """
+    session = Session(as_json=as_json, uri_file=uri_file)
+    with session.explained():
+        from newbi_migrate.backup.encrypt import read_identities
+
+        if not dry_run:
+            session.must_be_able_to_ask(confirmed=confirm)
+        restoring = _Restoring(
+            session,
+            path,
+            _allowed(database or session.target.database),
+            drop,
+            read_identities(identity or ()),
+            source_database,
+            workers,
+            verbose,
+        )
+        target = session.run(restoring.look)
+        if dry_run:
+            restoring.preview(target)
+        if not confirm:
+            if drop and target.existing and not target.unfinished:
+                say(f"These collections will be dropped: {', '.join(target.existing)}.")
+            session.confirm(target.database, confirmed=False)
+        restoring.report(session.run(restoring.restore))
+
+
+class _Restoring:
+    """One call of ``restore``."""
+
+    def __init__(
+        self,
+        session: Session,
+        path: Path,
+        database: str,
+        drop: bool,
+        identities: Any,
+        source: str | None,
+        workers: int,
+        verbose: bool,
+    ) -> None:
+        self._session = session
+        self._path = path
+        self._database = database
+        self._drop = drop
+        self._identities = identities
+        self._source = source
+        self._workers = workers
+        self._verbose = verbose
+
+    async def look(self) -> RestoreTarget:
+        """What the target holds; fails where it holds something that may not be dropped."""
+        from newbi_migrate.backup.restore import look_at_target
+
+        async with self._session.database(self._database) as target:
+            found = await look_at_target(target)
+        found.require_empty(drop=self._drop)
+        return found
+
+    def preview(self, target: RestoreTarget) -> None:
+        """Shows what a restore would do."""
+        from newbi_migrate.report.backups import restore_plan_report, restore_plan_to_json
+
+        verification = self._session.run(self._verified)
+        target.require_empty(drop=self._drop, identity=verification.identity)
+        arguments = ["--database", self._database] if self._elsewhere else []
+        arguments += ["--drop"] if self._drop else []
+        following = suggest("restore", *arguments, str(self._path), *self._session.uri_arguments)
+        self._session.answer(
+            lambda: restore_plan_to_json(verification, target, drop=self._drop),
+            restore_plan_report(
+                verification,
+                target,
+                drop=self._drop,
+                next_command=following,
+                verbose=self._verbose,
+            ),
+        )
+        raise typer.Exit(int(ExitCode.DONE))
+
+    async def _verified(self) -> Verification:
+        from newbi_migrate.backup.verify import verify_backup as verify
+        from newbi_migrate.cli.progress import showing_progress
+
+        with interruptible("The verification was interrupted."), showing_progress() as progress:
+            verification = await verify(
+                self._path, identities=self._identities, progress=progress, source=self._source
+            )
+            verification.require()
+            return verification
+
+    async def restore(self) -> RestoreResult:
+        """Restores."""
+        from newbi_migrate.backup.restore import restore_backup
+        from newbi_migrate.cli.progress import showing_progress
+
+        with (
+            interruptible(
+                "The restore was interrupted.", "The same command again goes on where it stopped."
+            ),
+            showing_progress() as progress,
+        ):
+            async with self._session.database(self._database) as target:
+                return await restore_backup(
+                    self._path,
+                    target,
+                    drop=self._drop,
+                    workers=self._workers,
+                    progress=progress,
+                    identities=self._identities,
+                    source=self._source,
+                )
+
+    def report(self, result: RestoreResult) -> None:
+        """Shows what was restored."""
+        from newbi_migrate.report.backups import restore_report, restore_to_json
+
+        place = self._session.uri_arguments
+        following = suggest("status", *place)
+        if result.verification.manifest is not None:
+            where = ["--database", self._database] if self._elsewhere else []
+            following = suggest("verify-backup", "--compare", *where, str(self._path), *place)
+        self._session.answer(
+            lambda: restore_to_json(result),
+            restore_report(result, next_command=following, verbose=self._verbose),
+        )
+        raise typer.Exit(int(ExitCode.DONE))
+
+    @property
+    def _elsewhere(self) -> bool:
+        return self._database != self._session.target.database
+
+
+def _allowed(database: str) -> str:
+    """A name a restore may write to."""
+    if database in _SERVERS_OWN:
+        raise UsageError(
+            f"The database {database!r} is the server's own.",
+            next_step="Restore into another one with --database.",
+        )
+    return database
