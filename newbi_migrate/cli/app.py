@@ -16,6 +16,7 @@ from newbi_migrate.cli import (
     backfill,
     backup,
     demo,
+    doctor,
     migrate,
     plan,
     restore,
@@ -38,7 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, backup, restore, plan, migrate, backfill, status, smoke, rollback):
+for command in (demo, backup, restore, plan, migrate, backfill, status, smoke, rollback, doctor):
     command.register(app)
 
 

@@ -1,0 +1,107 @@
+"""``newbi-migrate doctor``."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from newbi_migrate.cli import options as opt
+from newbi_migrate.cli.planning import suggest
+from newbi_migrate.cli.running import Session
+from newbi_migrate.errors import ExitCode
+
+if TYPE_CHECKING:
+    from newbi_migrate.migration.doctor import Diagnosis
+
+__all__ = ["register"]
+
+
+class PurposeChoice(StrEnum):
+    """Choices of ``--for``."""
+
+    PLAN = "plan"
+    BACKUP = "backup"
+    MIGRATE = "migrate"
+    VALIDATE = "validate"
+    ROLLBACK = "rollback"
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("doctor")(doctor)
+
+
+def doctor(
+    *,
+    purpose: Annotated[
+        PurposeChoice,
+        typer.Option("--for", help="What is to be run next; it decides which rights are needed."),
+    ] = PurposeChoice.MIGRATE,
+    backup: Annotated[
+        Path | None,
+        typer.Option(
+            "--backup",
+            metavar="DIR",
+            help="Folder of the backup you rely on: is it whole, and of this database as it is?",
+        ),
+    ] = None,
+    watch: Annotated[
+        float,
+        typer.Option(
+            "--watch", metavar="SECONDS", min=0, help="Watch so long for writes of others."
+        ),
+    ] = 3.0,
+    legacy_collection: opt.LegacyCollection = None,
+    as_json: opt.AsJson = False,
+    uri_file: opt.UriFile = None,
+) -> None:
+    """Look whether everything is ready for a run; writes nothing at all.
+
+    Ends with 0 where nothing is left to do, with 3 where a check warned or failed.
+    """
+    session = Session(as_json=as_json, uri_file=uri_file)
+    with session.explained():
+        from newbi_migrate.report.checks import checks_report
+
+        found = session.run(lambda: _diagnose(session, purpose, legacy_collection, backup, watch))
+        following = ""
+        if found.exit_code is ExitCode.DONE:
+            following = suggest(purpose.value, *session.uri_arguments)
+        session.answer(
+            found.to_json,
+            checks_report(
+                f"Ready for {purpose.value} on the database {found.database}?",
+                found.checks,
+                next_command=following,
+            ),
+        )
+        raise typer.Exit(int(found.exit_code))
+
+
+async def _diagnose(
+    session: Session,
+    purpose: StrEnum,
+    legacy_collection: str | None,
+    backup: Path | None,
+    watch: float,
+) -> Diagnosis:
+    from newbi_migrate.cli.progress import showing_progress
+    from newbi_migrate.migration.doctor import Purpose, diagnose
+    from newbi_migrate.models.newbi import NEWBI
+    from newbi_migrate.store.connection import open_database
+    from newbi_migrate.store.faults import explained
+
+    with showing_progress(quiet=True) as progress, explained("looking at the database"):
+        async with open_database(session.target) as store:
+            return await diagnose(
+                store,
+                NEWBI,
+                purpose=Purpose(purpose.value),
+                source=legacy_collection,
+                backup=backup,
+                watch=watch,
+                progress=progress,
+            )

@@ -1,0 +1,125 @@
+"""Whether there is a backup to go back to: of this database, complete, and recent.
+
+Files are looked at by size alone, which takes no time; ``verify-backup`` reads them to the end.
+It changes when a backup says more of itself.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from pymongo.asynchronous.database import AsyncDatabase
+
+from newbi_migrate.backup.dump import FolderDump
+from newbi_migrate.backup.manifest import Consistency, Manifest
+from newbi_migrate.checks import Check, Level
+from newbi_migrate.errors import UsageError
+from newbi_migrate.store.runs import OWN_PREFIX
+
+__all__ = ["look_at_backup"]
+
+_RECENT: Final = timedelta(hours=24)
+_AGAIN: Final = "Stop the application, then make a new one: newbi-migrate backup."
+_SHOWN: Final = 5
+
+
+async def look_at_backup(database: AsyncDatabase[dict[str, Any]], path: Path | None) -> list[Check]:
+    """Looks at a backup beside the database as it is now."""
+    if path is None:
+        return [
+            Check(
+                "backup",
+                Level.WARNING,
+                "No backup was named.",
+                "Make one with newbi-migrate backup, and name its folder: doctor --backup DIR.",
+            )
+        ]
+    try:
+        manifest = FolderDump(path).manifest
+    except UsageError as error:
+        return [Check("backup", Level.FAILED, error.what, error.next_step or _AGAIN)]
+    except OSError as error:
+        return [
+            Check(
+                "backup",
+                Level.FAILED,
+                f"{str(path)!r} cannot be read ({error.strerror or type(error).__name__}).",
+                "Name the folder of a backup.",
+            )
+        ]
+    if manifest is None:
+        return [
+            Check(
+                "backup",
+                Level.WARNING,
+                f"{str(path)!r} is a dump without a manifest; nothing can be said of it.",
+                _AGAIN,
+            )
+        ]
+    failed = _damaged(path, manifest) or _of_another(manifest, database.name)
+    if failed:
+        return [Check("backup", Level.FAILED, failed, _AGAIN)]
+    warned = _doubts(manifest) or await _moved_on(database, manifest)
+    if warned:
+        return [Check("backup", Level.WARNING, warned, _AGAIN)]
+    return [
+        Check(
+            "backup",
+            Level.OK,
+            f"The backup of {manifest.finished[:16].replace('T', ' ')} UTC holds "
+            f"{manifest.count:,} documents, as many as the database now.",
+        )
+    ]
+
+
+def _damaged(path: Path, manifest: Manifest) -> str:
+    for name, seal in manifest.files.items():
+        file = path / name
+        size = file.stat().st_size if file.is_file() else None
+        if size is None:
+            return f"The file {name} of the backup is missing."
+        if size != seal.bytes:
+            return f"The file {name} of the backup has {size:,} bytes instead of {seal.bytes:,}."
+    return ""
+
+
+def _of_another(manifest: Manifest, database: str) -> str:
+    if manifest.database == database:
+        return ""
+    return f"The backup is of the database {manifest.database!r}, not of {database!r}."
+
+
+def _doubts(manifest: Manifest) -> str:
+    if manifest.consistency is Consistency.WRITTEN:
+        return "Somebody wrote to the database while the backup was made."
+    age = datetime.now(UTC) - datetime.fromisoformat(manifest.finished).astimezone(UTC)
+    if age > _RECENT:
+        return f"The backup is {age.total_seconds() / 3600:,.0f} hours old."
+    return ""
+
+
+async def _moved_on(database: AsyncDatabase[dict[str, Any]], manifest: Manifest) -> str:
+    """Which collections have another number of documents than the backup."""
+    listed = await database.list_collections(filter={"type": "collection"})
+    now = {
+        info["name"]: await database[info["name"]].estimated_document_count()
+        async for info in listed
+        if not info["name"].startswith(("system.", OWN_PREFIX))
+    }
+    then = {
+        entry.name: entry.count
+        for entry in manifest.collections
+        if entry.type == "collection" and not entry.name.startswith(OWN_PREFIX)
+    }
+    changed = [
+        f"{name} {then.get(name, 0):,} → {now.get(name, 0):,}"
+        for name in sorted(now.keys() | then.keys())
+        if now.get(name, 0) != then.get(name, 0)
+    ]
+    if not changed:
+        return ""
+    more = len(changed) - _SHOWN
+    shown = ", ".join(changed[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    return f"The database has changed since the backup: {shown}."

@@ -1,0 +1,117 @@
+"""All checks of the doctor, in the order in which they are put right.
+
+It changes when something else is looked at before a run. No check writes anything, and none
+that may not be made keeps the others from being made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from pymongo.errors import OperationFailure
+
+from newbi_migrate.checks import Check, Level, worst
+from newbi_migrate.errors import ExitCode
+from newbi_migrate.migration.doctor.backing import look_at_backup
+from newbi_migrate.migration.doctor.leftovers import look_for_leftovers
+from newbi_migrate.migration.doctor.machine import look_at_clock, look_at_disk, look_at_server
+from newbi_migrate.migration.doctor.records import look_at_runs, look_at_source
+from newbi_migrate.migration.doctor.rights import Purpose, look_at_rights
+from newbi_migrate.migration.doctor.writers import look_for_writers
+from newbi_migrate.migration.progress import Progress, Silent
+from newbi_migrate.models.registry import Registry
+from newbi_migrate.store.connection import Store
+
+__all__ = ["Diagnosis", "diagnose"]
+
+_UNAUTHORIZED: Final = 13
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What the doctor found.
+
+    Attributes:
+        database: Name of the database.
+        purpose: What it was looked at for.
+        checks: What was looked at, in order.
+    """
+
+    database: str
+    purpose: Purpose
+    checks: tuple[Check, ...]
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """0 where nothing is left to look at, 3 where a check warned or failed."""
+        fine = worst(self.checks) in (Level.OK, Level.SKIPPED)
+        return ExitCode.DONE if fine else ExitCode.PENDING
+
+    def to_json(self) -> dict[str, Any]:
+        """The diagnosis as JSON holds it."""
+        return {
+            "database": self.database,
+            "for": self.purpose.value,
+            "checks": [check.to_json() for check in self.checks],
+            "exitCode": int(self.exit_code),
+        }
+
+
+async def diagnose(
+    store: Store,
+    registry: Registry,
+    *,
+    purpose: Purpose = Purpose.MIGRATE,
+    source: str | None = None,
+    backup: Path | None = None,
+    watch: float = 3.0,
+    progress: Progress | None = None,
+) -> Diagnosis:
+    """Looks whether a database is ready for a command; writes nothing at all.
+
+    Args:
+        store: The open database.
+        registry: The collections.
+        purpose: What is to be run next; it decides which rights are needed.
+        source: Name of the legacy users' collection; ``None`` to find out.
+        backup: Folder of the backup that is to be relied on.
+        watch: Seconds for which collections are watched for writes of others.
+        progress: Told of what is being looked at.
+
+    Raises:
+        pymongo.errors.PyMongoError: The server cannot be asked at all.
+    """
+    database = store.database
+    looks: list[tuple[str, Callable[[], Awaitable[list[Check]]]]] = [
+        ("server", lambda: look_at_server(store)),
+        ("rights", lambda: look_at_rights(database, registry, purpose)),
+        ("clock", lambda: look_at_clock(database)),
+        ("disk", lambda: look_at_disk(database, backup)),
+        ("legacy users", lambda: look_at_source(database, registry, source)),
+        ("runs", lambda: look_at_runs(database)),
+        ("leftovers", lambda: look_for_leftovers(database, registry)),
+        ("backup", lambda: look_at_backup(database, backup)),
+        ("writers", lambda: look_for_writers(database, watch)),
+    ]
+    listener = progress or Silent()
+    listener.phase("checks", len(looks))
+    checks: list[Check] = []
+    for name, look in looks:
+        try:
+            checks += await look()
+        except OperationFailure as error:
+            if error.code != _UNAUTHORIZED:
+                raise
+            checks.append(
+                Check(
+                    name.replace(" ", "-"),
+                    Level.SKIPPED,
+                    f"This user may not look at the {name}.",
+                    "The check of rights says what is missing.",
+                )
+            )
+        listener.advance(1, name)
+    return Diagnosis(database.name, purpose, tuple(checks))

@@ -1,0 +1,69 @@
+"""What earlier runs of this tool left, and where the legacy users are.
+
+It changes when a run records something else that keeps the next one from beginning.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pymongo.asynchronous.database import AsyncDatabase
+
+from newbi_migrate.checks import Check, Level
+from newbi_migrate.errors import UnsupportedError, UsageError
+from newbi_migrate.migration.survey import survey
+from newbi_migrate.models.registry import Registry
+from newbi_migrate.store.lease import Lease
+from newbi_migrate.store.runs import RunRecords, RunState
+
+__all__ = ["look_at_runs", "look_at_source"]
+
+
+async def look_at_source(
+    database: AsyncDatabase[dict[str, Any]], registry: Registry, source: str | None
+) -> list[Check]:
+    """Whether there is one collection of legacy users."""
+    try:
+        found = await survey(database, registry, source=source)
+    except (UsageError, UnsupportedError) as error:
+        return [Check("legacy-users", Level.FAILED, error.what, error.next_step)]
+    return [
+        Check(
+            "legacy-users",
+            Level.OK,
+            f"{found.legacy_users:,} legacy users are in {found.source}.",
+        )
+    ]
+
+
+async def look_at_runs(database: AsyncDatabase[dict[str, Any]]) -> list[Check]:
+    """Whether a run is under way or was interrupted."""
+    lease = await Lease.current(database)
+    if lease is not None and lease.held:
+        holder = lease.holder
+        return [
+            Check(
+                "runs",
+                Level.FAILED,
+                f"A run is under way: {holder.command} {holder.run_id}, process {holder.pid} on "
+                f"{holder.host}.",
+                "Wait until it ends; if that process is dead, its lease ends by itself in "
+                f"{lease.seconds_left:.0f} s.",
+            )
+        ]
+    runs = await RunRecords(database).all()
+    unfinished = next((run for run in runs if run.state.unfinished), None)
+    if unfinished is not None:
+        back = unfinished.state is RunState.ROLLING_BACK
+        command = "rollback" if back else unfinished.command
+        return [
+            Check(
+                "runs",
+                Level.FAILED,
+                f"The run {unfinished.run_id} of {command} has not come to its end.",
+                f"Finish it with newbi-migrate {command}, with the options it was started with.",
+            )
+        ]
+    if not runs:
+        return [Check("runs", Level.OK, "No run of this tool has been here.")]
+    return [Check("runs", Level.OK, f"{len(runs):,} runs are recorded, and all have ended.")]

@@ -1,0 +1,94 @@
+"""Whether the user of the connection string may do what a command does.
+
+It changes when a command sends another kind of statement. The server's own list of privileges
+is read (``connectionStatus``), so that custom roles count as well as built-in ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from typing import Any, Final
+
+from pymongo.asynchronous.database import AsyncDatabase
+
+from newbi_migrate.checks import Check, Level
+from newbi_migrate.migration.survey import TARGET_COLLECTIONS
+from newbi_migrate.models.registry import Registry
+from newbi_migrate.store.runs import OWN_COLLECTIONS
+
+__all__ = ["Purpose", "look_at_rights"]
+
+
+class Purpose(StrEnum):
+    """A command, or a family of commands, that is to be run next."""
+
+    PLAN = "plan"
+    BACKUP = "backup"
+    MIGRATE = "migrate"
+    VALIDATE = "validate"
+    ROLLBACK = "rollback"
+
+
+_READING: Final = frozenset({"find", "listIndexes", "collStats"})
+_WRITING: Final = frozenset({"insert", "update", "remove", "createCollection", "createIndex"})
+_UNDOING: Final = frozenset({"dropCollection", "dropIndex"})
+_EVERYWHERE: Final = frozenset({"listCollections"})
+
+_NEEDED: Final[Mapping[Purpose, tuple[frozenset[str], str]]] = {
+    Purpose.PLAN: (_READING, "read"),
+    Purpose.BACKUP: (_READING, "read"),
+    Purpose.VALIDATE: (_READING, "read"),
+    Purpose.MIGRATE: (_READING | _WRITING, "readWrite"),
+    Purpose.ROLLBACK: (_READING | _WRITING | _UNDOING, "readWrite"),
+}
+
+
+async def look_at_rights(
+    database: AsyncDatabase[dict[str, Any]], registry: Registry, purpose: Purpose
+) -> list[Check]:
+    """Compares what is needed with what the server grants."""
+    answer = await database.client.admin.command("connectionStatus", showPrivileges=True)
+    auth = answer["authInfo"]
+    if not auth["authenticatedUsers"]:
+        # Where the server wants credentials after all, the other checks are refused and say so.
+        return [Check("rights", Level.OK, "The connection string names no user.")]
+    needed, role = _NEEDED[purpose]
+    names = [*(spec.name for spec in registry), *TARGET_COLLECTIONS]
+    names += [] if purpose in (Purpose.PLAN, Purpose.BACKUP) else OWN_COLLECTIONS
+    granted = _Granted(database.name, auth["authenticatedUserPrivileges"])
+    lacking = {action for name in names for action in needed - granted.on(name)}
+    lacking |= _EVERYWHERE - granted.on("")
+    if lacking:
+        return [
+            Check(
+                "rights",
+                Level.FAILED,
+                f"This user may not do all that {purpose.value} does on {database.name}: "
+                f"{', '.join(sorted(lacking))} {'is' if len(lacking) == 1 else 'are'} missing.",
+                f"Grant the role {role} on {database.name}.",
+            )
+        ]
+    return [Check("rights", Level.OK, f"This user may do all that {purpose.value} does.")]
+
+
+class _Granted:
+    """What a user may do on each collection of one database."""
+
+    def __init__(self, database: str, privileges: Iterable[Mapping[str, Any]]) -> None:
+        self._everywhere: set[str] = set()
+        self._by_name: dict[str, set[str]] = {}
+        for privilege in privileges:
+            resource = privilege["resource"]
+            actions = set(privilege["actions"])
+            if resource.get("anyResource"):
+                self._everywhere |= actions
+            elif resource.get("db") in ("", database) and "collection" in resource:
+                if resource["collection"] == "":
+                    self._everywhere |= actions
+                else:
+                    self._by_name.setdefault(resource["collection"], set()).update(actions)
+
+    def on(self, name: str) -> set[str]:
+        """The actions that are allowed on a collection, or with an empty name on all."""
+        return self._everywhere | self._by_name.get(name, set())

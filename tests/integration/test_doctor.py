@@ -1,0 +1,462 @@
+"""The doctor: what it sees of a server, a database and a backup, and that it touches nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+
+import pytest
+from bson import ObjectId
+from fingerprints import fingerprint
+from pymongo import MongoClient, monitoring
+from small_legacy import USERS, invoices, legacy_user
+
+from newbi_migrate import Migration
+from newbi_migrate.backup.writer import backup_database
+from newbi_migrate.checks import Level
+from newbi_migrate.errors import ExitCode
+from newbi_migrate.migration.doctor import Purpose, diagnose, machine
+from newbi_migrate.migration.doctor.leftovers import TRACES
+from newbi_migrate.models.newbi import NEWBI
+from newbi_migrate.store.connection import open_database
+from newbi_migrate.store.lease import Holder, Lease
+from newbi_migrate.store.runs import RunRecords
+from newbi_migrate.testing import EmbeddedMongod
+
+STRANGER = ObjectId("65f0000000000000000000aa")
+NOBODY = ObjectId("65f0000000000000000000bb")
+BCRYPT = "$2b$10$" + "a" * 53
+
+
+async def look(uri, *, watch=0, **options):
+    """The checks of a database, by id."""
+    async with open_database(uri) as store:
+        found = await diagnose(store, NEWBI, watch=watch, **options)
+    return found, {check.id: check for check in found.checks}
+
+
+async def migrated(uri):
+    async with Migration(uri) as migration:
+        return await migration.apply()
+
+
+@pytest.fixture
+def legacy(sync_database):
+    """Three legacy users with two invoices each."""
+    sync_database["Users"].insert_many([legacy_user(n) for n in range(3)])
+    for owner in USERS[:3]:
+        sync_database["invoices"].insert_many(invoices(owner, 2))
+    return sync_database
+
+
+@pytest.fixture(scope="module")
+def lonely():
+    """A server to which nobody is connected but who is looked at."""
+    with EmbeddedMongod() as server:
+        yield server
+
+
+@pytest.fixture
+def lonely_uri(lonely):
+    uri = lonely.uri_for("newbi")
+    with MongoClient(uri) as client:
+        database = client["newbi"]
+        database["Users"].insert_many([legacy_user(n) for n in range(3)])
+        database["invoices"].insert_many(invoices(USERS[0], 4))
+    yield uri
+    with MongoClient(uri) as client:
+        client.drop_database("newbi")
+
+
+# -- as a whole -------------------------------------------------------------------------------
+
+
+async def test_where_nothing_is_left_to_do_every_check_is_ok(lonely_uri, tmp_path):
+    """A reachable server, rights, room, a backup, no trace and no other client: exit code 0."""
+    made = await backup_database(lonely_uri, tmp_path)
+    found, _ = await look(lonely_uri, watch=1, backup=made.path)
+
+    assert {Level.OK} == {check.level for check in found.checks}, found.checks
+    assert ExitCode.DONE == found.exit_code
+
+
+async def test_the_code_is_three_where_anything_is_left_to_look_at(lonely_uri):
+    """Without a backup everything else may be right: there is still something to do."""
+    found, checks = await look(lonely_uri, watch=1)
+
+    assert (ExitCode.PENDING, Level.WARNING) == (found.exit_code, checks["backup"].level)
+    assert ["backup"] == [check.id for check in found.checks if check.level is not Level.OK]
+
+
+async def test_looking_changes_nothing_and_sends_no_command_that_writes(legacy, uri):
+    """Documents, indexes, options and the list of collections are the same afterwards."""
+    reading = {
+        "aggregate", "buildInfo", "connectionStatus", "count", "dbStats", "endSessions", "find",
+        "getMore", "hello", "killCursors", "listCollections", "replSetGetStatus",
+    }  # fmt: skip
+    sent = set()
+
+    class Listener(monitoring.CommandListener):
+        def started(self, event):
+            sent.add(event.command_name)
+
+        def succeeded(self, event):
+            pass
+
+        def failed(self, event):
+            pass
+
+    from pymongo import AsyncMongoClient
+
+    before = fingerprint(legacy)
+    async with AsyncMongoClient(uri, event_listeners=[Listener()]) as client:
+        await look(client.get_default_database())
+
+    assert before == fingerprint(legacy)
+    assert sent - reading == set()
+
+
+@pytest.mark.parametrize("kind", ["clean", "dirty"])
+async def test_what_a_run_made_is_no_trace_of_an_earlier_attempt(legacy, uri, kind):
+    """After a migration nothing is left to complain of, whatever was there before."""
+    if kind == "dirty":
+        legacy["invoices"].update_many({}, {"$set": {"workspaceId": NOBODY}})
+    await migrated(uri)
+    _, checks = await look(uri)
+
+    assert Level.OK is checks["leftovers"].level
+    assert Level.OK is checks["runs"].level
+
+
+# -- the server -------------------------------------------------------------------------------
+
+
+async def test_a_standalone_and_a_replica_set_are_told_apart(uri, replica_uri):
+    """What a standalone lacks is said; a replica set tells how its members are."""
+    _, alone = await look(uri)
+    _, together = await look(replica_uri)
+
+    assert "standalone" in alone["server"].sentence
+    assert "members" not in alone
+    assert "replica set" in together["server"].sentence
+    assert Level.OK is together["members"].level
+
+
+async def test_a_clock_that_differs_is_a_warning(uri, monkeypatch):
+    """Eleven seconds apart are said; those of the way there and back are not."""
+    _, same = await look(uri)
+
+    class Later(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return super().now(tz) + timedelta(seconds=11)
+
+    monkeypatch.setattr(machine, "datetime", Later)
+    _, apart = await look(uri)
+
+    assert (Level.OK, Level.WARNING) == (same["clock"].level, apart["clock"].level)
+    assert "11 s apart" in apart["clock"].sentence
+
+
+@pytest.mark.parametrize(("free", "level"), [(10**15, "ok"), (10**6, "warning"), (10, "failed")])
+async def test_a_disk_too_small_for_a_backup_is_seen_before_it_is_made(
+    legacy, uri, monkeypatch, free, level
+):
+    """Room for all the data is fine, for compressed data a warning, for less a failure."""
+    data = legacy.command("dbStats")["dataSize"]
+    free = {"ok": free, "warning": data * 0.7, "failed": free}[level]
+    usage = shutil.disk_usage(".")._replace(free=free)
+    monkeypatch.setattr(machine.shutil, "disk_usage", lambda _: usage)
+    _, checks = await look(uri)
+
+    assert level == checks["backup-disk"].level
+
+
+@pytest.mark.parametrize(
+    ("used", "level"), [(0, Level.OK), (999_000, Level.WARNING), (1_000_000, Level.WARNING)]
+)
+def test_a_server_without_room_for_a_run_is_a_warning(used, level):
+    """What is free must hold the stamped pages beside the old ones, and the journal."""
+    stats = {"fsTotalSize": 1_000_000, "fsUsedSize": used, "storageSize": 5_000, "objects": 10}
+    (check,) = machine._room_on_server(stats)
+
+    assert level is check.level
+
+
+def test_a_sharded_cluster_says_nothing_of_its_disks():
+    """Where the server names no disk there is no check, and no guess."""
+    assert [] == machine._room_on_server({"storageSize": 1, "objects": 1})
+
+
+# -- rights -----------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def as_user(server, name, *roles, custom=None):
+    """The connection string of a new user of a database with legacy users."""
+    with MongoClient(server.uri) as client:
+        client[name]["Users"].replace_one({"_id": USERS[0]}, legacy_user(0), upsert=True)
+        user = f"user{ObjectId()}"
+        if custom is not None:
+            client[name].command("createRole", f"role{user}", privileges=custom, roles=[])
+            roles = (*roles, f"role{user}")
+    yield server.add_user(user, "a-password", database=name, roles=roles)
+
+
+@pytest.mark.parametrize(
+    ("role", "purpose", "level"),
+    [
+        ("read", Purpose.PLAN, Level.OK),
+        ("read", Purpose.BACKUP, Level.OK),
+        ("read", Purpose.MIGRATE, Level.FAILED),
+        ("read", Purpose.ROLLBACK, Level.FAILED),
+        ("readWrite", Purpose.MIGRATE, Level.OK),
+        ("readWrite", Purpose.ROLLBACK, Level.OK),
+        ("dbAdmin", Purpose.PLAN, Level.FAILED),
+        ("readWriteAnyDatabase@admin", Purpose.MIGRATE, Level.OK),
+        ("root@admin", Purpose.ROLLBACK, Level.OK),
+    ],
+)
+async def test_the_rights_of_a_user_are_held_against_what_is_run_next(
+    mongod_with_auth, database_name, role, purpose, level
+):
+    """What is missing is named, with the role that grants it."""
+    async with as_user(mongod_with_auth, database_name, role) as uri:
+        _, checks = await look(uri, purpose=purpose)
+
+    assert level is checks["rights"].level
+    assert (level is Level.OK) is (not checks["rights"].remedy)
+
+
+async def test_a_role_of_ones_own_counts_as_much_as_a_built_in_one(mongod_with_auth, database_name):
+    """Privileges are compared, not names; and one that is missing is named."""
+    everything = ["find", "listIndexes", "collStats", "insert", "update", "remove"]
+    everything += ["createCollection", "createIndex", "listCollections"]
+    resource = {"db": database_name, "collection": ""}
+
+    async def rights(actions):
+        custom = [{"resource": resource, "actions": actions}]
+        async with as_user(mongod_with_auth, database_name, custom=custom) as uri:
+            return (await look(uri))[1]["rights"]
+
+    assert Level.OK is (await rights(everything)).level
+    lacking = await rights([action for action in everything if action != "createIndex"])
+    assert Level.FAILED is lacking.level
+    assert "createIndex is missing" in lacking.sentence
+
+
+async def test_a_user_who_may_not_look_gets_the_other_checks_all_the_same(
+    mongod_with_auth, database_name
+):
+    """What may not be looked at is skipped, not taken for an error or for fine."""
+    async with as_user(mongod_with_auth, database_name, "dbAdmin") as uri:
+        found, checks = await look(uri)
+
+    assert Level.SKIPPED is checks["legacy-users"].level
+    assert Level.OK is checks["server"].level
+    assert ExitCode.PENDING == found.exit_code
+
+
+async def test_connections_that_may_not_be_seen_are_said_not_to_be(mongod_with_auth, database_name):
+    """With readWrite alone the counters tell; who is connected stays unknown."""
+    async with as_user(mongod_with_auth, database_name, "readWrite") as uri:
+        _, checks = await look(uri, watch=0.1)
+
+    assert Level.OK is checks["writers"].level
+    assert "may not see" in checks["writers"].sentence
+
+
+# -- others -----------------------------------------------------------------------------------
+
+
+async def test_an_application_that_writes_is_caught(legacy, uri):
+    """One insert while it watches is enough, in whichever collection."""
+
+    async def write():
+        await asyncio.sleep(0.3)
+        await asyncio.to_thread(legacy["quotes"].insert_one, {"createdBy": USERS[0]})
+
+    writing = asyncio.create_task(write())
+    _, checks = await look(uri, watch=1)
+    await writing
+
+    assert Level.FAILED is checks["writers"].level
+    assert "quotes" in checks["writers"].sentence
+
+
+async def test_an_idle_application_is_a_warning(lonely, lonely_uri):
+    """Nobody writes at night, and yet the application is there: it is named."""
+    with MongoClient(lonely.uri, appname="newbi-api") as client:
+        client.admin.command("ping")
+        _, checks = await look(lonely_uri)
+
+    assert Level.WARNING is checks["writers"].level
+    assert "newbi-api on 127.0.0.1" in checks["writers"].sentence
+
+
+# -- runs and users ---------------------------------------------------------------------------
+
+
+async def test_a_run_under_way_and_one_that_was_interrupted_are_named(legacy, uri, database):
+    """Neither may be crossed by another; each has its own way out."""
+    run = ObjectId()
+    lease = await Lease.acquire(database, Holder(run, "machine", 7, "migrate"), seconds=30)
+    _, held = await look(uri)
+    await lease.release()
+    await RunRecords(database).start(run, {"command": "backfill", "policy": {}})
+    _, left = await look(uri)
+
+    assert (Level.FAILED, Level.FAILED) == (held["runs"].level, left["runs"].level)
+    assert "process 7 on machine" in held["runs"].sentence
+    assert "newbi-migrate backfill" in left["runs"].remedy
+
+
+async def test_legacy_users_in_two_places_must_be_told_apart(legacy, uri):
+    """`Users` and `users` with documents: the doctor asks which, and takes the answer."""
+    legacy["users"].insert_one(legacy_user(4))
+    _, asked = await look(uri)
+    _, told = await look(uri, source="Users")
+
+    assert (Level.FAILED, Level.OK) == (asked["legacy-users"].level, told["legacy-users"].level)
+    assert "--legacy-collection" in asked["legacy-users"].remedy
+
+
+# -- leftovers --------------------------------------------------------------------------------
+
+LEFT = {
+    "metadata-objects": ("organization", {"metadata": {"companyName": "X"}}),
+    "text-ids": ("user", {"_id": "65f0000000000000000000cc"}),
+    "text-organizations": ("organization", {"_id": "65f0000000000000000000cc"}),
+    "text-members": ("member", {"userId": str(STRANGER), "organizationId": str(NOBODY)}),
+    "text-accounts": ("account", {"userId": str(STRANGER)}),
+    "members-of-nothing": ("member", {"userId": STRANGER, "organizationId": NOBODY}),
+    "members-without-user": ("member", {"userId": NOBODY, "organizationId": STRANGER}),
+    "organizations-without-members": ("organization", {"name": "Empty"}),
+    "several-organizations": (
+        "member",
+        {"userId": STRANGER, "organizationId": NOBODY, "role": "owner"},
+    ),
+    "passwords-without-account": ("user", {"email": "x@exemple.fr", "password": BCRYPT}),
+    "pointers-to-organizations": ("user", {"workspaceId": str(STRANGER)}),
+    "keys-of-users": ("jwks", {"_id": STRANGER, "privateKey": "clear"}),
+}
+
+
+def test_every_trace_has_an_example():
+    """A trace without one would be a sentence nobody has tried."""
+    assert {trace.id for trace in TRACES} == LEFT.keys()
+
+
+@pytest.mark.parametrize("trace", LEFT)
+async def test_each_trace_of_an_earlier_attempt_is_found(legacy, uri, trace):
+    """A sound organization shows none; one document of an earlier attempt shows its trace."""
+    legacy["user"].insert_one({"_id": STRANGER, "email": "a@exemple.fr"})
+    legacy["organization"].insert_one({"_id": STRANGER, "name": "Sound", "metadata": "{}"})
+    legacy["member"].insert_one({"userId": STRANGER, "organizationId": STRANGER, "role": "owner"})
+    _, sound = await look(uri)
+    collection, document = LEFT[trace]
+    legacy[collection].insert_one(dict(document))
+    _, checks = await look(uri)
+    found = checks[f"leftover-{trace}"]
+
+    assert Level.OK is sound["leftovers"].level
+    assert Level.WARNING is found.level
+    assert found.sentence.endswith(": 1.")
+    assert found.remedy
+
+
+async def test_documents_in_workspaces_that_do_not_exist_are_counted(legacy, uri):
+    """As ObjectId or as text; those of an organization that is there do not count."""
+    legacy["organization"].insert_one({"_id": STRANGER})
+    legacy["member"].insert_one({"userId": USERS[0], "organizationId": STRANGER})
+    legacy["user"].insert_one({"_id": USERS[0]})
+    for stored in (STRANGER, str(STRANGER), NOBODY, str(NOBODY), "", None):
+        legacy["quotes"].insert_one({"createdBy": USERS[0], "workspaceId": stored})
+    _, checks = await look(uri)
+
+    assert "2 (quotes 2)" in checks["leftover-lost-workspaces"].sentence
+
+
+# -- the backup -------------------------------------------------------------------------------
+
+
+async def backup_check(uri, path):
+    return (await look(uri, backup=path))[1]["backup"]
+
+
+async def test_a_backup_of_another_state_is_a_warning(legacy, uri, tmp_path):
+    """What has been written since is not in it, and is named."""
+    made = await backup_database(uri, tmp_path)
+    fresh = await backup_check(uri, made.path)
+    legacy["invoices"].insert_one({"number": "late"})
+    stale = await backup_check(uri, made.path)
+
+    assert (Level.OK, Level.WARNING) == (fresh.level, stale.level)
+    assert "invoices 6 → 7" in stale.sentence
+
+
+async def test_a_backup_that_is_old_is_a_warning(legacy, uri, tmp_path, monkeypatch):
+    """After a day a backup is looked at twice."""
+    from newbi_migrate.migration.doctor import backing
+
+    made = await backup_database(uri, tmp_path)
+
+    class Tomorrow(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return super().now(tz) + timedelta(hours=30)
+
+    monkeypatch.setattr(backing, "datetime", Tomorrow)
+    check = await backup_check(uri, made.path)
+
+    assert Level.WARNING is check.level
+    assert "hours old" in check.sentence
+
+
+async def test_a_backup_of_another_database_or_with_a_hole_fails(
+    legacy, uri, mongod, servers, tmp_path
+):
+    """Neither could bring this database back."""
+    made = await backup_database(uri, tmp_path)
+    elsewhere = f"{legacy.name}_b"
+    servers.client(mongod)[elsewhere]["Users"].insert_one(legacy_user(0))
+    other = await backup_check(mongod.uri_for(elsewhere), made.path)
+    servers.drop(elsewhere)
+    data = next(made.path.rglob("invoices.bson.gz"))
+    data.write_bytes(data.read_bytes()[:-1])
+    cut = await backup_check(uri, made.path)
+    data.unlink()
+    gone = await backup_check(uri, made.path)
+
+    assert {Level.FAILED} == {other.level, cut.level, gone.level}
+    assert (True, True) == ("bytes instead of" in cut.sentence, "is missing" in gone.sentence)
+
+
+async def test_a_folder_that_is_no_backup_fails(legacy, uri, tmp_path):
+    """Neither an empty folder nor none is something to go back to."""
+    empty = await backup_check(uri, tmp_path)
+    none = await backup_check(uri, tmp_path / "none")
+
+    assert (Level.FAILED, Level.FAILED) == (empty.level, none.level)
+
+
+# -- the command ------------------------------------------------------------------------------
+
+
+def test_the_purposes_of_the_command_are_those_of_the_use_case():
+    """The choices of `--for` are repeated in the command line, so that `--help` stays quick."""
+    from newbi_migrate.cli.doctor import PurposeChoice
+
+    assert [p.value for p in Purpose] == [p.value for p in PurposeChoice]
+
+
+async def test_the_diagnosis_as_json_has_every_check(lonely_uri):
+    """Database, purpose, checks and exit code, in plain values."""
+    found, checks = await look(lonely_uri)
+    told = json.loads(json.dumps(found.to_json()))
+
+    assert ("newbi", "migrate", 3) == (told["database"], told["for"], told["exitCode"])
+    assert list(checks) == [check["id"] for check in told["checks"]]
