@@ -39,7 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, backup, restore, plan, migrate, backfill, status, smoke, rollback, doctor):
+for command in (demo, doctor, backup, restore, plan, migrate, backfill, status, smoke, rollback):
     command.register(app)
 
 
