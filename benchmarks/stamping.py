@@ -3,18 +3,24 @@
     python benchmarks/stamping.py --documents 1000000 --owners 2000
 
 The bound is ``update_many({}, {"$set": {"workspaceId": <constant>}})`` on a copy of the same
-collection. The old script's way (find 100 documents without a workspace, write them, again) is
-run on a smaller copy, since its time grows with the square of the documents.
+collection. Each migration runs in a process of its own, so that its peak memory is its own, at
+100,000 documents and at all of them: it must not grow. The old script's way (find 100 documents
+without a workspace, write them, again) is run on a smaller copy, since its time grows with the
+square of the documents. Times of other phases are printed beside: nothing is left out.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import resource
+import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from statistics import median
 from typing import Any
 
 from bson import ObjectId
@@ -23,10 +29,12 @@ from pymongo.synchronous.database import Database
 
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.options import MigrationOptions
-from newbi_migrate.migration.results import RunResult
 from newbi_migrate.testing import EmbeddedMongod
 from newbi_migrate.testing.bulk import bulk_invoices
 from newbi_migrate.testing.legacy import LegacyDatabase
+
+SMALL = 100_000
+PHASES = ("plan", "users", "rescan", "indexes")
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -36,49 +44,99 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - begun
 
 
-def bound(database: Database[Any]) -> float:
-    """The server's own update of every document to one constant."""
-    database["invoices"].aggregate([{"$out": "bound"}])
-    taken = seconds(
-        lambda: database["bound"].update_many({}, {"$set": {"workspaceId": ObjectId()}})
-    )
-    database["bound"].drop()
-    return taken
-
-
-def old_way(database: Database[Any], size: int) -> tuple[float, float]:
-    """The loop of the old script on ``size`` documents, and the bound for as many."""
-    database["invoices"].aggregate([{"$limit": size}, {"$out": "old"}])
-    old = database["old"]
-    missing = {"workspaceId": {"$in": [None]}}
-
-    def loop() -> None:
-        while found := list(old.find(missing).limit(100)):
-            old.bulk_write(
-                [UpdateOne({"_id": d["_id"]}, {"$set": {"workspaceId": ObjectId()}}) for d in found]
-            )
-
-    taken = seconds(loop)
-    old.update_many({}, {"$unset": {"workspaceId": ""}})
-    least = seconds(lambda: old.update_many({}, {"$set": {"workspaceId": ObjectId()}}))
-    old.drop()
-    return taken, least
-
-
-def megabytes() -> float:
-    """The greatest memory this process has had."""
+def peak_memory() -> float:
+    """The greatest memory this process has had, in MB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1024 * 1024 if sys.platform == "darwin" else 1024)
 
 
-async def migrate(uri: str, workers: int) -> tuple[float, RunResult]:
-    """Plans and migrates; gives the seconds of the plan, and the result."""
-    options = MigrationOptions(workers=workers)
-    async with Migration(uri, options=options) as migration:
+@contextmanager
+def copied(database: Database[Any], size: int) -> Iterator[Database[Any]]:
+    """A database with the users and the first ``size`` invoices of another."""
+    copy = database.client["newbi_copy"]
+    for name, stages in (("Users", []), ("invoices", [{"$limit": size}])):
+        database[name].aggregate([*stages, {"$out": {"db": copy.name, "coll": name}}])
+    yield copy
+    database.client.drop_database(copy.name)
+
+
+def bound(database: Database[Any], size: int) -> float:
+    """The server's own update of every document to one constant."""
+    with copied(database, size) as copy:
+        change = {"$set": {"workspaceId": ObjectId()}}
+        return seconds(lambda: copy["invoices"].update_many({}, change))
+
+
+def old_way(database: Database[Any], size: int) -> float:
+    """The loop of the old script."""
+    missing = {"workspaceId": {"$in": [None]}}
+    with copied(database, size) as copy:
+        invoices = copy["invoices"]
+
+        def loop() -> None:
+            while found := list(invoices.find(missing).limit(100)):
+                stamp = {"$set": {"workspaceId": ObjectId()}}
+                invoices.bulk_write([UpdateOne({"_id": d["_id"]}, stamp) for d in found])
+
+        return seconds(loop)
+
+
+async def migrate(uri: str, workers: int) -> dict[str, Any]:
+    """Plans and migrates; the seconds of each phase, and this process's memory."""
+    before = peak_memory()
+    async with Migration(uri, options=MigrationOptions(workers=workers)) as migration:
         begun = time.perf_counter()
         plan = await migration.plan()
         planned = time.perf_counter() - begun
-        return planned, await migration.apply(plan)
+        result = await migration.apply(plan)
+    return {
+        **{name: value for name, value in result.timings.items() if "." not in name},
+        "plan": planned,
+        "stamped": result.collections["invoices"].stamped,
+        "before": before,
+        "peak": peak_memory(),
+    }
+
+
+def ours(database: Database[Any], uri: str, size: int, workers: int) -> dict[str, Any]:
+    """What a process of its own told of a migration."""
+    with copied(database, size) as copy:
+        done = subprocess.run(
+            [sys.executable, __file__, "--child", f"{uri}{copy.name}", "--workers", str(workers)],
+            check=True,
+            stdout=subprocess.PIPE,
+        )
+    told: dict[str, Any] = json.loads(done.stdout)
+    if told["stamped"] != size:
+        raise SystemExit(f"Of {size} documents {told['stamped']} were stamped.")
+    return told
+
+
+def row(
+    way: str, size: int, taken: float, least: float, told: dict[str, Any] | None = None
+) -> None:
+    """A line of the table."""
+    memory = "" if told is None else f"{told['peak']:8.0f}"
+    print(f"{way:<42}{size:>10,}{taken:>10.2f}{taken / least:>12.2f}{memory}", flush=True)
+
+
+def measure(database: Database[Any], uri: str, size: int, repeat: int) -> float:
+    """Prints the rows for one size; gives what a client has before it does anything, in MB."""
+    # Each in turn and then again, so that a busy moment of the machine hits all alike.
+    rounds = [
+        (bound(database, size), ours(database, uri, size, 1), ours(database, uri, size, 2))
+        for _ in range(repeat)
+    ]
+    least = median(each[0] for each in rounds)
+    row("bound: one update_many to a constant", size, least, least)
+    for workers in (1, 2):
+        told = [each[workers] for each in rounds]
+        middle = {name: median(each[name] for each in told) for name in told[0]}
+        words = f"{workers} worker{'s' if workers > 1 else ''}"
+        row(f"stamping, {words}, journal included", size, middle["documents"], least, middle)
+        for phase in PHASES:
+            row(f"  {phase}, {words}", size, middle[phase], least)
+    return float(middle["before"])
 
 
 def main() -> None:
@@ -86,9 +144,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--documents", type=int, default=1_000_000)
     parser.add_argument("--owners", type=int, default=2_000)
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--repeat", type=int, default=1)
     parser.add_argument("--old-way", type=int, default=20_000, metavar="DOCUMENTS")
+    parser.add_argument("--child", metavar="URI", help=argparse.SUPPRESS)
+    parser.add_argument("--workers", type=int, default=2, help=argparse.SUPPRESS)
     asked = parser.parse_args()
+    if asked.child:
+        print(json.dumps(asyncio.run(migrate(asked.child, asked.workers))))
+        return
     with EmbeddedMongod() as server, MongoClient(server.uri) as client:
         database = client["newbi"]
         legacy = LegacyDatabase(seed=1, users=asked.owners)
@@ -96,26 +159,16 @@ def main() -> None:
         for batch in bulk_invoices(asked.documents, legacy.user_ids, seed=1):
             database["invoices"].insert_many(batch, ordered=False)
         release = ".".join(map(str, server.version))
-        print(f"{asked.documents:,} documents of {asked.owners:,} owners on MongoDB {release}")
-        least = bound(database)
-        print(f"bound, one update_many to a constant   {least:8.2f} s   1.00")
+        print(f"{asked.owners:,} owners, MongoDB {release}; median of {asked.repeat}")
+        print(f"{'':<42}{'documents':>10}{'seconds':>10}{'to bound':>12}{'peak MB':>8}")
+        idle = 0.0
+        for size in sorted({min(SMALL, asked.documents), asked.documents}):
+            idle = measure(database, server.uri_for(""), size, asked.repeat)
         if asked.old_way:
             size = min(asked.old_way, asked.documents)
-            old, least_of_old = old_way(database, size)
-            print(
-                f"the old way, {size:>9,} documents alone   {old:8.2f} s   {old / least_of_old:.1f}"
-            )
-        before = megabytes()
-        planned, result = asyncio.run(migrate(server.uri_for("newbi"), asked.workers))
-        stamped = result.timings["documents"]
-        print(f"stamping, journal included             {stamped:8.2f} s   {stamped / least:.2f}")
-        print(f"plan                                   {planned:8.2f} s   {planned / least:.2f}")
-        for phase in ("users", "rescan", "indexes"):
-            taken = result.timings[phase]
-            print(f"{phase:<39}{taken:8.2f} s   {taken / least:.2f}")
-        print(f"peak memory of the client              {megabytes():8.0f} MB (before {before:.0f})")
-        stamped_documents = result.collections["invoices"].stamped
-        print(f"stamped                                {stamped_documents:,}")
+            least = median(bound(database, size) for _ in range(3))
+            row("the old way: find 100, write them, again", size, old_way(database, size), least)
+        print(f"A client that has imported everything and done nothing has {idle:.0f} MB.")
 
 
 if __name__ == "__main__":
