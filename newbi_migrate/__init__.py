@@ -10,8 +10,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from newbi_migrate.backup.compare import compare_backup as compare_backup
+    from newbi_migrate.backup.restore import restore_backup as restore_backup
+    from newbi_migrate.backup.verify import verify_backup as verify_backup
+    from newbi_migrate.backup.writer import backup_database as backup_database
     from newbi_migrate.errors import (
         ConfirmationRequiredError as ConfirmationRequiredError,
+        DamagedBackupError as DamagedBackupError,
         DatabaseMovedOnError as DatabaseMovedOnError,
         ExitCode as ExitCode,
         InterruptedRunError as InterruptedRunError,
@@ -33,6 +38,7 @@ if TYPE_CHECKING:
         run_sync as run_sync,
     )
     from newbi_migrate.migration.options import MigrationOptions as MigrationOptions
+    from newbi_migrate.migration.safeguard import Safeguard as Safeguard
     from newbi_migrate.models.newbi import NEWBI as NEWBI
     from newbi_migrate.models.registry import (
         CollectionSpec as CollectionSpec,
@@ -48,8 +54,13 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOMES = {
+    "newbi_migrate.backup.compare": ("compare_backup",),
+    "newbi_migrate.backup.restore": ("restore_backup",),
+    "newbi_migrate.backup.verify": ("verify_backup",),
+    "newbi_migrate.backup.writer": ("backup_database",),
     "newbi_migrate.errors": (
         "ConfirmationRequiredError",
+        "DamagedBackupError",
         "DatabaseMovedOnError",
         "ExitCode",
         "InterruptedRunError",
@@ -64,6 +75,7 @@ _HOMES = {
     "newbi_migrate.invariants.base": ("Invariant", "Severity", "Violation"),
     "newbi_migrate.migration.facade": ("Migration", "run_sync"),
     "newbi_migrate.migration.options": ("MigrationOptions",),
+    "newbi_migrate.migration.safeguard": ("Safeguard",),
     "newbi_migrate.models.newbi": ("NEWBI",),
     "newbi_migrate.models.registry": (
         "CollectionSpec",

@@ -11,6 +11,7 @@ from enum import IntEnum
 
 __all__ = [
     "ConfirmationRequiredError",
+    "DamagedBackupError",
     "DatabaseMovedOnError",
     "ExitCode",
     "InterruptedRunError",
@@ -75,6 +76,12 @@ class UsageError(NewbiMigrateError):
 
 class ConfirmationRequiredError(UsageError):
     """A command that writes was neither confirmed nor able to ask."""
+
+
+class DamagedBackupError(UsageError):
+    """A backup is not as it was written; nothing was done with it."""
+
+    exit_code = ExitCode.VALIDATION_FAILED
 
 
 class DatabaseMovedOnError(NewbiMigrateError):

@@ -20,13 +20,13 @@ from bson.errors import BSONError
 from newbi_migrate.backup.compress import gunzip
 from newbi_migrate.backup.crc64 import Crc64Check
 from newbi_migrate.backup.dump import (
-    DamagedBackupError,
     DumpedCollection,
     choose_database,
     parse_metadata,
     read_failures,
 )
 from newbi_migrate.backup.reading import LARGEST, DamagedDataError
+from newbi_migrate.errors import DamagedBackupError
 
 __all__ = ["ArchiveDump", "is_archive"]
 

@@ -21,10 +21,9 @@ from newbi_migrate.backup import layout
 from newbi_migrate.backup.compress import GZIP_ERRORS, damage_of
 from newbi_migrate.backup.manifest import Manifest
 from newbi_migrate.backup.reading import DamagedDataError, open_stream, whole_documents
-from newbi_migrate.errors import ExitCode, UsageError
+from newbi_migrate.errors import DamagedBackupError, UsageError
 
 __all__ = [
-    "DamagedBackupError",
     "Dump",
     "DumpedCollection",
     "FolderDump",
@@ -44,12 +43,6 @@ _OTHER_COPY: Final = "Take another copy of the backup."
 _OWN: Final = frozenset({"admin", "config", "local"})
 
 DAMAGE: Final[tuple[type[Exception], ...]] = (*GZIP_ERRORS, DamagedDataError)
-
-
-class DamagedBackupError(UsageError):
-    """A backup is not as it was written; nothing was done with it."""
-
-    exit_code = ExitCode.VALIDATION_FAILED
 
 
 @dataclass(frozen=True, slots=True)

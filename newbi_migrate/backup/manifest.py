@@ -15,7 +15,7 @@ from typing import Any, Final
 from xxhash import xxh3_128_hexdigest
 
 from newbi_migrate.backup.files import FileSeal
-from newbi_migrate.errors import UsageError
+from newbi_migrate.errors import DamagedBackupError, UsageError
 
 __all__ = ["FORMAT", "CollectionEntry", "Consistency", "ExportEntry", "Manifest"]
 
@@ -159,7 +159,8 @@ class Manifest:
         """Reads a manifest file.
 
         Raises:
-            UsageError: It is damaged, or of a format that this version does not know.
+            DamagedBackupError: It is damaged.
+            UsageError: It is of a format that this version does not know.
         """
         advice = "Take another copy of the backup."
         try:
@@ -167,14 +168,16 @@ class Manifest:
             form = body["format"]
             seal = body.pop("seal")
         except (ValueError, KeyError, TypeError, AttributeError):
-            raise UsageError(f"{where} is no manifest of a backup.", next_step=advice) from None
+            raise DamagedBackupError(
+                f"{where} is no manifest of a backup.", next_step=advice
+            ) from None
         if form != FORMAT:
             raise UsageError(
                 f"{where} has the format {form!r}, which this version does not know.",
                 next_step="Use the version of newbi-migrate that wrote it, or a later one.",
             )
         if seal != _seal(body):
-            raise UsageError(f"{where} was changed after it was written.", next_step=advice)
+            raise DamagedBackupError(f"{where} was changed after it was written.", next_step=advice)
         return cls._of(body)
 
     @classmethod

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from newbi_migrate.backup.dump import DamagedBackupError
 from newbi_migrate.backup.manifest import Manifest
+from newbi_migrate.errors import DamagedBackupError
 from newbi_migrate.store.digest import Digest
 
 __all__ = ["CheckedCollection", "Problem", "Verification"]

@@ -18,12 +18,12 @@ from bson.raw_bson import RawBSONDocument
 
 from newbi_migrate.backup import layout
 from newbi_migrate.backup.archive import ArchiveDump, is_archive
-from newbi_migrate.backup.dump import DamagedBackupError, Dump, DumpedCollection, FolderDump
+from newbi_migrate.backup.dump import Dump, DumpedCollection, FolderDump
 from newbi_migrate.backup.files import FileSeal, seal_of
 from newbi_migrate.backup.manifest import CollectionEntry, Manifest
 from newbi_migrate.backup.reading import DamagedDataError
 from newbi_migrate.backup.verification import CheckedCollection, Problem, Verification
-from newbi_migrate.errors import UsageError
+from newbi_migrate.errors import DamagedBackupError, UsageError
 from newbi_migrate.migration.progress import Progress, Silent
 from newbi_migrate.store.digest import Digest, indexes_digest, options_digest, spans
 

@@ -10,10 +10,14 @@ from fingerprints import changes, fingerprint
 from pymongo import AsyncMongoClient
 
 from newbi_migrate.backup.compare import compare_backup
-from newbi_migrate.backup.dump import DamagedBackupError
 from newbi_migrate.backup.restore import restore_backup
 from newbi_migrate.backup.writer import backup_database
-from newbi_migrate.errors import DatabaseMovedOnError, InterruptedRunError, UsageError
+from newbi_migrate.errors import (
+    DamagedBackupError,
+    DatabaseMovedOnError,
+    InterruptedRunError,
+    UsageError,
+)
 from newbi_migrate.mapping.decisions import AliasPolicy
 from newbi_migrate.migration.conservation import (
     ReferenceSource,

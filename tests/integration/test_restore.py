@@ -7,11 +7,15 @@ from backups import fill, write_archive, write_mongodump
 from fingerprints import changes, fingerprint
 from pymongo import AsyncMongoClient
 
-from newbi_migrate.backup.dump import DamagedBackupError
 from newbi_migrate.backup.restore import restore_backup
 from newbi_migrate.backup.verify import verify_backup
 from newbi_migrate.backup.writer import backup_database
-from newbi_migrate.errors import ConfirmationRequiredError, NewbiMigrateError, UsageError
+from newbi_migrate.errors import (
+    ConfirmationRequiredError,
+    DamagedBackupError,
+    NewbiMigrateError,
+    UsageError,
+)
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from newbi_migrate import (
     CollectionSpec,
     ConnectionString,
@@ -12,7 +14,12 @@ from newbi_migrate import (
     MigrationOptions,
     NewbiMigrateError,
     Registry,
+    Safeguard,
+    backup_database,
+    compare_backup,
     open_database,
+    restore_backup,
+    verify_backup,
 )
 
 
@@ -39,6 +46,20 @@ async def a_script_opens_a_database() -> str:
     except NewbiMigrateError as error:
         code: ExitCode = error.exit_code
         return f"{error.what} {error.next_step} {code}"
+
+
+async def a_script_backs_up_first() -> bool:
+    uri = "mongodb://localhost/newbi"
+    backup = await backup_database(uri, Path("backups"), workers=1)
+    verification = await verify_backup(backup.path)
+    verification.require()
+    async with Migration(uri, safeguard=Safeguard(backup.path)) as migration:
+        await migration.apply()
+        conserved: bool = (await migration.check_conservation()).holds
+    restored = await restore_backup(backup.path, "mongodb://localhost/copy")
+    documents: int = sum(restored.counts.values())
+    comparison = await compare_backup(backup.path, uri, without=["workspaceId"])
+    return conserved and comparison.equal
 
 
 async def a_backend_migrates() -> int:

@@ -16,7 +16,6 @@ from newbi_migrate.backup import compress
 from newbi_migrate.backup.compress import GzipWriter, gunzip
 from newbi_migrate.backup.crc64 import Crc64Check
 from newbi_migrate.backup.dump import (
-    DamagedBackupError,
     FolderDump,
     choose_database,
     parse_metadata,
@@ -25,7 +24,7 @@ from newbi_migrate.backup.files import FileSeal, OutputFile
 from newbi_migrate.backup.layout import backup_name, dumped, escape, temporary
 from newbi_migrate.backup.manifest import Consistency, Manifest
 from newbi_migrate.backup.reporting import report_text
-from newbi_migrate.errors import UsageError
+from newbi_migrate.errors import DamagedBackupError, UsageError
 
 MANIFEST = Manifest(
     tool="newbi-migrate 0",

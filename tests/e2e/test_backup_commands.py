@@ -1,0 +1,408 @@
+"""The commands that back up, verify and restore, and a run that is backed by what they make."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from backups import write_mongodump
+from fingerprints import changes, fingerprint
+
+from newbi_migrate import ExitCode
+from newbi_migrate.backup.encrypt import new_identity
+
+
+@pytest.fixture
+def other(clean, servers):
+    """Another database of the server, dropped afterwards."""
+    name = f"{clean.name}_b"
+    yield clean.client[name]
+    servers.drop(name)
+
+
+@pytest.fixture
+def backup(quick, clean):
+    """A backup, made with the command."""
+    return Path(quick("backup", "--json").json["path"])
+
+
+def damage(backup):
+    (data,) = backup.glob("*/invoices.bson.gz")
+    data.write_bytes(data.read_bytes()[:-9])
+
+
+# -- backup -----------------------------------------------------------------------------------
+
+
+def test_backup_writes_a_folder_and_says_what_to_do_next(newbi, clean, tmp_path):
+    """Step 1 of the guide: the folder, the report for people, and the command that follows."""
+    answer = newbi("backup", "--output-dir", "out")
+    (folder,) = (tmp_path / "out").iterdir()
+
+    assert ExitCode.DONE == answer.code
+    assert re.fullmatch(r"backup_\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d", folder.name)
+    assert {"backup_report.txt", "json_exports", "manifest.json", clean.name} == {
+        file.name for file in folder.iterdir()
+    }
+    assert "18 documents" in answer.out
+    assert f"Next: newbi-migrate migrate --dry-run --backup out/{folder.name}" in answer.out
+    assert "backup: 18 done" in answer.err
+
+
+def test_the_json_of_a_backup_names_it_and_what_it_holds(quick, clean):
+    """One document: path, id, consistency, and count, bytes and digest of each collection."""
+    answer = quick("backup", "--json", "--workers", 1)
+    said = answer.json
+
+    assert (0, "quiet", False) == (said["exitCode"], said["consistency"], said["encrypted"])
+    assert {"Users": 3, "invoices": 15} == {
+        name: one["documents"] for name, one in said["collections"].items()
+    }
+    assert 32 == len(said["id"]) == len(said["collections"]["Users"]["digest"])
+    assert {"Users", "invoices"} == said["exports"].keys()
+    assert Path(said["path"], "manifest.json").is_file()
+
+
+def test_a_dry_run_of_a_backup_writes_no_file(quick, clean, tmp_path):
+    """It counts what would be read."""
+    before = fingerprint(clean)
+    answer = quick("backup", "--dry-run", "--json")
+
+    assert {"Users": 3, "invoices": 15} == answer.json["collections"]
+    assert [] == list(tmp_path.iterdir())
+    assert [] == changes(before, fingerprint(clean))
+
+
+def test_verbose_lists_every_collection_with_its_digest(quick, clean):
+    """And without it, the totals alone."""
+    verbose, brief = quick("backup", "--verbose"), quick("backup", "--output-dir", "b")
+
+    assert re.search(r"invoices +15 +[\d,]+ +[0-9a-f]{32}", verbose.out)
+    assert "invoices" not in brief.out
+
+
+def test_no_secret_and_no_personal_data_is_shown_by_these_commands(
+    newbi, mongod_with_auth, servers, database_name, clean, tmp_path
+):
+    """Neither the password nor a document's content, in no output and no process argument."""
+    admin = servers.client(mongod_with_auth)[database_name]
+    admin["Users"].insert_many(list(clean["Users"].find()))
+    uri = mongod_with_auth.add_user("w", "s3cr3t-pw", database=database_name, roles=["readWrite"])
+    answers = [newbi("backup", "--verbose", uri=uri)]
+    (folder,) = (tmp_path / "backups").iterdir()
+    answers.append(newbi("verify-backup", "--compare", "--detailed", folder, uri=uri))
+    answers.append(newbi("restore", "--drop", "--confirm", "--verbose", folder, uri=uri))
+    answers.append(newbi("restore", folder, uri=uri.replace("s3cr3t", "wr0ng"), stdin=None))
+
+    assert [0, 0, 0, 2] == [answer.code for answer in answers]
+    written = "".join(answer.out + answer.err for answer in answers)
+    written += (folder / "backup_report.txt").read_text() + (folder / "manifest.json").read_text()
+    for private in ("s3cr3t", "wr0ng", "exemple.fr", "Jeanne", "Atelier", "$2a$10$"):
+        assert private not in written
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(quick, clean, tmp_path):
+    """With exit code 2, and nothing is left."""
+    (tmp_path / "file").write_text("")
+    answer = quick("backup", "--output-dir", "file/out")
+
+    assert ExitCode.USAGE == answer.code
+    assert "cannot be written" in answer.sentence
+
+
+def test_an_interrupted_backup_leaves_nothing(clean, uri, tmp_path):
+    """SIGTERM ends it with 7, as Ctrl-C does, and no folder stays."""
+    clean["bulk"].insert_many([{"text": "x" * 4000, "n": n} for n in range(30_000)])
+    with subprocess.Popen(
+        [sys.executable, "-m", "newbi_migrate", "backup"],
+        cwd=tmp_path,
+        env={**os.environ, "MONGODB_URI": uri},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        until = time.monotonic() + 30
+        while not list(tmp_path.glob("backups/*/*/*")) and time.monotonic() < until:
+            time.sleep(0.005)
+        process.send_signal(signal.SIGTERM)
+        said = process.communicate(timeout=30)[1]
+
+    assert ExitCode.INTERRUPTED == process.returncode
+    assert "error: The backup was interrupted; nothing that looks like one was left behind." in said
+    assert [] == list((tmp_path / "backups").iterdir())
+
+
+def test_writes_during_a_backup_end_it_with_3(quick, clean, monkeypatch):
+    """The backup is there, and says that collections may not fit together."""
+    from newbi_migrate.backup import writer
+    from newbi_migrate.backup.sources import estimated_counts
+
+    async def written_meanwhile(database, sources):
+        clean["invoices"].update_many({}, {"$set": {"late": True}})
+        return await estimated_counts(database, sources)
+
+    monkeypatch.setattr(writer, "estimated_counts", written_meanwhile)
+    answer = quick("backup")
+
+    assert ExitCode.PENDING == answer.code
+    assert "There were writes meanwhile" in answer.out
+    assert "Next: stop the application, then newbi-migrate backup" in answer.out
+
+
+# -- verify-backup ----------------------------------------------------------------------------
+
+
+def test_a_whole_backup_verifies_without_a_database(quick, backup):
+    """No connection string is needed."""
+    answer = quick("verify-backup", backup, uri=None)
+
+    assert ExitCode.DONE == answer.code
+    assert "is whole" in answer.out
+
+
+def test_a_damaged_backup_ends_with_4_and_names_the_file(quick, backup):
+    """In words and in JSON."""
+    damage(backup)
+    answer = quick("verify-backup", backup)
+    said = quick("verify-backup", "--json", backup).json
+
+    assert ExitCode.VALIDATION_FAILED == answer.code
+    assert "invoices.bson.gz: it is cut off" in answer.out
+    assert (4, False) == (said["exitCode"], said["intact"])
+    assert any("invoices" in problem["where"] for problem in said["problems"])
+
+
+def test_a_backup_whose_manifest_is_damaged_ends_with_4_too(quick, backup):
+    """Though there is nothing that could be listed."""
+    manifest = backup / "manifest.json"
+    manifest.write_text(manifest.read_text()[:-40])
+    answer = quick("verify-backup", backup)
+
+    assert ExitCode.VALIDATION_FAILED == answer.code
+
+
+def test_a_comparison_says_exactly_what_differs(quick, clean, backup):
+    """Documents by their id; equal is 0, different is 3."""
+    equal = quick("verify-backup", "--compare", backup)
+    victim = clean["invoices"].find_one()["_id"]
+    clean["invoices"].update_one({"_id": victim}, {"$set": {"number": "changed"}})
+    answer = quick("verify-backup", "--compare", backup)
+    said = quick("verify-backup", "--compare", "--json", backup).json
+
+    assert (0, 3, 3) == (equal.code, answer.code, said["exitCode"])
+    assert f"Next: newbi-migrate migrate --backup {backup}" in equal.out
+    assert str(victim) in answer.out
+    assert [("content", "invoices")] == [
+        (one["kind"], one["collection"]) for one in said["comparison"]["differences"]
+    ]
+
+
+def test_a_long_list_of_differences_is_cut_unless_asked_for(quick, clean, backup):
+    """`--detailed` names every document."""
+    clean["invoices"].update_many({}, {"$set": {"late": True}})
+    brief = quick("verify-backup", "--compare", backup)
+    full = quick("verify-backup", "--compare", "--detailed", backup)
+
+    assert "and 5 more (--detailed lists all)" in brief.out
+    assert all(str(one["_id"]) in full.out for one in clean["invoices"].find())
+    left_out = quick("verify-backup", "--compare", "--without", "late", backup)
+    assert ExitCode.DONE == left_out.code
+
+
+def test_options_of_a_comparison_need_one(quick, backup):
+    """--without and --database alone would be ignored, so they are refused."""
+    for option in ("--without", "--database"):
+        assert ExitCode.USAGE == quick("verify-backup", option, "x", backup).code
+
+
+# -- restore ----------------------------------------------------------------------------------
+
+
+def test_a_backup_is_restored_into_another_name_and_compared(quick, clean, other, backup):
+    """Byte for byte, and the comparison that is suggested finds no difference."""
+    answer = quick("restore", "--confirm", "--database", other.name, "--verbose", backup)
+    compared = quick("verify-backup", "--compare", "--database", other.name, backup)
+
+    assert (0, 0) == (answer.code, compared.code)
+    assert f"Next: newbi-migrate verify-backup --compare --database {other.name}" in answer.out
+    assert [] == changes(fingerprint(clean), fingerprint(other))
+
+
+def test_a_target_that_is_not_empty_needs_drop(quick, clean, backup):
+    """Refused with 2; with --drop it becomes the backup, and what came since is gone."""
+    before = fingerprint(clean)
+    clean["late"].insert_one({})
+    refused = quick("restore", "--confirm", backup)
+    answer = quick("restore", "--confirm", "--drop", "--json", backup)
+
+    assert (2, 0) == (refused.code, answer.code)
+    assert "is not empty: it holds" in refused.sentence
+    assert "late" in answer.json["dropped"]
+    assert {"Users": 3, "invoices": 15} == answer.json["collections"]
+    assert [] == changes(before, fingerprint(clean))
+
+
+def test_a_restore_asks_for_the_name_of_what_it_writes(newbi, clean, backup):
+    """Without a terminal and without --confirm it says so, before it looks at anything."""
+    before = fingerprint(clean)
+    answer = newbi("restore", "--drop", backup)
+
+    assert ExitCode.USAGE == answer.code
+    assert "Add --confirm" in answer.err
+    assert [] == changes(before, fingerprint(clean))
+
+
+def test_a_dry_run_of_a_restore_writes_nothing(quick, clean, other, backup):
+    """It verifies, looks at the target and says what would be dropped."""
+    before = fingerprint(clean)
+    would = quick("restore", "--dry-run", "--drop", "--json", backup)
+    elsewhere = quick("restore", "--dry-run", "--database", other.name, backup)
+    refused = quick("restore", "--dry-run", backup)
+
+    assert (0, 0, 2) == (would.code, elsewhere.code, refused.code)
+    assert ["Users", "invoices"] == would.json["dropped"]
+    assert f"Next: newbi-migrate restore --database {other.name} {backup}" in elsewhere.out
+    assert [] == changes(before, fingerprint(clean))
+    assert [] == other.list_collection_names()
+
+
+def test_a_damaged_backup_is_not_restored(quick, clean, backup):
+    """With 4, and the target is as it was, even with --drop."""
+    damage(backup)
+    before = fingerprint(clean)
+    answer = quick("restore", "--drop", "--confirm", backup)
+
+    assert ExitCode.VALIDATION_FAILED == answer.code
+    assert "is damaged" in answer.sentence
+    assert [] == changes(before, fingerprint(clean))
+
+
+@pytest.mark.parametrize("name", ["admin", "a/b", "$x"])
+def test_some_names_are_no_target(quick, backup, name):
+    """The server's own databases, and what no database can be called."""
+    answer = quick("restore", "--confirm", "--database", name, backup)
+
+    assert ExitCode.USAGE == answer.code
+
+
+def test_a_folder_of_mongodump_is_restored_by_the_command(quick, clean, other, tmp_path):
+    """The guide's own kind of backup, which its own restore command does not read."""
+    folder = write_mongodump(clean, tmp_path / "dump", zipped=True)
+    checked = quick("verify-backup", folder, uri=None)
+    answer = quick("restore", "--confirm", "--database", other.name, folder)
+
+    assert (0, 0) == (checked.code, answer.code)
+    assert [] == changes(fingerprint(clean), fingerprint(other))
+
+
+def test_a_restore_is_refused_while_a_run_is_under_way(quick, clean, backup):
+    """With 6, whatever was confirmed."""
+    quick("migrate", "--confirm")
+    clean["newbi_migrate_lease"].update_one(
+        {}, [{"$set": {"expiresAt": {"$add": ["$$NOW", 60_000]}}}]
+    )
+    answer = quick("restore", "--drop", "--confirm", backup)
+
+    assert ExitCode.LEASE_HELD == answer.code
+
+
+def test_an_encrypted_backup_needs_its_key(quick, clean, other, tmp_path):
+    """Made for a recipient's public key, read with the secret one, refused without."""
+    identity, public = new_identity()
+    (tmp_path / "key.txt").write_text(f"{identity}\n")
+    made = Path(quick("backup", "--recipient", str(public), "--json").json["path"])
+    place = ("--confirm", "--database", other.name)
+    refused = quick("restore", *place, made)
+    answer = quick("restore", *place, "--identity", "key.txt", made)
+
+    assert (2, 0) == (refused.code, answer.code)
+    assert "--identity" in refused.err
+    assert str(identity) not in refused.err + answer.err + answer.out
+    assert [] == changes(fingerprint(clean), fingerprint(other))
+
+
+# -- a run that is backed ---------------------------------------------------------------------
+
+
+def test_a_plan_warns_where_no_backup_is_named(quick, clean, backup):
+    """Of a dry run and of a run; not where one is named, nor where nothing is pending."""
+    for command in (("plan",), ("migrate", "--dry-run"), ("backfill", "--dry-run")):
+        assert "warning: no backup is named. Make one" in quick(*command).err
+    backed = quick("migrate", "--dry-run", "--backup", backup)
+
+    assert ExitCode.DONE == backed.code
+    assert "warning" not in backed.err
+    assert f"Next: newbi-migrate migrate --backup {backup}" in backed.out
+
+
+def test_a_run_that_is_backed_records_the_backup(quick, clean, backup):
+    """Its id is in the run record, and so is what proves that nothing else changed."""
+    answer = quick("migrate", "--confirm", "--backup", backup)
+    again = quick("migrate", "--confirm", "--backup", backup, "--json")
+    compared = quick("verify-backup", "--compare", "--without", "workspaceId", "--json", backup)
+    said = compared.json["comparison"]
+
+    assert (0, 0, None) == (answer.code, again.code, again.json["runId"])
+    recorded = clean["newbi_migrate_runs"].find_one()["reference"]
+    manifest = quick("verify-backup", "--json", backup).json
+    assert (manifest["id"], backup.name) == (recorded["backup"], recorded["name"])
+    added = {one["collection"] for one in said["differences"] if one["kind"] == "extra"}
+    assert {"user", "account", "organization", "member"} == added
+    assert {"indexes"} == {one["kind"] for one in said["differences"]} - {"extra"}
+
+
+def test_a_stale_backup_backs_no_run(quick, clean, backup):
+    """With 3, in the dry run as in the run; what differs is named, and nothing is written."""
+    clean["invoices"].insert_one({"number": "late"})
+    before = fingerprint(clean, run_records=False)
+    answers = [
+        quick("migrate", "--dry-run", "--backup", backup),
+        quick("migrate", "--confirm", "--backup", backup),
+    ]
+
+    assert [3, 3] == [answer.code for answer in answers]
+    assert all("invoices: content, 16 documents instead of 15" in a.sentence for a in answers)
+    assert [] == changes(before, fingerprint(clean, run_records=False))
+
+
+def test_a_damaged_or_foreign_backup_backs_no_run(quick, clean, other, backup, mongod):
+    """With 4 and 2; nothing is written."""
+    foreign = quick("migrate", "--confirm", "--backup", backup, uri=mongod.uri_for(other.name))
+    damage(backup)
+    damaged = quick("migrate", "--confirm", "--backup", backup)
+
+    assert (2, 4) == (foreign.code, damaged.code)
+    assert "is of the database" in foreign.sentence
+    assert {"Users", "invoices"} == set(clean.list_collection_names())
+
+
+def test_digests_can_be_recorded_without_a_backup(quick, clean):
+    """For the same proof; and a key without a backup is a mistake."""
+    answer = quick("migrate", "--confirm", "--record-digests")
+    recorded = clean["newbi_migrate_runs"].find_one()["reference"]
+
+    assert ExitCode.DONE == answer.code
+    assert ("run", {"Users": 3, "invoices": 15}) == (
+        recorded["source"],
+        {one["collection"]: one["count"] for one in recorded["collections"]},
+    )
+    assert ExitCode.USAGE == quick("migrate", "--dry-run", "--identity", "key.txt").code
+
+
+def test_errors_of_these_commands_are_json_too(quick, backup, tmp_path):
+    """The sentence, what to do next, and the exit code."""
+    for arguments in (
+        ("verify-backup", "--json", tmp_path / "nowhere"),
+        ("restore", "--json", "--confirm", tmp_path / "nowhere"),
+        ("backup", "--json", "--recipient", "nobody"),
+    ):
+        said = json.loads(quick(*arguments).out)["error"]
+        assert 2 == said["exitCode"]
+        assert said["what"].endswith(".")
+        assert said["next"]
