@@ -35,6 +35,7 @@ from newbi_migrate.testing.legacy import LegacyDatabase
 
 SMALL = 100_000
 PHASES = ("plan", "users", "rescan", "indexes")
+HEADINGS = f"{'':<42}{'documents':>10}{'seconds':>10}{'to bound':>12}{'peak MB':>8}"
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -160,7 +161,7 @@ def main() -> None:
             database["invoices"].insert_many(batch, ordered=False)
         release = ".".join(map(str, server.version))
         print(f"{asked.owners:,} owners, MongoDB {release}; median of {asked.repeat}")
-        print(f"{'':<42}{'documents':>10}{'seconds':>10}{'to bound':>12}{'peak MB':>8}")
+        print(HEADINGS)
         idle = 0.0
         for size in sorted({min(SMALL, asked.documents), asked.documents}):
             idle = measure(database, server.uri_for(""), size, asked.repeat)
