@@ -22,6 +22,7 @@ from newbi_migrate.mapping.workspace import Directory, Reason
 from newbi_migrate.migration.conservation import Reference
 from newbi_migrate.migration.documents import DocumentPlane
 from newbi_migrate.migration.options import AliasOwners
+from newbi_migrate.migration.pacing import Pacer, Pacing
 from newbi_migrate.migration.plan import chosen_collections, findings_to_json
 from newbi_migrate.migration.progress import Progress
 from newbi_migrate.migration.results import (
@@ -64,6 +65,8 @@ class ApplyRequest:
         version: Version of this package, for the record.
         progress: Told of everything.
         safe_point: Called before every write; raises to stop the run there.
+        pacing: What holds the run back.
+        pacer: Waited for before users, documents and indexes are written.
         reference: What a new run records of the database before it, if anything.
     """
 
@@ -78,6 +81,8 @@ class ApplyRequest:
     version: str
     progress: Progress
     safe_point: Callable[[], None]
+    pacing: Pacing
+    pacer: Pacer
     reference: Reference | None = None
 
 
@@ -203,6 +208,7 @@ async def _users(
         journal,
         transactions=request.server.has_transactions,
         safe_point=request.safe_point,
+        pace=request.pacer.before,
         comment=comment,
     )
     # Noted beforehand: after an interruption a user who was created is no longer to be created.
@@ -299,9 +305,10 @@ async def _stamp(
         spec,
         journal,
         request.progress,
-        batch_size=options.batch_size,
+        batch_size=request.pacing.window(options.batch_size),
         workers=options.workers,
         safe_point=request.safe_point,
+        pace=request.pacer.before,
     )
 
 
@@ -375,6 +382,7 @@ async def _indexes(request: ApplyRequest, state: _State, journal: Journal, comme
         here = [decision for decision in planned if decision.collection == name]
         wanted = [d.spec for d in here if d.action is IndexAction.CREATE]
         if wanted:
+            await request.pacer.before(0)
             request.safe_point()
             names = [spec.name for spec in wanted]
             seq = await journal.append(EntryKind.INDEX, name, {"names": names}, comment=comment)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -131,6 +131,7 @@ class DocumentPlane:
         batch_size: int,
         workers: int,
         safe_point: Callable[[], None],
+        pace: Callable[[int], Awaitable[None]],
     ) -> tuple[CollectionSummary, Quarantine, Quarantine]:
         """Stamps every document of a collection that can be resolved.
 
@@ -146,6 +147,8 @@ class DocumentPlane:
             batch_size: Documents in a window.
             workers: Statements under way at once.
             safe_point: Called before every write; raises to stop the run there.
+            pace: Called with the number of documents before they are written; returns when they
+                may be.
         """
         summary = CollectionSummary(spec.name)
         refused, left = Quarantine(), Quarantine()
@@ -155,6 +158,7 @@ class DocumentPlane:
         async def work() -> None:
             while (job := await queue.get()) is not None:
                 for part in job.parts:
+                    await pace(sum(len(group.ids) for group in part.groups))
                     outcome = await self._write(
                         collection, spec, job.window, part, safe_point=safe_point
                     )

@@ -30,6 +30,7 @@ from newbi_migrate.migration.conservation import (
 )
 from newbi_migrate.migration.forward import Forward, release, settle_run
 from newbi_migrate.migration.options import MigrationOptions
+from newbi_migrate.migration.pacing import Pacing
 from newbi_migrate.migration.plan import (
     make_plan,
     refuse_other_database,
@@ -71,6 +72,7 @@ class Migration:
         progress: Told of what is going on; nothing is printed.
         lease_seconds: How long a run that died keeps others out.
         safeguard: The backup a run is to be backed by, and what it records; nothing by default.
+        pacing: What holds a run forward back; nothing by default.
 
     Raises:
         NewbiMigrateError: Every method raises one of its subclasses, with what happened and
@@ -91,6 +93,7 @@ class Migration:
         progress: Progress | None = None,
         lease_seconds: float = LEASE_SECONDS,
         safeguard: Safeguard | None = None,
+        pacing: Pacing | None = None,
     ) -> None:
         self._source = source
         self._options = options or MigrationOptions()
@@ -98,6 +101,7 @@ class Migration:
         self._progress = progress or Silent()
         self._lease_seconds = lease_seconds
         self._safeguard = safeguard or Safeguard()
+        self._pacing = pacing or Pacing()
         self._stack = AsyncExitStack()
         self._store: Store | None = None
         self._stopping = False
@@ -360,6 +364,7 @@ class Migration:
             options=self._options,
             progress=self._progress,
             safeguard=self._safeguard,
+            pacing=self._pacing,
             command=command,
             lease_seconds=self._lease_seconds,
             safe_point=self._safe_point,

@@ -22,6 +22,7 @@ from newbi_migrate.backup.restore import refuse_if_restoring
 from newbi_migrate.errors import DatabaseMovedOnError, NewbiMigrateError
 from newbi_migrate.migration.apply import ApplyRequest, apply_plan
 from newbi_migrate.migration.options import MigrationOptions
+from newbi_migrate.migration.pacing import Pacer, Pacing, replica_lag
 from newbi_migrate.migration.plan import (
     make_plan,
     refuse_if_moved_on,
@@ -54,6 +55,7 @@ class Forward:
         options: The choices.
         progress: Told of everything.
         safeguard: The backup it is backed by.
+        pacing: What holds it back.
         command: ``migrate`` or ``backfill``.
         lease_seconds: How long the lease lasts unless it is renewed.
         safe_point: Gives what is called before every write.
@@ -66,6 +68,7 @@ class Forward:
     options: MigrationOptions
     progress: Progress
     safeguard: Safeguard
+    pacing: Pacing
     command: str
     lease_seconds: float
     safe_point: Callable[[Lease], Callable[[], None]]
@@ -110,6 +113,9 @@ class Forward:
         with explained("looking for other runs"):
             await Lease.refuse_if_held(database)
             await refuse_if_restoring(database)
+            if self.pacing.max_lag is not None:
+                # Whether it can be asked at all shows before the first write.
+                await self._lag()
             self._before = await RunRecords(database).all()
             refuse_while_rolling_back(self._before)
         with explained("verifying the backup"):
@@ -132,6 +138,9 @@ class Forward:
                 documents_only=self.command == "backfill",
                 progress=self.progress,
             )
+
+    async def _lag(self) -> float:
+        return await replica_lag(self.store.database, self.store.server.topology)
 
     async def _attempt(self, lease: Lease) -> RunResult:
         database = self.store.database
@@ -178,6 +187,8 @@ class Forward:
                 version=version("newbi-migrate"),
                 progress=self.progress,
                 safe_point=safe_point,
+                pacing=self.pacing,
+                pacer=Pacer(self.pacing, self.progress, safe_point, lag=self._lag),
                 reference=reference,
             )
         )

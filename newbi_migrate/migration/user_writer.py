@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import bson
@@ -55,6 +55,8 @@ class UserWriter:
         journal: Journal of the run.
         transactions: Whether the server has them.
         safe_point: Called before every write; raises to stop the run there.
+        pace: Called with the number of documents before they are written; returns when they may
+            be.
         comment: Attached to every command.
     """
 
@@ -66,6 +68,7 @@ class UserWriter:
         *,
         transactions: bool,
         safe_point: Callable[[], None],
+        pace: Callable[[int], Awaitable[None]],
         comment: str,
     ) -> None:
         self._database = database
@@ -73,6 +76,7 @@ class UserWriter:
         self._journal = journal
         self._transactions = transactions
         self._safe_point = safe_point
+        self._pace = pace
         self._comment = comment
         self.created: Counter[str] = Counter()
         self.filled: Counter[str] = Counter()
@@ -88,6 +92,7 @@ class UserWriter:
         async for batch in self._plane.writes(decisions, profile):
             with_writes = [writes for writes in batch if writes.writes]
             if with_writes:
+                await self._pace(sum(len(writes.writes) for writes in with_writes))
                 failed.update(await self._batch(with_writes))
             progress.advance(len(batch))
         return failed

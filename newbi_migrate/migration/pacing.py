@@ -1,0 +1,187 @@
+"""How much a run may ask of a server that others use, and when it is to wait.
+
+A run waits before what it writes next, never in the middle of a statement, and the lease is
+renewed meanwhile. What is written does not depend on how fast. It changes when an operator wants
+to hold a run back for another reason.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import OperationFailure
+
+from newbi_migrate.errors import NotPermittedError, UsageError
+from newbi_migrate.migration.progress import Progress
+from newbi_migrate.store.connection import Topology
+
+__all__ = ["Pacer", "Pacing", "replica_lag"]
+
+_LOOK_EVERY: Final = 0.2
+_LAG_EVERY: Final = 1.0
+_UNAUTHORIZED: Final = 13
+_PRIMARY: Final = 1
+_SECONDARY: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Pacing:
+    """What holds a run back.
+
+    Attributes:
+        max_rate: Documents a second, on average; ``None`` for as fast as it goes.
+        pause_file: The run waits as long as this file exists.
+        max_lag: The run waits as long as a secondary is so many seconds behind.
+
+    Raises:
+        UsageError: A number is out of its range.
+    """
+
+    max_rate: int | None = None
+    pause_file: Path | None = None
+    max_lag: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_rate is not None and self.max_rate < 1:
+            raise UsageError(
+                f"A rate of {self.max_rate} documents a second is out of range.",
+                next_step="Choose 1 or more, or leave it out for as fast as it goes.",
+            )
+        if self.max_lag is not None and not (0 < self.max_lag < math.inf):
+            raise UsageError(
+                f"A lag of {self.max_lag} seconds is out of range.",
+                next_step="Choose more than 0; 10 suits most replica sets.",
+            )
+
+    def window(self, batch_size: int) -> int:
+        """Documents in a window: not more than a second's worth, so that no burst is longer."""
+        return batch_size if self.max_rate is None else min(batch_size, self.max_rate)
+
+
+class Pacer:
+    """Lets a run go on when it may.
+
+    Args:
+        pacing: What holds it back.
+        progress: Told when it begins and ends to wait.
+        safe_point: Called while it waits; raises to stop the run.
+        lag: Gives the seconds the slowest secondary is behind.
+        clock: Seconds that only go forward.
+    """
+
+    def __init__(
+        self,
+        pacing: Pacing,
+        progress: Progress,
+        safe_point: Callable[[], None],
+        *,
+        lag: Callable[[], Awaitable[float]],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._pacing = pacing
+        self._progress = progress
+        self._safe_point = safe_point
+        self._lag = lag
+        self._clock = clock
+        self._free_at = clock()
+        self._lag_looked = -math.inf
+        self._turn = asyncio.Lock()
+
+    async def before(self, documents: int) -> None:
+        """Waits until so many documents may be written.
+
+        Raises:
+            NewbiMigrateError: The run is to stop.
+        """
+        # One after the other: two workers that wait side by side would go on twice as fast.
+        async with self._turn:
+            await self._while_there_is_a_file()
+            await self._while_they_lag()
+            await self._for_its_turn(documents)
+
+    async def _while_there_is_a_file(self) -> None:
+        file = self._pacing.pause_file
+        if file is None or not file.exists():
+            return
+        self._progress.note(f"Paused: {file} exists. Removing it lets the run go on.")
+        while file.exists():
+            await self._rest(_LOOK_EVERY)
+        self._progress.note("Going on: the file is gone.")
+
+    async def _while_they_lag(self) -> None:
+        limit = self._pacing.max_lag
+        if limit is None or self._clock() - self._lag_looked < _LAG_EVERY:
+            return
+        lag = await self._lag()
+        if lag > limit:
+            self._progress.note(
+                f"Waiting: a secondary is {lag:.0f} s behind, more than {limit:g} s."
+            )
+            while lag > limit:
+                await self._rest(_LAG_EVERY)
+                lag = await self._lag()
+            self._progress.note("Going on: the secondaries have caught up.")
+        self._lag_looked = self._clock()
+
+    async def _for_its_turn(self, documents: int) -> None:
+        rate = self._pacing.max_rate
+        if rate is None:
+            return
+        while (left := self._free_at - self._clock()) > 0:
+            await self._rest(min(left, _LOOK_EVERY))
+        # What was not used while it waited for something else is not made up for.
+        self._free_at = max(self._free_at, self._clock() - _LOOK_EVERY) + documents / rate
+
+    async def _rest(self, seconds: float) -> None:
+        self._safe_point()
+        await asyncio.sleep(seconds)
+        self._safe_point()
+
+
+async def replica_lag(database: AsyncDatabase[dict[str, Any]], topology: Topology) -> float:
+    """Seconds by which the slowest secondary that is up is behind the primary.
+
+    A standalone has none, and 0 is given; so it is where every secondary is down, for then
+    there is nobody to wait for.
+
+    Raises:
+        NotPermittedError: This user may not ask.
+        UsageError: The shards of a cluster cannot be asked from here.
+    """
+    if topology is Topology.STANDALONE:
+        return 0.0
+    if topology is Topology.SHARDED:
+        raise UsageError(
+            "The lag of a sharded cluster's secondaries cannot be read through its router.",
+            next_step="Leave --max-lag out; every write waits for a majority of its shard.",
+        )
+    try:
+        status = await database.client.admin.command("replSetGetStatus")
+    except OperationFailure as error:
+        if error.code != _UNAUTHORIZED:
+            raise
+        raise NotPermittedError(
+            "This user may not ask how far the secondaries are behind.",
+            next_step="Grant him the role clusterMonitor on admin, or leave --max-lag out.",
+        ) from error
+    members = status["members"]
+    newest: datetime | None = next(
+        (member["optimeDate"] for member in members if member["state"] == _PRIMARY), None
+    )
+    if newest is None:
+        # There is no primary to be behind; a write is going to find that out.
+        return 0.0
+    behind = [
+        (newest - member["optimeDate"]).total_seconds()
+        for member in members
+        if member["state"] == _SECONDARY and member.get("health") == 1
+    ]
+    return max(behind, default=0.0)

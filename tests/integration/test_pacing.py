@@ -1,0 +1,305 @@
+"""Holding a run back: rate, pause file, lag of the secondaries."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+from hypothesis import given, strategies as st
+from pymongo import MongoClient
+from pymongo.write_concern import WriteConcern
+from small_legacy import USERS, invoices, legacy_user
+
+from newbi_migrate import Migration, MigrationOptions
+from newbi_migrate.errors import (
+    InterruptedRunError,
+    LeaseLostError,
+    NotPermittedError,
+    UsageError,
+)
+from newbi_migrate.migration.pacing import Pacer, Pacing, replica_lag
+from newbi_migrate.migration.progress import Silent
+from newbi_migrate.store.connection import Topology, open_database
+from newbi_migrate.testing import EmbeddedMongod
+
+
+class Notes(Silent):
+    """Keeps what is said to people."""
+
+    def __init__(self):
+        self.said = []
+
+    def note(self, sentence):
+        self.said.append(sentence)
+
+
+async def no_lag():
+    return 0.0
+
+
+def fill(database, *, count=40):
+    database["Users"].insert_many([legacy_user(n) for n in range(3)])
+    for owner in USERS[:3]:
+        database["invoices"].insert_many(invoices(owner, count))
+
+
+def stamped(database):
+    return database["invoices"].count_documents({"workspaceId": {"$exists": True}})
+
+
+@pytest.fixture
+def legacy(sync_database):
+    fill(sync_database)
+    return sync_database
+
+
+# -- choices ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {"max_rate": 0},
+        {"max_rate": -3},
+        *({"max_lag": number} for number in (0, -1.0, float("nan"), float("inf"))),
+    ],
+)
+def test_a_choice_out_of_range_is_refused(choice):
+    """A rate below one or a lag of nothing would be a run that never ends."""
+    with pytest.raises(UsageError):
+        Pacing(**choice)
+
+
+@given(rate=st.none() | st.integers(1, 10**6), batch=st.integers(1, 200_000))
+def test_no_window_is_longer_than_a_second(rate, batch):
+    """A window is at most what one second allows, and never greater than was asked for."""
+    window = Pacing(max_rate=rate).window(batch)
+
+    assert 1 <= window <= batch
+    assert rate is None or window <= rate
+
+
+# -- rate -------------------------------------------------------------------------------------
+
+
+@given(amounts=st.lists(st.integers(0, 500), max_size=20), rate=st.integers(1, 1000))
+def test_the_rate_holds_over_any_stretch(amounts, rate):
+    """Whatever is asked for, no more than one request beyond the rate gets through at any time."""
+    now, passed = [0.0], []
+
+    async def sleep(seconds):
+        now[0] += seconds
+
+    async def ask():
+        pacer = Pacer(
+            Pacing(max_rate=rate), Silent(), lambda: None, lag=no_lag, clock=lambda: now[0]
+        )
+        pacer._rest = sleep
+        for amount in amounts:
+            await pacer.before(amount)
+            passed.append((now[0], amount))
+
+    asyncio.run(ask())
+
+    for position, (moment, _) in enumerate(passed):
+        earlier = sum(amount for _, amount in passed[:position])
+        # A fifth of a second may be made up for at the beginning.
+        assert earlier <= rate * (moment + 0.2) + 1e-6
+
+
+async def test_a_run_is_held_to_its_rate_and_ends_in_the_same_documents(legacy, uri, servers):
+    """A hundred documents a second take their time, whatever the workers, and change nothing."""
+    pacing, options = Pacing(max_rate=100), MigrationOptions(workers=4)
+    begun = time.monotonic()
+    async with Migration(uri, options=options, pacing=pacing) as migration:
+        result = await migration.apply()
+    took = time.monotonic() - begun
+
+    assert (0, 120) == (result.exit_code, stamped(legacy))
+    # 12 documents of users, then 100 invoices; for the last 20 nobody waits any more.
+    assert took >= 1.0
+
+
+# -- pause ------------------------------------------------------------------------------------
+
+
+async def test_a_run_waits_while_the_file_exists_and_keeps_its_lease(legacy, uri, tmp_path):
+    """Nothing is stamped meanwhile, the lease outlives its time, and the run ends as usual."""
+    file = tmp_path / "pause"
+    file.touch()
+    notes = Notes()
+    migration = Migration(uri, pacing=Pacing(pause_file=file), progress=notes, lease_seconds=0.6)
+    async with migration:
+        running = asyncio.create_task(migration.apply())
+        await asyncio.sleep(1.6)
+        meanwhile = await asyncio.to_thread(stamped, legacy)
+        with pytest.raises(Exception, match="holds the lease"):
+            async with Migration(uri) as other:
+                await other.apply()
+        file.unlink()
+        result = await running
+
+    assert (0, 0, 120) == (meanwhile, result.exit_code, stamped(legacy))
+    assert [said.split(":")[0] for said in notes.said] == ["Paused", "Going on"]
+
+
+async def test_a_run_that_waits_can_be_stopped(legacy, uri, tmp_path):
+    """Ctrl-C is heard while it waits; without the file the same call finishes what is left."""
+    file = tmp_path / "pause"
+    file.touch()
+    async with Migration(uri, pacing=Pacing(pause_file=file)) as migration:
+        running = asyncio.create_task(migration.apply())
+        await asyncio.sleep(0.5)
+        migration.stop()
+        with pytest.raises(InterruptedRunError):
+            await running
+    async with Migration(uri) as migration:
+        result = await migration.apply()
+
+    assert (True, 120) == (result.resumed, stamped(legacy))
+
+
+async def test_a_run_that_lost_its_lease_while_it_waited_stops(legacy, uri, tmp_path):
+    """Somebody unlocked it: it does not go on when the file is removed."""
+    file = tmp_path / "pause"
+    file.touch()
+    async with Migration(uri, pacing=Pacing(pause_file=file), lease_seconds=0.6) as migration:
+        running = asyncio.create_task(migration.apply())
+        await asyncio.sleep(0.5)
+        await migration.unlock()
+        with pytest.raises(LeaseLostError):
+            await running
+
+    assert 0 == stamped(legacy)
+
+
+# -- lag --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def pair():
+    """A replica set of two, of which the second has no vote and can be held back."""
+    arguments = ("--replSet", "pair")
+    with (
+        EmbeddedMongod(extra_args=arguments, test_commands=True) as first,
+        EmbeddedMongod(extra_args=arguments, test_commands=True) as second,
+    ):
+        members = [
+            {"_id": 0, "host": f"127.0.0.1:{first.port}"},
+            {"_id": 1, "host": f"127.0.0.1:{second.port}", "priority": 0, "votes": 0},
+        ]
+        with MongoClient(f"127.0.0.1:{first.port}", directConnection=True) as client:
+            client.admin.command("replSetInitiate", {"_id": "pair", "members": members})
+            until(lambda: states(client) == [1, 2])
+        yield first, second
+
+
+def states(client):
+    return [member["state"] for member in client.admin.command("replSetGetStatus")["members"]]
+
+
+def until(true, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+@contextmanager
+def held_back(server):
+    """The secondary fetches nothing while the block runs."""
+    with MongoClient(f"127.0.0.1:{server.port}", directConnection=True) as client:
+        client.admin.command("configureFailPoint", "rsSyncApplyStop", mode="alwaysOn")
+        try:
+            yield
+        finally:
+            client.admin.command("configureFailPoint", "rsSyncApplyStop", mode="off")
+
+
+@pytest.mark.slow
+async def test_a_run_waits_for_a_secondary_that_is_behind(pair):
+    """It says so, writes nothing meanwhile, and goes on once the secondary has caught up."""
+    first, second = pair
+    uri = f"mongodb://127.0.0.1:{first.port}/newbi?replicaSet=pair"
+    notes = Notes()
+    with MongoClient(uri) as client:
+        database = client["newbi"]
+        fill(database)
+        marks = database.get_collection("marks", write_concern=WriteConcern(w=1))
+        with held_back(second):
+            stop = threading.Event()
+
+            def busy():
+                while not stop.is_set():
+                    marks.insert_one({})
+                    time.sleep(0.2)
+
+            writer = threading.Thread(target=busy)
+            writer.start()
+            try:
+                async with open_database(uri) as store:
+                    deadline = time.monotonic() + 20
+                    while await replica_lag(store.database, Topology.REPLICA_SET) < 3:
+                        assert time.monotonic() < deadline
+                        await asyncio.sleep(0.2)
+                pacing = Pacing(max_lag=1.5)
+                migration = Migration(uri, pacing=pacing, progress=notes)
+                async with migration:
+                    running = asyncio.create_task(migration.apply())
+                    await asyncio.sleep(2)
+                    meanwhile = stamped(database)
+                    stop.set()
+                    await asyncio.to_thread(
+                        client_command,
+                        second,
+                        {"configureFailPoint": "rsSyncApplyStop", "mode": "off"},
+                    )
+                    result = await running
+            finally:
+                stop.set()
+                writer.join()
+
+        assert (0, 0, 120) == (meanwhile, result.exit_code, stamped(database))
+    assert any("is behind" in said or "s behind" in said for said in notes.said)
+    assert "Going on: the secondaries have caught up." in notes.said
+
+
+def client_command(server, command):
+    with MongoClient(f"127.0.0.1:{server.port}", directConnection=True) as client:
+        client.admin.command(command)
+
+
+async def test_where_nobody_can_lag_nothing_is_waited_for(legacy, uri, replica_database):
+    """A standalone and a set of one member have no secondary to wait for."""
+    async with Migration(uri, pacing=Pacing(max_lag=0.001)) as migration:
+        result = await migration.apply()
+
+    assert 0 == result.exit_code
+    assert 0 == await replica_lag(replica_database, Topology.REPLICA_SET)
+
+
+async def test_a_sharded_cluster_is_refused_a_limit_that_cannot_be_kept(database):
+    """A promise that cannot be kept is not made."""
+    with pytest.raises(UsageError, match="sharded"):
+        await replica_lag(database, Topology.SHARDED)
+
+
+@pytest.fixture(scope="module")
+def guarded():
+    with EmbeddedMongod(replica_set=True, auth=True) as server:
+        yield server
+
+
+async def test_a_user_who_may_not_ask_is_told_before_anything_is_written(guarded):
+    """The limit needs the role clusterMonitor, and a run without it does not begin."""
+    with MongoClient(guarded.uri_for("newbi")) as client:
+        fill(client["newbi"], count=1)
+        uri = guarded.add_user("u", "p", database="newbi", roles=["readWrite"])
+        async with Migration(uri, pacing=Pacing(max_lag=5)) as migration:
+            with pytest.raises(NotPermittedError, match="secondaries"):
+                await migration.apply()
+
+        assert {"Users", "invoices"} == set(client["newbi"].list_collection_names())
