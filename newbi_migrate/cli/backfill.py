@@ -38,7 +38,7 @@ def backfill(
 ) -> None:
     """Stamp documents alone, for late documents or further collections; users stay as they are.
 
-    Ends with 5 where something was left out, with 0 where nothing was.
+    Ends with 5 where something was left out or an index could not be built, else with 0.
     """
     session = Session(as_json=as_json, uri_file=uri_file)
     with session.explained():

@@ -48,7 +48,7 @@ def migrate(
 ) -> None:
     """Migrate users and stamp their documents; again, it finishes what was interrupted.
 
-    Ends with 5 where something was left out, with 0 where nothing was.
+    Ends with 5 where something was left out or an index could not be built, else with 0.
     """
     session = Session(as_json=as_json, uri_file=uri_file)
     with session.explained():

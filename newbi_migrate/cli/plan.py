@@ -32,7 +32,8 @@ def plan(
 ) -> None:
     """Decide everything a migration would do, and show it; writes nothing.
 
-    Ends with the exit code the migration would have: 5 where something is left out, else 0.
+    Ends with the exit code the migration would have: 5 where something is left out or an index
+    cannot be built, else 0.
     """
     session = Session(as_json=as_json, uri_file=uri_file)
     with session.explained():
