@@ -14,12 +14,15 @@ import asyncio
 import resource
 import shutil
 import statistics
+import struct
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from bson.raw_bson import RawBSONDocument
@@ -33,6 +36,24 @@ from newbi_migrate.backup.writer import backup_database
 from newbi_migrate.store.digest import BATCH_DOCUMENTS, digest_collection, spans
 from newbi_migrate.testing import EmbeddedMongod
 from newbi_migrate.testing.bulk import bulk_invoices, bulk_owners
+
+_INT32 = struct.Struct("<i")
+_NOISE = 230
+"""Bytes of each document that do not compress."""
+
+
+def invoices(documents: int) -> Iterator[list[RawBSONDocument]]:
+    """Invoices of about one kilobyte that compress to a quarter, as those of an application do."""
+    rng = Random(0)
+    for batch in bulk_invoices(documents, bulk_owners(2000), size=1024 - _NOISE):
+        yield [with_noise(document.raw, rng) for document in batch]
+
+
+def with_noise(raw: bytes, rng: Random) -> RawBSONDocument:
+    """A document with a field that does not compress."""
+    field = b"\x05noise\0" + _INT32.pack(_NOISE) + b"\0" + rng.randbytes(_NOISE)
+    body = raw[4:-1] + field + b"\0"
+    return RawBSONDocument(_INT32.pack(len(body) + 4) + body)
 
 
 async def seconds(work: Callable[[], Awaitable[object]]) -> float:
@@ -100,7 +121,7 @@ class Figures:
 async def measure(server: EmbeddedMongod, documents: int, repeats: int, folder: Path) -> None:
     """Fills a database and prints the figures."""
     with MongoClient[dict[str, Any]](server.uri) as client:
-        for batch in bulk_invoices(documents, bulk_owners(2000)):
+        for batch in invoices(documents):
             client["bench"]["documents"].insert_many(batch, ordered=False)
     figures = Figures()
     tools = bool(shutil.which("mongodump") and shutil.which("mongorestore"))
@@ -108,21 +129,21 @@ async def measure(server: EmbeddedMongod, documents: int, repeats: int, folder: 
     async with AsyncMongoClient[dict[str, Any]](server.uri) as connection:
         database = connection["bench"]
         for number in range(repeats):
-            figures.add("raw read", await seconds(lambda: raw_read(database["documents"])))
+            figures.add("raw read", await seconds(partial(raw_read, database["documents"])))
             output = folder / f"ours{number}"
             begun = time.perf_counter()
             path = (await backup_database(database, output)).path
             figures.add("backup", time.perf_counter() - begun)
-            figures.add("verify", await seconds(lambda path=path: verify_backup(path)))
-            figures.add("compare", await seconds(lambda path=path: compare_backup(path, database)))
+            figures.add("verify", await seconds(partial(verify_backup, path)))
+            figures.add("compare", await seconds(partial(compare_backup, path, database)))
             figures.add(
                 "digest of the collection",
-                await seconds(lambda: digest_collection(database, "documents")),
+                await seconds(partial(digest_collection, database, "documents")),
             )
             target = connection["bench_restored"]
             figures.add(
                 "restore, verified first",
-                await seconds(lambda path=path, target=target: restore_backup(path, target)),
+                await seconds(partial(restore_backup, path, target)),
             )
             await connection.drop_database("bench_restored")
             peak = megabytes()

@@ -85,6 +85,7 @@ async def backup_database(
     progress: Progress | None = None,
     workers: int = 2,
     recipients: Sequence[Any] = (),
+    exports: bool = True,
     now: datetime | None = None,
 ) -> BackupResult:
     """Writes a whole database into a new folder ``backup_YYYY-MM-DD_HH-MM-SS``.
@@ -99,6 +100,8 @@ async def backup_database(
         recipients: Public keys in the age format, as
             :func:`~newbi_migrate.backup.encrypt.read_recipients` gives them; none to leave the
             files unencrypted.
+        exports: Whether the critical collections are written as Extended JSON as well, which
+            takes ten times as long as the backup itself.
         now: Time in the folder's name; by default this second, in UTC.
 
     Raises:
@@ -120,7 +123,9 @@ async def backup_database(
                 )
             make_private_folder(partial)
             try:
-                run = _Backup(store, partial, progress or Silent(), workers, recipients, registry)
+                run = _Backup(
+                    store, partial, progress or Silent(), workers, recipients, registry, exports
+                )
                 manifest = await run.run()
                 # From here on it is whole; what happens between two renames leaves it whole.
                 partial.rename(final)
@@ -142,6 +147,7 @@ class _Backup:
         workers: int,
         recipients: Sequence[Any],
         registry: Registry,
+        exports: bool,
     ) -> None:
         self._store = store
         self._database = store.database
@@ -149,7 +155,7 @@ class _Backup:
         self._progress = progress
         self._workers = workers
         self._without = (registry.workspace_field,)
-        self._critical = critical_collections(registry)
+        self._critical = critical_collections(registry) if exports else frozenset()
         self._suffix = layout.ENCRYPTED if recipients else ""
         self._recipients = tuple(recipients)
         self._identities: tuple[Any, ...] = ()

@@ -50,6 +50,14 @@ def backup(
             help="Encrypt for this public key (age1… or an SSH key); may be repeated.",
         ),
     ] = None,
+    exports: Annotated[
+        bool,
+        typer.Option(
+            "--exports/--no-exports",
+            help="Write the critical collections as Extended JSON as well, which takes longer than "
+            "the backup itself.",
+        ),
+    ] = True,
     dry_run: opt.DryRun = False,
     workers: opt.AtOnce = 2,
     verbose: Annotated[
@@ -71,7 +79,7 @@ def backup(
         recipients = read_recipients(recipient or ())
         if dry_run:
             _survey(session, output_dir)
-        result = session.run(lambda: _back_up(session, output_dir, recipients, workers))
+        result = session.run(lambda: _back_up(session, output_dir, recipients, workers, exports))
         place = session.uri_arguments
         following = suggest("migrate", "--dry-run", "--backup", str(result.path), *place)
         if result.manifest.consistency is Consistency.WRITTEN:
@@ -85,7 +93,7 @@ def backup(
 
 
 async def _back_up(
-    session: Session, output_dir: Path, recipients: Any, workers: int
+    session: Session, output_dir: Path, recipients: Any, workers: int, exports: bool
 ) -> BackupResult:
     from newbi_migrate.backup.writer import backup_database
     from newbi_migrate.cli.progress import showing_progress
@@ -95,7 +103,12 @@ async def _back_up(
         showing_progress() as progress,
     ):
         return await backup_database(
-            session.target, output_dir, progress=progress, workers=workers, recipients=recipients
+            session.target,
+            output_dir,
+            progress=progress,
+            workers=workers,
+            recipients=recipients,
+            exports=exports,
         )
 
 

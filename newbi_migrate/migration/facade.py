@@ -180,7 +180,12 @@ class Migration:
             await self._safeguard.check(self.store.database, self._registry, self._progress)
 
     async def backup(
-        self, output_dir: Path, *, workers: int = 2, recipients: Sequence[Any] = ()
+        self,
+        output_dir: Path,
+        *,
+        workers: int = 2,
+        recipients: Sequence[Any] = (),
+        exports: bool = True,
     ) -> BackupResult:
         """Writes the whole database into a new folder, in mongodump's format.
 
@@ -193,6 +198,7 @@ class Migration:
             progress=self._progress,
             workers=workers,
             recipients=recipients,
+            exports=exports,
         )
 
     async def check_conservation(

@@ -80,6 +80,16 @@ def test_a_dry_run_of_a_backup_writes_no_file(quick, clean, tmp_path):
     assert [] == changes(before, fingerprint(clean))
 
 
+def test_exports_can_be_left_out(quick, clean):
+    """They take longer than the backup; it is whole without them."""
+    answer = quick("backup", "--no-exports", "--json")
+    folder = Path(answer.json["path"])
+
+    assert {} == answer.json["exports"]
+    assert not (folder / "json_exports").exists()
+    assert ExitCode.DONE == quick("verify-backup", "--compare", folder).code
+
+
 def test_verbose_lists_every_collection_with_its_digest(quick, clean):
     """And without it, the totals alone."""
     verbose, brief = quick("backup", "--verbose"), quick("backup", "--output-dir", "b")
