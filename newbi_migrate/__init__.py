@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         UnreachableError as UnreachableError,
         UnsupportedError as UnsupportedError,
         UsageError as UsageError,
+        ValidationFailedError as ValidationFailedError,
     )
     from newbi_migrate.invariants.base import (
         Invariant as Invariant,
@@ -71,6 +72,7 @@ _HOMES = {
         "UnreachableError",
         "UnsupportedError",
         "UsageError",
+        "ValidationFailedError",
     ),
     "newbi_migrate.invariants.base": ("Invariant", "Severity", "Violation"),
     "newbi_migrate.migration.facade": ("Migration", "run_sync"),

@@ -22,6 +22,7 @@ __all__ = [
     "UnreachableError",
     "UnsupportedError",
     "UsageError",
+    "ValidationFailedError",
 ]
 
 
@@ -88,6 +89,12 @@ class DatabaseMovedOnError(NewbiMigrateError):
     """The database is no longer the one a saved plan was made for."""
 
     exit_code = ExitCode.PENDING
+
+
+class ValidationFailedError(NewbiMigrateError):
+    """The database breaks a rule that must hold before the next step."""
+
+    exit_code = ExitCode.VALIDATION_FAILED
 
 
 class LeaseHeldError(NewbiMigrateError):

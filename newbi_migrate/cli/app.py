@@ -15,6 +15,7 @@ import typer
 from newbi_migrate.cli import (
     backfill,
     backup,
+    closing,
     demo,
     doctor,
     migrate,
@@ -39,7 +40,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, doctor, backup, restore, plan, migrate, backfill, status, smoke, rollback):
+for command in (
+    demo,
+    doctor,
+    backup,
+    restore,
+    plan,
+    migrate,
+    backfill,
+    status,
+    smoke,
+    rollback,
+    closing,
+):
     command.register(app)
 
 

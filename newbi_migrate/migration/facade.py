@@ -6,29 +6,28 @@ It changes when a use-case is added or the way to open a database does.
 from __future__ import annotations
 
 import asyncio
-import os
-import platform
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from bson import ObjectId
 
-from newbi_migrate.backup.restore import refuse_if_restoring
 from newbi_migrate.backup.writer import BackupResult, backup_database
 from newbi_migrate.errors import (
-    DatabaseMovedOnError,
     InterruptedRunError,
     UsageError,
 )
+from newbi_migrate.migration.closing.results import ClosingResult
+from newbi_migrate.migration.closing.run import refuse_unless_ready
+from newbi_migrate.migration.closing.session import Closing
 from newbi_migrate.migration.conservation import (
     Conservation,
     Reference,
     check_conservation,
     provable_run,
 )
-from newbi_migrate.migration.forward import Forward, release, settle_run
+from newbi_migrate.migration.forward import Forward
 from newbi_migrate.migration.options import MigrationOptions
 from newbi_migrate.migration.pacing import Pacing
 from newbi_migrate.migration.plan import (
@@ -37,23 +36,19 @@ from newbi_migrate.migration.plan import (
 )
 from newbi_migrate.migration.progress import Progress, Silent
 from newbi_migrate.migration.results import Plan, RunResult
-from newbi_migrate.migration.retrying import persist
+from newbi_migrate.migration.rollback.backward import Backward
 from newbi_migrate.migration.rollback.results import RollbackOptions, RollbackResult
-from newbi_migrate.migration.rollback.run import (
-    RollbackRequest,
-    choose_run,
-    roll_back,
-)
 from newbi_migrate.migration.safeguard import Safeguard
 from newbi_migrate.migration.status import Status, read_status
 from newbi_migrate.migration.survey import Survey, survey
 from newbi_migrate.migration.validate import ValidationRequest, validate
 from newbi_migrate.migration.validation import FailOn, Finding, ValidationReport
+from newbi_migrate.migration.working import Work
 from newbi_migrate.models.newbi import NEWBI
 from newbi_migrate.models.registry import Registry
 from newbi_migrate.store.connection import Store, open_database
 from newbi_migrate.store.faults import explained
-from newbi_migrate.store.lease import LEASE_SECONDS, Holder, Lease, LeaseState
+from newbi_migrate.store.lease import LEASE_SECONDS, Lease, LeaseState
 from newbi_migrate.store.runs import RunRecord, RunRecords
 
 __all__ = ["Migration", "run_sync"]
@@ -298,51 +293,46 @@ class Migration:
             LeaseHeldError: A run is under way.
             InterruptedRunError: :meth:`stop` was called.
         """
-        options = options or RollbackOptions()
-        database, records = self.store.database, RunRecords(self.store.database)
+        backward = Backward(self._work(), options or RollbackOptions())
+        return await backward.run(run_id, dry_run=dry_run)
 
-        def request(runs: Sequence[RunRecord], run: RunRecord) -> RollbackRequest:
-            return RollbackRequest(
-                database, self.store.server, self._registry, runs, run, options, self._progress
-            )
+    async def indexes(self, *, apply: bool = False) -> ClosingResult:
+        """Which indexes of the old structure are left; drops them if asked to.
 
-        with explained("looking at the runs"):
-            await Lease.refuse_if_held(database)
-            await refuse_if_restoring(database)
-            runs = await records.all()
-            run = choose_run(runs, run_id, options)
-        if run is None:
-            return RollbackResult(database.name, None, "", dry_run, options)
-        if dry_run:
-            with explained("looking at what a rollback would do"):
-                return await roll_back(request(runs, run), None)
-        with explained("rolling back"):
-            async with self._lease("rollback", run.run_id) as safe_point:
-                chosen, again = run.run_id, await records.all()
+        Args:
+            apply: Drop those that can go; otherwise no write command is sent.
 
-                async def attempt() -> RollbackResult:
-                    known = await records.all()
-                    here = choose_run(known, chosen, options)
-                    if here is None or [r.run_id for r in again] != [r.run_id for r in runs]:
-                        raise DatabaseMovedOnError(
-                            "Another run came between.",
-                            next_step="Nothing was written. Look again with --dry-run.",
-                        )
-                    await settle_run(self.store, here, self._progress, safe_point)
-                    return await roll_back(request(known, here), safe_point)
+        Raises:
+            LeaseHeldError: A run is under way.
+        """
+        return await Closing(self._work()).indexes(apply=apply)
 
-                return await persist(attempt, self._progress)
+    async def finalize(
+        self, *, keep: bool = False, drop_journal: bool = False, dry_run: bool = False
+    ) -> ClosingResult:
+        """Drops what the old structure left behind: obsolete indexes, and the legacy users.
 
-    @asynccontextmanager
-    async def _lease(self, command: str, run_id: ObjectId) -> AsyncIterator[Callable[[], None]]:
-        """Holds the lease, and gives what is to be called before every write."""
-        holder = Holder(run_id=run_id, host=platform.node(), pid=os.getpid(), command=command)
-        lease = await Lease.acquire(self.store.database, holder, seconds=self._lease_seconds)
-        try:
-            async with lease.renewing():
-                yield self._safe_point(lease)
-        finally:
-            await release(lease)
+        Args:
+            keep: Rename their collection instead of dropping it.
+            drop_journal: Drop the journal too; then no run can be taken back.
+            dry_run: Say whether it could be done, and send no write command.
+
+        Raises:
+            ValidationFailedError: The database breaks a rule that must hold.
+            UsageError: There is no migration, work is pending, or somebody was left out.
+            LeaseHeldError: A run is under way.
+        """
+        closing = Closing(self._work())
+        if await closing.unfinished() is None:
+            plan = await self.plan()
+            refuse_unless_ready(await self.validate(), plan, keep=keep)
+            closing.found(plan)
+        return await closing.finalize(keep=keep, drop_journal=drop_journal, dry_run=dry_run)
+
+    def _work(self) -> Work:
+        return Work(
+            self.store, self._registry, self._progress, self._lease_seconds, self._safe_point
+        )
 
     async def apply_saved(self, saved: Mapping[str, Any]) -> RunResult:
         """Carries out a plan that was saved, exactly, or refuses.

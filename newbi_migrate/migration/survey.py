@@ -13,7 +13,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.errors import UnsupportedError, UsageError
 from newbi_migrate.models.registry import Registry
-from newbi_migrate.store.runs import OWN_PREFIX
+from newbi_migrate.store.runs import OWN_PREFIX, RunRecords, RunState
 
 __all__ = ["TARGET_COLLECTIONS", "Survey", "survey"]
 
@@ -127,7 +127,18 @@ async def _source(
         )
     if holding:
         return holding[0]
+    if (kept := await _finalized(database)) is not None:
+        return kept
     raise UnsupportedError(
         f"The database {database.name!r} has no legacy users: {either} is empty or missing.",
         next_step="Check the database's name, or name the collection: --legacy-collection NAME.",
     )
+
+
+async def _finalized(database: AsyncDatabase[dict[str, Any]]) -> str | None:
+    """Where the legacy users are, or were, if the migration was finalized."""
+    for run in await RunRecords(database).all():
+        if run.command == "finalize" and run.state is RunState.DONE:
+            result = run.document["result"]
+            return str(result["keptAs"] or result["legacyCollection"])
+    return None

@@ -185,7 +185,7 @@ async def validate(request: ValidationRequest) -> ValidationReport:
     database = request.database
     runs = await RunRecords(database).all()
     lease = await Lease.current(database)
-    newest = next((run for run in runs if _stands(run)), None)
+    newest = next((run for run in runs if _stands(run) and run.command in _FORWARD), None)
     names = [
         info["name"]
         async for info in await database.list_collections(comment=_COMMENT)
@@ -225,6 +225,9 @@ async def validate(request: ValidationRequest) -> ValidationReport:
         timings=state.timings,
         fail_on=request.fail_on,
     )
+
+
+_FORWARD: Final = ("migrate", "backfill")
 
 
 def _stands(run: RunRecord) -> bool:

@@ -25,6 +25,7 @@ from newbi_migrate.store.connection import DURABLE
 from newbi_migrate.store.raw import elements, iter_ids, pack_ids
 
 __all__ = [
+    "JOURNAL",
     "MAX_ENTRY_BYTES",
     "MAX_PRIOR_BYTES",
     "EntryKind",

@@ -150,6 +150,10 @@ class RunRecords:
             comment=str(run_id),
         )
 
+    async def journal_dropped(self, *, comment: str) -> None:
+        """Records of all runs that their journal is about to go, and with it the way back."""
+        await self._runs.update_many({}, {"$set": {"journalDropped": True}}, comment=comment)
+
     async def note_users(self, run_id: ObjectId, lines: Sequence[Mapping[str, Any]]) -> None:
         """Records who becomes who: one document for each legacy user.
 

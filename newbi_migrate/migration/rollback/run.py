@@ -71,8 +71,8 @@ def choose_run(
         options: The choices.
 
     Raises:
-        UsageError: There is no such run, later runs rest upon it, or only a part of a run
-            that has not come to its end is to be taken back.
+        UsageError: There is no such run, later runs rest upon it, its journal is gone, or only
+            a part of a run that has not come to its end is to be taken back.
     """
     in_place = [run for run in runs if run.state is not RunState.ROLLED_BACK]
     if run_id is None:
@@ -92,6 +92,12 @@ def choose_run(
                 "still in place.",
                 next_step="Take the later runs back first, or all of them with --all.",
             )
+    if chosen is not None and chosen.document.get("journalDropped"):
+        raise UsageError(
+            f"The journal of run {chosen.run_id} was dropped when the migration was finalized, "
+            "so it cannot be taken back.",
+            next_step="Restore the backup instead: newbi-migrate restore.",
+        )
     if chosen is not None and chosen.state.unfinished and not options.whole:
         raise UsageError(
             f"The {chosen.command} run {chosen.run_id} has not come to its end; a part of it "

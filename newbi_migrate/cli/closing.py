@@ -1,0 +1,136 @@
+"""``newbi-migrate indexes`` and ``newbi-migrate finalize``.
+
+It changes when the way a person ends a migration does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from newbi_migrate.cli import options as opt
+from newbi_migrate.cli.planning import suggest
+from newbi_migrate.cli.running import Session, stopping_on_signals
+
+if TYPE_CHECKING:
+    from newbi_migrate.migration.closing.results import ClosingResult
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    app.command("indexes")(indexes)
+    app.command("finalize")(finalize)
+
+
+def indexes(
+    *,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Drop those that can go; otherwise only show them.")
+    ] = False,
+    confirm: opt.Confirm = False,
+    as_json: opt.AsJson = False,
+    uri_file: opt.UriFile = None,
+) -> None:
+    """Show the indexes of the old structure that are left, or drop them.
+
+    One that keeps something unique stays until the index that takes its place is there. Ends
+    with 3 where there is something left to do, else with 0.
+    """
+    session = Session(as_json=as_json, uri_file=uri_file)
+    with session.explained():
+        if apply:
+            session.must_be_able_to_ask(confirmed=confirm)
+            if not confirm:
+                looked = session.run(lambda: _indexes(session, apply=False))
+                _show(session, looked, aside=True)
+            session.confirm(session.target.database, confirmed=confirm)
+        _answer(session, session.run(lambda: _indexes(session, apply=apply)))
+
+
+def finalize(
+    *,
+    keep: Annotated[
+        bool,
+        typer.Option("--keep", help="Keep the collection of legacy users under another name."),
+    ] = False,
+    drop_journal: Annotated[
+        bool,
+        typer.Option("--drop-journal", help="Drop the journal too; then no run can be taken back."),
+    ] = False,
+    dry_run: opt.DryRun = False,
+    confirm: opt.Confirm = False,
+    as_json: opt.AsJson = False,
+    uri_file: opt.UriFile = None,
+) -> None:
+    """End the migration: drop obsolete indexes and the collection of legacy users.
+
+    Refuses unless the database validates, nothing is pending, and every legacy user was
+    migrated or is kept with --keep.
+    """
+    session = Session(as_json=as_json, uri_file=uri_file)
+    with session.explained():
+        if not dry_run:
+            session.must_be_able_to_ask(confirmed=confirm)
+            if not confirm:
+                looked = session.run(
+                    lambda: _finalize(session, keep=keep, drop_journal=drop_journal, dry_run=True)
+                )
+                _show(session, looked, aside=True)
+            session.confirm(session.target.database, confirmed=confirm)
+        done = session.run(
+            lambda: _finalize(session, keep=keep, drop_journal=drop_journal, dry_run=dry_run)
+        )
+        _answer(session, done)
+
+
+async def _indexes(session: Session, *, apply: bool) -> ClosingResult:
+    from newbi_migrate.cli.progress import showing_progress
+    from newbi_migrate.migration.facade import Migration
+
+    with showing_progress() as progress:
+        async with Migration(session.target, progress=progress) as migration:
+            with stopping_on_signals(migration):
+                return await migration.indexes(apply=apply)
+
+
+async def _finalize(
+    session: Session, *, keep: bool, drop_journal: bool, dry_run: bool
+) -> ClosingResult:
+    from newbi_migrate.cli.progress import showing_progress
+    from newbi_migrate.migration.facade import Migration
+
+    with showing_progress() as progress:
+        async with Migration(session.target, progress=progress) as migration:
+            with stopping_on_signals(migration):
+                return await migration.finalize(
+                    keep=keep, drop_journal=drop_journal, dry_run=dry_run
+                )
+
+
+def _next(session: Session, result: ClosingResult) -> str:
+    place = session.uri_arguments
+    if result.command == "finalize" and result.dry_run:
+        chosen = ["--keep"] if result.kept_as is not None else []
+        chosen += ["--drop-journal"] if result.journal_dropped else []
+        return suggest("finalize", *chosen, *place)
+    if result.dry_run and result.dropped:
+        return suggest("indexes", "--apply", *place)
+    if result.to_create:
+        return suggest("plan", *place)
+    return suggest("status", *place)
+
+
+def _show(session: Session, result: ClosingResult, *, aside: bool) -> None:
+    from newbi_migrate.report.closing import closing_report
+
+    session.show(closing_report(result, next_command=_next(session, result)), aside=aside)
+
+
+def _answer(session: Session, result: ClosingResult) -> NoReturn:
+    from newbi_migrate.report.closing import closing_report
+
+    session.answer(result.to_json, closing_report(result, next_command=_next(session, result)))
+    raise typer.Exit(int(result.exit_code))

@@ -1,0 +1,1 @@
+"""What ends a migration: obsolete indexes go, and at last the collection of legacy users."""

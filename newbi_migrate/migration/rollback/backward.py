@@ -1,0 +1,98 @@
+"""A run backward: looked at, leased, and carried out attempt by attempt.
+
+It changes when a rollback begins, resumes or gives up in another way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from bson import ObjectId
+
+from newbi_migrate.backup.restore import refuse_if_restoring
+from newbi_migrate.errors import DatabaseMovedOnError
+from newbi_migrate.migration.forward import settle_run
+from newbi_migrate.migration.retrying import persist
+from newbi_migrate.migration.rollback.results import RollbackOptions, RollbackResult
+from newbi_migrate.migration.rollback.run import RollbackRequest, choose_run, roll_back
+from newbi_migrate.migration.working import Work
+from newbi_migrate.store.faults import explained
+from newbi_migrate.store.lease import Lease
+from newbi_migrate.store.runs import RunRecord, RunRecords
+
+__all__ = ["Backward"]
+
+
+@dataclass(slots=True)
+class Backward:
+    """What a rollback needs to know; :meth:`run` carries it out.
+
+    Attributes:
+        work: The database and the way to work on it.
+        options: The choices.
+    """
+
+    work: Work
+    options: RollbackOptions
+
+    async def run(self, run_id: ObjectId | None, *, dry_run: bool) -> RollbackResult:
+        """Takes a run back, or looks at what that would do.
+
+        Raises:
+            NewbiMigrateError: See :class:`~newbi_migrate.migration.facade.Migration`.
+        """
+        database = self.work.store.database
+        runs, run = await persist(lambda: self._look(run_id), self.work.progress)
+        if run is None:
+            return RollbackResult(database.name, None, "", dry_run, self.options)
+        if dry_run:
+            with explained("looking at what a rollback would do"):
+                return await roll_back(self._request(runs, run), None)
+        known, chosen = [r.run_id for r in runs], run.run_id
+        with explained("rolling back"):
+            async with self.work.leased("rollback", chosen) as (lease, safe_point):
+                attempts = 0
+
+                async def attempt() -> RollbackResult:
+                    nonlocal attempts
+                    if attempts:
+                        # It may have run out while the server was away.
+                        await lease.renew()
+                    attempts += 1
+                    return await self._attempt(chosen, known, safe_point)
+
+                return await persist(attempt, self.work.progress)
+
+    async def _look(self, run_id: ObjectId | None) -> tuple[Sequence[RunRecord], RunRecord | None]:
+        database = self.work.store.database
+        with explained("looking at the runs"):
+            await Lease.refuse_if_held(database)
+            await refuse_if_restoring(database)
+            runs = await RunRecords(database).all()
+            return runs, choose_run(runs, run_id, self.options)
+
+    async def _attempt(
+        self, chosen: ObjectId, known: Sequence[ObjectId], safe_point: Callable[[], None]
+    ) -> RollbackResult:
+        runs = await RunRecords(self.work.store.database).all()
+        run = choose_run(runs, chosen, self.options)
+        if run is None or [r.run_id for r in runs] != list(known):
+            raise DatabaseMovedOnError(
+                "Another run came between.",
+                next_step="Nothing was written. Look again with --dry-run.",
+            )
+        await settle_run(self.work.store, run, self.work.progress, safe_point)
+        return await roll_back(self._request(runs, run), safe_point)
+
+    def _request(self, runs: Sequence[RunRecord], run: RunRecord) -> RollbackRequest:
+        store = self.work.store
+        return RollbackRequest(
+            store.database,
+            store.server,
+            self.work.registry,
+            runs,
+            run,
+            self.options,
+            self.work.progress,
+        )

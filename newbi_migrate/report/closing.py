@@ -1,0 +1,68 @@
+"""`indexes` and `finalize` as text for people.
+
+It changes when people ask a question about the end of a migration the report does not answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import RenderableType
+
+from newbi_migrate.migration.closing.results import ClosingResult
+from newbi_migrate.report.forms import following, heading, indented, printable, title
+from newbi_migrate.report.words import counted
+
+__all__ = ["closing_report"]
+
+
+def closing_report(result: ClosingResult, *, next_command: str) -> Iterator[RenderableType]:
+    """What the end of a migration drops, or would drop.
+
+    Args:
+        result: The result.
+        next_command: What to run next; the report ends with it.
+    """
+    database, done = printable(result.database), not result.dry_run
+    if result.dry_run:
+        yield title(f"{result.command} in the database {database}. Nothing was written.")
+    elif result.run_id is None:
+        yield title(f"Nothing is left to drop in the database {database}; nothing was written.")
+    else:
+        yield title(f"{result.command} in the database {database}: run {result.run_id}.")
+    dropped = "dropped" if done else "to drop"
+    yield from heading(
+        f"{counted(len(result.dropped), 'index', 'indexes')} of the old structure {dropped}"
+    )
+    for collection, name in result.dropped:
+        yield indented(f"{printable(collection)}.{printable(name)}", by=4)
+    for held in result.held:
+        yield indented(
+            f"{held.collection}.{held.name} stays until {held.missing}, which takes its place, "
+            "is there"
+        )
+    if result.to_create:
+        missing = ", ".join(f"{collection}.{name}" for collection, name in result.to_create)
+        yield from heading(f"Missing: {counted(len(result.to_create), 'index', 'indexes')}")
+        yield indented(f"migrate builds what it can of {missing}")
+    yield from _legacy(result, done=done)
+    yield from following(next_command)
+
+
+def _legacy(result: ClosingResult, *, done: bool) -> Iterator[RenderableType]:
+    if result.legacy is None:
+        return
+    what = f"{result.legacy} with {counted(result.legacy_users, 'legacy user')}"
+    if result.kept_as is None:
+        yield from heading(f"Collection {what} {'dropped' if done else 'to drop'}")
+    else:
+        yield from heading(
+            f"Collection {what} {'is kept' if done else 'would be kept'} as {result.kept_as}"
+        )
+    if result.quarantined:
+        yield indented(
+            f"{counted(result.quarantined, 'legacy user')} left out of the migration there alone"
+        )
+    if result.journal_dropped:
+        gone = "is gone: no run can be taken back" if done else "would go: no run could go back"
+        yield indented(f"the journal {gone}")

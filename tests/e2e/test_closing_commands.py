@@ -1,0 +1,85 @@
+"""`indexes` and `finalize`: what they answer, write, and end with."""
+
+from __future__ import annotations
+
+import pytest
+from fingerprints import changes, fingerprint
+from small_legacy import legacy_user
+
+from newbi_migrate import ExitCode
+
+OLD = "number_1_createdBy_1"
+
+
+@pytest.fixture
+def migrated(quick, clean):
+    """Three users with their invoices and the old unique index, migrated."""
+    clean["invoices"].create_index([("number", 1), ("createdBy", 1)], unique=True)
+    assert ExitCode.DONE == quick("migrate", "--confirm").code
+    return clean
+
+
+def test_indexes_shows_and_then_drops_what_is_obsolete(quick, migrated):
+    """Showing ends with 3 and names the command; dropping ends with 0."""
+    looked = quick("indexes")
+    there = OLD in migrated["invoices"].index_information()
+    done = quick("indexes", "--apply", "--confirm", "--json")
+
+    assert (ExitCode.PENDING, True) == (looked.code, there)
+    assert f"invoices.{OLD}" in looked.out
+    assert looked.out.rstrip().endswith("Next: newbi-migrate indexes --apply")
+    assert (ExitCode.DONE, [["invoices", OLD]]) == (done.code, done.json["dropped"])
+    assert OLD not in migrated["invoices"].index_information()
+
+
+def test_finalize_says_what_goes_and_then_drops_it(quick, migrated):
+    """The dry run writes nothing; the legacy users are gone afterwards."""
+    stood = fingerprint(migrated)
+    looked = quick("finalize", "--dry-run")
+    untouched = fingerprint(migrated)
+    done = quick("finalize", "--confirm")
+
+    assert [] == changes(stood, untouched)
+    assert "Collection Users with 3 legacy users to drop" in looked.out
+    assert ExitCode.DONE == looked.code == done.code
+    assert "Users" not in migrated.list_collection_names()
+
+
+def test_finalize_keeps_the_legacy_users_on_request(quick, migrated):
+    """Under a name that says what they are, and a rollback brings them back."""
+    kept = quick("finalize", "--keep", "--confirm", "--json").json
+    renamed = migrated[kept["keptAs"]].count_documents({})
+    back = quick("rollback", "--confirm")
+
+    assert ("Users_before_migration", 3) == (kept["keptAs"], renamed)
+    assert "collection Users_before_migration is called Users again" in back.out
+    assert 3 == migrated["Users"].count_documents({})
+
+
+def test_finalize_refuses_what_does_not_validate(quick, migrated):
+    """With 4, one sentence, the command that shows more, and nothing written."""
+    migrated["member"].update_one({}, {"$set": {"organizationId": "nowhere"}})
+    stood = fingerprint(migrated)
+    answer = quick("finalize", "--confirm")
+
+    assert ExitCode.VALIDATION_FAILED == answer.code
+    assert "newbi-migrate validate" in answer.err
+    assert [] == changes(stood, fingerprint(migrated))
+
+
+def test_finalize_refuses_to_drop_a_user_who_was_left_out(quick, migrated):
+    """With 2, and --keep as the way out."""
+    migrated["Users"].insert_one(legacy_user(5, email=None))
+    answer = quick("finalize", "--confirm")
+
+    assert answer.code in {ExitCode.USAGE, ExitCode.VALIDATION_FAILED}
+    assert 4 == migrated["Users"].count_documents({})
+
+
+@pytest.mark.parametrize("command", [("indexes", "--apply"), ("finalize",)])
+def test_nothing_is_dropped_without_a_confirmation(quick, migrated, command):
+    """Without a terminal and without --confirm the command ends with 2."""
+    stood = fingerprint(migrated)
+    answer = quick(*command)
+
+    assert (ExitCode.USAGE, []) == (answer.code, changes(stood, fingerprint(migrated)))

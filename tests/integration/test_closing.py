@@ -1,0 +1,254 @@
+"""The end of a migration: obsolete indexes and legacy users go once nothing is lost with them."""
+
+from __future__ import annotations
+
+import pytest
+from bson import ObjectId
+from fingerprints import changes, fingerprint
+from small_legacy import USERS, invoices, legacy_user
+
+from newbi_migrate.errors import ExitCode, InterruptedRunError, UsageError, ValidationFailedError
+from newbi_migrate.migration.facade import Migration
+
+OLD = "number_1_createdBy_1"
+
+
+def held(database):
+    return fingerprint(database, run_records=False)
+
+
+@pytest.fixture
+async def migrated(uri, sync_database):
+    """Two users with an invoice each and the old unique index, migrated."""
+    sync_database["Users"].insert_many([legacy_user(n) for n in range(2)])
+    for user in USERS[:2]:
+        sync_database["invoices"].insert_many(invoices(user, 1))
+    sync_database["invoices"].create_index([("number", 1), ("createdBy", 1)], unique=True)
+    before = held(sync_database)
+    async with Migration(uri) as migration:
+        await migration.apply()
+    return before
+
+
+@pytest.fixture
+async def migration(uri):
+    async with Migration(uri) as opened:
+        yield opened
+
+
+async def test_obsolete_indexes_are_shown_and_nothing_is_written(
+    migrated, migration, sync_database
+):
+    """Looking sends no write command, and says that there is something to do."""
+    stood = fingerprint(sync_database)
+    looked = await migration.indexes()
+
+    assert [("invoices", OLD)] == looked.dropped
+    assert ExitCode.PENDING == looked.exit_code
+    assert [] == changes(stood, fingerprint(sync_database))
+
+
+async def test_obsolete_indexes_are_dropped_and_come_back(migrated, migration, sync_database):
+    """Dropping is a run; a rollback builds the index again as it was."""
+    stood = held(sync_database)
+    result = await migration.indexes(apply=True)
+    gone = OLD not in sync_database["invoices"].index_information()
+    back = await migration.rollback()
+
+    assert gone
+    assert ([("invoices", OLD)], ExitCode.DONE) == (result.dropped, result.exit_code)
+    assert [("invoices", OLD)] == back.indexes_rebuilt
+    assert [] == changes(stood, held(sync_database))
+
+
+async def test_dropped_twice_writes_nothing(migrated, migration, sync_database):
+    """Not even a record of a run."""
+    await migration.indexes(apply=True)
+    stood = fingerprint(sync_database)
+    again = await migration.indexes(apply=True)
+
+    assert again.run_id is None
+    assert [] == changes(stood, {**fingerprint(sync_database), **_lease(stood)})
+
+
+def _lease(stood):
+    # Taking and giving back the lease is all that is written.
+    return {"newbi_migrate_lease": stood["newbi_migrate_lease"]}
+
+
+async def test_an_index_stays_until_its_successor_is_there(migrated, migration, sync_database):
+    """Between the two nothing would keep invoice numbers unique."""
+    for index in list(sync_database["invoices"].list_indexes()):
+        if index.get("unique") and "workspaceId" in index["key"]:
+            sync_database["invoices"].drop_index(index["name"])
+    looked = await migration.indexes()
+
+    assert [("invoices", OLD)] == [(h.collection, h.name) for h in looked.held]
+    assert [] == looked.dropped
+
+
+async def test_an_index_that_cannot_be_built_again_is_a_conflict(
+    migrated, migration, sync_database
+):
+    """Documents written since share its key; everything else goes back."""
+    await migration.indexes(apply=True)
+    twice = sync_database["invoices"].find_one({})
+    sync_database["invoices"].insert_one({**twice, "_id": ObjectId(), "workspaceId": ObjectId()})
+    back = await migration.rollback()
+
+    assert ExitCode.ROLLBACK_CONFLICTS == back.exit_code
+    assert [("invoices", OLD)] == [(c.collection, c.path) for c in back.conflicts]
+
+
+async def test_finalize_drops_legacy_users_and_obsolete_indexes(migrated, migration, sync_database):
+    """Once everything validates, the old structure goes."""
+    result = await migration.finalize()
+
+    assert "Users" not in sync_database.list_collection_names()
+    assert OLD not in sync_database["invoices"].index_information()
+    assert ("Users", None, 2) == (result.legacy, result.kept_as, result.legacy_users)
+
+
+async def test_finalize_keeps_under_another_name_and_can_be_taken_back(
+    migrated, migration, sync_database
+):
+    """Every byte of the legacy users is there, and the way back stays open to the first run."""
+    stood = held(sync_database)
+    result = await migration.finalize(keep=True)
+    names = sync_database.list_collection_names()
+    await migration.rollback()
+    after_one = changes(stood, held(sync_database))
+    await migration.rollback()
+
+    assert "Users_before_migration" == result.kept_as
+    assert "Users_before_migration" in names
+    assert "Users" not in names
+    assert [] == after_one
+    assert [] == changes(migrated, held(sync_database))
+
+
+async def test_what_was_dropped_for_good_is_not_rolled_back(migrated, migration, sync_database):
+    """It says what to restore first, and writes nothing."""
+    await migration.finalize()
+    stood = held(sync_database)
+    with pytest.raises(UsageError, match="no longer there"):
+        await migration.rollback()
+
+    assert [] == changes(stood, held(sync_database))
+
+
+async def test_a_restored_legacy_collection_opens_the_way_back(migrated, migration, sync_database):
+    """With the users back from a backup the runs can be taken back."""
+    users = list(sync_database["Users"].find())
+    await migration.finalize()
+    sync_database["Users"].insert_many(users)
+    await migration.rollback()
+    await migration.rollback()
+
+    assert [] == changes(migrated, held(sync_database))
+
+
+async def test_without_a_journal_there_is_no_way_back(migrated, migration, sync_database):
+    """The rollback says so."""
+    result = await migration.finalize(keep=True, drop_journal=True)
+    with pytest.raises(UsageError, match="journal"):
+        await migration.rollback()
+
+    assert result.journal_dropped
+    assert "newbi_migrate_journal" not in sync_database.list_collection_names()
+
+
+async def test_finalize_refuses_a_database_that_does_not_validate(
+    migrated, migration, sync_database
+):
+    """Nothing is dropped while a rule that must hold does not."""
+    sync_database["member"].delete_one({})
+    stood = held(sync_database)
+    with pytest.raises((ValidationFailedError, UsageError)):
+        await migration.finalize()
+
+    assert [] == changes(stood, held(sync_database))
+
+
+async def test_finalize_refuses_pending_work(migrated, migration, sync_database):
+    """A document that came since the migration is migrated first."""
+    sync_database["clients"].insert_one({"_id": ObjectId(), "createdBy": USERS[0]})
+    with pytest.raises((ValidationFailedError, UsageError)):
+        await migration.finalize()
+
+    assert 2 == sync_database["Users"].count_documents({})
+
+
+async def test_finalize_does_not_drop_a_user_who_was_left_out(uri, migration, sync_database):
+    """He is in the legacy collection alone; --keep is the way."""
+    sync_database["Users"].insert_many([legacy_user(0), legacy_user(1, email=None)])
+    await migration.apply()
+    with pytest.raises(UsageError, match="left out"):
+        await migration.finalize()
+    result = await migration.finalize(keep=True)
+
+    assert 1 == result.quarantined
+    assert 2 == sync_database["Users_before_migration"].count_documents({})
+
+
+async def test_finalize_refuses_without_a_migration(uri, migration, sync_database):
+    """There is nothing to finalize."""
+    sync_database["Users"].insert_one(legacy_user(0))
+    with pytest.raises((UsageError, ValidationFailedError)):
+        await migration.finalize()
+
+    assert 1 == sync_database["Users"].count_documents({})
+
+
+async def test_late_documents_are_stamped_after_finalize_too(migrated, migration, sync_database):
+    """Owners are found among the members, whether or not the legacy users are still there."""
+    await migration.finalize()
+    sync_database["clients"].insert_one({"_id": ObjectId(), "createdBy": USERS[0]})
+    result = await migration.backfill()
+
+    assert 1 == result.collections["clients"].stamped
+    assert ExitCode.DONE == result.exit_code
+
+
+async def test_a_finalized_database_validates(migrated, migration):
+    """What was dropped on purpose is no violation."""
+    await migration.finalize()
+    report = await migration.validate()
+
+    assert report.is_clean
+
+
+async def test_interrupted_the_same_call_finishes_it(migrated, uri, sync_database):
+    """A finalize that stopped half-way goes on, and ends in the same bytes."""
+    async with Migration(uri) as migration:
+        real = migration.validate
+
+        async def stop_after(*args, **kwargs):
+            report = await real(*args, **kwargs)
+            calls["left"] = 6
+            return report
+
+        calls = {"left": 10**9}
+        check = migration._safe_point
+
+        def counted(lease):
+            inner = check(lease)
+
+            def point():
+                calls["left"] -= 1
+                if calls["left"] == 0:
+                    migration.stop()
+                inner()
+
+            return point
+
+        migration._safe_point = counted
+        migration.validate = stop_after
+        with pytest.raises(InterruptedRunError):
+            await migration.finalize(keep=True)
+    async with Migration(uri) as migration:
+        result = await migration.finalize(keep=True)
+
+    assert "Users_before_migration" in sync_database.list_collection_names()
+    assert [("invoices", OLD)] == result.dropped
+    assert "Users" not in sync_database.list_collection_names()
