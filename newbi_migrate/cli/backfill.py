@@ -35,6 +35,10 @@ def backfill(
     backup: opt.Backup = None,
     identity: opt.Identities = None,
     record_digests: opt.RecordDigests = False,
+    max_rate: opt.MaxRate = None,
+    pause_file: opt.PauseFile = None,
+    max_lag: opt.MaxLag = None,
+    log_file: opt.LogFile = None,
 ) -> None:
     """Stamp documents alone, for late documents or further collections; users stay as they are.
 
@@ -45,6 +49,7 @@ def backfill(
         if not dry_run:
             session.must_be_able_to_ask(confirmed=confirm)
         backed = opt.safeguard(backup, identity, digests=record_digests)
+        pacing = opt.pacing(max_rate, pause_file, max_lag)
         options = opt.migration_options(
             legacy_collection=legacy_collection,
             duplicate_emails=duplicate_emails,
@@ -64,4 +69,6 @@ def backfill(
             confirmed=confirm,
             verbose=verbose,
             safeguard=backed,
+            pacing=pacing,
+            log_file=log_file,
         )

@@ -6,6 +6,7 @@ It changes when the way a person agrees to a run, or stops it, does.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -17,7 +18,9 @@ from newbi_migrate.cli.running import Session, say, stopping_on_signals
 from newbi_migrate.errors import ExitCode
 
 if TYPE_CHECKING:
+    from newbi_migrate.cli.logfile import LogFile
     from newbi_migrate.migration.options import MigrationOptions
+    from newbi_migrate.migration.pacing import Pacing
     from newbi_migrate.migration.results import Plan, RunResult
     from newbi_migrate.migration.safeguard import Safeguard
 
@@ -32,6 +35,8 @@ def carry_out(
     confirmed: bool,
     verbose: bool,
     safeguard: Safeguard,
+    pacing: Pacing,
+    log_file: Path | None = None,
     saved: Mapping[str, Any] | None = None,
     saved_in: Path | None = None,
 ) -> NoReturn:
@@ -49,6 +54,7 @@ def carry_out(
     from newbi_migrate.report.json import result_to_json
 
     target = session.target
+    log = session.log_to(log_file)
     if saved is not None:
         refuse_other_database(saved, target.database)
     shown: Plan | None = None
@@ -63,7 +69,14 @@ def carry_out(
         warn_without_backup(session, safeguard, pending=shown is None or shown.pending)
         # Not inside the event loop: it would keep Ctrl-C from ending the wait for an answer.
         session.confirm(target.database, confirmed=False)
-    result = session.run(lambda: _run(session, options, safeguard, command, shown, saved))
+    if log is not None:
+        log.write(f"newbi-migrate {version('newbi-migrate')}: {command} on {target.database}.")
+    result = session.run(
+        lambda: _run(session, options, safeguard, pacing, log, command, shown, saved)
+    )
+    if log is not None:
+        log.write(_in_one_line(command, result))
+        log.close()
     if result.exit_code is ExitCode.QUARANTINED:
         again = suggest(command, *as_arguments(result.plan.options), *session.uri_arguments)
         following = f"settle what is listed above, then {again}"
@@ -76,10 +89,25 @@ def carry_out(
     raise typer.Exit(int(result.exit_code))
 
 
+def _in_one_line(command: str, result: RunResult) -> str:
+    """How a run ended, for the log."""
+    if result.run_id is None:
+        return f"Nothing was left to do for {command}. Exit code {int(result.exit_code)}."
+    stamped = sum(summary.stamped for summary in result.collections.values())
+    created = sum(result.created.values())
+    return (
+        f"The run {result.run_id} of {command} is done: {created:,} documents created for users, "
+        f"{stamped:,} stamped, {len(result.quarantine):,} left out. "
+        f"Exit code {int(result.exit_code)}."
+    )
+
+
 async def _run(
     session: Session,
     options: MigrationOptions,
     safeguard: Safeguard,
+    pacing: Pacing,
+    log: LogFile | None,
     command: str,
     plan: Plan | None,
     saved: Mapping[str, Any] | None,
@@ -87,9 +115,13 @@ async def _run(
     from newbi_migrate.cli.progress import showing_progress
     from newbi_migrate.migration.facade import Migration
 
-    with showing_progress() as progress:
+    with showing_progress(log=log) as progress:
         async with Migration(
-            session.target, options=options, progress=progress, safeguard=safeguard
+            session.target,
+            options=options,
+            progress=progress,
+            safeguard=safeguard,
+            pacing=pacing,
         ) as migration:
             with stopping_on_signals(migration):
                 if saved is not None:

@@ -45,6 +45,10 @@ def migrate(
     backup: opt.Backup = None,
     identity: opt.Identities = None,
     record_digests: opt.RecordDigests = False,
+    max_rate: opt.MaxRate = None,
+    pause_file: opt.PauseFile = None,
+    max_lag: opt.MaxLag = None,
+    log_file: opt.LogFile = None,
 ) -> None:
     """Migrate users and stamp their documents; again, it finishes what was interrupted.
 
@@ -55,6 +59,7 @@ def migrate(
         if not dry_run:
             session.must_be_able_to_ask(confirmed=confirm)
         backed = opt.safeguard(backup, identity, digests=record_digests)
+        pacing = opt.pacing(max_rate, pause_file, max_lag)
         choices: dict[str, Any] = {
             "legacy_collection": legacy_collection,
             "duplicate_emails": duplicate_emails,
@@ -80,6 +85,8 @@ def migrate(
             confirmed=confirm,
             verbose=verbose,
             safeguard=backed,
+            pacing=pacing,
+            log_file=log_file,
             saved=saved,
             saved_in=plan,
         )

@@ -18,6 +18,7 @@ from newbi_migrate.errors import UsageError
 
 if TYPE_CHECKING:
     from newbi_migrate.migration.options import MigrationOptions
+    from newbi_migrate.migration.pacing import Pacing
     from newbi_migrate.migration.safeguard import Safeguard
 
 __all__ = [
@@ -36,7 +37,11 @@ __all__ = [
     "DuplicateEmails",
     "Identities",
     "LegacyCollection",
+    "LogFile",
+    "MaxLag",
+    "MaxRate",
     "Output",
+    "PauseFile",
     "PlanFile",
     "RecordDigests",
     "SchemaDay",
@@ -47,6 +52,7 @@ __all__ = [
     "as_arguments",
     "migration_options",
     "names",
+    "pacing",
     "safeguard",
 ]
 
@@ -188,6 +194,44 @@ Workers = Annotated[
         rich_help_panel=_HOW,
     ),
 ]
+MaxRate = Annotated[
+    int | None,
+    typer.Option(
+        "--max-rate",
+        metavar="N",
+        help="Write at most so many documents a second, on average.",
+        show_default="as fast as it goes",
+        rich_help_panel=_HOW,
+    ),
+]
+PauseFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--pause-file",
+        metavar="PATH",
+        help="Wait before the next write for as long as this file exists.",
+        rich_help_panel=_HOW,
+    ),
+]
+MaxLag = Annotated[
+    float | None,
+    typer.Option(
+        "--max-lag",
+        metavar="SECONDS",
+        help="Wait for as long as a secondary of the replica set is further behind; takes the "
+        "role clusterMonitor.",
+        rich_help_panel=_HOW,
+    ),
+]
+LogFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--log-file",
+        metavar="FILE",
+        help="Keep what is said while it runs, with the time of each line; readable by its "
+        "owner alone, and added to where it exists.",
+    ),
+]
 LegacyCollection = Annotated[
     str | None,
     typer.Option(
@@ -311,6 +355,17 @@ def safeguard(
             next_step="Name it with --backup DIR, or leave --identity out.",
         )
     return Safeguard(backup, read_identities(identities or ()), digests)
+
+
+def pacing(max_rate: int | None, pause_file: Path | None, max_lag: float | None) -> Pacing:
+    """What is to hold a run back, from the options of the command line.
+
+    Raises:
+        UsageError: A number is out of its range.
+    """
+    from newbi_migrate.migration.pacing import Pacing
+
+    return Pacing(max_rate, pause_file, max_lag)
 
 
 def names(given: list[str] | None, option: str) -> tuple[str, ...] | None:

@@ -1,5 +1,7 @@
 """Progress on stderr: bars when a person watches, plain lines with the time when not.
 
+The same lines go to a log file, if there is one, whoever watches.
+
 It changes when people want to see something else while a run is under way.
 """
 
@@ -7,9 +9,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
 
 from rich.console import Console
 from rich.progress import (
@@ -23,6 +24,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from newbi_migrate.cli.logfile import LogFile, stamped
 from newbi_migrate.migration.progress import Progress
 
 __all__ = ["showing_progress"]
@@ -40,7 +42,8 @@ class _Rate(ProgressColumn):
 class _Lines:
     """A line when a phase begins, every two seconds, and when it is complete."""
 
-    def __init__(self) -> None:
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
         self._name = ""
         self._total: int | None = None
         self._done = 0
@@ -75,10 +78,31 @@ class _Lines:
         """Something a person should read."""
         self._say(sentence)
 
-    @staticmethod
-    def _say(sentence: str) -> None:
-        stamp = datetime.now().astimezone().isoformat(timespec="seconds")
-        print(f"{stamp} {sentence}", file=sys.stderr, flush=True)
+
+def _to_stderr(sentence: str) -> None:
+    print(stamped(sentence), file=sys.stderr, flush=True)
+
+
+class _Both:
+    """Tells two listeners."""
+
+    def __init__(self, one: Progress, other: Progress) -> None:
+        self._listeners = (one, other)
+
+    def phase(self, name: str, total: int | None) -> None:
+        """A phase begins."""
+        for listener in self._listeners:
+            listener.phase(name, total)
+
+    def advance(self, amount: int, detail: str = "") -> None:
+        """So many have been dealt with."""
+        for listener in self._listeners:
+            listener.advance(amount, detail)
+
+    def note(self, sentence: str) -> None:
+        """Something a person should read."""
+        for listener in self._listeners:
+            listener.note(sentence)
 
 
 class _Watched:
@@ -103,17 +127,24 @@ class _Watched:
 
 
 @contextmanager
-def showing_progress(*, quiet: bool = False) -> Iterator[Progress]:
+def showing_progress(*, quiet: bool = False, log: LogFile | None = None) -> Iterator[Progress]:
     """A listener that shows what a use-case tells.
 
     Args:
         quiet: Say nothing unless a person watches.
+        log: File that keeps what is told.
     """
+    with _shown(quiet=quiet) as shown:
+        yield shown if log is None else _Both(shown, _Lines(log.write))
+
+
+@contextmanager
+def _shown(*, quiet: bool) -> Iterator[Progress]:
     from newbi_migrate.migration.progress import Silent
 
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield Silent() if quiet else _Lines()
+        yield Silent() if quiet else _Lines(_to_stderr)
         return
     with Bars(
         TextColumn("{task.description}"),

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pymongo.asynchronous.database import AsyncDatabase
     from rich.console import RenderableType
 
+    from newbi_migrate.cli.logfile import LogFile
     from newbi_migrate.migration.facade import Migration
     from newbi_migrate.store.uri import ConnectionString
 
@@ -85,6 +86,7 @@ class Session:
         self._json = as_json
         self._uri_file = uri_file
         self._target: ConnectionString | None = None
+        self._log: LogFile | None = None
 
     @property
     def target(self) -> ConnectionString:
@@ -127,6 +129,18 @@ class Session:
                         next_step="Give another one to --database.",
                     ) from error
                 yield other
+
+    def log_to(self, path: Path | None) -> LogFile | None:
+        """Keeps what is said, and how the command ends, in a file, if one is named.
+
+        Raises:
+            UsageError: It could not be written to.
+        """
+        if path is not None and self._log is None:
+            from newbi_migrate.cli.logfile import LogFile
+
+            self._log = LogFile(path, self._redact)
+        return self._log
 
     @property
     def uri_arguments(self) -> list[str]:
@@ -226,6 +240,9 @@ class Session:
         if os.environ.get("NEWBI_MIGRATE_TRACEBACK"):
             say(self._redact(traceback.format_exc()))
         say_failure(what, next_step, code, as_json=self._json, redact=self._redact)
+        if self._log is not None:
+            self._log.write(f"error: {what} {next_step} Exit code {int(code)}.")
+            self._log.close()
         raise typer.Exit(int(code))
 
     def _redact(self, text: str) -> str:

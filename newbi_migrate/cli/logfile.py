@@ -1,0 +1,76 @@
+"""The log file of a run: what was said while it ran, a line with its time for each.
+
+It changes when the lines of a log should look different.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import IO
+
+from newbi_migrate.errors import UsageError
+
+__all__ = ["LogFile", "stamped"]
+
+
+def stamped(sentence: str) -> str:
+    """A sentence on one line, after the time with its offset from UTC."""
+    time = datetime.now().astimezone().isoformat(timespec="seconds")
+    return f"{time} {' '.join(sentence.split())}"
+
+
+class LogFile:
+    """Lines that are added to a file; it is opened with the first of them.
+
+    A file that can no longer be written to, as on a full disk, ends no run: that is said once,
+    and the run goes on.
+
+    Args:
+        path: The file; readable by its owner alone where it is made here.
+        redact: Takes secrets out.
+
+    Raises:
+        UsageError: It could not be written to anyway.
+    """
+
+    def __init__(self, path: Path, redact: Callable[[str], str]) -> None:
+        from newbi_migrate.report.files import refuse_unwritable
+
+        refuse_unwritable(path)
+        if path.exists() and not os.access(path, os.W_OK):
+            raise UsageError(
+                f"{str(path)!r} may not be written to.", next_step="Name another file."
+            )
+        self._path = path
+        self._redact = redact
+        self._file: IO[str] | None = None
+        self._broken = False
+
+    def write(self, sentence: str) -> None:
+        """Adds a line."""
+        if self._broken:
+            return
+        try:
+            if self._file is None:
+                flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+                self._file = os.fdopen(os.open(self._path, flags, 0o600), "a", encoding="utf-8")
+            self._file.write(stamped(self._redact(sentence)) + "\n")
+            # Whoever follows the file sees it now, and a kill loses nothing.
+            self._file.flush()
+        except OSError as error:
+            self._broken = True
+            with contextlib.suppress(OSError):
+                self.close()
+            reason = error.strerror or type(error).__name__
+            print(f"note: {self._path} cannot be written to ({reason}).", file=sys.stderr)
+
+    def close(self) -> None:
+        """Closes the file, if it was opened."""
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
