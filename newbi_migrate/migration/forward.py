@@ -164,6 +164,9 @@ class Forward:
         moved = [run.run_id for run in self._before] != [run.run_id for run in now]
         if self.plan is None or unfinished is not None or (moved and not self._reviewed):
             self.plan = await self._planned()
+            if unfinished is None and not self.plan.pending:
+                # Another run came first, and did it all.
+                return _nothing_done(self.plan)
         elif moved:
             raise DatabaseMovedOnError(
                 "Another run came between the plan and this one.",

@@ -1,0 +1,69 @@
+"""Processes to be killed, databases to do it in, and how much of a sweep a profile goes through."""
+
+from __future__ import annotations
+
+import os
+import random
+
+import pytest
+from processes import Processes
+
+SEED = "NEWBI_FAULTS_SEED"
+
+
+class Sample:
+    """A part of a sweep, the whole of it in the thorough profile.
+
+    Every session of the fast profile draws another part; the seed is in the message of a
+    failure and can be given again in the environment.
+    """
+
+    def __init__(self):
+        self._profile = os.environ.get("HYPOTHESIS_PROFILE", "fast")
+        drawn = "0" if self._profile == "ci" else str(random.randrange(10**6))
+        self.seed = int(os.environ.get(SEED, drawn))
+
+    def of(self, everything, size):
+        everything = list(everything)
+        if self._profile == "thorough" or size >= len(everything):
+            return everything
+        return random.Random(self.seed).sample(everything, size)
+
+    def __str__(self):
+        return f"{SEED}={self.seed}"
+
+
+@pytest.fixture(scope="session")
+def sample():
+    return Sample()
+
+
+@pytest.fixture(scope="session")
+def processes():
+    """Starts processes of the tool and kills what is left of them."""
+    starter = Processes()
+    yield starter
+    starter.close()
+
+
+@pytest.fixture(params=["standalone", "replica set"])
+def server(request, mongod, replica_set):
+    """A server without transactions, and one with them."""
+    return mongod if request.param == "standalone" else replica_set
+
+
+@pytest.fixture
+def fresh(servers, database_name):
+    """Gives databases filled by a function, and their connection strings; drops them."""
+    made = []
+
+    def make(server, fill):
+        name = f"{database_name}_{len(made)}"
+        made.append(name)
+        database = servers.client(server)[name]
+        fill(database)
+        return database, server.uri_for(name)
+
+    yield make
+    for name in made:
+        servers.drop(name)

@@ -1,0 +1,140 @@
+"""Killed at any write, and run again: as if nothing had happened."""
+
+from __future__ import annotations
+
+import random
+import time
+
+from little import little_legacy
+from pymongo import MongoClient
+from traces import differences, expire_lease, trace
+
+from newbi_migrate.testing import build_legacy_database
+
+MIGRATE = ("migrate", "--confirm")
+BACKFILL = ("backfill", "--confirm")
+QUARANTINED = 5
+
+
+def legacy(database):
+    """Every collection, with every oddity."""
+    build_legacy_database(database, seed=21, users=2, documents_per_user=4, dirty=True)
+
+
+def everywhere(writes):
+    return [(n, when) for n in range(1, writes + 1) for when in ("before", "after")]
+
+
+def test_killed_at_any_write_the_same_command_finishes(server, fresh, processes, sample):
+    """Before a command is sent or after its answer: bytes, journal and records are the same."""
+    database, uri = fresh(server, legacy)
+    whole = processes.run(uri, *MIGRATE)
+    expected = trace(database)
+    wrong = {}
+    for at, when in sample.of(everywhere(whole.writes), 3):
+        database, uri = fresh(server, legacy)
+        killed = processes.run(uri, *MIGRATE, at=at, when=when)
+        assert killed.killed, killed
+        expire_lease(database)
+        again = processes.run(uri, *MIGRATE)
+        found = differences(expected, trace(database))
+        if again.status != whole.status or found:
+            wrong[at, when] = (again.status, again.stderr, found)
+        database.client.drop_database(database.name)
+
+    assert QUARANTINED == whole.status
+    assert not wrong, f"{sample}: {wrong}"
+
+
+def test_killed_again_and_again_the_last_one_finishes(mongod, fresh, processes, sample):
+    """Every attempt gets a few writes further, whatever it dies of; nothing is done twice."""
+    database, uri = fresh(mongod, legacy)
+    processes.run(uri, *MIGRATE)
+    expected = trace(database)
+    database, uri = fresh(mongod, legacy)
+    rng = random.Random(sample.seed)
+    attempts = 1
+    while True:
+        at, when = rng.randrange(12, 24), rng.choice(("before", "after"))
+        ended = processes.run(uri, *MIGRATE, at=at, when=when)
+        if not ended.killed:
+            break
+        attempts += 1
+        expire_lease(database)
+
+    assert QUARANTINED == ended.status, ended
+    assert [] == differences(expected, trace(database)), sample
+    assert attempts > 5
+
+
+def test_a_backfill_killed_at_any_write_is_finished_by_the_same_command(
+    mongod, fresh, processes, sample
+):
+    """Late documents are stamped once, and the journal names them all."""
+
+    def migrated_and_late(database):
+        little_legacy(database)
+        assert QUARANTINED == processes.run(mongod.uri_for(database.name), *MIGRATE).status
+        stamped = {"workspaceId": {"$exists": True}}
+        for name in ("invoices", "clients", "columns"):
+            late = [{**d, "_id": f"late {d['_id']}"} for d in database[name].find(stamped)]
+            for document in late:
+                del document["workspaceId"]
+                document |= {"number": document["_id"], "email": document["_id"]}
+            database[name].insert_many(late)
+
+    database, uri = fresh(mongod, migrated_and_late)
+    whole = processes.run(uri, *BACKFILL)
+    expected = trace(database)
+    wrong = {}
+    for at, when in sample.of(everywhere(whole.writes), 3):
+        database, uri = fresh(mongod, migrated_and_late)
+        killed = processes.run(uri, *BACKFILL, at=at, when=when)
+        assert killed.killed, killed
+        expire_lease(database)
+        again = processes.run(uri, *BACKFILL)
+        found = differences(expected, trace(database))
+        if again.status != whole.status or found:
+            wrong[at, when] = (again.status, again.stderr, found)
+
+    assert QUARANTINED == whole.status
+    assert not wrong, f"{sample}: {wrong}"
+
+
+def test_a_statement_the_server_is_still_finishing_is_waited_for(mongod, servers, fresh, processes):
+    """A server goes on for a client that was killed; the next run looks, says so and waits."""
+    database, uri = fresh(mongod, little_legacy)
+    processes.run(uri, *MIGRATE)
+    expected = trace(database)
+    database, uri = fresh(mongod, little_legacy)
+    client: MongoClient = servers.client(mongod)
+    hanging = {"namespace": f"{database.name}.invoices", "nss": f"{database.name}.invoices"}
+    point = "hangDuringBatchUpdate"
+    client.admin.command("configureFailPoint", point, mode="alwaysOn", data=hanging)
+    try:
+        first = processes.start(uri, *MIGRATE)
+        while not under_way(client, database):
+            time.sleep(0.02)
+        first.send("SIGKILL")
+        assert first.wait().killed
+        expire_lease(database)
+        second = processes.start(uri, *MIGRATE)
+        time.sleep(1.5)
+        untouched = database["invoices"].count_documents({"workspaceId": {"$exists": True}})
+    finally:
+        client.admin.command("configureFailPoint", point, mode="off")
+    ended = second.wait()
+
+    assert 0 == untouched
+    assert "still finishing a statement" in ended.stderr
+    assert QUARANTINED == ended.status
+    assert [] == differences(expected, trace(database))
+
+
+def under_way(client, database):
+    """Whether a statement on the invoices is being carried out."""
+    stages = [
+        {"$currentOp": {}},
+        {"$match": {"op": "update", "ns": f"{database.name}.invoices"}},
+    ]
+    return list(client.admin.aggregate(stages))

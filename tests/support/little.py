@@ -1,0 +1,26 @@
+"""A little legacy database in which a run finds something of everything to do."""
+
+from __future__ import annotations
+
+from itertools import count
+
+from bson import ObjectId
+from small_legacy import USERS, invoices, legacy_user
+
+
+def little_legacy(database):
+    """Fill a database: late stamps, values to replace, a child, an owner nobody knows, indexes.
+
+    A migration of it ends with 5, and twice the same bytes are twice the same bytes.
+    """
+    ids = (ObjectId(f"64c0{n:020x}") for n in count())
+    database["Users"].insert_many([legacy_user(n) for n in range(4)])
+    documents = {
+        "invoices": [invoice for n in range(4) for invoice in invoices(USERS[n], 3)],
+        "clients": [{"createdBy": USERS[n], "workspaceId": None} for n in range(4)],
+        "boards": [{"userId": USERS[0], "title": "Chantier"}],
+        "columns": [{"boardId": ObjectId(f"64c0{16:020x}"), "userId": USERS[1]}],
+        "quotes": [{"createdBy": USERS[0]}, {"createdBy": "personne"}],
+    }
+    for name, each in documents.items():
+        database[name].insert_many([{"_id": next(ids), **document} for document in each])
