@@ -275,7 +275,8 @@ BetterAuth = Annotated[
     BetterAuthChoice | None,
     typer.Option(
         "--better-auth",
-        help="Version of Better Auth the application uses; 1.3 serves up to 1.6.",
+        help="Version of Better Auth the application uses: 1.7 for 1.7.0 to 1.7.2, 1.3 for every "
+        "other, older or newer.",
         show_default="1.3",
         rich_help_panel=_WHAT,
     ),

@@ -27,7 +27,7 @@ class BetterAuthProfile:
     """What differs between the versions of Better Auth.
 
     Attributes:
-        version: The lowest version the profile is for; it serves until the next profile's.
+        version: The lowest version the profile is for.
         credential_fields: Fields a credential account has beside those of every version.
     """
 
@@ -46,11 +46,13 @@ class BetterAuthProfile:
         except ValueError:
             raise UsageError(
                 f"There is no profile for Better Auth {version!r}.",
-                next_step="Choose 1.3 (serves 1.3 to 1.6) or 1.7.",
+                next_step="Choose 1.7 for 1.7.0 to 1.7.2, and 1.3 for every other.",
             ) from None
         return _PROFILES[known]
 
 
+# Releases 1.7.0 to 1.7.2 look accounts up by their issuer; 1.7.3 gave that up again and takes
+# accounts with or without it. Tried with the packages of 1.3.7, 1.7.2 and 1.7.25.
 _PROFILES = {
     BetterAuthVersion.V1_3: BetterAuthProfile(BetterAuthVersion.V1_3),
     BetterAuthVersion.V1_7: BetterAuthProfile(

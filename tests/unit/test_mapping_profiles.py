@@ -31,5 +31,5 @@ def test_an_unknown_version_is_refused_in_a_sentence(version):
         BetterAuthProfile.of(version)
 
     assert f"There is no profile for Better Auth {version!r}." == caught.value.what
-    assert "Choose 1.3 (serves 1.3 to 1.6) or 1.7." == caught.value.next_step
+    assert "Choose 1.7 for 1.7.0 to 1.7.2, and 1.3 for every other." == caught.value.next_step
     assert caught.value.__suppress_context__
