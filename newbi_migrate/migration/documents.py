@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import bson
@@ -45,6 +46,10 @@ __all__ = ["PLAN_WINDOW", "DocumentPlane", "Surveyed"]
 
 PLAN_WINDOW: Final = 50_000
 """Documents in a window of a plan, whatever the batch size: the plan's digest depends on it."""
+
+# The application may still add documents whose ids lie among those of its last minutes. A range
+# would stamp them without their being journaled, so there each document is named by its id.
+_LATE: Final = timedelta(hours=1)
 
 _SAYING_NOTHING: Final = {WorkspaceClass.MISSING, WorkspaceClass.NULL, WorkspaceClass.BLANK}
 
@@ -130,6 +135,7 @@ class DocumentPlane:
         *,
         batch_size: int,
         workers: int,
+        begun: datetime,
         safe_point: Callable[[], None],
         pace: Callable[[int], Awaitable[None]],
     ) -> tuple[CollectionSummary, Quarantine, Quarantine]:
@@ -146,6 +152,7 @@ class DocumentPlane:
             progress: Told of every window.
             batch_size: Documents in a window.
             workers: Statements under way at once.
+            begun: When the run began, with its time zone.
             safe_point: Called before every write; raises to stop the run there.
             pace: Called with the number of documents before they are written; returns when they
                 may be.
@@ -154,6 +161,7 @@ class DocumentPlane:
         refused, left = Quarantine(), Quarantine()
         queue: asyncio.Queue[_Job | None] = asyncio.Queue(maxsize=workers)
         collection = self._database.get_collection(spec.name, write_concern=DURABLE)
+        complete_before = ObjectId.from_datetime(begun - _LATE)
 
         async def work() -> None:
             while (job := await queue.get()) is not None:
@@ -169,7 +177,8 @@ class DocumentPlane:
 
         async def read() -> None:
             async for window in self._reader(spec, batch_size).windows():
-                job = await self._job(spec, window, summary, left)
+                job = _Job(window, by_range=_is_before(window, complete_before))
+                await self._fill(spec, job, summary, left)
                 for part in job.parts:
                     safe_point()
                     part.seq = await journal.append_window(
@@ -331,16 +340,14 @@ class DocumentPlane:
         if owner is not None and workspace is not None:
             owners[owner] = workspace
 
-    async def _job(
-        self, spec: CollectionSpec, window: Window, summary: CollectionSummary, left: Quarantine
-    ) -> _Job:
-        job = _Job(window)
-        for group, resolution in await self._decide(spec, window.groups):
+    async def _fill(
+        self, spec: CollectionSpec, job: _Job, summary: CollectionSummary, left: Quarantine
+    ) -> None:
+        for group, resolution in await self._decide(spec, job.window.groups):
             self._count(spec, summary, left, group, resolution)
             if resolution.action is Action.STAMP:
                 self._assign(spec, job, group, resolution)
         job.divide(self._field)
-        return job
 
     def _assign(
         self, spec: CollectionSpec, job: _Job, group: WindowGroup, resolution: Resolution
@@ -350,7 +357,7 @@ class DocumentPlane:
             resolution.stored is WorkspaceClass.MISSING
             and spec.parent is None
             and isinstance(owner, ObjectId)
-            and job.window.first is not None
+            and job.by_range
             and resolution.changes.keys() == {self._field}
         ):
             job.stamps.append(OwnerStamp(owner, resolution.changes[self._field], group.ids))
@@ -426,9 +433,10 @@ class _Part:
 
 @dataclass(slots=True)
 class _Job:
-    """A window and what is to be written to it."""
+    """A window and what is to be written to it; ``by_range`` if a range of ids may name it."""
 
     window: Window
+    by_range: bool
     stamps: list[OwnerStamp] = field(default_factory=list)
     others: dict[bytes, JournalGroup] = field(default_factory=dict)
     parts: list[_Part] = field(default_factory=list)
@@ -443,6 +451,10 @@ class _Job:
         # Ids of stamps are ObjectIds, of which a window's fit into one entry: none is divided.
         for groups in portions([JournalGroup({name: s.value}, {}, s.ids) for s in self.stamps]):
             self.parts.append(_Part(groups, [next(stamps) for _ in groups]))
+
+
+def _is_before(window: Window, identifier: ObjectId) -> bool:
+    return window.first is not None and window.last < identifier
 
 
 _OWNER_REASONS = frozenset(
