@@ -46,7 +46,7 @@ def invoices(documents: int) -> Iterator[list[RawBSONDocument]]:
     """Invoices of about one kilobyte that compress to a quarter, as those of an application do."""
     rng = Random(0)
     for batch in bulk_invoices(documents, bulk_owners(2000), size=1024 - _NOISE):
-        yield [with_noise(document.raw, rng) for document in batch]
+        yield [with_noise(bytes(document.raw), rng) for document in batch]
 
 
 def with_noise(raw: bytes, rng: Random) -> RawBSONDocument:

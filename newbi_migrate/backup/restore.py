@@ -21,9 +21,15 @@ from newbi_migrate.backup.archive import ArchiveDump
 from newbi_migrate.backup.dump import DumpedCollection, FolderDump, read_failures
 from newbi_migrate.backup.inserting import Inserter
 from newbi_migrate.backup.reading import DamagedDataError
+from newbi_migrate.backup.target import (
+    RECORD,
+    RestoreTarget,
+    existing_collections,
+    first_names,
+)
 from newbi_migrate.backup.verification import Verification
 from newbi_migrate.backup.verify import open_dump, verify_dump
-from newbi_migrate.errors import ConfirmationRequiredError, NewbiMigrateError, UsageError
+from newbi_migrate.errors import NewbiMigrateError, UsageError
 from newbi_migrate.migration.progress import Progress, Silent
 from newbi_migrate.store.connection import DURABLE, open_database
 from newbi_migrate.store.faults import explained
@@ -31,13 +37,10 @@ from newbi_migrate.store.lease import Lease
 
 __all__ = [
     "RestoreResult",
-    "RestoreTarget",
-    "look_at_target",
-    "refuse_if_restoring",
     "restore_backup",
+    "restore_identity",
 ]
 
-_RECORD: Final = "newbi_migrate_restore"
 _COMMENT: Final = "newbi-migrate restore"
 _EXISTS: Final = 48
 # What `create` does not take back of what `listCollections` gives.
@@ -67,63 +70,13 @@ class RestoreResult:
     dropped: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class RestoreTarget:
-    """What a database holds before a restore.
-
-    Attributes:
-        database: Its name.
-        existing: Its collections and views, but for the server's own; in order.
-        unfinished: Identity of the dump that a restore was interrupted with; empty if none was.
-    """
-
-    database: str
-    existing: tuple[str, ...]
-    unfinished: str = ""
-
-    def require_empty(self, *, drop: bool, identity: str | None = None) -> None:
-        """Fails where something would be written over.
-
-        Args:
-            drop: Whether whoever calls has asked for that.
-            identity: The dump; an interrupted restore of it goes on. ``None`` where it is not
-                known yet, so that any may be it.
-
-        Raises:
-            ConfirmationRequiredError: The database holds something.
-        """
-        goes_on = bool(self.unfinished) and identity in {None, self.unfinished}
-        if self.existing and not drop and not goes_on:
-            raise ConfirmationRequiredError(
-                f"The database {self.database!r} is not empty: it holds "
-                f"{_counted(self.existing)}; nothing was written.",
-                next_step="Restore into another name with --database, or replace it with --drop.",
-            )
-
-
-async def look_at_target(database: AsyncDatabase[dict[str, Any]]) -> RestoreTarget:
-    """What a restore would find; reads only.
-
-    Raises:
-        LeaseHeldError: A migration is under way there.
-        NewbiMigrateError: The server failed.
-    """
-    with explained("looking at the target"):
-        await Lease.refuse_if_held(database)
-        existing = await _existing(database)
-        record = None
-        if _RECORD in existing:
-            record = await database[_RECORD].find_one({"_id": "restore"})
-        unfinished = "" if record is None else str(record.get("backup", ""))
-        return RestoreTarget(database.name, tuple(sorted(existing)), unfinished)
-
-
 async def restore_backup(
     path: Path,
     database: Any,
     *,
     drop: bool = False,
-    workers: int = 2,
+    only: Sequence[str] = (),
+    workers: int = 4,
     progress: Progress | None = None,
     identities: Sequence[Any] = (),
     source: str | None = None,
@@ -135,6 +88,8 @@ async def restore_backup(
         database: The target, whatever its name; it must hold nothing, unless ``drop``. A
             connection string that names it, or a handle of PyMongo or Motor.
         drop: Drop every collection of the target first. Whoever calls has asked for this.
+        only: Names of the collections to bring back; by default all. The whole dump is verified
+            all the same.
         workers: Batches that are inserted at once.
         progress: Listener; nothing is said where none is given.
         identities: Secret keys for an encrypted backup.
@@ -142,7 +97,8 @@ async def restore_backup(
 
     Raises:
         DamagedBackupError: The dump is damaged; the target was not touched.
-        UsageError: It is no dump, or encrypted and no key was given.
+        UsageError: It is no dump, encrypted and no key was given, or it lacks a collection that
+            was named.
         ConfirmationRequiredError: The target holds something, and ``drop`` was not given.
         LeaseHeldError: A migration is under way in the target.
         UnreachableError: The server did not answer; the same call goes on.
@@ -156,27 +112,19 @@ async def restore_backup(
             f"The backup {str(path)!r} is encrypted.",
             next_step="Give its secret key with --identity.",
         )
+    if drop and only:
+        raise UsageError(
+            "Some collections cannot take the place of a whole database.",
+            next_step="Restore them into another, empty database.",
+        )
+    _require_all(dump, only)
     verification = await verify_dump(dump, progress=listener)
     verification.require()
     async with open_database(database) as store:
         with explained("restoring"):
             await Lease.refuse_if_held(store.database)
-            run = _Restore(dump, verification, store.database, listener, workers)
+            run = _Restore(dump, verification, store.database, listener, workers, only)
             return await run.run(drop=drop)
-
-
-async def refuse_if_restoring(database: AsyncDatabase[dict[str, Any]]) -> None:
-    """Fails where a restore into a database has not come to its end; reads only.
-
-    Raises:
-        UsageError: Part of what the database is to hold is not there yet.
-    """
-    record = await database[_RECORD].find_one({"_id": "restore"})
-    if record is not None:
-        raise UsageError(
-            f"The database {database.name!r} is half restored: a restore has not come to its end.",
-            next_step="Finish it first: the same restore command goes on where it stopped.",
-        )
 
 
 class _Restore:
@@ -187,6 +135,7 @@ class _Restore:
         database: AsyncDatabase[dict[str, Any]],
         progress: Progress,
         workers: int,
+        only: Sequence[str],
     ) -> None:
         self._dump = dump
         self._verification = verification
@@ -194,8 +143,12 @@ class _Restore:
         self._progress = progress
         self._workers = workers
         self._inserter = Inserter(database, comment=_COMMENT)
-        self._wanted = [c for c in dump.collections if c.name != _RECORD]
-        self._record = database.get_collection(_RECORD, write_concern=DURABLE)
+        self._wanted = [
+            c for c in dump.collections if c.name != RECORD and (not only or c.name in only)
+        ]
+        self._identity = restore_identity(verification, only)
+        self._chosen = {c.name for c in self._wanted}
+        self._record = database.get_collection(RECORD, write_concern=DURABLE)
         self._done: set[str] = set()
         self._there_before: set[str] = set()
 
@@ -204,7 +157,7 @@ class _Restore:
         dropped: list[str] = []
         if self._dropping:
             dropped = await self._drop_everything()
-        self._there_before = set(await _existing(self._database))
+        self._there_before = set(await existing_collections(self._database))
         kept = [c for c in self._wanted if c.type != "view"]
         for collection in kept:
             await self._create(collection)
@@ -217,7 +170,7 @@ class _Restore:
         for view in views:
             await self._create(view)
         await self._check(kept, counts)
-        await self._database.drop_collection(_RECORD)
+        await self._database.drop_collection(RECORD)
         return RestoreResult(
             self._database.name,
             self._verification,
@@ -232,9 +185,9 @@ class _Restore:
 
     async def _begin(self, *, drop: bool) -> bool:
         """Finds or writes the record; whether there was one of this restore."""
-        existing = await _existing(self._database)
-        record = await self._record.find_one({"_id": "restore"}) if _RECORD in existing else None
-        if record is not None and record.get("backup") == self._verification.identity:
+        existing = await existing_collections(self._database)
+        record = await self._record.find_one({"_id": "restore"}) if RECORD in existing else None
+        if record is not None and record.get("backup") == self._identity:
             self._done = set(record.get("done", ()))
             self._dropping = bool(record.get("dropping"))
             self._progress.note("An interrupted restore of this backup goes on.")
@@ -245,7 +198,7 @@ class _Restore:
         await self._record.replace_one(
             {"_id": "restore"},
             {
-                "backup": self._verification.identity,
+                "backup": self._identity,
                 "startedAt": datetime.now(UTC),
                 "dropping": self._dropping,
                 "done": [],
@@ -255,7 +208,9 @@ class _Restore:
         return False
 
     async def _drop_everything(self) -> list[str]:
-        names = sorted(name for name in await _existing(self._database) if name != _RECORD)
+        names = sorted(
+            name for name in await existing_collections(self._database) if name != RECORD
+        )
         for name in names:
             await self._database.drop_collection(name, comment=_COMMENT)
         await self._record.update_one({"_id": "restore"}, {"$set": {"dropping": False}})
@@ -369,7 +324,7 @@ class _Restore:
                 if taken is None:
                     return
                 collection, batch = taken
-                if collection.name != _RECORD and collection.name not in self._done:
+                if collection.name in self._chosen and collection.name not in self._done:
                     count = await self._inserter.insert(
                         collection, batch, perhaps_there=collection.name in self._there_before
                     )
@@ -382,6 +337,21 @@ class _Restore:
                         group.create_task(work())
         except BaseExceptionGroup as failed:
             raise _told(failed) from None
+
+
+def restore_identity(verification: Verification, only: Sequence[str] = ()) -> str:
+    """What tells one restore from another: the dump, and the choice of collections."""
+    return " ".join([verification.identity, *sorted(only)])
+
+
+def _require_all(dump: FolderDump | ArchiveDump, only: Sequence[str]) -> None:
+    names = {collection.name for collection in dump.collections}
+    lacking = sorted(set(only) - names)
+    if lacking:
+        raise UsageError(
+            f"The backup has no {', '.join(lacking)}.",
+            next_step=f"It has {first_names(sorted(names))}.",
+        )
 
 
 def _told(group: BaseExceptionGroup[BaseException]) -> BaseException:
@@ -410,14 +380,3 @@ def _name_of(error: OperationFailure) -> str:
     # The server's message may quote documents; its name for the error does not.
     name = (error.details or {}).get("codeName")
     return f"{name}, code {error.code}" if name else f"code {error.code}"
-
-
-async def _existing(database: AsyncDatabase[dict[str, Any]]) -> set[str]:
-    """Names of collections and views, but for the server's own."""
-    names = await database.list_collection_names()
-    return {name for name in names if name == "system.js" or not name.startswith("system.")}
-
-
-def _counted(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:5])
-    return f"{shown} and {len(names) - 5} more" if len(names) > 5 else shown

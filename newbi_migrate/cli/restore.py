@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +14,8 @@ from newbi_migrate.cli.running import Session, interruptible, say
 from newbi_migrate.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from newbi_migrate.backup.restore import RestoreResult, RestoreTarget
+    from newbi_migrate.backup.restore import RestoreResult
+    from newbi_migrate.backup.target import RestoreTarget
     from newbi_migrate.backup.verification import Verification
 
 __all__ = ["register"]
@@ -44,11 +46,19 @@ def restore(
             "--drop", help="Drop every collection of the target first; its name is asked for."
         ),
     ] = False,
+    collections: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--collections",
+            metavar="A,B",
+            help="Restore only these, into an empty database; may be repeated.",
+        ),
+    ] = None,
     dry_run: opt.DryRun = False,
     confirm: opt.Confirm = False,
     identity: opt.Identities = None,
     source_database: opt.SourceDatabase = None,
-    workers: opt.AtOnce = 2,
+    workers: opt.AtOnce = 4,
     verbose: Annotated[bool, typer.Option("--verbose", help="List every collection.")] = False,
     as_json: opt.AsJson = False,
     uri_file: opt.UriFile = None,
@@ -68,6 +78,7 @@ def restore(
             path,
             _allowed(database or session.target.database),
             drop,
+            opt.names(collections, "--collections") or (),
             read_identities(identity or ()),
             source_database,
             workers,
@@ -92,6 +103,7 @@ class _Restoring:
         path: Path,
         database: str,
         drop: bool,
+        only: Sequence[str],
         identities: Any,
         source: str | None,
         workers: int,
@@ -101,6 +113,7 @@ class _Restoring:
         self._path = path
         self._database = database
         self._drop = drop
+        self._only = only
         self._identities = identities
         self._source = source
         self._workers = workers
@@ -108,7 +121,7 @@ class _Restoring:
 
     async def look(self) -> RestoreTarget:
         """What the target holds; fails where it holds something that may not be dropped."""
-        from newbi_migrate.backup.restore import look_at_target
+        from newbi_migrate.backup.target import look_at_target
 
         async with self._session.database(self._database) as target:
             found = await look_at_target(target)
@@ -117,19 +130,22 @@ class _Restoring:
 
     def preview(self, target: RestoreTarget) -> None:
         """Shows what a restore would do."""
+        from newbi_migrate.backup.restore import restore_identity
         from newbi_migrate.report.backups import restore_plan_report, restore_plan_to_json
 
         verification = self._session.run(self._verified)
-        target.require_empty(drop=self._drop, identity=verification.identity)
+        target.require_empty(drop=self._drop, identity=restore_identity(verification, self._only))
         arguments = ["--database", self._database] if self._elsewhere else []
         arguments += ["--drop"] if self._drop else []
+        arguments += ["--collections", ",".join(self._only)] if self._only else []
         following = suggest("restore", *arguments, str(self._path), *self._session.uri_arguments)
         self._session.answer(
-            lambda: restore_plan_to_json(verification, target, drop=self._drop),
+            lambda: restore_plan_to_json(verification, target, drop=self._drop, only=self._only),
             restore_plan_report(
                 verification,
                 target,
                 drop=self._drop,
+                only=self._only,
                 next_command=following,
                 verbose=self._verbose,
             ),
@@ -163,6 +179,7 @@ class _Restoring:
                     self._path,
                     target,
                     drop=self._drop,
+                    only=self._only,
                     workers=self._workers,
                     progress=progress,
                     identities=self._identities,

@@ -18,7 +18,7 @@ from typing import Any
 from bson import ObjectId
 from pymongo.errors import PyMongoError
 
-from newbi_migrate.backup.restore import refuse_if_restoring
+from newbi_migrate.backup.target import refuse_if_restoring
 from newbi_migrate.errors import DatabaseMovedOnError, NewbiMigrateError
 from newbi_migrate.migration.apply import ApplyRequest, apply_plan
 from newbi_migrate.migration.options import MigrationOptions

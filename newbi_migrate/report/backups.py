@@ -14,8 +14,9 @@ from rich.console import RenderableType
 
 from newbi_migrate.backup.compare import Comparison, Difference
 from newbi_migrate.backup.manifest import CollectionEntry, Consistency, Manifest
-from newbi_migrate.backup.restore import RestoreResult, RestoreTarget
-from newbi_migrate.backup.verification import Verification
+from newbi_migrate.backup.restore import RestoreResult, restore_identity
+from newbi_migrate.backup.target import RestoreTarget
+from newbi_migrate.backup.verification import CheckedCollection, Verification
 from newbi_migrate.errors import ExitCode
 from newbi_migrate.report.forms import following, indented, plain, table_of, title
 from newbi_migrate.report.words import counted
@@ -249,39 +250,45 @@ def restore_plan_report(
     *,
     drop: bool,
     next_command: str,
+    only: Sequence[str] = (),
     verbose: bool = False,
 ) -> Iterator[RenderableType]:
     """What a restore would do."""
-    documents = sum(one.count for one in verification.collections)
+    chosen = _chosen(verification, only)
+    documents = sum(one.count for one in chosen)
     yield title(
         f"The backup {verification.path} is whole: {counted(documents, 'document')} in "
-        f"{counted(len(verification.collections), 'collection')} would be restored into the "
+        f"{counted(len(chosen), 'collection')} would be restored into the "
         f"database {target.database}. Nothing was written."
     )
-    if target.unfinished == verification.identity:
+    if target.unfinished == restore_identity(verification, only):
         yield indented("A restore of it was interrupted there, and would go on.")
     elif target.existing and drop:
         yield indented(f"These would be dropped first: {', '.join(target.existing)}.")
     if verbose:
         table = table_of("collection", "documents")
-        for one in verification.collections:
+        for one in chosen:
             table.add_row(plain(one.name), f"{one.count:,}")
         yield table
     yield from following(next_command)
 
 
+def _chosen(verification: Verification, only: Sequence[str]) -> list[CheckedCollection]:
+    return [one for one in verification.collections if not only or one.name in only]
+
+
 def restore_plan_to_json(
-    verification: Verification, target: RestoreTarget, *, drop: bool
+    verification: Verification, target: RestoreTarget, *, drop: bool, only: Sequence[str] = ()
 ) -> dict[str, Any]:
     """The same as JSON holds it."""
-    resumes = bool(target.unfinished) and target.unfinished == verification.identity
+    resumes = target.unfinished == restore_identity(verification, only)
     return {
         "dryRun": True,
         "path": str(verification.path),
         "database": target.database,
         "resumed": resumes,
         "dropped": list(target.existing) if drop and not resumes else [],
-        "collections": {one.name: one.count for one in verification.collections},
+        "collections": {one.name: one.count for one in _chosen(verification, only)},
         "exitCode": 0,
     }
 

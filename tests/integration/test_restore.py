@@ -114,6 +114,19 @@ async def test_with_drop_the_target_becomes_the_backup(whole, sync_other, other,
     assert_same(fingerprint(whole), sync_other)
 
 
+async def test_some_collections_can_be_restored_alone(whole, sync_other, other, backup):
+    """These and no others, whole, into an empty database; a name the dump lacks is refused."""
+    result = await restore_backup(backup, other, only=["invoices", "paid"])
+    expected = {n: p for n, p in fingerprint(whole).items() if n in {"invoices", "paid"}}
+
+    assert {"invoices": 40} == result.counts
+    assert_same(expected, sync_other)
+    with pytest.raises(UsageError, match="has no nothing"):
+        await restore_backup(backup, other, only=["nothing"])
+    with pytest.raises(UsageError, match="whole database"):
+        await restore_backup(backup, other, only=["invoices"], drop=True)
+
+
 # -- damage -----------------------------------------------------------------------------------
 
 

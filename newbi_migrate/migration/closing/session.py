@@ -11,7 +11,7 @@ from typing import Any
 from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
-from newbi_migrate.backup.restore import refuse_if_restoring
+from newbi_migrate.backup.target import refuse_if_restoring
 from newbi_migrate.mapping.decisions import Outcome
 from newbi_migrate.migration.closing.results import ClosingResult
 from newbi_migrate.migration.closing.run import (

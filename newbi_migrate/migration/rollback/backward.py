@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from bson import ObjectId
 
-from newbi_migrate.backup.restore import refuse_if_restoring
+from newbi_migrate.backup.target import refuse_if_restoring
 from newbi_migrate.errors import DatabaseMovedOnError
 from newbi_migrate.migration.forward import settle_run
 from newbi_migrate.migration.retrying import persist

@@ -1,0 +1,105 @@
+"""What lies in the way of a restore: what its target holds, and a record of one that was stopped.
+
+It changes when a restore leaves another trace, or has to spare something else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pymongo.asynchronous.database import AsyncDatabase
+
+from newbi_migrate.errors import ConfirmationRequiredError, UsageError
+from newbi_migrate.store.faults import explained
+from newbi_migrate.store.lease import Lease
+
+__all__ = [
+    "RECORD",
+    "RestoreTarget",
+    "existing_collections",
+    "first_names",
+    "look_at_target",
+    "refuse_if_restoring",
+]
+
+RECORD: Final = "newbi_migrate_restore"
+"""Holds the record of a restore until it has come to its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreTarget:
+    """What a database holds before a restore.
+
+    Attributes:
+        database: Its name.
+        existing: Its collections and views, but for the server's own; in order.
+        unfinished: Identity of a restore that was interrupted; empty if none was.
+    """
+
+    database: str
+    existing: tuple[str, ...]
+    unfinished: str = ""
+
+    def require_empty(self, *, drop: bool, identity: str | None = None) -> None:
+        """Fails where something would be written over.
+
+        Args:
+            drop: Whether whoever calls has asked for that.
+            identity: The restore; if it was interrupted, it goes on. ``None`` where it is not
+                known yet, so that any may be it.
+
+        Raises:
+            ConfirmationRequiredError: The database holds something.
+        """
+        goes_on = bool(self.unfinished) and identity in {None, self.unfinished}
+        if self.existing and not drop and not goes_on:
+            raise ConfirmationRequiredError(
+                f"The database {self.database!r} is not empty: it holds "
+                f"{first_names(self.existing)}; nothing was written.",
+                next_step="Restore into another name with --database, or replace it with --drop.",
+            )
+
+
+async def look_at_target(database: AsyncDatabase[dict[str, Any]]) -> RestoreTarget:
+    """What a restore would find; reads only.
+
+    Raises:
+        LeaseHeldError: A migration is under way there.
+        NewbiMigrateError: The server failed.
+    """
+    with explained("looking at the target"):
+        await Lease.refuse_if_held(database)
+        existing = await existing_collections(database)
+        record = None
+        if RECORD in existing:
+            record = await database[RECORD].find_one({"_id": "restore"})
+        unfinished = "" if record is None else str(record.get("backup", ""))
+        return RestoreTarget(database.name, tuple(sorted(existing)), unfinished)
+
+
+async def refuse_if_restoring(database: AsyncDatabase[dict[str, Any]]) -> None:
+    """Fails where a restore into a database has not come to its end; reads only.
+
+    Raises:
+        UsageError: Part of what the database is to hold is not there yet.
+    """
+    record = await database[RECORD].find_one({"_id": "restore"})
+    if record is not None:
+        raise UsageError(
+            f"The database {database.name!r} is half restored: a restore has not come to its end.",
+            next_step="Finish it first: the same restore command goes on where it stopped.",
+        )
+
+
+async def existing_collections(database: AsyncDatabase[dict[str, Any]]) -> set[str]:
+    """Names of collections and views, but for the server's own."""
+    names = await database.list_collection_names()
+    return {name for name in names if name == "system.js" or not name.startswith("system.")}
+
+
+def first_names(names: Sequence[str]) -> str:
+    """Some names, and how many more there are."""
+    shown = ", ".join(names[:5])
+    return f"{shown} and {len(names) - 5} more" if len(names) > 5 else shown
