@@ -24,7 +24,9 @@ from newbi_migrate.migration.rollback.results import (
     RollbackResult,
 )
 from newbi_migrate.store.connection import DURABLE
+from newbi_migrate.store.decoding import decode
 from newbi_migrate.store.journal import EntryKind, Journal, JournalEntry, JournalGroup
+from newbi_migrate.store.raw import document_of
 from newbi_migrate.store.restoring import (
     Difference,
     compare_groups,
@@ -157,14 +159,12 @@ class DocumentRollback:
         written = read_id(group.changes.get(self.workspace_field, ABSENT)).value
         if written in self.chosen.workspaces:
             return True
-        named = (read_id(group.prior.get(path, ABSENT)).value for path in group.changes)
-        return any(value in self.chosen.users for value in named)
+        return any(_stood(group, path) in self.chosen.users for path in group.changes)
 
     def _release(self, name: str, groups: Sequence[JournalGroup]) -> None:
         for group in groups:
             written = read_id(group.changes.get(self.workspace_field, ABSENT)).value
-            prior = read_id(group.prior.get(self.workspace_field, ABSENT)).value
-            if written is not None and written != prior:
+            if written is not None and written != _stood(group, self.workspace_field):
                 self.released[written][name] += len(group.ids)
 
     def _conflicts(self, name: str, differences: Sequence[Difference]) -> None:
@@ -178,3 +178,13 @@ class DocumentRollback:
 
     def _back(self, name: str) -> DocumentsBack:
         return self.result.documents.setdefault(name, DocumentsBack())
+
+
+def _stood(group: JournalGroup, path: str) -> ObjectId | None:
+    """The id that stood in a field before; ``None`` if none did."""
+    found = group.prior_elements().get(path)
+    if found is None:
+        return None
+    # What stood there may be anything, also what does not decode.
+    document, _ = decode(bytes(document_of((path, *found)).raw))
+    return read_id(document[path]).value

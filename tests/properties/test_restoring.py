@@ -1,0 +1,212 @@
+"""Laws of taking back: what was written goes, what somebody changed stays."""
+
+from __future__ import annotations
+
+import asyncio
+
+import bson
+import pytest
+from bson.raw_bson import RawBSONDocument
+from hypothesis import given, strategies as st
+from pymongo import AsyncMongoClient
+
+from newbi_migrate.store.decoding import PLAIN
+from newbi_migrate.store.journal import JournalGroup
+from newbi_migrate.store.raw import document_of, element, elements
+from newbi_migrate.store.restoring import (
+    compare_groups,
+    confirmed,
+    id_element,
+    overwrite,
+    restore,
+)
+from newbi_migrate.store.stamping import write_groups
+from newbi_migrate.testing.strategies import bson_values
+
+RAW = bson.CodecOptions(document_class=RawBSONDocument)
+FIELDS = ("workspaceId", "createdBy")
+VALUES = bson_values(nan=False)
+
+
+@st.composite
+def worlds(draw):
+    """Documents, what is written to each, and what somebody changes afterwards."""
+    number = draw(st.integers(1, 6))
+    documents, groups, changes = [], [], {}
+    for identifier in range(number):
+        document = {"_id": identifier, "before": draw(st.integers(0, 9))}
+        for field in FIELDS:
+            if draw(st.booleans()):
+                document[field] = draw(VALUES)
+        document["after"] = draw(st.integers(0, 9))
+        written = {
+            field: draw(st.sampled_from(["ours-1", "ours-2", 7]))
+            for field in draw(st.sampled_from([FIELDS, FIELDS[:1], FIELDS[1:]]))
+        }
+        raw = bson.encode(document)
+        prior = document_of(
+            *((name, *found) for name in written if (found := element(raw, name)) is not None)
+        )
+        documents.append(raw)
+        groups.append(JournalGroup(written, prior, [identifier]))
+        if draw(st.integers(0, 3)) == 0:
+            changes[identifier] = draw(
+                st.sampled_from(
+                    [
+                        {"$set": {"workspaceId": "somebody's"}},
+                        {"$unset": {"workspaceId": ""}},
+                        {"$set": {"createdBy": "somebody's"}},
+                        {"$set": {"other": 1}},
+                    ]
+                )
+            )
+    return documents, groups, changes
+
+
+@pytest.fixture(scope="module")
+def in_database(mongod):
+    """Runs an asynchronous function on an empty collection."""
+    with asyncio.Runner() as runner:
+        client = runner.run(_open(mongod.uri))
+        collection = client["newbi_test_restoring"].get_collection("c", codec_options=PLAIN)
+
+        def run(function):
+            async def fresh():
+                await collection.delete_many({})
+                return await function(collection)
+
+            return runner.run(fresh())
+
+        yield run
+        runner.run(client.drop_database("newbi_test_restoring"))
+        runner.run(client.close())
+
+
+async def _open(uri):
+    return AsyncMongoClient(uri)
+
+
+async def stored(collection):
+    return {d["_id"]: bytes(d.raw) async for d in collection.with_options(codec_options=RAW).find()}
+
+
+def parts(raw, *, without=()):
+    return [part for part in elements(raw) if part[0] not in without]
+
+
+def nothing():
+    """A safe point that lets everything go on."""
+
+
+@given(world=worlds())
+def test_what_nobody_changed_comes_back_to_the_byte(in_database, world):
+    """Whatever stood there: field order, types, and fields beside, as they were."""
+    documents, groups, _ = world
+
+    async def act(collection):
+        await collection.insert_many([RawBSONDocument(d) for d in documents])
+        before = await stored(collection)
+        await write_groups(collection, groups, comment="test", safe_point=nothing)
+        compared = await compare_groups(collection, groups, comment="test")
+        await restore(collection, compared.to_restore, comment="test", safe_point=nothing)
+        again = await compare_groups(collection, groups, comment="test")
+        return before, await stored(collection), compared, again
+
+    before, after, compared, again = in_database(act)
+
+    assert before == after
+    assert [] == compared.differences == again.differences
+    assert [] == [g for g in again.to_restore if _differs(g, before)]
+
+
+def _differs(group, before):
+    """Whether a group's documents did not hold its values in the first place."""
+    return any(
+        any(
+            element(before[i], name) != element(bson.encode(dict(group.changes)), name)
+            for name in group.changes
+        )
+        for i in group.ids
+    )
+
+
+@given(world=worlds())
+def test_what_somebody_changed_is_told_and_left(in_database, world):
+    """Neither comparing nor restoring touches it, and every other field goes back."""
+    documents, groups, changes = world
+
+    async def act(collection):
+        await collection.insert_many([RawBSONDocument(d) for d in documents])
+        before = await stored(collection)
+        await write_groups(collection, groups, comment="test", safe_point=nothing)
+        for identifier, change in changes.items():
+            await collection.update_one({"_id": identifier}, change)
+        changed = await stored(collection)
+        compared = await compare_groups(collection, groups, comment="test")
+        untouched = await stored(collection)
+        await restore(collection, compared.to_restore, comment="test", safe_point=nothing)
+        return before, changed, untouched, compared, await stored(collection)
+
+    before, changed, untouched, compared, after = in_database(act)
+
+    assert changed == untouched
+    told = {(d.id, d.field) for d in compared.differences}
+    for group in groups:
+        (identifier,) = group.ids
+        for name in group.changes:
+            now = element(after[identifier], name)
+            if (identifier, name) in told:
+                assert element(changed[identifier], name) == now
+            else:
+                assert element(before[identifier], name) == now
+        rest = set(group.changes)
+        assert sorted(parts(changed[identifier], without=rest)) == sorted(
+            parts(after[identifier], without=rest)
+        )
+
+
+@given(world=worlds())
+def test_discarding_leaves_no_trace_of_run_or_change(in_database, world):
+    """Restored and overwritten, every field of the run holds what stood there before."""
+    documents, groups, changes = world
+
+    async def act(collection):
+        await collection.insert_many([RawBSONDocument(d) for d in documents])
+        before = await stored(collection)
+        await write_groups(collection, groups, comment="test", safe_point=nothing)
+        for identifier, change in changes.items():
+            await collection.update_one({"_id": identifier}, change)
+        compared = await compare_groups(collection, groups, comment="test")
+        await restore(collection, compared.to_restore, comment="test", safe_point=nothing)
+        await overwrite(collection, compared.differences, comment="test", safe_point=nothing)
+        return before, await stored(collection)
+
+    before, after = in_database(act)
+
+    for group in groups:
+        (identifier,) = group.ids
+        for name in group.changes:
+            assert element(before[identifier], name) == element(after[identifier], name)
+
+
+@given(values=st.lists(st.sampled_from(["a", "b", "c"]), min_size=2, max_size=5, unique=True))
+def test_a_chain_of_writes_is_no_difference(in_database, values):
+    """Seen from its last link to its first, each link finds what the one before had written."""
+    first, *rest = values
+    links = [
+        JournalGroup({"f": new}, {"f": old}, [1]) for old, new in zip(values, rest, strict=False)
+    ]
+
+    async def act(collection):
+        await collection.insert_one({"_id": 1, "f": values[-1]})
+        compared = await compare_groups(collection, links[:1], comment="test")
+        key = id_element(1)
+        return await confirmed(
+            collection,
+            {key: list(reversed(links))},
+            {key: compared.differences},
+            comment="test",
+        )
+
+    assert first != rest[0]
+    assert [] == in_database(act)
