@@ -377,13 +377,15 @@ def _runs(runs: Sequence[RunRecord]) -> Iterator[RenderableType]:
         return
     yield from heading(f"Runs: {len(runs):,}{', the newest first' if len(runs) > 1 else ''}")
     table = table_of("run", "command", "state", "started (UTC)", "left out", "exit")
+    # The longest state and a time of day fit on 80 columns, with one blank between columns.
+    table.collapse_padding = True
     for run in runs[:_RUNS]:
         record = run.document
         table.add_row(
             str(run.run_id),
             run.command,
             "unfinished" if run.state is RunState.RUNNING else run.state.value,
-            _when(record.get("startedAt")),
+            _when(record.get("startedAt"), "%Y-%m-%d %H:%M"),
             str(record.get("quarantined", "")),
             str(record.get("exitCode", "")),
         )
@@ -399,5 +401,5 @@ def _timings(timings: Mapping[str, float]) -> Iterator[RenderableType]:
         yield from heading("Time: " + listed)
 
 
-def _when(value: object) -> str:
-    return f"{value:%Y-%m-%d %H:%M:%S}" if isinstance(value, datetime) else ""
+def _when(value: object, form: str = "%Y-%m-%d %H:%M:%S") -> str:
+    return value.strftime(form) if isinstance(value, datetime) else ""

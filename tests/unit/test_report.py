@@ -276,11 +276,21 @@ def test_a_status_lists_runs_and_what_lacks_a_workspace():
     """Runs with time and exit code, documents by collection, organizations without members."""
     text = shown(status_report(a_status(lacking=3), next_command="newbi-migrate plan"))
 
-    assert f" {IDS[30]}  migrate  done " in text
-    assert "2025-08-14 09:30:00" in text
+    assert f" {IDS[30]} migrate done " in text
+    assert "2025-08-14 09:30" in text
     assert "Documents without a workspace: 3" in text
     assert "quotes" not in text
     assert "Organizations without members: 2" in text
+
+
+@pytest.mark.parametrize("state", ["done", "running", "rolling-back", "rolled-back"])
+def test_a_run_is_one_line_of_a_narrow_terminal(state):
+    """Whatever has become of it, its line is not broken."""
+    text = shown(status_report(a_status(state=state), next_command="x"))
+    (line,) = [line for line in text.splitlines() if str(IDS[30]) in line]
+
+    assert "2025-08-14 09:30" in line
+    assert line.rstrip().endswith(" 6    5")
 
 
 def test_a_status_tells_a_run_that_is_under_way_from_one_that_was_interrupted():

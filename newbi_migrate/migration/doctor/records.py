@@ -31,7 +31,7 @@ async def look_at_source(
         Check(
             "legacy-users",
             Level.OK,
-            f"{found.legacy_users:,} legacy users are in {found.source}.",
+            f"Legacy users are in {found.source}: {found.legacy_users:,}.",
         )
     ]
 
@@ -66,4 +66,4 @@ async def look_at_runs(database: AsyncDatabase[dict[str, Any]]) -> list[Check]:
         ]
     if not runs:
         return [Check("runs", Level.OK, "No run of this tool has been here.")]
-    return [Check("runs", Level.OK, f"{len(runs):,} runs are recorded, and all have ended.")]
+    return [Check("runs", Level.OK, f"Runs that are recorded: {len(runs):,}; all have ended.")]
