@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bson
 import pytest
 from bson import ObjectId
 from fingerprints import changes, fingerprint
@@ -16,6 +17,7 @@ from newbi_migrate.migration.rollback.results import (
     OnConflict,
     RollbackOptions,
 )
+from newbi_migrate.store.raw import document_of, elements
 from newbi_migrate.testing.legacy import build_legacy_database
 
 KEEP = RollbackOptions(OnConflict.KEEP)
@@ -511,3 +513,17 @@ async def test_a_document_the_run_wrote_to_twice_is_no_conflict(uri, migrated, s
 
     assert ExitCode.DONE == result.exit_code
     assert [] == changes(migrated[0], held(sync_database))
+
+
+async def test_a_prior_value_that_does_not_decode_comes_back(uri, sync_database):
+    """Bytes that are no text stood there; they are carried as bytes."""
+    sync_database["Users"].insert_one(legacy_user(0))
+    broken = document_of(("workspaceId", 0x02, b"\x03\x00\x00\x00\xff\xfe\x00"))
+    raw = bson.encode({"_id": ObjectId(), "createdBy": USERS[0], "number": "1"})
+    parts = [*elements(raw), *elements(bytes(broken.raw))]
+    sync_database["invoices"].insert_one(document_of(*parts))
+    before = held(sync_database)
+    await migrate(uri)
+    await rollback(uri)
+
+    assert [] == changes(before, held(sync_database))
