@@ -19,12 +19,12 @@ from pymongo.errors import OperationFailure
 
 from newbi_migrate.mapping.users import Finding
 from newbi_migrate.mapping.workspace import Directory, Reason
-from newbi_migrate.migration.conservation import Reference
 from newbi_migrate.migration.documents import DocumentPlane
 from newbi_migrate.migration.options import AliasOwners
 from newbi_migrate.migration.pacing import Pacer, Pacing
 from newbi_migrate.migration.plan import chosen_collections, findings_to_json
 from newbi_migrate.migration.progress import Progress
+from newbi_migrate.migration.reference import Reference
 from newbi_migrate.migration.results import (
     CollectionSummary,
     IndexAction,

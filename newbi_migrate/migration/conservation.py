@@ -12,37 +12,36 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import bson
 from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
-from newbi_migrate.backup.layout import data_namespace, dumped
-from newbi_migrate.backup.manifest import Manifest
+from newbi_migrate.backup.layout import data_namespace
 from newbi_migrate.errors import UsageError
 from newbi_migrate.migration.progress import Progress, Silent
+from newbi_migrate.migration.reference import (
+    Known,
+    Reference,
+    fields_left_out,
+    live_collections,
+    reference_of,
+)
 from newbi_migrate.models.registry import Registry
 from newbi_migrate.store.digest import BATCH_DOCUMENTS, Digest, digest_collection
 from newbi_migrate.store.faults import explained
 from newbi_migrate.store.journal import EntryKind, Journal, JournalEntry, JournalGroup
 from newbi_migrate.store.raw import document_of, element, elements, split_documents
-from newbi_migrate.store.runs import OWN_PREFIX, RunRecord, RunRecords, RunState
+from newbi_migrate.store.runs import RunRecord, RunRecords, RunState
 from newbi_migrate.store.stamping import MAX_IDS, chunks
 
 __all__ = [
     "Conservation",
     "ConservedCollection",
-    "Known",
-    "Reference",
-    "ReferenceSource",
     "Verdict",
     "check_conservation",
-    "provable_run",
-    "reference_of",
-    "take_reference",
 ]
 
 _COMMENT: Final = "newbi-migrate validate"
@@ -50,107 +49,6 @@ _LISTED: Final = 100
 """Unexplained documents that are named for each collection."""
 
 _Element = tuple[int, bytes]
-
-
-class ReferenceSource(StrEnum):
-    """Where the digests of a reference come from."""
-
-    BACKUP = "backup"
-    RUN = "run"
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What a collection held.
-
-    Attributes:
-        count: Documents.
-        digest: As :class:`~newbi_migrate.store.digest.Digest` defines it.
-        without: Top-level fields the digest leaves out.
-    """
-
-    count: int
-    digest: str
-    without: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """What a database held before a run.
-
-    Attributes:
-        source: Where the digests come from.
-        backup: Identity of the backup; empty where they were taken when the run began.
-        name: Name of the backup's folder, for people.
-        taken: When, UTC, ISO 8601.
-        collections: What each collection held; views and the tool's own are left out.
-    """
-
-    source: ReferenceSource
-    backup: str = ""
-    name: str = ""
-    taken: str = ""
-    collections: Mapping[str, Known] = field(default_factory=dict)
-
-    @classmethod
-    def of_manifest(cls, manifest: Manifest, registry: Registry, *, name: str = "") -> Self:
-        """The digests of a backup.
-
-        Raises:
-            UsageError: The backup left out other fields than the registry's workspace.
-        """
-        if tuple(manifest.without) != (registry.workspace_field,):
-            raise UsageError(
-                f"The backup has no digests without {registry.workspace_field!r}, so it cannot "
-                "prove what a run changed.",
-                next_step="Make a backup with newbi-migrate backup and name that one.",
-            )
-        known = {}
-        for entry in manifest.collections:
-            if entry.type != "view" and not entry.name.startswith(OWN_PREFIX):
-                without = _left_out(registry, entry.name)
-                digest = entry.digest_without if without else entry.digest
-                known[entry.name] = Known(entry.count, digest, without)
-        return cls(
-            ReferenceSource.BACKUP,
-            manifest.identity,
-            name,
-            taken=manifest.started,
-            collections=known,
-        )
-
-    def to_document(self) -> dict[str, Any]:
-        """As a run record holds it."""
-        return {
-            "source": self.source.value,
-            "backup": self.backup,
-            "name": self.name,
-            "taken": self.taken,
-            # A list: names of collections may hold dots.
-            "collections": [
-                {
-                    "collection": name,
-                    "count": known.count,
-                    "digest": known.digest,
-                    "without": list(known.without),
-                }
-                for name, known in self.collections.items()
-            ],
-        }
-
-    @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> Self:
-        """From its form in a run record."""
-        return cls(
-            ReferenceSource(document["source"]),
-            document["backup"],
-            document["name"],
-            document["taken"],
-            {
-                one["collection"]: Known(one["count"], one["digest"], tuple(one["without"]))
-                for one in document["collections"]
-            },
-        )
 
 
 class Verdict(StrEnum):
@@ -213,54 +111,6 @@ class Conservation:
         return not self.differing
 
 
-def reference_of(run: RunRecord) -> Reference | None:
-    """What was known of the database when a run began, if it was recorded."""
-    recorded = run.document.get("reference")
-    return None if recorded is None else Reference.from_document(recorded)
-
-
-def provable_run(runs: Sequence[RunRecord]) -> RunRecord:
-    """The first run that recorded what was there before it and was not rolled back.
-
-    Raises:
-        UsageError: There is none.
-    """
-    for run in reversed(runs):
-        if run.state is not RunState.ROLLED_BACK and run.document.get("reference") is not None:
-            return run
-    raise UsageError(
-        "No run recorded what was there before it, so nothing can be proven.",
-        next_step="Migrate with --backup DIR or --record-digests.",
-    )
-
-
-async def take_reference(
-    database: AsyncDatabase[dict[str, Any]],
-    registry: Registry,
-    *,
-    progress: Progress | None = None,
-    comment: str = _COMMENT,
-) -> Reference:
-    """Digests every collection as it is now, which reads the whole database once.
-
-    Raises:
-        pymongo.errors.PyMongoError: The server failed.
-    """
-    listener = progress or Silent()
-    taken = datetime.now(UTC).isoformat(timespec="milliseconds")
-    known = {}
-    live = await _live(database)
-    listener.phase("digests", len(live))
-    for name, kind in live.items():
-        without = _left_out(registry, name)
-        digest = await digest_collection(
-            database, data_namespace(name, kind), without=without, comment=comment
-        )
-        known[name] = Known(digest.count, digest.hexdigest(), without)
-        listener.advance(1, name)
-    return Reference(ReferenceSource.RUN, taken=taken, collections=known)
-
-
 async def check_conservation(
     database: AsyncDatabase[dict[str, Any]],
     registry: Registry,
@@ -285,7 +135,7 @@ async def check_conservation(
         progress: Told of each collection.
 
     Raises:
-        UsageError: There is no reference.
+        UsageError: There is no reference, or the journal was dropped.
         NewbiMigrateError: The server failed.
     """
     known = reference or reference_of(run)
@@ -296,38 +146,27 @@ async def check_conservation(
         )
     with explained("comparing with what was there before the run"):
         listener = progress or Silent()
-        live = await _live(database)
-        accounts = await _accounts(database, run, registry.workspace_field, known)
-        names = sorted({*known.collections, *live})
+        live = await live_collections(database, comment=_COMMENT)
+        journals = await _read_journals(database, run, registry.workspace_field, known)
+        kept = {new for old, new in journals.removed.items() if old not in live}
+        names = sorted({*known.collections, *live} - kept)
         listener.phase("conservation", len(names))
         found = []
         for name in names:
             then = known.collections.get(name) or Known(
-                0, Digest().hexdigest(), _left_out(registry, name)
+                0, Digest().hexdigest(), fields_left_out(registry, name)
             )
-            stored_in = data_namespace(name, live.get(name, "collection"))
-            account = accounts.get(name, _Account())
-            found.append(await _compared(database, name, stored_in, then, account))
+            account = journals.accounts.get(name, _Account())
+            here: str | None = name
+            if name not in live and name in journals.removed:
+                here = journals.removed[name]
+            if here is None:
+                found.append(ConservedCollection(name, Verdict.ACCOUNTED, then.count, 0))
+            else:
+                stored_in = data_namespace(here, live.get(here, "collection"))
+                found.append(await _compared(database, name, stored_in, then, account))
             listener.advance(1, name)
     return Conservation(run.run_id, known, tuple(found))
-
-
-def _left_out(registry: Registry, name: str) -> tuple[str, ...]:
-    """The workspace may change where it is stamped, and nowhere else."""
-    scoped = name in registry and registry[name].scoped
-    return (registry.workspace_field,) if scoped else ()
-
-
-async def _live(database: AsyncDatabase[dict[str, Any]]) -> dict[str, str]:
-    """Name and type of each collection that counts, in order."""
-    cursor = await database.list_collections(comment=_COMMENT)
-    async with cursor:
-        found = {info["name"]: info.get("type", "collection") async for info in cursor}
-    return {
-        name: kind
-        for name, kind in sorted(found.items())
-        if kind != "view" and dumped(name) and not name.startswith(OWN_PREFIX)
-    }
 
 
 # -- what the journals say ---------------------------------------------------------------------
@@ -366,23 +205,48 @@ class _Account:
         self.steps.setdefault(key, []).append(step)
 
 
-async def _accounts(
+@dataclass(slots=True)
+class _Journals:
+    """What all journals say.
+
+    Attributes:
+        accounts: By collection.
+        removed: Collections that a run dropped, to ``None``, or renamed, to their new name.
+    """
+
+    accounts: dict[str, _Account] = field(default_factory=dict)
+    removed: dict[str, str | None] = field(default_factory=dict)
+
+    def of(self, collection: str) -> _Account:
+        return self.accounts.setdefault(collection, _Account())
+
+
+async def _read_journals(
     database: AsyncDatabase[dict[str, Any]], first: RunRecord, workspace: str, known: Reference
-) -> dict[str, _Account]:
-    accounts: dict[str, _Account] = {}
+) -> _Journals:
+    journals = _Journals()
     for run in await RunRecords(database).all():  # the newest first
         if run.run_id < first.run_id or run.state is RunState.ROLLED_BACK:
             continue
+        if run.document.get("journalDropped"):
+            raise UsageError(
+                "The journal was dropped when the migration was finalized, so what it wrote can "
+                "no longer be accounted for.",
+                next_step="The proof was possible until then.",
+            )
         journal = await Journal.open(database, run.run_id)
         async for entry in journal.entries(backwards=True):
             if entry.kind is EntryKind.WINDOW:
                 then = known.collections.get(entry.collection)
                 ignored = {workspace} if then is None else {*then.without}
-                account = accounts.setdefault(entry.collection, _Account())
-                _note_window(account, entry, ignored)
+                _note_window(journals.of(entry.collection), entry, ignored)
             elif entry.kind is EntryKind.USERS:
-                _note_users(accounts, entry)
-    return accounts
+                _note_users(journals, entry)
+            elif entry.body.get("dropped") is True:
+                journals.removed.setdefault(entry.collection, None)
+            elif "renamed" in entry.body:
+                journals.removed.setdefault(entry.collection, entry.body["renamed"])
+    return journals
 
 
 def _note_window(account: _Account, entry: JournalEntry, ignored: set[str]) -> None:
@@ -400,9 +264,9 @@ def _note_window(account: _Account, entry: JournalEntry, ignored: set[str]) -> N
             account.note(identifier, step)
 
 
-def _note_users(accounts: dict[str, _Account], entry: JournalEntry) -> None:
+def _note_users(journals: _Journals, entry: JournalEntry) -> None:
     for write in reversed(list(entry.body.get("writes", ()))):
-        account = accounts.setdefault(write["collection"], _Account())
+        account = journals.of(write["collection"])
         if write["op"] == "insert":
             account.created[_element_of(write["id"])] = write["id"]
         else:

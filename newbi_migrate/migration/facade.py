@@ -21,12 +21,7 @@ from newbi_migrate.errors import (
 from newbi_migrate.migration.closing.results import ClosingResult
 from newbi_migrate.migration.closing.run import refuse_unless_ready
 from newbi_migrate.migration.closing.session import Closing
-from newbi_migrate.migration.conservation import (
-    Conservation,
-    Reference,
-    check_conservation,
-    provable_run,
-)
+from newbi_migrate.migration.conservation import Conservation, check_conservation
 from newbi_migrate.migration.forward import Forward
 from newbi_migrate.migration.options import MigrationOptions
 from newbi_migrate.migration.pacing import Pacing
@@ -35,6 +30,7 @@ from newbi_migrate.migration.plan import (
     refuse_other_database,
 )
 from newbi_migrate.migration.progress import Progress, Silent
+from newbi_migrate.migration.reference import Reference, provable_run
 from newbi_migrate.migration.results import Plan, RunResult
 from newbi_migrate.migration.rollback.backward import Backward
 from newbi_migrate.migration.rollback.results import RollbackOptions, RollbackResult

@@ -19,15 +19,10 @@ from newbi_migrate.errors import (
     UsageError,
 )
 from newbi_migrate.mapping.decisions import AliasPolicy
-from newbi_migrate.migration.conservation import (
-    ReferenceSource,
-    Verdict,
-    check_conservation,
-    reference_of,
-    take_reference,
-)
+from newbi_migrate.migration.conservation import Verdict, check_conservation
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.options import MigrationOptions
+from newbi_migrate.migration.reference import ReferenceSource, reference_of, take_reference
 from newbi_migrate.migration.safeguard import Safeguard
 from newbi_migrate.models.newbi import NEWBI
 from newbi_migrate.store.runs import RunRecords, RunState
@@ -135,6 +130,34 @@ async def test_an_interrupted_run_is_accounted_for_too(uri, database, dirty):
 
     assert 1 == stopped
     assert (await proof(database)).holds
+
+
+@pytest.mark.parametrize("keep", [True, False])
+async def test_what_finalizing_removed_is_accounted_for(uri, database, legacy, keep):
+    """The legacy users are compared under their new name, or journaled as dropped."""
+    async with Migration(uri, safeguard=WITH_DIGESTS) as migration:
+        await migration.apply()
+        await migration.finalize(keep=keep)
+    found = await proof(database)
+
+    assert found.holds
+    assert "Users" not in legacy.list_collection_names()
+    users = next(one for one in found.collections if one.collection == "Users")
+    expected = (Verdict.EQUAL, 4) if keep else (Verdict.ACCOUNTED, 0)
+    assert expected == (users.verdict, users.now)
+    if keep:
+        (name,) = [n for n in legacy.list_collection_names() if n.startswith("Users")]
+        legacy[name].delete_one({})
+        assert ["Users"] == [one.collection for one in (await proof(database)).differing]
+
+
+async def test_a_dropped_journal_ends_the_proof(uri, database, legacy):
+    """What nobody knows any more is not called a difference."""
+    async with Migration(uri, safeguard=WITH_DIGESTS) as migration:
+        await migration.apply()
+        await migration.finalize(drop_journal=True)
+    with pytest.raises(UsageError, match="journal was dropped"):
+        await proof(database)
 
 
 async def test_a_rolled_back_run_is_not_accounted_for(uri, database, legacy):
@@ -260,7 +283,7 @@ async def test_without_a_reference_there_is_no_proof(uri, database, legacy):
 
 async def test_a_reference_may_be_handed_in(uri, database, legacy):
     """Taken by whoever wants the proof, before."""
-    reference = await take_reference(database, NEWBI)
+    reference = await take_reference(database, NEWBI, comment="test")
     await migrated(uri, safeguard=None)
 
     assert (await proof(database, reference=reference)).holds
@@ -288,7 +311,7 @@ async def test_a_backup_is_recorded_and_proves_the_run(uri, database, legacy, tm
 async def test_a_backup_and_a_reading_at_the_start_know_the_same(database, legacy, tmp_path):
     """Whichever of them is taken, the proof is the same."""
     backup = await backup_database(database, tmp_path)
-    read = await take_reference(database, NEWBI)
+    read = await take_reference(database, NEWBI, comment="test")
     of_backup = type(read).of_manifest(backup.manifest, NEWBI)
 
     assert dict(of_backup.collections) == dict(read.collections)

@@ -1,0 +1,202 @@
+"""What a database held before a run: digests of its collections, from a backup or taken then.
+
+It changes when a run records something else of what was there before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Self
+
+from pymongo.asynchronous.database import AsyncDatabase
+
+from newbi_migrate.backup.layout import data_namespace, dumped
+from newbi_migrate.backup.manifest import Manifest
+from newbi_migrate.errors import UsageError
+from newbi_migrate.migration.progress import Progress, Silent
+from newbi_migrate.models.registry import Registry
+from newbi_migrate.store.digest import digest_collection
+from newbi_migrate.store.runs import OWN_PREFIX, RunRecord, RunState
+
+__all__ = [
+    "Known",
+    "Reference",
+    "ReferenceSource",
+    "fields_left_out",
+    "live_collections",
+    "provable_run",
+    "reference_of",
+    "take_reference",
+]
+
+
+class ReferenceSource(StrEnum):
+    """Where the digests of a reference come from."""
+
+    BACKUP = "backup"
+    RUN = "run"
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a collection held.
+
+    Attributes:
+        count: Documents.
+        digest: As :class:`~newbi_migrate.store.digest.Digest` defines it.
+        without: Top-level fields the digest leaves out.
+    """
+
+    count: int
+    digest: str
+    without: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What a database held before a run.
+
+    Attributes:
+        source: Where the digests come from.
+        backup: Identity of the backup; empty where they were taken when the run began.
+        name: Name of the backup's folder, for people.
+        taken: When, UTC, ISO 8601.
+        collections: What each collection held; views and the tool's own are left out.
+    """
+
+    source: ReferenceSource
+    backup: str = ""
+    name: str = ""
+    taken: str = ""
+    collections: Mapping[str, Known] = field(default_factory=dict)
+
+    @classmethod
+    def of_manifest(cls, manifest: Manifest, registry: Registry, *, name: str = "") -> Self:
+        """The digests of a backup.
+
+        Raises:
+            UsageError: The backup left out other fields than the registry's workspace.
+        """
+        if tuple(manifest.without) != (registry.workspace_field,):
+            raise UsageError(
+                f"The backup has no digests without {registry.workspace_field!r}, so it cannot "
+                "prove what a run changed.",
+                next_step="Make a backup with newbi-migrate backup and name that one.",
+            )
+        known = {}
+        for entry in manifest.collections:
+            if entry.type != "view" and not entry.name.startswith(OWN_PREFIX):
+                without = fields_left_out(registry, entry.name)
+                digest = entry.digest_without if without else entry.digest
+                known[entry.name] = Known(entry.count, digest, without)
+        return cls(
+            ReferenceSource.BACKUP,
+            manifest.identity,
+            name,
+            taken=manifest.started,
+            collections=known,
+        )
+
+    def to_document(self) -> dict[str, Any]:
+        """As a run record holds it."""
+        return {
+            "source": self.source.value,
+            "backup": self.backup,
+            "name": self.name,
+            "taken": self.taken,
+            # A list: names of collections may hold dots.
+            "collections": [
+                {
+                    "collection": name,
+                    "count": known.count,
+                    "digest": known.digest,
+                    "without": list(known.without),
+                }
+                for name, known in self.collections.items()
+            ],
+        }
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Self:
+        """From its form in a run record."""
+        return cls(
+            ReferenceSource(document["source"]),
+            document["backup"],
+            document["name"],
+            document["taken"],
+            {
+                one["collection"]: Known(one["count"], one["digest"], tuple(one["without"]))
+                for one in document["collections"]
+            },
+        )
+
+
+def reference_of(run: RunRecord) -> Reference | None:
+    """What was known of the database when a run began, if it was recorded."""
+    recorded = run.document.get("reference")
+    return None if recorded is None else Reference.from_document(recorded)
+
+
+def provable_run(runs: Sequence[RunRecord]) -> RunRecord:
+    """The first run that recorded what was there before it and was not rolled back.
+
+    Raises:
+        UsageError: There is none.
+    """
+    for run in reversed(runs):
+        if run.state is not RunState.ROLLED_BACK and run.document.get("reference") is not None:
+            return run
+    raise UsageError(
+        "No run recorded what was there before it, so nothing can be proven.",
+        next_step="Migrate with --backup DIR or --record-digests.",
+    )
+
+
+async def take_reference(
+    database: AsyncDatabase[dict[str, Any]],
+    registry: Registry,
+    *,
+    progress: Progress | None = None,
+    comment: str,
+) -> Reference:
+    """Digests every collection as it is now, which reads the whole database once.
+
+    Raises:
+        pymongo.errors.PyMongoError: The server failed.
+    """
+    listener = progress or Silent()
+    taken = datetime.now(UTC).isoformat(timespec="milliseconds")
+    known = {}
+    live = await live_collections(database, comment=comment)
+    listener.phase("digests", len(live))
+    for name, kind in live.items():
+        without = fields_left_out(registry, name)
+        digest = await digest_collection(
+            database, data_namespace(name, kind), without=without, comment=comment
+        )
+        known[name] = Known(digest.count, digest.hexdigest(), without)
+        listener.advance(1, name)
+    return Reference(ReferenceSource.RUN, taken=taken, collections=known)
+
+
+def fields_left_out(registry: Registry, name: str) -> tuple[str, ...]:
+    """The workspace may change where it is stamped, and nowhere else."""
+    scoped = name in registry and registry[name].scoped
+    return (registry.workspace_field,) if scoped else ()
+
+
+async def live_collections(
+    database: AsyncDatabase[dict[str, Any]], *, comment: str
+) -> dict[str, str]:
+    """Name and type of each collection that counts, in order."""
+    cursor = await database.list_collections(comment=comment)
+    async with cursor:
+        found = {info["name"]: info.get("type", "collection") async for info in cursor}
+    return {
+        name: kind
+        for name, kind in sorted(found.items())
+        if kind != "view" and dumped(name) and not name.startswith(OWN_PREFIX)
+    }

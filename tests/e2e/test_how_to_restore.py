@@ -1,0 +1,41 @@
+"""The recipe of docs/how-to/restore-one-collection.md, run as it stands there."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+from newbi_migrate import ExitCode
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "restore-one-collection.md"
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+
+
+def test_the_recipe_gets_deleted_documents_back(quick, clean, servers, mongod, tmp_path):
+    """Deleted invoices return as they were, with their workspace; the others stay as they are."""
+    backup = quick("backup", "--no-exports", "--json").json["path"]
+    assert ExitCode.DONE == quick("migrate", "--confirm", "--backup", backup).code
+    stamped = {document["_id"]: document for document in clean["invoices"].find()}
+    clean["invoices"].delete_many({"number": {"$in": ["000001", "000002"]}})
+    clean["invoices"].update_one({"number": "000003"}, {"$set": {"title": "edited since"}})
+    edited = clean["invoices"].find_one({"title": "edited since"})
+    rescue = f"{clean.name}_rescue"
+    (tmp_path / "rescue.uri").write_text(mongod.uri_for(rescue))
+    page = {"newbi_rescue": rescue, "BACKUP": backup}
+    ((pipeline,), commands) = map(json.loads, blocks("json")), blocks("console")
+    pipeline[0]["$merge"]["into"]["db"] = clean.name
+    try:
+        for line in "".join(commands).splitlines():
+            words = [page.get(word, word) for word in shlex.split(line)]
+            assert ExitCode.DONE == quick(*words[1:]).code, line
+        clean.client[rescue]["invoices"].aggregate(pipeline)
+    finally:
+        servers.drop(rescue)
+
+    stamped[edited["_id"]] = edited
+    assert stamped == {document["_id"]: document for document in clean["invoices"].find()}
