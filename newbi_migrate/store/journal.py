@@ -45,6 +45,10 @@ otherwise is written again with more groups of fewer ids."""
 MAX_PRIOR_BYTES: Final = 16 * 1024 * 1024 - 64 * 1024
 """Bytes of what stood in one document that an entry has room for, beside what it says of it."""
 
+# What packed ids take beside themselves, and an element of an array beside its document.
+_PACKED: Final = 32
+_OBJECT_ID: Final = 12
+
 # Read raw, so that prior values of any BSON type come back as they were stored.
 _RAW: CodecOptions[RawBSONDocument] = CodecOptions(
     document_class=RawBSONDocument, datetime_conversion=DatetimeConversion.DATETIME_AUTO
@@ -95,6 +99,13 @@ class JournalGroup:
         """The group as stored."""
         return {"set": dict(self.changes), "prior": self.prior, "ids": pack_ids(self.ids)}
 
+    def stored_size(self) -> int:
+        """Bytes it takes in an entry, or a few more; found without packing the ids."""
+        around = len(bson.encode({"set": dict(self.changes), "prior": self.prior}))
+        if set(map(type, self.ids)) <= {ObjectId}:
+            return around + _PACKED + _OBJECT_ID * len(self.ids)
+        return around + _PACKED + len(bson.encode({"ids": self.ids}))
+
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> JournalGroup:
         """The group from its stored form."""
@@ -120,10 +131,8 @@ def portions(groups: Sequence[JournalGroup]) -> Iterator[list[JournalGroup]]:
 
 
 def _fitting(groups: Sequence[JournalGroup]) -> Iterator[tuple[JournalGroup, int]]:
-    # What an element of an array costs beside its document: type, position as text, its end.
-    around = 12
     for group in groups:
-        size = len(bson.encode(group.to_document())) + around
+        size = group.stored_size()
         if size > MAX_ENTRY_BYTES and len(group.ids) > 1:
             half = len(group.ids) // 2
             parts = [replace(group, ids=group.ids[:half]), replace(group, ids=group.ids[half:])]

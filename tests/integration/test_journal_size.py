@@ -152,6 +152,14 @@ GROUPS = st.builds(
 )
 
 
+@given(GROUPS)
+def test_the_size_of_a_group_is_told_without_storing_it(group):
+    """Never too little, and too much by a few bytes only."""
+    stored = len(bson.encode(group.to_document()))
+
+    assert stored < group.stored_size() < stored + 48
+
+
 @given(st.lists(GROUPS, max_size=12), st.integers(300, 2000))
 def test_portions_hold_everything_once_in_order_and_are_small(groups, limit):
     """Whatever the groups are: no id is lost or doubled, and no portion exceeds the limit."""
