@@ -67,8 +67,8 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """The package and example calls of its public API, under mypy's strict mode."""
-    session.install("-e", ".[testing]", *group("types"))
+    """The package, example calls of its public API and the examples, under mypy's strict mode."""
+    session.install("-e", ".[testing,examples]", *group("types"))
     session.run("mypy", *session.posargs)
 
 
