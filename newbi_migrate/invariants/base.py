@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from newbi_migrate.invariants.language import Predicate
+
 __all__ = ["Invariant", "Severity", "Violation"]
 
 
@@ -49,9 +51,9 @@ class Invariant:
         check: Given the document as a mapping, tells the paths at which the rule is broken;
             it never raises, whatever types the document holds.
         query: A MongoDB match expression that finds the violators, where the server can tell.
-        schema: The rule in MongoDB's ``$jsonSchema``, which a document matches if and only if it
-            keeps the rule; unlike a query it can also be asked of embedded documents. One of the
-            two is enough.
+        test: Whether a document keeps the rule, in the language a server understands too; unlike
+            a query it can also be asked of embedded documents. One of the two is enough.
+        finder: Makes the match expression where it is worth making only when it is needed.
         next_step: What to do about a violation, in one sentence.
     """
 
@@ -60,15 +62,18 @@ class Invariant:
     severity: Severity
     check: Callable[[Mapping[str, Any]], list[str]]
     query: Mapping[str, Any] | None = None
-    schema: Mapping[str, Any] | None = None
+    test: Predicate | None = None
+    finder: Callable[[], Mapping[str, Any]] | None = None
     next_step: str = ""
 
     @property
     def violators(self) -> Mapping[str, Any] | None:
         """The match expression that finds the violators, ``None`` where the server cannot tell."""
-        if self.query is not None or self.schema is None:
+        if self.query is not None:
             return self.query
-        return {"$nor": [{"$jsonSchema": self.schema}]}
+        if self.finder is not None:
+            return self.finder()
+        return None if self.test is None else {"$nor": [{"$jsonSchema": self.test.schema()}]}
 
     def violations(self, document: Mapping[str, Any]) -> list[Violation]:
         """The violations of this rule in one document."""

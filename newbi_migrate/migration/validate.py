@@ -58,7 +58,9 @@ _OWNER_RULES: Final = frozenset({"field.owner-id", "field.object-id"})
 _AS_TEXT: Final = frozenset({IdForm.HEX_STRING, IdForm.OID_OBJECT, IdForm.MALFORMED})
 
 
-class _Rule(Protocol):
+class Asked(Protocol):
+    """A rule as findings tell of it."""
+
     @property
     def id(self) -> str: ...
     @property
@@ -114,7 +116,7 @@ class Collector:
 
     def add(
         self,
-        rule: _Rule,
+        rule: Asked,
         collection: str,
         identifier: Any = None,
         path: str = "",
@@ -136,11 +138,11 @@ class Collector:
         if len(result.examples) < EXAMPLES:
             result.examples.append(finding)
 
-    def count(self, rule: _Rule, collection: str, number: int) -> None:
-        """Corrects a count, where the server counted and named some."""
-        result = self._results.get((rule.id, collection))
-        if result is not None:
-            result.violations = number
+    def count(self, rule: Asked, collection: str, number: int, first: Any) -> None:
+        """Corrects a count, where the server counted all after some were named."""
+        if (rule.id, collection) not in self._results:
+            self.add(rule, collection, first)
+        self._results[rule.id, collection].violations = number
 
     def results(self) -> tuple[RuleResult, ...]:
         """The rules that are broken, the worst first."""
@@ -194,7 +196,9 @@ async def validate(request: ValidationRequest) -> ValidationReport:
     state = _State(Collector(request))
     request = replace(request, options=_choices(request.options, newest))
     specs = chosen_collections(request.registry, request.options)
-    models = ModelRules(request, [s for s in specs if s.name in names], _COMMENT)
+    present = [spec for spec in specs if spec.name in names]
+    owners = {spec.name: owner.name for spec in present if (owner := _owner_of(spec)) is not None}
+    models = ModelRules(request, present, names, owners, _COMMENT)
     known = [*STRUCTURAL, *models.ids()]
     _refuse_unknown(request.only, known)
     check = _Structure(request, state, names, runs, newest)

@@ -1,29 +1,282 @@
-"""The rules of the models, asked of a database."""
+"""The rules of the models, asked of a database: the server finds suspects, Python looks closely.
+
+Only documents that may break a rule travel. Where these are very many, the server counts them
+rule by rule instead. What no server can be asked is asked of every document here. It changes
+when there is another way to ask.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import asyncio
+from collections.abc import AsyncIterator, Collection, Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, cast
 
+from bson import ObjectId
+from pymongo.asynchronous.collection import AsyncCollection
+
+from newbi_migrate.invariants.base import Invariant, Severity
+from newbi_migrate.models.base import DocumentModel
+from newbi_migrate.models.better_auth import Account, Member, Organization, User
 from newbi_migrate.models.registry import CollectionSpec
+from newbi_migrate.models.suspects import suspects
+from newbi_migrate.store.decoding import decode
+from newbi_migrate.store.raw import split_documents
 
 if TYPE_CHECKING:
     from newbi_migrate.migration.validate import Collector, ValidationRequest
 
+__all__ = ["CLOSELY", "ModelRules"]
+
+CLOSELY: Final = 20_000
+"""Suspects of a collection that are looked at one by one, unless every violation is wanted."""
+
+_ADVICE: Final = "Correct it in the application; nothing is ever changed for it here."
+_CRITICAL_ADVICE: Final = "The application does not find this document; correct the field."
+_PARALLEL_FROM: Final = 50_000
+
+# What the structural rules ask more exactly.
+_PEOPLE: Final[tuple[tuple[str, type[DocumentModel], frozenset[str], frozenset[str]], ...]] = (
+    (
+        "user",
+        User,
+        frozenset({"_id", "email"}),
+        frozenset({"user.flags-agree", "user.no-workspace"}),
+    ),
+    ("account", Account, frozenset({"_id", "userId"}), frozenset({"account.credential-id"})),
+    ("organization", Organization, frozenset({"_id"}), frozenset()),
+    ("member", Member, frozenset({"_id", "organizationId", "userId"}), frozenset()),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A rule as findings tell of it."""
+
+    id: str
+    sentence: str
+    severity: Severity
+    next_step: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """A collection and the rules its documents are held to.
+
+    Attributes:
+        name: The collection.
+        model: The model of its documents.
+        skip: Top-level fields of which nothing is asked.
+        rules: The rules that are asked, by id.
+    """
+
+    name: str
+    model: type[DocumentModel]
+    skip: frozenset[str]
+    rules: Mapping[str, _Asked] = field(default_factory=dict)
+
+    def broken_by(self, document: Mapping[str, Any]) -> Iterator[tuple[_Asked, str]]:
+        """The rules a document breaks, and where."""
+        for violation in self.model.violations(document):
+            asked = self.rules.get(violation.rule)
+            if asked is not None and violation.path.partition(".")[0] not in self.skip:
+                yield asked, violation.path
+
 
 class ModelRules:
-    """The rules of the models of some collections."""
+    """The rules of the models of some collections.
+
+    Args:
+        request: What is validated.
+        specs: The registered collections that exist.
+        names: All collections that exist.
+        owners: Collection to the owner field the structural rules look at.
+        comment: Attached to every command.
+    """
 
     def __init__(
-        self, request: ValidationRequest, specs: Sequence[CollectionSpec], comment: str
+        self,
+        request: ValidationRequest,
+        specs: Sequence[CollectionSpec],
+        names: Container[str],
+        owners: Mapping[str, str],
+        comment: str,
     ) -> None:
         self._request = request
-        self._specs = specs
         self._comment = comment
+        self._known: dict[str, None] = {}
+        self._targets: list[_Target] = []
+        for spec in specs:
+            if spec.model is not None:
+                skip = {request.registry.workspace_field} if spec.scoped else set()
+                if spec.name in owners:
+                    skip.add(owners[spec.name])
+                self._add(spec.name, spec.model, frozenset(skip), frozenset())
+        for name, model, fields, left in _PEOPLE:
+            if name in names:
+                self._add(name, model, fields, left)
+
+    def _add(
+        self,
+        name: str,
+        model: type[DocumentModel],
+        skip: frozenset[str],
+        left: Collection[str],
+    ) -> None:
+        asked = [rule for rule in model.invariants() if rule.id not in left]
+        self._known.update(dict.fromkeys(rule.id for rule in asked))
+        wanted = {rule.id: _said(rule) for rule in asked if self._request.wants(rule.id)}
+        if wanted:
+            self._targets.append(_Target(name, model, skip, wanted))
 
     def ids(self) -> list[str]:
         """The ids of all rules."""
-        return []
+        return list(self._known)
 
     async def check(self, findings: Collector) -> None:
         """Asks them."""
+        for target in self._targets:
+            self._request.progress.phase(f"validate {target.name} by its model", None)
+            collection = self._request.database[target.name]
+            if self._request.sample is not None:
+                await self._sample(target, collection, findings)
+                continue
+            served = target.model.served()
+            asked = {name: rule for name, rule in target.rules.items() if name in served}
+            if asked:
+                await self._ask(_narrowed(target, asked), collection, findings)
+            streamed = {n: rule for n, rule in target.rules.items() if n not in served}
+            if streamed:
+                await self._stream(_narrowed(target, streamed), collection, findings, {})
+
+    async def _sample(
+        self, target: _Target, collection: AsyncCollection[dict[str, Any]], findings: Collector
+    ) -> None:
+        cursor = await collection.aggregate_raw_batches(
+            [{"$sample": {"size": self._request.sample}}], comment=self._comment
+        )
+        async with cursor:
+            async for batch in cursor:
+                for raw in split_documents(cast(bytes, batch)):
+                    _look(target, raw, findings)
+
+    async def _ask(
+        self, target: _Target, collection: AsyncCollection[dict[str, Any]], findings: Collector
+    ) -> None:
+        everything = len(target.rules) >= len(target.model.served()) - len(target.skip)
+        match = (
+            suspects(target.model, skip=target.skip)
+            if everything
+            else target.model.violators(target.rules.keys(), skip=target.skip)
+        )
+        if not await self._stream(target, collection, findings, match):
+            await self._count(target, collection, findings, match)
+
+    async def _stream(
+        self,
+        target: _Target,
+        collection: AsyncCollection[dict[str, Any]],
+        findings: Collector,
+        match: Mapping[str, Any],
+    ) -> bool:
+        """Looks closely at the documents that match; gives up after some, unless all are wanted."""
+        left = CLOSELY if match and not self._request.detailed else None
+        stop = asyncio.Event()
+
+        async def read(part: Mapping[str, Any]) -> None:
+            nonlocal left
+            cursor = collection.find_raw_batches(
+                {**part, **match}, batch_size=1000, comment=self._comment
+            )
+            async with cursor:
+                async for batch in cursor:
+                    for raw in split_documents(cast(bytes, batch)):
+                        if stop.is_set():
+                            return
+                        _look(target, raw, findings)
+                        if left is not None:
+                            left -= 1
+                            if not left:
+                                stop.set()
+
+        async with asyncio.TaskGroup() as tasks:
+            async for part in self._parts(collection):
+                tasks.create_task(read(part))
+        return not stop.is_set()
+
+    async def _parts(
+        self, collection: AsyncCollection[dict[str, Any]]
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Ranges of ids that hold about as many documents each; together they hold all."""
+        workers = self._request.options.workers
+        splits: list[ObjectId] = []
+        if workers > 1 and await self._is_large(collection):
+            cursor = await collection.aggregate(
+                [{"$sample": {"size": 50 * workers}}, {"$project": {"_id": 1}}],
+                comment=self._comment,
+            )
+            async with cursor:
+                ids = sorted([found["_id"] async for found in cursor])
+            splits = sorted({ids[len(ids) * n // workers] for n in range(1, workers)})
+        if not splits:
+            yield {}
+            return
+        for low, high in zip([None, *splits], [*splits, None], strict=True):
+            limits = {} if low is None else {"$gte": low}
+            yield {"_id": limits if high is None else {**limits, "$lt": high}}
+
+    async def _is_large(self, collection: AsyncCollection[dict[str, Any]]) -> bool:
+        if await collection.estimated_document_count(comment=self._comment) < _PARALLEL_FROM:
+            return False
+        # Ids are ordered by type first: if both ends are ObjectIds, all are.
+        for direction in (1, -1):
+            end = await collection.find_one(
+                {}, {"_id": 1}, sort=[("_id", direction)], comment=self._comment
+            )
+            if end is None or not isinstance(end["_id"], ObjectId):
+                return False
+        return True
+
+    async def _count(
+        self,
+        target: _Target,
+        collection: AsyncCollection[dict[str, Any]],
+        findings: Collector,
+        match: Mapping[str, Any],
+    ) -> None:
+        """Counts the violators of each rule on the server."""
+        ids = list(target.rules)
+        facets = {
+            f"r{position}": [
+                {"$match": target.model.violators({rule_id}, skip=target.skip)},
+                {"$group": {"_id": None, "n": {"$sum": 1}, "first": {"$min": "$_id"}}},
+            ]
+            for position, rule_id in enumerate(ids)
+        }
+        cursor = await collection.aggregate(
+            [{"$match": match}, {"$facet": facets}], allowDiskUse=True, comment=self._comment
+        )
+        async with cursor:
+            async for answer in cursor:
+                for position, rule_id in enumerate(ids):
+                    for found in answer[f"r{position}"]:
+                        rule = target.rules[rule_id]
+                        findings.count(rule, target.name, found["n"], found["first"])
+
+
+def _said(rule: Invariant) -> _Asked:
+    usual = _CRITICAL_ADVICE if rule.severity is Severity.CRITICAL else _ADVICE
+    return _Asked(rule.id, rule.sentence, rule.severity, rule.next_step or usual)
+
+
+def _narrowed(target: _Target, rules: Mapping[str, _Asked]) -> _Target:
+    return _Target(target.name, target.model, target.skip, rules)
+
+
+def _look(target: _Target, raw: bytes, findings: Collector) -> None:
+    document, _ = decode(raw)
+    seen: set[str] = set()
+    for rule, path in target.broken_by(document):
+        # Documents are counted, and every path is named.
+        findings.add(rule, target.name, document["_id"], path, count=0 if rule.id in seen else 1)
+        seen.add(rule.id)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from newbi_migrate.models.conditions import not_before, rule
+from newbi_migrate.models.conditions import not_before
 from newbi_migrate.models.scalars import (
     BsonDate,
     Flag,
@@ -44,9 +44,7 @@ class Event(UserDocument):
     """An event, made by hand or for an invoice."""
 
     collection_name: ClassVar[str] = "events"
-    rules = (
-        rule("event.end", "An event does not end before it starts.", not_before("end", "start")),
-    )
+    rules = (not_before("event.end", "An event does not end before it starts.", "end", "start"),)
 
     title: NonEmptyText
     description: Text | None = None

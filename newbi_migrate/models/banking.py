@@ -6,16 +6,15 @@ ObjectId; rows of it may remain. It changes when Newbi's banking does.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from bson import ObjectId
 
 from newbi_migrate.invariants.base import Severity
+from newbi_migrate.invariants.language import AllOf, AnyOf, Has, HasNot, Kind, Matches
 from newbi_migrate.models.base import EmbeddedModel
 from newbi_migrate.models.fields import CurrencyCode
-from newbi_migrate.models.rules import Rule
+from newbi_migrate.models.rules import predicated
 from newbi_migrate.models.scalars import (
     BsonDate,
     NonEmptyText,
@@ -47,17 +46,13 @@ TransactionType = Annotated[_Type, choice("transaction-type", _Type)]
 TransactionStatus = Annotated[_Status, choice("transaction-status", _Status)]
 BridgeTransactionType = Annotated[_BridgeType, choice("bridge-transaction-type", _BridgeType)]
 
-_HEX_ID: Final = re.compile(r"[0-9a-f]{24}")
 # Written as an ObjectId; the collection's type is a string now, and a migration writes that.
 AnyWorkspaceId = Annotated[
     ObjectId | str,
-    Rule(
+    predicated(
         "field.workspace-id-of-either-type",
         "The id of the workspace is there, an ObjectId or a string of 24 hexadecimal digits.",
-        lambda value: (
-            isinstance(value, ObjectId)
-            or (isinstance(value, str) and _HEX_ID.fullmatch(value) is not None)
-        ),
+        AnyOf(Kind(("objectId",)), Matches("[0-9a-f]{24}")),
         severity=Severity.CRITICAL,
         json_schema={"type": "string", "pattern": "^[0-9a-f]{24}$"},
         to_json=lambda value: str(value) if isinstance(value, ObjectId) else value,
@@ -87,10 +82,8 @@ class BridgeTransaction(MongooseDocument):
     sync_status: Text | None = None
     migration_note: Any = None
 
-    @classmethod
-    def describes(cls, document: Mapping[str, Any]) -> bool:
-        """Whether a transaction is of this shape: it names Bridge's id and no external one."""
-        return "bridgeTransactionId" in document and "externalId" not in document
+    # It names Bridge's id and no external one.
+    shape = AllOf(Has("bridgeTransactionId"), HasNot("externalId"))
 
 
 class Fees(EmbeddedModel):

@@ -9,7 +9,7 @@ module changes when that contract does.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Annotated, Any, ClassVar, Final, Self
@@ -20,7 +20,8 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from newbi_migrate.invariants.base import Invariant, Severity, Violation
-from newbi_migrate.models.rules import REQUIRED, Leaf, Rule, ValueShape, shape_of
+from newbi_migrate.invariants.language import Kind, Predicate, Schema, all_of
+from newbi_migrate.models.rules import REQUIRED, Leaf, Rule, ValueShape, predicated, shape_of
 
 __all__ = [
     "DocumentModel",
@@ -29,22 +30,23 @@ __all__ = [
     "TolerantModel",
     "document_key",
     "fields_of",
+    "rules_of",
 ]
 
 _setattr = object.__setattr__
 
-DOCUMENT_ID: Final = Rule(
+DOCUMENT_ID: Final = predicated(
     "field.document-id",
     "The _id of a document is an ObjectId.",
-    lambda value: isinstance(value, ObjectId),
+    Kind(("objectId",)),
     severity=Severity.CRITICAL,
     json_schema={"type": "string", "pattern": "^[0-9a-f]{24}$"},
     to_json=lambda value: str(value) if isinstance(value, ObjectId) else value,
 )
-EMBEDDED_ID: Final = Rule(
+EMBEDDED_ID: Final = predicated(
     "field.embedded-id",
     "The _id of an embedded document is an ObjectId.",
-    DOCUMENT_ID.holds,
+    Kind(("objectId",)),
     json_schema=DOCUMENT_ID.json_schema,
     to_json=DOCUMENT_ID.to_json,
 )
@@ -173,7 +175,7 @@ class TolerantModel(BaseModel):
     @classmethod
     def all_rules(cls) -> Iterator[Rule | Invariant]:
         """Every rule that :meth:`broken` may report; the same one may come more than once."""
-        yield from _declared(cls)
+        yield from rules_of(cls)
         for shape in fields_of(cls).values():
             if shape.required:
                 yield shape.when_missing
@@ -188,9 +190,42 @@ class TolerantModel(BaseModel):
                 yield from shape.value.broken(document[key], path)
             elif shape.required:
                 yield shape.when_missing.broken_at(path)
-        for rule in _declared(cls):
+        for rule in rules_of(cls):
             for path in rule.check(document):
                 yield Violation(rule.id, (prefix + path).rstrip("."), rule.sentence, rule.severity)
+
+    @classmethod
+    def kept(
+        cls, wanted: Container[str], *, embedded: bool = False, skip: Container[str] = ()
+    ) -> Schema:
+        """The ``$jsonSchema`` of documents that keep those of the wanted rules a server can test.
+
+        Args:
+            wanted: Ids of rules.
+            embedded: Whether values that are no documents are to match too.
+            skip: Fields of which nothing is said.
+        """
+        properties: Schema = {}
+        required: list[str] = []
+        for key, shape in fields_of(cls).items():
+            if key in skip:
+                continue
+            if shape.required and shape.when_missing.id in wanted:
+                required.append(key)
+            value = shape.value.kept(wanted)
+            if value:
+                properties[key] = value
+        own = all_of(
+            [rule.test.schema() for rule in rules_of(cls) if rule.test and rule.id in wanted]
+        )
+        if own and embedded:
+            own = {"anyOf": [{"not": {"bsonType": "object"}}, own]}
+        parts: list[Schema] = [own]
+        if required:
+            parts.append({"required": required})
+        if properties:
+            parts.append({"properties": properties})
+        return all_of(parts)
 
     @model_validator(mode="after")
     def _hold_together(self) -> Self:
@@ -204,7 +239,7 @@ class TolerantModel(BaseModel):
                 loc=tuple(int(part) if part.isdigit() else part for part in path.split(".")),
                 input=None,
             )
-            for rule in _declared(type(self))
+            for rule in rules_of(type(self))
             if rule.severity is not Severity.INFO
             for path in rule.check(document)
         ]
@@ -254,16 +289,18 @@ class DocumentModel(TolerantModel):
     Attributes:
         older_shapes: Models of documents that an older version of the application left in the
             same collection.
+        shape: Whether a document is of this older shape; only asked of models in `older_shapes`.
     """
 
     older_shapes: ClassVar[tuple[type[DocumentModel], ...]] = ()
+    shape: ClassVar[Predicate | None] = None
 
     id: Annotated[ObjectId | None, DOCUMENT_ID] = Field(default=None, alias="_id")
 
     @classmethod
-    def describes(cls, document: Mapping[str, Any]) -> bool:  # noqa: ARG003  # for older shapes
-        """Whether a document is of this older shape; only asked of models in `older_shapes`."""
-        return False
+    def describes(cls, document: Mapping[str, Any]) -> bool:
+        """Whether a document is of this older shape, as :attr:`shape` says."""
+        return cls.shape is not None and cls.shape.holds(document)
 
     @classmethod
     def violations(cls, document: Mapping[str, Any]) -> list[Violation]:
@@ -279,28 +316,99 @@ class DocumentModel(TolerantModel):
 
     @classmethod
     def invariants(cls) -> tuple[Invariant, ...]:
-        """Every rule that :meth:`violations` may report, of fields and across fields."""
+        """Every rule that :meth:`violations` may report, of fields and across fields.
+
+        Where a server can tell, :attr:`~newbi_migrate.invariants.base.Invariant.violators` is
+        the match expression that finds the very documents.
+        """
         return _invariants(cls)
+
+    @classmethod
+    def served(cls) -> frozenset[str]:
+        """Ids of the rules that a server can be asked, wherever in a document they stand."""
+        return _served(cls)
+
+    @classmethod
+    def violators(cls, wanted: Container[str], *, skip: Container[str] = ()) -> dict[str, Any]:
+        """The match expression that finds documents which break any of some rules.
+
+        Args:
+            wanted: Ids of rules; those that no server can be asked are passed over.
+            skip: Top-level fields of which nothing is said.
+        """
+        return {"$or": list(_broken_ways(cls, wanted, skip)) or [{"$expr": False}]}
 
 
 @cache
-def _declared(model: type[TolerantModel]) -> tuple[Invariant, ...]:
+def rules_of(model: type[TolerantModel]) -> tuple[Invariant, ...]:
+    """The rules across fields that a model and its bases declare."""
     found = [rule for base in reversed(model.__mro__) for rule in base.__dict__.get("rules", ())]
     return tuple({rule.id: rule for rule in found}.values())
 
 
 @cache
 def _invariants(model: type[DocumentModel]) -> tuple[Invariant, ...]:
-    own = {rule.id: rule for rule in _declared(model)}
+    # A document of an older shape is not held to the rules of today.
+    own = {} if model.older_shapes else {rule.id: rule for rule in rules_of(model)}
     lifted: dict[str, Rule | Invariant] = {rule.id: rule for rule in model.all_rules()}
     if model.older_shapes:
         lifted[CURRENT_SHAPE.id] = CURRENT_SHAPE
     for older in model.older_shapes:
         lifted.update({rule.id: rule for rule in older.invariants()})
+    served = model.served()
     return tuple(
-        own.get(id_) or Invariant(id_, rule.sentence, rule.severity, partial(_paths_of, model, id_))
+        own.get(id_)
+        or Invariant(
+            id_,
+            rule.sentence,
+            rule.severity,
+            partial(_paths_of, model, id_),
+            finder=partial(model.violators, {id_}) if id_ in served else None,
+        )
         for id_, rule in lifted.items()
     )
+
+
+@cache
+def _served(model: type[DocumentModel]) -> frozenset[str]:
+    if any(older.shape is None for older in model.older_shapes):
+        return frozenset()
+    asked: set[str] = {CURRENT_SHAPE.id} if model.older_shapes else set()
+    not_asked: set[str] = set()
+    declared = rules_of(model)
+    for rule in model.all_rules():
+        query = isinstance(rule, Invariant) and rule.query is not None and rule in declared
+        (asked if rule.test is not None or query else not_asked).add(rule.id)
+    for older in model.older_shapes:
+        ids = {rule.id for rule in older.invariants()}
+        asked |= ids & older.served()
+        not_asked |= ids - older.served()
+    return frozenset(asked - not_asked)
+
+
+def _broken_ways(
+    model: type[DocumentModel], wanted: Container[str], skip: Container[str]
+) -> Iterator[dict[str, Any]]:
+    """Match expressions, each of which finds documents that break some of the wanted rules."""
+    older_ones: list[Schema] = []
+    for older in model.older_shapes:
+        if older.shape is None:
+            continue
+        shape = older.shape.schema()
+        mine = all_of([shape, *({"not": one} for one in older_ones)])
+        if CURRENT_SHAPE.id in wanted:
+            yield {"$jsonSchema": mine}
+        for way in _broken_ways(older, wanted, skip):
+            yield {"$and": [{"$jsonSchema": mine}, way]}
+        older_ones.append(shape)
+    current = [{"$nor": [{"$jsonSchema": shape} for shape in older_ones]}] if older_ones else []
+    schema = model.kept(wanted, skip=skip)
+    ways = [{"$nor": [{"$jsonSchema": schema}]}] if schema else []
+    ways += [
+        dict(rule.query) for rule in rules_of(model) if rule.query is not None and rule.id in wanted
+    ]
+    for way in ways:
+        yield {"$and": [*current, way]} if current else way
 
 
 def _paths_of(model: type[DocumentModel], rule_id: str, document: Mapping[str, Any]) -> list[str]:

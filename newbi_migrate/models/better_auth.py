@@ -10,13 +10,15 @@ documents.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
+from bson import ObjectId
 from pydantic import Field
 
 from newbi_migrate.invariants.base import Severity
+from newbi_migrate.invariants.language import ANYTHING, STRING, AllOf, AnyOf, Has
 from newbi_migrate.models.base import DocumentModel
-from newbi_migrate.models.conditions import equals, is_filled, required, rule
+from newbi_migrate.models.conditions import equals, forbidden, required, rule
 from newbi_migrate.models.fields import JsonText, NormalEmail, PasswordHash, Roles, Slug
 from newbi_migrate.models.legacy import LegacyCompany, LegacyProfile, LegacySubscription
 from newbi_migrate.models.scalars import (
@@ -53,15 +55,46 @@ COMPANY_GUARD_FIELDS = (
 """Fields without which the application refuses every operation on invoices and quotes."""
 
 
-def _disagreeing(document: Mapping[str, Any]) -> list[str]:
-    broken = []
-    verified, legacy_verified = document.get("emailVerified"), document.get("isEmailVerified")
-    if legacy_verified is (not verified) and isinstance(verified, bool):
-        broken.append("emailVerified")
-    active, disabled = document.get("isActive", True), document.get("isDisabled")
-    if isinstance(active, bool) and disabled is active:
-        broken.append("isActive")
-    return broken
+_DISAGREEING: Final = {
+    "emailVerified": AnyOf(
+        *(
+            AllOf(equals("emailVerified", says), equals("isEmailVerified", not says))
+            for says in (True, False)
+        )
+    ),
+    "isActive": AnyOf(
+        *(
+            AllOf(equals("isActive", says, default=True), equals("isDisabled", says))
+            for says in (True, False)
+        )
+    ),
+}
+_FALSE_ID: Final[Mapping[str, Any]] = {
+    "$expr": {
+        "$and": [
+            {"$eq": ["$providerId", "credential"]},
+            {
+                "$ne": [
+                    "$accountId",
+                    {
+                        "$cond": [
+                            {"$eq": [{"$type": "$userId"}, "objectId"]},
+                            {"$toString": "$userId"},
+                            # No account has the _id of itself for an accountId.
+                            "$_id",
+                        ]
+                    },
+                ]
+            },
+        ]
+    }
+}
+
+
+def _false_id(document: Mapping[str, Any]) -> list[str]:
+    account, user = document.get("accountId"), document.get("userId")
+    right = isinstance(user, ObjectId) and account == str(user) and STRING.holds(account)
+    return [] if right or document.get("providerId") != "credential" else ["accountId"]
 
 
 class User(DocumentModel):
@@ -69,15 +102,15 @@ class User(DocumentModel):
 
     collection_name: ClassVar[str] = "user"
     rules = (
-        rule(
+        forbidden(
             "user.flags-agree",
             "The flags of the old and of the new sign-in say the same.",
-            _disagreeing,
+            _DISAGREEING,
         ),
-        rule(
+        forbidden(
             "user.no-workspace",
             "A user names no organization: membership is the only link.",
-            lambda d: [name for name in ("organizationId", "workspaceId") if name in d],
+            {name: Has(name) for name in ("organizationId", "workspaceId")},
         ),
     )
 
@@ -134,13 +167,9 @@ class Account(DocumentModel):
         rule(
             "account.credential-id",
             "The accountId of a credential account is its user's id in hexadecimal.",
-            lambda d: (
-                ["accountId"]
-                if d.get("providerId") == "credential"
-                and d.get("accountId") != str(d.get("userId"))
-                else []
-            ),
+            _false_id,
             Severity.CRITICAL,
+            query=_FALSE_ID,
         ),
     )
 
@@ -192,12 +221,13 @@ class Organization(DocumentModel):
 
     collection_name: ClassVar[str] = "organization"
     rules = (
-        rule(
+        required(
             "organization.company-guard",
             "The organization has all the company fields the application demands.",
-            lambda d: [name for name in COMPANY_GUARD_FIELDS if not is_filled(d.get(name))],
+            ANYTHING,
+            *COMPANY_GUARD_FIELDS,
             # Nobody can invent them: the user is asked for them in the application.
-            Severity.INFO,
+            severity=Severity.INFO,
         ),
     )
 

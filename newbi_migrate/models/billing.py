@@ -6,20 +6,13 @@ totals differ from kind to kind.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from newbi_migrate.invariants.base import Invariant
-from newbi_migrate.models.conditions import (
-    equals,
-    not_before,
-    paris_year,
-    required,
-    rule,
-    unless,
-)
+from newbi_migrate.invariants.language import Has, NoLongerThan, Not
+from newbi_migrate.models.conditions import equals, forbidden, not_before, required, year_of
 from newbi_migrate.models.fields import (
     DocumentNumber,
     FooterText,
@@ -72,25 +65,20 @@ Reason = Annotated[str, text(maximum=500)]
 Prefix = Annotated[str, text(1, 10)]
 
 
-def _no_items(document: Mapping[str, Any]) -> list[str]:
-    return ["items"] if document.get("items") == [] else []
-
-
-def _other_year(document: Mapping[str, Any]) -> list[str]:
-    stored = document.get("issueYear")
-    issued = paris_year(document.get("issueDate"))
-    return ["issueYear"] if stored is not None and issued is not None and stored != issued else []
-
-
 class _BillingDocument(CreatorDocument):
     """What an invoice, a quote and a credit note share."""
 
     rules: ClassVar[tuple[Invariant, ...]] = (
-        rule("billing.items", "There is at least one line.", _no_items),
-        rule(
+        forbidden(
+            "billing.items",
+            "There is at least one line.",
+            {"items": Has("items", NoLongerThan(0))},
+        ),
+        year_of(
             "billing.issue-year",
             "The year of issue is the year of the date of issue in France.",
-            _other_year,
+            "issueYear",
+            "issueDate",
         ),
     )
 
@@ -119,13 +107,14 @@ class Invoice(_BillingDocument):
         required(
             "invoice.number",
             "An invoice that is no draft has a number.",
-            unless(equals("status", "DRAFT", default="DRAFT")),
+            Not(equals("status", "DRAFT", default="DRAFT")),
             "number",
         ),
-        rule(
+        not_before(
             "invoice.due-date",
             "An invoice is not due before it is issued.",
-            not_before("dueDate", "issueDate"),
+            "dueDate",
+            "issueDate",
         ),
         required(
             "invoice.bank-details",
@@ -161,10 +150,11 @@ class Quote(_BillingDocument):
 
     collection_name: ClassVar[str] = "quotes"
     rules = (
-        rule(
+        not_before(
             "quote.valid-until",
             "A quote is valid at least until the day of its issue.",
-            not_before("validUntil", "issueDate"),
+            "validUntil",
+            "issueDate",
         ),
     )
 

@@ -5,11 +5,10 @@ It changes when Newbi's address book does.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
-from newbi_migrate.models.conditions import equals, required, rule
+from newbi_migrate.invariants.language import STRING, AllOf, AnyOf, Has, Matches, Not
+from newbi_migrate.models.conditions import equals, forbidden, required
 from newbi_migrate.models.fields import Email, GivenName, Phone, Siret, VatEu
 from newbi_migrate.models.scalars import Flag, NonEmptyText
 from newbi_migrate.models.scoped import CreatorDocument
@@ -18,17 +17,19 @@ from newbi_migrate.models.snapshots import Address, ClientType
 __all__ = ["Client"]
 
 _NAMES: Final = {
-    "COMPANY": re.compile(r"[A-Za-zÀ-ÖØ-öø-ÿ0-9\s&'\"\-.,()]{2,100}"),
-    "INDIVIDUAL": re.compile(r"[A-Za-zÀ-ÖØ-öø-ÿ\s'-]{2,50}"),
+    "COMPANY": r"[A-Za-zÀ-ÖØ-öø-ÿ0-9\s&'\"\-.,()]{2,100}",
+    "INDIVIDUAL": r"[A-Za-zÀ-ÖØ-öø-ÿ\s'-]{2,50}",
 }
-
-
-def _misnamed(document: Mapping[str, Any]) -> list[str]:
-    kind, name = document.get("type", "COMPANY"), document.get("name")
-    pattern = _NAMES.get(kind) if isinstance(kind, str) else None
-    if pattern is None or not isinstance(name, str):
-        return []
-    return [] if pattern.fullmatch(name) else ["name"]
+_MISNAMED: Final = AnyOf(
+    *(
+        AllOf(
+            equals("type", kind, default="COMPANY"),
+            Has("name", STRING),
+            Not(Has("name", Matches(pattern, ascii_only=False))),
+        )
+        for kind, pattern in _NAMES.items()
+    )
+)
 
 
 class Client(CreatorDocument):
@@ -36,11 +37,11 @@ class Client(CreatorDocument):
 
     collection_name: ClassVar[str] = "clients"
     rules = (
-        rule(
+        forbidden(
             "client.name",
             "The name of a person is 2 to 50 letters, blanks, apostrophes and hyphens; that of a "
             "company 2 to 100 letters, digits, blanks and & ' \" - . , ( ) characters.",
-            _misnamed,
+            {"name": _MISNAMED},
         ),
         required(
             "client.shipping-address",

@@ -8,13 +8,13 @@ validators do.
 from __future__ import annotations
 
 import json
-import re
 import string
 import unicodedata
 from typing import Annotated, Final
 
 from newbi_migrate.invariants.base import Severity
-from newbi_migrate.models.rules import Rule
+from newbi_migrate.invariants.language import STRING, AllOf, BuiltFrom, Contains, Length, Not
+from newbi_migrate.models.rules import Rule, predicated
 from newbi_migrate.models.scalars import made_of, matching
 
 __all__ = [
@@ -89,15 +89,19 @@ SignatureEmail = Annotated[
         "signature-email",
         "The value has no blanks, one @, and a dot after it.",
         r"[^\s@]+@[^\s@]+\.[^\s@]+",
-        0,
+        ascii_only=False,
     ),
 ]
 NormalEmail = Annotated[
     str,
-    Rule(
+    predicated(
         "field.normal-email",
         "The e-mail address is in lower case without blanks around it, as sign-in looks it up.",
-        lambda value: isinstance(value, str) and bool(value) and value == value.strip().lower(),
+        AllOf(
+            # What lower case changes is not the same in every engine, so it is spelled out.
+            BuiltFrom(lambda character: character.lower() == character, Length(1)),
+            Not(Contains(r"\A\s|\s\Z")),
+        ),
         severity=Severity.CRITICAL,
         json_schema={"type": "string", "format": "email"},
     ),
@@ -124,7 +128,7 @@ Name = Annotated[
         "name",
         "The value is a name of 2 to 50 letters, digits, blanks and - ' . ( ) , & characters.",
         rf"[{_LETTERS}0-9\s\-'.(),&]{{2,50}}",
-        0,
+        ascii_only=False,
     ),
 ]
 GivenName = Annotated[
@@ -133,7 +137,7 @@ GivenName = Annotated[
         "given-name",
         "The value is a name of 2 to 50 letters, blanks, apostrophes and hyphens.",
         rf"[{_LETTERS}\s'-]{{2,50}}",
-        0,
+        ascii_only=False,
     ),
 ]
 FullName = Annotated[
@@ -142,7 +146,7 @@ FullName = Annotated[
         "full-name",
         "The value is a name of 2 to 100 letters, blanks, apostrophes and hyphens.",
         rf"[{_LETTERS}\s'-]{{2,100}}",
-        0,
+        ascii_only=False,
     ),
 ]
 Siret = Annotated[str, matching("siret", "A SIRET is 14 digits.", r"[0-9]{14}")]
@@ -181,7 +185,7 @@ Street = Annotated[
         "street",
         "The value is 3 to 100 letters, digits, blanks and , ' - . characters.",
         rf"[{_LETTERS}0-9\s,'.-]{{3,100}}",
-        0,
+        ascii_only=False,
     ),
 ]
 City = Annotated[
@@ -190,7 +194,7 @@ City = Annotated[
         "city",
         "The value is 2 to 50 letters, blanks, apostrophes and hyphens.",
         rf"[{_LETTERS}\s'-]{{2,50}}",
-        0,
+        ascii_only=False,
     ),
 ]
 CapitalSocial = Annotated[
@@ -209,7 +213,7 @@ Rcs = Annotated[
         "An RCS number is 9 digits, RCS and a city, or a city, a capital if any, and 9 digits.",
         rf"{_SIREN_IN_GROUPS}\s?(?:R\.C\.S\.|RCS)\s[{_LETTERS}\s'-]{{2,30}}"
         rf"|[{_LETTERS}\s'-]{{2,30}}\s(?:[A-Z]\s)?{_SIREN_IN_GROUPS}",
-        0,
+        ascii_only=False,
     ),
 ]
 Url = Annotated[
@@ -217,10 +221,9 @@ Url = Annotated[
     matching(
         "url",
         "The value is a web address with a domain name or an IPv4 address.",
-        r"(?:https?://)?"
-        r"(?:(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}|(?:[0-9]{1,3}\.){3}[0-9]{1,3})"
-        r"(?::[0-9]+)?(?:/[a-z0-9_.~%+-]*)*(?:\?[a-z0-9;&_.~%+=-]*)?(?:#[a-z0-9_-]*)?",
-        re.ASCII | re.IGNORECASE,
+        r"(?:[Hh][Tt][Tt][Pp][Ss]?://)?"
+        r"(?:(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?\.)+[A-Za-z]{2,}|(?:[0-9]{1,3}\.){3}[0-9]{1,3})"
+        r"(?::[0-9]+)?(?:/[A-Za-z0-9_.~%+-]*)*(?:\?[A-Za-z0-9;&_.~%+=-]*)?(?:#[A-Za-z0-9_-]*)?",
     ),
 ]
 HexColour = Annotated[
@@ -272,7 +275,7 @@ ItemUnit = Annotated[
         "item-unit",
         "A unit is 1 to 20 letters, digits, blanks and . / - ² ³ characters.",
         rf"[{_LETTERS}0-9\s./²³-]{{1,20}}",
-        0,
+        ascii_only=False,
     ),
 ]
 CustomText = Annotated[
@@ -324,7 +327,7 @@ Roles = Annotated[
 
 
 def _is_json(value: object) -> bool:
-    if not isinstance(value, str):
+    if not isinstance(value, str) or not STRING.holds(value):
         return False
     try:
         json.loads(value)

@@ -8,7 +8,7 @@ themselves are in :mod:`newbi_migrate.models.fields`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import UnionType
 from typing import Annotated, Any, Final, Protocol, Union, get_args, get_origin
@@ -23,6 +23,15 @@ from pydantic import (
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from newbi_migrate.invariants.base import Severity, Violation
+from newbi_migrate.invariants.language import (
+    ANYTHING,
+    ARRAY,
+    OBJECT,
+    Predicate,
+    Schema,
+    all_of,
+    nullable,
+)
 
 __all__ = [
     "DOCUMENT",
@@ -38,6 +47,7 @@ __all__ = [
     "Nullable",
     "Rule",
     "ValueShape",
+    "predicated",
     "shape_of",
 ]
 
@@ -53,6 +63,7 @@ class Rule:
         severity: What a violation means.
         json_schema: The rule in JSON Schema, as far as that can say it.
         to_json: How the value is written as JSON, where pydantic does not know it.
+        test: What ``holds`` asks, where a server can be asked the same; see :func:`predicated`.
     """
 
     id: str
@@ -61,6 +72,7 @@ class Rule:
     severity: Severity = Severity.WARNING
     json_schema: Mapping[str, Any] = field(default_factory=dict)
     to_json: Callable[[Any], Any] | None = None
+    test: Predicate | None = None
 
     def __get_pydantic_core_schema__(
         self, source: object, handler: GetCoreSchemaHandler
@@ -87,11 +99,22 @@ class Rule:
         return Violation(rule=self.id, path=path, message=self.sentence, severity=self.severity)
 
 
-REQUIRED: Final = Rule("field.required", "The field must be there.", lambda _: True)
-DOCUMENT: Final = Rule(
-    "field.document", "The value is an embedded document.", lambda v: isinstance(v, Mapping)
-)
-LIST: Final = Rule("field.list", "The value is a list.", lambda v: isinstance(v, list))
+def predicated(
+    id_: str,
+    sentence: str,
+    test: Predicate,
+    *,
+    severity: Severity = Severity.WARNING,
+    json_schema: Mapping[str, Any] | None = None,
+    to_json: Callable[[Any], Any] | None = None,
+) -> Rule:
+    """A rule that is said once and asked in Python and of a server."""
+    return Rule(id_, sentence, test.holds, severity, json_schema or {}, to_json, test)
+
+
+REQUIRED: Final = predicated("field.required", "The field must be there.", ANYTHING)
+DOCUMENT: Final = predicated("field.document", "The value is an embedded document.", OBJECT)
+LIST: Final = predicated("field.list", "The value is a list.", ARRAY)
 TYPE: Final = Rule("field.type", "The value is of the declared type.", lambda _: True)
 
 
@@ -113,6 +136,11 @@ class Documented(Protocol):
         """Every rule that :meth:`broken` may report."""
         ...
 
+    @classmethod
+    def kept(cls, wanted: Container[str], *, embedded: bool) -> Schema:
+        """The ``$jsonSchema`` of documents that keep the wanted rules."""
+        ...
+
 
 class ValueShape(Protocol):
     """What the annotation of a field says about its value; a value itself, and hashable."""
@@ -131,6 +159,14 @@ class ValueShape(Protocol):
         """Every rule that :meth:`broken` may report."""
         ...
 
+    def kept(self, wanted: Container[str]) -> Schema:
+        """The ``$jsonSchema`` of values that keep those of the wanted rules a server can test."""
+        ...
+
+
+def _said(rule: Rule, wanted: Container[str]) -> Schema:
+    return rule.test.schema() if rule.test is not None and rule.id in wanted else {}
+
 
 @dataclass(frozen=True, slots=True)
 class Anything:
@@ -147,6 +183,10 @@ class Anything:
     def rules(self) -> Iterator[Any]:
         """Nothing."""
         return iter(())
+
+    def kept(self, wanted: Container[str]) -> Schema:  # noqa: ARG002  # no rule
+        """Anything."""
+        return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +207,10 @@ class Leaf:
     def rules(self) -> Iterator[Any]:
         """The rule."""
         yield self.rule
+
+    def kept(self, wanted: Container[str]) -> Schema:
+        """What the rule says."""
+        return _said(self.rule, wanted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +234,10 @@ class Embedded:
         """The rules of the embedded model."""
         yield DOCUMENT
         yield from self.model.all_rules()
+
+    def kept(self, wanted: Container[str]) -> Schema:
+        """What the rules of the embedded model say."""
+        return all_of([_said(DOCUMENT, wanted), self.model.kept(wanted, embedded=True)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +264,11 @@ class ListOf:
         yield LIST
         yield from self.element.rules()
 
+    def kept(self, wanted: Container[str]) -> Schema:
+        """What the rules of the elements say."""
+        element = self.element.kept(wanted)
+        return all_of([_said(LIST, wanted), {"items": element} if element else {}])
+
 
 @dataclass(frozen=True, slots=True)
 class Nullable:
@@ -234,6 +287,10 @@ class Nullable:
     def rules(self) -> Iterator[Any]:
         """The rules of the value."""
         return self.inner.rules()
+
+    def kept(self, wanted: Container[str]) -> Schema:
+        """What the rules of the value say, or null."""
+        return nullable(self.inner.kept(wanted))
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +313,10 @@ class Foreign:
     def rules(self) -> Iterator[Any]:
         """The rule of the type."""
         yield TYPE
+
+    def kept(self, wanted: Container[str]) -> Schema:  # noqa: ARG002  # pydantic alone can tell
+        """Anything: no server knows the type."""
+        return {}
 
 
 def shape_of(annotation: Any, metadata: tuple[Any, ...] = ()) -> ValueShape:

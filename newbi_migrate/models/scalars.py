@@ -7,16 +7,28 @@ changes when Newbi stores another kind of scalar; what a text must look like is 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, Final, get_args
 
 from bson import ObjectId
-from bson.datetime_ms import DatetimeMS
 
 from newbi_migrate.invariants.base import Severity
-from newbi_migrate.models.rules import Rule
+from newbi_migrate.invariants.language import (
+    NUMBER,
+    AllOf,
+    AnyOf,
+    BuiltFrom,
+    Contains,
+    Kind,
+    Length,
+    Matches,
+    OneOf,
+    Predicate,
+    Whole,
+    Within,
+)
+from newbi_migrate.models.rules import Rule, predicated
 
 __all__ = [
     "BsonDate",
@@ -42,20 +54,12 @@ __all__ = [
 ]
 
 
-def _is_number(value: object) -> bool:
-    # BSON integers have at most 64 bits; a bool is no number in BSON, though one in Python.
-    if isinstance(value, bool):
-        return False
-    return isinstance(value, float) or (isinstance(value, int) and -(2**63) <= value < 2**63)
-
-
-def matching(name: str, sentence: str, pattern: str, flags: int = re.ASCII) -> Rule:
+def matching(name: str, sentence: str, pattern: str, *, ascii_only: bool = True) -> Rule:
     """A string of which the whole matches a regular expression."""
-    compiled = re.compile(pattern, flags)
-    return Rule(
+    return predicated(
         f"field.{name}",
         sentence,
-        lambda value: isinstance(value, str) and compiled.fullmatch(value) is not None,
+        Matches(pattern, ascii_only=ascii_only),
         json_schema={"type": "string", "pattern": f"^(?:{pattern})$"},
     )
 
@@ -64,14 +68,10 @@ def made_of(
     name: str, sentence: str, minimum: int, maximum: int, allowed: Callable[[str], bool]
 ) -> Rule:
     """A string of a number of characters, each of which is allowed."""
-    return Rule(
+    return predicated(
         f"field.{name}",
         sentence,
-        lambda value: (
-            isinstance(value, str)
-            and minimum <= len(value) <= maximum
-            and all(allowed(character) for character in value)
-        ),
+        BuiltFrom(allowed, Length(minimum, maximum)),
         json_schema={"type": "string", "minLength": minimum, "maxLength": maximum},
     )
 
@@ -93,25 +93,21 @@ def text(minimum: int = 0, maximum: int | None = None) -> Rule:
         schema["minLength"] = minimum
     if maximum is not None:
         schema["maxLength"] = maximum
-    return Rule(
+    length = Length(minimum, maximum)
+    return predicated(
         f"field.{name}",
         f"The value is text{extent}.",
-        lambda value: (
-            isinstance(value, str)
-            and minimum <= len(value)
-            and (maximum is None or len(value) <= maximum)
-            and (minimum == 0 or bool(value.strip()))
-        ),
+        AllOf(length, Contains(r"[^\s]")) if minimum else length,
         json_schema=schema,
     )
 
 
 def between(low: float, high: float) -> Rule:
     """A number from ``low`` to ``high``, both included."""
-    return Rule(
+    return predicated(
         f"field.number-{low}-{high}",
         f"The value is a number from {low} to {high}.",
-        lambda value: _is_number(value) and low <= value <= high,  # type: ignore[operator]
+        Within(low, high),
         json_schema={"type": "number", "minimum": low, "maximum": high},
     )
 
@@ -119,19 +115,22 @@ def between(low: float, high: float) -> Rule:
 def choice(name: str, values: Any) -> Rule:
     """One of the strings of a ``Literal``."""
     allowed = get_args(values)
-    return Rule(
+    return predicated(
         f"field.{name}",
         f"The value is one of {', '.join(allowed)}.",
-        lambda value: isinstance(value, str) and value in allowed,
+        OneOf(allowed),
         json_schema={"type": "string", "enum": list(allowed)},
     )
 
 
+OBJECT_ID: Final = Kind(("objectId",))
+
+
 def _object_id(name: str, sentence: str, severity: Severity) -> Rule:
-    return Rule(
+    return predicated(
         f"field.{name}",
         sentence,
-        lambda value: isinstance(value, ObjectId),
+        OBJECT_ID,
         severity=severity,
         json_schema={"type": "string", "pattern": "^[0-9a-f]{24}$"},
         to_json=lambda value: str(value) if isinstance(value, ObjectId) else value,
@@ -151,13 +150,12 @@ WorkspaceId = Annotated[
         "workspace-id", "The id of the workspace is there and an ObjectId.", Severity.CRITICAL
     ),
 ]
-_HEX_ID: Final = re.compile(r"[0-9a-f]{24}")
 WorkspaceIdString = Annotated[
     str,
-    Rule(
+    predicated(
         "field.workspace-id-string",
         "The id of the workspace is there and a string of 24 hexadecimal digits.",
-        lambda value: isinstance(value, str) and _HEX_ID.fullmatch(value) is not None,
+        Matches("[0-9a-f]{24}"),
         severity=Severity.CRITICAL,
         json_schema={"type": "string", "pattern": "^[0-9a-f]{24}$"},
     ),
@@ -165,59 +163,58 @@ WorkspaceIdString = Annotated[
 
 Flag = Annotated[
     bool,
-    Rule(
+    predicated(
         "field.boolean",
         "The value is true or false.",
-        lambda value: isinstance(value, bool),
+        Kind(("bool",)),
         json_schema={"type": "boolean"},
     ),
 ]
 BsonDate = Annotated[
     datetime,
-    Rule(
+    predicated(
         "field.date",
         "The value is a date.",
-        lambda value: isinstance(value, datetime | DatetimeMS),
+        Kind(("date",)),
         json_schema={"type": "string", "format": "date-time"},
     ),
 ]
 
 
-def _number(name: str, sentence: str, holds: Callable[[Any], bool], **schema: object) -> Rule:
-    return Rule(
-        f"field.{name}",
-        sentence,
-        lambda value: _is_number(value) and holds(value),
-        json_schema={"type": "number", **schema},
-    )
+def _number(name: str, sentence: str, test: Predicate, **schema: object) -> Rule:
+    return predicated(f"field.{name}", sentence, test, json_schema={"type": "number", **schema})
 
 
-Number = Annotated[int | float, _number("number", "The value is a number.", lambda _: True)]
+Number = Annotated[int | float, _number("number", "The value is a number.", NUMBER)]
 NonNegative = Annotated[
     int | float,
-    _number("number-min-0", "The value is a number, 0 or more.", lambda n: n >= 0, minimum=0),
+    _number("number-min-0", "The value is a number, 0 or more.", Within(low=0), minimum=0),
 ]
 NonPositive = Annotated[
     int | float,
-    _number("number-max-0", "The value is a number, 0 or less.", lambda n: n <= 0, maximum=0),
+    _number("number-max-0", "The value is a number, 0 or less.", Within(high=0), maximum=0),
 ]
 Positive = Annotated[
     int | float,
     _number(
         "number-positive",
         "The value is a number greater than 0.",
-        lambda n: n > 0,
+        Within(above=0),
         exclusiveMinimum=0,
     ),
 ]
 NonZero = Annotated[
     int | float,
-    _number("number-not-0", "The value is a number other than 0.", lambda n: n < 0 or n > 0),
+    _number(
+        "number-not-0",
+        "The value is a number other than 0.",
+        AnyOf(Within(above=0), Within(below=0)),
+    ),
 ]
 # JavaScript has one kind of number, and a driver may store a whole one as a double.
 WholeNumber = Annotated[
     int | float,
-    _number("number-whole", "The value is a whole number.", lambda n: n % 1 == 0),
+    _number("number-whole", "The value is a whole number of at most 15 digits.", Whole()),
 ]
 Percentage = Annotated[int | float, between(0, 100)]
 

@@ -9,6 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Final, Literal
 
+from newbi_migrate.invariants.language import (
+    NUMBER,
+    OBJECT,
+    AllOf,
+    AnyOf,
+    Has,
+    HasNot,
+    Not,
+    ValuesAre,
+    Within,
+)
 from newbi_migrate.models.base import EmbeddedModel
 from newbi_migrate.models.conditions import rule
 from newbi_migrate.models.fields import SignatureEmail
@@ -38,7 +49,7 @@ _ImageShape = Literal["round", "square"]
 Layout = Annotated[_Layout, choice("signature-layout", _Layout)]
 ImageShape = Annotated[_ImageShape, choice("signature-image-shape", _ImageShape)]
 
-_WIDEST: Final = 50
+_NARROW: Final = AnyOf(Not(NUMBER), Within(0, 50))
 
 
 class SocialLinks(EmbeddedModel):
@@ -82,10 +93,8 @@ class LegacyEmailSignature(CreatorDocument):
     is_default: Flag | None = None
     icons: Any = None
 
-    @classmethod
-    def describes(cls, document: Mapping[str, Any]) -> bool:
-        """Whether a signature is of this shape: it has a full name, and no name of today."""
-        return "signatureName" not in document and ("fullName" in document or "name" in document)
+    # It has a name, and not that of today.
+    shape = AllOf(HasNot("signatureName"), AnyOf(Has("fullName"), Has("name")))
 
 
 class SignatureColors(EmbeddedModel):
@@ -118,13 +127,7 @@ def _wide(document: Mapping[str, Any]) -> list[str]:
     spacings = document.get("spacings")
     if not isinstance(spacings, Mapping):
         return []
-    return [
-        f"spacings.{name}"
-        for name, value in spacings.items()
-        if isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and not 0 <= value <= _WIDEST
-    ]
+    return [f"spacings.{name}" for name, value in spacings.items() if not _NARROW.holds(value)]
 
 
 class EmailSignature(CreatorDocument):
@@ -132,7 +135,14 @@ class EmailSignature(CreatorDocument):
 
     collection_name: ClassVar[str] = "emailsignatures"
     older_shapes = (LegacyEmailSignature,)
-    rules = (rule("signature.spacings", "A spacing is from 0 to 50 pixels.", _wide),)
+    rules = (
+        rule(
+            "signature.spacings",
+            "A spacing is from 0 to 50 pixels.",
+            _wide,
+            keeps=Not(Has("spacings", AllOf(OBJECT, Not(ValuesAre(_NARROW))))),
+        ),
+    )
 
     signature_name: NonEmptyText
     is_default: Flag | None = None

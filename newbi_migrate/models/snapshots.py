@@ -6,14 +6,14 @@ are never repaired. This module changes when the application's embedded schemas 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from newbi_migrate.invariants.base import Invariant
+from newbi_migrate.invariants.language import NUMBER, AllOf, AnyOf, Has, Not, Within
 from newbi_migrate.models.base import EmbeddedModel
-from newbi_migrate.models.conditions import equals, is_filled, required, rule
+from newbi_migrate.models.conditions import equals, filled, forbidden, required
 from newbi_migrate.models.fields import (
     Bic,
     CapitalSocial,
@@ -115,21 +115,18 @@ class Address(EmbeddedModel):
 
 
 _BANK_FIELDS = ("iban", "bic", "bankName")
-
-
-def _partly_filled(document: Mapping[str, Any]) -> list[str]:
-    empty = [name for name in _BANK_FIELDS if not is_filled(document.get(name))]
-    return empty if len(empty) < len(_BANK_FIELDS) else []
+_SOME_FILLED = AnyOf(*map(filled, _BANK_FIELDS))
 
 
 class BankDetails(EmbeddedModel):
     """Where to pay."""
 
     rules = (
-        rule(
+        required(
             "bank-details.all-or-none",
             "IBAN, BIC and the bank's name are all there, or none is.",
-            _partly_filled,
+            _SOME_FILLED,
+            *_BANK_FIELDS,
         ),
     )
 
@@ -224,22 +221,23 @@ class ClientSnapshot(EmbeddedModel):
     vat_number: VatFr | None = None
 
 
-def _exemption(document: Mapping[str, Any]) -> list[str]:
-    rate = document.get("vatRate")
-    if isinstance(rate, bool) or not isinstance(rate, int | float):
-        return []
-    stated = is_filled(document.get("vatExemptionText"))
-    return [] if stated is (rate == 0) else ["vatExemptionText"]
+_WITHOUT_VAT = Has("vatRate", Within(0, 0))
+_WITH_VAT = AllOf(Has("vatRate", NUMBER), Not(_WITHOUT_VAT))
+_EXEMPT = filled("vatExemptionText")
 
 
 class Item(EmbeddedModel):
     """A line of an invoice or a quote."""
 
     rules = (
-        rule(
+        forbidden(
             "item.vat-exemption",
             "A line without VAT says why, and only such a line.",
-            _exemption,
+            {
+                "vatExemptionText": AnyOf(
+                    AllOf(_WITHOUT_VAT, Not(_EXEMPT)), AllOf(_WITH_VAT, _EXEMPT)
+                )
+            },
         ),
     )
 
