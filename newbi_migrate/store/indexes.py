@@ -223,7 +223,9 @@ async def create_indexes(
     """
     safe_point()
     try:
-        await database[collection].create_indexes([_model(spec) for spec in specs], comment=comment)
+        await database[collection].create_indexes(
+            [_model(spec) for spec in specs], comment=comment, **await _quorum(database)
+        )
     except OperationFailure as error:
         if error.code not in _REFUSALS:
             raise
@@ -236,6 +238,16 @@ async def create_indexes(
             )
         return outcomes
     return {spec.name: Created(spec.name) for spec in specs}
+
+
+async def _quorum(database: AsyncDatabase[dict[str, Any]]) -> dict[str, Any]:
+    """Whom an index build waits for: a majority, like every other write.
+
+    By default it waits for every member of a replica set, for ever if one is down; a standalone
+    server does not know the option.
+    """
+    hello = await database.client.admin.command("hello")
+    return {"commitQuorum": "majority"} if "setName" in hello or "msg" in hello else {}
 
 
 def _model(spec: IndexSpec) -> IndexModel:
@@ -273,4 +285,5 @@ async def rebuild_index(
         collection,
         indexes=[{k: v for k, v in index.items() if k != "ns"}],
         comment=comment,
+        **await _quorum(database),
     )

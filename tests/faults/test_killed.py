@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 
+from fingerprints import changes, fingerprint
 from little import little_legacy
 from pymongo import MongoClient
 from traces import differences, expire_lease, trace
@@ -13,7 +14,7 @@ from newbi_migrate.testing import build_legacy_database
 
 MIGRATE = ("migrate", "--confirm")
 BACKFILL = ("backfill", "--confirm")
-QUARANTINED = 5
+DONE, QUARANTINED = 0, 5
 
 
 def legacy(database):
@@ -138,3 +139,56 @@ def under_way(client, database):
         {"$match": {"op": "update", "ns": f"{database.name}.invoices"}},
     ]
     return list(client.admin.aggregate(stages))
+
+
+ROLLBACK = ("rollback", "--confirm")
+
+
+def test_killed_at_any_write_a_migration_can_be_taken_back_instead(
+    server, fresh, processes, sample
+):
+    """Whatever had been written by then, the rollback ends in the bytes from before."""
+    database, uri = fresh(server, legacy)
+    before = fingerprint(database)
+    whole = processes.run(uri, *MIGRATE)
+    wrong = {}
+    for at, when in sample.of(everywhere(whole.writes), 2):
+        database, uri = fresh(server, legacy)
+        processes.run(uri, *MIGRATE, at=at, when=when)
+        expire_lease(database)
+        back = processes.run(uri, *ROLLBACK)
+        found = changes(before, fingerprint(database, run_records=False))
+        if back.status != DONE or found:
+            wrong[at, when] = (back.status, back.stderr, found)
+        database.client.drop_database(database.name)
+
+    assert not wrong, f"{sample}: {wrong}"
+
+
+def test_a_rollback_killed_at_any_write_is_finished_by_the_same_command(
+    mongod, fresh, processes, sample
+):
+    """Back to the byte, however often it takes."""
+
+    def migrated(database):
+        legacy(database)
+        processes.run(mongod.uri_for(database.name), *MIGRATE)
+
+    database, uri = fresh(mongod, legacy)
+    before = fingerprint(database)
+    processes.run(uri, *MIGRATE)
+    whole = processes.run(uri, *ROLLBACK)
+    wrong = {}
+    for at, when in sample.of(everywhere(whole.writes), 3):
+        database, uri = fresh(mongod, migrated)
+        killed = processes.run(uri, *ROLLBACK, at=at, when=when)
+        assert killed.killed, killed
+        expire_lease(database)
+        again = processes.run(uri, *ROLLBACK)
+        found = changes(before, fingerprint(database, run_records=False))
+        if again.status != DONE or found:
+            wrong[at, when] = (again.status, again.stderr, found)
+        database.client.drop_database(database.name)
+
+    assert DONE == whole.status
+    assert not wrong, f"{sample}: {wrong}"

@@ -44,9 +44,8 @@ class Boundaries(pymongo.monitoring.CommandListener):
     been read.
     """
 
-    def __init__(self, at, when, number, log):
+    def __init__(self, at, when, number):
         self._at, self._when, self._signal = at, when, number
-        self._log = log
         self.seen = 0
         self._mine = set()
 
@@ -54,8 +53,6 @@ class Boundaries(pymongo.monitoring.CommandListener):
         if event.command_name not in WRITES:
             return
         self.seen += 1
-        if self._log:
-            say(f"{self.seen} {event.command_name}")
         if self.seen == self._at:
             self._mine.add(event.request_id)
             if self._when == "before":
@@ -106,7 +103,6 @@ def child(request):
         request.get("at"),
         request.get("when"),
         getattr(signal, request.get("signal", "SIGKILL")),
-        request.get("log", False),
     )
     pymongo.monitoring.register(boundaries)
     if "moment" in request:
