@@ -42,18 +42,28 @@ class Application:
     log: str = ""
 
 
-@contextmanager
-def application(packages, uri, folder, *, verify=True, verified=False):
-    """Starts the application and ends it; ``verify`` installs the documented password.verify."""
+def prepare(packages, folder):
+    """Puts the application, with the documented password.verify, into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(SERVER, folder / "server.mjs")
     (folder / "password.mjs").write_text(documented("lib/password.mjs"), encoding="utf-8")
     link = folder / "node_modules"
     if not link.exists():
         link.symlink_to(modules(packages), target_is_directory=True)
+
+
+def free_port():
+    """A port on which nobody listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def application(packages, uri, folder, *, verify=True, verified=False):
+    """Starts the application and ends it; ``verify`` installs the documented password.verify."""
+    prepare(packages, folder)
+    port = free_port()
     settings = {
         "MONGODB_URI": uri,
         "PORT": str(port),
