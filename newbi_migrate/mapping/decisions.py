@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any
 
 from bson import ObjectId
 
@@ -33,8 +33,7 @@ __all__ = [
     "directory_after",
 ]
 
-
-_NOBODY: Final = ObjectId(bytes(12))
+_Claims = dict[str, ObjectId | None]
 
 
 class DuplicatePolicy(StrEnum):
@@ -193,10 +192,13 @@ def decide_users(
     for membership in target.memberships:
         members[membership.organization_id].add(membership.user_id)
     slugs = {slug for slug in target.organizations.values() if slug is not None}
-    emails = dict.fromkeys(target.unusable_emails, _NOBODY)
+    # Who has what; an address of a user nothing can refer to is nobody's to claim.
+    emails: _Claims = dict.fromkeys(target.unusable_emails)
     emails.update({user.email: user.id for user in target.users.values() if user.email})
-    phones = {user.phone: user.id for user in target.users.values() if user.phone}
-    codes = {user.referral_code: user.id for user in target.users.values() if user.referral_code}
+    phones: _Claims = {user.phone: user.id for user in target.users.values() if user.phone}
+    codes: _Claims = {
+        user.referral_code: user.id for user in target.users.values() if user.referral_code
+    }
 
     for position, key in enumerate(keys):
         found = (
@@ -275,7 +277,7 @@ def directory_after(
     )
 
 
-def _claim(claimed: dict[str, ObjectId], value: str | None, user_id: ObjectId) -> bool:
+def _claim(claimed: _Claims, value: str | None, user_id: ObjectId) -> bool:
     return value is None or claimed.setdefault(value, user_id) == user_id
 
 
@@ -340,7 +342,7 @@ def _identity(
         return Reason.EMAIL_MISSING
     if key.email in target.unusable_emails:
         return Reason.ALIAS_AMBIGUOUS
-    others = by_email.get(key.email, [])
+    others = by_email.get(key.email)
     if not others:
         return key.id, Outcome.CREATED
     if len(others) > 1:

@@ -61,8 +61,7 @@ def _walk(
         current = have.get(name, ABSENT)
         if name == "_id" or is_missing(value):
             continue
-        nested = isinstance(value, Mapping) and isinstance(current, Mapping)
-        if (nested or is_missing(current)) and not _is_addressable(name):
+        if not _is_addressable(name):
             if current != value:
                 conflicts.append(path)
         elif isinstance(value, Mapping) and isinstance(current, Mapping):

@@ -67,7 +67,7 @@ def company_fields(legacy: Mapping[str, Any]) -> dict[str, Any]:
     company = dig(legacy, "company")
     fields: dict[str, Any] = {}
     for name, path in _COMPANY_PATHS:
-        value = text(dig(company, *path)) if isinstance(company, Mapping) else None
+        value = text(dig(company, *path))
         if value is not None:
             fields[name] = value
     if not isinstance(company, Mapping):

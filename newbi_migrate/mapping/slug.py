@@ -20,8 +20,8 @@ def slug_candidates(user_id: ObjectId) -> Iterator[str]:
     and after it a counter follows, so that there always is a next.
     """
     digits = str(user_id)
-    for shown in (8, 12, 16, 20, 24):
-        yield f"org-{digits[-shown:]}"
+    for hidden in (16, 12, 8, 4, 0):
+        yield f"org-{digits[hidden:]}"
     number = 2
     while True:
         yield f"org-{digits}-{number}"

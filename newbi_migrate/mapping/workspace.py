@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from bson import ObjectId
 
@@ -26,6 +26,9 @@ __all__ = [
     "home_of",
     "resolve",
 ]
+
+
+_NOBODY: Final = (IdForm.MISSING, IdForm.NULL)
 
 
 class WorkspaceClass(StrEnum):
@@ -180,7 +183,7 @@ def resolve(
     if spec.workspace_type is None:
         return Resolution(None, Action.STAMP if owners else Action.KEEP, owners)
 
-    owner = read_id(users.get(spec.owner_field, ABSENT)) if spec.owner_field else None
+    owner = read_id(None if spec.owner_field is None else users.get(spec.owner_field))
     found = _classify(spec.workspace_type, directory, stored, owner, parent_workspace)
     if found.stored in (WorkspaceClass.VALID, WorkspaceClass.FOREIGN):
         if found.reason is not None:
@@ -188,8 +191,8 @@ def resolve(
         return Resolution(found.stored, Action.STAMP if owners else Action.KEEP, owners)
 
     target: ObjectId | Reason
-    if found.stored is WorkspaceClass.WRONG_TYPE and found.organization is not None:
-        target = found.organization
+    if found.retype is not None:
+        target = found.retype
     elif parent_workspace is not None:
         target = parent_workspace
     else:
@@ -203,7 +206,8 @@ def resolve(
 @dataclass(frozen=True, slots=True)
 class _Found:
     stored: WorkspaceClass
-    organization: ObjectId | None = None
+    # The right organization, stored in the wrong type.
+    retype: ObjectId | None = None
     user: ObjectId | None = None
     reason: Reason | None = None
 
@@ -212,7 +216,7 @@ def _classify(
     kind: IdType,
     directory: Directory,
     stored: object,
-    owner: StoredId | None,
+    owner: StoredId,
     parent_workspace: ObjectId | None,
 ) -> _Found:
     if is_missing(stored):
@@ -232,26 +236,23 @@ def _classify(
     if parent_workspace is None and _is_stranger(directory, owner, meant):
         return _Found(WorkspaceClass.FOREIGN, reason=Reason.FOREIGN_WORKSPACE)
     if right_type:
-        return _Found(WorkspaceClass.VALID, organization=meant)
-    return _Found(WorkspaceClass.WRONG_TYPE, organization=meant)
+        return _Found(WorkspaceClass.VALID)
+    return _Found(WorkspaceClass.WRONG_TYPE, retype=meant)
 
 
-def _is_stranger(directory: Directory, owner: StoredId | None, organization_id: ObjectId) -> bool:
+def _is_stranger(directory: Directory, owner: StoredId, organization_id: ObjectId) -> bool:
     # Without an owner nothing contradicts a workspace that exists: some collections name none,
     # and in others the field is optional.
-    if owner is None or owner.form in (IdForm.MISSING, IdForm.NULL):
+    if owner.form in _NOBODY:
         return False
     return owner.value is None or not directory.is_member(owner.value, organization_id)
 
 
-def _home(directory: Directory, owner: StoredId | None, found: _Found) -> ObjectId | Reason:
-    nobody = owner is None or owner.form in (IdForm.MISSING, IdForm.NULL)
-    if nobody and found.user is not None:
+def _home(directory: Directory, owner: StoredId, found: _Found) -> ObjectId | Reason:
+    if owner.form in _NOBODY:
         # The application once wrote a user's id where a workspace belongs: with no owner to
         # ask, that user is the owner.
-        return directory.home(found.user)
-    if owner is None or nobody:
-        return Reason.OWNER_MISSING
+        return Reason.OWNER_MISSING if found.user is None else directory.home(found.user)
     if owner.value is None:
         return Reason.OWNER_MALFORMED
     return directory.home(owner.value)
@@ -262,7 +263,7 @@ def _alias_changes(
 ) -> dict[str, Any]:
     changes: dict[str, Any] = {}
     for name in spec.user_fields:
-        reference = read_id(users.get(name, ABSENT))
+        reference = read_id(users.get(name))
         if reference.value is not None and reference.value in directory.aliases:
             changes[name] = write_id(directory.aliases[reference.value], reference.form)
     return changes

@@ -236,6 +236,14 @@ def test_two_who_were_migrated_before_are_both_merged(policy):
     assert [Outcome.MERGED, Outcome.MERGED, Outcome.QUARANTINED] == [d.outcome for d in found]
 
 
+def test_an_address_of_ones_own_does_not_hide_the_duplicates_of_others():
+    """Whoever comes first, every address is looked at."""
+    found = decide(key(ZOE, "zoe@newbi.fr"), key(LEA), key(HUGO))
+
+    assert Outcome.CREATED is found[0].outcome
+    assert [quarantined(i, Reason.DUPLICATE_EMAIL) for i in (LEA, HUGO)] == found[1:]
+
+
 def test_an_id_of_another_type_makes_no_duplicate():
     """He is quarantined for his id, and takes nobody's address."""
     found = decide(key("user-1"), key(LEA))
@@ -407,6 +415,14 @@ def test_an_address_is_filled_only_where_nobody_has_it(there, expected):
     (found,) = decide(key(LEA), there=there)
 
     assert expected is found.keep_email
+
+
+def test_an_address_is_filled_into_one_user_alone():
+    """Two who were migrated before, without an address, cannot both get the same one."""
+    there = target(TargetUser(LEA, None), TargetUser(HUGO, None))
+    found = decide(key(LEA), key(HUGO), there=there)
+
+    assert [True, False] == [decision.keep_email for decision in found]
 
 
 def test_a_quarantined_user_claims_nothing():

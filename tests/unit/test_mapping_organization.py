@@ -158,10 +158,13 @@ def test_an_existing_organization_is_not_filled_beside_a_contradiction(existing,
 
 
 def test_a_part_the_legacy_company_lacks_is_no_contradiction():
-    """An organization may know more of an address than the legacy user did."""
+    """An organization may know more of an address, or another one, than the legacy user did."""
     legacy = {"company": {"address": {"street": "1, rue X"}}}
 
     assert {"addressStreet": "1, rue X"} == company_fields_missing(legacy, {"addressCity": "Lyon"})
+    assert {"addressStreet": "1, rue X"} == company_fields_missing(
+        legacy, {"addressStreet": "2, rue Y"}
+    )
 
 
 @pytest.mark.parametrize(

@@ -176,6 +176,7 @@ def test_nothing_blank_is_carried_over(name, value):
     [
         ({"email": "lea@newbi.fr"}, "lea"),
         ({"email": "Lea.Martin@newbi.fr", "profile": {"firstName": "  "}}, "lea.martin"),
+        ({"email": "lea@hugo@newbi.fr"}, "lea"),
         ({"email": "@newbi.fr"}, "@newbi.fr"),
         ({"email": "no address"}, "no address"),
         ({}, "?"),

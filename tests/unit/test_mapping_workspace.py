@@ -49,8 +49,8 @@ by_type = pytest.mark.parametrize(
 )
 
 
-def resolved(spec, stored, owner=ABSENT, **options):
-    users = {} if owner is ABSENT else {"owner": owner}
+def resolved(spec, stored, owner=..., **options):
+    users = {} if owner is ... else {"owner": owner}
     return resolve(spec, WHO, stored=stored, users=users, **options)
 
 
@@ -124,7 +124,7 @@ def test_somebody_elses_workspace_is_left_and_reported(spec, written, stored, ow
     assert expected == resolved(spec, stored, owner)
 
 
-@pytest.mark.parametrize("owner", [ABSENT, None])
+@pytest.mark.parametrize("owner", [..., ABSENT, None])
 @pytest.mark.parametrize("spec", [NOTES, METRICS])
 def test_without_an_owner_nothing_contradicts_a_workspace(spec, owner):
     """Some collections name no owner, and in others the field is optional."""
@@ -134,6 +134,7 @@ def test_without_an_owner_nothing_contradicts_a_workspace(spec, owner):
 @pytest.mark.parametrize(
     ("owner", "reason"),
     [
+        (..., Reason.OWNER_MISSING),
         (ABSENT, Reason.OWNER_MISSING),
         (None, Reason.OWNER_MISSING),
         ("undefined", Reason.OWNER_MALFORMED),
@@ -166,7 +167,7 @@ def test_an_owner_is_understood_in_three_forms(owner):
     assert expected == resolved(NOTES, ABSENT, owner)
 
 
-@pytest.mark.parametrize("owner", [ABSENT, None])
+@pytest.mark.parametrize("owner", [..., ABSENT, None])
 @pytest.mark.parametrize(
     ("stored", "expected"),
     [
@@ -202,7 +203,7 @@ def test_a_collection_without_owner_and_parent_can_only_be_right_already():
 # -- children -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("owner", [LEA, HUGO, ZOE, NOBODY, None, ABSENT, "undefined"])
+@pytest.mark.parametrize("owner", [LEA, HUGO, ZOE, NOBODY, None, ..., "undefined"])
 @pytest.mark.parametrize("stored", [ABSENT, None, "", GONE, HUGO, "default"])
 def test_a_child_follows_its_board(stored, owner):
     """Whoever made a card, and whatever it held, it is where its board is."""
