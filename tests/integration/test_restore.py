@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import shutil
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from backups import fill, write_archive, write_mongodump
 from fingerprints import changes, fingerprint
@@ -36,16 +41,32 @@ def sync_other(sync_database, other_name):
     return sync_database.client[other_name]
 
 
-@pytest.fixture
-def whole(sync_database):
-    """A database with every kind of collection."""
-    fill(sync_database)
-    return sync_database
+@pytest.fixture(scope="module")
+def whole(mongod, servers):
+    """A database with every kind of collection, which no test here changes."""
+    database = servers.client(mongod)[f"newbi_test_{uuid.uuid4().hex[:16]}"]
+    fill(database)
+    yield database
+    servers.drop(database.name)
+
+
+@pytest.fixture(scope="module")
+def made_once(whole, mongod, tmp_path_factory):
+    """Its backup, as it was written."""
+
+    async def make():
+        async with AsyncMongoClient(mongod.uri) as client:
+            folder = tmp_path_factory.mktemp("backups")
+            return (await backup_database(client[whole.name], folder)).path
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, make()).result()
 
 
 @pytest.fixture
-async def backup(whole, database, tmp_path):
-    return (await backup_database(database, tmp_path / "backups")).path
+def backup(made_once, tmp_path):
+    """A copy of that backup, to be damaged at will."""
+    return shutil.copytree(made_once, tmp_path / "backups" / made_once.name)
 
 
 def assert_same(before, database):
@@ -99,7 +120,7 @@ async def test_a_target_that_holds_something_is_refused(whole, database, backup)
     """Nothing is written beside or over what is there."""
     before = fingerprint(whole)
     with pytest.raises(ConfirmationRequiredError, match="is not empty"):
-        await restore_backup(backup, database)
+        await restore_backup(backup, database.client[whole.name])
 
     assert_same(before, whole)
 
