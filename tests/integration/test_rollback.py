@@ -527,3 +527,51 @@ async def test_a_prior_value_that_does_not_decode_comes_back(uri, sync_database)
     await rollback(uri)
 
     assert [] == changes(before, held(sync_database))
+
+
+@pytest.mark.parametrize(
+    ("uri_name", "database_name_"),
+    [("uri", "sync_database"), ("replica_uri", "sync_replica_database")],
+    ids=["standalone", "replica set"],
+)
+async def test_a_document_changed_at_the_last_moment_keeps_all_four(
+    request, uri_name, database_name_
+):
+    """Changed between reading and deleting: nothing of that user goes, everybody else does."""
+    uri, database = request.getfixturevalue(uri_name), request.getfixturevalue(database_name_)
+    database["Users"].insert_many([legacy_user(n) for n in range(3)])
+    await migrate(uri)
+    home = organization_of(database, USERS[1])
+
+    class Watching:
+        armed = False
+
+        def phase(self, name, total):
+            self.armed = name == "users"
+
+        def advance(self, amount, detail=""):
+            pass
+
+        def note(self, sentence):
+            pass
+
+    watching = Watching()
+    async with Migration(uri, progress=watching) as migration:
+
+        def change_at_the_first_deletion(lease):
+            def point():
+                if watching.armed:
+                    watching.armed = False
+                    database["organization"].update_one({"_id": home}, {"$set": {"name": "Neu"}})
+
+            return point
+
+        migration._safe_point = change_at_the_first_deletion
+        result = await migration.rollback()
+
+    assert ExitCode.ROLLBACK_CONFLICTS == result.exit_code
+    assert [(USERS[1], KeptReason.CHANGED)] == [(k.legacy_id, k.reason) for k in result.kept]
+    assert [USERS[1]] == database["user"].distinct("_id")
+    assert [USERS[1]] == database["member"].distinct("userId")
+    assert [USERS[1]] == database["account"].distinct("userId")
+    assert ["Neu"] == database["organization"].distinct("name")

@@ -254,7 +254,7 @@ class UserRollback:
 
     async def _in_transaction(self, units: Sequence[_Unit], safe_point: Callable[[], None]) -> None:
         async def delete(session: AsyncClientSession) -> Counter[str]:
-            return await self._delete(units, session, safe_point)
+            return await self._delete(units, session, safe_point, [])
 
         try:
             async with self.database.client.start_session() as session:
@@ -269,17 +269,36 @@ class UserRollback:
         self.result.deleted.update(done)
 
     async def _in_order(self, units: Sequence[_Unit], safe_point: Callable[[], None]) -> None:
-        for unit in units:
-            try:
-                self.result.deleted.update(await self._delete([unit], None, safe_point))
-            except _ChangedMeanwhileError:
-                self._changed_meanwhile(unit)
+        """Where there are no transactions: what was deleted in vain is put back."""
+        gone: list[tuple[str, bytes]] = []
+        try:
+            self.result.deleted.update(await self._delete(units, None, safe_point, gone))
+        except _ChangedMeanwhileError:
+            await self._put_back(gone)
+            if len(units) == 1:
+                self._changed_meanwhile(units[0])
+                return
+            for unit in units:
+                await self._in_order([unit], safe_point)
+
+    async def _put_back(self, gone: Sequence[tuple[str, bytes]]) -> None:
+        for name in reversed(_BACKWARDS):
+            documents = [raw for collection, raw in gone if collection == name]
+            keys = [next((k, v) for n, k, v in elements(raw) if n == "_id") for raw in documents]
+            ids = [bson.decode(document_of(("_id", *key)).raw)["_id"] for key in keys]
+            there = await self._read(name, ids)
+            lost = [raw for key, raw in zip(keys, documents, strict=True) if key not in there]
+            if lost:
+                await self.database.get_collection(name, write_concern=DURABLE).insert_many(
+                    [RawBSONDocument(raw) for raw in lost], comment=self.comment
+                )
 
     async def _delete(
         self,
         units: Sequence[_Unit],
         session: AsyncClientSession | None,
         safe_point: Callable[[], None],
+        gone: list[tuple[str, bytes]],
     ) -> Counter[str]:
         deleted: Counter[str] = Counter()
         concern = None if session is not None else DURABLE
@@ -293,6 +312,13 @@ class UserRollback:
                 if raw is not None and xxhash.xxh3_128_hexdigest(raw) != document.digest:
                     raise _ChangedMeanwhileError
         for name in _BACKWARDS:
+            going = [
+                (document, raw)
+                for document in wanted[name]
+                if (raw := stored[name].get(id_element(document.id))) is not None
+            ]
+            if not going:
+                continue
             operations = [
                 DeleteOne(
                     {
@@ -300,16 +326,14 @@ class UserRollback:
                         "$expr": {"$eq": ["$$ROOT", {"$literal": RawBSONDocument(raw)}]},
                     }
                 )
-                for document in wanted[name]
-                if (raw := stored[name].get(id_element(document.id))) is not None
+                for document, raw in going
             ]
-            if not operations:
-                continue
             safe_point()
             result = await self.database.get_collection(name, write_concern=concern).bulk_write(
                 operations, ordered=False, session=session, comment=self.comment
             )
-            if result.deleted_count < len(operations):
+            gone += [(name, raw) for _, raw in going]
+            if result.deleted_count < len(going):
                 raise _ChangedMeanwhileError
             deleted[name] += result.deleted_count
         return deleted
