@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         run_sync as run_sync,
     )
     from newbi_migrate.migration.options import MigrationOptions as MigrationOptions
+    from newbi_migrate.migration.pacing import Pacing as Pacing
     from newbi_migrate.migration.safeguard import Safeguard as Safeguard
     from newbi_migrate.models.newbi import NEWBI as NEWBI
     from newbi_migrate.models.registry import (
@@ -77,6 +78,7 @@ _HOMES = {
     "newbi_migrate.invariants.base": ("Invariant", "Severity", "Violation"),
     "newbi_migrate.migration.facade": ("Migration", "run_sync"),
     "newbi_migrate.migration.options": ("MigrationOptions",),
+    "newbi_migrate.migration.pacing": ("Pacing",),
     "newbi_migrate.migration.safeguard": ("Safeguard",),
     "newbi_migrate.models.newbi": ("NEWBI",),
     "newbi_migrate.models.registry": (

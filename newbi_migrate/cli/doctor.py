@@ -89,19 +89,12 @@ async def _diagnose(
     watch: float,
 ) -> Diagnosis:
     from newbi_migrate.cli.progress import showing_progress
-    from newbi_migrate.migration.doctor import Purpose, diagnose
-    from newbi_migrate.models.newbi import NEWBI
-    from newbi_migrate.store.connection import open_database
-    from newbi_migrate.store.faults import explained
+    from newbi_migrate.migration.doctor import Purpose
+    from newbi_migrate.migration.facade import Migration
 
-    with showing_progress(quiet=True) as progress, explained("looking at the database"):
-        async with open_database(session.target) as store:
-            return await diagnose(
-                store,
-                NEWBI,
-                purpose=Purpose(purpose.value),
-                source=legacy_collection,
-                backup=backup,
-                watch=watch,
-                progress=progress,
+    options = opt.migration_options(legacy_collection=legacy_collection)
+    with showing_progress(quiet=True) as progress:
+        async with Migration(session.target, options=options, progress=progress) as migration:
+            return await migration.doctor(
+                purpose=Purpose(purpose.value), backup=backup, watch=watch
             )

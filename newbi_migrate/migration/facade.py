@@ -22,6 +22,7 @@ from newbi_migrate.migration.closing.results import ClosingResult
 from newbi_migrate.migration.closing.run import refuse_unless_ready
 from newbi_migrate.migration.closing.session import Closing
 from newbi_migrate.migration.conservation import Conservation, check_conservation
+from newbi_migrate.migration.doctor import Diagnosis, Purpose, diagnose
 from newbi_migrate.migration.forward import Forward
 from newbi_migrate.migration.options import MigrationOptions
 from newbi_migrate.migration.pacing import Pacing
@@ -128,6 +129,28 @@ class Migration:
         with explained("reading the database"):
             return await survey(
                 self.store.database, self._registry, source=self._options.legacy_collection
+            )
+
+    async def doctor(
+        self,
+        *,
+        purpose: Purpose = Purpose.MIGRATE,
+        backup: Path | None = None,
+        watch: float = 3.0,
+    ) -> Diagnosis:
+        """Looks whether everything is ready for a run; writes nothing at all.
+
+        See :func:`~newbi_migrate.migration.doctor.diagnosis.diagnose`.
+        """
+        with explained("looking at the database"):
+            return await diagnose(
+                self.store,
+                self._registry,
+                purpose=purpose,
+                source=self._options.legacy_collection,
+                backup=backup,
+                watch=watch,
+                progress=self._progress,
             )
 
     async def plan(self, *, documents_only: bool = False) -> Plan:
@@ -237,6 +260,7 @@ class Migration:
         only: Sequence[str] = (),
         sample: int | None = None,
         fail_on: FailOn = FailOn.CRITICAL,
+        unchanged: bool = False,
         detailed: bool = False,
         on_finding: Callable[[Finding], None] | None = None,
     ) -> ValidationReport:
@@ -246,6 +270,8 @@ class Migration:
             only: Ids of rules, with ``*`` for any characters; by default all.
             sample: Ask the rules of the models of so many documents of each collection alone.
             fail_on: From which severity on a finding fails the validation.
+            unchanged: Prove by digests, which reads the whole database, that nothing changed
+                but what the journals say.
             detailed: Find every violation, not examples alone.
             on_finding: Told of each finding as it is found.
 
@@ -261,6 +287,7 @@ class Migration:
                     only=tuple(only),
                     sample=sample,
                     fail_on=fail_on,
+                    unchanged=unchanged,
                     detailed=detailed,
                     on_finding=on_finding,
                     progress=self._progress,

@@ -13,6 +13,7 @@ from newbi_migrate import (
     Migration,
     MigrationOptions,
     NewbiMigrateError,
+    Pacing,
     Registry,
     Safeguard,
     backup_database,
@@ -21,6 +22,7 @@ from newbi_migrate import (
     restore_backup,
     verify_backup,
 )
+from newbi_migrate.smoke import smoke
 
 
 def a_host_describes_its_own_collections() -> Registry:
@@ -70,3 +72,15 @@ async def a_backend_migrates() -> int:
         result = await migration.apply(plan)
         stamped: int = sum(summary.stamped for summary in result.collections.values())
         return stamped
+
+
+async def a_pipeline_looks_before_it_runs_and_holds_back() -> bool:
+    pacing = Pacing(max_rate=1000, pause_file=Path("pause"), max_lag=10.0)
+    async with Migration("mongodb://localhost/newbi", pacing=pacing) as migration:
+        ready: ExitCode = (await migration.doctor(backup=Path("backup"))).exit_code
+    return ready is ExitCode.DONE
+
+
+def a_pipeline_signs_in_afterwards() -> list[str]:
+    result = smoke("https://app.exemple.fr", "a@exemple.fr", "a-password", timeout=5)
+    return [f"{check.level} {check.sentence} {check.remedy}" for check in result.checks]
