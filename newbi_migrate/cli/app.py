@@ -24,6 +24,7 @@ from newbi_migrate.cli import (
     rollback,
     smoke,
     status,
+    validate,
 )
 from newbi_migrate.cli.running import say_failure
 from newbi_migrate.errors import ExitCode
@@ -49,6 +50,7 @@ for command in (
     migrate,
     backfill,
     status,
+    validate,
     smoke,
     rollback,
     closing,

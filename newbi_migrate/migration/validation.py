@@ -58,6 +58,18 @@ class Finding:
     path: str = ""
     note: str = ""
 
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Finding:
+        """The finding of :meth:`to_json`; its id is text."""
+        return cls(
+            found["rule"],
+            Severity(found["severity"]),
+            found["collection"],
+            found["id"],
+            found["path"],
+            found["note"],
+        )
+
     def to_json(self) -> dict[str, Any]:
         """The finding as JSON holds it."""
         return {

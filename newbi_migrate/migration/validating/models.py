@@ -24,7 +24,7 @@ from newbi_migrate.store.decoding import decode
 from newbi_migrate.store.raw import split_documents
 
 if TYPE_CHECKING:
-    from newbi_migrate.migration.validate import Collector, ValidationRequest
+    from newbi_migrate.migration.validating.request import Collector, ValidationRequest
 
 __all__ = ["CLOSELY", "ModelRules"]
 

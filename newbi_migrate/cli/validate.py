@@ -1,0 +1,180 @@
+"""``newbi-migrate validate``."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
+from typing import IO, TYPE_CHECKING, Annotated
+
+import typer
+
+from newbi_migrate.cli import options as opt
+from newbi_migrate.cli.planning import suggest
+from newbi_migrate.cli.running import Session
+from newbi_migrate.errors import UsageError
+
+if TYPE_CHECKING:
+    from newbi_migrate.migration.validation import Finding, ValidationReport
+
+__all__ = ["register"]
+
+
+class FailOnChoice(StrEnum):
+    """Choices of ``--fail-on``."""
+
+    CRITICAL = "critical"
+    WARNING = "warning"
+    INFO = "info"
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("validate")(validate)
+
+
+def validate(
+    *,
+    detailed: Annotated[
+        bool, typer.Option("--detailed", help="List every violation, not the first few.")
+    ] = False,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--only",
+            metavar="RULE,RULE",
+            help="Check only these rules; * stands for any characters, as in document.*; may be "
+            "repeated.",
+            show_default="all",
+        ),
+    ] = None,
+    sample: Annotated[
+        int | None,
+        typer.Option(
+            "--sample",
+            metavar="N",
+            min=1,
+            help="Ask the rules of the models of N documents of each collection, drawn at random; "
+            "the structural rules are asked of all.",
+            show_default="all",
+        ),
+    ] = None,
+    fail_on: Annotated[
+        FailOnChoice,
+        typer.Option("--fail-on", help="From which severity on a violation fails."),
+    ] = FailOnChoice.CRITICAL,
+    unchanged: Annotated[
+        bool,
+        typer.Option(
+            "--unchanged",
+            help="Prove by digests that nothing changed but what the run's journal says; best "
+            "while the application is stopped.",
+        ),
+    ] = False,
+    legacy_collection: opt.LegacyCollection = None,
+    collections: opt.Collections = None,
+    schema_day: opt.SchemaDay = None,
+    workers: opt.Workers = None,
+    as_json: opt.AsJson = False,
+    uri_file: opt.UriFile = None,
+) -> None:
+    """Check that the database keeps every rule; writes nothing.
+
+    Ends with 4 where a critical rule is broken, else with 5 where users or documents are left
+    out as the run recorded, else with 0.
+    """
+    session = Session(as_json=as_json, uri_file=uri_file)
+    with session.explained(), tempfile.TemporaryFile("w+", encoding="utf-8") as found:
+        from newbi_migrate.migration.facade import Migration
+        from newbi_migrate.migration.validation import FailOn
+
+        options = opt.migration_options(
+            legacy_collection=legacy_collection,
+            collections=collections,
+            schema_day=schema_day,
+            workers=workers,
+        )
+        rules = _names(only)
+
+        def keep(finding: Finding) -> None:
+            found.write(json.dumps(finding.to_json()) + "\n")
+
+        async def validating() -> ValidationReport:
+            from newbi_migrate.cli.progress import showing_progress
+
+            with showing_progress(quiet=True) as progress:
+                async with Migration(session.target, options=options, progress=progress) as opened:
+                    return await opened.validate(
+                        only=rules,
+                        sample=sample,
+                        fail_on=FailOn(fail_on.value),
+                        unchanged=unchanged,
+                        detailed=detailed,
+                        # Millions of findings are kept on disk and not in memory.
+                        on_finding=keep if detailed else None,
+                    )
+
+        report = session.run(validating)
+        if as_json:
+            _print_json(report, _lines(found) if detailed else _examples(report))
+        else:
+            _print(session, report, found if detailed else None)
+        raise typer.Exit(int(report.exit_code))
+
+
+def _names(given: list[str] | None) -> tuple[str, ...]:
+    names = tuple(name.strip() for part in given or () for name in part.split(",") if name.strip())
+    if given and not names:
+        raise UsageError(
+            "The option --only names no rule.", next_step="Name some: --only 'document.*'."
+        )
+    return names
+
+
+def _lines(found: IO[str]) -> Iterator[str]:
+    found.seek(0)
+    for line in found:
+        yield line.rstrip("\n")
+
+
+def _examples(report: ValidationReport) -> Iterator[str]:
+    return (json.dumps(finding.to_json()) for finding in report.findings)
+
+
+def _print_json(report: ValidationReport, findings: Iterable[str]) -> None:
+    from newbi_migrate.report.validation import validation_to_json
+
+    # One document, of which the last part is written as it is read.
+    print(json.dumps(validation_to_json(report), indent=2)[:-2] + ',\n  "findings": [', end="")
+    separator = "\n    "
+    for finding in findings:
+        print(separator + finding, end="")
+        separator = ",\n    "
+    print("\n  ]\n}", flush=True)
+
+
+def _print(session: Session, report: ValidationReport, found: IO[str] | None) -> None:
+    from newbi_migrate.migration.validation import Finding
+    from newbi_migrate.report.validation import finding_line, validation_report
+
+    if found is not None:
+        for line in _lines(found):
+            print(finding_line(Finding.from_json(json.loads(line))))
+        print()
+    session.show(
+        validation_report(report, next_command=_next(session, report), detailed=found is not None)
+    )
+
+
+def _next(session: Session, report: ValidationReport) -> str:
+    place = session.uri_arguments
+    broken = {result.rule for result in report.results}
+    if "run.finished" in broken or report.under_way:
+        return suggest("status", *place)
+    if report.run_id is None:
+        return suggest("plan", *place)
+    if report.failed:
+        pending = any(rule.startswith(("document.workspace", "legacy-user.")) for rule in broken)
+        return suggest("plan", *place) if pending else suggest("validate", "--detailed", *place)
+    return suggest("finalize", "--dry-run", *place)

@@ -1,0 +1,180 @@
+"""What to validate and how, and where the findings go.
+
+It changes when a person can choose something else, or more is to be kept of a finding.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any, Final, Protocol
+
+from pymongo.asynchronous.database import AsyncDatabase
+
+from newbi_migrate.invariants.base import Severity
+from newbi_migrate.mapping.workspace import Directory, Reason
+from newbi_migrate.migration.options import MigrationOptions
+from newbi_migrate.migration.progress import Progress, Silent
+from newbi_migrate.migration.results import QuarantinedDocument
+from newbi_migrate.migration.validation import EXAMPLES, FailOn, Finding, RuleResult
+from newbi_migrate.models.registry import Registry
+from newbi_migrate.store.runs import RunRecord, RunState
+
+__all__ = ["COMMENT", "Asked", "Collector", "State", "ValidationRequest", "stands"]
+
+COMMENT: Final = "newbi-migrate validate"
+"""Attached to every command."""
+
+
+class Asked(Protocol):
+    """A rule as findings tell of it."""
+
+    @property
+    def id(self) -> str:
+        """Its stable identifier."""
+        ...
+
+    @property
+    def sentence(self) -> str:
+        """The rule in one sentence."""
+        ...
+
+    @property
+    def severity(self) -> Severity:
+        """What a violation means."""
+        ...
+
+    @property
+    def next_step(self) -> str:
+        """What to do about one, in one sentence."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationRequest:
+    """What to validate, and how.
+
+    Attributes:
+        database: Where.
+        registry: Its collections.
+        options: The choices; those a run recorded take their place where nothing was chosen.
+        only: Ids of rules, with ``*`` for any characters; empty for all.
+        sample: Ask the rules of the models of so many documents of each collection, drawn at
+            random; ``None`` for all documents.
+        fail_on: From which severity on a finding fails the validation.
+        unchanged: Prove by digests that nothing changed but what the journal says.
+        detailed: Find every violation, not examples alone.
+        on_finding: Told of each finding as it is found.
+        progress: Told of what is going on.
+    """
+
+    database: AsyncDatabase[dict[str, Any]]
+    registry: Registry
+    options: MigrationOptions = field(default_factory=MigrationOptions)
+    only: tuple[str, ...] = ()
+    sample: int | None = None
+    fail_on: FailOn = FailOn.CRITICAL
+    unchanged: bool = False
+    detailed: bool = False
+    on_finding: Callable[[Finding], None] | None = None
+    progress: Progress = field(default_factory=Silent)
+
+    def wants(self, rule_id: str) -> bool:
+        """Whether a rule is to be checked."""
+        return not self.only or any(fnmatchcase(rule_id, pattern) for pattern in self.only)
+
+    def wants_any(self, rule_ids: Iterable[str]) -> bool:
+        """Whether any of some rules is."""
+        return any(map(self.wants, rule_ids))
+
+
+class Collector:
+    """Gathers violations: all are counted, the first few of each rule are kept."""
+
+    def __init__(self, request: ValidationRequest) -> None:
+        self._request = request
+        self._results: dict[tuple[str, str], RuleResult] = {}
+
+    def add(
+        self,
+        rule: Asked,
+        collection: str,
+        identifier: Any = None,
+        path: str = "",
+        note: str = "",
+        *,
+        count: int = 1,
+    ) -> None:
+        """Counts violations of a rule, of which one is named."""
+        if not self._request.wants(rule.id):
+            return
+        result = self._results.get((rule.id, collection))
+        if result is None:
+            result = RuleResult(rule.id, rule.sentence, rule.severity, rule.next_step, collection)
+            self._results[rule.id, collection] = result
+        result.violations += count
+        finding = Finding(rule.id, rule.severity, collection, identifier, path, note)
+        if self._request.on_finding is not None:
+            self._request.on_finding(finding)
+        if len(result.examples) < EXAMPLES:
+            result.examples.append(finding)
+
+    def count(self, rule: Asked, collection: str, number: int, first: Any) -> None:
+        """Corrects a count, where the server counted all after some were named."""
+        if (rule.id, collection) not in self._results:
+            self.add(rule, collection, first)
+        self._results[rule.id, collection].violations = number
+
+    def results(self) -> tuple[RuleResult, ...]:
+        """The rules that are broken, the worst first."""
+        order = list(Severity)
+        return tuple(sorted(self._results.values(), key=lambda r: order.index(r.severity)))
+
+
+@dataclass(slots=True)
+class State:
+    """What a validation has found so far.
+
+    Attributes:
+        findings: The violations.
+        documents: Collection to the number of documents that were looked at.
+        left_out: Collection to what a run recorded as left out, by reason.
+        examples: Some of that.
+        notes: What a person should know beside.
+        timings: Phase to seconds.
+        directory: Who is who, once that is known.
+    """
+
+    findings: Collector
+    documents: dict[str, int] = field(default_factory=dict)
+    left_out: dict[str, Counter[Reason]] = field(default_factory=lambda: defaultdict(Counter))
+    examples: list[QuarantinedDocument] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    timings: dict[str, float] = field(default_factory=dict)
+    directory: Directory = field(default_factory=Directory)
+
+    def leave_out(
+        self, collection: str, path: str, reason: Reason, identifier: Any, count: int
+    ) -> None:
+        """Counts documents that a run recorded as left out, of which one is named."""
+        self.left_out[collection][reason] += count
+        if len(self.examples) < EXAMPLES:
+            self.examples.append(QuarantinedDocument(collection, identifier, path, reason))
+
+    @asynccontextmanager
+    async def timed(self, phase: str) -> AsyncIterator[None]:
+        """Takes the time of a phase."""
+        begun = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.timings[phase] = round(time.perf_counter() - begun, 3)
+
+
+def stands(run: RunRecord) -> bool:
+    """Whether a run came to its end and what it wrote is there."""
+    return run.state not in (RunState.RUNNING, RunState.ROLLING_BACK, RunState.ROLLED_BACK)

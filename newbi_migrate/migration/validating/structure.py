@@ -1,0 +1,293 @@
+"""The structural rules beside those about documents: runs, people, references, keys, indexes.
+
+It changes when another one is to hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from bson import ObjectId
+
+from newbi_migrate.errors import UsageError
+from newbi_migrate.invariants import structural as rules
+from newbi_migrate.invariants.structural import STRUCTURAL, check_people, key_of
+from newbi_migrate.mapping.values import ABSENT, IdForm, read_id
+from newbi_migrate.mapping.workspace import Reason
+from newbi_migrate.migration.conservation import check_conservation
+from newbi_migrate.migration.indexes import find_collisions
+from newbi_migrate.migration.reference import provable_run
+from newbi_migrate.migration.survey import survey
+from newbi_migrate.migration.validating.people import PeopleReader, Recorded
+from newbi_migrate.migration.validating.request import COMMENT, State, ValidationRequest, stands
+from newbi_migrate.models.newbi import BETTER_AUTH_INDEXES
+from newbi_migrate.models.registry import CollectionSpec, UniqueKey
+from newbi_migrate.store.census import count_groups
+from newbi_migrate.store.decoding import LENIENT
+from newbi_migrate.store.indexes import IndexPlan, plan_indexes, read_indexes
+from newbi_migrate.store.runs import RunRecord, RunRecords
+
+__all__ = ["Structure"]
+
+
+class Structure:
+    """The structural rules, asked one kind after the other."""
+
+    def __init__(
+        self,
+        request: ValidationRequest,
+        state: State,
+        names: Sequence[str],
+        runs: Sequence[RunRecord],
+        newest: RunRecord | None,
+    ) -> None:
+        self._request = request
+        self._database = request.database
+        self._state = state
+        self._names = frozenset(names)
+        self._runs = runs
+        self._newest = newest
+        self._field = request.registry.workspace_field
+
+    # -- runs and people ----------------------------------------------------------------------
+
+    def runs(self, *, under_way: bool) -> None:
+        """Whether a run is unfinished."""
+        unfinished = next((run for run in self._runs if run.state.unfinished), None)
+        if under_way:
+            self._state.notes.append(
+                "A run is under way: what is found may be out of date already. Validate again "
+                "when it is done."
+            )
+        if unfinished is not None:
+            self._state.findings.add(
+                rules.RUN_FINISHED,
+                "newbi_migrate_runs",
+                unfinished.run_id,
+                "state",
+                unfinished.state.value,
+            )
+        elif self._newest is None:
+            self._state.notes.append("No migration is recorded, or all were rolled back.")
+
+    async def unchanged(self) -> None:
+        """Whether every document is what it was, but for what the journals say."""
+        try:
+            conserved = await check_conservation(
+                self._database,
+                self._request.registry,
+                provable_run(self._runs),
+                progress=self._request.progress,
+            )
+        except UsageError as error:
+            self._state.notes.append(f"{error.what} {error.next_step}")
+            return
+        for collection in conserved.differing:
+            note = f"{collection.verdict.value}, {collection.before} before, {collection.now} now"
+            unexplained = collection.unexplained or (None,)
+            for identifier in unexplained:
+                self._state.findings.add(
+                    rules.NOTHING_ELSE_CHANGED, collection.collection, identifier, "", note
+                )
+
+    async def people(self) -> None:
+        """Users, accounts, organizations and members."""
+        self._request.progress.phase("validate users", None)
+        source = await self._source()
+        recorded = await self._recorded()
+        reader = PeopleReader(self._database, source, self._request.options, comment=COMMENT)
+        people, self._state.directory = await reader.read(recorded)
+        for name, facts in (
+            (source, people.decisions),
+            ("user", people.users),
+            ("account", people.accounts),
+            ("organization", people.organizations),
+            ("member", people.members),
+        ):
+            if name:
+                self._state.documents[name] = len(facts)
+        for offence in check_people(people):
+            self._state.findings.add(
+                offence.rule, offence.collection, offence.id, offence.path, offence.note
+            )
+        for decision in people.decisions:
+            if key_of(decision.legacy_id) in people.left_out:
+                reason = decision.reason or Reason.WRITE_REFUSED
+                self._state.leave_out(source, "_id", reason, decision.legacy_id, 1)
+
+    async def _source(self) -> str:
+        named = self._request.options.legacy_collection
+        if named in self._names:
+            return str(named)
+        if self._newest is not None or not any(
+            [
+                await self._database[name].find_one({}, {"_id": 1}, comment=COMMENT)
+                for name in self._request.registry.legacy_candidates
+                if name in self._names
+            ]
+        ):
+            self._state.notes.append(
+                "The legacy users are not there: whether each of them was migrated cannot be "
+                "checked."
+            )
+            return ""
+        found = await survey(self._database, self._request.registry, source=named, comment=COMMENT)
+        return found.source
+
+    async def _recorded(self) -> Recorded:
+        left_out: frozenset[bytes] | None = None
+        aliases: dict[ObjectId, ObjectId] = {}
+        records = RunRecords(self._database)
+        # Each run records everybody it left out, so the newest one knows all of them.
+        for run in self._runs:
+            if run.command != "migrate" or not stands(run):
+                continue
+            keys = set()
+            async for line in records.users(run.run_id):
+                if line.get("reason") is not None:
+                    keys.add(key_of(line["legacyUserId"]))
+                elif line.get("outcome") == "aliased":
+                    aliases.setdefault(line["legacyUserId"], line["userId"])
+            if left_out is None:
+                left_out = frozenset(keys)
+        return Recorded(left_out or frozenset(), aliases)
+
+    # -- references ---------------------------------------------------------------------------
+
+    async def references(self, specs: Sequence[CollectionSpec]) -> None:
+        """Documents that share a workspace with another, and sessions."""
+        if self._request.wants(rules.COMPANION_WORKSPACE.id):
+            for spec in specs:
+                for link in spec.companions if spec.scoped else ():
+                    if spec.name in self._names and link.collection in self._names:
+                        await self._companions(spec, link.field, link.collection)
+        if self._request.wants(rules.SESSION_POINTS.id) and "session" in self._names:
+            await self._sessions()
+
+    async def _companions(self, spec: CollectionSpec, path: str, other: str) -> None:
+        def as_text(value: Any) -> dict[str, Any]:
+            return {"$convert": {"input": value, "to": "string", "onError": None, "onNull": None}}
+
+        pipeline: list[dict[str, Any]] = [
+            {"$match": {path: {"$type": "objectId"}}},
+            {"$project": {path: 1, self._field: 1}},
+            {
+                "$lookup": {
+                    "from": other,
+                    "localField": path,
+                    "foreignField": "_id",
+                    "as": "companion",
+                }
+            },
+            {
+                "$project": {
+                    "mine": as_text(f"${self._field}"),
+                    "its": as_text({"$first": f"$companion.{self._field}"}),
+                }
+            },
+            {
+                "$match": {
+                    "mine": {"$ne": None},
+                    "its": {"$ne": None},
+                    "$expr": {"$ne": ["$mine", "$its"]},
+                }
+            },
+            {"$project": {"_id": 1}},
+        ]
+        cursor = await self._database.get_collection(spec.name, codec_options=LENIENT).aggregate(
+            pipeline, allowDiskUse=True, collation={"locale": "simple"}, comment=COMMENT
+        )
+        async with cursor:
+            async for found in cursor:
+                self._state.findings.add(
+                    rules.COMPANION_WORKSPACE, spec.name, found["_id"], path, f"see {other}"
+                )
+
+    async def _sessions(self) -> None:
+        name = "activeOrganizationId"
+        organizations = self._state.directory.organizations
+        async for groups in count_groups(self._database["session"], [name], comment=COMMENT):
+            for group in groups:
+                named = read_id(group.stored.get(name, ABSENT))
+                if named.form in (IdForm.MISSING, IdForm.NULL) or named.value in organizations:
+                    continue
+                self._state.findings.add(
+                    rules.SESSION_POINTS, "session", group.ids[0], name, count=group.count
+                )
+
+    # -- keys and indexes ---------------------------------------------------------------------
+
+    async def indexes(self, specs: Sequence[CollectionSpec]) -> None:
+        """Unique keys and indexes."""
+        asked = [rule for rule in STRUCTURAL if rule.startswith(("index.", "key."))]
+        if not self._request.wants_any(asked):
+            return
+        self._request.progress.phase("validate indexes", None)
+        for spec in [*specs, *_better_auth()]:
+            if spec.name not in self._names or not (spec.scoped or spec.name in _BETTER_AUTH):
+                continue
+            planned = plan_indexes(await read_indexes(self._database, spec.name), spec)
+            collided = await self._keys(spec, planned)
+            findings = self._state.findings
+            for index in planned.to_create:
+                if index.name not in collided:
+                    findings.add(rules.INDEX_PRESENT, spec.name, None, "", index.name)
+            for index, reason in planned.conflicts:
+                findings.add(rules.INDEX_CONFLICT, spec.name, None, "", f"{index.name}: {reason}")
+            for index in planned.obsolete_present:
+                findings.add(rules.INDEX_OBSOLETE, spec.name, None, "", index.name)
+
+    async def _keys(self, spec: CollectionSpec, planned: IndexPlan) -> set[str]:
+        """Finds documents that share a key; gives the names of the indexes they hinder."""
+        hindered: set[str] = set()
+        for key in spec.unique_keys:
+            if key.index in planned.present and not await self._may_collide_later(spec, key):
+                continue
+            now, later = await find_collisions(
+                self._database[spec.name],
+                key,
+                workspace_field=self._field,
+                comment=COMMENT,
+            )
+            for rule, collisions in ((rules.KEY_HOLDS, now), (rules.KEY_WILL_HOLD, later)):
+                for collision in collisions:
+                    self._state.findings.add(
+                        rule,
+                        spec.name,
+                        collision.ids[0],
+                        "",
+                        f"{key.index.name}: {collision.count} documents, the last "
+                        f"{collision.ids[-1]}",
+                    )
+            if now:
+                hindered.add(key.index.name)
+        return hindered
+
+    async def _may_collide_later(self, spec: CollectionSpec, key: UniqueKey) -> bool:
+        # The index holds for the documents as they are. They can collide later only if some of
+        # them have the field that others are going to get.
+        if not key.derived or not self._request.wants(rules.KEY_WILL_HOLD.id):
+            return False
+        some = {"$or": [{path: {"$exists": True}} for path in key.derived]}
+        lacking = {"$or": [{path: {"$exists": False}} for path in key.derived]}
+        for query in (some, lacking):
+            if not await self._database[spec.name].find_one(query, {"_id": 1}, comment=COMMENT):
+                return False
+        return True
+
+
+_BETTER_AUTH: Final = frozenset(BETTER_AUTH_INDEXES)
+
+
+def _better_auth() -> list[CollectionSpec]:
+    return [
+        CollectionSpec(
+            name,
+            None,
+            None,
+            unique_keys=tuple(UniqueKey(i) for i in indexes if i.unique),
+            indexes=tuple(i for i in indexes if not i.unique),
+        )
+        for name, indexes in BETTER_AUTH_INDEXES.items()
+    ]
