@@ -41,7 +41,13 @@ def tests_motor(session: nox.Session) -> None:
 @nox.session(python=PYTHONS)
 def tests_every_python(session: nox.Session) -> None:
     """The suite on each supported Python, with many more examples for each property."""
-    run_tests(session, "testing,examples", profile="thorough")
+    run_tests(session, "testing,examples", "--ignore=tests/faults", profile="thorough")
+
+
+@nox.session
+def faults(session: nox.Session) -> None:
+    """A run stopped at every single write, and every command refused in every way; takes hours."""
+    run_tests(session, "testing", "tests/faults", profile="thorough")
 
 
 @nox.session

@@ -36,6 +36,7 @@ _REFUSED_COMMAND: Final = re.compile(r"not authorized on (\S+) to execute comman
 _UNAUTHORIZED: Final = 13
 _AUTHENTICATION: Final = frozenset({18, 8000})
 _NO_DISK: Final = 14031
+_NO_SPACE: Final = "No space left on device"
 _TIMED_OUT: Final = frozenset({50, 64, 262})
 # The primary stepped down, is shutting down, or is not known yet; an operation was interrupted;
 # a cursor, a lock or a transaction was lost with it.
@@ -121,7 +122,8 @@ def _explanation(error: PyMongoError, doing: str) -> NewbiMigrateError:
         )
     if _UNAUTHORIZED in codes:
         return NotPermittedError(_not_permitted(error, doing), next_step=_ROLE)
-    if _NO_DISK in codes:
+    # Where the storage engine itself finds no room, the code says nothing.
+    if _NO_DISK in codes or _NO_SPACE in str(error):
         return UnreachableError(
             f"The server has no disk space left; it refused to write while {doing}.",
             next_step=f"Make room on the server. {_AGAIN}",

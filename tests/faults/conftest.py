@@ -67,3 +67,11 @@ def fresh(servers, database_name):
     yield make
     for name in made:
         servers.drop(name)
+
+
+def pytest_collection_modifyitems(items):
+    """The whole of a sweep takes longer than any other test may."""
+    if os.environ.get("HYPOTHESIS_PROFILE") == "thorough":
+        for item in items:
+            if "faults" in item.path.parts:
+                item.add_marker(pytest.mark.timeout(4 * 3600))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import subprocess
+
 import pytest
 from little import little_legacy
 from pymongo import MongoClient
@@ -71,5 +74,51 @@ def test_a_server_that_was_killed_and_came_back_loses_nothing(fresh, mongod, pro
 
     assert UNREACHABLE == cut_off.status, cut_off
     assert "same command" in cut_off.stderr
+    assert QUARANTINED == resumed.status, resumed
+    assert [] == found
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 48 MB; skipped where nobody may mount one."""
+    where = tmp_path / "disk"
+    where.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", str(where)],
+        capture_output=True,
+        check=False,
+    )
+    if mounted.returncode != 0:
+        pytest.skip("mounting a small file system takes root")
+    yield where
+    subprocess.run(["umount", "--lazy", str(where)], check=True)
+
+
+def test_a_server_whose_disk_is_full_loses_nothing(fresh, mongod, processes, small_disk):
+    """The run ends with 9 and says what to do; with room again, the same command finishes it."""
+    database, uri = fresh(mongod, little_legacy)
+    processes.run(uri, *MIGRATE)
+    expected = trace(database)
+    ballast = small_disk / "ballast"
+    with EmbeddedMongod(dbpath=small_disk / "data") as server:
+        with MongoClient(server.uri) as client:
+            little_legacy(client["newbi"])
+        uri = server.uri_for("newbi") + "?serverSelectionTimeoutMS=300"
+        run = processes.start(uri, *MIGRATE, at=30, when="before", signal="SIGSTOP")
+        run.wait_until_suspended()
+        with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+        run.send("SIGCONT")
+        stopped = run.wait()
+        ballast.unlink()
+        server.restart()
+        with MongoClient(server.uri) as client:
+            expire_lease(client["newbi"])
+            resumed = processes.run(uri, *MIGRATE)
+            found = differences(expected, trace(client["newbi"]))
+
+    assert UNREACHABLE == stopped.status, stopped
+    assert "same command" in stopped.stderr
     assert QUARANTINED == resumed.status, resumed
     assert [] == found
