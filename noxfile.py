@@ -34,8 +34,8 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def tests_motor(session: nox.Session) -> None:
-    """The same suite on Beanie 1.30 and Motor, without what packages of npm alone decide."""
-    run_tests(session, "testing,examples,motor", "-m", "not node")
+    """The same suite on Beanie 1.30 and Motor, without what npm or a browser alone decide."""
+    run_tests(session, "testing,examples,motor", "-m", "not node and not browser")
 
 
 @nox.session(python=PYTHONS)

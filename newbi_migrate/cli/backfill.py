@@ -7,6 +7,7 @@ import typer
 from newbi_migrate.cli import options as opt
 from newbi_migrate.cli.carrying import carry_out
 from newbi_migrate.cli.planning import show_plan
+from newbi_migrate.cli.reporting import ReportFiles
 from newbi_migrate.cli.running import Session
 
 __all__ = ["register"]
@@ -39,6 +40,7 @@ def backfill(
     pause_file: opt.PauseFile = None,
     max_lag: opt.MaxLag = None,
     log_file: opt.LogFile = None,
+    report: opt.Reports = None,
 ) -> None:
     """Stamp documents alone, for late documents or further collections; users stay as they are.
 
@@ -48,6 +50,7 @@ def backfill(
     with session.explained():
         if not dry_run:
             session.must_be_able_to_ask(confirmed=confirm)
+        reports = ReportFiles(report, taken=[log_file, pause_file, uri_file])
         backed = opt.safeguard(backup, identity, digests=record_digests)
         pacing = opt.pacing(max_rate, pause_file, max_lag)
         options = opt.migration_options(
@@ -61,7 +64,15 @@ def backfill(
             workers=workers,
         )
         if dry_run:
-            show_plan(session, options, verbose=verbose, documents_only=True, safeguard=backed)
+            show_plan(
+                session,
+                options,
+                verbose=verbose,
+                documents_only=True,
+                safeguard=backed,
+                reports=reports,
+                command="backfill",
+            )
         carry_out(
             session,
             options,
@@ -71,4 +82,5 @@ def backfill(
             safeguard=backed,
             pacing=pacing,
             log_file=log_file,
+            reports=reports,
         )

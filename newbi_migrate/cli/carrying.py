@@ -19,6 +19,7 @@ from newbi_migrate.errors import ExitCode
 
 if TYPE_CHECKING:
     from newbi_migrate.cli.logfile import LogFile
+    from newbi_migrate.cli.reporting import ReportFiles
     from newbi_migrate.migration.options import MigrationOptions
     from newbi_migrate.migration.pacing import Pacing
     from newbi_migrate.migration.results import Plan, RunResult
@@ -39,6 +40,7 @@ def carry_out(
     log_file: Path | None = None,
     saved: Mapping[str, Any] | None = None,
     saved_in: Path | None = None,
+    reports: ReportFiles | None = None,
 ) -> NoReturn:
     """Runs ``migrate`` or ``backfill``, reports, and ends with the run's exit code.
 
@@ -82,11 +84,23 @@ def carry_out(
         following = f"settle what is listed above, then {again}"
     else:
         following = suggest("status", *session.uri_arguments)
+    code = result.exit_code
+    if reports is not None:
+        from newbi_migrate.report.migration_contents import result_contents
+
+        code = reports.write(
+            session,
+            lambda emails: result_contents(
+                result, command=command, next_command=following, emails=emails
+            ),
+            code,
+            users_in=result.plan.source if result.plan.users else None,
+        )
     session.answer(
         lambda: result_to_json(result),
         result_report(result, next_command=following, verbose=verbose),
     )
-    raise typer.Exit(int(result.exit_code))
+    raise typer.Exit(int(code))
 
 
 def _in_one_line(command: str, result: RunResult) -> str:

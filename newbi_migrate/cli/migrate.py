@@ -11,6 +11,7 @@ import typer
 from newbi_migrate.cli import options as opt
 from newbi_migrate.cli.carrying import carry_out
 from newbi_migrate.cli.planning import show_plan
+from newbi_migrate.cli.reporting import ReportFiles
 from newbi_migrate.cli.running import Session
 from newbi_migrate.errors import UsageError
 
@@ -49,6 +50,8 @@ def migrate(
     pause_file: opt.PauseFile = None,
     max_lag: opt.MaxLag = None,
     log_file: opt.LogFile = None,
+    report: opt.Reports = None,
+    show_personal_data: opt.ShowPersonalData = False,
 ) -> None:
     """Migrate users and stamp their documents; again, it finishes what was interrupted.
 
@@ -58,6 +61,9 @@ def migrate(
     with session.explained():
         if not dry_run:
             session.must_be_able_to_ask(confirmed=confirm)
+        reports = ReportFiles(
+            report, personal=show_personal_data, taken=[plan, log_file, pause_file, uri_file]
+        )
         backed = opt.safeguard(backup, identity, digests=record_digests)
         pacing = opt.pacing(max_rate, pause_file, max_lag)
         choices: dict[str, Any] = {
@@ -76,7 +82,14 @@ def migrate(
             saved, options = _of_saved(plan, choices, batch_size, workers)
         if dry_run:
             show_plan(
-                session, options, verbose=verbose, saved=saved, saved_in=plan, safeguard=backed
+                session,
+                options,
+                verbose=verbose,
+                saved=saved,
+                saved_in=plan,
+                safeguard=backed,
+                reports=reports,
+                command="migrate",
             )
         carry_out(
             session,
@@ -89,6 +102,7 @@ def migrate(
             log_file=log_file,
             saved=saved,
             saved_in=plan,
+            reports=reports,
         )
 
 

@@ -44,7 +44,9 @@ __all__ = [
     "PauseFile",
     "PlanFile",
     "RecordDigests",
+    "Reports",
     "SchemaDay",
+    "ShowPersonalData",
     "SourceDatabase",
     "UriFile",
     "Verbose",
@@ -230,6 +232,22 @@ LogFile = Annotated[
         metavar="FILE",
         help="Keep what is said while it runs, with the time of each line; readable by its "
         "owner alone, and added to where it exists.",
+    ),
+]
+Reports = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--report",
+        metavar="FILE",
+        help="Write a report, readable by its owner alone: .html to look at, .json, .ndjson, or "
+        ".xml as JUnit writes it; may be repeated.",
+    ),
+]
+ShowPersonalData = Annotated[
+    bool,
+    typer.Option(
+        "--show-personal-data",
+        help="Let reports show the users' e-mails in full, not as j***@e***.fr.",
     ),
 ]
 LegacyCollection = Annotated[

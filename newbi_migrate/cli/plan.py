@@ -6,6 +6,7 @@ import typer
 
 from newbi_migrate.cli import options as opt
 from newbi_migrate.cli.planning import show_plan
+from newbi_migrate.cli.reporting import ReportFiles
 from newbi_migrate.cli.running import Session
 
 __all__ = ["register"]
@@ -29,6 +30,8 @@ def plan(
     better_auth: opt.BetterAuth = None,
     collections: opt.Collections = None,
     schema_day: opt.SchemaDay = None,
+    report: opt.Reports = None,
+    show_personal_data: opt.ShowPersonalData = False,
 ) -> None:
     """Decide everything a migration would do, and show it; writes nothing.
 
@@ -37,6 +40,7 @@ def plan(
     """
     session = Session(as_json=as_json, uri_file=uri_file)
     with session.explained():
+        reports = ReportFiles(report, personal=show_personal_data, taken=[output, uri_file])
         options = opt.migration_options(
             legacy_collection=legacy_collection,
             duplicate_emails=duplicate_emails,
@@ -46,4 +50,4 @@ def plan(
             collections=collections,
             schema_day=schema_day,
         )
-        show_plan(session, options, verbose=verbose, keep_in=output)
+        show_plan(session, options, verbose=verbose, keep_in=output, reports=reports)

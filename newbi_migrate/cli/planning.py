@@ -17,6 +17,7 @@ from newbi_migrate.cli.options import as_arguments
 from newbi_migrate.cli.running import Session, say
 
 if TYPE_CHECKING:
+    from newbi_migrate.cli.reporting import ReportFiles
     from newbi_migrate.migration.options import MigrationOptions
     from newbi_migrate.migration.results import Plan
     from newbi_migrate.migration.safeguard import Safeguard
@@ -94,6 +95,8 @@ def show_plan(
     saved: Mapping[str, Any] | None = None,
     saved_in: Path | None = None,
     safeguard: Safeguard | None = None,
+    reports: ReportFiles | None = None,
+    command: str = "plan",
 ) -> NoReturn:
     """Makes a plan, shows it, and ends with the exit code its run would have.
 
@@ -106,6 +109,8 @@ def show_plan(
         saved: A plan that must be the same.
         saved_in: Where that plan is.
         safeguard: What the run would be backed by.
+        reports: Report files that were asked for.
+        command: The command it is a dry run of.
 
     Raises:
         DatabaseMovedOnError: The saved plan is another one, or the backup is not of now.
@@ -138,10 +143,22 @@ def show_plan(
         backup=None if safeguard is None else safeguard.backup,
     )
     warn_without_backup(session, safeguard, pending=plan.pending)
+    code = plan.exit_code
+    if reports is not None:
+        from newbi_migrate.report.migration_contents import plan_contents
+
+        code = reports.write(
+            session,
+            lambda emails: plan_contents(
+                plan, command=command, next_command=following, emails=emails
+            ),
+            code,
+            users_in=plan.source if plan.users else None,
+        )
     session.answer(
         lambda: plan_to_json(plan), plan_report(plan, next_command=following, verbose=verbose)
     )
-    raise typer.Exit(int(plan.exit_code))
+    raise typer.Exit(int(code))
 
 
 def _refuse_other_file(path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from newbi_migrate.errors import UsageError
@@ -34,8 +35,12 @@ def refuse_unwritable(path: Path) -> None:
         raise UsageError(f"The folder {str(folder)!r} may not be written to.", next_step=advice)
 
 
-def write_privately(path: Path, text: str) -> None:
+def write_privately(path: Path, text: str | Iterable[str]) -> None:
     """Writes a file that its owner alone can read, all of it or nothing.
+
+    Args:
+        path: Where.
+        text: All of it, or its parts one after the other.
 
     Raises:
         UsageError: The system refused; what was there before still is.
@@ -45,15 +50,18 @@ def write_privately(path: Path, text: str) -> None:
         # mkstemp gives the mode 0600 from the first moment on.
         descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
+            file.writelines([text] if isinstance(text, str) else text)
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).replace(path)
+        temporary = None
     except OSError as error:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                Path(temporary).unlink()
         raise UsageError(
             f"{str(path)!r} cannot be written ({error.strerror or type(error).__name__}).",
             next_step="Name another file.",
         ) from error
+    finally:
+        # Also where the parts of the text could not be made.
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                Path(temporary).unlink()

@@ -1,0 +1,102 @@
+"""The report files of a command: checked before it begins, written when it has its result.
+
+It changes when what commands do with their reports does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from newbi_migrate.cli.running import Session, say
+from newbi_migrate.errors import ExitCode, NewbiMigrateError, UsageError
+
+if TYPE_CHECKING:
+    from newbi_migrate.report.contents import Contents
+
+__all__ = ["ReportFiles"]
+
+
+class ReportFiles:
+    """The reports that a command was asked for.
+
+    Args:
+        paths: Where they are to be; the end of each name is its format.
+        personal: Whether they may show personal data in full.
+        taken: Other files that the command reads or writes.
+
+    Raises:
+        UsageError: One of them could not or should not be written, or personal data is to be
+            shown and no report was asked for.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[Path] | None,
+        *,
+        personal: bool = False,
+        taken: Sequence[Path | None] = (),
+    ) -> None:
+        self._paths = tuple(dict.fromkeys(paths or ()))
+        self._personal = personal
+        if personal and not self._paths:
+            raise UsageError(
+                "The option --show-personal-data is about reports, and none was asked for.",
+                next_step="Name one with --report FILE, or leave it out.",
+            )
+        if self._paths:
+            from newbi_migrate.report.writing import refuse_as_report
+
+            for path in self._paths:
+                refuse_as_report(path, taken)
+
+    def write(
+        self,
+        session: Session,
+        contents: Callable[[Mapping[str, str] | None], Contents],
+        code: ExitCode,
+        *,
+        users_in: str | None = None,
+    ) -> ExitCode:
+        """Writes them all, and gives the code to end with.
+
+        What was done is done, whether or not it can be reported: where a report cannot be
+        written, that is said, and only a code that would have been 0 becomes 1.
+
+        Args:
+            session: The call.
+            contents: Gives what they say, with the users' e-mails as they may be shown.
+            code: What the command would end with.
+            users_in: The collection of legacy users whose e-mails belong in the report.
+        """
+        if not self._paths:
+            return code
+        from newbi_migrate.report.writing import write_report
+
+        try:
+            emails = None if users_in is None else self._emails(session, users_in)
+            said = contents(emails)
+            for path in self._paths:
+                write_report(path, said, written_at=datetime.now(UTC))
+                say(f"The report was written to {path}.")
+        except NewbiMigrateError as error:
+            say(f"error: The report was not written: {error.what}")
+            say(f"next: {error.next_step}")
+            return code or ExitCode.UNEXPECTED
+        return code
+
+    def _emails(self, session: Session, collection: str) -> dict[str, str]:
+        from newbi_migrate.report.masking import masked_email
+        from newbi_migrate.store.emails import read_emails
+
+        async def read() -> dict[str, str]:
+            async with session.database() as database:
+                return await read_emails(database, collection)
+
+        found = asyncio.run(read())
+        if self._personal:
+            return found
+        return {user: masked_email(email) for user, email in found.items()}

@@ -1,0 +1,111 @@
+"""Report files: which format, in place of what, and written whole or not at all.
+
+It changes when a format is added or when a report may take the place of something else.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from newbi_migrate.errors import UsageError
+from newbi_migrate.report.contents import GENERATOR, Contents, header
+from newbi_migrate.report.files import refuse_unwritable, write_privately
+
+__all__ = ["FORMATS", "refuse_as_report", "write_report"]
+
+
+def _html(contents: Contents, written_at: datetime) -> Iterable[str]:
+    from newbi_migrate.report.html import html_report
+
+    return html_report(contents, written_at=written_at)
+
+
+def _junit(contents: Contents, written_at: datetime) -> Iterable[str]:
+    from newbi_migrate.report.junit import junit_report
+
+    return junit_report(contents, written_at=written_at)
+
+
+def _ndjson(contents: Contents, written_at: datetime) -> Iterable[str]:
+    from newbi_migrate.report.ndjson import ndjson_report
+
+    return ndjson_report(contents, written_at=written_at)
+
+
+def _json(contents: Contents, written_at: datetime) -> Iterator[str]:
+    value = {"report": header(contents, written_at), **contents.value()}
+    yield from json.JSONEncoder(indent=1).iterencode(value)
+    yield "\n"
+
+
+FORMATS: Final[Mapping[str, Callable[[Contents, datetime], Iterable[str]]]] = {
+    ".html": _html,
+    ".json": _json,
+    ".ndjson": _ndjson,
+    ".xml": _junit,
+}
+"""The end of a file's name to what writes it."""
+
+# A page says what made it in its fourth line, every other format in its first or second.
+_MARKED_WITHIN: Final = 400
+
+
+def refuse_as_report(path: Path, taken: Iterable[Path | None] = ()) -> None:
+    """Fails where a report could or should not be written, before any work is done for it.
+
+    Args:
+        path: Where the report is to be.
+        taken: Other files that the command reads or writes.
+
+    Raises:
+        UsageError: The format is unknown, the place takes no file, or what is there is no report.
+    """
+    if path.suffix.lower() not in FORMATS:
+        raise UsageError(
+            f"What format the report {str(path)!r} is to have cannot be told from its name.",
+            next_step=f"Let its name end in {', '.join(FORMATS)}.",
+        )
+    refuse_unwritable(path)
+    if any(other is not None and other.resolve() == path.resolve() for other in taken):
+        raise UsageError(
+            f"{str(path)!r} is named twice, as a report and as something else.",
+            next_step="Name another file for the report.",
+        )
+    _refuse_other_file(path)
+
+
+def write_report(path: Path, contents: Contents, *, written_at: datetime) -> None:
+    """Writes a report, readable by its owner alone, all of it or nothing.
+
+    Args:
+        path: Where; the end of its name is the format.
+        contents: What it says.
+        written_at: The time, with its offset from UTC.
+
+    Raises:
+        UsageError: It cannot be written, or something else came to be there meanwhile.
+    """
+    _refuse_other_file(path)
+    write_privately(path, FORMATS[path.suffix.lower()](contents, written_at))
+
+
+def _refuse_other_file(path: Path) -> None:
+    """A report may take the place of a report, and of nothing else."""
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            ours = GENERATOR in file.read(_MARKED_WITHIN)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise UsageError(
+            f"{str(path)!r} cannot be read ({error.strerror}).", next_step="Name another file."
+        ) from error
+    if not ours:
+        raise UsageError(
+            f"{str(path)!r} is there already and is no report; it was left alone.",
+            next_step="Name another file, or remove that one.",
+        )

@@ -1,0 +1,329 @@
+"""Reports as files: a page, JUnit, NDJSON and JSON say the same, escaped and masked."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import stat
+from datetime import UTC, datetime
+from importlib.resources import files
+
+import pytest
+from hypothesis import given, strategies as st
+from pages import Page, junit
+from results import IDS, a_clean_plan, a_plan, a_result
+
+from newbi_migrate import ExitCode, UsageError
+from newbi_migrate.mapping.workspace import Reason
+from newbi_migrate.migration.results import CollectionSummary, Quarantine
+from newbi_migrate.report.contents import SHOWN, Contents, State, verdict_of
+from newbi_migrate.report.html import html_report
+from newbi_migrate.report.json import plan_to_json, result_to_json
+from newbi_migrate.report.junit import junit_report
+from newbi_migrate.report.masking import masked_email
+from newbi_migrate.report.migration_contents import plan_contents, result_contents
+from newbi_migrate.report.ndjson import ndjson_report
+from newbi_migrate.report.words import REASONS
+from newbi_migrate.report.writing import FORMATS, refuse_as_report, write_report
+
+DAY = datetime(2025, 8, 14, 9, 30, tzinfo=UTC)
+NASTY = "<script>alert('&')</script>"
+EMAILS = {str(IDS[0]): "j***@e***.fr"}
+
+
+def html(contents):
+    return "".join(html_report(contents, written_at=DAY))
+
+
+def xml(contents):
+    return "".join(junit_report(contents, written_at=DAY))
+
+
+def lines(contents):
+    return [json.loads(line) for line in ndjson_report(contents, written_at=DAY)]
+
+
+def words(text):
+    return " ".join(text.split())
+
+
+# -- the page ---------------------------------------------------------------------------------
+
+
+def test_a_page_tells_where_users_and_documents_went():
+    """Users by outcome, documents before and after, reasons, time, the next command."""
+    page = Page(html(result_contents(a_result(), command="migrate", next_command="x status")))
+    text = words(page.text)
+
+    assert f"run {IDS[30]}" in text
+    assert "1 created: with a new user, organization and membership 33 %" in text
+    assert "before6 no workspaceId, 1 right already" in text
+    assert "after2 in the right workspace, 5 left as it is" in text
+    assert REASONS[Reason.OWNER_UNKNOWN] in text
+    assert "documents.invoices0.20 s" in text
+    assert "Next: x status" in text
+    assert "Exit code 5" in text
+
+
+def test_a_page_asks_for_nothing_and_runs_nothing():
+    """No script, no handler, no address of anything; its policy forbids them too."""
+    text = html(plan_contents(a_plan()))
+    page = Page(text)
+    (policy,) = (m for m in page.all("meta") if "http-equiv" in m)
+
+    assert "default-src 'none'" in policy["content"]
+    assert not page.all("script")
+    assert [{"rel": "icon", "href": "data:,"}] == page.all("link")
+    assert not [a for _, a in page.elements for name in a if name in {"src", "srcset", "action"}]
+    assert not [a for _, a in page.elements for name in a if name.startswith("on")]
+    assert not re.search(r"url\(|@import|https?:", text)
+
+
+def test_a_page_can_be_used_without_eyes_or_mouse():
+    """It has a language, a title, headings in order, captions, and headers for every row."""
+    page = Page(html(result_contents(a_result(), command="migrate")))
+    headings = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
+    ids = [a["id"] for _, a in page.elements if "id" in a]
+
+    assert {"lang": "en"} in page.all("html")
+    assert 1 == len(page.all("title")) == headings.count(1)
+    assert all(after - before <= 1 for before, after in itertools.pairwise(headings))
+    assert len(page.all("table")) == len(page.all("caption")) > 0
+    assert {"col", "row"} == {a["scope"] for a in page.all("th")}
+    assert len(ids) == len(set(ids))
+    assert {a["aria-labelledby"] for _, a in page.elements if "aria-labelledby" in a} <= set(ids)
+
+
+def test_what_is_stored_is_text_on_a_page_and_in_xml():
+    """A collection or an id that looks like markup is shown as it is called."""
+    plan = a_plan(
+        database=NASTY,
+        collections={NASTY: CollectionSummary(NASTY, 1, stamped=1)},
+        not_registered={NASTY: 1},
+    )
+    plan.quarantine.add(NASTY, NASTY, Reason.OWNER_UNKNOWN, [NASTY])
+    contents = plan_contents(plan, emails={str(IDS[0]): NASTY}, next_command=NASTY)
+    page = Page(html(contents))
+
+    assert not page.all("script")
+    assert 5 < page.text.count(NASTY)
+    assert NASTY in {suite.get("name") for suite in junit(xml(contents)).iter("testsuite")}
+
+
+@given(st.text(), st.text())
+def test_whatever_is_stored_a_report_is_well_formed(name, identifier):
+    """No name and no id breaks a page or an XML document, or leaves a line of NDJSON."""
+    quarantine = Quarantine()
+    quarantine.add(name, identifier, Reason.OWNER_UNKNOWN, [identifier])
+    contents = plan_contents(a_plan(quarantine=quarantine, source=name))
+    text = xml(contents)
+
+    assert Page(html(contents)).all("table")
+    assert junit(text) is not None
+    assert {"collection", "user", "left-out", "report", "finding", "index", "collision"} == {
+        line["type"] for line in lines(contents)
+    }
+
+
+def test_a_long_table_is_cut_and_says_so():
+    """The page holds the first rows of a table and the number of the others; NDJSON has all."""
+    counts = {f"c{n}": 1 for n in range(SHOWN + 11)}
+    contents = plan_contents(a_plan(not_registered=counts))
+
+    assert "and 11 more, which an NDJSON report lists" in words(Page(html(contents)).text)
+
+
+def test_users_who_need_a_decision_come_first():
+    """The one who is left out stands above the ones who are not."""
+    text = html(plan_contents(a_plan(), emails=EMAILS))
+    text = text[text.index("Users one by one") :]
+
+    assert text.index(str(IDS[1])) < text.index(str(IDS[2])) < text.index(str(IDS[0]))
+    assert "j***@e***.fr" in text
+
+
+def _relative_luminance(colour):
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def _contrast(one, other):
+    high, low = sorted(map(_relative_luminance, (one, other)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("scheme", [0, 1, 2], ids=["light", "dark", "print"])
+def test_every_text_can_be_read_on_its_ground(scheme):
+    """Text has a contrast of 4.5 to 1 and more, in both schemes and on paper."""
+    css = files("newbi_migrate.report").joinpath("page.css").read_text("utf-8")
+    block = [b for b in re.findall(r":root \{(.*?)\}", css, re.DOTALL) if "--ground" in b][scheme]
+    colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", block))
+
+    for ground in ("ground", "card"):
+        for text in ("text", "soft", "good", "new", "odd", "bad", "plain"):
+            assert 4.5 <= _contrast(colours[text], colours[ground]), (ground, text)
+
+
+# -- JUnit ------------------------------------------------------------------------------------
+
+
+def test_a_pipeline_sees_a_failure_for_each_thing_to_settle():
+    """Each reason in each collection and each index is a case; a failure says what helps."""
+    root = junit(xml(result_contents(a_result(), command="migrate")))
+    failures = {case.get("name"): case.find("failure") for case in root.iter("testcase")}
+    owners = failures["nothing is left out as owner-unknown"]
+
+    assert f"5 users or documents left out: {REASONS[Reason.OWNER_UNKNOWN]}" == owners.get(
+        "message"
+    )
+    assert f"invoices {IDS[10]} createdBy" in owners.text
+    assert "Two share one." == failures["index number_1"].get("message")
+    assert failures["index workspaceId_1"] is None
+
+
+@pytest.mark.parametrize("plan", [a_plan(), a_clean_plan()], ids=["dirty", "clean"])
+def test_there_are_failures_exactly_where_the_exit_code_is_not_zero(plan):
+    """Whoever reads the code and whoever reads the file come to the same answer."""
+    for contents in (plan_contents(plan), result_contents(a_result(plan), command="migrate")):
+        failed = [case for case in contents.cases if case.state is State.FAILED]
+
+        assert bool(contents.exit_code) is bool(failed)
+        assert contents.cases
+
+
+# -- NDJSON and JSON --------------------------------------------------------------------------
+
+
+def test_the_first_line_says_what_the_file_is_and_every_other_what_it_is_of():
+    """A header, then a line for each collection, user, document, finding, index and collision."""
+    first, *others = lines(result_contents(a_result(), command="migrate", emails=EMAILS))
+    (user, left_out, _) = (line for line in others if line["type"] == "user")
+
+    assert ("report", "newbi-migrate report", 1, "migrate", 5) == tuple(
+        first[key] for key in ("type", "generator", "format", "command", "exitCode")
+    )
+    assert str(IDS[30]) == first["runId"]
+    assert "2025-08-14T09:30:00+00:00" == first["writtenAt"]
+    assert 6 == sum(line["type"] == "left-out" for line in others)
+    assert ("j***@e***.fr", None) == (user["email"], left_out["email"])
+
+
+def test_json_is_the_answer_of_the_command_with_a_header():
+    """Whoever reads --json reads the report too."""
+    plan, result = a_plan(), a_result()
+    for contents, answer in (
+        (plan_contents(plan), plan_to_json(plan)),
+        (result_contents(result, command="migrate"), result_to_json(result)),
+    ):
+        value = json.loads("".join(FORMATS[".json"](contents, DAY)))
+
+        assert contents.command == value.pop("report")["command"]
+        assert json.loads(json.dumps(answer)) == value
+
+
+# -- personal data ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("email", "masked"),
+    [
+        ("jeanne.martin@exemple.fr", "j***@e***.fr"),
+        ("j@e.co.uk", "j***@e***.uk"),
+        ("a@b@exemple.fr", "a***@e***.fr"),
+        (" jeanne@exemple.fr ", "j***@e***.fr"),
+        ("jeanne", "***"),
+        ("@exemple.fr", "***"),
+        ("jeanne@localhost", "***"),
+        ("", "***"),
+    ],
+)
+def test_a_masked_email_shows_its_first_letters_alone(email, masked):
+    """Who knows the person recognises it; its length is hidden too."""
+    assert masked == masked_email(email)
+
+
+@given(st.emails())
+def test_no_masked_email_gives_the_email_away(email):
+    """Of any address two letters and the end of the domain are left."""
+    masked = masked_email(email)
+
+    assert masked in {
+        f"{email[0]}***@{d[0]}***.{d.rpartition('.')[2]}" for d in [email.rpartition("@")[2]]
+    }
+
+
+# -- files ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("end", FORMATS)
+def test_a_report_takes_the_place_of_a_report(tmp_path, end):
+    """In any format, for its owner alone; what was made from the same result is the same."""
+    path = tmp_path / f"report{end}"
+    for _ in range(2):
+        refuse_as_report(path)
+        write_report(path, plan_contents(a_plan()), written_at=DAY)
+
+    assert 0o600 == stat.S_IMODE(path.stat().st_mode)
+    assert [path] == list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("end", FORMATS)
+def test_a_report_takes_the_place_of_nothing_else(tmp_path, end):
+    """Before the work and after it, a file that is no report is left alone."""
+    path = tmp_path / f"notes{end}"
+    path.write_bytes(b"mine \xff")
+    with pytest.raises(UsageError, match="is no report"):
+        refuse_as_report(path)
+    with pytest.raises(UsageError, match="is no report"):
+        write_report(path, plan_contents(a_plan()), written_at=DAY)
+
+    assert b"mine \xff" == path.read_bytes()
+
+
+def test_a_saved_plan_is_no_report(tmp_path):
+    """A report never takes the place of a plan that was kept to be carried out."""
+    path = tmp_path / "plan.json"
+    path.write_text(json.dumps(plan_to_json(a_plan())), "utf-8")
+    with pytest.raises(UsageError, match="is no report"):
+        refuse_as_report(path)
+
+
+def test_a_report_that_fails_halfway_leaves_what_was_there(tmp_path):
+    """Nothing is written in parts, and no temporary file stays."""
+    path = tmp_path / "report.ndjson"
+    write_report(path, plan_contents(a_plan()), written_at=DAY)
+    before = path.read_bytes()
+
+    def broken():
+        yield {"type": "user"}
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        write_report(path, Contents("plan", "d", "t", ExitCode.DONE, lines=broken), written_at=DAY)
+
+    assert before == path.read_bytes()
+    assert [path] == list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["report", "report.txt", "report.html.gz", "missing/report.html"])
+def test_a_report_without_a_format_or_a_place_is_refused_beforehand(tmp_path, name):
+    """Nobody waits for a report that cannot be written."""
+    with pytest.raises(UsageError):
+        refuse_as_report(tmp_path / name)
+
+
+def test_a_report_is_no_other_file_of_the_command(tmp_path):
+    """A plan, a log and a report cannot share a name, however it is written."""
+    with pytest.raises(UsageError, match="named twice"):
+        refuse_as_report(tmp_path / "a.json", [None, tmp_path / "." / "a.json"])
+
+
+@pytest.mark.parametrize("code", ExitCode)
+def test_every_exit_code_has_a_verdict(code):
+    """A page never shows a bare number."""
+    for dry_run in (True, False):
+        sentence, _ = verdict_of(Contents("plan", "d", "t", code, dry_run=dry_run))
+
+        assert sentence.endswith(".")
