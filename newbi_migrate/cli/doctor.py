@@ -27,6 +27,7 @@ class PurposeChoice(StrEnum):
     MIGRATE = "migrate"
     VALIDATE = "validate"
     ROLLBACK = "rollback"
+    FINALIZE = "finalize"
 
 
 def register(app: typer.Typer) -> None:

@@ -218,6 +218,8 @@ async def as_user(server, name, *roles, custom=None):
         ("dbAdmin", Purpose.PLAN, Level.FAILED),
         ("readWriteAnyDatabase@admin", Purpose.MIGRATE, Level.OK),
         ("root@admin", Purpose.ROLLBACK, Level.OK),
+        ("read", Purpose.VALIDATE, Level.OK),
+        ("readWrite", Purpose.FINALIZE, Level.OK),
     ],
 )
 async def test_the_rights_of_a_user_are_held_against_what_is_run_next(
@@ -312,6 +314,17 @@ async def test_a_run_under_way_and_one_that_was_interrupted_are_named(legacy, ur
     assert (Level.FAILED, Level.FAILED) == (held["runs"].level, left["runs"].level)
     assert "process 7 on machine" in held["runs"].sentence
     assert "newbi-migrate backfill" in left["runs"].remedy
+
+
+async def test_a_database_that_is_half_restored_is_not_ready(legacy, uri):
+    """A restore that was interrupted comes first; the doctor says so."""
+    from newbi_migrate.backup.target import RECORD
+
+    legacy[RECORD].insert_one({"_id": "restore", "backup": "x"})
+    _, checks = await look(uri)
+
+    assert Level.FAILED is checks["runs"].level
+    assert "half restored" in checks["runs"].sentence
 
 
 async def test_legacy_users_in_two_places_must_be_told_apart(legacy, uri):

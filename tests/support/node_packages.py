@@ -22,23 +22,29 @@ _OLDEST_NODE = 20
 _NPM_SECONDS = 240
 
 
-@functools.cache
 def modules(name):
     """The ``node_modules`` with the packages of one folder; skips the test where npm cannot."""
+    home, reason = _installed(name)
+    if reason:
+        pytest.skip(reason)
+    return home / "node_modules"
+
+
+@functools.cache
+def _installed(name):
+    """Where the packages are, or why they are not; npm is asked once, however many tests ask."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
-        pytest.skip("Node.js and npm are not installed")
+        return None, "Node.js and npm are not installed"
     version = subprocess.run([node, "--version"], check=True, capture_output=True, text=True).stdout
     major = int(version.lstrip("v").split(".")[0])
     if major < _OLDEST_NODE:
-        pytest.skip(f"Node.js {version.strip()} is older than {_OLDEST_NODE}")
+        return None, f"Node.js {version.strip()} is older than {_OLDEST_NODE}"
     pinned = hashlib.sha256()
     for file in ("package.json", "package-lock.json"):
         pinned.update((PACKAGES / name / file).read_bytes())
     home = _cache() / f"{name}-node{major}-{pinned.hexdigest()[:16]}"
-    if not home.is_dir():
-        _install(npm, name, home)
-    return home / "node_modules"
+    return home, "" if home.is_dir() else _install(npm, name, home)
 
 
 def _cache():
@@ -53,15 +59,17 @@ def _install(npm, name, home):
         for file in ("package.json", "package-lock.json"):
             shutil.copy(PACKAGES / name / file, folder)
         command = [npm, "ci", "--ignore-scripts", "--omit=optional", "--no-audit", "--no-fund"]
+        command += ["--fetch-retries=1", "--prefer-offline"]
         try:
             done = subprocess.run(
                 command, check=False, cwd=folder, capture_output=True, timeout=_NPM_SECONDS
             )
         except subprocess.TimeoutExpired:
-            pytest.skip(f"npm did not install {name} in {_NPM_SECONDS} s")
+            return f"npm did not install {name} in {_NPM_SECONDS} s"
         if done.returncode:
-            pytest.skip(f"npm could not install {name}: is the network there?")
+            return f"npm could not install {name}: is the network there?"
         with contextlib.suppress(OSError):
             Path(folder).rename(home)
             # What the context manager is going to remove.
             Path(folder).mkdir()
+    return ""

@@ -9,8 +9,9 @@ from typing import Any
 
 from pymongo.asynchronous.database import AsyncDatabase
 
+from newbi_migrate.backup.target import refuse_if_restoring
 from newbi_migrate.checks import Check, Level
-from newbi_migrate.errors import UnsupportedError, UsageError
+from newbi_migrate.errors import NewbiMigrateError, UnsupportedError, UsageError
 from newbi_migrate.migration.survey import survey
 from newbi_migrate.models.registry import Registry
 from newbi_migrate.store.lease import Lease
@@ -37,7 +38,11 @@ async def look_at_source(
 
 
 async def look_at_runs(database: AsyncDatabase[dict[str, Any]]) -> list[Check]:
-    """Whether a run is under way or was interrupted."""
+    """Whether a run, or a restore, is under way or was interrupted."""
+    try:
+        await refuse_if_restoring(database)
+    except NewbiMigrateError as error:
+        return [Check("runs", Level.FAILED, error.what, error.next_step)]
     lease = await Lease.current(database)
     if lease is not None and lease.held:
         holder = lease.holder

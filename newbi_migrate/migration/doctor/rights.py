@@ -28,11 +28,12 @@ class Purpose(StrEnum):
     MIGRATE = "migrate"
     VALIDATE = "validate"
     ROLLBACK = "rollback"
+    FINALIZE = "finalize"
 
 
 _READING: Final = frozenset({"find", "listIndexes", "collStats"})
 _WRITING: Final = frozenset({"insert", "update", "remove", "createCollection", "createIndex"})
-_UNDOING: Final = frozenset({"dropCollection", "dropIndex"})
+_DROPPING: Final = frozenset({"dropCollection", "dropIndex", "renameCollectionSameDB"})
 _EVERYWHERE: Final = frozenset({"listCollections"})
 
 _NEEDED: Final[Mapping[Purpose, tuple[frozenset[str], str]]] = {
@@ -40,7 +41,8 @@ _NEEDED: Final[Mapping[Purpose, tuple[frozenset[str], str]]] = {
     Purpose.BACKUP: (_READING, "read"),
     Purpose.VALIDATE: (_READING, "read"),
     Purpose.MIGRATE: (_READING | _WRITING, "readWrite"),
-    Purpose.ROLLBACK: (_READING | _WRITING | _UNDOING, "readWrite"),
+    Purpose.ROLLBACK: (_READING | _WRITING | _DROPPING, "readWrite"),
+    Purpose.FINALIZE: (_READING | _WRITING | _DROPPING, "readWrite"),
 }
 
 
