@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -17,6 +18,7 @@ from fingerprints import changes, fingerprint
 
 from newbi_migrate import ExitCode
 from newbi_migrate.backup.encrypt import new_identity
+from newbi_migrate.cli.app import run
 
 
 @pytest.fixture
@@ -266,6 +268,29 @@ def test_a_restore_asks_for_the_name_of_what_it_writes(newbi, clean, backup):
     assert ExitCode.USAGE == answer.code
     assert "Add --confirm" in answer.err
     assert [] == changes(before, fingerprint(clean))
+
+
+class Terminal(io.StringIO):
+    """Someone who types."""
+
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_at_a_terminal_the_name_must_be_typed(clean, backup, uri, monkeypatch, capfd, right):
+    """What is going to be dropped is said before; another name writes nothing."""
+    clean["late"].insert_one({})
+    before = fingerprint(clean)
+    monkeypatch.setenv("MONGODB_URI", uri)
+    monkeypatch.setattr("sys.stdin", Terminal(clean.name if right else "newbi"))
+    code = run(["restore", "--drop", str(backup)])
+    said = capfd.readouterr().err
+
+    assert (ExitCode.DONE if right else ExitCode.USAGE) == code
+    assert "These collections will be dropped: Users, invoices, late." in said
+    expected = ["late: disappeared"] if right else []
+    assert expected == changes(before, fingerprint(clean))
 
 
 def test_a_dry_run_of_a_restore_writes_nothing(quick, clean, other, backup):
