@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from newbi_migrate.migration.results import Plan, RunResult
+    from newbi_migrate.migration.rollback.results import RollbackResult
     from newbi_migrate.migration.status import Status
     from newbi_migrate.report.example import Example
 
@@ -67,7 +68,7 @@ def demo(
 
 
 class _Demo:
-    """The story: what there is, the plan, the run, one example, and the same command again."""
+    """The story: what there is, the plan, the run, one example, again, back, and forth."""
 
     def __init__(self, session: Session, uri: str, users: int, documents: int, seed: int) -> None:
         self._session = session
@@ -93,6 +94,7 @@ class _Demo:
             begun = time.perf_counter()
             self._build(database)
             before = {name: database[name].count_documents({}) for name in _names(database)}
+            original = _hashes(database)
             built = time.perf_counter()
             self._show(_what_there_is(before, built - begun))
 
@@ -114,10 +116,29 @@ class _Demo:
             self._show(status_report(status, next_command="newbi-migrate migrate"))
             self._show(_who_lacks_what(result, status))
 
-            hashes = _hashes(database)
+            migrated = _hashes(database)
             again = self._session.run(self._migrate)
             self._step("6. The same command again.")
-            _check(before, result, again, example, unchanged=hashes == _hashes(database))
+            unchanged = migrated == _hashes(database)
+            self._show(_nothing_written())
+
+            back = self._session.run(self._roll_back)
+            self._step("7. Back again, and forth once more.")
+            returned = original == _hashes(database)
+            self._show(_taken_back(back))
+            self._session.run(self._migrate)
+            repeated = migrated == _hashes(database)
+            _check(
+                before,
+                result,
+                again,
+                example,
+                {
+                    "The second run changed nothing": unchanged,
+                    "The rollback gave back every byte": returned and not back.exit_code,
+                    "Migrated once more, every byte is the same": repeated,
+                },
+            )
             self._show(_the_end(result))
         return {
             "seed": self._seed,
@@ -125,6 +146,7 @@ class _Demo:
             "run": result_to_json(result),
             "status": status_to_json(status),
             "again": result_to_json(again),
+            "back": back.to_json(),
             "seconds": round(time.perf_counter() - begun, 3),
         }
 
@@ -154,6 +176,14 @@ class _Demo:
         with showing_progress(quiet=True) as progress:
             async with Migration(self._uri, progress=progress) as migration:
                 return await migration.apply()
+
+    async def _roll_back(self) -> RollbackResult:
+        from newbi_migrate.cli.progress import showing_progress
+        from newbi_migrate.migration.facade import Migration
+
+        with showing_progress(quiet=True) as progress:
+            async with Migration(self._uri, progress=progress) as migration:
+                return await migration.rollback()
 
     async def _status(self) -> Status:
         from newbi_migrate.migration.facade import Migration
@@ -273,8 +303,8 @@ def _example_of(
 
 
 def _hashes(database: Database[dict[str, Any]]) -> Mapping[str, str]:
-    """The server's own digest of each collection."""
-    answer = database.command("dbHash")
+    """The server's own digest of each collection but the run records."""
+    answer = database.command("dbHash", collections=_names(database))
     hashes: Mapping[str, str] = answer["collections"]
     return hashes
 
@@ -284,8 +314,7 @@ def _check(
     result: RunResult,
     again: RunResult,
     example: Example,
-    *,
-    unchanged: bool,
+    more: Mapping[str, bool],
 ) -> None:
     """The promises, checked on the very database that was migrated.
 
@@ -301,7 +330,7 @@ def _check(
         ),
         "A stamped document is otherwise the same to the byte": example.only_stamped,
         "The second run had nothing to do": again.run_id is None,
-        "The second run changed nothing": unchanged,
+        **more,
     }
     broken = [promise for promise, holds in kept.items() if not holds]
     if broken:
@@ -323,12 +352,33 @@ def _who_lacks_what(result: RunResult, status: Status) -> Iterator[RenderableTyp
     )
 
 
-def _the_end(result: RunResult) -> Iterator[RenderableType]:
+def _nothing_written() -> Iterator[RenderableType]:
     from rich.text import Text
 
     yield Text(
         "It wrote nothing: the server's own digest of every collection is the same as before."
     )
+
+
+def _taken_back(back: RollbackResult) -> Iterator[RenderableType]:
+    from rich.text import Text
+
+    restored = sum(collection.restored for collection in back.documents.values())
+    yield Text(
+        f"newbi-migrate rollback: {restored:,} documents restored, {back.deleted.total():,} that "
+        f"the run had created deleted, {len(back.indexes_dropped):,} indexes dropped. The digest "
+        "of every collection is what it was before the migration, to the last byte."
+    )
+    yield ""
+    yield Text(
+        "newbi-migrate migrate, once more: every digest is that of the first migration, for ids "
+        "are derived and not drawn."
+    )
+
+
+def _the_end(result: RunResult) -> Iterator[RenderableType]:
+    from rich.text import Text
+
     yield ""
     yield Text(
         f"{len(result.quarantine):,} made-up users and documents were left out on purpose: the "

@@ -60,11 +60,13 @@ def test_the_demo_succeeds_within_twenty_seconds_and_touches_no_other_database(s
 
 
 def test_the_demo_tells_the_whole_story_in_order(story):
-    """What there is, the plan, the migration, one user, the status, the same command again."""
+    """What there is, the plan, the migration, one user, the status, again, back and forth."""
     done, _ = story
 
-    assert list("123456") == re.findall(r"^(\d)\. ", done.stdout, re.MULTILINE)
-    assert "It wrote nothing" in done.stdout.partition("6. The same command again.")[2]
+    assert list("1234567") == re.findall(r"^(\d)\. ", done.stdout, re.MULTILINE)
+    again, _, back = done.stdout.partition("6. The same command again.")[2].partition("7. Back")
+    assert "It wrote nothing" in again
+    assert "to the last byte" in back
 
 
 def test_the_demo_shows_where_a_users_fields_went(story):
@@ -116,6 +118,14 @@ def test_the_demo_as_json_says_that_the_second_run_wrote_nothing(told):
 
     assert None is answer["again"]["runId"]
     assert 5 == answer["again"]["exitCode"]
+
+
+def test_the_demo_as_json_says_what_was_taken_back(told):
+    """What the run created is what the rollback deleted, and nothing is in the way."""
+    _, answer = told
+
+    assert answer["run"]["created"] == answer["back"]["deleted"]
+    assert (0, 0) == (answer["back"]["exitCode"], answer["back"]["conflictCount"])
 
 
 @pytest.mark.parametrize("options", [("--users", "0"), ("--documents", "0"), ("--seed", "x")])
