@@ -3,10 +3,10 @@
     python benchmarks/backup.py --documents 1000000
 
 Where mongodump and mongorestore are installed, they do the same on the same server in the same
-run; elsewhere the ratios are to a raw read and to ``insert_many`` of raw batches. On a quiet machine
-``mongodump --gzip`` was measured at 10.8 raw reads and ``mongorestore --gzip`` with four insertion
-workers at 4.0. The Extended JSON export of a critical collection is measured apart, on request:
-mongodump has nothing like it.
+run; elsewhere the ratios are to a raw read and to ``insert_many`` of raw batches. On a quiet
+machine ``mongodump --gzip`` was measured at 10.8 raw reads, ``mongorestore --gzip`` with four
+insertion workers at 4.0. The Extended JSON export of a critical collection is measured apart, on
+request: mongodump has nothing like it.
 """
 
 from __future__ import annotations
