@@ -6,6 +6,7 @@ It changes when people ask a question about the end of a migration the report do
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from rich.console import RenderableType
 
@@ -14,6 +15,11 @@ from newbi_migrate.report.forms import following, heading, indented, printable, 
 from newbi_migrate.report.words import counted
 
 __all__ = ["closing_report"]
+
+_TITLES: Final = {
+    "indexes": "Indexes of the old structure",
+    "finalize": "The end of the migration",
+}
 
 
 def closing_report(result: ClosingResult, *, next_command: str) -> Iterator[RenderableType]:
@@ -24,16 +30,19 @@ def closing_report(result: ClosingResult, *, next_command: str) -> Iterator[Rend
         next_command: What to run next; the report ends with it.
     """
     database, done = printable(result.database), not result.dry_run
+    words = _TITLES[result.command]
     if result.dry_run:
-        yield title(f"{result.command} in the database {database}. Nothing was written.")
+        yield title(f"{words} in the database {database}: nothing was written.")
     elif result.run_id is None:
         yield title(f"Nothing is left to drop in the database {database}; nothing was written.")
     else:
-        yield title(f"{result.command} in the database {database}: run {result.run_id}.")
-    dropped = "dropped" if done else "to drop"
-    yield from heading(
-        f"{counted(len(result.dropped), 'index', 'indexes')} of the old structure {dropped}"
-    )
+        yield title(f"{words} in the database {database}: run {result.run_id}.")
+    if result.dropped:
+        dropped = "dropped" if done else "to drop"
+        number = counted(len(result.dropped), "index", "indexes")
+        yield from heading(f"{number} of the old structure {dropped}")
+    else:
+        yield from heading("No index of the old structure can go.")
     for collection, name in result.dropped:
         yield indented(f"{printable(collection)}.{printable(name)}", by=4)
     for held in result.held:
