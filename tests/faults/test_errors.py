@@ -10,6 +10,7 @@ from itertools import product
 
 import pytest
 from little import little_legacy
+from losing import LosingAnswers
 from pymongo import MongoClient
 from traces import differences, expire_lease, trace
 
@@ -112,5 +113,26 @@ async def test_an_error_that_passes_is_passed_over_and_one_that_stays_is_told(
             wrong[cell] = [wrong.get(cell), found]
         servers.drop(database.name)
     servers.drop(f"{database_name}_whole")
+
+    assert not wrong, f"{sample}: {wrong}"
+
+
+async def test_a_write_whose_answer_is_lost_is_not_made_twice(server, fresh, sample, impatient):
+    """The server has done it and the connection is gone: the run looks, finds it and goes on."""
+    database, uri = fresh(server, little_legacy)
+    assert ExitCode.QUARANTINED == await migrated(uri)
+    expected = trace(database)
+    with LosingAnswers(server.port) as wire:
+        database, _ = fresh(server, little_legacy)
+        await migrated(wire.uri_for(database.name))
+        everywhere = range(1, wire.writes + 1)
+    wrong = {}
+    for at in sample.of(everywhere, 4):
+        database, _ = fresh(server, little_legacy)
+        with LosingAnswers(server.port, {at}) as wire:
+            ended = await outcome(wire.uri_for(database.name))
+        found = differences(expected, trace(database))
+        if (ended, wire.lost, found) != (ExitCode.QUARANTINED, 1, []):
+            wrong[at] = (ended, wire.lost, found)
 
     assert not wrong, f"{sample}: {wrong}"

@@ -1,0 +1,98 @@
+"""A wire on which the answer to a chosen write is lost: it was carried out, and nobody is told."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import socketserver
+import struct
+import threading
+
+WRITES = {
+    *("insert", "update", "delete", "findAndModify", "create", "createIndexes"),
+    "commitTransaction",
+}
+HEADER = struct.Struct("<iiii")
+FIRST_NAME = 26  # in an OP_MSG: header, flags, kind, length of the document, type of its element
+
+
+class LosingAnswers(socketserver.ThreadingTCPServer):
+    """Passes messages on to a server, and closes the connection instead of passing one answer.
+
+    Args:
+        port: Where the server listens.
+        lose: The write commands, counted from 1, whose answers are lost.
+    """
+
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def __init__(self, port, lose=()):
+        super().__init__(("127.0.0.1", 0), Passing)
+        self.target = ("127.0.0.1", port)
+        self.lose = set(lose)
+        self.writes = 0
+        self.lost = 0
+        self.counting = threading.Lock()
+
+    def __enter__(self):
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
+        return self
+
+    def __exit__(self, *details):
+        self.shutdown()
+        self.server_close()
+
+    def uri_for(self, database):
+        # A client that looks for the other members of a set would find the way past us.
+        return f"mongodb://127.0.0.1:{self.server_address[1]}/{database}?directConnection=true"
+
+    def loses(self, message):
+        """Whether the answer to this request is to be lost."""
+        name = message[FIRST_NAME : message.find(b"\0", FIRST_NAME)].decode("latin-1")
+        if name not in WRITES:
+            return False
+        with self.counting:
+            self.writes += 1
+            lost = self.writes in self.lose
+            self.lost += lost
+            return lost
+
+
+class Passing(socketserver.BaseRequestHandler):
+    def handle(self):
+        with contextlib.suppress(OSError), socket.create_connection(self.server.target) as server:
+            answers = threading.Thread(target=self.pass_answers, args=(server,), daemon=True)
+            self.losing = threading.Event()
+            answers.start()
+            while message := read_message(self.request):
+                if self.server.loses(message):
+                    self.losing.set()
+                server.sendall(message)
+            server.shutdown(socket.SHUT_RDWR)
+            answers.join()
+
+    def pass_answers(self, server):
+        with contextlib.suppress(OSError):
+            while answer := read_message(server):
+                if self.losing.is_set():
+                    break
+                self.request.sendall(answer)
+        with contextlib.suppress(OSError):
+            self.request.shutdown(socket.SHUT_RDWR)
+
+
+def read_message(connection):
+    """One whole message; empty at the end of the connection."""
+    header = read_bytes(connection, HEADER.size)
+    return header and header + read_bytes(connection, HEADER.unpack(header)[0] - HEADER.size)
+
+
+def read_bytes(connection, count):
+    parts = bytearray()
+    while len(parts) < count:
+        part = connection.recv(count - len(parts))
+        if not part:
+            return b""
+        parts += part
+    return bytes(parts)
