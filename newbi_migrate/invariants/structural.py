@@ -244,6 +244,13 @@ KEY_HOLDS = _rule(
     "Decide which keeps it; nothing is ever renumbered here.",
     "One `$group` on the key, where no unique index proves it",
 )
+KEY_HINDERED = _rule(
+    "key.not-hindered",
+    "Documents without a workspace share no key, so that its unique index can be built.",
+    "Resolve them: what backfill leaves out it lists with the reason.",
+    "One `$group` on the key, where no unique index proves it",
+    Severity.WARNING,
+)
 KEY_WILL_HOLD = _rule(
     "key.stays-unique",
     "No two documents will share a unique key once the application has added what they lack.",

@@ -7,7 +7,7 @@ stamped, a unique one only where nothing collides, and nothing is ever dropped h
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pymongo.asynchronous.collection import AsyncCollection
@@ -107,9 +107,20 @@ async def find_collisions(
     *,
     workspace_field: str,
     comment: str,
+    among: Mapping[str, Any] | None = None,
 ) -> tuple[tuple[Collision, ...], tuple[Collision, ...]]:
-    """Documents that share a unique key as they are, and once what they lack has been added."""
-    finder = _CollisionFinder(collection, key, f"${workspace_field}", workspace_field, comment)
+    """Documents that share a unique key as they are, and once what they lack has been added.
+
+    Args:
+        collection: Where.
+        key: The key.
+        workspace_field: Name of the field that scopes a document.
+        comment: Attached to every command.
+        among: Only documents that match this; ``None`` for all.
+    """
+    finder = _CollisionFinder(
+        collection, key, f"${workspace_field}", workspace_field, comment, among or {}
+    )
     return await finder.find()
 
 
@@ -185,6 +196,7 @@ class _CollisionFinder:
     workspace: Any
     workspace_field: str
     comment: str
+    among: Mapping[str, Any] = field(default_factory=dict)
 
     async def find(self) -> tuple[tuple[Collision, ...], tuple[Collision, ...]]:
         """Documents that collide as they are, and once the application has added what they lack."""
@@ -233,7 +245,9 @@ class _CollisionFinder:
         if index.sparse:
             match["$or"] = [{path: {"$exists": True}} for path in self._paths]
         cursor = await self.collection.aggregate(
-            [{"$match": match}, *stages], allowDiskUse=True, comment=self.comment
+            [{"$match": {"$and": [match, self.among]}}, *stages],
+            allowDiskUse=True,
+            comment=self.comment,
         )
         async with cursor:
             return [found async for found in cursor]

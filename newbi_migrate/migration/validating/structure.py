@@ -18,6 +18,7 @@ from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.conservation import check_conservation
 from newbi_migrate.migration.indexes import find_collisions
 from newbi_migrate.migration.reference import provable_run
+from newbi_migrate.migration.results import Collision
 from newbi_migrate.migration.survey import survey
 from newbi_migrate.migration.validating.people import PeopleReader, Recorded
 from newbi_migrate.migration.validating.request import COMMENT, State, ValidationRequest, stands
@@ -250,7 +251,14 @@ class Structure:
                 workspace_field=self._field,
                 comment=COMMENT,
             )
-            for rule, collisions in ((rules.KEY_HOLDS, now), (rules.KEY_WILL_HOLD, later)):
+            if now:
+                hindered.add(key.index.name)
+            held, left = await self._with_a_workspace(spec, key, now)
+            for rule, collisions in (
+                (rules.KEY_HOLDS, held),
+                (rules.KEY_HINDERED, left),
+                (rules.KEY_WILL_HOLD, later),
+            ):
                 for collision in collisions:
                     self._state.findings.add(
                         rule,
@@ -260,9 +268,22 @@ class Structure:
                         f"{key.index.name}: {collision.count} documents, the last "
                         f"{collision.ids[-1]}",
                     )
-            if now:
-                hindered.add(key.index.name)
         return hindered
+
+    async def _with_a_workspace(
+        self, spec: CollectionSpec, key: UniqueKey, now: tuple[Collision, ...]
+    ) -> tuple[tuple[Collision, ...], tuple[Collision, ...]]:
+        """Tells collisions within a workspace from those of documents that have none."""
+        if not now or all(path != self._field for path, _ in key.index.keys):
+            return now, ()
+        held, _ = await find_collisions(
+            self._database[spec.name],
+            key,
+            workspace_field=self._field,
+            comment=COMMENT,
+            among={self._field: {"$nin": [None, ""]}},
+        )
+        return held, tuple(collision for collision in now if collision not in held)
 
     async def _may_collide_later(self, spec: CollectionSpec, key: UniqueKey) -> bool:
         # The index holds for the documents as they are. They can collide later only if some of

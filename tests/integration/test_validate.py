@@ -1,0 +1,454 @@
+"""A migrated database keeps every rule, and whatever breaks one is found by that rule."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+from bson import ObjectId
+from fingerprints import changes, fingerprint
+from pymongo import AsyncMongoClient
+from small_legacy import USERS, invoices, legacy_user
+
+from newbi_migrate.errors import ExitCode, UsageError
+from newbi_migrate.invariants.structural import STRUCTURAL
+from newbi_migrate.mapping.ids import account_id, member_id, organization_id
+from newbi_migrate.migration.facade import Migration, run_sync
+from newbi_migrate.migration.options import MigrationOptions
+from newbi_migrate.migration.validating import models
+from newbi_migrate.migration.validation import FailOn
+from newbi_migrate.models.newbi import NEWBI
+from newbi_migrate.models.registry import CollectionSpec, IdType, ParentLink, Registry
+from newbi_migrate.store.lease import Holder, Lease
+from newbi_migrate.testing.legacy import build_legacy_database
+
+STRANGER = ObjectId("65f000000000000000000001")
+HOME = organization_id(USERS[0])
+OTHER = organization_id(USERS[1])
+
+
+async def migrated(uri, **options):
+    async with Migration(uri, options=MigrationOptions(**options)) as migration:
+        return await migration.apply()
+
+
+def uri_of(database):
+    """The connection string of a database that needs no credentials."""
+    host, port = database.client.address
+    return f"mongodb://{host}:{port}/{database.name}"
+
+
+async def validated(where, registry=NEWBI, **choices):
+    uri = where if isinstance(where, str) else uri_of(where)
+    async with Migration(uri, registry=registry) as migration:
+        return await migration.validate(**choices)
+
+
+def broken(report):
+    """The rules that are broken, with how often and where."""
+    return {(r.rule, r.collection): r.violations for r in report.results}
+
+
+def fill(database):
+    """Three legacy users with invoices, a board with a column, a credit note and an event."""
+    database["Users"].insert_many([legacy_user(n) for n in range(3)])
+    for owner in USERS[:3]:
+        database["invoices"].insert_many(invoices(owner, 3))
+    invoice = database["invoices"].find_one({"createdBy": USERS[0]})["_id"]
+    board = ObjectId()
+    database["boards"].insert_one({"_id": board, "title": "Suivi", "userId": USERS[0]})
+    database["columns"].insert_one({"title": "À faire", "boardId": board, "userId": USERS[0]})
+    database["creditnotes"].insert_one(
+        {"number": "A1", "createdBy": USERS[0], "originalInvoice": invoice}
+    )
+    database["events"].insert_one({"userId": USERS[0], "invoiceId": invoice})
+    database["transactions"].insert_one({"userId": USERS[0], "externalId": "x"})
+
+
+def indexes_of(collection):
+    return {index["name"]: index for index in collection.list_indexes()}
+
+
+@pytest.fixture(scope="module")
+def migrated_once(servers, mongod):
+    """A migrated database, with all that is needed to make it so again."""
+    database = servers.client(mongod)[f"newbi_test_{uuid.uuid4().hex[:16]}"]
+    fill(database)
+    run_sync(migrated(uri_of(database)))
+    kept = {
+        name: (list(database[name].find()), indexes_of(database[name]))
+        for name in database.list_collection_names()
+    }
+    yield database, kept
+    database.client.drop_database(database.name)
+
+
+@pytest.fixture
+def world(migrated_once):
+    """A migrated database that a test may harm."""
+    database, kept = migrated_once
+    yield database
+    for name in database.list_collection_names():
+        documents, indexes = kept.get(name, ([], None))
+        if indexes is None:
+            database.drop_collection(name)
+            continue
+        there = indexes_of(database[name])
+        for index in there:
+            if there[index] != indexes.get(index):
+                database[name].drop_index(index)
+        database[name].delete_many({})
+        if documents:
+            database[name].insert_many(documents)
+        gone = [index for key, index in indexes.items() if there.get(key) != index]
+        if gone:
+            database.command("createIndexes", name, indexes=gone)
+
+
+def drop_unique(database):
+    for name in ("user", "organization", "member"):
+        database[name].drop_indexes()
+
+
+INVOICE = {"createdBy": USERS[0]}
+HARM = {
+    "legacy-user.accounted-for": lambda db: db["user"].delete_one({"_id": USERS[2]}),
+    "legacy-user.has-workspace": lambda db: db["member"].update_one(
+        {"_id": member_id(USERS[2])}, {"$set": {"role": "member", "organizationId": HOME}}
+    ),
+    "legacy-user.one-credential": lambda db: db["account"].delete_one({"userId": USERS[0]}),
+    "legacy-user.hash-unchanged": lambda db: db["account"].update_one(
+        {"_id": account_id(USERS[0])}, {"$set": {"password": "$2b$10$" + "z" * 53}}
+    ),
+    "legacy-user.password-elsewhere": lambda db: db["account"].update_one(
+        {"_id": account_id(USERS[0])},
+        [{"$set": {"password": "0" * 32 + ":" + "1" * 128, "updatedAt": "$$NOW"}}],
+    ),
+    "user.id-type": lambda db: db["user"].insert_one({"_id": "u", "email": "x@exemple.fr"}),
+    "user.email-normal": lambda db: db["user"].update_one(
+        {"_id": USERS[0]}, {"$set": {"email": "Jeanne0@exemple.fr"}}
+    ),
+    "user.email-unique": lambda db: (
+        drop_unique(db),
+        db["user"].update_one({"_id": USERS[0]}, {"$set": {"email": "jeanne1@exemple.fr "}}),
+    ),
+    "user.flags-consistent": lambda db: db["user"].update_one(
+        {"_id": USERS[0]}, {"$set": {"isEmailVerified": True, "emailVerified": False}}
+    ),
+    "user.no-pointers": lambda db: db["user"].update_one(
+        {"_id": USERS[0]}, {"$set": {"workspaceId": str(HOME)}}
+    ),
+    "user.belongs": lambda db: db["user"].insert_one({"_id": STRANGER, "email": "x@exemple.fr"}),
+    "account.ids": lambda db: db["account"].update_one(
+        {"userId": USERS[0]}, {"$set": {"accountId": "jeanne0@exemple.fr"}}
+    ),
+    "account.user-exists": lambda db: db["account"].insert_one(
+        {"userId": STRANGER, "providerId": "google", "accountId": "1"}
+    ),
+    "organization.id-type": lambda db: db["organization"].insert_one({"_id": "o", "slug": "o"}),
+    "organization.has-owner": lambda db: db["member"].update_one(
+        {"_id": member_id(USERS[0])}, {"$set": {"role": "admin"}}
+    ),
+    "organization.slug-unique": lambda db: (
+        drop_unique(db),
+        db["organization"].update_many({}, {"$set": {"slug": "the-same"}}),
+    ),
+    "member.ids": lambda db: db["member"].insert_one(
+        {"organizationId": str(HOME), "userId": USERS[0], "role": "owner"}
+    ),
+    "member.points-somewhere": lambda db: db["member"].insert_one(
+        {"organizationId": STRANGER, "userId": USERS[0], "role": "owner"}
+    ),
+    "member.once": lambda db: (
+        drop_unique(db),
+        db["member"].insert_one({"organizationId": HOME, "userId": USERS[0], "role": "member"}),
+    ),
+    "session.points-somewhere": lambda db: db["session"].insert_one(
+        {"userId": USERS[0], "activeOrganizationId": str(STRANGER)}
+    ),
+    "document.workspace-present": lambda db: db["invoices"].update_one(
+        INVOICE, {"$unset": {"workspaceId": ""}}
+    ),
+    "document.workspace-type": lambda db: db["transactions"].update_one(
+        {}, {"$set": {"workspaceId": HOME}}
+    ),
+    "document.workspace-exists": lambda db: db["invoices"].update_one(
+        INVOICE, {"$set": {"workspaceId": STRANGER}}
+    ),
+    "document.owner-belongs": lambda db: db["events"].update_one(
+        {}, {"$set": {"workspaceId": OTHER}}
+    ),
+    "document.parent-workspace": lambda db: db["columns"].update_one(
+        {}, {"$set": {"workspaceId": OTHER}}
+    ),
+    "document.owner-type": lambda db: db["invoices"].update_one(
+        INVOICE, {"$set": {"createdBy": str(USERS[0])}}
+    ),
+    "document.companion-workspace": lambda db: db["creditnotes"].update_one(
+        {}, {"$set": {"workspaceId": OTHER, "createdBy": USERS[1]}}
+    ),
+    "key.unique": lambda db: (
+        db["invoices"].drop_indexes(),
+        db["invoices"].update_many(INVOICE, {"$set": {"number": "7"}}),
+    ),
+    "key.not-hindered": lambda db: (
+        db["invoices"].drop_indexes(),
+        db["invoices"].update_many({"number": "000001"}, {"$unset": {"workspaceId": ""}}),
+    ),
+    "key.stays-unique": lambda db: db["invoices"].update_many(
+        INVOICE,
+        [
+            {
+                "$set": {
+                    "number": "7",
+                    "issueYear": {
+                        "$cond": [
+                            {"$eq": ["$number", "000001"]},
+                            2024,
+                            {"$cond": [{"$eq": ["$number", "000002"]}, 2023, "$$REMOVE"]},
+                        ]
+                    },
+                }
+            }
+        ],
+    ),
+    "index.present": lambda db: db["invoices"].drop_index("workspaceId_1_status_1"),
+    "index.no-conflict": lambda db: (
+        db["invoices"].drop_index("workspaceId_1_status_1"),
+        db["invoices"].create_index([("status", -1)], name="workspaceId_1_status_1"),
+    ),
+    "index.none-obsolete": lambda db: db["invoices"].create_index(
+        [("number", 1), ("createdBy", 1)], unique=True
+    ),
+    "run.finished": lambda db: db["newbi_migrate_runs"].insert_one(
+        {"_id": ObjectId(), "command": "backfill", "state": "running", "policy": {}}
+    ),
+}
+ELSEWHERE = {
+    # Asked for by an option, or only where something was left out or a user became another.
+    "document.owner-follows",
+    "document.readable",
+    "run.left-out-as-recorded",
+    "run.nothing-else-changed",
+}
+
+
+async def test_a_migrated_database_keeps_every_structural_rule(world):
+    """Right after a migration no structural rule is broken, and the exit code is 0."""
+    report = await validated(world, only=[*STRUCTURAL])
+
+    assert {} == broken(report)
+    assert (True, ExitCode.DONE, 0) == (report.is_clean, report.exit_code, report.quarantined)
+    assert 9 == report.documents["invoices"]
+
+
+async def test_every_structural_rule_is_harmed_by_a_test():
+    """No structural rule is declared without a test that breaks it."""
+    assert STRUCTURAL.keys() == HARM.keys() | ELSEWHERE
+
+
+@pytest.mark.parametrize("rule", HARM)
+async def test_what_breaks_a_structural_rule_is_found_by_it(world, rule):
+    """Each way to break the structure is found by the rule that forbids it."""
+    HARM[rule](world)
+    report = await validated(world, only=[*STRUCTURAL])
+    found = [r for r in report.results if r.rule == rule]
+
+    assert found, broken(report)
+    assert all(r.violations and r.next_step and r.sentence for r in found)
+    severity = STRUCTURAL[rule].severity
+    assert all(severity is finding.severity for r in found for finding in r.examples)
+    assert (severity != "critical") or report.exit_code is ExitCode.VALIDATION_FAILED
+
+
+async def test_every_violation_is_named_where_all_are_wanted(world):
+    """Without --detailed violations are counted and some are named; with it all are."""
+    world["invoices"].drop_indexes()
+    world["invoices"].update_many({}, {"$unset": {"workspaceId": ""}})
+    named = []
+    brief = await validated(world, only=["document.*"])
+    await validated(world, only=["document.*"], detailed=True, on_finding=named.append)
+    ids = {document["_id"] for document in world["invoices"].find()}
+
+    assert {("document.workspace-present", "invoices"): 9} == broken(brief)
+    assert ids == {finding.id for finding in named}
+    assert {("invoices", "workspaceId")} == {(f.collection, f.path) for f in named}
+
+
+async def test_what_was_left_out_and_recorded_is_no_violation(uri, sync_database):
+    """Quarantined users and documents are counted; only others than the recorded ones fail."""
+    sync_database["Users"].insert_many(
+        [legacy_user(0), legacy_user(3), legacy_user(4, email="JEANNE3@exemple.fr")]
+    )
+    for owner in (USERS[0], USERS[3], STRANGER):
+        sync_database["invoices"].insert_many(invoices(owner, 2))
+    assert 6 == len((await migrated(uri)).quarantine)
+    before = await validated(uri, only=[*STRUCTURAL])
+    sync_database["invoices"].insert_many(invoices(STRANGER, 3, prefix="N"))
+    after = await validated(uri, only=[*STRUCTURAL])
+
+    assert {("key.not-hindered", "invoices"): 2} == broken(before)
+    assert (6, ExitCode.QUARANTINED) == (before.quarantined, before.exit_code)
+    assert 3 == broken(after)["run.left-out-as-recorded", "invoices"]
+    assert after.exit_code is ExitCode.VALIDATION_FAILED
+
+
+async def test_an_alias_is_followed(uri, sync_database):
+    """A document that still names a user by the id he had is found."""
+    sync_database["Users"].insert_one(legacy_user(0))
+    sync_database["user"].insert_one(
+        {"_id": STRANGER, "email": "jeanne0@exemple.fr", "emailVerified": True}
+    )
+    sync_database["invoices"].insert_many(invoices(USERS[0], 2))
+    await migrated(uri)
+    clean = await validated(uri, only=["document.*", "legacy-user.*"])
+    sync_database["invoices"].update_one({}, {"$set": {"createdBy": USERS[0]}})
+    report = await validated(uri, only=["document.*"])
+
+    assert {} == broken(clean)
+    assert {("document.owner-follows", "invoices"): 1} == broken(report)
+
+
+@pytest.mark.parametrize("source", ["Users", "users"])
+async def test_a_clean_database_validates_after_its_migration(uri, sync_database, source):
+    """All rules, of structure and of models, hold for what a clean database becomes."""
+    build_legacy_database(sync_database, seed=3, users=5, documents_per_user=15, source=source)
+    before = await validated(uri)
+    await migrated(uri)
+    report = await validated(uri)
+
+    assert (ExitCode.VALIDATION_FAILED, None) == (before.exit_code, before.run_id)
+    assert (ExitCode.DONE, 0) == (report.exit_code, report.critical)
+    assert not any(r.rule.startswith("field.") for r in report.results)
+
+
+async def test_a_dirty_database_fails_for_what_a_migration_must_not_repair(uri, sync_database):
+    """As many are left out as the run said; what was broken before stays broken and is named."""
+    build_legacy_database(sync_database, seed=3, users=5, documents_per_user=15, dirty=True)
+    result = await migrated(uri)
+    report = await validated(uri)
+    critical = {r.rule for r in report.results if r.severity == "critical"}
+
+    assert len(result.quarantine) == report.quarantined
+    assert not critical & {
+        "document.workspace-present",
+        "document.workspace-type",
+        "document.workspace-exists",
+        "legacy-user.accounted-for",
+        "legacy-user.one-credential",
+        "legacy-user.hash-unchanged",
+        "run.left-out-as-recorded",
+    }
+
+
+async def test_nothing_is_written(world):
+    """Validating leaves every document, index and collection as it is."""
+    before = fingerprint(world)
+    await validated(world, detailed=True)
+    await validated(world, sample=2)
+
+    assert [] == changes(before, fingerprint(world))
+
+
+async def test_a_role_that_may_only_read_is_enough(mongod_with_auth, servers, database_name):
+    """A user with the role read can validate."""
+    database = servers.client(mongod_with_auth)[database_name]
+    build_legacy_database(database, seed=1, users=2, documents_per_user=5)
+    reader = mongod_with_auth.add_user(
+        "reader", "pretended", database=database_name, roles=["read"]
+    )
+    await migrated(mongod_with_auth.uri_for(database_name))
+    report = await validated(reader)
+
+    assert report.is_clean
+
+
+async def test_a_run_under_way_is_said(world):
+    """Validation needs no lease, and says that somebody holds it."""
+    async with AsyncMongoClient(uri_of(world)) as client:
+        holder = Holder(run_id=ObjectId(), host="elsewhere", pid=1, command="migrate")
+        lease = await Lease.acquire(client.get_default_database(), holder, seconds=60)
+        report = await validated(world, only=["run.*"])
+        await lease.release()
+
+    assert report.under_way
+    assert any("under way" in note for note in report.notes)
+
+
+async def test_an_unknown_rule_is_refused(world):
+    """A rule nobody declared is a mistake of the caller, not a rule that holds."""
+    with pytest.raises(UsageError, match="documents"):
+        await validated(world, only=["documents.*"])
+
+
+async def test_a_warning_fails_where_asked(world):
+    """--fail-on decides from which severity on a violation fails."""
+    world["user"].update_one({"_id": USERS[0]}, {"$set": {"workspaceId": "x"}})
+    codes = {
+        choice: (await validated(world, only=["user.*"], fail_on=choice)).exit_code
+        for choice in FailOn
+    }
+
+    assert {
+        FailOn.CRITICAL: ExitCode.DONE,
+        FailOn.WARNING: ExitCode.VALIDATION_FAILED,
+        FailOn.INFO: ExitCode.VALIDATION_FAILED,
+    } == codes
+
+
+@pytest.mark.parametrize("closely", [2, 10_000])
+async def test_violations_of_models_are_counted_alike_on_both_ways(world, monkeypatch, closely):
+    """The server counts what would be too much to look at, and comes to the same numbers."""
+    world["invoices"].update_many({"createdBy": USERS[0]}, {"$set": {"status": "LOST"}})
+    world["invoices"].update_many({"createdBy": USERS[1]}, {"$set": {"totalHT": -1, "items": []}})
+    monkeypatch.setattr(models, "CLOSELY", closely)
+    report = await validated(world, only=["field.*", "billing.*"])
+    counts = {r.rule: r.violations for r in report.results if r.collection == "invoices"}
+
+    assert {
+        "field.required": 9,
+        "field.invoice-status": 3,
+        "field.number-min-0": 3,
+        "billing.items": 3,
+    } == counts
+
+
+async def test_a_sample_is_drawn_of_the_models_alone(world):
+    """With a sample every rule of a model is asked of few, and every structural rule of all."""
+    world["invoices"].drop_indexes()
+    world["invoices"].update_many({}, {"$unset": {"workspaceId": ""}})
+    report = await validated(world, sample=2)
+    counts = broken(report)
+
+    assert 9 == counts["document.workspace-present", "invoices"]
+    assert 2 == counts["field.required", "invoices"]
+
+
+async def test_an_application_brings_its_own_registry(uri, sync_database):
+    """Structural rules hold for collections and fields of any name."""
+    registry = Registry(
+        [
+            CollectionSpec("jobs", "ownerId", IdType.STRING),
+            CollectionSpec("steps", None, IdType.STRING, parent=ParentLink("jobId", "jobs")),
+        ],
+        workspace_field="tenantId",
+    )
+    sync_database["Users"].insert_one(legacy_user(0))
+    sync_database["jobs"].insert_one({"_id": STRANGER, "ownerId": USERS[0]})
+    sync_database["steps"].insert_one({"jobId": STRANGER})
+    async with Migration(uri, registry=registry) as migration:
+        await migration.apply()
+    clean = await validated(uri, registry)
+    sync_database["steps"].update_one({}, {"$set": {"tenantId": "nowhere"}})
+    report = await validated(uri, registry)
+
+    assert clean.is_clean
+    assert ("document.workspace-exists", "steps") in broken(report)
+
+
+async def test_that_nothing_else_changed_is_proven_where_asked(world):
+    """Without digests from before the run, it is said that nothing can be proven."""
+    report = await validated(world, only=["run.*"], unchanged=True)
+
+    assert report.is_clean
+    assert any("proven" in note for note in report.notes)
