@@ -29,7 +29,7 @@ class Trace:
     Attributes:
         id: Its name.
         collection: Where it is looked for.
-        pipeline: Gives the documents that show it.
+        pipeline: Gives the number ``n`` of documents that show it, or nothing.
         phrase: What they are; their number follows.
         remedy: What a run does with them, or what a person can do.
     """
@@ -46,21 +46,39 @@ def _typed(path: str, *types: str) -> dict[str, Any]:
 
 
 def _without(
-    collection: str, local: str, foreign: str, *, extra: _Pipeline = ()
+    matching: Mapping[str, Any],
+    local: str,
+    collection: str,
+    foreign: str,
+    *,
+    among: Mapping[str, Any] | None = None,
 ) -> list[Mapping[str, Any]]:
-    """Documents whose field ``local`` finds nothing in the field ``foreign`` elsewhere."""
+    """Counts documents whose field ``local`` is found in no field ``foreign`` elsewhere.
+
+    Both sides are read once and grouped: before a migration there may be no index that a lookup
+    of each document could use.
+    """
     return [
+        {"$match": matching},
+        {"$project": {"_id": 0, "key": f"${local}", "here": {"$literal": 1}}},
         {
-            "$lookup": {
-                "from": collection,
-                "localField": local,
-                "foreignField": foreign,
-                "as": "found",
-                "pipeline": [*extra, {"$limit": 1}, {"$project": {"_id": 1}}],
+            "$unionWith": {
+                "coll": collection,
+                "pipeline": [
+                    {"$match": among or {}},
+                    {"$project": {"_id": 0, "key": f"${foreign}", "there": {"$literal": 1}}},
+                ],
             }
         },
-        {"$match": {"found": []}},
+        {"$group": {"_id": "$key", "here": {"$sum": "$here"}, "there": {"$sum": "$there"}}},
+        {"$match": {"here": {"$gt": 0}, "there": 0}},
+        {"$group": {"_id": None, "n": {"$sum": "$here"}}},
     ]
+
+
+def _which(*stages: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Counts what some stages give."""
+    return [*stages, {"$count": "n"}]
 
 
 _LEFT_ALONE: Final = "A run leaves them as they are and lists them; repair or remove them by hand."
@@ -69,7 +87,7 @@ TRACES: Final[tuple[Trace, ...]] = (
     Trace(
         "metadata-objects",
         "organization",
-        [{"$match": _typed("metadata", "object")}],
+        _which({"$match": _typed("metadata", "object")}),
         "Organizations with the company as an object in metadata, where the application does not "
         "look for it",
         "A run fills in the fields the application reads, from the legacy user, and leaves "
@@ -78,21 +96,23 @@ TRACES: Final[tuple[Trace, ...]] = (
     Trace(
         "text-ids",
         "user",
-        [{"$match": {"_id": {"$not": {"$type": "objectId"}}}}],
+        _which({"$match": {"_id": {"$not": {"$type": "objectId"}}}}),
         "Users whose _id is no ObjectId, so that they sign in and get no session",
         _LEFT_ALONE,
     ),
     Trace(
         "text-organizations",
         "organization",
-        [{"$match": {"_id": {"$not": {"$type": "objectId"}}}}],
+        _which({"$match": {"_id": {"$not": {"$type": "objectId"}}}}),
         "Organizations whose _id is no ObjectId",
         _LEFT_ALONE,
     ),
     Trace(
         "text-members",
         "member",
-        [{"$match": {"$or": [_typed("userId", "string"), _typed("organizationId", "string")]}}],
+        _which(
+            {"$match": {"$or": [_typed("userId", "string"), _typed("organizationId", "string")]}}
+        ),
         "Memberships with ids as text, which the application does not see",
         "A run goes by memberships with ObjectIds alone, and makes what is missing; remove the "
         "others by hand.",
@@ -100,59 +120,59 @@ TRACES: Final[tuple[Trace, ...]] = (
     Trace(
         "text-accounts",
         "account",
-        [{"$match": _typed("userId", "string")}],
+        _which({"$match": _typed("userId", "string")}),
         "Accounts with their user's id as text, with which nobody can sign in",
         "A run makes each user an account of his own; remove the others by hand.",
     ),
     Trace(
         "members-of-nothing",
         "member",
-        [
-            {"$match": _typed("organizationId", "objectId")},
-            *_without("organization", "organizationId", "_id"),
-        ],
+        _without(_typed("organizationId", "objectId"), "organizationId", "organization", "_id"),
         "Memberships in organizations that do not exist",
         _LEFT_ALONE,
     ),
     Trace(
         "members-without-user",
         "member",
-        [{"$match": _typed("userId", "objectId")}, *_without("user", "userId", "_id")],
+        _without(_typed("userId", "objectId"), "userId", "user", "_id"),
         "Memberships of users that do not exist, whose organizations the application cannot show",
         "A run creates those who are legacy users; remove the others by hand.",
     ),
     Trace(
         "organizations-without-members",
         "organization",
-        _without("member", "_id", "organizationId"),
+        _without({}, "_id", "member", "organizationId"),
         "Organizations without a member",
         _LEFT_ALONE,
     ),
     Trace(
         "several-organizations",
         "member",
-        [
+        _which(
             {"$match": {"role": "owner"}},
             {"$group": {"_id": "$userId", "n": {"$sum": 1}}},
             {"$match": {"n": {"$gt": 1}}},
-        ],
+        ),
         "Users who own several organizations, as after a script that ran twice",
         "A run leaves out documents of which it cannot tell to which they belong, and lists them.",
     ),
     Trace(
         "passwords-without-account",
         "user",
-        [
-            {"$match": {"password": {"$regex": r"^\$2[aby]\$"}}},
-            *_without("account", "_id", "userId", extra=[{"$match": {"providerId": "credential"}}]),
-        ],
+        _without(
+            {"password": {"$regex": r"^\$2[aby]\$"}},
+            "_id",
+            "account",
+            "userId",
+            among={"providerId": "credential"},
+        ),
         "Users with a password and no account to sign in with",
         "A run makes the account from the legacy user's password.",
     ),
     Trace(
         "pointers-to-organizations",
         "user",
-        [
+        _which(
             {
                 "$match": {
                     "$or": [
@@ -161,14 +181,14 @@ TRACES: Final[tuple[Trace, ...]] = (
                     ]
                 }
             }
-        ],
+        ),
         "Users that name an organization themselves, maybe another than their membership does",
         "Nothing here reads it; a run leaves it alone.",
     ),
     Trace(
         "keys-of-users",
         "jwks",
-        [
+        _which(
             {
                 "$lookup": {
                     "from": "user",
@@ -179,7 +199,7 @@ TRACES: Final[tuple[Trace, ...]] = (
                 }
             },
             {"$match": {"found": {"$ne": []}}},
-        ],
+        ),
         "Signing keys made for single users, which the application cannot decrypt",
         "Remove them by hand: Better Auth makes its own. No run touches jwks.",
     ),
@@ -226,7 +246,7 @@ async def look_for_leftovers(
 async def _count(
     database: AsyncDatabase[dict[str, Any]], collection: str, pipeline: _Pipeline
 ) -> int:
-    cursor = await database[collection].aggregate([*pipeline, {"$count": "n"}], comment=_COMMENT)
+    cursor = await database[collection].aggregate(list(pipeline), comment=_COMMENT)
     async with cursor:
         async for found in cursor:
             number: int = found["n"]
@@ -243,12 +263,16 @@ async def _in_lost_workspaces(
         {"$group": {"_id": f"${field}", "n": {"$sum": 1}}},
         {"$match": {"_id": {"$nin": [None, ""]}}},
         {"$set": {"id": {"$convert": {"input": "$_id", "to": "objectId", "onError": "$_id"}}}},
-        *_without("organization", "id", "_id"),
+        {
+            "$lookup": {
+                "from": "organization",
+                "localField": "id",
+                "foreignField": "_id",
+                "as": "found",
+                "pipeline": [{"$project": {"_id": 1}}],
+            }
+        },
+        {"$match": {"found": []}},
         {"$group": {"_id": None, "n": {"$sum": "$n"}}},
     ]
-    cursor = await database[collection].aggregate(pipeline, comment=_COMMENT)
-    async with cursor:
-        async for found in cursor:
-            number: int = found["n"]
-            return number
-    return 0
+    return await _count(database, collection, pipeline)
