@@ -12,6 +12,7 @@ import typer
 
 from newbi_migrate.cli import options as opt
 from newbi_migrate.cli.planning import suggest
+from newbi_migrate.cli.reporting import ReportFiles
 from newbi_migrate.cli.running import Session, say, stopping_on_signals
 from newbi_migrate.errors import ExitCode, UsageError
 
@@ -86,6 +87,7 @@ def rollback(
     verbose: opt.Verbose = False,
     as_json: opt.AsJson = False,
     uri_file: opt.UriFile = None,
+    report: opt.Reports = None,
 ) -> None:
     """Take a run back: exactly what it wrote, to the byte, and nothing else.
 
@@ -106,6 +108,7 @@ def rollback(
             opt.names(users, "--users"),
         )
         named = None if run is None else _run_id(run)
+        reports = ReportFiles(report, taken=[uri_file])
         if not dry_run:
             session.must_be_able_to_ask(confirmed=confirm)
             if not confirm:
@@ -117,7 +120,7 @@ def rollback(
         done = session.run(
             lambda: _roll_back(session, named, options, everything=everything, dry_run=dry_run)
         )
-        _answer(session, done, verbose=verbose, as_json=as_json)
+        _answer(session, done, reports, verbose=verbose, as_json=as_json)
 
 
 def _refuse_two(given: dict[str, object]) -> None:
@@ -181,15 +184,25 @@ def _report(
 
 
 def _answer(
-    session: Session, results: list[RollbackResult], *, verbose: bool, as_json: bool
+    session: Session,
+    results: list[RollbackResult],
+    reports: ReportFiles,
+    *,
+    verbose: bool,
+    as_json: bool,
 ) -> NoReturn:
+    from newbi_migrate.report.rollback_contents import rollback_contents
+
+    following = next_after_rollback(session, results[-1])
+    said = rollback_contents(results, next_command=following)
+    code = reports.write(session, lambda _: said, said.exit_code)
     if as_json:
         last = results[-1].to_json()
         earlier = [result.to_json() for result in results[:-1]]
         session.answer(lambda: {**last, "before": earlier} if earlier else last, ())
     else:
         _report(session, results, verbose=verbose)
-    raise typer.Exit(max(int(result.exit_code) for result in results))
+    raise typer.Exit(int(code))
 
 
 def next_after_rollback(session: Session, result: RollbackResult) -> str:

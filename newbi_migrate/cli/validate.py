@@ -12,6 +12,7 @@ import typer
 
 from newbi_migrate.cli import options as opt
 from newbi_migrate.cli.planning import suggest
+from newbi_migrate.cli.reporting import ReportFiles
 from newbi_migrate.cli.running import Session
 from newbi_migrate.errors import UsageError
 
@@ -78,6 +79,7 @@ def validate(
     workers: opt.Workers = None,
     as_json: opt.AsJson = False,
     uri_file: opt.UriFile = None,
+    report: opt.Reports = None,
 ) -> None:
     """Check that the database keeps every rule; writes nothing.
 
@@ -88,6 +90,7 @@ def validate(
     with session.explained(), tempfile.TemporaryFile("w+", encoding="utf-8") as found:
         from newbi_migrate.migration.facade import Migration
         from newbi_migrate.migration.validation import FailOn
+        from newbi_migrate.report.validation_contents import validation_contents
 
         options = opt.migration_options(
             legacy_collection=legacy_collection,
@@ -115,12 +118,22 @@ def validate(
                         on_finding=keep if detailed else None,
                     )
 
-        report = session.run(validating)
+        reports = ReportFiles(report, taken=[uri_file])
+        answer = session.run(validating)
+        code = reports.write(
+            session,
+            lambda _: validation_contents(
+                answer,
+                next_command=_next(session, answer),
+                findings=(lambda: map(json.loads, _lines(found))) if detailed else None,
+            ),
+            answer.exit_code,
+        )
         if as_json:
-            _print_json(report, _lines(found) if detailed else _examples(report))
+            _print_json(answer, _lines(found) if detailed else _examples(answer))
         else:
-            _print(session, report, found if detailed else None)
-        raise typer.Exit(int(report.exit_code))
+            _print(session, answer, found if detailed else None)
+        raise typer.Exit(int(code))
 
 
 def _names(given: list[str] | None) -> tuple[str, ...]:

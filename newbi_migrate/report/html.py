@@ -31,6 +31,8 @@ __all__ = ["html_report"]
 
 # Nothing is fetched and nothing is run, even if something of a stored name got through.
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+# Characters from which on a cell needs room of its own.
+_LONG: Final = 30
 _MARKS: Final = {Tone.GOOD: "✓", Tone.ODD: "!", Tone.BAD: "✗"}
 
 
@@ -153,7 +155,7 @@ def _beside(bar: Bar) -> str:
         )
     )
     label = f"<em>{_text(bar.label)}</em>" if bar.label else ""
-    kind = "beside" if bar.label else "share"
+    kind = "share" if bar.scale is not None else "beside" if bar.label else "beside alone"
     return f'<div class="{kind}">{label}{_bar(bar)}<span class="said">{said}</span></div>'
 
 
@@ -183,6 +185,8 @@ def _table(table: Table, anchor: str) -> Iterator[str]:
 
 def _cell(cell: Cell) -> str:
     kind = ' class="number"' if isinstance(cell, int) else ""
+    if isinstance(cell, str) and len(cell) > _LONG:
+        kind = ' class="long"'
     return f"<td{kind}>{_words(cell)}</td>"
 
 

@@ -30,10 +30,10 @@ from newbi_migrate.report.forms import (
 )
 from newbi_migrate.report.words import counted
 
-__all__ = ["rollback_report"]
+__all__ = ["CONFLICT_KINDS", "KEPT_REASONS", "SETTLED", "rollback_report"]
 
 _FIRST: Final = 5
-_KINDS: Final = {
+CONFLICT_KINDS: Final = {
     ConflictKind.CHANGED: "somebody changed what the run wrote",
     ConflictKind.ADDED: "somebody added to a document the run created",
     ConflictKind.REFUSED: "the server refuses it as it was",
@@ -41,11 +41,11 @@ _KINDS: Final = {
     ConflictKind.INDEX_IN_THE_WAY: "a unique index that was built since",
     ConflictKind.COLLECTION_IN_USE: "a collection that was written to meanwhile",
 }
-_REASONS: Final = {
+KEPT_REASONS: Final = {
     KeptReason.IN_USE: "in use",
     KeptReason.CHANGED: "changed since",
 }
-_SETTLED: Final = {
+SETTLED: Final = {
     OnConflict.STOP: "Nothing was written. Settle them by hand, or choose --on-conflict keep to "
     "leave them, or discard to overwrite them.",
     OnConflict.KEEP: "They were left as they are.",
@@ -145,7 +145,7 @@ def _kept(result: RollbackResult, *, verbose: bool) -> Iterator[RenderableType]:
         names = ", ".join(f"{name} {i}" for name, i in kept.documents.items())
         by = ", ".join(f"{name} {number:,}" for name, number in kept.references.items())
         yield indented(
-            f"{printable(kept.legacy_id)}: {_REASONS[kept.reason]}{f' by {by}' if by else ''}"
+            f"{printable(kept.legacy_id)}: {KEPT_REASONS[kept.reason]}{f' by {by}' if by else ''}"
         )
         yield indented(names, by=4, style="dim")
     yield from _more(len(result.kept), verbose=verbose)
@@ -158,10 +158,10 @@ def _conflicts(result: RollbackResult, *, verbose: bool) -> Iterator[RenderableT
     ordered = sorted(result.conflicts, key=lambda c: (c.kind, c.collection, c.path))
     for (kind, collection), group in groupby(ordered, key=lambda c: (c.kind, c.collection)):
         found = list(group)
-        yield indented(f"{collection}: {len(found):,}, {_KINDS[kind]}", style="bold")
+        yield indented(f"{collection}: {len(found):,}, {CONFLICT_KINDS[kind]}", style="bold")
         yield from _listed(found, verbose=verbose)
     if not result.dry_run:
-        yield indented(_SETTLED[result.options.on_conflict])
+        yield indented(SETTLED[result.options.on_conflict])
 
 
 def _listed(found: Sequence[Conflict], *, verbose: bool) -> Iterator[RenderableType]:

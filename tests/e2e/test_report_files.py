@@ -54,6 +54,39 @@ def test_all_formats_of_a_report_agree_with_the_answer(quick, dirty, reports, co
     assert 4 == answer.err.count("The report was written to ")
 
 
+def test_a_validation_is_reported(quick, dirty, reports):
+    """What is broken and who was left out is in all four, and the code is the same."""
+    paths, arguments = reports
+    quick("migrate", "--confirm")
+    dirty["member"].delete_many({})
+    answer = quick("validate", *arguments, "--json", "--detailed")
+    page, cases, lines, value = read(paths)
+
+    assert ExitCode.VALIDATION_FAILED == answer.code == lines[0]["exitCode"]
+    assert {"validate"} == {value.pop("report")["command"], lines[0]["command"]}
+    assert answer.json == value
+    assert "organization.has-owner" in page.text
+    assert 0 < int(cases.get("failures"))
+    assert len(answer.json["findings"]) == sum(line["type"] == "violation" for line in lines)
+
+
+@pytest.mark.parametrize("how", [["--dry-run"], ["--confirm", "--on-conflict", "keep"]])
+def test_a_rollback_is_reported(quick, clean, reports, how):
+    """What is in the way is in all four, and the code is the same."""
+    paths, arguments = reports
+    quick("migrate", "--confirm")
+    clean["invoices"].update_one({}, {"$set": {"workspaceId": "mine"}})
+    answer = quick("rollback", *how, *arguments, "--json")
+    page, cases, lines, value = read(paths)
+
+    assert ExitCode.ROLLBACK_CONFLICTS == answer.code == lines[0]["exitCode"]
+    assert {"rollback"} == {value.pop("report")["command"], lines[0]["command"]}
+    assert answer.json == value
+    assert "Conflicts" in page.text
+    assert 1 == int(cases.get("failures"))
+    assert 1 == sum(line["type"] == "conflict" for line in lines)
+
+
 def test_an_email_is_masked_unless_it_is_asked_for(quick, dirty, tmp_path):
     """A report shows two letters of an address, or all of it where somebody wanted that."""
     masked, full = tmp_path / "masked.html", tmp_path / "full.html"

@@ -8,6 +8,7 @@ from dataclasses import replace
 from bson import ObjectId
 
 from newbi_migrate import IndexSpec
+from newbi_migrate.invariants.base import Severity
 from newbi_migrate.mapping.decisions import Outcome
 from newbi_migrate.mapping.users import Finding
 from newbi_migrate.mapping.workspace import Directory, Reason, WorkspaceClass
@@ -19,8 +20,25 @@ from newbi_migrate.migration.results import (
     IndexDecision,
     Plan,
     Quarantine,
+    QuarantinedDocument,
     RunResult,
     UserLine,
+)
+from newbi_migrate.migration.rollback.results import (
+    Conflict,
+    ConflictKind,
+    DocumentsBack,
+    Kept,
+    KeptReason,
+    OnConflict,
+    RollbackOptions,
+    RollbackResult,
+)
+from newbi_migrate.migration.validation import (
+    FailOn,
+    Finding as Broken,
+    RuleResult,
+    ValidationReport,
 )
 
 IDS = [ObjectId(f"{n:024x}") for n in range(1, 40)]
@@ -97,3 +115,48 @@ def a_result(plan=None, **changes):
         timings={"users": 0.1, "documents": 0.2, "documents.invoices": 0.2},
     )
     return replace(result, **changes)
+
+
+def a_rule(rule, severity, violations):
+    """A rule that some invoices break."""
+    examples = [Broken(rule, severity, "invoices", i, "number") for i in IDS[:violations]]
+    sentence, step = f"{rule} holds.", f"Mend {rule}."
+    return RuleResult(rule, sentence, severity, step, "invoices", violations, examples)
+
+
+def a_validation(**changes):
+    """A validation that found something of each severity, and somebody who was left out."""
+    report = ValidationReport(
+        database="newbi",
+        run_id=IDS[30],
+        under_way=False,
+        checked=9,
+        documents={"invoices": 7, "quotes": 2},
+        results=(
+            a_rule("invoice.number", Severity.CRITICAL, 2),
+            a_rule("invoice.due-date", Severity.WARNING, 1),
+            a_rule("field.current-shape", Severity.INFO, 1),
+        ),
+        left_out={"Users": Counter({Reason.EMAIL_MISSING: 1})},
+        left_out_examples=(QuarantinedDocument("Users", IDS[9], "_id", Reason.EMAIL_MISSING),),
+        sampled=None,
+        notes=("A note.",),
+        timings={"structure": 0.5},
+        fail_on=FailOn.CRITICAL,
+    )
+    return replace(report, **changes)
+
+
+def a_rollback(*, conflicts=2, kept=1, on_conflict=OnConflict.STOP, dry_run=False):
+    """A rollback with somebody's changes in the way and a user whose documents stay."""
+    result = RollbackResult("newbi", IDS[30], "migrate", dry_run, RollbackOptions(on_conflict))
+    result.documents = {"invoices": DocumentsBack(5, 1, 0, conflicts), "quotes": DocumentsBack(2)}
+    result.deleted = Counter({"user": 3})
+    result.unfilled = Counter({"organization": 1})
+    result.kept = [Kept(i, KeptReason.IN_USE, {"user": i}, {"invoices": 2}) for i in IDS[:kept]]
+    for i in IDS[:conflicts]:
+        result.conflicts.add(Conflict(ConflictKind.CHANGED, "invoices", i, "workspaceId"))
+    result.indexes_dropped = [("invoices", "workspaceId_1")]
+    result.collections_renamed = [("Users_before_migration", "Users")]
+    result.timings = {"documents": 0.4}
+    return result

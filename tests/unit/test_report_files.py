@@ -12,11 +12,14 @@ from importlib.resources import files
 import pytest
 from hypothesis import given, strategies as st
 from pages import Page, junit
-from results import IDS, a_clean_plan, a_plan, a_result
+from results import IDS, a_clean_plan, a_plan, a_result, a_rollback, a_rule, a_validation
 
 from newbi_migrate import ExitCode, UsageError
+from newbi_migrate.invariants.base import Severity
 from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.results import CollectionSummary, Quarantine
+from newbi_migrate.migration.rollback.results import OnConflict
+from newbi_migrate.migration.validation import FailOn
 from newbi_migrate.report.contents import SHOWN, Contents, State, verdict_of
 from newbi_migrate.report.html import html_report
 from newbi_migrate.report.json import plan_to_json, result_to_json
@@ -24,6 +27,8 @@ from newbi_migrate.report.junit import junit_report
 from newbi_migrate.report.masking import masked_email
 from newbi_migrate.report.migration_contents import plan_contents, result_contents
 from newbi_migrate.report.ndjson import ndjson_report
+from newbi_migrate.report.rollback_contents import rollback_contents
+from newbi_migrate.report.validation_contents import validation_contents
 from newbi_migrate.report.words import REASONS
 from newbi_migrate.report.writing import FORMATS, refuse_as_report, write_report
 
@@ -191,6 +196,87 @@ def test_there_are_failures_exactly_where_the_exit_code_is_not_zero(plan):
 
         assert bool(contents.exit_code) is bool(failed)
         assert contents.cases
+
+
+# -- validations and rollbacks ----------------------------------------------------------------
+
+
+def test_a_page_of_a_validation_tells_what_is_broken_and_what_to_do():
+    """Each broken rule with its severity, sentence, next step and first documents."""
+    text = words(Page(html(validation_contents(a_validation()))).text)
+
+    assert "Validation of the database newbi: failed." in text
+    assert "critical violations2" in text
+    assert "invoice.number holds. Mend invoice.number." in text
+    assert f"{IDS[0]} number, {IDS[1]} number" in text
+    assert "A note." in text
+    assert REASONS[Reason.EMAIL_MISSING] in text
+
+
+@pytest.mark.parametrize(("fail_on", "failures"), list(zip(FailOn, (1, 2, 3), strict=True)))
+def test_a_broken_rule_fails_a_pipeline_from_the_chosen_severity_on(fail_on, failures):
+    """The others passed and are told; a collection without a broken rule passed too."""
+    root = junit(xml(validation_contents(a_validation(fail_on=fail_on))))
+    cases = {case.get("name"): case for case in root.iter("testcase")}
+    failure = cases["invoice.number"].find("failure")
+
+    assert failures == int(root.get("failures"))
+    assert "2 critical violations: invoice.number holds." == failure.get("message")
+    assert failure.text.startswith("Mend invoice.number.")
+    assert "no rule is broken" in cases
+    assert cases["nothing is left out as email-missing"].find("skipped") is not None
+
+
+def test_a_validation_that_passed_has_no_failure_whatever_was_left_out():
+    """What the run recorded as left out is skipped, as the exit code 5 is no failure."""
+    report = a_validation(results=(a_rule("a.b", Severity.WARNING, 1),))
+    root = junit(xml(validation_contents(report)))
+
+    assert (ExitCode.QUARANTINED, "0") == (report.exit_code, root.get("failures"))
+
+
+def test_every_violation_is_a_line_where_all_were_asked_for():
+    """They are read when the report is written, and may be more than are kept in memory."""
+    every = [{"rule": "a.b", "id": str(n)} for n in range(500)]
+    contents = validation_contents(a_validation(), findings=lambda: iter(every))
+    found = [line for line in lines(contents) if line["type"] == "violation"]
+
+    assert [{"type": "violation", **one} for one in every] == found
+    assert every == contents.value()["findings"]
+
+
+def test_a_page_of_a_rollback_tells_what_is_in_the_way():
+    """Conflicts by kind, documents by what becomes of them, who stays and why."""
+    text = words(Page(html(rollback_contents([a_rollback()]))).text)
+
+    assert "refused, nothing was written" in text
+    assert f"{IDS[0]} workspaceId, {IDS[1]} workspaceId" in text
+    assert "5 to restore, 1 as it was, 2 kept with somebody's change" in text
+    assert "in use" in text
+    assert "Users_before_migration" in text
+
+
+@pytest.mark.parametrize("on_conflict", OnConflict)
+@pytest.mark.parametrize("conflicts", [0, 2])
+@pytest.mark.parametrize("kept", [0, 1])
+def test_a_pipeline_sees_a_failure_for_a_conflict_that_is_not_settled(on_conflict, conflicts, kept):
+    """There are failures exactly where the exit code is 8; who stays in use is skipped."""
+    result = a_rollback(conflicts=conflicts, kept=kept, on_conflict=on_conflict)
+    root = junit(xml(rollback_contents([result])))
+
+    assert (result.exit_code is ExitCode.ROLLBACK_CONFLICTS) is bool(int(root.get("failures")))
+    assert bool(kept) is (root.find(".//skipped") is not None)
+
+
+def test_several_runs_taken_back_are_one_report():
+    """Each has its sections and lines; JSON is that of the last, with the others before it."""
+    results = [a_rollback(conflicts=0), a_rollback(kept=0)]
+    contents = rollback_contents(results)
+
+    assert "Rollback of 2 runs" in Page(html(contents)).text
+    assert 2 == sum(line["type"] == "conflict" for line in lines(contents))
+    assert [results[0].to_json()] == contents.value()["before"]
+    assert ExitCode.ROLLBACK_CONFLICTS is contents.exit_code
 
 
 # -- NDJSON and JSON --------------------------------------------------------------------------

@@ -70,6 +70,11 @@ class ConflictKind(StrEnum):
     INDEX_IN_THE_WAY = "index-in-the-way"
     COLLECTION_IN_USE = "collection-in-use"
 
+    @property
+    def discardable(self) -> bool:
+        """Whether discarding the change settles it."""
+        return self not in _NEVER_DISCARDED
+
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
