@@ -102,7 +102,19 @@ def _from_dotenv() -> str:
     file = Path(".env")
     if not file.is_file():
         return ""
-    return (dotenv_values(file, interpolate=False, encoding="utf-8-sig").get(_URL) or "").strip()
+    try:
+        values = dotenv_values(file, interpolate=False, encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"{file} cannot be read: {_reason(error)}.", next_step="Give the address with --url."
+        ) from None
+    return (values.get(_URL) or "").strip()
+
+
+def _reason(error: OSError | UnicodeDecodeError) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not a text file"
+    return error.strerror or type(error).__name__
 
 
 def _password(file: Path | None) -> str:
@@ -116,9 +128,9 @@ def _password(file: Path | None) -> str:
             # Blanks belong to a password; the end of the line does not.
             password = file.read_text(encoding="utf-8-sig").rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is not a text file"
             raise UsageError(
-                f"{file} cannot be read: {reason}.", next_step="Name a file with one line in it."
+                f"{file} cannot be read: {_reason(error)}.",
+                next_step="Name a file with one line in it.",
             ) from None
     else:
         password = os.environ.get(_PASSWORD, "")

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import pty
+import subprocess
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -22,7 +27,7 @@ class Answers(BaseHTTPRequestHandler):
         self._answer()
 
     def do_POST(self):
-        self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.sent.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
         self._answer()
 
     def _answer(self):
@@ -45,7 +50,7 @@ class Answers(BaseHTTPRequestHandler):
 @pytest.fixture
 def server():
     with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
-        server.answers, server.asked = {"/ok": (200, {}, {"ok": True})}, []
+        server.answers, server.asked, server.sent = {"/ok": (200, {}, {"ok": True})}, [], []
         server.url = f"http://127.0.0.1:{server.server_port}"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -146,6 +151,49 @@ def test_the_address_may_stand_in_dotenv(newbi, tmp_path, server):
 
     assert 4 == answer.code
     assert "/api/auth/ok" in server.asked
+
+
+@pytest.mark.parametrize("name", [".env", "password"])
+def test_a_file_that_is_no_text_is_refused(newbi, tmp_path, name):
+    """What cannot be read is named, and is no unexpected error."""
+    (tmp_path / name).write_bytes(b"\xff\xfe\x00")
+    given = () if name == ".env" else ("--url", "https://x.fr", "--password-file", name)
+    answer = newbi("smoke", "--email", "a@exemple.fr", *given, uri=None)
+
+    assert 2 == answer.code
+    assert f"{name} cannot be read" in answer.sentence
+
+
+def test_at_a_terminal_the_password_is_asked_for_and_not_shown(tmp_path, server):
+    """It is typed, sent to the application, and stands nowhere on the screen."""
+    server.answers["/sign-in/email"] = (401, {}, {})
+    ours, theirs = pty.openpty()
+    arguments = ["smoke", "--url", server.url, "--email", "a@exemple.fr"]
+    variables = {k: v for k, v in os.environ.items() if k != "NEWBI_SMOKE_PASSWORD"}
+    with subprocess.Popen(
+        [sys.executable, "-m", "newbi_migrate", *arguments],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        cwd=tmp_path,
+        env=variables,
+        start_new_session=True,
+    ) as process:
+        os.close(theirs)
+        screen = b""
+        while b"Password" not in screen:
+            screen += os.read(ours, 4096)
+        os.write(ours, SECRET.encode() + b"\n")
+        # The terminal's end is an error here, once nobody has it open.
+        with contextlib.suppress(OSError):
+            while part := os.read(ours, 4096):
+                screen += part
+        process.wait(30)
+    os.close(ours)
+
+    assert 4 == process.returncode
+    assert SECRET in [body["password"] for body in server.sent]
+    assert SECRET.encode() not in screen
 
 
 def test_a_redirect_is_not_followed(server):
