@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from newbi_migrate.testing.bulk import bulk_invoices, bulk_owners
     from newbi_migrate.testing.discovery import MongodBinary, find_mongod
+    from newbi_migrate.testing.laws import check_all_invariants, check_mapping_laws
     from newbi_migrate.testing.legacy import (
         PASSWORDS,
         LegacyDatabase,
@@ -32,6 +33,8 @@ __all__ = [
     "build_legacy_database_async",
     "bulk_invoices",
     "bulk_owners",
+    "check_all_invariants",
+    "check_mapping_laws",
     "find_mongod",
     "mongodb_server",
 ]
@@ -46,6 +49,8 @@ _HOMES = {
     "build_legacy_database_async": "legacy",
     "bulk_invoices": "bulk",
     "bulk_owners": "bulk",
+    "check_all_invariants": "laws",
+    "check_mapping_laws": "laws",
     "find_mongod": "discovery",
     "mongodb_server": "server",
 }
