@@ -88,6 +88,7 @@ def rollback(
     as_json: opt.AsJson = False,
     uri_file: opt.UriFile = None,
     report: opt.Reports = None,
+    log_file: opt.LogFile = None,
 ) -> None:
     """Take a run back: exactly what it wrote, to the byte, and nothing else.
 
@@ -109,6 +110,7 @@ def rollback(
         )
         named = None if run is None else _run_id(run)
         reports = ReportFiles(report, taken=[uri_file])
+        session.log_to(log_file)
         if not dry_run:
             session.must_be_able_to_ask(confirmed=confirm)
             if not confirm:
@@ -120,7 +122,23 @@ def rollback(
         done = session.run(
             lambda: _roll_back(session, named, options, everything=everything, dry_run=dry_run)
         )
+        _log(session, done)
         _answer(session, done, reports, verbose=verbose, as_json=as_json)
+
+
+def _log(session: Session, results: list[RollbackResult]) -> None:
+    """How it ended, for the log."""
+    log = session.log
+    if log is None:
+        return
+    for result in results:
+        what = "what a rollback would do" if result.dry_run else "rolled back"
+        run = f"The run {result.run_id} of {result.command}" if result.run_id else "No run"
+        log.write(
+            f"{run}: {what}; conflicts {len(result.conflicts):,}, kept {len(result.kept):,}. "
+            f"Exit code {int(result.exit_code)}."
+        )
+    log.close()
 
 
 def _refuse_two(given: dict[str, object]) -> None:
@@ -159,7 +177,7 @@ async def _roll_back(
     from newbi_migrate.migration.facade import Migration
 
     results: list[RollbackResult] = []
-    with showing_progress() as progress:
+    with showing_progress(log=session.log) as progress:
         async with Migration(session.target, progress=progress) as migration:
             with stopping_on_signals(migration):
                 while True:

@@ -130,6 +130,11 @@ class Session:
                     ) from error
                 yield other
 
+    @property
+    def log(self) -> LogFile | None:
+        """The log file, if one was named."""
+        return self._log
+
     def log_to(self, path: Path | None) -> LogFile | None:
         """Keeps what is said, and how the command ends, in a file, if one is named.
 

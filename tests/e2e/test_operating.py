@@ -69,6 +69,17 @@ def test_a_second_run_adds_to_the_log(quick, clean, tmp_path):
     assert "Nothing was left to do for backfill. Exit code 0." in lines(log)[-1]
 
 
+def test_a_rollback_is_logged_as_well(quick, clean, tmp_path):
+    """Its phases and its end are lines of the same form."""
+    log = tmp_path / "run.log"
+    quick("migrate", "--confirm")
+    answer = quick("rollback", "--confirm", "--log-file", log)
+
+    assert ExitCode.DONE == answer.code
+    assert all(LINE.match(line) for line in lines(log))
+    assert re.search(r"The run [0-9a-f]{24} of migrate: rolled back; .* code 0\.$", lines(log)[-1])
+
+
 def test_an_error_is_in_the_log_without_its_secret(newbi, tmp_path):
     """How a run failed can be read afterwards, and no password with it."""
     log = tmp_path / "run.log"
