@@ -22,11 +22,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from functools import partial
+from collections.abc import Awaitable, Iterator
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 from bson.raw_bson import RawBSONDocument
 from pymongo import AsyncMongoClient, MongoClient
@@ -39,6 +38,8 @@ from newbi_migrate.backup.writer import backup_database
 from newbi_migrate.store.digest import BATCH_DOCUMENTS, digest_collection, spans
 from newbi_migrate.testing import EmbeddedMongod
 from newbi_migrate.testing.bulk import bulk_invoices, bulk_owners
+
+T = TypeVar("T")
 
 _INT32 = struct.Struct("<i")
 _NOISE = 230
@@ -57,13 +58,6 @@ def with_noise(raw: bytes, rng: Random) -> RawBSONDocument:
     field = b"\x05noise\0" + _INT32.pack(_NOISE) + b"\0" + rng.randbytes(_NOISE)
     body = raw[4:-1] + field + b"\0"
     return RawBSONDocument(_INT32.pack(len(body) + 4) + body)
-
-
-async def seconds(work: Callable[[], Awaitable[object]]) -> float:
-    """How long it takes."""
-    begun = time.perf_counter()
-    await work()
-    return time.perf_counter() - begun
 
 
 async def raw_read(collection: Any) -> None:
@@ -103,10 +97,19 @@ class Figures:
 
     def __init__(self) -> None:
         self._times: dict[str, list[float]] = {}
+        self._busy: dict[str, list[float]] = {}
 
     def add(self, name: str, taken: float) -> None:
         """Takes in one time."""
         self._times.setdefault(name, []).append(taken)
+
+    async def time(self, name: str, work: Awaitable[T]) -> T:
+        """Awaits some work and takes in its time, and the time it kept this process busy."""
+        begun, busy = time.perf_counter(), time.process_time()
+        result = await work
+        self.add(name, time.perf_counter() - begun)
+        self._busy.setdefault(name, []).append(time.process_time() - busy)
+        return result
 
     def show(self, name: str, *against: str) -> None:
         """Prints a median and its ratios."""
@@ -118,7 +121,11 @@ class Figures:
             for other in against
             if other in self._times
         ]
-        print(f"{name:<32} {median:8.2f} s   {', '.join(ratios)}", flush=True)
+        busy = ""
+        if name in self._busy:
+            # On a busy machine this tells more than the clock does.
+            busy = f"{statistics.median(self._busy[name]):.2f} s"
+        print(f"{name:<32} {median:8.2f} s {busy:>10}   {', '.join(ratios)}", flush=True)
 
 
 async def measure(
@@ -134,22 +141,14 @@ async def measure(
     async with AsyncMongoClient[dict[str, Any]](server.uri) as connection:
         database = connection["bench"]
         for number in range(repeats):
-            figures.add("raw read", await seconds(partial(raw_read, database["documents"])))
+            await figures.time("raw read", raw_read(database["documents"]))
             output = folder / f"ours{number}"
-            begun = time.perf_counter()
-            path = (await backup_database(database, output)).path
-            figures.add("backup", time.perf_counter() - begun)
-            figures.add("verify", await seconds(partial(verify_backup, path)))
-            figures.add("compare", await seconds(partial(compare_backup, path, database)))
-            figures.add(
-                "digest of the collection",
-                await seconds(partial(digest_collection, database, "documents")),
-            )
+            path = (await figures.time("backup", backup_database(database, output))).path
+            await figures.time("verify", verify_backup(path))
+            await figures.time("compare", compare_backup(path, database))
+            await figures.time("digest of the collection", digest_collection(database, "documents"))
             target = connection["bench_restored"]
-            figures.add(
-                "restore, verified first",
-                await seconds(partial(restore_backup, path, target)),
-            )
+            await figures.time("restore, verified first", restore_backup(path, target))
             await connection.drop_database("bench_restored")
             peak = megabytes()
             raw = connection["bench_raw"]["documents"]
@@ -162,11 +161,10 @@ async def measure(
         if exports:
             await database["documents"].rename("invoices")
             output = folder / "exported"
-            begun = time.perf_counter()
-            await backup_database(database, output)
-            figures.add("backup with JSON export", time.perf_counter() - begun)
+            await figures.time("backup with JSON export", backup_database(database, output))
     print(f"{documents:,} documents, {library()}, {size / 1e6:,.0f} MB of files")
     print(f"load of the machine {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    print(f"{'':<32} {'time':>10} {'busy here':>10}   against")
     figures.show("raw read")
     figures.show("mongodump --gzip", "raw read")
     figures.show("backup", "raw read", "mongodump --gzip")
