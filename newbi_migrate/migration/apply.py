@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bson import ObjectId
@@ -122,6 +122,8 @@ async def apply_plan(request: ApplyRequest) -> RunResult:
         await _rescan(request, state, journal, directory, comment)
     async with _timed(state, "indexes"):
         await _indexes(request, state, journal, comment)
+    if request.resumed:
+        await _count_all(request, state, journal)
 
     result = RunResult(
         run_id=run_id,
@@ -158,6 +160,20 @@ async def _timed(state: _State, phase: str) -> AsyncIterator[None]:
         yield
     finally:
         state.timings[phase] = round(time.perf_counter() - begun, 3)
+
+
+async def _count_all(request: ApplyRequest, state: _State, journal: Journal) -> None:
+    """Counts what the whole run wrote, its attempts before the interruption included."""
+    tally = await journal.tally(request.registry.workspace_field)
+    state.created, state.filled = tally.created, tally.filled
+    for name, summary in state.collections.items():
+        touched = tally.touched[name]
+        state.collections[name] = replace(
+            summary,
+            stamped=tally.stamped[name],
+            owners_rewritten=tally.owners_rewritten[name],
+            kept=max(0, summary.documents - summary.quarantined - touched),
+        )
 
 
 async def _begin(request: ApplyRequest, records: RunRecords, run_id: ObjectId) -> None:

@@ -9,8 +9,9 @@ It changes when a rollback needs to know more. Layout: docs/reference/run-record
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
 
@@ -33,6 +34,7 @@ __all__ = [
     "Journal",
     "JournalEntry",
     "JournalGroup",
+    "Tally",
     "portions",
 ]
 
@@ -164,6 +166,25 @@ class JournalEntry:
         return tuple(JournalGroup.from_document(group) for group in self.body.get("groups", ()))
 
 
+@dataclass(slots=True)
+class Tally:
+    """How much a run wrote, by collection.
+
+    Attributes:
+        created: Documents that were created for users.
+        filled: Documents in which missing fields were filled.
+        stamped: Documents that got a workspace.
+        owners_rewritten: Documents of which another field was changed.
+        touched: Documents of which anything was.
+    """
+
+    created: Counter[str] = field(default_factory=Counter)
+    filled: Counter[str] = field(default_factory=Counter)
+    stamped: Counter[str] = field(default_factory=Counter)
+    owners_rewritten: Counter[str] = field(default_factory=Counter)
+    touched: Counter[str] = field(default_factory=Counter)
+
+
 class Journal:
     """The journal of one run.
 
@@ -257,6 +278,26 @@ class Journal:
             "created": {"$ne": nothing},
         }
         return await self._collection.count_documents(query)
+
+    async def tally(self, workspace_field: str) -> Tally:
+        """Counts what the entries say was written.
+
+        Args:
+            workspace_field: Name of the field that scopes a document.
+        """
+        tally = Tally()
+        async for entry in self.entries(EntryState.APPLIED):
+            for write in entry.body.get("writes", ()):
+                kind = tally.created if write["op"] == "insert" else tally.filled
+                kind[write["collection"]] += 1
+            for group in entry.groups():
+                number = len(group.ids)
+                tally.touched[entry.collection] += number
+                if workspace_field in group.changes:
+                    tally.stamped[entry.collection] += number
+                if set(group.changes) - {workspace_field}:
+                    tally.owners_rewritten[entry.collection] += number
+        return tally
 
     async def entries(
         self, state: EntryState | None = None, *, backwards: bool = False

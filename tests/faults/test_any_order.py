@@ -128,13 +128,22 @@ class AnyOrder(RuleBasedStateMachine):
         members = {m["userId"] for m in self.database["member"].find()}
         return members & set(self.users)
 
+    def left_unfinished(self):
+        """The command that has to be repeated; one killed before its first record is not."""
+        for run in self.database["newbi_migrate_runs"].find():
+            if run["state"] == "rolling-back":
+                return "rollback"
+            if run["state"] == "running":
+                return run["command"]
+        return None
+
     def run(self, command, point):
         at, when = point or (None, None)
         arguments = [command, "--confirm", *(["--all"] if command == "rollback" else [])]
         ended = self.processes.run(self.uri, *arguments, at=at, when=when)
         if ended.killed:
             expire_lease(self.database)
-            self.unfinished = command
+            self.unfinished = self.left_unfinished()
             return None
         assert ended.status in {DONE, KEPT}, ended
         self.unfinished = None

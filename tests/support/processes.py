@@ -82,7 +82,9 @@ class Processes:
     def ask(self, **request):
         self._parent.stdin.write(json.dumps(request) + "\n")
         self._parent.stdin.flush()
-        return json.loads(self._parent.stdout.readline())
+        line = self._parent.stdout.readline()
+        assert line, "the process that forks the others has ended; its traceback is on stderr"
+        return json.loads(line)
 
     def forget(self, pid):
         self._alive.discard(pid)
@@ -115,7 +117,8 @@ class Processes:
         for pid in self._alive:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        self._parent.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self._parent.stdin.close()
         self._parent.wait()
         self._parent.stdout.close()
         self._directory.cleanup()

@@ -41,6 +41,17 @@ def who_became_who(database):
     }
 
 
+def counts(run):
+    """What a run's record says came of it, interrupted or not."""
+    names = ("documents", "stamped", "ownersRewritten", "kept", "quarantined")
+    collections = {
+        name: {each: summary[each] for each in names}
+        for name, summary in run.get("collections", {}).items()
+    }
+    others = {each: run.get(each) for each in ("created", "filled", "quarantined", "exitCode")}
+    return {**others, "collections": collections}
+
+
 def trace(database):
     """What a finished run left: the data, what its records say, and that it is finished."""
     runs = list(database["newbi_migrate_runs"].find())
@@ -50,6 +61,7 @@ def trace(database):
         "journaled": journaled(database),
         "users": who_became_who(database),
         "states": [run["state"] for run in runs],
+        "counts": [counts(run) for run in runs],
         "began": ["startedAt" in run for run in runs],
         "pending": database["newbi_migrate_journal"].count_documents({"state": "pending"}),
         "lease": lease["expiresAt"] == EPOCH,
@@ -62,7 +74,7 @@ def differences(expected, found):
     for name in ("journaled", "users"):
         lines += [f"{name}: lacks {each}" for each in sorted(expected[name] - found[name])]
         lines += [f"{name}: besides {each}" for each in sorted(found[name] - expected[name])]
-    for name in ("states", "began", "pending", "lease"):
+    for name in ("states", "counts", "began", "pending", "lease"):
         if expected[name] != found[name]:
             lines.append(f"{name}: {found[name]} instead of {expected[name]}")
     return lines
