@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+import json
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,7 +24,25 @@ def register(app: typer.Typer) -> None:
     app.command("status")(status)
 
 
-def status(*, as_json: opt.AsJson = False, uri_file: opt.UriFile = None) -> None:
+def status(
+    *,
+    watch: Annotated[
+        float | None,
+        typer.Option(
+            "--watch",
+            metavar="SECONDS",
+            min=0.1,
+            help="Show it again after so many seconds, until Ctrl-C; with --json one document a "
+            "line.",
+        ),
+    ] = None,
+    times: Annotated[
+        int | None,
+        typer.Option("--times", metavar="N", min=1, help="Stop watching after N times."),
+    ] = None,
+    as_json: opt.AsJson = False,
+    uri_file: opt.UriFile = None,
+) -> None:
     """Show runs, the lease, and what still lacks a workspace; writes nothing.
 
     Ends with 3 where a run has not come to its end, else with 0.
@@ -32,12 +52,45 @@ def status(*, as_json: opt.AsJson = False, uri_file: opt.UriFile = None) -> None
         from newbi_migrate.report.console import status_report
         from newbi_migrate.report.json import status_to_json
 
+        if watch is not None:
+            found = session.run(lambda: _watch(session, watch, times, as_json=as_json))
+            raise typer.Exit(_code(found))
         found = session.run(lambda: _read(session))
         session.answer(
             lambda: status_to_json(found),
             status_report(found, next_command=next_after_status(session, found)),
         )
-        raise typer.Exit(int(ExitCode.DONE if found.unfinished is None else ExitCode.PENDING))
+        raise typer.Exit(_code(found))
+
+
+def _code(found: Status) -> int:
+    return int(ExitCode.DONE if found.unfinished is None else ExitCode.PENDING)
+
+
+async def _watch(session: Session, seconds: float, times: int | None, *, as_json: bool) -> Status:
+    """Shows the status again and again; gives the last."""
+    from newbi_migrate.migration.facade import Migration
+    from newbi_migrate.report.console import status_report
+    from newbi_migrate.report.json import status_to_json
+
+    seen = 0
+    async with Migration(session.target) as migration:
+        while True:
+            found = await migration.status()
+            seen += 1
+            if as_json:
+                print(json.dumps(status_to_json(found)), flush=True)
+            else:
+                session.show(status_report(found, next_command=next_after_status(session, found)))
+            if seen == times:
+                return found
+            try:
+                await asyncio.sleep(seconds)
+            except asyncio.CancelledError:
+                # Ctrl-C is how watching ends.
+                return found
+            if not as_json:
+                print()
 
 
 async def _read(session: Session) -> Status:

@@ -1,0 +1,100 @@
+"""The page of documentation that lists every invariant, made from the invariants themselves.
+
+It changes when the page is to say something else of a rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from newbi_migrate.invariants.base import Invariant
+from newbi_migrate.invariants.structural import STRUCTURAL
+from newbi_migrate.models.base import DocumentModel
+from newbi_migrate.models.better_auth import Account, Invitation, Member, Organization, User
+from newbi_migrate.models.legacy import LegacyUser
+from newbi_migrate.models.newbi import NEWBI
+from newbi_migrate.models.registry import Registry
+
+__all__ = ["invariants_page"]
+
+_PEOPLE: Final = (User, Account, Organization, Member, Invitation, LegacyUser)
+
+_INTRODUCTION: Final = """\
+# Invariants
+
+<!-- Written by `python -m newbi_migrate.invariants`; changes made here are lost. -->
+
+Every rule that must hold, with the id by which `validate --only` and a finding name it. A
+`critical` one that is broken fails a validation. Rules of the models are those of the application's
+own validators; stored documents may break any of them, so they are told and never acted upon.
+"""
+
+_STRUCTURE: Final = """\
+## Structure
+
+What must hold across collections once a database is migrated. What was left out, and recorded so,
+breaks none of these rules.
+"""
+
+_MODELS: Final = """\
+## Models
+
+What must hold within a document. A rule is declared once, on a field or on a model, and serves the
+strict construction of new documents, this page, the tests and `validate`: the server is asked who
+may break one, and only these documents are looked at one by one.
+
+*Asked* says what the server understands: `$jsonSchema` the rule itself, wherever it stands in a
+document; `$expr` a comparison of fields; *Python* nothing, so that every document is read.
+"""
+
+
+def invariants_page(registry: Registry = NEWBI) -> str:
+    """The page, as Markdown.
+
+    Args:
+        registry: The collections whose models it lists, beside those of users.
+    """
+    return "\n".join(_lines(registry)) + "\n"
+
+
+def _lines(registry: Registry) -> Iterator[str]:
+    yield _INTRODUCTION
+    yield _STRUCTURE
+    yield "| rule | severity | what must hold | what to do | asked |"
+    yield "|---|---|---|---|---|"
+    for rule in STRUCTURAL.values():
+        yield _row(f"`{rule.id}`", rule.severity.value, rule.sentence, rule.next_step, rule.asked)
+    yield ""
+    yield _MODELS
+    yield "| rule | severity | what must hold | asked | in |"
+    yield "|---|---|---|---|---|"
+    for rule_id, (invariant, asked, places) in sorted(_of_models(registry).items()):
+        yield _row(
+            f"`{rule_id}`",
+            invariant.severity.value,
+            invariant.sentence,
+            asked,
+            ", ".join(sorted(places)),
+        )
+
+
+def _of_models(registry: Registry) -> dict[str, tuple[Invariant, str, set[str]]]:
+    models: set[type[DocumentModel]] = {*_PEOPLE}
+    models |= {spec.model for spec in registry if spec.model is not None}
+    found: dict[str, tuple[Invariant, str, set[str]]] = {}
+    for model in sorted(models, key=lambda each: each.__name__):
+        for rule in model.invariants():
+            kept = found.setdefault(rule.id, (rule, _asked(model, rule), set()))
+            kept[2].add(model.__name__)
+    return found
+
+
+def _asked(model: type[DocumentModel], rule: Invariant) -> str:
+    if rule.id not in model.served():
+        return "Python"
+    return "`$expr`" if rule.query is not None else "`$jsonSchema`"
+
+
+def _row(*cells: str) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

@@ -1,0 +1,94 @@
+"""``validate`` and ``status --watch`` as people call them."""
+
+from __future__ import annotations
+
+import json
+
+from small_legacy import USERS
+
+
+def test_validate_passes_after_a_migration(newbi, clean):
+    """Before the migration it ends with 4, afterwards with 0, and both say what is next."""
+    before = newbi("validate", "--only", "document.*,legacy-user.*")
+    newbi("migrate", "--confirm")
+    after = newbi("validate", "--only", "document.*,legacy-user.*")
+
+    assert (4, 0) == (before.code, after.code)
+    assert "critical document.workspace-present" in before.out
+    assert "invoices: 15" in before.out
+    assert before.out.rstrip().endswith("Next: newbi-migrate plan")
+    assert "Passed. Found: nothing." in after.out
+    assert after.out.rstrip().endswith("Next: newbi-migrate finalize --dry-run")
+
+
+def test_validate_ends_with_5_where_only_recorded_documents_are_left(quick, dirty):
+    """What a run left out and recorded fails no validation, and the exit code tells of it."""
+    quick("migrate", "--confirm")
+    answer = quick("validate", "--json", "--only", "document.*,legacy-user.*,run.*")
+    found = answer.json
+
+    assert (5, 5, True) == (answer.code, found["exitCode"], found["clean"])
+    assert {"invoices": {"owner-quarantined": 5}, "Users": {"duplicate-email": 2}} == (
+        found["leftOut"]
+    )
+    assert [] == found["findings"]
+
+
+def test_every_finding_is_one_json_document_with_a_place(quick, clean):
+    """With --detailed and --json the answer is one document that names every violation."""
+    quick("migrate", "--confirm")
+    clean["invoices"].drop_indexes()
+    clean["invoices"].update_many({"createdBy": USERS[0]}, {"$unset": {"workspaceId": ""}})
+    answer = quick("validate", "--detailed", "--json", "--only", "document.*")
+    findings = answer.json["findings"]
+
+    assert 4 == answer.code
+    assert {str(d["_id"]) for d in clean["invoices"].find({"createdBy": USERS[0]})} == {
+        finding["id"] for finding in findings
+    }
+    assert {("document.workspace-present", "critical", "invoices", "workspaceId", "")} == {
+        (f["rule"], f["severity"], f["collection"], f["path"], f["note"]) for f in findings
+    }
+    assert {"document.workspace-present": 5} == {
+        rule["rule"]: rule["violations"] for rule in answer.json["rules"]
+    }
+
+
+def test_every_finding_is_a_line_where_all_are_wanted(quick, clean):
+    """With --detailed each violation is a line that a filter can find."""
+    answer = quick("validate", "--detailed", "--only", "document.*")
+    lines = [line for line in answer.out.splitlines() if line.startswith("critical document.")]
+
+    assert 16 == len(lines)
+    assert all(" invoices " in line for line in lines[:15])
+
+
+def test_no_value_is_shown(quick, clean):
+    """Neither an e-mail nor a hash of a user who breaks a rule is in any output."""
+    quick("migrate", "--confirm")
+    clean["user"].update_one({"_id": USERS[0]}, {"$set": {"email": "Secrete@exemple.fr"}})
+    clean["account"].update_many({}, {"$set": {"password": "motdepasse-en-clair"}})
+    answers = [quick("validate", *extra) for extra in ([], ["--detailed"], ["--json"])]
+
+    assert all(4 == answer.code for answer in answers)
+    for answer in answers:
+        assert "secrete" not in (answer.out + answer.err).lower()
+        assert "motdepasse" not in answer.out + answer.err
+
+
+def test_an_unknown_rule_is_a_mistake_of_the_call(quick, clean):
+    """A rule that nobody declared ends with 2 and says where the ids are."""
+    answer = quick("validate", "--only", "documents.*")
+
+    assert 2 == answer.code
+    assert "No rule has the id 'documents.*'." == answer.sentence
+
+
+def test_status_is_shown_again_and_again(quick, clean):
+    """--watch repeats the status; with --json every line is a document of its own."""
+    answer = quick("status", "--watch", "0.1", "--times", "3", "--json")
+
+    assert 0 == answer.code
+    assert [15, 15, 15] == [
+        json.loads(line)["withoutWorkspace"]["invoices"] for line in answer.out.splitlines()
+    ]
