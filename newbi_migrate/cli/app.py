@@ -22,6 +22,7 @@ from newbi_migrate.cli import (
     plan,
     restore,
     rollback,
+    schema,
     smoke,
     status,
     validate,
@@ -54,6 +55,7 @@ for command in (
     smoke,
     rollback,
     closing,
+    schema,
 ):
     command.register(app)
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from bson import ObjectId, Regex
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from stored_documents import storable, stored
 
-from newbi_migrate.models.base import DocumentModel
 from newbi_migrate.models.better_auth import Account, Invitation, Member, Organization, User
 from newbi_migrate.models.legacy import LegacyUser
 from newbi_migrate.models.newbi import NEWBI
@@ -27,54 +26,6 @@ FEW = max(5, settings.default.max_examples // 6)
 class EveryRule:
     def __contains__(self, rule_id):
         return True
-
-
-@st.composite
-def bent(draw, model: type[DocumentModel]):
-    """A document that keeps its rules, with the values of some of its fields exchanged."""
-    document = draw(strategies.documents(model))
-    paths = [(document, key) for key in document]
-    for value in list(document.values()):
-        for inner in value if isinstance(value, list) else [value]:
-            if isinstance(inner, dict):
-                paths += [(inner, key) for key in inner]
-    for holder, key in draw(st.lists(st.sampled_from(paths), max_size=3)) if paths else ():
-        kind = draw(st.sampled_from(("gone", "null", "blank", "list", "any", "any")))
-        if kind == "gone":
-            holder.pop(key, None)
-        elif kind == "list":
-            # Comparisons of a match look into lists, and must not be misled by what is in them.
-            holder[key] = [holder.get(key)]
-        else:
-            holder[key] = {"null": None, "blank": " \u00a0"}.get(kind) or draw(
-                strategies.bson_values() if kind == "any" else st.none()
-            )
-    return document
-
-
-def storable(document, position):
-    """The document with an ``_id`` a server takes, and no two the same."""
-    identifier = document.get("_id", ObjectId())
-    if isinstance(identifier, list | Regex | dict) or identifier is None:
-        identifier = ObjectId()
-    if not isinstance(identifier, ObjectId):
-        identifier = f"{position}"
-    return {"_id": identifier, **{k: v for k, v in document.items() if k != "_id"}}
-
-
-def stored(model):
-    """A few documents of a model, good and bad."""
-    one = st.one_of(
-        strategies.wild_documents(model, unknown_fields=False),
-        strategies.documents(model),
-        bent(model),
-        bent(model),
-    )
-    return st.lists(one, min_size=1, max_size=12).map(
-        lambda found: list(
-            {str(d["_id"]): d for d in (storable(d, n) for n, d in enumerate(found))}.values()
-        )
-    )
 
 
 @pytest.fixture(scope="module")
