@@ -270,6 +270,29 @@ def test_a_restore_asks_for_the_name_of_what_it_writes(newbi, clean, backup):
     assert [] == changes(before, fingerprint(clean))
 
 
+def test_a_restore_that_was_killed_goes_on(quick, clean, other, uri, tmp_path):
+    """After kill -9 the same command finishes it, byte for byte."""
+    clean["bulk"].insert_many([{"n": n, "text": "x" * 9000} for n in range(3000)])
+    backup = quick("backup", "--json").json["path"]
+    arguments = ("restore", "--confirm", "--database", other.name, "--workers", "1", backup)
+    with subprocess.Popen(
+        [sys.executable, "-m", "newbi_migrate", *arguments],
+        cwd=tmp_path,
+        env={**os.environ, "MONGODB_URI": uri},
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        until = time.monotonic() + 30
+        while not other["bulk"].estimated_document_count() and time.monotonic() < until:
+            time.sleep(0.005)
+        process.kill()
+    left = other["bulk"].estimated_document_count()
+    answer = quick(*arguments, "--json")
+
+    assert 0 < left < clean["bulk"].estimated_document_count()
+    assert (0, True) == (answer.code, answer.json["resumed"])
+    assert [] == changes(fingerprint(clean), fingerprint(other))
+
+
 class Terminal(io.StringIO):
     """Someone who types."""
 
