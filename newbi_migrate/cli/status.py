@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from newbi_migrate.cli import options as opt
 from newbi_migrate.cli.planning import suggest
-from newbi_migrate.cli.running import Session
-from newbi_migrate.errors import ExitCode
+from newbi_migrate.cli.running import Session, say
+from newbi_migrate.errors import ExitCode, UnreachableError
 
 if TYPE_CHECKING:
     from newbi_migrate.migration.status import Status
@@ -68,29 +70,35 @@ def _code(found: Status) -> int:
 
 
 async def _watch(session: Session, seconds: float, times: int | None, *, as_json: bool) -> Status:
-    """Shows the status again and again; gives the last."""
-    from newbi_migrate.migration.facade import Migration
+    """Shows the status again and again; gives the last. Ctrl-C is how watching ends."""
+    # A server that cannot be reached at all is said as without --watch.
+    found = await _read(session)
+    _show_again(session, found, as_json=as_json)
+    seen = 1
+    with contextlib.suppress(asyncio.CancelledError):
+        while seen != times:
+            await asyncio.sleep(seconds)
+            try:
+                found = await _read(session)
+            except UnreachableError as error:
+                # An election, or a server that is started again: whoever watches waits for it.
+                say(f"note: {error.what}")
+                continue
+            _show_again(session, found, as_json=as_json)
+            seen += 1
+    return found
+
+
+def _show_again(session: Session, found: Status, *, as_json: bool) -> None:
     from newbi_migrate.report.console import status_report
     from newbi_migrate.report.json import status_to_json
 
-    seen = 0
-    async with Migration(session.target) as migration:
-        while True:
-            found = await migration.status()
-            seen += 1
-            if as_json:
-                print(json.dumps(status_to_json(found)), flush=True)
-            else:
-                session.show(status_report(found, next_command=next_after_status(session, found)))
-            if seen == times:
-                return found
-            try:
-                await asyncio.sleep(seconds)
-            except asyncio.CancelledError:
-                # Ctrl-C is how watching ends.
-                return found
-            if not as_json:
-                print()
+    now = datetime.now().astimezone().isoformat(timespec="seconds")
+    if as_json:
+        print(json.dumps({"at": now, **status_to_json(found)}), flush=True)
+    else:
+        report = status_report(found, next_command=next_after_status(session, found))
+        session.show([now, *report, ""])
 
 
 async def _read(session: Session) -> Status:
