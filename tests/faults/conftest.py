@@ -47,9 +47,10 @@ def processes():
 
 
 @pytest.fixture(params=["standalone", "replica set"])
-def server(request, mongod, replica_set):
+def server(request):
     """A server without transactions, and one with them."""
-    return mongod if request.param == "standalone" else replica_set
+    names = {"standalone": "mongod", "replica set": "replica_set"}
+    return request.getfixturevalue(names[request.param])
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from itertools import product
 
 import pytest
+from fingerprints import changes, fingerprint
 from little import little_legacy
 from losing import LosingAnswers
-from pymongo import MongoClient
 from traces import differences, expire_lease, trace
 
 from newbi_migrate.errors import ExitCode, NewbiMigrateError
@@ -35,42 +35,60 @@ APPLIED = {
     "applied, and not replicated in time": {"writeConcernError": {"code": 64, "errmsg": "slow"}},
     "applied, and shutting down": {"writeConcernError": {"code": 91, "errmsg": "bye"}},
 }
-CELLS = [
-    (command, error, mode)
-    for command, error, mode in product(
-        (*READS, *WRITES), (*ERRORS, *APPLIED), ("once", "three times", "for ever", "later")
-    )
-    if not (command in READS and error in APPLIED)
-]
-MODES = {"once": {"times": 1}, "three times": {"times": 3}, "for ever": "alwaysOn"}
+# A server that pretends not to be the primary does not tell the driver when it is again.
+SOON = "heartbeatFrequencyMS=500&serverSelectionTimeoutMS=3000"
 LATER = 7  # commands of that kind that are answered before one fails for ever
+MODES = {
+    "once": {"times": 1},
+    "three times": {"times": 3},
+    "for ever": "alwaysOn",
+    "later": {"skip": LATER},
+}
+PASSING = {"once", "three times"}
+GIVEN_UP = {ExitCode.INTERRUPTED, ExitCode.UNREACHABLE}
+
+
+def cells(*commands):
+    """Every command with every error in every mode; a read cannot be applied and refused."""
+    return [
+        (command, error, mode)
+        for command, error, mode in product(commands, (*ERRORS, *APPLIED), MODES)
+        if not (command in READS and error in APPLIED)
+    ]
+
+
+CELLS = cells(*READS, *WRITES)
+ROLLBACK_CELLS = cells(*READS, "update", "delete", "dropIndexes", "drop", "commitTransaction")
 
 
 @contextmanager
 def failing(client, command, error, mode):
     """The server fails a command of ours, in a database of ours."""
     data = {"failCommands": [command], "appName": "newbi-migrate", **{**ERRORS, **APPLIED}[error]}
-    modes = {**MODES, "later": {"skip": LATER}}
-    client.admin.command("configureFailPoint", "failCommand", mode=modes[mode], data=data)
+    client.admin.command("configureFailPoint", "failCommand", mode=MODES[mode], data=data)
     try:
         yield
     finally:
         client.admin.command("configureFailPoint", "failCommand", mode="off")
 
 
-# A server that pretends not to be the primary does not tell the driver when it is again.
-SOON = "heartbeatFrequencyMS=500&serverSelectionTimeoutMS=3000"
+def soon(uri):
+    return uri + ("&" if "?" in uri else "?") + SOON
 
 
 async def migrated(uri):
-    uri += ("&" if "?" in uri else "?") + SOON
-    async with Migration(uri, options=MigrationOptions(workers=1)) as migration:
+    async with Migration(soon(uri), options=MigrationOptions(workers=1)) as migration:
         return (await migration.apply()).exit_code
 
 
-async def outcome(uri):
+async def taken_back(uri):
+    async with Migration(soon(uri)) as migration:
+        return (await migration.rollback()).exit_code
+
+
+async def outcome(call, uri):
     try:
-        return await migrated(uri)
+        return await call(uri)
     except NewbiMigrateError as error:
         return error.exit_code
 
@@ -82,37 +100,55 @@ def impatient(monkeypatch):
     monkeypatch.setattr(lease, "_PAUSES", (0.01, 0.01, 0.01))
 
 
-@pytest.mark.parametrize(("kind", "size"), [("standalone", 12), ("replica set", 6)])
+@pytest.mark.parametrize(
+    ("server", "size"), [("standalone", 8), ("replica set", 4)], indirect=["server"]
+)
 async def test_an_error_that_passes_is_passed_over_and_one_that_stays_is_told(
-    kind, size, mongod, replica_set, servers, database_name, sample, impatient
+    server, size, servers, fresh, sample, impatient
 ):
     """Up to three times the run goes on by itself; else exit 7 or 9, and the same call resumes."""
-    server = mongod if kind == "standalone" else replica_set
-    client: MongoClient = servers.client(server)
-
-    def fresh(label):
-        name = f"{database_name}_{label}"
-        little_legacy(client[name])
-        return client[name], server.uri_for(name)
-
-    database, uri = fresh("whole")
+    database, uri = fresh(server, little_legacy)
     assert ExitCode.QUARANTINED == await migrated(uri)
     expected = trace(database)
     wrong = {}
     for cell in sample.of(CELLS, size):
-        database, uri = fresh("again")
-        with failing(client, *cell):
-            ended = await outcome(uri)
-        passes = cell[2] in {"once", "three times"}
+        database, uri = fresh(server, little_legacy)
+        with failing(servers.client(server), *cell):
+            ended = await outcome(migrated, uri)
         if ended is not ExitCode.QUARANTINED:
-            if passes or ended not in {ExitCode.INTERRUPTED, ExitCode.UNREACHABLE}:
+            if cell[2] in PASSING or ended not in GIVEN_UP:
                 wrong[cell] = f"ended with {ended!r}"
             expire_lease(database)
-            await outcome(uri)
+            await outcome(migrated, uri)
         if found := differences(expected, trace(database)):
             wrong[cell] = [wrong.get(cell), found]
         servers.drop(database.name)
-    servers.drop(f"{database_name}_whole")
+
+    assert not wrong, f"{sample}: {wrong}"
+
+
+@pytest.mark.parametrize(
+    ("server", "size"), [("standalone", 5), ("replica set", 2)], indirect=["server"]
+)
+async def test_a_rollback_passes_over_the_same_errors(
+    server, size, servers, fresh, sample, impatient
+):
+    """Back to the byte, at once or by the same call again."""
+    before = fingerprint(fresh(server, little_legacy)[0])
+    wrong = {}
+    for cell in sample.of(ROLLBACK_CELLS, size):
+        database, uri = fresh(server, little_legacy)
+        await migrated(uri)
+        with failing(servers.client(server), *cell):
+            ended = await outcome(taken_back, uri)
+        if ended is not ExitCode.DONE:
+            if cell[2] in PASSING or ended not in GIVEN_UP:
+                wrong[cell] = f"ended with {ended!r}"
+            expire_lease(database)
+            await outcome(taken_back, uri)
+        if found := changes(before, fingerprint(database, run_records=False)):
+            wrong[cell] = [wrong.get(cell), found]
+        servers.drop(database.name)
 
     assert not wrong, f"{sample}: {wrong}"
 
@@ -130,7 +166,7 @@ async def test_a_write_whose_answer_is_lost_is_not_made_twice(server, fresh, sam
     for at in sample.of(everywhere, 4):
         database, _ = fresh(server, little_legacy)
         with LosingAnswers(server.port, {at}) as wire:
-            ended = await outcome(wire.uri_for(database.name))
+            ended = await outcome(migrated, wire.uri_for(database.name))
         found = differences(expected, trace(database))
         if (ended, wire.lost, found) != (ExitCode.QUARANTINED, 1, []):
             wrong[at] = (ended, wire.lost, found)
