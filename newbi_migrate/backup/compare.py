@@ -161,7 +161,7 @@ class _Comparing:
             for name in {*then, *live}
             if layout.dumped(name) and (run_records or not name.startswith(_RUN_RECORDS))
         )
-        self._progress.phase("compare", len(names))
+        self._progress.phase("compare", manifest.count)
         found: list[Difference] = []
         for name in names:
             entry, now = then.get(name), live.get(name)
@@ -171,7 +171,6 @@ class _Comparing:
                 found.append(Difference("extra", name, detail="the backup has no such collection"))
             else:
                 found += await self._collection(entry, now, metadata=metadata)
-            self._progress.advance(1, name)
         return Comparison(self._database.name, len(names), tuple(found), self._without)
 
     async def _live(self) -> dict[str, dict[str, Any]]:
@@ -195,7 +194,11 @@ class _Comparing:
             found.append(Difference("indexes", entry.name, detail=self._indexes(entry, indexes)))
         name = layout.data_namespace(entry.name, entry.type)
         digest = await digest_collection(
-            self._database, name, without=self._without, comment=_COMMENT
+            self._database,
+            name,
+            without=self._without,
+            comment=_COMMENT,
+            advance=lambda count: self._progress.advance(count, entry.name),
         )
         if (digest.count, digest.hexdigest()) == await self._expected(entry):
             return found

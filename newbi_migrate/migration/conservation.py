@@ -150,7 +150,7 @@ async def check_conservation(
         journals = await _read_journals(database, run, registry.workspace_field, known)
         kept = {new for old, new in journals.removed.items() if old not in live}
         names = sorted({*known.collections, *live} - kept)
-        listener.phase("conservation", len(names))
+        listener.phase("conservation", sum(one.count for one in known.collections.values()))
         found = []
         for name in names:
             then = known.collections.get(name) or Known(
@@ -164,8 +164,7 @@ async def check_conservation(
                 found.append(ConservedCollection(name, Verdict.ACCOUNTED, then.count, 0))
             else:
                 stored_in = data_namespace(here, live.get(here, "collection"))
-                found.append(await _compared(database, name, stored_in, then, account))
-            listener.advance(1, name)
+                found.append(await _compared(database, name, stored_in, then, account, listener))
     return Conservation(run.run_id, known, tuple(found))
 
 
@@ -292,8 +291,15 @@ async def _compared(
     stored_in: str,
     then: Known,
     account: _Account,
+    progress: Progress,
 ) -> ConservedCollection:
-    digest = await digest_collection(database, stored_in, without=then.without, comment=_COMMENT)
+    digest = await digest_collection(
+        database,
+        stored_in,
+        without=then.without,
+        comment=_COMMENT,
+        advance=lambda count: progress.advance(count, name),
+    )
     now, created, changed = digest.count, 0, 0
     unexplained: list[Any] = []
     async for raw in _documents(database, stored_in, account.created.values()):

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 from typing import Any, Self
 
 from pymongo.asynchronous.database import AsyncDatabase
@@ -171,15 +172,26 @@ async def take_reference(
     taken = datetime.now(UTC).isoformat(timespec="milliseconds")
     known = {}
     live = await live_collections(database, comment=comment)
-    listener.phase("digests", len(live))
+    sizes = [
+        await database[data_namespace(name, kind)].estimated_document_count()
+        for name, kind in live.items()
+    ]
+    listener.phase("digests", sum(sizes))
     for name, kind in live.items():
         without = fields_left_out(registry, name)
         digest = await digest_collection(
-            database, data_namespace(name, kind), without=without, comment=comment
+            database,
+            data_namespace(name, kind),
+            without=without,
+            comment=comment,
+            advance=partial(_advanced, listener, name),
         )
         known[name] = Known(digest.count, digest.hexdigest(), without)
-        listener.advance(1, name)
     return Reference(ReferenceSource.RUN, taken=taken, collections=known)
+
+
+def _advanced(progress: Progress, name: str, count: int) -> None:
+    progress.advance(count, name)
 
 
 def fields_left_out(registry: Registry, name: str) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ old backups would no longer have to compare with new ones.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from bson import json_util
@@ -181,6 +181,7 @@ async def digest_collection(
     *,
     without: Sequence[str] = ("workspaceId",),
     comment: str | None = None,
+    advance: Callable[[int], None] | None = None,
 ) -> Digest:
     """The digest of a collection as it is now, in one pass over it.
 
@@ -192,6 +193,7 @@ async def digest_collection(
         name: The collection; one that does not exist has no documents.
         without: Top-level fields to leave out; none to digest whole documents.
         comment: Shown by ``$currentOp`` and in the server's log.
+        advance: Told how many documents were read since it was last called.
 
     Raises:
         pymongo.errors.PyMongoError: The server failed.
@@ -204,7 +206,10 @@ async def digest_collection(
     read = Digest()
     async with cursor:
         async for batch in cursor:
+            before = read.count
             read.add_batch(batch)
+            if advance is not None:
+                advance(read.count - before)
     digest = Digest(without)
     digest._take(read)  # noqa: SLF001  # of this module; the server has left the fields out
     return digest
