@@ -109,7 +109,7 @@ def rollback(
             opt.names(users, "--users"),
         )
         named = None if run is None else _run_id(run)
-        reports = ReportFiles(report, taken=[uri_file])
+        reports = ReportFiles(report, taken=[uri_file, log_file])
         session.log_to(log_file)
         if not dry_run:
             session.must_be_able_to_ask(confirmed=confirm)
