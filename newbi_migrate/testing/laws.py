@@ -14,7 +14,7 @@ from typing import Any
 
 import bson
 from bson import ObjectId
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import HealthCheck, Phase, given, settings, strategies as st
 from pymongo.synchronous.collection import Collection
 
 from newbi_migrate.models.base import DocumentModel
@@ -28,6 +28,8 @@ _SETTINGS: dict[str, Any] = {
     "deadline": None,
     "database": None,
     "report_multiple_bugs": False,
+    # Which lines only failing cases run is of no help here, and takes long to find out.
+    "phases": (Phase.explicit, Phase.generate, Phase.shrink),
     "suppress_health_check": [HealthCheck.too_slow, HealthCheck.filter_too_much],
 }
 

@@ -49,9 +49,9 @@ def found_by(collection, queries):
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
 def test_python_and_the_server_find_the_same_violators(collection, model):
-    """For any documents, each rule is broken by the same of them in both readings."""
+    """Each rule is broken by the same documents in both readings, and none escapes suspicion."""
     rules = [rule for rule in model.invariants() if rule.id in model.served()]
-    queries = [rule.violators for rule in rules]
+    queries = [suspects(model), *(rule.violators for rule in rules)]
 
     @settings(max_examples=FEW)
     @given(stored(model))
@@ -59,34 +59,14 @@ def test_python_and_the_server_find_the_same_violators(collection, model):
         collection.delete_many({})
         collection.insert_many(documents)
         as_stored = list(collection.find())
-        found = found_by(collection, queries)
+        suspected, *found = found_by(collection, queries)
 
         for rule, ids in zip(rules, found, strict=True):
             expected = {str(d["_id"]) for d in as_stored if rule.check(d)}
             assert expected == ids, rule.id
+            assert expected <= suspected, rule.id
 
     agree()
-
-
-@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
-def test_no_violator_escapes_suspicion(collection, model):
-    """The cheap question finds every document that breaks a rule a server can be asked."""
-    query, served = suspects(model), model.served()
-
-    @settings(max_examples=FEW)
-    @given(stored(model))
-    def escape(documents):
-        collection.delete_many({})
-        collection.insert_many(documents)
-        broken = {
-            str(d["_id"])
-            for d in collection.find()
-            if any(violation.rule in served for violation in model.violations(d))
-        }
-
-        assert broken <= {str(d["_id"]) for d in collection.find(query, {"_id": 1})}
-
-    escape()
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
