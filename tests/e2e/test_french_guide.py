@@ -115,7 +115,7 @@ def workplace(folder, uri):
                 stderr=complained,
                 cwd=work,
                 env=variables,
-                timeout=120,
+                timeout=300,
             )
         told = out.read_text(encoding="utf-8")
         assert done.returncode == 0, f"{text}\n{told}\n{err.read_text(encoding='utf-8')}"
@@ -127,6 +127,7 @@ def workplace(folder, uri):
         subprocess.run([tools / "pm2", "stop"], check=False, timeout=10)
 
 
+@pytest.mark.timeout(900)
 def test_every_command_of_the_guide_does_what_the_guide_says(tmp_path):
     """Each block ends with 0, and after the rollback the database is what it was, to the byte.
 
