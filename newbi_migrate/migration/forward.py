@@ -208,7 +208,7 @@ async def settle_run(
 ) -> Journal:
     """Finds out what a run that died had written, and gives its journal, corrected."""
     database, comment = store.database, str(run.run_id)
-    await wait_for_statements(database, comment, progress)
+    await wait_for_statements(database, comment, progress, safe_point=safe_point)
     journal = await Journal.open(database, run.run_id)
     await settle(database, journal, comment=comment, safe_point=safe_point)
     return journal

@@ -25,12 +25,17 @@ _LOOK_EVERY: Final = 0.5
 
 
 async def wait_for_statements(
-    database: AsyncDatabase[dict[str, Any]], comment: str, progress: Progress
+    database: AsyncDatabase[dict[str, Any]],
+    comment: str,
+    progress: Progress,
+    *,
+    safe_point: Callable[[], None] = lambda: None,
 ) -> None:
     """Waits until the server has finished what a dead client had asked for.
 
     A server goes on with the statement of a client that was killed. Statements are found by
     their comment; only the current user's own operations can be seen without a privilege.
+    ``safe_point`` is called while waiting and raises to stop.
     """
     told = False
     while True:
@@ -54,6 +59,7 @@ async def wait_for_statements(
         if not told:
             progress.note("The server is still finishing a statement of the interrupted run.")
             told = True
+        safe_point()
         await asyncio.sleep(_LOOK_EVERY)
 
 

@@ -6,7 +6,10 @@ import os
 import random
 
 import pytest
+from little import little_legacy
 from processes import Processes
+
+from newbi_migrate.testing import build_legacy_database
 
 SEED = "NEWBI_FAULTS_SEED"
 
@@ -19,13 +22,14 @@ class Sample:
     """
 
     def __init__(self):
-        self._profile = os.environ.get("HYPOTHESIS_PROFILE", "fast")
-        drawn = "0" if self._profile == "ci" else str(random.randrange(10**6))
+        profile = os.environ.get("HYPOTHESIS_PROFILE", "fast")
+        self.thorough = profile == "thorough"
+        drawn = "0" if profile == "ci" else str(random.randrange(10**6))
         self.seed = int(os.environ.get(SEED, drawn))
 
     def of(self, everything, size):
         everything = list(everything)
-        if self._profile == "thorough" or size >= len(everything):
+        if self.thorough or size >= len(everything):
             return everything
         return random.Random(self.seed).sample(everything, size)
 
@@ -36,6 +40,19 @@ class Sample:
 @pytest.fixture(scope="session")
 def sample():
     return Sample()
+
+
+@pytest.fixture(scope="session")
+def legacy(sample):
+    """Fills a database: with every collection and every oddity, or in little where time is short.
+
+    A migration of it ends with 5.
+    """
+    return every_collection if sample.thorough else little_legacy
+
+
+def every_collection(database):
+    build_legacy_database(database, seed=21, users=2, documents_per_user=4, dirty=True)
 
 
 @pytest.fixture(scope="session")

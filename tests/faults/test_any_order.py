@@ -242,6 +242,6 @@ def test_any_order_of_runs_and_interruptions_ends_as_the_model_says(
     run_state_machine_as_test(
         lambda: AnyOrder(mongod, servers.client(mongod), processes, database_name),
         settings=settings(
-            profile, max_examples=max(4, profile.max_examples // 10), stateful_step_count=10
+            profile, max_examples=max(3, profile.max_examples // 10), stateful_step_count=10
         ),
     )

@@ -11,14 +11,10 @@ from pymongo import MongoClient
 from three import ThreeMembers
 from traces import differences, expire_lease, trace
 
-from newbi_migrate.testing import EmbeddedMongod, build_legacy_database
+from newbi_migrate.testing import EmbeddedMongod
 
 MIGRATE = ("migrate", "--confirm")
 QUARANTINED, UNREACHABLE = 5, 9
-
-
-def legacy(database):
-    build_legacy_database(database, seed=21, users=2, documents_per_user=4, dirty=True)
 
 
 @pytest.fixture
@@ -28,7 +24,7 @@ def three():
 
 
 def test_a_primary_killed_while_migrating_is_replaced_and_the_run_goes_on(
-    three, mongod, fresh, processes
+    three, mongod, legacy, fresh, processes
 ):
     """The set elects another primary; the same run waits, looks and goes on to the same end."""
     database, uri = fresh(mongod, legacy)
@@ -40,7 +36,7 @@ def test_a_primary_killed_while_migrating_is_replaced_and_the_run_goes_on(
         database = client["newbi"]
         legacy(database)
         # Suspended at a write in the middle, so that the primary dies there.
-        run = processes.start(uri, *MIGRATE, at=70, when="before", signal="SIGSTOP")
+        run = processes.start(uri, *MIGRATE, at=30, when="before", signal="SIGSTOP")
         run.wait_until_suspended()
         three.primary(10).kill()
         run.send("SIGCONT")
