@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import islice
 from typing import Any
 
 from bson import ObjectId
@@ -93,6 +94,20 @@ class Quarantine:
             for pack in packs:
                 for identifier in iter_ids(pack):
                     yield QuarantinedDocument(collection, identifier, path, reason)
+
+    def first(self, number: int) -> Iterator[QuarantinedDocument]:
+        """The first documents of each collection, path and reason."""
+        for (collection, path, reason), packs in self._groups.items():
+            ids = (identifier for pack in packs for identifier in iter_ids(pack))
+            for identifier in islice(ids, number):
+                yield QuarantinedDocument(collection, identifier, path, reason)
+
+    def counts(self) -> Counter[tuple[str, Reason]]:
+        """How many documents for each collection and reason."""
+        found: Counter[tuple[str, Reason]] = Counter()
+        for name, reason, size in self._sizes():
+            found[name, reason] += size
+        return found
 
     def reasons(self, collection: str | None = None) -> Counter[Reason]:
         """How many documents for each reason, of one collection or of all."""

@@ -6,6 +6,7 @@ changes when the formats need something else to write.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -262,16 +263,17 @@ def share(words: str, count: int, of: int, tone: Tone) -> Bar:
 
 
 def timings_section(timings: Mapping[str, float]) -> tuple[Section, ...]:
-    """How long each phase took, the longest first within each phase."""
+    """How long each phase took, and then each collection of one, the longest first."""
     if not timings:
         return ()
     longest = max(timings.values())
+    ordered = sorted(timings.items(), key=lambda item: -item[1] if "." in item[0] else -math.inf)
 
     def row(item: tuple[str, float]) -> tuple[Cell, ...]:
         name, seconds = item
         return name, Bar((Part(name, seconds, Tone.PLAIN),), scale=longest, unit="s")
 
-    tables = table_of("Seconds for each phase", ("phase", "seconds"), timings.items(), row)
+    tables = table_of("Seconds for each phase", ("phase", "seconds"), ordered, row)
     return (Section("Time", tables=tables),)
 
 

@@ -164,8 +164,12 @@ def _beside(bar: Bar) -> str:
 
 def _table(table: Table, anchor: str) -> Iterator[str]:
     # Wide tables scroll by themselves; whoever has no mouse can reach them.
+    narrow = len(table.columns) <= 3 and not any(
+        isinstance(cell, tuple) for row in table.rows for cell in row
+    )
+    kind = ' class="narrow"' if narrow else ""
     yield (
-        f'<div class="wide" role="region" tabindex="0" aria-labelledby="{anchor}">\n<table>\n'
+        f'<div class="wide" role="region" tabindex="0" aria-labelledby="{anchor}">\n<table{kind}>\n'
         f'<caption id="{anchor}">{_text(table.caption)}</caption>\n<thead><tr>'
     )
     first = table.rows[0] if table.rows else ()

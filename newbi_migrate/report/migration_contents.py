@@ -219,7 +219,7 @@ def _sections(
     sections = [
         _users(plan),
         _documents(collections, done=done),
-        left_out_section(_counts(quarantine), quarantine),
+        left_out_section(quarantine.counts(), quarantine.first(_EXAMPLES)),
         _indexes(indexes, plan.collisions, done=done),
         _findings(findings),
         _not_registered(plan.not_registered),
@@ -293,11 +293,6 @@ def _collection(summary: CollectionSummary) -> tuple[Cell, ...]:
     # Collections without a workspace have no classes; only user fields follow an alias there.
     shown: Cell = bars if before else "not scoped"
     return summary.name, summary.documents, shown, summary.owners_rewritten
-
-
-def _counts(quarantine: Quarantine) -> Counter[tuple[str, Reason]]:
-    """Collection and reason to the number of what is left out."""
-    return Counter((document.collection, document.reason) for document in quarantine)
 
 
 def left_out_section(
@@ -485,14 +480,14 @@ def _cases(
     timings: Mapping[str, float],
 ) -> tuple[Case, ...]:
     looked_at = ([plan.source] if plan.users else []) + list(collections)
-    counts = _counts(quarantine)
+    counts = quarantine.counts()
     left_out = {name for name, _ in counts}
     cases = [
         Case(name, "nothing is left out", seconds=timings.get(f"documents.{name}", 0.0))
         for name in looked_at
         if name not in left_out
     ]
-    cases += left_out_cases(counts, quarantine, State.FAILED)
+    cases += left_out_cases(counts, quarantine.first(_EXAMPLES), State.FAILED)
     for decision in indexes:
         blocked = decision.action in _BLOCKED
         cases.append(

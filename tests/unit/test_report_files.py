@@ -6,6 +6,7 @@ import itertools
 import json
 import re
 import stat
+from collections import Counter
 from datetime import UTC, datetime
 from importlib.resources import files
 
@@ -20,7 +21,7 @@ from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.results import CollectionSummary, Quarantine
 from newbi_migrate.migration.rollback.results import OnConflict
 from newbi_migrate.migration.validation import FailOn
-from newbi_migrate.report.contents import SHOWN, Contents, State, verdict_of
+from newbi_migrate.report.contents import SHOWN, Contents, State, timings_section, verdict_of
 from newbi_migrate.report.html import html_report
 from newbi_migrate.report.json import plan_to_json, result_to_json
 from newbi_migrate.report.junit import junit_report
@@ -413,3 +414,35 @@ def test_every_exit_code_has_a_verdict(code):
         sentence, _ = verdict_of(Contents("plan", "d", "t", code, dry_run=dry_run))
 
         assert sentence.endswith(".")
+
+
+def test_phases_come_before_the_collections_of_one():
+    """Phases in the order they ran, then collections, the slowest first."""
+    times = {"users": 1.0, "documents.a": 2.0, "documents.b": 3.0, "documents": 5.0}
+    ((table,),) = (section.tables for section in timings_section(times))
+
+    assert ["users", "documents", "documents.b", "documents.a"] == [row[0] for row in table.rows]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["Users", "invoices"]),
+            st.sampled_from(["", "createdBy"]),
+            st.sampled_from([Reason.OWNER_UNKNOWN, Reason.UNREADABLE]),
+            st.lists(st.sampled_from([*IDS, "a", 7]), max_size=9),
+        )
+    )
+)
+def test_what_is_counted_and_shown_of_the_left_out_is_what_is_listed(added):
+    """Counts are those of the list, and the first few are the first few of each group in it."""
+    quarantine = Quarantine()
+    for collection, path, reason, ids in added:
+        quarantine.add(collection, path, reason, ids)
+    listed = list(quarantine)
+
+    assert Counter((d.collection, d.reason) for d in listed) == quarantine.counts()
+    key = lambda d: (d.collection, d.path, str(d.reason))  # noqa: E731
+    groups = itertools.groupby(sorted(listed, key=key), key=key)
+    expected = [d for _, group in groups for d in itertools.islice(group, 3)]
+    assert expected == sorted(quarantine.first(3), key=key)
