@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from pathlib import Path
+
 import nox
 
 nox.options.sessions = ["lint", "types", "tests", "tests_motor", "docs"]
 nox.options.error_on_missing_interpreters = False
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
+MUTANTS_KILLED = 90  # percent, below which the mutation session fails
 # The classifiers say which Pythons are supported; no second list to forget.
 PYTHONS = nox.project.python_versions(PYPROJECT)
 
@@ -61,6 +66,38 @@ def coverage(session: nox.Session) -> None:
     )
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
+
+
+@nox.session
+def mutation(session: nox.Session) -> None:
+    """Of every small change to the mapping, how many make a test fail; at least 90 in 100.
+
+    Names of mutants choose some of them: ``nox -s mutation -- "newbi_migrate.mapping.merge.*"``.
+    One that survives is no fault: ``resolve`` asks a mapping for ``None``, which gives ``None``.
+    """
+    session.install("-e", ".[testing]", *group("mutation"))
+    # mutmut writes the changed package beside the original; a copy keeps the tree clean. It
+    # holds those tests alone that guard the mapping without a server, for they run often.
+    copy = Path(session.create_tmp()) / "copy"
+    shutil.rmtree(copy, ignore_errors=True)
+    for name in ("newbi_migrate", "tests/support"):
+        shutil.copytree(name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in (*Path("tests").glob("*/test_mapping_*.py"), Path("tests/conftest.py")):
+        (copy / file.parent).mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, copy / file)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(name, copy)
+    session.chdir(copy)
+    session.run("nice", "mutmut", "run", "--max-children", "1", *session.posargs, external=True)
+    session.run("mutmut", "results")
+    session.run("mutmut", "export-cicd-stats", silent=True)
+    stats = json.loads(Path("mutants/mutmut-cicd-stats.json").read_text())
+    found = stats["killed"] + stats["timeout"] + stats["segfault"]
+    tried = found + stats["survived"] + stats["suspicious"] + stats["no_tests"]
+    killed = 100 * found / tried
+    session.log(f"{killed:.1f} % of {tried} mutants killed.")
+    if killed < MUTANTS_KILLED:
+        session.error(f"Fewer than {MUTANTS_KILLED} %: write a test for what survived.")
 
 
 @nox.session
