@@ -36,6 +36,7 @@ async def plan_index_changes(
     *,
     workspace_field: str,
     with_users: bool,
+    filled: Mapping[tuple[str, str], Sequence[Any]],
     collections: Mapping[str, int],
     comment: str,
 ) -> tuple[tuple[IndexDecision, ...], tuple[Collision, ...]]:
@@ -48,6 +49,7 @@ async def plan_index_changes(
         surveyed: Collection to what was learned about its documents.
         workspace_field: Name of the field that scopes a document.
         with_users: Whether the Better Auth collections are part of the run.
+        filled: Collection and path to the ids of documents in which the run fills that field.
         collections: The collections that exist.
         comment: Attached to every command.
     """
@@ -86,7 +88,12 @@ async def plan_index_changes(
             now: tuple[Collision, ...] = ()
             if key is not None and spec.name in collections and workspace is not None:
                 finder = _CollisionFinder(
-                    database[spec.name], key, workspace, workspace_field, comment
+                    database[spec.name],
+                    key,
+                    workspace,
+                    workspace_field,
+                    comment,
+                    _but_for(filled, spec.name, key),
                 )
                 now, later = await finder.find()
                 collisions += now + later
@@ -99,6 +106,17 @@ async def plan_index_changes(
                 )
             )
     return tuple(decisions), tuple(collisions)
+
+
+def _but_for(
+    filled: Mapping[tuple[str, str], Sequence[Any]], collection: str, key: UniqueKey
+) -> Mapping[str, Any]:
+    """A query for the documents that hold the same key after the run as they do now.
+
+    Where the run fills a field of the key, it does so with a value that nobody else has.
+    """
+    ids = [i for path, _ in key.index.keys for i in filled.get((collection, path), ())]
+    return {"_id": {"$nin": ids}} if ids else {}
 
 
 async def find_collisions(

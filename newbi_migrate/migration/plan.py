@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import bson
+from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.errors import DatabaseMovedOnError, UsageError
@@ -23,7 +25,7 @@ from newbi_migrate.mapping.decisions import (
     directory_after,
 )
 from newbi_migrate.mapping.profiles import BetterAuthProfile
-from newbi_migrate.mapping.users import Finding, UserWrites
+from newbi_migrate.mapping.users import Fill, Finding, UserWrites
 from newbi_migrate.mapping.workspace import Directory
 from newbi_migrate.migration.documents import DocumentPlane, Surveyed
 from newbi_migrate.migration.indexes import plan_index_changes
@@ -116,6 +118,7 @@ async def make_plan(
         surveyed,
         workspace_field=registry.workspace_field,
         with_users=not documents_only,
+        filled=users.filled,
         collections=seen.counts,
         comment=_COMMENT,
     )
@@ -148,6 +151,8 @@ class _Users:
         self.directory = Directory()
         self.digest = ""
         self.decisions: list[UserDecision] = []
+        # Collection and path to the documents in which it is going to be filled.
+        self.filled: dict[tuple[str, str], list[ObjectId]] = defaultdict(list)
 
 
 async def _plan_users(
@@ -182,6 +187,10 @@ async def _plan_users(
     async for batch in plane.writes(by_id, BetterAuthProfile.of(options.better_auth)):
         for writes in batch:
             planned.lines.append(line_of(writes))
+            for fill in writes.writes:
+                if isinstance(fill, Fill):
+                    for path in fill.values:
+                        planned.filled[fill.collection, path].append(fill.id)
             planned.findings.extend(writes.findings)
             hashes.append(_bytes_of(writes))
         progress.advance(len(batch))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 
 import bson
+from bson import ObjectId
 from hypothesis import HealthCheck, given, settings, strategies as st
 from reference import REGISTRY, SOURCE, bytes_of, migrated, worlds
 
@@ -65,3 +66,17 @@ async def test_the_engine_writes_what_the_mapping_says(mongod, servers, world, c
         assert found == bytes_of(database)
     finally:
         servers.drop(name)
+
+
+async def test_an_index_is_built_in_the_run_whose_fill_makes_it_possible(uri, sync_database):
+    """Two users without an address share none any more once one of them is given his."""
+    ids = [ObjectId(f"64b{n:021d}") for n in range(2)]
+    sync_database["user"].insert_many([{"_id": id_} for id_ in ids])
+    sync_database[SOURCE].insert_one({"_id": ids[0], "email": "lea@newbi.fr"})
+    async with Migration(uri, registry=REGISTRY) as migration:
+        first = await migration.apply()
+        again = await migration.apply()
+
+    assert {"user": 1} == {name: n for name, n in first.filled.items() if name == "user"}
+    assert "user_email_uidx" in sync_database["user"].index_information()
+    assert again.run_id is None
