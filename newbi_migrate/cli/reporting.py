@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from newbi_migrate.cli.running import Session, say
+from newbi_migrate.cli.running import Session, say, say_failure
 from newbi_migrate.errors import ExitCode, NewbiMigrateError, UsageError
 
 if TYPE_CHECKING:
@@ -83,9 +83,10 @@ class ReportFiles:
                 write_report(path, said, written_at=datetime.now(UTC))
                 say(f"The report was written to {path}.")
         except NewbiMigrateError as error:
-            say(f"error: The report was not written: {error.what}")
-            say(f"next: {error.next_step}")
-            return code or ExitCode.UNEXPECTED
+            return _not_written(session, error.what, error.next_step, code)
+        except Exception as error:  # noqa: BLE001  # the answer must not be lost for a report
+            what = f"{type(error).__name__}: {error}"
+            return _not_written(session, what, "Please report it; --json has the answer.", code)
         return code
 
     def _emails(self, session: Session, collection: str) -> dict[str, str]:
@@ -100,3 +101,14 @@ class ReportFiles:
         if self._personal:
             return found
         return {user: masked_email(email) for user, email in found.items()}
+
+
+def _not_written(session: Session, what: str, next_step: str, code: ExitCode) -> ExitCode:
+    say_failure(
+        f"The report was not written: {what}",
+        next_step,
+        code,
+        as_json=False,
+        redact=session.target.redactor,
+    )
+    return code or ExitCode.UNEXPECTED

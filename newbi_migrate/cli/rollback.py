@@ -212,8 +212,11 @@ def _answer(
     from newbi_migrate.report.rollback_contents import rollback_contents
 
     following = next_after_rollback(session, results[-1])
-    said = rollback_contents(results, next_command=following)
-    code = reports.write(session, lambda _: said, said.exit_code)
+    code = reports.write(
+        session,
+        lambda _: rollback_contents(results, next_command=following),
+        ExitCode(max(int(result.exit_code) for result in results)),
+    )
     if as_json:
         last = results[-1].to_json()
         earlier = [result.to_json() for result in results[:-1]]

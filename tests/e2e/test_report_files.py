@@ -139,6 +139,20 @@ def test_a_run_that_could_not_be_reported_is_done_all_the_same(quick, clean, tmp
     assert 3 == clean["organization"].count_documents({})
 
 
+def test_a_defect_in_a_report_loses_no_answer(quick, dirty, tmp_path, monkeypatch):
+    """Whatever goes wrong with the report, what the command found out is printed."""
+    from newbi_migrate.report import writing
+
+    def fail(*arguments, **more):
+        raise ZeroDivisionError("a defect")
+
+    monkeypatch.setattr(writing, "write_report", fail)
+    answer = quick("plan", "--json", "--report", tmp_path / "report.html")
+
+    assert ExitCode.QUARANTINED == answer.code == answer.json["exitCode"]
+    assert "The report was not written: ZeroDivisionError" in answer.sentence
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
