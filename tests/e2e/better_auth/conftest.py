@@ -66,20 +66,25 @@ def migrated(servers, mongod):
         yield make
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def deploy(migrated, tmp_path_factory):
     """Starts an application on a migrated database, with settings of the application.
 
-    Databases with the same ``shared`` name are the same; without one it is a new one.
+    With a ``shared`` name the database is the one of that name, and so is the application with
+    the same settings; without one both are new.
     """
+    running = {}
     with ExitStack() as stack:
 
         def start(packages, profile, *, shared="", **settings):
             modules(packages)  # skips before anything is built
-            uri, database, legacy, result = migrated(profile, shared)
-            folder = tmp_path_factory.mktemp("app")
-            app = stack.enter_context(application(packages, uri, folder, **settings))
-            return Deployment(app, uri, database, legacy, result)
+            key = (packages, profile, shared, *sorted(settings.items()))
+            if not shared or key not in running:
+                uri, database, legacy, result = migrated(profile, shared)
+                folder = tmp_path_factory.mktemp("app")
+                app = stack.enter_context(application(packages, uri, folder, **settings))
+                running[key] = Deployment(app, uri, database, legacy, result)
+            return running[key]
 
         yield start
 
