@@ -69,6 +69,16 @@ async def test_a_holder_whose_time_is_up_stops_by_himself(database):
         lease.check()
 
 
+async def test_a_lease_that_ran_out_and_that_nobody_took_can_be_renewed(database):
+    """A server that was away for longer than the lease lasts does not end a run."""
+    lease = await Lease.acquire(database, holder(), seconds=0.5)
+    await asyncio.sleep(0.55)
+    await lease.renew()
+    lease.check()
+
+    assert (await Lease.current(database)).held
+
+
 async def test_a_holder_who_lost_his_lease_cannot_renew_it(database):
     """A late renewal does not take the lease away from whoever has it by then."""
     late = await Lease.acquire(database, holder(), seconds=0.2)
