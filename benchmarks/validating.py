@@ -2,7 +2,7 @@
 
     python benchmarks/validating.py --documents 1000000 --owners 2000
 
-The invoices are whole, 2,500 bytes each, with every snapshot a real one has, and are migrated
+The invoices are whole, 2,100 bytes each, with every snapshot a real one has, and are migrated
 first. The bound is a raw read of all collections: every byte of every document is fetched, and
 none is decoded. The structural rules are asked together, and so are the rules of the models.
 """
@@ -20,9 +20,9 @@ from typing import Any
 from pymongo import MongoClient
 from pymongo.synchronous.database import Database
 
-from newbi_migrate.invariants.structural import STRUCTURAL
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.options import MigrationOptions
+from newbi_migrate.migration.validating.structural import STRUCTURAL
 from newbi_migrate.migration.validation import ValidationReport
 from newbi_migrate.models.newbi import NEWBI
 from newbi_migrate.testing import EmbeddedMongod
@@ -65,7 +65,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--documents", type=int, default=1_000_000)
     parser.add_argument("--owners", type=int, default=2_000)
-    parser.add_argument("--size", type=int, default=2_500, help="bytes of an invoice")
+    parser.add_argument("--size", type=int, default=2_100, help="bytes of an invoice")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3)
     asked = parser.parse_args()

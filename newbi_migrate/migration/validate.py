@@ -14,7 +14,6 @@ from fnmatch import fnmatchcase
 from typing import Final
 
 from newbi_migrate.errors import UsageError
-from newbi_migrate.invariants.structural import STRUCTURAL
 from newbi_migrate.migration.options import MigrationOptions
 from newbi_migrate.migration.plan import chosen_collections
 from newbi_migrate.migration.validating.documents import DocumentRules, owner_of
@@ -26,6 +25,7 @@ from newbi_migrate.migration.validating.request import (
     ValidationRequest,
     stands,
 )
+from newbi_migrate.migration.validating.structural import STRUCTURAL
 from newbi_migrate.migration.validating.structure import Structure
 from newbi_migrate.migration.validation import ValidationReport
 from newbi_migrate.store.lease import Lease
@@ -56,7 +56,7 @@ async def validate(request: ValidationRequest) -> ValidationReport:
     specs = chosen_collections(request.registry, request.options)
     present = [spec for spec in specs if spec.name in names]
     owners = {spec.name: owner.name for spec in present if (owner := owner_of(spec)) is not None}
-    models = ModelRules(request, present, names, owners, COMMENT)
+    models = ModelRules(request, specs, names, owners, COMMENT)
     known = [*STRUCTURAL, *models.ids()]
     _refuse_unknown(request.only, known)
     check = Structure(request, state, names, runs, newest)

@@ -161,7 +161,7 @@ def _leaf(
             # All that is neither absent nor null nor such a text, but for lists with one in them.
             may = [None] if null or not required else []
             whole = "".join(f"(?={pattern})" for pattern in patterns)
-            wanted = {path: {"$nin": [*may, Regex(whole)]}}
+            wanted = {path: {"$nin": [*may, Regex(whole if patterns[1:] else patterns[0])]}}
             yield wanted if may else _both(guard, wanted)
             yield {path: {"$type": ["array"] if null or required else ["array", "null"]}}
             if required and may:
@@ -229,6 +229,10 @@ def _limits(predicate: Predicate, path: str) -> Iterator[Match]:
     """What a value of the right type that is there must not be."""
     if isinstance(predicate, say.Within):
         yield {path: {"$not": _comparisons(predicate), "$type": list(say.NUMBER.names)}}
+    elif isinstance(predicate, say.Whole):
+        # Drivers of JavaScript store whole numbers as integers.
+        yield {path: {"$type": ["double"]}}
+        yield {path: {"$not": {"$gt": -(10**15), "$lt": 10**15}, "$type": ["int", "long"]}}
     elif isinstance(predicate, say.Length | say.Kind):
         return
     else:

@@ -11,11 +11,11 @@ from pymongo import AsyncMongoClient
 from small_legacy import USERS, invoices, legacy_user
 
 from newbi_migrate.errors import ExitCode, UsageError
-from newbi_migrate.invariants.structural import STRUCTURAL
 from newbi_migrate.mapping.ids import account_id, member_id, organization_id
 from newbi_migrate.migration.facade import Migration, run_sync
 from newbi_migrate.migration.options import MigrationOptions
 from newbi_migrate.migration.validating import models
+from newbi_migrate.migration.validating.structural import STRUCTURAL
 from newbi_migrate.migration.validation import FailOn
 from newbi_migrate.models.newbi import NEWBI
 from newbi_migrate.models.registry import CollectionSpec, IdType, ParentLink, Registry

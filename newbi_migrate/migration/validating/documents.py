@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from newbi_migrate.invariants import structural as rules
-from newbi_migrate.invariants.structural import STRUCTURAL, rule_broken_by
 from newbi_migrate.mapping.values import ABSENT, IdForm, read_id
 from newbi_migrate.mapping.workspace import Action, Reason, Resolution
 from newbi_migrate.migration.documents import DocumentPlane
 from newbi_migrate.migration.options import AliasOwners
+from newbi_migrate.migration.validating import structural as rules
 from newbi_migrate.migration.validating.request import COMMENT, State, ValidationRequest, stands
+from newbi_migrate.migration.validating.structural import STRUCTURAL, rule_broken_by
 from newbi_migrate.models.base import fields_of
 from newbi_migrate.models.registry import CollectionSpec
 from newbi_migrate.models.rules import Leaf, Nullable

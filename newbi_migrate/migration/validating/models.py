@@ -89,7 +89,7 @@ class ModelRules:
 
     Args:
         request: What is validated.
-        specs: The registered collections that exist.
+        specs: The registered collections.
         names: All collections that exist.
         owners: Collection to the owner field the structural rules look at.
         comment: Attached to every command.
@@ -105,6 +105,7 @@ class ModelRules:
     ) -> None:
         self._request = request
         self._comment = comment
+        self._names = names
         self._known: dict[str, None] = {}
         self._targets: list[_Target] = []
         for spec in specs:
@@ -114,8 +115,7 @@ class ModelRules:
                     skip.add(owners[spec.name])
                 self._add(spec.name, spec.model, frozenset(skip), frozenset())
         for name, model, fields, left in _PEOPLE:
-            if name in names:
-                self._add(name, model, fields, left)
+            self._add(name, model, fields, left)
 
     def _add(
         self,
@@ -127,7 +127,7 @@ class ModelRules:
         asked = [rule for rule in model.invariants() if rule.id not in left]
         self._known.update(dict.fromkeys(rule.id for rule in asked))
         wanted = {rule.id: _said(rule) for rule in asked if self._request.wants(rule.id)}
-        if wanted:
+        if wanted and name in self._names:
             self._targets.append(_Target(name, model, skip, wanted))
 
     def ids(self) -> list[str]:

@@ -15,14 +15,6 @@ from typing import Any, cast
 from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
-from newbi_migrate.invariants.structural import (
-    AccountFact,
-    MemberFact,
-    OrganizationFact,
-    People,
-    UserFact,
-    key_of,
-)
 from newbi_migrate.mapping.account import password_kind
 from newbi_migrate.mapping.decisions import (
     LegacyKey,
@@ -36,6 +28,14 @@ from newbi_migrate.mapping.values import legacy_flag
 from newbi_migrate.mapping.workspace import Directory
 from newbi_migrate.migration.options import MigrationOptions
 from newbi_migrate.migration.users import UserPlane
+from newbi_migrate.migration.validating.structural import (
+    AccountFact,
+    MemberFact,
+    OrganizationFact,
+    People,
+    UserFact,
+    key_of,
+)
 from newbi_migrate.store.decoding import LENIENT, decode
 from newbi_migrate.store.raw import split_documents
 

@@ -11,8 +11,6 @@ from typing import Any, Final
 from bson import ObjectId
 
 from newbi_migrate.errors import UsageError
-from newbi_migrate.invariants import structural as rules
-from newbi_migrate.invariants.structural import STRUCTURAL, check_people, key_of
 from newbi_migrate.mapping.values import ABSENT, IdForm, read_id
 from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.conservation import check_conservation
@@ -20,8 +18,10 @@ from newbi_migrate.migration.indexes import find_collisions
 from newbi_migrate.migration.reference import provable_run
 from newbi_migrate.migration.results import Collision
 from newbi_migrate.migration.survey import survey
+from newbi_migrate.migration.validating import structural as rules
 from newbi_migrate.migration.validating.people import PeopleReader, Recorded
 from newbi_migrate.migration.validating.request import COMMENT, State, ValidationRequest, stands
+from newbi_migrate.migration.validating.structural import STRUCTURAL, check_people, key_of
 from newbi_migrate.models.newbi import BETTER_AUTH_INDEXES
 from newbi_migrate.models.registry import CollectionSpec, UniqueKey
 from newbi_migrate.store.census import count_groups
