@@ -41,6 +41,11 @@ if TYPE_CHECKING:
     from newbi_migrate.migration.options import MigrationOptions as MigrationOptions
     from newbi_migrate.migration.pacing import Pacing as Pacing
     from newbi_migrate.migration.safeguard import Safeguard as Safeguard
+    from newbi_migrate.migration.validation import (
+        FailOn as FailOn,
+        Finding as Finding,
+        ValidationReport as ValidationReport,
+    )
     from newbi_migrate.models.newbi import NEWBI as NEWBI
     from newbi_migrate.models.registry import (
         CollectionSpec as CollectionSpec,
@@ -80,6 +85,7 @@ _HOMES = {
     "newbi_migrate.migration.options": ("MigrationOptions",),
     "newbi_migrate.migration.pacing": ("Pacing",),
     "newbi_migrate.migration.safeguard": ("Safeguard",),
+    "newbi_migrate.migration.validation": ("FailOn", "Finding", "ValidationReport"),
     "newbi_migrate.models.newbi": ("NEWBI",),
     "newbi_migrate.models.registry": (
         "CollectionSpec",

@@ -8,6 +8,7 @@ from newbi_migrate import (
     CollectionSpec,
     ConnectionString,
     ExitCode,
+    FailOn,
     IdType,
     IndexSpec,
     Migration,
@@ -16,6 +17,7 @@ from newbi_migrate import (
     Pacing,
     Registry,
     Safeguard,
+    ValidationReport,
     backup_database,
     compare_backup,
     open_database,
@@ -84,3 +86,13 @@ async def a_pipeline_looks_before_it_runs_and_holds_back() -> bool:
 def a_pipeline_signs_in_afterwards() -> list[str]:
     result = smoke("https://app.exemple.fr", "a@exemple.fr", "a-password", timeout=5)
     return [f"{check.level} {check.sentence} {check.remedy}" for check in result.checks]
+
+
+async def a_pipeline_refuses_what_does_not_validate() -> list[str]:
+    async with Migration("mongodb://localhost/newbi") as migration:
+        report: ValidationReport = await migration.validate(
+            only=["document.*"], fail_on=FailOn.WARNING
+        )
+    code: ExitCode = report.exit_code
+    counts: dict[str, int] = {result.rule: result.violations for result in report.results}
+    return [f"{f.collection} {f.id} {f.path}" for f in report.findings if not report.is_clean]
