@@ -396,12 +396,15 @@ async def test_a_warning_fails_where_asked(world):
     } == codes
 
 
-@pytest.mark.parametrize("closely", [2, 10_000])
-async def test_violations_of_models_are_counted_alike_on_both_ways(world, monkeypatch, closely):
-    """The server counts what would be too much to look at, and comes to the same numbers."""
+@pytest.mark.parametrize(("closely", "ranges_from"), [(2, 10**9), (10_000, 10**9), (10_000, 1)])
+async def test_violations_of_models_are_counted_alike_on_all_ways(
+    world, monkeypatch, closely, ranges_from
+):
+    """Looked at one by one, in ranges or counted by the server: the numbers are the same."""
     world["invoices"].update_many({"createdBy": USERS[0]}, {"$set": {"status": "LOST"}})
     world["invoices"].update_many({"createdBy": USERS[1]}, {"$set": {"totalHT": -1, "items": []}})
     monkeypatch.setattr(models, "CLOSELY", closely)
+    monkeypatch.setattr(models, "_PARALLEL_FROM", ranges_from)
     report = await validated(world, only=["field.*", "billing.*"])
     counts = {r.rule: r.violations for r in report.results if r.collection == "invoices"}
 
