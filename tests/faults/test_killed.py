@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 
+import pytest
 from fingerprints import changes, fingerprint
 from little import little_legacy
 from pymongo import MongoClient
@@ -186,4 +187,35 @@ def test_a_rollback_killed_at_any_write_is_finished_by_the_same_command(
         database.client.drop_database(database.name)
 
     assert DONE == whole.status
+    assert not wrong, f"{sample}: {wrong}"
+
+
+@pytest.mark.parametrize("command", [("indexes", "--apply"), ("finalize",), ("finalize", "--keep")])
+def test_the_end_of_a_migration_killed_at_any_write_is_finished_by_the_same_command(
+    mongod, fresh, processes, sample, command
+):
+    """Dropping what the old structure left behind is done once, however often it takes."""
+
+    def migrated(database):
+        little_legacy(database)
+        database["quotes"].delete_one({"createdBy": "personne"})
+        database["invoices"].create_index([("number", 1), ("createdBy", 1)], unique=True)
+        assert DONE == processes.run(mongod.uri_for(database.name), *MIGRATE).status
+
+    command = (*command, "--confirm")
+    database, uri = fresh(mongod, migrated)
+    whole = processes.run(uri, *command)
+    expected = fingerprint(database, run_records=False)
+    wrong = {}
+    for at, when in sample.of(everywhere(whole.writes), 2):
+        database, uri = fresh(mongod, migrated)
+        killed = processes.run(uri, *command, at=at, when=when)
+        assert killed.killed, killed
+        expire_lease(database)
+        again = processes.run(uri, *command)
+        found = changes(expected, fingerprint(database, run_records=False))
+        if again.status != whole.status or found:
+            wrong[at, when] = (again.status, again.stderr, found)
+
+    assert DONE == whole.status, whole
     assert not wrong, f"{sample}: {wrong}"

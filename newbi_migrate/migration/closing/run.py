@@ -34,6 +34,7 @@ __all__ = [
     "review_obsolete",
 ]
 
+_KEPT: Final = "_before_migration"
 _COMMENT: Final = "newbi-migrate indexes"
 
 
@@ -97,8 +98,11 @@ async def review_obsolete(
 
 
 def kept_name(source: str) -> str:
-    """Name under which ``finalize --keep`` keeps the collection of legacy users."""
-    return f"{source}_before_migration"
+    """Name under which ``finalize --keep`` keeps the collection of legacy users.
+
+    Its own, where it is kept already.
+    """
+    return source if source.endswith(_KEPT) else f"{source}{_KEPT}"
 
 
 def refuse_unless_ready(report: ValidationReport, plan: Plan, *, keep: bool) -> None:
@@ -253,7 +257,7 @@ async def _legacy(
     result.legacy = source
     result.kept_as = kept_name(source) if request.keep else None
     names = await database.list_collection_names(comment=comment)
-    if source not in names:
+    if source not in names or source == result.kept_as:
         if result.kept_as is not None:
             result.legacy_users = await database[result.kept_as].count_documents({})
         return
@@ -275,7 +279,7 @@ async def _legacy(
 async def _refuse_taken_name(request: ClosingRequest) -> None:
     source = request.source or ""
     names = await request.database.list_collection_names(comment=_COMMENT)
-    if source in names and kept_name(source) in names:
+    if source != kept_name(source) and {source, kept_name(source)} <= set(names):
         raise UsageError(
             f"The collection {kept_name(source)} is there already, so {source} cannot be kept "
             "under that name.",
