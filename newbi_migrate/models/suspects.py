@@ -47,12 +47,17 @@ def suspects(model: type[DocumentModel], *, skip: Collection[str] = ()) -> Match
         model: The model.
         skip: Top-level fields of which nothing is asked.
     """
-    ways = [
-        _maybe(older.shape, "", so=True) for older in model.older_shapes if older.shape is not None
-    ]
+    ways = [_described(older.shape) for older in model.older_shapes if older.shape is not None]
     ways += _document(model, "", skip)
     ways += [dict(rule.query) for rule in rules_of(model) if rule.query is not None]
     return {"$or": ways or [_NONE]}
+
+
+def _described(shape: Predicate) -> Match:
+    try:
+        return _maybe(shape, "", frozenset(), so=True)
+    except _CannotSayError:
+        return {"$jsonSchema": shape.schema()}
 
 
 def _document(
@@ -69,16 +74,26 @@ def _document(
     for key, field in fields_of(model).items():
         if key not in skip:
             yield from _value(field.value, prefix + key, field.required, guard)
+    # A field that may be a list, or of which nothing is said, is compared exactly.
+    known = frozenset(key for key, field in fields_of(model).items() if _is_no_list(field.value))
     for rule in rules_of(model):
         if rule.test is None:
             continue
         try:
-            yield _both(guard, _maybe(rule.test, prefix, so=False))
+            yield _both(guard, _maybe(rule.test, prefix, known.difference(skip), so=False))
         except _CannotSayError:
             schema = rule.test.schema()
             if prefix:
                 schema = {"anyOf": [{"not": {"bsonType": "object"}}, schema]}
             yield _exactly(prefix.rstrip("."), schema)
+
+
+def _is_no_list(shape: ValueShape) -> bool:
+    inner = shape.inner if isinstance(shape, Nullable) else shape
+    if isinstance(inner, Leaf):
+        kinds = None if inner.rule.test is None else _kinds(inner.rule.test)
+        return kinds is not None and "array" not in kinds
+    return isinstance(inner, Embedded)
 
 
 def _both(one: Match, other: Match) -> Match:
@@ -249,16 +264,16 @@ def _comparisons(predicate: say.Within) -> Match:
     return {name: limit for name, limit in limits.items() if limit is not None}
 
 
-def _maybe(predicate: Predicate, prefix: str, *, so: bool) -> Match:
+def _maybe(predicate: Predicate, prefix: str, known: Collection[str], *, so: bool) -> Match:
     """A match of every document of which something is so, or is not so.
 
     Raises:
         _CannotSayError: There is no cheap one.
     """
     if isinstance(predicate, say.Not):
-        return _maybe(predicate.test, prefix, so=not so)
+        return _maybe(predicate.test, prefix, known, so=not so)
     if isinstance(predicate, say.AllOf | say.AnyOf):
-        parts = [_maybe(part, prefix, so=so) for part in predicate.tests]
+        parts = [_maybe(part, prefix, known, so=so) for part in predicate.tests]
         if so is isinstance(predicate, say.AllOf):
             parts = [part for part in parts if part != _ALL]
             return {"$and": parts} if len(parts) > 1 else parts[0] if parts else _ALL
@@ -266,6 +281,9 @@ def _maybe(predicate: Predicate, prefix: str, *, so: bool) -> Match:
     if isinstance(predicate, say.HasNot):
         return {prefix + predicate.name: {"$exists": not so}}
     if isinstance(predicate, say.Has):
+        of_any_type = predicate.test is say.ANYTHING or isinstance(predicate.test, say.NoLongerThan)
+        if not of_any_type and predicate.name not in known:
+            raise _CannotSayError
         return _field(predicate.test, prefix + predicate.name, so=so)
     if predicate is say.ANYTHING:
         return _ALL if so else _NONE

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from importlib.metadata import entry_points
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import pytest
+from bson import ObjectId
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from newbi_migrate.invariants.language import Has, Not, OneOf, Within
@@ -16,6 +17,7 @@ from newbi_migrate.models.expenses import Expense
 from newbi_migrate.models.rules import Rule, predicated
 from newbi_migrate.models.scalars import NonEmptyText, OwnerId
 from newbi_migrate.models.snapshots import Address
+from newbi_migrate.models.suspects import suspects
 from newbi_migrate.testing import check_all_invariants, check_mapping_laws
 from newbi_migrate.testing.hypothesis_entry import register
 
@@ -57,6 +59,19 @@ class Job(DocumentModel):
     hours: Hours | None = None
 
 
+class TaggedJob(DocumentModel):
+    """A model whose rules are about fields that may be lists, or of which nothing is said."""
+
+    collection_name: ClassVar[str] = "jobs"
+    rules = (
+        forbidden("job.urgent", "A job is urgent.", {"tags": Not(Has("tags", OneOf(("urgent",))))}),
+        forbidden("job.kind", "A job is big.", {"kind": Not(Has("kind", OneOf(("big",))))}),
+    )
+
+    tags: list[NonEmptyText] | None = None
+    extra: Any = None
+
+
 class TornJob(DocumentModel):
     collection_name: ClassVar[str] = "jobs"
 
@@ -86,6 +101,18 @@ def collection(servers, mongod):
 def test_one_line_checks_a_model_of_a_host(collection, model):
     """A model whose rules keep the laws passes, with a server and without."""
     check_all_invariants(model, collection=collection, max_examples=4)
+
+
+@pytest.mark.parametrize("value", ["urgent", ["urgent"], ["big", "urgent"], [], None, "big"])
+def test_a_list_does_not_mislead_the_cheap_question(collection, value):
+    """Who holds a list of what he should hold breaks the rule, and is suspected."""
+    collection.delete_many({})
+    document = {"_id": ObjectId(), "tags": value, "kind": value}
+    collection.insert_one(document)
+    broken = bool(TaggedJob.violations(document))
+
+    assert broken
+    assert collection.find_one(suspects(TaggedJob)) is not None
 
 
 @pytest.mark.parametrize("model", [RaisingJob, NamelessJob], ids=lambda model: model.__name__)
