@@ -18,13 +18,51 @@ from newbi_migrate.errors import InterruptedRunError, NewbiMigrateError
 from newbi_migrate.migration.progress import Progress
 from newbi_migrate.store.faults import is_transient, name_of
 
-__all__ = ["ATTEMPTS", "persist"]
+__all__ = ["ATTEMPTS", "Furthest", "persist"]
 
 ATTEMPTS: Final = 4
 """Attempts in a row that may achieve nothing before a run ends with its error."""
 
 _FIRST_PAUSE: Final = 0.25
 _T = TypeVar("_T")
+
+
+class Furthest:
+    """A listener that remembers how far the best attempt has come.
+
+    Attributes:
+        furthest: How far that is.
+
+    An attempt goes the same way as the one before, past what is done already, so the one that
+    gets further has achieved something.
+    """
+
+    def __init__(self, told: Progress) -> None:
+        self._told = told
+        self._here = 0
+        self.furthest = 0
+
+    def again(self) -> None:
+        """Another attempt begins."""
+        self._here = 0
+
+    def phase(self, name: str, total: int | None) -> None:
+        """A phase begins."""
+        self._advanced(1)
+        self._told.phase(name, total)
+
+    def advance(self, amount: int, detail: str = "") -> None:
+        """So many have been dealt with."""
+        self._advanced(amount)
+        self._told.advance(amount, detail)
+
+    def note(self, sentence: str) -> None:
+        """Something a person should read."""
+        self._told.note(sentence)
+
+    def _advanced(self, amount: int) -> None:
+        self._here += amount
+        self.furthest = max(self.furthest, self._here)
 
 
 async def persist(

@@ -252,3 +252,13 @@ async def test_interrupted_the_same_call_finishes_it(migrated, uri, sync_databas
     assert "Users_before_migration" in sync_database.list_collection_names()
     assert [("invoices", OLD)] == result.dropped
     assert "Users" not in sync_database.list_collection_names()
+
+
+async def test_finalized_twice_records_nothing(migrated, migration, sync_database):
+    """Kept once, there is nothing left to do, and no record of a run says otherwise."""
+    await migration.finalize(keep=True)
+    runs = sync_database["newbi_migrate_runs"].count_documents({})
+    again = await migration.finalize(keep=True)
+
+    assert again.run_id is None
+    assert runs == sync_database["newbi_migrate_runs"].count_documents({})

@@ -8,7 +8,7 @@ from pymongo.errors import AutoReconnect, OperationFailure, ServerSelectionTimeo
 from newbi_migrate.errors import ExitCode, InterruptedRunError, LeaseLostError, UnreachableError
 from newbi_migrate.migration import retrying
 from newbi_migrate.migration.progress import Silent
-from newbi_migrate.migration.retrying import ATTEMPTS, persist
+from newbi_migrate.migration.retrying import ATTEMPTS, Furthest, persist
 from newbi_migrate.store.faults import explained
 
 INTERRUPTED = OperationFailure("interrupted", 11601, {"codeName": "Interrupted"})
@@ -105,3 +105,28 @@ async def test_an_explained_error_is_known_by_its_cause():
     attempts = Attempts(AutoReconnect("gone"))
 
     assert "done" == await persist(planning, Silent())
+
+
+@pytest.mark.parametrize(("further", "gives_up"), [(True, False), (False, True)])
+async def test_an_attempt_that_gets_further_than_any_before_is_not_in_vain(further, gives_up):
+    """What goes the same way again past what is done achieves something once it gets further."""
+    reach = Furthest(Notes())
+    made = 0
+
+    async def attempt():
+        nonlocal made
+        made += 1
+        reach.again()
+        reach.phase("documents", None)
+        for _ in range(made if further else 1):
+            reach.advance(10)
+        if made < 3 * ATTEMPTS:
+            raise AutoReconnect("gone")
+        return "done"
+
+    if gives_up:
+        with pytest.raises(AutoReconnect):
+            await persist(attempt, Notes(), achieved=lambda: reach.furthest)
+    else:
+        assert "done" == await persist(attempt, Notes(), achieved=lambda: reach.furthest)
+    assert (ATTEMPTS if gives_up else 3 * ATTEMPTS) == made

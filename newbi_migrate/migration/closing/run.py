@@ -175,7 +175,7 @@ async def close(
         to_create=found.to_create,
         quarantined=request.quarantined,
     )
-    if unfinished is None and request.command == "indexes" and not found.to_drop:
+    if unfinished is None and not found.to_drop and await _nothing_left(request):
         return result
     records = RunRecords(database)
     run_id = result.run_id = result.run_id or ObjectId()
@@ -211,6 +211,16 @@ async def close(
         await database.drop_collection(JOURNAL, comment=comment)
         result.journal_dropped = True
     return result
+
+
+async def _nothing_left(request: ClosingRequest) -> bool:
+    """Whether, but for indexes, the command would change nothing."""
+    if request.command == "indexes":
+        return True
+    names = await request.database.list_collection_names(comment=_COMMENT)
+    source = request.source
+    kept = source is not None and request.keep and source == kept_name(source)
+    return (source not in names or kept) and not (request.drop_journal and JOURNAL in names)
 
 
 async def _begin(

@@ -13,7 +13,8 @@ from bson import ObjectId
 from newbi_migrate.backup.target import refuse_if_restoring
 from newbi_migrate.errors import DatabaseMovedOnError
 from newbi_migrate.migration.forward import settle_run
-from newbi_migrate.migration.retrying import persist
+from newbi_migrate.migration.progress import Progress
+from newbi_migrate.migration.retrying import Furthest, persist
 from newbi_migrate.migration.rollback.results import RollbackOptions, RollbackResult
 from newbi_migrate.migration.rollback.run import RollbackRequest, choose_run, roll_back
 from newbi_migrate.migration.working import Work
@@ -48,21 +49,23 @@ class Backward:
             return RollbackResult(database.name, None, "", dry_run, self.options)
         if dry_run:
             with explained("looking at what a rollback would do"):
-                return await roll_back(self._request(runs, run), None)
+                return await roll_back(self._request(runs, run, self.work.progress), None)
         known, chosen = [r.run_id for r in runs], run.run_id
         with explained("rolling back"):
             async with self.work.leased("rollback", chosen) as (lease, safe_point):
                 attempts = 0
+                reach = Furthest(self.work.progress)
 
                 async def attempt() -> RollbackResult:
                     nonlocal attempts
+                    reach.again()
                     if attempts:
                         # It may have run out while the server was away.
                         await lease.renew()
                     attempts += 1
-                    return await self._attempt(chosen, known, safe_point)
+                    return await self._attempt(chosen, known, safe_point, reach)
 
-                return await persist(attempt, self.work.progress)
+                return await persist(attempt, self.work.progress, achieved=lambda: reach.furthest)
 
     async def _look(self, run_id: ObjectId | None) -> tuple[Sequence[RunRecord], RunRecord | None]:
         database = self.work.store.database
@@ -73,7 +76,11 @@ class Backward:
             return runs, choose_run(runs, run_id, self.options)
 
     async def _attempt(
-        self, chosen: ObjectId, known: Sequence[ObjectId], safe_point: Callable[[], None]
+        self,
+        chosen: ObjectId,
+        known: Sequence[ObjectId],
+        safe_point: Callable[[], None],
+        progress: Progress,
     ) -> RollbackResult:
         runs = await RunRecords(self.work.store.database).all()
         run = choose_run(runs, chosen, self.options)
@@ -82,10 +89,12 @@ class Backward:
                 "Another run came between.",
                 next_step="Nothing was written. Look again with --dry-run.",
             )
-        await settle_run(self.work.store, run, self.work.progress, safe_point)
-        return await roll_back(self._request(runs, run), safe_point)
+        await settle_run(self.work.store, run, progress, safe_point)
+        return await roll_back(self._request(runs, run, progress), safe_point)
 
-    def _request(self, runs: Sequence[RunRecord], run: RunRecord) -> RollbackRequest:
+    def _request(
+        self, runs: Sequence[RunRecord], run: RunRecord, progress: Progress
+    ) -> RollbackRequest:
         store = self.work.store
         return RollbackRequest(
             store.database,
@@ -94,5 +103,5 @@ class Backward:
             runs,
             run,
             self.options,
-            self.work.progress,
+            progress,
         )

@@ -77,7 +77,9 @@ class StructureRollback:
                     continue
                 if "renamed" in entry.body:
                     self._renamed.append((entry.collection, entry.body["renamed"]))
-                elif entry.collection not in self.run.document.get("collectionsBefore", ()):
+                elif entry.body.get("created", (entry.collection,)) and entry.collection not in (
+                    self.run.document.get("collectionsBefore", ())
+                ):
                     self._created.append(entry.collection)
         before = {
             pair["collection"]: {index["name"]: index for index in pair["indexes"]}
