@@ -22,11 +22,16 @@ def group(name: str) -> list[str]:
     return list(nox.project.dependency_groups(PYPROJECT, name))
 
 
+# The suite waits for servers more than it computes: more workers than two cores keep them busy.
+WORKERS = max(3, min(8, os.cpu_count() or 1))
+
+
 def run_tests(session: nox.Session, extras: str, *options: str, profile: str = "fast") -> None:
-    """Install the package with ``extras`` and run the suite against it."""
-    session.install("-e", f".[{extras}]")
+    """Install the package with ``extras`` and run the suite against it, file by file at once."""
+    session.install("-e", f".[{extras}]", *group("tests"))
     session.run(
-        *("python", "-m", "pytest", *options, *session.posargs),
+        *("python", "-m", "pytest", "-n", str(WORKERS), "--dist", "loadfile"),
+        *(*options, *session.posargs),
         env={"HYPOTHESIS_PROFILE": profile},
     )
 

@@ -42,7 +42,7 @@ _LONGEST_DATABASE_NAME = 63
 # A connection string is never longer; a file that is, is another file.
 _LARGEST_FILE = 65_536
 # How the driver words its warning, since at least its version 4.
-_UNKNOWN_OPTION = re.compile(r"Unknown option:? '?(\w+)")
+_UNKNOWN_OPTION = "Unknown option"
 _SECRET_OPTIONS = frozenset(
     {
         "authmechanismproperties",
@@ -172,7 +172,9 @@ def _options(text: str, *, where: str) -> tuple[frozenset[str], tuple[str, ...],
     pairs = [option.partition("=") for option in written]
     names = [key for key, _, _ in pairs]
     try:
-        unknown, refused = _complaints(text)
+        # Which it is, the driver does not say of a connection string: each is asked alone.
+        unknown = {n.lower() for n, w in zip(names, written, strict=True) if _complaints(w)[0]}
+        _, refused = _complaints(text)
         # The driver would go on without an option whose value it does not understand; going
         # on without TLS, say, is not what its writer wanted.
         if refused:
@@ -199,15 +201,15 @@ def _options(text: str, *, where: str) -> tuple[frozenset[str], tuple[str, ...],
     return frozenset(name.lower() for name in names), secret, ignored
 
 
-def _complaints(options: str) -> tuple[set[str], bool]:
-    """Names that the driver does not know, and whether it refuses a value."""
+def _complaints(options: str) -> tuple[bool, bool]:
+    """Whether the driver does not know an option, and whether it refuses a value."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         split_options(options, validate=True, warn=True)
     said = [str(w.message) for w in caught if not issubclass(w.category, DeprecationWarning)]
-    unknown = {found.group(1).lower() for m in said if (found := _UNKNOWN_OPTION.match(m))}
-    refused = [m for m in said if not _UNKNOWN_OPTION.match(m) and not m.startswith("Duplicate")]
-    return unknown, bool(refused)
+    unknown = [message for message in said if message.startswith(_UNKNOWN_OPTION)]
+    refused = [m for m in said if m not in unknown and not m.startswith("Duplicate")]
+    return bool(unknown), bool(refused)
 
 
 def _properties(key: str, value: str) -> tuple[str, ...]:

@@ -87,7 +87,10 @@ async def _open(uri):
 
 
 async def stored(collection):
-    return {d["_id"]: bytes(d.raw) async for d in collection.with_options(codec_options=RAW).find()}
+    raw = collection.with_options(codec_options=RAW)
+    found = [bytes(d.raw) async for d in raw.find().sort("_id", 1)]
+    # Ids are numbers; nothing else is decoded, for it may be none that Python can hold.
+    return {int.from_bytes(element(d, "_id")[1], "little"): d for d in found}
 
 
 def parts(raw, *, without=()):

@@ -59,7 +59,7 @@ def _install(npm, name, home):
         for file in ("package.json", "package-lock.json"):
             shutil.copy(PACKAGES / name / file, folder)
         command = [npm, "ci", "--ignore-scripts", "--omit=optional", "--no-audit", "--no-fund"]
-        command += ["--fetch-retries=1", "--prefer-offline"]
+        command += ["--fetch-retries=1", "--fetch-timeout=20000", "--prefer-offline"]
         try:
             done = subprocess.run(
                 command, check=False, cwd=folder, capture_output=True, timeout=_NPM_SECONDS
