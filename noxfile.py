@@ -6,6 +6,8 @@ import json
 import shutil
 from pathlib import Path
 
+import os
+
 import nox
 
 nox.options.sessions = ["lint", "types", "tests", "tests_motor", "docs"]
