@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
-
-import os
 
 import nox
 
