@@ -7,6 +7,7 @@ neither a test nor a process it starts can reach a developer's, or worse, a prod
 from __future__ import annotations
 
 import os
+import signal
 import uuid
 from contextlib import contextmanager
 
@@ -18,6 +19,10 @@ from newbi_migrate.testing import EmbeddedMongod
 from newbi_migrate.testing.server import TEST_DATABASE_PREFIX
 
 os.environ.pop("MONGODB_URI", None)
+
+# A shell that starts the suite in the background has it ignore Ctrl-C, and all its children too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Two busy cores make any deadline, and any limit on drawing time, a flaky test.
 _COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
