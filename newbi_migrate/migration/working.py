@@ -7,19 +7,23 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 from bson import ObjectId
 
 from newbi_migrate.migration.forward import release
 from newbi_migrate.migration.progress import Progress
+from newbi_migrate.migration.retrying import persist
 from newbi_migrate.models.registry import Registry
 from newbi_migrate.store.connection import Store
 from newbi_migrate.store.lease import Holder, Lease
 
 __all__ = ["Work"]
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,3 +60,32 @@ class Work:
                 yield lease, self.safe_point(lease)
         finally:
             await release(lease)
+
+    async def persist(
+        self,
+        lease: Lease,
+        attempt: Callable[[], Awaitable[_T]],
+        *,
+        achieved: Callable[[], int] = lambda: 0,
+    ) -> _T:
+        """Makes attempts under the lease until one comes to its end.
+
+        Args:
+            lease: What :meth:`leased` gave.
+            attempt: What to do; called again after an error that may pass.
+            achieved: A number that grows whenever the attempts get anywhere.
+
+        Raises:
+            Exception: See :func:`~newbi_migrate.migration.retrying.persist`.
+        """
+        attempts = 0
+
+        async def renewed() -> _T:
+            nonlocal attempts
+            if attempts:
+                # It may have run out while the server was away.
+                await lease.renew()
+            attempts += 1
+            return await attempt()
+
+        return await persist(renewed, self.progress, achieved=achieved)

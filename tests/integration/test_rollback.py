@@ -11,6 +11,7 @@ from small_legacy import DAY, USERS, invoices, legacy_user
 from newbi_migrate.errors import ExitCode, InterruptedRunError, UsageError
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.options import MigrationOptions
+from newbi_migrate.migration.progress import Silent
 from newbi_migrate.migration.rollback.results import (
     ConflictKind,
     KeptReason,
@@ -111,16 +112,10 @@ async def test_an_interrupted_run_is_rolled_back_whole(uri, sync_database):
     build_legacy_database(sync_database, seed=4, users=4, documents_per_user=10)
     before = held(sync_database)
 
-    class StopAt:
+    class StopAt(Silent):
         def phase(self, name, total):
             if name == "rescan":
                 migration.stop()
-
-        def advance(self, amount, detail=""):
-            pass
-
-        def note(self, sentence):
-            pass
 
     async with Migration(uri, progress=StopAt()) as migration:
         with pytest.raises(InterruptedRunError):
@@ -455,16 +450,10 @@ async def test_without_the_legacy_users_nothing_is_taken_back(uri, migrated, syn
 async def test_no_run_goes_on_while_a_rollback_is_unfinished(uri, migrated, sync_database):
     """A migration must not build upon half a rollback; the rollback again finishes it."""
 
-    class StopAt:
+    class StopAt(Silent):
         def phase(self, name, total):
             if name == "users":
                 migration.stop()
-
-        def advance(self, amount, detail=""):
-            pass
-
-        def note(self, sentence):
-            pass
 
     async with Migration(uri, progress=StopAt()) as migration:
         with pytest.raises(InterruptedRunError):
@@ -543,17 +532,11 @@ async def test_a_document_changed_at_the_last_moment_keeps_all_four(
     await migrate(uri)
     home = organization_of(database, USERS[1])
 
-    class Watching:
+    class Watching(Silent):
         armed = False
 
         def phase(self, name, total):
             self.armed = name == "users"
-
-        def advance(self, amount, detail=""):
-            pass
-
-        def note(self, sentence):
-            pass
 
     watching = Watching()
     async with Migration(uri, progress=watching) as migration:

@@ -22,7 +22,6 @@ from newbi_migrate.migration.closing.run import (
 )
 from newbi_migrate.migration.forward import settle_run
 from newbi_migrate.migration.results import Plan
-from newbi_migrate.migration.retrying import persist
 from newbi_migrate.migration.rollback.run import refuse_while_rolling_back
 from newbi_migrate.migration.working import Work
 from newbi_migrate.store.faults import explained
@@ -129,21 +128,15 @@ class Closing:
             await refuse_if_restoring(self._database)
             refuse_while_rolling_back(await records.all())
             async with self.work.leased(request.command, ObjectId()) as (lease, safe_point):
-                attempts = 0
 
                 async def attempt() -> ClosingResult:
-                    nonlocal attempts
-                    if attempts:
-                        # It may have run out while the server was away.
-                        await lease.renew()
-                    attempts += 1
                     runs = await records.all()
                     begun = _begun(runs, request.command)
                     if begun is not None:
                         await settle_run(self.work.store, begun, self.work.progress, safe_point)
                     return await close(request, runs, safe_point)
 
-                return await persist(attempt, self.work.progress)
+                return await self.work.persist(lease, attempt)
 
 
 def _begun(runs: list[RunRecord], command: str) -> RunRecord | None:

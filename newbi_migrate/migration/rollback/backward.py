@@ -53,19 +53,13 @@ class Backward:
         known, chosen = [r.run_id for r in runs], run.run_id
         with explained("rolling back"):
             async with self.work.leased("rollback", chosen) as (lease, safe_point):
-                attempts = 0
                 reach = Furthest(self.work.progress)
 
                 async def attempt() -> RollbackResult:
-                    nonlocal attempts
                     reach.again()
-                    if attempts:
-                        # It may have run out while the server was away.
-                        await lease.renew()
-                    attempts += 1
                     return await self._attempt(chosen, known, safe_point, reach)
 
-                return await persist(attempt, self.work.progress, achieved=lambda: reach.furthest)
+                return await self.work.persist(lease, attempt, achieved=lambda: reach.furthest)
 
     async def _look(self, run_id: ObjectId | None) -> tuple[Sequence[RunRecord], RunRecord | None]:
         database = self.work.store.database

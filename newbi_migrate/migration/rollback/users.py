@@ -37,7 +37,7 @@ from newbi_migrate.migration.user_writer import field_digests
 from newbi_migrate.migration.users import id_key
 from newbi_migrate.store.connection import DURABLE
 from newbi_migrate.store.journal import EntryKind, Journal
-from newbi_migrate.store.raw import document_of, elements, split_documents
+from newbi_migrate.store.raw import document_of, element, elements, split_documents
 from newbi_migrate.store.restoring import element_at, id_element
 
 __all__ = ["UserRollback"]
@@ -249,7 +249,7 @@ class UserRollback:
             async with cursor:
                 async for batch in cursor:
                     for raw in split_documents(cast(bytes, batch)):
-                        stored[next((k, v) for n, k, v in elements(raw) if n == "_id")] = raw
+                        stored[cast(tuple[int, bytes], element(raw, "_id"))] = raw
         return stored
 
     async def _in_transaction(self, units: Sequence[_Unit], safe_point: Callable[[], None]) -> None:
@@ -270,7 +270,7 @@ class UserRollback:
 
     async def _in_order(self, units: Sequence[_Unit], safe_point: Callable[[], None]) -> None:
         """Where there are no transactions: what was deleted in vain is put back."""
-        gone: list[tuple[str, bytes]] = []
+        gone: list[tuple[_Created, bytes]] = []
         try:
             self.result.deleted.update(await self._delete(units, None, safe_point, gone))
         except _ChangedMeanwhileError:
@@ -281,13 +281,11 @@ class UserRollback:
             for unit in units:
                 await self._in_order([unit], safe_point)
 
-    async def _put_back(self, gone: Sequence[tuple[str, bytes]]) -> None:
+    async def _put_back(self, gone: Sequence[tuple[_Created, bytes]]) -> None:
         for name in reversed(_BACKWARDS):
-            documents = [raw for collection, raw in gone if collection == name]
-            keys = [next((k, v) for n, k, v in elements(raw) if n == "_id") for raw in documents]
-            ids = [bson.decode(document_of(("_id", *key)).raw)["_id"] for key in keys]
-            there = await self._read(name, ids)
-            lost = [raw for key, raw in zip(keys, documents, strict=True) if key not in there]
+            here = [(document, raw) for document, raw in gone if document.collection == name]
+            there = await self._read(name, [document.id for document, _ in here])
+            lost = [raw for document, raw in here if id_element(document.id) not in there]
             if lost:
                 await self.database.get_collection(name, write_concern=DURABLE).insert_many(
                     [RawBSONDocument(raw) for raw in lost], comment=self.comment
@@ -298,7 +296,7 @@ class UserRollback:
         units: Sequence[_Unit],
         session: AsyncClientSession | None,
         safe_point: Callable[[], None],
-        gone: list[tuple[str, bytes]],
+        gone: list[tuple[_Created, bytes]],
     ) -> Counter[str]:
         deleted: Counter[str] = Counter()
         concern = None if session is not None else DURABLE
@@ -332,7 +330,7 @@ class UserRollback:
             result = await self.database.get_collection(name, write_concern=concern).bulk_write(
                 operations, ordered=False, session=session, comment=self.comment
             )
-            gone += [(name, raw) for _, raw in going]
+            gone += going
             if result.deleted_count < len(going):
                 raise _ChangedMeanwhileError
             deleted[name] += result.deleted_count
