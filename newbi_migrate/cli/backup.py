@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from newbi_migrate.cli import options as opt
-from newbi_migrate.cli.planning import suggest
+from newbi_migrate.cli.following import after_backup, after_verifying, suggest
 from newbi_migrate.cli.running import Session, interruptible
 from newbi_migrate.errors import ExitCode, UsageError
 
@@ -80,11 +80,8 @@ def backup(
         if dry_run:
             _survey(session, output_dir)
         result = session.run(lambda: _back_up(session, output_dir, recipients, workers, exports))
-        place = session.uri_arguments
-        following = suggest("migrate", "--dry-run", "--backup", str(result.path), *place)
-        if result.manifest.consistency is Consistency.WRITTEN:
-            again = suggest("backup", "--output-dir", str(output_dir), *place)
-            following = f"stop the application, then {again}"
+        fits = result.manifest.consistency is not Consistency.WRITTEN
+        following = after_backup(result.path, output_dir, fits=fits, place=session.uri_arguments)
         session.answer(
             lambda: backup_to_json(result.path, result.manifest),
             backup_report(result.path, result.manifest, next_command=following, verbose=verbose),
@@ -201,7 +198,10 @@ def verify_backup(
                 session, path, compare, without or [], identity, source_database, database
             )
         )
-        following = _after_verifying(session, path, verification, comparison)
+        here = comparison is not None and comparison.database == session.target.database
+        following = after_verifying(
+            path, verification, comparison, here=here, place=session.uri_arguments
+        )
         session.answer(
             lambda: verification_to_json(verification, comparison),
             verification_report(verification, comparison, next_command=following, verbose=verbose),
@@ -233,16 +233,3 @@ async def _verify(
                 path, live, identities=identities, progress=progress, without=without
             )
         return verification, comparison
-
-
-def _after_verifying(
-    session: Session, path: Path, verification: Verification, comparison: Comparison | None
-) -> str:
-    if not verification.intact:
-        return "take another copy, or make a new backup while the database is what it should be"
-    here = comparison is not None and comparison.database == session.target.database
-    if comparison is not None and comparison.equal and not comparison.without and here:
-        return suggest("migrate", "--backup", str(path), *session.uri_arguments)
-    if comparison is None and verification.manifest is not None:
-        return suggest("verify-backup", "--compare", str(path), *session.uri_arguments)
-    return suggest("restore", "--dry-run", str(path), *session.uri_arguments)

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
-from newbi_migrate.cli.options import as_arguments
-from newbi_migrate.cli.planning import make_plan, next_after_plan, suggest, warn_without_backup
+from newbi_migrate.cli.following import after_plan, after_run
+from newbi_migrate.cli.planning import make_plan, warn_without_backup
 from newbi_migrate.cli.running import Session, say, stopping_on_signals
-from newbi_migrate.errors import ExitCode
 
 if TYPE_CHECKING:
     from newbi_migrate.cli.logfile import LogFile
@@ -64,7 +63,8 @@ def carry_out(
         if saved is None:
             documents_only = command == "backfill"
             shown = make_plan(session, options, documents_only=documents_only)
-            following = next_after_plan(session, shown, documents_only=documents_only)
+            place = session.uri_arguments
+            following = after_plan(shown, documents_only=documents_only, place=place)
             session.show(plan_report(shown, next_command=following, verbose=verbose), aside=True)
         else:
             say(f"The plan in {saved_in} is about to be carried out.")
@@ -79,11 +79,7 @@ def carry_out(
     if log is not None:
         log.write(_in_one_line(command, result))
         log.close()
-    if result.exit_code is ExitCode.QUARANTINED:
-        again = suggest(command, *as_arguments(result.plan.options), *session.uri_arguments)
-        following = f"settle what is listed above, then {again}"
-    else:
-        following = suggest("status", *session.uri_arguments)
+    following = after_run(command, result, safeguard, session.uri_arguments)
     code = result.exit_code
     if reports is not None:
         from newbi_migrate.report.migration_contents import result_contents

@@ -5,15 +5,18 @@ It changes when the way a person ends a migration does.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from newbi_migrate.cli import options as opt
-from newbi_migrate.cli.planning import suggest
+from newbi_migrate.cli.following import after_closing
 from newbi_migrate.cli.running import Session, stopping_on_signals
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from newbi_migrate.migration.closing.results import ClosingResult
 
 __all__ = ["register"]
@@ -110,27 +113,16 @@ async def _finalize(
                 )
 
 
-def _next(session: Session, result: ClosingResult) -> str:
-    place = session.uri_arguments
-    if result.command == "finalize" and result.dry_run:
-        chosen = ["--keep"] if result.kept_as is not None else []
-        chosen += ["--drop-journal"] if result.journal_dropped else []
-        return suggest("finalize", *chosen, *place)
-    if result.dry_run and result.dropped:
-        return suggest("indexes", "--apply", *place)
-    if result.to_create:
-        return suggest("plan", *place)
-    return suggest("status", *place)
-
-
 def _show(session: Session, result: ClosingResult, *, aside: bool) -> None:
-    from newbi_migrate.report.closing import closing_report
-
-    session.show(closing_report(result, next_command=_next(session, result)), aside=aside)
+    session.show(_report(session, result), aside=aside)
 
 
 def _answer(session: Session, result: ClosingResult) -> NoReturn:
+    session.answer(result.to_json, _report(session, result))
+    raise typer.Exit(int(result.exit_code))
+
+
+def _report(session: Session, result: ClosingResult) -> Iterator[RenderableType]:
     from newbi_migrate.report.closing import closing_report
 
-    session.answer(result.to_json, closing_report(result, next_command=_next(session, result)))
-    raise typer.Exit(int(result.exit_code))
+    return closing_report(result, next_command=after_closing(result, session.uri_arguments))

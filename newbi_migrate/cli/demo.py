@@ -105,7 +105,7 @@ class _Demo:
             remembered = _remember(database, plan)
             result = self._session.run(self._migrate)
             self._step("3. The migration.")
-            self._show(result_report(result, next_command="newbi-migrate status", brief=True))
+            self._show(result_report(result, next_command="newbi-migrate validate", brief=True))
 
             example = _example(database, plan, remembered)
             self._step("4. One user, before and after.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from newbi_migrate.cli import options as opt
-from newbi_migrate.cli.planning import suggest
+from newbi_migrate.cli.following import after_diagnosis
 from newbi_migrate.cli.running import Session
 from newbi_migrate.errors import ExitCode
 
@@ -70,7 +70,9 @@ def doctor(
         found = session.run(lambda: _diagnose(session, purpose, legacy_collection, backup, watch))
         following = ""
         if found.exit_code is ExitCode.DONE:
-            following = suggest(purpose.value, *session.uri_arguments)
+            following = after_diagnosis(
+                purpose.value, backup, legacy_collection, session.uri_arguments
+            )
         session.answer(
             found.to_json,
             checks_report(

@@ -6,14 +6,13 @@ It changes when what a dry run shows or keeps does.
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
-from newbi_migrate.cli.options import as_arguments
+from newbi_migrate.cli.following import after_plan, suggest
 from newbi_migrate.cli.running import Session, say
 
 if TYPE_CHECKING:
@@ -22,12 +21,7 @@ if TYPE_CHECKING:
     from newbi_migrate.migration.results import Plan
     from newbi_migrate.migration.safeguard import Safeguard
 
-__all__ = ["make_plan", "next_after_plan", "show_plan", "suggest", "warn_without_backup"]
-
-
-def suggest(command: str, *arguments: str) -> str:
-    """A command line that can be copied."""
-    return shlex.join(["newbi-migrate", command, *arguments])
+__all__ = ["make_plan", "show_plan", "warn_without_backup"]
 
 
 def warn_without_backup(
@@ -64,25 +58,6 @@ def make_plan(
 
     target = session.target
     return session.run(planning)
-
-
-def next_after_plan(
-    session: Session,
-    plan: Plan,
-    *,
-    documents_only: bool,
-    kept: Path | None = None,
-    backup: Path | None = None,
-) -> str:
-    """The command that carries a plan out, or that looks at what there is."""
-    place = session.uri_arguments
-    if not plan.pending:
-        return suggest("status", *place)
-    backed = [] if backup is None else ["--backup", str(backup)]
-    if kept is not None:
-        return suggest("migrate", "--plan", str(kept), *backed, *place)
-    command = "backfill" if documents_only else "migrate"
-    return suggest(command, *as_arguments(plan.options), *backed, *place)
 
 
 def show_plan(
@@ -135,10 +110,10 @@ def show_plan(
         replaced = keep_in.exists()
         write_privately(keep_in, json.dumps(plan_to_json(plan), indent=1) + "\n")
         say(f"The plan was written to {keep_in}{', in place of another' if replaced else ''}.")
-    following = next_after_plan(
-        session,
+    following = after_plan(
         plan,
         documents_only=documents_only,
+        place=session.uri_arguments,
         kept=keep_in or saved_in,
         backup=None if safeguard is None else safeguard.backup,
     )

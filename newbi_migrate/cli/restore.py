@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from newbi_migrate.cli import options as opt
-from newbi_migrate.cli.planning import suggest
+from newbi_migrate.cli.following import after_restoring, suggest
 from newbi_migrate.cli.running import Session, interruptible, say
 from newbi_migrate.errors import ExitCode, UsageError
 
@@ -190,11 +190,12 @@ class _Restoring:
         """Shows what was restored."""
         from newbi_migrate.report.backups import restore_report, restore_to_json
 
-        place = self._session.uri_arguments
-        following = suggest("status", *place)
-        if result.verification.manifest is not None:
-            where = ["--database", self._database] if self._elsewhere else []
-            following = suggest("verify-backup", "--compare", *where, str(self._path), *place)
+        following = after_restoring(
+            self._path,
+            self._database if self._elsewhere else None,
+            ours=result.verification.manifest is not None,
+            place=self._session.uri_arguments,
+        )
         self._session.answer(
             lambda: restore_to_json(result),
             restore_report(result, next_command=following, verbose=self._verbose),

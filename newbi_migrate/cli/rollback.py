@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from newbi_migrate.cli import options as opt
-from newbi_migrate.cli.planning import suggest
+from newbi_migrate.cli.following import after_rollback, suggest
 from newbi_migrate.cli.reporting import ReportFiles
 from newbi_migrate.cli.running import Session, say, stopping_on_signals
 from newbi_migrate.errors import ExitCode, UsageError
@@ -197,7 +197,7 @@ def _report(
     from newbi_migrate.report.rollback import rollback_report
 
     for result in results:
-        following = next_after_rollback(session, result)
+        following = after_rollback(result, session.uri_arguments)
         session.show(rollback_report(result, next_command=following, verbose=verbose), aside=aside)
 
 
@@ -211,7 +211,7 @@ def _answer(
 ) -> NoReturn:
     from newbi_migrate.report.rollback_contents import rollback_contents
 
-    following = next_after_rollback(session, results[-1])
+    following = after_rollback(results[-1], session.uri_arguments)
     code = reports.write(
         session,
         lambda _: rollback_contents(results, next_command=following),
@@ -224,20 +224,6 @@ def _answer(
     else:
         _report(session, results, verbose=verbose)
     raise typer.Exit(int(code))
-
-
-def next_after_rollback(session: Session, result: RollbackResult) -> str:
-    """What to run next."""
-    place = session.uri_arguments
-    if result.run_id is None:
-        return suggest("status", *place)
-    run = ["--run", str(result.run_id)]
-    if result.refused:
-        return suggest("rollback", *run, "--on-conflict", "keep", "--dry-run", *place)
-    if result.dry_run:
-        chosen = result.options.on_conflict.value
-        return suggest("rollback", *run, "--on-conflict", chosen, *place)
-    return suggest("status", *place)
 
 
 def unlock(
@@ -266,7 +252,8 @@ def unlock(
             held = None
         ended = None if held is None else str(held.holder.run_id)
         words = "Nobody holds the lease." if ended is None else f"The lease of {ended} was ended."
-        session.answer(lambda: {"ended": ended}, [words])
+        following = f"Next: {suggest('status', *session.uri_arguments)}"
+        session.answer(lambda: {"ended": ended}, [words, "", following])
         raise typer.Exit(int(ExitCode.DONE))
 
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from newbi_migrate.cli import options as opt
+from newbi_migrate.cli.following import suggest
 from newbi_migrate.cli.running import Session
-from newbi_migrate.errors import UsageError
+from newbi_migrate.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from newbi_migrate.smoke import SmokeResult
@@ -90,8 +91,14 @@ def smoke(
         found: SmokeResult = take_all_steps(
             address, user, _password(password_file), timeout=timeout, allow_http=allow_http
         )
+        following = ""
+        if found.exit_code is ExitCode.DONE:
+            following = f"days later, {suggest('finalize', '--dry-run')}"
         session.answer(
-            found.to_json, checks_report(f"Signing in to {found.application}", found.checks)
+            found.to_json,
+            checks_report(
+                f"Signing in to {found.application}", found.checks, next_command=following
+            ),
         )
         raise typer.Exit(int(found.exit_code))
 

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from newbi_migrate.cli import options as opt
-from newbi_migrate.cli.planning import suggest
+from newbi_migrate.cli.following import after_status
 from newbi_migrate.cli.running import Session, say
 from newbi_migrate.errors import ExitCode, UnreachableError
 
 if TYPE_CHECKING:
     from newbi_migrate.migration.status import Status
 
-__all__ = ["next_after_status", "register"]
+__all__ = ["register"]
 
 
 def register(app: typer.Typer) -> None:
@@ -60,7 +60,7 @@ def status(
         found = session.run(lambda: _read(session))
         session.answer(
             lambda: status_to_json(found),
-            status_report(found, next_command=next_after_status(session, found)),
+            status_report(found, next_command=after_status(found, session.uri_arguments)),
         )
         raise typer.Exit(_code(found))
 
@@ -97,7 +97,7 @@ def _show_again(session: Session, found: Status, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"at": now, **status_to_json(found)}), flush=True)
     else:
-        report = status_report(found, next_command=next_after_status(session, found))
+        report = status_report(found, next_command=after_status(found, session.uri_arguments))
         session.show([now, *report, ""])
 
 
@@ -106,21 +106,3 @@ async def _read(session: Session) -> Status:
 
     async with Migration(session.target) as migration:
         return await migration.status()
-
-
-def next_after_status(session: Session, found: Status) -> str:
-    """What to run next, as a database stands."""
-    from newbi_migrate.store.runs import RunState
-
-    place = session.uri_arguments
-    if found.lease is not None and found.lease.held:
-        return suggest("status", *place)
-    if found.unfinished is not None:
-        undoing = found.unfinished.state is RunState.ROLLING_BACK
-        again = suggest("rollback" if undoing else found.unfinished.command, *place)
-        return f"{again}, with the options it was started with"
-    if all(run.state is RunState.ROLLED_BACK for run in found.runs):
-        return suggest("plan", *place)
-    if any(found.without_workspace.values()):
-        return suggest("backfill", "--dry-run", *place)
-    return suggest("plan", *place)

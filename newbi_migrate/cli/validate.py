@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Annotated
 import typer
 
 from newbi_migrate.cli import options as opt
-from newbi_migrate.cli.planning import suggest
+from newbi_migrate.cli.following import after_validation
 from newbi_migrate.cli.reporting import ReportFiles
 from newbi_migrate.cli.running import Session
 from newbi_migrate.errors import UsageError
@@ -124,7 +124,7 @@ def validate(
             session,
             lambda _: validation_contents(
                 answer,
-                next_command=_next(session, answer),
+                next_command=after_validation(answer, session.uri_arguments),
                 findings=(lambda: map(json.loads, _lines(found))) if detailed else None,
             ),
             answer.exit_code,
@@ -175,19 +175,5 @@ def _print(session: Session, report: ValidationReport, found: IO[str] | None) ->
         for line in _lines(found):
             print(finding_line(Finding.from_json(json.loads(line))))
         print()
-    session.show(
-        validation_report(report, next_command=_next(session, report), detailed=found is not None)
-    )
-
-
-def _next(session: Session, report: ValidationReport) -> str:
-    place = session.uri_arguments
-    broken = {result.rule for result in report.results}
-    if "run.finished" in broken or report.under_way:
-        return suggest("status", *place)
-    if report.run_id is None:
-        return suggest("plan", *place)
-    if report.failed:
-        pending = any(rule.startswith(("document.workspace", "legacy-user.")) for rule in broken)
-        return suggest("plan", *place) if pending else suggest("validate", "--detailed", *place)
-    return suggest("finalize", "--dry-run", *place)
+    following = after_validation(report, session.uri_arguments)
+    session.show(validation_report(report, next_command=following, detailed=found is not None))

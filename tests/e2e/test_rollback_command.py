@@ -32,7 +32,7 @@ def test_a_rollback_gives_back_every_byte_and_says_so(newbi, migrated, clean):
     assert (ExitCode.DONE, []) == (answer.code, changes(migrated, held(clean)))
     assert "Documents: 15 restored in 1 collection" in answer.out
     assert "12 deleted" in answer.out
-    assert answer.out.rstrip().endswith("Next: newbi-migrate status")
+    assert answer.out.rstrip().endswith("Next: newbi-migrate plan")
 
 
 def test_the_dry_run_names_the_command_that_carries_it_out(quick, migrated, clean):

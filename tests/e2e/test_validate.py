@@ -18,7 +18,7 @@ def test_validate_passes_after_a_migration(newbi, clean):
     assert "invoices: 15" in before.out
     assert before.out.rstrip().endswith("Next: newbi-migrate plan")
     assert "Passed. Found: nothing." in after.out
-    assert after.out.rstrip().endswith("Next: newbi-migrate finalize --dry-run")
+    assert after.out.rstrip().endswith("days later newbi-migrate finalize --dry-run")
 
 
 def test_validate_ends_with_5_where_only_recorded_documents_are_left(quick, dirty):

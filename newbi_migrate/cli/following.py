@@ -1,0 +1,218 @@
+"""The command to run next, after every command, in the order of the run book.
+
+It changes when the run book (docs/run.md) does. Each function gives a line that can be copied,
+with the connection string where the one before it was; where a person must do something first,
+that stands before it.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from newbi_migrate.cli.options import as_arguments
+from newbi_migrate.errors import ExitCode
+
+if TYPE_CHECKING:
+    from newbi_migrate.backup.compare import Comparison
+    from newbi_migrate.backup.verification import Verification
+    from newbi_migrate.migration.closing.results import ClosingResult
+    from newbi_migrate.migration.results import Plan, RunResult
+    from newbi_migrate.migration.rollback.results import RollbackResult
+    from newbi_migrate.migration.safeguard import Safeguard
+    from newbi_migrate.migration.status import Status
+    from newbi_migrate.migration.validation import ValidationReport
+
+__all__ = [
+    "after_backup",
+    "after_closing",
+    "after_diagnosis",
+    "after_plan",
+    "after_restoring",
+    "after_rollback",
+    "after_run",
+    "after_status",
+    "after_validation",
+    "after_verifying",
+    "suggest",
+]
+
+
+def suggest(command: str, *arguments: str) -> str:
+    """A command line that can be copied."""
+    return shlex.join(["newbi-migrate", command, *arguments])
+
+
+def after_diagnosis(
+    purpose: str, backup: Path | None, legacy_collection: str | None, place: Sequence[str]
+) -> str:
+    """What the diagnosis was for; what would write is looked at first, where it can be."""
+    chosen: list[str] = []
+    if purpose in ("plan", "migrate", "validate") and legacy_collection is not None:
+        chosen += ["--legacy-collection", legacy_collection]
+    if purpose == "migrate" and backup is not None:
+        chosen += ["--backup", str(backup)]
+    if purpose in ("migrate", "rollback", "finalize"):
+        chosen.insert(0, "--dry-run")
+    return suggest(purpose, *chosen, *place)
+
+
+def after_backup(path: Path, output_dir: Path, *, fits: bool, place: Sequence[str]) -> str:
+    """A plan that the backup backs, or another backup while nobody writes.
+
+    Args:
+        path: The backup.
+        output_dir: The folder it is in.
+        fits: Whether its collections fit together.
+        place: The arguments that name the connection string.
+    """
+    if not fits:
+        again = suggest("backup", "--output-dir", str(output_dir), *place)
+        return f"stop the application, then {again}"
+    return suggest("migrate", "--dry-run", "--backup", str(path), *place)
+
+
+def after_verifying(
+    path: Path,
+    verification: Verification,
+    comparison: Comparison | None,
+    *,
+    here: bool,
+    place: Sequence[str],
+) -> str:
+    """A migration that a backup of the database as it is backs; else a comparison or a restore.
+
+    Args:
+        path: The backup.
+        verification: Whether it is whole.
+        comparison: In what a database differs from it, if one was compared.
+        here: Whether that is the database of the connection string.
+        place: The arguments that name the connection string.
+    """
+    if not verification.intact:
+        return "take another copy, or make a new backup while the database is what it should be"
+    if comparison is not None and comparison.equal and not comparison.without and here:
+        return suggest("migrate", "--backup", str(path), *place)
+    if comparison is None and verification.manifest is not None:
+        return suggest("verify-backup", "--compare", str(path), *place)
+    return suggest("restore", "--dry-run", str(path), *place)
+
+
+def after_restoring(path: Path, elsewhere: str | None, *, ours: bool, place: Sequence[str]) -> str:
+    """A comparison with what was restored, or a look at it where there is nothing to compare.
+
+    Args:
+        path: The backup.
+        elsewhere: The database, where it is another than the connection string's.
+        ours: Whether the backup has a manifest.
+        place: The arguments that name the connection string.
+    """
+    if not ours:
+        return suggest("status", *place)
+    where = [] if elsewhere is None else ["--database", elsewhere]
+    return suggest("verify-backup", "--compare", *where, str(path), *place)
+
+
+def after_plan(
+    plan: Plan,
+    *,
+    documents_only: bool,
+    place: Sequence[str],
+    kept: Path | None = None,
+    backup: Path | None = None,
+) -> str:
+    """The command that carries a plan out, or the proof that nothing is left to do.
+
+    Args:
+        plan: The plan.
+        documents_only: Whether it is one of ``backfill``.
+        place: The arguments that name the connection string.
+        kept: File it is kept in.
+        backup: What the run would be backed by.
+    """
+    if not plan.pending:
+        return suggest("validate" if plan.users or documents_only else "status", *place)
+    backed = [] if backup is None else ["--backup", str(backup)]
+    if kept is not None:
+        return suggest("migrate", "--plan", str(kept), *backed, *place)
+    command = "backfill" if documents_only else "migrate"
+    return suggest(command, *as_arguments(plan.options), *backed, *place)
+
+
+def after_run(command: str, result: RunResult, safeguard: Safeguard, place: Sequence[str]) -> str:
+    """A validation; where something was left out, what a person can do about it comes first.
+
+    Args:
+        command: ``migrate`` or ``backfill``.
+        result: What it did.
+        safeguard: What it was backed by.
+        place: The arguments that name the connection string.
+    """
+    if result.exit_code is ExitCode.QUARANTINED:
+        again = suggest(command, *as_arguments(result.plan.options), *place)
+        return f"settle what is listed above, then {again}"
+    # The proof of conservation is there for the asking where digests were taken before.
+    digested = result.run_id is not None and (safeguard.backup is not None or safeguard.digests)
+    return suggest("validate", *(["--unchanged"] if digested else []), *place)
+
+
+def after_validation(report: ValidationReport, place: Sequence[str]) -> str:
+    """The application, and the end of the migration; else what puts right what is broken."""
+    broken = {result.rule for result in report.results}
+    if "run.finished" in broken or report.under_way:
+        return suggest("status", *place)
+    if report.run_id is None:
+        return suggest("plan", *place)
+    if report.failed:
+        pending = any(rule.startswith(("document.workspace", "legacy-user.")) for rule in broken)
+        return suggest("plan", *place) if pending else suggest("validate", "--detailed", *place)
+    keep = ["--keep"] if report.quarantined else []
+    ending = suggest("finalize", *keep, "--dry-run", *place)
+    return f"start the application, then {suggest('smoke')}, and days later {ending}"
+
+
+def after_status(found: Status, place: Sequence[str]) -> str:
+    """What the database as it stands asks for."""
+    from newbi_migrate.store.runs import RunState
+
+    if found.lease is not None and found.lease.held:
+        return suggest("status", *place)
+    if found.unfinished is not None:
+        undoing = found.unfinished.state is RunState.ROLLING_BACK
+        again = suggest("rollback" if undoing else found.unfinished.command, *place)
+        return f"{again}, with the options it was started with"
+    if all(run.state is RunState.ROLLED_BACK for run in found.runs):
+        return suggest("plan", *place)
+    if any(found.without_workspace.values()):
+        return suggest("backfill", "--dry-run", *place)
+    return suggest("validate", *place)
+
+
+def after_rollback(result: RollbackResult, place: Sequence[str]) -> str:
+    """The rollback itself after a look at it; then a plan, or what a part of one left."""
+    if result.run_id is None:
+        return suggest("status", *place)
+    run = ["--run", str(result.run_id)]
+    if result.refused:
+        return suggest("rollback", *run, "--on-conflict", "keep", "--dry-run", *place)
+    if result.dry_run:
+        chosen = result.options.on_conflict.value
+        return suggest("rollback", *run, "--on-conflict", chosen, *place)
+    return suggest("plan" if result.options.whole else "status", *place)
+
+
+def after_closing(result: ClosingResult, place: Sequence[str]) -> str:
+    """What a look at it was for; indexes before the end, and after it a backup of what is new."""
+    if result.command == "finalize":
+        if not result.dry_run:
+            return suggest("backup", *place)
+        chosen = ["--keep"] if result.kept_as is not None else []
+        chosen += ["--drop-journal"] if result.journal_dropped else []
+        return suggest("finalize", *chosen, *place)
+    if result.dry_run and result.dropped:
+        return suggest("indexes", "--apply", *place)
+    if result.to_create:
+        return suggest("plan", *place)
+    return suggest("validate", *place)
