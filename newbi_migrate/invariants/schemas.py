@@ -1,0 +1,47 @@
+"""Schemas put together: MongoDB's ``$jsonSchema`` as values.
+
+It changes when schemas have to be combined in another way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+__all__ = ["Schema", "all_of", "nullable"]
+
+Schema = dict[str, Any]
+"""A ``$jsonSchema``, or a part of one."""
+
+
+def all_of(schemas: Iterable[Schema]) -> Schema:
+    """A schema that is matched by what matches all of some."""
+    merged: Schema = {}
+    beside: list[Schema] = []
+    for schema in schemas:
+        if all(name not in merged or merged[name] == rest for name, rest in schema.items()):
+            merged.update(schema)
+        else:
+            beside.append(schema)
+    return {**merged, "allOf": [*merged.get("allOf", []), *beside]} if beside else merged
+
+
+_OF_ONE_TYPE: Final = frozenset(
+    {"bsonType", "pattern", "minLength", "maxLength", "minimum", "maximum"}
+    | {"exclusiveMinimum", "exclusiveMaximum", "properties", "required", "items"}
+)
+
+
+def nullable(schema: Schema) -> Schema:
+    """A schema that is also matched by null."""
+    if not schema:
+        return schema
+    if schema.keys() <= _OF_ONE_TYPE and isinstance(schema.get("bsonType"), list):
+        # The other keywords say nothing about null.
+        return {**schema, "bsonType": [*schema["bsonType"], "null"]}
+    if schema.keys() <= {"properties", "required", "items"}:
+        # These say nothing about null at all.
+        return schema
+    if schema.keys() == {"enum"}:
+        return {"enum": [*schema["enum"], None]}
+    return {"anyOf": [{"bsonType": "null"}, schema]}
