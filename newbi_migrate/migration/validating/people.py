@@ -28,7 +28,7 @@ from newbi_migrate.mapping.values import legacy_flag
 from newbi_migrate.mapping.workspace import Directory
 from newbi_migrate.migration.options import MigrationOptions
 from newbi_migrate.migration.users import UserPlane
-from newbi_migrate.migration.validating.structural import (
+from newbi_migrate.migration.validating.people_rules import (
     AccountFact,
     MemberFact,
     OrganizationFact,

@@ -1,40 +1,20 @@
 """What must hold across collections once a database is migrated: who is who, and what is whose.
 
-Each rule is a value; the checks are pure and take facts, so that they can be tested without a
-server. How the facts are read is decided in :mod:`newbi_migrate.migration.validate`. It changes
-when the migrated structure has to keep another promise.
+Each rule is a value. It changes when the migrated structure has to keep another promise. What
+breaks the rules about people is decided in
+:mod:`newbi_migrate.migration.validating.people_rules`.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final
-
-import bson
-from bson import ObjectId
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
 
 from newbi_migrate.invariants.base import Severity
-from newbi_migrate.mapping.account import CREDENTIAL
-from newbi_migrate.mapping.decisions import Outcome, UserDecision
-from newbi_migrate.mapping.email import is_normalised, normalise_email
-from newbi_migrate.mapping.ids import account_id
-from newbi_migrate.mapping.values import flag, text
 from newbi_migrate.mapping.workspace import Action, Reason, Resolution, WorkspaceClass
 
-__all__ = [
-    "STRUCTURAL",
-    "AccountFact",
-    "MemberFact",
-    "Offence",
-    "OrganizationFact",
-    "People",
-    "StructuralRule",
-    "UserFact",
-    "check_people",
-    "rule_broken_by",
-]
+__all__ = ["STRUCTURAL", "StructuralRule", "rule_broken_by"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,243 +277,6 @@ NOTHING_ELSE_CHANGED = _rule(
     "A digest of each collection, against that of before the run",
 )
 
-
-@dataclass(frozen=True, slots=True)
-class Offence:
-    """A structural rule that one document breaks.
-
-    Attributes:
-        rule: The rule.
-        collection: Where.
-        id: The document; ``None`` where it is about a whole collection.
-        path: The field.
-        note: A fact that helps, without a stored value; empty mostly.
-    """
-
-    rule: StructuralRule
-    collection: str
-    id: Any
-    path: str = ""
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class UserFact:
-    """What has to be known of a user; ``document`` holds his flags and pointers."""
-
-    id: Any
-    email: object
-    document: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class AccountFact:
-    """What has to be known of an account.
-
-    Attributes:
-        id: Its ``_id``.
-        user_id: Stored reference to the user.
-        account_id: Stored ``accountId``.
-        provider: Stored ``providerId``.
-        password: A digest of the stored password; ``None`` if there is none.
-        untouched: Whether it is as it was made, by its dates.
-    """
-
-    id: Any
-    user_id: object
-    account_id: object
-    provider: object
-    password: bytes | None
-    untouched: bool
-
-
-@dataclass(frozen=True, slots=True)
-class OrganizationFact:
-    """What has to be known of an organization."""
-
-    id: Any
-    slug: object
-
-
-@dataclass(frozen=True, slots=True)
-class MemberFact:
-    """What has to be known of a membership; the references are as stored."""
-
-    id: Any
-    organization_id: object
-    user_id: object
-    role: object
-
-    @property
-    def is_owner(self) -> bool:
-        """Whether one of the roles is that of an owner."""
-        return isinstance(self.role, str) and "owner" in map(str.strip, self.role.split(","))
-
-
-@dataclass(frozen=True, slots=True)
-class People:
-    """Who is who, as the collections of users say.
-
-    Attributes:
-        source: Name of the legacy users' collection; empty if it is no longer there.
-        decisions: What a migration would do with each legacy user now.
-        hashes: Key of a legacy user's id to a digest of the password hash that is to be carried
-            over; a user without one, or whose hash is not to be, is not in it.
-        left_out: Keys of legacy users that a run recorded as left out.
-        users: The users.
-        accounts: Their accounts.
-        organizations: The organizations.
-        members: The memberships.
-    """
-
-    source: str = ""
-    decisions: Sequence[UserDecision] = ()
-    hashes: Mapping[bytes, bytes] = field(default_factory=dict)
-    left_out: frozenset[bytes] = frozenset()
-    users: Sequence[UserFact] = ()
-    accounts: Sequence[AccountFact] = ()
-    organizations: Sequence[OrganizationFact] = ()
-    members: Sequence[MemberFact] = ()
-
-
-def key_of(identifier: Any) -> bytes:
-    """An ``_id`` of any type as a key of a set; equal for equal bytes alone."""
-    return bson.encode({"": identifier})
-
-
-def check_people(people: People) -> Iterator[Offence]:
-    """Every structural rule about users, accounts, organizations and members that is broken."""
-    yield from _legacy_users(people)
-    yield from _users(people)
-    yield from _accounts(people)
-    yield from _organizations(people)
-    yield from _members(people)
-
-
-def _legacy_users(people: People) -> Iterator[Offence]:
-    accounts: dict[object, list[AccountFact]] = defaultdict(list)
-    for account in people.accounts:
-        if account.provider == CREDENTIAL and isinstance(account.user_id, ObjectId):
-            accounts[account.user_id].append(account)
-    belonging = {
-        (m.user_id, m.organization_id)
-        for m in people.members
-        if isinstance(m.user_id, ObjectId) and isinstance(m.organization_id, ObjectId)
-    }
-    for decision in people.decisions:
-        key = key_of(decision.legacy_id)
-        if decision.user_id is None or decision.outcome is Outcome.CREATED:
-            if key not in people.left_out:
-                note = "" if decision.reason is None else decision.reason.value
-                yield Offence(ACCOUNTED_FOR, people.source, decision.legacy_id, "_id", note)
-            continue
-        home = (decision.user_id, decision.workspace)
-        if decision.workspace is not None and home not in belonging and key not in people.left_out:
-            yield Offence(HAS_WORKSPACE, people.source, decision.legacy_id, "_id")
-        carried = people.hashes.get(key)
-        if carried is not None and key not in people.left_out:
-            yield from _password(people, decision, carried, accounts[decision.user_id])
-
-
-def _password(
-    people: People, decision: UserDecision, carried: bytes, found: Sequence[AccountFact]
-) -> Iterator[Offence]:
-    if len(found) != 1:
-        note = f"{len(found)} accounts"
-        yield Offence(ONE_CREDENTIAL, people.source, decision.legacy_id, "password", note)
-        return
-    account = found[0]
-    if account.password == carried:
-        return
-    ours = decision.user_id is not None and account.id == account_id(decision.user_id)
-    rule = HASH_UNCHANGED if ours and account.untouched else PASSWORD_DIFFERS
-    yield Offence(rule, "account", account.id, "password")
-
-
-def _users(people: People) -> Iterator[Offence]:
-    addresses = Counter(
-        address for user in people.users if (address := normalise_email(user.email)) is not None
-    )
-    belonging = {
-        member.user_id for member in people.members if isinstance(member.user_id, ObjectId)
-    }
-    for user in people.users:
-        if not isinstance(user.id, ObjectId):
-            yield Offence(USER_ID_TYPE, "user", user.id, "_id")
-        address = normalise_email(user.email)
-        if address is None or not is_normalised(user.email):
-            yield Offence(EMAIL_NORMAL, "user", user.id, "email")
-        if address is not None and addresses[address] > 1:
-            yield Offence(EMAIL_UNIQUE, "user", user.id, "email")
-        for new, old, opposite in (
-            ("emailVerified", "isEmailVerified", False),
-            ("isActive", "isDisabled", True),
-        ):
-            says, said = flag(user.document.get(new)), flag(user.document.get(old))
-            if says is not None and said is not None and (says is said) is opposite:
-                yield Offence(FLAGS_AGREE, "user", user.id, new)
-        for name in ("organizationId", "workspaceId"):
-            if name in user.document:
-                yield Offence(NO_POINTERS, "user", user.id, name)
-        if isinstance(user.id, ObjectId) and user.id not in belonging:
-            yield Offence(USER_BELONGS, "user", user.id, "_id")
-
-
-def _accounts(people: People) -> Iterator[Offence]:
-    users = {user.id for user in people.users if isinstance(user.id, ObjectId)}
-    for account in people.accounts:
-        if not isinstance(account.user_id, ObjectId):
-            yield Offence(ACCOUNT_IDS, "account", account.id, "userId")
-            continue
-        if account.provider == CREDENTIAL and account.account_id != str(account.user_id):
-            yield Offence(ACCOUNT_IDS, "account", account.id, "accountId")
-        if account.user_id not in users:
-            yield Offence(ACCOUNT_USER, "account", account.id, "userId")
-
-
-def _organizations(people: People) -> Iterator[Offence]:
-    users = {user.id for user in people.users if isinstance(user.id, ObjectId)}
-    owned = {
-        m.organization_id
-        for m in people.members
-        if m.is_owner and isinstance(m.organization_id, ObjectId) and m.user_id in _ids(users, m)
-    }
-    slugs = Counter(slug for o in people.organizations if (slug := text(o.slug)) is not None)
-    for organization in people.organizations:
-        if not isinstance(organization.id, ObjectId):
-            yield Offence(ORGANIZATION_ID_TYPE, "organization", organization.id, "_id")
-            continue
-        if organization.id not in owned:
-            yield Offence(HAS_OWNER, "organization", organization.id)
-        slug = text(organization.slug)
-        if slug is None or slugs[slug] > 1:
-            yield Offence(SLUG_UNIQUE, "organization", organization.id, "slug")
-
-
-def _ids(users: set[Any], member: MemberFact) -> set[Any]:
-    # What is no ObjectId may not even be hashable.
-    return users if isinstance(member.user_id, ObjectId) else set()
-
-
-def _members(people: People) -> Iterator[Offence]:
-    users = {user.id for user in people.users if isinstance(user.id, ObjectId)}
-    organizations = {o.id for o in people.organizations if isinstance(o.id, ObjectId)}
-    seen: set[tuple[ObjectId, ObjectId]] = set()
-    for member in people.members:
-        organization, user = member.organization_id, member.user_id
-        if not isinstance(organization, ObjectId) or not isinstance(user, ObjectId):
-            path = "userId" if isinstance(organization, ObjectId) else "organizationId"
-            yield Offence(MEMBER_IDS, "member", member.id, path)
-            continue
-        if organization not in organizations:
-            yield Offence(MEMBER_POINTS, "member", member.id, "organizationId")
-        elif user not in users:
-            yield Offence(MEMBER_POINTS, "member", member.id, "userId")
-        if (organization, user) in seen:
-            yield Offence(MEMBER_ONCE, "member", member.id)
-        seen.add((organization, user))
-
-
 _OF_CLASS: Final[Mapping[WorkspaceClass, StructuralRule]] = {
     WorkspaceClass.MISSING: WORKSPACE_PRESENT,
     WorkspaceClass.NULL: WORKSPACE_PRESENT,
@@ -560,8 +303,3 @@ def rule_broken_by(resolution: Resolution) -> StructuralRule | None:
     if resolution.stored is None:
         return OWNER_FOLLOWS
     return _OF_CLASS.get(resolution.stored, OWNER_FOLLOWS)
-
-
-def rules_in_order() -> Iterable[StructuralRule]:
-    """All structural rules, in the order in which they are declared."""
-    return STRUCTURAL.values()

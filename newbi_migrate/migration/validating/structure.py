@@ -20,8 +20,9 @@ from newbi_migrate.migration.results import Collision
 from newbi_migrate.migration.survey import survey
 from newbi_migrate.migration.validating import structural as rules
 from newbi_migrate.migration.validating.people import PeopleReader, Recorded
+from newbi_migrate.migration.validating.people_rules import check_people, key_of
 from newbi_migrate.migration.validating.request import COMMENT, State, ValidationRequest, stands
-from newbi_migrate.migration.validating.structural import STRUCTURAL, check_people, key_of
+from newbi_migrate.migration.validating.structural import STRUCTURAL
 from newbi_migrate.models.newbi import BETTER_AUTH_INDEXES
 from newbi_migrate.models.registry import CollectionSpec, UniqueKey
 from newbi_migrate.store.census import count_groups
