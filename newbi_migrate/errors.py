@@ -8,6 +8,7 @@ that escapes is a defect.
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Final
 
 __all__ = [
     "ConfirmationRequiredError",
@@ -39,6 +40,25 @@ class ExitCode(IntEnum):
     INTERRUPTED = 7
     ROLLBACK_CONFLICTS = 8
     UNREACHABLE = 9
+
+    @property
+    def meaning(self) -> str:
+        """What it says, in a few words."""
+        return _MEANINGS[self]
+
+
+_MEANINGS: Final = {
+    ExitCode.DONE: "done",
+    ExitCode.UNEXPECTED: "unexpected error: a defect, please report it",
+    ExitCode.USAGE: "usage: an option, a missing connection string, no confirmation",
+    ExitCode.PENDING: "work pending, or the database differs from the plan",
+    ExitCode.VALIDATION_FAILED: "validation failed",
+    ExitCode.QUARANTINED: "done, with documents in quarantine",
+    ExitCode.LEASE_HELD: "another run holds the lease",
+    ExitCode.INTERRUPTED: "interrupted: the same command again resumes",
+    ExitCode.ROLLBACK_CONFLICTS: "rollback found conflicts",
+    ExitCode.UNREACHABLE: "database unreachable, not permitted, or unsupported",
+}
 
 
 class NewbiMigrateError(Exception):

@@ -1,6 +1,7 @@
 """The command line as a whole: its commands, and how it answers a call it cannot read.
 
-A command is a module with a function ``register``; adding one adds its module to the list here.
+A command is a module with a function ``register``; adding one adds its module to the list here,
+and an entry to the manual.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from newbi_migrate.cli import (
     status,
     validate,
 )
+from newbi_migrate.cli.manual import epilog
 from newbi_migrate.cli.running import say_failure
 from newbi_migrate.errors import ExitCode
 
@@ -35,9 +37,7 @@ __all__ = ["app", "run"]
 app = typer.Typer(
     name="newbi-migrate",
     help="Takes Newbi's MongoDB from legacy users to organizations and workspaces, losing nothing.",
-    epilog="Exit codes: 0 done, 1 unexpected, 2 usage, 3 work pending or the plan no longer fits, "
-    "4 validation failed, 5 done with documents left out, 6 another run is under way, "
-    "7 interrupted (run the same command again), 8 rollback conflicts, 9 database unreachable.",
+    epilog="Exit codes: " + "; ".join(f"{int(code)} {code.meaning}" for code in ExitCode) + ".",
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -58,6 +58,8 @@ for command in (
     schema,
 ):
     command.register(app)
+for registered in app.registered_commands:
+    registered.epilog = epilog(str(registered.name))
 
 
 def _show_version(asked: bool) -> None:

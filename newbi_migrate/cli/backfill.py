@@ -44,7 +44,7 @@ def backfill(
 ) -> None:
     """Stamp documents alone, for late documents or further collections; users stay as they are.
 
-    Ends with 5 where something was left out or an index could not be built, else with 0.
+    What was left out before is tried again; where nothing is left to write, nothing is written.
     """
     session = Session(as_json=as_json, uri_file=uri_file)
     with session.explained():

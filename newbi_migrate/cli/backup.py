@@ -68,7 +68,8 @@ def backup(
 ) -> None:
     """Write the whole database into a folder in mongodump's format, or nothing at all.
 
-    Ends with 3 where there were writes meanwhile, so that collections may not fit together.
+    The role read on the database is enough. A replica set is read at one moment, whatever is
+    written meanwhile; before a standalone is read, stop the application.
     """
     session = Session(as_json=as_json, uri_file=uri_file)
     with session.explained():
@@ -175,7 +176,8 @@ def verify_backup(
 ) -> None:
     """Read a backup to its end and say what is damaged, and with --compare what differs.
 
-    Ends with 4 where it is damaged, with 3 where the database differs from it, else with 0.
+    It takes a dump of mongodump too. Without the key of an encrypted backup the bytes of every
+    file are checked, and --compare works as long as nothing differs.
     """
     session = Session(as_json=as_json, uri_file=uri_file)
     with session.explained():

@@ -39,8 +39,9 @@ def indexes(
 ) -> None:
     """Show the indexes of the old structure that are left, or drop them.
 
-    One that keeps something unique stays until the index that takes its place is there. Ends
-    with 3 where there is something left to do, else with 0.
+    Unique ones would refuse the same invoice number in two workspaces, and a collection can have
+    one text index alone. One that keeps something unique stays until the index that takes its
+    place is there. A rollback builds what was dropped again.
     """
     session = Session(as_json=as_json, uri_file=uri_file)
     with session.explained():
@@ -71,7 +72,8 @@ def finalize(
     """End the migration: drop obsolete indexes and the collection of legacy users.
 
     Refuses unless the database validates, nothing is pending, and every legacy user was
-    migrated or is kept with --keep.
+    migrated or is kept with --keep. Without --keep, or with --drop-journal, the backup is the
+    only way back.
     """
     session = Session(as_json=as_json, uri_file=uri_file)
     with session.explained():

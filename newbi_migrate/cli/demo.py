@@ -50,8 +50,8 @@ def demo(
 ) -> None:
     """Build a legacy database on a throw-away MongoDB and migrate it before your eyes.
 
-    It needs no database and touches none of yours. It ends with 0 where all went as it should;
-    that some made-up documents are left out is part of it.
+    It needs no database and touches none of yours: neither MONGODB_URI nor a file .env is looked
+    at. It takes the extra embedded, or a mongod on the search path or named by NEWBI_MONGOD.
     """
     session = Session(as_json=as_json)
     with session.explained():

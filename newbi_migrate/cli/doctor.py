@@ -61,7 +61,8 @@ def doctor(
 ) -> None:
     """Look whether everything is ready for a run; writes nothing at all.
 
-    Ends with 0 where nothing is left to do, with 3 where a check warned or failed.
+    Each check is ok, warning, failed or skipped, with what to do. A warning is something to know
+    before going on, not a reason to stop: traces of an earlier attempt are what a run repairs.
     """
     session = Session(as_json=as_json, uri_file=uri_file)
     with session.explained():

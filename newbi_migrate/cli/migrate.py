@@ -55,7 +55,9 @@ def migrate(
 ) -> None:
     """Migrate users and stamp their documents; again, it finishes what was interrupted.
 
-    Ends with 5 where something was left out or an index could not be built, else with 0.
+    A backup that is named is verified, must be of this database, and must equal it, before the
+    first write; so must a plan that is named. A plan brings its own choices. Where nothing is
+    left to write, nothing is written.
     """
     session = Session(as_json=as_json, uri_file=uri_file)
     with session.explained():

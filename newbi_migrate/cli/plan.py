@@ -35,8 +35,8 @@ def plan(
 ) -> None:
     """Decide everything a migration would do, and show it; writes nothing.
 
-    Ends with the exit code the migration would have: 5 where something is left out or an index
-    cannot be built, else 0.
+    One decision for each user with its reason, what is stamped in each collection, which indexes
+    are created, and what is left out and why. The exit code is the one the migration would have.
     """
     session = Session(as_json=as_json, uri_file=uri_file)
     with session.explained():

@@ -65,7 +65,8 @@ def restore(
 ) -> None:
     """Bring a backup or a dump of mongodump back, byte for byte; again, it finishes.
 
-    It is verified first; a damaged one, or a target that holds something, is refused.
+    It is verified first, and a damaged one is refused before anything is touched. The target
+    must be empty, unless --drop is given.
     """
     session = Session(as_json=as_json, uri_file=uri_file)
     with session.explained():

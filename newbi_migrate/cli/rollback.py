@@ -93,8 +93,7 @@ def rollback(
     """Take a run back: exactly what it wrote, to the byte, and nothing else.
 
     What people created since stays, and so does an organization they use; what they changed of
-    the run's own is a conflict. Ends with 8 where there are conflicts, with 5 where something
-    in use stays, else with 0. Interrupted, the same command finishes it.
+    the run's own is a conflict. Interrupted, the same command finishes it.
     """
     session = Session(as_json=as_json, uri_file=uri_file)
     with session.explained():
@@ -234,7 +233,8 @@ def unlock(
 ) -> None:
     """End the lease of a run that is dead, so that another need not wait for it to run out.
 
-    A run that is alive after all stops before its next write.
+    By itself it runs out 30 s after its last renewal. A run that is alive after all stops before
+    its next write.
     """
     session = Session(as_json=as_json, uri_file=uri_file)
     with session.explained():

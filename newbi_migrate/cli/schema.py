@@ -35,7 +35,8 @@ def schema(
     """Print the validator of each collection, generated from the models; needs no database.
 
     The answer is one JSON document: each collection's name, to what collMod and createCollection
-    take for validator. Rules that a $jsonSchema cannot say are named on standard error.
+    take for validator. Rules that a $jsonSchema cannot say are named on standard error, and
+    validate checks them all the same.
     """
     session = Session(as_json=as_json)
     with session.explained():

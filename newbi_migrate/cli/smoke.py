@@ -69,7 +69,9 @@ def smoke(
 ) -> None:
     """Sign in to the real application as a migrated user; needs no database.
 
-    Ends with 4 where a step failed, with 9 where the application does not answer.
+    As a browser would: a wrong password is refused, the right one accepted, he sees his
+    organization, can make it active, is its owner, and can sign out. The password never is an
+    argument, and nothing else is changed.
     """
     session = Session(as_json=as_json)
     with session.explained():

@@ -47,7 +47,7 @@ def status(
 ) -> None:
     """Show runs, the lease, and what still lacks a workspace; writes nothing.
 
-    Ends with 3 where a run has not come to its end, else with 0.
+    It tells of organizations without members too, and can be asked while a run is under way.
     """
     session = Session(as_json=as_json, uri_file=uri_file)
     with session.explained():

@@ -83,8 +83,10 @@ def validate(
 ) -> None:
     """Check that the database keeps every rule; writes nothing.
 
-    Ends with 4 where a critical rule is broken, else with 5 where users or documents are left
-    out as the run recorded, else with 0.
+    A role that may only read is enough. It is right while the application is stopped or at rest;
+    where a run is under way or unfinished, it says so. What a run left out, and recorded so, breaks
+    no rule; more than it recorded does. A dirty database may keep findings that no migration
+    repairs: each says what to do, and finalize waits for the critical ones.
     """
     session = Session(as_json=as_json, uri_file=uri_file)
     with session.explained(), tempfile.TemporaryFile("w+", encoding="utf-8") as found:

@@ -32,6 +32,16 @@ class Answer:
         return line.removeprefix("error: ")
 
 
+def documented(arguments, answer):
+    """The answer; fails where the manual does not say that the command may end so."""
+    from newbi_migrate.cli.manual import MANUAL, codes
+
+    command = str(arguments[0]) if arguments else ""
+    if command in MANUAL:
+        assert answer.code in codes(command), (command, answer.err)
+    return answer
+
+
 @pytest.fixture
 def newbi(tmp_path, monkeypatch, uri):
     """Runs ``newbi-migrate`` in a process of its own, without a terminal, in an empty folder."""
@@ -52,7 +62,7 @@ def newbi(tmp_path, monkeypatch, uri):
             env=variables,
             timeout=60,
         )
-        return Answer(done.returncode, done.stdout, done.stderr)
+        return documented(arguments, Answer(done.returncode, done.stdout, done.stderr))
 
     return call
 
@@ -73,7 +83,7 @@ def quick(tmp_path, monkeypatch, capfd, uri):
         capfd.readouterr()
         code = run([str(argument) for argument in arguments])
         seen = capfd.readouterr()
-        return Answer(code, seen.out, seen.err)
+        return documented(arguments, Answer(code, seen.out, seen.err))
 
     return call
 

@@ -1,17 +1,27 @@
-"""Every command that a page shows exists, with every option it shows."""
+"""What pages say of commands, options, exit codes, checks and records is what the code says."""
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import typer.main
 
 from newbi_migrate.cli.app import app
+from newbi_migrate.cli.manual import ENVIRONMENT, MANUAL
+from newbi_migrate.cli.reference import parameters
+from newbi_migrate.errors import ExitCode
+from newbi_migrate.migration.doctor.leftovers import TRACES
+from newbi_migrate.models.json_schema import models_of, rules_left_out
+from newbi_migrate.smoke.story import STEPS
 
 ROOT = Path(__file__).parents[2]
+REFERENCE = ROOT / "docs" / "reference"
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
 _SHOWN = re.compile(r"`newbi-migrate ([^`\n]+)`|^(?:\$ )?newbi-migrate ([^\n#]+)", re.MULTILINE)
 
@@ -46,3 +56,91 @@ def test_a_command_on_a_page_can_be_typed(commands, page, line):
     for word in words[1:]:
         if word.startswith("-"):
             assert word.partition("=")[0] in commands[words[0]], page
+
+
+def rows(page, columns):
+    """The cells of every row of a page's tables of so many columns."""
+    found = []
+    for line in page.read_text("utf-8").splitlines():
+        cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        if len(cells) == columns and not set(cells[0]) <= {"-"}:
+            found.append(cells)
+    return found
+
+
+def in_code(cells):
+    return {name for cell in cells for name in re.findall(r"`([^` ]+)`", cell)}
+
+
+def test_the_page_of_the_command_line_is_what_the_commands_say():
+    """It is written by them; what to run where it is out of step is in the failure."""
+    done = subprocess.run(
+        [sys.executable, "-m", "newbi_migrate.cli.reference"], check=True, capture_output=True
+    )
+
+    assert done.stdout.decode() == (REFERENCE / "cli.md").read_text(encoding="utf-8"), (
+        "Run: python -m newbi_migrate.cli.reference > docs/reference/cli.md"
+    )
+
+
+def test_every_command_has_an_entry_in_the_manual(commands):
+    """Codes and examples are there for each, and for nothing that is no command."""
+    assert set(commands) == set(MANUAL)
+    for name, entry in MANUAL.items():
+        assert ExitCode.DONE in entry.endings, name
+        assert all(line.startswith(f"newbi-migrate {name}") for line in entry.examples), name
+
+
+def test_the_reference_lists_the_options_that_typer_knows(commands):
+    """What is read from the declarations is what can be typed."""
+    for registered in app.registered_commands:
+        listed = {name for each in parameters(registered.callback) for name in each.names}
+        known = {
+            parameter.metavar if parameter.param_type_name == "argument" else option
+            for parameter in typer.main.get_command(app).commands[registered.name].params
+            for option in (*parameter.opts, *parameter.secondary_opts)
+        }
+
+        assert known - {"--help", "-h"} == listed, registered.name
+
+
+def test_the_readme_gives_every_exit_code_its_meaning():
+    """In the words of the code that defines them."""
+    listed = {code: words for code, words in rows(ROOT / "README.md", 2) if code.isdigit()}
+
+    assert {str(int(code)): code.meaning for code in ExitCode} == listed
+
+
+def test_every_variable_the_package_reads_is_in_the_reference():
+    """Those that name a place of ours or of the application; not those of the system."""
+    sources = "".join(
+        path.read_text("utf-8") for path in sorted((ROOT / "newbi_migrate").rglob("*.py"))
+    )
+    names = r'"(MONGODB_URI|FRONTEND_URL|NEWBI_[A-Z_]+)"'
+
+    assert set(re.findall(names, sources)) == set(ENVIRONMENT) - {"NO_COLOR"}
+
+
+def test_every_check_of_doctor_and_every_step_of_smoke_is_on_the_page():
+    """With what it is about, and each trace with the words that are printed."""
+    page = REFERENCE / "checks.md"
+    ids = set()
+    for path in sorted((ROOT / "newbi_migrate" / "migration" / "doctor").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            called = isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Check"
+            if called and isinstance(node.args[0], ast.Constant):
+                ids.add(node.args[0].value)
+    first = in_code(cells[0] for cells in rows(page, 2) + rows(page, 3))
+    traces = [[f"`leftover-{trace.id}`", trace.phrase, trace.remedy] for trace in TRACES]
+
+    assert ids | {f"leftover-{trace.id}" for trace in TRACES} | set(STEPS) == first
+    assert traces == [row for row in rows(page, 3) if row in traces]
+
+
+def test_every_rule_a_validator_cannot_say_is_on_its_page():
+    """Neither more nor fewer than the models leave out."""
+    page = ROOT / "docs" / "how-to" / "validators.md"
+    left_out = {rule.id for model in models_of().values() for rule in rules_left_out(model)}
+    listed = in_code(cells[0] for cells in rows(page, 2))
+
+    assert left_out == {name for name in listed if name != "organization.metadata"}

@@ -1,0 +1,266 @@
+"""What each command ends with and how it is called: for ``--help`` and for the reference.
+
+It changes when a command ends with another exit code, or another example shows more. Codes that
+any command may end with are repeated only where there is more to say of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from newbi_migrate.errors import ExitCode
+
+__all__ = ["ANY_COMMAND", "ENVIRONMENT", "MANUAL", "Entry", "codes", "epilog"]
+
+ANY_COMMAND: Final = (
+    ExitCode.UNEXPECTED,
+    ExitCode.USAGE,
+    ExitCode.INTERRUPTED,
+    ExitCode.UNREACHABLE,
+)
+"""What every command may end with."""
+
+_UNDER_WAY: Final = "another run is under way"
+_RESUMED: Final = "it was interrupted; the same command again finishes it"
+_LEFT_OUT: Final = "something is left out, or an index could not be built"
+_DAMAGED: Final = "the backup is damaged"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What is said of a command beside its sentence and its options.
+
+    Attributes:
+        endings: Exit code to when it is given.
+        examples: Command lines, each with what it is for.
+    """
+
+    endings: Mapping[ExitCode, str]
+    examples: Mapping[str, str]
+
+
+MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
+    {
+        "demo": Entry(
+            {
+                ExitCode.DONE: "all went as it should; that made-up documents are left out is "
+                "part of the show"
+            },
+            {
+                "newbi-migrate demo": "A legacy database, its migration, and the way back.",
+                "newbi-migrate demo --users 500 --documents 100000 --keep": "A larger one, with "
+                "the server left running to look around.",
+            },
+        ),
+        "doctor": Entry(
+            {
+                ExitCode.DONE: "every check is ok, or skipped because this user may not look",
+                ExitCode.PENDING: "a check warned or failed",
+            },
+            {
+                "newbi-migrate doctor --backup backups/backup_…": "Before a migration.",
+                "newbi-migrate doctor --for finalize": "Before the end of one.",
+            },
+        ),
+        "backup": Entry(
+            {
+                ExitCode.DONE: "the backup is complete",
+                ExitCode.PENDING: "it is, and there were writes meanwhile on a standalone server, "
+                "so that its collections may not fit together",
+                ExitCode.INTERRUPTED: "it was interrupted, and nothing that looks like a backup is "
+                "left",
+            },
+            {
+                "newbi-migrate backup --output-dir /path/to/backups": "A folder named by the time.",
+                "newbi-migrate backup --recipient age1…": "The same, encrypted.",
+            },
+        ),
+        "verify-backup": Entry(
+            {
+                ExitCode.DONE: "it is whole, and the database, if compared, equals it",
+                ExitCode.PENDING: "the database differs from it",
+                ExitCode.VALIDATION_FAILED: _DAMAGED,
+                ExitCode.INTERRUPTED: "it was interrupted",
+            },
+            {
+                "newbi-migrate verify-backup backups/backup_…": "Is it whole?",
+                "newbi-migrate verify-backup --compare backups/backup_…": "Is the database as it "
+                "was?",
+                "newbi-migrate verify-backup --compare --without workspaceId backups/backup_…": (
+                    "Is it, but for what a migration stamps?"
+                ),
+            },
+        ),
+        "restore": Entry(
+            {
+                ExitCode.DONE: "all of it is there",
+                ExitCode.VALIDATION_FAILED: f"{_DAMAGED}; nothing was touched",
+                ExitCode.LEASE_HELD: "a run is under way in that database",
+                ExitCode.INTERRUPTED: "it was interrupted; the same command goes on where it "
+                "stopped",
+            },
+            {
+                "newbi-migrate restore --dry-run backups/backup_…": "What would be restored.",
+                "newbi-migrate restore --database copy backups/backup_…": "Into another database.",
+                "newbi-migrate restore --drop backups/backup_…": "In place of what is there.",
+            },
+        ),
+        "plan": Entry(
+            {
+                ExitCode.DONE: "the migration would end with 0",
+                ExitCode.QUARANTINED: "something would be left out, or an index cannot be built",
+            },
+            {
+                "newbi-migrate plan --output plan.json": "A plan to review, and to carry out with "
+                "migrate --plan.",
+                "newbi-migrate plan --verbose --report plan.html": "Every decision, and a page to "
+                "look at.",
+            },
+        ),
+        "migrate": Entry(
+            {
+                ExitCode.DONE: "all is done, or was done already",
+                ExitCode.PENDING: "the database is no longer what the plan or the backup was made "
+                "for; nothing was written",
+                ExitCode.VALIDATION_FAILED: f"{_DAMAGED}; nothing was written",
+                ExitCode.QUARANTINED: f"{_LEFT_OUT}; again, it ends so as long as this is so",
+                ExitCode.LEASE_HELD: _UNDER_WAY,
+                ExitCode.INTERRUPTED: _RESUMED,
+            },
+            {
+                "newbi-migrate migrate --dry-run": "The same as plan.",
+                "newbi-migrate migrate --plan plan.json --backup backups/backup_…": "What was "
+                "reviewed, backed by a backup.",
+                "newbi-migrate migrate --confirm --log-file migration.log": "Without a question.",
+            },
+        ),
+        "backfill": Entry(
+            {
+                ExitCode.DONE: "all is done, or was done already",
+                ExitCode.PENDING: "the database is no longer what the backup was made of; nothing "
+                "was written",
+                ExitCode.VALIDATION_FAILED: f"{_DAMAGED}; nothing was written",
+                ExitCode.QUARANTINED: _LEFT_OUT,
+                ExitCode.LEASE_HELD: _UNDER_WAY,
+                ExitCode.INTERRUPTED: _RESUMED,
+            },
+            {
+                "newbi-migrate backfill --dry-run": "What would be stamped.",
+                "newbi-migrate backfill --collections invoices,quotes": "Of these alone.",
+            },
+        ),
+        "status": Entry(
+            {
+                ExitCode.DONE: "no run is unfinished",
+                ExitCode.PENDING: "a run has not come to its end",
+            },
+            {"newbi-migrate status --watch 5": "Again every five seconds, while a run goes on."},
+        ),
+        "validate": Entry(
+            {
+                ExitCode.DONE: "no rule is broken and nothing is left out",
+                ExitCode.VALIDATION_FAILED: "a rule of the severity of --fail-on, or above, is "
+                "broken",
+                ExitCode.QUARANTINED: "none is, and users or documents are left out as the run "
+                "recorded",
+            },
+            {
+                "newbi-migrate validate --detailed": "Every violation.",
+                "newbi-migrate validate --unchanged": "With the proof that nothing else changed.",
+                "newbi-migrate validate --only 'document.*' --fail-on warning": "Some rules, "
+                "strictly.",
+            },
+        ),
+        "smoke": Entry(
+            {
+                ExitCode.DONE: "he could do all of it; a warning alone leaves it 0",
+                ExitCode.VALIDATION_FAILED: "a step failed; those after it were skipped",
+                ExitCode.UNREACHABLE: "the application does not answer",
+            },
+            {
+                "newbi-migrate smoke --url https://app.example.com --email test@example.com": "It "
+                "asks for the password.",
+            },
+        ),
+        "rollback": Entry(
+            {
+                ExitCode.DONE: "everything the run wrote is taken back",
+                ExitCode.QUARANTINED: "it is, but for what somebody uses by now",
+                ExitCode.LEASE_HELD: _UNDER_WAY,
+                ExitCode.INTERRUPTED: _RESUMED,
+                ExitCode.ROLLBACK_CONFLICTS: "somebody changed what the run wrote, and that is "
+                "not settled",
+            },
+            {
+                "newbi-migrate rollback --dry-run": "What it would do, and what is in the way.",
+                "newbi-migrate rollback": "The last run that is in place.",
+                "newbi-migrate rollback --all --on-conflict keep": "All runs; what people changed "
+                "stays.",
+            },
+        ),
+        "unlock": Entry(
+            {ExitCode.DONE: "nobody holds the lease any more"},
+            {"newbi-migrate unlock": "It shows whose lease it is, and asks."},
+        ),
+        "indexes": Entry(
+            {
+                ExitCode.DONE: "nothing of the old structure is left",
+                ExitCode.PENDING: "something is left to do",
+                ExitCode.LEASE_HELD: _UNDER_WAY,
+                ExitCode.INTERRUPTED: _RESUMED,
+            },
+            {
+                "newbi-migrate indexes": "What is left.",
+                "newbi-migrate indexes --apply": "Drop what can go.",
+            },
+        ),
+        "finalize": Entry(
+            {
+                ExitCode.DONE: "the old structure is gone, or would be",
+                ExitCode.VALIDATION_FAILED: "the database does not validate; nothing was written",
+                ExitCode.LEASE_HELD: _UNDER_WAY,
+                ExitCode.INTERRUPTED: _RESUMED,
+            },
+            {
+                "newbi-migrate finalize --keep --dry-run": "What would be dropped and renamed.",
+                "newbi-migrate finalize --keep": "Rename the legacy users, drop the rest.",
+            },
+        ),
+        "schema": Entry(
+            {ExitCode.DONE: "the validators were printed"},
+            {"newbi-migrate schema --collection member": "One alone."},
+        ),
+    }
+)
+"""Every command."""
+
+ENVIRONMENT: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "MONGODB_URI": "the connection string, where no --uri-file names one; it wins over .env",
+        "FRONTEND_URL": "address of the application for smoke, where no --url gives it; it wins "
+        "over .env",
+        "NEWBI_SMOKE_EMAIL": "whom smoke signs in, where no --email says so",
+        "NEWBI_SMOKE_PASSWORD": "his password, where no --password-file holds it",
+        "NEWBI_MONGOD": "the mongod that demo starts, before one on the search path",
+        "NO_COLOR": "set to anything, output is plain",
+        "NEWBI_MIGRATE_TRACEBACK": "set to anything, an error says where it happened",
+    }
+)
+"""Variables that commands read."""
+
+
+def codes(command: str) -> frozenset[ExitCode]:
+    """Everything a command may end with."""
+    return frozenset({*MANUAL[command].endings, *ANY_COMMAND})
+
+
+def epilog(command: str) -> str:
+    """What stands below a command's options at the terminal."""
+    entry = MANUAL[command]
+    endings = "; ".join(f"{int(code)} {when}" for code, when in entry.endings.items())
+    lines = [f"{line}  # {purpose}" for line, purpose in entry.examples.items()]
+    # Typer makes one line of a paragraph, so each line that is to stand alone is one.
+    return "\n\n".join([f"Exit codes: {endings}.", *lines])

@@ -1,0 +1,68 @@
+"""The page on JSON answers lists the keys that the commands answer, and no other."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "json.md"
+_INNER = {"plan": "users", "status": "runs", "doctor": "checks", "validate": "rules"}
+
+
+def documented(section):
+    """Every key that the table of a section names in its first column."""
+    _, _, text = PAGE.read_text("utf-8").partition(f"\n## {section}\n")
+    assert text, section
+    rows = re.findall(r"^\| (`.*?) \|", text.partition("\n## ")[0], re.MULTILINE)
+    return {key for row in rows for key in re.findall(r"`(\w+)`", row)}
+
+
+def words(section):
+    """Every word in code font of a section."""
+    _, _, text = PAGE.read_text("utf-8").partition(f"\n## {section}\n")
+    return set(re.findall(r"`(\w+)`", text.partition("\n## ")[0]))
+
+
+@pytest.fixture
+def answers(quick, dirty):
+    """What each command answers on a small database that is backed up, migrated and taken back."""
+    elsewhere = f"{dirty.name}_elsewhere"
+    found = {"An error": quick("migrate", "--json").json["error"]}
+    found["backup --dry-run"] = quick("backup", "--dry-run", "--json").json
+    found["backup"] = quick("backup", "--json").json
+    path = found["backup"]["path"]
+    found["verify-backup"] = quick("verify-backup", "--compare", path, "--json").json
+    found["doctor"] = quick("doctor", "--watch", 0, "--json").json
+    found["plan"] = quick("plan", "--json").json
+    found["migrate, backfill"] = quick("migrate", "--confirm", "--json").json
+    found["status"] = quick("status", "--json").json
+    found["validate"] = quick("validate", "--json").json
+    found["indexes, finalize"] = quick("indexes", "--json").json
+    found["rollback"] = quick("rollback", "--confirm", "--json").json
+    found["unlock"] = quick("unlock", "--json").json
+    restore = ("restore", "--database", elsewhere, path, "--json")
+    found["restore --dry-run"] = quick(*restore, "--dry-run").json
+    found["restore"] = quick(*restore, "--confirm").json
+    dirty.client.drop_database(elsewhere)
+    return found
+
+
+def test_each_answer_has_the_keys_its_section_lists(answers):
+    """A key that was added, renamed or taken away is on the page with the same change."""
+    whole = {name: answer for name, answer in answers.items() if "--dry-run" not in name}
+
+    assert {name: set(answer) for name, answer in whole.items()} == {
+        name: documented(name) for name in whole
+    }
+
+
+def test_what_stands_within_an_answer_is_named_too(answers):
+    """Keys of a dry run's answer, and of the lists within one, stand in their section."""
+    for name in ("backup", "restore"):
+        assert set(answers[f"{name} --dry-run"]) <= words(name)
+    for name, key in _INNER.items():
+        assert set(answers[name][key][0]) <= words(name)
+    for inner in (answers["plan"]["quarantine"][0], answers["status"]["lease"]):
+        assert set(inner) <= words("plan") | words("status")
