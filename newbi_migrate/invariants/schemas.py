@@ -19,11 +19,22 @@ def all_of(schemas: Iterable[Schema]) -> Schema:
     merged: Schema = {}
     beside: list[Schema] = []
     for schema in schemas:
-        if all(name not in merged or merged[name] == rest for name, rest in schema.items()):
+        if _can_be_one(merged, schema):
             merged.update(schema)
         else:
             beside.append(schema)
     return {**merged, "allOf": [*merged.get("allOf", []), *beside]} if beside else merged
+
+
+# What one of them says depends on what the other names beside it.
+_OF_FIELDS: Final = frozenset({"properties", "additionalProperties"})
+
+
+def _can_be_one(schema: Schema, other: Schema) -> bool:
+    of_fields = schema.keys() & _OF_FIELDS
+    if of_fields and other.keys() & _OF_FIELDS not in (frozenset(), of_fields):
+        return False
+    return all(name not in schema or schema[name] == rest for name, rest in other.items())
 
 
 _OF_ONE_TYPE: Final = frozenset(
