@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from newbi_migrate.cli import options as opt
+from newbi_migrate.cli import options as opt, values
 from newbi_migrate.cli.carrying import carry_out
 from newbi_migrate.cli.planning import show_plan
 from newbi_migrate.cli.reporting import ReportFiles
@@ -51,9 +51,9 @@ def backfill(
         if not dry_run:
             session.must_be_able_to_ask(confirmed=confirm)
         reports = ReportFiles(report, taken=[log_file, pause_file, uri_file])
-        backed = opt.safeguard(backup, identity, digests=record_digests)
-        pacing = opt.pacing(max_rate, pause_file, max_lag)
-        options = opt.migration_options(
+        backed = values.safeguard(backup, identity, digests=record_digests)
+        pacing = values.pacing(max_rate, pause_file, max_lag)
+        options = values.migration_options(
             legacy_collection=legacy_collection,
             duplicate_emails=duplicate_emails,
             aliases=aliases,
@@ -63,6 +63,7 @@ def backfill(
             batch_size=batch_size,
             workers=workers,
         )
+        session.log_to(log_file, "backfill --dry-run" if dry_run else "backfill")
         if dry_run:
             show_plan(
                 session,
@@ -81,6 +82,5 @@ def backfill(
             verbose=verbose,
             safeguard=backed,
             pacing=pacing,
-            log_file=log_file,
             reports=reports,
         )

@@ -65,6 +65,7 @@ def backup(
     ] = False,
     as_json: opt.AsJson = False,
     uri_file: opt.UriFile = None,
+    log_file: opt.LogFile = None,
 ) -> None:
     """Write the whole database into a folder in mongodump's format, or nothing at all.
 
@@ -78,6 +79,7 @@ def backup(
         from newbi_migrate.report.backups import backup_exit_code, backup_report, backup_to_json
 
         recipients = read_recipients(recipient or ())
+        session.log_to(log_file, "backup --dry-run" if dry_run else "backup")
         if dry_run:
             _survey(session, output_dir)
         result = session.run(lambda: _back_up(session, output_dir, recipients, workers, exports))
@@ -98,7 +100,7 @@ async def _back_up(
 
     with (
         interruptible("The backup was interrupted; nothing that looks like one was left behind."),
-        showing_progress() as progress,
+        showing_progress(log=session.log) as progress,
     ):
         return await backup_database(
             session.target,
@@ -173,6 +175,7 @@ def verify_backup(
     ] = False,
     as_json: opt.AsJson = False,
     uri_file: opt.UriFile = None,
+    log_file: opt.LogFile = None,
 ) -> None:
     """Read a backup to its end and say what is damaged, and with --compare what differs.
 
@@ -193,6 +196,7 @@ def verify_backup(
                 "for.",
                 next_step="Add --compare, or leave them out.",
             )
+        session.log_to(log_file, "verify-backup", on=str(path))
         if compare:
             _ = session.target  # a missing connection string is said before anything is read
         verification, comparison = session.run(
@@ -226,7 +230,10 @@ async def _verify(
     from newbi_migrate.cli.progress import showing_progress
 
     identities = read_identities(identity or ())
-    with interruptible("The verification was interrupted."), showing_progress() as progress:
+    with (
+        interruptible("The verification was interrupted."),
+        showing_progress(log=session.log) as progress,
+    ):
         verification = await verify(path, identities=identities, progress=progress, source=source)
         if not compare or not verification.intact:
             return verification, None

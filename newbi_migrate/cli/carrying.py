@@ -6,7 +6,6 @@ It changes when the way a person agrees to a run, or stops it, does.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -17,7 +16,6 @@ from newbi_migrate.cli.planning import make_plan, warn_without_backup
 from newbi_migrate.cli.running import Session, say, stopping_on_signals
 
 if TYPE_CHECKING:
-    from newbi_migrate.cli.logfile import LogFile
     from newbi_migrate.cli.reporting import ReportFiles
     from newbi_migrate.migration.options import MigrationOptions
     from newbi_migrate.migration.pacing import Pacing
@@ -36,7 +34,6 @@ def carry_out(
     verbose: bool,
     safeguard: Safeguard,
     pacing: Pacing,
-    log_file: Path | None = None,
     saved: Mapping[str, Any] | None = None,
     saved_in: Path | None = None,
     reports: ReportFiles | None = None,
@@ -55,7 +52,6 @@ def carry_out(
     from newbi_migrate.report.json import result_to_json
 
     target = session.target
-    log = session.log_to(log_file)
     if saved is not None:
         refuse_other_database(saved, target.database)
     shown: Plan | None = None
@@ -71,14 +67,8 @@ def carry_out(
         warn_without_backup(session, safeguard, pending=shown is None or shown.pending)
         # Not inside the event loop: it would keep Ctrl-C from ending the wait for an answer.
         session.confirm(target.database, confirmed=False)
-    if log is not None:
-        log.write(f"newbi-migrate {version('newbi-migrate')}: {command} on {target.database}.")
-    result = session.run(
-        lambda: _run(session, options, safeguard, pacing, log, command, shown, saved)
-    )
-    if log is not None:
-        log.write(_in_one_line(command, result))
-        log.close()
+    result = session.run(lambda: _run(session, options, safeguard, pacing, command, shown, saved))
+    session.log_end(_in_one_line(command, result))
     following = after_run(command, result, safeguard, session.uri_arguments)
     code = result.exit_code
     if reports is not None:
@@ -117,7 +107,6 @@ async def _run(
     options: MigrationOptions,
     safeguard: Safeguard,
     pacing: Pacing,
-    log: LogFile | None,
     command: str,
     plan: Plan | None,
     saved: Mapping[str, Any] | None,
@@ -125,7 +114,7 @@ async def _run(
     from newbi_migrate.cli.progress import showing_progress
     from newbi_migrate.migration.facade import Migration
 
-    with showing_progress(log=log) as progress:
+    with showing_progress(log=session.log) as progress:
         async with Migration(
             session.target,
             options=options,

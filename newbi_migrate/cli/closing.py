@@ -36,6 +36,7 @@ def indexes(
     confirm: opt.Confirm = False,
     as_json: opt.AsJson = False,
     uri_file: opt.UriFile = None,
+    log_file: opt.LogFile = None,
 ) -> None:
     """Show the indexes of the old structure that are left, or drop them.
 
@@ -47,10 +48,11 @@ def indexes(
     with session.explained():
         if apply:
             session.must_be_able_to_ask(confirmed=confirm)
-            if not confirm:
-                looked = session.run(lambda: _indexes(session, apply=False))
-                _show(session, looked, aside=True)
-            session.confirm(session.target.database, confirmed=confirm)
+        session.log_to(log_file, "indexes --apply" if apply else "indexes")
+        if apply and not confirm:
+            looked = session.run(lambda: _indexes(session, apply=False))
+            session.show(_report(session, looked), aside=True)
+            session.confirm(session.target.database, confirmed=False)
         _answer(session, session.run(lambda: _indexes(session, apply=apply)))
 
 
@@ -68,6 +70,7 @@ def finalize(
     confirm: opt.Confirm = False,
     as_json: opt.AsJson = False,
     uri_file: opt.UriFile = None,
+    log_file: opt.LogFile = None,
 ) -> None:
     """End the migration: drop obsolete indexes and the collection of legacy users.
 
@@ -79,12 +82,13 @@ def finalize(
     with session.explained():
         if not dry_run:
             session.must_be_able_to_ask(confirmed=confirm)
-            if not confirm:
-                looked = session.run(
-                    lambda: _finalize(session, keep=keep, drop_journal=drop_journal, dry_run=True)
-                )
-                _show(session, looked, aside=True)
-            session.confirm(session.target.database, confirmed=confirm)
+        session.log_to(log_file, "finalize --dry-run" if dry_run else "finalize")
+        if not (dry_run or confirm):
+            looked = session.run(
+                lambda: _finalize(session, keep=keep, drop_journal=drop_journal, dry_run=True)
+            )
+            session.show(_report(session, looked), aside=True)
+            session.confirm(session.target.database, confirmed=False)
         done = session.run(
             lambda: _finalize(session, keep=keep, drop_journal=drop_journal, dry_run=dry_run)
         )
@@ -95,7 +99,7 @@ async def _indexes(session: Session, *, apply: bool) -> ClosingResult:
     from newbi_migrate.cli.progress import showing_progress
     from newbi_migrate.migration.facade import Migration
 
-    with showing_progress() as progress:
+    with showing_progress(log=session.log) as progress:
         async with Migration(session.target, progress=progress) as migration:
             with stopping_on_signals(migration):
                 return await migration.indexes(apply=apply)
@@ -107,16 +111,12 @@ async def _finalize(
     from newbi_migrate.cli.progress import showing_progress
     from newbi_migrate.migration.facade import Migration
 
-    with showing_progress() as progress:
+    with showing_progress(log=session.log) as progress:
         async with Migration(session.target, progress=progress) as migration:
             with stopping_on_signals(migration):
                 return await migration.finalize(
                     keep=keep, drop_journal=drop_journal, dry_run=dry_run
                 )
-
-
-def _show(session: Session, result: ClosingResult, *, aside: bool) -> None:
-    session.show(_report(session, result), aside=aside)
 
 
 def _answer(session: Session, result: ClosingResult) -> NoReturn:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from newbi_migrate.cli import options as opt
+from newbi_migrate.cli import options as opt, values
 from newbi_migrate.cli.following import after_diagnosis
 from newbi_migrate.cli.running import Session
 from newbi_migrate.errors import ExitCode
@@ -96,7 +96,7 @@ async def _diagnose(
     from newbi_migrate.migration.doctor import Purpose
     from newbi_migrate.migration.facade import Migration
 
-    options = opt.migration_options(legacy_collection=legacy_collection)
+    options = values.migration_options(legacy_collection=legacy_collection)
     with showing_progress(quiet=True) as progress:
         async with Migration(session.target, options=options, progress=progress) as migration:
             return await migration.doctor(

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from newbi_migrate.cli.options import as_arguments
+from newbi_migrate.cli.values import as_arguments
 from newbi_migrate.errors import ExitCode
 
 if TYPE_CHECKING:

@@ -188,6 +188,7 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
         "rollback": Entry(
             {
                 ExitCode.DONE: "everything the run wrote is taken back",
+                ExitCode.PENDING: "another run came between; nothing was written",
                 ExitCode.QUARANTINED: "it is, but for what somebody uses by now",
                 ExitCode.LEASE_HELD: _UNDER_WAY,
                 ExitCode.INTERRUPTED: _RESUMED,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from newbi_migrate.cli import options as opt
+from newbi_migrate.cli import options as opt, values
 from newbi_migrate.cli.carrying import carry_out
 from newbi_migrate.cli.planning import show_plan
 from newbi_migrate.cli.reporting import ReportFiles
@@ -66,8 +66,8 @@ def migrate(
         reports = ReportFiles(
             report, personal=show_personal_data, taken=[plan, log_file, pause_file, uri_file]
         )
-        backed = opt.safeguard(backup, identity, digests=record_digests)
-        pacing = opt.pacing(max_rate, pause_file, max_lag)
+        backed = values.safeguard(backup, identity, digests=record_digests)
+        pacing = values.pacing(max_rate, pause_file, max_lag)
         choices: dict[str, Any] = {
             "legacy_collection": legacy_collection,
             "duplicate_emails": duplicate_emails,
@@ -77,9 +77,10 @@ def migrate(
             "collections": collections,
             "schema_day": schema_day,
         }
+        session.log_to(log_file, "migrate --dry-run" if dry_run else "migrate")
         saved: Mapping[str, Any] | None = None
         if plan is None:
-            options = opt.migration_options(**choices, batch_size=batch_size, workers=workers)
+            options = values.migration_options(**choices, batch_size=batch_size, workers=workers)
         else:
             saved, options = _of_saved(plan, choices, batch_size, workers)
         if dry_run:
@@ -101,7 +102,6 @@ def migrate(
             verbose=verbose,
             safeguard=backed,
             pacing=pacing,
-            log_file=log_file,
             saved=saved,
             saved_in=plan,
             reports=reports,
@@ -122,7 +122,7 @@ def _of_saved(
             next_step="Leave them out, or make a new plan with them.",
         )
     saved = load_plan(path)
-    usual = opt.migration_options(batch_size=batch_size, workers=workers)
+    usual = values.migration_options(batch_size=batch_size, workers=workers)
     options = MigrationOptions.from_policy(
         saved.get("policy", {}), batch_size=usual.batch_size, workers=usual.workers
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from newbi_migrate.cli import options as opt
+from newbi_migrate.cli import options as opt, values
 from newbi_migrate.cli.planning import show_plan
 from newbi_migrate.cli.reporting import ReportFiles
 from newbi_migrate.cli.running import Session
@@ -30,6 +30,7 @@ def plan(
     better_auth: opt.BetterAuth = None,
     collections: opt.Collections = None,
     schema_day: opt.SchemaDay = None,
+    log_file: opt.LogFile = None,
     report: opt.Reports = None,
     show_personal_data: opt.ShowPersonalData = False,
 ) -> None:
@@ -40,8 +41,10 @@ def plan(
     """
     session = Session(as_json=as_json, uri_file=uri_file)
     with session.explained():
-        reports = ReportFiles(report, personal=show_personal_data, taken=[output, uri_file])
-        options = opt.migration_options(
+        reports = ReportFiles(
+            report, personal=show_personal_data, taken=[output, log_file, uri_file]
+        )
+        options = values.migration_options(
             legacy_collection=legacy_collection,
             duplicate_emails=duplicate_emails,
             aliases=aliases,
@@ -50,4 +53,5 @@ def plan(
             collections=collections,
             schema_day=schema_day,
         )
+        session.log_to(log_file, "plan")
         show_plan(session, options, verbose=verbose, keep_in=output, reports=reports)

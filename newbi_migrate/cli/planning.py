@@ -49,7 +49,7 @@ def make_plan(
     from newbi_migrate.migration.facade import Migration
 
     async def planning() -> Plan:
-        with showing_progress() as progress:
+        with showing_progress(log=session.log) as progress:
             async with Migration(
                 target, options=options, progress=progress, safeguard=safeguard
             ) as migration:

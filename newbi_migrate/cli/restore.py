@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from newbi_migrate.cli import options as opt
+from newbi_migrate.cli import options as opt, values
 from newbi_migrate.cli.following import after_restoring, suggest
 from newbi_migrate.cli.running import Session, interruptible, say
 from newbi_migrate.errors import ExitCode, UsageError
@@ -62,6 +62,7 @@ def restore(
     verbose: Annotated[bool, typer.Option("--verbose", help="List every collection.")] = False,
     as_json: opt.AsJson = False,
     uri_file: opt.UriFile = None,
+    log_file: opt.LogFile = None,
 ) -> None:
     """Bring a backup or a dump of mongodump back, byte for byte; again, it finishes.
 
@@ -74,12 +75,16 @@ def restore(
 
         if not dry_run:
             session.must_be_able_to_ask(confirmed=confirm)
+        database = _allowed(database or session.target.database)
+        session.log_to(
+            log_file, "restore --dry-run" if dry_run else "restore", on=f"{path} into {database}"
+        )
         restoring = _Restoring(
             session,
             path,
-            _allowed(database or session.target.database),
+            database,
             drop,
-            opt.names(collections, "--collections") or (),
+            values.names(collections, "--collections") or (),
             read_identities(identity or ()),
             source_database,
             workers,
@@ -157,7 +162,10 @@ class _Restoring:
         from newbi_migrate.backup.verify import verify_backup as verify
         from newbi_migrate.cli.progress import showing_progress
 
-        with interruptible("The verification was interrupted."), showing_progress() as progress:
+        with (
+            interruptible("The verification was interrupted."),
+            showing_progress(log=self._session.log) as progress,
+        ):
             verification = await verify(
                 self._path, identities=self._identities, progress=progress, source=self._source
             )
@@ -173,7 +181,7 @@ class _Restoring:
             interruptible(
                 "The restore was interrupted.", "The same command again goes on where it stopped."
             ),
-            showing_progress() as progress,
+            showing_progress(log=self._session.log) as progress,
         ):
             async with self._session.database(self._database) as target:
                 return await restore_backup(

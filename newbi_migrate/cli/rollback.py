@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from newbi_migrate.cli import options as opt
+from newbi_migrate.cli import options as opt, values
 from newbi_migrate.cli.following import after_rollback, suggest
 from newbi_migrate.cli.reporting import ReportFiles
 from newbi_migrate.cli.running import Session, say, stopping_on_signals
@@ -104,40 +104,35 @@ def rollback(
         )
         options = RollbackOptions(
             OnConflict(on_conflict.value),
-            opt.names(collections, "--collections"),
-            opt.names(users, "--users"),
+            values.names(collections, "--collections"),
+            values.names(users, "--users"),
         )
         named = None if run is None else _run_id(run)
         reports = ReportFiles(report, taken=[uri_file, log_file])
-        session.log_to(log_file)
         if not dry_run:
             session.must_be_able_to_ask(confirmed=confirm)
-            if not confirm:
-                looked = session.run(
-                    lambda: _roll_back(session, named, options, everything=False, dry_run=True)
-                )
-                _report(session, looked, verbose=verbose, aside=True)
-                session.confirm(session.target.database, confirmed=False)
+        session.log_to(log_file, "rollback --dry-run" if dry_run else "rollback")
+        if not (dry_run or confirm):
+            looked = session.run(
+                lambda: _roll_back(session, named, options, everything=False, dry_run=True)
+            )
+            _report(session, looked, verbose=verbose, aside=True)
+            session.confirm(session.target.database, confirmed=False)
         done = session.run(
             lambda: _roll_back(session, named, options, everything=everything, dry_run=dry_run)
         )
-        _log(session, done)
+        session.log_end(*map(_in_one_line, done))
         _answer(session, done, reports, verbose=verbose, as_json=as_json)
 
 
-def _log(session: Session, results: list[RollbackResult]) -> None:
+def _in_one_line(result: RollbackResult) -> str:
     """How it ended, for the log."""
-    log = session.log
-    if log is None:
-        return
-    for result in results:
-        what = "what a rollback would do" if result.dry_run else "rolled back"
-        run = f"The run {result.run_id} of {result.command}" if result.run_id else "No run"
-        log.write(
-            f"{run}: {what}; conflicts {len(result.conflicts):,}, kept {len(result.kept):,}. "
-            f"Exit code {int(result.exit_code)}."
-        )
-    log.close()
+    what = "what a rollback would do" if result.dry_run else "rolled back"
+    run = f"The run {result.run_id} of {result.command}" if result.run_id else "No run"
+    return (
+        f"{run}: {what}; conflicts {len(result.conflicts):,}, kept {len(result.kept):,}. "
+        f"Exit code {int(result.exit_code)}."
+    )
 
 
 def _refuse_two(given: dict[str, object]) -> None:

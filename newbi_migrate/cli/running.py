@@ -135,17 +135,39 @@ class Session:
         """The log file, if one was named."""
         return self._log
 
-    def log_to(self, path: Path | None) -> LogFile | None:
-        """Keeps what is said, and how the command ends, in a file, if one is named.
+    def log_to(self, path: Path | None, command: str, *, on: str | None = None) -> None:
+        """Keeps what is said while a command runs, and how it ends, in a file, if one is named.
+
+        Args:
+            path: The file.
+            command: What is run.
+            on: What it is run on; the database of the connection string where nothing is said.
 
         Raises:
-            UsageError: It could not be written to.
+            UsageError: It could not be written to, or there is no connection string.
         """
-        if path is not None and self._log is None:
-            from newbi_migrate.cli.logfile import LogFile
+        if path is None:
+            return
+        from importlib.metadata import version
 
-            self._log = LogFile(path, self._redact)
-        return self._log
+        from newbi_migrate.cli.logfile import LogFile
+
+        self._log = LogFile(path, self._redact)
+        if on is None:
+            on = self.target.database
+        self._log.write(f"newbi-migrate {version('newbi-migrate')}: {command} on {on}.")
+
+    def log_end(self, *sentences: str) -> None:
+        """Says in the log, if there is one, what came of the command; nothing follows it.
+
+        Args:
+            sentences: Each with the exit code it stands for.
+        """
+        if self._log is not None:
+            for sentence in sentences:
+                self._log.write(sentence)
+            self._log.close()
+            self._log = None
 
     @property
     def uri_arguments(self) -> list[str]:
@@ -199,7 +221,8 @@ class Session:
             self._fail(error.what, error.next_step, error.exit_code)
         except (KeyboardInterrupt, asyncio.CancelledError):
             self._fail("Interrupted.", "The same command again finishes it.", ExitCode.INTERRUPTED)
-        except typer.Exit:
+        except typer.Exit as ended:
+            self.log_end(f"Done. Exit code {ended.exit_code}.")
             raise
         except BrokenPipeError:
             # Whoever read our output has gone; there is nobody left to tell.
@@ -245,9 +268,7 @@ class Session:
         if os.environ.get("NEWBI_MIGRATE_TRACEBACK"):
             say(self._redact(traceback.format_exc()))
         say_failure(what, next_step, code, as_json=self._json, redact=self._redact)
-        if self._log is not None:
-            self._log.write(f"error: {what} {next_step} Exit code {int(code)}.")
-            self._log.close()
+        self.log_end(f"error: {what} {next_step} Exit code {int(code)}.")
         raise typer.Exit(int(code))
 
     def _redact(self, text: str) -> str:

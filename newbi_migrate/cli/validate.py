@@ -10,11 +10,10 @@ from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
-from newbi_migrate.cli import options as opt
+from newbi_migrate.cli import options as opt, values
 from newbi_migrate.cli.following import after_validation
 from newbi_migrate.cli.reporting import ReportFiles
 from newbi_migrate.cli.running import Session
-from newbi_migrate.errors import UsageError
 
 if TYPE_CHECKING:
     from newbi_migrate.migration.validation import Finding, ValidationReport
@@ -79,6 +78,7 @@ def validate(
     workers: opt.Workers = None,
     as_json: opt.AsJson = False,
     uri_file: opt.UriFile = None,
+    log_file: opt.LogFile = None,
     report: opt.Reports = None,
 ) -> None:
     """Check that the database keeps every rule; writes nothing.
@@ -94,13 +94,13 @@ def validate(
         from newbi_migrate.migration.validation import FailOn
         from newbi_migrate.report.validation_contents import validation_contents
 
-        options = opt.migration_options(
+        options = values.migration_options(
             legacy_collection=legacy_collection,
             collections=collections,
             schema_day=schema_day,
             workers=workers,
         )
-        rules = _names(only)
+        rules = values.names(only, "--only") or ()
 
         def keep(finding: Finding) -> None:
             found.write(json.dumps(finding.to_json()) + "\n")
@@ -108,7 +108,7 @@ def validate(
         async def validating() -> ValidationReport:
             from newbi_migrate.cli.progress import showing_progress
 
-            with showing_progress(quiet=True) as progress:
+            with showing_progress(quiet=True, log=session.log) as progress:
                 async with Migration(session.target, options=options, progress=progress) as opened:
                     return await opened.validate(
                         only=rules,
@@ -120,8 +120,10 @@ def validate(
                         on_finding=keep if detailed else None,
                     )
 
-        reports = ReportFiles(report, taken=[uri_file])
+        reports = ReportFiles(report, taken=[uri_file, log_file])
+        session.log_to(log_file, "validate")
         answer = session.run(validating)
+        session.log_end(_in_one_line(answer))
         code = reports.write(
             session,
             lambda _: validation_contents(
@@ -138,13 +140,15 @@ def validate(
         raise typer.Exit(int(code))
 
 
-def _names(given: list[str] | None) -> tuple[str, ...]:
-    names = tuple(name.strip() for part in given or () for name in part.split(",") if name.strip())
-    if given and not names:
-        raise UsageError(
-            "The option --only names no rule.", next_step="Name some: --only 'document.*'."
-        )
-    return names
+def _in_one_line(report: ValidationReport) -> str:
+    """How it ended, for the log."""
+    from newbi_migrate.invariants.base import Severity
+
+    found = ", ".join(f"{report.count(severity):,} {severity.value}" for severity in Severity)
+    return (
+        f"Checked {report.checked:,} rules: {found}, {report.quarantined:,} left out. "
+        f"Exit code {int(report.exit_code)}."
+    )
 
 
 def _lines(found: IO[str]) -> Iterator[str]:

@@ -80,6 +80,49 @@ def test_a_rollback_is_logged_as_well(quick, clean, tmp_path):
     assert re.search(r"The run [0-9a-f]{24} of migrate: rolled back; .* code 0\.$", lines(log)[-1])
 
 
+LONG = [
+    ("backup", "--no-exports"),
+    ("verify-backup", "--compare", "BACKUP"),
+    ("restore", "--database", "OTHER", "--confirm", "BACKUP"),
+    ("plan",),
+    ("migrate", "--confirm"),
+    ("migrate", "--dry-run"),
+    ("backfill", "--confirm"),
+    ("validate",),
+    ("rollback", "--confirm"),
+    ("indexes", "--apply", "--confirm"),
+    ("finalize", "--dry-run"),
+]
+
+
+@pytest.mark.parametrize("command", LONG, ids=" ".join)
+def test_every_long_command_keeps_its_log(quick, clean, tmp_path, command):
+    """What is run comes first, its phases between, and how it ended with its exit code last."""
+    log, other = tmp_path / "run.log", f"{clean.name}_other"
+    given = {"OTHER": other}
+    if "BACKUP" in command:
+        given["BACKUP"] = quick("backup", "--no-exports", "--json").json["path"]
+    if command[0] in ("backfill", "rollback", "indexes", "finalize", "validate"):
+        quick("migrate", "--confirm")
+    answer = quick(*(given.get(word, word) for word in command), "--log-file", log)
+    clean.client.drop_database(other)
+
+    assert ExitCode.DONE == answer.code
+    assert f": {command[0]}" in lines(log)[0]
+    assert lines(log)[-1].endswith("Exit code 0.")
+    assert len(lines(log)) > (1 if command[0] == "indexes" else 2)
+    assert all(LINE.match(line) for line in lines(log))
+
+
+@pytest.mark.parametrize("command", ["finalize", "rollback", "restore BACKUP", "migrate"])
+def test_a_call_that_cannot_be_carried_out_begins_no_log(quick, clean, tmp_path, command):
+    """Without a terminal and without --confirm nothing was begun."""
+    answer = quick(*command.split(), "--log-file", tmp_path / "run.log")
+
+    assert ExitCode.USAGE == answer.code
+    assert not (tmp_path / "run.log").exists()
+
+
 def test_an_error_is_in_the_log_without_its_secret(newbi, tmp_path):
     """How a run failed can be read afterwards, and no password with it."""
     log = tmp_path / "run.log"
