@@ -18,7 +18,9 @@ from bson.raw_bson import RawBSONDocument
 __all__ = [
     "document_of",
     "element",
+    "element_at",
     "elements",
+    "has_room_at",
     "iter_ids",
     "pack_ids",
     "split_documents",
@@ -55,6 +57,7 @@ _COUNTED: Final = {
     0x0E: (4, 1),  # symbol
     0x0F: (0, 14),  # code with scope
 }
+_DOCUMENT: Final = 0x03
 _REGEX: Final = 0x0B
 _NO_SIZE: Final = -1
 
@@ -101,6 +104,29 @@ def element(raw: bytes, name: str) -> tuple[int, bytes] | None:
         if found == name:
             return kind, value
     return None
+
+
+def element_at(raw: bytes, path: str) -> tuple[int, bytes] | None:
+    """Type and bytes of the value at a dotted path, ``None`` where the path ends early."""
+    *parents, last = path.split(".")
+    for name in parents:
+        found = element(raw, name)
+        if found is None or found[0] != _DOCUMENT:
+            return None
+        raw = found[1]
+    return element(raw, last)
+
+
+def has_room_at(raw: bytes, path: str) -> bool:
+    """Whether an update can set a dotted path: what it leads through is documents, or absent."""
+    for name in path.split(".")[:-1]:
+        found = element(raw, name)
+        if found is None:
+            return True
+        if found[0] != _DOCUMENT:
+            return False
+        raw = found[1]
+    return True
 
 
 def document_of(*parts: tuple[str, int, bytes]) -> RawBSONDocument:

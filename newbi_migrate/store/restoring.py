@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from typing import Any, cast
 
 import bson
 from pymongo import UpdateMany, UpdateOne
@@ -18,7 +18,7 @@ from pymongo.errors import BulkWriteError
 from newbi_migrate.store.decoding import PLAIN
 from newbi_migrate.store.faults import codes_of
 from newbi_migrate.store.journal import JournalGroup
-from newbi_migrate.store.raw import document_of, element, elements, split_documents
+from newbi_migrate.store.raw import document_of, elements, split_documents
 from newbi_migrate.store.stamping import MAX_IDS, MAX_OPERATIONS, OF_ONE_DOCUMENT, chunks
 
 __all__ = [
@@ -27,15 +27,12 @@ __all__ = [
     "Outcome",
     "compare_groups",
     "confirmed",
-    "element_at",
     "id_element",
     "overwrite",
     "restore",
 ]
 
 _Element = tuple[int, bytes]
-
-_DOCUMENT: Final = 0x03
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,17 +316,6 @@ def _elements_of(document: Mapping[str, Any]) -> dict[str, _Element]:
 def id_element(identifier: Any) -> tuple[int, bytes]:
     """An ``_id`` as type and bytes: a key that tells ids apart as the server stores them."""
     return _elements_of({"_id": identifier})["_id"]
-
-
-def element_at(raw: bytes, path: str) -> tuple[int, bytes] | None:
-    """Type and bytes of the value at a dotted path, ``None`` where the path ends early."""
-    *parents, last = path.split(".")
-    for name in parents:
-        found = element(raw, name)
-        if found is None or found[0] != _DOCUMENT:
-            return None
-        raw = found[1]
-    return element(raw, last)
 
 
 def _id_value(identifier: _Element) -> Any:

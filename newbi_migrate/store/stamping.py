@@ -32,6 +32,7 @@ __all__ = [
     "Refusal",
     "WindowOutcome",
     "chunks",
+    "expecting",
     "holding",
     "search_tree",
     "write_groups",
@@ -257,19 +258,20 @@ async def holding(
 def _guard(group: JournalGroup) -> dict[str, Any]:
     """A query for documents that still hold what the group found there."""
     stored = group.prior_elements()
-    guard: dict[str, Any] = {}
-    for name in group.changes:
-        if name not in stored:
-            guard[name] = {"$exists": False}
-            continue
-        kind, value = stored[name]
-        if kind == _NULL:
-            guard[name] = {"$type": "null"}
-        elif kind == _UNDEFINED:
-            guard[name] = {"$type": "undefined"}
-        else:
-            guard[name] = document_of(("$eq", kind, value))
-    return guard
+    return {name: expecting(stored.get(name)) for name in group.changes}
+
+
+def expecting(stored: tuple[int, bytes] | None) -> Any:
+    """The condition on a field that it holds a value, given as type and bytes, or is absent."""
+    if stored is None:
+        return {"$exists": False}
+    kind, value = stored
+    # Neither would match itself alone: null equals what is absent, undefined cannot be asked for.
+    if kind == _NULL:
+        return {"$type": "null"}
+    if kind == _UNDEFINED:
+        return {"$type": "undefined"}
+    return document_of(("$eq", kind, value))
 
 
 async def _one_by_one(

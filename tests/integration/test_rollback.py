@@ -321,6 +321,71 @@ async def test_a_filled_field_changed_since_is_a_conflict(uri, sync_database):
     assert {"_id": USERS[0], "email": "jeanne0@exemple.fr", "name": "Jeannette"} == user
 
 
+@pytest.mark.parametrize("stored", [None, "", "  "])
+@pytest.mark.parametrize("since", ["removed", "changed", "replaced"])
+async def test_discard_gives_a_filled_field_its_original_value(uri, sync_database, stored, since):
+    """Null or blank again, also where somebody removed the field."""
+    sync_database["Users"].insert_one(legacy_user(0))
+    existing = {"_id": USERS[0], "email": "jeanne0@exemple.fr", "name": stored}
+    sync_database["user"].insert_one(existing)
+    await migrate(uri)
+    change = {
+        "removed": {"$unset": {"name": ""}},
+        "changed": {"$set": {"name": "Jeannette"}},
+        "replaced": {"$set": {"name": {"first": "Jeannette"}}},
+    }[since]
+    sync_database["user"].update_one({"_id": USERS[0]}, change)
+    result = await rollback(uri, options=DISCARD)
+
+    assert existing == sync_database["user"].find_one({"_id": USERS[0]})
+    assert 1 == result.unfilled["user"]
+    assert ExitCode.DONE == result.exit_code
+
+
+@pytest.mark.parametrize(
+    ("since", "after", "code"),
+    [
+        ({"$unset": {"extra.job": ""}}, {"city": "Lyon", "job": None}, ExitCode.DONE),
+        ({"$unset": {"extra": ""}}, {"job": None}, ExitCode.DONE),
+        ({"$set": {"extra": "none"}}, "none", ExitCode.ROLLBACK_CONFLICTS),
+    ],
+    ids=["field removed", "document around it removed", "document around it replaced"],
+)
+async def test_discard_gives_back_what_stood_within_a_document(
+    uri, sync_database, since, after, code
+):
+    """The field comes back with what it was in; where that is something else, it is listed."""
+    sync_database["Users"].insert_one(legacy_user(0))
+    sync_database["user"].insert_one({"_id": USERS[0], "email": "jeanne0@exemple.fr"})
+    result = await migrate(uri)
+    # As if the run had filled a field of a document within the user.
+    sync_database["user"].update_one(
+        {"_id": USERS[0]}, {"$set": {"extra": {"city": "Lyon", "job": "Potter"}}}
+    )
+    journal = sync_database["newbi_migrate_journal"]
+    journal.update_one(
+        {"_id.run": result.run_id, "kind": "users"},
+        {
+            "$push": {
+                "writes": {
+                    "op": "fill",
+                    "user": USERS[0],
+                    "collection": "user",
+                    "id": USERS[0],
+                    "values": [["extra.job", "Potter"]],
+                    "prior": [["extra.job", None]],
+                }
+            }
+        },
+    )
+    sync_database["user"].update_one({"_id": USERS[0]}, since)
+    back = await rollback(uri, options=DISCARD)
+    user = sync_database["user"].find_one({"_id": USERS[0]})
+
+    assert {"_id": USERS[0], "email": "jeanne0@exemple.fr", "extra": after} == user
+    assert code == back.exit_code
+
+
 @pytest.mark.parametrize("stored", [None, "", "  ", USERS[0], "no-such-thing", 7])
 async def test_a_prior_value_comes_back_as_it_was(uri, sync_database, stored):
     """Null, blank, the owner's id, another type: byte for byte, in its place."""
@@ -558,3 +623,18 @@ async def test_a_document_changed_at_the_last_moment_keeps_all_four(
     assert [USERS[1]] == database["member"].distinct("userId")
     assert [USERS[1]] == database["account"].distinct("userId")
     assert ["Neu"] == database["organization"].distinct("name")
+
+
+async def test_an_existing_user_the_server_refuses_as_he_was_is_listed(uri, sync_database):
+    """A validator that was set since wants the name that was filled; everybody else goes back."""
+    sync_database["Users"].insert_many([legacy_user(n) for n in range(2)])
+    sync_database["user"].insert_one({"_id": USERS[0], "email": "jeanne0@exemple.fr"})
+    await migrate(uri)
+    sync_database.command("collMod", "user", validator={"name": {"$exists": True}})
+    result = await rollback(uri)
+    refused = {c.path for c in result.conflicts if c.kind is ConflictKind.REFUSED}
+
+    assert "name" in refused
+    assert ExitCode.ROLLBACK_CONFLICTS == result.exit_code
+    assert 1 == result.deleted["user"]
+    assert "name" in sync_database["user"].find_one({"_id": USERS[0]})

@@ -18,6 +18,7 @@ from bson.raw_bson import RawBSONDocument
 from pymongo import DeleteOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import OperationFailure
 
 from newbi_migrate.migration.progress import Progress
 from newbi_migrate.migration.rollback.references import (
@@ -37,8 +38,16 @@ from newbi_migrate.migration.user_writer import field_digests
 from newbi_migrate.migration.users import id_key
 from newbi_migrate.store.connection import DURABLE
 from newbi_migrate.store.journal import EntryKind, Journal
-from newbi_migrate.store.raw import document_of, element, elements, split_documents
-from newbi_migrate.store.restoring import element_at, id_element
+from newbi_migrate.store.raw import (
+    document_of,
+    element,
+    element_at,
+    elements,
+    has_room_at,
+    split_documents,
+)
+from newbi_migrate.store.restoring import id_element
+from newbi_migrate.store.stamping import OF_ONE_DOCUMENT, expecting
 
 __all__ = ["UserRollback"]
 
@@ -82,11 +91,19 @@ class _Unit:
 
 @dataclass(slots=True)
 class _Filled:
-    """Fields that a run filled and that still hold what it wrote."""
+    """Fields that a run filled and that are to be emptied.
+
+    Attributes:
+        collection: Where.
+        id: ``_id`` of the document.
+        values: Path to what it holds now: what the run wrote, or a change to be discarded;
+            ``None`` where the field is absent.
+        prior: Path to what stood there; other paths were absent.
+    """
 
     collection: str
     id: Any
-    values: dict[str, tuple[int, bytes]]
+    values: dict[str, tuple[int, bytes] | None]
     prior: dict[str, tuple[int, bytes]]
 
 
@@ -224,16 +241,17 @@ class UserRollback:
 
     def _inspect_filled(self, write: Mapping[str, Any], raw: bytes) -> None:
         prior = {path: _element(value) for path, value in write["prior"]}
-        ours: dict[str, tuple[int, bytes]] = {}
+        ours: dict[str, tuple[int, bytes] | None] = {}
         for path, value in write["values"]:
             now, written = element_at(raw, path), _element(value)
             if now == written:
                 ours[path] = written
             elif now != prior.get(path):
-                self.result.conflicts.add(
-                    Conflict(ConflictKind.CHANGED, write["collection"], write["id"], path)
-                )
-                if self.result.options.on_conflict is OnConflict.DISCARD and now is not None:
+                # Where the document around it became something else, it has no place any more.
+                lost = not has_room_at(raw, path)
+                kind = ConflictKind.REFUSED if lost else ConflictKind.CHANGED
+                self.result.conflicts.add(Conflict(kind, write["collection"], write["id"], path))
+                if self.result.options.on_conflict is OnConflict.DISCARD and not lost:
                     ours[path] = now
         if ours:
             was = {path: prior[path] for path in ours if path in prior}
@@ -344,7 +362,7 @@ class UserRollback:
         self._keep(unit, KeptReason.CHANGED, Counter())
 
     async def _empty(self, filled: _Filled) -> None:
-        held = {path: document_of(("$eq", *written)) for path, written in filled.values.items()}
+        held = {path: expecting(now) for path, now in filled.values.items()}
         update: dict[str, Any] = {}
         if filled.prior:
             update["$set"] = document_of(
@@ -353,9 +371,19 @@ class UserRollback:
         absent = {path: "" for path in filled.values if path not in filled.prior}
         if absent:
             update["$unset"] = absent
-        result = await self.database.get_collection(
-            filled.collection, write_concern=DURABLE
-        ).update_one({"_id": {"$eq": filled.id}, **held}, update, comment=self.comment)
+        collection = self.database.get_collection(filled.collection, write_concern=DURABLE)
+        try:
+            result = await collection.update_one(
+                {"_id": {"$eq": filled.id}, **held}, update, comment=self.comment
+            )
+        except OperationFailure as error:
+            if error.code not in OF_ONE_DOCUMENT:
+                raise
+            for path in filled.values:
+                self.result.conflicts.add(
+                    Conflict(ConflictKind.REFUSED, filled.collection, filled.id, path)
+                )
+            return
         self.result.unfilled[filled.collection] += result.modified_count
 
     def _keep(self, unit: _Unit, reason: KeptReason, references: Counter[str]) -> None:
