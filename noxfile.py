@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import nox
@@ -76,19 +77,24 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session
 def mutation(session: nox.Session) -> None:
-    """Of every small change to the mapping, how many make a test fail; at least 90 in 100.
+    """Of every small change to the mapping and the rules, how many make a test fail.
 
-    Names of mutants choose some of them: ``nox -s mutation -- "newbi_migrate.mapping.merge.*"``.
-    One that survives is no fault: ``resolve`` asks a mapping for ``None``, which gives ``None``.
+    At least 90 in 100 of each package must. Names of mutants choose some of them:
+    ``nox -s mutation -- "newbi_migrate.mapping.merge.*"``. Those that survive say the same in
+    another way and are no fault: ``None`` where only a truth value is asked (``in_class``,
+    ``ascii_only``, ``with_default``), or asked of a mapping that gives ``None`` for it.
     """
     session.install("-e", ".[testing]", *group("mutation"))
     # mutmut writes the changed package beside the original; a copy keeps the tree clean. It
-    # holds those tests alone that guard the mapping without a server, for they run often.
+    # holds those tests alone that need no server, for they run often.
     copy = Path(session.create_tmp()) / "copy"
     shutil.rmtree(copy, ignore_errors=True)
     for name in ("newbi_migrate", "tests/support"):
         shutil.copytree(name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for file in (*Path("tests").glob("*/test_mapping_*.py"), Path("tests/conftest.py")):
+    guards = [
+        file for name in ("mapping", "rules") for file in Path("tests").glob(f"*/test_{name}_*.py")
+    ]
+    for file in (*guards, Path("tests/conftest.py")):
         (copy / file.parent).mkdir(parents=True, exist_ok=True)
         shutil.copy(file, copy / file)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
@@ -96,14 +102,30 @@ def mutation(session: nox.Session) -> None:
     session.chdir(copy)
     session.run("nice", "mutmut", "run", "--max-children", "1", *session.posargs, external=True)
     session.run("mutmut", "results")
-    session.run("mutmut", "export-cicd-stats", silent=True)
-    stats = json.loads(Path("mutants/mutmut-cicd-stats.json").read_text())
-    found = stats["killed"] + stats["timeout"] + stats["segfault"]
-    tried = found + stats["survived"] + stats["suspicious"] + stats["no_tests"]
-    killed = 100 * found / tried
-    session.log(f"{killed:.1f} % of {tried} mutants killed.")
-    if killed < MUTANTS_KILLED:
-        session.error(f"Fewer than {MUTANTS_KILLED} %: write a test for what survived.")
+    every = session.run("mutmut", "results", "--all", "true", silent=True)
+    found, tried = mutants(str(every).splitlines())
+    for package, number in sorted(tried.items()):
+        share = 100 * found[package] / number
+        session.log(f"{package}: {found[package]} of {number} mutants killed, {share:.1f} %.")
+    poor = [name for name, number in tried.items() if 100 * found[name] < MUTANTS_KILLED * number]
+    if poor or not tried:
+        session.error(
+            f"Fewer than {MUTANTS_KILLED} % in {', '.join(poor) or 'any'}: write a test for what "
+            "survived."
+        )
+
+
+def mutants(lines: Iterable[str]) -> tuple[Counter[str], Counter[str]]:
+    """How many mutants of each package a test found, and how many there were to find."""
+    found: Counter[str] = Counter()
+    tried: Counter[str] = Counter()
+    for line in lines:
+        name, _, status = line.strip().rpartition(": ")
+        if name.startswith("newbi_migrate.") and status not in {"not checked", "skipped"}:
+            package = name.split(".")[1]
+            tried[package] += 1
+            found[package] += status in {"killed", "timeout", "segfault"}
+    return found, tried
 
 
 @nox.session
