@@ -333,8 +333,9 @@ def shape_of(annotation: Any, metadata: tuple[Any, ...] = ()) -> ValueShape:
         inner, *more = get_args(annotation)
         return shape_of(inner, tuple(more))
     if get_origin(annotation) in (Union, UnionType):
+        # A union has two members at least: where one is left, the other was null.
         members = [member for member in get_args(annotation) if member is not type(None)]
-        if len(members) == 1 and len(get_args(annotation)) > 1:
+        if len(members) == 1:
             return Nullable(shape_of(members[0]))
     if get_origin(annotation) is list:
         return ListOf(shape_of(*get_args(annotation)))

@@ -220,19 +220,17 @@ def test_a_year_is_that_of_its_date():
         )
     ]
     assert {
-        "$expr": {
-            "$cond": [
-                {
-                    "$and": [
-                        {"$in": [{"$type": "$year"}, ["double", "int", "long"]]},
-                        {"$eq": [{"$type": "$day"}, "date"]},
-                        {"$gte": ["$day", DatetimeMS(YEAR_1 - HOUR)]},
-                        {"$lt": ["$day", DatetimeMS(YEAR_10000 - HOUR)]},
-                    ]
-                },
-                {"$ne": ["$year", {"$year": {"$add": ["$day", HOUR]}}]},
-                False,
-            ]
-        }
-    } == declared.query
+        "$cond": [
+            {
+                "$and": [
+                    {"$in": [{"$type": "$year"}, ["double", "int", "long"]]},
+                    {"$eq": [{"$type": "$day"}, "date"]},
+                    {"$gte": ["$day", DatetimeMS(YEAR_1 - HOUR)]},
+                    {"$lt": ["$day", DatetimeMS(YEAR_10000 - HOUR)]},
+                ]
+            },
+            {"$ne": ["$year", {"$year": {"$add": ["$day", HOUR]}}]},
+            False,
+        ]
+    } == declared.query["$expr"]
     assert declared.test is None

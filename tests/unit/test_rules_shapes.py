@@ -10,8 +10,9 @@ import pytest
 from pydantic import Field, TypeAdapter, ValidationError
 
 from newbi_migrate.invariants.base import Severity, Violation
-from newbi_migrate.invariants.language import ANYTHING, ARRAY, OBJECT, Within
+from newbi_migrate.invariants.language import ANYTHING, ARRAY, OBJECT, Has, Within
 from newbi_migrate.models.base import EmbeddedModel
+from newbi_migrate.models.conditions import forbidden
 from newbi_migrate.models.rules import (
     DOCUMENT,
     LIST,
@@ -44,6 +45,12 @@ class Shift(EmbeddedModel):
     """A document inside another."""
 
     hours: Annotated[int | float, HOURS]
+
+
+class Early(EmbeddedModel):
+    """A document with a rule across its fields."""
+
+    rules = (forbidden("early.late", "It is not late.", {"late": Has("late")}),)
 
 
 WANTED = frozenset({"field.hours", "field.document", "field.list", "field.required"})
@@ -181,6 +188,15 @@ def test_of_an_embedded_document_is_asked_what_its_model_says():
     assert every["properties"] == inside["properties"]
     assert "bsonType" not in inside
     assert {"bsonType": ["object"]} == shape.kept({"field.document"})
+
+
+def test_a_rule_across_fields_is_not_asked_of_what_is_no_document():
+    """That it is none breaks another rule, and that rule alone."""
+    not_late = {"not": {"bsonType": ["object"], "required": ["late"]}}
+
+    assert {"anyOf": [{"not": {"bsonType": "object"}}, not_late]} == Embedded(Early).kept(
+        {"early.late"}
+    )
 
 
 def test_a_list_is_read_element_by_element():
