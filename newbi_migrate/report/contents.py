@@ -202,7 +202,8 @@ class Contents:
         cases: What a pipeline counts.
         timings: Phase to seconds.
         lines: Gives everything that is listed, one value each.
-        value: Gives the answer as ``--json`` gives it.
+        value: Gives the answer as ``--json`` gives it; a list that may be very long may be an
+            iterator.
     """
 
     command: str

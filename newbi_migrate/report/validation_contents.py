@@ -70,7 +70,7 @@ def validation_contents(
         cases=_cases(report),
         timings=report.timings,
         lines=lambda: _lines(report, all_findings()),
-        value=lambda: {**validation_to_json(report), "findings": list(all_findings())},
+        value=lambda: {**validation_to_json(report), "findings": iter(all_findings())},
     )
 
 

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from newbi_migrate.errors import UsageError
 from newbi_migrate.report.contents import GENERATOR, Contents, header
@@ -36,10 +36,33 @@ def _ndjson(contents: Contents, written_at: datetime) -> Iterable[str]:
     return ndjson_report(contents, written_at=written_at)
 
 
+_INDENTED: Final = json.JSONEncoder(indent=1)
+
+
 def _json(contents: Contents, written_at: datetime) -> Iterator[str]:
     value = {"report": header(contents, written_at), **contents.value()}
-    yield from json.JSONEncoder(indent=1).iterencode(value)
-    yield "\n"
+    separator = "{"
+    for name, part in value.items():
+        yield f"{separator}\n {json.dumps(name)}: "
+        separator = ","
+        # What is given one by one may be more than memory holds, and is written as it comes.
+        yield from _listed(part) if isinstance(part, Iterator) else _nested(part, 1)
+    yield "\n}\n"
+
+
+def _listed(values: Iterator[Any]) -> Iterator[str]:
+    separator = "["
+    for value in values:
+        yield f"{separator}\n  "
+        yield from _nested(value, 2)
+        separator = ","
+    yield "[]" if separator == "[" else "\n ]"
+
+
+def _nested(value: Any, depth: int) -> Iterator[str]:
+    # A line ends between values alone: one inside of a text is escaped.
+    for written in _INDENTED.iterencode(value):
+        yield written.replace("\n", "\n" + " " * depth)
 
 
 FORMATS: Final[Mapping[str, Callable[[Contents, datetime], Iterable[str]]]] = {

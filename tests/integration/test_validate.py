@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import uuid
+from collections import Counter
 
 import pytest
 from bson import ObjectId
@@ -18,6 +19,7 @@ from newbi_migrate.migration.facade import Migration, run_sync
 from newbi_migrate.migration.options import MigrationOptions
 from newbi_migrate.migration.safeguard import Safeguard
 from newbi_migrate.migration.validating import models
+from newbi_migrate.migration.validating.request import Collector, ValidationRequest
 from newbi_migrate.migration.validating.structural import STRUCTURAL
 from newbi_migrate.migration.validation import FailOn
 from newbi_migrate.models.newbi import NEWBI
@@ -276,6 +278,21 @@ async def test_every_violation_is_named_where_all_are_wanted(world):
     assert {("document.workspace-present", "invoices"): 9} == broken(brief)
     assert ids == {finding.id for finding in named}
     assert {("invoices", "workspaceId")} == {(f.collection, f.path) for f in named}
+
+
+async def test_of_very_many_violations_few_are_kept(world):
+    """All are counted and told of one by one; a report keeps the first of each rule."""
+    told = Counter()
+    request = ValidationRequest(
+        world, NEWBI, detailed=True, on_finding=lambda finding: told.update([finding.rule])
+    )
+    collector = Collector(request)
+    for number in range(50_000):
+        collector.add(STRUCTURAL["document.workspace-present"], "invoices", number, "workspaceId")
+    (result,) = collector.results()
+
+    assert (50_000, list(range(20))) == (result.violations, [f.id for f in result.examples])
+    assert {"document.workspace-present": 50_000} == told
 
 
 async def test_what_was_left_out_and_recorded_is_no_violation(uri, sync_database):

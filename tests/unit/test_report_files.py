@@ -6,8 +6,10 @@ import itertools
 import json
 import re
 import stat
+import tracemalloc
 from collections import Counter
 from datetime import UTC, datetime
+from functools import partial
 from importlib.resources import files
 
 import pytest
@@ -243,7 +245,41 @@ def test_every_violation_is_a_line_where_all_were_asked_for():
     found = [line for line in lines(contents) if line["type"] == "violation"]
 
     assert [{"type": "violation", **one} for one in every] == found
-    assert every == contents.value()["findings"]
+    assert every == list(contents.value()["findings"])
+
+
+def violations(number):
+    """So many violations as JSON holds them, made one by one."""
+    for n in range(number):
+        yield {"rule": "field.required", "id": f"{n:024x}", "path": "a", "note": "ligne\n" * 3}
+
+
+def test_json_with_very_many_violations_is_whole():
+    """What is written as it comes reads as if written at once, also where it is one or none."""
+    for number in (0, 1, 3):
+        contents = validation_contents(a_validation(), findings=partial(violations, number))
+        written = "".join(FORMATS[".json"](contents, DAY))
+        value = json.loads(written)
+
+        assert list(violations(number)) == value["findings"]
+        assert json.dumps(value, indent=1) + "\n" == written
+
+
+@pytest.mark.parametrize("suffix", [".json", ".ndjson"])
+def test_memory_is_flat_however_many_violations_there_are(tmp_path, suffix):
+    """Ten times as many violations take no more memory: none is held once it is written."""
+    peaks = []
+    for number in (500, 5_000):
+        contents = validation_contents(a_validation(), findings=partial(violations, number))
+        tracemalloc.start()
+        write_report(tmp_path / f"report{suffix}", contents, written_at=DAY)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    with (tmp_path / f"report{suffix}").open(encoding="utf-8") as written:
+        assert 5_000 == sum('"field.required"' in line for line in written)
+
+    # A list of them would take some two megabytes more.
+    assert abs(peaks[1] - peaks[0]) < 200_000
 
 
 def test_a_page_of_a_rollback_tells_what_is_in_the_way():

@@ -70,14 +70,14 @@ class DocumentRules:
         recorded = self._recorded_of(spec.name)
         excused = judged.excused(recorded)
         if self._request.detailed and judged.odd:
-            # The groups hold an example each: their documents are read one by one only here.
-            judged.offences = [
-                (group, resolution)
-                async for group, resolution in plane.decided(spec)
-                if judged.is_offence(group, resolution)
-            ]
-        for group, resolution in judged.offences:
-            self._judge(spec, group, resolution, excused)
+            # The groups hold an example each: their documents are read one by one only here, and
+            # told of as they come, for they may be very many.
+            async for group, resolution in plane.decided(spec):
+                if judged.is_offence(group, resolution):
+                    self._judge(spec, group, resolution, excused)
+        else:
+            for group, resolution in judged.offences:
+                self._judge(spec, group, resolution, excused)
         if judged.left > recorded > 0:
             note = f"{judged.left} now, {recorded} recorded"
             self._state.findings.add(
