@@ -19,6 +19,7 @@ from newbi_migrate.errors import ExitCode, UsageError
 if TYPE_CHECKING:
     from bson import ObjectId
 
+    from newbi_migrate.migration.pacing import Pacing
     from newbi_migrate.migration.rollback.results import RollbackOptions, RollbackResult
     from newbi_migrate.store.lease import LeaseState
 
@@ -89,6 +90,9 @@ def rollback(
     uri_file: opt.UriFile = None,
     report: opt.Reports = None,
     log_file: opt.LogFile = None,
+    max_rate: opt.MaxRate = None,
+    pause_file: opt.PauseFile = None,
+    max_lag: opt.MaxLag = None,
 ) -> None:
     """Take a run back: exactly what it wrote, to the byte, and nothing else.
 
@@ -107,19 +111,22 @@ def rollback(
             values.names(collections, "--collections"),
             values.names(users, "--users"),
         )
+        pacing = values.pacing(max_rate, pause_file, max_lag)
         named = None if run is None else _run_id(run)
-        reports = ReportFiles(report, taken=[uri_file, log_file])
+        reports = ReportFiles(report, taken=[uri_file, log_file, pause_file])
         if not dry_run:
             session.must_be_able_to_ask(confirmed=confirm)
         session.log_to(log_file, "rollback --dry-run" if dry_run else "rollback")
         if not (dry_run or confirm):
             looked = session.run(
-                lambda: _roll_back(session, named, options, everything=False, dry_run=True)
+                lambda: _roll_back(session, named, options, pacing, everything=False, dry_run=True)
             )
             _report(session, looked, verbose=verbose, aside=True)
             session.confirm(session.target.database, confirmed=False)
         done = session.run(
-            lambda: _roll_back(session, named, options, everything=everything, dry_run=dry_run)
+            lambda: _roll_back(
+                session, named, options, pacing, everything=everything, dry_run=dry_run
+            )
         )
         session.log_end(*map(_in_one_line, done))
         _answer(session, done, reports, verbose=verbose, as_json=as_json)
@@ -163,6 +170,7 @@ async def _roll_back(
     session: Session,
     run_id: ObjectId | None,
     options: RollbackOptions,
+    pacing: Pacing,
     *,
     everything: bool,
     dry_run: bool,
@@ -172,7 +180,7 @@ async def _roll_back(
 
     results: list[RollbackResult] = []
     with showing_progress(log=session.log) as progress:
-        async with Migration(session.target, progress=progress) as migration:
+        async with Migration(session.target, progress=progress, pacing=pacing) as migration:
             with stopping_on_signals(migration):
                 while True:
                     result = await migration.rollback(run_id, options=options, dry_run=dry_run)

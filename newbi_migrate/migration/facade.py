@@ -64,7 +64,7 @@ class Migration:
         progress: Told of what is going on; nothing is printed.
         lease_seconds: How long a run that died keeps others out.
         safeguard: The backup a run is to be backed by, and what it records; nothing by default.
-        pacing: What holds a run forward back; nothing by default.
+        pacing: What holds a run back, forward or backward; nothing by default.
 
     Raises:
         NewbiMigrateError: Every method raises one of its subclasses, with what happened and
@@ -316,7 +316,7 @@ class Migration:
             LeaseHeldError: A run is under way.
             InterruptedRunError: :meth:`stop` was called.
         """
-        backward = Backward(self._work(), options or RollbackOptions())
+        backward = Backward(self._work(), options or RollbackOptions(), self._pacing)
         return await backward.run(run_id, dry_run=dry_run)
 
     async def indexes(self, *, apply: bool = False) -> ClosingResult:

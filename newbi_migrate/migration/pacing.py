@@ -95,6 +95,10 @@ class Pacer:
         self._lag_looked = -math.inf
         self._turn = asyncio.Lock()
 
+    def window(self, documents: int) -> int:
+        """How many of so many documents may be written at once."""
+        return self._pacing.window(documents)
+
     async def before(self, documents: int) -> None:
         """Waits until so many documents may be written.
 

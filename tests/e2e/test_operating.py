@@ -169,7 +169,7 @@ def test_a_sentence_is_one_line_of_the_log_whatever_it_holds(tmp_path):
 
 
 @pytest.mark.parametrize("arguments", [("--max-rate", 0), ("--max-lag", 0), ("--max-lag", "nan")])
-@pytest.mark.parametrize("command", ["migrate", "backfill"])
+@pytest.mark.parametrize("command", ["migrate", "backfill", "rollback"])
 def test_a_limit_out_of_range_is_refused(quick, clean, command, arguments):
     """A run that could never end does not begin."""
     answer = quick(command, "--confirm", *arguments)

@@ -22,6 +22,7 @@ from newbi_migrate.errors import (
 )
 from newbi_migrate.migration.pacing import Pacer, Pacing, replica_lag
 from newbi_migrate.migration.progress import Silent
+from newbi_migrate.migration.rollback.results import OnConflict, RollbackOptions
 from newbi_migrate.store.connection import Topology, open_database
 from newbi_migrate.testing import EmbeddedMongod
 
@@ -31,9 +32,11 @@ class Notes(Silent):
 
     def __init__(self):
         self.said = []
+        self.heard = asyncio.Event()
 
     def note(self, sentence):
         self.said.append(sentence)
+        self.heard.set()
 
 
 async def no_lag():
@@ -174,6 +177,81 @@ async def test_a_run_that_lost_its_lease_while_it_waited_stops(legacy, uri, tmp_
             await running
 
     assert 0 == stamped(legacy)
+
+
+# -- going back -------------------------------------------------------------------------------
+
+
+async def forth(uri):
+    async with Migration(uri, options=MigrationOptions(batch_size=1000)) as migration:
+        await migration.apply()
+
+
+async def test_a_rollback_is_held_to_its_rate_and_gives_back_the_same_documents(legacy, uri):
+    """A window larger than a second's worth is divided, and every byte comes back all the same."""
+    before = list(legacy["invoices"].find())
+    await forth(uri)
+    begun = time.monotonic()
+    async with Migration(uri, pacing=Pacing(max_rate=70)) as migration:
+        result = await migration.rollback()
+    took = time.monotonic() - begun
+
+    assert (0, 120) == (result.exit_code, result.documents["invoices"].restored)
+    assert before == list(legacy["invoices"].find())
+    assert 12 == result.deleted.total()
+    # 120 invoices; for the last 50 of them, and what was created for users, nobody waits.
+    assert took >= 0.9
+
+
+async def test_a_rate_holds_where_a_change_is_discarded_too(legacy, uri):
+    """What somebody changed is overwritten in portions like all the rest."""
+    await forth(uri)
+    legacy["invoices"].update_many({}, [{"$set": {"workspaceId": "$_id"}}])
+    begun = time.monotonic()
+    async with Migration(uri, pacing=Pacing(max_rate=70)) as migration:
+        result = await migration.rollback(options=RollbackOptions(OnConflict.DISCARD))
+    took = time.monotonic() - begun
+
+    assert (0, 120) == (stamped(legacy), result.documents["invoices"].overwritten)
+    assert took >= 0.9
+
+
+async def test_a_rollback_waits_while_the_file_exists(legacy, uri, tmp_path):
+    """Nothing is taken back meanwhile, and Ctrl-C is heard; without it the same call finishes."""
+    file, notes = tmp_path / "pause", Notes()
+    await forth(uri)
+    file.touch()
+    async with Migration(uri, pacing=Pacing(pause_file=file), progress=notes) as migration:
+        running = asyncio.create_task(migration.rollback())
+        await notes.heard.wait()
+        await asyncio.sleep(0.5)
+        meanwhile = await asyncio.to_thread(stamped, legacy)
+        migration.stop()
+        with pytest.raises(InterruptedRunError):
+            await running
+    file.unlink()
+    async with Migration(uri, pacing=Pacing(pause_file=file)) as migration:
+        result = await migration.rollback()
+
+    assert (120, 0, 0) == (meanwhile, result.exit_code, stamped(legacy))
+
+
+async def test_a_rollback_that_cannot_ask_for_the_lag_says_so_before_it_writes(
+    legacy, uri, monkeypatch
+):
+    """Whoever may not ask learns it while everything is still in place."""
+
+    async def refuse(*_):
+        raise NotPermittedError("no")
+
+    await forth(uri)
+    monkeypatch.setattr("newbi_migrate.migration.rollback.backward.replica_lag", refuse)
+    async with Migration(uri, pacing=Pacing(max_lag=1)) as migration:
+        with pytest.raises(NotPermittedError):
+            await migration.rollback()
+
+    assert 120 == stamped(legacy)
+    assert "done" == legacy["newbi_migrate_runs"].find_one({})["state"]
 
 
 # -- lag --------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from bson import ObjectId
 from newbi_migrate.backup.target import refuse_if_restoring
 from newbi_migrate.errors import DatabaseMovedOnError
 from newbi_migrate.migration.forward import settle_run
+from newbi_migrate.migration.pacing import Pacer, Pacing, replica_lag
 from newbi_migrate.migration.progress import Progress
 from newbi_migrate.migration.retrying import Furthest, persist
 from newbi_migrate.migration.rollback.results import RollbackOptions, RollbackResult
@@ -32,10 +33,12 @@ class Backward:
     Attributes:
         work: The database and the way to work on it.
         options: The choices.
+        pacing: What holds it back.
     """
 
     work: Work
     options: RollbackOptions
+    pacing: Pacing
 
     async def run(self, run_id: ObjectId | None, *, dry_run: bool) -> RollbackResult:
         """Takes a run back, or looks at what that would do.
@@ -49,7 +52,8 @@ class Backward:
             return RollbackResult(database.name, None, "", dry_run, self.options)
         if dry_run:
             with explained("looking at what a rollback would do"):
-                return await roll_back(self._request(runs, run, self.work.progress), None)
+                request = self._request(runs, run, self.work.progress, lambda: None)
+                return await roll_back(request, None)
         known, chosen = [r.run_id for r in runs], run.run_id
         with explained("rolling back"):
             async with self.work.leased("rollback", chosen) as (lease, safe_point):
@@ -66,6 +70,9 @@ class Backward:
         with explained("looking at the runs"):
             await Lease.refuse_if_held(database)
             await refuse_if_restoring(database)
+            if self.pacing.max_lag is not None:
+                # Whether it can be asked at all shows before the first write.
+                await self._lag()
             runs = await RunRecords(database).all()
             return runs, choose_run(runs, run_id, self.options)
 
@@ -84,10 +91,17 @@ class Backward:
                 next_step="Nothing was written. Look again with --dry-run.",
             )
         await settle_run(self.work.store, run, progress, safe_point)
-        return await roll_back(self._request(runs, run, progress), safe_point)
+        return await roll_back(self._request(runs, run, progress, safe_point), safe_point)
+
+    async def _lag(self) -> float:
+        return await replica_lag(self.work.store.database, self.work.store.server.topology)
 
     def _request(
-        self, runs: Sequence[RunRecord], run: RunRecord, progress: Progress
+        self,
+        runs: Sequence[RunRecord],
+        run: RunRecord,
+        progress: Progress,
+        safe_point: Callable[[], None],
     ) -> RollbackRequest:
         store = self.work.store
         return RollbackRequest(
@@ -98,4 +112,5 @@ class Backward:
             run,
             self.options,
             progress,
+            Pacer(self.pacing, progress, safe_point, lag=self._lag),
         )

@@ -7,14 +7,15 @@ be discarded. It changes when the journal's windows do.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.mapping.values import ABSENT, read_id
+from newbi_migrate.migration.pacing import Pacer
 from newbi_migrate.migration.progress import Progress
 from newbi_migrate.migration.rollback.results import (
     Conflict,
@@ -29,12 +30,14 @@ from newbi_migrate.store.journal import EntryKind, Journal, JournalEntry, Journa
 from newbi_migrate.store.raw import document_of
 from newbi_migrate.store.restoring import (
     Difference,
+    Outcome,
     compare_groups,
     confirmed,
     id_element,
     overwrite,
     restore,
 )
+from newbi_migrate.store.stamping import chunks
 
 __all__ = ["Chosen", "DocumentRollback"]
 
@@ -112,8 +115,8 @@ class DocumentRollback:
                 await confirmed(self.database[name], chains, by_id, comment=self.comment),
             )
 
-    async def apply(self, safe_point: Callable[[], None], progress: Progress) -> None:
-        """Takes every window back, the last one first.
+    async def apply(self, safe_point: Callable[[], None], progress: Progress, pacer: Pacer) -> None:
+        """Takes every window back, the last one first, and no more at once than it may.
 
         Raises:
             NewbiMigrateError: ``safe_point`` stopped it; the same call finishes it.
@@ -126,20 +129,23 @@ class DocumentRollback:
             compared = await compare_groups(collection, groups, comment=self.comment)
             back.already += compared.restored
             back.gone += compared.gone
-            outcome = await restore(
-                collection, compared.to_restore, comment=self.comment, safe_point=safe_point
-            )
-            back.restored += outcome.written
-            for identifier, path in outcome.refused:
-                self.result.conflicts.add(Conflict(ConflictKind.REFUSED, name, identifier, path))
-            self._conflicts(name, compared.differences)
-            if discard and compared.differences:
-                over = await overwrite(
-                    collection, compared.differences, comment=self.comment, safe_point=safe_point
+            for part in _portions(compared.to_restore, pacer):
+                await pacer.before(sum(len(group.ids) for group in part))
+                outcome = await restore(
+                    collection, part, comment=self.comment, safe_point=safe_point
                 )
-                for identifier, path in over.refused:
-                    self.result.conflicts.add(
-                        Conflict(ConflictKind.REFUSED, name, identifier, path)
+                back.restored += outcome.written
+                self._refused(name, outcome)
+            self._conflicts(name, compared.differences)
+            if discard:
+                differences = compared.differences
+                for changed in chunks(differences, pacer.window(max(len(differences), 1))):
+                    await pacer.before(len(changed))
+                    self._refused(
+                        name,
+                        await overwrite(
+                            collection, changed, comment=self.comment, safe_point=safe_point
+                        ),
                     )
             progress.advance(sum(len(group.ids) for group in groups), name)
 
@@ -167,6 +173,10 @@ class DocumentRollback:
             if written is not None and written != _stood(group, self.workspace_field):
                 self.released[written][name] += len(group.ids)
 
+    def _refused(self, name: str, outcome: Outcome) -> None:
+        for identifier, path in outcome.refused:
+            self.result.conflicts.add(Conflict(ConflictKind.REFUSED, name, identifier, path))
+
     def _conflicts(self, name: str, differences: Sequence[Difference]) -> None:
         back, documents = self._back(name), len({id_element(found.id) for found in differences})
         if self.result.options.on_conflict is OnConflict.DISCARD:
@@ -178,6 +188,22 @@ class DocumentRollback:
 
     def _back(self, name: str) -> DocumentsBack:
         return self.result.documents.setdefault(name, DocumentsBack())
+
+
+def _portions(groups: Sequence[JournalGroup], pacer: Pacer) -> Iterator[list[JournalGroup]]:
+    """The groups in their order, in portions of documents that may be written at once."""
+    most = pacer.window(max(sum(len(group.ids) for group in groups), 1))
+    portion: list[JournalGroup] = []
+    held = 0
+    for group in groups:
+        for ids in chunks(group.ids, most):
+            if held + len(ids) > most:
+                yield portion
+                portion, held = [], 0
+            portion.append(replace(group, ids=list(ids)))
+            held += len(ids)
+    if portion:
+        yield portion
 
 
 def _stood(group: JournalGroup, path: str) -> ObjectId | None:

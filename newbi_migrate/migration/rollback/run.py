@@ -19,6 +19,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.errors import InterruptedRunError, UsageError
 from newbi_migrate.mapping.values import read_id
+from newbi_migrate.migration.pacing import Pacer
 from newbi_migrate.migration.progress import Progress
 from newbi_migrate.migration.rollback.documents import Chosen, DocumentRollback
 from newbi_migrate.migration.rollback.indexes import StructureRollback
@@ -49,6 +50,7 @@ class RollbackRequest:
         run: The one to take back.
         options: The choices.
         progress: Told of everything.
+        pacer: Waited for before anything is written.
     """
 
     database: AsyncDatabase[dict[str, Any]]
@@ -58,6 +60,7 @@ class RollbackRequest:
     run: RunRecord
     options: RollbackOptions
     progress: Progress
+    pacer: Pacer
 
 
 def choose_run(
@@ -209,7 +212,7 @@ class _Attempt:
                 await self.structure.foresee_collections()
 
     async def carry_out(self, request: RollbackRequest, safe_point: Callable[[], None]) -> None:
-        result, progress = self.result, request.progress
+        result, progress, pacer = self.result, request.progress, request.pacer
         records = RunRecords(request.database)
         run_id, whole = request.run.run_id, request.options.whole
         if whole and request.run.state is not RunState.ROLLED_BACK:
@@ -218,18 +221,20 @@ class _Attempt:
         async with _timed(result, "indexes"):
             progress.phase("indexes", None)
             await self.structure.inspect()
+            await pacer.before(0)
             await self.structure.drop(records, safe_point)
             await self.structure.rename_back(safe_point)
         async with _timed(result, "documents"):
             progress.phase("documents", None)
-            await self.documents.apply(safe_point, progress)
+            await self.documents.apply(safe_point, progress, pacer)
         if self.users is not None:
             async with _timed(result, "users"):
                 await self.users.inspect()
                 units = await self.users.decide({})
                 progress.phase("users", len(units))
-                await self.users.apply(units, safe_point, progress)
+                await self.users.apply(units, safe_point, progress, pacer)
         async with _timed(result, "structure"):
+            await pacer.before(0)
             await self.structure.rebuild(safe_point)
             if whole:
                 await self.structure.drop_collections(safe_point)

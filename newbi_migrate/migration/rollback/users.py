@@ -20,6 +20,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure
 
+from newbi_migrate.migration.pacing import Pacer
 from newbi_migrate.migration.progress import Progress
 from newbi_migrate.migration.rollback.references import (
     References,
@@ -47,7 +48,7 @@ from newbi_migrate.store.raw import (
     split_documents,
 )
 from newbi_migrate.store.restoring import id_element
-from newbi_migrate.store.stamping import OF_ONE_DOCUMENT, expecting
+from newbi_migrate.store.stamping import OF_ONE_DOCUMENT, chunks, expecting
 
 __all__ = ["UserRollback"]
 
@@ -191,21 +192,26 @@ class UserRollback:
         self.result.unfilled.update(filled.collection for filled in self._fills)
 
     async def apply(
-        self, units: Sequence[_Unit], safe_point: Callable[[], None], progress: Progress
+        self,
+        units: Sequence[_Unit],
+        safe_point: Callable[[], None],
+        progress: Progress,
+        pacer: Pacer,
     ) -> None:
-        """Deletes what can go and empties what was filled.
+        """Deletes what can go and empties what was filled, no more at once than it may.
 
         Raises:
             NewbiMigrateError: ``safe_point`` stopped it; the same call finishes it.
         """
-        for start in range(0, len(units), _UNITS_TOGETHER):
-            batch = units[start : start + _UNITS_TOGETHER]
+        for batch in chunks(units, pacer.window(_UNITS_TOGETHER)):
+            await pacer.before(sum(len(unit.created) for unit in batch))
             if self.transactions:
                 await self._in_transaction(batch, safe_point)
             else:
                 await self._in_order(batch, safe_point)
             progress.advance(len(batch))
         for filled in self._fills:
+            await pacer.before(1)
             safe_point()
             await self._empty(filled)
 
