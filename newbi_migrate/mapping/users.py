@@ -52,12 +52,14 @@ class Fill:
         id: The ``_id`` of the document.
         values: Dotted path to new value.
         prior: Dotted path to the null or blank that stood there; other paths were absent.
+        stored: The same as BSON type and bytes, once the document was looked at as it is stored.
     """
 
     collection: str
     id: ObjectId
     values: Mapping[str, Any]
     prior: Mapping[str, Any]
+    stored: Mapping[str, tuple[int, bytes]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

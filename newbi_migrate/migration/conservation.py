@@ -32,7 +32,13 @@ from newbi_migrate.migration.reference import (
 from newbi_migrate.models.registry import Registry
 from newbi_migrate.store.digest import BATCH_DOCUMENTS, Digest, digest_collection
 from newbi_migrate.store.faults import explained
-from newbi_migrate.store.journal import EntryKind, Journal, JournalEntry, JournalGroup
+from newbi_migrate.store.journal import (
+    EntryKind,
+    Journal,
+    JournalEntry,
+    JournalGroup,
+    prior_of,
+)
 from newbi_migrate.store.raw import document_of, element, elements, split_documents
 from newbi_migrate.store.runs import RunRecord, RunRecords, RunState
 from newbi_migrate.store.stamping import MAX_IDS, chunks
@@ -271,7 +277,7 @@ def _note_users(journals: _Journals, entry: JournalEntry) -> None:
         else:
             step = _Step(
                 {tuple(path.split(".")): _element_of(value) for path, value in write["values"]},
-                {tuple(path.split(".")): _element_of(value) for path, value in write["prior"]},
+                {tuple(path.split(".")): found for path, found in prior_of(write).items()},
             )
             account.note(write["id"], step)
 

@@ -31,8 +31,9 @@ from newbi_migrate.migration.progress import Progress
 from newbi_migrate.migration.results import Plan
 from newbi_migrate.migration.users import UserPlane, id_key
 from newbi_migrate.store.connection import DURABLE
-from newbi_migrate.store.journal import EntryKind, Journal
-from newbi_migrate.store.raw import elements
+from newbi_migrate.store.journal import EntryKind, Journal, prior_list
+from newbi_migrate.store.raw import document_of, elements
+from newbi_migrate.store.stamping import expecting
 
 __all__ = ["UserWriter", "field_digests"]
 
@@ -236,9 +237,9 @@ class UserWriter:
 
 async def _unfill(collection: Any, fill: Fill, comment: str) -> None:
     restore: dict[str, Any] = {}
-    absent = {path: "" for path in fill.values if path not in fill.prior}
-    if fill.prior:
-        restore["$set"] = dict(fill.prior)
+    absent = {path: "" for path in fill.values if path not in fill.stored}
+    if fill.stored:
+        restore["$set"] = document_of(*((path, *found) for path, found in fill.stored.items()))
     if absent:
         restore["$unset"] = absent
     held = {path: {"$eq": value} for path, value in fill.values.items()}
@@ -246,15 +247,7 @@ async def _unfill(collection: Any, fill: Fill, comment: str) -> None:
 
 
 def _guard(fill: Fill) -> dict[str, Any]:
-    guard: dict[str, Any] = {}
-    for path in fill.values:
-        if path not in fill.prior:
-            guard[path] = {"$exists": False}
-        elif fill.prior[path] is None:
-            guard[path] = {"$type": "null"}
-        else:
-            guard[path] = {"$eq": fill.prior[path]}
-    return guard
+    return {path: expecting(fill.stored.get(path)) for path in fill.values}
 
 
 def _entries(
@@ -287,9 +280,9 @@ def _entries(
                         "user": writes.decision.legacy_id,
                         "collection": write.collection,
                         "id": write.id,
-                        # Lists of pairs: a path holds dots.
+                        # Lists: a path holds dots.
                         "values": [[path, value] for path, value in write.values.items()],
-                        "prior": [[path, value] for path, value in write.prior.items()],
+                        "prior": prior_list(write.stored),
                     }
                 )
     return entries

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
 import bson
@@ -19,11 +19,12 @@ from newbi_migrate.mapping.decisions import LegacyKey, Target, TargetUser, UserD
 from newbi_migrate.mapping.email import normalise_email
 from newbi_migrate.mapping.profiles import BetterAuthProfile
 from newbi_migrate.mapping.users import Existing, Fill, Finding, Insert, UserWrites, writes_for
+from newbi_migrate.mapping.values import is_missing
 from newbi_migrate.mapping.workspace import Membership
 from newbi_migrate.migration.results import UserLine
 from newbi_migrate.models.legacy import LegacyUser
 from newbi_migrate.store.decoding import LENIENT, decode
-from newbi_migrate.store.raw import split_documents
+from newbi_migrate.store.raw import document_of, element_at, has_room_at, split_documents
 
 __all__ = ["USER_BATCH", "UserPlane", "line_of"]
 
@@ -37,6 +38,7 @@ class _Facts:
     accounts: Mapping[ObjectId, tuple[Mapping[str, Any], ...]]
     organizations: Mapping[ObjectId, Mapping[str, Any]]
     members: frozenset[tuple[ObjectId, ObjectId]]
+    raw: Mapping[tuple[str, bytes], bytes]
 
 
 class UserPlane:
@@ -155,8 +157,11 @@ class UserPlane:
                     is_member=workspace is not None and (workspace, user_id) in facts.members,
                 )
             results.append(
-                writes_for(
-                    LegacyUser.load(document), decision, existing, profile, source=self._source
+                _as_stored(
+                    writes_for(
+                        LegacyUser.load(document), decision, existing, profile, source=self._source
+                    ),
+                    facts.raw,
                 )
             )
         return results
@@ -164,16 +169,25 @@ class UserPlane:
     async def _facts(self, decisions: Iterable[UserDecision]) -> _Facts:
         users = [d.user_id for d in decisions if d.user_id is not None]
         workspaces = [d.workspace for d in decisions if d.workspace is not None]
+        raw: dict[tuple[str, bytes], bytes] = {}
+
+        async def read(
+            name: str, field: str, wanted: Sequence[ObjectId]
+        ) -> list[Mapping[str, Any]]:
+            found: list[Mapping[str, Any]] = []
+            async for stored in self._raw(name, {field: {"$in": wanted}}):
+                document, _ = decode(stored)
+                raw[name, id_key(document["_id"])] = stored
+                found.append(document)
+            return found
+
         accounts: dict[ObjectId, list[Mapping[str, Any]]] = defaultdict(list)
-        async for document in self._find("account", None, {"userId": {"$in": users}}):
+        for document in await read("account", "userId", users):
             accounts[document["userId"]].append(document)
         return _Facts(
-            users={d["_id"]: d async for d in self._find("user", None, {"_id": {"$in": users}})},
+            users={d["_id"]: d for d in await read("user", "_id", users)},
             accounts={user: tuple(found) for user, found in accounts.items()},
-            organizations={
-                d["_id"]: d
-                async for d in self._find("organization", None, {"_id": {"$in": workspaces}})
-            },
+            organizations={d["_id"]: d for d in await read("organization", "_id", workspaces)},
             members=frozenset(
                 [
                     (d["organizationId"], d["userId"])
@@ -181,16 +195,21 @@ class UserPlane:
                     if isinstance(d.get("organizationId"), ObjectId)
                 ]
             ),
+            raw=raw,
         )
 
     async def _documents(self) -> AsyncIterator[tuple[dict[str, Any], bool]]:
-        cursor = self._database[self._source].find_raw_batches(
-            {}, sort=[("_id", 1)], batch_size=1000, comment=self._comment
+        async for raw in self._raw(self._source, {}):
+            yield decode(raw)
+
+    async def _raw(self, collection: str, query: Mapping[str, Any]) -> AsyncIterator[bytes]:
+        cursor = self._database[collection].find_raw_batches(
+            query, sort=[("_id", 1)], batch_size=1000, comment=self._comment
         )
         async with cursor:
             async for batch in cursor:
                 for raw in split_documents(cast(bytes, batch)):
-                    yield decode(raw)
+                    yield raw
 
     async def _find(
         self,
@@ -204,6 +223,39 @@ class UserPlane:
         async with cursor:
             async for document in cursor:
                 yield document
+
+
+def _as_stored(writes: UserWrites, raw: Mapping[tuple[str, bytes], bytes]) -> UserWrites:
+    """The writes, with what the filled fields hold as type and bytes.
+
+    Decoded, an undefined is a null and a symbol a string, and of two fields of one name the last
+    counts. An update sets the first one: where that says something, nothing is filled.
+    """
+    exact: list[Insert | Fill] = []
+    findings = list(writes.findings)
+    for write in writes.writes:
+        if not isinstance(write, Fill):
+            exact.append(write)
+            continue
+        document = raw[write.collection, id_key(write.id)]
+        values: dict[str, Any] = {}
+        stored: dict[str, tuple[int, bytes]] = {}
+        for path, value in write.values.items():
+            found = element_at(document, path)
+            if not has_room_at(document, path) or not _says_nothing(found):
+                findings.append(Finding("conflict", write.collection, write.id, path))
+                continue
+            values[path] = value
+            if found is not None:
+                stored[path] = found
+        if values:
+            prior = {path: write.prior.get(path) for path in stored}
+            exact.append(replace(write, values=values, prior=prior, stored=stored))
+    return replace(writes, writes=tuple(exact), findings=tuple(findings))
+
+
+def _says_nothing(found: tuple[int, bytes] | None) -> bool:
+    return found is None or is_missing(decode(bytes(document_of(("", *found)).raw))[0][""])
 
 
 def id_key(identifier: Any) -> bytes:

@@ -23,7 +23,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.store.connection import DURABLE
-from newbi_migrate.store.raw import elements, iter_ids, pack_ids
+from newbi_migrate.store.raw import document_of, elements, iter_ids, pack_ids
 
 __all__ = [
     "JOURNAL",
@@ -36,6 +36,8 @@ __all__ = [
     "JournalGroup",
     "Tally",
     "portions",
+    "prior_list",
+    "prior_of",
 ]
 
 JOURNAL = "newbi_migrate_journal"
@@ -141,6 +143,28 @@ def _fitting(groups: Sequence[JournalGroup]) -> Iterator[tuple[JournalGroup, int
             yield from _fitting(parts)
         else:
             yield group, size
+
+
+def prior_list(stored: Mapping[str, tuple[int, bytes]]) -> list[RawBSONDocument]:
+    """What stood in filled fields, in the form in which an entry for users holds it.
+
+    Args:
+        stored: Dotted path to BSON type and bytes.
+    """
+    return [
+        document_of(*elements(bson.encode({"path": path})), ("value", *found))
+        for path, found in stored.items()
+    ]
+
+
+def prior_of(write: Mapping[str, Any]) -> dict[str, tuple[int, bytes]]:
+    """BSON type and bytes of what stood in the fields that a write of an entry filled, by path."""
+    found: dict[str, tuple[int, bytes]] = {}
+    for pair in write["prior"]:
+        # Not decoded: an undefined would be a null.
+        path, value = elements(bytes(pair.raw))
+        found[bson.decode(document_of(path).raw)["path"]] = value[1:]
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -373,7 +373,7 @@ async def test_discard_gives_back_what_stood_within_a_document(
                     "collection": "user",
                     "id": USERS[0],
                     "values": [["extra.job", "Potter"]],
-                    "prior": [["extra.job", None]],
+                    "prior": [{"path": "extra.job", "value": None}],
                 }
             }
         },

@@ -38,7 +38,7 @@ from newbi_migrate.migration.rollback.results import (
 from newbi_migrate.migration.user_writer import field_digests
 from newbi_migrate.migration.users import id_key
 from newbi_migrate.store.connection import DURABLE
-from newbi_migrate.store.journal import EntryKind, Journal
+from newbi_migrate.store.journal import EntryKind, Journal, prior_of
 from newbi_migrate.store.raw import (
     document_of,
     element,
@@ -246,7 +246,7 @@ class UserRollback:
             self.result.conflicts.add(Conflict(kind, created.collection, created.id, name))
 
     def _inspect_filled(self, write: Mapping[str, Any], raw: bytes) -> None:
-        prior = {path: _element(value) for path, value in write["prior"]}
+        prior = prior_of(write)
         ours: dict[str, tuple[int, bytes] | None] = {}
         for path, value in write["values"]:
             now, written = element_at(raw, path), _element(value)
