@@ -7,67 +7,35 @@ import sys
 from pathlib import Path
 
 import pytest
-from bson import Code, Int64, ObjectId
+from bson import ObjectId
+from predicates import PREDICATES
 
 from newbi_migrate.invariants.base import Invariant, Severity
-from newbi_migrate.invariants.language import (
-    FILLED,
-    AllOf,
-    AnyOf,
-    BuiltFrom,
-    Contains,
-    Has,
-    HasNot,
-    Kind,
-    Length,
-    Matches,
-    NoLongerThan,
-    Not,
-    OneOf,
-    ValuesAre,
-    Whole,
-    Within,
-    nullable,
-)
+from newbi_migrate.invariants.language import HasNot
+from newbi_migrate.invariants.schemas import nullable
 from newbi_migrate.models.newbi import NEWBI
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "invariants.md"
 
-CASES = [
-    (Kind(("string",)), ["", "é"], [Code("f()"), None, 7]),
-    (Kind(("int", "long")), [1, Int64(2)], [True, 1.0, 2**70]),
-    (Matches(r"\d{2}"), ["07"], ["7", "07\n", 7, None]),
-    (Matches(r"[a\s]*", ascii_only=False), ["a\u00a0a"], ["b"]),
-    (Contains(r"[^\s]"), [" x "], ["", "\u2003", None]),
-    (Length(1, 2), ["a", "éé"], ["", "abc", 1]),
-    (BuiltFrom(str.isdigit, Length(1)), ["12"], ["", "1a", 12]),
-    (FILLED, [0, False, "x", [], {}], [None, "", " \u00a0"]),
-    (Within(0, 1), [0, 1.0], [-1, float("nan"), "0", True]),
-    (Within(above=0, below=2), [1], [0, 2]),
-    (Whole(), [2024, 2024.0], [0.5, float("inf"), 10**15, "1"]),
-    (OneOf(("a", True)), ["a", True], [1, "b", None]),
-    (NoLongerThan(1), [[], [1]], [[1, 2], None]),
-    (Has("a", OneOf((True,))), [{"a": True}], [{}, {"a": 1}, None]),
-    (HasNot("a"), [{}], [{"a": None}, None]),
-    (ValuesAre(Within(0, 1)), [{}, {"a": 1}], [{"a": 2}, []]),
-    (AllOf(Length(1), Matches("a*")), ["a"], ["", "b"]),
-    (AnyOf(Kind(("null",)), OneOf(("a",))), [None, "a"], ["b"]),
-    (Not(Kind(("null",))), [1, "a"], [None]),
-]
 
-
-@pytest.mark.parametrize(("predicate", "good", "bad"), CASES, ids=lambda case: str(case)[:40])
+@pytest.mark.parametrize("name", PREDICATES)
 def test_a_predicate_says_in_python_and_to_the_server_what_holds(
-    servers, mongod, database_name, predicate, good, bad
+    servers, mongod, database_name, name
 ):
     """Each value holds in both readings, or in neither."""
+    make, good, bad, _ = PREDICATES[name]
+    predicate = make()
     values = servers.client(mongod)[database_name]["values"]
-    storable = [v for v in [*good, *bad] if not (isinstance(v, int) and v >= 2**63)]
+    # What BSON has no type for, or has another type for, cannot be stored as it is.
+    storable = [
+        v
+        for v in [*good, *bad]
+        if not isinstance(v, tuple) and not (type(v) is int and not -(2**63) <= v < 2**63)
+    ]
     values.insert_many([{"_id": n, "v": v} for n, v in enumerate(storable)])
     schema = {"$jsonSchema": {"properties": {"v": predicate.schema()}}}
-    found = {document["_id"] for document in values.find(schema)}
+    found = {document["_id"] for document in values.find(schema, {"_id": 1})}
 
-    assert [True] * len(good) + [False] * len(bad) == [predicate.holds(v) for v in [*good, *bad]]
     assert {n for n, v in enumerate(storable) if predicate.holds(v)} == found
 
 
@@ -88,12 +56,6 @@ def test_a_nullable_schema_accepts_null(servers, mongod, database_name, schema):
     query = {"$jsonSchema": {"properties": {"v": nullable(schema)}}}
 
     assert values.find_one(query) is not None
-
-
-def test_classes_that_mean_another_thing_elsewhere_are_refused():
-    """A pattern for all of Unicode may not say digit or word, which engines read differently."""
-    with pytest.raises(ValueError, match="engine"):
-        Matches(r"\w+", ascii_only=False).schema()
 
 
 def test_an_invariant_tells_how_its_violators_are_found():
