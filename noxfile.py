@@ -80,9 +80,10 @@ def mutation(session: nox.Session) -> None:
     """Of every small change to the mapping and the rules, how many make a test fail.
 
     At least 90 in 100 of each package must. Names of mutants choose some of them:
-    ``nox -s mutation -- "newbi_migrate.mapping.merge.*"``. Those that survive say the same in
-    another way and are no fault: ``None`` where only a truth value is asked (``in_class``,
-    ``ascii_only``, ``with_default``), or asked of a mapping that gives ``None`` for it.
+    ``nox -s mutation -- "newbi_migrate.mapping.merge.*"``. A few survive that say the same in
+    another way and are no fault: ``None`` for ``False`` where a truth value is asked (``in_class``
+    and ``ascii_only`` of patterns), and ``None`` asked of what gives ``None`` for it (``resolve``,
+    ``Nullable.read``); a Protocol's default is never read.
     """
     session.install("-e", ".[testing]", *group("mutation"))
     # mutmut writes the changed package beside the original; a copy keeps the tree clean. It

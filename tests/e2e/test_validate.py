@@ -76,6 +76,20 @@ def test_no_value_is_shown(quick, clean):
         assert "motdepasse" not in answer.out + answer.err
 
 
+def test_what_changed_since_a_run_fails_where_the_proof_is_asked_for(quick, clean):
+    """--unchanged proves a run that recorded digests, and names the collection that differs."""
+    quick("migrate", "--confirm", "--record-digests")
+    proven = quick("validate", "--unchanged", "--only", "run.*")
+    clean["invoices"].update_one({}, {"$set": {"note": "à la main"}})
+    unasked = quick("validate", "--only", "run.*")
+    answer = quick("validate", "--unchanged", "--only", "run.*", "--json")
+
+    assert (0, 0, 4) == (proven.code, unasked.code, answer.code)
+    assert [("run.nothing-else-changed", "invoices")] == [
+        (finding["rule"], finding["collection"]) for finding in answer.json["findings"]
+    ]
+
+
 def test_an_unknown_rule_is_a_mistake_of_the_call(quick, clean):
     """A rule that nobody declared ends with 2 and says where the ids are."""
     answer = quick("validate", "--only", "documents.*")
