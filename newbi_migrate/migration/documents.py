@@ -182,7 +182,7 @@ class DocumentPlane:
                 for part in job.parts:
                     safe_point()
                     part.seq = await journal.append_window(
-                        spec.name, part.groups, comment=self._comment
+                        spec.name, part.groups, beside=part.beside(window), comment=self._comment
                     )
                 if job.parts:
                     await queue.put(job)
@@ -429,6 +429,21 @@ class _Part:
     groups: Sequence[JournalGroup]
     stamps: Sequence[OwnerStamp] = ()
     seq: int = -1
+
+    def beside(self, window: Window) -> list[Any] | None:
+        """Ids of the window that a statement over a range passes over.
+
+        With them whoever finds the run dead can tell what came into the range meanwhile.
+        """
+        if not self.stamps:
+            return None
+        meant = [i for stamp in self.stamps for i in stamp.ids]
+        if len(meant) == window.count:
+            return []
+        passed = {i for group in window.groups for i in group.ids}.difference(meant)
+        low = min(stamp.ids[0] for stamp in self.stamps)
+        high = max(stamp.ids[-1] for stamp in self.stamps)
+        return sorted(i for i in passed if low <= i <= high)
 
 
 @dataclass(slots=True)

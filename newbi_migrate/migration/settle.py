@@ -17,7 +17,7 @@ from pymongo.errors import OperationFailure
 from newbi_migrate.migration.progress import Progress
 from newbi_migrate.store.indexes import read_indexes
 from newbi_migrate.store.journal import EntryKind, EntryState, Journal, JournalGroup
-from newbi_migrate.store.stamping import holding
+from newbi_migrate.store.stamping import holding, unexpected
 
 __all__ = ["created_indexes", "settle", "wait_for_statements"]
 
@@ -88,6 +88,11 @@ async def settle(
                 held = await holding(collection, group, comment=comment)
                 if held:
                     written.append(JournalGroup(group.changes, group.prior, list(held)))
+            beside = entry.beside()
+            if beside is not None:
+                groups = entry.groups()
+                known = beside.union(*(group.ids for group in groups))
+                written += await unexpected(collection, groups, known, comment=comment)
             await journal.applied_window(entry.seq, written, comment=comment)
         elif entry.kind is EntryKind.USERS:
             await _end_transaction(database, entry.body)

@@ -189,6 +189,14 @@ class JournalEntry:
         """The groups of a ``window`` entry."""
         return tuple(JournalGroup.from_document(group) for group in self.body.get("groups", ()))
 
+    def beside(self) -> frozenset[Any] | None:
+        """Ids in the range of a ``window`` entry's statement that it passes over.
+
+        ``None`` where the statement names each document.
+        """
+        packed = self.body.get("beside")
+        return None if packed is None else frozenset(iter_ids(packed))
+
 
 @dataclass(slots=True)
 class Tally:
@@ -259,16 +267,29 @@ class Journal:
         return seq
 
     async def append_window(
-        self, collection: str, groups: Sequence[JournalGroup], *, comment: str
+        self,
+        collection: str,
+        groups: Sequence[JournalGroup],
+        *,
+        beside: Sequence[Any] | None = None,
+        comment: str,
     ) -> int:
         """Stores what is about to be written to documents of a window.
 
         The groups are one of the :func:`portions` of what is written to the window.
+
+        Args:
+            collection: Where.
+            groups: What is written, and to which documents.
+            beside: Where the statement names a range of ids, those in it that it passes over.
+            comment: Attached to the command.
         """
-        body = {
+        body: dict[str, Any] = {
             "count": sum(len(group.ids) for group in groups),
             "groups": [group.to_document() for group in groups],
         }
+        if beside is not None:
+            body["beside"] = pack_ids(beside)
         return await self.append(EntryKind.WINDOW, collection, body, comment=comment)
 
     async def applied(

@@ -8,7 +8,7 @@ a faster way to write is found.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any, Final, TypeVar
@@ -35,6 +35,7 @@ __all__ = [
     "expecting",
     "holding",
     "search_tree",
+    "unexpected",
     "write_groups",
     "write_owner_stamps",
 ]
@@ -326,21 +327,30 @@ async def _look_again(
         here = set(held)
         changed.extend(i for i in group.ids if i not in here and i not in not_written)
     if known is not None:
-        extra = await _unexpected(collection, groups, set(known()), comment=comment)
+        extra = await unexpected(collection, groups, set(known()), comment=comment)
         written += sum(len(group.ids) for group in extra)
         turned_out.extend(extra)
     return WindowOutcome(written, tuple(turned_out), tuple(refused), tuple(changed))
 
 
-async def _unexpected(
+async def unexpected(
     collection: AsyncCollection[dict[str, Any]],
     groups: Sequence[JournalGroup],
-    known: set[Any],
+    known: Collection[Any],
     *,
     comment: str,
 ) -> list[JournalGroup]:
-    # A document that came into the range between reading and writing was stamped too: it
-    # lacked the field, so its prior state is known, and the journal must name it.
+    """What a statement over a range stamped besides the documents it was meant for.
+
+    A document that came into the range between reading and writing was stamped too. It lacked
+    the field, so its prior state is known, and the journal must name it.
+
+    Args:
+        collection: Where.
+        groups: What was to be stamped.
+        known: Ids of all documents that were read in the range, stamped or passed over.
+        comment: Attached to every command.
+    """
     (field,) = groups[0].changes
     values = list({bson.encode({"v": g.changes[field]}): g.changes[field] for g in groups}.values())
     cursor = collection.find(

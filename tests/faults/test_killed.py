@@ -128,6 +128,46 @@ def test_a_statement_the_server_is_still_finishing_is_waited_for(mongod, servers
     assert [] == differences(expected, trace(database))
 
 
+@pytest.mark.parametrize("then", ["taken back", "finished and taken back"])
+def test_what_came_into_a_range_at_the_last_moment_is_taken_back_too(
+    mongod, servers, fresh, processes, then
+):
+    """An old id, written after the journal and before the statement, of a run that is killed."""
+    database, uri = fresh(mongod, little_legacy)
+    processes.run(uri, *MIGRATE)
+    held = list(database["invoices"].find().sort("_id", 1))
+    first, passed_over, late, last = (document["_id"] for document in held[3:7])
+    database["invoices"].update_many(
+        {"_id": {"$in": [first, late, last]}},
+        [{"$set": {"number": {"$toString": "$_id"}}}, {"$unset": "workspaceId"}],
+    )
+    before = fingerprint(database, run_records=False)
+    came = database["invoices"].find_one_and_delete({"_id": late})
+    client: MongoClient = servers.client(mongod)
+    hanging = {"namespace": f"{database.name}.invoices", "nss": f"{database.name}.invoices"}
+    point = "hangDuringBatchUpdate"
+    client.admin.command("configureFailPoint", point, mode="alwaysOn", data=hanging)
+    try:
+        killed = processes.start(uri, *BACKFILL)
+        while not under_way(client, database):
+            time.sleep(0.02)
+        database["invoices"].insert_one(came)
+        killed.send("SIGKILL")
+        assert killed.wait().killed
+    finally:
+        client.admin.command("configureFailPoint", point, mode="off")
+    while under_way(client, database):
+        time.sleep(0.02)
+    stamped = database["invoices"].find_one({"_id": late})["workspaceId"]
+    expire_lease(database)
+    statuses = [processes.run(uri, *BACKFILL).status] if then != "taken back" else []
+    statuses.append(processes.run(uri, *ROLLBACK).status)
+
+    assert database["invoices"].find_one({"_id": passed_over})["workspaceId"] == stamped
+    assert [] == changes(before, fingerprint(database, run_records=False))
+    assert [QUARANTINED, DONE][-len(statuses) :] == statuses
+
+
 def under_way(client, database):
     """Whether a statement on the invoices is being carried out."""
     stages = [
