@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from newbi_migrate.smoke.story import SmokeResult
+
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "json.md"
 _INNER = {"plan": "users", "status": "runs", "doctor": "checks", "validate": "rules"}
 
@@ -66,3 +68,8 @@ def test_what_stands_within_an_answer_is_named_too(answers):
         assert set(answers[name][key][0]) <= words(name)
     for inner in (answers["plan"]["quarantine"][0], answers["status"]["lease"]):
         assert set(inner) <= words("plan") | words("status")
+
+
+def test_what_smoke_answers_is_named_too():
+    """It needs no application to be seen: the keys do not depend on what was found."""
+    assert set(SmokeResult("https://app.example.com", ()).to_json()) == documented("smoke")
