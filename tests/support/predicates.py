@@ -190,6 +190,22 @@ PREDICATES = {
         [{"a": 1, "b": -1}, []],
         {**DOCUMENT, "additionalProperties": {**NUMBERS, "minimum": 0}},
     ),
+    "a document of such values with a field": (
+        lambda: AllOf(ValuesAre(Within(0)), Has("a", Within(below=9))),
+        [{"a": 1}, {"a": 0, "b": 99}],
+        [{"a": -1}, {"a": 9}, {"a": 1, "b": -1}, {"b": 1}],
+        {
+            **DOCUMENT,
+            "additionalProperties": {**NUMBERS, "minimum": 0},
+            "allOf": [
+                {
+                    **DOCUMENT,
+                    "required": ["a"],
+                    "properties": {"a": {**NUMBERS, "maximum": 9, "exclusiveMaximum": True}},
+                }
+            ],
+        },
+    ),
     "all of": (
         lambda: AllOf(Length(1), Has("a")),
         [],
