@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from bson import ObjectId
 
@@ -32,7 +32,19 @@ from newbi_migrate.models.legacy import LegacyUser
 _Find = Callable[..., None]
 _FillIn = Callable[[str, Mapping[str, Any], Mapping[str, Any]], None]
 
-__all__ = ["Existing", "Fill", "Finding", "Insert", "UserWrites", "writes_for"]
+__all__ = [
+    "FOLLOWS_MEMBERSHIP",
+    "Existing",
+    "Fill",
+    "Finding",
+    "Insert",
+    "UserWrites",
+    "writes_for",
+]
+
+
+FOLLOWS_MEMBERSHIP: Final = "documents-follow-membership"
+"""Code of the finding that a user's documents go into an organization that is not his."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,8 +25,8 @@ from newbi_migrate.mapping.decisions import (
     directory_after,
 )
 from newbi_migrate.mapping.profiles import BetterAuthProfile
-from newbi_migrate.mapping.users import Fill, Finding, UserWrites
-from newbi_migrate.mapping.workspace import Directory
+from newbi_migrate.mapping.users import FOLLOWS_MEMBERSHIP, Fill, Finding, UserWrites
+from newbi_migrate.mapping.workspace import Directory, Reason
 from newbi_migrate.migration.documents import DocumentPlane, Surveyed
 from newbi_migrate.migration.indexes import plan_index_changes
 from newbi_migrate.migration.options import AliasOwners, MigrationOptions
@@ -111,6 +111,7 @@ async def make_plan(
     for spec in present:
         surveyed[spec.name] = await plane.survey(spec, listener)
         quarantine.extend(surveyed[spec.name].quarantine)
+    users.findings += _following(users, surveyed)
     decisions, collisions = await plan_index_changes(
         database,
         present,
@@ -151,6 +152,8 @@ class _Users:
         self.directory = Directory()
         self.digest = ""
         self.decisions: list[UserDecision] = []
+        # Ids of users who left the organization that was made for them, the legacy ones included.
+        self.left: dict[ObjectId, ObjectId] = {}
         # Collection and path to the documents in which it is going to be filled.
         self.filled: dict[tuple[str, str], list[ObjectId]] = defaultdict(list)
 
@@ -170,6 +173,12 @@ async def _plan_users(
     decisions = list(
         decide_users(keys, target, duplicates=options.duplicate_emails, aliases=options.aliases)
     )
+    planned.left = {
+        identifier: decision.user_id
+        for decision in decisions
+        if decision.homeless is Reason.OWNER_WITHOUT_WORKSPACE and decision.user_id is not None
+        for identifier in (decision.legacy_id, decision.user_id)
+    }
     if documents_only:
         # Only what has become true already: an organization a later run would create is no
         # workspace yet.
@@ -196,6 +205,18 @@ async def _plan_users(
         progress.advance(len(batch))
     planned.digest = _digest_of(hashes)
     return planned
+
+
+def _following(users: _Users, surveyed: Mapping[str, Surveyed]) -> list[Finding]:
+    """Those who left their own organization and whose documents go into somebody else's."""
+    found = {
+        user_id
+        for seen in surveyed.values()
+        for owner, workspace in seen.owners.items()
+        if (user_id := users.left.get(owner)) is not None
+        and workspace == users.directory.home(owner)
+    }
+    return [Finding(FOLLOWS_MEMBERSHIP, "user", user_id) for user_id in sorted(found)]
 
 
 def _bytes_of(writes: UserWrites) -> bytes:

@@ -16,7 +16,7 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from newbi_migrate.mapping.decisions import Outcome
-from newbi_migrate.mapping.users import Finding
+from newbi_migrate.mapping.users import FOLLOWS_MEMBERSHIP, Finding
 from newbi_migrate.migration.results import (
     CollectionSummary,
     Collision,
@@ -52,6 +52,7 @@ __all__ = ["plan_report", "printable", "result_report", "status_report"]
 
 _FIRST: Final = 3
 _RUNS: Final = 10
+_FOLLOWING: Final = 10
 _BLOCKED: Final = (IndexAction.CONFLICT, IndexAction.COLLISION)
 
 
@@ -78,6 +79,7 @@ def plan_report(
     yield from _documents(plan.collections, done=False)
     yield from _quarantine(plan.quarantine, verbose=verbose)
     yield from _indexes(plan.indexes, plan.collisions, verbose=verbose)
+    yield from _following(plan, verbose=verbose)
     yield from _findings(plan.findings, verbose=verbose)
     yield from _not_registered(plan.not_registered)
     if not plan.pending:
@@ -318,6 +320,21 @@ def _findings(findings: Sequence[Finding], *, verbose: bool) -> Iterator[Rendera
             for finding in found:
                 where = f"{finding.collection} {finding.id}"
                 yield indented(f"{where} {finding.path}".rstrip(), by=4, style="dim")
+
+
+def _following(plan: Plan, *, verbose: bool) -> Iterator[RenderableType]:
+    users = [finding.id for finding in plan.findings if finding.code == FOLLOWS_MEMBERSHIP]
+    if not users:
+        return
+    yield from heading(
+        "Documents that go into somebody else's organization, since their user left his own: "
+        f"{counted(len(users), 'user')}"
+    )
+    shown = users if verbose else users[:_FOLLOWING]
+    for user in shown:
+        yield indented(f"user {user} to organization {plan.directory.home(user)}")
+    if len(users) > len(shown):
+        yield indented(f"and {len(users) - len(shown):,} more (--verbose lists all)")
 
 
 def _not_registered(counts: Mapping[str, int]) -> Iterator[RenderableType]:

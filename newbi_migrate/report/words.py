@@ -104,6 +104,10 @@ FINDINGS: Final[Mapping[str, str]] = {
         "The organization lacks a field the application asks for before it writes invoices."
     ),
     "conflict": "The existing value differs from the legacy one and stays.",
+    "documents-follow-membership": (
+        "The user left the organization made for him; his documents that have no workspace go into "
+        "the only other one he is in."
+    ),
     "email-already-taken": "Another user has the same e-mail; the one without any gets none.",
     "id-not-objectid": "A document whose _id is no ObjectId; nothing can refer to it.",
     "member-ids-not-objectid": (

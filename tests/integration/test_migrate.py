@@ -7,8 +7,10 @@ from bson import ObjectId
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from fingerprints import changes, fingerprint
+from small_legacy import USERS, invoices, legacy_user
 
 from newbi_migrate.errors import DatabaseMovedOnError, ExitCode, LeaseHeldError
+from newbi_migrate.mapping.users import FOLLOWS_MEMBERSHIP
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.options import MigrationOptions
 from newbi_migrate.migration.plan import plan_to_json
@@ -216,3 +218,33 @@ async def test_backfill_stamps_late_documents_alone(uri, sync_database):
 
     assert {} == dict(result.created)
     assert owner["organizationId"] == found["workspaceId"]
+
+
+@pytest.mark.parametrize("command", ["migrate", "backfill"])
+async def test_whose_documents_would_follow_a_membership_is_named_beforehand(
+    uri, sync_database, command
+):
+    """He left the organization made for him; only he, and only while documents of his would go."""
+    sync_database["Users"].insert_many([legacy_user(n) for n in range(3)])
+    await migrated(uri)
+    left, host, idle = USERS[:3]
+    members = sync_database["member"]
+    home = members.find_one({"userId": host})["organizationId"]
+    for user in (left, idle):
+        members.update_one({"userId": user}, {"$set": {"userId": ObjectId()}})
+        members.insert_one({"userId": user, "organizationId": home, "role": "viewer"})
+    sync_database["invoices"].insert_many(invoices(left, 2) + invoices(host, 1, number="9"))
+    documents_only = command == "backfill"
+    async with Migration(uri) as migration:
+        plan = await migration.plan(documents_only=documents_only)
+        await (migration.backfill() if documents_only else migration.apply())
+        after = await migration.plan(documents_only=documents_only)
+
+    assert [("user", left)] == [
+        (finding.collection, finding.id)
+        for finding in plan.findings
+        if finding.code == FOLLOWS_MEMBERSHIP
+    ]
+    assert home == plan.directory.home(left)
+    assert {home} == set(sync_database["invoices"].distinct("workspaceId"))
+    assert FOLLOWS_MEMBERSHIP not in {finding.code for finding in after.findings}

@@ -5,33 +5,27 @@ from __future__ import annotations
 import io
 import json
 import stat
-from collections import Counter
 from dataclasses import replace
 from datetime import datetime
 
 import pytest
-from bson import ObjectId
 from hypothesis import given, strategies as st
+from results import IDS, a_plan, a_result
 from rich.console import Console
 
-from newbi_migrate import ExitCode, IndexSpec, UsageError
+from newbi_migrate import ExitCode, UsageError
 from newbi_migrate.cli import options as opt
+from newbi_migrate.cli.values import as_arguments, migration_options
 from newbi_migrate.mapping.account import PasswordKind
 from newbi_migrate.mapping.decisions import AliasPolicy, DuplicatePolicy, Outcome
 from newbi_migrate.mapping.profiles import BetterAuthVersion
-from newbi_migrate.mapping.users import Finding
+from newbi_migrate.mapping.users import FOLLOWS_MEMBERSHIP, Finding
 from newbi_migrate.mapping.workspace import Directory, Reason, WorkspaceClass
 from newbi_migrate.migration.options import MAX_BATCH_SIZE, AliasOwners, MigrationOptions
 from newbi_migrate.migration.plan import plan_to_json
 from newbi_migrate.migration.results import (
-    CollectionSummary,
-    Collision,
     IndexAction,
-    IndexDecision,
-    Plan,
     Quarantine,
-    RunResult,
-    UserLine,
 )
 from newbi_migrate.migration.status import Status
 from newbi_migrate.report.console import plan_report, printable, result_report, status_report
@@ -42,7 +36,6 @@ from newbi_migrate.report.words import CLASSES, FINDINGS, INDEX_ACTIONS, OUTCOME
 from newbi_migrate.store.lease import Holder, LeaseState
 from newbi_migrate.store.runs import RunRecord
 
-IDS = [ObjectId(f"{n:024x}") for n in range(1, 40)]
 DAY = datetime(2025, 8, 14, 9, 30)  # noqa: DTZ001  # as PyMongo gives dates back
 
 
@@ -53,55 +46,6 @@ def shown(parts, *, width=80, colour=False):
     for part in parts:
         console.print(part, crop=False)
     return file.getvalue()
-
-
-def a_plan(**changes):
-    """Two users, one of whom is left out, and seven invoices, five of which are."""
-    quarantine = Quarantine()
-    quarantine.add("Users", "_id", Reason.EMAIL_MISSING, [IDS[1]])
-    quarantine.add("invoices", "createdBy", Reason.OWNER_UNKNOWN, IDS[10:15])
-    created = {"user": IDS[0], "organization": IDS[5]}
-    classes = Counter({WorkspaceClass.MISSING: 6, WorkspaceClass.VALID: 1})
-    plan = Plan(
-        database="newbi",
-        source="Users",
-        options=MigrationOptions(),
-        users=(
-            UserLine(IDS[0], Outcome.CREATED, None, IDS[0], IDS[5], created, {}),
-            UserLine(IDS[1], Outcome.QUARANTINED, Reason.EMAIL_MISSING, None, None),
-        ),
-        collections={"invoices": CollectionSummary("invoices", 7, classes, 1, 0, 1, 5)},
-        quarantine=quarantine,
-        findings=(Finding("password-none", "Users", IDS[0], "password"),),
-        indexes=(
-            IndexDecision("invoices", IndexSpec((("workspaceId", 1),)), IndexAction.CREATE),
-            IndexDecision(
-                "quotes", IndexSpec((("number", 1),)), IndexAction.COLLISION, "Two share one."
-            ),
-        ),
-        collisions=(Collision("quotes", "number_1", (IDS[20], IDS[21]), 2),),
-        not_registered={"odd[red]\x1b[31m": 3},
-        directory=Directory(),
-        decisions=(),
-        digests={"users": "ab"},
-    )
-    return replace(plan, **changes)
-
-
-def a_result(plan, **changes):
-    result = RunResult(
-        run_id=IDS[30],
-        resumed=False,
-        plan=plan,
-        collections=plan.collections,
-        quarantine=plan.quarantine,
-        findings=plan.findings,
-        indexes=plan.indexes,
-        created={"user": 1, "organization": 1},
-        filled={},
-        timings={"users": 0.1, "documents": 0.2, "documents.invoices": 0.2},
-    )
-    return replace(result, **changes)
 
 
 # -- words ------------------------------------------------------------------------------------
@@ -141,11 +85,25 @@ def test_a_plural_of_its_own_is_used():
 # -- plans ------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(("verbose", "named"), [(False, 10), (True, 11)])
+def test_a_plan_names_whose_documents_go_into_somebody_elses_organization(verbose, named):
+    """Each user with the organization, in lines before those of what is merely worth knowing."""
+    findings = tuple(Finding(FOLLOWS_MEMBERSHIP, "user", identifier) for identifier in IDS[:11])
+    directory = Directory(homes=dict.fromkeys(IDS[:11], IDS[20]))
+    plan = a_plan(findings=findings, directory=directory)
+    text = shown(plan_report(plan, next_command="x", verbose=verbose), width=120)
+    before, _, _ = text.partition("Worth knowing")
+
+    assert "into somebody else's organization" in before
+    assert named == sum(f"user {i} to organization {IDS[20]}" in before for i in IDS[:11])
+    assert verbose or "and 1 more" in before
+
+
 def test_a_plan_answers_what_a_person_asks():
     """How many users, how many documents, what is left out and why, and what to run next."""
     text = shown(plan_report(a_plan(), next_command="newbi-migrate migrate"))
 
-    assert "Legacy users: 2" in text
+    assert "Legacy users: 3" in text
     assert "Documents: 7 in 1 collection\n" in text
     assert "Left out, unchanged: 6" in text
     assert "invoices: 5 owner-unknown (createdBy)" in text
@@ -194,7 +152,8 @@ def test_the_command_to_run_next_is_one_line_however_long():
 
 def test_a_stored_name_neither_colours_nor_steers_the_terminal():
     """Markup and escape sequences in a collection's name are shown as they are."""
-    text = shown(plan_report(a_plan(), next_command="x"), colour=True)
+    plan = a_plan(not_registered={"odd[red]\x1b[31m": 3})
+    text = shown(plan_report(plan, next_command="x"), colour=True)
 
     assert "odd[red]\\x1b[31m (3)" in text
 
@@ -449,11 +408,11 @@ def test_help_gives_the_engines_range():
 )
 def test_a_suggested_command_means_the_options_it_was_made_of(options):
     """What is written out as arguments and read again is the same."""
-    arguments = opt.as_arguments(options)
+    arguments = as_arguments(options)
     given_again = dict(zip(arguments[::2], arguments[1::2], strict=True))
     day = given_again.get("--schema-day")
 
-    assert options == opt.migration_options(
+    assert options == migration_options(
         legacy_collection=given_again.get("--legacy-collection"),
         duplicate_emails=_choice(opt.DuplicateChoice, given_again.get("--duplicate-emails")),
         aliases=_choice(opt.AliasChoice, given_again.get("--aliases")),
