@@ -233,4 +233,8 @@ def test_a_year_is_that_of_its_date():
             False,
         ]
     } == declared.query["$expr"]
+    # What is asked beside it, to save the expression, says no less than that it is a number.
+    numbers = {"$type": ["double", "int", "long"]}
+    beside = {name: asked for name, asked in declared.query.items() if name != "$expr"}
+    assert beside in ({}, {"year": numbers})
     assert declared.test is None
