@@ -18,7 +18,7 @@ from pymongo.errors import BulkWriteError
 from newbi_migrate.store.decoding import PLAIN
 from newbi_migrate.store.faults import codes_of
 from newbi_migrate.store.journal import JournalGroup
-from newbi_migrate.store.raw import document_of, elements, split_documents
+from newbi_migrate.store.raw import document_of, element, elements, split_documents
 from newbi_migrate.store.stamping import MAX_IDS, MAX_OPERATIONS, OF_ONE_DOCUMENT, chunks
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "confirmed",
     "id_element",
     "overwrite",
+    "read_stored",
     "restore",
 ]
 
@@ -242,16 +243,18 @@ async def confirmed(
         comment: Attached to every command.
     """
     found: list[Difference] = []
-    stored = await _stored(
-        collection, [key for key in suspects if len(chains[key]) > 1], comment=comment
+    stored = await read_stored(
+        collection,
+        [_id_value(key) for key in suspects if len(chains[key]) > 1],
+        comment=comment,
     )
     for key, differences in suspects.items():
         if len(chains[key]) < 2:
             found.extend(differences)
             continue
-        state = stored.get(key)
-        if state is None:
+        if key not in stored:
             continue
+        state = {name: (kind, value) for name, kind, value in elements(stored[key])}
         for group in chains[key]:
             written, prior = _elements_of(group.changes), group.prior_elements()
             _, changed = _states(state, written, prior)
@@ -265,19 +268,19 @@ async def confirmed(
     return found
 
 
-async def _stored(
-    collection: AsyncCollection[dict[str, Any]], keys: Sequence[_Element], *, comment: str
-) -> dict[_Element, dict[str, _Element]]:
-    found: dict[_Element, dict[str, _Element]] = {}
-    for part in chunks(keys, MAX_IDS):
-        cursor = collection.find_raw_batches(
-            {"_id": {"$in": [_id_value(key) for key in part]}}, comment=comment
-        )
+async def read_stored(
+    collection: AsyncCollection[dict[str, Any]], ids: Sequence[Any], *, comment: str
+) -> dict[_Element, bytes]:
+    """The bytes of documents by their ``_id`` as type and bytes; what is gone is not in it."""
+    found: dict[_Element, bytes] = {}
+    for part in chunks(ids, MAX_IDS):
+        cursor = collection.find_raw_batches({"_id": {"$in": list(part)}}, comment=comment)
         async with cursor:
             async for batch in cursor:
                 for raw in split_documents(cast(bytes, batch)):
-                    document = {name: (kind, value) for name, kind, value in elements(raw)}
-                    found[document["_id"]] = document
+                    identifier = element(raw, "_id")
+                    if identifier is not None:
+                        found[identifier] = raw
     return found
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import bson
 import xxhash
@@ -41,20 +41,17 @@ from newbi_migrate.store.connection import DURABLE
 from newbi_migrate.store.journal import EntryKind, Journal, prior_of
 from newbi_migrate.store.raw import (
     document_of,
-    element,
     element_at,
     elements,
     has_room_at,
-    split_documents,
 )
-from newbi_migrate.store.restoring import id_element
+from newbi_migrate.store.restoring import id_element, read_stored
 from newbi_migrate.store.stamping import OF_ONE_DOCUMENT, chunks, expecting
 
 __all__ = ["UserRollback"]
 
 _BACKWARDS: Final = ("member", "organization", "account", "user")
 _UNITS_TOGETHER: Final = 100
-_IDS_IN_ONE_QUERY: Final = 1000
 
 _Key = tuple[str, tuple[int, bytes]]
 
@@ -264,17 +261,7 @@ class UserRollback:
             self._fills.append(_Filled(write["collection"], write["id"], ours, was))
 
     async def _read(self, collection: str, ids: Sequence[Any]) -> dict[tuple[int, bytes], bytes]:
-        stored: dict[tuple[int, bytes], bytes] = {}
-        for start in range(0, len(ids), _IDS_IN_ONE_QUERY):
-            part = list(ids[start : start + _IDS_IN_ONE_QUERY])
-            cursor = self.database[collection].find_raw_batches(
-                {"_id": {"$in": part}}, comment=self.comment
-            )
-            async with cursor:
-                async for batch in cursor:
-                    for raw in split_documents(cast(bytes, batch)):
-                        stored[cast(tuple[int, bytes], element(raw, "_id"))] = raw
-        return stored
+        return await read_stored(self.database[collection], ids, comment=self.comment)
 
     async def _in_transaction(self, units: Sequence[_Unit], safe_point: Callable[[], None]) -> None:
         async def delete(session: AsyncClientSession) -> Counter[str]:
