@@ -31,7 +31,7 @@ from newbi_migrate.migration.plan import (
 )
 from newbi_migrate.migration.progress import Progress
 from newbi_migrate.migration.results import Plan, RunResult
-from newbi_migrate.migration.retrying import persist
+from newbi_migrate.migration.retrying import persist, renewing
 from newbi_migrate.migration.rollback.run import refuse_while_rolling_back
 from newbi_migrate.migration.safeguard import Safeguard
 from newbi_migrate.migration.settle import settle, wait_for_statements
@@ -78,7 +78,6 @@ class Forward:
     _before: Sequence[RunRecord] = ()
     _backed: Any = None
     _reviewed: bool = False
-    _attempts: int = 0
     _confirmed: int = 0
 
     async def run(self) -> RunResult:
@@ -100,7 +99,7 @@ class Forward:
             try:
                 async with lease.renewing():
                     return await persist(
-                        lambda: self._attempt(lease),
+                        renewing(lease, lambda: self._attempt(lease)),
                         self.progress,
                         achieved=lambda: self._confirmed,
                     )
@@ -145,10 +144,6 @@ class Forward:
     async def _attempt(self, lease: Lease) -> RunResult:
         database = self.store.database
         safe_point = self.safe_point(lease)
-        if self._attempts:
-            # It may have run out while the server was away; unless somebody took it, it is ours.
-            await lease.renew()
-        self._attempts += 1
         now = await RunRecords(database).all()
         if any(run.run_id == self._run_id and run.state is RunState.DONE for run in now):
             # All was done, and only the answer to the very last write was lost.

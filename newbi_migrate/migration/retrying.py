@@ -17,8 +17,9 @@ from pymongo.errors import ConnectionFailure, PyMongoError, ServerSelectionTimeo
 from newbi_migrate.errors import InterruptedRunError, NewbiMigrateError
 from newbi_migrate.migration.progress import Progress
 from newbi_migrate.store.faults import is_transient, name_of
+from newbi_migrate.store.lease import Lease
 
-__all__ = ["ATTEMPTS", "Furthest", "persist"]
+__all__ = ["ATTEMPTS", "Furthest", "persist", "renewing"]
 
 ATTEMPTS: Final = 4
 """Attempts in a row that may achieve nothing before a run ends with its error."""
@@ -107,6 +108,26 @@ async def persist(
                 "and going on."
             )
             await asyncio.sleep(_FIRST_PAUSE * 2 ** (in_vain - 1))
+
+
+def renewing(lease: Lease, attempt: Callable[[], Awaitable[_T]]) -> Callable[[], Awaitable[_T]]:
+    """An attempt that renews the lease whenever it is made again.
+
+    The lease may have run out while the server was away; unless somebody took it, it is ours.
+
+    Raises:
+        LeaseLostError: Somebody took it; raised by the attempt.
+    """
+    first = True
+
+    async def renewed() -> _T:
+        nonlocal first
+        if not first:
+            await lease.renew()
+        first = False
+        return await attempt()
+
+    return renewed
 
 
 def _passing(error: BaseException) -> PyMongoError | None:

@@ -16,7 +16,7 @@ from bson import ObjectId
 
 from newbi_migrate.migration.forward import release
 from newbi_migrate.migration.progress import Progress
-from newbi_migrate.migration.retrying import persist
+from newbi_migrate.migration.retrying import persist, renewing
 from newbi_migrate.models.registry import Registry
 from newbi_migrate.store.connection import Store
 from newbi_migrate.store.lease import Holder, Lease
@@ -78,14 +78,4 @@ class Work:
         Raises:
             Exception: See :func:`~newbi_migrate.migration.retrying.persist`.
         """
-        attempts = 0
-
-        async def renewed() -> _T:
-            nonlocal attempts
-            if attempts:
-                # It may have run out while the server was away.
-                await lease.renew()
-            attempts += 1
-            return await attempt()
-
-        return await persist(renewed, self.progress, achieved=achieved)
+        return await persist(renewing(lease, attempt), self.progress, achieved=achieved)
