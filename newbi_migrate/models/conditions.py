@@ -146,7 +146,9 @@ def year_of(id_: str, sentence: str, year: str, day: str) -> Invariant:
         {"$lt": [f"${day}", last]},
     ]
     differs = {"$ne": [f"${year}", {"$year": {"$add": [f"${day}", _HOUR]}}]}
-    query = {"$expr": {"$cond": [{"$and": comparable}, differs, False]}}
+    # A year that is not there is told at less cost than an expression is computed.
+    there = {year: {"$type": ["double", "int", "long"]}}
+    query = {**there, "$expr": {"$cond": [{"$and": comparable}, differs, False]}}
     return rule(id_, sentence, check, query=query)
 
 

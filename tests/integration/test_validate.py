@@ -24,6 +24,7 @@ from newbi_migrate.migration.validating.structural import STRUCTURAL
 from newbi_migrate.migration.validation import FailOn
 from newbi_migrate.models.newbi import NEWBI
 from newbi_migrate.models.registry import CollectionSpec, IdType, ParentLink, Registry
+from newbi_migrate.models.usual import DESCENDING
 from newbi_migrate.store.lease import Holder, Lease
 from newbi_migrate.testing.legacy import build_legacy_database
 from newbi_migrate.testing.legacy_patch import invalid_text, raw
@@ -416,15 +417,31 @@ async def test_a_warning_fails_where_asked(world):
     } == codes
 
 
-@pytest.mark.parametrize(("closely", "ranges_from"), [(2, 10**9), (10_000, 10**9), (10_000, 1)])
+UNKNOWN_OPERATOR = ([{"_id": 0}], {"a": {"$_noSuchOperator": {}}}, [0])
+MISUNDERSTOOD = ([{"_id": 0}], {"a": {"$exists": True}}, [0])
+
+
+@pytest.mark.parametrize(
+    ("closely", "large", "descending"),
+    [
+        (2, 10**9, DESCENDING),
+        (2, 1, DESCENDING),
+        (10_000, 10**9, DESCENDING),
+        (10_000, 1, DESCENDING),
+        (10_000, 1, UNKNOWN_OPERATOR),
+        (10_000, 1, MISUNDERSTOOD),
+    ],
+    ids=["counted", "usual-counted", "one-by-one", "usual", "unknown-operator", "misunderstood"],
+)
 async def test_violations_of_models_are_counted_alike_on_all_ways(
-    world, monkeypatch, closely, ranges_from
+    world, monkeypatch, closely, large, descending
 ):
-    """Looked at one by one, in ranges or counted by the server: the numbers are the same."""
+    """Looked at one by one, in ranges, among unusual ones or counted: the numbers are the same."""
     world["invoices"].update_many({"createdBy": USERS[0]}, {"$set": {"status": "LOST"}})
     world["invoices"].update_many({"createdBy": USERS[1]}, {"$set": {"totalHT": -1, "items": []}})
     monkeypatch.setattr(models, "CLOSELY", closely)
-    monkeypatch.setattr(models, "_PARALLEL_FROM", ranges_from)
+    monkeypatch.setattr(models, "_LARGE", large)
+    monkeypatch.setattr(models, "DESCENDING", descending)
     report = await validated(world, only=["field.*", "billing.*"])
     counts = {r.rule: r.violations for r in report.results if r.collection == "invoices"}
 

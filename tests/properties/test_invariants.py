@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import given, settings
-from stored_documents import storable, stored
+from stored_documents import samples, storable, stored
 
 from newbi_migrate.models.better_auth import Account, Invitation, Member, Organization, User
 from newbi_migrate.models.legacy import LegacyUser
 from newbi_migrate.models.newbi import NEWBI
 from newbi_migrate.models.suspects import suspects
+from newbi_migrate.models.usual import DESCENDING, Seen, unusual
 from newbi_migrate.store.decoding import PLAIN
 from newbi_migrate.testing import strategies
+from newbi_migrate.testing.legacy import LegacyDatabase
 
 MODELS = sorted(
     {spec.model for spec in NEWBI if spec.model}
@@ -45,6 +47,11 @@ def found_by(collection, queries):
     return [
         {str(i) for group in answer[f"r{n}"] for i in group["ids"]} for n in range(len(queries))
     ]
+
+
+def served_violations(model, document):
+    """The rules a document breaks that a server can be asked."""
+    return [found for found in model.violations(document) if found.rule in model.served()]
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
@@ -84,6 +91,63 @@ def test_who_keeps_all_rules_is_hardly_ever_suspected(collection, model):
         assert not innocent or collection.find_one(query) is None
 
     suspect()
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+def test_no_violator_is_like_the_others(collection, model):
+    """Whatever a sample shows, who breaks a rule is unusual among the documents it stands for."""
+
+    @settings(max_examples=2 * FEW)
+    @given(samples(model))
+    def agree(drawn):
+        good, documents = drawn
+        seen = Seen()
+        for document in good:
+            seen.add(document)
+        collection.delete_many({})
+        collection.insert_many({str(d["_id"]): d for d in documents}.values())
+        (found,) = found_by(collection, [unusual(model, seen)])
+        broken = {str(d["_id"]) for d in collection.find() if served_violations(model, d)}
+
+        assert broken <= found
+
+    agree()
+
+
+@pytest.mark.parametrize("name", ["invoices", "quotes", "clients", "transactions"])
+def test_who_is_like_the_others_is_not_asked_any_more(collection, name):
+    """Of a usual collection hardly any document that keeps its rules is unusual."""
+    (spec,) = (spec for spec in NEWBI if spec.name == name)
+    documents = list(LegacyDatabase(seed=3, users=40).documents(name))
+    seen = Seen()
+    for document in documents[::3]:
+        seen.add(document)
+    collection.delete_many({})
+    collection.insert_many(documents)
+    # None has a workspace yet.
+    innocent = {
+        str(d["_id"])
+        for d in collection.find()
+        if all(broken.path == "workspaceId" for broken in spec.model.violations(d))
+    }
+    (found,) = found_by(collection, [unusual(spec.model, seen, skip={"workspaceId"})])
+
+    assert len(innocent) > 30
+    assert len(innocent & found) <= len(innocent) / 10
+
+
+def test_a_server_that_descends_says_so(collection):
+    """The operator means here what it is used for."""
+    documents, match, expected = DESCENDING
+    collection.delete_many({})
+    collection.insert_many(documents)
+
+    assert expected == sorted(d["_id"] for d in collection.find(match))
+
+
+def test_of_no_sample_all_are_unusual():
+    """Where nothing was seen, nothing is passed over."""
+    assert unusual(LegacyUser, Seen()) == {}
 
 
 def test_what_only_python_can_ask_is_known():

@@ -97,6 +97,12 @@ PREDICATES = {
         ["", "ac", "abab", None],
         {**TEXT, "pattern": r"\A[\x{61}-\x{62}\x{7a}]{1,3}\z"},
     ),
+    "a text of characters beyond Latin-1 too": (
+        lambda: BuiltFrom("aœ".__contains__, Length(1, 2)),
+        ["a", "œ", "aœ"],
+        ["", "o", "œœœ", None],
+        {**TEXT, "pattern": r"\A(?:[\x{61}]{1,2}\z|[\x{61}\x{153}]{1,2}\z)"},
+    ),
     "a text of some characters however long": (
         lambda: BuiltFrom("a".__contains__),
         ["", "a" * 99],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 from bson import ObjectId, Regex
 from hypothesis import strategies as st
 
@@ -12,7 +14,19 @@ from newbi_migrate.testing import strategies
 @st.composite
 def bent(draw, model: type[DocumentModel]):
     """A document that keeps its rules, with the values of some of its fields exchanged."""
-    document = draw(strategies.documents(model))
+    return _bend(draw, draw(strategies.documents(model)))
+
+
+@st.composite
+def samples(draw, model: type[DocumentModel]):
+    """A few good documents, and some that differ from them in a few fields or altogether."""
+    good = draw(st.lists(strategies.documents(model), min_size=1, max_size=3))
+    others = [_bend(draw, copy.deepcopy(document)) for document in good for _ in range(3)]
+    others.append(draw(strategies.wild_documents(model, unknown_fields=False)))
+    return good, [storable(document, n) for n, document in enumerate((*good, *others))]
+
+
+def _bend(draw, document):
     paths = [(document, key) for key in document]
     for value in list(document.values()):
         for inner in value if isinstance(value, list) else [value]:

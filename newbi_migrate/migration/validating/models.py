@@ -1,8 +1,9 @@
 """The rules of the models, asked of a database: the server finds suspects, Python looks closely.
 
 Only documents that may break a rule travel. Where these are very many, the server counts them
-rule by rule instead. What no server can be asked is asked of every document here. It changes
-when there is another way to ask.
+rule by rule instead. Of a large collection the server first passes over the documents that are
+like most others and keep every rule, which it tells at less cost. What no server can be asked is
+asked of every document here. It changes when there is another way to ask.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from bson import ObjectId
 from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.errors import OperationFailure
 
 from newbi_migrate.invariants.base import Invariant, Severity
 from newbi_migrate.models.base import DocumentModel
 from newbi_migrate.models.better_auth import Account, Member, Organization, User
 from newbi_migrate.models.registry import CollectionSpec
 from newbi_migrate.models.suspects import suspects
+from newbi_migrate.models.usual import DESCENDING, Seen, unusual
 from newbi_migrate.store.decoding import decode
 from newbi_migrate.store.raw import split_documents
 
@@ -33,7 +36,10 @@ CLOSELY: Final = 20_000
 
 _ADVICE: Final = "Correct it in the application; nothing is ever changed for it here."
 _CRITICAL_ADVICE: Final = "The application does not find this document; correct the field."
-_PARALLEL_FROM: Final = 50_000
+_LARGE: Final = 50_000
+_SAMPLE: Final = 500
+# The server's own: that of a collection may take different texts for equal.
+_EXACT: Final = {"locale": "simple"}
 _FEW: Final = 8
 
 # What the structural rules ask more exactly.
@@ -107,6 +113,7 @@ class ModelRules:
         self._comment = comment
         self._names = names
         self._known: dict[str, None] = {}
+        self._descends: bool | None = None
         self._targets: list[_Target] = []
         for spec in specs:
             if spec.model is not None:
@@ -183,19 +190,22 @@ class ModelRules:
         """Looks closely at the documents that match; gives up after some, unless all are wanted."""
         left = CLOSELY if match and not self._request.detailed else None
         stop = asyncio.Event()
+        large = await self._is_large(collection)
+        passed = await self._usual(target, collection) if large and "$or" in match else []
 
         async def read(part: Mapping[str, Any]) -> None:
             nonlocal left
             query = {**part, **match}
             options: dict[str, Any] = {}
-            if part and "$or" in match:
+            if large and "$or" in match:
                 # Each range reads the collection in its own order and passes over what is not
                 # its: that is quicker than to fetch its documents by id. The server compares
-                # the id before it asks a $nor, and would ask an $or first.
-                query = {**part, "$nor": [{"$nor": match["$or"]}]}
+                # the id before it asks a $nor, and would ask an $or first; of a $nor it asks
+                # the $and first.
+                query = {**part, "$nor": [*passed, {"$nor": match["$or"]}]}
                 options = {"hint": [("$natural", 1)]}
             cursor = collection.find_raw_batches(
-                query, batch_size=1000, comment=self._comment, **options
+                query, batch_size=1000, collation=_EXACT, comment=self._comment, **options
             )
             async with cursor:
                 async for batch in cursor:
@@ -208,35 +218,69 @@ class ModelRules:
                             if not left:
                                 stop.set()
 
+        parts = self._ranges if large else _whole
         async with asyncio.TaskGroup() as tasks:
-            async for part in self._parts(collection):
+            async for part in parts(collection):
                 tasks.create_task(read(part))
         return not stop.is_set()
 
-    async def _parts(
+    async def _usual(
+        self, target: _Target, collection: AsyncCollection[dict[str, Any]]
+    ) -> list[dict[str, Any]]:
+        """What a document must not be, to be asked any more: like most, with every rule kept."""
+        if self._descends is None:
+            self._descends = await self._knows_descending()
+        if not self._descends:
+            return []
+        seen = Seen()
+        cursor = await collection.aggregate_raw_batches(
+            [{"$sample": {"size": _SAMPLE}}], comment=self._comment
+        )
+        async with cursor:
+            async for batch in cursor:
+                for raw in split_documents(cast(bytes, batch)):
+                    seen.add(decode(raw)[0])
+        ways = unusual(target.model, seen, skip=target.skip).get("$or")
+        # An $and of two, which the server does not take apart.
+        return [{"$and": [{"$nor": ways}, {"_id": {"$exists": True}}]}] if ways else []
+
+    async def _knows_descending(self) -> bool:
+        documents, match, found = DESCENDING
+        try:
+            cursor = await self._request.database.aggregate(
+                [{"$documents": documents}, {"$match": match}, {"$project": {"_id": 1}}],
+                collation=_EXACT,
+                comment=self._comment,
+            )
+            async with cursor:
+                return [document["_id"] async for document in cursor] == found
+        except OperationFailure:
+            return False
+
+    async def _ranges(
         self, collection: AsyncCollection[dict[str, Any]]
     ) -> AsyncIterator[dict[str, Any]]:
         """Ranges of ids that hold about as many documents each; together they hold all."""
         workers = self._request.options.workers
         splits: list[ObjectId] = []
-        if workers > 1 and await self._is_large(collection):
+        if workers > 1 and await self._has_ordinary_ids(collection):
             cursor = await collection.aggregate(
-                [{"$sample": {"size": 50 * workers}}, {"$project": {"_id": 1}}],
+                [{"$sample": {"size": _SAMPLE * workers}}, {"$project": {"_id": 1}}],
                 comment=self._comment,
             )
             async with cursor:
                 ids = sorted([found["_id"] async for found in cursor])
             splits = sorted({ids[len(ids) * n // workers] for n in range(1, workers)})
-        if not splits:
-            yield {}
-            return
         for low, high in zip([None, *splits], [*splits, None], strict=True):
             limits = {} if low is None else {"$gte": low}
-            yield {"_id": limits if high is None else {**limits, "$lt": high}}
+            if high is not None:
+                limits["$lt"] = high
+            yield {"_id": limits} if limits else {}
 
     async def _is_large(self, collection: AsyncCollection[dict[str, Any]]) -> bool:
-        if await collection.estimated_document_count(comment=self._comment) < _PARALLEL_FROM:
-            return False
+        return await collection.estimated_document_count(comment=self._comment) >= _LARGE
+
+    async def _has_ordinary_ids(self, collection: AsyncCollection[dict[str, Any]]) -> bool:
         # Ids are ordered by type first: if both ends are ObjectIds, all are.
         for direction in (1, -1):
             end = await collection.find_one(
@@ -263,7 +307,10 @@ class ModelRules:
             for position, rule_id in enumerate(ids)
         }
         cursor = await collection.aggregate(
-            [{"$match": match}, {"$facet": facets}], allowDiskUse=True, comment=self._comment
+            [{"$match": match}, {"$facet": facets}],
+            allowDiskUse=True,
+            collation=_EXACT,
+            comment=self._comment,
         )
         async with cursor:
             async for answer in cursor:
@@ -271,6 +318,10 @@ class ModelRules:
                     for found in answer[f"r{position}"]:
                         rule = target.rules[rule_id]
                         findings.count(rule, target.name, found["n"], found["first"])
+
+
+async def _whole(collection: object) -> AsyncIterator[dict[str, Any]]:  # noqa: ARG001  # all of it
+    yield {}
 
 
 def _said(rule: Invariant) -> _Asked:
