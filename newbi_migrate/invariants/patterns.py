@@ -7,6 +7,7 @@ needs something else that the engines read differently.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from itertools import count, groupby
@@ -35,6 +36,11 @@ _ALIKE: Final = (
 )
 
 
+LAST: Final = chr(sys.maxunicode)
+LATIN_1: Final = "\xff"
+"""Up to here a server looks a character up at once; others it searches in a list."""
+
+
 def class_of(allowed: Callable[[str], bool]) -> str:
     """The inside of a character class of all characters that are allowed."""
     single = (point for points in _CHARACTERS for point in points if allowed(chr(point)))
@@ -46,16 +52,25 @@ def class_of(allowed: Callable[[str], bool]) -> str:
 
 
 @cache
-def blanks() -> str:
-    """The inside of a class of all blanks: of Unicode, where the server's own knows ASCII alone."""
-    return class_of(str.isspace)
+def blanks(last: str = LAST) -> str:
+    """The inside of a class of blanks: of Unicode, where the server's own knows ASCII alone.
+
+    Args:
+        last: The last character that may be in it.
+    """
+    return class_of(lambda character: character <= last and character.isspace())
 
 
 _ASCII: Final = {"s": r"\t\n\x{b}\f\r ", "d": "0-9", "w": "A-Za-z0-9_"}
 
 
-def server_pattern(pattern: str, *, ascii_only: bool) -> str:
+def server_pattern(pattern: str, *, ascii_only: bool, last_blank: str = LAST) -> str:
     """The same pattern without classes whose meaning differs from engine to engine.
+
+    Args:
+        pattern: The pattern.
+        ascii_only: Whether classes mean ASCII characters alone.
+        last_blank: The last character that is taken for a blank.
 
     Raises:
         ValueError: The pattern holds a class that has no fixed meaning outside ASCII.
@@ -71,7 +86,7 @@ def server_pattern(pattern: str, *, ascii_only: bool) -> str:
             if letter in _ASCII:
                 if not ascii_only and letter != "s":
                     raise ValueError(f"\\{letter} means another thing in each engine")
-                inside = _ASCII[letter] if ascii_only else blanks()
+                inside = _ASCII[letter] if ascii_only else blanks(last_blank)
                 written.append(inside if in_class else f"[{inside}]")
             else:
                 # The very end, which other engines write in lower case.

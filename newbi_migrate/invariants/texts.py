@@ -6,7 +6,6 @@ It changes when rules have to say something new about texts.
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -14,7 +13,7 @@ from typing import Any, Final
 
 from bson.code import Code
 
-from newbi_migrate.invariants.patterns import blanks, class_of, server_pattern
+from newbi_migrate.invariants.patterns import LAST, LATIN_1, blanks, class_of, server_pattern
 from newbi_migrate.invariants.schemas import Schema
 
 __all__ = ["BLANK", "FILLED", "BuiltFrom", "Contains", "Length", "Matches", "is_string"]
@@ -50,6 +49,21 @@ class Matches:
         """``pattern``, from the first to the last character."""
         inner = server_pattern(self.pattern, ascii_only=self.ascii_only)
         return {"bsonType": ["string"], "pattern": f"\\A(?:{inner})\\z"}
+
+    def never_blank(self) -> bool:
+        """Whether blank text certainly does not match; some patterns are not looked into."""
+        plain = re.sub(r"\\[^A-Za-vx-z]|\\w|\\d", "", self.pattern)
+        outside = re.sub(r"\[[^\]]*\]", "", plain)
+        sayable = plain.isascii() and plain.isprintable() and "\\" not in plain
+        anything = " " in plain or "[^" in plain or "." in outside
+        return sayable and self.ascii_only and not anything and not self.holds("")
+
+    def usually(self) -> str:
+        """A pattern that most of such texts match and no other text: blanks are of Latin-1."""
+        if self.ascii_only or "[^" in self.pattern:
+            return str(self.schema()["pattern"])
+        inner = server_pattern(self.pattern, ascii_only=False, last_blank=LATIN_1)
+        return f"\\A(?:{inner})\\z"
 
 
 @cache
@@ -120,14 +134,14 @@ class BuiltFrom:
         A server looks those up at once, and searches a list for any other.
         """
         most = "" if self.length.maximum is None else self.length.maximum
-        classes = dict.fromkeys((_alphabet(self, "\xff"), _alphabet(self)))
+        classes = dict.fromkeys((_alphabet(self, LATIN_1), _alphabet(self)))
         ways = [f"[{one}]{{{self.length.minimum},{most}}}\\z" for one in classes]
         pattern = f"(?:{'|'.join(ways)})" if ways[1:] else ways[0]
         return {"bsonType": ["string"], "pattern": f"\\A{pattern}"}
 
 
 @cache
-def _alphabet(test: BuiltFrom, last: str = chr(sys.maxunicode)) -> str:
+def _alphabet(test: BuiltFrom, last: str = LAST) -> str:
     return class_of(lambda character: character <= last and test.allowed(character))
 
 

@@ -158,9 +158,23 @@ def unusual(model: type[DocumentModel], seen: Seen, *, skip: Collection[str] = (
     """
     if not seen.documents:
         return {}
-    ways = [*older_ways(model), *_document(model, seen, frozenset(skip), top=True)]
-    ways += [dict(rule.query) for rule in rules_of(model) if rule.query is not None]
+    skip = frozenset(skip)
+    ways = [*older_ways(model), *_document(model, seen, skip, top=True)]
+    absent = fields_of(model).keys() - skip - seen.fields.keys()
+    ways += [
+        dict(rule.query)
+        for rule in rules_of(model)
+        if rule.query is not None and not _asks_for(rule.query, absent)
+    ]
     return {"$or": ways}
+
+
+def _asks_for(query: Mapping[str, Any], absent: Collection[str]) -> bool:
+    """Whether a query finds no document without one of some fields."""
+    return any(
+        key in absent and isinstance(asked, Mapping) and "$type" in asked
+        for key, asked in query.items()
+    )
 
 
 def _document(
@@ -185,6 +199,8 @@ def _document(
         if key in seen.fields and key not in in_one:
             found = seen.fields[key]
             always = shape.required or found.times == seen.documents
+            # Whether it is there matters to nobody, and its type tells all.
+            always = always and (shape.required or not _only_typed(shape.value))
             try:
                 yield from _value(shape.value, key, found, plain, known, always=always, top=top)
             except CannotSayError:
@@ -283,13 +299,23 @@ def _value(
         if not seen.plain:
             # Somebody has stored something else there; that is compared exactly.
             raise CannotSayError
-        plain.append(key)
+        told = _only_typed(shape) and not always
+        if not told and (null or not isinstance(inner, Embedded)):
+            plain.append(key)
         yield from _one(inner, key, seen, known, null=null, always=always)
     elif always:
         yield {key: {"$exists": False}}
         return
     if always and not null:
         known.there.add(key)
+
+
+def _only_typed(shape: ValueShape) -> bool:
+    """Whether a rule says no more of a value than its type, and perhaps its limits."""
+    inner = shape.inner if isinstance(shape, Nullable) else shape
+    if not isinstance(inner, Leaf) or inner.rule.test is None:
+        return False
+    return isinstance(inner.rule.test, say.Kind | say.Whole)
 
 
 def _one(
@@ -317,9 +343,10 @@ def _leaf(test: Predicate, key: str, known: _Known, *, null: bool, always: bool)
         known.never_blank.add(key)
         yield from _among(test.values, key, null=null, always=always)
         return
-    pattern = pattern_of(test)
+    pattern = test.usually() if isinstance(test, say.Matches) else pattern_of(test)
     if pattern is not None:
-        known.text.add(key)
+        blank = not (isinstance(test, say.Matches) and test.never_blank())
+        (known.text if blank else known.never_blank).add(key)
         yield from _among([Regex(pattern)], key, null=null, always=always)
         return
     if kinds is None:

@@ -228,3 +228,49 @@ def test_a_form_that_is_dear_to_make_is_made_when_it_is_asked_for():
 
     assert [] == made
     assert ({"n": 8}, [], {"n": 7}, [1]) == (ready.violators, made.copy(), rule.violators, made)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "certain"),
+    [
+        ("[0-9]{14}", True),
+        (r"\w+@\w+\.[a-z]{2,3}", True),
+        ("[!-~]+", True),
+        ("[.]", True),
+        ("x?", False),
+        (r"\s+", False),
+        ("[A-Z ]+", False),
+        (".+", False),
+        ("[^@]+", False),
+        (r"\W", False),
+        (r"\S+", False),
+        ("[!-é]+", False),
+    ],
+)
+def test_a_pattern_is_known_to_match_no_blank_text(pattern, certain):
+    """What says so holds for no text of blanks; where that is hard to tell, nobody says so."""
+    test = Matches(pattern)
+    blanks = [" ", "\t", "\x85", "\xa0", "\u2028", "\u202f"]
+
+    assert certain is test.never_blank()
+    assert not (certain and any(map(test.holds, [*blanks, "", "  ", " \t"])))
+
+
+def test_blanks_of_unicode_alone_tell_nothing_of_a_pattern():
+    """Classes that mean more than ASCII are not looked into."""
+    assert not Matches("a", ascii_only=False).never_blank()
+
+
+def test_most_texts_are_asked_for_with_blanks_of_latin_1():
+    """A class of blanks is cut to what a server looks up at once, where that asks for less."""
+    blanks = r"\x{9}-\x{d}\x{1c}-\x{20}\x{85}\x{a0}"
+
+    assert rf"\A(?:a[{blanks}]?)\z" == Matches(r"a\s?", ascii_only=False).usually()
+    assert Matches(r"a\s?").schema()["pattern"] == Matches(r"a\s?").usually()
+
+
+def test_a_class_of_all_but_blanks_is_not_cut():
+    """With fewer blanks it would match more, not less."""
+    test = Matches(r"[^\s@]+", ascii_only=False)
+
+    assert test.schema()["pattern"] == test.usually()
