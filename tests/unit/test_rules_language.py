@@ -10,7 +10,7 @@ from bson import ObjectId
 from predicates import BLANKS, DOCUMENT, NUMBERS, PREDICATES, TEXT
 
 from newbi_migrate.invariants.base import Invariant, Severity, Violation
-from newbi_migrate.invariants.language import Has, HasNot, ValuesAre, Within
+from newbi_migrate.invariants.language import Has, HasNot, Matches, ValuesAre, Within
 from newbi_migrate.invariants.patterns import class_of, server_pattern
 from newbi_migrate.invariants.schemas import all_of, nullable
 
