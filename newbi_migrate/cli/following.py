@@ -185,21 +185,25 @@ def after_status(found: Status, place: Sequence[str]) -> str:
         return f"{again}, with the options it was started with"
     if all(run.state is RunState.ROLLED_BACK for run in found.runs):
         return suggest("plan", *place)
-    if any(found.without_workspace.values()):
+    # What a run left out waits for a person; another run would leave it out again.
+    if found.left_out != found.without_workspace:
         return suggest("backfill", "--dry-run", *place)
     return suggest("validate", *place)
 
 
 def after_rollback(result: RollbackResult, place: Sequence[str]) -> str:
     """The rollback itself after a look at it; then a plan, or what a part of one left."""
+    from newbi_migrate.migration.rollback.results import OnConflict
+
     if result.run_id is None:
         return suggest("status", *place)
     run = ["--run", str(result.run_id)]
     if result.refused:
         return suggest("rollback", *run, "--on-conflict", "keep", "--dry-run", *place)
     if result.dry_run:
-        chosen = result.options.on_conflict.value
-        return suggest("rollback", *run, "--on-conflict", chosen, *place)
+        choice = result.options.on_conflict
+        chosen = [] if choice is OnConflict.STOP else ["--on-conflict", choice.value]
+        return suggest("rollback", *run, *chosen, *place)
     return suggest("plan" if result.options.whole else "status", *place)
 
 

@@ -71,8 +71,9 @@ class _Lines:
         left = ""
         if self._total and rate:
             left = f", {max(self._total - self._done, 0) / rate:.0f} s left"
+        beside = f" ({detail})" if detail else ""
         of = f" of {self._total:,}" if self._total else ""
-        self._say(f"{self._name}: {self._done:,}{of} ({detail}), {rate:,.0f}/s{left}")
+        self._say(f"{self._name}: {self._done:,}{of}{beside}, {rate:,.0f}/s{left}")
 
     def note(self, sentence: str) -> None:
         """Something a person should read."""

@@ -315,7 +315,12 @@ def stopping_on_signals(migration: Migration) -> Iterator[None]:
     def stop() -> None:
         nonlocal asked
         if asked:
-            say("Stopping at once; the same command again finishes the run.")
+            from newbi_migrate.store.lease import LEASE_SECONDS
+
+            say(
+                "Stopping at once; the same command again finishes the run, as soon as its lease "
+                f"has run out, in at most {LEASE_SECONDS:.0f} s."
+            )
             os._exit(ExitCode.INTERRUPTED)
         asked = True
         say("Stopping at the next safe point; press Ctrl-C again to stop at once.")

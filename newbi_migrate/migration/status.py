@@ -44,6 +44,17 @@ class Status:
         """The run that has not come to its end, if there is one."""
         return next((run for run in self.runs if run.state.unfinished), None)
 
+    @property
+    def left_out(self) -> Mapping[str, int]:
+        """Collection to how many of those documents the last run left out and recorded."""
+        standing = (run for run in self.runs if run.stands and run.document.get("collections"))
+        last = next(standing, None)
+        found = {} if last is None else last.document["collections"]
+        return {
+            name: min(count, int(found.get(name, {}).get("quarantined", 0)))
+            for name, count in self.without_workspace.items()
+        }
+
 
 async def read_status(database: AsyncDatabase[dict[str, Any]], registry: Registry) -> Status:
     """Reads how a database stands; sends no write command."""

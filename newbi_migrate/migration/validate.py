@@ -23,7 +23,6 @@ from newbi_migrate.migration.validating.request import (
     Collector,
     State,
     ValidationRequest,
-    stands,
 )
 from newbi_migrate.migration.validating.structural import STRUCTURAL
 from newbi_migrate.migration.validating.structure import Structure
@@ -45,7 +44,7 @@ async def validate(request: ValidationRequest) -> ValidationReport:
     database = request.database
     runs = await RunRecords(database).all()
     lease = await Lease.current(database)
-    newest = next((run for run in runs if stands(run) and run.command in _FORWARD), None)
+    newest = next((run for run in runs if run.stands and run.command in _FORWARD), None)
     names = [
         info["name"]
         async for info in await database.list_collections(comment=COMMENT)

@@ -148,9 +148,11 @@ def status_report(status: Status, *, next_command: str) -> Iterator[RenderableTy
     looked_at = len(status.without_workspace)
     if lacking:
         yield from heading(f"Documents without a workspace: {sum(lacking.values()):,}")
-        table = table_of("collection", "documents")
+        table = table_of("collection", "documents", "")
         for name, count in lacking.items():
-            table.add_row(plain(name), f"{count:,}")
+            left = status.left_out[name]
+            known = f"{left:,} of them left out by the last run" if left else ""
+            table.add_row(plain(name), f"{count:,}", known)
         yield table
     else:
         yield from heading(

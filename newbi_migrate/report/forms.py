@@ -71,7 +71,7 @@ def table_of(*columns: str) -> Table:
     """A table without lines: the first column and those with words to the left."""
     made = Table(box=None, pad_edge=True, header_style="dim", padding=(0, 1))
     for position, column in enumerate(columns):
-        number = position and column not in ("command", "state", "started (UTC)")
+        number = position and column not in ("command", "state", "started (UTC)", "")
         made.add_column(
             column,
             justify="right" if number else "left",

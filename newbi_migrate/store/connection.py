@@ -23,6 +23,7 @@ from pymongo.write_concern import WriteConcern
 
 from newbi_migrate.errors import UnreachableError, UnsupportedError, UsageError
 from newbi_migrate.store.decoding import PLAIN
+from newbi_migrate.store.faults import explained
 from newbi_migrate.store.uri import ConnectionString
 
 __all__ = [
@@ -98,13 +99,14 @@ async def open_database(source: Any) -> AsyncIterator[Store]:
 
     Raises:
         UsageError: The source is none of these, or its client cannot be used a second time.
-        UnreachableError: No server answered in time.
+        UnreachableError: No server answered in time, or it refused the credentials.
         UnsupportedError: The server is too old.
-        pymongo.errors.OperationFailure: The server refused the credentials.
     """
     database, owned, where = _handle(source)
     try:
-        yield Store(database, await _server_info(database, where))
+        with explained("connecting"):
+            server = await _server_info(database, where)
+        yield Store(database, server)
     finally:
         if owned:
             await database.client.close()

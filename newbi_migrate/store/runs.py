@@ -58,6 +58,11 @@ class RunRecord:
     policy: Mapping[str, Any]
     document: Mapping[str, Any]
 
+    @property
+    def stands(self) -> bool:
+        """Whether it came to its end and what it wrote is there."""
+        return self.state not in (RunState.RUNNING, RunState.ROLLING_BACK, RunState.ROLLED_BACK)
+
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> RunRecord:
         """The record from its stored form."""

@@ -296,6 +296,29 @@ def test_refused_credentials_end_with_9(quick, mongod_with_auth, guarded, comman
     assert_no_secret(answer)
 
 
+def test_refused_credentials_end_a_backup_and_what_follows_it_with_9(
+    quick, mongod_with_auth, guarded, tmp_path
+):
+    """Backup, comparison and restore say the same sentence, and write nothing."""
+    server = f"127.0.0.1:{mongod_with_auth.port}/{guarded.name}"
+    admin = mongod_with_auth.uri_for(guarded.name)
+    assert quick("backup", "--output-dir", str(tmp_path), uri=admin).code == ExitCode.DONE
+    (made,) = tmp_path.iterdir()
+    elsewhere = tmp_path / "elsewhere"
+    for command in (
+        ("backup", "--output-dir", str(elsewhere)),
+        ("verify-backup", "--compare", str(made)),
+        ("restore", "--database", "newbi_test_other", "--confirm", str(made)),
+    ):
+        uri = f"mongodb://nobody:{SECRET}@{server}?authSource=admin"
+        answer = quick(*command, "--json", uri=uri)
+
+        assert_one_sentence(answer, ExitCode.UNREACHABLE)
+        assert "refused" in answer.sentence
+        assert_no_secret(answer)
+    assert not elsewhere.exists() or not list(elsewhere.iterdir())
+
+
 def test_no_credentials_where_some_are_wanted_end_with_9(quick, mongod_with_auth, guarded):
     """A server that wants credentials and gets none is said in one sentence."""
     uri = f"mongodb://127.0.0.1:{mongod_with_auth.port}/{guarded.name}"

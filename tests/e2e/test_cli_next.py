@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 
 import pytest
+from small_legacy import USERS
 
 from newbi_migrate import ExitCode
 
@@ -57,6 +58,17 @@ def test_where_users_are_left_out_the_end_keeps_their_collection(quick, dirty):
     quick("migrate", "--confirm")
 
     assert following(quick("validate")).endswith("newbi-migrate finalize --keep --dry-run")
+
+
+def test_documents_that_a_run_left_out_lead_to_no_run_that_leaves_them_out_again(quick, dirty):
+    """`status` counts them and names the proof, until one comes in that nobody has left out."""
+    quick("migrate", "--confirm")
+    known = quick("status")
+    dirty["invoices"].insert_one({"createdBy": USERS[0]})
+    late = quick("status")
+
+    assert "left out by the last run" in known.out
+    assert (["validate"], ["backfill", "--dry-run"]) == (command(known), command(late))
 
 
 def test_after_a_rollback_comes_the_plan_of_the_next_attempt(quick, clean):

@@ -13,7 +13,7 @@ from newbi_migrate.mapping.workspace import Action, Reason, Resolution
 from newbi_migrate.migration.documents import DocumentPlane
 from newbi_migrate.migration.options import AliasOwners
 from newbi_migrate.migration.validating import structural as rules
-from newbi_migrate.migration.validating.request import COMMENT, State, ValidationRequest, stands
+from newbi_migrate.migration.validating.request import COMMENT, State, ValidationRequest
 from newbi_migrate.migration.validating.structural import STRUCTURAL, rule_broken_by
 from newbi_migrate.models.base import fields_of
 from newbi_migrate.models.registry import CollectionSpec
@@ -118,7 +118,7 @@ class DocumentRules:
 
     def _recorded_of(self, name: str) -> int:
         for run in self._runs:
-            if stands(run):
+            if run.stands:
                 summary = (run.document.get("collections") or {}).get(name)
                 if summary is not None:
                     return int(summary.get("quarantined", 0))

@@ -22,9 +22,8 @@ from newbi_migrate.migration.progress import Progress, Silent
 from newbi_migrate.migration.results import QuarantinedDocument
 from newbi_migrate.migration.validation import EXAMPLES, FailOn, Finding, RuleResult
 from newbi_migrate.models.registry import Registry
-from newbi_migrate.store.runs import RunRecord, RunState
 
-__all__ = ["COMMENT", "Asked", "Collector", "State", "ValidationRequest", "stands"]
+__all__ = ["COMMENT", "Asked", "Collector", "State", "ValidationRequest"]
 
 COMMENT: Final = "newbi-migrate validate"
 """Attached to every command."""
@@ -173,8 +172,3 @@ class State:
             yield
         finally:
             self.timings[phase] = round(time.perf_counter() - begun, 3)
-
-
-def stands(run: RunRecord) -> bool:
-    """Whether a run came to its end and what it wrote is there."""
-    return run.state not in (RunState.RUNNING, RunState.ROLLING_BACK, RunState.ROLLED_BACK)

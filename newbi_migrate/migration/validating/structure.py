@@ -21,7 +21,7 @@ from newbi_migrate.migration.survey import survey
 from newbi_migrate.migration.validating import structural as rules
 from newbi_migrate.migration.validating.people import PeopleReader, Recorded
 from newbi_migrate.migration.validating.people_rules import check_people, key_of
-from newbi_migrate.migration.validating.request import COMMENT, State, ValidationRequest, stands
+from newbi_migrate.migration.validating.request import COMMENT, State, ValidationRequest
 from newbi_migrate.migration.validating.structural import STRUCTURAL
 from newbi_migrate.models.newbi import BETTER_AUTH_INDEXES
 from newbi_migrate.models.registry import CollectionSpec, UniqueKey
@@ -143,7 +143,7 @@ class Structure:
         records = RunRecords(self._database)
         # Each run records everybody it left out, so the newest one knows all of them.
         for run in self._runs:
-            if run.command != "migrate" or not stands(run):
+            if run.command != "migrate" or not run.stands:
                 continue
             keys = set()
             async for line in records.users(run.run_id):
