@@ -19,18 +19,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, Final
 
-from bson import ObjectId
-from bson.code import Code
-from bson.datetime_ms import DatetimeMS
 from bson.regex import Regex
 
 from newbi_migrate.invariants import language as say
 from newbi_migrate.invariants.language import Predicate
 from newbi_migrate.models.base import DocumentModel, FieldShape, TolerantModel, fields_of, rules_of
 from newbi_migrate.models.rules import Embedded, Leaf, ListOf, Nullable, ValueShape
+from newbi_migrate.models.seen import Seen, SeenField
 from newbi_migrate.models.suspects import (
     FILLED_TEXT,
     NOT_NULL,
@@ -50,7 +47,7 @@ from newbi_migrate.models.suspects import (
     ways_of,
 )
 
-__all__ = ["DESCENDING", "Seen", "unusual"]
+__all__ = ["DESCENDING", "unusual"]
 
 _DESCEND: Final = "$_internalSchemaObjectMatch"
 # Comparisons with these mean nothing else than they seem to.
@@ -74,59 +71,6 @@ DESCENDING: Final[tuple[list[dict[str, Any]], Match, list[int]]] = (
     [0, 2, 6],
 )
 """Documents, a question, and the ids of those it finds where a server understands it."""
-
-
-@dataclass(slots=True)
-class Seen:
-    """What some documents show of all.
-
-    Attributes:
-        documents: How many were looked at.
-        fields: What was seen of each field.
-    """
-
-    documents: int = 0
-    fields: dict[str, SeenField] = field(default_factory=dict)
-
-    def add(self, document: Mapping[str, Any]) -> None:
-        """Looks at one more."""
-        self.documents += 1
-        for key, value in document.items():
-            self.fields.setdefault(key, SeenField()).add(value)
-
-
-@dataclass(slots=True)
-class SeenField:
-    """What was seen of a field.
-
-    Attributes:
-        times: In how many documents it is.
-        null: Whether it was null.
-        plain: Whether its values were all of types that mean what they seem to.
-        inside: What was seen of embedded documents, be it in a list.
-    """
-
-    times: int = 0
-    null: bool = False
-    plain: bool = True
-    inside: Seen = field(default_factory=Seen)
-
-    def add(self, value: object) -> None:
-        """Looks at one more value."""
-        self.times += 1
-        if value is None:
-            self.null = True
-        elif isinstance(value, Mapping):
-            self.inside.add(value)
-        elif isinstance(value, list):
-            self.plain = False
-            for element in value:
-                if isinstance(element, Mapping):
-                    self.inside.add(element)
-        elif isinstance(value, Code) or not isinstance(
-            value, str | bool | int | float | ObjectId | datetime | DatetimeMS
-        ):
-            self.plain = False
 
 
 @dataclass(slots=True)

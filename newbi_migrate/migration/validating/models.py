@@ -21,8 +21,9 @@ from newbi_migrate.invariants.base import Invariant, Severity
 from newbi_migrate.models.base import DocumentModel
 from newbi_migrate.models.better_auth import Account, Member, Organization, User
 from newbi_migrate.models.registry import CollectionSpec
+from newbi_migrate.models.seen import Seen
 from newbi_migrate.models.suspects import suspects
-from newbi_migrate.models.usual import DESCENDING, Seen, unusual
+from newbi_migrate.models.usual import DESCENDING, unusual
 from newbi_migrate.store.decoding import decode
 from newbi_migrate.store.raw import split_documents
 
