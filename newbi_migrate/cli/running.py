@@ -261,7 +261,14 @@ class Session:
 
         console = Console(stderr=aside, highlight=False, markup=False, emoji=False)
         for part in parts:
-            console.print(part, crop=False)
+            if console.is_terminal:
+                console.print(part, crop=False)
+                continue
+            # A table fills its columns with blanks, which nobody wants in a file.
+            with console.capture() as shown:
+                console.print(part, crop=False)
+            lines = shown.get().split("\n")
+            console.file.write("\n".join(line.rstrip(" ") for line in lines))
         console.file.flush()
 
     def _fail(self, what: str, next_step: str, code: ExitCode) -> NoReturn:

@@ -100,6 +100,15 @@ def test_batch_size_and_workers_do_not_show_in_the_result(quick, dirty):
     assert 8 <= dirty["newbi_migrate_journal"].count_documents({"collection": "invoices"})
 
 
+@pytest.mark.parametrize("command", [("plan",), ("status",), ("validate", "--detailed")])
+def test_what_goes_to_a_file_ends_its_lines_with_words(quick, dirty, command):
+    """No line is filled up with blanks where nobody looks at a screen."""
+    lines = quick(*command).out.splitlines()
+
+    assert any("  " in line for line in lines)
+    assert [] == [line for line in lines if line.endswith(" ")]
+
+
 def test_verbose_lists_every_user_and_everything_left_out(quick, dirty):
     """With `--verbose` each legacy user and each quarantined id has its line."""
     left_out = [d["_id"] for d in dirty["invoices"].find({"createdBy": dirty_owner(dirty)})]
