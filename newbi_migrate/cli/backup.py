@@ -98,6 +98,7 @@ async def _back_up(
     from newbi_migrate.backup.writer import backup_database
     from newbi_migrate.cli.progress import showing_progress
 
+    await _counts(session)
     with (
         interruptible("The backup was interrupted; nothing that looks like one was left behind."),
         showing_progress(log=session.log) as progress,
@@ -127,12 +128,15 @@ def _survey(session: Session, output_dir: Path) -> None:
 
 async def _counts(session: Session) -> dict[str, int]:
     from newbi_migrate.backup.sources import estimated_counts, list_sources
-    from newbi_migrate.store.connection import open_database
+    from newbi_migrate.store.connection import nothing_there, open_database
     from newbi_migrate.store.faults import explained
 
     with explained("reading the database"):
         async with open_database(session.target) as store:
             sources, _ = await list_sources(store.database)
+            if not sources:
+                # A backup of nothing would let somebody believe that there is one.
+                raise nothing_there(store.database.name)
             counts = await estimated_counts(store.database, sources)
     return dict(sorted(counts.items()))
 

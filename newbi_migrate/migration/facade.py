@@ -277,6 +277,7 @@ class Migration:
 
         Raises:
             UsageError: No rule has one of the ids.
+            UnsupportedError: The database holds nothing.
         """
         with explained("validating"):
             return await validate(

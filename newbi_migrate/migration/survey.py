@@ -13,6 +13,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.errors import UnsupportedError, UsageError
 from newbi_migrate.models.registry import Registry
+from newbi_migrate.store.connection import nothing_there
 from newbi_migrate.store.runs import OWN_PREFIX, RunRecords, RunState
 
 __all__ = ["TARGET_COLLECTIONS", "Survey", "survey"]
@@ -99,10 +100,7 @@ async def _source(
     candidates = registry.legacy_candidates
     either = " or ".join(candidates)
     if not counts:
-        raise UnsupportedError(
-            f"The database {database.name!r} is empty or does not exist.",
-            next_step="Check the database's name in the connection string.",
-        )
+        raise nothing_there(database.name)
     if named is not None:
         if named in _UNSCOPED or named in registry:
             raise UsageError(

@@ -27,6 +27,7 @@ from newbi_migrate.migration.validating.request import (
 from newbi_migrate.migration.validating.structural import STRUCTURAL
 from newbi_migrate.migration.validating.structure import Structure
 from newbi_migrate.migration.validation import ValidationReport
+from newbi_migrate.store.connection import nothing_there
 from newbi_migrate.store.lease import Lease
 from newbi_migrate.store.runs import RunRecord, RunRecords
 
@@ -40,6 +41,7 @@ async def validate(request: ValidationRequest) -> ValidationReport:
 
     Raises:
         UsageError: No rule has one of the ids in ``only``, or two collections hold legacy users.
+        UnsupportedError: The database holds nothing.
     """
     database = request.database
     runs = await RunRecords(database).all()
@@ -50,6 +52,8 @@ async def validate(request: ValidationRequest) -> ValidationReport:
         async for info in await database.list_collections(comment=COMMENT)
         if info.get("type", "collection") == "collection"
     ]
+    if not names:
+        raise nothing_there(database.name)
     state = State(Collector(request))
     request = replace(request, options=_choices(request.options, newest))
     specs = chosen_collections(request.registry, request.options)

@@ -112,6 +112,14 @@ async def open_database(source: Any) -> AsyncIterator[Store]:
             await database.client.close()
 
 
+def nothing_there(name: str) -> UnsupportedError:
+    """What to say of a database without a collection, which mostly is another than was meant."""
+    return UnsupportedError(
+        f"The database {name!r} is empty or does not exist.",
+        next_step="Check the database's name in the connection string.",
+    )
+
+
 def _handle(source: Any) -> tuple[AsyncDatabase[dict[str, Any]], bool, str]:
     """The database, whether its client is ours to close, and where it is."""
     if isinstance(source, str):

@@ -242,13 +242,17 @@ def test_a_server_that_speaks_another_protocol_ends_with_9(newbi, command):
     assert_one_sentence(answer, ExitCode.UNREACHABLE)
 
 
-@pytest.mark.parametrize("command", [("plan",), ("migrate", "--confirm")])
-def test_an_empty_or_unknown_database_ends_with_9(quick, command):
-    """A mistyped database name is said, and no such database exists afterwards."""
+@pytest.mark.parametrize(
+    "command",
+    [("plan",), ("migrate", "--confirm"), ("validate",), ("backup",), ("backup", "--dry-run")],
+)
+def test_an_empty_or_unknown_database_ends_with_9(quick, command, tmp_path):
+    """A mistyped database name is said, and neither it nor a backup of it exists afterwards."""
     answer = quick(*command, "--json")
 
     assert_one_sentence(answer, ExitCode.UNREACHABLE)
     assert "empty or does not exist" in answer.sentence
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_database_without_legacy_users_ends_with_9(quick, sync_database):
