@@ -98,7 +98,7 @@ def test_who_keeps_all_rules_is_hardly_ever_suspected(collection, model):
 def test_no_violator_is_like_the_others(collection, model):
     """Whatever a sample shows, who breaks a rule is unusual among the documents it stands for."""
 
-    @settings(max_examples=2 * FEW)
+    @settings(max_examples=FEW)
     @given(samples(model))
     def agree(drawn):
         good, documents = drawn
