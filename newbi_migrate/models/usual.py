@@ -240,7 +240,8 @@ def _value(
         yield {key: wrong if always else {"$exists": True, **wrong}}
         yield from _elements(inner.element, key, seen, top=top)
     elif isinstance(inner, Embedded) or (isinstance(inner, Leaf) and inner.rule.test is not None):
-        if not seen.plain:
+        strange = isinstance(inner, Embedded) and not (null or seen.inside.documents)
+        if strange or not seen.plain:
             # Somebody has stored something else there; that is compared exactly.
             raise CannotSayError
         told = _only_typed(shape) and not always
@@ -267,13 +268,13 @@ def _one(
 ) -> Iterator[Match]:
     if isinstance(shape, Embedded):
         known.never_blank.add(key)
-        inside = list(_document(model_of(shape), seen.inside)) if seen.inside.documents else []
-        if inside:
-            yield _none_of({key: {_DESCEND: {"$nor": inside}}}, key, null=null, always=always)
-        elif seen.inside.documents:
-            yield _other_than({"object"}, key, null=null, always=always)
+        if not seen.inside.documents:
+            # Nothing but null was seen.
+            yield {key: {"$ne": None}}
         else:
-            yield {key: {"$type": list(_PLAIN if not null else set(_PLAIN) - {"null"})}}
+            inside = list(_document(model_of(shape), seen.inside))
+            right = {key: {_DESCEND: {"$nor": inside} if inside else {}}}
+            yield _none_of(right, key, null=null, always=always)
     elif isinstance(shape, Leaf) and shape.rule.test is not None:
         yield from _leaf(shape.rule.test, key, known, null=null, always=always)
     if null and always:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from bson import ObjectId
 from hypothesis import given, settings
 from stored_documents import samples, storable, stored
 
@@ -101,9 +102,9 @@ def test_no_violator_is_like_the_others(collection, model):
     @settings(max_examples=FEW)
     @given(samples(model))
     def agree(drawn):
-        good, documents = drawn
+        sample, documents = drawn
         seen = Seen()
-        for document in good:
+        for document in sample:
             seen.add(document)
         collection.delete_many({})
         collection.insert_many({str(d["_id"]): d for d in documents}.values())
@@ -113,6 +114,30 @@ def test_no_violator_is_like_the_others(collection, model):
         assert broken <= found
 
     agree()
+
+
+@pytest.mark.parametrize("sampled", ["text", None, {}, []])
+@pytest.mark.parametrize("path", ["companyInfo", "client.address"])
+def test_a_sample_of_violators_hides_no_other_violator(collection, sampled, path):
+    """Where something else stands in place of an embedded document, whatever else does is found."""
+    (spec,) = (spec for spec in NEWBI if spec.name == "invoices")
+    good = next(iter(LegacyDatabase(seed=3, users=40).documents("invoices")))
+    holder, _, name = path.rpartition(".")
+
+    def having(**fields):
+        document = {**good, "_id": ObjectId(), "client": {**good["client"]}}
+        (document[holder] if holder else document).pop(name)
+        (document[holder] if holder else document).update(fields)
+        return document
+
+    seen = Seen()
+    seen.add(having(**{name: sampled}))
+    bad = [having(), *(having(**{name: value}) for value in ("text", 7, None, [], [{}], [None]))]
+    collection.delete_many({})
+    collection.insert_many(bad)
+    (found,) = found_by(collection, [unusual(spec.model, seen, skip={"workspaceId"})])
+
+    assert {str(document["_id"]) for document in bad} == found
 
 
 @pytest.mark.parametrize("name", ["invoices", "quotes", "clients", "transactions"])

@@ -19,11 +19,12 @@ def bent(draw, model: type[DocumentModel]):
 
 @st.composite
 def samples(draw, model: type[DocumentModel]):
-    """A few good documents, and some that differ from them in a few fields or altogether."""
+    """A sample, good or bad, and documents: good ones, and some that differ from them."""
     good = draw(st.lists(strategies.documents(model), min_size=1, max_size=3))
     others = [_bend(draw, copy.deepcopy(document)) for document in good for _ in range(3)]
     others.append(draw(strategies.wild_documents(model, unknown_fields=False)))
-    return good, [storable(document, n) for n, document in enumerate((*good, *others))]
+    sample = draw(st.one_of(st.just(good), st.lists(st.sampled_from([*good, *others]), min_size=1)))
+    return sample, [storable(document, n) for n, document in enumerate((*good, *others))]
 
 
 def _bend(draw, document):
