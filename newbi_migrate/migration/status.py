@@ -13,7 +13,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.models.registry import Registry
 from newbi_migrate.store.lease import Lease, LeaseState
-from newbi_migrate.store.runs import RunRecord, RunRecords
+from newbi_migrate.store.runs import RunRecord, RunRecords, left_out
 
 __all__ = ["Status", "read_status"]
 
@@ -47,11 +47,8 @@ class Status:
     @property
     def left_out(self) -> Mapping[str, int]:
         """Collection to how many of those documents the last run left out and recorded."""
-        standing = (run for run in self.runs if run.stands and run.document.get("collections"))
-        last = next(standing, None)
-        found = {} if last is None else last.document["collections"]
         return {
-            name: min(count, int(found.get(name, {}).get("quarantined", 0)))
+            name: min(count, left_out(self.runs, name))
             for name, count in self.without_workspace.items()
         }
 

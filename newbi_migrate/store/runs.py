@@ -6,7 +6,7 @@ when one of these needs to know more. Layout: docs/reference/run-records.md.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -17,7 +17,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.store.connection import DURABLE
 
-__all__ = ["OWN_COLLECTIONS", "RunRecord", "RunRecords", "RunState"]
+__all__ = ["OWN_COLLECTIONS", "RunRecord", "RunRecords", "RunState", "left_out"]
 
 RUNS = "newbi_migrate_runs"
 USERS = "newbi_migrate_users"
@@ -73,6 +73,20 @@ class RunRecord:
             document["policy"],
             document,
         )
+
+
+def left_out(runs: Iterable[RunRecord], collection: str) -> int:
+    """How many documents of a collection the last run that looked at it left out and recorded.
+
+    Args:
+        runs: The newest first.
+        collection: Its name.
+    """
+    for run in runs:
+        summary = (run.document.get("collections") or {}).get(collection)
+        if run.stands and summary is not None:
+            return int(summary.get("quarantined", 0))
+    return 0
 
 
 class RunRecords:

@@ -71,6 +71,16 @@ def test_documents_that_a_run_left_out_lead_to_no_run_that_leaves_them_out_again
     assert (["validate"], ["backfill", "--dry-run"]) == (command(known), command(late))
 
 
+def test_a_later_run_over_other_collections_leaves_known_what_was_left_out(quick, dirty):
+    """What counts is the last run that looked at the collection."""
+    dirty["clients"].insert_one({"workspaceId": None, "createdBy": USERS[0]})
+    quick("migrate", "--confirm")
+    dirty["clients"].insert_one({"createdBy": USERS[1]})
+    quick("backfill", "--collections", "clients", "--confirm")
+
+    assert ["validate"] == command(quick("status"))
+
+
 def test_after_a_rollback_comes_the_plan_of_the_next_attempt(quick, clean):
     """After a part of one, what it left; and where there is no run, whatever there is."""
     nothing = quick("rollback", "--confirm")

@@ -19,7 +19,7 @@ from newbi_migrate.models.base import fields_of
 from newbi_migrate.models.registry import CollectionSpec
 from newbi_migrate.models.rules import Leaf, Nullable
 from newbi_migrate.store.census import count_groups
-from newbi_migrate.store.runs import RunRecord
+from newbi_migrate.store.runs import RunRecord, left_out
 from newbi_migrate.store.windows import WindowGroup
 
 __all__ = ["DocumentRules", "owner_of"]
@@ -67,7 +67,7 @@ class DocumentRules:
                 judged.add(group, resolution)
         self._state.documents[spec.name] = judged.documents
         self._request.progress.advance(judged.documents, spec.name)
-        recorded = self._recorded_of(spec.name)
+        recorded = left_out(self._runs, spec.name)
         excused = judged.excused(recorded)
         if self._request.detailed and judged.odd:
             # The groups hold an example each: their documents are read one by one only here, and
@@ -115,14 +115,6 @@ class DocumentRules:
                 self._state.findings.add(rule, spec.name, identifier, path, note)
         else:
             self._state.findings.add(rule, spec.name, group.ids[0], path, note, count=group.count)
-
-    def _recorded_of(self, name: str) -> int:
-        for run in self._runs:
-            if run.stands:
-                summary = (run.document.get("collections") or {}).get(name)
-                if summary is not None:
-                    return int(summary.get("quarantined", 0))
-        return 0
 
 
 @dataclass(frozen=True, slots=True)
