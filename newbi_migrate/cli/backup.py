@@ -16,7 +16,10 @@ from newbi_migrate.cli.running import Session, interruptible
 from newbi_migrate.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
+    from pymongo.asynchronous.database import AsyncDatabase
+
     from newbi_migrate.backup.compare import Comparison
+    from newbi_migrate.backup.sources import Source
     from newbi_migrate.backup.verification import Verification
     from newbi_migrate.backup.writer import BackupResult
 
@@ -97,20 +100,23 @@ async def _back_up(
 ) -> BackupResult:
     from newbi_migrate.backup.writer import backup_database
     from newbi_migrate.cli.progress import showing_progress
+    from newbi_migrate.store.faults import explained
 
-    await _counts(session)
     with (
         interruptible("The backup was interrupted; nothing that looks like one was left behind."),
         showing_progress(log=session.log) as progress,
     ):
-        return await backup_database(
-            session.target,
-            output_dir,
-            progress=progress,
-            workers=workers,
-            recipients=recipients,
-            exports=exports,
-        )
+        async with session.database() as database:
+            with explained("reading the database"):
+                await _sources(database)
+            return await backup_database(
+                database,
+                output_dir,
+                progress=progress,
+                workers=workers,
+                recipients=recipients,
+                exports=exports,
+            )
 
 
 def _survey(session: Session, output_dir: Path) -> None:
@@ -127,18 +133,24 @@ def _survey(session: Session, output_dir: Path) -> None:
 
 
 async def _counts(session: Session) -> dict[str, int]:
-    from newbi_migrate.backup.sources import estimated_counts, list_sources
-    from newbi_migrate.store.connection import nothing_there, open_database
+    from newbi_migrate.backup.sources import estimated_counts
     from newbi_migrate.store.faults import explained
 
-    with explained("reading the database"):
-        async with open_database(session.target) as store:
-            sources, _ = await list_sources(store.database)
-            if not sources:
-                # A backup of nothing would let somebody believe that there is one.
-                raise nothing_there(store.database.name)
-            counts = await estimated_counts(store.database, sources)
+    async with session.database() as database:
+        with explained("reading the database"):
+            counts = await estimated_counts(database, await _sources(database))
     return dict(sorted(counts.items()))
+
+
+async def _sources(database: AsyncDatabase[Any]) -> list[Source]:
+    """What there is to back up: a backup of nothing would be taken for one of something."""
+    from newbi_migrate.backup.sources import list_sources
+    from newbi_migrate.store.connection import nothing_there
+
+    sources, _ = await list_sources(database)
+    if not sources:
+        raise nothing_there(database.name)
+    return sources
 
 
 # -- verify-backup ----------------------------------------------------------------------------

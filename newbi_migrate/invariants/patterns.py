@@ -13,7 +13,7 @@ from functools import cache
 from itertools import count, groupby
 from typing import Final
 
-__all__ = ["blanks", "class_of", "server_pattern"]
+__all__ = ["LAST", "LATIN_1", "blanks", "class_of", "server_pattern"]
 
 
 def _ranges(code_points: Iterable[int]) -> Iterator[tuple[int, int]]:
@@ -37,6 +37,8 @@ _ALIKE: Final = (
 
 
 LAST: Final = chr(sys.maxunicode)
+"""The last character there is."""
+
 LATIN_1: Final = "\xff"
 """Up to here a server looks a character up at once; others it searches in a list."""
 

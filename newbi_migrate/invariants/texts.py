@@ -47,8 +47,7 @@ class Matches:
 
     def schema(self) -> Schema:
         """``pattern``, from the first to the last character."""
-        inner = server_pattern(self.pattern, ascii_only=self.ascii_only)
-        return {"bsonType": ["string"], "pattern": f"\\A(?:{inner})\\z"}
+        return {"bsonType": ["string"], "pattern": self._whole(LAST)}
 
     def never_blank(self) -> bool:
         """Whether blank text certainly does not match; some patterns are not looked into."""
@@ -60,9 +59,11 @@ class Matches:
 
     def usually(self) -> str:
         """A pattern that most of such texts match and no other text: blanks are of Latin-1."""
-        if self.ascii_only or "[^" in self.pattern:
-            return str(self.schema()["pattern"])
-        inner = server_pattern(self.pattern, ascii_only=False, last_blank=LATIN_1)
+        # A class of all but blanks would match more with fewer of them.
+        return self._whole(LAST if "[^" in self.pattern else LATIN_1)
+
+    def _whole(self, last_blank: str) -> str:
+        inner = server_pattern(self.pattern, ascii_only=self.ascii_only, last_blank=last_blank)
         return f"\\A(?:{inner})\\z"
 
 

@@ -99,8 +99,7 @@ class Migration:
         self._stopping = False
 
     async def __aenter__(self) -> Self:
-        with explained("connecting"):
-            self._store = await self._stack.enter_async_context(open_database(self._source))
+        self._store = await self._stack.enter_async_context(open_database(self._source))
         return self
 
     async def __aexit__(self, *details: object) -> None:

@@ -102,14 +102,7 @@ def unusual(model: type[DocumentModel], seen: Seen, *, skip: Collection[str] = (
     """
     if not seen.documents:
         return {}
-    skip = frozenset(skip)
-    ways = [*older_ways(model), *_document(model, seen, skip, top=True)]
-    absent = fields_of(model).keys() - skip - seen.fields.keys()
-    ways += [
-        dict(rule.query)
-        for rule in rules_of(model)
-        if rule.query is not None and not _asks_for(rule.query, absent)
-    ]
+    ways = [*older_ways(model), *_document(model, seen, frozenset(skip), top=True)]
     return {"$or": ways}
 
 
@@ -142,9 +135,9 @@ def _document(
     for key, shape in fields.items():
         if key in seen.fields and key not in in_one:
             found = seen.fields[key]
-            always = shape.required or found.times == seen.documents
-            # Whether it is there matters to nobody, and its type tells all.
-            always = always and (shape.required or not _only_typed(shape.value))
+            # Of some it matters to nobody whether they are there, and their type tells all.
+            usually = found.times == seen.documents and not _only_typed(shape.value)
+            always = shape.required or usually
             try:
                 yield from _value(shape.value, key, found, plain, known, always=always, top=top)
             except CannotSayError:
@@ -152,7 +145,15 @@ def _document(
                     raise
                 yield from ways_of(shape.value, key, shape.required)
     yield from _odd(seen, plain, top=top)
+    yield from _across(model, known, top=top)
+
+
+def _across(model: type[TolerantModel], known: _Known, *, top: bool) -> Iterator[Match]:
+    """How a rule across fields may be broken."""
     for rule in rules_of(model):
+        # The server takes a query of whole documents alone.
+        if top and rule.query is not None and not _asks_for(rule.query, known.absent):
+            yield dict(rule.query)
         if rule.test is None:
             continue
         test = _given(rule.test, known)

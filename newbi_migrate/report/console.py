@@ -29,6 +29,7 @@ from newbi_migrate.migration.results import (
 )
 from newbi_migrate.migration.status import Status
 from newbi_migrate.report.forms import (
+    and_more,
     following,
     heading,
     indented,
@@ -148,9 +149,9 @@ def status_report(status: Status, *, next_command: str) -> Iterator[RenderableTy
     looked_at = len(status.without_workspace)
     if lacking:
         yield from heading(f"Documents without a workspace: {sum(lacking.values()):,}")
-        table = table_of("collection", "documents", "")
+        table, left_out = table_of("collection", "documents", ""), status.left_out
         for name, count in lacking.items():
-            left = status.left_out[name]
+            left = left_out[name]
             known = f"{left:,} of them left out by the last run" if left else ""
             table.add_row(plain(name), f"{count:,}", known)
         yield table
@@ -290,7 +291,7 @@ def _ids(ids: Sequence[Any], count: int, *, verbose: bool) -> Iterator[Renderabl
         return
     shown = [printable(identifier) for identifier in ids]
     if count > len(shown):
-        shown.append(f"and {count - len(shown):,} more (--verbose lists all)")
+        shown.append(and_more(count - len(shown)))
     yield indented(", ".join(shown), by=4, style="dim")
 
 
@@ -336,7 +337,7 @@ def _following(plan: Plan, *, verbose: bool) -> Iterator[RenderableType]:
     for user in shown:
         yield indented(f"user {user} to organization {plan.directory.home(user)}")
     if len(users) > len(shown):
-        yield indented(f"and {len(users) - len(shown):,} more (--verbose lists all)")
+        yield indented(and_more(len(users) - len(shown)))
 
 
 def _not_registered(counts: Mapping[str, int]) -> Iterator[RenderableType]:
@@ -384,7 +385,7 @@ def _indexes(
                 f"{counted(collision.count, 'document')}{among} {first} and {last}"
             )
         if not verbose and len(collisions) > _FIRST:
-            yield indented(f"and {len(collisions) - _FIRST:,} more (--verbose lists all)")
+            yield indented(and_more(len(collisions) - _FIRST))
 
 
 # -- runs -------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 __all__ = [
+    "and_more",
     "following",
     "heading",
     "indented",
@@ -56,6 +57,11 @@ def heading(words: str) -> Iterator[RenderableType]:
 def indented(words: str, *, by: int = 2, style: str = "") -> RenderableType:
     """A line under a heading."""
     return Padding(plain(words, style=style), (0, 0, 0, by), expand=False)
+
+
+def and_more(number: int) -> str:
+    """What stands for the rest of a list that was cut short."""
+    return f"and {number:,} more (--verbose lists all)"
 
 
 def following(command: str) -> Iterator[RenderableType]:

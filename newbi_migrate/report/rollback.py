@@ -19,6 +19,7 @@ from newbi_migrate.migration.rollback.results import (
     RollbackResult,
 )
 from newbi_migrate.report.forms import (
+    and_more,
     following,
     heading,
     indented,
@@ -173,4 +174,4 @@ def _listed(found: Sequence[Conflict], *, verbose: bool) -> Iterator[RenderableT
 
 def _more(number: int, *, verbose: bool) -> Iterator[RenderableType]:
     if not verbose and number > _FIRST:
-        yield indented(f"and {number - _FIRST:,} more (--verbose lists all)", by=4, style="dim")
+        yield indented(and_more(number - _FIRST), by=4, style="dim")

@@ -6,18 +6,16 @@ It changes when validating needs to know more of a group of documents.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from pymongo.asynchronous.collection import AsyncCollection
 
+from newbi_migrate.store.connection import EXACT
 from newbi_migrate.store.decoding import decode
 from newbi_migrate.store.raw import split_documents
 from newbi_migrate.store.windows import WindowGroup
 
 __all__ = ["count_groups"]
-
-# The collection's own collation may call different strings equal.
-_EXACT: Final = {"locale": "simple"}
 
 
 async def count_groups(
@@ -44,7 +42,7 @@ async def count_groups(
         }
     ]
     cursor = await collection.aggregate_raw_batches(
-        pipeline, allowDiskUse=True, collation=_EXACT, comment=comment
+        pipeline, allowDiskUse=True, collation=EXACT, comment=comment
     )
     async with cursor:
         async for batch in cursor:

@@ -28,10 +28,12 @@ from newbi_migrate.store.uri import ConnectionString
 
 __all__ = [
     "DURABLE",
+    "EXACT",
     "OLDEST_SERVER",
     "ServerInfo",
     "Store",
     "Topology",
+    "nothing_there",
     "open_database",
 ]
 
@@ -40,6 +42,9 @@ OLDEST_SERVER: Final = (5, 0)
 
 DURABLE: Final = WriteConcern(w="majority", j=True)
 """Acknowledged by a majority of the members and written to their journals."""
+
+EXACT: Final = {"locale": "simple"}
+"""The server's own collation: that of a collection may call different strings equal."""
 
 _APP_NAME: Final = "newbi-migrate"
 # Where the connection string sets none: the driver's own 30 s are long for a mistyped host.

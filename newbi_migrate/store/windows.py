@@ -16,6 +16,7 @@ from bson import ObjectId
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import OperationFailure
 
+from newbi_migrate.store.connection import EXACT
 from newbi_migrate.store.decoding import decode
 from newbi_migrate.store.raw import document_of, element, split_documents
 
@@ -182,8 +183,7 @@ class WindowReader:
         cursor = await self._collection.aggregate_raw_batches(
             pipeline,
             allowDiskUse=True,
-            # The collection's own collation may call different strings equal.
-            collation={"locale": "simple"},
+            collation=EXACT,
             comment=self._comment,
             **options,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from contextlib import contextmanager
 
 import pytest
 from fingerprints import changes, fingerprint
@@ -105,10 +106,7 @@ def test_a_statement_the_server_is_still_finishing_is_waited_for(mongod, servers
     expected = trace(database)
     database, uri = fresh(mongod, little_legacy)
     client: MongoClient = servers.client(mongod)
-    hanging = {"namespace": f"{database.name}.invoices", "nss": f"{database.name}.invoices"}
-    point = "hangDuringBatchUpdate"
-    client.admin.command("configureFailPoint", point, mode="alwaysOn", data=hanging)
-    try:
+    with statements_hanging(client, database):
         first = processes.start(uri, *MIGRATE)
         while not under_way(client, database):
             time.sleep(0.02)
@@ -118,8 +116,6 @@ def test_a_statement_the_server_is_still_finishing_is_waited_for(mongod, servers
         second = processes.start(uri, *MIGRATE)
         time.sleep(1.5)
         untouched = database["invoices"].count_documents({"workspaceId": {"$exists": True}})
-    finally:
-        client.admin.command("configureFailPoint", point, mode="off")
     ended = second.wait()
 
     assert 0 == untouched
@@ -144,18 +140,13 @@ def test_what_came_into_a_range_at_the_last_moment_is_taken_back_too(
     before = fingerprint(database, run_records=False)
     came = database["invoices"].find_one_and_delete({"_id": late})
     client: MongoClient = servers.client(mongod)
-    hanging = {"namespace": f"{database.name}.invoices", "nss": f"{database.name}.invoices"}
-    point = "hangDuringBatchUpdate"
-    client.admin.command("configureFailPoint", point, mode="alwaysOn", data=hanging)
-    try:
+    with statements_hanging(client, database):
         killed = processes.start(uri, *BACKFILL)
         while not under_way(client, database):
             time.sleep(0.02)
         database["invoices"].insert_one(came)
         killed.send("SIGKILL")
         assert killed.wait().killed
-    finally:
-        client.admin.command("configureFailPoint", point, mode="off")
     while under_way(client, database):
         time.sleep(0.02)
     stamped = database["invoices"].find_one({"_id": late})["workspaceId"]
@@ -166,6 +157,18 @@ def test_what_came_into_a_range_at_the_last_moment_is_taken_back_too(
     assert database["invoices"].find_one({"_id": passed_over})["workspaceId"] == stamped
     assert [] == changes(before, fingerprint(database, run_records=False))
     assert [QUARANTINED, DONE][-len(statuses) :] == statuses
+
+
+@contextmanager
+def statements_hanging(client, database):
+    """The server begins statements on the invoices, and writes nothing until the end of this."""
+    name = f"{database.name}.invoices"
+    point, data = "hangDuringBatchUpdate", {"namespace": name, "nss": name}
+    client.admin.command("configureFailPoint", point, mode="alwaysOn", data=data)
+    try:
+        yield
+    finally:
+        client.admin.command("configureFailPoint", point, mode="off")
 
 
 def under_way(client, database):

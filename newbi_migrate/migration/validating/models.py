@@ -24,6 +24,7 @@ from newbi_migrate.models.registry import CollectionSpec
 from newbi_migrate.models.seen import Seen
 from newbi_migrate.models.suspects import suspects
 from newbi_migrate.models.usual import DESCENDING, unusual
+from newbi_migrate.store.connection import EXACT
 from newbi_migrate.store.decoding import decode
 from newbi_migrate.store.raw import split_documents
 
@@ -39,8 +40,6 @@ _ADVICE: Final = "Correct it in the application; nothing is ever changed for it 
 _CRITICAL_ADVICE: Final = "The application does not find this document; correct the field."
 _LARGE: Final = 50_000
 _SAMPLE: Final = 500
-# The server's own: that of a collection may take different texts for equal.
-_EXACT: Final = {"locale": "simple"}
 _FEW: Final = 8
 
 # What the structural rules ask more exactly.
@@ -148,7 +147,8 @@ class ModelRules:
             self._request.progress.phase(f"validate {target.name} by its model", None)
             collection = self._request.database[target.name]
             if self._request.sample is not None:
-                await self._sample(target, collection, findings)
+                async for raw in self._drawn(collection, self._request.sample):
+                    _look(target, raw, findings)
                 continue
             served = target.model.served()
             asked = {name: rule for name, rule in target.rules.items() if name in served}
@@ -158,16 +158,16 @@ class ModelRules:
             if streamed:
                 await self._stream(_narrowed(target, streamed), collection, findings, {})
 
-    async def _sample(
-        self, target: _Target, collection: AsyncCollection[dict[str, Any]], findings: Collector
-    ) -> None:
+    async def _drawn(
+        self, collection: AsyncCollection[dict[str, Any]], size: int
+    ) -> AsyncIterator[bytes]:
         cursor = await collection.aggregate_raw_batches(
-            [{"$sample": {"size": self._request.sample}}], comment=self._comment
+            [{"$sample": {"size": size}}], comment=self._comment
         )
         async with cursor:
             async for batch in cursor:
                 for raw in split_documents(cast(bytes, batch)):
-                    _look(target, raw, findings)
+                    yield raw
 
     async def _ask(
         self, target: _Target, collection: AsyncCollection[dict[str, Any]], findings: Collector
@@ -192,13 +192,14 @@ class ModelRules:
         left = CLOSELY if match and not self._request.detailed else None
         stop = asyncio.Event()
         large = await self._is_large(collection)
-        passed = await self._usual(target, collection) if large and "$or" in match else []
+        in_order = large and "$or" in match
+        passed = await self._usual(target, collection) if in_order else []
 
         async def read(part: Mapping[str, Any]) -> None:
             nonlocal left
             query = {**part, **match}
             options: dict[str, Any] = {}
-            if large and "$or" in match:
+            if in_order:
                 # Each range reads the collection in its own order and passes over what is not
                 # its: that is quicker than to fetch its documents by id. The server compares
                 # the id before it asks a $nor, and would ask an $or first; of a $nor it asks
@@ -206,7 +207,7 @@ class ModelRules:
                 query = {**part, "$nor": [*passed, {"$nor": match["$or"]}]}
                 options = {"hint": [("$natural", 1)]}
             cursor = collection.find_raw_batches(
-                query, batch_size=1000, collation=_EXACT, comment=self._comment, **options
+                query, batch_size=1000, collation=EXACT, comment=self._comment, **options
             )
             async with cursor:
                 async for batch in cursor:
@@ -234,13 +235,8 @@ class ModelRules:
         if not self._descends:
             return []
         seen = Seen()
-        cursor = await collection.aggregate_raw_batches(
-            [{"$sample": {"size": _SAMPLE}}], comment=self._comment
-        )
-        async with cursor:
-            async for batch in cursor:
-                for raw in split_documents(cast(bytes, batch)):
-                    seen.add(decode(raw)[0])
+        async for raw in self._drawn(collection, _SAMPLE):
+            seen.add(decode(raw)[0])
         ways = unusual(target.model, seen, skip=target.skip).get("$or")
         # An $and of two, which the server does not take apart.
         return [{"$and": [{"$nor": ways}, {"_id": {"$exists": True}}]}] if ways else []
@@ -250,7 +246,7 @@ class ModelRules:
         try:
             cursor = await self._request.database.aggregate(
                 [{"$documents": documents}, {"$match": match}, {"$project": {"_id": 1}}],
-                collation=_EXACT,
+                collation=EXACT,
                 comment=self._comment,
             )
             async with cursor:
@@ -310,7 +306,7 @@ class ModelRules:
         cursor = await collection.aggregate(
             [{"$match": match}, {"$facet": facets}],
             allowDiskUse=True,
-            collation=_EXACT,
+            collation=EXACT,
             comment=self._comment,
         )
         async with cursor:

@@ -26,6 +26,7 @@ from newbi_migrate.migration.validating.structural import STRUCTURAL
 from newbi_migrate.models.newbi import BETTER_AUTH_INDEXES
 from newbi_migrate.models.registry import CollectionSpec, UniqueKey
 from newbi_migrate.store.census import count_groups
+from newbi_migrate.store.connection import EXACT
 from newbi_migrate.store.decoding import LENIENT
 from newbi_migrate.store.indexes import IndexPlan, plan_indexes, read_indexes
 from newbi_migrate.store.runs import RunRecord, RunRecords
@@ -198,7 +199,7 @@ class Structure:
             {"$project": {"_id": 1}},
         ]
         cursor = await self._database.get_collection(spec.name, codec_options=LENIENT).aggregate(
-            pipeline, allowDiskUse=True, collation={"locale": "simple"}, comment=COMMENT
+            pipeline, allowDiskUse=True, collation=EXACT, comment=COMMENT
         )
         async with cursor:
             async for found in cursor:
