@@ -21,7 +21,7 @@ from newbi_migrate.backup import layout
 from newbi_migrate.backup.dump import DumpedCollection, FolderDump
 from newbi_migrate.backup.manifest import CollectionEntry
 from newbi_migrate.errors import UsageError
-from newbi_migrate.migration.progress import Progress, Silent
+from newbi_migrate.progress import Progress, Silent
 from newbi_migrate.store.connection import open_database
 from newbi_migrate.store.digest import (
     BATCH_DOCUMENTS,

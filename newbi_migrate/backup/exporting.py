@@ -17,7 +17,7 @@ from newbi_migrate.backup.converting import Converter
 from newbi_migrate.backup.files import FileSeal, OutputFile
 from newbi_migrate.backup.manifest import CollectionEntry, ExportEntry
 from newbi_migrate.backup.reading import open_stream, whole_documents
-from newbi_migrate.migration.progress import Progress
+from newbi_migrate.progress import Progress
 
 __all__ = ["Exporter"]
 

@@ -30,7 +30,7 @@ from newbi_migrate.backup.target import (
 from newbi_migrate.backup.verification import Verification
 from newbi_migrate.backup.verify import open_dump, verify_dump
 from newbi_migrate.errors import NewbiMigrateError, UsageError
-from newbi_migrate.migration.progress import Progress, Silent
+from newbi_migrate.progress import Progress, Silent
 from newbi_migrate.store.connection import DURABLE, open_database
 from newbi_migrate.store.faults import explained
 from newbi_migrate.store.lease import Lease

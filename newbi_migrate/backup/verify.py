@@ -24,7 +24,7 @@ from newbi_migrate.backup.manifest import CollectionEntry, Manifest
 from newbi_migrate.backup.reading import DamagedDataError
 from newbi_migrate.backup.verification import CheckedCollection, Problem, Verification
 from newbi_migrate.errors import DamagedBackupError, UsageError
-from newbi_migrate.migration.progress import Progress, Silent
+from newbi_migrate.progress import Progress, Silent
 from newbi_migrate.store.digest import Digest, indexes_digest, options_digest, spans
 
 __all__ = [

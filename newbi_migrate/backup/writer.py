@@ -49,9 +49,9 @@ from newbi_migrate.backup.sources import (
     metadata_text,
 )
 from newbi_migrate.errors import NewbiMigrateError, UsageError
-from newbi_migrate.migration.progress import Progress, Silent
 from newbi_migrate.models.newbi import NEWBI
 from newbi_migrate.models.registry import Registry
+from newbi_migrate.progress import Progress, Silent
 from newbi_migrate.store.connection import Store, Topology, open_database
 from newbi_migrate.store.digest import BATCH_DOCUMENTS, Digest, indexes_digest, options_digest
 from newbi_migrate.store.faults import explained

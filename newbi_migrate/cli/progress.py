@@ -25,7 +25,7 @@ from rich.progress import (
 from rich.text import Text
 
 from newbi_migrate.cli.logfile import LogFile, stamped
-from newbi_migrate.migration.progress import Progress
+from newbi_migrate.progress import Progress
 
 __all__ = ["showing_progress"]
 
@@ -141,7 +141,7 @@ def showing_progress(*, quiet: bool = False, log: LogFile | None = None) -> Iter
 
 @contextmanager
 def _shown(*, quiet: bool) -> Iterator[Progress]:
-    from newbi_migrate.migration.progress import Silent
+    from newbi_migrate.progress import Silent
 
     console = Console(stderr=True)
     if not console.is_terminal:

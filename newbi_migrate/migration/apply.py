@@ -23,7 +23,6 @@ from newbi_migrate.migration.documents import DocumentPlane
 from newbi_migrate.migration.options import AliasOwners
 from newbi_migrate.migration.pacing import Pacer, Pacing
 from newbi_migrate.migration.plan import chosen_collections, findings_to_json
-from newbi_migrate.migration.progress import Progress
 from newbi_migrate.migration.reference import Reference
 from newbi_migrate.migration.results import (
     CollectionSummary,
@@ -38,6 +37,7 @@ from newbi_migrate.migration.settle import created_indexes
 from newbi_migrate.migration.survey import TARGET_COLLECTIONS
 from newbi_migrate.migration.user_writer import UserWriter
 from newbi_migrate.models.registry import CollectionSpec, Registry
+from newbi_migrate.progress import Progress
 from newbi_migrate.store.connection import ServerInfo
 from newbi_migrate.store.indexes import Created, Refused, create_indexes, read_indexes
 from newbi_migrate.store.journal import EntryKind, Journal

@@ -21,7 +21,6 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.backup.layout import data_namespace
 from newbi_migrate.errors import UsageError
-from newbi_migrate.migration.progress import Progress, Silent
 from newbi_migrate.migration.reference import (
     Known,
     Reference,
@@ -30,6 +29,7 @@ from newbi_migrate.migration.reference import (
     reference_of,
 )
 from newbi_migrate.models.registry import Registry
+from newbi_migrate.progress import Progress, Silent
 from newbi_migrate.store.digest import BATCH_DOCUMENTS, Digest, digest_collection
 from newbi_migrate.store.faults import explained
 from newbi_migrate.store.journal import (

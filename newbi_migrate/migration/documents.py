@@ -27,9 +27,9 @@ from newbi_migrate.mapping.workspace import (
     WorkspaceClass,
     resolve,
 )
-from newbi_migrate.migration.progress import Progress
 from newbi_migrate.migration.results import CollectionSummary, Quarantine
 from newbi_migrate.models.registry import CollectionSpec, Registry
+from newbi_migrate.progress import Progress
 from newbi_migrate.store.connection import DURABLE
 from newbi_migrate.store.journal import MAX_PRIOR_BYTES, Journal, JournalGroup, portions
 from newbi_migrate.store.stamping import (

@@ -30,7 +30,6 @@ from newbi_migrate.migration.plan import (
     make_plan,
     refuse_other_database,
 )
-from newbi_migrate.migration.progress import Progress, Silent
 from newbi_migrate.migration.reference import Reference, provable_run
 from newbi_migrate.migration.results import Plan, RunResult
 from newbi_migrate.migration.rollback.backward import Backward
@@ -43,6 +42,7 @@ from newbi_migrate.migration.validation import FailOn, Finding, ValidationReport
 from newbi_migrate.migration.working import Work
 from newbi_migrate.models.newbi import NEWBI
 from newbi_migrate.models.registry import Registry
+from newbi_migrate.progress import Progress, Silent
 from newbi_migrate.store.connection import Store, open_database
 from newbi_migrate.store.faults import explained
 from newbi_migrate.store.lease import LEASE_SECONDS, Lease, LeaseState

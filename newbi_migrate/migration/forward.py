@@ -29,13 +29,13 @@ from newbi_migrate.migration.plan import (
     refuse_other_choices,
     refuse_other_plan,
 )
-from newbi_migrate.migration.progress import Progress
 from newbi_migrate.migration.results import Plan, RunResult
 from newbi_migrate.migration.retrying import persist, renewing
 from newbi_migrate.migration.rollback.run import refuse_while_rolling_back
 from newbi_migrate.migration.safeguard import Safeguard
 from newbi_migrate.migration.settle import settle, wait_for_statements
 from newbi_migrate.models.registry import Registry
+from newbi_migrate.progress import Progress
 from newbi_migrate.store.connection import Store
 from newbi_migrate.store.faults import explained
 from newbi_migrate.store.journal import Journal

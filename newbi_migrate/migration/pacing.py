@@ -20,7 +20,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure
 
 from newbi_migrate.errors import NotPermittedError, UsageError
-from newbi_migrate.migration.progress import Progress
+from newbi_migrate.progress import Progress
 from newbi_migrate.store.connection import Topology
 
 __all__ = ["Pacer", "Pacing", "replica_lag"]

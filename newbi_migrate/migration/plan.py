@@ -30,11 +30,11 @@ from newbi_migrate.mapping.workspace import Directory, Reason
 from newbi_migrate.migration.documents import DocumentPlane, Surveyed
 from newbi_migrate.migration.indexes import plan_index_changes
 from newbi_migrate.migration.options import AliasOwners, MigrationOptions
-from newbi_migrate.migration.progress import Progress, Silent
 from newbi_migrate.migration.results import Plan, Quarantine, UserLine
 from newbi_migrate.migration.survey import Survey, survey
 from newbi_migrate.migration.users import UserPlane, id_key, line_of
 from newbi_migrate.models.registry import CollectionSpec, Registry
+from newbi_migrate.progress import Progress, Silent
 from newbi_migrate.store.runs import RunRecord
 
 __all__ = [

@@ -17,8 +17,8 @@ from pymongo.asynchronous.database import AsyncDatabase
 from newbi_migrate.backup.layout import data_namespace, dumped
 from newbi_migrate.backup.manifest import Manifest
 from newbi_migrate.errors import UsageError
-from newbi_migrate.migration.progress import Progress, Silent
 from newbi_migrate.models.registry import Registry
+from newbi_migrate.progress import Progress, Silent
 from newbi_migrate.store.digest import digest_collection
 from newbi_migrate.store.runs import OWN_PREFIX, RunRecord, RunState
 

@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 from pymongo.errors import ConnectionFailure, PyMongoError, ServerSelectionTimeoutError
 
 from newbi_migrate.errors import InterruptedRunError, NewbiMigrateError
-from newbi_migrate.migration.progress import Progress
+from newbi_migrate.progress import Progress
 from newbi_migrate.store.faults import is_transient, name_of
 from newbi_migrate.store.lease import Lease
 

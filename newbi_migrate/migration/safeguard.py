@@ -16,9 +16,9 @@ from newbi_migrate.backup.compare import compare_backup
 from newbi_migrate.backup.verification import Verification
 from newbi_migrate.backup.verify import verify_backup
 from newbi_migrate.errors import DatabaseMovedOnError, UsageError
-from newbi_migrate.migration.progress import Progress
 from newbi_migrate.migration.reference import Reference, take_reference
 from newbi_migrate.models.registry import Registry
+from newbi_migrate.progress import Progress
 from newbi_migrate.store.runs import RunRecord, RunRecords, RunState
 
 __all__ = ["Safeguard"]

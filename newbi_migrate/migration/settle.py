@@ -14,7 +14,7 @@ from typing import Any, Final
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure
 
-from newbi_migrate.migration.progress import Progress
+from newbi_migrate.progress import Progress
 from newbi_migrate.store.indexes import read_indexes
 from newbi_migrate.store.journal import EntryKind, EntryState, Journal, JournalGroup
 from newbi_migrate.store.stamping import holding, unexpected

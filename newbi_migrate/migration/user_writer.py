@@ -27,9 +27,9 @@ from newbi_migrate.mapping.decisions import UserDecision
 from newbi_migrate.mapping.profiles import BetterAuthProfile
 from newbi_migrate.mapping.users import Fill, Finding, Insert, UserWrites
 from newbi_migrate.mapping.workspace import Reason
-from newbi_migrate.migration.progress import Progress
 from newbi_migrate.migration.results import Plan
 from newbi_migrate.migration.users import UserPlane, id_key
+from newbi_migrate.progress import Progress
 from newbi_migrate.store.connection import DURABLE
 from newbi_migrate.store.journal import EntryKind, Journal, prior_list
 from newbi_migrate.store.raw import document_of, elements

@@ -15,9 +15,9 @@ from typing import TypeVar
 from bson import ObjectId
 
 from newbi_migrate.migration.forward import release
-from newbi_migrate.migration.progress import Progress
 from newbi_migrate.migration.retrying import persist, renewing
 from newbi_migrate.models.registry import Registry
+from newbi_migrate.progress import Progress
 from newbi_migrate.store.connection import Store
 from newbi_migrate.store.lease import Holder, Lease
 

@@ -11,13 +11,13 @@ from small_legacy import DAY, USERS, invoices, legacy_user
 from newbi_migrate.errors import ExitCode, InterruptedRunError, UsageError
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.options import MigrationOptions
-from newbi_migrate.migration.progress import Silent
 from newbi_migrate.migration.rollback.results import (
     ConflictKind,
     KeptReason,
     OnConflict,
     RollbackOptions,
 )
+from newbi_migrate.progress import Silent
 from newbi_migrate.store.raw import document_of, elements
 from newbi_migrate.testing.legacy import build_legacy_database
 

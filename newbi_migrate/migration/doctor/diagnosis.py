@@ -21,8 +21,8 @@ from newbi_migrate.migration.doctor.machine import look_at_clock, look_at_disk, 
 from newbi_migrate.migration.doctor.records import look_at_runs, look_at_source
 from newbi_migrate.migration.doctor.rights import Purpose, look_at_rights
 from newbi_migrate.migration.doctor.writers import look_for_writers
-from newbi_migrate.migration.progress import Progress, Silent
 from newbi_migrate.models.registry import Registry
+from newbi_migrate.progress import Progress, Silent
 from newbi_migrate.store.connection import Store
 
 __all__ = ["Diagnosis", "diagnose"]

@@ -14,11 +14,11 @@ from newbi_migrate.backup.target import refuse_if_restoring
 from newbi_migrate.errors import DatabaseMovedOnError
 from newbi_migrate.migration.forward import settle_run
 from newbi_migrate.migration.pacing import Pacer, Pacing, replica_lag
-from newbi_migrate.migration.progress import Progress
 from newbi_migrate.migration.retrying import Furthest, persist
 from newbi_migrate.migration.rollback.results import RollbackOptions, RollbackResult
 from newbi_migrate.migration.rollback.run import RollbackRequest, choose_run, roll_back
 from newbi_migrate.migration.working import Work
+from newbi_migrate.progress import Progress
 from newbi_migrate.store.faults import explained
 from newbi_migrate.store.lease import Lease
 from newbi_migrate.store.runs import RunRecord, RunRecords

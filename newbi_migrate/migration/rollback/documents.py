@@ -16,7 +16,6 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.mapping.values import ABSENT, read_id
 from newbi_migrate.migration.pacing import Pacer
-from newbi_migrate.migration.progress import Progress
 from newbi_migrate.migration.rollback.results import (
     Conflict,
     ConflictKind,
@@ -24,6 +23,7 @@ from newbi_migrate.migration.rollback.results import (
     OnConflict,
     RollbackResult,
 )
+from newbi_migrate.progress import Progress
 from newbi_migrate.store.connection import DURABLE
 from newbi_migrate.store.decoding import decode
 from newbi_migrate.store.journal import EntryKind, Journal, JournalEntry, JournalGroup

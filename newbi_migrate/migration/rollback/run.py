@@ -20,7 +20,6 @@ from pymongo.asynchronous.database import AsyncDatabase
 from newbi_migrate.errors import InterruptedRunError, UsageError
 from newbi_migrate.mapping.values import read_id
 from newbi_migrate.migration.pacing import Pacer
-from newbi_migrate.migration.progress import Progress
 from newbi_migrate.migration.rollback.documents import Chosen, DocumentRollback
 from newbi_migrate.migration.rollback.indexes import StructureRollback
 from newbi_migrate.migration.rollback.results import (
@@ -31,6 +30,7 @@ from newbi_migrate.migration.rollback.results import (
 from newbi_migrate.migration.rollback.users import UserRollback
 from newbi_migrate.migration.users import id_key
 from newbi_migrate.models.registry import Registry
+from newbi_migrate.progress import Progress
 from newbi_migrate.store.connection import ServerInfo
 from newbi_migrate.store.journal import EntryKind, Journal
 from newbi_migrate.store.runs import RunRecord, RunRecords, RunState

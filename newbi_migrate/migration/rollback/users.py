@@ -21,7 +21,6 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure
 
 from newbi_migrate.migration.pacing import Pacer
-from newbi_migrate.migration.progress import Progress
 from newbi_migrate.migration.rollback.references import (
     References,
     read_references,
@@ -37,6 +36,7 @@ from newbi_migrate.migration.rollback.results import (
 )
 from newbi_migrate.migration.user_writer import field_digests
 from newbi_migrate.migration.users import id_key
+from newbi_migrate.progress import Progress
 from newbi_migrate.store.connection import DURABLE
 from newbi_migrate.store.journal import EntryKind, Journal, prior_of
 from newbi_migrate.store.raw import (

@@ -18,10 +18,10 @@ from pymongo.asynchronous.database import AsyncDatabase
 from newbi_migrate.invariants.base import Severity
 from newbi_migrate.mapping.workspace import Directory, Reason
 from newbi_migrate.migration.options import MigrationOptions
-from newbi_migrate.migration.progress import Progress, Silent
 from newbi_migrate.migration.results import QuarantinedDocument
 from newbi_migrate.migration.validation import EXAMPLES, FailOn, Finding, RuleResult
 from newbi_migrate.models.registry import Registry
+from newbi_migrate.progress import Progress, Silent
 
 __all__ = ["COMMENT", "Asked", "Collector", "State", "ValidationRequest"]
 
