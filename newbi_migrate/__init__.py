@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from newbi_migrate.errors import (
         ConfirmationRequiredError as ConfirmationRequiredError,
         DamagedBackupError as DamagedBackupError,
+        DamagedRecordsError as DamagedRecordsError,
         DatabaseMovedOnError as DatabaseMovedOnError,
         ExitCode as ExitCode,
         InterruptedRunError as InterruptedRunError,
@@ -68,6 +69,7 @@ _HOMES = {
     "newbi_migrate.errors": (
         "ConfirmationRequiredError",
         "DamagedBackupError",
+        "DamagedRecordsError",
         "DatabaseMovedOnError",
         "ExitCode",
         "InterruptedRunError",

@@ -13,6 +13,7 @@ from typing import Final
 __all__ = [
     "ConfirmationRequiredError",
     "DamagedBackupError",
+    "DamagedRecordsError",
     "DatabaseMovedOnError",
     "ExitCode",
     "InterruptedRunError",
@@ -107,6 +108,12 @@ class DamagedBackupError(UsageError):
 
 class DatabaseMovedOnError(NewbiMigrateError):
     """The database is no longer the one a saved plan was made for."""
+
+    exit_code = ExitCode.PENDING
+
+
+class DamagedRecordsError(NewbiMigrateError):
+    """The records of runs (run, lease or journal) are missing, or not what this tool wrote."""
 
     exit_code = ExitCode.PENDING
 

@@ -91,6 +91,7 @@ class Lease:
         holder: Who holds it.
         seconds: How long it lasts unless it is renewed.
         deadline: When it ends, on this machine's clock.
+        number: Greater than that of every lease before it; orders runs, and is their fencing token.
     """
 
     def __init__(
@@ -100,12 +101,14 @@ class Lease:
         seconds: float,
         deadline: float,
         token: ObjectId,
+        number: int = 0,
     ) -> None:
         self._collection = collection
         self._holder = holder
         self._seconds = seconds
         self._deadline = deadline
         self._token = token
+        self.number = number
         self._lost = False
 
     @classmethod
