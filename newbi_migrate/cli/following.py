@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from newbi_migrate.migration.closing.results import ClosingResult
     from newbi_migrate.migration.results import Plan, RunResult
     from newbi_migrate.migration.rollback.results import RollbackResult
-    from newbi_migrate.migration.safeguard import Safeguard
+    from newbi_migrate.migration.run.backup_guard import Safeguard
     from newbi_migrate.migration.status import Status
     from newbi_migrate.migration.validation import ValidationReport
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from newbi_migrate.cli.reporting import ReportFiles
     from newbi_migrate.migration.options import MigrationOptions
     from newbi_migrate.migration.results import Plan
-    from newbi_migrate.migration.safeguard import Safeguard
+    from newbi_migrate.migration.run.backup_guard import Safeguard
 
 __all__ = ["make_plan", "show_plan", "warn_without_backup"]
 

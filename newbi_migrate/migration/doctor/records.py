@@ -15,7 +15,7 @@ from newbi_migrate.errors import NewbiMigrateError, UnsupportedError, UsageError
 from newbi_migrate.migration.survey import survey
 from newbi_migrate.models.registry import Registry
 from newbi_migrate.store.lease import Lease
-from newbi_migrate.store.runs import RunRecords, RunState
+from newbi_migrate.store.runs import RunState, read_runs
 
 __all__ = ["look_at_runs", "look_at_source"]
 
@@ -56,7 +56,7 @@ async def look_at_runs(database: AsyncDatabase[dict[str, Any]]) -> list[Check]:
                 f"{lease.seconds_left:.0f} s.",
             )
         ]
-    runs = await RunRecords(database).all()
+    runs = await read_runs(database)
     unfinished = next((run for run in runs if run.state.unfinished), None)
     if unfinished is not None:
         back = unfinished.state is RunState.ROLLING_BACK
