@@ -177,7 +177,7 @@ def after_status(found: Status, place: Sequence[str]) -> str:
     """What the database as it stands asks for."""
     from newbi_migrate.store.runs import RunState
 
-    if found.lease is not None and found.lease.held:
+    if found.lease is not None and found.lease.under_way:
         return suggest("status", *place)
     if found.unfinished is not None:
         undoing = found.unfinished.state is RunState.ROLLING_BACK

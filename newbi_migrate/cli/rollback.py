@@ -252,16 +252,20 @@ def unlock(
     """
     session = Session(as_json=as_json, uri_file=uri_file)
     with session.explained():
-        held = session.run(lambda: _lease(session, end=False))
+        held = shown = session.run(lambda: _lease(session))
         if held is not None and held.held:
             session.must_be_able_to_ask(confirmed=confirm)
-            holder = held.holder
+            ended_process = (
+                " Its process has ended; the same command resumes it at once, unlocked or not."
+                if held.holder_ended
+                else ""
+            )
             say(
-                f"The lease is held by {holder.command} {holder.run_id}, process {holder.pid} on "
-                f"{holder.host}, since {held.since:%Y-%m-%d %H:%M:%S} UTC."
+                f"The lease is held by {held.holder}, since {held.since:%Y-%m-%d %H:%M:%S} UTC."
+                f"{ended_process}"
             )
             session.confirm(session.target.database, confirmed=confirm)
-            held = session.run(lambda: _lease(session, end=True))
+            held = session.run(lambda: _unlock(session, shown))
         else:
             held = None
         ended = None if held is None else str(held.holder.run_id)
@@ -271,8 +275,15 @@ def unlock(
         raise typer.Exit(int(ExitCode.DONE))
 
 
-async def _lease(session: Session, *, end: bool) -> LeaseState | None:
+async def _lease(session: Session) -> LeaseState | None:
     from newbi_migrate.migration.facade import Migration
 
     async with Migration(session.target) as migration:
-        return await (migration.unlock() if end else migration.lease())
+        return await migration.lease()
+
+
+async def _unlock(session: Session, seen: LeaseState | None) -> LeaseState | None:
+    from newbi_migrate.migration.facade import Migration
+
+    async with Migration(session.target) as migration:
+        return await migration.unlock(seen)

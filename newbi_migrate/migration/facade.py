@@ -241,13 +241,19 @@ class Migration:
         with explained("reading the lease"):
             return await Lease.current(self.store.database)
 
-    async def unlock(self) -> LeaseState | None:
+    async def unlock(self, seen: LeaseState | None = None) -> LeaseState | None:
         """Ends the lease of a run that is dead; gives what was held, if anything was.
 
         A run that is alive after all stops before its next write.
+
+        Args:
+            seen: What :meth:`lease` gave to whoever decided; otherwise what is held now.
+
+        Raises:
+            LeaseHeldError: Somebody else holds it than was seen.
         """
         with explained("ending the lease"):
-            return await Lease.break_(self.store.database)
+            return await Lease.break_(self.store.database, seen)
 
     async def validate(
         self,

@@ -63,7 +63,7 @@ async def validate(request: ValidationRequest) -> ValidationReport:
     known = [*STRUCTURAL, *models.ids()]
     _refuse_unknown(request.only, known)
     check = Structure(request, state, names, runs, newest)
-    check.runs(under_way=lease is not None and lease.held)
+    check.runs(under_way=lease is not None and lease.under_way)
     async with state.timed("people"):
         await check.people()
     async with state.timed("documents"):
@@ -82,7 +82,7 @@ async def validate(request: ValidationRequest) -> ValidationReport:
     return ValidationReport(
         database=database.name,
         run_id=None if newest is None else newest.run_id,
-        under_way=lease is not None and lease.held,
+        under_way=lease is not None and lease.under_way,
         checked=sum(map(request.wants, known)),
         documents=state.documents,
         results=state.findings.results(),

@@ -41,17 +41,15 @@ async def look_at_runs(database: AsyncDatabase[dict[str, Any]]) -> list[Check]:
     """Whether a run, or a restore, is under way or was interrupted."""
     try:
         await refuse_if_restoring(database)
+        lease = await Lease.current(database)
     except NewbiMigrateError as error:
         return [Check("runs", Level.FAILED, error.what, error.next_step)]
-    lease = await Lease.current(database)
-    if lease is not None and lease.held:
-        holder = lease.holder
+    if lease is not None and lease.under_way:
         return [
             Check(
                 "runs",
                 Level.FAILED,
-                f"A run is under way: {holder.command} {holder.run_id}, process {holder.pid} on "
-                f"{holder.host}.",
+                f"A run is under way: {lease.holder}.",
                 "Wait until it ends; if that process is dead, its lease ends by itself in "
                 f"{lease.seconds_left:.0f} s.",
             )
@@ -61,11 +59,12 @@ async def look_at_runs(database: AsyncDatabase[dict[str, Any]]) -> list[Check]:
     if unfinished is not None:
         back = unfinished.state is RunState.ROLLING_BACK
         command = "rollback" if back else unfinished.command
+        ended = " Its process has ended." if lease is not None and lease.holder_ended else ""
         return [
             Check(
                 "runs",
                 Level.FAILED,
-                f"The run {unfinished.run_id} of {command} has not come to its end.",
+                f"The run {unfinished.run_id} of {command} has not come to its end.{ended}",
                 f"Finish it with newbi-migrate {command}, with the options it was started with.",
             )
         ]
