@@ -276,11 +276,9 @@ def _note_users(journals: _Journals, entry: JournalEntry) -> None:
             account.created[_element_of(write.id)] = write.id
         else:
             step = _Step(
-                {
-                    tuple(path.split(".")): _element_of(value)
-                    for path, value in write.values.items()
-                },
-                {tuple(path.split(".")): found for path, found in write.prior.items()},
+                {tuple(p.split(".")): _element_of(value) for p, value in write.values.items()},
+                {tuple(p.split(".")): found for p, found in write.prior.items()},
+                write.certain,
             )
             account.note(write.id, step)
 
