@@ -15,9 +15,9 @@ from losing import LosingAnswers
 from traces import differences, expire_lease, trace
 
 from newbi_migrate.errors import ExitCode, NewbiMigrateError
-from newbi_migrate.migration import retrying
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.options import MigrationOptions
+from newbi_migrate.migration.run import retry
 from newbi_migrate.store import lease
 
 READS = ("find", "getMore", "aggregate", "count", "listCollections", "listIndexes")
@@ -96,7 +96,7 @@ async def outcome(call, uri):
 @pytest.fixture
 def impatient(monkeypatch):
     """Pauses between attempts are shorter; their number is not."""
-    monkeypatch.setattr(retrying, "_FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(retry, "_FIRST_PAUSE", 0.01)
     monkeypatch.setattr(lease, "_PAUSES", (0.01, 0.01, 0.01))
 
 

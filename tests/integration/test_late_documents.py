@@ -10,7 +10,7 @@ from small_legacy import USERS, legacy_user
 
 from newbi_migrate.errors import InterruptedRunError
 from newbi_migrate.migration.facade import Migration
-from newbi_migrate.store.journal import EntryKind, Journal
+from newbi_migrate.store.journal import EntryKind, Journal, JournalReader
 
 
 @pytest.fixture(params=[0, 2], ids=["young", "old"])
@@ -43,7 +43,7 @@ def late(sync_database, monkeypatch, days):
 
 
 async def journaled(migration, run_id):
-    journal = await Journal.open(migration.store.database, run_id)
+    journal = JournalReader(migration.store.database, run_id)
     return {
         identifier
         async for entry in journal.entries()
