@@ -323,7 +323,6 @@ async def _stamp(
         request.progress,
         batch_size=request.pacing.window(options.batch_size),
         workers=options.workers,
-        begun=request.run_id.generation_time,
         safe_point=request.safe_point,
         pace=request.pacer.before,
     )

@@ -16,8 +16,8 @@ from pymongo.errors import OperationFailure
 
 from newbi_migrate.progress import Progress
 from newbi_migrate.store.indexes import read_indexes
-from newbi_migrate.store.journal import EntryKind, EntryState, Journal, JournalGroup
-from newbi_migrate.store.stamping import holding, unexpected
+from newbi_migrate.store.journal import EntryKind, EntryState, Journal
+from newbi_migrate.store.stamping import holding
 
 __all__ = ["created_indexes", "settle", "wait_for_statements"]
 
@@ -83,16 +83,7 @@ async def settle(
         safe_point()
         if entry.kind is EntryKind.WINDOW:
             collection = database[entry.collection]
-            written: list[JournalGroup] = []
-            for group in entry.groups():
-                held = await holding(collection, group, comment=comment)
-                if held:
-                    written.append(JournalGroup(group.changes, group.prior, list(held)))
-            beside = entry.beside()
-            if beside is not None:
-                groups = entry.groups()
-                known = beside.union(*(group.ids for group in groups))
-                written += await unexpected(collection, groups, known, comment=comment)
+            written = await holding(collection, entry.groups(), comment=comment)
             await journal.applied_window(entry.seq, written, comment=comment)
         elif entry.kind is EntryKind.USERS:
             await _end_transaction(database, entry.body)

@@ -81,7 +81,7 @@ class JournalGroup:
 
     Attributes:
         changes: Field to the value that is written.
-        prior: Field to the value that stood there, as a document whose elements are exactly
+        prior: What was read before it was decided, as a document whose elements are exactly
             what was stored; a field of ``changes`` that is not in it was absent.
         ids: The ids of the documents.
     """
@@ -189,14 +189,6 @@ class JournalEntry:
         """The groups of a ``window`` entry."""
         return tuple(JournalGroup.from_document(group) for group in self.body.get("groups", ()))
 
-    def beside(self) -> frozenset[Any] | None:
-        """Ids in the range of a ``window`` entry's statement that it passes over.
-
-        ``None`` where the statement names each document.
-        """
-        packed = self.body.get("beside")
-        return None if packed is None else frozenset(iter_ids(packed))
-
 
 @dataclass(slots=True)
 class Tally:
@@ -271,7 +263,6 @@ class Journal:
         collection: str,
         groups: Sequence[JournalGroup],
         *,
-        beside: Sequence[Any] | None = None,
         comment: str,
     ) -> int:
         """Stores what is about to be written to documents of a window.
@@ -281,15 +272,12 @@ class Journal:
         Args:
             collection: Where.
             groups: What is written, and to which documents.
-            beside: Where the statement names a range of ids, those in it that it passes over.
             comment: Attached to the command.
         """
         body: dict[str, Any] = {
             "count": sum(len(group.ids) for group in groups),
             "groups": [group.to_document() for group in groups],
         }
-        if beside is not None:
-            body["beside"] = pack_ids(beside)
         return await self.append(EntryKind.WINDOW, collection, body, comment=comment)
 
     async def applied(
