@@ -10,7 +10,6 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any, Final
 
 import bson
@@ -31,24 +30,13 @@ from newbi_migrate.models.registry import CollectionSpec, Registry
 from newbi_migrate.progress import Progress
 from newbi_migrate.store.journal import MAX_PRIOR_BYTES, Journal, JournalGroup, portions
 from newbi_migrate.store.session import LeasedSession
-from newbi_migrate.store.stamping import (
-    MAX_IDS,
-    OwnerStamp,
-    WindowOutcome,
-    chunks,
-    write_groups,
-    write_owner_stamps,
-)
+from newbi_migrate.store.stamping import MAX_IDS, WindowOutcome, chunks, write_groups
 from newbi_migrate.store.windows import Window, WindowGroup, WindowReader
 
 __all__ = ["PLAN_WINDOW", "DocumentPlane", "Surveyed"]
 
 PLAN_WINDOW: Final = 50_000
 """Documents in a window of a plan, whatever the batch size: the plan's digest depends on it."""
-
-# The application may still add documents whose ids lie among those of its last minutes. A range
-# would stamp them without their being journaled, so there each document is named by its id.
-_LATE: Final = timedelta(hours=1)
 
 _SAYING_NOTHING: Final = {WorkspaceClass.MISSING, WorkspaceClass.NULL, WorkspaceClass.BLANK}
 
@@ -153,26 +141,25 @@ class DocumentPlane:
         """
         summary = CollectionSummary(spec.name)
         refused, left = Quarantine(), Quarantine()
-        queue: asyncio.Queue[_Job | None] = asyncio.Queue(maxsize=workers)
-        complete_before = ObjectId.from_datetime(session.run_id.generation_time - _LATE)
+        queue: asyncio.Queue[_Journaled | None] = asyncio.Queue(maxsize=workers)
 
         async def work() -> None:
-            while (job := await queue.get()) is not None:
-                for part in job.parts:
-                    await session.turn(sum(len(group.ids) for group in part.groups))
-                    outcome = await self._write(session, spec, job.window, part)
-                    await journal.applied_window(part.seq, outcome.groups)
-                    self._account(spec, summary, refused, part, outcome)
-                session.progress.advance(job.window.count, spec.name)
+            while (window := await queue.get()) is not None:
+                for seq, groups in window.entries:
+                    await session.turn(sum(len(group.ids) for group in groups))
+                    outcome = await write_groups(session, spec.name, groups, read=self.fields(spec))
+                    await journal.applied_window(seq, outcome.groups)
+                    self._account(spec, summary, refused, groups, outcome)
+                session.progress.advance(window.count, spec.name)
 
         async def read() -> None:
             async for window in self._reader(spec, batch_size).windows():
-                job = _Job(window, by_range=_is_before(window, complete_before))
-                await self._fill(spec, job, summary, left)
-                for part in job.parts:
-                    part.seq = await journal.append_window(spec.name, part.groups, repeat=repeat)
-                if job.parts:
-                    await queue.put(job)
+                journaled = _Journaled(window.count)
+                for groups in portions(await self._groups(spec, window, summary, left)):
+                    seq = await journal.append_window(spec.name, groups, repeat=repeat)
+                    journaled.entries.append((seq, groups))
+                if journaled.entries:
+                    await queue.put(journaled)
                 else:
                     session.progress.advance(window.count, spec.name)
             for _ in range(workers):
@@ -327,65 +314,29 @@ class DocumentPlane:
         if owner is not None and workspace is not None:
             owners[owner] = workspace
 
-    async def _fill(
-        self, spec: CollectionSpec, job: _Job, summary: CollectionSummary, left: Quarantine
-    ) -> None:
-        for group, resolution in await self._decide(spec, job.window.groups):
+    async def _groups(
+        self, spec: CollectionSpec, window: Window, summary: CollectionSummary, left: Quarantine
+    ) -> list[JournalGroup]:
+        """What is to be written to a window: documents of which the same was read go together."""
+        found: dict[bytes, JournalGroup] = {}
+        for group, resolution in await self._decide(spec, window.groups):
             self._count(spec, summary, left, group, resolution)
             if resolution.action is Action.STAMP:
-                self._assign(spec, job, group, resolution)
-        job.divide(self._field)
-
-    def _assign(
-        self, spec: CollectionSpec, job: _Job, group: WindowGroup, resolution: Resolution
-    ) -> None:
-        owner = None if spec.owner_field is None else group.stored.get(spec.owner_field)
-        if (
-            resolution.stored is WorkspaceClass.MISSING
-            and spec.parent is None
-            and isinstance(owner, ObjectId)
-            and job.by_range
-            and resolution.changes.keys() == {self._field}
-        ):
-            job.stamps.append(OwnerStamp(owner, resolution.changes[self._field], group.ids))
-            return
-        prior = group.prior(tuple(resolution.changes), job.window.names)
-        key = bson.encode({"set": dict(resolution.changes), "prior": prior})
-        same = job.others.setdefault(key, JournalGroup(resolution.changes, prior, []))
-        # One statement for all documents that change in the same way.
-        same.ids.extend(group.ids)
-
-    async def _write(
-        self,
-        session: LeasedSession,
-        spec: CollectionSpec,
-        window: Window,
-        part: _Part,
-    ) -> WindowOutcome:
-        collection, safe_point = session.collection(spec.name), session.safe_point
-        if not part.stamps or spec.owner_field is None:
-            return await write_groups(
-                collection, part.groups, comment=self._comment, safe_point=safe_point
-            )
-        return await write_owner_stamps(
-            collection,
-            self._field,
-            spec.owner_field,
-            part.stamps,
-            known=lambda: (i for group in window.groups for i in group.ids),
-            comment=self._comment,
-            safe_point=safe_point,
-        )
+                prior = group.prior(self.fields(spec), window.names)
+                key = bson.encode({"set": dict(resolution.changes), "prior": prior})
+                same = found.setdefault(key, JournalGroup(resolution.changes, prior, []))
+                same.ids.extend(group.ids)
+        return list(found.values())
 
     def _account(
         self,
         spec: CollectionSpec,
         summary: CollectionSummary,
         refused: Quarantine,
-        part: _Part,
+        groups: Sequence[JournalGroup],
         outcome: WindowOutcome,
     ) -> None:
-        for group in part.groups if outcome.groups is None else outcome.groups:
+        for group in groups if outcome.groups is None else outcome.groups:
             number = len(group.ids)
             summary.stamped += self._field in group.changes and number
             summary.owners_rewritten += len(group.changes.keys() - {self._field}) > 0 and number
@@ -403,59 +354,11 @@ class DocumentPlane:
 
 
 @dataclass(slots=True)
-class _Part:
-    """What one entry of the journal describes.
+class _Journaled:
+    """A window that has been journaled: number and groups of each entry."""
 
-    Attributes:
-        groups: What is written, as the journal describes it.
-        stamps: The same where it is stamped by owner, in a statement over a range of ids.
-        seq: Number of the entry.
-    """
-
-    groups: Sequence[JournalGroup]
-    stamps: Sequence[OwnerStamp] = ()
-    seq: int = -1
-
-    def beside(self, window: Window) -> list[Any] | None:
-        """Ids of the window that a statement over a range passes over.
-
-        With them whoever finds the run dead can tell what came into the range meanwhile.
-        """
-        if not self.stamps:
-            return None
-        meant = [i for stamp in self.stamps for i in stamp.ids]
-        if len(meant) == window.count:
-            return []
-        passed = {i for group in window.groups for i in group.ids}.difference(meant)
-        low = min(stamp.ids[0] for stamp in self.stamps)
-        high = max(stamp.ids[-1] for stamp in self.stamps)
-        return sorted(i for i in passed if low <= i <= high)
-
-
-@dataclass(slots=True)
-class _Job:
-    """A window and what is to be written to it; ``by_range`` if a range of ids may name it."""
-
-    window: Window
-    by_range: bool
-    stamps: list[OwnerStamp] = field(default_factory=list)
-    others: dict[bytes, JournalGroup] = field(default_factory=dict)
-    parts: list[_Part] = field(default_factory=list)
-
-    def divide(self, name: str) -> None:
-        """Divides what is to be written into parts, which are written in this order.
-
-        The statement by owner comes last: it passes over what holds a workspace by then.
-        """
-        self.parts = [_Part(groups) for groups in portions([*self.others.values()])]
-        stamps = iter(self.stamps)
-        # Ids of stamps are ObjectIds, of which a window's fit into one entry: none is divided.
-        for groups in portions([JournalGroup({name: s.value}, {}, s.ids) for s in self.stamps]):
-            self.parts.append(_Part(groups, [next(stamps) for _ in groups]))
-
-
-def _is_before(window: Window, identifier: ObjectId) -> bool:
-    return window.first is not None and window.last < identifier
+    count: int
+    entries: list[tuple[int, Sequence[JournalGroup]]] = field(default_factory=list)
 
 
 _OWNER_REASONS = frozenset(

@@ -8,7 +8,7 @@ What the documents show is marked as written; the rest stays in the entry as per
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -25,6 +25,7 @@ from newbi_migrate.store.journal import (
     JournalReader,
     journaled_runs,
 )
+from newbi_migrate.store.restoring import id_element
 from newbi_migrate.store.runs import RunRecord, RunWriter
 from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.stamping import holding
@@ -141,11 +142,9 @@ async def _statement_running(session: LeasedSession) -> bool:
 async def _recover(session: LeasedSession, journal: Journal, entry: JournalEntry) -> None:
     database = session.database
     if entry.kind is EntryKind.WINDOW:
-        groups: list[JournalGroup] = []
-        for group in entry.groups():
-            held = await holding(database[entry.collection], group, comment=session.comment)
-            groups += _parted(group, held)
-        await journal.recovered_window(entry.seq, groups)
+        groups = entry.groups()
+        held = await holding(database[entry.collection], groups, comment=session.comment)
+        await journal.recovered_window(entry.seq, [*held, *_perhaps(groups, held)])
     elif entry.kind is EntryKind.USERS:
         await _end_transaction(session, entry)
         await journal.recovered(entry.seq, {"writes": await _writes(database, entry)})
@@ -160,14 +159,15 @@ async def _recover(session: LeasedSession, journal: Journal, entry: JournalEntry
         await journal.recovered(entry.seq, {})
 
 
-def _parted(group: JournalGroup, held: Sequence[Any]) -> list[JournalGroup]:
-    """The documents of a group that hold its changes, and those that may yet."""
-    parts = [replace(group, ids=list(held))] if held else []
-    here = set(held)
-    rest = [identifier for identifier in group.ids if identifier not in here]
-    if rest:
-        parts.append(replace(group, ids=rest, certain=False))
-    return parts
+def _perhaps(
+    groups: Sequence[JournalGroup], held: Sequence[JournalGroup]
+) -> Iterator[JournalGroup]:
+    """The documents that do not hold what is written to them, and may yet."""
+    here = {id_element(identifier) for group in held for identifier in group.ids}
+    for group in groups:
+        rest = [identifier for identifier in group.ids if id_element(identifier) not in here]
+        if rest:
+            yield replace(group, ids=rest, certain=False)
 
 
 async def _end_transaction(session: LeasedSession, entry: JournalEntry) -> None:
