@@ -7,8 +7,6 @@ another way.
 
 from __future__ import annotations
 
-import os
-import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -92,9 +90,7 @@ class Forward:
         if nothing is not None:
             return nothing
         with explained(f"running {self.command}"):
-            holder = Holder(
-                run_id=self._run_id, host=platform.node(), pid=os.getpid(), command=self.command
-            )
+            holder = Holder.this_process(self._run_id, self.command)
             lease = await Lease.acquire(database, holder, seconds=self.lease_seconds)
             try:
                 async with lease.renewing():

@@ -5,8 +5,6 @@ It changes when the way in which a use-case holds the lease does.
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -53,7 +51,7 @@ class Work:
         Raises:
             LeaseHeldError: A run is under way.
         """
-        holder = Holder(run_id=run_id, host=platform.node(), pid=os.getpid(), command=command)
+        holder = Holder.this_process(run_id, command)
         lease = await Lease.acquire(self.store.database, holder, seconds=self.lease_seconds)
         try:
             async with lease.renewing():
