@@ -15,6 +15,8 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure
 
 from newbi_migrate.progress import Progress
+from newbi_migrate.store.codes import Code
+from newbi_migrate.store.connection import administration
 from newbi_migrate.store.indexes import read_indexes
 from newbi_migrate.store.journal import EntryKind, EntryState, Journal, JournalGroup
 from newbi_migrate.store.stamping import holding, unexpected
@@ -46,11 +48,11 @@ async def wait_for_statements(
             {"$limit": 1},
         ]
         try:
-            cursor = await database.client.admin.aggregate(pipeline)
+            cursor = await administration(database).aggregate(pipeline)
             async with cursor:
                 running = [operation async for operation in cursor]
         except OperationFailure as error:
-            if error.code == 13:
+            if error.code == Code.UNAUTHORIZED:
                 # Without that privilege we cannot look; statements are guarded all the same.
                 return
             raise
@@ -119,7 +121,7 @@ async def _end_transaction(
     The server would keep it for a minute, and the documents it wrote locked.
     """
     if "session" in body:
-        await database.client.admin.command("killSessions", [{"id": body["session"]}])
+        await administration(database).command("killSessions", [{"id": body["session"]}])
 
 
 async def created_indexes(

@@ -21,6 +21,7 @@ from newbi_migrate.migration.rollback.results import (
     OnConflict,
     RollbackResult,
 )
+from newbi_migrate.store.connection import DURABLE, administration
 from newbi_migrate.store.indexes import drop_index, read_indexes, rebuild_index
 from newbi_migrate.store.journal import EntryKind, Journal
 from newbi_migrate.store.runs import RunRecord, RunRecords
@@ -225,8 +226,11 @@ class StructureRollback:
     async def _rename(self, now: str, then: str) -> bool:
         database = self.database.name
         try:
-            await self.database.client.admin.command(
-                "renameCollection", f"{database}.{now}", to=f"{database}.{then}"
+            await administration(self.database).command(
+                "renameCollection",
+                f"{database}.{now}",
+                to=f"{database}.{then}",
+                writeConcern=DURABLE.document,
             )
         except OperationFailure as error:
             if error.code == _EXISTS:
