@@ -17,6 +17,7 @@ __all__ = [
     "ONE_DOCUMENT",
     "REPLY_TOO_LARGE",
     "SNAPSHOT_LOST",
+    "STABLE_API",
     "TIMED_OUT",
     "TOO_LARGE",
     "TRANSIENT",
@@ -77,9 +78,11 @@ class Code(IntEnum):
     NOT_PRIMARY_NO_SECONDARY_OK = 13435
     NOT_PRIMARY_OR_SECONDARY = 13436
     OUT_OF_DISK_SPACE = 14031
-    # Without a name: what an update would make of a document is too large, seen in two places.
+    # Without names. What an update would make of a document is too large, seen in two places.
     UPDATE_TOO_LARGE = 17419
     UPDATE_PIPELINE_TOO_LARGE = 17420
+    # The server's parameter requireApiVersion is on, and the client names none.
+    API_VERSION_REQUIRED = 498870
 
 
 AUTHENTICATION: Final = frozenset({Code.AUTHENTICATION_FAILED, Code.ATLAS_ERROR})
@@ -150,6 +153,11 @@ INDEX_REFUSED: Final = frozenset(
     }
 )
 """The server would not create an index beside what is there."""
+
+STABLE_API: Final = frozenset(
+    {Code.API_VERSION_ERROR, Code.API_STRICT_ERROR, Code.API_VERSION_REQUIRED}
+)
+"""The server has not what the client's version of the Stable API promises, or wants one."""
 
 SNAPSHOT_LOST: Final = frozenset({Code.SNAPSHOT_TOO_OLD, Code.SNAPSHOT_UNAVAILABLE})
 """The snapshot is too old, or does not reach a collection."""

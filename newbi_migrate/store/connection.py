@@ -19,7 +19,7 @@ from typing import Any, Final
 from pymongo import AsyncMongoClient, ReadPreference
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.client_session import TransactionOptions
+from pymongo.client_session import TransactionOptions  # type: ignore[attr-defined]  # re-exported
 from pymongo.errors import (
     ConfigurationError,
     InvalidName,
@@ -298,7 +298,7 @@ async def _server_info(database: AsyncDatabase[dict[str, Any]], where: str) -> S
     try:
         hello = await admin.command("hello")
         build = await admin.command("buildInfo")
-    except (PyMongoError, OSError) as error:
+    except (PyMongoError, OSError, RuntimeError) as error:
         raise _no_answer(error, where) from error
     version = tuple(int(part) for part in build["versionArray"][:3])
     if version < OLDEST_SERVER:
@@ -315,8 +315,13 @@ async def _server_info(database: AsyncDatabase[dict[str, Any]], where: str) -> S
     return ServerInfo(version, topology)
 
 
-def _no_answer(error: PyMongoError | OSError, where: str) -> NewbiMigrateError:
+def _no_answer(error: Exception, where: str) -> NewbiMigrateError:
     told = explanation(error, "connecting")
+    if isinstance(error, RuntimeError) and told is None:
+        return UsageError(
+            "The database handle's client cannot be used here: it belongs to another event loop.",
+            next_step="Open it in the event loop that runs this, or hand in a connection string.",
+        )
     if told is None:
         return UsageError(
             f"The connection to {where} cannot be made as its options say "

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Set as AbstractSet
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
@@ -37,7 +37,14 @@ from newbi_migrate.errors import (
     UnsupportedError,
     UsageError,
 )
-from newbi_migrate.store.codes import AUTHENTICATION, INTERRUPTED, TIMED_OUT, TRANSIENT, Code
+from newbi_migrate.store.codes import (
+    AUTHENTICATION,
+    INTERRUPTED,
+    STABLE_API,
+    TIMED_OUT,
+    TRANSIENT,
+    Code,
+)
 
 __all__ = [
     "codes_of",
@@ -53,6 +60,7 @@ _AGAIN: Final = "Nothing is half done: the same command again goes on where it s
 _ROLE: Final = "Reading takes the role read on the database, everything else readWrite."
 _REFUSED_COMMAND: Final = re.compile(r"not authorized on (\S+) to execute command \{ ?(\w+)")
 _OTHER_CASE: Final = re.compile(r"already have: \[([^\]\s]{1,63})\]")
+_ANSWERED_CODE: Final = re.compile(r"'code': (\d{1,6})\b")
 _EXTRA: Final = re.compile(r"pymongo\[(\w+)\]")
 
 _NO_SPACE: Final = "No space left on device"
@@ -211,14 +219,16 @@ def _of_the_driver(error: PyMongoError, doing: str) -> NewbiMigrateError | None:
 
 def _not_selected(error: ServerSelectionTimeoutError, doing: str) -> NewbiMigrateError:
     # Servers that answer and refuse count as not found, and the text alone says why.
-    for code in (Code.API_VERSION_ERROR, Code.API_STRICT_ERROR):
-        if f"'code': {code.value}" in str(error):
-            return _stable_api(code, doing)
-    return UnreachableError(f"No MongoDB server could be reached while {doing}.", next_step=_AGAIN)
+    answered = {int(code) for code in _ANSWERED_CODE.findall(str(error))}
+    return _stable_api(answered, doing) or UnreachableError(
+        f"No MongoDB server could be reached while {doing}.", next_step=_AGAIN
+    )
 
 
-def _stable_api(code: Code, doing: str) -> NewbiMigrateError:
-    if code == Code.API_VERSION_ERROR:
+def _stable_api(codes: AbstractSet[int], doing: str) -> NewbiMigrateError | None:
+    if not codes & STABLE_API:
+        return None
+    if Code.API_VERSION_REQUIRED in codes:
         return UnsupportedError(
             f"The server answered and refused while {doing}: it takes no client that names no "
             "version of the Stable API (its parameter requireApiVersion).",
@@ -226,9 +236,9 @@ def _stable_api(code: Code, doing: str) -> NewbiMigrateError:
             "db.adminCommand({setParameter: 1, requireApiVersion: false}).",
         )
     return UnsupportedError(
-        f"The client keeps strictly to the Stable API, which has not what is needed for {doing}.",
-        next_step="Hand in a database of a client without ServerApi(strict=True), or a "
-        "connection string.",
+        f"The client keeps to a version of the Stable API, which has not what is needed for "
+        f"{doing}.",
+        next_step="Hand in a database of a client without server_api, or a connection string.",
     )
 
 
@@ -238,6 +248,11 @@ def _misconfigured(error: ConfigurationError, doing: str) -> NewbiMigrateError:
             f"The DNS lookup of the host failed while {doing} "
             f"({type(error.__cause__).__name__}): it has no SRV record that can be read.",
             next_step="Check the host's name after mongodb+srv:// and this machine's DNS.",
+        )
+    if "wire version" in str(error):
+        return UnsupportedError(
+            f"The server and this version of PyMongo do not understand each other while {doing}.",
+            next_step="Upgrade whichever is the older.",
         )
     extra = _EXTRA.search(str(error))
     if extra is not None:
@@ -285,9 +300,8 @@ def _by_configuration(
     error: PyMongoError, codes: frozenset[int], doing: str
 ) -> NewbiMigrateError | None:
     """What the server refuses because of how it, or its client, is set up."""
-    for code in (Code.API_VERSION_ERROR, Code.API_STRICT_ERROR):
-        if code in codes:
-            return _stable_api(code, doing)
+    if codes & STABLE_API:
+        return _stable_api(codes, doing)
     if Code.NO_QUERY_EXECUTION_PLANS in codes and "notablescan" in str(error):
         return UnsupportedError(
             f"The server's parameter notablescan forbids reading whole collections, which is "
