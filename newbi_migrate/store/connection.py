@@ -135,7 +135,8 @@ async def open_database(source: Any, *, name: str | None = None) -> AsyncIterato
         _refuse_deadline(source.client)
         place = _Place("the host application's client", name or source.name)
         place.refuse_servers_own()
-        yield Store(database := place.of(source.client), await _server_info(database, place.where))
+        database = place.of(source.client)
+        yield Store(database, await _server_info(database, place.where))
         return
     place, options = _reachable(source, name)
     place.refuse_servers_own()
