@@ -28,6 +28,7 @@ from newbi_migrate.mapping.workspace import (
 from newbi_migrate.migration.results import CollectionSummary, Quarantine
 from newbi_migrate.models.registry import CollectionSpec, Registry
 from newbi_migrate.progress import Progress
+from newbi_migrate.store.faults import task_group
 from newbi_migrate.store.journal import MAX_PRIOR_BYTES, Journal, JournalGroup, portions
 from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.stamping import MAX_IDS, WindowOutcome, chunks, write_groups
@@ -165,13 +166,10 @@ class DocumentPlane:
             for _ in range(workers):
                 await queue.put(None)
 
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(read())
-                for _ in range(workers):
-                    tasks.create_task(work())
-        except BaseExceptionGroup as group:
-            raise _first(group) from None
+        async with task_group() as tasks:
+            tasks.create_task(read())
+            for _ in range(workers):
+                tasks.create_task(work())
         return summary, refused, left
 
     async def census(self, spec: CollectionSpec) -> CollectionSummary:
@@ -385,9 +383,3 @@ def _digest(group: WindowGroup, resolution: Resolution) -> int:
     hasher.update(resolution.action.value.encode())
     hasher.update(bson.encode({"set": dict(resolution.changes), "ids": list(group.ids)}))
     return int.from_bytes(hasher.digest(), "little")
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The error that ended a group of tasks; the others were only cancelled."""
-    first = group.exceptions[0]
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first

@@ -27,7 +27,7 @@ from newbi_migrate.mapping.users import Fill, Finding, Insert, UserWrites
 from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.results import Plan
 from newbi_migrate.migration.users import UserPlane, id_key
-from newbi_migrate.store.connection import DURABLE
+from newbi_migrate.store.connection import DURABLE, client_session
 from newbi_migrate.store.journal import EntryKind, Journal, prior_list
 from newbi_migrate.store.raw import document_of, elements
 from newbi_migrate.store.session import LeasedSession
@@ -97,7 +97,7 @@ class UserWriter:
         """Writes a batch; False if the server refused one of its documents."""
         if not self._transactions:
             return await self._journaled(batch, None)
-        async with self._session.database.client.start_session() as session:
+        async with client_session(self._session.database) as session:
             return await self._journaled(batch, session)
 
     async def _journaled(

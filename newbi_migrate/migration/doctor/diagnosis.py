@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from pymongo.errors import OperationFailure
 
@@ -23,11 +23,10 @@ from newbi_migrate.migration.doctor.rights import Purpose, look_at_rights
 from newbi_migrate.migration.doctor.writers import look_for_writers
 from newbi_migrate.models.registry import Registry
 from newbi_migrate.progress import Progress, Silent
+from newbi_migrate.store.codes import Code
 from newbi_migrate.store.connection import Store
 
 __all__ = ["Diagnosis", "diagnose"]
-
-_UNAUTHORIZED: Final = 13
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +102,7 @@ async def diagnose(
         try:
             checks += await look()
         except OperationFailure as error:
-            if error.code != _UNAUTHORIZED:
+            if error.code != Code.UNAUTHORIZED:
                 raise
             checks.append(
                 Check(

@@ -19,11 +19,12 @@ from pymongo.errors import OperationFailure
 
 from newbi_migrate.backup.consistency import write_counters
 from newbi_migrate.checks import Check, Level
+from newbi_migrate.store.codes import Code
+from newbi_migrate.store.connection import administration
 from newbi_migrate.store.runs import OWN_PREFIX
 
 __all__ = ["look_for_writers"]
 
-_UNAUTHORIZED: Final = 13
 _STOP: Final = (
     "Stop the application and every job that writes (pm2 stop, docker compose stop), then look "
     "again."
@@ -116,11 +117,11 @@ async def _others(database: AsyncDatabase[dict[str, Any]]) -> Counter[str] | Non
         },
     ]
     try:
-        cursor = await database.client.admin.aggregate(pipeline, comment=mark)
+        cursor = await administration(database).aggregate(pipeline, comment=mark)
         async with cursor:
             found = [operation async for operation in cursor]
     except OperationFailure as error:
-        if error.code != _UNAUTHORIZED:
+        if error.code != Code.UNAUTHORIZED:
             raise
         return None
     # Each client has several connections, so ours are known by what they say of themselves.

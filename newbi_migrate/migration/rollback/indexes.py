@@ -22,6 +22,7 @@ from newbi_migrate.migration.rollback.results import (
     OnConflict,
     RollbackResult,
 )
+from newbi_migrate.store.connection import DURABLE, administration
 from newbi_migrate.store.indexes import drop_index, read_indexes, rebuild_index
 from newbi_migrate.store.journal import EntryKind, JournalEntry, JournalReader
 from newbi_migrate.store.runs import RunRecord, RunWriter
@@ -251,8 +252,11 @@ class StructureRollback:
         database = self.database.name
         session.safe_point()
         try:
-            await self.database.client.admin.command(
-                "renameCollection", f"{database}.{now}", to=f"{database}.{then}"
+            await administration(self.database).command(
+                "renameCollection",
+                f"{database}.{now}",
+                to=f"{database}.{then}",
+                writeConcern=DURABLE.document,
             )
         except OperationFailure as error:
             if error.code == _EXISTS:

@@ -36,7 +36,7 @@ from newbi_migrate.migration.rollback.results import (
 )
 from newbi_migrate.migration.user_writer import field_digests
 from newbi_migrate.migration.users import id_key
-from newbi_migrate.store.connection import DURABLE
+from newbi_migrate.store.connection import DURABLE, client_session
 from newbi_migrate.store.journal import EntryKind, EntryState, JournalReader, UserWrite
 from newbi_migrate.store.raw import (
     document_of,
@@ -313,7 +313,7 @@ class UserRollback:
             return await self._delete(units, session, leased, [])
 
         try:
-            async with self.database.client.start_session() as session:
+            async with client_session(self.database) as session:
                 done = await session.with_transaction(delete, write_concern=DURABLE)
         except _ChangedMeanwhileError:
             if len(units) == 1:

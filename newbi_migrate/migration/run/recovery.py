@@ -16,6 +16,8 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure
 
 from newbi_migrate.errors import DamagedRecordsError
+from newbi_migrate.store.codes import Code
+from newbi_migrate.store.connection import administration
 from newbi_migrate.store.indexes import read_indexes
 from newbi_migrate.store.journal import (
     EntryKind,
@@ -33,7 +35,6 @@ from newbi_migrate.store.stamping import holding
 __all__ = ["created_indexes", "recover", "refuse_lost_records"]
 
 _LOOK_EVERY: Final = 0.5
-_UNAUTHORIZED: Final = 13
 
 
 async def recover(session: LeasedSession, run: RunRecord) -> Journal:
@@ -129,10 +130,10 @@ async def _statement_running(session: LeasedSession) -> bool:
         {"$limit": 1},
     ]
     try:
-        async with await session.database.client.admin.aggregate(pipeline) as cursor:
+        async with await administration(session.database).aggregate(pipeline) as cursor:
             return bool([operation async for operation in cursor])
     except OperationFailure as error:
-        if error.code == _UNAUTHORIZED:
+        if error.code == Code.UNAUTHORIZED:
             # Without that privilege nobody can look; statements are guarded all the same, and
             # what they may still write stays in the journal.
             return False
@@ -177,7 +178,8 @@ async def _end_transaction(session: LeasedSession, entry: JournalEntry) -> None:
     """
     if entry.session_id is not None:
         session.safe_point()
-        await session.database.client.admin.command("killSessions", [{"id": entry.session_id}])
+        admin = administration(session.database)
+        await admin.command("killSessions", [{"id": entry.session_id}])
 
 
 async def _indexes(database: AsyncDatabase[dict[str, Any]], entry: JournalEntry) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from newbi_migrate.models.suspects import suspects
 from newbi_migrate.models.usual import DESCENDING, unusual
 from newbi_migrate.store.connection import EXACT
 from newbi_migrate.store.decoding import decode
+from newbi_migrate.store.faults import task_group
 from newbi_migrate.store.raw import split_documents
 
 if TYPE_CHECKING:
@@ -221,7 +222,7 @@ class ModelRules:
                                 stop.set()
 
         parts = self._ranges if large else _whole
-        async with asyncio.TaskGroup() as tasks:
+        async with task_group() as tasks:
             async for part in parts(collection):
                 tasks.create_task(read(part))
         return not stop.is_set()
