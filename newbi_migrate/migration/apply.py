@@ -34,6 +34,7 @@ from newbi_migrate.migration.run.recovery import created_indexes
 from newbi_migrate.migration.survey import TARGET_COLLECTIONS
 from newbi_migrate.migration.user_writer import UserWriter
 from newbi_migrate.models.registry import CollectionSpec, Registry
+from newbi_migrate.store.codes import Code
 from newbi_migrate.store.indexes import Created, Refused, create_indexes, read_indexes
 from newbi_migrate.store.journal import EntryKind, Journal
 from newbi_migrate.store.runs import OWN_PREFIX, RunWriter
@@ -42,7 +43,6 @@ from newbi_migrate.store.session import LeasedSession
 __all__ = ["ApplyRequest", "apply_plan"]
 
 _RESCANS = 3
-_EXISTS = 48
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +271,7 @@ async def _create_collections(session: LeasedSession, journal: Journal) -> None:
                 name, check_exists=False, comment=session.comment
             )
         except OperationFailure as error:
-            if error.code != _EXISTS:
+            if error.code != Code.NAMESPACE_EXISTS:
                 raise
             # The application made it at this very moment; it is not ours to drop.
             created = []

@@ -16,6 +16,7 @@ from pymongo import UpdateMany, UpdateOne
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import BulkWriteError
 
+from newbi_migrate.store.codes import ONE_DOCUMENT, TOO_LARGE, Code
 from newbi_migrate.store.connection import EXACT
 from newbi_migrate.store.decoding import decode
 from newbi_migrate.store.journal import JournalGroup
@@ -25,7 +26,6 @@ from newbi_migrate.store.session import LeasedSession
 __all__ = [
     "MAX_IDS",
     "MAX_OPERATIONS",
-    "OF_ONE_DOCUMENT",
     "Refusal",
     "WindowOutcome",
     "chunks",
@@ -48,12 +48,6 @@ _BY_ID: Final = {"_id": 1}
 _UNDEFINED: Final = 0x06
 _NULL: Final = 0x0A
 
-_TOO_LARGE: Final = frozenset({10334, 17419, 17420})
-_DUPLICATE: Final = 11000
-_VALIDATION: Final = 121
-OF_ONE_DOCUMENT: Final = _TOO_LARGE | {_DUPLICATE, _VALIDATION}
-"""Error codes that concern one document and not the whole statement."""
-
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
@@ -70,12 +64,12 @@ class Refusal:
     @property
     def too_large(self) -> bool:
         """Whether the new field does not fit into 16 MiB."""
-        return self.code in _TOO_LARGE
+        return self.code in TOO_LARGE
 
     @property
     def duplicate(self) -> bool:
         """Whether a unique index has the new value already."""
-        return self.code == _DUPLICATE
+        return self.code == Code.DUPLICATE_KEY
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +125,7 @@ async def write_groups(
             )
         except BulkWriteError as error:
             codes = {e.get("code") for e in error.details.get("writeErrors", ())}
-            if not codes or not codes <= OF_ONE_DOCUMENT:
+            if not codes or not codes <= ONE_DOCUMENT:
                 raise
             return await _one_by_one(session, collection, groups, read)
         modified += result.modified_count
@@ -230,7 +224,7 @@ async def _one_by_one(
         except BulkWriteError as error:
             for write_error in error.details.get("writeErrors", ()):
                 code = write_error.get("code")
-                if code not in OF_ONE_DOCUMENT:
+                if code not in ONE_DOCUMENT:
                     raise
                 refused.append(Refusal(chunk[write_error["index"]][0], code))
             if error.details.get("writeConcernErrors"):

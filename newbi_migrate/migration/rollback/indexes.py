@@ -22,6 +22,7 @@ from newbi_migrate.migration.rollback.results import (
     OnConflict,
     RollbackResult,
 )
+from newbi_migrate.store.codes import INDEX_REFUSED, Code
 from newbi_migrate.store.connection import DURABLE, administration
 from newbi_migrate.store.indexes import drop_index, read_indexes, rebuild_index
 from newbi_migrate.store.journal import EntryKind, JournalEntry, JournalReader
@@ -31,9 +32,6 @@ from newbi_migrate.store.session import LeasedSession
 __all__ = ["StructureRollback"]
 
 _ID_INDEX: Final = "_id_"
-_EXISTS: Final = 48
-_GONE: Final = 26
-_REFUSED: Final = frozenset({11000, 67, 85, 86, 171})
 
 
 @dataclass(slots=True)
@@ -179,7 +177,7 @@ class StructureRollback:
             try:
                 await rebuild_index(session, collection, index)
             except OperationFailure as error:
-                if error.code not in _REFUSED:
+                if error.code not in INDEX_REFUSED:
                     raise
                 self._conflict(ConflictKind.REFUSED, collection, index["name"])
             else:
@@ -259,9 +257,9 @@ class StructureRollback:
                 writeConcern=DURABLE.document,
             )
         except OperationFailure as error:
-            if error.code == _EXISTS:
+            if error.code == Code.NAMESPACE_EXISTS:
                 return False
-            if error.code != _GONE:
+            if error.code != Code.NAMESPACE_NOT_FOUND:
                 raise
         return True
 

@@ -36,6 +36,7 @@ from newbi_migrate.migration.rollback.results import (
 )
 from newbi_migrate.migration.user_writer import field_digests
 from newbi_migrate.migration.users import id_key
+from newbi_migrate.store.codes import ONE_DOCUMENT
 from newbi_migrate.store.connection import DURABLE, client_session
 from newbi_migrate.store.journal import EntryKind, EntryState, JournalReader, UserWrite
 from newbi_migrate.store.raw import (
@@ -47,7 +48,7 @@ from newbi_migrate.store.raw import (
 )
 from newbi_migrate.store.restoring import id_element, read_stored
 from newbi_migrate.store.session import LeasedSession
-from newbi_migrate.store.stamping import OF_ONE_DOCUMENT, chunks, expecting
+from newbi_migrate.store.stamping import chunks, expecting
 
 __all__ = ["UserRollback"]
 
@@ -414,7 +415,7 @@ class UserRollback:
                 {"_id": {"$eq": filled.id}, **held}, update, comment=self.comment
             )
         except OperationFailure as error:
-            if error.code not in OF_ONE_DOCUMENT:
+            if error.code not in ONE_DOCUMENT:
                 raise
             for path in filled.values:
                 self.result.conflicts.add(
