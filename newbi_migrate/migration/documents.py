@@ -280,8 +280,6 @@ class DocumentPlane:
             return {}
         parent = self._registry[spec.parent.collection]
         projection = dict.fromkeys((self._field, *parent.user_fields), 1)
-        if parent.parent is not None:
-            projection[parent.parent.field] = 1
         found: dict[ObjectId, ObjectId] = {}
         for ids in chunks(sorted(links), MAX_IDS):
             cursor = self._database[parent.name].find(
