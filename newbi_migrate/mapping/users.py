@@ -81,7 +81,7 @@ class Finding:
     Attributes:
         code: What kind of finding, in lower case with hyphens.
         collection: Where.
-        id: In which document.
+        id: In which document; ``None`` where it concerns the collection as a whole.
         path: In which field, dotted; empty for the whole document.
     """
 

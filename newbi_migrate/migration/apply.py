@@ -38,10 +38,11 @@ from newbi_migrate.migration.survey import TARGET_COLLECTIONS
 from newbi_migrate.migration.user_writer import UserWriter
 from newbi_migrate.models.registry import CollectionSpec, Registry
 from newbi_migrate.progress import Progress
+from newbi_migrate.store.collections import collections
 from newbi_migrate.store.connection import ServerInfo
 from newbi_migrate.store.indexes import Created, Refused, create_indexes, read_indexes
 from newbi_migrate.store.journal import EntryKind, Journal
-from newbi_migrate.store.runs import OWN_PREFIX, RunRecords
+from newbi_migrate.store.runs import RunRecords
 
 __all__ = ["ApplyRequest", "apply_plan"]
 
@@ -178,12 +179,8 @@ async def _count_all(request: ApplyRequest, state: _State, journal: Journal) -> 
 
 async def _begin(request: ApplyRequest, records: RunRecords, run_id: ObjectId) -> None:
     plan = request.plan
-    names = [
-        info["name"]
-        async for info in await request.database.list_collections(comment=str(run_id))
-        if info.get("type", "collection") == "collection"
-        and not info["name"].startswith(("system.", OWN_PREFIX))
-    ]
+    listed = await collections(request.database, comment=str(run_id))
+    names = [i.name for i in listed.values() if i.holds_documents and not i.internal]
     before = {
         name: list(await read_indexes(request.database, name))
         for name in names
@@ -200,7 +197,7 @@ async def _begin(request: ApplyRequest, records: RunRecords, run_id: ObjectId) -
             "database": plan.database,
             "source": plan.source,
             "planDigests": dict(plan.digests),
-            "collectionsBefore": sorted(names),
+            "collectionsBefore": names,
             # A list of pairs: names of collections may hold dots.
             "indexesBefore": [{"collection": n, "indexes": i} for n, i in before.items()],
             "reference": None if request.reference is None else request.reference.to_document(),
@@ -310,6 +307,7 @@ def _plane(request: ApplyRequest, directory: Directory, comment: str) -> Documen
         directory,
         rewrite_owners=request.plan.options.alias_owners is AliasOwners.REWRITE,
         comment=comment,
+        unwritable=request.plan.unwritable,
     )
 
 

@@ -1,14 +1,13 @@
 """The document plane: every document of a collection, decided in windows and stamped.
 
-The same code reads for a plan and for a run; a run writes besides. It changes when the way
-from a window to its statements does.
+The same code reads for a plan and for a run; a run writes besides.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -29,7 +28,7 @@ from newbi_migrate.mapping.workspace import (
 )
 from newbi_migrate.migration.results import CollectionSummary, Quarantine
 from newbi_migrate.models.registry import CollectionSpec, Registry
-from newbi_migrate.progress import Progress
+from newbi_migrate.progress import Progress, Silent
 from newbi_migrate.store.connection import DURABLE
 from newbi_migrate.store.journal import MAX_PRIOR_BYTES, Journal, JournalGroup, portions
 from newbi_migrate.store.stamping import (
@@ -40,7 +39,7 @@ from newbi_migrate.store.stamping import (
     write_groups,
     write_owner_stamps,
 )
-from newbi_migrate.store.windows import Window, WindowGroup, WindowReader
+from newbi_migrate.store.windows import Window, WindowGroup, WindowReader, read_singly
 
 __all__ = ["PLAN_WINDOW", "DocumentPlane", "Surveyed"]
 
@@ -85,6 +84,8 @@ class DocumentPlane:
         directory: Who is who.
         rewrite_owners: Whether fields that name an aliased user are rewritten.
         comment: Attached to every command.
+        unwritable: Names of views and time series: whatever is to be changed in them is
+            quarantined.
     """
 
     def __init__(
@@ -95,8 +96,10 @@ class DocumentPlane:
         *,
         rewrite_owners: bool,
         comment: str,
+        unwritable: Container[str] = (),
     ) -> None:
         self._database = database
+        self._unwritable = unwritable
         self._registry = registry
         self._directory = directory
         self._rewrite = rewrite_owners
@@ -113,9 +116,8 @@ class DocumentPlane:
         quarantine = Quarantine()
         owners: dict[ObjectId, ObjectId] = {}
         digest = 0
-        reader = self._reader(spec, PLAN_WINDOW)
-        async for window in reader.windows():
-            for group, resolution in await self._decide(spec, window.groups):
+        async for groups in self._all(spec):
+            for group, resolution in await self._decide(spec, groups):
                 self._count(spec, summary, quarantine, group, resolution)
                 if resolution.action is Action.STAMP:
                     summary.stamped += self._field in resolution.changes and len(group.ids)
@@ -124,7 +126,7 @@ class DocumentPlane:
                     ) > 0 and len(group.ids)
                     self._note_owner(spec, group, resolution, owners)
                 digest += _digest(group, resolution)
-            progress.advance(window.count, spec.name)
+            progress.advance(sum(group.count for group in groups), spec.name)
         return Surveyed(summary, quarantine, f"{digest % 2**128:032x}", owners)
 
     async def apply(
@@ -157,6 +159,9 @@ class DocumentPlane:
             pace: Called with the number of documents before they are written; returns when they
                 may be.
         """
+        if spec.name in self._unwritable:
+            seen = await self.survey(spec, progress)
+            return seen.summary, Quarantine(), seen.quarantine
         summary = CollectionSummary(spec.name)
         refused, left = Quarantine(), Quarantine()
         queue: asyncio.Queue[_Job | None] = asyncio.Queue(maxsize=workers)
@@ -202,6 +207,8 @@ class DocumentPlane:
 
     async def census(self, spec: CollectionSpec) -> CollectionSummary:
         """Decides about every document of a collection by what it holds, without its id."""
+        if spec.name in self._unwritable:
+            return (await self.survey(spec, Silent())).summary
         summary = CollectionSummary(spec.name)
         nobody = Quarantine()
         async for groups in self._reader(spec, PLAN_WINDOW).census():
@@ -228,6 +235,17 @@ class DocumentPlane:
         async for window in self._reader(spec, PLAN_WINDOW).windows():
             for group, resolution in await self._decide(spec, window.groups):
                 yield group, resolution
+
+    async def _all(self, spec: CollectionSpec) -> AsyncIterator[Sequence[WindowGroup]]:
+        """All documents of a collection, in groups that hold their ids."""
+        if spec.name in self._unwritable:
+            async for groups in read_singly(
+                self._database[spec.name], self.fields(spec), comment=self._comment
+            ):
+                yield groups
+            return
+        async for window in self._reader(spec, PLAN_WINDOW).windows():
+            yield window.groups
 
     def _reader(self, spec: CollectionSpec, size: int) -> WindowReader:
         return WindowReader(
@@ -258,6 +276,10 @@ class DocumentPlane:
                 workspace_field=self._field,
                 rewrite_owners=self._rewrite,
             )
+            if resolution.action is Action.STAMP and spec.name in self._unwritable:
+                resolution = Resolution(
+                    resolution.stored, Action.QUARANTINE, reason=Reason.NOT_A_PLAIN_COLLECTION
+                )
             if resolution.action is Action.STAMP and len(group.raw_key) > MAX_PRIOR_BYTES:
                 resolution = Resolution(
                     resolution.stored, Action.QUARANTINE, reason=Reason.DOCUMENT_TOO_LARGE
