@@ -24,7 +24,13 @@ from newbi_migrate.mapping.decisions import (
     directory_after,
 )
 from newbi_migrate.mapping.profiles import BetterAuthProfile
-from newbi_migrate.mapping.users import FOLLOWS_MEMBERSHIP, Fill, Finding, UserWrites
+from newbi_migrate.mapping.users import (
+    FIELD_NOT_CARRIED,
+    FOLLOWS_MEMBERSHIP,
+    Fill,
+    Finding,
+    UserWrites,
+)
 from newbi_migrate.mapping.workspace import Directory, Reason
 from newbi_migrate.migration.documents import DocumentPlane, Surveyed
 from newbi_migrate.migration.indexes import plan_index_changes
@@ -203,6 +209,7 @@ async def _plan_users(
     progress.phase("plan users", len(decisions))
     by_id = {id_key(decision.legacy_id): decision for decision in decisions}
     hashes: list[bytes] = []
+    not_carried: set[str] = set()
     async for batch in plane.writes(by_id, BetterAuthProfile.of(options.better_auth)):
         for writes in batch:
             planned.lines.append(line_of(writes))
@@ -211,8 +218,12 @@ async def _plan_users(
                     for path in fill.values:
                         planned.filled[fill.collection, path].append(fill.id)
             planned.findings.extend(writes.findings)
+            not_carried.update(writes.not_carried)
             hashes.append(_bytes_of(writes))
         progress.advance(len(batch))
+    planned.findings += [
+        Finding(FIELD_NOT_CARRIED, seen.source, None, path) for path in sorted(not_carried)
+    ]
     planned.digest = _digest_of(hashes)
     return planned
 
