@@ -94,6 +94,20 @@ class Finding:
     id: Any
     path: str = ""
 
+    @property
+    def subject(self) -> str:
+        """What it is about: a document by its id, else a field, else the collection."""
+        return (self.path or self.collection) if self.id is None else str(self.id)
+
+    def to_json(self) -> dict[str, str]:
+        """The finding as JSON holds it."""
+        return {
+            "code": self.code,
+            "collection": self.collection,
+            "id": "" if self.id is None else str(self.id),
+            "path": self.path,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Existing:

@@ -300,15 +300,7 @@ def quarantine_to_json(quarantine: Quarantine) -> list[dict[str, str]]:
 
 def findings_to_json(findings: Iterable[Finding]) -> list[dict[str, str]]:
     """The findings as JSON holds them."""
-    return [
-        {
-            "code": f.code,
-            "collection": f.collection,
-            "id": "" if f.id is None else str(f.id),
-            "path": f.path,
-        }
-        for f in findings
-    ]
+    return [finding.to_json() for finding in findings]
 
 
 def load_plan(path: Path) -> Mapping[str, Any]:
