@@ -35,9 +35,10 @@ from newbi_migrate.migration.survey import TARGET_COLLECTIONS
 from newbi_migrate.migration.user_writer import UserWriter
 from newbi_migrate.models.registry import CollectionSpec, Registry
 from newbi_migrate.store.codes import Code
+from newbi_migrate.store.collections import collections
 from newbi_migrate.store.indexes import Created, Refused, create_indexes, read_indexes
 from newbi_migrate.store.journal import EntryKind, Journal
-from newbi_migrate.store.runs import OWN_PREFIX, RunWriter
+from newbi_migrate.store.runs import RunWriter
 from newbi_migrate.store.session import LeasedSession
 
 __all__ = ["ApplyRequest", "apply_plan"]
@@ -164,12 +165,8 @@ async def _begin(request: ApplyRequest, record: RunWriter) -> Journal:
     session, plan = request.session, request.plan
     if request.resumed:
         return await Journal.take_over(session)
-    names = [
-        info["name"]
-        async for info in await session.database.list_collections(comment=session.comment)
-        if info.get("type", "collection") == "collection"
-        and not info["name"].startswith(("system.", OWN_PREFIX))
-    ]
+    listed = await collections(session.database, comment=session.comment)
+    names = [i.name for i in listed.values() if i.holds_documents and not i.internal]
     before = {
         name: list(await read_indexes(session.database, name))
         for name in names
@@ -184,7 +181,7 @@ async def _begin(request: ApplyRequest, record: RunWriter) -> Journal:
             "database": plan.database,
             "source": plan.source,
             "planDigests": dict(plan.digests),
-            "collectionsBefore": sorted(names),
+            "collectionsBefore": names,
             # A list of pairs: names of collections may hold dots.
             "indexesBefore": [{"collection": n, "indexes": i} for n, i in before.items()],
             "reference": None if request.reference is None else request.reference.to_document(),
@@ -285,6 +282,7 @@ def _plane(request: ApplyRequest, directory: Directory) -> DocumentPlane:
         directory,
         rewrite_owners=request.plan.options.alias_owners is AliasOwners.REWRITE,
         comment=request.session.comment,
+        unwritable=request.plan.unwritable,
     )
 
 

@@ -1,14 +1,13 @@
 """The document plane: every document of a collection, decided in windows and stamped.
 
-The same code reads for a plan and for a run; a run writes besides. It changes when the way
-from a window to its statements does.
+The same code reads for a plan and for a run; a run writes besides.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -27,12 +26,12 @@ from newbi_migrate.mapping.workspace import (
 )
 from newbi_migrate.migration.results import CollectionSummary, Quarantine
 from newbi_migrate.models.registry import CollectionSpec, Registry
-from newbi_migrate.progress import Progress
+from newbi_migrate.progress import Progress, Silent
 from newbi_migrate.store.faults import task_group
 from newbi_migrate.store.journal import MAX_PRIOR_BYTES, Journal, JournalGroup, portions
 from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.stamping import MAX_IDS, WindowOutcome, chunks, write_groups
-from newbi_migrate.store.windows import Window, WindowGroup, WindowReader
+from newbi_migrate.store.windows import Window, WindowGroup, WindowReader, read_singly
 
 __all__ = ["PLAN_WINDOW", "DocumentPlane", "Surveyed"]
 
@@ -73,6 +72,8 @@ class DocumentPlane:
         directory: Who is who.
         rewrite_owners: Whether fields that name an aliased user are rewritten.
         comment: Attached to every command.
+        unwritable: Names of views and time series: whatever is to be changed in them is
+            quarantined.
     """
 
     def __init__(
@@ -83,8 +84,10 @@ class DocumentPlane:
         *,
         rewrite_owners: bool,
         comment: str,
+        unwritable: Container[str] = (),
     ) -> None:
         self._database = database
+        self._unwritable = unwritable
         self._registry = registry
         self._directory = directory
         self._rewrite = rewrite_owners
@@ -101,9 +104,8 @@ class DocumentPlane:
         quarantine = Quarantine()
         owners: dict[ObjectId, ObjectId] = {}
         digest = 0
-        reader = self._reader(spec, PLAN_WINDOW)
-        async for window in reader.windows():
-            for group, resolution in await self._decide(spec, window.groups):
+        async for groups in self._all(spec):
+            for group, resolution in await self._decide(spec, groups):
                 self._count(spec, summary, quarantine, group, resolution)
                 if resolution.action is Action.STAMP:
                     summary.stamped += self._field in resolution.changes and len(group.ids)
@@ -112,7 +114,7 @@ class DocumentPlane:
                     ) > 0 and len(group.ids)
                     self._note_owner(spec, group, resolution, owners)
                 digest += _digest(group, resolution)
-            progress.advance(window.count, spec.name)
+            progress.advance(sum(group.count for group in groups), spec.name)
         return Surveyed(summary, quarantine, f"{digest % 2**128:032x}", owners)
 
     async def apply(
@@ -140,6 +142,9 @@ class DocumentPlane:
             workers: Statements under way at once.
             repeat: Whether the run may have written to some of the documents before.
         """
+        if spec.name in self._unwritable:
+            seen = await self.survey(spec, session.progress)
+            return seen.summary, Quarantine(), seen.quarantine
         summary = CollectionSummary(spec.name)
         refused, left = Quarantine(), Quarantine()
         queue: asyncio.Queue[_Journaled | None] = asyncio.Queue(maxsize=workers)
@@ -174,6 +179,8 @@ class DocumentPlane:
 
     async def census(self, spec: CollectionSpec) -> CollectionSummary:
         """Decides about every document of a collection by what it holds, without its id."""
+        if spec.name in self._unwritable:
+            return (await self.survey(spec, Silent())).summary
         summary = CollectionSummary(spec.name)
         nobody = Quarantine()
         async for groups in self._reader(spec, PLAN_WINDOW).census():
@@ -200,6 +207,17 @@ class DocumentPlane:
         async for window in self._reader(spec, PLAN_WINDOW).windows():
             for group, resolution in await self._decide(spec, window.groups):
                 yield group, resolution
+
+    async def _all(self, spec: CollectionSpec) -> AsyncIterator[Sequence[WindowGroup]]:
+        """All documents of a collection, in groups that hold their ids."""
+        if spec.name in self._unwritable:
+            async for groups in read_singly(
+                self._database[spec.name], self.fields(spec), comment=self._comment
+            ):
+                yield groups
+            return
+        async for window in self._reader(spec, PLAN_WINDOW).windows():
+            yield window.groups
 
     def _reader(self, spec: CollectionSpec, size: int) -> WindowReader:
         return WindowReader(
@@ -230,6 +248,10 @@ class DocumentPlane:
                 workspace_field=self._field,
                 rewrite_owners=self._rewrite,
             )
+            if resolution.action is Action.STAMP and spec.name in self._unwritable:
+                resolution = Resolution(
+                    resolution.stored, Action.QUARANTINE, reason=Reason.NOT_A_PLAIN_COLLECTION
+                )
             if resolution.action is Action.STAMP and len(group.raw_key) > MAX_PRIOR_BYTES:
                 resolution = Resolution(
                     resolution.stored, Action.QUARANTINE, reason=Reason.DOCUMENT_TOO_LARGE
@@ -252,8 +274,6 @@ class DocumentPlane:
             return {}
         parent = self._registry[spec.parent.collection]
         projection = dict.fromkeys((self._field, *parent.user_fields), 1)
-        if parent.parent is not None:
-            projection[parent.parent.field] = 1
         found: dict[ObjectId, ObjectId] = {}
         for ids in chunks(sorted(links), MAX_IDS):
             cursor = self._database[parent.name].find(

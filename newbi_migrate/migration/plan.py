@@ -1,7 +1,6 @@
 """Making a plan: everything a run would do, decided and digested, without a write.
 
-A run makes the same plan again and follows it; a saved plan is compared by its digests. It
-changes when a run does something new that has to be foreseen.
+A run makes the same plan again and follows it; a saved plan is compared by its digests.
 """
 
 from __future__ import annotations
@@ -25,13 +24,19 @@ from newbi_migrate.mapping.decisions import (
     directory_after,
 )
 from newbi_migrate.mapping.profiles import BetterAuthProfile
-from newbi_migrate.mapping.users import FOLLOWS_MEMBERSHIP, Fill, Finding, UserWrites
+from newbi_migrate.mapping.users import (
+    FIELD_NOT_CARRIED,
+    FOLLOWS_MEMBERSHIP,
+    Fill,
+    Finding,
+    UserWrites,
+)
 from newbi_migrate.mapping.workspace import Directory, Reason
 from newbi_migrate.migration.documents import DocumentPlane, Surveyed
 from newbi_migrate.migration.indexes import plan_index_changes
 from newbi_migrate.migration.options import AliasOwners, MigrationOptions
-from newbi_migrate.migration.results import Plan, Quarantine, UserLine
-from newbi_migrate.migration.survey import Survey, survey
+from newbi_migrate.migration.results import NOT_PLAIN, Plan, Quarantine, UserLine
+from newbi_migrate.migration.survey import Survey, odd_target, survey
 from newbi_migrate.migration.users import UserPlane, id_key, line_of
 from newbi_migrate.models.registry import CollectionSpec, Registry
 from newbi_migrate.progress import Progress, Silent
@@ -87,11 +92,15 @@ async def make_plan(
         progress: Told of what is being read.
 
     Raises:
+        UnsupportedError: A collection users are written to is no plain collection.
         NewbiMigrateError: See :func:`~newbi_migrate.migration.survey.survey`.
     """
     listener = progress or Silent()
     specs = chosen_collections(registry, options)
     seen = await survey(database, registry, source=options.legacy_collection, comment=_COMMENT)
+    refusal = odd_target(seen.infos)
+    if refusal is not None:
+        raise refusal
     users = await _plan_users(database, seen, options, documents_only, listener)
 
     quarantine = Quarantine()
@@ -104,17 +113,24 @@ async def make_plan(
         users.directory,
         rewrite_owners=options.alias_owners is AliasOwners.REWRITE,
         comment=_COMMENT,
+        unwritable=seen.unwritable,
     )
-    present = [s for s in specs if s.name in seen.counts and plane.concerns(s)]
-    listener.phase("survey documents", sum(seen.counts[spec.name] for spec in present))
+    counts = {**seen.counts, **seen.unwritable}
+    present = [s for s in specs if s.name in counts and plane.concerns(s)]
+    listener.phase("survey documents", sum(counts[spec.name] for spec in present))
     surveyed: dict[str, Surveyed] = {}
     for spec in present:
         surveyed[spec.name] = await plane.survey(spec, listener)
         quarantine.extend(surveyed[spec.name].quarantine)
     users.findings += _following(users, surveyed)
+    users.findings += [
+        Finding(NOT_PLAIN[seen.infos[spec.name].kind], spec.name, None)
+        for spec in specs
+        if spec.name in seen.unwritable
+    ]
     decisions, collisions = await plan_index_changes(
         database,
-        present,
+        [spec for spec in present if spec.name in seen.counts],
         users.directory,
         surveyed,
         workspace_field=registry.workspace_field,
@@ -193,6 +209,7 @@ async def _plan_users(
     progress.phase("plan users", len(decisions))
     by_id = {id_key(decision.legacy_id): decision for decision in decisions}
     hashes: list[bytes] = []
+    not_carried: set[str] = set()
     async for batch in plane.writes(by_id, BetterAuthProfile.of(options.better_auth)):
         for writes in batch:
             planned.lines.append(line_of(writes))
@@ -201,8 +218,12 @@ async def _plan_users(
                     for path in fill.values:
                         planned.filled[fill.collection, path].append(fill.id)
             planned.findings.extend(writes.findings)
+            not_carried.update(writes.not_carried)
             hashes.append(_bytes_of(writes))
         progress.advance(len(batch))
+    planned.findings += [
+        Finding(FIELD_NOT_CARRIED, seen.source, None, path) for path in sorted(not_carried)
+    ]
     planned.digest = _digest_of(hashes)
     return planned
 
@@ -279,10 +300,7 @@ def quarantine_to_json(quarantine: Quarantine) -> list[dict[str, str]]:
 
 def findings_to_json(findings: Iterable[Finding]) -> list[dict[str, str]]:
     """The findings as JSON holds them."""
-    return [
-        {"code": f.code, "collection": f.collection, "id": str(f.id), "path": f.path}
-        for f in findings
-    ]
+    return [finding.to_json() for finding in findings]
 
 
 def load_plan(path: Path) -> Mapping[str, Any]:

@@ -20,7 +20,7 @@ from newbi_migrate.store.connection import EXACT
 from newbi_migrate.store.decoding import decode
 from newbi_migrate.store.raw import document_of, element, split_documents
 
-__all__ = ["ABSENT_KIND", "Window", "WindowGroup", "WindowReader"]
+__all__ = ["ABSENT_KIND", "Window", "WindowGroup", "WindowReader", "read_singly"]
 
 ABSENT_KIND: Final = "missing"
 """What MongoDB's ``$type`` answers for a field that is not there."""
@@ -84,6 +84,32 @@ class Window:
     last: Any
     count: int
     names: Mapping[str, str]
+
+
+async def read_singly(
+    collection: AsyncCollection[dict[str, Any]], fields: Sequence[str], *, comment: str
+) -> AsyncIterator[list[WindowGroup]]:
+    """All documents, each a group of its own, in portions and in no order.
+
+    For views and time series, whose ids may be missing or there twice, so that no window begins
+    after the last id of another.
+
+    Args:
+        collection: What to read.
+        fields: The fields the groups hold.
+        comment: Attached to every command.
+    """
+    cursor = collection.find_raw_batches({}, ["_id", *fields], batch_size=1000, comment=comment)
+    async with cursor:
+        async for batch in cursor:
+            groups = []
+            for raw in split_documents(cast(bytes, batch)):
+                document, readable = decode(raw)
+                stored = {field: document[field] for field in fields if field in document}
+                groups.append(
+                    WindowGroup(stored, {}, raw, [document.get("_id")], 1, readable=readable)
+                )
+            yield groups
 
 
 class WindowReader:

@@ -18,7 +18,11 @@ from newbi_migrate.errors import ExitCode
 from newbi_migrate.migration.doctor.backing import look_at_backup
 from newbi_migrate.migration.doctor.leftovers import look_for_leftovers
 from newbi_migrate.migration.doctor.machine import look_at_clock, look_at_disk, look_at_server
-from newbi_migrate.migration.doctor.records import look_at_runs, look_at_source
+from newbi_migrate.migration.doctor.records import (
+    look_at_collections,
+    look_at_runs,
+    look_at_source,
+)
 from newbi_migrate.migration.doctor.rights import Purpose, look_at_rights
 from newbi_migrate.migration.doctor.writers import look_for_writers
 from newbi_migrate.models.registry import Registry
@@ -90,6 +94,7 @@ async def diagnose(
         ("clock", lambda: look_at_clock(database)),
         ("disk", lambda: look_at_disk(database, backup)),
         ("legacy users", lambda: look_at_source(database, registry, source)),
+        ("collections", lambda: look_at_collections(database, registry)),
         ("runs", lambda: look_at_runs(database)),
         ("leftovers", lambda: look_for_leftovers(database, registry)),
         ("backup", lambda: look_at_backup(database, backup)),

@@ -20,8 +20,8 @@ from pymongo.errors import OperationFailure
 from newbi_migrate.backup.consistency import write_counters
 from newbi_migrate.checks import Check, Level
 from newbi_migrate.store.codes import Code
+from newbi_migrate.store.collections import collections
 from newbi_migrate.store.connection import administration
-from newbi_migrate.store.runs import OWN_PREFIX
 
 __all__ = ["look_for_writers"]
 
@@ -93,13 +93,10 @@ async def look_for_writers(database: AsyncDatabase[dict[str, Any]], watch: float
 async def _counters(
     database: AsyncDatabase[dict[str, Any]],
 ) -> dict[str, tuple[int, ...] | None]:
-    listed = await database.list_collections(filter={"type": "collection"})
-    names = [
-        info["name"]
-        async for info in listed
-        if not info["name"].startswith(("system.", OWN_PREFIX))
-    ]
-    return await write_counters(database, names)
+    listed = (await collections(database)).values()
+    return await write_counters(
+        database, [info.name for info in listed if info.holds_documents and not info.internal]
+    )
 
 
 async def _others(database: AsyncDatabase[dict[str, Any]]) -> Counter[str] | None:

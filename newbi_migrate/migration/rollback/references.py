@@ -14,8 +14,8 @@ from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.mapping.values import read_id
+from newbi_migrate.store.collections import collections
 from newbi_migrate.store.decoding import LENIENT
-from newbi_migrate.store.runs import OWN_PREFIX
 
 __all__ = ["References", "read_references", "sessions_of"]
 
@@ -67,11 +67,8 @@ async def read_references(
     if not organizations and not users:
         return found
     fields = (workspace_field, *_ORGANIZATION_FIELDS)
-    async for info in await database.list_collections(comment=comment):
-        name = info["name"]
-        if name.startswith(("system.", OWN_PREFIX)) or name in _APART:
-            continue
-        if info.get("type", "collection") == "view":
+    for name, info in (await collections(database, comment=comment)).items():
+        if info.internal or info.kind == "view" or name in _APART:
             continue
         collection = database.get_collection(name, codec_options=LENIENT)
         cursor = await collection.aggregate(
