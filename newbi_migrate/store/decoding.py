@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any, Final, Self
 
 import bson
@@ -84,12 +85,11 @@ def decode(raw: bytes) -> tuple[dict[str, Any], bool]:
     Raises:
         InvalidBSON: The bytes are no BSON document, which no server sends.
     """
-    try:
+    # The driver raises whatever the constructor of a value does.
+    with suppress(Exception):
         return bson.decode(raw, PLAIN), True
-    except Exception:  # noqa: BLE001  # the driver raises whatever the constructor of a value does
-        pass
     try:
-        return {name: value for name, value in _values(raw)}, False
+        return dict(_values(raw)), False
     except ValueError as error:
         raise InvalidBSON(str(error)) from None
 
@@ -102,17 +102,13 @@ def _values(raw: bytes) -> list[tuple[str, Any]]:
 
 
 def _value(kind: int, raw: bytes) -> Any:
-    try:
+    with suppress(Exception):
         return bson.decode(document_of(("", kind, raw)).raw, PLAIN)[""]
-    except Exception:  # noqa: BLE001  # as above
-        pass
-    try:
+    with suppress(ValueError):
         if kind == _DOCUMENT:
             return dict(_values(raw))
         if kind == _ARRAY:
             return [value for _, value in _values(raw)]
-    except ValueError:
-        pass
     return Undecodable(kind, raw)
 
 

@@ -20,6 +20,7 @@ from pymongo import UpdateMany, UpdateOne
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import BulkWriteError, OperationFailure
 
+from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.journal import JournalGroup
 from newbi_migrate.store.raw import document_of
 
@@ -317,15 +318,15 @@ async def _look_again(
     """Reads which documents hold the new values, since counts did not add up."""
     turned_out: list[JournalGroup] = []
     changed: list[Any] = []
-    not_written = {refusal.id for refusal in refused}
+    not_written = {id_key(refusal.id) for refusal in refused}
     written = 0
     for group in groups:
         held = await holding(collection, group, comment=comment)
         written += len(held)
         if held:
             turned_out.append(replace(group, ids=list(held)))
-        here = set(held)
-        changed.extend(i for i in group.ids if i not in here and i not in not_written)
+        accounted = not_written.union(map(id_key, held))
+        changed.extend(i for i in group.ids if id_key(i) not in accounted)
     if known is not None:
         extra = await unexpected(collection, groups, set(known()), comment=comment)
         written += sum(len(group.ids) for group in extra)

@@ -42,7 +42,7 @@ for name in ("NaN", "sNaN", "Infinity", "-Infinity"):
     NUMBERS.append(Decimal128(name))
 NUMBERS += [float("nan"), float("inf"), float("-inf"), Decimal128("1E+6144")]
 TEXTS = ["", "a", "A", "á", "é", "e\u0301", "a\0", "1"]
-OTHERS = [None, True, False, ONE, MinKey(), MaxKey(), Timestamp(0, 0), Timestamp(0, 1)]
+OTHERS = [None, True, False, ONE, MinKey(), MaxKey(), Timestamp(1, 0), Timestamp(1, 1)]
 OTHERS += [Binary(b"a", 0), Binary(b"a", 4), Binary(b"a", 2), Binary(b"b", 0), Binary(b"", 0)]
 OTHERS += [Regex("a"), Regex("a", "i"), Code("a"), Code("a", {}), Code("a", {"b": 1})]
 OTHERS += [bson.DatetimeMS(0), bson.DatetimeMS(1), bson.DatetimeMS(-(2**62))]
@@ -59,7 +59,10 @@ leaves = st.sampled_from([raw(value) for value in NUMBERS + TEXTS + OTHERS]) | s
 
 
 def nested(values):
-    fields = st.lists(st.tuples(st.sampled_from("ab"), values), max_size=2)
+    # Of two fields of one name the server itself takes now one, now the other.
+    fields = st.lists(
+        st.tuples(st.sampled_from("ab"), values), max_size=2, unique_by=lambda part: part[0]
+    )
     as_document = fields.map(lambda parts: bytes(document_of(*((n, *v) for n, v in parts)).raw))
     as_array = st.lists(values, max_size=2).map(
         lambda parts: bytes(document_of(*((str(n), *v) for n, v in enumerate(parts))).raw)
