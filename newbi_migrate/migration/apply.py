@@ -245,7 +245,12 @@ async def _users(
     request.safe_point()
     await records.note_users(
         run_id,
-        [_line(line, failed[line.legacy_id]) for line in plan.users if line.legacy_id in failed],
+        [
+            _line(line, failed[line.legacy_id])
+            for line in plan.users
+            # Of whom something is written, they have ids that can be keys.
+            if line.writes and line.legacy_id in failed
+        ],
     )
     if not failed:
         return plan.directory
@@ -270,7 +275,7 @@ def _without(plan: Plan, failed: Mapping[Any, Reason]) -> Directory:
     homes = dict(directory.homes)
     organizations = set(directory.organizations)
     for line in plan.users:
-        if line.legacy_id in failed and line.user_id is not None:
+        if line.user_id is not None and line.legacy_id in failed:
             homes[line.user_id] = Reason.OWNER_QUARANTINED
             if line.workspace is not None and "organization" in line.creates:
                 organizations.discard(line.workspace)
