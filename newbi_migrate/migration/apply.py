@@ -242,7 +242,7 @@ def _without(plan: Plan, failed: Mapping[Any, Reason]) -> Directory:
     homes = dict(directory.homes)
     organizations = set(directory.organizations)
     for line in plan.users:
-        if line.legacy_id in failed and line.user_id is not None:
+        if line.user_id is not None and line.legacy_id in failed:
             homes[line.user_id] = Reason.OWNER_QUARANTINED
             if line.workspace is not None and "organization" in line.creates:
                 organizations.discard(line.workspace)

@@ -27,11 +27,20 @@ from newbi_migrate.mapping.workspace import (
 from newbi_migrate.migration.results import CollectionSummary, Quarantine
 from newbi_migrate.models.registry import CollectionSpec, Registry
 from newbi_migrate.progress import Progress, Silent
+from newbi_migrate.store.census import count_groups
+from newbi_migrate.store.connection import EXACT
+from newbi_migrate.store.decoding import decoded
 from newbi_migrate.store.faults import task_group
 from newbi_migrate.store.journal import MAX_PRIOR_BYTES, Journal, JournalGroup, portions
 from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.stamping import MAX_IDS, WindowOutcome, chunks, write_groups
-from newbi_migrate.store.windows import Window, WindowGroup, WindowReader, read_singly
+from newbi_migrate.store.windows import (
+    Window,
+    WindowGroup,
+    WindowReader,
+    has_only_object_ids,
+    read_singly,
+)
 
 __all__ = ["PLAN_WINDOW", "DocumentPlane", "Surveyed"]
 
@@ -183,7 +192,13 @@ class DocumentPlane:
             return (await self.survey(spec, Silent())).summary
         summary = CollectionSummary(spec.name)
         nobody = Quarantine()
-        async for groups in self._reader(spec, PLAN_WINDOW).census():
+        collection = self._database[spec.name]
+        if not await has_only_object_ids(collection, comment=self._comment):
+            # Some ids cannot be decoded, which no count tells.
+            async for group, resolution in self.decided(spec):
+                self._count(spec, summary, nobody, group, resolution)
+            return summary
+        async for groups in count_groups(collection, self.fields(spec), comment=self._comment):
             for group, resolution in await self._decide(spec, groups):
                 self._count(spec, summary, nobody, group, resolution)
         return summary
@@ -276,14 +291,13 @@ class DocumentPlane:
         projection = dict.fromkeys((self._field, *parent.user_fields), 1)
         found: dict[ObjectId, ObjectId] = {}
         for ids in chunks(sorted(links), MAX_IDS):
-            cursor = self._database[parent.name].find(
-                {"_id": {"$in": list(ids)}}, projection, comment=self._comment
+            cursor = self._database[parent.name].find_raw_batches(
+                {"_id": {"$in": list(ids)}}, projection, collation=EXACT, comment=self._comment
             )
-            async with cursor:
-                async for document in cursor:
-                    workspace = self._workspace_of(parent, document)
-                    if workspace is not None:
-                        found[document["_id"]] = workspace
+            async for document, _ in decoded(cursor):
+                workspace = self._workspace_of(parent, document)
+                if workspace is not None:
+                    found[document["_id"]] = workspace
         return found
 
     def _workspace_of(self, spec: CollectionSpec, document: Mapping[str, Any]) -> ObjectId | None:

@@ -18,6 +18,8 @@ from newbi_migrate.migration.documents import Surveyed
 from newbi_migrate.migration.results import Collision, IndexAction, IndexDecision
 from newbi_migrate.models.newbi import BETTER_AUTH_INDEXES
 from newbi_migrate.models.registry import CollectionSpec, UniqueKey
+from newbi_migrate.store.connection import EXACT
+from newbi_migrate.store.decoding import decoded
 from newbi_migrate.store.indexes import plan_indexes, read_indexes
 from newbi_migrate.store.lookup import MAX_TREE_KEYS, search_tree
 
@@ -262,10 +264,10 @@ class _CollisionFinder:
         match: dict[str, Any] = dict(index.partial or {})
         if index.sparse:
             match["$or"] = [{path: {"$exists": True}} for path in self._paths]
-        cursor = await self.collection.aggregate(
+        cursor = await self.collection.aggregate_raw_batches(
             [{"$match": {"$and": [match, self.among]}}, *stages],
             allowDiskUse=True,
+            collation=EXACT,
             comment=self.comment,
         )
-        async with cursor:
-            return [found async for found in cursor]
+        return [found async for found, _ in decoded(cursor)]

@@ -37,9 +37,10 @@ from newbi_migrate.migration.indexes import plan_index_changes
 from newbi_migrate.migration.options import AliasOwners, MigrationOptions
 from newbi_migrate.migration.results import NOT_PLAIN, Plan, Quarantine, UserLine
 from newbi_migrate.migration.survey import Survey, odd_target, survey
-from newbi_migrate.migration.users import UserPlane, id_key, line_of
+from newbi_migrate.migration.users import UserPlane, line_of
 from newbi_migrate.models.registry import CollectionSpec, Registry
 from newbi_migrate.progress import Progress, Silent
+from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.runs import RunRecord
 
 __all__ = [

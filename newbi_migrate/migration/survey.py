@@ -139,7 +139,7 @@ async def _source(
     holding = [
         name
         for name in candidates
-        if name in counts and await database[name].find_one({}, {"_id": 1}, comment=comment)
+        if name in counts and await database[name].count_documents({}, limit=1, comment=comment)
     ]
     if len(holding) > 1:
         raise UsageError(

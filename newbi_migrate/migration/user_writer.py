@@ -26,9 +26,10 @@ from newbi_migrate.mapping.profiles import BetterAuthProfile
 from newbi_migrate.mapping.users import Fill, Finding, Insert, UserWrites
 from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.results import Plan
-from newbi_migrate.migration.users import UserPlane, id_key
+from newbi_migrate.migration.users import UserPlane
 from newbi_migrate.store.codes import ONE_DOCUMENT, Code
 from newbi_migrate.store.connection import DURABLE, client_session
+from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.journal import EntryKind, Journal, prior_list
 from newbi_migrate.store.raw import document_of, elements
 from newbi_migrate.store.session import LeasedSession

@@ -18,7 +18,7 @@ from pymongo.errors import BulkWriteError
 
 from newbi_migrate.store.codes import ONE_DOCUMENT, TOO_LARGE, Code
 from newbi_migrate.store.connection import EXACT
-from newbi_migrate.store.decoding import decode
+from newbi_migrate.store.ids import id_key, id_key_of
 from newbi_migrate.store.journal import JournalGroup
 from newbi_migrate.store.raw import document_of, element, element_at, elements, split_documents
 from newbi_migrate.store.session import LeasedSession
@@ -139,7 +139,7 @@ async def holding(
 ) -> list[JournalGroup]:
     """Reads which documents hold the new values now; gives the groups with these ids alone."""
     wanted = [_elements_of(group.changes) for group in groups]
-    place = {_key(i): (n, i) for n, group in enumerate(groups) for i in group.ids}
+    place = {id_key(i): (n, i) for n, group in enumerate(groups) for i in group.ids}
     held: list[list[Any]] = [[] for _ in groups]
     projection = {"_id": 1, **dict.fromkeys((name for g in groups for name in g.changes), 1)}
     for ids in chunks([i for group in groups for i in group.ids], MAX_IDS):
@@ -154,7 +154,7 @@ async def holding(
         async with cursor:
             async for batch in cursor:
                 for raw in split_documents(cast(bytes, batch)):
-                    position, identifier = place[_stored_key(raw)]
+                    position, identifier = place[id_key_of(*(element(raw, "_id") or (_NULL, b"")))]
                     expected = wanted[position].items()
                     if all(element_at(raw, name) == value for name, value in expected):
                         held[position].append(identifier)
@@ -163,17 +163,6 @@ async def holding(
 
 def _elements_of(document: Mapping[str, Any]) -> dict[str, tuple[int, bytes]]:
     return {name: (kind, value) for name, kind, value in elements(bson.encode(document))}
-
-
-def _key(identifier: Any) -> bytes:
-    # Not every id can be hashed, and 1 is True in Python.
-    return bson.encode({"_id": identifier})
-
-
-def _stored_key(raw: bytes) -> bytes:
-    # Decoded as the ids of a window are, where a symbol becomes a string.
-    kind, value = element(raw, "_id") or (_NULL, b"")
-    return _key(decode(bytes(document_of(("_id", kind, value)).raw))[0]["_id"])
 
 
 def _condition(group: JournalGroup, read: Sequence[str]) -> dict[str, Any]:
@@ -240,10 +229,10 @@ async def _look_again(
 ) -> WindowOutcome:
     """Reads which documents hold the new values, since counts did not add up."""
     held = await holding(session.database[collection], groups, comment=session.comment)
-    accounted = {_key(i) for group in held for i in group.ids}
+    accounted = {id_key(i) for group in held for i in group.ids}
     written = len(accounted)
-    accounted.update(_key(refusal.id) for refusal in refused)
-    changed = (i for group in groups for i in group.ids if _key(i) not in accounted)
+    accounted.update(id_key(refusal.id) for refusal in refused)
+    changed = (i for group in groups for i in group.ids if id_key(i) not in accounted)
     return WindowOutcome(written, tuple(held), tuple(refused), tuple(changed))
 
 

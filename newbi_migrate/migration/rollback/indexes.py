@@ -238,8 +238,8 @@ class StructureRollback:
         return f"newbi_migrate_emptied_{name}"
 
     async def _is_bare(self, name: str) -> bool:
-        first = await self.database[name].find_one({}, {"_id": 1}, comment=self.comment)
-        return first is None and await self._has_no_index(name)
+        some = await self.database[name].count_documents({}, limit=1, comment=self.comment)
+        return not some and await self._has_no_index(name)
 
     async def _has_no_index(self, name: str) -> bool:
         ours = {index["name"] for n, index in self._to_drop if n == name}

@@ -18,6 +18,7 @@ from pymongo.errors import OperationFailure
 from newbi_migrate.errors import DamagedRecordsError
 from newbi_migrate.store.codes import Code
 from newbi_migrate.store.connection import administration
+from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.indexes import read_indexes
 from newbi_migrate.store.journal import (
     EntryKind,
@@ -27,7 +28,6 @@ from newbi_migrate.store.journal import (
     JournalReader,
     journaled_runs,
 )
-from newbi_migrate.store.restoring import id_element
 from newbi_migrate.store.runs import RunRecord, RunWriter
 from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.stamping import holding
@@ -164,9 +164,9 @@ def _perhaps(
     groups: Sequence[JournalGroup], held: Sequence[JournalGroup]
 ) -> Iterator[JournalGroup]:
     """The documents that do not hold what is written to them, and may yet."""
-    here = {id_element(identifier) for group in held for identifier in group.ids}
+    here = {id_key(identifier) for group in held for identifier in group.ids}
     for group in groups:
-        rest = [identifier for identifier in group.ids if id_element(identifier) not in here]
+        rest = [identifier for identifier in group.ids if id_key(identifier) not in here]
         if rest:
             yield replace(group, ids=rest, certain=False)
 
