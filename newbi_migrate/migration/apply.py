@@ -199,7 +199,7 @@ async def _begin(request: ApplyRequest, records: RunRecords, run_id: ObjectId) -
             "server": ".".join(map(str, request.server.version)),
             "database": plan.database,
             "source": plan.source,
-            "planDigests": dict(plan.digests),
+            "planDigests": plan.digests.to_json(),
             "collectionsBefore": sorted(names),
             # A list of pairs: names of collections may hold dots.
             "indexesBefore": [{"collection": n, "indexes": i} for n, i in before.items()],

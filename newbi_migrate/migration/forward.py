@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import Any
@@ -23,8 +23,9 @@ from newbi_migrate.errors import DatabaseMovedOnError, NewbiMigrateError
 from newbi_migrate.migration.apply import ApplyRequest, apply_plan
 from newbi_migrate.migration.options import MigrationOptions
 from newbi_migrate.migration.pacing import Pacer, Pacing, replica_lag
-from newbi_migrate.migration.plan import (
-    make_plan,
+from newbi_migrate.migration.plan import make_plan
+from newbi_migrate.migration.plan_file import (
+    SavedPlan,
     refuse_if_moved_on,
     refuse_other_choices,
     refuse_other_plan,
@@ -73,7 +74,7 @@ class Forward:
     lease_seconds: float
     safe_point: Callable[[Lease], Callable[[], None]]
     plan: Plan | None = None
-    saved: Mapping[str, Any] | None = None
+    saved: SavedPlan | None = None
     _run_id: ObjectId = field(default_factory=ObjectId)
     _before: Sequence[RunRecord] = ()
     _backed: Any = None
@@ -222,9 +223,9 @@ def _unfinished(runs: Sequence[RunRecord]) -> RunRecord | None:
     return next((run for run in runs if run.state is RunState.RUNNING), None)
 
 
-def _was_followed(saved: Mapping[str, Any], runs: Sequence[RunRecord], plan: Plan) -> bool:
+def _was_followed(saved: SavedPlan, runs: Sequence[RunRecord], plan: Plan) -> bool:
     """Whether a saved plan has been carried out already and nothing came after it."""
-    digests = saved.get("digests")
+    digests = saved.digests.to_json()
     return not plan.pending and any(run.document.get("planDigests") == digests for run in runs)
 
 
