@@ -40,8 +40,8 @@ if TYPE_CHECKING:
         run_sync as run_sync,
     )
     from newbi_migrate.migration.options import MigrationOptions as MigrationOptions
-    from newbi_migrate.migration.pacing import Pacing as Pacing
-    from newbi_migrate.migration.safeguard import Safeguard as Safeguard
+    from newbi_migrate.migration.run.backup_guard import Safeguard as Safeguard
+    from newbi_migrate.migration.run.throttle import Pacing as Pacing
     from newbi_migrate.migration.validation import (
         FailOn as FailOn,
         Finding as Finding,
@@ -85,8 +85,8 @@ _HOMES = {
     "newbi_migrate.invariants.base": ("Invariant", "Severity", "Violation"),
     "newbi_migrate.migration.facade": ("Migration", "run_sync"),
     "newbi_migrate.migration.options": ("MigrationOptions",),
-    "newbi_migrate.migration.pacing": ("Pacing",),
-    "newbi_migrate.migration.safeguard": ("Safeguard",),
+    "newbi_migrate.migration.run.throttle": ("Pacing",),
+    "newbi_migrate.migration.run.backup_guard": ("Safeguard",),
     "newbi_migrate.migration.validation": ("FailOn", "Finding", "ValidationReport"),
     "newbi_migrate.models.newbi": ("NEWBI",),
     "newbi_migrate.models.registry": (

@@ -17,10 +17,10 @@ from newbi_migrate.cli.running import Session, say, stopping_on_signals
 if TYPE_CHECKING:
     from newbi_migrate.cli.reporting import ReportFiles
     from newbi_migrate.migration.options import MigrationOptions
-    from newbi_migrate.migration.pacing import Pacing
     from newbi_migrate.migration.plan_file import SavedPlan
     from newbi_migrate.migration.results import Plan, RunResult
-    from newbi_migrate.migration.safeguard import Safeguard
+    from newbi_migrate.migration.run.backup_guard import Safeguard
+    from newbi_migrate.migration.run.throttle import Pacing
 
 __all__ = ["carry_out"]
 

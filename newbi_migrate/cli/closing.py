@@ -49,11 +49,13 @@ def indexes(
         if apply:
             session.must_be_able_to_ask(confirmed=confirm)
         session.log_to(log_file, "indexes --apply" if apply else "indexes")
+        looked: ClosingResult | None = None
         if apply and not confirm:
             looked = session.run(lambda: _indexes(session, apply=False))
             session.show(_report(session, looked), aside=True)
             session.confirm(session.target.database, confirmed=False)
-        _answer(session, session.run(lambda: _indexes(session, apply=apply)))
+        done = session.run(lambda: _indexes(session, apply=apply, reviewed=looked))
+        _answer(session, done)
 
 
 def finalize(
@@ -83,6 +85,7 @@ def finalize(
         if not dry_run:
             session.must_be_able_to_ask(confirmed=confirm)
         session.log_to(log_file, "finalize --dry-run" if dry_run else "finalize")
+        looked: ClosingResult | None = None
         if not (dry_run or confirm):
             looked = session.run(
                 lambda: _finalize(session, keep=keep, drop_journal=drop_journal, dry_run=True)
@@ -90,23 +93,32 @@ def finalize(
             session.show(_report(session, looked), aside=True)
             session.confirm(session.target.database, confirmed=False)
         done = session.run(
-            lambda: _finalize(session, keep=keep, drop_journal=drop_journal, dry_run=dry_run)
+            lambda: _finalize(
+                session, keep=keep, drop_journal=drop_journal, dry_run=dry_run, reviewed=looked
+            )
         )
         _answer(session, done)
 
 
-async def _indexes(session: Session, *, apply: bool) -> ClosingResult:
+async def _indexes(
+    session: Session, *, apply: bool, reviewed: ClosingResult | None = None
+) -> ClosingResult:
     from newbi_migrate.cli.progress import showing_progress
     from newbi_migrate.migration.facade import Migration
 
     with showing_progress(log=session.log) as progress:
         async with Migration(session.target, progress=progress) as migration:
             with stopping_on_signals(migration):
-                return await migration.indexes(apply=apply)
+                return await migration.indexes(apply=apply, reviewed=reviewed)
 
 
 async def _finalize(
-    session: Session, *, keep: bool, drop_journal: bool, dry_run: bool
+    session: Session,
+    *,
+    keep: bool,
+    drop_journal: bool,
+    dry_run: bool,
+    reviewed: ClosingResult | None = None,
 ) -> ClosingResult:
     from newbi_migrate.cli.progress import showing_progress
     from newbi_migrate.migration.facade import Migration
@@ -115,7 +127,7 @@ async def _finalize(
         async with Migration(session.target, progress=progress) as migration:
             with stopping_on_signals(migration):
                 return await migration.finalize(
-                    keep=keep, drop_journal=drop_journal, dry_run=dry_run
+                    keep=keep, drop_journal=drop_journal, dry_run=dry_run, reviewed=reviewed
                 )
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from newbi_migrate.migration.closing.results import ClosingResult
     from newbi_migrate.migration.results import Plan, RunResult
     from newbi_migrate.migration.rollback.results import RollbackResult
-    from newbi_migrate.migration.safeguard import Safeguard
+    from newbi_migrate.migration.run.backup_guard import Safeguard
     from newbi_migrate.migration.status import Status
     from newbi_migrate.migration.validation import ValidationReport
 
@@ -177,7 +177,7 @@ def after_status(found: Status, place: Sequence[str]) -> str:
     """What the database as it stands asks for."""
     from newbi_migrate.store.runs import RunState
 
-    if found.lease is not None and found.lease.held:
+    if found.lease is not None and found.lease.under_way:
         return suggest("status", *place)
     if found.unfinished is not None:
         undoing = found.unfinished.state is RunState.ROLLING_BACK

@@ -203,7 +203,11 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
             },
         ),
         "unlock": Entry(
-            {ExitCode.DONE: "nobody holds the lease any more"},
+            {
+                ExitCode.DONE: "nobody holds the lease any more",
+                ExitCode.PENDING: "the lease is not one that this tool wrote",
+                ExitCode.LEASE_HELD: "another run took the lease since it was shown",
+            },
             {"newbi-migrate unlock": "It shows whose lease it is, and asks."},
         ),
         "indexes": Entry(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from newbi_migrate.migration.options import MigrationOptions
     from newbi_migrate.migration.plan_file import SavedPlan
     from newbi_migrate.migration.results import Plan
-    from newbi_migrate.migration.safeguard import Safeguard
+    from newbi_migrate.migration.run.backup_guard import Safeguard
 
 __all__ = ["make_plan", "show_plan", "warn_without_backup"]
 
@@ -105,7 +105,7 @@ def show_plan(
         refuse_other_database(saved, session.target.database)
     plan = make_plan(session, options, documents_only=documents_only, safeguard=safeguard)
     if saved is not None:
-        refuse_if_moved_on(saved, plan)
+        refuse_if_moved_on(saved.digests, plan)
     if keep_in is not None:
         replaced = keep_in.exists()
         write_privately(keep_in, plan_lines(plan))

@@ -19,8 +19,8 @@ from newbi_migrate.errors import ExitCode, UsageError
 if TYPE_CHECKING:
     from bson import ObjectId
 
-    from newbi_migrate.migration.pacing import Pacing
     from newbi_migrate.migration.rollback.results import RollbackOptions, RollbackResult
+    from newbi_migrate.migration.run.throttle import Pacing
     from newbi_migrate.store.lease import LeaseState
 
 __all__ = ["register"]
@@ -117,15 +117,24 @@ def rollback(
         if not dry_run:
             session.must_be_able_to_ask(confirmed=confirm)
         session.log_to(log_file, "rollback --dry-run" if dry_run else "rollback")
+        looked: list[RollbackResult] | None = None
         if not (dry_run or confirm):
             looked = session.run(
-                lambda: _roll_back(session, named, options, pacing, everything=False, dry_run=True)
+                lambda: _roll_back(
+                    session, named, options, pacing, everything=everything, dry_run=True
+                )
             )
             _report(session, looked, verbose=verbose, aside=True)
             session.confirm(session.target.database, confirmed=False)
         done = session.run(
             lambda: _roll_back(
-                session, named, options, pacing, everything=everything, dry_run=dry_run
+                session,
+                named,
+                options,
+                pacing,
+                everything=everything,
+                dry_run=dry_run,
+                reviewed=looked,
             )
         )
         session.log_end(*map(_in_one_line, done))
@@ -174,23 +183,25 @@ async def _roll_back(
     *,
     everything: bool,
     dry_run: bool,
+    reviewed: list[RollbackResult] | None = None,
 ) -> list[RollbackResult]:
     from newbi_migrate.cli.progress import showing_progress
     from newbi_migrate.migration.facade import Migration
 
-    results: list[RollbackResult] = []
     with showing_progress(log=session.log) as progress:
         async with Migration(session.target, progress=progress, pacing=pacing) as migration:
             with stopping_on_signals(migration):
-                while True:
-                    result = await migration.rollback(run_id, options=options, dry_run=dry_run)
-                    if result.run_id is None and results:
-                        break
-                    results.append(result)
-                    go_on = everything and not dry_run
-                    if not go_on or result.run_id is None or result.unresolved:
-                        break
-    return results
+                if everything:
+                    return await migration.rollback_all(
+                        options=options, dry_run=dry_run, reviewed=reviewed
+                    )
+                result = await migration.rollback(
+                    run_id,
+                    options=options,
+                    dry_run=dry_run,
+                    reviewed=None if reviewed is None else reviewed[0],
+                )
+                return [result]
 
 
 def _report(
@@ -241,16 +252,20 @@ def unlock(
     """
     session = Session(as_json=as_json, uri_file=uri_file)
     with session.explained():
-        held = session.run(lambda: _lease(session, end=False))
+        held = shown = session.run(lambda: _lease(session))
         if held is not None and held.held:
             session.must_be_able_to_ask(confirmed=confirm)
-            holder = held.holder
+            ended_process = (
+                " Its process has ended; the same command resumes it at once, unlocked or not."
+                if held.holder_ended
+                else ""
+            )
             say(
-                f"The lease is held by {holder.command} {holder.run_id}, process {holder.pid} on "
-                f"{holder.host}, since {held.since:%Y-%m-%d %H:%M:%S} UTC."
+                f"The lease is held by {held.holder}, since {held.since:%Y-%m-%d %H:%M:%S} UTC."
+                f"{ended_process}"
             )
             session.confirm(session.target.database, confirmed=confirm)
-            held = session.run(lambda: _lease(session, end=True))
+            held = session.run(lambda: _unlock(session, shown))
         else:
             held = None
         ended = None if held is None else str(held.holder.run_id)
@@ -260,8 +275,15 @@ def unlock(
         raise typer.Exit(int(ExitCode.DONE))
 
 
-async def _lease(session: Session, *, end: bool) -> LeaseState | None:
+async def _lease(session: Session) -> LeaseState | None:
     from newbi_migrate.migration.facade import Migration
 
     async with Migration(session.target) as migration:
-        return await (migration.unlock() if end else migration.lease())
+        return await migration.lease()
+
+
+async def _unlock(session: Session, seen: LeaseState | None) -> LeaseState | None:
+    from newbi_migrate.migration.facade import Migration
+
+    async with Migration(session.target) as migration:
+        return await migration.unlock(seen)

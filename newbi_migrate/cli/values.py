@@ -15,8 +15,8 @@ from newbi_migrate.errors import UsageError
 
 if TYPE_CHECKING:
     from newbi_migrate.migration.options import MigrationOptions
-    from newbi_migrate.migration.pacing import Pacing
-    from newbi_migrate.migration.safeguard import Safeguard
+    from newbi_migrate.migration.run.backup_guard import Safeguard
+    from newbi_migrate.migration.run.throttle import Pacing
 
 __all__ = ["as_arguments", "migration_options", "names", "pacing", "safeguard"]
 
@@ -65,7 +65,7 @@ def safeguard(
         UsageError: A file holds no secret key, or there is nothing that it could open.
     """
     from newbi_migrate.backup.encrypt import read_identities
-    from newbi_migrate.migration.safeguard import Safeguard
+    from newbi_migrate.migration.run.backup_guard import Safeguard
 
     if identities and backup is None:
         raise UsageError(
@@ -81,7 +81,7 @@ def pacing(max_rate: int | None, pause_file: Path | None, max_lag: float | None)
     Raises:
         UsageError: A number is out of its range.
     """
-    from newbi_migrate.migration.pacing import Pacing
+    from newbi_migrate.migration.run.throttle import Pacing
 
     return Pacing(max_rate, pause_file, max_lag)
 

@@ -1,29 +1,25 @@
 """Carrying a plan out: users first, then documents, then indexes, each journaled beforehand.
 
 Interrupted at any point, the same call finishes the run: what exists is read again, and only
-what is missing is written. It changes when a run gets a further phase.
+what is missing is written.
 """
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bson import ObjectId
-from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure
 
 from newbi_migrate.mapping.users import Finding
 from newbi_migrate.mapping.workspace import Directory, Reason
 from newbi_migrate.migration.documents import DocumentPlane
 from newbi_migrate.migration.options import AliasOwners
-from newbi_migrate.migration.pacing import Pacer, Pacing
 from newbi_migrate.migration.plan import chosen_collections, findings_to_json
-from newbi_migrate.migration.reference import Reference
 from newbi_migrate.migration.results import (
     CollectionSummary,
     IndexAction,
@@ -33,15 +29,15 @@ from newbi_migrate.migration.results import (
     RunResult,
     UserLine,
 )
-from newbi_migrate.migration.settle import created_indexes
+from newbi_migrate.migration.run.baseline import Reference
+from newbi_migrate.migration.run.recovery import created_indexes
 from newbi_migrate.migration.survey import TARGET_COLLECTIONS
 from newbi_migrate.migration.user_writer import UserWriter
 from newbi_migrate.models.registry import CollectionSpec, Registry
-from newbi_migrate.progress import Progress
-from newbi_migrate.store.connection import ServerInfo
 from newbi_migrate.store.indexes import Created, Refused, create_indexes, read_indexes
 from newbi_migrate.store.journal import EntryKind, Journal
-from newbi_migrate.store.runs import OWN_PREFIX, RunRecords
+from newbi_migrate.store.runs import OWN_PREFIX, RunWriter
+from newbi_migrate.store.session import LeasedSession
 
 __all__ = ["ApplyRequest", "apply_plan"]
 
@@ -54,35 +50,21 @@ class ApplyRequest:
     """A run to carry out.
 
     Attributes:
-        database: Where.
-        server: What the server is.
+        session: The leased session, working on the run.
         registry: The collections.
-        plan: What to do.
+        plan: What to do, made under the lease.
         command: ``migrate`` or ``backfill``.
-        run_id: Id of the run.
         resumed: Whether it was interrupted before; then it has a record and a journal.
-        timings: Phase to seconds, of what was done before.
         version: Version of this package, for the record.
-        progress: Told of everything.
-        safe_point: Called before every write; raises to stop the run there.
-        pacing: What holds the run back.
-        pacer: Waited for before users, documents and indexes are written.
         reference: What a new run records of the database before it, if anything.
     """
 
-    database: AsyncDatabase[dict[str, Any]]
-    server: ServerInfo
+    session: LeasedSession
     registry: Registry
     plan: Plan
     command: str
-    run_id: ObjectId
     resumed: bool
-    timings: Mapping[str, float]
     version: str
-    progress: Progress
-    safe_point: Callable[[], None]
-    pacing: Pacing
-    pacer: Pacer
     reference: Reference | None = None
 
 
@@ -96,37 +78,37 @@ class _State:
     refused: dict[str, Quarantine] = field(default_factory=dict)
     left: dict[str, Quarantine] = field(default_factory=dict)
     indexes: list[IndexDecision] = field(default_factory=list)
+    pending: dict[str, int] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)
 
 
 async def apply_plan(request: ApplyRequest) -> RunResult:
-    """Carries a plan out; the lease must be held, and an interrupted run must be settled.
+    """Carries a plan out.
 
     Raises:
         InterruptedRunError, LeaseLostError: The run stopped at a safe point.
+        DamagedRecordsError: Its record or its journal disappeared meanwhile.
     """
-    run_id, comment = request.run_id, str(request.run_id)
-    records = RunRecords(request.database)
-    state = _State(findings=list(request.plan.findings), timings=dict(request.timings))
-    if not request.resumed:
-        await _begin(request, records, run_id)
-    journal = await Journal.open(request.database, run_id)
+    session = request.session
+    record = RunWriter(session)
+    state = _State(findings=list(request.plan.findings))
+    journal = await _begin(request, record)
 
     directory = request.plan.directory
     if request.command == "migrate":
         async with _timed(state, "users"):
-            directory = await _users(request, state, journal, records, run_id)
+            directory = await _users(request, state, journal, record)
     async with _timed(state, "documents"):
-        await _documents(request, state, journal, directory, comment)
+        await _documents(request, state, journal, directory)
     async with _timed(state, "rescan"):
-        await _rescan(request, state, journal, directory, comment)
+        await _rescan(request, state, journal, directory)
     async with _timed(state, "indexes"):
-        await _indexes(request, state, journal, comment)
+        await _indexes(request, state, journal)
     if request.resumed:
         await _count_all(request, state, journal)
 
     result = RunResult(
-        run_id=run_id,
+        run_id=session.run_id,
         resumed=request.resumed,
         plan=request.plan,
         collections=state.collections,
@@ -136,16 +118,17 @@ async def apply_plan(request: ApplyRequest) -> RunResult:
         created=dict(state.created),
         filled=dict(state.filled),
         timings=state.timings,
+        pending=dict(state.pending),
     )
-    request.safe_point()
-    await records.finish(
-        run_id,
+    await record.finish(
         {
+            "journalEntries": journal.next_seq,
             "timings": state.timings,
             "created": dict(state.created),
             "filled": dict(state.filled),
             "collections": {n: s.to_json() for n, s in state.collections.items()},
             "quarantined": len(state.quarantine),
+            "pending": [{"collection": n, "documents": d} for n, d in state.pending.items()],
             "findings": findings_to_json(state.findings[:1000]),
             "exitCode": int(result.exit_code),
         },
@@ -176,27 +159,28 @@ async def _count_all(request: ApplyRequest, state: _State, journal: Journal) -> 
         )
 
 
-async def _begin(request: ApplyRequest, records: RunRecords, run_id: ObjectId) -> None:
-    plan = request.plan
+async def _begin(request: ApplyRequest, record: RunWriter) -> Journal:
+    """Records what was there before the run, unless it is resumed; gives its journal."""
+    session, plan = request.session, request.plan
+    if request.resumed:
+        return await Journal.take_over(session)
     names = [
         info["name"]
-        async for info in await request.database.list_collections(comment=str(run_id))
+        async for info in await session.database.list_collections(comment=session.comment)
         if info.get("type", "collection") == "collection"
         and not info["name"].startswith(("system.", OWN_PREFIX))
     ]
     before = {
-        name: list(await read_indexes(request.database, name))
+        name: list(await read_indexes(session.database, name))
         for name in names
         if name in plan.collections or name in TARGET_COLLECTIONS
     }
-    request.safe_point()
-    await records.start(
-        run_id,
+    await record.start(
         {
             "command": request.command,
             "policy": {**plan.options.policy(), "legacyCollection": plan.source},
             "version": request.version,
-            "server": ".".join(map(str, request.server.version)),
+            "server": ".".join(map(str, session.server.version)),
             "database": plan.database,
             "source": plan.source,
             "planDigests": plan.digests.to_json(),
@@ -204,36 +188,29 @@ async def _begin(request: ApplyRequest, records: RunRecords, run_id: ObjectId) -
             # A list of pairs: names of collections may hold dots.
             "indexesBefore": [{"collection": n, "indexes": i} for n, i in before.items()],
             "reference": None if request.reference is None else request.reference.to_document(),
-        },
+        }
     )
+    journal = await Journal.take_over(session)
+    await record.note_journal(journal.next_seq)
+    return journal
 
 
 async def _users(
     request: ApplyRequest,
     state: _State,
     journal: Journal,
-    records: RunRecords,
-    run_id: ObjectId,
+    record: RunWriter,
 ) -> Directory:
     """Creates and fills the users' documents; gives the directory as it turned out."""
-    plan, comment = request.plan, str(run_id)
-    await _create_collections(request, journal, comment)
-    writer = UserWriter(
-        request.database,
-        plan.source,
-        journal,
-        transactions=request.server.has_transactions,
-        safe_point=request.safe_point,
-        pace=request.pacer.before,
-        comment=comment,
-    )
+    plan, session = request.plan, request.session
+    await _create_collections(session, journal)
+    writer = UserWriter(session, plan.source, journal)
     # Noted beforehand: after an interruption a user who was created is no longer to be created.
-    request.safe_point()
-    await records.note_users(
-        run_id, [_line(line) for line in plan.users if line.writes or line.reason is not None]
-    )
-    request.progress.phase("users", len(plan.users))
-    failed = await writer.write(plan, request.progress)
+    # All are noted, also those nothing is written for: a user of whom no run in place holds a
+    # line has come since, and their document must not be dropped.
+    await record.note_users(_line(line) for line in plan.users)
+    session.progress.phase("users", len(plan.users))
+    failed = await writer.write(plan)
     state.created.update(writer.created)
     state.filled.update(writer.filled)
     state.findings.extend(writer.findings)
@@ -242,10 +219,8 @@ async def _users(
             state.quarantine.add(plan.source, "_id", line.reason, [line.legacy_id])
     for legacy_id, reason in failed.items():
         state.quarantine.add(plan.source, "_id", reason, [legacy_id])
-    request.safe_point()
-    await records.note_users(
-        run_id,
-        [_line(line, failed[line.legacy_id]) for line in plan.users if line.legacy_id in failed],
+    await record.note_users(
+        _line(line, failed[line.legacy_id]) for line in plan.users if line.legacy_id in failed
     )
     if not failed:
         return plan.directory
@@ -283,49 +258,52 @@ def _without(plan: Plan, failed: Mapping[Any, Reason]) -> Directory:
     )
 
 
-async def _create_collections(request: ApplyRequest, journal: Journal, comment: str) -> None:
-    names = set(await request.database.list_collection_names(comment=comment))
+async def _create_collections(session: LeasedSession, journal: Journal) -> None:
+    names = set(await session.database.list_collection_names(comment=session.comment))
     for name in TARGET_COLLECTIONS:
         if name in names:
             continue
-        request.safe_point()
-        seq = await journal.append(EntryKind.COLLECTION, name, {}, comment=comment)
-        request.safe_point()
+        seq = await journal.append(EntryKind.COLLECTION, name, {})
+        session.safe_point()
         created = [name]
         try:
-            await request.database.create_collection(name, check_exists=False, comment=comment)
+            await session.database.create_collection(
+                name, check_exists=False, comment=session.comment
+            )
         except OperationFailure as error:
             if error.code != _EXISTS:
                 raise
             # The application made it at this very moment; it is not ours to drop.
             created = []
-        request.safe_point()
-        await journal.applied(seq, {"created": created}, comment=comment)
+        await journal.applied(seq, {"created": created})
 
 
-def _plane(request: ApplyRequest, directory: Directory, comment: str) -> DocumentPlane:
+def _plane(request: ApplyRequest, directory: Directory) -> DocumentPlane:
     return DocumentPlane(
-        request.database,
+        request.session.database,
         request.registry,
         directory,
         rewrite_owners=request.plan.options.alias_owners is AliasOwners.REWRITE,
-        comment=comment,
+        comment=request.session.comment,
     )
 
 
 async def _stamp(
-    request: ApplyRequest, plane: DocumentPlane, spec: CollectionSpec, journal: Journal
+    request: ApplyRequest,
+    plane: DocumentPlane,
+    spec: CollectionSpec,
+    journal: Journal,
+    *,
+    repeat: bool,
 ) -> tuple[CollectionSummary, Quarantine, Quarantine]:
-    options = request.plan.options
+    options, session = request.plan.options, request.session
     return await plane.apply(
         spec,
+        session,
         journal,
-        request.progress,
-        batch_size=request.pacing.window(options.batch_size),
+        batch_size=session.throttle.window(options.batch_size),
         workers=options.workers,
-        begun=request.run_id.generation_time,
-        safe_point=request.safe_point,
-        pace=request.pacer.before,
+        repeat=repeat or request.resumed,
     )
 
 
@@ -334,11 +312,10 @@ async def _documents(
     state: _State,
     journal: Journal,
     directory: Directory,
-    comment: str,
 ) -> None:
     plan, options = request.plan, request.plan.options
-    plane = _plane(request, directory, comment)
-    request.progress.phase("documents", sum(s.documents for s in plan.collections.values()))
+    plane = _plane(request, directory)
+    request.session.progress.phase("documents", sum(s.documents for s in plan.collections.values()))
     for spec in chosen_collections(request.registry, options):
         planned = plan.collections.get(spec.name)
         if planned is None:
@@ -348,10 +325,10 @@ async def _documents(
             state.collections[spec.name] = planned
             state.left[spec.name] = plan.quarantine.of(spec.name)
             state.refused[spec.name] = Quarantine()
-            request.progress.advance(planned.documents, spec.name)
+            request.session.progress.advance(planned.documents, spec.name)
             continue
         begun = time.perf_counter()
-        summary, refused, left = await _stamp(request, plane, spec, journal)
+        summary, refused, left = await _stamp(request, plane, spec, journal, repeat=False)
         state.collections[spec.name] = summary
         state.refused[spec.name], state.left[spec.name] = refused, left
         state.timings[f"documents.{spec.name}"] = round(time.perf_counter() - begun, 3)
@@ -362,7 +339,6 @@ async def _rescan(
     state: _State,
     journal: Journal,
     directory: Directory,
-    comment: str,
 ) -> None:
     """Looks at every collection once more, for documents written during the run.
 
@@ -370,8 +346,8 @@ async def _rescan(
     themselves read again.
     """
     options = request.plan.options
-    plane = _plane(request, directory, comment)
-    request.progress.phase("rescan", sum(s.documents for s in state.collections.values()))
+    plane = _plane(request, directory)
+    request.session.progress.phase("rescan", sum(s.documents for s in state.collections.values()))
     for spec in chosen_collections(request.registry, options):
         if spec.name not in state.collections:
             continue
@@ -380,38 +356,37 @@ async def _rescan(
         for _ in range(_RESCANS):
             if census.pending <= len(refused):
                 break
-            late, refused, left = await _stamp(request, plane, spec, journal)
-            state.collections[spec.name].stamped += late.stamped
-            state.collections[spec.name].documents = late.documents
+            late, refused, left = await _stamp(request, plane, spec, journal, repeat=True)
+            summary = state.collections[spec.name]
+            state.collections[spec.name] = replace(
+                summary, stamped=summary.stamped + late.stamped, documents=late.documents
+            )
             census = await plane.census(spec)
+        if census.pending > len(refused):
+            state.pending[spec.name] = census.pending - len(refused)
         if census.quarantined != len(left):
-            left = (await plane.survey(spec, request.progress)).quarantine
+            left = (await plane.survey(spec, request.session.progress)).quarantine
         state.quarantine.extend(left)
         state.quarantine.extend(refused)
-        request.progress.advance(census.documents, spec.name)
+        request.session.progress.advance(census.documents, spec.name)
 
 
-async def _indexes(request: ApplyRequest, state: _State, journal: Journal, comment: str) -> None:
-    planned = request.plan.indexes
-    request.progress.phase("indexes", len(planned))
+async def _indexes(request: ApplyRequest, state: _State, journal: Journal) -> None:
+    planned, session = request.plan.indexes, request.session
+    request.session.progress.phase("indexes", len(planned))
     outcomes: dict[tuple[str, str], Created | Refused] = {}
     for name in dict.fromkeys(decision.collection for decision in planned):
         here = [decision for decision in planned if decision.collection == name]
         wanted = [d.spec for d in here if d.action is IndexAction.CREATE]
         if wanted:
-            await request.pacer.before(0)
-            request.safe_point()
+            await session.turn(0)
             names = [spec.name for spec in wanted]
-            seq = await journal.append(EntryKind.INDEX, name, {"names": names}, comment=comment)
-            made = await create_indexes(
-                request.database, name, wanted, comment=comment, safe_point=request.safe_point
-            )
+            seq = await journal.append(EntryKind.INDEX, name, {"names": names})
+            made = await create_indexes(session, name, wanted)
             created = [i for i, outcome in made.items() if isinstance(outcome, Created)]
-            request.safe_point()
-            body = await created_indexes(request.database, name, created)
-            await journal.applied(seq, body, comment=comment)
+            await journal.applied(seq, await created_indexes(session.database, name, created))
             outcomes |= {(name, index): outcome for index, outcome in made.items()}
-        request.progress.advance(len(here), name)
+        request.session.progress.advance(len(here), name)
     for decision in planned:
         outcome = outcomes.get((decision.collection, decision.spec.name))
         state.indexes.append(

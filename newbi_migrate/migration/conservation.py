@@ -21,7 +21,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.backup.layout import data_namespace
 from newbi_migrate.errors import UsageError
-from newbi_migrate.migration.reference import (
+from newbi_migrate.migration.run.baseline import (
     Known,
     Reference,
     fields_left_out,
@@ -34,13 +34,11 @@ from newbi_migrate.store.digest import BATCH_DOCUMENTS, Digest, digest_collectio
 from newbi_migrate.store.faults import explained
 from newbi_migrate.store.journal import (
     EntryKind,
-    Journal,
     JournalEntry,
-    JournalGroup,
-    prior_of,
+    JournalReader,
 )
-from newbi_migrate.store.raw import document_of, element, elements, split_documents
-from newbi_migrate.store.runs import RunRecord, RunRecords, RunState
+from newbi_migrate.store.raw import element, set_back, split_documents
+from newbi_migrate.store.runs import RunRecord, RunState, read_runs
 from newbi_migrate.store.stamping import MAX_IDS, chunks
 
 __all__ = [
@@ -184,10 +182,12 @@ class _Step:
     Attributes:
         written: Path to the element that was written.
         prior: Path to the element that stood there; absent where the field was.
+        certain: Whether they surely were written.
     """
 
     written: Mapping[tuple[str, ...], _Element]
     prior: Mapping[tuple[str, ...], _Element]
+    certain: bool
 
 
 @dataclass(slots=True)
@@ -230,8 +230,8 @@ async def _read_journals(
     database: AsyncDatabase[dict[str, Any]], first: RunRecord, workspace: str, known: Reference
 ) -> _Journals:
     journals = _Journals()
-    for run in await RunRecords(database).all():  # the newest first
-        if run.run_id < first.run_id or run.state is RunState.ROLLED_BACK:
+    for run in await read_runs(database):  # the newest first
+        if run.number < first.number or run.state is RunState.ROLLED_BACK:
             continue
         if run.document.get("journalDropped"):
             raise UsageError(
@@ -239,7 +239,7 @@ async def _read_journals(
                 "no longer be accounted for.",
                 next_step="The proof was possible until then.",
             )
-        journal = await Journal.open(database, run.run_id)
+        journal = JournalReader(database, run.run_id)
         async for entry in journal.entries(backwards=True):
             if entry.kind is EntryKind.WINDOW:
                 then = known.collections.get(entry.collection)
@@ -247,39 +247,42 @@ async def _read_journals(
                 _note_window(journals.of(entry.collection), entry, ignored)
             elif entry.kind is EntryKind.USERS:
                 _note_users(journals, entry)
-            elif entry.body.get("dropped") is True:
+            elif entry.drops_collection:
                 journals.removed.setdefault(entry.collection, None)
-            elif "renamed" in entry.body:
-                journals.removed.setdefault(entry.collection, entry.body["renamed"])
+            elif entry.kind is EntryKind.COLLECTION and entry.renamed is not None:
+                journals.removed.setdefault(entry.collection, entry.renamed)
     return journals
 
 
 def _note_window(account: _Account, entry: JournalEntry, ignored: set[str]) -> None:
-    for stored in entry.body.get("groups", ()):
-        names = [name for name in stored["set"] if name not in ignored]
+    for group in entry.groups():
+        names = [name for name in group.changes if name not in ignored]
         if not names:
-            continue  # most of them: ids of documents that were only stamped are not looked at
-        group = JournalGroup.from_document(stored)
+            continue
         prior = group.prior_elements()
         step = _Step(
             {(name,): _element_of(group.changes[name]) for name in names},
             {(name,): prior[name] for name in names if name in prior},
+            group.certain,
         )
         for identifier in group.ids:
             account.note(identifier, step)
 
 
 def _note_users(journals: _Journals, entry: JournalEntry) -> None:
-    for write in reversed(list(entry.body.get("writes", ()))):
-        account = journals.of(write["collection"])
-        if write["op"] == "insert":
-            account.created[_element_of(write["id"])] = write["id"]
+    for write in reversed(entry.writes()):
+        account = journals.of(write.collection)
+        if write.inserts:
+            account.created[_element_of(write.id)] = write.id
         else:
             step = _Step(
-                {tuple(path.split(".")): _element_of(value) for path, value in write["values"]},
-                {tuple(path.split(".")): found for path, found in prior_of(write).items()},
+                {
+                    tuple(path.split(".")): _element_of(value)
+                    for path, value in write.values.items()
+                },
+                {tuple(path.split(".")): found for path, found in write.prior.items()},
             )
-            account.note(write["id"], step)
+            account.note(write.id, step)
 
 
 def _element_of(value: Any) -> _Element:
@@ -357,29 +360,9 @@ def _set_back(raw: bytes, steps: Sequence[_Step]) -> bytes | None:
     """A document as it was before some steps; ``None`` if it holds something else by now."""
     for step in steps:
         for path, written in step.written.items():
-            before = _field_set_back(raw, path, written, step.prior.get(path))
-            if before is None:
+            before = set_back(raw, path, written, step.prior.get(path))
+            if before is not None:
+                raw = before
+            elif step.certain:
                 return None
-            raw = before
     return raw
-
-
-def _field_set_back(
-    raw: bytes, path: tuple[str, ...], written: _Element, prior: _Element | None
-) -> bytes | None:
-    name, rest = path[0], path[1:]
-    parts = list(elements(raw))
-    position = next((n for n, part in enumerate(parts) if part[0] == name), None)
-    if position is None:
-        return raw if prior is None else None
-    kind, value = parts[position][1:]
-    if rest:
-        inner = _field_set_back(value, rest, written, prior) if kind == 0x03 else None
-        if inner is None:
-            return None
-        parts[position] = (name, kind, inner)
-    elif (kind, value) == written:
-        parts[position : position + 1] = [] if prior is None else [(name, *prior)]
-    elif (kind, value) != prior:
-        return None
-    return bytes(document_of(*parts).raw)

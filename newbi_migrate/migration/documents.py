@@ -7,14 +7,13 @@ from a window to its statements does.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
 
 import bson
 from bson import ObjectId
-from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.mapping.values import ABSENT, read_id
@@ -30,8 +29,8 @@ from newbi_migrate.migration.digests import of_group, of_quarantined
 from newbi_migrate.migration.results import CollectionSummary, Quarantine
 from newbi_migrate.models.registry import CollectionSpec, Registry
 from newbi_migrate.progress import Progress
-from newbi_migrate.store.connection import DURABLE
 from newbi_migrate.store.journal import MAX_PRIOR_BYTES, Journal, JournalGroup, portions
+from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.stamping import (
     MAX_IDS,
     OwnerStamp,
@@ -130,14 +129,12 @@ class DocumentPlane:
     async def apply(
         self,
         spec: CollectionSpec,
+        session: LeasedSession,
         journal: Journal,
-        progress: Progress,
         *,
         batch_size: int,
         workers: int,
-        begun: datetime,
-        safe_point: Callable[[], None],
-        pace: Callable[[int], Awaitable[None]],
+        repeat: bool,
     ) -> tuple[CollectionSummary, Quarantine, Quarantine]:
         """Stamps every document of a collection that can be resolved.
 
@@ -148,46 +145,36 @@ class DocumentPlane:
 
         Args:
             spec: The collection.
+            session: The leased session.
             journal: Journal of the run.
-            progress: Told of every window.
             batch_size: Documents in a window.
             workers: Statements under way at once.
-            begun: When the run began, with its time zone.
-            safe_point: Called before every write; raises to stop the run there.
-            pace: Called with the number of documents before they are written; returns when they
-                may be.
+            repeat: Whether the run may have written to some of the documents before.
         """
         summary = CollectionSummary(spec.name)
         refused, left = Quarantine(), Quarantine()
         queue: asyncio.Queue[_Job | None] = asyncio.Queue(maxsize=workers)
-        collection = self._database.get_collection(spec.name, write_concern=DURABLE)
-        complete_before = ObjectId.from_datetime(begun - _LATE)
+        complete_before = ObjectId.from_datetime(session.run_id.generation_time - _LATE)
 
         async def work() -> None:
             while (job := await queue.get()) is not None:
                 for part in job.parts:
-                    await pace(sum(len(group.ids) for group in part.groups))
-                    outcome = await self._write(
-                        collection, spec, job.window, part, safe_point=safe_point
-                    )
-                    safe_point()
-                    await journal.applied_window(part.seq, outcome.groups, comment=self._comment)
+                    await session.turn(sum(len(group.ids) for group in part.groups))
+                    outcome = await self._write(session, spec, job.window, part)
+                    await journal.applied_window(part.seq, outcome.groups)
                     self._account(spec, summary, refused, part, outcome)
-                progress.advance(job.window.count, spec.name)
+                session.progress.advance(job.window.count, spec.name)
 
         async def read() -> None:
             async for window in self._reader(spec, batch_size).windows():
                 job = _Job(window, by_range=_is_before(window, complete_before))
                 await self._fill(spec, job, summary, left)
                 for part in job.parts:
-                    safe_point()
-                    part.seq = await journal.append_window(
-                        spec.name, part.groups, beside=part.beside(window), comment=self._comment
-                    )
+                    part.seq = await journal.append_window(spec.name, part.groups, repeat=repeat)
                 if job.parts:
                     await queue.put(job)
                 else:
-                    progress.advance(window.count, spec.name)
+                    session.progress.advance(window.count, spec.name)
             for _ in range(workers):
                 await queue.put(None)
 
@@ -370,13 +357,12 @@ class DocumentPlane:
 
     async def _write(
         self,
-        collection: AsyncCollection[dict[str, Any]],
+        session: LeasedSession,
         spec: CollectionSpec,
         window: Window,
         part: _Part,
-        *,
-        safe_point: Callable[[], None],
     ) -> WindowOutcome:
+        collection, safe_point = session.collection(spec.name), session.safe_point
         if not part.stamps or spec.owner_field is None:
             return await write_groups(
                 collection, part.groups, comment=self._comment, safe_point=safe_point

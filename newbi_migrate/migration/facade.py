@@ -14,37 +14,33 @@ from typing import Any, Self, TypeVar
 from bson import ObjectId
 
 from newbi_migrate.backup.writer import BackupResult, backup_database
-from newbi_migrate.errors import (
-    InterruptedRunError,
-    UsageError,
-)
+from newbi_migrate.errors import UsageError
 from newbi_migrate.migration.closing.results import ClosingResult
-from newbi_migrate.migration.closing.run import refuse_unless_ready
 from newbi_migrate.migration.closing.session import Closing
 from newbi_migrate.migration.conservation import Conservation, check_conservation
 from newbi_migrate.migration.doctor import Diagnosis, Purpose, diagnose
-from newbi_migrate.migration.forward import Forward
+from newbi_migrate.migration.forward import migrate
 from newbi_migrate.migration.options import MigrationOptions
-from newbi_migrate.migration.pacing import Pacing
 from newbi_migrate.migration.plan import make_plan
 from newbi_migrate.migration.plan_file import SavedPlan, refuse_other_database
-from newbi_migrate.migration.reference import Reference, provable_run
 from newbi_migrate.migration.results import Plan, RunResult
-from newbi_migrate.migration.rollback.backward import Backward
+from newbi_migrate.migration.rollback.backward import preview_rollback, rollback
 from newbi_migrate.migration.rollback.results import RollbackOptions, RollbackResult
-from newbi_migrate.migration.safeguard import Safeguard
+from newbi_migrate.migration.run.backup_guard import Safeguard
+from newbi_migrate.migration.run.baseline import Reference, provable_run
+from newbi_migrate.migration.run.leased import Runner
+from newbi_migrate.migration.run.throttle import Pacing
 from newbi_migrate.migration.status import Status, read_status
 from newbi_migrate.migration.survey import Survey, survey
 from newbi_migrate.migration.validate import ValidationRequest, validate
 from newbi_migrate.migration.validation import FailOn, Finding, ValidationReport
-from newbi_migrate.migration.working import Work
 from newbi_migrate.models.newbi import NEWBI
 from newbi_migrate.models.registry import Registry
 from newbi_migrate.progress import Progress, Silent
 from newbi_migrate.store.connection import Store, open_database
 from newbi_migrate.store.faults import explained
 from newbi_migrate.store.lease import LEASE_SECONDS, Lease, LeaseState
-from newbi_migrate.store.runs import RunRecord, RunRecords
+from newbi_migrate.store.runs import RunRecord, read_runs
 
 __all__ = ["Migration", "run_sync"]
 
@@ -185,7 +181,7 @@ class Migration:
     async def check_backup(self) -> None:
         """Verifies the backup a run would be backed by, if any, and compares it; writes nothing.
 
-        See :meth:`~newbi_migrate.migration.safeguard.Safeguard.check`.
+        See :meth:`~newbi_migrate.migration.run.backup_guard.Safeguard.check`.
         """
         with explained("verifying the backup"):
             await self._safeguard.check(self.store.database, self._registry, self._progress)
@@ -228,7 +224,7 @@ class Migration:
         """
         if run is None:
             with explained("reading the runs"):
-                run = provable_run(await RunRecords(self.store.database).all())
+                run = provable_run(await read_runs(self.store.database))
         return await check_conservation(
             self.store.database, self._registry, run, reference=reference, progress=self._progress
         )
@@ -243,13 +239,19 @@ class Migration:
         with explained("reading the lease"):
             return await Lease.current(self.store.database)
 
-    async def unlock(self) -> LeaseState | None:
+    async def unlock(self, seen: LeaseState | None = None) -> LeaseState | None:
         """Ends the lease of a run that is dead; gives what was held, if anything was.
 
         A run that is alive after all stops before its next write.
+
+        Args:
+            seen: What :meth:`lease` gave to whoever decided; otherwise what is held now.
+
+        Raises:
+            LeaseHeldError: Somebody else holds it than was seen.
         """
         with explained("ending the lease"):
-            return await Lease.break_(self.store.database)
+            return await Lease.break_(self.store.database, seen)
 
     async def validate(
         self,
@@ -298,6 +300,7 @@ class Migration:
         *,
         options: RollbackOptions | None = None,
         dry_run: bool = False,
+        reviewed: RollbackResult | None = None,
     ) -> RollbackResult:
         """Takes back exactly what a run wrote, and nothing else.
 
@@ -307,29 +310,82 @@ class Migration:
             run_id: The run; by default the last that is still in place.
             options: The choices.
             dry_run: Look only; sends no write command.
+            reviewed: What the same call with ``dry_run`` gave and a person agreed to.
 
         Raises:
             UsageError: There is no such run, later runs rest upon it, or what it came from is
                 no longer there.
+            DatabaseMovedOnError: It would do something else now than what was reviewed.
+            DamagedRecordsError: The records of a run are not what this tool wrote.
             LeaseHeldError: A run is under way.
             InterruptedRunError: :meth:`stop` was called.
         """
-        backward = Backward(self._work(), options or RollbackOptions(), self._pacing)
-        return await backward.run(run_id, dry_run=dry_run)
+        (result,) = await self._rollback(
+            run_id, options, dry_run=dry_run, reviewed=None if reviewed is None else [reviewed]
+        )
+        return result
 
-    async def indexes(self, *, apply: bool = False) -> ClosingResult:
+    async def rollback_all(
+        self,
+        *,
+        options: RollbackOptions | None = None,
+        dry_run: bool = False,
+        reviewed: Sequence[RollbackResult] | None = None,
+    ) -> list[RollbackResult]:
+        """Takes back all runs that are in place, the newest first; one result for each.
+
+        All of them are looked at before anything is written: where somebody's changes are in the
+        way of any, nothing is written at all, unless the options say otherwise. Where there is no
+        run, the one result has none.
+
+        Args:
+            options: The choices.
+            dry_run: Look only; sends no write command.
+            reviewed: What the same call with ``dry_run`` gave and a person agreed to.
+
+        Raises:
+            NewbiMigrateError: See :meth:`rollback`.
+        """
+        return await self._rollback(
+            None, options, everything=True, dry_run=dry_run, reviewed=reviewed
+        )
+
+    async def _rollback(
+        self,
+        run_id: ObjectId | None,
+        options: RollbackOptions | None,
+        *,
+        everything: bool = False,
+        dry_run: bool,
+        reviewed: Sequence[RollbackResult] | None,
+    ) -> list[RollbackResult]:
+        runner, choices = self._runner(), options or RollbackOptions()
+        if dry_run:
+            return await preview_rollback(runner, run_id, choices, everything=everything)
+        return await rollback(runner, run_id, choices, everything=everything, reviewed=reviewed)
+
+    async def indexes(
+        self, *, apply: bool = False, reviewed: ClosingResult | None = None
+    ) -> ClosingResult:
         """Which indexes of the old structure are left; drops them if asked to.
 
         Args:
             apply: Drop those that can go; otherwise no write command is sent.
+            reviewed: What the same call without ``apply`` gave and a person agreed to.
 
         Raises:
+            DatabaseMovedOnError: Other indexes are there now than what was reviewed.
             LeaseHeldError: A run is under way.
         """
-        return await Closing(self._work()).indexes(apply=apply)
+        return await Closing(self._runner(), self._options).indexes(apply=apply, reviewed=reviewed)
 
     async def finalize(
-        self, *, keep: bool = False, drop_journal: bool = False, dry_run: bool = False
+        self,
+        *,
+        keep: bool = False,
+        drop_journal: bool = False,
+        dry_run: bool = False,
+        reviewed: ClosingResult | None = None,
     ) -> ClosingResult:
         """Drops what the old structure left behind: obsolete indexes, and the legacy users.
 
@@ -337,22 +393,27 @@ class Migration:
             keep: Rename their collection instead of dropping it.
             drop_journal: Drop the journal too; then no run can be taken back.
             dry_run: Say whether it could be done, and send no write command.
+            reviewed: What the same call with ``dry_run`` gave and a person agreed to.
 
         Raises:
             ValidationFailedError: The database breaks a rule that must hold.
             UsageError: There is no migration, work is pending, or somebody was left out.
+            DatabaseMovedOnError: A legacy user has come whom no migration accounts for, or
+                something else would be done now than what was reviewed.
             LeaseHeldError: A run is under way.
         """
-        closing = Closing(self._work())
-        if await closing.unfinished() is None:
-            plan = await self.plan()
-            refuse_unless_ready(await self.validate(), plan, keep=keep)
-            closing.found(plan)
-        return await closing.finalize(keep=keep, drop_journal=drop_journal, dry_run=dry_run)
+        return await Closing(self._runner(), self._options).finalize(
+            keep=keep, drop_journal=drop_journal, dry_run=dry_run, reviewed=reviewed
+        )
 
-    def _work(self) -> Work:
-        return Work(
-            self.store, self._registry, self._progress, self._lease_seconds, self._safe_point
+    def _runner(self) -> Runner:
+        return Runner(
+            self.store,
+            self._registry,
+            self._progress,
+            self._pacing,
+            self._lease_seconds,
+            lambda: self._stopping,
         )
 
     async def apply_saved(self, saved: SavedPlan) -> RunResult:
@@ -375,31 +436,14 @@ class Migration:
     async def _run(
         self, command: str, plan: Plan | None, *, saved: SavedPlan | None = None
     ) -> RunResult:
-        forward = Forward(
-            store=self.store,
-            registry=self._registry,
-            options=self._options,
-            progress=self._progress,
+        return await migrate(
+            self._runner(),
+            command,
+            self._options,
             safeguard=self._safeguard,
-            pacing=self._pacing,
-            command=command,
-            lease_seconds=self._lease_seconds,
-            safe_point=self._safe_point,
-            plan=plan,
+            reviewed=plan,
             saved=saved,
         )
-        return await forward.run()
-
-    def _safe_point(self, lease: Lease) -> Callable[[], None]:
-        def check() -> None:
-            if self._stopping:
-                raise InterruptedRunError(
-                    "The run stopped at a safe point, as asked.",
-                    next_step="The same command again finishes it.",
-                )
-            lease.check()
-
-        return check
 
 
 def run_sync(main: Coroutine[Any, Any, _T]) -> _T:

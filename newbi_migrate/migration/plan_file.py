@@ -121,13 +121,13 @@ def refuse_other_database(saved: SavedPlan, database: str) -> None:
         )
 
 
-def refuse_if_moved_on(saved: SavedPlan, plan: Plan) -> None:
-    """Compares a saved plan with the one the database gives now.
+def refuse_if_moved_on(reviewed: Digests, plan: Plan) -> None:
+    """Compares a plan that was reviewed with the one the database gives now.
 
     Raises:
         DatabaseMovedOnError: They differ; the message names the sections.
     """
-    differing = saved.digests.differing(plan.digests)
+    differing = reviewed.differing(plan.digests)
     if differing:
         raise DatabaseMovedOnError(
             f"The database has moved on since the plan was made: {', '.join(differing)} differ.",

@@ -339,6 +339,8 @@ class RunResult:
         created: Collection to the number of documents created for users.
         filled: Collection to the number of documents in which missing fields were filled.
         timings: Phase to seconds.
+        pending: Collection to the number of documents that came so late, again and again, that
+            the run ended without them.
     """
 
     run_id: ObjectId | None
@@ -351,10 +353,13 @@ class RunResult:
     created: Mapping[str, int]
     filled: Mapping[str, int]
     timings: Mapping[str, float]
+    pending: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> ExitCode:
-        """5 if something is quarantined or an index could not be built, else 0."""
+        """3 if documents are still pending, 5 if something is quarantined, else 0."""
+        if self.pending:
+            return ExitCode.PENDING
         return exit_code_of(self.quarantine, self.indexes)
 
 

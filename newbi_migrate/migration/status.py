@@ -13,7 +13,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.models.registry import Registry
 from newbi_migrate.store.lease import Lease, LeaseState
-from newbi_migrate.store.runs import RunRecord, RunRecords, left_out
+from newbi_migrate.store.runs import RunRecord, left_out, read_runs
 
 __all__ = ["Status", "read_status"]
 
@@ -87,7 +87,7 @@ async def read_status(database: AsyncDatabase[dict[str, Any]], registry: Registr
                 orphans = found["n"]
     return Status(
         database=database.name,
-        runs=tuple(await RunRecords(database).all()),
+        runs=tuple(await read_runs(database)),
         lease=await Lease.current(database),
         without_workspace=without,
         organizations_without_members=orphans,

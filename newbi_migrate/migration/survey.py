@@ -14,7 +14,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from newbi_migrate.errors import UnsupportedError, UsageError
 from newbi_migrate.models.registry import Registry
 from newbi_migrate.store.connection import nothing_there
-from newbi_migrate.store.runs import OWN_PREFIX, RunRecords, RunState
+from newbi_migrate.store.runs import OWN_PREFIX, RunState, read_runs
 
 __all__ = ["TARGET_COLLECTIONS", "Survey", "survey"]
 
@@ -135,8 +135,9 @@ async def _source(
 
 async def _finalized(database: AsyncDatabase[dict[str, Any]]) -> str | None:
     """Where the legacy users are, or were, if the migration was finalized."""
-    for run in await RunRecords(database).all():
-        if run.command == "finalize" and run.state is RunState.DONE:
-            result = run.document["result"]
-            return str(result["keptAs"] or result["legacyCollection"])
+    for run in await read_runs(database):
+        result = run.document.get("result")
+        if run.command == "finalize" and run.state is RunState.DONE and result is not None:
+            where = result.get("keptAs") or result.get("legacyCollection")
+            return None if where is None else str(where)
     return None

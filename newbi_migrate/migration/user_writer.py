@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import bson
@@ -19,8 +19,6 @@ from bson import Int64
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from pymongo.asynchronous.client_session import AsyncClientSession
-from pymongo.asynchronous.collection import AsyncCollection
-from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import BulkWriteError, OperationFailure
 
 from newbi_migrate.mapping.decisions import UserDecision
@@ -29,10 +27,10 @@ from newbi_migrate.mapping.users import Fill, Finding, Insert, UserWrites
 from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.results import Plan
 from newbi_migrate.migration.users import UserPlane, id_key
-from newbi_migrate.progress import Progress
 from newbi_migrate.store.connection import DURABLE
 from newbi_migrate.store.journal import EntryKind, Journal, prior_list
 from newbi_migrate.store.raw import document_of, elements
+from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.stamping import expecting
 
 __all__ = ["UserWriter", "field_digests"]
@@ -51,39 +49,22 @@ class UserWriter:
     """Writes what a plan says about users.
 
     Args:
-        database: Where.
+        session: The leased session.
         source: Name of the legacy users' collection.
         journal: Journal of the run.
-        transactions: Whether the server has them.
-        safe_point: Called before every write; raises to stop the run there.
-        pace: Called with the number of documents before they are written; returns when they may
-            be.
-        comment: Attached to every command.
     """
 
-    def __init__(
-        self,
-        database: AsyncDatabase[dict[str, Any]],
-        source: str,
-        journal: Journal,
-        *,
-        transactions: bool,
-        safe_point: Callable[[], None],
-        pace: Callable[[int], Awaitable[None]],
-        comment: str,
-    ) -> None:
-        self._database = database
-        self._plane = UserPlane(database, source, comment=comment)
+    def __init__(self, session: LeasedSession, source: str, journal: Journal) -> None:
+        self._session = session
+        self._plane = UserPlane(session.database, source, comment=session.comment)
         self._journal = journal
-        self._transactions = transactions
-        self._safe_point = safe_point
-        self._pace = pace
-        self._comment = comment
+        self._transactions = session.server.has_transactions
+        self._comment = session.comment
         self.created: Counter[str] = Counter()
         self.filled: Counter[str] = Counter()
         self.findings: list[Finding] = []
 
-    async def write(self, plan: Plan, progress: Progress) -> dict[Any, Reason]:
+    async def write(self, plan: Plan) -> dict[Any, Reason]:
         """Writes all users; gives those the server refused, with the reason."""
         failed: dict[Any, Reason] = {}
         profile = BetterAuthProfile.of(plan.options.better_auth)
@@ -93,9 +74,9 @@ class UserWriter:
         async for batch in self._plane.writes(decisions, profile):
             with_writes = [writes for writes in batch if writes.writes]
             if with_writes:
-                await self._pace(sum(len(writes.writes) for writes in with_writes))
+                await self._session.turn(sum(len(writes.writes) for writes in with_writes))
                 failed.update(await self._batch(with_writes))
-            progress.advance(len(batch))
+            self._session.progress.advance(len(batch))
         return failed
 
     async def _batch(self, batch: Sequence[UserWrites]) -> dict[Any, Reason]:
@@ -116,18 +97,17 @@ class UserWriter:
         """Writes a batch; False if the server refused one of its documents."""
         if not self._transactions:
             return await self._journaled(batch, None)
-        async with self._database.client.start_session() as session:
+        async with self._session.database.client.start_session() as session:
             return await self._journaled(batch, session)
 
     async def _journaled(
         self, batch: Sequence[UserWrites], session: AsyncClientSession | None
     ) -> bool:
-        self._safe_point()
         body: dict[str, Any] = {"writes": _entries(batch)}
         if session is not None:
             # A transaction outlives a client that dies; whoever resumes ends it by this id.
             body["session"] = session.session_id["id"]
-        seq = await self._journal.append(EntryKind.USERS, "", body, comment=self._comment)
+        seq = await self._journal.append(EntryKind.USERS, "", body)
         try:
             if session is None:
                 done = await self._send(batch, None)
@@ -137,8 +117,7 @@ class UserWriter:
             if not _is_refusal(error):
                 raise
             await self._undo(batch)
-            self._safe_point()
-            await self._journal.applied(seq, {"writes": []}, comment=self._comment)
+            await self._journal.applied(seq, {"writes": []})
             return False
         created, filled, skipped = done
         self.created.update(created)
@@ -147,8 +126,7 @@ class UserWriter:
             Finding("changed-meanwhile", fill.collection, fill.id) for fill in skipped
         )
         found = {"writes": _entries(batch, without=skipped)} if skipped else None
-        self._safe_point()
-        await self._journal.applied(seq, found, comment=self._comment)
+        await self._journal.applied(seq, found)
         return True
 
     async def _together(
@@ -169,7 +147,7 @@ class UserWriter:
     ) -> tuple[Counter[str], Counter[str], list[Fill]]:
         async with await session.start_transaction(write_concern=DURABLE):
             done = await self._send(batch, session)
-            self._safe_point()
+            self._session.safe_point()
         return done
 
     async def _send(
@@ -178,9 +156,7 @@ class UserWriter:
         created: Counter[str] = Counter()
         filled: Counter[str] = Counter()
         skipped: list[Fill] = []
-        concern = None if session is not None else DURABLE
         for name in ("user", "account", "organization", "member"):
-            collection = self._database.get_collection(name, write_concern=concern)
             inserts = [
                 dict(write.document)
                 for writes in batch
@@ -188,15 +164,15 @@ class UserWriter:
                 if isinstance(write, Insert) and write.collection == name
             ]
             if inserts:
-                self._safe_point()
-                await collection.insert_many(inserts, session=session, comment=self._comment)
+                await self._session.collection(name).insert_many(
+                    inserts, session=session, comment=self._comment
+                )
                 created[name] += len(inserts)
             for writes in batch:
                 for write in writes.writes:
                     if not isinstance(write, Fill) or write.collection != name:
                         continue
-                    self._safe_point()
-                    result = await collection.update_one(
+                    result = await self._session.collection(name).update_one(
                         {"_id": write.id, **_guard(write)},
                         {"$set": dict(write.values)},
                         session=session,
@@ -213,20 +189,17 @@ class UserWriter:
         if self._transactions:
             return
         for name in ("member", "organization", "account", "user"):
-            collection = self._database.get_collection(name, write_concern=DURABLE)
             for writes in batch:
                 for write in writes.writes:
                     if write.collection != name:
                         continue
-                    self._safe_point()
                     if isinstance(write, Insert):
-                        await self._take_back(collection, write.document)
+                        await self._take_back(name, write.document)
                     else:
-                        await _unfill(collection, write, self._comment)
+                        await _unfill(self._session.collection(name), write, self._comment)
 
-    async def _take_back(
-        self, collection: AsyncCollection[dict[str, Any]], document: Mapping[str, Any]
-    ) -> None:
+    async def _take_back(self, name: str, document: Mapping[str, Any]) -> None:
+        collection = self._session.collection(name)
         identifier = {"_id": document["_id"]}
         raw = collection.with_options(codec_options=_RAW)
         stored = await raw.find_one(identifier, comment=self._comment)

@@ -29,7 +29,7 @@ from newbi_migrate.migration.validating.structure import Structure
 from newbi_migrate.migration.validation import ValidationReport
 from newbi_migrate.store.connection import nothing_there
 from newbi_migrate.store.lease import Lease
-from newbi_migrate.store.runs import RunRecord, RunRecords
+from newbi_migrate.store.runs import RunRecord, read_runs
 
 __all__ = ["ValidationRequest", "validate"]
 
@@ -44,7 +44,7 @@ async def validate(request: ValidationRequest) -> ValidationReport:
         UnsupportedError: The database holds nothing.
     """
     database = request.database
-    runs = await RunRecords(database).all()
+    runs = await read_runs(database)
     lease = await Lease.current(database)
     newest = next((run for run in runs if run.stands and run.command in _FORWARD), None)
     names = [
@@ -63,7 +63,7 @@ async def validate(request: ValidationRequest) -> ValidationReport:
     known = [*STRUCTURAL, *models.ids()]
     _refuse_unknown(request.only, known)
     check = Structure(request, state, names, runs, newest)
-    check.runs(under_way=lease is not None and lease.held)
+    check.runs(under_way=lease is not None and lease.under_way)
     async with state.timed("people"):
         await check.people()
     async with state.timed("documents"):
@@ -82,7 +82,7 @@ async def validate(request: ValidationRequest) -> ValidationReport:
     return ValidationReport(
         database=database.name,
         run_id=None if newest is None else newest.run_id,
-        under_way=lease is not None and lease.held,
+        under_way=lease is not None and lease.under_way,
         checked=sum(map(request.wants, known)),
         documents=state.documents,
         results=state.findings.results(),

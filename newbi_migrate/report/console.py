@@ -137,10 +137,14 @@ def status_report(status: Status, *, next_command: str) -> Iterator[RenderableTy
     yield title(f"Status of the database {status.database}")
     yield from _runs(status.runs)
     lease = status.lease
-    if lease is not None and lease.held:
+    if lease is not None and lease.holder_ended:
         yield indented(
-            f"A run is under way: {lease.holder.command} {lease.holder.run_id}, process "
-            f"{lease.holder.pid} on {lease.holder.host}, since {_when(lease.since)}; its lease "
+            f"The run {lease.holder} was interrupted: its process has ended. The same command "
+            "resumes it at once."
+        )
+    elif lease is not None and lease.under_way:
+        yield indented(
+            f"A run is under way: {lease.holder}, since {_when(lease.since)}; its lease "
             f"lasts {lease.seconds_left:.0f} s unless it is renewed."
         )
     elif status.unfinished is not None:

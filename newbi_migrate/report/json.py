@@ -62,6 +62,7 @@ def _lease(lease: LeaseState) -> dict[str, Any]:
         "command": lease.holder.command,
         "host": lease.holder.host,
         "pid": lease.holder.pid,
+        "processEnded": lease.holder_ended,
         "since": _time(lease.since),
         "until": _time(lease.until),
         "secondsLeft": lease.seconds_left,

@@ -7,7 +7,7 @@ option.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure
 
 from newbi_migrate.models.registry import CollectionSpec, IndexSpec
+from newbi_migrate.store.session import LeasedSession
 
 __all__ = [
     "Created",
@@ -204,27 +205,22 @@ def _obsolete(
 
 
 async def create_indexes(
-    database: AsyncDatabase[dict[str, Any]],
-    collection: str,
-    specs: Sequence[IndexSpec],
-    *,
-    comment: str,
-    safe_point: Callable[[], None] = lambda: None,
+    session: LeasedSession, collection: str, specs: Sequence[IndexSpec]
 ) -> dict[str, Created | Refused]:
     """Creates indexes of an existing collection; gives what became of each, by name.
 
     They are built together, in one scan of the collection; only where the server refuses one
-    are they built one by one. ``safe_point`` is called before every command and raises to stop
-    there.
+    are they built one by one.
 
     Raises:
         pymongo.errors.PyMongoError: The server failed; whether the indexes are there is
             unknown.
+        NewbiMigrateError: The session stopped it.
     """
-    safe_point()
+    quorum = await _quorum(session.database)
     try:
-        await database[collection].create_indexes(
-            [_model(spec) for spec in specs], comment=comment, **await _quorum(database)
+        await session.collection(collection).create_indexes(
+            [_model(spec) for spec in specs], comment=session.comment, **quorum
         )
     except OperationFailure as error:
         if error.code not in _REFUSALS:
@@ -233,9 +229,7 @@ async def create_indexes(
             return {specs[0].name: Refused(_REFUSALS[error.code], error.code)}
         outcomes: dict[str, Created | Refused] = {}
         for spec in specs:
-            outcomes |= await create_indexes(
-                database, collection, [spec], comment=comment, safe_point=safe_point
-            )
+            outcomes |= await create_indexes(session, collection, [spec])
         return outcomes
     return {spec.name: Created(spec.name) for spec in specs}
 
@@ -261,29 +255,24 @@ def _model(spec: IndexSpec) -> IndexModel:
     return IndexModel(list(spec.keys), **options)
 
 
-async def drop_index(
-    database: AsyncDatabase[dict[str, Any]], collection: str, name: str, *, comment: str
-) -> None:
+async def drop_index(session: LeasedSession, collection: str, name: str) -> None:
     """Drops an index; one that is not there is as good as dropped."""
     try:
-        await database[collection].drop_index(name, comment=comment)
+        await session.collection(collection).drop_index(name, comment=session.comment)
     except OperationFailure as error:
         if error.code not in _NOT_THERE:
             raise
 
 
-async def rebuild_index(
-    database: AsyncDatabase[dict[str, Any]],
-    collection: str,
-    index: Mapping[str, Any],
-    *,
-    comment: str,
-) -> None:
+async def rebuild_index(session: LeasedSession, collection: str, index: Mapping[str, Any]) -> None:
     """Builds an index as the server described it before it was dropped."""
-    await database.command(
+    quorum = await _quorum(session.database)
+    session.allow(collection)
+    session.safe_point()
+    await session.database.command(
         "createIndexes",
         collection,
         indexes=[{k: v for k, v in index.items() if k != "ns"}],
-        comment=comment,
-        **await _quorum(database),
+        comment=session.comment,
+        **quorum,
     )

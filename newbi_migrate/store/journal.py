@@ -1,16 +1,22 @@
-"""The write-ahead journal: what a run is about to write and what stood there before.
+"""The write-ahead journal: what a run is about to write, and what stood there before.
 
-An entry is stored, acknowledged by a majority and on disk, before the writes it describes; it
-is marked ``applied`` once they are confirmed. What is still ``pending`` when a run is resumed
-is settled by looking. Entries hold ids, prior values and digests; never a hash or a token.
+An entry is stored, acknowledged by a majority and on disk, before the writes it describes, and
+marked ``applied`` once they are confirmed. Entries of a run are numbered without a gap, and each
+carries the number of the lease under which it was written. Whoever goes on after an interruption
+begins with an entry of their own (:meth:`Journal.take_over`): the process before them, should it
+still be alive, would need that very number for its next entry, and stops there.
 
-It changes when a rollback needs to know more. Layout: docs/reference/run-records.md.
+An entry that was pending when its process stopped is never emptied. What the documents do not
+show stays in it as perhaps written: a statement that is still on its way may write it later, and
+a rollback then gives it back. Entries hold ids, prior values and digests; never a hash or a token.
+Layout: docs/reference/run-records.md.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
@@ -18,12 +24,14 @@ from typing import Any, Final
 import bson
 from bson import CodecOptions, ObjectId
 from bson.codec_options import DatetimeConversion
+from bson.errors import InvalidBSON
 from bson.raw_bson import RawBSONDocument
-from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import DuplicateKeyError
 
-from newbi_migrate.store.connection import DURABLE
+from newbi_migrate.errors import DamagedRecordsError, LeaseLostError
 from newbi_migrate.store.raw import document_of, elements, iter_ids, pack_ids
+from newbi_migrate.store.session import LeasedSession
 
 __all__ = [
     "JOURNAL",
@@ -35,9 +43,10 @@ __all__ = [
     "JournalEntry",
     "JournalGroup",
     "Tally",
+    "UserWrite",
+    "journaled_runs",
     "portions",
     "prior_list",
-    "prior_of",
 ]
 
 JOURNAL = "newbi_migrate_journal"
@@ -66,6 +75,8 @@ class EntryKind(StrEnum):
     USERS = "users"
     INDEX = "index"
     COLLECTION = "collection"
+    TAKEOVER = "takeover"
+    """A process begins to work on the run; nothing is written by this entry."""
 
 
 class EntryState(StrEnum):
@@ -84,11 +95,14 @@ class JournalGroup:
         prior: Field to the value that stood there, as a document whose elements are exactly
             what was stored; a field of ``changes`` that is not in it was absent.
         ids: The ids of the documents.
+        certain: False where the documents did not hold the changes when a process that had
+            stopped was looked after: its statement may still be on its way.
     """
 
     changes: Mapping[str, Any]
     prior: Mapping[str, Any]
     ids: list[Any]
+    certain: bool = True
 
     def prior_elements(self) -> dict[str, tuple[int, bytes]]:
         """Type and bytes of what stood there, by field; an absent field is not in it."""
@@ -101,7 +115,12 @@ class JournalGroup:
 
     def to_document(self) -> dict[str, Any]:
         """The group as stored."""
-        return {"set": dict(self.changes), "prior": self.prior, "ids": pack_ids(self.ids)}
+        return {
+            "set": dict(self.changes),
+            "prior": self.prior,
+            "ids": pack_ids(self.ids),
+            **({} if self.certain else {"certain": False}),
+        }
 
     def stored_size(self) -> int:
         """Bytes it takes in an entry, or a few more; found without packing the ids."""
@@ -113,7 +132,12 @@ class JournalGroup:
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> JournalGroup:
         """The group from its stored form."""
-        return cls(document["set"], document["prior"], list(iter_ids(document["ids"])))
+        return cls(
+            document["set"],
+            document["prior"],
+            list(iter_ids(document["ids"])),
+            document.get("certain", True) is not False,
+        )
 
 
 def portions(groups: Sequence[JournalGroup]) -> Iterator[list[JournalGroup]]:
@@ -157,14 +181,66 @@ def prior_list(stored: Mapping[str, tuple[int, bytes]]) -> list[RawBSONDocument]
     ]
 
 
-def prior_of(write: Mapping[str, Any]) -> dict[str, tuple[int, bytes]]:
-    """BSON type and bytes of what stood in the fields that a write of an entry filled, by path."""
+@dataclass(frozen=True, slots=True)
+class UserWrite:
+    """One write to a Better Auth collection, as a ``users`` entry describes it.
+
+    Attributes:
+        op: ``insert`` or ``fill``.
+        user: ``_id`` of the legacy user.
+        collection: Where.
+        id: ``_id`` of the document.
+        digest: Digest of the document that was inserted.
+        fields: Name of each of its top-level fields to a digest.
+        values: Path to value of the fields that were filled.
+        prior: Path to BSON type and bytes of what stood there; other paths were absent.
+        certain: As for a :class:`JournalGroup`.
+    """
+
+    op: str
+    user: Any
+    collection: str
+    id: Any
+    digest: str = ""
+    fields: Mapping[str, int] = field(default_factory=dict)
+    values: Mapping[str, Any] = field(default_factory=dict)
+    prior: Mapping[str, tuple[int, bytes]] = field(default_factory=dict)
+    certain: bool = True
+
+    @property
+    def inserts(self) -> bool:
+        """Whether a document was created, and not filled."""
+        return self.op == "insert"
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any]) -> UserWrite:
+        """The write from its stored form."""
+        return cls(
+            op=_text(stored["op"]),
+            user=stored["user"],
+            collection=_text(stored["collection"]),
+            id=stored["id"],
+            digest=_text(stored.get("digest", "")),
+            fields={_text(name): int(value) for name, value in stored.get("fields", ())},
+            values={_text(path): value for path, value in stored.get("values", ())},
+            prior=_prior_of(stored.get("prior", ())),
+            certain=stored.get("certain", True) is not False,
+        )
+
+
+def _prior_of(stored: Sequence[RawBSONDocument]) -> dict[str, tuple[int, bytes]]:
     found: dict[str, tuple[int, bytes]] = {}
-    for pair in write["prior"]:
+    for pair in stored:
         # Not decoded: an undefined would be a null.
         path, value = elements(bytes(pair.raw))
         found[bson.decode(document_of(path).raw)["path"]] = value[1:]
     return found
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("a text is expected")
+    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,38 +248,127 @@ class JournalEntry:
     """One entry as read back.
 
     Attributes:
+        run_id: The run.
         seq: Its number within the run, in order of writing.
         kind: What it describes.
         state: Whether its writes are known to have been made.
-        collection: The collection written to; empty for ``users``.
+        collection: The collection written to; empty for ``users`` and ``takeover``.
         body: The rest of the document.
     """
 
+    run_id: ObjectId
     seq: int
     kind: EntryKind
     state: EntryState
     collection: str
     body: Mapping[str, Any]
 
-    def groups(self) -> tuple[JournalGroup, ...]:
-        """The groups of a ``window`` entry."""
-        return tuple(JournalGroup.from_document(group) for group in self.body.get("groups", ()))
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> JournalEntry:
+        """The entry from its stored form.
 
-    def beside(self) -> frozenset[Any] | None:
-        """Ids in the range of a ``window`` entry's statement that it passes over.
-
-        ``None`` where the statement names each document.
+        Raises:
+            DamagedRecordsError: It is not what this tool writes.
         """
-        packed = self.body.get("beside")
-        return None if packed is None else frozenset(iter_ids(packed))
+        with _readable(document.get("_id")):
+            return cls(
+                run_id=document["_id"]["run"],
+                seq=int(document["_id"]["seq"]),
+                kind=EntryKind(document["kind"]),
+                state=EntryState(document["state"]),
+                collection=_text(document["collection"]),
+                body=document,
+            )
+
+    def groups(self) -> tuple[JournalGroup, ...]:
+        """The groups of a ``window`` entry.
+
+        Raises:
+            DamagedRecordsError: They are not what this tool writes.
+        """
+        with self._readable():
+            return tuple(JournalGroup.from_document(group) for group in self.body["groups"])
+
+    @property
+    def is_repeat(self) -> bool:
+        """Whether documents of a ``window`` may be in earlier entries of the run too."""
+        return bool(self.body.get("repeat", False))
+
+    def writes(self) -> tuple[UserWrite, ...]:
+        """The writes of a ``users`` entry.
+
+        Raises:
+            DamagedRecordsError: They are not what this tool writes.
+        """
+        with self._readable():
+            return tuple(UserWrite.of(write) for write in self.body["writes"])
+
+    def stored_writes(self) -> tuple[Mapping[str, Any], ...]:
+        """The same in their stored form, to be stored again."""
+        with self._readable():
+            return tuple(self.body["writes"])
+
+    def indexes(self, name: str) -> tuple[dict[str, Any], ...]:
+        """Specifications of an ``index`` entry: ``specifications`` of those built, or ``dropped``.
+
+        Raises:
+            DamagedRecordsError: They are not what this tool writes.
+        """
+        with self._readable():
+            found = tuple(bson.decode(bson.encode(index)) for index in self.body.get(name, ()))
+            for index in found:
+                _text(index["name"])
+            return found
+
+    def names(self, name: str) -> tuple[str, ...]:
+        """Names that the entry holds under a name: ``names``, ``created``.
+
+        Raises:
+            DamagedRecordsError: They are not what this tool writes.
+        """
+        with self._readable():
+            return tuple(map(_text, self.body.get(name, ())))
+
+    @property
+    def renamed(self) -> str | None:
+        """The name that a ``collection`` was given; ``None`` where it was not renamed."""
+        with self._readable():
+            return _text(self.body["renamed"]) if "renamed" in self.body else None
+
+    @property
+    def drops_collection(self) -> bool:
+        """Whether a ``collection`` was dropped."""
+        return self.kind is EntryKind.COLLECTION and "dropped" in self.body
+
+    @property
+    def session_id(self) -> Any:
+        """The session of a ``users`` entry's transaction; ``None`` where there was none."""
+        return self.body.get("session")
+
+    def _readable(self) -> Any:
+        return _readable({"run": self.run_id, "seq": self.seq})
+
+
+@contextmanager
+def _readable(identifier: Any) -> Iterator[None]:
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, InvalidBSON) as error:
+        raise DamagedRecordsError(
+            f"An entry of the journal in {JOURNAL} is not what this tool wrote.",
+            next_step="Nothing was written because of it. Restore the backup if the database "
+            "cannot be trusted.",
+            collection=JOURNAL,
+            document_id=identifier,
+        ) from error
 
 
 @dataclass(slots=True)
 class Tally:
-    """How much a run wrote, by collection.
+    """What the entries of a run say was written, by collection.
 
     Attributes:
-        created: Documents that were created for users.
+        created: Documents created for users.
         filled: Documents in which missing fields were filled.
         stamped: Documents that got a workspace.
         owners_rewritten: Documents of which another field was changed.
@@ -217,147 +382,230 @@ class Tally:
     touched: Counter[str] = field(default_factory=Counter)
 
 
-class Journal:
-    """The journal of one run.
+class JournalReader:
+    """The journal of one run, to read.
 
     Args:
-        database: Where the run works.
+        database: Where the run worked.
         run_id: The run.
-        next_seq: Number of the next entry; use :meth:`open` to continue after the last.
     """
 
-    def __init__(
-        self, database: AsyncDatabase[dict[str, Any]], run_id: ObjectId, next_seq: int = 0
-    ) -> None:
-        self._collection: AsyncCollection[dict[str, Any]] = database.get_collection(
-            JOURNAL, write_concern=DURABLE
-        )
-        self._raw = self._collection.with_options(codec_options=_RAW)
+    def __init__(self, database: AsyncDatabase[dict[str, Any]], run_id: ObjectId) -> None:
+        self._stored = database.get_collection(JOURNAL, codec_options=_RAW)
         self._run_id = run_id
-        self._next = next_seq
 
-    @classmethod
-    async def open(cls, database: AsyncDatabase[dict[str, Any]], run_id: ObjectId) -> Journal:
-        """The journal of a run, ready to append after its last entry."""
-        journal = cls(database, run_id)
-        last = await journal._collection.find_one(journal._mine(), {"_id": 1}, sort=[("_id", -1)])
-        journal._next = 0 if last is None else last["_id"]["seq"] + 1
-        return journal
+    async def length(self) -> int:
+        """The number that the next entry gets."""
+        last = await self._stored.find_one(self._mine(), {"_id": 1}, sort=[("_id", -1)])
+        if last is None:
+            return 0
+        with _readable(last["_id"]):
+            return int(last["_id"]["seq"]) + 1
+
+    async def entries(self, *, backwards: bool = False) -> AsyncIterator[JournalEntry]:
+        """All entries in order of writing, or in reverse.
+
+        Raises:
+            DamagedRecordsError: One is missing, or is not what this tool writes.
+        """
+        expected = await self.length() - 1 if backwards else 0
+        step = -1 if backwards else 1
+        async for entry in self._read(self._mine(), step):
+            if entry.seq != expected:
+                raise _missing(self._run_id, expected)
+            expected += step
+            yield entry
+        if backwards and expected != -1:
+            raise _missing(self._run_id, expected)
+
+    async def pending(self) -> list[JournalEntry]:
+        """The entries that are not known to have been carried out."""
+        query = {**self._mine(), "state": EntryState.PENDING.value}
+        return [entry async for entry in self._read(query, 1)]
+
+    async def tally(self, workspace_field: str) -> Tally:
+        """Counts what the entries say was certainly written.
+
+        Args:
+            workspace_field: Name of the field that scopes a document.
+        """
+        tally = Tally()
+        async for entry in self.entries():
+            if entry.kind is EntryKind.USERS:
+                for write in entry.writes():
+                    kind = tally.created if write.inserts else tally.filled
+                    kind[write.collection] += write.certain
+            elif entry.kind is EntryKind.WINDOW:
+                for group in entry.groups():
+                    number = len(group.ids) * group.certain
+                    tally.touched[entry.collection] += number
+                    if workspace_field in group.changes:
+                        tally.stamped[entry.collection] += number
+                    if set(group.changes) - {workspace_field}:
+                        tally.owners_rewritten[entry.collection] += number
+        return tally
 
     def _mine(self) -> dict[str, Any]:
         # A range of _id values, so that the entries need no index of their own.
         low, high = {"run": self._run_id, "seq": 0}, {"run": self._run_id, "seq": 2**62}
         return {"_id": {"$gte": low, "$lt": high}}
 
-    async def append(
-        self, kind: EntryKind, collection: str, body: Mapping[str, Any], *, comment: str
-    ) -> int:
-        """Stores an entry in state ``pending`` and returns its number."""
+    async def _read(self, query: Mapping[str, Any], direction: int) -> AsyncIterator[JournalEntry]:
+        async with self._stored.find(query, batch_size=1).sort("_id", direction) as cursor:
+            async for document in cursor:
+                yield JournalEntry.of(document)
+
+
+class Journal(JournalReader):
+    """The journal of one run, to write; made by :meth:`take_over`.
+
+    Args:
+        session: The leased session, working on that run.
+        next_seq: Number of the next entry.
+    """
+
+    def __init__(self, session: LeasedSession, next_seq: int) -> None:
+        super().__init__(session.database, session.run_id)
+        self._session = session
+        self._next = next_seq
+
+    @classmethod
+    async def take_over(cls, session: LeasedSession) -> Journal:
+        """Begins to write the journal of the session's run, after whoever did so before.
+
+        From here on no other process can add an entry to it.
+        """
+        while True:
+            journal = cls(session, await JournalReader(session.database, session.run_id).length())
+            try:
+                await journal._insert(EntryKind.TAKEOVER, "", {"state": EntryState.APPLIED.value})
+            except DuplicateKeyError:
+                # The process before us came first, once more.
+                continue
+            return journal
+
+    @property
+    def next_seq(self) -> int:
+        """Number of the next entry, which is how many there are."""
+        return self._next
+
+    async def append(self, kind: EntryKind, collection: str, body: Mapping[str, Any]) -> int:
+        """Stores an entry in state ``pending`` and returns its number.
+
+        Raises:
+            LeaseLostError: Another process has taken the run over.
+        """
+        try:
+            return await self._insert(kind, collection, body)
+        except DuplicateKeyError as error:
+            raise _taken_over(self._run_id) from error
+
+    async def _insert(self, kind: EntryKind, collection: str, body: Mapping[str, Any]) -> int:
         seq, self._next = self._next, self._next + 1
-        await self._collection.insert_one(
+        await self._session.collection(JOURNAL).insert_one(
             {
                 "_id": {"run": self._run_id, "seq": seq},
                 "kind": kind.value,
                 "state": EntryState.PENDING.value,
+                "token": self._session.token,
                 "collection": collection,
                 **body,
             },
-            comment=comment,
+            comment=self._session.comment,
         )
         return seq
 
     async def append_window(
-        self,
-        collection: str,
-        groups: Sequence[JournalGroup],
-        *,
-        beside: Sequence[Any] | None = None,
-        comment: str,
+        self, collection: str, groups: Sequence[JournalGroup], *, repeat: bool
     ) -> int:
         """Stores what is about to be written to documents of a window.
 
-        The groups are one of the :func:`portions` of what is written to the window.
-
         Args:
             collection: Where.
-            groups: What is written, and to which documents.
-            beside: Where the statement names a range of ids, those in it that it passes over.
-            comment: Attached to the command.
+            groups: What is written: one of the :func:`portions` of what is written to the window.
+            repeat: Whether some of the documents may be in an earlier entry of this run.
         """
-        body: dict[str, Any] = {
-            "count": sum(len(group.ids) for group in groups),
-            "groups": [group.to_document() for group in groups],
-        }
-        if beside is not None:
-            body["beside"] = pack_ids(beside)
-        return await self.append(EntryKind.WINDOW, collection, body, comment=comment)
+        body = _window(groups)
+        if repeat:
+            body["repeat"] = True
+        return await self.append(EntryKind.WINDOW, collection, body)
 
-    async def applied(
-        self, seq: int, body: Mapping[str, Any] | None = None, *, comment: str
-    ) -> None:
-        """Marks an entry as written; ``body`` corrects what turned out otherwise."""
-        update: dict[str, Any] = {"state": EntryState.APPLIED.value, **(body or {})}
-        await self._collection.update_one(
-            {"_id": {"run": self._run_id, "seq": seq}}, {"$set": update}, comment=comment
-        )
+    async def applied(self, seq: int, body: Mapping[str, Any] | None = None) -> None:
+        """Marks an entry of this process as written; ``body`` corrects what turned out otherwise.
 
-    async def applied_window(
-        self, seq: int, groups: Sequence[JournalGroup] | None = None, *, comment: str
-    ) -> None:
+        Raises:
+            LeaseLostError: Another process has taken the run over.
+            DamagedRecordsError: The entry is gone.
+        """
+        await self._apply(seq, body, {"token": self._session.token})
+
+    async def applied_window(self, seq: int, groups: Sequence[JournalGroup] | None = None) -> None:
         """Marks a window as written; ``groups`` replaces them where not all was written."""
-        body: dict[str, Any] | None = None
-        if groups is not None:
-            body = {
-                "count": sum(len(group.ids) for group in groups),
-                "groups": [group.to_document() for group in groups],
-            }
-        await self.applied(seq, body, comment=comment)
+        await self.applied(seq, None if groups is None else _window(groups))
 
-    async def confirmed(self) -> int:
-        """How many entries are known to have been carried out, if only in part."""
-        nothing: list[Any] = []
-        query = self._mine() | {
-            "state": EntryState.APPLIED.value,
-            "count": {"$ne": 0},
-            "writes": {"$ne": nothing},
-            "created": {"$ne": nothing},
-        }
-        return await self._collection.count_documents(query)
+    async def recovered(self, seq: int, body: Mapping[str, Any]) -> None:
+        """Marks an entry of a process that stopped as looked at; ``body`` says what was found.
 
-    async def tally(self, workspace_field: str) -> Tally:
-        """Counts what the entries say was written.
-
-        Args:
-            workspace_field: Name of the field that scopes a document.
+        Raises:
+            LeaseLostError: Another process has taken the run over.
+            DamagedRecordsError: The entry is gone.
         """
-        tally = Tally()
-        async for entry in self.entries(EntryState.APPLIED):
-            for write in entry.body.get("writes", ()):
-                kind = tally.created if write["op"] == "insert" else tally.filled
-                kind[write["collection"]] += 1
-            for group in entry.groups():
-                number = len(group.ids)
-                tally.touched[entry.collection] += number
-                if workspace_field in group.changes:
-                    tally.stamped[entry.collection] += number
-                if set(group.changes) - {workspace_field}:
-                    tally.owners_rewritten[entry.collection] += number
-        return tally
+        await self._apply(seq, {**body, "token": self._session.token}, {})
 
-    async def entries(
-        self, state: EntryState | None = None, *, backwards: bool = False
-    ) -> AsyncIterator[JournalEntry]:
-        """The entries in order of writing, or in reverse."""
-        query = self._mine()
-        if state is not None:
-            query["state"] = state.value
-        cursor = self._raw.find(query, batch_size=1).sort("_id", -1 if backwards else 1)
-        async with cursor:
-            async for document in cursor:
-                yield JournalEntry(
-                    seq=document["_id"]["seq"],
-                    kind=EntryKind(document["kind"]),
-                    state=EntryState(document["state"]),
-                    collection=document["collection"],
-                    body=document,
-                )
+    async def recovered_window(self, seq: int, groups: Sequence[JournalGroup]) -> None:
+        """The same for a window."""
+        await self.recovered(seq, _window(groups))
+
+    async def _apply(
+        self, seq: int, body: Mapping[str, Any] | None, mine: Mapping[str, Any]
+    ) -> None:
+        key = {"_id": {"run": self._run_id, "seq": seq}}
+        journal = self._session.collection(JOURNAL)
+        done = await journal.update_one(
+            {**key, "state": EntryState.PENDING.value, **mine},
+            {"$set": {"state": EntryState.APPLIED.value, **(body or {})}},
+            comment=self._session.comment,
+        )
+        if done.matched_count == 0:
+            there = await journal.find_one(key, {"_id": 1})
+            raise _missing(self._run_id, seq) if there is None else _taken_over(self._run_id)
+
+
+async def journaled_runs(database: AsyncDatabase[dict[str, Any]]) -> list[ObjectId]:
+    """The runs of which the journal holds entries, found without reading them."""
+    found: list[ObjectId] = []
+    query: dict[str, Any] = {}
+    while True:
+        first = await database[JOURNAL].find_one(query, {"_id": 1}, sort=[("_id", 1)])
+        if first is None:
+            return found
+        with _readable(first["_id"]):
+            run = first["_id"]["run"]
+            if not isinstance(run, ObjectId):
+                raise TypeError("an ObjectId is expected")
+        found.append(run)
+        query = {"_id": {"$gt": {"run": run, "seq": 2**62}}}
+
+
+def _window(groups: Sequence[JournalGroup]) -> dict[str, Any]:
+    return {
+        "count": sum(len(group.ids) for group in groups),
+        "groups": [group.to_document() for group in groups],
+    }
+
+
+def _missing(run_id: ObjectId, seq: int) -> DamagedRecordsError:
+    return DamagedRecordsError(
+        f"Entry {seq} of the journal of run {run_id} is missing: somebody dropped or changed "
+        f"{JOURNAL}.",
+        next_step="Without it the run cannot be taken back completely. Restore the backup: "
+        "newbi-migrate restore.",
+        collection=JOURNAL,
+    )
+
+
+def _taken_over(run_id: ObjectId) -> LeaseLostError:
+    return LeaseLostError(
+        f"Another process has taken over the run {run_id}; this one stopped.",
+        next_step="See how that one ends: newbi-migrate status.",
+    )

@@ -2,29 +2,37 @@
 
 Taking and renewing compare times of one clock, the server's. Whether the lease is still ours
 is asked before every write and costs no round trip: its end is counted on a clock of this
-machine from before the renewal was sent, so it can only be too early. It changes when the way
-in which runs exclude each other does.
+machine from before the renewal was sent, so it can only be too early. Each lease has a number
+greater than that of every lease before it, which orders runs whatever their clocks say.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import platform
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Self, TypeVar
+from functools import partial
+from typing import Any, Final, Self, TypeGuard, TypeVar
 
 from bson import ObjectId
+from bson.errors import BSONError
+from pymongo import ReadPreference, ReturnDocument
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError, PyMongoError
+from pymongo.read_concern import ReadConcern
 
-from newbi_migrate.errors import LeaseHeldError, LeaseLostError
+from newbi_migrate.errors import DamagedRecordsError, LeaseHeldError, LeaseLostError
 from newbi_migrate.store.connection import DURABLE
+from newbi_migrate.store.decoding import LENIENT
 from newbi_migrate.store.faults import is_transient
+from newbi_migrate.store.processes import Origin, has_ended
 
 __all__ = ["LEASE_SECONDS", "Holder", "Lease", "LeaseState"]
 
@@ -36,9 +44,16 @@ _T = TypeVar("_T")
 
 # Seconds between attempts to take or to give back: whoever waits for us waits for these.
 _PAUSES: Final = (0.1, 0.4, 1.5)
+# Seconds between a holder's looks at whether the lease is still there, and seconds that a lease
+# which was taken from a holder who may be alive is nobody's, so that they notice.
+_LOOK_SECONDS: Final = 1.0
+_NOTICE_SECONDS: Final = 3.0
+_RUNS: Final = "newbi_migrate_runs"
 _ID: Final = "lease"
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001  # as PyMongo gives dates back
 _UNTIL: Final = "expiresAt"
+# Greater integers are not exact where somebody edits the document in JavaScript.
+_GREATEST: Final = 2**53 - 1
 
 
 def _now() -> float:
@@ -56,12 +71,29 @@ class Holder:
         host: Name of the machine.
         pid: Its process there.
         command: What it does, for example ``migrate``.
+        origin: What tells the process from a later one with the same id; ``None`` if not known.
     """
 
     run_id: ObjectId
     host: str
     pid: int
     command: str
+    origin: Origin | None = None
+
+    @classmethod
+    def this_process(cls, run_id: ObjectId, command: str) -> Self:
+        """This process; not to be kept, a fork of it is another."""
+        return cls(run_id, platform.node(), os.getpid(), command, Origin.of_this_process())
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its process has surely ended; false in any doubt, as on another machine."""
+        return has_ended(self.pid, self.origin)
+
+    def __str__(self) -> str:
+        words = f"{self.command} {self.run_id}, process {self.pid} on {self.host}"
+        # Anybody who may write to the database may have written these.
+        return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +106,9 @@ class LeaseState:
         since: When it was taken, UTC.
         until: When it ends or ended, UTC.
         seconds_left: How long it lasts unless it is renewed; 0 where nobody holds it.
+        number: The number of the lease.
+        token: What is unique to this holding of it; ``None`` once it was given back.
+        holder_ended: Whether it is held by a process that has surely ended.
     """
 
     holder: Holder
@@ -81,17 +116,22 @@ class LeaseState:
     since: datetime
     until: datetime
     seconds_left: float
+    number: int = 0
+    token: ObjectId | None = None
+    holder_ended: bool = False
+
+    @property
+    def under_way(self) -> bool:
+        """Whether a run may be going on: the lease is held, and its holder not surely dead."""
+        return self.held and not self.holder_ended
 
 
 class Lease:
     """A lease that is held; see :meth:`acquire`.
 
-    Args:
-        collection: Where it is stored.
-        holder: Who holds it.
-        seconds: How long it lasts unless it is renewed.
-        deadline: When it ends, on this machine's clock.
+    Attributes:
         number: Greater than that of every lease before it; orders runs, and is their fencing token.
+        succeeded: The dead holder whose lease was taken over before it had run out.
     """
 
     def __init__(
@@ -99,48 +139,37 @@ class Lease:
         collection: AsyncCollection[dict[str, Any]],
         holder: Holder,
         seconds: float,
-        deadline: float,
         token: ObjectId,
-        number: int = 0,
     ) -> None:
+        self.number = 0
+        self.succeeded: Holder | None = None
         self._collection = collection
         self._holder = holder
         self._seconds = seconds
-        self._deadline = deadline
         self._token = token
-        self.number = number
+        self._deadline = 0.0
         self._lost = False
 
     @classmethod
     async def current(cls, database: AsyncDatabase[dict[str, Any]]) -> LeaseState | None:
-        """Who holds the lease or held it last; ``None`` if nobody ever did. Reads only."""
-        cursor = await database[LEASE].aggregate(
-            [
-                {"$match": {"_id": _ID, "token": {"$exists": True}}},
-                {"$set": {"left": {"$subtract": [f"${_UNTIL}", "$$NOW"]}}},
-            ]
-        )
-        async with cursor:
-            async for found in cursor:
-                left = max(0.0, found["left"] / 1000)
-                return LeaseState(
-                    holder=Holder(found["run"], found["host"], found["pid"], found["command"]),
-                    held=left > 0,
-                    since=found["since"],
-                    until=found[_UNTIL],
-                    seconds_left=left,
-                )
-        return None
+        """Who holds the lease or held it last; ``None`` if nobody ever did. Reads only.
+
+        Raises:
+            DamagedRecordsError: The document of the lease is not one that this tool wrote.
+        """
+        found = await _find(_collection(database, LEASE))
+        return None if found is None else found.state
 
     @classmethod
     async def refuse_if_held(cls, database: AsyncDatabase[dict[str, Any]]) -> None:
         """Fails if another run is under way; reads only.
 
         Raises:
+            DamagedRecordsError: The document of the lease is not one that this tool wrote.
             LeaseHeldError: It is; the message says who holds the lease, and since when.
         """
         state = await cls.current(database)
-        if state is not None and state.held:
+        if state is not None and state.under_way:
             raise _held(state)
 
     @classmethod
@@ -153,72 +182,116 @@ class Lease:
     ) -> Self:
         """Takes the lease; tries again where an error leaves open whether it was taken.
 
+        A lease whose holder has surely ended is taken over at once. One that was just taken from
+        a holder who may be alive is waited for, some seconds.
+
         Raises:
+            DamagedRecordsError: The records hold something this tool did not write.
             LeaseHeldError: Somebody else holds it.
             pymongo.errors.PyMongoError: The server cannot be reached, or refused.
         """
-        token = ObjectId()
-        return await _insisting(lambda: cls._take(database, holder, seconds, token))
+        lease = cls(_collection(database, LEASE), holder, seconds, ObjectId())
+        runs = _collection(database, _RUNS)
+        while True:
+            found = await _insisting(lambda: _found_or_made(lease._collection, runs))
+            dead = found.state if found.state is not None and found.state.held else None
+            if dead is not None and dead.under_way:
+                raise _held(dead)
+            if dead is None and found.seconds_left > 0:
+                await asyncio.sleep(found.seconds_left)
+            elif await _insisting(partial(lease._take, runs, dead)):
+                lease.succeeded = None if dead is None else dead.holder
+                return lease
 
-    @classmethod
-    async def _take(
-        cls,
-        database: AsyncDatabase[dict[str, Any]],
-        holder: Holder,
-        seconds: float,
-        token: ObjectId,
-    ) -> Self:
-        collection = database.get_collection(LEASE, write_concern=DURABLE)
-        # An update that inserts cannot ask for the server's clock, so there is a document first.
-        with contextlib.suppress(DuplicateKeyError):
-            if await collection.find_one({"_id": _ID}, {"_id": 1}) is None:
-                await collection.insert_one({"_id": _ID, _UNTIL: _EPOCH})
+    async def _take(self, runs: AsyncCollection[dict[str, Any]], dead: LeaseState | None) -> bool:
+        """Takes the lease if it is free or, if its holder is dead, still that holder's."""
+        greatest = await _greatest_number(runs)
         begun = _now()
-        free = {"$expr": {"$lte": [f"${_UNTIL}", "$$NOW"]}}
-        taken = await collection.find_one_and_update(
-            # Ours already, where the answer to the call before this one was lost.
-            {"_id": _ID, "$or": [free, {"token": token}]},
+        free = {
+            _UNTIL: {"$type": "date"},
+            "$expr": {"$lte": [f"${_UNTIL}", "$$NOW"]},
+        }
+        ours = {"$eq": [{"$ifNull": ["$token", None]}, self._token]}
+        next_number = {"$toLong": {"$add": [{"$max": ["$number", greatest]}, 1]}}
+        taken = await self._collection.find_one_and_update(
+            {
+                "_id": _ID,
+                # Ours already, where the answer to the call before this one was lost.
+                "$or": [{"token": self._token}, free if dead is None else {"token": dead.token}],
+            },
             [
                 {
                     "$set": {
-                        "token": token,
-                        "run": holder.run_id,
-                        "host": {"$literal": holder.host},
-                        "pid": holder.pid,
-                        "command": {"$literal": holder.command},
+                        **{k: {"$literal": v} for k, v in _stored(self._holder).items()},
+                        # The same however often, and however late, the server gets this.
+                        "number": {"$cond": [ours, "$number", next_number]},
+                        "token": self._token,
                         "since": "$$NOW",
-                        _UNTIL: _later(seconds),
+                        _UNTIL: _later(self._seconds),
                     }
                 }
             ],
-            comment=str(holder.run_id),
+            return_document=ReturnDocument.AFTER,
+            comment=str(self._holder.run_id),
         )
         if taken is None:
-            state = await cls.current(database)
-            if state is not None:
-                raise _held(state)
-            raise LeaseHeldError(
-                "Another run took the lease at this very moment.",
-                next_step="Wait until it ends; status shows it.",
+            return False
+        self.number = int(taken["number"])
+        self._deadline = begun + self._seconds
+        # Whoever held a lease whose document was deleted may have begun a run meanwhile.
+        while (greatest := await _greatest_number(runs)) >= self.number:
+            raised = await self._collection.find_one_and_update(
+                {"_id": _ID, "token": self._token},
+                {"$max": {"number": greatest + 1}},
+                return_document=ReturnDocument.AFTER,
+                comment=str(self._holder.run_id),
             )
-        return cls(collection, holder, seconds, begun + seconds, token)
+            if raised is None:
+                return False
+            self.number = int(raised["number"])
+        return True
 
     @classmethod
-    async def break_(cls, database: AsyncDatabase[dict[str, Any]]) -> LeaseState | None:
+    async def break_(
+        cls, database: AsyncDatabase[dict[str, Any]], seen: LeaseState | None = None
+    ) -> LeaseState | None:
         """Ends the lease of a run that is dead, whoever held it.
 
         Gives what was held; ``None`` if nobody held it, and then nothing is written. A run
-        that is alive after all stops before its next write, at the latest when it tries to
-        renew the lease.
+        that is alive after all notices within a second or two, and stops before its next write;
+        the lease is nobody's until then.
+
+        Args:
+            database: Where it is held.
+            seen: What was shown to whoever decided; otherwise what is held now.
+
+        Raises:
+            DamagedRecordsError: The document of the lease is not one that this tool wrote.
+            LeaseHeldError: Somebody else holds it than was seen.
         """
-        state = await cls.current(database)
+        state = await cls.current(database) if seen is None else seen
         if state is None or not state.held:
             return None
-        collection = database.get_collection(LEASE, write_concern=DURABLE)
-        await collection.update_one(
-            {"_id": _ID, "run": state.holder.run_id}, {"$set": {_UNTIL: _EPOCH, "token": None}}
+        ended = await _collection(database, LEASE).update_one(
+            {"_id": _ID, "token": state.token},
+            [
+                {
+                    "$set": {
+                        "token": None,
+                        _UNTIL: _EPOCH
+                        if state.holder_ended
+                        else {"$min": [f"${_UNTIL}", _later(_NOTICE_SECONDS)]},
+                    }
+                }
+            ],
+            comment="newbi-migrate unlock",
         )
-        return state
+        if ended.matched_count:
+            return state
+        now = await cls.current(database)
+        if now is not None and now.held:
+            raise _held(now)
+        return None
 
     def check(self) -> None:
         """Fails unless the lease is surely still ours; asks no server.
@@ -242,7 +315,7 @@ class Lease:
         """
         begun = _now()
         renewed = await self._collection.update_one(
-            {"_id": _ID, "token": self._token},
+            self._ours(),
             [{"$set": {_UNTIL: _later(self._seconds)}}],
             comment=str(self._holder.run_id),
         )
@@ -256,7 +329,7 @@ class Lease:
         """Renews the lease in the background as long as the block runs.
 
         A renewal that fails is soon tried again; the lease may run out meanwhile, and then
-        :meth:`check` fails.
+        :meth:`check` fails. It also fails soon after somebody broke or deleted the lease.
         """
         renewer = asyncio.create_task(self._keep())
         try:
@@ -267,23 +340,172 @@ class Lease:
                 await renewer
 
     async def _keep(self) -> None:
-        pause = self._seconds / 3
         while not self._lost:
-            await asyncio.sleep(pause)
-            pause = self._seconds / 30
+            await asyncio.sleep(min(_LOOK_SECONDS, self._seconds / 10))
             with contextlib.suppress(PyMongoError, LeaseLostError):
-                await self.renew()
-                pause = self._seconds / 3
+                if self._deadline - _now() <= self._seconds * 2 / 3:
+                    await self.renew()
+                else:
+                    self._lost = await self._collection.find_one(self._ours(), {"_id": 1}) is None
 
     async def release(self) -> None:
         """Gives the lease back, if it is still ours; a passing error does not keep it."""
         await _insisting(
             lambda: self._collection.update_one(
-                {"_id": _ID, "token": self._token},
+                self._ours(),
                 {"$set": {_UNTIL: _EPOCH, "token": None}},
                 comment=str(self._holder.run_id),
             )
         )
+
+    def _ours(self) -> dict[str, Any]:
+        return {"_id": _ID, "token": self._token, "number": self.number}
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The document of the lease: its state, if somebody ever held it, and when it is free."""
+
+    state: LeaseState | None
+    seconds_left: float
+
+
+def _collection(
+    database: AsyncDatabase[dict[str, Any]], name: str
+) -> AsyncCollection[dict[str, Any]]:
+    # Whatever the connection string or a host's handle says.
+    return database.get_collection(
+        name,
+        codec_options=LENIENT,
+        read_preference=ReadPreference.PRIMARY,
+        read_concern=ReadConcern("local"),
+        write_concern=DURABLE,
+    )
+
+
+async def _find(collection: AsyncCollection[dict[str, Any]]) -> _Found | None:
+    """What is stored, with every type looked at; ``None`` where there is no document."""
+    pipeline: list[dict[str, Any]] = [
+        {"$match": {"_id": _ID}},
+        {"$project": {"_id": 0, "now": "$$NOW", "it": "$$ROOT"}},
+    ]
+    try:
+        async with await collection.aggregate(pipeline) as cursor:
+            found = await anext(aiter(cursor), None)
+    except BSONError:
+        raise _damaged() from None
+    return None if found is None else _parsed(found["it"], found["now"])
+
+
+async def _found_or_made(
+    collection: AsyncCollection[dict[str, Any]], runs: AsyncCollection[dict[str, Any]]
+) -> _Found:
+    """What is stored. Where there is no document, one is made: only an update knows $$NOW."""
+    while (found := await _find(collection)) is None:
+        # Where runs had numbers, somebody deleted it, and its holder may be alive.
+        free = _later(_NOTICE_SECONDS) if await _greatest_number(runs) else _EPOCH
+        with contextlib.suppress(DuplicateKeyError):
+            await collection.update_one(
+                {"_id": _ID}, [{"$set": {_UNTIL: {"$ifNull": [f"${_UNTIL}", free]}}}], upsert=True
+            )
+    return found
+
+
+async def _greatest_number(runs: AsyncCollection[dict[str, Any]]) -> int:
+    """The greatest number that a record of a run holds; 0 where none does."""
+    greatest = {name: {"$max": f"${name}"} for name in ("number", "token")}
+    async with await runs.aggregate([{"$group": {"_id": None, **greatest}}]) as cursor:
+        found = await anext(aiter(cursor), None) or {}
+    numbers = [_number(found.get(name)) for name in greatest]
+    if any(number is None for number in numbers):
+        raise DamagedRecordsError(
+            f"A record of a run in {_RUNS} has a number or token that is no number.",
+            next_step="Nothing was done. Somebody changed the records; set it right first.",
+            collection=_RUNS,
+        )
+    return max(number or 0 for number in numbers)
+
+
+def _stored(holder: Holder) -> dict[str, Any]:
+    origin = holder.origin
+    return {
+        "run": holder.run_id,
+        "host": holder.host,
+        "pid": holder.pid,
+        "command": holder.command,
+        "bootId": None if origin is None else origin.boot_id,
+        "namespaces": None if origin is None else origin.namespaces,
+        "processStarted": None if origin is None else origin.started,
+    }
+
+
+def _parsed(document: Mapping[str, Any], now: datetime) -> _Found:
+    until = document.get(_UNTIL)
+    number = _number(document.get("number"))
+    if not isinstance(until, datetime) or number is None:
+        raise _damaged()
+    left = max(0.0, (until - now).total_seconds())
+    if "token" not in document:
+        return _Found(None, left)
+    token, since, run = document["token"], document.get("since"), document.get("run")
+    host, command, pid = document.get("host"), document.get("command"), document.get("pid")
+    if not (
+        isinstance(token, ObjectId | None)
+        and isinstance(since, datetime)
+        and isinstance(run, ObjectId)
+        and isinstance(host, str)
+        and isinstance(command, str)
+        and _is_integer(pid)
+    ):
+        raise _damaged()
+    holder = Holder(run, host, pid, command, _origin(document))
+    held = token is not None and left > 0
+    if not held and left > LEASE_SECONDS:
+        raise _damaged()
+    return _Found(
+        LeaseState(
+            holder=holder,
+            held=held,
+            since=since,
+            until=until,
+            seconds_left=left if held else 0.0,
+            number=number,
+            token=token,
+            holder_ended=held and holder.has_ended,
+        ),
+        left,
+    )
+
+
+def _origin(document: Mapping[str, Any]) -> Origin | None:
+    boot, started = document.get("bootId"), document.get("processStarted")
+    namespaces = document.get("namespaces")
+    if isinstance(boot, str) and isinstance(namespaces, str) and _is_integer(started):
+        return Origin(boot, namespaces, started)
+    return None
+
+
+def _number(value: object) -> int | None:
+    """A stored number; 0 where none is stored, ``None`` where something else is."""
+    if value is None:
+        return 0
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return int(value) if 0 <= value <= _GREATEST and value == int(value) else None
+
+
+def _is_integer(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _damaged() -> DamagedRecordsError:
+    return DamagedRecordsError(
+        f"The document {_ID!r} in {LEASE} is not one that this tool wrote.",
+        next_step="Nothing was done. Once no run is under way, delete that document and run the "
+        "same command again.",
+        collection=LEASE,
+        document_id=_ID,
+    )
 
 
 async def _insisting(call: Callable[[], Awaitable[_T]]) -> _T:
@@ -305,10 +527,8 @@ def _later(seconds: float) -> dict[str, Any]:
 
 
 def _held(state: LeaseState) -> LeaseHeldError:
-    holder = state.holder
     return LeaseHeldError(
-        f"Another run ({holder.command} {holder.run_id}, process {holder.pid} on {holder.host}) "
-        f"holds the lease since {state.since:%Y-%m-%d %H:%M:%S} UTC.",
+        f"Another run ({state.holder}) holds the lease since {state.since:%Y-%m-%d %H:%M:%S} UTC.",
         next_step="Wait until it ends. If that process is dead, its lease ends by itself in "
         f"{state.seconds_left:.0f} s, and the same command resumes its run.",
     )

@@ -23,6 +23,7 @@ __all__ = [
     "has_room_at",
     "iter_ids",
     "pack_ids",
+    "set_back",
     "split_documents",
 ]
 
@@ -136,6 +137,38 @@ def document_of(*parts: tuple[str, int, bytes]) -> RawBSONDocument:
         for name, kind, value in parts
     )
     return RawBSONDocument(_INT32.pack(len(body) + 5) + body + b"\0")
+
+
+def set_back(
+    raw: bytes,
+    path: Sequence[str],
+    written: tuple[int, bytes],
+    prior: tuple[int, bytes] | None,
+) -> bytes | None:
+    """A document as it was before a field was written; ``None`` if it holds something else by now.
+
+    Args:
+        raw: The document.
+        path: Names that lead to the field.
+        written: Type and bytes that were written.
+        prior: Type and bytes that stood there before; ``None`` where the field was absent.
+    """
+    name, rest = path[0], path[1:]
+    parts = list(elements(raw))
+    position = next((n for n, part in enumerate(parts) if part[0] == name), None)
+    if position is None:
+        return raw if prior is None else None
+    kind, value = parts[position][1:]
+    if rest:
+        inner = set_back(value, rest, written, prior) if kind == _DOCUMENT else None
+        if inner is None:
+            return None
+        parts[position] = (name, kind, inner)
+    elif (kind, value) == written:
+        parts[position : position + 1] = [] if prior is None else [(name, *prior)]
+    elif (kind, value) != prior:
+        return None
+    return bytes(document_of(*parts).raw)
 
 
 def split_documents(batch: bytes) -> Iterator[bytes]:

@@ -1,13 +1,13 @@
 """Taking back what was written to a window of documents: compare first, then restore.
 
 A document is restored only where it still holds what was written; what somebody changed since
-is a difference, told by id and field. It changes when a faster way back is found.
+is a difference, told by id and field.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import bson
@@ -15,10 +15,12 @@ from pymongo import UpdateMany, UpdateOne
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import BulkWriteError
 
+from newbi_migrate.store.connection import EXACT
 from newbi_migrate.store.decoding import PLAIN
 from newbi_migrate.store.faults import codes_of
 from newbi_migrate.store.journal import JournalGroup
 from newbi_migrate.store.raw import document_of, element, elements, split_documents
+from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.stamping import MAX_IDS, MAX_OPERATIONS, OF_ONE_DOCUMENT, chunks
 
 __all__ = [
@@ -26,7 +28,7 @@ __all__ = [
     "Difference",
     "Outcome",
     "compare_groups",
-    "confirmed",
+    "follow",
     "id_element",
     "overwrite",
     "read_stored",
@@ -101,17 +103,26 @@ async def compare_groups(
     seen = 0
     for ids in chunks([i for group in groups for i in group.ids], MAX_IDS):
         cursor = collection.find_raw_batches(
-            {"_id": {"$in": list(ids)}}, projection, batch_size=1000, comment=comment
+            {"_id": {"$in": list(ids)}},
+            projection,
+            batch_size=1000,
+            collation=EXACT,
+            comment=comment,
         )
         async with cursor:
             async for batch in cursor:
                 for raw in split_documents(cast(bytes, batch)):
-                    seen += 1
                     stored = {name: (kind, value) for name, kind, value in elements(raw)}
                     identifier = stored.pop("_id")
-                    position = group_of[identifier]
+                    position = group_of.get(identifier)
+                    if position is None:
+                        # Another document has taken its place, under an id that is like it.
+                        continue
+                    seen += 1
                     group = groups[position]
-                    ours, changed = _states(stored, written[position], prior[position])
+                    ours, changed = _states(
+                        stored, written[position], prior[position], certain=group.certain
+                    )
                     if len(ours) == len(group.changes):
                         intact[position].append(_id_value(identifier))
                         continue
@@ -122,54 +133,50 @@ async def compare_groups(
                     result.differences.extend(Difference(document_id, n, group) for n in changed)
                     if ours:
                         part = {name: group.changes[name] for name in ours}
-                        result.partly.append(JournalGroup(part, group.prior, [document_id]))
+                        result.partly.append(replace(group, changes=part, ids=[document_id]))
     result.written = [
-        JournalGroup(group.changes, group.prior, ids)
-        for group, ids in zip(groups, intact, strict=True)
-        if ids
+        replace(group, ids=ids) for group, ids in zip(groups, intact, strict=True) if ids
     ]
     result.gone = len(group_of) - seen
     return result
 
 
 async def restore(
-    collection: AsyncCollection[dict[str, Any]],
-    groups: Sequence[JournalGroup],
-    *,
-    comment: str,
-    safe_point: Callable[[], None],
+    session: LeasedSession, collection: str, groups: Sequence[JournalGroup]
 ) -> Outcome:
     """Takes back what groups of documents still hold.
 
     Args:
+        session: The leased session.
         collection: Where.
         groups: What was written, as :func:`compare_groups` found it there.
-        comment: Attached to every command.
-        safe_point: Called before every write; raises to stop there.
     """
     statements = [
-        (UpdateMany({"_id": {"$in": list(ids)}, **_held(group)}, _back(group, group.changes)), ids)
+        UpdateMany(
+            {"_id": {"$in": list(ids)}, **_held(group)},
+            _back(group, group.changes),
+            collation=EXACT,
+        )
         for group in groups
         for ids in chunks(group.ids, MAX_IDS)
     ]
     written = 0
     for chunk in chunks(statements, MAX_OPERATIONS):
-        safe_point()
         try:
-            result = await collection.bulk_write(
-                [statement for statement, _ in chunk], ordered=False, comment=comment
+            result = await session.collection(collection).bulk_write(
+                list(chunk), ordered=False, comment=session.comment
             )
         except BulkWriteError as error:
             if not codes_of(error) or not codes_of(error) <= OF_ONE_DOCUMENT:
                 raise
             # A statement ends at the first document that is refused: one by one, it shows which.
             singles = [
-                (UpdateOne({"_id": {"$eq": i}, **_held(group)}, _back(group, group.changes)), i, n)
+                (_one(i, _held(group), _back(group, group.changes)), i, n)
                 for group in groups
                 for n in (next(iter(group.changes)),)
                 for i in group.ids
             ]
-            rest = await _one_by_one(collection, singles, comment=comment, safe_point=safe_point)
+            rest = await _one_by_one(session, collection, singles)
             expected = sum(len(group.ids) for group in groups)
             return Outcome(expected - len(rest.refused), rest.refused)
         written += result.modified_count
@@ -177,41 +184,32 @@ async def restore(
 
 
 async def overwrite(
-    collection: AsyncCollection[dict[str, Any]],
-    differences: Sequence[Difference],
-    *,
-    comment: str,
-    safe_point: Callable[[], None],
+    session: LeasedSession, collection: str, differences: Sequence[Difference]
 ) -> Outcome:
     """Puts back what stood there before over what somebody changed since.
 
     Args:
+        session: The leased session.
         collection: Where.
         differences: What somebody changed, as :func:`compare_groups` found it.
-        comment: Attached to every command.
-        safe_point: Called before every write; raises to stop there.
     """
-    singles = [
-        (UpdateOne({"_id": {"$eq": d.id}}, _back(d.group, [d.field])), d.id, d.field)
-        for d in differences
-    ]
-    return await _one_by_one(collection, singles, comment=comment, safe_point=safe_point)
+    singles = [(_one(d.id, {}, _back(d.group, [d.field])), d.id, d.field) for d in differences]
+    return await _one_by_one(session, collection, singles)
+
+
+def _one(identifier: Any, held: Mapping[str, Any], update: Mapping[str, Any]) -> UpdateOne:
+    return UpdateOne({"_id": {"$eq": identifier}, **held}, update, collation=EXACT)
 
 
 async def _one_by_one(
-    collection: AsyncCollection[dict[str, Any]],
-    singles: Sequence[tuple[UpdateOne, Any, str]],
-    *,
-    comment: str,
-    safe_point: Callable[[], None],
+    session: LeasedSession, collection: str, singles: Sequence[tuple[UpdateOne, Any, str]]
 ) -> Outcome:
     modified = 0
     refused: list[tuple[Any, str]] = []
     for chunk in chunks(singles, MAX_OPERATIONS):
-        safe_point()
         try:
-            result = await collection.bulk_write(
-                [statement for statement, _, _ in chunk], ordered=False, comment=comment
+            result = await session.collection(collection).bulk_write(
+                [statement for statement, _, _ in chunk], ordered=False, comment=session.comment
             )
         except BulkWriteError as error:
             if not codes_of(error) <= OF_ONE_DOCUMENT:
@@ -224,48 +222,51 @@ async def _one_by_one(
     return Outcome(modified, tuple(refused))
 
 
-async def confirmed(
+async def follow(
     collection: AsyncCollection[dict[str, Any]],
     chains: Mapping[_Element, Sequence[JournalGroup]],
-    suspects: Mapping[_Element, Sequence[Difference]],
     *,
     comment: str,
-) -> list[Difference]:
-    """The differences that remain when a document's windows are taken back one after another.
+) -> tuple[list[Difference], list[JournalGroup], int, int]:
+    """How documents stand that were written to more than once, their writes taken back in turn.
 
-    A document that a run wrote to more than once holds what was written last; seen from an
-    earlier window, that looks like somebody's change.
+    A document that was written to twice holds what was written last; seen from the first write,
+    that may look like somebody's change, or like what was written first.
 
     Args:
         collection: Where.
         chains: Id of each document to what was written to it, last first.
-        suspects: Id of each document to its differences.
         comment: Attached to every command.
+
+    Returns:
+        What somebody changed; for each document that holds what was written, what that is; how
+        many documents hold already what stood there before; how many are gone.
     """
-    found: list[Difference] = []
-    stored = await read_stored(
-        collection,
-        [_id_value(key) for key in suspects if len(chains[key]) > 1],
-        comment=comment,
-    )
-    for key, differences in suspects.items():
-        if len(chains[key]) < 2:
-            found.extend(differences)
-            continue
+    differences: list[Difference] = []
+    to_restore: list[JournalGroup] = []
+    already = 0
+    stored = await read_stored(collection, [_id_value(key) for key in chains], comment=comment)
+    for key, groups in chains.items():
         if key not in stored:
             continue
+        identifier = _id_value(key)
         state = {name: (kind, value) for name, kind, value in elements(stored[key])}
-        for group in chains[key]:
+        found: list[Difference] = []
+        taken_back = False
+        for group in groups:
             written, prior = _elements_of(group.changes), group.prior_elements()
-            _, changed = _states(state, written, prior)
-            found.extend(Difference(_id_value(key), name, group) for name in changed)
-            for name in written:
-                if name in changed:
-                    continue
+            ours, changed = _states(state, written, prior, certain=group.certain)
+            found.extend(Difference(identifier, name, group) for name in changed)
+            if ours and not taken_back:
+                taken_back = True
+                to_restore.append(replace(group, ids=[identifier]))
+            for name in ours:
                 state.pop(name, None)
                 if name in prior:
                     state[name] = prior[name]
-    return found
+        differences.extend(found)
+        already += not found and not taken_back
+    return differences, to_restore, already, len(chains.keys() - stored.keys())
 
 
 async def read_stored(
@@ -274,7 +275,9 @@ async def read_stored(
     """The bytes of documents by their ``_id`` as type and bytes; what is gone is not in it."""
     found: dict[_Element, bytes] = {}
     for part in chunks(ids, MAX_IDS):
-        cursor = collection.find_raw_batches({"_id": {"$in": list(part)}}, comment=comment)
+        cursor = collection.find_raw_batches(
+            {"_id": {"$in": list(part)}}, collation=EXACT, comment=comment
+        )
         async with cursor:
             async for batch in cursor:
                 for raw in split_documents(cast(bytes, batch)):
@@ -305,9 +308,16 @@ def _states(
     stored: Mapping[str, _Element],
     written: Mapping[str, _Element],
     prior: Mapping[str, _Element],
+    *,
+    certain: bool,
 ) -> tuple[list[str], list[str]]:
-    """The fields that hold what was written, and those somebody changed since."""
+    """The fields that hold what was written, and those somebody changed since.
+
+    What was perhaps never written cannot have been changed by somebody.
+    """
     ours = [name for name, value in written.items() if stored.get(name) == value]
+    if not certain:
+        return ours, []
     changed = [name for name in written if name not in ours and stored.get(name) != prior.get(name)]
     return ours, changed
 

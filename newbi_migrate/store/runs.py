@@ -1,27 +1,37 @@
 """Records of runs: what was asked, how it went, and who became who.
 
-They are read by every later command: a resume, a status, a validation, a rollback. It changes
-when one of these needs to know more. Layout: docs/reference/run-records.md.
+They are read by every later command: a resume, a status, a validation, a rollback. Layout:
+docs/reference/run-records.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from itertools import islice
+from typing import Any, Final
 
 from bson import ObjectId
 from pymongo import UpdateOne
 from pymongo.asynchronous.database import AsyncDatabase
 
-from newbi_migrate.store.connection import DURABLE
+from newbi_migrate.errors import DamagedRecordsError, LeaseLostError
+from newbi_migrate.store.session import OWN_PREFIX, LeasedSession
 
-__all__ = ["OWN_COLLECTIONS", "RunRecord", "RunRecords", "RunState", "left_out"]
+__all__ = [
+    "OWN_COLLECTIONS",
+    "OWN_PREFIX",
+    "RunRecord",
+    "RunState",
+    "RunWriter",
+    "left_out",
+    "migrated_users",
+    "read_runs",
+]
 
 RUNS = "newbi_migrate_runs"
 USERS = "newbi_migrate_users"
-OWN_PREFIX = "newbi_migrate_"
 OWN_COLLECTIONS = (RUNS, USERS, "newbi_migrate_journal", "newbi_migrate_lease")
 """Collections of the run records."""
 
@@ -46,17 +56,24 @@ class RunRecord:
 
     Attributes:
         run_id: The run.
-        command: ``migrate`` or ``backfill``.
+        number: Number of the lease under which it began; a later run has a greater one.
+        command: What it was: ``migrate``, ``backfill``, ``indexes``, ``finalize``.
         state: How far it has come.
         policy: The choices that decide what is written.
         document: The whole record.
     """
 
     run_id: ObjectId
+    number: int
     command: str
     state: RunState
     policy: Mapping[str, Any]
     document: Mapping[str, Any]
+
+    @property
+    def in_place(self) -> bool:
+        """Whether anything it wrote may still be there."""
+        return self.state is not RunState.ROLLED_BACK
 
     @property
     def stands(self) -> bool:
@@ -65,14 +82,47 @@ class RunRecord:
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> RunRecord:
-        """The record from its stored form."""
-        return cls(
-            document["_id"],
-            document["command"],
-            RunState(document["state"]),
-            document["policy"],
-            document,
-        )
+        """The record from its stored form.
+
+        Raises:
+            DamagedRecordsError: It is not what this tool writes.
+        """
+        run_id, number = document["_id"], document.get("number")
+        command, policy = document.get("command"), document.get("policy")
+        if (
+            not isinstance(run_id, ObjectId)
+            or not isinstance(number, int)
+            or isinstance(number, bool)
+            or not isinstance(command, str)
+            or not isinstance(policy, Mapping)
+            or document.get("state") not in list(RunState)
+            or any(
+                not isinstance(document.get(name, kind()), (kind, type(None)))
+                for name, kind in _TYPES.items()
+            )
+        ):
+            raise DamagedRecordsError(
+                f"A record of a run in {RUNS} is not what this tool wrote.",
+                next_step="Nothing was written because of it. Restore the backup if the database "
+                "cannot be trusted.",
+                collection=RUNS,
+                document_id=run_id,
+            )
+        return cls(run_id, number, command, RunState(document["state"]), policy, document)
+
+
+# Fields that later commands read, where they are there.
+_TYPES: Final[Mapping[str, type]] = {
+    "source": str,
+    "database": str,
+    "collections": dict,
+    "collectionsBefore": list,
+    "indexesBefore": list,
+    "planDigests": dict,
+    "journalEntries": int,
+    "reference": dict,
+    "result": dict,
+}
 
 
 def left_out(runs: Iterable[RunRecord], collection: str) -> int:
@@ -89,25 +139,49 @@ def left_out(runs: Iterable[RunRecord], collection: str) -> int:
     return 0
 
 
-class RunRecords:
-    """The run records of a database."""
+async def read_runs(database: AsyncDatabase[dict[str, Any]]) -> list[RunRecord]:
+    """All runs, the newest first: by their numbers, not by anybody's clock.
 
-    def __init__(self, database: AsyncDatabase[dict[str, Any]]) -> None:
-        self._runs = database.get_collection(RUNS, write_concern=DURABLE)
-        self._users = database.get_collection(USERS, write_concern=DURABLE)
+    Raises:
+        DamagedRecordsError: A record is not what this tool writes.
+    """
+    async with database[RUNS].find() as cursor:
+        found = [RunRecord.of(document) async for document in cursor]
+    return sorted(found, key=lambda run: run.number, reverse=True)
 
-    async def all(self) -> list[RunRecord]:
-        """All runs, the newest first."""
-        cursor = self._runs.find().sort("_id", -1)
-        async with cursor:
-            return [RunRecord.of(document) async for document in cursor]
 
-    async def start(self, run_id: ObjectId, document: Mapping[str, Any]) -> None:
-        """Records that a run begins."""
-        record = {"state": RunState.RUNNING.value, **document}
+async def migrated_users(
+    database: AsyncDatabase[dict[str, Any]], run_id: ObjectId
+) -> AsyncIterator[Mapping[str, Any]]:
+    """Who became who in a run: one line for each legacy user."""
+    mine = {"_id": {"$gte": {"run": run_id}, "$lt": {"run": ObjectId(_after(run_id))}}}
+    async with database[USERS].find(mine) as cursor:
+        async for document in cursor:
+            yield document
+
+
+class RunWriter:
+    """Writes the record of the session's run.
+
+    Args:
+        session: The leased session, working on that run.
+    """
+
+    def __init__(self, session: LeasedSession) -> None:
+        self._session = session
+
+    async def start(self, document: Mapping[str, Any]) -> None:
+        """Records that the run begins."""
+        number = self._session.token
+        record = {
+            "state": RunState.RUNNING.value,
+            "number": number,
+            "token": number,
+            **document,
+        }
         # The server's clock, not ours, and one statement: no record is without its beginning.
-        await self._runs.update_one(
-            {"_id": run_id},
+        await self._session.collection(RUNS).update_one(
+            {"_id": self._session.run_id},
             [
                 {
                     "$replaceWith": {
@@ -120,87 +194,111 @@ class RunRecords:
                 }
             ],
             upsert=True,
-            comment=str(run_id),
+            comment=self._session.comment,
         )
 
-    async def finish(self, run_id: ObjectId, document: Mapping[str, Any]) -> None:
-        """Records that a run is done, and what came of it."""
-        await self._runs.update_one(
-            {"_id": run_id},
-            {
-                "$set": {"state": RunState.DONE.value, **document},
-                "$currentDate": {"finishedAt": True},
-            },
-            comment=str(run_id),
-        )
+    async def take_over(self) -> None:
+        """Records that this session works on the run from now on.
 
-    async def rolling_back(self, run_id: ObjectId) -> None:
-        """Records that a run begins to be rolled back as a whole."""
-        await self._runs.update_one(
-            {"_id": run_id},
-            {
-                "$set": {"state": RunState.ROLLING_BACK.value},
-                "$currentDate": {"rollbackStartedAt": True},
-            },
-            comment=str(run_id),
+        Raises:
+            DamagedRecordsError: There is no record of it any more.
+        """
+        done = await self._session.collection(RUNS).update_one(
+            {"_id": self._session.run_id, "token": {"$lte": self._session.token}},
+            {"$set": {"token": self._session.token}},
+            comment=self._session.comment,
         )
+        await self._must_match(done.matched_count)
 
-    async def rolled_back(
-        self, run_id: ObjectId, document: Mapping[str, Any], *, whole: bool
-    ) -> None:
+    async def note_journal(self, entries: int) -> None:
+        """Records how many entries the run's journal has at least."""
+        await self._set({"journalEntries": entries})
+
+    async def finish(self, document: Mapping[str, Any]) -> None:
+        """Records that the run is done, and what came of it."""
+        await self._set({"state": RunState.DONE.value, **document}, "finishedAt")
+
+    async def rolling_back(self) -> None:
+        """Records that the run begins to be rolled back as a whole."""
+        await self._set({"state": RunState.ROLLING_BACK.value}, "rollbackStartedAt")
+
+    async def rolled_back(self, document: Mapping[str, Any], *, whole: bool) -> None:
         """Records what came of a rollback; ``whole`` if nothing of the run is left."""
         state = {"state": RunState.ROLLED_BACK.value} if whole else {}
-        await self._runs.update_one(
-            {"_id": run_id},
-            {
-                "$set": state | {"rollback": dict(document)},
-                "$currentDate": {"rolledBackAt": True},
-            },
-            comment=str(run_id),
+        await self._set(state | {"rollback": dict(document)}, "rolledBackAt")
+
+    async def _set(self, fields: Mapping[str, Any], at: str | None = None) -> None:
+        update: dict[str, Any] = {"$set": dict(fields)}
+        if at is not None:
+            update["$currentDate"] = {at: True}
+        done = await self._session.collection(RUNS).update_one(
+            {"_id": self._session.run_id, "token": self._session.token},
+            update,
+            comment=self._session.comment,
+        )
+        await self._must_match(done.matched_count)
+
+    async def _must_match(self, matched: int) -> None:
+        if matched:
+            return
+        run_id = self._session.run_id
+        if await self._session.database[RUNS].find_one({"_id": run_id}, {"_id": 1}) is None:
+            raise DamagedRecordsError(
+                f"The record of run {run_id} in {RUNS} is missing: somebody dropped or changed it.",
+                next_step="Without it the run cannot be taken back. Restore the backup: "
+                "newbi-migrate restore.",
+                collection=RUNS,
+                document_id=run_id,
+            )
+        raise LeaseLostError(
+            f"Another process has taken over the run {run_id}; this one stopped.",
+            next_step="See how that one ends: newbi-migrate status.",
         )
 
-    async def note_dropped_index(
-        self, run_id: ObjectId, collection: str, index: Mapping[str, Any]
-    ) -> None:
+    async def note_dropped_index(self, collection: str, index: Mapping[str, Any]) -> None:
         """Records an index before it is dropped, with all that is needed to build it again."""
-        await self._runs.update_one(
-            {"_id": run_id},
+        done = await self._session.collection(RUNS).update_one(
+            {"_id": self._session.run_id, "token": self._session.token},
             {"$addToSet": {"indexesDropped": {"collection": collection, "index": dict(index)}}},
-            comment=str(run_id),
+            comment=self._session.comment,
+        )
+        await self._must_match(done.matched_count)
+
+    async def journal_dropped(self) -> None:
+        """Records of all runs that their journal is about to go, and with it the way back."""
+        await self._session.collection(RUNS).update_many(
+            {}, {"$set": {"journalDropped": True}}, comment=self._session.comment
         )
 
-    async def journal_dropped(self, *, comment: str) -> None:
-        """Records of all runs that their journal is about to go, and with it the way back."""
-        await self._runs.update_many({}, {"$set": {"journalDropped": True}}, comment=comment)
-
-    async def note_users(self, run_id: ObjectId, lines: Sequence[Mapping[str, Any]]) -> None:
+    async def note_users(self, lines: Iterable[Mapping[str, Any]]) -> None:
         """Records who becomes who: one document for each legacy user.
 
         A line that decides as the one that is there does leaves it alone: it was noted before
-        an interruption, when it was known which documents had to be created for him.
+        an interruption, when it was known which documents had to be created for the user.
         """
-        if lines:
-            await self._users.bulk_write(
+        run_id = self._session.run_id
+        for some in _portions(lines):
+            await self._session.collection(USERS).bulk_write(
                 [
                     UpdateOne(
                         {"_id": {"run": run_id, "legacy": line["legacyUserId"]}},
                         [{"$replaceWith": _unless_decided(line)}],
                         upsert=True,
                     )
-                    for line in lines
+                    for line in some
                 ],
                 ordered=False,
-                comment=str(run_id),
+                comment=self._session.comment,
             )
 
-    async def users(self, run_id: ObjectId) -> AsyncIterator[Mapping[str, Any]]:
-        """Who became who in a run."""
-        cursor = self._users.find(
-            {"_id": {"$gte": {"run": run_id}, "$lt": {"run": ObjectId(_after(run_id))}}}
-        )
-        async with cursor:
-            async for document in cursor:
-                yield document
+
+_LINES_TOGETHER: Final = 1000
+
+
+def _portions(lines: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
+    rest = iter(lines)
+    while some := list(islice(rest, _LINES_TOGETHER)):
+        yield some
 
 
 def _unless_decided(line: Mapping[str, Any]) -> dict[str, Any]:

@@ -33,8 +33,8 @@ class Throttle(Protocol):
         """How many of so many documents may be written at once."""
         ...
 
-    async def before(self, documents: int) -> None:
-        """Returns once so many documents may be written."""
+    async def before(self, documents: int, safe_point: Callable[[], None]) -> None:
+        """Returns once so many documents may be written; asks ``safe_point`` while it waits."""
         ...
 
 
@@ -101,6 +101,15 @@ class LeasedSession:
                 next_step="The same command again finishes it.",
             )
         self.lease.check()
+
+    async def turn(self, documents: int) -> None:
+        """Waits until so many documents may be written.
+
+        Raises:
+            InterruptedRunError: Somebody asked the run to stop.
+            LeaseLostError: The lease is no longer surely held.
+        """
+        await self.throttle.before(documents, self.safe_point)
 
     def allow(self, name: str) -> None:
         """Fails where the run may not write to a collection, whatever its journal says.

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from backups import write_mongodump
+from bson import ObjectId
 from fingerprints import changes, fingerprint
 
 from newbi_migrate import ExitCode
@@ -363,7 +364,7 @@ def test_a_restore_is_refused_while_a_run_is_under_way(quick, clean, backup):
     """With 6, whatever was confirmed."""
     quick("migrate", "--confirm")
     clean["newbi_migrate_lease"].update_one(
-        {}, [{"$set": {"expiresAt": {"$add": ["$$NOW", 60_000]}}}]
+        {}, [{"$set": {"token": ObjectId(), "expiresAt": {"$add": ["$$NOW", 60_000]}}}]
     )
     answer = quick("restore", "--drop", "--confirm", backup)
 

@@ -351,7 +351,7 @@ def test_a_second_run_is_refused_while_another_holds_the_lease(quick, clean):
     quick("migrate", "--confirm")
     clean["newbi_migrate_lease"].update_one(
         {},
-        [{"$set": {"token": "x", "expiresAt": {"$add": ["$$NOW", 60_000]}}}],
+        [{"$set": {"token": ObjectId(), "expiresAt": {"$add": ["$$NOW", 60_000]}}}],
     )
     answer = quick("migrate", "--confirm")
 

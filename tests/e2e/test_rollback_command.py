@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 from bson import ObjectId
+from bson.datetime_ms import DatetimeMS
 from fingerprints import changes, fingerprint
 from pymongo import AsyncMongoClient
 
@@ -149,3 +150,28 @@ def test_unlock_writes_nothing_where_nobody_holds_the_lease(quick, clean):
     assert ExitCode.DONE == answer.code
     assert "Nobody holds the lease." in answer.out
     assert [] == changes(stood, fingerprint(clean))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [{"expiresAt": "tomorrow"}, {"pid": "x"}, {"since": DatetimeMS(2**60)}],
+    ids=str,
+)
+def test_a_lease_this_tool_did_not_write_is_told_by_every_command(quick, clean, damage):
+    """With a sentence that names its document, and exit code 3; nothing is written."""
+    quick("migrate", "--confirm")
+    leases = clean["newbi_migrate_lease"]
+    leases.update_one({}, {"$set": damage})
+    stood = fingerprint(clean)
+    told = "The document 'lease' in newbi_migrate_lease is not one that this tool wrote."
+    answers = [quick("status"), quick("migrate", "--confirm"), quick("unlock", "--confirm")]
+    doctor = quick("doctor", "--json")
+
+    assert [(ExitCode.PENDING, told)] * 3 == [
+        (answer.code, answer.sentence[: len(told)]) for answer in answers
+    ]
+    assert ExitCode.PENDING == doctor.code
+    assert told in doctor.out
+    assert [] == changes(stood, fingerprint(clean))
+    leases.delete_many({})
+    assert ExitCode.DONE == quick("migrate", "--confirm").code

@@ -20,8 +20,8 @@ from newbi_migrate.errors import (
     NotPermittedError,
     UsageError,
 )
-from newbi_migrate.migration.pacing import Pacer, Pacing, replica_lag
 from newbi_migrate.migration.rollback.results import OnConflict, RollbackOptions
+from newbi_migrate.migration.run.throttle import Pacer, Pacing, replica_lag
 from newbi_migrate.progress import Silent
 from newbi_migrate.store.connection import Topology, open_database
 from newbi_migrate.testing import EmbeddedMongod

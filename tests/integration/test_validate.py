@@ -17,7 +17,7 @@ from newbi_migrate.errors import ExitCode, UsageError
 from newbi_migrate.mapping.ids import account_id, member_id, organization_id
 from newbi_migrate.migration.facade import Migration, run_sync
 from newbi_migrate.migration.options import MigrationOptions
-from newbi_migrate.migration.safeguard import Safeguard
+from newbi_migrate.migration.run.backup_guard import Safeguard
 from newbi_migrate.migration.validating import models
 from newbi_migrate.migration.validating.request import Collector, ValidationRequest
 from newbi_migrate.migration.validating.structural import STRUCTURAL

@@ -7,7 +7,7 @@ from pymongo.errors import AutoReconnect, OperationFailure, ServerSelectionTimeo
 
 from newbi_migrate.errors import ExitCode, InterruptedRunError, LeaseLostError, UnreachableError
 from newbi_migrate.migration import retrying
-from newbi_migrate.migration.retrying import ATTEMPTS, Furthest, persist
+from newbi_migrate.migration.run.retry import ATTEMPTS, Furthest, persist
 from newbi_migrate.progress import Silent
 from newbi_migrate.store.faults import explained
 

@@ -1,40 +1,42 @@
 """Dropping what the old structure left behind, journaled.
 
 Each of the two commands is a run of its own, with a record and a journal, so that a rollback can
-take it back as far as that is possible. It changes when the old structure leaves something else
-behind.
+take it back as far as that is possible.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Final
 
-import bson
-from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
-from newbi_migrate.errors import UsageError, ValidationFailedError
+from newbi_migrate.errors import DatabaseMovedOnError, UsageError, ValidationFailedError
 from newbi_migrate.mapping.decisions import Outcome
+from newbi_migrate.migration.closing.legacy_users import (
+    LegacyUsers,
+    kept_name,
+    refuse_unaccounted,
+)
 from newbi_migrate.migration.closing.results import ClosingResult, HeldIndex, ObsoleteIndexes
 from newbi_migrate.migration.results import Plan
+from newbi_migrate.migration.run.leased import unfinished_run
 from newbi_migrate.migration.validation import ValidationReport
 from newbi_migrate.models.registry import Registry
 from newbi_migrate.store.indexes import drop_index, plan_indexes, read_indexes
 from newbi_migrate.store.journal import JOURNAL, EntryKind, Journal
-from newbi_migrate.store.runs import RunRecord, RunRecords, RunState
+from newbi_migrate.store.runs import RunRecord, RunWriter
+from newbi_migrate.store.session import LeasedSession
 
 __all__ = [
     "ClosingRequest",
     "close",
-    "kept_name",
     "refuse_unless_ready",
     "review_obsolete",
 ]
 
-_KEPT: Final = "_before_migration"
 _COMMENT: Final = "newbi-migrate indexes"
 
 
@@ -43,20 +45,16 @@ class ClosingRequest:
     """What is to be closed.
 
     Attributes:
-        database: Where.
         registry: The collections.
         command: ``indexes`` or ``finalize``.
-        server: Version of the server, for the record.
         source: The collection of legacy users, for ``finalize``.
         keep: Whether it is renamed and not dropped.
         drop_journal: Whether the journal of all runs goes too.
         quarantined: Legacy users who were left out.
     """
 
-    database: AsyncDatabase[dict[str, Any]]
     registry: Registry
     command: str
-    server: str
     source: str | None = None
     keep: bool = False
     drop_journal: bool = False
@@ -95,14 +93,6 @@ async def review_obsolete(
             else:
                 to_drop.append((spec.name, by_name[index.name]))
     return ObsoleteIndexes(tuple(to_drop), tuple(held), tuple(to_create))
-
-
-def kept_name(source: str) -> str:
-    """Name under which ``finalize --keep`` keeps the collection of legacy users.
-
-    Its own, where it is kept already.
-    """
-    return source if source.endswith(_KEPT) else f"{source}{_KEPT}"
 
 
 def refuse_unless_ready(report: ValidationReport, plan: Plan, *, keep: bool) -> None:
@@ -145,29 +135,30 @@ def refuse_unless_ready(report: ValidationReport, plan: Plan, *, keep: bool) -> 
 
 
 async def close(
-    request: ClosingRequest, runs: Sequence[RunRecord], safe_point: Callable[[], None]
+    session: LeasedSession, request: ClosingRequest, runs: Sequence[RunRecord]
 ) -> ClosingResult:
     """Drops obsolete indexes and, to finalize, the collection of legacy users.
 
-    The lease must be held. Interrupted, the same call finishes it.
+    Interrupted, the same call finishes it.
 
     Args:
+        session: The leased session.
         request: What is to be closed.
         runs: All runs, the newest first.
-        safe_point: Called before every write; raises to stop there.
 
     Raises:
         UsageError: Another command, or other choices, were interrupted, or the name the
             collection is to be kept under is taken.
-        NewbiMigrateError: ``safe_point`` stopped it.
+        DatabaseMovedOnError: A legacy user came that no run accounts for.
+        NewbiMigrateError: The session stopped it.
     """
-    database = request.database
-    unfinished = next((run for run in runs if run.state is RunState.RUNNING), None)
+    unfinished = unfinished_run(runs)
     if unfinished is not None:
         _refuse_other(unfinished, request)
-    found = await review_obsolete(database, request.registry)
+        session = session.of_run(unfinished.run_id)
+    found = await review_obsolete(session.database, request.registry)
     result = ClosingResult(
-        database=database.name,
+        database=session.database.name,
         run_id=None if unfinished is None else unfinished.run_id,
         command=request.command,
         dry_run=False,
@@ -175,120 +166,100 @@ async def close(
         to_create=found.to_create,
         quarantined=request.quarantined,
     )
-    if unfinished is None and not found.to_drop and await _nothing_left(request):
+    if unfinished is None and not found.to_drop and await _nothing_left(session, request):
         return result
-    records = RunRecords(database)
-    run_id = result.run_id = result.run_id or ObjectId()
-    comment = str(run_id)
+    result.run_id = session.run_id
+    record = RunWriter(session)
+    source = request.source
+    if source is not None and source in await session.database.list_collection_names():
+        await refuse_unaccounted(session.database, source, runs, quarantined=request.keep)
     if request.command == "finalize" and request.keep:
-        await _refuse_taken_name(request)
-    if unfinished is None:
-        await _begin(request, records, run_id, found, safe_point)
-    journal = await Journal.open(database, run_id)
+        await _refuse_taken_name(session, request)
+    journal = await _begin(session, request, found, record, resumed=unfinished is not None)
     for collection, index in found.to_drop:
-        safe_point()
-        seq = await journal.append(
-            EntryKind.INDEX, collection, {"dropped": [index]}, comment=comment
-        )
-        safe_point()
-        await drop_index(database, collection, index["name"], comment=comment)
-        safe_point()
-        await journal.applied(seq, comment=comment)
+        seq = await journal.append(EntryKind.INDEX, collection, {"dropped": [index]})
+        await drop_index(session, collection, index["name"])
+        await journal.applied(seq)
     result.dropped += [
         (entry.collection, index["name"])
         async for entry in journal.entries()
         if entry.kind is EntryKind.INDEX
-        for index in _plain(entry.body["dropped"])
+        for index in entry.indexes("dropped")
     ]
-    if request.command == "finalize":
-        await _legacy(request, result, journal, safe_point, comment)
-    safe_point()
-    await records.finish(run_id, {"exitCode": int(result.exit_code), "result": _kept(result)})
+    try:
+        if request.command == "finalize" and request.source is not None:
+            users = LegacyUsers(session, request.source, journal, runs)
+            await users.end(result, keep=request.keep)
+    except DatabaseMovedOnError:
+        # A user came in the very last moment: the indexes are dropped, the users stay.
+        result.legacy = None
+        await _finish(record, journal, result)
+        raise
+    await _finish(record, journal, result)
     if request.drop_journal:
-        safe_point()
-        await records.journal_dropped(comment=comment)
-        safe_point()
-        await database.drop_collection(JOURNAL, comment=comment)
+        await record.journal_dropped()
+        session.safe_point()
+        await session.database.drop_collection(JOURNAL, comment=session.comment)
         result.journal_dropped = True
     return result
 
 
-async def _nothing_left(request: ClosingRequest) -> bool:
+async def _finish(record: RunWriter, journal: Journal, result: ClosingResult) -> None:
+    await record.finish(
+        {
+            "journalEntries": journal.next_seq,
+            "exitCode": int(result.exit_code),
+            "result": _kept(result),
+        }
+    )
+
+
+async def _nothing_left(session: LeasedSession, request: ClosingRequest) -> bool:
     """Whether, but for indexes, the command would change nothing."""
     if request.command == "indexes":
         return True
-    names = await request.database.list_collection_names(comment=_COMMENT)
+    names = await session.database.list_collection_names(comment=_COMMENT)
     source = request.source
     kept = source is not None and request.keep and source == kept_name(source)
     return (source not in names or kept) and not (request.drop_journal and JOURNAL in names)
 
 
 async def _begin(
+    session: LeasedSession,
     request: ClosingRequest,
-    records: RunRecords,
-    run_id: ObjectId,
     found: ObsoleteIndexes,
-    safe_point: Callable[[], None],
-) -> None:
-    database = request.database
-    names = await database.list_collection_names(comment=str(run_id))
+    record: RunWriter,
+    *,
+    resumed: bool,
+) -> Journal:
+    if resumed:
+        return await Journal.take_over(session)
+    names = await session.database.list_collection_names(comment=session.comment)
     concerned = dict.fromkeys(name for name, _ in found.to_drop)
     before = [
-        {"collection": name, "indexes": list(await read_indexes(database, name))}
+        {"collection": name, "indexes": list(await read_indexes(session.database, name))}
         for name in concerned
     ]
-    safe_point()
-    await records.start(
-        run_id,
+    await record.start(
         {
             "command": request.command,
             "policy": request.policy,
             "version": version("newbi-migrate"),
-            "server": request.server,
-            "database": database.name,
+            "server": ".".join(map(str, session.server.version)),
+            "database": session.database.name,
             "source": request.source,
             "collectionsBefore": sorted(names),
             "indexesBefore": before,
-        },
+        }
     )
+    journal = await Journal.take_over(session)
+    await record.note_journal(journal.next_seq)
+    return journal
 
 
-async def _legacy(
-    request: ClosingRequest,
-    result: ClosingResult,
-    journal: Journal,
-    safe_point: Callable[[], None],
-    comment: str,
-) -> None:
-    """Renames or drops the collection of legacy users; it may be done already."""
-    database, source = request.database, request.source
-    if source is None:
-        return
-    result.legacy = source
-    result.kept_as = kept_name(source) if request.keep else None
-    names = await database.list_collection_names(comment=comment)
-    if source not in names or source == result.kept_as:
-        if result.kept_as is not None:
-            result.legacy_users = await database[result.kept_as].count_documents({})
-        return
-    result.legacy_users = await database[source].count_documents({}, comment=comment)
-    body: dict[str, Any] = {"dropped": True}
-    if result.kept_as is not None:
-        body = {"renamed": result.kept_as}
-    safe_point()
-    seq = await journal.append(EntryKind.COLLECTION, source, body, comment=comment)
-    safe_point()
-    if result.kept_as is None:
-        await database.drop_collection(source, comment=comment)
-    else:
-        await database[source].rename(result.kept_as, comment=comment)
-    safe_point()
-    await journal.applied(seq, comment=comment)
-
-
-async def _refuse_taken_name(request: ClosingRequest) -> None:
+async def _refuse_taken_name(session: LeasedSession, request: ClosingRequest) -> None:
     source = request.source or ""
-    names = await request.database.list_collection_names(comment=_COMMENT)
+    names = await session.database.list_collection_names(comment=_COMMENT)
     if source != kept_name(source) and {source, kept_name(source)} <= set(names):
         raise UsageError(
             f"The collection {kept_name(source)} is there already, so {source} cannot be kept "
@@ -308,10 +279,6 @@ def _refuse_other(unfinished: RunRecord, request: ClosingRequest) -> None:
             f"The run {unfinished.run_id} was interrupted and had other choices.",
             next_step="Finish it first, with the choices it was started with.",
         )
-
-
-def _plain(indexes: Any) -> list[dict[str, Any]]:
-    return [bson.decode(bson.encode(index)) for index in indexes]
 
 
 def _kept(result: ClosingResult) -> dict[str, Any]:

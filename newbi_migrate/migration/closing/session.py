@@ -1,79 +1,109 @@
-"""The end of a migration: looked at, leased, and carried out attempt by attempt.
-
-It changes when that begins, resumes or gives up in another way.
-"""
+"""The use-cases ``indexes`` and ``finalize``: reviewed, planned, validated and done under the lease."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.backup.target import refuse_if_restoring
+from newbi_migrate.errors import DatabaseMovedOnError
 from newbi_migrate.mapping.decisions import Outcome
+from newbi_migrate.migration.closing.legacy_users import kept_name
 from newbi_migrate.migration.closing.results import ClosingResult
 from newbi_migrate.migration.closing.run import (
     ClosingRequest,
     close,
-    kept_name,
+    refuse_unless_ready,
     review_obsolete,
 )
-from newbi_migrate.migration.forward import settle_run
+from newbi_migrate.migration.options import MigrationOptions
+from newbi_migrate.migration.plan import make_plan
 from newbi_migrate.migration.results import Plan
-from newbi_migrate.migration.rollback.run import refuse_while_rolling_back
-from newbi_migrate.migration.working import Work
+from newbi_migrate.migration.run.leased import Runner, refuse_while_rolling_back, unfinished_run
+from newbi_migrate.migration.validate import ValidationRequest, validate
+from newbi_migrate.progress import Progress
 from newbi_migrate.store.faults import explained
-from newbi_migrate.store.lease import Lease
-from newbi_migrate.store.runs import RunRecord, RunRecords, RunState
+from newbi_migrate.store.runs import RunRecord, read_runs
+from newbi_migrate.store.session import LeasedSession
 
 __all__ = ["Closing"]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Closing:
     """What the end of a migration needs to know.
 
     Attributes:
-        work: The database and the way to work on it.
-        source: The collection of legacy users, once it is known.
-        quarantined: How many of them were left out.
+        runner: What runs it.
+        options: The choices of the migration.
     """
 
-    work: Work
-    source: str | None = None
-    quarantined: int = 0
+    runner: Runner
+    options: MigrationOptions
 
-    def found(self, plan: Plan) -> None:
-        """Takes over what a plan knows about the legacy users."""
-        self.source = plan.source
-        self.quarantined = plan.outcomes.get(Outcome.QUARANTINED, 0)
-
-    async def unfinished(self) -> RunRecord | None:
-        """The ``finalize`` that was interrupted, if one was.
-
-        Raises:
-            LeaseHeldError: A run is under way.
-        """
-        with explained("looking for other runs"):
-            await Lease.refuse_if_held(self._database)
-            runs = await RunRecords(self._database).all()
-        begun = _begun(runs, "finalize")
-        if begun is not None:
-            self.source = begun.document["source"]
-        return begun
-
-    async def indexes(self, *, apply: bool) -> ClosingResult:
+    async def indexes(self, *, apply: bool, reviewed: ClosingResult | None = None) -> ClosingResult:
         """Which indexes of the old structure are left; drops them if asked to.
 
         Raises:
             NewbiMigrateError: See :class:`~newbi_migrate.migration.facade.Migration`.
         """
-        if apply:
-            return await self._close(self._request("indexes"))
-        with explained("reading the indexes"):
-            found = await review_obsolete(self._database, self.work.registry)
+        if not apply:
+            with explained("reading the indexes"):
+                return await self._look_at_indexes()
+
+        async def attempt(session: LeasedSession, runs: Sequence[RunRecord]) -> ClosingResult:
+            await refuse_if_restoring(session.database)
+            refuse_while_rolling_back(runs)
+            if unfinished_run(runs) is None:
+                _refuse_other_preview(reviewed, await self._look_at_indexes())
+            return await close(session, ClosingRequest(self.runner.registry, "indexes"), runs)
+
+        return await self.runner.run("indexes", attempt)
+
+    async def finalize(
+        self,
+        *,
+        keep: bool,
+        drop_journal: bool,
+        dry_run: bool,
+        reviewed: ClosingResult | None = None,
+    ) -> ClosingResult:
+        """Drops what the old structure left behind, or says what that would be.
+
+        Raises:
+            NewbiMigrateError: See :class:`~newbi_migrate.migration.facade.Migration`.
+        """
+        request = ClosingRequest(
+            self.runner.registry, "finalize", keep=keep, drop_journal=drop_journal
+        )
+        if dry_run:
+            with explained("looking at what finalize would do"):
+                return await self._preview(request, self.runner.progress)
+
+        async def attempt(session: LeasedSession, runs: Sequence[RunRecord]) -> ClosingResult:
+            await refuse_if_restoring(session.database)
+            refuse_while_rolling_back(runs)
+            unfinished = unfinished_run(runs)
+            if unfinished is not None:
+                source = unfinished.document.get("source")
+                if source in await session.database.list_collection_names():
+                    await self._plan(request, session.progress)
+                return await close(session, replace(request, source=source), runs)
+            plan = await self._plan(request, session.progress)
+            _refuse_other_preview(reviewed, await self._describe(request, plan))
+            return await close(session, _of_plan(request, plan), runs)
+
+        return await self.runner.run("finalize", attempt)
+
+    @property
+    def _database(self) -> AsyncDatabase[dict[str, Any]]:
+        return self.runner.store.database
+
+    async def _look_at_indexes(self) -> ClosingResult:
+        found = await review_obsolete(self._database, self.runner.registry)
         return ClosingResult(
             database=self._database.name,
             run_id=None,
@@ -84,62 +114,49 @@ class Closing:
             to_create=found.to_create,
         )
 
-    async def finalize(self, *, keep: bool, drop_journal: bool, dry_run: bool) -> ClosingResult:
-        """Drops what the old structure left behind, or says what that would be.
+    async def _preview(self, request: ClosingRequest, progress: Progress) -> ClosingResult:
+        unfinished = unfinished_run(await read_runs(self._database))
+        if unfinished is not None and unfinished.command == "finalize":
+            result = await self._look_at_indexes()
+            result.command, result.legacy = "finalize", unfinished.document.get("source")
+            return result
+        return await self._describe(request, await self._plan(request, progress))
 
-        Raises:
-            NewbiMigrateError: See :class:`~newbi_migrate.migration.facade.Migration`.
-        """
-        if not dry_run:
-            return await self._close(
-                self._request("finalize", keep=keep, drop_journal=drop_journal)
+    async def _plan(self, request: ClosingRequest, progress: Progress) -> Plan:
+        """Plans and validates; fails unless nothing would be lost."""
+        database, registry = self._database, self.runner.registry
+        plan = await make_plan(database, registry, self.options, progress=progress)
+        report = await validate(
+            ValidationRequest(
+                database=database, registry=registry, options=self.options, progress=progress
             )
-        source = self.source or ""
-        result = await self.indexes(apply=False)
-        result.command, result.legacy = "finalize", source
-        result.kept_as = kept_name(source) if keep else None
-        with explained("counting the legacy users"):
-            result.legacy_users = await self._database[source].count_documents({})
-        result.quarantined, result.journal_dropped = self.quarantined, drop_journal
+        )
+        refuse_unless_ready(report, plan, keep=request.keep)
+        return plan
+
+    async def _describe(self, request: ClosingRequest, plan: Plan) -> ClosingResult:
+        result = await self._look_at_indexes()
+        result.command, result.legacy = "finalize", plan.source
+        result.kept_as = kept_name(plan.source) if request.keep else None
+        result.legacy_users = await self._database[plan.source].count_documents({})
+        result.quarantined = _of_plan(request, plan).quarantined
+        result.journal_dropped = request.drop_journal
         return result
 
-    @property
-    def _database(self) -> AsyncDatabase[dict[str, Any]]:
-        return self.work.store.database
 
-    def _request(
-        self, command: str, *, keep: bool = False, drop_journal: bool = False
-    ) -> ClosingRequest:
-        return ClosingRequest(
-            self._database,
-            self.work.registry,
-            command,
-            ".".join(map(str, self.work.store.server.version)),
-            source=self.source,
-            keep=keep,
-            drop_journal=drop_journal,
-            quarantined=self.quarantined,
+def _of_plan(request: ClosingRequest, plan: Plan) -> ClosingRequest:
+    quarantined = plan.outcomes.get(Outcome.QUARANTINED, 0)
+    return replace(request, source=plan.source, quarantined=quarantined)
+
+
+def _refuse_other_preview(reviewed: ClosingResult | None, now: ClosingResult) -> None:
+    """Compares what was shown to a person with what would be done now.
+
+    Raises:
+        DatabaseMovedOnError: It differs.
+    """
+    if reviewed is not None and reviewed.to_json() != now.to_json():
+        raise DatabaseMovedOnError(
+            "The database is no longer as it was shown: something came between.",
+            next_step="Nothing was written. Run the command again and look at what it shows.",
         )
-
-    async def _close(self, request: ClosingRequest) -> ClosingResult:
-        records = RunRecords(self._database)
-        with explained(f"running {request.command}"):
-            await Lease.refuse_if_held(self._database)
-            await refuse_if_restoring(self._database)
-            refuse_while_rolling_back(await records.all())
-            async with self.work.leased(request.command, ObjectId()) as (lease, safe_point):
-
-                async def attempt() -> ClosingResult:
-                    runs = await records.all()
-                    begun = _begun(runs, request.command)
-                    if begun is not None:
-                        await settle_run(self.work.store, begun, self.work.progress, safe_point)
-                    return await close(request, runs, safe_point)
-
-                return await self.work.persist(lease, attempt)
-
-
-def _begun(runs: list[RunRecord], command: str) -> RunRecord | None:
-    return next(
-        (run for run in runs if run.state is RunState.RUNNING and run.command == command), None
-    )

@@ -15,7 +15,7 @@ from newbi_migrate.errors import NewbiMigrateError, UnsupportedError, UsageError
 from newbi_migrate.migration.survey import survey
 from newbi_migrate.models.registry import Registry
 from newbi_migrate.store.lease import Lease
-from newbi_migrate.store.runs import RunRecords, RunState
+from newbi_migrate.store.runs import RunState, read_runs
 
 __all__ = ["look_at_runs", "look_at_source"]
 
@@ -41,31 +41,30 @@ async def look_at_runs(database: AsyncDatabase[dict[str, Any]]) -> list[Check]:
     """Whether a run, or a restore, is under way or was interrupted."""
     try:
         await refuse_if_restoring(database)
+        lease = await Lease.current(database)
     except NewbiMigrateError as error:
         return [Check("runs", Level.FAILED, error.what, error.next_step)]
-    lease = await Lease.current(database)
-    if lease is not None and lease.held:
-        holder = lease.holder
+    if lease is not None and lease.under_way:
         return [
             Check(
                 "runs",
                 Level.FAILED,
-                f"A run is under way: {holder.command} {holder.run_id}, process {holder.pid} on "
-                f"{holder.host}.",
+                f"A run is under way: {lease.holder}.",
                 "Wait until it ends; if that process is dead, its lease ends by itself in "
                 f"{lease.seconds_left:.0f} s.",
             )
         ]
-    runs = await RunRecords(database).all()
+    runs = await read_runs(database)
     unfinished = next((run for run in runs if run.state.unfinished), None)
     if unfinished is not None:
         back = unfinished.state is RunState.ROLLING_BACK
         command = "rollback" if back else unfinished.command
+        ended = " Its process has ended." if lease is not None and lease.holder_ended else ""
         return [
             Check(
                 "runs",
                 Level.FAILED,
-                f"The run {unfinished.run_id} of {command} has not come to its end.",
+                f"The run {unfinished.run_id} of {command} has not come to its end.{ended}",
                 f"Finish it with newbi-migrate {command}, with the options it was started with.",
             )
         ]

@@ -1,116 +1,107 @@
-"""A run backward: looked at, leased, and carried out attempt by attempt.
-
-It changes when a rollback begins, resumes or gives up in another way.
-"""
+"""The use-case ``rollback``: previewed, compared and carried out under the lease."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import Any
 
 from bson import ObjectId
 
 from newbi_migrate.backup.target import refuse_if_restoring
 from newbi_migrate.errors import DatabaseMovedOnError
-from newbi_migrate.migration.forward import settle_run
-from newbi_migrate.migration.pacing import Pacer, Pacing, replica_lag
-from newbi_migrate.migration.retrying import Furthest, persist
 from newbi_migrate.migration.rollback.results import RollbackOptions, RollbackResult
-from newbi_migrate.migration.rollback.run import RollbackRequest, choose_run, roll_back
-from newbi_migrate.migration.working import Work
-from newbi_migrate.progress import Progress
+from newbi_migrate.migration.rollback.run import (
+    RollbackRequest,
+    choose_runs,
+    preview,
+    roll_back,
+)
+from newbi_migrate.migration.run.leased import Runner
 from newbi_migrate.store.faults import explained
 from newbi_migrate.store.lease import Lease
-from newbi_migrate.store.runs import RunRecord, RunRecords
+from newbi_migrate.store.runs import RunRecord, read_runs
+from newbi_migrate.store.session import LeasedSession
 
-__all__ = ["Backward"]
+__all__ = ["preview_rollback", "rollback"]
 
 
-@dataclass(slots=True)
-class Backward:
-    """What a rollback needs to know; :meth:`run` carries it out.
+async def preview_rollback(
+    runner: Runner, run_id: ObjectId | None, options: RollbackOptions, *, everything: bool
+) -> list[RollbackResult]:
+    """What a rollback would do, one result for each run; sends no write command.
 
-    Attributes:
-        work: The database and the way to work on it.
-        options: The choices.
-        pacing: What holds it back.
+    Raises:
+        NewbiMigrateError: See :class:`~newbi_migrate.migration.facade.Migration`.
     """
-
-    work: Work
-    options: RollbackOptions
-    pacing: Pacing
-
-    async def run(self, run_id: ObjectId | None, *, dry_run: bool) -> RollbackResult:
-        """Takes a run back, or looks at what that would do.
-
-        Raises:
-            NewbiMigrateError: See :class:`~newbi_migrate.migration.facade.Migration`.
-        """
-        database = self.work.store.database
-        runs, run = await persist(lambda: self._look(run_id), self.work.progress)
-        if run is None:
-            return RollbackResult(database.name, None, "", dry_run, self.options)
-        if dry_run:
-            with explained("looking at what a rollback would do"):
-                request = self._request(runs, run, self.work.progress, lambda: None)
-                return await roll_back(request, None)
-        known, chosen = [r.run_id for r in runs], run.run_id
-        with explained("rolling back"):
-            async with self.work.leased("rollback", chosen) as (lease, safe_point):
-                reach = Furthest(self.work.progress)
-
-                async def attempt() -> RollbackResult:
-                    reach.again()
-                    return await self._attempt(chosen, known, safe_point, reach)
-
-                return await self.work.persist(lease, attempt, achieved=lambda: reach.furthest)
-
-    async def _look(self, run_id: ObjectId | None) -> tuple[Sequence[RunRecord], RunRecord | None]:
-        database = self.work.store.database
-        with explained("looking at the runs"):
-            await Lease.refuse_if_held(database)
-            await refuse_if_restoring(database)
-            if self.pacing.max_lag is not None:
-                # Whether it can be asked at all shows before the first write.
-                await self._lag()
-            runs = await RunRecords(database).all()
-            return runs, choose_run(runs, run_id, self.options)
-
-    async def _attempt(
-        self,
-        chosen: ObjectId,
-        known: Sequence[ObjectId],
-        safe_point: Callable[[], None],
-        progress: Progress,
-    ) -> RollbackResult:
-        runs = await RunRecords(self.work.store.database).all()
-        run = choose_run(runs, chosen, self.options)
-        if run is None or [r.run_id for r in runs] != list(known):
-            raise DatabaseMovedOnError(
-                "Another run came between.",
-                next_step="Nothing was written. Look again with --dry-run.",
-            )
-        await settle_run(self.work.store, run, progress, safe_point)
-        return await roll_back(self._request(runs, run, progress, safe_point), safe_point)
-
-    async def _lag(self) -> float:
-        return await replica_lag(self.work.store.database, self.work.store.server.topology)
-
-    def _request(
-        self,
-        runs: Sequence[RunRecord],
-        run: RunRecord,
-        progress: Progress,
-        safe_point: Callable[[], None],
-    ) -> RollbackRequest:
-        store = self.work.store
-        return RollbackRequest(
-            store.database,
-            store.server,
-            self.work.registry,
-            runs,
-            run,
-            self.options,
-            progress,
-            Pacer(self.pacing, progress, safe_point, lag=self._lag),
+    with explained("looking at what a rollback would do"):
+        await Lease.refuse_if_held(runner.store.database)
+        await refuse_if_restoring(runner.store.database)
+        runs = await read_runs(runner.store.database)
+        chosen = choose_runs(runs, run_id, options, everything=everything)
+        if not chosen:
+            return [_nothing(runner, options, dry_run=True)]
+        return await preview(
+            RollbackRequest(runner.store, runner.registry, runs, chosen, options, runner.progress)
         )
+
+
+async def rollback(
+    runner: Runner,
+    run_id: ObjectId | None,
+    options: RollbackOptions,
+    *,
+    everything: bool,
+    reviewed: Sequence[RollbackResult] | None = None,
+) -> list[RollbackResult]:
+    """Takes runs back, the newest first; one result for each.
+
+    Args:
+        runner: What runs it.
+        run_id: The run; by default the last that is in place.
+        options: The choices.
+        everything: Take back all runs that are in place.
+        reviewed: What was shown to a person.
+
+    Raises:
+        DatabaseMovedOnError: What would be done now is not what was shown.
+        NewbiMigrateError: See :class:`~newbi_migrate.migration.facade.Migration`.
+    """
+    begun: list[ObjectId] = []
+
+    async def attempt(session: LeasedSession, runs: Sequence[RunRecord]) -> list[RollbackResult]:
+        await refuse_if_restoring(session.database)
+        chosen = [run for run in runs if run.run_id in begun]
+        if not begun:
+            chosen = choose_runs(runs, run_id, options, everything=everything)
+        request = RollbackRequest(
+            runner.store, runner.registry, runs, chosen, options, session.progress
+        )
+        if not chosen:
+            return [_nothing(runner, options, dry_run=False)]
+        if not begun and reviewed is not None:
+            _refuse_other_preview(reviewed, await preview(request))
+        # After an error the same runs are taken back, not those before them.
+        begun.extend(run.run_id for run in chosen if run.run_id not in begun)
+        return await roll_back(request, session)
+
+    return await runner.run("rollback", attempt)
+
+
+def _nothing(runner: Runner, options: RollbackOptions, *, dry_run: bool) -> RollbackResult:
+    return RollbackResult(runner.store.database.name, None, "", dry_run, options)
+
+
+def _refuse_other_preview(
+    reviewed: Sequence[RollbackResult], now: Sequence[RollbackResult]
+) -> None:
+    if list(map(_comparable, reviewed)) != list(map(_comparable, now)):
+        raise DatabaseMovedOnError(
+            "The database is no longer as it was shown: something came between.",
+            next_step="Nothing was written. Look again with --dry-run.",
+        )
+
+
+def _comparable(result: RollbackResult) -> dict[str, Any]:
+    # Sessions come and go with every sign-in, and stay where they are.
+    leave_out = {"timings", "sessionsLeft", "dryRun"}
+    return {name: value for name, value in result.to_json().items() if name not in leave_out}

@@ -1,21 +1,23 @@
 """Giving documents back what stood there before a run, window after window, last one first.
 
 A document is written to only where it holds what the run wrote, unless somebody's change is to
-be discarded. It changes when the journal's windows do.
+be discarded.
 """
 
 from __future__ import annotations
 
+from array import array
+from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
+from xxhash import xxh3_64_intdigest
 
 from newbi_migrate.mapping.values import ABSENT, read_id
-from newbi_migrate.migration.pacing import Pacer
 from newbi_migrate.migration.rollback.results import (
     Conflict,
     ConflictKind,
@@ -24,24 +26,32 @@ from newbi_migrate.migration.rollback.results import (
     RollbackResult,
 )
 from newbi_migrate.progress import Progress
-from newbi_migrate.store.connection import DURABLE
 from newbi_migrate.store.decoding import decode
-from newbi_migrate.store.journal import EntryKind, Journal, JournalEntry, JournalGroup
+from newbi_migrate.store.journal import (
+    EntryKind,
+    EntryState,
+    JournalEntry,
+    JournalGroup,
+    JournalReader,
+)
 from newbi_migrate.store.raw import document_of
 from newbi_migrate.store.restoring import (
     Difference,
     Outcome,
     compare_groups,
-    confirmed,
+    follow,
     id_element,
     overwrite,
     restore,
 )
+from newbi_migrate.store.session import LeasedSession, Throttle
 from newbi_migrate.store.stamping import chunks
 
 __all__ = ["Chosen", "DocumentRollback"]
 
-_MAX_SUSPECTS = 100_000
+_CHAINS_TOGETHER = 10_000
+
+_Key = tuple[int, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +73,7 @@ class DocumentRollback:
 
     Args:
         database: Where.
-        journal: Journal of the run.
+        run_id: The run.
         workspace_field: The field that scopes a document.
         collections: The collections; ``None`` for all.
         chosen: The users whose documents are taken back; ``None`` for all.
@@ -72,7 +82,7 @@ class DocumentRollback:
     """
 
     database: AsyncDatabase[dict[str, Any]]
-    journal: Journal
+    run_id: ObjectId
     workspace_field: str
     collections: Collection[str] | None
     chosen: Chosen | None
@@ -81,81 +91,114 @@ class DocumentRollback:
     released: dict[ObjectId, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     """Workspace to the number of documents, by collection, that no longer name it afterwards."""
 
-    async def survey(self, progress: Progress) -> None:
-        """Compares every document with what the run wrote; writes nothing."""
-        suspects: dict[str, dict[tuple[int, bytes], list[Difference]]] = defaultdict(dict)
-        count = 0
-        async for entry, groups in self._windows():
-            back = self._back(entry.collection)
-            compared = await compare_groups(
-                self.database[entry.collection], groups, comment=self.comment
-            )
-            self._release(entry.collection, compared.to_restore)
-            back.restored += sum(len(group.ids) for group in compared.to_restore)
-            back.already += compared.restored
-            back.gone += compared.gone
-            count += len(compared.differences)
-            if count > _MAX_SUSPECTS:
-                self._conflicts(entry.collection, compared.differences)
-            else:
-                for found in compared.differences:
-                    suspects[entry.collection].setdefault(id_element(found.id), []).append(found)
-            progress.advance(sum(len(group.ids) for group in groups), entry.collection)
-        for name, by_id in suspects.items():
-            chains: dict[tuple[int, bytes], list[JournalGroup]] = {key: [] for key in by_id}
-            async for entry, groups in self._windows():
-                if entry.collection == name:
-                    for group in groups:
-                        for identifier in group.ids:
-                            if (key := id_element(identifier)) in chains:
-                                chains[key].append(group)
-            # What a later window takes back may be what an earlier one had written.
-            self._conflicts(
-                name,
-                await confirmed(self.database[name], chains, by_id, comment=self.comment),
-            )
+    async def survey(self, progress: Progress, newer: Sequence[DocumentRollback]) -> None:
+        """Compares every document with what the run wrote; writes nothing.
 
-    async def apply(self, safe_point: Callable[[], None], progress: Progress, pacer: Pacer) -> None:
+        Args:
+            progress: Told of every window.
+            newer: Later runs that are taken back before this one, the newest first.
+        """
+        repeated = await self._repeated(newer)
+        chains: dict[str, dict[_Key, list[JournalGroup]]] = defaultdict(dict)
+        async for entry, groups in self.windows():
+            name = entry.collection
+            once: list[JournalGroup] = []
+            for group in groups:
+                ids = []
+                for identifier in group.ids:
+                    if repeated and _hash(name, identifier) in repeated:
+                        chains[name].setdefault(id_element(identifier), []).append(group)
+                    else:
+                        ids.append(identifier)
+                once.append(replace(group, ids=ids) if len(ids) < len(group.ids) else group)
+            await self._compare(name, once)
+            progress.advance(sum(len(group.ids) for group in groups), name)
+        for name, found in chains.items():
+            await self._follow(name, await _lengthened(name, found, newer))
+
+    async def _repeated(self, newer: Sequence[DocumentRollback]) -> frozenset[int]:
+        """Hashes of the documents that were written to more than once, and perhaps of others.
+
+        What a run goes through for the first time it writes to once. Only what it does again, and
+        what later runs did, can name a document that was named before.
+        """
+        candidates = array("Q")
+        for run in (*newer, self):
+            async for entry, groups in run.windows():
+                if run is not self or entry.is_repeat:
+                    candidates.extend(_hashes(entry, groups))
+        if not candidates:
+            return frozenset()
+        ordered = array("Q", sorted(candidates))
+        found = {ordered[n] for n in range(1, len(ordered)) if ordered[n] == ordered[n - 1]}
+        async for entry, groups in self.windows():
+            if not entry.is_repeat:
+                found.update(each for each in _hashes(entry, groups) if _holds(ordered, each))
+        return frozenset(found)
+
+    async def _compare(self, name: str, groups: Sequence[JournalGroup]) -> None:
+        back = self._back(name)
+        compared = await compare_groups(self.database[name], groups, comment=self.comment)
+        self._release(name, compared.to_restore)
+        back.restored += sum(len(group.ids) for group in compared.to_restore)
+        back.already += compared.restored
+        back.gone += compared.gone
+        self._conflicts(name, compared.differences)
+
+    async def _follow(self, name: str, chains: Mapping[_Key, Sequence[JournalGroup]]) -> None:
+        back = self._back(name)
+        for keys in chunks(list(chains), _CHAINS_TOGETHER):
+            differences, to_restore, already, gone = await follow(
+                self.database[name], {key: chains[key] for key in keys}, comment=self.comment
+            )
+            self._release(name, to_restore)
+            back.restored += len(to_restore)
+            back.already += already
+            back.gone += gone
+            self._conflicts(name, differences)
+
+    async def apply(self, session: LeasedSession) -> None:
         """Takes every window back, the last one first, and no more at once than it may.
 
         Raises:
-            NewbiMigrateError: ``safe_point`` stopped it; the same call finishes it.
+            NewbiMigrateError: The session stopped it; the same call finishes it.
         """
         discard = self.result.options.on_conflict is OnConflict.DISCARD
-        async for entry, groups in self._windows():
+        throttle = session.throttle
+        async for entry, groups in self.windows():
             name = entry.collection
             back = self._back(name)
-            collection = self.database.get_collection(name, write_concern=DURABLE)
-            compared = await compare_groups(collection, groups, comment=self.comment)
+            session.allow(name)
+            compared = await compare_groups(self.database[name], groups, comment=self.comment)
             back.already += compared.restored
             back.gone += compared.gone
-            for part in _portions(compared.to_restore, pacer):
-                await pacer.before(sum(len(group.ids) for group in part))
-                outcome = await restore(
-                    collection, part, comment=self.comment, safe_point=safe_point
-                )
+            for part in _portions(compared.to_restore, throttle):
+                await session.turn(sum(len(group.ids) for group in part))
+                outcome = await restore(session, name, part)
                 back.restored += outcome.written
                 self._refused(name, outcome)
             self._conflicts(name, compared.differences)
             if discard:
                 differences = compared.differences
-                for changed in chunks(differences, pacer.window(max(len(differences), 1))):
-                    await pacer.before(len(changed))
-                    self._refused(
-                        name,
-                        await overwrite(
-                            collection, changed, comment=self.comment, safe_point=safe_point
-                        ),
-                    )
-            progress.advance(sum(len(group.ids) for group in groups), name)
+                for changed in chunks(differences, throttle.window(max(len(differences), 1))):
+                    await session.turn(len(changed))
+                    self._refused(name, await overwrite(session, name, changed))
+            session.progress.advance(sum(len(group.ids) for group in groups), name)
 
-    async def _windows(self) -> AsyncIterator[tuple[JournalEntry, list[JournalGroup]]]:
-        async for entry in self.journal.entries(backwards=True):
+    async def windows(self) -> AsyncIterator[tuple[JournalEntry, list[JournalGroup]]]:
+        """What the run wrote to documents that are taken back, the last window first."""
+        journal = JournalReader(self.database, self.run_id)
+        async for entry in journal.entries(backwards=True):
             if entry.kind is not EntryKind.WINDOW:
                 continue
             if self.collections is not None and entry.collection not in self.collections:
                 continue
-            groups = [group for group in entry.groups() if self._concerns(group)]
+            pending = entry.state is EntryState.PENDING
+            groups = [
+                replace(group, certain=False) if pending else group
+                for group in entry.groups()
+                if self._concerns(group)
+            ]
             if groups:
                 yield entry, groups
 
@@ -190,9 +233,9 @@ class DocumentRollback:
         return self.result.documents.setdefault(name, DocumentsBack())
 
 
-def _portions(groups: Sequence[JournalGroup], pacer: Pacer) -> Iterator[list[JournalGroup]]:
+def _portions(groups: Sequence[JournalGroup], throttle: Throttle) -> Iterator[list[JournalGroup]]:
     """The groups in their order, in portions of documents that may be written at once."""
-    most = pacer.window(max(sum(len(group.ids) for group in groups), 1))
+    most = throttle.window(max(sum(len(group.ids) for group in groups), 1))
     portion: list[JournalGroup] = []
     held = 0
     for group in groups:
@@ -214,3 +257,33 @@ def _stood(group: JournalGroup, path: str) -> ObjectId | None:
     # What stood there may be anything, also what does not decode.
     document, _ = decode(bytes(document_of((path, *found)).raw))
     return read_id(document[path]).value
+
+
+def _hash(name: str, identifier: Any) -> int:
+    kind, value = id_element(identifier)
+    return xxh3_64_intdigest(b"%s\0%d\0%s" % (name.encode("utf-8", "surrogateescape"), kind, value))
+
+
+def _hashes(entry: JournalEntry, groups: Iterable[JournalGroup]) -> Iterator[int]:
+    return (_hash(entry.collection, i) for group in groups for i in group.ids)
+
+
+def _holds(ordered: Sequence[int], wanted: int) -> bool:
+    position = bisect_left(ordered, wanted)
+    return position < len(ordered) and ordered[position] == wanted
+
+
+async def _lengthened(
+    name: str, chains: Mapping[_Key, list[JournalGroup]], newer: Sequence[DocumentRollback]
+) -> Mapping[_Key, list[JournalGroup]]:
+    """What was written to documents, with what later runs wrote to them put before it."""
+    before: dict[_Key, list[JournalGroup]] = defaultdict(list)
+    for run in newer:
+        async for entry, groups in run.windows():
+            if entry.collection != name:
+                continue
+            for group in groups:
+                for identifier in group.ids:
+                    if (key := id_element(identifier)) in chains:
+                        before[key].append(group)
+    return {key: before[key] + groups for key, groups in chains.items()}

@@ -1,13 +1,12 @@
 """Indexes and collections as they were before a run.
 
 What a run built is dropped before documents are restored, for a unique index on workspaces
-would refuse them; what it dropped is built again afterwards. It changes when a run changes
-another kind of thing about a collection.
+would refuse them; what it dropped is built again afterwards.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -15,6 +14,8 @@ import bson
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure
 
+from newbi_migrate.errors import DamagedRecordsError
+from newbi_migrate.migration.closing.legacy_users import aside_name, kept_name
 from newbi_migrate.migration.rollback.results import (
     Conflict,
     ConflictKind,
@@ -22,8 +23,9 @@ from newbi_migrate.migration.rollback.results import (
     RollbackResult,
 )
 from newbi_migrate.store.indexes import drop_index, read_indexes, rebuild_index
-from newbi_migrate.store.journal import EntryKind, Journal
-from newbi_migrate.store.runs import RunRecord, RunRecords
+from newbi_migrate.store.journal import EntryKind, JournalEntry, JournalReader
+from newbi_migrate.store.runs import RunRecord, RunWriter
+from newbi_migrate.store.session import LeasedSession
 
 __all__ = ["StructureRollback"]
 
@@ -40,7 +42,6 @@ class StructureRollback:
     Args:
         database: Where.
         run: The run.
-        journal: Its journal.
         workspace_field: The field that scopes a document.
         collections: The collections; ``None`` for all.
         result: Told what happens.
@@ -49,7 +50,6 @@ class StructureRollback:
 
     database: AsyncDatabase[dict[str, Any]]
     run: RunRecord
-    journal: Journal
     workspace_field: str
     collections: Collection[str] | None
     result: RollbackResult
@@ -60,50 +60,77 @@ class StructureRollback:
     _created: list[str] = field(default_factory=list)
     _renamed: list[tuple[str, str]] = field(default_factory=list)
 
-    async def inspect(self) -> None:
-        """Finds out what there is to take back; writes nothing."""
+    async def inspect(self, newer: Sequence[StructureRollback] = ()) -> None:
+        """Finds out what there is to take back; writes nothing.
+
+        Args:
+            newer: Later runs that are taken back before this one, the newest first, inspected.
+        """
         built: dict[str, dict[str, Mapping[str, Any] | None]] = {}
-        async for entry in self.journal.entries(backwards=True):
+        journal = JournalReader(self.database, self.run.run_id)
+        async for entry in journal.entries(backwards=True):
             if self.collections is not None and entry.collection not in self.collections:
                 continue
             if entry.kind is EntryKind.INDEX:
-                known = {i["name"]: i for i in entry.body.get("specifications", ())}
-                for name in entry.body.get("created", ()):
+                known = {index["name"]: index for index in entry.indexes("specifications")}
+                for name in entry.names("created"):
                     built.setdefault(entry.collection, {})[name] = known.get(name)
-                for index in entry.body.get("dropped", ()):
-                    self._to_rebuild.append((entry.collection, _plain(index)))
-            elif entry.kind is EntryKind.COLLECTION:
-                if "dropped" in entry.body:
-                    continue
-                if "renamed" in entry.body:
-                    self._renamed.append((entry.collection, entry.body["renamed"]))
-                elif entry.body.get("created", (entry.collection,)) and entry.collection not in (
-                    self.run.document.get("collectionsBefore", ())
-                ):
-                    self._created.append(entry.collection)
+                self._to_rebuild += [(entry.collection, i) for i in entry.indexes("dropped")]
+            elif entry.kind is EntryKind.COLLECTION and not entry.drops_collection:
+                self._note_collection(entry)
         before = {
             pair["collection"]: {index["name"]: index for index in pair["indexes"]}
             for pair in self.run.document.get("indexesBefore", ())
         }
         names = set(await self.database.list_collection_names(comment=self.comment))
+        gone = {key for run in newer for key in run.dropped_indexes()}
         for collection in sorted((built.keys() | before.keys()) & names):
             if self.collections is not None and collection not in self.collections:
                 continue
-            await self._compare(collection, built.get(collection, {}), before.get(collection, {}))
+            await self._compare(
+                collection, built.get(collection, {}), before.get(collection, {}), gone
+            )
+
+    def _note_collection(self, entry: JournalEntry) -> None:
+        name, renamed = entry.collection, entry.renamed
+        if renamed is not None:
+            if name != self.run.document.get("source") or renamed not in (
+                kept_name(name),
+                aside_name(name),
+            ):
+                raise DamagedRecordsError(
+                    f"The journal of run {self.run.run_id} says that {name} was renamed to "
+                    f"{renamed}, which this tool never does.",
+                    next_step="Nothing was written. Somebody changed the records; restore the "
+                    "backup if the database cannot be trusted.",
+                )
+            self._renamed.append((name, renamed))
+        elif name not in self.run.document.get("collectionsBefore", ()) and (
+            "created" not in entry.body or entry.names("created")
+        ):
+            self._created.append(name)
+
+    def dropped_indexes(self) -> set[tuple[str, str]]:
+        """Collection and name of each index that is dropped."""
+        dropped = list(self._to_drop)
+        if self.result.options.on_conflict is OnConflict.DISCARD:
+            dropped += self._in_the_way
+        return {(name, index["name"]) for name, index in dropped}
 
     async def _compare(
         self,
         collection: str,
         built: Mapping[str, Mapping[str, Any] | None],
         before: Mapping[str, Mapping[str, Any]],
+        gone: Collection[tuple[str, str]],
     ) -> None:
         for index in await read_indexes(self.database, collection):
             name = index["name"]
-            if name == _ID_INDEX or name in before:
+            if name == _ID_INDEX or name in before or (collection, name) in gone:
                 continue
             if name in built:
                 known = built[name]
-                if known is None or bson.encode(index) == bson.encode(_plain(known)):
+                if known is None or bson.encode(index) == bson.encode(known):
                     self._to_drop.append((collection, index))
                 else:
                     self._conflict(ConflictKind.INDEX_CHANGED, collection, name)
@@ -120,30 +147,27 @@ class StructureRollback:
         self.result.indexes_rebuilt.extend((n, index["name"]) for n, index in self._to_rebuild)
         self.result.collections_renamed.extend((now, was) for was, now in self._renamed)
 
-    async def drop(self, records: RunRecords, safe_point: Callable[[], None]) -> None:
+    async def drop(self, session: LeasedSession) -> None:
         """Drops what the run built, and what refuses documents as they were.
 
         Raises:
-            NewbiMigrateError: ``safe_point`` stopped it; the same call finishes it.
+            NewbiMigrateError: The session stopped it; the same call finishes it.
         """
         for collection, index in self._to_drop:
-            safe_point()
-            await drop_index(self.database, collection, index["name"], comment=self.comment)
+            await drop_index(session, collection, index["name"])
             self.result.indexes_dropped.append((collection, index["name"]))
         if self.result.options.on_conflict is not OnConflict.DISCARD:
             return
         for collection, index in self._in_the_way:
-            safe_point()
-            await records.note_dropped_index(self.run.run_id, collection, index)
-            safe_point()
-            await drop_index(self.database, collection, index["name"], comment=self.comment)
+            await RunWriter(session).note_dropped_index(collection, index)
+            await drop_index(session, collection, index["name"])
             self.result.indexes_dropped.append((collection, index["name"]))
 
-    async def rebuild(self, safe_point: Callable[[], None]) -> None:
+    async def rebuild(self, session: LeasedSession) -> None:
         """Builds what the run dropped, as it was.
 
         Raises:
-            NewbiMigrateError: ``safe_point`` stopped it; the same call finishes it.
+            NewbiMigrateError: The session stopped it; the same call finishes it.
         """
         for collection, index in self._to_rebuild:
             stored = {i["name"]: i for i in await read_indexes(self.database, collection)}
@@ -151,9 +175,8 @@ class StructureRollback:
                 if bson.encode(stored[index["name"]]) != bson.encode(index):
                     self._conflict(ConflictKind.INDEX_CHANGED, collection, index["name"])
                 continue
-            safe_point()
             try:
-                await rebuild_index(self.database, collection, index, comment=self.comment)
+                await rebuild_index(session, collection, index)
             except OperationFailure as error:
                 if error.code not in _REFUSED:
                     raise
@@ -161,52 +184,54 @@ class StructureRollback:
             else:
                 self.result.indexes_rebuilt.append((collection, index["name"]))
 
-    async def rename_back(self, safe_point: Callable[[], None]) -> None:
+    async def rename_back(self, session: LeasedSession) -> None:
         """Gives collections their names back.
 
         Raises:
-            NewbiMigrateError: ``safe_point`` stopped it; the same call finishes it.
+            NewbiMigrateError: The session stopped it; the same call finishes it.
         """
         for was, now in self._renamed:
             names = set(await self.database.list_collection_names(comment=self.comment))
             if now not in names:
                 continue
-            safe_point()
-            if await self._rename(now, was):
+            if await self._rename(session, now, was):
                 self.result.collections_renamed.append((now, was))
             else:
                 self._conflict(ConflictKind.COLLECTION_IN_USE, was, now)
 
-    async def drop_collections(self, safe_point: Callable[[], None]) -> None:
+    async def drop_collections(self, session: LeasedSession) -> None:
         """Drops the collections the run had created, where they are empty again.
 
         One that somebody has written to, or built an index on, stays.
 
         Raises:
-            NewbiMigrateError: ``safe_point`` stopped it; the same call finishes it.
+            NewbiMigrateError: The session stopped it; the same call finishes it.
         """
         for name in self._created:
+            session.allow(name)
             aside = self.set_aside(name)
             names = set(await self.database.list_collection_names(comment=self.comment))
             if aside not in names:
                 if name not in names or not await self._is_bare(name):
                     continue
-                safe_point()
                 # Out of everybody's reach first: what is written to it until now is seen then.
-                await self._rename(name, aside)
-            safe_point()
+                await self._rename(session, name, aside)
             if await self._is_bare(aside):
+                session.safe_point()
                 await self.database.drop_collection(aside, comment=self.comment)
                 self.result.collections_dropped.append(name)
-            elif not await self._rename(aside, name):
+            elif not await self._rename(session, aside, name):
                 self._conflict(ConflictKind.COLLECTION_IN_USE, name, aside)
 
-    async def foresee_collections(self) -> None:
-        """Tells which collections would be dropped if nothing but the run wrote to them."""
-        going = self.result.deleted
+    async def foresee_collections(self, deleted: Mapping[str, int]) -> None:
+        """Tells which collections would be dropped if nothing but the runs wrote to them.
+
+        Args:
+            deleted: Collection to the number of documents that are deleted before.
+        """
         for name in self._created:
             count = await self.database[name].count_documents({}, comment=self.comment)
-            if count == going[name] and await self._has_no_index(name):
+            if count == deleted.get(name, 0) and await self._has_no_index(name):
                 self.result.collections_dropped.append(name)
 
     def set_aside(self, name: str) -> str:
@@ -222,8 +247,9 @@ class StructureRollback:
         stored = await read_indexes(self.database, name)
         return all(i["name"] == _ID_INDEX or i["name"] in ours for i in stored)
 
-    async def _rename(self, now: str, then: str) -> bool:
+    async def _rename(self, session: LeasedSession, now: str, then: str) -> bool:
         database = self.database.name
+        session.safe_point()
         try:
             await self.database.client.admin.command(
                 "renameCollection", f"{database}.{now}", to=f"{database}.{then}"
@@ -237,8 +263,3 @@ class StructureRollback:
 
     def _conflict(self, kind: ConflictKind, collection: str, name: str) -> None:
         self.result.conflicts.add(Conflict(kind, collection, None, name))
-
-
-def _plain(index: Mapping[str, Any]) -> dict[str, Any]:
-    """A specification as the server gives it, from its raw form in the journal."""
-    return bson.decode(bson.encode(index))

@@ -205,6 +205,7 @@ class RollbackResult:
         collections_renamed: Pairs of names: what a collection was called, and is called now.
         sessions: Sessions that are left of users who are deleted.
         timings: Phase to seconds.
+        written: Whether anything was written.
     """
 
     database: str
@@ -223,15 +224,22 @@ class RollbackResult:
     collections_renamed: list[tuple[str, str]] = field(default_factory=list)
     sessions: int = 0
     timings: dict[str, float] = field(default_factory=dict)
+    written: bool = False
 
     @property
     def refused(self) -> bool:
         """Whether nothing is written, because somebody's changes are in the way."""
-        return bool(len(self.conflicts)) and self.options.on_conflict is OnConflict.STOP
+        stops = self.options.on_conflict is OnConflict.STOP
+        return bool(len(self.conflicts)) and stops and not self.written
 
     @property
     def exit_code(self) -> ExitCode:
-        """8 if somebody's change stays or stopped it, 5 if something in use stays, else 0."""
+        """8 if somebody's change stays or stopped it, 5 if something in use stays, else 0.
+
+        3 where a change came in between, after the first look had found none.
+        """
+        if self.unresolved and self.written and self.options.on_conflict is OnConflict.STOP:
+            return ExitCode.PENDING
         if self.unresolved:
             return ExitCode.ROLLBACK_CONFLICTS
         return ExitCode.QUARANTINED if self.kept else ExitCode.DONE

@@ -1,15 +1,15 @@
 """A rollback from its first look to its last write, in the order that leaves nothing dangling.
 
 Indexes, documents, then what was created for users: memberships, organizations, accounts,
-users. It needs no journal of its own, because what holds its prior value is done. It changes
-when a run does something else that must be taken back.
+users; the newest run first. It needs no journal of its own, because what holds its prior value is
+done.
 """
 
 from __future__ import annotations
 
 import time
-from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -17,13 +17,11 @@ from typing import Any
 from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
-from newbi_migrate.errors import InterruptedRunError, UsageError
+from newbi_migrate.errors import UsageError
 from newbi_migrate.mapping.values import read_id
-from newbi_migrate.migration.pacing import Pacer
 from newbi_migrate.migration.rollback.documents import Chosen, DocumentRollback
 from newbi_migrate.migration.rollback.indexes import StructureRollback
 from newbi_migrate.migration.rollback.results import (
-    OnConflict,
     RollbackOptions,
     RollbackResult,
 )
@@ -31,11 +29,12 @@ from newbi_migrate.migration.rollback.users import UserRollback
 from newbi_migrate.migration.users import id_key
 from newbi_migrate.models.registry import Registry
 from newbi_migrate.progress import Progress
-from newbi_migrate.store.connection import ServerInfo
-from newbi_migrate.store.journal import EntryKind, Journal
-from newbi_migrate.store.runs import RunRecord, RunRecords, RunState
+from newbi_migrate.store.connection import Store
+from newbi_migrate.store.journal import EntryKind, JournalReader
+from newbi_migrate.store.runs import RunRecord, RunState, RunWriter, migrated_users
+from newbi_migrate.store.session import LeasedSession
 
-__all__ = ["RollbackRequest", "choose_run", "refuse_while_rolling_back", "roll_back"]
+__all__ = ["RollbackRequest", "choose_runs", "preview", "roll_back"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,203 +42,220 @@ class RollbackRequest:
     """A rollback to carry out.
 
     Attributes:
-        database: Where.
-        server: What the server is.
+        store: The open database.
         registry: The collections.
         runs: All runs, the newest first.
-        run: The one to take back.
+        chosen: Those to take back, the newest first.
         options: The choices.
         progress: Told of everything.
-        pacer: Waited for before anything is written.
     """
 
-    database: AsyncDatabase[dict[str, Any]]
-    server: ServerInfo
+    store: Store
     registry: Registry
     runs: Sequence[RunRecord]
-    run: RunRecord
+    chosen: Sequence[RunRecord]
     options: RollbackOptions
     progress: Progress
-    pacer: Pacer
+
+    @property
+    def database(self) -> AsyncDatabase[dict[str, Any]]:
+        """The database, to read from."""
+        return self.store.database
 
 
-def choose_run(
-    runs: Sequence[RunRecord], run_id: ObjectId | None, options: RollbackOptions
-) -> RunRecord | None:
-    """The run to take back: the one named, or the last that is still in place.
+def choose_runs(
+    runs: Sequence[RunRecord],
+    run_id: ObjectId | None,
+    options: RollbackOptions,
+    *,
+    everything: bool,
+) -> list[RunRecord]:
+    """The runs to take back: the one named, the last that is still in place, or all of them.
 
     Args:
         runs: All runs, the newest first.
         run_id: The run that was named, if one was.
         options: The choices.
+        everything: Whether all runs that are in place are taken back.
 
     Raises:
         UsageError: There is no such run, later runs rest upon it, its journal is gone, or only
             a part of a run that has not come to its end is to be taken back.
     """
-    in_place = [run for run in runs if run.state is not RunState.ROLLED_BACK]
-    if run_id is None:
-        chosen = next(iter(in_place), None)
-    else:
-        chosen = next((run for run in runs if run.run_id == run_id), None)
-        if chosen is None:
+    in_place = [run for run in runs if run.in_place]
+    chosen = in_place if everything else in_place[:1]
+    if run_id is not None:
+        chosen = [run for run in runs if run.run_id == run_id]
+        if not chosen:
             raise UsageError(
                 f"There is no run {run_id} in this database.",
                 next_step="See status for the runs there are.",
             )
-        later = [run for run in in_place if run.run_id > run_id]
+        later = [run for run in in_place if run.number > chosen[0].number]
         # A part can go while later runs are in place: what they refer to stays.
         if later and options.whole:
             raise UsageError(
-                f"The {later[0].command} run {later[0].run_id} came after run {run_id} and is "
+                f"The {later[-1].command} run {later[-1].run_id} came after run {run_id} and is "
                 "still in place.",
                 next_step="Take the later runs back first, or all of them with --all.",
             )
-    if chosen is not None and chosen.document.get("journalDropped"):
-        raise UsageError(
-            f"The journal of run {chosen.run_id} was dropped when the migration was finalized, "
-            "so it cannot be taken back.",
-            next_step="Restore the backup instead: newbi-migrate restore.",
-        )
-    if chosen is not None and chosen.state.unfinished and not options.whole:
-        raise UsageError(
-            f"The {chosen.command} run {chosen.run_id} has not come to its end; a part of it "
-            "cannot be taken back.",
-            next_step="Finish it, or take all of it back.",
-        )
+    for run in chosen:
+        if run.document.get("journalDropped"):
+            raise UsageError(
+                f"The journal of run {run.run_id} was dropped when the migration was finalized, "
+                "so it cannot be taken back.",
+                next_step="Restore the backup instead: newbi-migrate restore.",
+            )
+        if run.state.unfinished and not options.whole:
+            raise UsageError(
+                f"The {run.command} run {run.run_id} has not come to its end; a part of it "
+                "cannot be taken back.",
+                next_step="Finish it, or take all of it back.",
+            )
     return chosen
 
 
-def refuse_while_rolling_back(runs: Sequence[RunRecord]) -> None:
-    """Fails while a rollback has begun and not come to its end.
-
-    Raises:
-        InterruptedRunError: One has; what it left must not be built upon.
-    """
-    for run in runs:
-        if run.state is RunState.ROLLING_BACK:
-            raise InterruptedRunError(
-                f"The rollback of run {run.run_id} was interrupted and is not finished.",
-                next_step="Finish it first: newbi-migrate rollback.",
-            )
-
-
-async def roll_back(
-    request: RollbackRequest, safe_point: Callable[[], None] | None
-) -> RollbackResult:
-    """Takes a run back; the lease must be held, and the run must be settled.
-
-    Args:
-        request: What to take back.
-        safe_point: Called before every write, raises to stop there; ``None`` for a dry run.
+async def preview(request: RollbackRequest) -> list[RollbackResult]:
+    """What taking the chosen runs back would do, one result for each; writes nothing.
 
     Raises:
         UsageError: A collection is not registered, or what is to be taken back is not there or
             cannot be told apart.
-        NewbiMigrateError: ``safe_point`` stopped it; the same call finishes it.
+        DamagedRecordsError: The records of a run are not what this tool wrote.
     """
     for name in request.options.collections or ():
         _ = request.registry[name]
-    chosen = await _chosen(request)
-    await _refuse_without_source(request)
-    timings: dict[str, float] = {}
-    if safe_point is None or request.options.on_conflict is OnConflict.STOP:
-        # A look first: where somebody's changes are in the way, nothing at all is written.
-        looked = await _Attempt.begin(request, chosen)
-        looked.result.dry_run = safe_point is None
-        await looked.look(request)
-        if safe_point is None or looked.result.refused:
-            return looked.result
-        timings = looked.result.timings
-    attempt = await _Attempt.begin(request, chosen)
-    attempt.result.timings.update(timings)
-    await attempt.carry_out(request, safe_point)
-    return attempt.result
+    looked: list[_RunBack] = []
+    for run in request.chosen:
+        await _refuse_without_source(request, run)
+        back = _RunBack.of(request, run, await _users_chosen(request, run))
+        await back.look(request, looked)
+        looked.append(back)
+    return [back.result for back in looked]
+
+
+async def roll_back(request: RollbackRequest, session: LeasedSession) -> list[RollbackResult]:
+    """Takes the chosen runs back, one after the other; gives one result for each.
+
+    Where somebody's changes are in the way of any of them, nothing at all is written.
+
+    Raises:
+        UsageError: See :func:`preview`.
+        NewbiMigrateError: The session stopped it; the same call finishes it.
+    """
+    looked = await preview(request)
+    if any(result.refused for result in looked):
+        for result in looked:
+            result.dry_run = False
+        return looked
+    results = []
+    for run, seen in zip(request.chosen, looked, strict=True):
+        back = _RunBack.of(request, run, await _users_chosen(request, run))
+        back.result.timings.update(seen.timings)
+        await back.carry_out(request, session.of_run(run.run_id))
+        results.append(back.result)
+    return results
 
 
 @dataclass(slots=True)
-class _Attempt:
-    """One pass over everything a run wrote, with what came of it."""
+class _RunBack:
+    """One run on its way back, with what came of it."""
 
+    run: RunRecord
     result: RollbackResult
     structure: StructureRollback
     documents: DocumentRollback
     users: UserRollback | None
 
     @classmethod
-    async def begin(cls, request: RollbackRequest, chosen: Chosen | None) -> _Attempt:
-        database, run, options = request.database, request.run, request.options
+    def of(cls, request: RollbackRequest, run: RunRecord, chosen: Chosen | None) -> _RunBack:
+        database, options = request.database, request.options
         comment = str(run.run_id)
-        journal = await Journal.open(database, run.run_id)
         result = RollbackResult(
             database=database.name,
             run_id=run.run_id,
             command=run.command,
-            dry_run=False,
+            dry_run=True,
             options=options,
         )
         field = request.registry.workspace_field
         # Indexes serve all users, so they stay where only some are taken back.
         of_structure = options.collections if chosen is None else ()
-        structure = StructureRollback(database, run, journal, field, of_structure, result, comment)
+        structure = StructureRollback(database, run, field, of_structure, result, comment)
         documents = DocumentRollback(
-            database, journal, field, options.collections, chosen, result, comment
+            database, run.run_id, field, options.collections, chosen, result, comment
         )
         users = None
         if options.collections is None:
             keys = None if chosen is None else frozenset(map(id_key, chosen.users))
             users = UserRollback(
                 database,
-                journal,
+                run.run_id,
                 field,
                 keys,
-                request.server.has_transactions,
+                request.store.server.has_transactions,
                 result,
                 comment,
             )
-        return cls(result, structure, documents, users)
+        return cls(run, result, structure, documents, users)
 
-    async def look(self, request: RollbackRequest) -> None:
+    async def look(self, request: RollbackRequest, newer: Sequence[_RunBack]) -> None:
         async with _timed(self.result, "survey"):
             request.progress.phase("survey", None)
-            await self.structure.inspect()
-            await self.documents.survey(request.progress)
+            runs = (*newer, self)
+            await self.structure.inspect([run.structure for run in newer])
+            await self.documents.survey(request.progress, [run.documents for run in newer])
             if self.users is not None:
-                await self.users.inspect()
-                self.users.foresee(await self.users.decide(self.documents.released))
+                before = [run.users for run in newer if run.users is not None]
+                await self.users.inspect(before)
+                await self.users.decide(_sum(run.documents.released for run in runs), before)
+                self.users.foresee()
             self.structure.foresee()
             if self.users is not None:
-                await self.structure.foresee_collections()
+                deleted: Counter[str] = Counter()
+                for run in runs:
+                    deleted += run.result.deleted
+                await self.structure.foresee_collections(deleted)
 
-    async def carry_out(self, request: RollbackRequest, safe_point: Callable[[], None]) -> None:
-        result, progress, pacer = self.result, request.progress, request.pacer
-        records = RunRecords(request.database)
-        run_id, whole = request.run.run_id, request.options.whole
-        if whole and request.run.state is not RunState.ROLLED_BACK:
-            safe_point()
-            await records.rolling_back(run_id)
+    async def carry_out(self, request: RollbackRequest, session: LeasedSession) -> None:
+        result, progress = self.result, session.progress
+        result.dry_run, result.written = False, True
+        record = RunWriter(session)
+        whole = request.options.whole
+        await record.take_over()
+        if whole and self.run.state is not RunState.ROLLED_BACK:
+            await record.rolling_back()
         async with _timed(result, "indexes"):
             progress.phase("indexes", None)
             await self.structure.inspect()
-            await pacer.before(0)
-            await self.structure.drop(records, safe_point)
-            await self.structure.rename_back(safe_point)
+            await session.turn(0)
+            await self.structure.drop(session)
+            await self.structure.rename_back(session)
         async with _timed(result, "documents"):
             progress.phase("documents", None)
-            await self.documents.apply(safe_point, progress, pacer)
+            await self.documents.apply(session)
         if self.users is not None:
             async with _timed(result, "users"):
                 await self.users.inspect()
-                units = await self.users.decide({})
+                units = await self.users.decide()
                 progress.phase("users", len(units))
-                await self.users.apply(units, safe_point, progress, pacer)
+                await self.users.apply(session)
         async with _timed(result, "structure"):
-            await pacer.before(0)
-            await self.structure.rebuild(safe_point)
+            await session.turn(0)
+            await self.structure.rebuild(session)
             if whole:
-                await self.structure.drop_collections(safe_point)
-        safe_point()
-        await records.rolled_back(run_id, _record(result), whole=whole)
+                await self.structure.drop_collections(session)
+        await record.rolled_back(_record(result), whole=whole)
+
+
+def _sum(
+    released: Iterable[Mapping[ObjectId, Counter[str]]],
+) -> dict[ObjectId, Counter[str]]:
+    total: dict[ObjectId, Counter[str]] = defaultdict(Counter)
+    for one in released:
+        for organization, names in one.items():
+            total[organization] += names
+    return total
 
 
 def _record(result: RollbackResult) -> dict[str, Any]:
@@ -256,7 +272,7 @@ def _record(result: RollbackResult) -> dict[str, Any]:
     }
 
 
-async def _chosen(request: RollbackRequest) -> Chosen | None:
+async def _users_chosen(request: RollbackRequest, of: RunRecord) -> Chosen | None:
     """The legacy users that were named, with workspaces they share with nobody else.
 
     Raises:
@@ -264,14 +280,13 @@ async def _chosen(request: RollbackRequest) -> Chosen | None:
     """
     if request.options.users is None:
         return None
-    records = RunRecords(request.database)
     workspaces: dict[bytes, ObjectId] = {}
     legacy: dict[str, Any] = {}
     sharing: dict[ObjectId, set[bytes]] = defaultdict(set)
     for run in reversed(request.runs):
-        if run.run_id > request.run.run_id:
+        if run.number > of.number:
             continue
-        async for line in records.users(run.run_id):
+        async for line in migrated_users(request.database, run.run_id):
             key = id_key(line["legacyUserId"])
             legacy[str(line["legacyUserId"])] = line["legacyUserId"]
             if line["organizationId"] is not None:
@@ -297,24 +312,26 @@ async def _chosen(request: RollbackRequest) -> Chosen | None:
     return Chosen(frozenset(users - {None}), mine)
 
 
-async def _refuse_without_source(request: RollbackRequest) -> None:
+async def _refuse_without_source(request: RollbackRequest, run: RunRecord) -> None:
     """Fails where the legacy users are no longer there: users would be deleted for good.
 
     Raises:
         UsageError: They are not.
     """
-    run, database = request.run, request.database
+    database = request.database
     names = set(await database.list_collection_names(comment=str(run.run_id)))
     wanted = run.document.get("source")
-    renamed: set[str] = set()
-    journal = await Journal.open(database, run.run_id)
-    if run.command == "finalize":
+    if wanted is not None and wanted not in names:
+        # What a finalize renamed comes back first, by its own rollback or by one before this.
         renamed = {
-            entry.body["renamed"]
-            async for entry in journal.entries()
-            if entry.kind is EntryKind.COLLECTION and "renamed" in entry.body
+            entry.renamed
+            for one in request.chosen
+            if one.command == "finalize" and one.number >= run.number
+            async for entry in JournalReader(database, one.run_id).entries()
+            if entry.kind is EntryKind.COLLECTION
         }
-    if wanted is not None and wanted not in names and not renamed & names:
+        if renamed & names:
+            return
         raise UsageError(
             f"The legacy users in {wanted} are no longer there, so nothing can be taken back.",
             next_step=f"Restore {wanted} from the backup first: newbi-migrate restore.",

@@ -1,14 +1,15 @@
 """Taking back what a run wrote for users: created documents deleted, filled fields emptied.
 
 What was created for one legacy user goes together or stays together, and it stays where
-anything else refers to it. It changes when the journal's entries for users do.
+anything else refers to it.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, Final
 
 import bson
@@ -20,7 +21,6 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure
 
-from newbi_migrate.migration.pacing import Pacer
 from newbi_migrate.migration.rollback.references import (
     References,
     read_references,
@@ -36,16 +36,17 @@ from newbi_migrate.migration.rollback.results import (
 )
 from newbi_migrate.migration.user_writer import field_digests
 from newbi_migrate.migration.users import id_key
-from newbi_migrate.progress import Progress
 from newbi_migrate.store.connection import DURABLE
-from newbi_migrate.store.journal import EntryKind, Journal, prior_of
+from newbi_migrate.store.journal import EntryKind, EntryState, JournalReader, UserWrite
 from newbi_migrate.store.raw import (
     document_of,
     element_at,
     elements,
     has_room_at,
+    set_back,
 )
 from newbi_migrate.store.restoring import id_element, read_stored
+from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.stamping import OF_ONE_DOCUMENT, chunks, expecting
 
 __all__ = ["UserRollback"]
@@ -64,11 +65,13 @@ class _Created:
         collection: Where.
         id: Its ``_id``.
         digest: Digest of it as it stands.
+        changed: In what way it is no longer as it was written: kind and field.
     """
 
     collection: str
     id: Any
     digest: str
+    changed: tuple[tuple[ConflictKind, str], ...] = ()
 
     @property
     def key(self) -> _Key:
@@ -81,7 +84,14 @@ class _Unit:
 
     legacy_id: Any
     created: list[_Created] = field(default_factory=list)
-    changed: bool = False
+
+    @property
+    def changed(self) -> bool:
+        """Whether somebody changed any of it."""
+        return any(document.changed for document in self.created)
+
+    def find(self, key: _Key) -> _Created | None:
+        return next((document for document in self.created if document.key == key), None)
 
     def of(self, collection: str) -> list[_Created]:
         return [document for document in self.created if document.collection == collection]
@@ -115,7 +125,7 @@ class UserRollback:
 
     Args:
         database: Where.
-        journal: Journal of the run.
+        run_id: The run.
         workspace_field: The field that scopes a document.
         chosen: Keys of the legacy users that are taken back; ``None`` for all.
         transactions: Whether the server has them.
@@ -124,34 +134,54 @@ class UserRollback:
     """
 
     database: AsyncDatabase[dict[str, Any]]
-    journal: Journal
+    run_id: ObjectId
     workspace_field: str
     chosen: frozenset[bytes] | None
     transactions: bool
     result: RollbackResult
     comment: str
+    going: list[_Unit] = field(default_factory=list)
+    """What can go, once it was decided."""
     _units: dict[bytes, _Unit] = field(default_factory=dict)
-    _fills: list[_Filled] = field(default_factory=list)
+    _fills: dict[_Key, list[_Filled]] = field(default_factory=dict)
 
-    async def inspect(self) -> None:
-        """Compares what was created and filled with what is there; writes nothing."""
-        async for entry in self.journal.entries(backwards=True):
+    async def inspect(self, newer: Sequence[UserRollback] = ()) -> None:
+        """Compares what was created and filled with what is there; writes nothing.
+
+        Args:
+            newer: Later runs that are taken back before this one, the newest first, inspected.
+        """
+        async for entry in JournalReader(self.database, self.run_id).entries(backwards=True):
             if entry.kind is EntryKind.USERS:
+                pending = entry.state is EntryState.PENDING
                 await self._inspect(
                     [
-                        write
-                        for write in entry.body["writes"]
-                        if self.chosen is None or id_key(write["user"]) in self.chosen
-                    ]
+                        replace(write, certain=False) if pending else write
+                        for write in entry.writes()
+                        if self.chosen is None or id_key(write.user) in self.chosen
+                    ],
+                    newer,
                 )
 
-    async def decide(self, released: Mapping[ObjectId, Counter[str]]) -> list[_Unit]:
+    async def decide(
+        self,
+        released: Mapping[ObjectId, Counter[str]] = MappingProxyType({}),
+        newer: Sequence[UserRollback] = (),
+    ) -> list[_Unit]:
         """What was created and can go; the rest is listed as kept.
 
         Args:
             released: Workspace to the documents that name it now and will not afterwards.
+            newer: Later runs that are taken back before this one.
         """
+        gone = {d.key for run in newer for unit in run.going for d in unit.created}
         discard = self.result.options.on_conflict is OnConflict.DISCARD
+        for unit in self._units.values():
+            for document in unit.created:
+                for kind, name in document.changed:
+                    self.result.conflicts.add(
+                        Conflict(kind, document.collection, document.id, name)
+                    )
         going = {k: u for k, u in self._units.items() if u.created and (discard or not u.changed)}
         for unit in self._units.values():
             if unit.created and unit.changed and not discard:
@@ -166,7 +196,7 @@ class UserRollback:
         for organization, names in released.items():
             references.organizations[organization].subtract(names)
         while True:
-            deletable = {document.key for unit in going.values() for document in unit.created}
+            deletable = gone | {d.key for unit in going.values() for d in unit.created}
             staying = {
                 key: found
                 for key, unit in going.items()
@@ -177,95 +207,110 @@ class UserRollback:
             # What stays may itself refer to what another user's documents are.
             for key, found in staying.items():
                 self._keep(going.pop(key), KeptReason.IN_USE, found)
-        units = list(going.values())
+        self.going = list(going.values())
         self.result.sessions = await sessions_of(
-            self.database, _ids(units, "user"), comment=self.comment
+            self.database, _ids(self.going, "user"), comment=self.comment
         )
-        return units
+        return self.going
 
-    def foresee(self, units: Sequence[_Unit]) -> None:
+    def foresee(self) -> None:
         """Counts what would be deleted and emptied."""
-        self.result.deleted.update(d.collection for unit in units for d in unit.created)
-        self.result.unfilled.update(filled.collection for filled in self._fills)
+        self.result.deleted.update(d.collection for unit in self.going for d in unit.created)
+        self.result.unfilled.update(
+            filled.collection for fills in self._fills.values() for filled in fills
+        )
 
-    async def apply(
-        self,
-        units: Sequence[_Unit],
-        safe_point: Callable[[], None],
-        progress: Progress,
-        pacer: Pacer,
-    ) -> None:
+    async def apply(self, session: LeasedSession) -> None:
         """Deletes what can go and empties what was filled, no more at once than it may.
 
         Raises:
-            NewbiMigrateError: ``safe_point`` stopped it; the same call finishes it.
+            NewbiMigrateError: The session stopped it; the same call finishes it.
         """
-        for batch in chunks(units, pacer.window(_UNITS_TOGETHER)):
-            await pacer.before(sum(len(unit.created) for unit in batch))
+        for batch in chunks(self.going, session.throttle.window(_UNITS_TOGETHER)):
+            await session.turn(sum(len(unit.created) for unit in batch))
             if self.transactions:
-                await self._in_transaction(batch, safe_point)
+                await self._in_transaction(batch, session)
             else:
-                await self._in_order(batch, safe_point)
-            progress.advance(len(batch))
-        for filled in self._fills:
-            await pacer.before(1)
-            safe_point()
-            await self._empty(filled)
+                await self._in_order(batch, session)
+            session.progress.advance(len(batch))
+        for fills in self._fills.values():
+            for filled in fills:
+                await session.turn(1)
+                await self._empty(filled, session)
 
-    async def _inspect(self, writes: Sequence[Mapping[str, Any]]) -> None:
+    async def _inspect(self, writes: Sequence[UserWrite], newer: Sequence[UserRollback]) -> None:
         for collection in _BACKWARDS:
-            here = [write for write in writes if write["collection"] == collection]
-            stored = await self._read(collection, [write["id"] for write in here])
+            here = [write for write in writes if write.collection == collection]
+            stored = await self._read(collection, [write.id for write in here])
             for write in here:
-                raw = stored.get(id_element(write["id"]))
+                raw = stored.get(id_element(write.id))
                 if raw is None:
                     continue
-                if write["op"] == "insert":
+                for run in newer:
+                    raw = run.emptied(collection, write.id, raw)
+                if write.inserts:
                     self._inspect_created(write, raw)
                 else:
                     self._inspect_filled(write, raw)
 
-    def _inspect_created(self, write: Mapping[str, Any], raw: bytes) -> None:
-        unit = self._units.setdefault(id_key(write["user"]), _Unit(write["user"]))
-        created = _Created(write["collection"], write["id"], xxhash.xxh3_128_hexdigest(raw))
-        if any(known.key == created.key for known in unit.created):
+    def emptied(self, collection: str, identifier: Any, raw: bytes) -> bytes:
+        """A document as it is once what this run filled in it has been emptied."""
+        for filled in self._fills.get((collection, id_element(identifier)), ()):
+            for path, now in filled.values.items():
+                if now is not None:
+                    raw = set_back(raw, path.split("."), now, filled.prior.get(path)) or raw
+        return raw
+
+    def _inspect_created(self, write: UserWrite, raw: bytes) -> None:
+        created = _Created(write.collection, write.id, xxhash.xxh3_128_hexdigest(raw))
+        unit = self._units.get(id_key(write.user))
+        known = None if unit is None else unit.find(created.key)
+        ours = created.digest == write.digest
+        if not ours and not write.certain:
+            # What was perhaps never written is not this run's where it looks otherwise.
+            return
+        if unit is None:
+            unit = self._units[id_key(write.user)] = _Unit(write.user)
+        if known is not None:
+            # Written twice, the second time because the first was not seen: either is ours.
+            if ours:
+                known.changed = ()
             return
         unit.created.append(created)
-        if created.digest == write["digest"]:
+        if ours:
             return
-        written = {name: int(value) for name, value in write["fields"]}
+        written = dict(write.fields)
         now = {name: int(value) for name, value in field_digests(raw)}
-        for name in sorted(written.keys() | now.keys()):
-            if written.get(name) == now.get(name):
-                continue
-            kind = ConflictKind.CHANGED if name in written else ConflictKind.ADDED
-            unit.changed = True
-            self.result.conflicts.add(Conflict(kind, created.collection, created.id, name))
+        created.changed = tuple(
+            (ConflictKind.CHANGED if name in written else ConflictKind.ADDED, name)
+            for name in sorted(written.keys() | now.keys())
+            if written.get(name) != now.get(name)
+        )
 
-    def _inspect_filled(self, write: Mapping[str, Any], raw: bytes) -> None:
-        prior = prior_of(write)
+    def _inspect_filled(self, write: UserWrite, raw: bytes) -> None:
         ours: dict[str, tuple[int, bytes] | None] = {}
-        for path, value in write["values"]:
+        for path, value in write.values.items():
             now, written = element_at(raw, path), _element(value)
             if now == written:
                 ours[path] = written
-            elif now != prior.get(path):
+            elif write.certain and now != write.prior.get(path):
                 # Where the document around it became something else, it has no place any more.
                 lost = not has_room_at(raw, path)
                 kind = ConflictKind.REFUSED if lost else ConflictKind.CHANGED
-                self.result.conflicts.add(Conflict(kind, write["collection"], write["id"], path))
+                self.result.conflicts.add(Conflict(kind, write.collection, write.id, path))
                 if self.result.options.on_conflict is OnConflict.DISCARD and not lost:
                     ours[path] = now
         if ours:
-            was = {path: prior[path] for path in ours if path in prior}
-            self._fills.append(_Filled(write["collection"], write["id"], ours, was))
+            was = {path: write.prior[path] for path in ours if path in write.prior}
+            key = (write.collection, id_element(write.id))
+            self._fills.setdefault(key, []).append(_Filled(write.collection, write.id, ours, was))
 
     async def _read(self, collection: str, ids: Sequence[Any]) -> dict[tuple[int, bytes], bytes]:
         return await read_stored(self.database[collection], ids, comment=self.comment)
 
-    async def _in_transaction(self, units: Sequence[_Unit], safe_point: Callable[[], None]) -> None:
+    async def _in_transaction(self, units: Sequence[_Unit], leased: LeasedSession) -> None:
         async def delete(session: AsyncClientSession) -> Counter[str]:
-            return await self._delete(units, session, safe_point, [])
+            return await self._delete(units, session, leased, [])
 
         try:
             async with self.database.client.start_session() as session:
@@ -275,30 +320,32 @@ class UserRollback:
                 self._changed_meanwhile(units[0])
                 return
             for unit in units:
-                await self._in_transaction([unit], safe_point)
+                await self._in_transaction([unit], leased)
             return
         self.result.deleted.update(done)
 
-    async def _in_order(self, units: Sequence[_Unit], safe_point: Callable[[], None]) -> None:
+    async def _in_order(self, units: Sequence[_Unit], leased: LeasedSession) -> None:
         """Where there are no transactions: what was deleted in vain is put back."""
         gone: list[tuple[_Created, bytes]] = []
         try:
-            self.result.deleted.update(await self._delete(units, None, safe_point, gone))
+            self.result.deleted.update(await self._delete(units, None, leased, gone))
         except _ChangedMeanwhileError:
-            await self._put_back(gone)
+            await self._put_back(gone, leased)
             if len(units) == 1:
                 self._changed_meanwhile(units[0])
                 return
             for unit in units:
-                await self._in_order([unit], safe_point)
+                await self._in_order([unit], leased)
 
-    async def _put_back(self, gone: Sequence[tuple[_Created, bytes]]) -> None:
+    async def _put_back(
+        self, gone: Sequence[tuple[_Created, bytes]], leased: LeasedSession
+    ) -> None:
         for name in reversed(_BACKWARDS):
             here = [(document, raw) for document, raw in gone if document.collection == name]
             there = await self._read(name, [document.id for document, _ in here])
             lost = [raw for document, raw in here if id_element(document.id) not in there]
             if lost:
-                await self.database.get_collection(name, write_concern=DURABLE).insert_many(
+                await leased.collection(name).insert_many(
                     [RawBSONDocument(raw) for raw in lost], comment=self.comment
                 )
 
@@ -306,11 +353,10 @@ class UserRollback:
         self,
         units: Sequence[_Unit],
         session: AsyncClientSession | None,
-        safe_point: Callable[[], None],
+        leased: LeasedSession,
         gone: list[tuple[_Created, bytes]],
     ) -> Counter[str]:
         deleted: Counter[str] = Counter()
-        concern = None if session is not None else DURABLE
         stored: dict[str, dict[tuple[int, bytes], bytes]] = {}
         wanted: dict[str, list[_Created]] = {}
         for name in _BACKWARDS:
@@ -337,8 +383,7 @@ class UserRollback:
                 )
                 for document, raw in going
             ]
-            safe_point()
-            result = await self.database.get_collection(name, write_concern=concern).bulk_write(
+            result = await leased.collection(name).bulk_write(
                 operations, ordered=False, session=session, comment=self.comment
             )
             gone += going
@@ -354,7 +399,7 @@ class UserRollback:
             )
         self._keep(unit, KeptReason.CHANGED, Counter())
 
-    async def _empty(self, filled: _Filled) -> None:
+    async def _empty(self, filled: _Filled, leased: LeasedSession) -> None:
         held = {path: expecting(now) for path, now in filled.values.items()}
         update: dict[str, Any] = {}
         if filled.prior:
@@ -364,9 +409,8 @@ class UserRollback:
         absent = {path: "" for path in filled.values if path not in filled.prior}
         if absent:
             update["$unset"] = absent
-        collection = self.database.get_collection(filled.collection, write_concern=DURABLE)
         try:
-            result = await collection.update_one(
+            result = await leased.collection(filled.collection).update_one(
                 {"_id": {"$eq": filled.id}, **held}, update, comment=self.comment
             )
         except OperationFailure as error:

@@ -15,8 +15,8 @@ from newbi_migrate.mapping.values import ABSENT, IdForm, read_id
 from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.conservation import check_conservation
 from newbi_migrate.migration.indexes import find_collisions
-from newbi_migrate.migration.reference import provable_run
 from newbi_migrate.migration.results import Collision
+from newbi_migrate.migration.run.baseline import provable_run
 from newbi_migrate.migration.survey import survey
 from newbi_migrate.migration.validating import structural as rules
 from newbi_migrate.migration.validating.people import PeopleReader, Recorded
@@ -29,7 +29,7 @@ from newbi_migrate.store.census import count_groups
 from newbi_migrate.store.connection import EXACT
 from newbi_migrate.store.decoding import LENIENT
 from newbi_migrate.store.indexes import IndexPlan, plan_indexes, read_indexes
-from newbi_migrate.store.runs import RunRecord, RunRecords
+from newbi_migrate.store.runs import RunRecord, migrated_users
 
 __all__ = ["Structure"]
 
@@ -141,13 +141,12 @@ class Structure:
     async def _recorded(self) -> Recorded:
         left_out: frozenset[bytes] | None = None
         aliases: dict[ObjectId, ObjectId] = {}
-        records = RunRecords(self._database)
         # Each run records everybody it left out, so the newest one knows all of them.
         for run in self._runs:
             if run.command != "migrate" or not run.stands:
                 continue
             keys = set()
-            async for line in records.users(run.run_id):
+            async for line in migrated_users(self._database, run.run_id):
                 if line.get("reason") is not None:
                     keys.add(key_of(line["legacyUserId"]))
                 elif line.get("outcome") == "aliased":

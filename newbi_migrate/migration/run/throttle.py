@@ -72,7 +72,6 @@ class Pacer:
     Args:
         pacing: What holds it back.
         progress: Told when it begins and ends to wait.
-        safe_point: Called while it waits; raises to stop the run.
         lag: Gives the seconds the slowest secondary is behind.
         clock: Seconds that only go forward.
     """
@@ -81,14 +80,12 @@ class Pacer:
         self,
         pacing: Pacing,
         progress: Progress,
-        safe_point: Callable[[], None],
         *,
         lag: Callable[[], Awaitable[float]],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pacing = pacing
         self._progress = progress
-        self._safe_point = safe_point
         self._lag = lag
         self._clock = clock
         self._free_at = clock()
@@ -99,28 +96,29 @@ class Pacer:
         """How many of so many documents may be written at once."""
         return self._pacing.window(documents)
 
-    async def before(self, documents: int) -> None:
+    async def before(self, documents: int, safe_point: Callable[[], None]) -> None:
         """Waits until so many documents may be written.
 
-        Raises:
-            NewbiMigrateError: The run is to stop.
+        Args:
+            documents: How many.
+            safe_point: Called while it waits; raises to stop the run.
         """
         # One after the other: two workers that wait side by side would go on twice as fast.
         async with self._turn:
-            await self._while_there_is_a_file()
-            await self._while_they_lag()
-            await self._for_its_turn(documents)
+            await self._while_there_is_a_file(safe_point)
+            await self._while_they_lag(safe_point)
+            await self._for_its_turn(documents, safe_point)
 
-    async def _while_there_is_a_file(self) -> None:
+    async def _while_there_is_a_file(self, safe_point: Callable[[], None]) -> None:
         file = self._pacing.pause_file
         if file is None or not file.exists():
             return
         self._progress.note(f"Paused: {file} exists. Removing it lets the run go on.")
         while file.exists():
-            await self._rest(_LOOK_EVERY)
+            await _rest(_LOOK_EVERY, safe_point)
         self._progress.note("Going on: the file is gone.")
 
-    async def _while_they_lag(self) -> None:
+    async def _while_they_lag(self, safe_point: Callable[[], None]) -> None:
         limit = self._pacing.max_lag
         if limit is None or self._clock() - self._lag_looked < _LAG_EVERY:
             return
@@ -130,24 +128,25 @@ class Pacer:
                 f"Waiting: a secondary is {lag:.0f} s behind, more than {limit:g} s."
             )
             while lag > limit:
-                await self._rest(_LAG_EVERY)
+                await _rest(_LAG_EVERY, safe_point)
                 lag = await self._lag()
             self._progress.note("Going on: the secondaries have caught up.")
         self._lag_looked = self._clock()
 
-    async def _for_its_turn(self, documents: int) -> None:
+    async def _for_its_turn(self, documents: int, safe_point: Callable[[], None]) -> None:
         rate = self._pacing.max_rate
         if rate is None:
             return
         while (left := self._free_at - self._clock()) > 0:
-            await self._rest(min(left, _LOOK_EVERY))
+            await _rest(min(left, _LOOK_EVERY), safe_point)
         # What was not used while it waited for something else is not made up for.
         self._free_at = max(self._free_at, self._clock() - _LOOK_EVERY) + documents / rate
 
-    async def _rest(self, seconds: float) -> None:
-        self._safe_point()
-        await asyncio.sleep(seconds)
-        self._safe_point()
+
+async def _rest(seconds: float, safe_point: Callable[[], None]) -> None:
+    safe_point()
+    await asyncio.sleep(seconds)
+    safe_point()
 
 
 async def replica_lag(database: AsyncDatabase[dict[str, Any]], topology: Topology) -> float:

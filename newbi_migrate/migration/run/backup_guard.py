@@ -16,10 +16,10 @@ from newbi_migrate.backup.compare import compare_backup
 from newbi_migrate.backup.verification import Verification
 from newbi_migrate.backup.verify import verify_backup
 from newbi_migrate.errors import DatabaseMovedOnError, UsageError
-from newbi_migrate.migration.reference import Reference, take_reference
+from newbi_migrate.migration.run.baseline import Reference, take_reference
 from newbi_migrate.models.registry import Registry
 from newbi_migrate.progress import Progress
-from newbi_migrate.store.runs import RunRecord, RunRecords, RunState
+from newbi_migrate.store.runs import RunRecord, RunState, read_runs
 
 __all__ = ["Safeguard"]
 
@@ -105,7 +105,7 @@ class Safeguard:
         """
         if self.backup is None:
             return
-        runs = await RunRecords(database).all()
+        runs = await read_runs(database)
         unfinished = next((run for run in runs if run.state is RunState.RUNNING), None)
         verified = await self.verified(database.name, registry, progress)
         if unfinished is not None:

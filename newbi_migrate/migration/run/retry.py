@@ -1,9 +1,7 @@
-"""Trying again: what an error that passes means for a run.
+"""Retry an attempt after transient errors.
 
 A lost connection, a primary that steps down or a statement that was interrupted says nothing
-about what was written. So the run looks again, as after an interruption, decides anew and goes
-on; it gives up once several attempts in a row have achieved nothing. It changes when the
-patience of a run does.
+about what was written. So the next attempt reads again what is there, decides anew and goes on.
 """
 
 from __future__ import annotations
@@ -17,25 +15,24 @@ from pymongo.errors import ConnectionFailure, PyMongoError, ServerSelectionTimeo
 from newbi_migrate.errors import InterruptedRunError, NewbiMigrateError
 from newbi_migrate.progress import Progress
 from newbi_migrate.store.faults import is_transient, name_of
-from newbi_migrate.store.lease import Lease
 
-__all__ = ["ATTEMPTS", "Furthest", "persist", "renewing"]
+__all__ = ["ATTEMPTS", "HighWaterMark", "retry_transient"]
 
 ATTEMPTS: Final = 4
-"""Attempts in a row that may achieve nothing before a run ends with its error."""
+"""Attempts in a row without progress before a run ends with its error."""
 
 _FIRST_PAUSE: Final = 0.25
 _T = TypeVar("_T")
 
 
-class Furthest:
-    """A listener that remembers how far the best attempt has come.
+class HighWaterMark:
+    """Progress listener that keeps the high-water mark of all attempts.
 
     Attributes:
-        furthest: How far that is.
+        furthest: How far the best attempt has come.
 
-    An attempt goes the same way as the one before, past what is done already, so the one that
-    gets further has achieved something.
+    Every attempt goes the same way, past what is done already, so the one that gets further than
+    all before it has made progress.
     """
 
     def __init__(self, told: Progress) -> None:
@@ -43,7 +40,7 @@ class Furthest:
         self._here = 0
         self.furthest = 0
 
-    def again(self) -> None:
+    def restart(self) -> None:
         """Another attempt begins."""
         self._here = 0
 
@@ -66,18 +63,18 @@ class Furthest:
         self.furthest = max(self.furthest, self._here)
 
 
-async def persist(
+async def retry_transient(
     attempt: Callable[[], Awaitable[_T]],
     progress: Progress,
     *,
-    achieved: Callable[[], int] = lambda: 0,
+    best_progress: Callable[[], int] = lambda: 0,
 ) -> _T:
-    """Makes attempts until one comes to its end; each must find out by itself what is done.
+    """Call ``attempt`` until it succeeds. It must be idempotent.
 
     Args:
-        attempt: What to do; called again after an error that may pass.
-        progress: Told of every error that is passed over.
-        achieved: A number that grows whenever the attempts get anywhere.
+        attempt: What to do; called again after a transient error.
+        progress: Told of every error that is retried.
+        best_progress: A number that grows whenever an attempt gets further than those before it.
 
     Raises:
         InterruptedRunError: The server answers and keeps interrupting; the same command
@@ -85,17 +82,17 @@ async def persist(
         pymongo.errors.ConnectionFailure: The server could not be reached, several times.
         Exception: Whatever else an attempt raised, at once.
     """
-    in_vain, most = 0, achieved()
+    failed_attempts, best = 0, best_progress()
     while True:
         try:
             return await attempt()
         except (PyMongoError, NewbiMigrateError) as error:
-            cause = _passing(error)
+            cause = _transient(error)
             if cause is None:
                 raise
-            in_vain = 1 if achieved() > most else in_vain + 1
-            most = max(most, achieved())
-            if in_vain >= ATTEMPTS:
+            failed_attempts = 1 if best_progress() > best else failed_attempts + 1
+            best = max(best, best_progress())
+            if failed_attempts >= ATTEMPTS:
                 if isinstance(cause, ConnectionFailure):
                     raise
                 raise InterruptedRunError(
@@ -107,31 +104,11 @@ async def persist(
                 f"An error that may pass ({name_of(cause)}): looking at what was written, "
                 "and going on."
             )
-            await asyncio.sleep(_FIRST_PAUSE * 2 ** (in_vain - 1))
+            await asyncio.sleep(_FIRST_PAUSE * 2 ** (failed_attempts - 1))
 
 
-def renewing(lease: Lease, attempt: Callable[[], Awaitable[_T]]) -> Callable[[], Awaitable[_T]]:
-    """An attempt that renews the lease whenever it is made again.
-
-    The lease may have run out while the server was away; unless somebody took it, it is ours.
-
-    Raises:
-        LeaseLostError: Somebody took it; raised by the attempt.
-    """
-    first = True
-
-    async def renewed() -> _T:
-        nonlocal first
-        if not first:
-            await lease.renew()
-        first = False
-        return await attempt()
-
-    return renewed
-
-
-def _passing(error: BaseException) -> PyMongoError | None:
-    """The error of the driver that may pass, also where it has been explained already."""
+def _transient(error: BaseException) -> PyMongoError | None:
+    """The transient error of the driver, also where it has been explained already."""
     found: BaseException | None = error
     if isinstance(error, NewbiMigrateError):
         found = error.__cause__

@@ -1,0 +1,175 @@
+"""The end of the legacy users' collection: renamed, or dropped once nobody can be lost with it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final, cast
+
+import bson
+from pymongo.asynchronous.database import AsyncDatabase
+
+from newbi_migrate.errors import DatabaseMovedOnError, UsageError
+from newbi_migrate.migration.closing.results import ClosingResult
+from newbi_migrate.store.journal import EntryKind, Journal
+from newbi_migrate.store.raw import document_of, element, split_documents
+from newbi_migrate.store.runs import OWN_PREFIX, RunRecord, migrated_users
+from newbi_migrate.store.session import LeasedSession
+
+__all__ = ["LegacyUsers", "aside_name", "kept_name", "refuse_unaccounted"]
+
+_KEPT: Final = "_before_migration"
+_BATCH: Final = 10_000
+
+
+def kept_name(source: str) -> str:
+    """Name under which ``finalize --keep`` keeps the collection of legacy users.
+
+    Its own, where it is kept already.
+    """
+    return source if source.endswith(_KEPT) else f"{source}{_KEPT}"
+
+
+def aside_name(source: str) -> str:
+    """Name the collection has while it is looked at for the last time, before it is dropped."""
+    return f"{OWN_PREFIX}dropping_{source}"
+
+
+class LegacyUsers:
+    """The collection of legacy users, which ``finalize`` renames or drops.
+
+    Args:
+        session: The leased session.
+        source: Name of the collection.
+        journal: Journal of the run.
+        runs: All runs, the newest first.
+    """
+
+    def __init__(
+        self, session: LeasedSession, source: str, journal: Journal, runs: Sequence[RunRecord]
+    ) -> None:
+        self._session = session
+        self._source = source
+        self._journal = journal
+        self._runs = runs
+
+    async def end(self, result: ClosingResult, *, keep: bool) -> None:
+        """Renames or drops it; either may be done already.
+
+        Before it is dropped it is renamed, out of everybody's reach, and looked at once more.
+
+        Raises:
+            DatabaseMovedOnError: It holds a user whom no run that is in place accounts for.
+            NewbiMigrateError: The session stopped it.
+        """
+        source, database = self._source, self._session.database
+        result.legacy = source
+        result.kept_as = kept_name(source) if keep else None
+        names = set(await database.list_collection_names(comment=self._session.comment))
+        if keep:
+            if source in names and source != kept_name(source):
+                await self._rename(source, kept_name(source))
+            result.legacy_users = await database[kept_name(source)].count_documents({})
+            return
+        aside = aside_name(source)
+        if source in names:
+            await self._rename(source, aside)
+        elif aside not in names:
+            return
+        result.legacy_users = await database[aside].count_documents({})
+        try:
+            await refuse_unaccounted(database, aside, self._runs, quarantined=False)
+        except DatabaseMovedOnError:
+            await self._rename_back(aside)
+            raise
+        seq = await self._journal.append(EntryKind.COLLECTION, source, {"dropped": True})
+        self._session.safe_point()
+        await database.drop_collection(aside, comment=self._session.comment)
+        await self._journal.applied(seq)
+
+    async def _rename(self, now: str, then: str) -> None:
+        seq = await self._journal.append(EntryKind.COLLECTION, now, {"renamed": then})
+        self._session.safe_point()
+        await self._session.database[now].rename(then, comment=self._session.comment)
+        await self._journal.applied(seq)
+
+    async def _rename_back(self, aside: str) -> None:
+        self._session.safe_point()
+        names = await self._session.database.list_collection_names()
+        if self._source in names:
+            raise UsageError(
+                f"While {self._source} was renamed to {aside}, to be dropped, the application "
+                f"made it anew.",
+                next_step=f"Nothing was dropped. Stop the application, and move the users of both "
+                f"into {self._source}.",
+            )
+        await self._session.database[aside].rename(self._source, comment=self._session.comment)
+
+
+async def refuse_unaccounted(
+    database: AsyncDatabase[dict[str, Any]],
+    name: str,
+    runs: Sequence[RunRecord],
+    *,
+    quarantined: bool,
+) -> None:
+    """Fails where a collection holds a legacy user whom no run that is in place accounts for.
+
+    Args:
+        database: Where.
+        name: Name of the collection.
+        runs: All runs.
+        quarantined: Whether users whom a run left out are accounted for.
+
+    Raises:
+        DatabaseMovedOnError: It does.
+    """
+    accounted = await _accounted_users(database, runs, quarantined=quarantined)
+    example: Any = None
+    count = 0
+    async for kind, value in _ids(database, name):
+        if _key(kind, value) not in accounted:
+            if not count:
+                example = bson.decode(bytes(document_of(("_id", kind, value)).raw))["_id"]
+            count += 1
+    if count:
+        raise DatabaseMovedOnError(
+            f"{count:,} legacy users are in the records of no migration that is in place, for "
+            f"example {example}.",
+            next_step="They were not dropped. Migrate them first: newbi-migrate migrate.",
+            document_id=example,
+        )
+
+
+async def _accounted_users(
+    database: AsyncDatabase[dict[str, Any]], runs: Sequence[RunRecord], *, quarantined: bool
+) -> set[bytes]:
+    """Keys of the legacy users whom a run that is in place migrated.
+
+    Args:
+        database: Where.
+        runs: All runs.
+        quarantined: Whether those a run left out count too.
+    """
+    found: set[bytes] = set()
+    for run in runs:
+        if run.stands and run.command == "migrate":
+            async for line in migrated_users(database, run.run_id):
+                if quarantined or line.get("userId") is not None:
+                    found.add(bson.encode({"": line["legacyUserId"]}))
+    return found
+
+
+async def _ids(
+    database: AsyncDatabase[dict[str, Any]], name: str
+) -> AsyncIterator[tuple[int, bytes]]:
+    cursor = database[name].find_raw_batches({}, {"_id": 1}, batch_size=_BATCH)
+    async with cursor:
+        async for batch in cursor:
+            for raw in split_documents(cast(bytes, batch)):
+                found = element(raw, "_id")
+                if found is not None:
+                    yield found
+
+
+def _key(kind: int, value: bytes) -> bytes:
+    return bytes(document_of(("", kind, value)).raw)

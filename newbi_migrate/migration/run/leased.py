@@ -1,0 +1,168 @@
+"""A run is one leased session: acquire, recover, read the runs again, and only then decide.
+
+Every use-case that writes is an *attempt*, handed to :meth:`Runner.run`. Nothing that was read
+before the lease was held may authorise a write, so an attempt gets the session together with the
+runs as they are under it, and decides by what it reads itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from bson import ObjectId
+from pymongo.errors import PyMongoError
+
+from newbi_migrate.errors import InterruptedRunError, NewbiMigrateError
+from newbi_migrate.migration.run.recovery import recover, refuse_lost_records
+from newbi_migrate.migration.run.retry import HighWaterMark, retry_transient
+from newbi_migrate.migration.run.throttle import Pacer, Pacing, replica_lag
+from newbi_migrate.migration.survey import TARGET_COLLECTIONS
+from newbi_migrate.models.registry import Registry
+from newbi_migrate.progress import Progress
+from newbi_migrate.store.connection import Store
+from newbi_migrate.store.faults import explained
+from newbi_migrate.store.lease import Holder, Lease
+from newbi_migrate.store.runs import RunRecord, RunState, read_runs
+from newbi_migrate.store.session import LeasedSession
+
+__all__ = [
+    "Attempt",
+    "Runner",
+    "refuse_while_rolling_back",
+    "unfinished_run",
+]
+
+_T_co = TypeVar("_T_co", covariant=True)
+_T = TypeVar("_T")
+
+
+class Attempt(Protocol[_T_co]):
+    """What a use-case does under the lease; called again after a transient error."""
+
+    def __call__(self, session: LeasedSession, runs: Sequence[RunRecord], /) -> Awaitable[_T_co]:
+        """Decides by what is there now, and writes.
+
+        Args:
+            session: The leased session.
+            runs: All runs, the newest first, read after a dead run was recovered.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """Runs use-cases in leased sessions.
+
+    Attributes:
+        store: The open database.
+        registry: The collections.
+        progress: Told of everything.
+        pacing: What holds a run back.
+        lease_seconds: How long the lease lasts unless it is renewed, in seconds.
+        stop_requested: Whether somebody asked the run to stop.
+    """
+
+    store: Store
+    registry: Registry
+    progress: Progress
+    pacing: Pacing
+    lease_seconds: float
+    stop_requested: Callable[[], bool]
+
+    async def run(self, command: str, attempt: Attempt[_T]) -> _T:
+        """Takes the lease, recovers what a dead run left, and makes attempts until one succeeds.
+
+        Args:
+            command: What the lease is taken for, for example ``migrate``.
+            attempt: What to do.
+
+        Raises:
+            LeaseHeldError: Another run holds the lease.
+            LeaseLostError: This run lost it.
+            DamagedRecordsError: The records of earlier runs are not what this tool wrote.
+            NewbiMigrateError: The attempt failed.
+        """
+        with explained(f"running {command}"):
+            if self.pacing.max_lag is not None:
+                # Whether it can be asked at all shows before the first write.
+                await self.lag()
+            holder = Holder.this_process(ObjectId(), command)
+            lease = await Lease.acquire(self.store.database, holder, seconds=self.lease_seconds)
+            if lease.succeeded is not None:
+                self.progress.note(
+                    f"The process {lease.succeeded.pid} of {lease.succeeded.command} "
+                    f"{lease.succeeded.run_id} has ended; its lease was taken over."
+                )
+            try:
+                async with lease.renewing():
+                    return await self._attempts(lease, holder.run_id, attempt)
+            finally:
+                await _release(lease)
+
+    async def _attempts(self, lease: Lease, run_id: ObjectId, attempt: Attempt[_T]) -> _T:
+        reach = HighWaterMark(self.progress)
+        first = True
+
+        async def once() -> _T:
+            nonlocal first
+            if not first:
+                # It may have run out while the server was away; unless somebody took it, it is
+                # ours.
+                await lease.renew()
+            first = False
+            reach.restart()
+            session = self._session(lease, run_id, reach)
+            runs = await read_runs(self.store.database)
+            await refuse_lost_records(self.store.database, runs)
+            for run in runs:
+                if run.state.unfinished:
+                    await recover(session, run)
+            return await attempt(session, await read_runs(self.store.database))
+
+        return await retry_transient(once, self.progress, best_progress=lambda: reach.furthest)
+
+    def _session(self, lease: Lease, run_id: ObjectId, progress: Progress) -> LeasedSession:
+        targets = frozenset({spec.name for spec in self.registry} | set(TARGET_COLLECTIONS))
+        return LeasedSession(
+            store=self.store,
+            lease=lease,
+            run_id=run_id,
+            progress=progress,
+            throttle=Pacer(self.pacing, progress, lag=self.lag),
+            targets=targets,
+            stop_requested=self.stop_requested,
+        )
+
+    async def lag(self) -> float:
+        """Seconds by which the slowest secondary is behind."""
+        return await replica_lag(self.store.database, self.store.server.topology)
+
+
+def unfinished_run(runs: Iterable[RunRecord]) -> RunRecord | None:
+    """The run that was interrupted on its way forward, if there is one."""
+    return next((run for run in runs if run.state is RunState.RUNNING), None)
+
+
+def refuse_while_rolling_back(runs: Iterable[RunRecord]) -> None:
+    """Fails while a rollback has begun and not come to its end.
+
+    Raises:
+        InterruptedRunError: One has; what it left must not be built upon.
+    """
+    for run in runs:
+        if run.state is RunState.ROLLING_BACK:
+            raise InterruptedRunError(
+                f"The rollback of run {run.run_id} was interrupted and is not finished.",
+                next_step="Finish it first: newbi-migrate rollback.",
+            )
+
+
+async def _release(lease: Lease) -> None:
+    """Gives the lease back if the server lets us; else it runs out by itself."""
+    try:
+        await lease.release()
+    except (PyMongoError, NewbiMigrateError):
+        # The error that brought us here matters more.
+        return

@@ -1,0 +1,199 @@
+"""Recover what a process that stopped had left: find out what it had really written.
+
+An entry of the journal that is still pending may have been carried out in full, in part, not at
+all, or may yet be: a process that was suspended, or only seemed dead, can still send its statement.
+What the documents show is marked as written; the rest stays in the entry as perhaps written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import OperationFailure
+
+from newbi_migrate.errors import DamagedRecordsError
+from newbi_migrate.store.indexes import read_indexes
+from newbi_migrate.store.journal import (
+    EntryKind,
+    Journal,
+    JournalEntry,
+    JournalGroup,
+    JournalReader,
+    journaled_runs,
+)
+from newbi_migrate.store.runs import RunRecord, RunWriter
+from newbi_migrate.store.session import LeasedSession
+from newbi_migrate.store.stamping import holding
+
+__all__ = ["created_indexes", "recover", "refuse_lost_records"]
+
+_LOOK_EVERY: Final = 0.5
+_UNAUTHORIZED: Final = 13
+
+
+async def recover(session: LeasedSession, run: RunRecord) -> Journal:
+    """Takes a run over from the process that worked on it, and gives its journal, corrected.
+
+    Args:
+        session: The leased session.
+        run: A run that has not come to its end.
+
+    Raises:
+        DamagedRecordsError: Its records are not what this tool wrote.
+        NewbiMigrateError: The session stopped it.
+    """
+    session = session.of_run(run.run_id)
+    record = RunWriter(session)
+    await record.take_over()
+    journal = await Journal.take_over(session)
+    await record.note_journal(journal.next_seq)
+    await _wait_for_statements(session)
+    for entry in await journal.pending():
+        await _recover(session, journal, entry)
+    return journal
+
+
+async def refuse_lost_records(
+    database: AsyncDatabase[dict[str, Any]], runs: Sequence[RunRecord]
+) -> None:
+    """Fails where a run has a journal and no record, or a record and no journal.
+
+    Raises:
+        DamagedRecordsError: Somebody dropped or changed what runs left.
+    """
+    known = {run.run_id for run in runs}
+    lost = [run_id for run_id in await journaled_runs(database) if run_id not in known]
+    if lost:
+        raise DamagedRecordsError(
+            f"The journal holds entries of run {lost[0]}, and there is no record of that run: "
+            "somebody dropped or changed the records.",
+            next_step="Nothing was written. Restore the backup: newbi-migrate restore.",
+        )
+    for run in runs:
+        if run.in_place and not run.document.get("journalDropped"):
+            await refuse_short_journal(database, run)
+
+
+async def refuse_short_journal(database: AsyncDatabase[dict[str, Any]], run: RunRecord) -> None:
+    """Fails where the journal of a run is missing or shorter than its record says.
+
+    Raises:
+        DamagedRecordsError: It is.
+    """
+    length = await JournalReader(database, run.run_id).length()
+    least = run.document.get("journalEntries") or 0
+    if length < least:
+        raise DamagedRecordsError(
+            f"The journal of run {run.run_id} has {length} entries instead of {least}: somebody "
+            "dropped or changed it.",
+            next_step="Nothing was written. Without it the run can be neither finished nor taken "
+            "back. Restore the backup: newbi-migrate restore.",
+        )
+
+
+async def created_indexes(
+    database: AsyncDatabase[dict[str, Any]], collection: str, names: Collection[str]
+) -> dict[str, Any]:
+    """What the journal says of indexes that were created: those that are there, as they are."""
+    stored = [i for i in await read_indexes(database, collection) if i["name"] in names]
+    return {"created": [index["name"] for index in stored], "specifications": stored}
+
+
+async def _wait_for_statements(session: LeasedSession) -> None:
+    """Waits until the server has finished what a dead client had asked for.
+
+    A server goes on with the statement of a client that was killed. Statements are found by
+    their comment; only the current user's own operations can be seen without a privilege.
+    """
+    told = False
+    while await _statement_running(session):
+        if not told:
+            session.progress.note(
+                "The server is still finishing a statement of the interrupted run."
+            )
+            told = True
+        session.safe_point()
+        await asyncio.sleep(_LOOK_EVERY)
+
+
+async def _statement_running(session: LeasedSession) -> bool:
+    pipeline: list[Mapping[str, Any]] = [
+        {"$currentOp": {"allUsers": False, "idleConnections": False}},
+        {"$match": {"command.comment": session.comment, "active": True}},
+        {"$match": {"command.aggregate": {"$ne": 1}}},
+        {"$limit": 1},
+    ]
+    try:
+        async with await session.database.client.admin.aggregate(pipeline) as cursor:
+            return bool([operation async for operation in cursor])
+    except OperationFailure as error:
+        if error.code == _UNAUTHORIZED:
+            # Without that privilege nobody can look; statements are guarded all the same, and
+            # what they may still write stays in the journal.
+            return False
+        raise
+
+
+async def _recover(session: LeasedSession, journal: Journal, entry: JournalEntry) -> None:
+    database = session.database
+    if entry.kind is EntryKind.WINDOW:
+        groups: list[JournalGroup] = []
+        for group in entry.groups():
+            held = await holding(database[entry.collection], group, comment=session.comment)
+            groups += _parted(group, held)
+        await journal.recovered_window(entry.seq, groups)
+    elif entry.kind is EntryKind.USERS:
+        await _end_transaction(session, entry)
+        await journal.recovered(entry.seq, {"writes": await _writes(database, entry)})
+    elif entry.kind is EntryKind.INDEX:
+        await journal.recovered(entry.seq, await _indexes(database, entry))
+    elif entry.kind is EntryKind.COLLECTION:
+        there = await database.list_collection_names(
+            filter={"name": entry.collection}, comment=session.comment
+        )
+        await journal.recovered(entry.seq, {"created": list(there)})
+    else:
+        await journal.recovered(entry.seq, {})
+
+
+def _parted(group: JournalGroup, held: Sequence[Any]) -> list[JournalGroup]:
+    """The documents of a group that hold its changes, and those that may yet."""
+    parts = [replace(group, ids=list(held))] if held else []
+    here = set(held)
+    rest = [identifier for identifier in group.ids if identifier not in here]
+    if rest:
+        parts.append(replace(group, ids=rest, certain=False))
+    return parts
+
+
+async def _end_transaction(session: LeasedSession, entry: JournalEntry) -> None:
+    """Ends a transaction that its client left open, and waits for one that is being committed.
+
+    The server would keep it for a minute, and the documents it wrote locked.
+    """
+    if entry.session_id is not None:
+        session.safe_point()
+        await session.database.client.admin.command("killSessions", [{"id": entry.session_id}])
+
+
+async def _indexes(database: AsyncDatabase[dict[str, Any]], entry: JournalEntry) -> dict[str, Any]:
+    if "dropped" not in entry.body:
+        return await created_indexes(database, entry.collection, entry.names("names"))
+    present = {index["name"] for index in await read_indexes(database, entry.collection)}
+    return {"dropped": [i for i in entry.indexes("dropped") if i["name"] not in present]}
+
+
+async def _writes(
+    database: AsyncDatabase[dict[str, Any]], entry: JournalEntry
+) -> list[Mapping[str, Any]]:
+    found: list[Mapping[str, Any]] = []
+    for write, stored in zip(entry.writes(), entry.stored_writes(), strict=True):
+        query: dict[str, Any] = {"_id": write.id}
+        query.update({path: {"$eq": value} for path, value in write.values.items()})
+        there = await database[write.collection].find_one(query, {"_id": 1})
+        found.append(dict(stored) if there is not None else {**stored, "certain": False})
+    return found
