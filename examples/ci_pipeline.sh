@@ -10,13 +10,13 @@ set -u
 
 case "${1:-}" in
 plan)
-    # The file is the artefact that people review: ids, counts and reasons, no personal data.
+    # Artefacts: what is to be followed, and the report to review. No personal data in either.
     newbi-migrate plan --json --output plan.json >report.json
     code=$?
     case $code in
     0) echo "Ready: nothing is left out." ;;
     # What is left out keeps its place and needs a person; whether to go on is your decision.
-    5) echo "Ready, but something would be left out: read \"quarantine\" in plan.json." ;;
+    5) echo "Ready, but something would be left out: read \"quarantine\" in report.json." ;;
     9) echo "The database cannot be reached, or is not what was expected." ;;
     *) echo "No plan: the reason is in report.json." ;;
     esac

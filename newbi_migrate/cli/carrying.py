@@ -5,9 +5,8 @@ It changes when the way a person agrees to a run, or stops it, does.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
@@ -18,6 +17,7 @@ from newbi_migrate.cli.running import Session, say, stopping_on_signals
 if TYPE_CHECKING:
     from newbi_migrate.cli.reporting import ReportFiles
     from newbi_migrate.migration.options import MigrationOptions
+    from newbi_migrate.migration.plan_file import SavedPlan
     from newbi_migrate.migration.results import Plan, RunResult
     from newbi_migrate.migration.run.backup_guard import Safeguard
     from newbi_migrate.migration.run.throttle import Pacing
@@ -34,7 +34,7 @@ def carry_out(
     verbose: bool,
     safeguard: Safeguard,
     pacing: Pacing,
-    saved: Mapping[str, Any] | None = None,
+    saved: SavedPlan | None = None,
     saved_in: Path | None = None,
     reports: ReportFiles | None = None,
 ) -> NoReturn:
@@ -47,7 +47,7 @@ def carry_out(
         ConfirmationRequiredError: Nobody agreed.
         NewbiMigrateError: The run failed.
     """
-    from newbi_migrate.migration.plan import refuse_other_database
+    from newbi_migrate.migration.plan_file import refuse_other_database
     from newbi_migrate.report.console import plan_report, result_report
     from newbi_migrate.report.json import result_to_json
 
@@ -109,7 +109,7 @@ async def _run(
     pacing: Pacing,
     command: str,
     plan: Plan | None,
-    saved: Mapping[str, Any] | None,
+    saved: SavedPlan | None,
 ) -> RunResult:
     from newbi_migrate.cli.progress import showing_progress
     from newbi_migrate.migration.facade import Migration

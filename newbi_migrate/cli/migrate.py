@@ -17,6 +17,7 @@ from newbi_migrate.errors import UsageError
 
 if TYPE_CHECKING:
     from newbi_migrate.migration.options import MigrationOptions
+    from newbi_migrate.migration.plan_file import SavedPlan
 
 __all__ = ["register"]
 
@@ -78,7 +79,7 @@ def migrate(
             "schema_day": schema_day,
         }
         session.log_to(log_file, "migrate --dry-run" if dry_run else "migrate")
-        saved: Mapping[str, Any] | None = None
+        saved: SavedPlan | None = None
         if plan is None:
             options = values.migration_options(**choices, batch_size=batch_size, workers=workers)
         else:
@@ -110,10 +111,10 @@ def migrate(
 
 def _of_saved(
     path: Path, choices: Mapping[str, Any], batch_size: int | None, workers: int | None
-) -> tuple[Mapping[str, Any], MigrationOptions]:
+) -> tuple[SavedPlan, MigrationOptions]:
     """A saved plan and its choices; others given beside it would only contradict it."""
     from newbi_migrate.migration.options import MigrationOptions
-    from newbi_migrate.migration.plan import load_plan
+    from newbi_migrate.migration.plan_file import load_plan
 
     given = [f"--{name.replace('_', '-')}" for name, value in choices.items() if value]
     if given:
@@ -124,6 +125,6 @@ def _of_saved(
     saved = load_plan(path)
     usual = values.migration_options(batch_size=batch_size, workers=workers)
     options = MigrationOptions.from_policy(
-        saved.get("policy", {}), batch_size=usual.batch_size, workers=usual.workers
+        saved.policy, batch_size=usual.batch_size, workers=usual.workers
     )
     return saved, options

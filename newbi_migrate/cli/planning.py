@@ -5,10 +5,8 @@ It changes when what a dry run shows or keeps does.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
@@ -18,6 +16,7 @@ from newbi_migrate.cli.running import Session, say
 if TYPE_CHECKING:
     from newbi_migrate.cli.reporting import ReportFiles
     from newbi_migrate.migration.options import MigrationOptions
+    from newbi_migrate.migration.plan_file import SavedPlan
     from newbi_migrate.migration.results import Plan
     from newbi_migrate.migration.run.backup_guard import Safeguard
 
@@ -67,7 +66,7 @@ def show_plan(
     verbose: bool,
     documents_only: bool = False,
     keep_in: Path | None = None,
-    saved: Mapping[str, Any] | None = None,
+    saved: SavedPlan | None = None,
     saved_in: Path | None = None,
     safeguard: Safeguard | None = None,
     reports: ReportFiles | None = None,
@@ -90,8 +89,9 @@ def show_plan(
     Raises:
         DatabaseMovedOnError: The saved plan is another one, or the backup is not of now.
     """
-    from newbi_migrate.migration.plan import (
-        plan_to_json,
+    from newbi_migrate.migration.plan import plan_to_json
+    from newbi_migrate.migration.plan_file import (
+        plan_lines,
         refuse_if_moved_on,
         refuse_other_database,
     )
@@ -105,10 +105,10 @@ def show_plan(
         refuse_other_database(saved, session.target.database)
     plan = make_plan(session, options, documents_only=documents_only, safeguard=safeguard)
     if saved is not None:
-        refuse_if_moved_on(saved, plan)
+        refuse_if_moved_on(saved.digests, plan)
     if keep_in is not None:
         replaced = keep_in.exists()
-        write_privately(keep_in, json.dumps(plan_to_json(plan), indent=1) + "\n")
+        write_privately(keep_in, plan_lines(plan))
         say(f"The plan was written to {keep_in}{', in place of another' if replaced else ''}.")
     following = after_plan(
         plan,
@@ -139,14 +139,10 @@ def show_plan(
 def _refuse_other_file(path: Path) -> None:
     """A plan may take the place of a plan, and of nothing else."""
     from newbi_migrate.errors import UsageError
-    from newbi_migrate.migration.plan import load_plan
+    from newbi_migrate.migration.plan_file import may_be_replaced
 
-    if not path.exists():
-        return
-    try:
-        load_plan(path)
-    except UsageError:
+    if path.exists() and not may_be_replaced(path):
         raise UsageError(
             f"{str(path)!r} is there already and is no plan; it was left alone.",
             next_step="Name another file, or remove that one.",
-        ) from None
+        )

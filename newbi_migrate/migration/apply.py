@@ -180,7 +180,7 @@ async def _begin(request: ApplyRequest, record: RunWriter) -> Journal:
             "server": ".".join(map(str, session.server.version)),
             "database": plan.database,
             "source": plan.source,
-            "planDigests": dict(plan.digests),
+            "planDigests": plan.digests.to_json(),
             "collectionsBefore": names,
             # A list of pairs: names of collections may hold dots.
             "indexesBefore": [{"collection": n, "indexes": i} for n, i in before.items()],

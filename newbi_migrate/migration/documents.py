@@ -6,7 +6,6 @@ The same code reads for a plan and for a run; a run writes besides.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import AsyncIterator, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -24,6 +23,7 @@ from newbi_migrate.mapping.workspace import (
     WorkspaceClass,
     resolve,
 )
+from newbi_migrate.migration.digests import of_group, of_quarantined
 from newbi_migrate.migration.results import CollectionSummary, Quarantine
 from newbi_migrate.models.registry import CollectionSpec, Registry
 from newbi_migrate.progress import Progress, Silent
@@ -45,7 +45,7 @@ from newbi_migrate.store.windows import (
 __all__ = ["PLAN_WINDOW", "DocumentPlane", "Surveyed"]
 
 PLAN_WINDOW: Final = 50_000
-"""Documents in a window of a plan, whatever the batch size: the plan's digest depends on it."""
+"""Documents in a window of a plan, whatever the batch size."""
 
 _SAYING_NOTHING: Final = {WorkspaceClass.MISSING, WorkspaceClass.NULL, WorkspaceClass.BLANK}
 
@@ -57,13 +57,13 @@ class Surveyed:
     Attributes:
         summary: What would happen.
         quarantine: What would be left as it is.
-        digest: Digest of which document would get which value.
+        digest: Sum of the digests of what each document would get, or why it would not.
         owners: Owners of documents that lack a workspace to the workspace they would get.
     """
 
     summary: CollectionSummary
     quarantine: Quarantine
-    digest: str
+    digest: int
     owners: Mapping[ObjectId, ObjectId] = field(default_factory=dict)
 
     @property
@@ -124,7 +124,7 @@ class DocumentPlane:
                     self._note_owner(spec, group, resolution, owners)
                 digest += _digest(group, resolution)
             progress.advance(sum(group.count for group in groups), spec.name)
-        return Surveyed(summary, quarantine, f"{digest % 2**128:032x}", owners)
+        return Surveyed(summary, quarantine, digest, owners)
 
     async def apply(
         self,
@@ -412,8 +412,6 @@ def _path(spec: CollectionSpec, reason: Reason, workspace_field: str) -> str:
 
 
 def _digest(group: WindowGroup, resolution: Resolution) -> int:
-    # A sum does not depend on the order in which the server returns its groups.
-    hasher = hashlib.blake2b(group.raw_key, digest_size=16)
-    hasher.update(resolution.action.value.encode())
-    hasher.update(bson.encode({"set": dict(resolution.changes), "ids": list(group.ids)}))
-    return int.from_bytes(hasher.digest(), "little")
+    if resolution.action is Action.STAMP:
+        return of_group(resolution.changes, group.ids)
+    return 0 if resolution.reason is None else of_quarantined(resolution.reason, group.ids)

@@ -6,7 +6,7 @@ It changes when a use-case is added or the way to open a database does.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -21,10 +21,8 @@ from newbi_migrate.migration.conservation import Conservation, check_conservatio
 from newbi_migrate.migration.doctor import Diagnosis, Purpose, diagnose
 from newbi_migrate.migration.forward import migrate
 from newbi_migrate.migration.options import MigrationOptions
-from newbi_migrate.migration.plan import (
-    make_plan,
-    refuse_other_database,
-)
+from newbi_migrate.migration.plan import make_plan
+from newbi_migrate.migration.plan_file import SavedPlan, refuse_other_database
 from newbi_migrate.migration.results import Plan, RunResult
 from newbi_migrate.migration.rollback.backward import preview_rollback, rollback
 from newbi_migrate.migration.rollback.results import RollbackOptions, RollbackResult
@@ -418,14 +416,14 @@ class Migration:
             lambda: self._stopping,
         )
 
-    async def apply_saved(self, saved: Mapping[str, Any]) -> RunResult:
+    async def apply_saved(self, saved: SavedPlan) -> RunResult:
         """Carries out a plan that was saved, exactly, or refuses.
 
         A run of that very plan that was interrupted is finished; where one has been finished
         and nothing is pending, nothing is written.
 
         Args:
-            saved: What :func:`~newbi_migrate.migration.plan.load_plan` gives.
+            saved: What :func:`~newbi_migrate.migration.plan_file.load_plan` gives.
 
         Raises:
             DatabaseMovedOnError: The database is no longer the one the plan was made for.
@@ -436,7 +434,7 @@ class Migration:
         return await self._run("migrate", None, saved=saved)
 
     async def _run(
-        self, command: str, plan: Plan | None, *, saved: Mapping[str, Any] | None = None
+        self, command: str, plan: Plan | None, *, saved: SavedPlan | None = None
     ) -> RunResult:
         return await migrate(
             self._runner(),

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
-from typing import Any
 
 from newbi_migrate.backup.target import refuse_if_restoring
 from newbi_migrate.migration.apply import ApplyRequest, apply_plan
 from newbi_migrate.migration.options import MigrationOptions
-from newbi_migrate.migration.plan import (
-    make_plan,
+from newbi_migrate.migration.plan import make_plan
+from newbi_migrate.migration.plan_file import (
+    SavedPlan,
     refuse_if_moved_on,
     refuse_other_choices,
     refuse_other_plan,
@@ -38,7 +38,7 @@ async def migrate(
     *,
     safeguard: Safeguard,
     reviewed: Plan | None = None,
-    saved: Mapping[str, Any] | None = None,
+    saved: SavedPlan | None = None,
 ) -> RunResult:
     """Carries out what the database gives, or exactly the plan that a person reviewed.
 
@@ -73,7 +73,7 @@ class _Migrate:
     safeguard: Safeguard
     backup: Reference | None
     reviewed: Plan | None
-    saved: Mapping[str, Any] | None
+    saved: SavedPlan | None
 
     async def attempt(self, session: LeasedSession, runs: Sequence[RunRecord]) -> RunResult:
         database, registry = session.database, self.runner.registry
@@ -121,18 +121,18 @@ class _Migrate:
     ) -> None:
         """Compares what a person reviewed with what the database gives under the lease."""
         if self.reviewed is not None:
-            refuse_if_moved_on({"digests": self.reviewed.digests}, plan)
+            refuse_if_moved_on(self.reviewed.digests, plan)
         if (
             self.saved is not None
             and unfinished is None
             and not _was_followed(self.saved, runs, plan)
         ):
-            refuse_if_moved_on(self.saved, plan)
+            refuse_if_moved_on(self.saved.digests, plan)
 
 
-def _was_followed(saved: Mapping[str, Any], runs: Sequence[RunRecord], plan: Plan) -> bool:
+def _was_followed(saved: SavedPlan, runs: Sequence[RunRecord], plan: Plan) -> bool:
     """Whether a saved plan has been carried out already and nothing came after it."""
-    digests = saved.get("digests")
+    digests = saved.digests.to_json()
     return not plan.pending and any(run.document.get("planDigests") == digests for run in runs)
 
 

@@ -5,18 +5,13 @@ A run makes the same plan again and follows it; a saved plan is compared by its 
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any, Final
 
-import bson
 from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
-from newbi_migrate.errors import DatabaseMovedOnError, UsageError
 from newbi_migrate.mapping.decisions import (
     Outcome,
     UserDecision,
@@ -24,41 +19,36 @@ from newbi_migrate.mapping.decisions import (
     directory_after,
 )
 from newbi_migrate.mapping.profiles import BetterAuthProfile
-from newbi_migrate.mapping.users import (
-    FIELD_NOT_CARRIED,
-    FOLLOWS_MEMBERSHIP,
-    Fill,
-    Finding,
-    UserWrites,
-)
+from newbi_migrate.mapping.users import FIELD_NOT_CARRIED, FOLLOWS_MEMBERSHIP, Fill, Finding
 from newbi_migrate.mapping.workspace import Directory, Reason
+from newbi_migrate.migration.digests import INDEXES, USERS, Digests, of_index, of_user
 from newbi_migrate.migration.documents import DocumentPlane, Surveyed
 from newbi_migrate.migration.indexes import plan_index_changes
 from newbi_migrate.migration.options import AliasOwners, MigrationOptions
-from newbi_migrate.migration.results import NOT_PLAIN, Plan, Quarantine, UserLine
+from newbi_migrate.migration.results import (
+    NOT_PLAIN,
+    IndexAction,
+    Plan,
+    Quarantine,
+    UserLine,
+)
 from newbi_migrate.migration.survey import Survey, odd_target, survey
 from newbi_migrate.migration.users import UserPlane, line_of
 from newbi_migrate.models.registry import CollectionSpec, Registry
 from newbi_migrate.progress import Progress, Silent
 from newbi_migrate.store.ids import id_key
-from newbi_migrate.store.runs import RunRecord
 
 __all__ = [
-    "PLAN_FORMAT",
     "chosen_collections",
     "findings_to_json",
-    "load_plan",
     "make_plan",
     "plan_to_json",
     "quarantine_to_json",
-    "refuse_if_moved_on",
-    "refuse_other_choices",
-    "refuse_other_database",
-    "refuse_other_plan",
 ]
 
-PLAN_FORMAT: Final = "newbi-migrate plan 1"
 _COMMENT: Final = "newbi-migrate plan"
+# What a run does with an index, or reports that it cannot; the others are left alone.
+_OF_A_RUN: Final = (IndexAction.CREATE, IndexAction.CONFLICT, IndexAction.COLLISION)
 
 
 def chosen_collections(registry: Registry, options: MigrationOptions) -> list[CollectionSpec]:
@@ -140,9 +130,12 @@ async def make_plan(
         collections=seen.counts,
         comment=_COMMENT,
     )
-    digests = {"users": users.digest}
-    digests.update({name: found.digest for name, found in surveyed.items()})
-    digests["indexes"] = _digest_of(json.dumps(d.to_json()).encode() for d in decisions)
+    digests = Digests({name: found.digest for name, found in surveyed.items()})
+    digests.add(USERS, users.digest)
+    for decision in decisions:
+        if decision.action in _OF_A_RUN:
+            name, action = decision.spec.name, decision.action.value
+            digests.add(INDEXES, of_index(decision.collection, name, action))
     return Plan(
         database=database.name,
         source=seen.source,
@@ -167,7 +160,7 @@ class _Users:
         self.lines: list[UserLine] = []
         self.findings: list[Finding] = []
         self.directory = Directory()
-        self.digest = ""
+        self.digest = 0
         self.decisions: list[UserDecision] = []
         # Ids of users who left the organization that was made for them, the legacy ones included.
         self.left: dict[ObjectId, ObjectId] = {}
@@ -203,13 +196,11 @@ async def _plan_users(
         settled = [d for d in decisions if (d.user_id, d.workspace) in known]
         planned.directory = directory_after((key.id for key in keys), settled, target)
         planned.decisions = settled
-        planned.digest = _digest_of(bson.encode({"": str(d)}) for d in settled)
         return planned
     planned.directory = directory_after((key.id for key in keys), decisions, target)
     planned.decisions = decisions
     progress.phase("plan users", len(decisions))
     by_id = {id_key(decision.legacy_id): decision for decision in decisions}
-    hashes: list[bytes] = []
     not_carried: set[str] = set()
     async for batch in plane.writes(by_id, BetterAuthProfile.of(options.better_auth)):
         for writes in batch:
@@ -220,12 +211,11 @@ async def _plan_users(
                         planned.filled[fill.collection, path].append(fill.id)
             planned.findings.extend(writes.findings)
             not_carried.update(writes.not_carried)
-            hashes.append(_bytes_of(writes))
+            planned.digest += of_user(writes, seen.source)
         progress.advance(len(batch))
     planned.findings += [
         Finding(FIELD_NOT_CARRIED, seen.source, None, path) for path in sorted(not_carried)
     ]
-    planned.digest = _digest_of(hashes)
     return planned
 
 
@@ -241,38 +231,13 @@ def _following(users: _Users, surveyed: Mapping[str, Surveyed]) -> list[Finding]
     return [Finding(FOLLOWS_MEMBERSHIP, "user", user_id) for user_id in sorted(found)]
 
 
-def _bytes_of(writes: UserWrites) -> bytes:
-    return bson.encode(
-        {
-            "decision": writes.decision.outcome.value,
-            "reason": writes.decision.reason and writes.decision.reason.value,
-            "id": writes.decision.legacy_id,
-            "writes": [
-                {"c": w.collection, "d": w.document}
-                if hasattr(w, "document")
-                else {"c": w.collection, "i": w.id, "v": dict(w.values)}
-                for w in writes.writes
-            ],
-        }
-    )
-
-
-def _digest_of(parts: Iterable[bytes]) -> str:
-    hasher = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        hasher.update(len(part).to_bytes(8, "little"))
-        hasher.update(part)
-    return hasher.hexdigest()
-
-
 def plan_to_json(plan: Plan) -> dict[str, Any]:
-    """The plan as a saved file holds it: decisions, ids and digests, no personal data."""
+    """The plan as JSON holds it: decisions, ids and digests, no personal data."""
     return {
-        "format": PLAN_FORMAT,
         "database": plan.database,
         "source": plan.source,
         "policy": plan.options.policy(),
-        "digests": dict(plan.digests),
+        "digests": plan.digests.to_json(),
         "pending": plan.pending,
         "exitCode": int(plan.exit_code),
         "outcomes": {o.value: plan.outcomes.get(o, 0) for o in Outcome},
@@ -302,92 +267,3 @@ def quarantine_to_json(quarantine: Quarantine) -> list[dict[str, str]]:
 def findings_to_json(findings: Iterable[Finding]) -> list[dict[str, str]]:
     """The findings as JSON holds them."""
     return [finding.to_json() for finding in findings]
-
-
-def load_plan(path: Path) -> Mapping[str, Any]:
-    """Reads a saved plan.
-
-    Raises:
-        UsageError: The file cannot be read or is no plan of this version.
-    """
-    advice = "Make one with: newbi-migrate plan --output FILE."
-    try:
-        saved = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(
-            f"The plan {str(path)!r} cannot be read ({error.strerror}).", next_step=advice
-        ) from error
-    except ValueError as error:
-        raise UsageError(
-            f"The plan {str(path)!r} is damaged: it is not JSON.", next_step=advice
-        ) from error
-    if not isinstance(saved, dict) or saved.get("format") != PLAN_FORMAT:
-        raise UsageError(f"The file {str(path)!r} is not a plan of this version.", next_step=advice)
-    return saved
-
-
-def refuse_other_database(saved: Mapping[str, Any], database: str) -> None:
-    """Compares the database of a saved plan with the one at hand.
-
-    Raises:
-        UsageError: They differ.
-    """
-    if saved.get("database") != database:
-        raise UsageError(
-            f"The plan is for the database {saved.get('database')!r}, "
-            f"and the connection string names {database!r}.",
-            next_step="Use the connection string the plan was made with.",
-        )
-
-
-def refuse_if_moved_on(saved: Mapping[str, Any], plan: Plan) -> None:
-    """Compares a saved plan with the one the database gives now.
-
-    Raises:
-        DatabaseMovedOnError: They differ; the message names the sections.
-    """
-    before = saved.get("digests")
-    before = before if isinstance(before, dict) else {}
-    differing = sorted(
-        name
-        for name in before.keys() | plan.digests.keys()
-        if before.get(name) != plan.digests.get(name)
-    )
-    if differing:
-        raise DatabaseMovedOnError(
-            f"The database has moved on since the plan was made: {', '.join(differing)} differ.",
-            next_step="Nothing was written. Make a new plan, review it, and apply that one.",
-        )
-
-
-def refuse_other_choices(unfinished: RunRecord, command: str, options: MigrationOptions) -> None:
-    """Compares the choices at hand with those of a run that was interrupted.
-
-    Raises:
-        UsageError: They would not finish that run.
-    """
-    asked = {"command": command, **options.policy()}
-    begun = {"command": unfinished.command, **unfinished.policy}
-    # The source may be found out now and have been named then, which is the same choice.
-    asked["legacyCollection"] = begun["legacyCollection"] = None
-    differing = sorted(name for name in asked if asked[name] != begun.get(name))
-    if differing:
-        raise UsageError(
-            f"The run {unfinished.run_id} was interrupted and had other choices: "
-            + ", ".join(f"{name} was {begun.get(name)}" for name in differing)
-            + ".",
-            next_step="Finish it first, with the choices it was started with.",
-        )
-
-
-def refuse_other_plan(saved: Mapping[str, Any], unfinished: RunRecord) -> None:
-    """Compares a saved plan with the one an interrupted run had begun to follow.
-
-    Raises:
-        DatabaseMovedOnError: It is another plan.
-    """
-    if unfinished.document.get("planDigests") != saved.get("digests"):
-        raise DatabaseMovedOnError(
-            f"The run {unfinished.run_id} was interrupted and followed another plan.",
-            next_step="Finish it first: migrate without --plan, or with its own.",
-        )

@@ -19,6 +19,7 @@ from newbi_migrate.errors import ExitCode
 from newbi_migrate.mapping.decisions import Outcome, UserDecision
 from newbi_migrate.mapping.users import Finding
 from newbi_migrate.mapping.workspace import Directory, Reason, WorkspaceClass
+from newbi_migrate.migration.digests import Digests
 from newbi_migrate.migration.options import MigrationOptions
 from newbi_migrate.models.registry import IndexSpec
 from newbi_migrate.store.raw import iter_ids, pack_ids
@@ -294,7 +295,7 @@ class Plan:
         not_registered: Collections of the database that the registry does not know.
         directory: Who is who afterwards.
         decisions: The decisions behind the lines.
-        digests: Section of the plan to a digest of everything in it.
+        digests: Digests of all that is written or quarantined, by section.
     """
 
     database: str
@@ -309,7 +310,7 @@ class Plan:
     not_registered: Mapping[str, int]
     directory: Directory
     decisions: tuple[UserDecision, ...]
-    digests: Mapping[str, str]
+    digests: Digests
 
     @property
     def unwritable(self) -> frozenset[str]:

@@ -13,7 +13,7 @@ from newbi_migrate.errors import DatabaseMovedOnError, ExitCode, LeaseHeldError
 from newbi_migrate.mapping.users import FOLLOWS_MEMBERSHIP
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.options import MigrationOptions
-from newbi_migrate.migration.plan import plan_to_json
+from newbi_migrate.migration.plan_file import SavedPlan
 from newbi_migrate.models.newbi import NEWBI
 from newbi_migrate.store.lease import Holder, Lease
 from newbi_migrate.store.raw import elements
@@ -182,7 +182,7 @@ async def test_a_saved_plan_is_applied_exactly_or_refused(uri, sync_database):
     """Once a user has signed up, the plan is no longer what would be done."""
     build_legacy_database(sync_database, seed=13, users=3, documents_per_user=5, source="Users")
     async with Migration(uri) as migration:
-        saved = plan_to_json(await migration.plan())
+        saved = SavedPlan.of(await migration.plan())
         late = sync_database["Users"].insert_one({"email": "late@exemple.fr"}).inserted_id
         with pytest.raises(DatabaseMovedOnError, match="users"):
             await migration.apply_saved(saved)

@@ -12,6 +12,7 @@ from newbi_migrate.invariants.base import Severity
 from newbi_migrate.mapping.decisions import Outcome
 from newbi_migrate.mapping.users import Finding
 from newbi_migrate.mapping.workspace import Directory, Reason, WorkspaceClass
+from newbi_migrate.migration.digests import Digests
 from newbi_migrate.migration.options import MigrationOptions
 from newbi_migrate.migration.results import (
     CollectionSummary,
@@ -76,7 +77,7 @@ def a_plan(**changes):
         not_registered={"odd": 3},
         directory=Directory(),
         decisions=(),
-        digests={"users": "ab"},
+        digests=Digests({"users": 0xAB}),
     )
     return replace(plan, **changes)
 

@@ -20,6 +20,7 @@ from results import IDS, a_clean_plan, a_plan, a_result, a_rollback, a_rule, a_v
 from newbi_migrate import ExitCode, UsageError
 from newbi_migrate.invariants.base import Severity
 from newbi_migrate.mapping.workspace import Reason
+from newbi_migrate.migration.plan_file import plan_lines
 from newbi_migrate.migration.results import CollectionSummary, Quarantine
 from newbi_migrate.migration.rollback.results import OnConflict
 from newbi_migrate.migration.validation import FailOn
@@ -408,7 +409,7 @@ def test_a_report_takes_the_place_of_nothing_else(tmp_path, end):
 def test_a_saved_plan_is_no_report(tmp_path):
     """A report never takes the place of a plan that was kept to be carried out."""
     path = tmp_path / "plan.json"
-    path.write_text(json.dumps(plan_to_json(a_plan())), "utf-8")
+    path.write_text("".join(plan_lines(a_plan())), "utf-8")
     with pytest.raises(UsageError, match="is no report"):
         refuse_as_report(path)
 
