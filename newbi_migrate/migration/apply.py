@@ -38,6 +38,7 @@ from newbi_migrate.migration.survey import TARGET_COLLECTIONS
 from newbi_migrate.migration.user_writer import UserWriter
 from newbi_migrate.models.registry import CollectionSpec, Registry
 from newbi_migrate.progress import Progress
+from newbi_migrate.store.codes import Code
 from newbi_migrate.store.connection import ServerInfo
 from newbi_migrate.store.indexes import Created, Refused, create_indexes, read_indexes
 from newbi_migrate.store.journal import EntryKind, Journal
@@ -46,7 +47,6 @@ from newbi_migrate.store.runs import OWN_PREFIX, RunRecords
 __all__ = ["ApplyRequest", "apply_plan"]
 
 _RESCANS = 3
-_EXISTS = 48
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,7 +295,7 @@ async def _create_collections(request: ApplyRequest, journal: Journal, comment: 
         try:
             await request.database.create_collection(name, check_exists=False, comment=comment)
         except OperationFailure as error:
-            if error.code != _EXISTS:
+            if error.code != Code.NAMESPACE_EXISTS:
                 raise
             # The application made it at this very moment; it is not ours to drop.
             created = []

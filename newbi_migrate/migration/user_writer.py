@@ -30,6 +30,7 @@ from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.results import Plan
 from newbi_migrate.migration.users import UserPlane, id_key
 from newbi_migrate.progress import Progress
+from newbi_migrate.store.codes import ONE_DOCUMENT, Code
 from newbi_migrate.store.connection import DURABLE, client_session
 from newbi_migrate.store.journal import EntryKind, Journal, prior_list
 from newbi_migrate.store.raw import document_of, elements
@@ -39,12 +40,8 @@ __all__ = ["UserWriter", "field_digests"]
 
 _RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
 
-_DUPLICATE = 11000
-_WRITE_CONFLICT = 112
 # Seconds between attempts of a transaction that the application's own writes got in the way of.
 _CONFLICT_PAUSES = (0.05, 0.1, 0.2, 0.4)
-_VALIDATION = 121
-_TOO_LARGE = 10334
 
 
 class UserWriter:
@@ -159,7 +156,7 @@ class UserWriter:
             try:
                 return await self._transaction(batch, session)
             except OperationFailure as error:
-                if error.code != _WRITE_CONFLICT:
+                if error.code != Code.WRITE_CONFLICT:
                     raise
             await asyncio.sleep(pause)
         return await self._transaction(batch, session)
@@ -301,4 +298,4 @@ def _is_refusal(error: BulkWriteError | OperationFailure) -> bool:
     codes = {error.code}
     if isinstance(error, BulkWriteError):
         codes = {e.get("code") for e in (error.details or {}).get("writeErrors", ())}
-    return bool(codes) and codes <= {_DUPLICATE, _VALIDATION, _TOO_LARGE}
+    return bool(codes) and codes <= ONE_DOCUMENT

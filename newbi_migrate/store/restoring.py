@@ -15,11 +15,12 @@ from pymongo import UpdateMany, UpdateOne
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import BulkWriteError
 
+from newbi_migrate.store.codes import ONE_DOCUMENT
 from newbi_migrate.store.decoding import PLAIN
 from newbi_migrate.store.faults import codes_of
 from newbi_migrate.store.journal import JournalGroup
 from newbi_migrate.store.raw import document_of, element, elements, split_documents
-from newbi_migrate.store.stamping import MAX_IDS, MAX_OPERATIONS, OF_ONE_DOCUMENT, chunks
+from newbi_migrate.store.stamping import MAX_IDS, MAX_OPERATIONS, chunks
 
 __all__ = [
     "Comparison",
@@ -160,7 +161,7 @@ async def restore(
                 [statement for statement, _ in chunk], ordered=False, comment=comment
             )
         except BulkWriteError as error:
-            if not codes_of(error) or not codes_of(error) <= OF_ONE_DOCUMENT:
+            if not codes_of(error) or not codes_of(error) <= ONE_DOCUMENT:
                 raise
             # A statement ends at the first document that is refused: one by one, it shows which.
             singles = [
@@ -214,7 +215,7 @@ async def _one_by_one(
                 [statement for statement, _, _ in chunk], ordered=False, comment=comment
             )
         except BulkWriteError as error:
-            if not codes_of(error) <= OF_ONE_DOCUMENT:
+            if not codes_of(error) <= ONE_DOCUMENT:
                 raise
             details = error.details or {}
             modified += int(details.get("nModified", 0))

@@ -20,6 +20,7 @@ from pymongo import UpdateMany, UpdateOne
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import BulkWriteError, OperationFailure
 
+from newbi_migrate.store.codes import ONE_DOCUMENT, TOO_LARGE, Code
 from newbi_migrate.store.journal import JournalGroup
 from newbi_migrate.store.raw import document_of
 
@@ -27,7 +28,6 @@ __all__ = [
     "MAX_IDS",
     "MAX_OPERATIONS",
     "MAX_TREE_OWNERS",
-    "OF_ONE_DOCUMENT",
     "OwnerStamp",
     "Refusal",
     "WindowOutcome",
@@ -53,12 +53,6 @@ _T = TypeVar("_T")
 
 _UNDEFINED: Final = 0x06
 _NULL: Final = 0x0A
-
-_TOO_LARGE: Final = frozenset({10334, 17419, 17420})
-_DUPLICATE: Final = 11000
-_VALIDATION: Final = 121
-OF_ONE_DOCUMENT: Final = _TOO_LARGE | {_DUPLICATE, _VALIDATION}
-"""Error codes that concern one document and not the whole statement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +85,12 @@ class Refusal:
     @property
     def too_large(self) -> bool:
         """Whether the new field does not fit into 16 MiB."""
-        return self.code in _TOO_LARGE
+        return self.code in TOO_LARGE
 
     @property
     def duplicate(self) -> bool:
         """Whether a unique index has the new value already."""
-        return self.code == _DUPLICATE
+        return self.code == Code.DUPLICATE_KEY
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +185,7 @@ async def write_owner_stamps(
         try:
             result = await collection.update_many(query, update, hint={"_id": 1}, comment=comment)
         except OperationFailure as error:
-            if error.code not in OF_ONE_DOCUMENT:
+            if error.code not in ONE_DOCUMENT:
                 raise
             # Some document stands in the way: find out which, one by one.
             return await _one_by_one(
@@ -234,7 +228,7 @@ async def write_groups(
             result = await collection.bulk_write(chunk, ordered=False, comment=comment)
         except BulkWriteError as error:
             codes = {e.get("code") for e in error.details.get("writeErrors", ())}
-            if not codes or not codes <= OF_ONE_DOCUMENT:
+            if not codes or not codes <= ONE_DOCUMENT:
                 raise
             return await _one_by_one(collection, groups, comment=comment, safe_point=safe_point)
         modified += result.modified_count
@@ -298,7 +292,7 @@ async def _one_by_one(
         except BulkWriteError as error:
             for write_error in error.details.get("writeErrors", ()):
                 code = write_error.get("code")
-                if code not in OF_ONE_DOCUMENT:
+                if code not in ONE_DOCUMENT:
                     raise
                 refused.append(Refusal(chunk[write_error["index"]][0], code))
             if error.details.get("writeConcernErrors"):

@@ -16,6 +16,7 @@ from bson import ObjectId
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import OperationFailure
 
+from newbi_migrate.store.codes import REPLY_TOO_LARGE
 from newbi_migrate.store.connection import EXACT
 from newbi_migrate.store.decoding import decode
 from newbi_migrate.store.raw import document_of, element, split_documents
@@ -28,8 +29,6 @@ ABSENT_KIND: Final = "missing"
 # Types whose equal values are equal bytes. Others (numbers, documents, …) can be equal for the
 # server and differ in bytes, so their documents are not grouped.
 _EXACT_TYPES: Final = ("missing", "null", "objectId", "string", "bool", "date")
-# The server's reply or a single group is too large.
-_TOO_LARGE: Final = frozenset({10334, 17419, 17420, 146, 292})
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +119,7 @@ class WindowReader:
             try:
                 window = await self._read(after if begun else None, begun, uniform, size)
             except OperationFailure as error:
-                if error.code in _TOO_LARGE and size > 1:
+                if error.code in REPLY_TOO_LARGE and size > 1:
                     size = max(1, size // 8)
                     continue
                 raise

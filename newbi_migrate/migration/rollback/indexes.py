@@ -21,6 +21,7 @@ from newbi_migrate.migration.rollback.results import (
     OnConflict,
     RollbackResult,
 )
+from newbi_migrate.store.codes import INDEX_REFUSED, Code
 from newbi_migrate.store.connection import DURABLE, administration
 from newbi_migrate.store.indexes import drop_index, read_indexes, rebuild_index
 from newbi_migrate.store.journal import EntryKind, Journal
@@ -29,9 +30,6 @@ from newbi_migrate.store.runs import RunRecord, RunRecords
 __all__ = ["StructureRollback"]
 
 _ID_INDEX: Final = "_id_"
-_EXISTS: Final = 48
-_GONE: Final = 26
-_REFUSED: Final = frozenset({11000, 67, 85, 86, 171})
 
 
 @dataclass(slots=True)
@@ -156,7 +154,7 @@ class StructureRollback:
             try:
                 await rebuild_index(self.database, collection, index, comment=self.comment)
             except OperationFailure as error:
-                if error.code not in _REFUSED:
+                if error.code not in INDEX_REFUSED:
                     raise
                 self._conflict(ConflictKind.REFUSED, collection, index["name"])
             else:
@@ -233,9 +231,9 @@ class StructureRollback:
                 writeConcern=DURABLE.document,
             )
         except OperationFailure as error:
-            if error.code == _EXISTS:
+            if error.code == Code.NAMESPACE_EXISTS:
                 return False
-            if error.code != _GONE:
+            if error.code != Code.NAMESPACE_NOT_FOUND:
                 raise
         return True
 

@@ -37,6 +37,7 @@ from newbi_migrate.migration.rollback.results import (
 from newbi_migrate.migration.user_writer import field_digests
 from newbi_migrate.migration.users import id_key
 from newbi_migrate.progress import Progress
+from newbi_migrate.store.codes import ONE_DOCUMENT
 from newbi_migrate.store.connection import DURABLE, client_session
 from newbi_migrate.store.journal import EntryKind, Journal, prior_of
 from newbi_migrate.store.raw import (
@@ -46,7 +47,7 @@ from newbi_migrate.store.raw import (
     has_room_at,
 )
 from newbi_migrate.store.restoring import id_element, read_stored
-from newbi_migrate.store.stamping import OF_ONE_DOCUMENT, chunks, expecting
+from newbi_migrate.store.stamping import chunks, expecting
 
 __all__ = ["UserRollback"]
 
@@ -370,7 +371,7 @@ class UserRollback:
                 {"_id": {"$eq": filled.id}, **held}, update, comment=self.comment
             )
         except OperationFailure as error:
-            if error.code not in OF_ONE_DOCUMENT:
+            if error.code not in ONE_DOCUMENT:
                 raise
             for path in filled.values:
                 self.result.conflicts.add(
