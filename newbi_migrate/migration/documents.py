@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import bson
 from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
@@ -350,13 +349,16 @@ class DocumentPlane:
         self, spec: CollectionSpec, window: Window, summary: CollectionSummary, left: Quarantine
     ) -> list[JournalGroup]:
         """What is to be written to a window: documents of which the same was read go together."""
+        fields = self.fields(spec)
         found: dict[bytes, JournalGroup] = {}
         for group, resolution in await self._decide(spec, window.groups):
             self._count(spec, summary, left, group, resolution)
             if resolution.action is Action.STAMP:
-                prior = group.prior(self.fields(spec), window.names)
-                key = bson.encode({"set": dict(resolution.changes), "prior": prior})
-                same = found.setdefault(key, JournalGroup(resolution.changes, prior, []))
+                prior = group.prior(fields, window.names)
+                # What was read decides what is written.
+                same = found.setdefault(
+                    bytes(prior.raw), JournalGroup(resolution.changes, prior, [])
+                )
                 same.ids.extend(group.ids)
         return list(found.values())
 

@@ -133,8 +133,10 @@ def has_room_at(raw: bytes, path: str) -> bool:
 def document_of(*parts: tuple[str, int, bytes]) -> RawBSONDocument:
     """A document made of elements as they are, which is encoded without being decoded."""
     body = b"".join(
-        bytes([kind]) + name.encode("utf-8", "surrogateescape") + b"\0" + value
-        for name, kind, value in parts
+        [
+            b"%c%b\0%b" % (kind, name.encode("utf-8", "surrogateescape"), value)
+            for name, kind, value in parts
+        ]
     )
     return RawBSONDocument(_INT32.pack(len(body) + 5) + body + b"\0")
 

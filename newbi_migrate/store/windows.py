@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
 from bson import ObjectId
+from bson.raw_bson import RawBSONDocument
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import OperationFailure
 
@@ -49,19 +50,17 @@ class WindowGroup:
     count: int
     readable: bool = True
 
-    def prior(self, fields: Sequence[str], names: Mapping[str, str]) -> Mapping[str, Any]:
+    def prior(self, fields: Sequence[str], names: Mapping[str, str]) -> RawBSONDocument:
         """The stored values of some fields, byte for byte.
 
         Args:
             fields: Names of the fields.
             names: Field to the name it has in the group's key.
         """
-        parts = []
-        for field in fields:
-            found = element(self.raw_key, names[field])
-            if found is not None:
-                parts.append((field, *found))
-        return document_of(*parts)
+        stored = {name: (kind, value) for name, kind, value in elements(self.raw_key)}
+        return document_of(
+            *[(field, *stored[name]) for field in fields if (name := names[field]) in stored]
+        )
 
 
 @dataclass(frozen=True, slots=True)
