@@ -35,7 +35,7 @@ from newbi_migrate.migration.survey import TARGET_COLLECTIONS
 from newbi_migrate.migration.user_writer import UserWriter
 from newbi_migrate.models.registry import CollectionSpec, Registry
 from newbi_migrate.store.codes import Code
-from newbi_migrate.store.collections import collections
+from newbi_migrate.store.collections import Identities, collections
 from newbi_migrate.store.indexes import Created, Refused, create_indexes, read_indexes
 from newbi_migrate.store.journal import EntryKind, Journal
 from newbi_migrate.store.runs import RunWriter
@@ -201,7 +201,8 @@ async def _users(
     """Creates and fills the users' documents; gives the directory as it turned out."""
     plan, session = request.plan, request.session
     await _create_collections(session, journal)
-    writer = UserWriter(session, plan.source, journal)
+    identities = await Identities.now(session.database, comment=session.comment)
+    writer = UserWriter(session, plan.source, journal, identities)
     # Noted beforehand: after an interruption a user who was created is no longer to be created.
     # All are noted, also those nothing is written for: a user of whom no run in place holds a
     # line has come since, and their document must not be dropped.

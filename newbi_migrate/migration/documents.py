@@ -27,6 +27,7 @@ from newbi_migrate.migration.results import CollectionSummary, Quarantine
 from newbi_migrate.models.registry import CollectionSpec, Registry
 from newbi_migrate.progress import Progress, Silent
 from newbi_migrate.store.census import count_groups
+from newbi_migrate.store.collections import Identities
 from newbi_migrate.store.connection import EXACT
 from newbi_migrate.store.decoding import decoded
 from newbi_migrate.store.faults import task_group
@@ -156,11 +157,13 @@ class DocumentPlane:
         summary = CollectionSummary(spec.name)
         refused, left = Quarantine(), Quarantine()
         queue: asyncio.Queue[_Journaled | None] = asyncio.Queue(maxsize=workers)
+        identities = await Identities.now(self._database, comment=self._comment)
 
         async def work() -> None:
             while (window := await queue.get()) is not None:
                 for seq, groups in window.entries:
                     await session.turn(sum(len(group.ids) for group in groups))
+                    await identities.check(spec.name)
                     outcome = await write_groups(session, spec.name, groups, read=self.fields(spec))
                     await journal.applied_window(seq, outcome.groups)
                     self._account(spec, summary, refused, groups, outcome)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from pymongo.asynchronous.database import AsyncDatabase
 
+from newbi_migrate.errors import DatabaseMovedOnError
 from newbi_migrate.models.registry import OWN_PREFIX
 
-__all__ = ["CollectionInfo", "collections"]
+__all__ = ["CollectionInfo", "Identities", "collections"]
 
 _IN_WORDS: Final = {"view": "a view", "timeseries": "a time series"}
 
@@ -79,3 +80,44 @@ async def collections(
                 bytes(uuid).hex() if uuid else "",
             )
     return dict(sorted(found.items()))
+
+
+class Identities:
+    """The identities of collections, by which one is noticed that was dropped or renamed.
+
+    Args:
+        database: The database.
+        known: Name to what the collection was.
+        comment: Attached to every command.
+    """
+
+    def __init__(
+        self, database: AsyncDatabase[Any], known: Mapping[str, CollectionInfo], comment: str
+    ) -> None:
+        self._database = database
+        self._known = known
+        self._comment = comment
+
+    @classmethod
+    async def now(cls, database: AsyncDatabase[Any], *, comment: str) -> Self:
+        """Those that the collections of a database have now."""
+        return cls(database, await collections(database, comment=comment), comment)
+
+    async def check(self, *names: str) -> None:
+        """Fails where a collection is no longer the one it was, before something is written to it.
+
+        Between this look and the write that follows it may still be dropped.
+
+        Raises:
+            DatabaseMovedOnError: It was dropped or renamed, and perhaps made anew.
+        """
+        there = await collections(self._database, comment=self._comment)
+        for name in names:
+            known = self._known.get(name)
+            if name not in there or known is None or there[name].uuid != known.uuid:
+                raise DatabaseMovedOnError(
+                    f"The collection {name!r} was dropped or renamed while the run wrote to it.",
+                    next_step="Nothing more was written. Find out who did it; the same command "
+                    "then goes on with what is there, and rollback takes the rest back.",
+                    collection=name,
+                )
