@@ -12,7 +12,8 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.backup.target import refuse_if_restoring
 from newbi_migrate.checks import Check, Level
-from newbi_migrate.errors import NewbiMigrateError, UnsupportedError, UsageError
+from newbi_migrate.errors import NewbiMigrateError
+from newbi_migrate.migration.run.recovery import refuse_lost_records
 from newbi_migrate.migration.survey import odd_target, survey
 from newbi_migrate.models.registry import Registry
 from newbi_migrate.store.collections import CollectionInfo, collections
@@ -30,7 +31,7 @@ async def look_at_source(
     """Whether there is one collection of legacy users."""
     try:
         found = await survey(database, registry, source=source)
-    except (UsageError, UnsupportedError) as error:
+    except NewbiMigrateError as error:
         return [Check("legacy-users", Level.FAILED, error.what, error.next_step)]
     return [
         Check(
@@ -79,6 +80,8 @@ async def look_at_runs(database: AsyncDatabase[dict[str, Any]]) -> list[Check]:
     try:
         await refuse_if_restoring(database)
         lease = await Lease.current(database)
+        runs = await read_runs(database)
+        await refuse_lost_records(database, runs)
     except NewbiMigrateError as error:
         return [Check("runs", Level.FAILED, error.what, error.next_step)]
     if lease is not None and lease.under_way:
@@ -91,7 +94,6 @@ async def look_at_runs(database: AsyncDatabase[dict[str, Any]]) -> list[Check]:
                 f"{lease.seconds_left:.0f} s.",
             )
         ]
-    runs = await read_runs(database)
     unfinished = next((run for run in runs if run.state.unfinished), None)
     if unfinished is not None:
         back = unfinished.state is RunState.ROLLING_BACK
