@@ -228,7 +228,6 @@ async def test_an_id_that_was_written_anew_is_a_change(uri, sync_database, befor
     assert ("run.nothing-else-changed", "invoices") in critical(report)
 
 
-@pytest.mark.xfail(reason="A rollback keys ids by their bytes.", raises=KeyError, strict=True)
 @ANEW
 async def test_an_id_that_was_written_anew_stops_no_rollback(
     uri, sync_database, before, after, options

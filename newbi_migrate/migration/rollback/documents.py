@@ -57,11 +57,11 @@ class Chosen:
     """The legacy users whose documents are taken back.
 
     Attributes:
-        users: Their ids.
+        users: Keys of their ids.
         workspaces: Their workspaces, which nobody else shares.
     """
 
-    users: frozenset[Any]
+    users: frozenset[bytes]
     workspaces: frozenset[ObjectId]
 
 
@@ -207,7 +207,8 @@ class DocumentRollback:
         written = read_id(group.changes.get(self.workspace_field, ABSENT)).value
         if written in self.chosen.workspaces:
             return True
-        return any(_stood(group, path) in self.chosen.users for path in group.changes)
+        stood = (_stood(group, path) for path in group.changes)
+        return any(user is not None and id_key(user) in self.chosen.users for user in stood)
 
     def _release(self, name: str, groups: Sequence[JournalGroup]) -> None:
         for group in groups:
