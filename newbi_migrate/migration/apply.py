@@ -218,7 +218,10 @@ async def _users(
     for legacy_id, reason in failed.items():
         state.quarantine.add(plan.source, "_id", reason, [legacy_id])
     await record.note_users(
-        _line(line, failed[line.legacy_id]) for line in plan.users if line.legacy_id in failed
+        _line(line, failed[line.legacy_id])
+        for line in plan.users
+        # Those for whom something is written have ids that can be keys.
+        if line.writes and line.legacy_id in failed
     )
     if not failed:
         return plan.directory

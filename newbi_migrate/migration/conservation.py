@@ -190,7 +190,7 @@ class _Step:
 
     written: Mapping[tuple[str, ...], _Element]
     prior: Mapping[tuple[str, ...], _Element]
-    certain: bool
+    certain: bool = True
 
 
 @dataclass(slots=True)

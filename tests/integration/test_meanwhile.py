@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 from bson import ObjectId
 from fingerprints import changes, fingerprint
+from leases import leased
 from small_legacy import USERS, legacy_user
 
 from newbi_migrate.errors import InterruptedRunError
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.models.newbi import NEWBI
 from newbi_migrate.models.registry import CollectionSpec, IdType, ParentLink, Registry
-from newbi_migrate.store.journal import EntryKind, Journal, JournalGroup
+from newbi_migrate.store.journal import EntryKind, Journal, JournalGroup, JournalReader
 from newbi_migrate.store.stamping import write_groups
 
 ANNA, BERT, CARL = USERS[:3]
@@ -138,7 +139,7 @@ def expected(sync_database, monkeypatch, race, done):
 
 async def journaled(migration, run_id):
     """Id of each invoice that an entry names to the workspace it says was written, if one was."""
-    journal = await Journal.open(migration.store.database, run_id)
+    journal = JournalReader(migration.store.database, run_id)
     return {
         identifier: group.changes["workspaceId"]
         async for entry in journal.entries()
@@ -226,7 +227,8 @@ async def test_a_collation_makes_no_two_values_the_same(database):
     collection = await database.create_collection("c", collation=blurred)
     await collection.insert_many([{"_id": "a", "f": "RIEN"}, {"_id": "b", "f": "rien"}])
     group = JournalGroup({"f": 1}, {"f": "rien"}, ["a", "b"])
-    outcome = await write_groups(collection, [group], comment="test", safe_point=lambda: None)
+    async with leased(database, targets=["c"]) as session:
+        outcome = await write_groups(session, "c", [group])
 
     assert (1, ("a",)) == (outcome.written, outcome.changed)
     assert ["b"] == [i for written in outcome.groups for i in written.ids]

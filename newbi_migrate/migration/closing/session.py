@@ -50,9 +50,15 @@ class Closing:
         Raises:
             NewbiMigrateError: See :class:`~newbi_migrate.migration.facade.Migration`.
         """
+        with explained("reading the indexes"):
+            looked = await self._look_at_indexes()
+            runs = await read_runs(self._database)
         if not apply:
-            with explained("reading the indexes"):
-                return await self._look_at_indexes()
+            return looked
+        if not looked.dropped and unfinished_run(runs) is None:
+            # Nothing can go, and nothing is written for it.
+            looked.dry_run = False
+            return looked
 
         async def attempt(session: LeasedSession, runs: Sequence[RunRecord]) -> ClosingResult:
             await refuse_if_restoring(session.database)
@@ -79,8 +85,10 @@ class Closing:
         request = ClosingRequest(
             self.runner.registry, "finalize", keep=keep, drop_journal=drop_journal
         )
-        if dry_run:
-            with explained("looking at what finalize would do"):
+        with explained("looking at what finalize would do"):
+            migrated = any(run.in_place for run in await read_runs(self._database))
+            if dry_run or not migrated:
+                # Without a migration it refuses, and the lease is not taken for that.
                 return await self._preview(request, self.runner.progress)
 
         async def attempt(session: LeasedSession, runs: Sequence[RunRecord]) -> ClosingResult:

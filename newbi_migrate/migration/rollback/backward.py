@@ -66,6 +66,12 @@ async def rollback(
         DatabaseMovedOnError: What would be done now is not what was shown.
         NewbiMigrateError: See :class:`~newbi_migrate.migration.facade.Migration`.
     """
+    with explained("looking at the runs"):
+        await Lease.refuse_if_held(runner.store.database)
+        runs = await read_runs(runner.store.database)
+        if not choose_runs(runs, run_id, options, everything=everything):
+            # Nothing is there to be taken back, and nothing is written for it.
+            return [_nothing(runner, options, dry_run=False)]
     begun: list[ObjectId] = []
 
     async def attempt(session: LeasedSession, runs: Sequence[RunRecord]) -> list[RollbackResult]:
