@@ -150,6 +150,8 @@ def after_run(command: str, result: RunResult, safeguard: Safeguard, place: Sequ
         safeguard: What it was backed by.
         place: The arguments that name the connection string.
     """
+    if result.pending:
+        return suggest("backfill", *as_arguments(result.plan.options), *place)
     if result.exit_code is ExitCode.QUARANTINED:
         again = suggest(command, *as_arguments(result.plan.options), *place)
         return f"settle what is listed above, then {again}"

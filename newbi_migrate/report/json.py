@@ -34,6 +34,7 @@ def result_to_json(result: RunResult) -> dict[str, Any]:
         "created": dict(result.created),
         "filled": dict(result.filled),
         "collections": {name: s.to_json() for name, s in result.collections.items()},
+        "pending": dict(result.pending),
         "notRegistered": dict(plan.not_registered),
         "indexes": [decision.to_json() for decision in result.indexes],
         "collisions": [collision.to_json() for collision in plan.collisions],

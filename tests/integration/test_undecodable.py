@@ -222,7 +222,9 @@ async def written_anew(uri, database, before, after, options):
 
 
 @ANEW
-async def test_an_id_that_was_written_anew_is_a_change(uri, sync_database, before, after, options):
+async def test_an_id_that_was_written_anew_is_a_change(
+    uri, sync_database, before, after, options, code
+):
     """The bytes are no longer those that were backed up."""
     await written_anew(uri, sync_database, before, after, options)
     report = await validate(uri)
