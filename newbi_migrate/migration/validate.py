@@ -47,6 +47,7 @@ async def validate(request: ValidationRequest) -> ValidationReport:
     database = request.database
     runs = await read_runs(database)
     lease = await Lease.current(database)
+    under_way = request.asking is None and lease is not None and lease.under_way
     newest = next((run for run in runs if run.stands and run.command in _FORWARD), None)
     listed = await collections(database, comment=COMMENT)
     if not listed:
@@ -66,7 +67,7 @@ async def validate(request: ValidationRequest) -> ValidationReport:
     known = [*STRUCTURAL, *models.ids()]
     _refuse_unknown(request.only, known)
     check = Structure(request, state, names, runs, newest)
-    check.runs(under_way=lease is not None and lease.under_way)
+    check.runs(under_way=under_way)
     async with state.timed("people"):
         await check.people()
     async with state.timed("documents"):
@@ -85,7 +86,7 @@ async def validate(request: ValidationRequest) -> ValidationReport:
     return ValidationReport(
         database=database.name,
         run_id=None if newest is None else newest.run_id,
-        under_way=lease is not None and lease.under_way,
+        under_way=under_way,
         checked=sum(map(request.wants, known)),
         documents=state.documents,
         results=state.findings.results(),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.backup.target import refuse_if_restoring
@@ -98,9 +99,9 @@ class Closing:
             if unfinished is not None:
                 source = unfinished.document.get("source")
                 if source in await session.database.list_collection_names():
-                    await self._plan(request, session.progress)
+                    await self._plan(request, session.progress, asking=unfinished.run_id)
                 return await close(session, replace(request, source=source), runs)
-            plan = await self._plan(request, session.progress)
+            plan = await self._plan(request, session.progress, asking=session.run_id)
             _refuse_other_preview(reviewed, await self._describe(request, plan))
             return await close(session, _of_plan(request, plan), runs)
 
@@ -130,13 +131,19 @@ class Closing:
             return result
         return await self._describe(request, await self._plan(request, progress))
 
-    async def _plan(self, request: ClosingRequest, progress: Progress) -> Plan:
+    async def _plan(
+        self, request: ClosingRequest, progress: Progress, *, asking: ObjectId | None = None
+    ) -> Plan:
         """Plans and validates; fails unless nothing would be lost."""
         database, registry = self._database, self.runner.registry
         plan = await make_plan(database, registry, self.options, progress=progress)
         report = await validate(
             ValidationRequest(
-                database=database, registry=registry, options=self.options, progress=progress
+                database=database,
+                registry=registry,
+                options=self.options,
+                progress=progress,
+                asking=asking,
             )
         )
         refuse_unless_ready(report, plan, keep=request.keep)
