@@ -71,6 +71,11 @@ class RunRecord:
     document: Mapping[str, Any]
 
     @property
+    def journal_entries(self) -> int:
+        """How many entries its journal has at least."""
+        return self.document.get("journalEntries") or 0
+
+    @property
     def in_place(self) -> bool:
         """Whether anything it wrote may still be there."""
         return self.state is not RunState.ROLLED_BACK

@@ -12,7 +12,13 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.backup.target import refuse_if_restoring
 from newbi_migrate.checks import Check, Level
-from newbi_migrate.errors import NewbiMigrateError, UnsupportedError, UsageError
+from newbi_migrate.errors import (
+    DamagedRecordsError,
+    NewbiMigrateError,
+    UnsupportedError,
+    UsageError,
+)
+from newbi_migrate.migration.run.recovery import refuse_lost_records
 from newbi_migrate.migration.survey import odd_target, survey
 from newbi_migrate.models.registry import Registry
 from newbi_migrate.store.collections import CollectionInfo, collections
@@ -91,7 +97,11 @@ async def look_at_runs(database: AsyncDatabase[dict[str, Any]]) -> list[Check]:
                 f"{lease.seconds_left:.0f} s.",
             )
         ]
-    runs = await read_runs(database)
+    try:
+        runs = await read_runs(database)
+        await refuse_lost_records(database, runs)
+    except DamagedRecordsError as error:
+        return [Check("runs", Level.FAILED, error.what, error.next_step)]
     unfinished = next((run for run in runs if run.state.unfinished), None)
     if unfinished is not None:
         back = unfinished.state is RunState.ROLLING_BACK
