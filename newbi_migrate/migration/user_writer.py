@@ -200,7 +200,7 @@ class UserWriter:
 
     async def _take_back(self, name: str, document: Mapping[str, Any]) -> None:
         identifier = {"_id": document["_id"]}
-        raw = self._session.database.get_collection(name, codec_options=_RAW)
+        raw = self._session.database[name].with_options(codec_options=_RAW)
         stored = await raw.find_one(identifier, comment=self._comment)
         # Only what we wrote, to the byte, is taken back.
         if stored is not None and stored.raw == bson.encode(document):

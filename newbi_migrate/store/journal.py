@@ -318,6 +318,8 @@ class JournalEntry:
             found = tuple(bson.decode(bson.encode(index)) for index in self.body.get(name, ()))
             for index in found:
                 _text(index["name"])
+                if not isinstance(index["key"], Mapping):
+                    raise TypeError("a key is expected")
             return found
 
     def names(self, name: str) -> tuple[str, ...]:
