@@ -181,6 +181,8 @@ def after_status(found: Status, place: Sequence[str]) -> str:
 
     if found.lease is not None and found.lease.under_way:
         return suggest("status", *place)
+    if found.damage is not None:
+        return suggest("doctor", *place)
     if found.unfinished is not None:
         undoing = found.unfinished.state is RunState.ROLLING_BACK
         again = suggest("rollback" if undoing else found.unfinished.command, *place)

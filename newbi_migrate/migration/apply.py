@@ -108,6 +108,7 @@ async def apply_plan(request: ApplyRequest) -> RunResult:
     if request.resumed:
         await _count_all(request, state, journal)
 
+    await journal.require(journal.next_seq)
     result = RunResult(
         run_id=session.run_id,
         resumed=request.resumed,

@@ -16,6 +16,7 @@ from typing import Final
 from newbi_migrate.errors import UsageError
 from newbi_migrate.migration.options import MigrationOptions
 from newbi_migrate.migration.plan import chosen_collections
+from newbi_migrate.migration.run.recovery import refuse_lost_records
 from newbi_migrate.migration.validating.documents import DocumentRules, owner_of
 from newbi_migrate.migration.validating.models import ModelRules
 from newbi_migrate.migration.validating.request import (
@@ -43,9 +44,12 @@ async def validate(request: ValidationRequest) -> ValidationReport:
     Raises:
         UsageError: No rule has one of the ids in ``only``, or two collections hold legacy users.
         UnsupportedError: The database holds nothing.
+        DamagedRecordsError: The records of runs, which are relied on, are not whole.
     """
     database = request.database
     runs = await read_runs(database)
+    if request.unchanged:
+        await refuse_lost_records(database, runs)
     lease = await Lease.current(database)
     under_way = request.asking is None and lease is not None and lease.under_way
     newest = next((run for run in runs if run.stands and run.command in _FORWARD), None)

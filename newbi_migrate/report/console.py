@@ -146,7 +146,10 @@ def status_report(status: Status, *, next_command: str) -> Iterator[RenderableTy
         next_command: What to run next; the report ends with it.
     """
     yield title(f"Status of the database {status.database}")
-    yield from _runs(status.runs)
+    if status.damage is not None:
+        yield indented(f"{status.damage.what} {status.damage.next_step}")
+    if status.runs or status.damage is None:
+        yield from _runs(status.runs)
     lease = status.lease
     if lease is not None and lease.holder_ended:
         yield indented(

@@ -49,6 +49,7 @@ def status_to_json(status: Status) -> dict[str, Any]:
     return {
         "database": status.database,
         "unfinished": None if unfinished is None else str(unfinished.run_id),
+        "damage": None if status.damage is None else status.damage.what,
         "lease": None if status.lease is None else _lease(status.lease),
         "withoutWorkspace": dict(status.without_workspace),
         "organizationsWithoutMembers": status.organizations_without_members,

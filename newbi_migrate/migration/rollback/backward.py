@@ -17,6 +17,7 @@ from newbi_migrate.migration.rollback.run import (
     roll_back,
 )
 from newbi_migrate.migration.run.leased import Runner
+from newbi_migrate.migration.run.recovery import refuse_lost_records
 from newbi_migrate.store.faults import explained
 from newbi_migrate.store.lease import Lease
 from newbi_migrate.store.runs import RunRecord, read_runs
@@ -37,6 +38,7 @@ async def preview_rollback(
         await Lease.refuse_if_held(runner.store.database)
         await refuse_if_restoring(runner.store.database)
         runs = await read_runs(runner.store.database)
+        await refuse_lost_records(runner.store.database, runs)
         chosen = choose_runs(runs, run_id, options, everything=everything)
         if not chosen:
             return [_nothing(runner, options, dry_run=True)]
