@@ -15,13 +15,13 @@ from typing import Any
 
 from pymongo.errors import OperationFailure
 
-from newbi_migrate.mapping.users import Finding
 from newbi_migrate.mapping.workspace import Directory, Reason
 from newbi_migrate.migration.documents import DocumentPlane
 from newbi_migrate.migration.options import AliasOwners
 from newbi_migrate.migration.plan import chosen_collections, findings_to_json
 from newbi_migrate.migration.results import (
     CollectionSummary,
+    Findings,
     IndexAction,
     IndexDecision,
     Plan,
@@ -72,7 +72,7 @@ class ApplyRequest:
 class _State:
     created: Counter[str] = field(default_factory=Counter)
     filled: Counter[str] = field(default_factory=Counter)
-    findings: list[Finding] = field(default_factory=list)
+    findings: Findings = field(default_factory=Findings)
     quarantine: Quarantine = field(default_factory=Quarantine)
     collections: dict[str, CollectionSummary] = field(default_factory=dict)
     refused: dict[str, Quarantine] = field(default_factory=dict)
@@ -91,7 +91,7 @@ async def apply_plan(request: ApplyRequest) -> RunResult:
     """
     session = request.session
     record = RunWriter(session)
-    state = _State(findings=list(request.plan.findings))
+    state = _State(findings=Findings(request.plan.findings))
     journal = await _begin(request, record)
 
     directory = request.plan.directory
@@ -113,7 +113,7 @@ async def apply_plan(request: ApplyRequest) -> RunResult:
         plan=request.plan,
         collections=state.collections,
         quarantine=state.quarantine,
-        findings=tuple(state.findings),
+        findings=state.findings,
         indexes=tuple(state.indexes),
         created=dict(state.created),
         filled=dict(state.filled),

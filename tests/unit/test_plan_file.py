@@ -12,7 +12,7 @@ import pytest
 from bson import Binary, Int64
 from bson.raw_bson import RawBSONDocument
 from hypothesis import given, strategies as st
-from results import IDS, a_plan
+from results import IDS, a_plan, user_lines
 from xxhash import xxh3_128_hexdigest
 
 from newbi_migrate.errors import DatabaseMovedOnError, UsageError
@@ -118,7 +118,7 @@ def test_what_is_left_and_what_was_done_add_up():
 def an_entry(kind, collection, body):
     """An entry as it is read back from the journal."""
     stored = RawBSONDocument(bson.encode(body))
-    return JournalEntry(0, kind, EntryState.APPLIED, collection, stored)
+    return JournalEntry(IDS[0], 0, kind, EntryState.APPLIED, collection, stored)
 
 
 @pytest.mark.parametrize("ids", [IDS, ANY_IDS], ids=["packed", "as they are"])
@@ -200,7 +200,7 @@ def test_a_saved_plan_names_every_decision_and_every_other_owner(tmp_path):
     """One JSON document, with a line for each; ids in Extended JSON."""
     odd = UserLine({"a": Int64(1)}, Outcome.QUARANTINED, Reason.ID_NOT_OBJECT_ID, None, None)
     homes = {IDS[0]: IDS[5], IDS[3]: IDS[6], IDS[8]: IDS[6], IDS[9]: Reason.OWNER_AMBIGUOUS}
-    plan = a_plan(users=(*a_plan().users, odd), directory=Directory(homes=homes))
+    plan = a_plan(users=user_lines(*a_plan().users, odd), directory=Directory(homes=homes))
     lines = written(tmp_path / "plan.json", plan)
     saved = json.loads("".join(lines))
 
@@ -216,7 +216,7 @@ def test_a_saved_plan_names_every_decision_and_every_other_owner(tmp_path):
 
 def test_a_plan_for_nobody_can_be_saved(tmp_path):
     """A database that was migrated long ago has no decisions."""
-    plan = a_plan(users=())
+    plan = a_plan(users=user_lines())
     written(tmp_path / "plan.json", plan)
 
     assert SavedPlan.of(plan) == load_plan(tmp_path / "plan.json")
