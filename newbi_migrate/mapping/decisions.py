@@ -9,11 +9,11 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import chain, islice
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import bson
 from bson import ObjectId
@@ -28,8 +28,10 @@ from newbi_migrate.mapping.packed import (
     PackedMap,
     PackedSequence,
     TextColumn,
-    hashes_of,
+    digest_of,
+    head_of,
     repeated,
+    tail_of,
 )
 from newbi_migrate.mapping.slug import choose_slug, slug_candidates
 from newbi_migrate.mapping.user import phone_of, referral_code_of
@@ -55,10 +57,7 @@ __all__ = [
 
 # A text, or its digest where many are kept.
 _Text = str | bytes
-_Claims = dict[_Text, ObjectId | None]
 _NOBODY = ObjectId(bytes(12))
-# What a first candidate has; longer ones are rare.
-_USUAL_SLUG = len(next(slug_candidates(_NOBODY)))
 
 
 class DuplicatePolicy(StrEnum):
@@ -125,25 +124,39 @@ class LegacyKeys(PackedSequence[LegacyKey]):
 
     def __init__(self) -> None:
         self.ids = IdColumn()
-        self._texts = (TextColumn(), TextColumn(), TextColumn())
+        self.emails, self.phones, self.codes = TextColumn(), TextColumn(), TextColumn()
         self._flags: Interned[tuple[bool, bool]] = Interned()
+
+    @classmethod
+    def of(cls, keys: Iterable[LegacyKey]) -> Self:
+        """Some keys."""
+        found = cls()
+        for key in keys:
+            found.append(key)
+        return found
 
     def append(self, key: LegacyKey) -> None:
         """Adds a key at the end."""
         self.ids.append(key.id)
-        for column, value in zip(
-            self._texts, (key.email, key.phone, key.referral_code), strict=True
-        ):
-            column.append(value)
+        self.emails.append(key.email)
+        self.phones.append(key.phone)
+        self.codes.append(key.referral_code)
         self._flags.append((key.reachable, key.readable))
 
     def __len__(self) -> int:
         return len(self.ids)
 
-    def _at(self, position: int) -> LegacyKey:
-        email, phone, code = (column[position] for column in self._texts)
-        reachable, readable = self._flags[position]
-        return LegacyKey(self.ids[position], email, reachable, phone, code, readable)
+    def at(self, position: int) -> LegacyKey:
+        """The key at a position."""
+        reachable, readable = self._flags.at(position)
+        return LegacyKey(
+            self.ids.at(position),
+            self.emails.at(position),
+            reachable,
+            self.phones.at(position),
+            self.codes.at(position),
+            readable,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,24 +189,42 @@ class TargetUsers(Mapping[ObjectId, TargetUser]):
 
     def __init__(self) -> None:
         self._ids = PackedIds()
-        self._texts = (TextColumn(), TextColumn(), TextColumn())
+        self.emails, self.phones, self.codes = TextColumn(), TextColumn(), TextColumn()
         self._verified: Interned[bool] = Interned()
+
+    @classmethod
+    def of(cls, target: Target) -> TargetUsers:
+        """The users of a target."""
+        if isinstance(target.users, TargetUsers):
+            return target.users
+        found = cls()
+        for _, user in sorted(target.users.items()):
+            found.append(user)
+        return found
+
+    def id_at(self, position: int) -> ObjectId:
+        """The id of the user who stands there."""
+        return self._ids.at(position)
 
     def append(self, user: TargetUser) -> None:
         """Adds a user whose id is greater than all that are there."""
         self._ids.append(user.id)
-        for column, value in zip(
-            self._texts, (user.email, user.phone, user.referral_code), strict=True
-        ):
-            column.append(value)
+        self.emails.append(user.email)
+        self.phones.append(user.phone)
+        self.codes.append(user.referral_code)
         self._verified.append(user.verified)
 
     def __getitem__(self, key: ObjectId) -> TargetUser:
         position = self._ids.position(key)
         if position < 0:
             raise KeyError(key)
-        email, phone, code = (column[position] for column in self._texts)
-        return TargetUser(key, email, self._verified[position], phone, code)
+        return TargetUser(
+            key,
+            self.emails.at(position),
+            self._verified.at(position),
+            self.phones.at(position),
+            self.codes.at(position),
+        )
 
     def __contains__(self, key: object) -> bool:
         return key in self._ids
@@ -238,24 +269,31 @@ class Slugs(Mapping[ObjectId, str | None]):
 
 
 class Memberships(PackedSequence[Membership]):
-    """Memberships, packed."""
+    """Memberships, packed.
 
-    def __init__(self) -> None:
-        self._organizations, self._users = IdColumn(), IdColumn()
+    Args:
+        memberships: The first ones.
+    """
+
+    def __init__(self, memberships: Iterable[Membership] = ()) -> None:
+        self.organizations, self.users = IdColumn(), IdColumn()
         self._roles: Interned[frozenset[str]] = Interned()
+        for membership in memberships:
+            self.append(membership)
 
     def append(self, membership: Membership) -> None:
         """Adds a membership at the end."""
-        self._organizations.append(membership.organization_id)
-        self._users.append(membership.user_id)
+        self.organizations.append(membership.organization_id)
+        self.users.append(membership.user_id)
         self._roles.append(membership.roles)
 
     def __len__(self) -> int:
         return len(self._roles)
 
-    def _at(self, position: int) -> Membership:
+    def at(self, position: int) -> Membership:
+        """The membership at a position."""
         return Membership(
-            self._organizations[position], self._users[position], self._roles[position]
+            self.organizations.at(position), self.users.at(position), self._roles.at(position)
         )
 
 
@@ -307,8 +345,7 @@ class UserDecision:
     keep_referral_code: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class _Verdict:
+class _Verdict(NamedTuple):
     """What few decisions differ in."""
 
     outcome: Outcome
@@ -318,14 +355,16 @@ class _Verdict:
     has_workspace: bool
     # Which of the candidates the slug is, counted from one; zero for none.
     slug: int
-    kept: tuple[bool, bool, bool]
+    keep_email: bool
+    keep_phone: bool
+    keep_referral_code: bool
 
 
 class _Index:
     """Positions of ids of any type."""
 
     def __init__(self, ids: IdColumn) -> None:
-        self._sorted = PackedIds(ids.object_ids())
+        self._sorted = PackedIds.of_rows(ids.object_ids())
         self._order = array("I", bytes(4 * len(self._sorted)))
         self._others = {bson.encode({"": other}): n for n, other in ids.others.items()}
         for position, identifier in enumerate(ids):
@@ -370,7 +409,9 @@ class Decisions(PackedSequence[UserDecision]):
                 user_id is not None,
                 workspace is not None,
                 number,
-                (decision.keep_email, decision.keep_phone, decision.keep_referral_code),
+                decision.keep_email,
+                decision.keep_phone,
+                decision.keep_referral_code,
             )
         )
 
@@ -383,24 +424,51 @@ class Decisions(PackedSequence[UserDecision]):
     def __len__(self) -> int:
         return len(self._ids)
 
-    def _at(self, position: int) -> UserDecision:
-        verdict = self._verdicts[position]
-        user_id = self._users[position] if verdict.has_user else None
+    def at(self, position: int) -> UserDecision:
+        """The decision at a position."""
+        verdict = self._verdicts.at(position)
+        user_id = self._users.at(position) if verdict.has_user else None
         slug = None
         if verdict.slug:
-            slug = next(islice(slug_candidates(self._users[position]), verdict.slug - 1, None))
-        email, phone, code = verdict.kept
+            slug = next(islice(slug_candidates(self._users.at(position)), verdict.slug - 1, None))
         return UserDecision(
-            self._ids[position],
+            self._ids.at(position),
             verdict.outcome,
             verdict.reason,
             user_id,
-            self._workspaces[position] if verdict.has_workspace else None,
+            self._workspaces.at(position) if verdict.has_workspace else None,
             verdict.homeless,
             slug,
-            email,
-            phone,
-            code,
+            verdict.keep_email,
+            verdict.keep_phone,
+            verdict.keep_referral_code,
+        )
+
+    def users(self) -> Iterator[bytes]:
+        """The packed ids of users, as they are known afterwards."""
+        return (
+            row for row, v in zip(self._users.rows(), self._verdicts, strict=True) if v.has_user
+        )
+
+    def placed(self) -> Iterator[tuple[bytes, bytes]]:
+        """The packed ids of users with those of their workspaces, where they have one."""
+        rows = zip(self._users.rows(), self._workspaces.rows(), self._verdicts, strict=True)
+        return ((user, home) for user, home, v in rows if v.has_user and v.has_workspace)
+
+    def quarantined(self) -> Iterator[ObjectId]:
+        """The legacy ids of those who are quarantined, where they are ObjectIds."""
+        rows = enumerate(zip(self._ids.rows(), self._verdicts, strict=True))
+        return (
+            ObjectId(row) for n, (row, v) in rows if not v.has_user and n not in self._ids.others
+        )
+
+    def aliases(self) -> Iterator[tuple[ObjectId, ObjectId]]:
+        """The legacy ids of those who are known by another id, with that."""
+        rows = zip(self._ids.rows(), self._users.rows(), self._verdicts, strict=True)
+        return (
+            (ObjectId(row), ObjectId(user))
+            for row, user, v in rows
+            if v.has_user and v.outcome is Outcome.ALIASED
         )
 
 
@@ -416,41 +484,41 @@ def decide_users(
     The order matters only between users who want the same slug, phone number or referral
     code: the first gets it. Give them in the order of their ids.
     """
-    keys = legacy if isinstance(legacy, Sequence) else list(legacy)
-    refused = _refused_duplicates(keys, target, duplicates)
-    legacy_ids = PackedIds(key.id for key in keys if isinstance(key.id, ObjectId))
-    by_email = _by_email(keys, target)
-    of_user = _Grouped(target.memberships, lambda m: m.user_id)
-    of_organization = _Grouped(target.memberships, lambda m: m.organization_id)
-    slugs = _TakenSlugs(keys, by_email, target)
+    keys = legacy if isinstance(legacy, LegacyKeys) else LegacyKeys.of(legacy)
+    legacy_ids = PackedIds.of_rows(keys.ids.object_ids())
+    users = TargetUsers.of(target)
+    refused = _refused_duplicates(keys, users, duplicates)
+    unusable = frozenset(map(digest_of, target.unusable_emails))
+    wanted = _claims(keys, users)
     # Who has what; an address of a user nothing can refer to is nobody's to claim.
-    emails = _Claimed(keys, target, lambda known: known.email, others=target.unusable_emails)
-    phones = _Claimed(keys, target, lambda known: known.phone)
-    codes = _Claimed(keys, target, lambda known: known.referral_code)
+    emails = _Claimed(wanted[0], users.emails, users, unusable)
+    phones = _Claimed(wanted[1], users.phones, users)
+    codes = _Claimed(wanted[2], users.codes, users)
+    by_email = _by_email(emails, users)
+    memberships = _Groups.of(target)
+    slugs = _TakenSlugs(keys, by_email, target)
 
     for position, key in enumerate(keys):
         found = (
             Reason.DUPLICATE_EMAIL
             if position in refused
-            else _identity(key, target, by_email, legacy_ids, aliases)
+            else _identity(key, users, unusable, by_email, legacy_ids, aliases)
         )
         if isinstance(found, Reason):
             yield UserDecision(key.id, Outcome.QUARANTINED, reason=found)
             continue
         user_id, outcome = found
-        home = _owned(of_user[user_id])
+        home = _owned(memberships.of_user(user_id))
         slug: str | None = None
         if home is None:
             home = organization_id(user_id)
             if home not in target.organizations:
-                slug = choose_slug(user_id, slugs)
-                slugs.add(slug)
+                slug = slugs.give(user_id)
             else:
-                members = [membership.user_id for membership in of_organization[home]]
+                members = [m.user_id for m in memberships.of_organization(home)]
                 if members and user_id not in members:
                     home = Reason.OWNER_WITHOUT_WORKSPACE
-        # What an existing user has is never written over, so he claims nothing.
-        known = target.users.get(user_id)
+        known = users.get(user_id)
         yield UserDecision(
             key.id,
             outcome,
@@ -475,122 +543,147 @@ def directory_after(
     A quarantined user stays without a workspace, and his documents are told why. A user the
     decisions do not concern keeps the workspace his memberships give him.
     """
-    decided = decisions if isinstance(decisions, Sequence) else list(decisions)
-    of_user = _Grouped(target.memberships, lambda m: m.user_id)
-    stand = [d for d in decided if d.user_id is None and isinstance(d.legacy_id, ObjectId)]
-    placed = _Placed(decided)
+    decided = decisions if isinstance(decisions, Decisions) else Decisions(decisions)
+    ids = legacy_ids if isinstance(legacy_ids, IdColumn) else IdColumn(legacy_ids)
+    memberships = _Groups.of(target)
+    left_out, nowhere = decided.quarantined, Reason.OWNER_QUARANTINED
     return Directory(
-        organizations=PackedIds(chain(target.organizations, (home for _, home in placed))),
-        users=PackedIds(
-            chain(
-                target.users,
-                (i for i in legacy_ids if isinstance(i, ObjectId)),
-                (d.user_id for d in decided if d.user_id is not None),
-            )
+        organizations=PackedIds.of_rows(
+            chain((i.binary for i in target.organizations), (home for _, home in decided.placed()))
         ),
-        aliases={
-            d.legacy_id: d.user_id
-            for d in decided
-            if d.outcome is Outcome.ALIASED and d.user_id is not None
-        },
+        users=PackedIds.of_rows(
+            chain((i.binary for i in target.users), ids.object_ids(), decided.users())
+        ),
+        aliases=dict(decided.aliases()),
         homes=PackedMap(
             chain(
-                ((d.legacy_id, Reason.OWNER_QUARANTINED) for d in stand),
-                # One who was migrated before, and cannot be read today, stays where he is.
-                ((user_id, home_of(found)) for user_id, found in of_user.items()),
-                (
-                    (d.legacy_id, Reason.OWNER_QUARANTINED)
-                    for d in stand
-                    if d.legacy_id not in target.users
-                ),
-                placed,
+                ((i.binary, nowhere) for i in left_out()),
+                memberships.homes(),
+                # One who was migrated before, and cannot be read today, stays where they are.
+                ((i.binary, nowhere) for i in left_out() if i not in target.users),
+                decided.placed(),
             )
         ),
         members=PackedGroups(
-            chain(((m.user_id, m.organization_id) for m in target.memberships), placed)
+            chain(memberships.rows(), (user + home for user, home in decided.placed()))
         ),
     )
 
 
-class _Placed:
-    """Users and the workspaces they have after the decisions, each time they are asked for."""
+class _Groups:
+    """The memberships of a target, by user and by organization."""
 
-    def __init__(self, decisions: Iterable[UserDecision]) -> None:
-        self._decisions = decisions
+    def __init__(self, memberships: Memberships) -> None:
+        self._all = memberships
+        self._users: _Grouped | None = None
+        self._organizations: _Grouped | None = None
 
-    def __iter__(self) -> Iterator[tuple[ObjectId, ObjectId]]:
-        return (
-            (d.user_id, d.workspace)
-            for d in self._decisions
-            if d.user_id is not None and d.workspace is not None
-        )
+    @classmethod
+    def of(cls, target: Target) -> Self:
+        """The memberships of a target."""
+        found = target.memberships
+        return cls(found if isinstance(found, Memberships) else Memberships(found))
+
+    def of_user(self, user_id: ObjectId) -> list[Membership]:
+        """Those of a user."""
+        self._users = self._users or _Grouped(self._all.users)
+        return [self._all.at(n) for n in self._users.positions(user_id)]
+
+    def of_organization(self, identifier: ObjectId) -> list[Membership]:
+        """Those in an organization."""
+        self._organizations = self._organizations or _Grouped(self._all.organizations)
+        return [self._all.at(n) for n in self._organizations.positions(identifier)]
+
+    def homes(self) -> Iterator[tuple[bytes, bytes | Reason]]:
+        """The packed id of each user with that of the workspace, or why there is none."""
+        for user_id in PackedIds.of_rows(self._all.users.rows()):
+            home = home_of(self.of_user(user_id))
+            yield user_id.binary, home if isinstance(home, Reason) else home.binary
+
+    def rows(self) -> Iterator[bytes]:
+        """Packed ids of users, each followed by that of an organization."""
+        both = zip(self._all.users.rows(), self._all.organizations.rows(), strict=True)
+        return (user + organization for user, organization in both)
 
 
 class _Grouped:
-    """Memberships by one of their ids."""
+    """Positions of equal ids in a column."""
 
-    def __init__(
-        self, memberships: Sequence[Membership], by: Callable[[Membership], ObjectId]
-    ) -> None:
-        self._memberships = memberships
-        ids = IdColumn(map(by, memberships))
-        self._keys = PackedIds(ids)
+    def __init__(self, ids: IdColumn) -> None:
+        self._keys = PackedIds.of_rows(ids.rows())
+        places = array("I", (self._keys.position(identifier) for identifier in ids))
         self._ends = array("I", bytes(4 * len(self._keys)))
-        for identifier in ids:
-            self._ends[self._keys.position(identifier)] += 1
-        for position in range(1, len(self._ends)):
-            self._ends[position] += self._ends[position - 1]
-        self._order = array("I", bytes(4 * len(ids)))
+        for place in places:
+            self._ends[place] += 1
+        for place in range(1, len(self._ends)):
+            self._ends[place] += self._ends[place - 1]
         free = array("I", [0, *self._ends])
-        for number, identifier in enumerate(ids):
-            position = self._keys.position(identifier)
-            self._order[free[position]] = number
-            free[position] += 1
+        self._order = array("I", bytes(4 * len(places)))
+        for position, place in enumerate(places):
+            self._order[free[place]] = position
+            free[place] += 1
 
-    def __getitem__(self, identifier: ObjectId) -> list[Membership]:
-        position = self._keys.position(identifier)
-        return [] if position < 0 else self._group(position)
+    def positions(self, identifier: ObjectId) -> Sequence[int]:
+        """Where an id stands."""
+        place = self._keys.position(identifier)
+        if place < 0:
+            return ()
+        return self._order[self._ends[place - 1] if place else 0 : self._ends[place]]
 
-    def items(self) -> Iterator[tuple[ObjectId, list[Membership]]]:
-        """The groups, by ascending ids."""
-        return ((key, self._group(n)) for n, key in enumerate(self._keys))
 
-    def _group(self, position: int) -> list[Membership]:
-        start = self._ends[position - 1] if position else 0
-        return [self._memberships[n] for n in self._order[start : self._ends[position]]]
+def _claims(keys: LegacyKeys, users: TargetUsers) -> tuple[TextColumn, TextColumn, TextColumn]:
+    """The addresses, phone numbers and codes that legacy users want to have to themselves.
+
+    What an existing user has is never written over, so they claim nothing.
+    """
+    if not len(users):
+        return keys.emails, keys.phones, keys.codes
+    emails, phones, codes = TextColumn(), TextColumn(), TextColumn()
+    for key in keys:
+        known = users.get(key.id) if isinstance(key.id, ObjectId) else None
+        if known is None or known.email is None:
+            emails.append(key.email)
+        if known is None or known.phone is None:
+            phones.append(key.phone)
+        if known is None or known.referral_code is None:
+            codes.append(key.referral_code)
+    return emails, phones, codes
 
 
 class _Claimed:
     """Who has, or will have, what must be unique.
 
     Only what several want is remembered.
+
+    Args:
+        wanted: What legacy users want.
+        held: What existing users have, in their order.
+        users: Those users.
+        reserved: What nobody can get.
     """
 
     def __init__(
         self,
-        keys: Sequence[LegacyKey],
-        target: Target,
-        value_of: Callable[[LegacyKey | TargetUser], _Text | None],
-        *,
-        others: Iterable[_Text] = (),
+        wanted: TextColumn,
+        held: TextColumn,
+        users: TargetUsers,
+        reserved: Iterable[bytes] = (),
     ) -> None:
-        def claimed() -> Iterator[_Text | None]:
-            for key in keys:
-                known = target.users.get(key.id) if isinstance(key.id, ObjectId) else None
-                # What an existing user has is never written over, so he claims nothing.
-                if known is None or value_of(known) is None:
-                    yield value_of(key)
-
-        held = ((value_of(user), user.id) for user in target.users.values())
-        self._contested = repeated(chain(claimed(), map(value_of, target.users.values()), others))
-        self._by: _Claims = dict.fromkeys(v for v in others if hash(v) in self._contested)
-        self._by.update((v, i) for v, i in held if v and hash(v) in self._contested)
+        self.contested: frozenset[int] = frozenset()
+        self._by: dict[bytes, ObjectId | None] = dict.fromkeys(reserved)
+        if not len(wanted):
+            return
+        self.contested = repeated(wanted.heads(), held.heads(), map(head_of, self._by))
+        for position, head in enumerate(held.heads() if self.contested else ()):
+            value = held.at(position)
+            if head in self.contested and value is not None:
+                self._by[value] = users.id_at(position)
 
     def claim(self, value: _Text | None, user_id: ObjectId) -> bool:
         """Whether a user gets it: who asks first does."""
-        if value is None or hash(value) not in self._contested:
+        if value is None or not self.contested or head_of(digest_of(value)) not in self.contested:
             return True
-        return self._by.setdefault(value, user_id) == user_id
+        return self._by.setdefault(digest_of(value), user_id) == user_id
 
 
 class _TakenSlugs:
@@ -600,15 +693,14 @@ class _TakenSlugs:
     """
 
     def __init__(
-        self,
-        keys: Sequence[LegacyKey],
-        by_email: Mapping[_Text, Sequence[TargetUser]],
-        target: Target,
+        self, keys: LegacyKeys, by_email: Mapping[_Text, Sequence[TargetUser]], target: Target
     ) -> None:
-        self._there = hashes_of(target.organizations.values())
-        legacy = (key.id for key in keys if isinstance(key.id, ObjectId))
-        existing = (user.id for users in by_email.values() for user in users)
-        self._wanted = repeated(next(slug_candidates(i)) for i in chain(legacy, existing))
+        self._there = array(
+            "q", sorted(hash(slug) for slug in target.organizations.values() if slug is not None)
+        )
+        existing = (tail_of(user.id) for users in by_email.values() for user in users)
+        # The first candidate ends with the end of the id.
+        self._wanted = repeated(keys.ids.tails(), existing)
         self._given: set[str] = set()
 
     def __contains__(self, slug: object) -> bool:
@@ -617,28 +709,23 @@ class _TakenSlugs:
             return True
         return slug in self._given
 
-    def add(self, slug: str) -> None:
-        """Gives one out."""
-        if hash(slug) in self._wanted or len(slug) > _USUAL_SLUG:
+    def give(self, user_id: ObjectId) -> str:
+        """The slug for the organization of a user, which is taken from then on."""
+        slug = choose_slug(user_id, self)
+        if tail_of(user_id) in self._wanted:
             self._given.add(slug)
+        return slug
 
 
-def _by_email(keys: Sequence[LegacyKey], target: Target) -> Mapping[_Text, Sequence[TargetUser]]:
+def _by_email(emails: _Claimed, users: TargetUsers) -> Mapping[_Text, Sequence[TargetUser]]:
     """Existing users by their address, as far as somebody else may have it too."""
-    wanted = repeated(
-        chain(
-            (
-                key.email
-                for key in keys
-                if not isinstance(key.id, ObjectId) or key.id not in target.users
-            ),
-            (user.email for user in target.users.values()),
-        )
-    )
     found: dict[_Text, list[TargetUser]] = defaultdict(list)
-    for user in target.users.values():
-        if user.email is not None and hash(user.email) in wanted:
-            found[user.email].append(user)
+    if emails.contested:
+        for position, head in enumerate(users.emails.heads()):
+            if head in emails.contested:
+                user = users[users.id_at(position)]
+                if user.email is not None:
+                    found[user.email].append(user)
     return found
 
 
@@ -652,23 +739,21 @@ def _owned(memberships: Iterable[Membership]) -> ObjectId | Reason | None:
     return home_of(owners) if owners else None
 
 
-def _refused_duplicates(
-    keys: Sequence[LegacyKey], target: Target, policy: DuplicatePolicy
-) -> set[int]:
-    shared = repeated(key.email for key in keys if isinstance(key.id, ObjectId))
+def _refused_duplicates(keys: LegacyKeys, users: TargetUsers, policy: DuplicatePolicy) -> set[int]:
     groups: dict[_Text, list[int]] = defaultdict(list)
-    for position, key in enumerate(keys):
-        if key.email is not None and isinstance(key.id, ObjectId) and hash(key.email) in shared:
-            groups[key.email].append(position)
+    shared = repeated(keys.emails.heads())
+    for position, head in enumerate(keys.emails.heads() if shared else ()):
+        if head in shared and position not in keys.ids.others:
+            groups[keys.emails[position]].append(position)
     refused: set[int] = set()
     for positions in groups.values():
         if len(positions) == 1:
             continue
         # Whoever was migrated before has the address; that decision is not taken again.
-        keepers = [p for p in positions if keys[p].id in target.users]
+        keepers = [p for p in positions if keys.ids[p] in users]
         if not keepers and policy is DuplicatePolicy.REACHABLE:
             keepers = [p for p in positions if keys[p].reachable]
-        if len(keepers) > 1 and not all(keys[p].id in target.users for p in keepers):
+        if len(keepers) > 1 and not all(keys.ids[p] in users for p in keepers):
             keepers = []
         refused.update(p for p in positions if p not in keepers)
     return refused
@@ -676,7 +761,8 @@ def _refused_duplicates(
 
 def _identity(
     key: LegacyKey,
-    target: Target,
+    users: TargetUsers,
+    unusable: frozenset[bytes],
     by_email: Mapping[_Text, Sequence[TargetUser]],
     legacy_ids: PackedIds,
     aliases: AliasPolicy,
@@ -685,11 +771,11 @@ def _identity(
         return Reason.ID_NOT_OBJECT_ID
     if not key.readable:
         return Reason.UNREADABLE
-    if key.id in target.users:
+    if key.id in users:
         return key.id, Outcome.MERGED
     if key.email is None:
         return Reason.EMAIL_MISSING
-    if key.email in target.unusable_emails:
+    if key.email in unusable:
         return Reason.ALIAS_AMBIGUOUS
     others = by_email.get(key.email)
     if not others:

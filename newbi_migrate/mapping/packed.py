@@ -6,13 +6,14 @@ twelve. What is sorted is found by bisection, in a microsecond or two.
 
 from __future__ import annotations
 
+import sys
 from abc import abstractmethod
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence, Set as AbstractSet
 from hashlib import blake2b
-from itertools import pairwise
-from struct import Struct
+from itertools import chain, pairwise
+from struct import Struct, iter_unpack
 from typing import Any, Final, Generic, TypeVar, cast, overload
 
 from bson import ObjectId
@@ -26,8 +27,9 @@ __all__ = [
     "PackedSequence",
     "TextColumn",
     "digest_of",
-    "hashes_of",
+    "head_of",
     "repeated",
+    "tail_of",
 ]
 
 _T = TypeVar("_T")
@@ -38,31 +40,40 @@ _SIZE: Final = 12
 _HALVES: Final = Struct(">QI")
 _DIGEST: Final = 16
 _ABSENT: Final = bytes(_DIGEST)
+_NO_ID: Final = bytes(_SIZE)
 
 
-def digest_of(text: str) -> bytes:
-    """Sixteen bytes that stand for a text where only equality matters."""
+def digest_of(text: str | bytes) -> bytes:
+    """Sixteen bytes that stand for a text where only equality matters; a digest is its own."""
+    if isinstance(text, bytes):
+        return text
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_DIGEST).digest()
 
 
-def hashes_of(values: Iterable[Hashable | None]) -> array[int]:
-    """The sorted hashes of the values that are there."""
-    return array("q", sorted(array("q", (hash(v) for v in values if v is not None))))
+def head_of(digest: bytes) -> int:
+    """The first half of a digest as a number."""
+    return int.from_bytes(digest[:8], sys.byteorder)
 
 
-def repeated(values: Iterable[Hashable | None]) -> frozenset[int]:
-    """The hashes of values that occur more than once, and of few others if any.
+def tail_of(identifier: ObjectId) -> int:
+    """The last four bytes of an id as a number."""
+    return int.from_bytes(identifier.binary[8:], sys.byteorder)
 
-    Values that are unique among a million are told apart without holding them.
+
+def repeated(*columns: Iterable[int]) -> frozenset[int]:
+    """The numbers but zero that occur more than once.
+
+    What is unique among a million is told apart in a list, which takes less than a set of all.
     """
-    return frozenset(one for one, other in pairwise(hashes_of(values)) if one == other)
+    found = sorted(filter(None, chain(*columns)))
+    return frozenset(one for one, other in pairwise(found) if one == other)
 
 
 class PackedSequence(Sequence[_T]):
     """A sequence whose items are made when they are asked for."""
 
     @abstractmethod
-    def _at(self, position: int) -> _T:
+    def at(self, position: int) -> _T:
         """The item at a position that is there."""
 
     @overload
@@ -71,13 +82,13 @@ class PackedSequence(Sequence[_T]):
     def __getitem__(self, position: slice) -> list[_T]: ...
     def __getitem__(self, position: int | slice) -> _T | list[_T]:
         if isinstance(position, slice):
-            return [self._at(n) for n in range(*position.indices(len(self)))]
+            return [self.at(n) for n in range(*position.indices(len(self)))]
         if not -len(self) <= position < len(self):
             raise IndexError(position)
-        return self._at(position % len(self))
+        return self.at(position % len(self))
 
     def __iter__(self) -> Iterator[_T]:
-        return map(self._at, range(len(self)))
+        return map(self.at, range(len(self)))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Sequence) or len(self) != len(other):
@@ -88,7 +99,11 @@ class PackedSequence(Sequence[_T]):
 
 
 class IdColumn(PackedSequence[Any]):
-    """Ids in order: ObjectIds packed, any others as they are."""
+    """Ids in order: ObjectIds packed, any others as they are.
+
+    Attributes:
+        others: Position to id, of those that are no ObjectIds.
+    """
 
     def __init__(self, ids: Iterable[Any] = ()) -> None:
         self._packed = bytearray()
@@ -102,21 +117,32 @@ class IdColumn(PackedSequence[Any]):
             self._packed += identifier.binary
         else:
             self.others[len(self)] = identifier
-            self._packed += bytes(_SIZE)
+            self._packed += _NO_ID
 
-    def object_ids(self) -> Iterator[ObjectId]:
-        """Those that are ObjectIds."""
-        return (self._object_id(n) for n in range(len(self)) if n not in self.others)
+    def append_row(self, row: bytes) -> None:
+        """Adds a packed ObjectId at the end."""
+        self._packed += row
+
+    def rows(self) -> Iterator[bytes]:
+        """The packed ids, zeros in place of those that are no ObjectIds."""
+        return (row for (row,) in iter_unpack(f"{_SIZE}s", self._packed))
+
+    def object_ids(self) -> Iterator[bytes]:
+        """The packed ids of those that are ObjectIds."""
+        others = self.others
+        return (row for n, row in enumerate(self.rows()) if n not in others)
+
+    def tails(self) -> array[int]:
+        """The last four bytes of each as a number, see :func:`tail_of`."""
+        return array("I", self._packed)[2::3]
 
     def __len__(self) -> int:
         return len(self._packed) // _SIZE
 
-    def _at(self, position: int) -> Any:
-        if position in self.others:
+    def at(self, position: int) -> Any:
+        """The id at a position."""
+        if self.others and position in self.others:
             return self.others[position]
-        return self._object_id(position)
-
-    def _object_id(self, position: int) -> ObjectId:
         start = position * _SIZE
         return ObjectId(bytes(self._packed[start : start + _SIZE]))
 
@@ -129,12 +155,17 @@ class TextColumn(PackedSequence[bytes | None]):
 
     def append(self, text: str | bytes | None) -> None:
         """Adds a text, or its digest, at the end."""
-        self._packed += _ABSENT if text is None else _as_digest(text)
+        self._packed += _ABSENT if text is None else digest_of(text)
+
+    def heads(self) -> array[int]:
+        """The first half of each digest as a number, see :func:`head_of`; zero where is none."""
+        return array("Q", self._packed)[::2]
 
     def __len__(self) -> int:
         return len(self._packed) // _DIGEST
 
-    def _at(self, position: int) -> bytes | None:
+    def at(self, position: int) -> bytes | None:
+        """The digest at a position."""
         start = position * _DIGEST
         found = bytes(self._packed[start : start + _DIGEST])
         return None if found == _ABSENT else found
@@ -146,20 +177,24 @@ class Interned(PackedSequence[_H], Generic[_H]):
     def __init__(self) -> None:
         self._codes = array("I")
         self._known: dict[_H, int] = {}
-        self.values: list[_H] = []
+        self._values: list[_H] = []
 
     def append(self, value: _H) -> None:
         """Adds a value at the end."""
-        code = self._known.setdefault(value, len(self.values))
-        if code == len(self.values):
-            self.values.append(value)
+        code = self._known.setdefault(value, len(self._values))
+        if code == len(self._values):
+            self._values.append(value)
         self._codes.append(code)
 
     def __len__(self) -> int:
         return len(self._codes)
 
-    def _at(self, position: int) -> _H:
-        return self.values[self._codes[position]]
+    def __iter__(self) -> Iterator[_H]:
+        return map(self._values.__getitem__, self._codes)
+
+    def at(self, position: int) -> _H:
+        """The value at a position."""
+        return self._values[self._codes[position]]
 
 
 class PackedIds(AbstractSet[ObjectId]):
@@ -167,11 +202,21 @@ class PackedIds(AbstractSet[ObjectId]):
 
     def __init__(self, ids: Iterable[ObjectId] = ()) -> None:
         self._heads, self._tails = array("Q"), array("I")
+        self._fill(identifier.binary for identifier in ids)
+
+    @classmethod
+    def of_rows(cls, rows: Iterable[bytes]) -> PackedIds:
+        """The set of some packed ids."""
+        found = cls()
+        found._fill(rows)  # of this very class
+        return found
+
+    def _fill(self, rows: Iterable[bytes]) -> None:
         last = b""
-        for binary in _ascending(identifier.binary for identifier in ids):
-            if binary != last:
-                self._add(binary)
-                last = binary
+        for row in _ascending(rows):
+            if row != last:
+                self.append_row(row)
+                last = row
 
     def append(self, identifier: ObjectId) -> None:
         """Adds an id that is greater than all that are there.
@@ -181,10 +226,11 @@ class PackedIds(AbstractSet[ObjectId]):
         """
         if self._heads and self.at(len(self) - 1) >= identifier:
             raise ValueError(f"{identifier} does not come after the last one")
-        self._add(identifier.binary)
+        self.append_row(identifier.binary)
 
-    def _add(self, binary: bytes) -> None:
-        head, tail = _HALVES.unpack(binary)
+    def append_row(self, row: bytes) -> None:
+        """Adds a packed id that comes after all that are there; whoever calls it knows."""
+        head, tail = _HALVES.unpack(row)
         self._heads.append(head)
         self._tails.append(tail)
 
@@ -217,40 +263,39 @@ class PackedMap(Mapping[ObjectId, _T]):
     """ObjectIds to ObjectIds, or to values of which few differ; of equal keys the last counts.
 
     Args:
-        pairs: Keys and values.
+        rows: Packed keys, each with a packed id or another value.
     """
 
-    def __init__(self, pairs: Iterable[tuple[ObjectId, _T]] = ()) -> None:
-        keys, values = IdColumn(), _Values()
+    def __init__(self, rows: Iterable[tuple[bytes, Any]] = ()) -> None:
+        values = _Values()
 
-        def rows() -> Iterator[bytes]:
-            for number, (key, value) in enumerate(pairs):
+        def numbered() -> Iterator[bytes]:
+            for number, (key, value) in enumerate(rows):
                 values.append(value)
-                yield key.binary + number.to_bytes(4, "big")
+                yield key + number.to_bytes(4, "big")
 
-        order, last = array("I"), b""
-        for row in _ascending(rows()):
+        self._keys, self._order = PackedIds(), array("I")
+        last = b""
+        for row in _ascending(numbered()):
             key, number = row[:_SIZE], int.from_bytes(row[_SIZE:], "big")
             if key == last:
-                order[-1] = number
+                self._order[-1] = number
             else:
-                keys.append(ObjectId(key))
-                order.append(number)
+                self._keys.append_row(key)
+                self._order.append(number)
             last = key
-        self._keys = PackedIds(keys)
         self._values = values
-        self._order = order
 
     def __getitem__(self, key: ObjectId) -> _T:
         position = self._keys.position(key)
         if position < 0:
             raise KeyError(key)
-        return cast(_T, self._values[self._order[position]])
+        return cast(_T, self._values.at(self._order[position]))
 
     def get(self, key: Any, default: Any = None) -> Any:
         """The value of a key, or a default."""
         position = self._keys.position(key)
-        return default if position < 0 else self._values[self._order[position]]
+        return default if position < 0 else self._values.at(self._order[position])
 
     def __iter__(self) -> Iterator[ObjectId]:
         return iter(self._keys)
@@ -263,22 +308,21 @@ class PackedGroups(Mapping[ObjectId, frozenset[ObjectId]]):
     """ObjectIds to sets of ObjectIds.
 
     Args:
-        pairs: Keys, each with a member of its set.
+        rows: Packed keys, each followed by a packed id of its set.
     """
 
-    def __init__(self, pairs: Iterable[tuple[ObjectId, ObjectId]] = ()) -> None:
-        keys, self._members, self._ends = IdColumn(), IdColumn(), array("I")
+    def __init__(self, rows: Iterable[bytes] = ()) -> None:
+        self._keys, self._members, self._ends = PackedIds(), IdColumn(), array("I")
         last = b""
-        for row in _ascending(key.binary + member.binary for key, member in pairs):
+        for row in _ascending(rows):
             if row == last:
                 continue
             if row[:_SIZE] != last[:_SIZE]:
-                keys.append(ObjectId(row[:_SIZE]))
+                self._keys.append_row(row[:_SIZE])
                 self._ends.append(len(self._members))
-            self._members.append(ObjectId(row[_SIZE:]))
+            self._members.append_row(row[_SIZE:])
             self._ends[-1] += 1
             last = row
-        self._keys = PackedIds(keys)
 
     def __getitem__(self, key: ObjectId) -> frozenset[ObjectId]:
         position = self._keys.position(key)
@@ -302,12 +346,13 @@ class _Values:
         self._others: Interned[Any] = Interned()
 
     def append(self, value: Any) -> None:
-        packed = type(value) is ObjectId
-        self._packed += value.binary if packed else bytes(_SIZE)
+        packed = isinstance(value, bytes)
+        self._packed += value if packed else _NO_ID
         self._others.append(None if packed else value)
 
-    def __getitem__(self, position: int) -> Any:
-        other = self._others[position]
+    def at(self, position: int) -> Any:
+        """The id at a position."""
+        other = self._others.at(position)
         if other is not None:
             return other
         return ObjectId(bytes(self._packed[position * _SIZE : (position + 1) * _SIZE]))
@@ -322,7 +367,3 @@ def _ascending(rows: Iterable[bytes]) -> Iterator[bytes]:
         last, size = row, len(row)
     slices = (bytes(buffer[at : at + size]) for at in range(0, len(buffer), size or 1))
     return slices if sorted_already else iter(sorted(slices))
-
-
-def _as_digest(text: str | bytes) -> bytes:
-    return text if isinstance(text, bytes) else digest_of(text)

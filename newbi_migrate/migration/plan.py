@@ -176,7 +176,9 @@ async def _plan_users(
     if documents_only:
         # Only what has become true already: an organization a later run would create is no
         # workspace yet.
-        known = PackedGroups((m.user_id, m.organization_id) for m in target.memberships)
+        known = PackedGroups(
+            m.user_id.binary + m.organization_id.binary for m in target.memberships
+        )
         settled = Decisions(
             d
             for d in decisions

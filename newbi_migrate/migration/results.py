@@ -261,9 +261,10 @@ class UserLines(PackedSequence[UserLine]):
     def __len__(self) -> int:
         return len(self._positions)
 
-    def _at(self, position: int) -> UserLine:
-        decision = self.decisions[self._positions[position]]
-        shape = self._shapes[position]
+    def at(self, position: int) -> UserLine:
+        """The line at a position."""
+        decision = self.decisions.at(self._positions[position])
+        shape = self._shapes.at(position)
         creates = self._odd.get(position)
         return UserLine(
             legacy_id=decision.legacy_id,
@@ -318,9 +319,10 @@ class Findings(PackedSequence[Finding]):
     def __len__(self) -> int:
         return len(self._ids)
 
-    def _at(self, position: int) -> Finding:
-        code, collection, path = self._kinds[position]
-        return Finding(code, collection, self._ids[position], path)
+    def at(self, position: int) -> Finding:
+        """The finding at a position."""
+        code, collection, path = self._kinds.at(position)
+        return Finding(code, collection, self._ids.at(position), path)
 
 
 class IndexAction(StrEnum):
