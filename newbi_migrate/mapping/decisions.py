@@ -743,8 +743,9 @@ def _refused_duplicates(keys: LegacyKeys, users: TargetUsers, policy: DuplicateP
     groups: dict[_Text, list[int]] = defaultdict(list)
     shared = repeated(keys.emails.heads())
     for position, head in enumerate(keys.emails.heads() if shared else ()):
-        if head in shared and position not in keys.ids.others:
-            groups[keys.emails[position]].append(position)
+        email = keys.emails.at(position) if head in shared else None
+        if email is not None and position not in keys.ids.others:
+            groups[email].append(position)
     refused: set[int] = set()
     for positions in groups.values():
         if len(positions) == 1:
