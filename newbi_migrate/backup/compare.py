@@ -22,6 +22,7 @@ from newbi_migrate.backup.dump import DumpedCollection, FolderDump
 from newbi_migrate.backup.manifest import CollectionEntry
 from newbi_migrate.errors import UsageError
 from newbi_migrate.progress import Progress, Silent
+from newbi_migrate.store.collections import CollectionInfo, collections
 from newbi_migrate.store.connection import open_database
 from newbi_migrate.store.digest import (
     BATCH_DOCUMENTS,
@@ -154,7 +155,7 @@ class _Comparing:
     async def run(self, *, run_records: bool, metadata: bool) -> Comparison:
         manifest = self._dump.manifest
         assert manifest is not None  # noqa: S101  # asked by the caller
-        live = await self._live()
+        live = await collections(self._database)
         then = {entry.name: entry for entry in manifest.collections}
         names = sorted(
             name
@@ -173,19 +174,13 @@ class _Comparing:
                 found += await self._collection(entry, now, metadata=metadata)
         return Comparison(self._database.name, len(names), tuple(found), self._without)
 
-    async def _live(self) -> dict[str, dict[str, Any]]:
-        cursor = await self._database.list_collections()
-        async with cursor:
-            return {info["name"]: dict(info) async for info in cursor}
-
     async def _collection(
-        self, entry: CollectionEntry, now: dict[str, Any], *, metadata: bool
+        self, entry: CollectionEntry, now: CollectionInfo, *, metadata: bool
     ) -> list[Difference]:
-        kind = now.get("type", "collection")
-        if kind != entry.type:
-            return [Difference("type", entry.name, detail=f"{kind} instead of {entry.type}")]
+        if now.kind != entry.type:
+            return [Difference("type", entry.name, detail=f"{now.kind} instead of {entry.type}")]
         found = []
-        if metadata and options_digest(now.get("options", {})) != entry.options:
+        if metadata and options_digest(now.options) != entry.options:
             found.append(Difference("options", entry.name, detail="the options are not the same"))
         if entry.type == "view":
             return found

@@ -20,7 +20,6 @@ from newbi_migrate.backup.manifest import CollectionEntry, Consistency
 from newbi_migrate.backup.sources import Source
 
 __all__ = [
-    "SNAPSHOT_FAILURES",
     "SnapshotConcern",
     "judge",
     "judged",
@@ -28,9 +27,6 @@ __all__ = [
     "verdict",
     "write_counters",
 ]
-
-SNAPSHOT_FAILURES: Final = frozenset({239, 246})
-"""Codes of the server: the snapshot is too old, or does not reach a collection."""
 
 Counters = Mapping[str, tuple[int, ...] | None]
 """How much was written to each collection so far; ``None`` where the server does not tell."""

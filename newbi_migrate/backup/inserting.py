@@ -18,6 +18,7 @@ from pymongo.write_concern import WriteConcern
 
 from newbi_migrate.backup.dump import DumpedCollection
 from newbi_migrate.errors import NewbiMigrateError
+from newbi_migrate.store.codes import Code
 from newbi_migrate.store.digest import spans
 from newbi_migrate.store.faults import codes_of
 from newbi_migrate.store.raw import document_of, element
@@ -26,7 +27,6 @@ __all__ = ["Inserter"]
 
 # Each collection is followed by a durable record, which waits for all that was written before it.
 _FAST: Final = WriteConcern(w=1)
-_DUPLICATE: Final = 11000
 # A message holds 48 MB and 100,000 documents; the driver takes a sequence for one document.
 _MOST_BYTES: Final = 15 << 20
 _MOST_DOCUMENTS: Final = 50_000
@@ -103,7 +103,7 @@ class Inserter:
                 raise
             answer = {}
         except OperationFailure as error:
-            if _DUPLICATE not in codes_of(error):
+            if Code.DUPLICATE_KEY not in codes_of(error):
                 raise
             answer = {}
         if answer.get("n") != count:
@@ -115,7 +115,7 @@ class Inserter:
     def _refuse(collection: DumpedCollection, answer: dict[str, Any]) -> None:
         """Fails where the server refused documents for another reason than that they are there."""
         codes = {one.get("code") for one in answer.get("writeErrors", ())}
-        if codes - {_DUPLICATE} or (codes and _keeps_order(collection)):
+        if codes - {Code.DUPLICATE_KEY} or (codes and _keeps_order(collection)):
             listed = ", ".join(sorted(map(str, codes)))
             raise NewbiMigrateError(
                 f"The server refused documents of {collection.name!r} (code {listed}).",
@@ -144,7 +144,7 @@ class Inserter:
                 comment=self._comment,
             )
         except BulkWriteError as error:
-            if codes_of(error) != {_DUPLICATE} or _keeps_order(collection):
+            if codes_of(error) != {Code.DUPLICATE_KEY} or _keeps_order(collection):
                 raise
             # They came meanwhile, by a statement whose answer was lost, or from somebody else.
             rest = await self._absent(target, collection, documents)

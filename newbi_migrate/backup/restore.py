@@ -18,7 +18,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure
 
 from newbi_migrate.backup.archive import ArchiveDump
-from newbi_migrate.backup.dump import DumpedCollection, FolderDump, read_failures
+from newbi_migrate.backup.dump import DumpedCollection, FolderDump
 from newbi_migrate.backup.inserting import Inserter
 from newbi_migrate.backup.reading import DamagedDataError
 from newbi_migrate.backup.target import (
@@ -31,8 +31,9 @@ from newbi_migrate.backup.verification import Verification
 from newbi_migrate.backup.verify import open_dump, verify_dump
 from newbi_migrate.errors import NewbiMigrateError, UsageError
 from newbi_migrate.progress import Progress, Silent
+from newbi_migrate.store.codes import Code
 from newbi_migrate.store.connection import DURABLE, open_database
-from newbi_migrate.store.faults import explained
+from newbi_migrate.store.faults import explained, task_group
 from newbi_migrate.store.lease import Lease
 
 __all__ = [
@@ -42,7 +43,6 @@ __all__ = [
 ]
 
 _COMMENT: Final = "newbi-migrate restore"
-_EXISTS: Final = 48
 # What `create` does not take back of what `listCollections` gives.
 _NOT_CREATED: Final = frozenset({"uuid", "autoIndexId"})
 
@@ -234,7 +234,7 @@ class _Restore:
             )
         except OperationFailure as error:
             # Left by the restore that goes on here; its options are those of the same dump.
-            if error.code == _EXISTS and there:
+            if error.code == Code.NAMESPACE_EXISTS and there:
                 return
             raise NewbiMigrateError(
                 f"The server would not create {collection.name!r} as it was ({_name_of(error)}).",
@@ -331,12 +331,14 @@ class _Restore:
                     self._progress.advance(count, collection.name)
 
         try:
-            with read_failures():
-                async with asyncio.TaskGroup() as group:
-                    for _ in range(workers):
-                        group.create_task(work())
-        except BaseExceptionGroup as failed:
-            raise _told(failed) from None
+            async with task_group() as tasks:
+                for _ in range(workers):
+                    tasks.create_task(work())
+        except DamagedDataError as error:
+            raise NewbiMigrateError(
+                f"The dump changed while it was read: {error}.",
+                next_step="Verify it and run the same command again.",
+            ) from error
 
 
 def restore_identity(verification: Verification, only: Sequence[str] = ()) -> str:
@@ -352,19 +354,6 @@ def _require_all(dump: FolderDump | ArchiveDump, only: Sequence[str]) -> None:
             f"The backup has no {', '.join(lacking)}.",
             next_step=f"It has {first_names(sorted(names))}.",
         )
-
-
-def _told(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The first error of a group, damage of the dump as a sentence."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    if isinstance(error, DamagedDataError):
-        return NewbiMigrateError(
-            f"The dump changed while it was read: {error}.",
-            next_step="Verify it and run the same command again.",
-        )
-    return error
 
 
 def _buildable(collection: DumpedCollection) -> list[dict[str, Any]]:

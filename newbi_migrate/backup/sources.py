@@ -15,6 +15,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from newbi_migrate.backup import layout
 from newbi_migrate.migration.survey import TARGET_COLLECTIONS
 from newbi_migrate.models.registry import Registry
+from newbi_migrate.store.collections import collections
 from newbi_migrate.store.digest import options_digest
 
 __all__ = ["Source", "critical_collections", "estimated_counts", "list_sources", "metadata_text"]
@@ -55,26 +56,13 @@ async def list_sources(
     Raises:
         pymongo.errors.PyMongoError: The server failed.
     """
-    found: list[Source] = []
-    passed_over: list[str] = []
-    cursor = await database.list_collections()
-    async with cursor:
-        async for info in cursor:
-            name = info["name"]
-            if not layout.dumped(name):
-                if "$" in name:
-                    passed_over.append(name)
-                continue
-            uuid = info.get("info", {}).get("uuid")
-            found.append(
-                Source(
-                    name,
-                    info.get("type", "collection"),
-                    info.get("options", {}),
-                    bytes(uuid).hex() if uuid else "",
-                )
-            )
-    return found, tuple(passed_over)
+    listed = await collections(database)
+    found = [
+        Source(info.name, info.kind, info.options, info.uuid)
+        for info in listed.values()
+        if layout.dumped(info.name)
+    ]
+    return found, tuple(name for name in listed if "$" in name and not layout.dumped(name))
 
 
 async def estimated_counts(

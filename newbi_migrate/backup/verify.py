@@ -26,6 +26,7 @@ from newbi_migrate.backup.verification import CheckedCollection, Problem, Verifi
 from newbi_migrate.errors import DamagedBackupError, UsageError
 from newbi_migrate.progress import Progress, Silent
 from newbi_migrate.store.digest import Digest, indexes_digest, options_digest, spans
+from newbi_migrate.store.faults import task_group
 
 __all__ = [
     "open_dump",
@@ -217,15 +218,15 @@ async def _manifested(dump: FolderDump, manifest: Manifest, counting: _Counting)
         async with gate:
             found.append(await asyncio.to_thread(job))
 
-    async with asyncio.TaskGroup() as group:
+    async with task_group() as tasks:
         for name, seal in manifest.files.items():
             entry = by_file.get(name)
             if entry is not None and dump.readable:
                 job = _job(_read_data, dump, entry, seal, counting)
             else:
                 job = _job(_read_file, dump, name, seal)
-            group.create_task(one(job))
-        group.create_task(one(_job(_read_metadata, dump, manifest)))
+            tasks.create_task(one(job))
+        tasks.create_task(one(_job(_read_metadata, dump, manifest)))
     checked = [one for one, _ in found if one is not None]
     problems = sorted((p for _, some in found for p in some), key=lambda p: (p.where, p.what))
     return checked, [*problems, *_strangers(dump, manifest)], notes

@@ -18,13 +18,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from bson import Timestamp, json_util
-from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.errors import OperationFailure
 from pymongo.read_concern import ReadConcern
 
 from newbi_migrate.backup import layout
 from newbi_migrate.backup.compress import library
 from newbi_migrate.backup.consistency import (
-    SNAPSHOT_FAILURES,
     SnapshotConcern,
     judge,
     judged,
@@ -52,9 +51,10 @@ from newbi_migrate.errors import NewbiMigrateError, UsageError
 from newbi_migrate.models.newbi import NEWBI
 from newbi_migrate.models.registry import Registry
 from newbi_migrate.progress import Progress, Silent
+from newbi_migrate.store.codes import SNAPSHOT_LOST
 from newbi_migrate.store.connection import Store, Topology, open_database
 from newbi_migrate.store.digest import BATCH_DOCUMENTS, Digest, indexes_digest, options_digest
-from newbi_migrate.store.faults import explained
+from newbi_migrate.store.faults import explained, task_group
 from newbi_migrate.store.indexes import read_indexes
 
 __all__ = ["BackupResult", "backup_database"]
@@ -243,12 +243,9 @@ class _Backup:
                 entries.append(entry)
 
         # A task group waits for the other workers, and so for their threads, when one fails.
-        try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(self._workers):
-                    group.create_task(work())
-        except* (PyMongoError, OSError, NewbiMigrateError) as failed:
-            raise _first(failed) from None
+        async with task_group() as tasks:
+            for _ in range(self._workers):
+                tasks.create_task(work())
         return entries
 
     async def _dump(self, source: Source) -> CollectionEntry:
@@ -366,13 +363,6 @@ async def _settled(future: asyncio.Future[Any]) -> None:
             await asyncio.shield(future)
 
 
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
-
-
 @contextmanager
 def _failing(doing: str) -> Iterator[None]:
     """Errors of the server, with what they mean for a backup."""
@@ -392,7 +382,7 @@ def _snapshot_explained(collection: str) -> Iterator[None]:
     try:
         yield
     except OperationFailure as error:
-        if error.code not in SNAPSHOT_FAILURES:
+        if error.code not in SNAPSHOT_LOST:
             raise
         raise NewbiMigrateError(
             f"The snapshot could not be kept until {collection!r} was read: it grew too old, or "

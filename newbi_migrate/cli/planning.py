@@ -105,7 +105,7 @@ def show_plan(
         refuse_other_database(saved, session.target.database)
     plan = make_plan(session, options, documents_only=documents_only, safeguard=safeguard)
     if saved is not None:
-        refuse_if_moved_on(saved.digests, plan)
+        refuse_if_moved_on(saved.digests, plan.digests)
     if keep_in is not None:
         replaced = keep_in.exists()
         write_privately(keep_in, plan_lines(plan))

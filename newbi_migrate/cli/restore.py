@@ -11,7 +11,7 @@ import typer
 from newbi_migrate.cli import options as opt, values
 from newbi_migrate.cli.following import after_restoring, suggest
 from newbi_migrate.cli.running import Session, interruptible, say
-from newbi_migrate.errors import ExitCode, UsageError
+from newbi_migrate.errors import ExitCode
 
 if TYPE_CHECKING:
     from newbi_migrate.backup.restore import RestoreResult
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from newbi_migrate.backup.verification import Verification
 
 __all__ = ["register"]
-
-_SERVERS_OWN = frozenset({"admin", "config", "local"})
 
 
 def register(app: typer.Typer) -> None:
@@ -75,7 +73,7 @@ def restore(
 
         if not dry_run:
             session.must_be_able_to_ask(confirmed=confirm)
-        database = _allowed(database or session.target.database)
+        database = database or session.target.database
         session.log_to(
             log_file, "restore --dry-run" if dry_run else "restore", on=f"{path} into {database}"
         )
@@ -214,13 +212,3 @@ class _Restoring:
     @property
     def _elsewhere(self) -> bool:
         return self._database != self._session.target.database
-
-
-def _allowed(database: str) -> str:
-    """A name a restore may write to."""
-    if database in _SERVERS_OWN:
-        raise UsageError(
-            f"The database {database!r} is the server's own.",
-            next_step="Restore into another one with --database.",
-        )
-    return database

@@ -24,7 +24,6 @@ from newbi_migrate.errors import (
     ExitCode,
     InterruptedRunError,
     NewbiMigrateError,
-    UsageError,
 )
 
 if TYPE_CHECKING:
@@ -111,24 +110,12 @@ class Session:
             UsageError: No database can have that name.
             UnreachableError: No server answered.
         """
-        from pymongo.errors import InvalidName
-
         from newbi_migrate.store.connection import open_database
         from newbi_migrate.store.faults import explained
 
         with explained("connecting"):
-            async with open_database(self.target) as store:
-                if name is None:
-                    yield store.database
-                    return
-                try:
-                    other = store.database.client.get_database(name)
-                except InvalidName as error:
-                    raise UsageError(
-                        f"{name!r} is no name a database can have.",
-                        next_step="Give another one to --database.",
-                    ) from error
-                yield other
+            async with open_database(self.target, name=name) as store:
+                yield store.database
 
     @property
     def log(self) -> LogFile | None:

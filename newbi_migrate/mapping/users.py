@@ -1,7 +1,6 @@
 """All documents that one decision about a legacy user leads to.
 
-The reference of what a migration writes for a user: the engine writes exactly this. It changes
-when the set of documents a user needs does.
+The reference of what a migration writes for a user: the engine writes exactly this.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from bson import ObjectId
 
 from newbi_migrate.mapping.account import CREDENTIAL, map_account, password_kind
 from newbi_migrate.mapping.decisions import Outcome, UserDecision
+from newbi_migrate.mapping.fillable import FILLABLE, only_fillable
 from newbi_migrate.mapping.ids import account_id
 from newbi_migrate.mapping.merge import fill_missing
 from newbi_migrate.mapping.organization import (
@@ -33,6 +33,7 @@ _Find = Callable[..., None]
 _FillIn = Callable[[str, Mapping[str, Any], Mapping[str, Any]], None]
 
 __all__ = [
+    "FIELD_NOT_CARRIED",
     "FOLLOWS_MEMBERSHIP",
     "Existing",
     "Fill",
@@ -42,6 +43,9 @@ __all__ = [
     "writes_for",
 ]
 
+
+FIELD_NOT_CARRIED: Final = "field-not-carried"
+"""Code of the finding that existing users are not given a field of the legacy ones."""
 
 FOLLOWS_MEMBERSHIP: Final = "documents-follow-membership"
 """Code of the finding that a user's documents go into an organization that is not his."""
@@ -81,7 +85,7 @@ class Finding:
     Attributes:
         code: What kind of finding, in lower case with hyphens.
         collection: Where.
-        id: In which document.
+        id: In which document; ``None`` where it concerns the collection as a whole.
         path: In which field, dotted; empty for the whole document.
     """
 
@@ -89,6 +93,20 @@ class Finding:
     collection: str
     id: Any
     path: str = ""
+
+    @property
+    def subject(self) -> str:
+        """What it is about: a document by its id, else a field, else the collection."""
+        return (self.path or self.collection) if self.id is None else str(self.id)
+
+    def to_json(self) -> dict[str, str]:
+        """The finding as JSON holds it."""
+        return {
+            "code": self.code,
+            "collection": self.collection,
+            "id": "" if self.id is None else str(self.id),
+            "path": self.path,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +128,20 @@ class Existing:
 
 @dataclass(frozen=True, slots=True)
 class UserWrites:
-    """What is written for one legacy user, in order, and what there is to say about it."""
+    """What is written for one legacy user, in order, and what there is to say about it.
+
+    Attributes:
+        decision: What was decided about him.
+        writes: The documents to create and the fields to fill.
+        findings: What a person should know.
+        not_carried: Paths of fields an existing document lacks and is not given, because they
+            are not listed in :data:`~newbi_migrate.mapping.fillable.FILLABLE`.
+    """
 
     decision: UserDecision
     writes: tuple[Insert | Fill, ...] = ()
-    findings: tuple[Finding, ...] = field(default=())
+    findings: tuple[Finding, ...] = ()
+    not_carried: tuple[str, ...] = ()
 
     @property
     def account_id(self) -> ObjectId | None:
@@ -163,12 +190,14 @@ def writes_for(
     born = created_at(document)
     writes: list[Insert | Fill] = []
     findings: list[Finding] = []
+    not_carried: list[str] = []
 
     def find(code: str, collection: str, identifier: Any, path: str = "") -> None:
         findings.append(Finding(code, collection, identifier, path))
 
     def fill(collection: str, have: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-        merge = fill_missing(have, wanted)
+        merge, left = only_fillable(fill_missing(have, wanted), FILLABLE[collection])
+        not_carried.extend(left)
         if merge.values:
             writes.append(Fill(collection, have["_id"], merge.values, merge.prior))
         for path in merge.conflicts:
@@ -196,9 +225,9 @@ def writes_for(
         # Else a stranger who once took the address would sign in as its owner with his password.
         find("password-not-carried", source, decision.legacy_id, "password")
     else:
-        _account(document, user_id, existing, profile, writes, find, source)
+        _account(document, user_id, existing, profile, writes, find, fill, source)
     _organization(legacy, decision, existing, born, writes, find, fill)
-    return UserWrites(decision, tuple(writes), tuple(findings))
+    return UserWrites(decision, tuple(writes), tuple(findings), tuple(not_carried))
 
 
 def _beside(
@@ -233,6 +262,7 @@ def _account(
     profile: BetterAuthProfile,
     writes: list[Insert | Fill],
     find: _Find,
+    fill: _FillIn,
     source: str,
 ) -> None:
     password = document.get("password")
@@ -242,11 +272,7 @@ def _account(
         account = credential[0]
         if len(credential) > 1:
             find("several-credential-accounts", "account", account.get("_id"))
-        merge = fill_missing(account, dict(profile.credential_fields))
-        if merge.values:
-            writes.append(Fill("account", account["_id"], merge.values, merge.prior))
-        for path in merge.conflicts:
-            find("conflict", "account", account["_id"], path)
+        fill("account", account, dict(profile.credential_fields))
         if is_missing(account.get("password")):
             # It is not filled: what a fill writes is journaled, and no hash may be.
             find("account-without-password", "account", account["_id"], "password")

@@ -63,6 +63,7 @@ class Reason(StrEnum):
     EMAIL_MISSING = "email-missing"
     FOREIGN_WORKSPACE = "foreign-workspace"
     ID_NOT_OBJECT_ID = "id-not-objectid"
+    NOT_A_PLAIN_COLLECTION = "not-a-plain-collection"
     OWNER_AMBIGUOUS = "owner-has-several-workspaces"
     OWNER_MALFORMED = "owner-malformed"
     OWNER_MISSING = "owner-missing"

@@ -34,15 +34,16 @@ from newbi_migrate.migration.run.recovery import created_indexes
 from newbi_migrate.migration.survey import TARGET_COLLECTIONS
 from newbi_migrate.migration.user_writer import UserWriter
 from newbi_migrate.models.registry import CollectionSpec, Registry
+from newbi_migrate.store.codes import Code
+from newbi_migrate.store.collections import Identities, collections
 from newbi_migrate.store.indexes import Created, Refused, create_indexes, read_indexes
 from newbi_migrate.store.journal import EntryKind, Journal
-from newbi_migrate.store.runs import OWN_PREFIX, RunWriter
+from newbi_migrate.store.runs import RunWriter
 from newbi_migrate.store.session import LeasedSession
 
 __all__ = ["ApplyRequest", "apply_plan"]
 
 _RESCANS = 3
-_EXISTS = 48
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,12 +165,8 @@ async def _begin(request: ApplyRequest, record: RunWriter) -> Journal:
     session, plan = request.session, request.plan
     if request.resumed:
         return await Journal.take_over(session)
-    names = [
-        info["name"]
-        async for info in await session.database.list_collections(comment=session.comment)
-        if info.get("type", "collection") == "collection"
-        and not info["name"].startswith(("system.", OWN_PREFIX))
-    ]
+    listed = await collections(session.database, comment=session.comment)
+    names = [i.name for i in listed.values() if i.holds_documents and not i.internal]
     before = {
         name: list(await read_indexes(session.database, name))
         for name in names
@@ -184,7 +181,7 @@ async def _begin(request: ApplyRequest, record: RunWriter) -> Journal:
             "database": plan.database,
             "source": plan.source,
             "planDigests": plan.digests.to_json(),
-            "collectionsBefore": sorted(names),
+            "collectionsBefore": names,
             # A list of pairs: names of collections may hold dots.
             "indexesBefore": [{"collection": n, "indexes": i} for n, i in before.items()],
             "reference": None if request.reference is None else request.reference.to_document(),
@@ -204,7 +201,8 @@ async def _users(
     """Creates and fills the users' documents; gives the directory as it turned out."""
     plan, session = request.plan, request.session
     await _create_collections(session, journal)
-    writer = UserWriter(session, plan.source, journal)
+    identities = await Identities.now(session.database, comment=session.comment)
+    writer = UserWriter(session, plan.source, journal, identities)
     # Noted beforehand: after an interruption a user who was created is no longer to be created.
     # All are noted, also those nothing is written for: a user of whom no run in place holds a
     # line has come since, and their document must not be dropped.
@@ -245,7 +243,7 @@ def _without(plan: Plan, failed: Mapping[Any, Reason]) -> Directory:
     homes = dict(directory.homes)
     organizations = set(directory.organizations)
     for line in plan.users:
-        if line.legacy_id in failed and line.user_id is not None:
+        if line.user_id is not None and line.legacy_id in failed:
             homes[line.user_id] = Reason.OWNER_QUARANTINED
             if line.workspace is not None and "organization" in line.creates:
                 organizations.discard(line.workspace)
@@ -271,7 +269,7 @@ async def _create_collections(session: LeasedSession, journal: Journal) -> None:
                 name, check_exists=False, comment=session.comment
             )
         except OperationFailure as error:
-            if error.code != _EXISTS:
+            if error.code != Code.NAMESPACE_EXISTS:
                 raise
             # The application made it at this very moment; it is not ours to drop.
             created = []
@@ -285,6 +283,7 @@ def _plane(request: ApplyRequest, directory: Directory) -> DocumentPlane:
         directory,
         rewrite_owners=request.plan.options.alias_owners is AliasOwners.REWRITE,
         comment=request.session.comment,
+        unwritable=request.plan.unwritable,
     )
 
 

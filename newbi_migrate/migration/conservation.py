@@ -30,14 +30,16 @@ from newbi_migrate.migration.run.baseline import (
 )
 from newbi_migrate.models.registry import Registry
 from newbi_migrate.progress import Progress, Silent
+from newbi_migrate.store.connection import EXACT
 from newbi_migrate.store.digest import BATCH_DOCUMENTS, Digest, digest_collection
 from newbi_migrate.store.faults import explained
+from newbi_migrate.store.ids import id_key, id_key_of
 from newbi_migrate.store.journal import (
     EntryKind,
     JournalEntry,
     JournalReader,
 )
-from newbi_migrate.store.raw import element, set_back, split_documents
+from newbi_migrate.store.raw import element, raw_documents, set_back
 from newbi_migrate.store.runs import RunRecord, RunState, read_runs
 from newbi_migrate.store.stamping import MAX_IDS, chunks
 
@@ -53,6 +55,7 @@ _LISTED: Final = 100
 """Unexplained documents that are named for each collection."""
 
 _Element = tuple[int, bytes]
+_NO_ID: Final[_Element] = (0x0A, b"")
 
 
 class Verdict(StrEnum):
@@ -195,17 +198,17 @@ class _Account:
     """What journals say of one collection.
 
     Attributes:
-        created: Ids of documents that were created.
-        steps: Element of an id to what was written to that document, the newest first.
-        ids: The same element to the id.
+        created: Ids of documents that were created, by their keys.
+        steps: Key of an id to what was written to that document, the newest first.
+        ids: The same key to the id.
     """
 
-    created: dict[_Element, Any] = field(default_factory=dict)
-    steps: dict[_Element, list[_Step]] = field(default_factory=dict)
-    ids: dict[_Element, Any] = field(default_factory=dict)
+    created: dict[bytes, Any] = field(default_factory=dict)
+    steps: dict[bytes, list[_Step]] = field(default_factory=dict)
+    ids: dict[bytes, Any] = field(default_factory=dict)
 
     def note(self, identifier: Any, step: _Step) -> None:
-        key = _element_of(identifier)
+        key = id_key(identifier)
         self.ids[key] = identifier
         self.steps.setdefault(key, []).append(step)
 
@@ -273,14 +276,12 @@ def _note_users(journals: _Journals, entry: JournalEntry) -> None:
     for write in reversed(entry.writes()):
         account = journals.of(write.collection)
         if write.inserts:
-            account.created[_element_of(write.id)] = write.id
+            account.created[id_key(write.id)] = write.id
         else:
             step = _Step(
-                {
-                    tuple(path.split(".")): _element_of(value)
-                    for path, value in write.values.items()
-                },
-                {tuple(path.split(".")): found for path, found in write.prior.items()},
+                {tuple(p.split(".")): _element_of(value) for p, value in write.values.items()},
+                {tuple(p.split(".")): found for p, found in write.prior.items()},
+                write.certain,
             )
             account.note(write.id, step)
 
@@ -316,7 +317,7 @@ async def _compared(
         created += 1
     gone = dict(account.ids)
     async for raw in _documents(database, stored_in, account.ids.values()):
-        key = _id_of(raw)
+        key = id_key_of(*element(raw, "_id") or _NO_ID)
         if key not in gone or key in account.created:
             continue
         identifier = gone.pop(key)
@@ -343,17 +344,13 @@ async def _documents(
     for some in chunks(list(ids), MAX_IDS):
         collection: Any = database[name]
         cursor = collection.find_raw_batches(
-            {"_id": {"$in": list(some)}}, batch_size=BATCH_DOCUMENTS, comment=_COMMENT
+            {"_id": {"$in": list(some)}},
+            batch_size=BATCH_DOCUMENTS,
+            collation=EXACT,
+            comment=_COMMENT,
         )
-        async with cursor:
-            async for batch in cursor:
-                for raw in split_documents(batch):
-                    yield raw
-
-
-def _id_of(raw: bytes) -> _Element:
-    found = element(raw, "_id")
-    return (0x0A, b"") if found is None else found
+        async for raw in raw_documents(cursor):
+            yield raw
 
 
 def _set_back(raw: bytes, steps: Sequence[_Step]) -> bytes | None:

@@ -14,11 +14,12 @@ from typing import Any, Final, Self
 
 import bson
 from bson import ObjectId
+from pymongo.asynchronous.database import AsyncDatabase
 from xxhash import xxh3_128_digest, xxh3_128_hexdigest, xxh3_128_intdigest
 
 from newbi_migrate.mapping.users import Insert, UserWrites
 from newbi_migrate.mapping.workspace import Reason
-from newbi_migrate.store.journal import EntryKind, JournalEntry
+from newbi_migrate.store.journal import EntryKind, JournalEntry, JournalReader, UserWrite
 
 __all__ = [
     "INDEXES",
@@ -29,6 +30,7 @@ __all__ = [
     "of_group",
     "of_index",
     "of_insert",
+    "of_journal",
     "of_quarantined",
     "of_quarantined_user",
     "of_user",
@@ -169,23 +171,43 @@ def of_index(collection: str, name: str, action: str = "create") -> int:
     return _of("index", collection, name, action)
 
 
+async def of_journal(database: AsyncDatabase[dict[str, Any]], run_id: ObjectId) -> Digests:
+    """What the journal of a run says was surely written.
+
+    Args:
+        database: Where.
+        run_id: The run.
+
+    Raises:
+        DamagedRecordsError: An entry is missing, or is not what this tool writes.
+    """
+    found = Digests()
+    async for entry in JournalReader(database, run_id).entries():
+        found += of_entry(entry)
+    return found
+
+
 def of_entry(entry: JournalEntry) -> Digests:
-    """What an entry of the journal says was written."""
+    """What an entry of a journal says was surely written."""
     found = Digests()
     if entry.kind is EntryKind.WINDOW:
-        for group in entry.body.get("groups", ()):
-            found.add(entry.collection, of_group(group["set"], group["ids"]))
+        for group in entry.groups():
+            if group.certain:
+                found.add(entry.collection, of_group(group.changes, group.ids))
     elif entry.kind is EntryKind.USERS:
-        for write in entry.body["writes"]:
-            name, identifier = write["collection"], write["id"]
-            if write["op"] == "insert":
-                found.add(USERS, of_insert(name, identifier, write["digest"]))
-            else:
-                found.add(USERS, of_fill(name, identifier, write["values"]))
+        for write in entry.writes():
+            if write.certain:
+                found.add(USERS, _of_write(write))
     elif entry.kind is EntryKind.INDEX:
-        for index in entry.body.get("created", ()):
-            found.add(INDEXES, of_index(entry.collection, index))
+        for name in entry.names("created"):
+            found.add(INDEXES, of_index(entry.collection, name))
     return found
+
+
+def _of_write(write: UserWrite) -> int:
+    if write.inserts:
+        return of_insert(write.collection, write.id, write.digest)
+    return of_fill(write.collection, write.id, write.values.items())
 
 
 def _of(*parts: Any) -> int:

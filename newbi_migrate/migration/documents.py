@@ -1,18 +1,15 @@
 """The document plane: every document of a collection, decided in windows and stamped.
 
-The same code reads for a plan and for a run; a run writes besides. It changes when the way
-from a window to its statements does.
+The same code reads for a plan and for a run; a run writes besides.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Container, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any, Final
 
-import bson
 from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
@@ -28,27 +25,27 @@ from newbi_migrate.mapping.workspace import (
 from newbi_migrate.migration.digests import of_group, of_quarantined
 from newbi_migrate.migration.results import CollectionSummary, Quarantine
 from newbi_migrate.models.registry import CollectionSpec, Registry
-from newbi_migrate.progress import Progress
+from newbi_migrate.progress import Progress, Silent
+from newbi_migrate.store.census import count_groups
+from newbi_migrate.store.collections import Identities
+from newbi_migrate.store.connection import EXACT
+from newbi_migrate.store.decoding import decoded
+from newbi_migrate.store.faults import task_group
 from newbi_migrate.store.journal import MAX_PRIOR_BYTES, Journal, JournalGroup, portions
 from newbi_migrate.store.session import LeasedSession
-from newbi_migrate.store.stamping import (
-    MAX_IDS,
-    OwnerStamp,
-    WindowOutcome,
-    chunks,
-    write_groups,
-    write_owner_stamps,
+from newbi_migrate.store.stamping import MAX_IDS, WindowOutcome, chunks, write_groups
+from newbi_migrate.store.windows import (
+    Window,
+    WindowGroup,
+    WindowReader,
+    has_only_object_ids,
+    read_singly,
 )
-from newbi_migrate.store.windows import Window, WindowGroup, WindowReader
 
 __all__ = ["PLAN_WINDOW", "DocumentPlane", "Surveyed"]
 
 PLAN_WINDOW: Final = 50_000
 """Documents in a window of a plan, whatever the batch size."""
-
-# The application may still add documents whose ids lie among those of its last minutes. A range
-# would stamp them without their being journaled, so there each document is named by its id.
-_LATE: Final = timedelta(hours=1)
 
 _SAYING_NOTHING: Final = {WorkspaceClass.MISSING, WorkspaceClass.NULL, WorkspaceClass.BLANK}
 
@@ -84,6 +81,8 @@ class DocumentPlane:
         directory: Who is who.
         rewrite_owners: Whether fields that name an aliased user are rewritten.
         comment: Attached to every command.
+        unwritable: Names of views and time series: whatever is to be changed in them is
+            quarantined.
     """
 
     def __init__(
@@ -94,8 +93,10 @@ class DocumentPlane:
         *,
         rewrite_owners: bool,
         comment: str,
+        unwritable: Container[str] = (),
     ) -> None:
         self._database = database
+        self._unwritable = unwritable
         self._registry = registry
         self._directory = directory
         self._rewrite = rewrite_owners
@@ -112,9 +113,8 @@ class DocumentPlane:
         quarantine = Quarantine()
         owners: dict[ObjectId, ObjectId] = {}
         digest = 0
-        reader = self._reader(spec, PLAN_WINDOW)
-        async for window in reader.windows():
-            for group, resolution in await self._decide(spec, window.groups):
+        async for groups in self._all(spec):
+            for group, resolution in await self._decide(spec, groups):
                 self._count(spec, summary, quarantine, group, resolution)
                 if resolution.action is Action.STAMP:
                     summary.stamped += self._field in resolution.changes and len(group.ids)
@@ -123,7 +123,7 @@ class DocumentPlane:
                     ) > 0 and len(group.ids)
                     self._note_owner(spec, group, resolution, owners)
                 digest += _digest(group, resolution)
-            progress.advance(window.count, spec.name)
+            progress.advance(sum(group.count for group in groups), spec.name)
         return Surveyed(summary, quarantine, digest, owners)
 
     async def apply(
@@ -151,47 +151,56 @@ class DocumentPlane:
             workers: Statements under way at once.
             repeat: Whether the run may have written to some of the documents before.
         """
+        if spec.name in self._unwritable:
+            seen = await self.survey(spec, session.progress)
+            return seen.summary, Quarantine(), seen.quarantine
         summary = CollectionSummary(spec.name)
         refused, left = Quarantine(), Quarantine()
-        queue: asyncio.Queue[_Job | None] = asyncio.Queue(maxsize=workers)
-        complete_before = ObjectId.from_datetime(session.run_id.generation_time - _LATE)
+        queue: asyncio.Queue[_Journaled | None] = asyncio.Queue(maxsize=workers)
+        identities = await Identities.now(self._database, comment=self._comment)
 
         async def work() -> None:
-            while (job := await queue.get()) is not None:
-                for part in job.parts:
-                    await session.turn(sum(len(group.ids) for group in part.groups))
-                    outcome = await self._write(session, spec, job.window, part)
-                    await journal.applied_window(part.seq, outcome.groups)
-                    self._account(spec, summary, refused, part, outcome)
-                session.progress.advance(job.window.count, spec.name)
+            while (window := await queue.get()) is not None:
+                for seq, groups in window.entries:
+                    await session.turn(sum(len(group.ids) for group in groups))
+                    await identities.check(spec.name)
+                    outcome = await write_groups(session, spec.name, groups, read=self.fields(spec))
+                    await journal.applied_window(seq, outcome.groups)
+                    self._account(spec, summary, refused, groups, outcome)
+                session.progress.advance(window.count, spec.name)
 
         async def read() -> None:
             async for window in self._reader(spec, batch_size).windows():
-                job = _Job(window, by_range=_is_before(window, complete_before))
-                await self._fill(spec, job, summary, left)
-                for part in job.parts:
-                    part.seq = await journal.append_window(spec.name, part.groups, repeat=repeat)
-                if job.parts:
-                    await queue.put(job)
+                journaled = _Journaled(window.count)
+                for groups in portions(await self._groups(spec, window, summary, left)):
+                    seq = await journal.append_window(spec.name, groups, repeat=repeat)
+                    journaled.entries.append((seq, groups))
+                if journaled.entries:
+                    await queue.put(journaled)
                 else:
                     session.progress.advance(window.count, spec.name)
             for _ in range(workers):
                 await queue.put(None)
 
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(read())
-                for _ in range(workers):
-                    tasks.create_task(work())
-        except BaseExceptionGroup as group:
-            raise _first(group) from None
+        async with task_group() as tasks:
+            tasks.create_task(read())
+            for _ in range(workers):
+                tasks.create_task(work())
         return summary, refused, left
 
     async def census(self, spec: CollectionSpec) -> CollectionSummary:
         """Decides about every document of a collection by what it holds, without its id."""
+        if spec.name in self._unwritable:
+            return (await self.survey(spec, Silent())).summary
         summary = CollectionSummary(spec.name)
         nobody = Quarantine()
-        async for groups in self._reader(spec, PLAN_WINDOW).census():
+        collection = self._database[spec.name]
+        if not await has_only_object_ids(collection, comment=self._comment):
+            # Some ids cannot be decoded, which no count tells.
+            async for group, resolution in self.decided(spec):
+                self._count(spec, summary, nobody, group, resolution)
+            return summary
+        async for groups in count_groups(collection, self.fields(spec), comment=self._comment):
             for group, resolution in await self._decide(spec, groups):
                 self._count(spec, summary, nobody, group, resolution)
         return summary
@@ -215,6 +224,17 @@ class DocumentPlane:
         async for window in self._reader(spec, PLAN_WINDOW).windows():
             for group, resolution in await self._decide(spec, window.groups):
                 yield group, resolution
+
+    async def _all(self, spec: CollectionSpec) -> AsyncIterator[Sequence[WindowGroup]]:
+        """All documents of a collection, in groups that hold their ids."""
+        if spec.name in self._unwritable:
+            async for groups in read_singly(
+                self._database[spec.name], self.fields(spec), comment=self._comment
+            ):
+                yield groups
+            return
+        async for window in self._reader(spec, PLAN_WINDOW).windows():
+            yield window.groups
 
     def _reader(self, spec: CollectionSpec, size: int) -> WindowReader:
         return WindowReader(
@@ -245,6 +265,10 @@ class DocumentPlane:
                 workspace_field=self._field,
                 rewrite_owners=self._rewrite,
             )
+            if resolution.action is Action.STAMP and spec.name in self._unwritable:
+                resolution = Resolution(
+                    resolution.stored, Action.QUARANTINE, reason=Reason.NOT_A_PLAIN_COLLECTION
+                )
             if resolution.action is Action.STAMP and len(group.raw_key) > MAX_PRIOR_BYTES:
                 resolution = Resolution(
                     resolution.stored, Action.QUARANTINE, reason=Reason.DOCUMENT_TOO_LARGE
@@ -267,18 +291,15 @@ class DocumentPlane:
             return {}
         parent = self._registry[spec.parent.collection]
         projection = dict.fromkeys((self._field, *parent.user_fields), 1)
-        if parent.parent is not None:
-            projection[parent.parent.field] = 1
         found: dict[ObjectId, ObjectId] = {}
         for ids in chunks(sorted(links), MAX_IDS):
-            cursor = self._database[parent.name].find(
-                {"_id": {"$in": list(ids)}}, projection, comment=self._comment
+            cursor = self._database[parent.name].find_raw_batches(
+                {"_id": {"$in": list(ids)}}, projection, collation=EXACT, comment=self._comment
             )
-            async with cursor:
-                async for document in cursor:
-                    workspace = self._workspace_of(parent, document)
-                    if workspace is not None:
-                        found[document["_id"]] = workspace
+            async for document, _ in decoded(cursor):
+                workspace = self._workspace_of(parent, document)
+                if workspace is not None:
+                    found[document["_id"]] = workspace
         return found
 
     def _workspace_of(self, spec: CollectionSpec, document: Mapping[str, Any]) -> ObjectId | None:
@@ -327,65 +348,32 @@ class DocumentPlane:
         if owner is not None and workspace is not None:
             owners[owner] = workspace
 
-    async def _fill(
-        self, spec: CollectionSpec, job: _Job, summary: CollectionSummary, left: Quarantine
-    ) -> None:
-        for group, resolution in await self._decide(spec, job.window.groups):
+    async def _groups(
+        self, spec: CollectionSpec, window: Window, summary: CollectionSummary, left: Quarantine
+    ) -> list[JournalGroup]:
+        """What is to be written to a window: documents of which the same was read go together."""
+        fields = self.fields(spec)
+        found: dict[bytes, JournalGroup] = {}
+        for group, resolution in await self._decide(spec, window.groups):
             self._count(spec, summary, left, group, resolution)
             if resolution.action is Action.STAMP:
-                self._assign(spec, job, group, resolution)
-        job.divide(self._field)
-
-    def _assign(
-        self, spec: CollectionSpec, job: _Job, group: WindowGroup, resolution: Resolution
-    ) -> None:
-        owner = None if spec.owner_field is None else group.stored.get(spec.owner_field)
-        if (
-            resolution.stored is WorkspaceClass.MISSING
-            and spec.parent is None
-            and isinstance(owner, ObjectId)
-            and job.by_range
-            and resolution.changes.keys() == {self._field}
-        ):
-            job.stamps.append(OwnerStamp(owner, resolution.changes[self._field], group.ids))
-            return
-        prior = group.prior(tuple(resolution.changes), job.window.names)
-        key = bson.encode({"set": dict(resolution.changes), "prior": prior})
-        same = job.others.setdefault(key, JournalGroup(resolution.changes, prior, []))
-        # One statement for all documents that change in the same way.
-        same.ids.extend(group.ids)
-
-    async def _write(
-        self,
-        session: LeasedSession,
-        spec: CollectionSpec,
-        window: Window,
-        part: _Part,
-    ) -> WindowOutcome:
-        collection, safe_point = session.collection(spec.name), session.safe_point
-        if not part.stamps or spec.owner_field is None:
-            return await write_groups(
-                collection, part.groups, comment=self._comment, safe_point=safe_point
-            )
-        return await write_owner_stamps(
-            collection,
-            self._field,
-            spec.owner_field,
-            part.stamps,
-            known=lambda: (i for group in window.groups for i in group.ids),
-            comment=self._comment,
-            safe_point=safe_point,
-        )
+                prior = group.prior(fields, window.names)
+                # What was read decides what is written.
+                same = found.setdefault(
+                    bytes(prior.raw), JournalGroup(resolution.changes, prior, [])
+                )
+                same.ids.extend(group.ids)
+        return list(found.values())
 
     def _account(
         self,
         spec: CollectionSpec,
         summary: CollectionSummary,
         refused: Quarantine,
-        part: _Part,
+        groups: Sequence[JournalGroup],
         outcome: WindowOutcome,
     ) -> None:
-        for group in part.groups if outcome.groups is None else outcome.groups:
+        for group in groups if outcome.groups is None else outcome.groups:
             number = len(group.ids)
             summary.stamped += self._field in group.changes and number
             summary.owners_rewritten += len(group.changes.keys() - {self._field}) > 0 and number
@@ -403,59 +391,11 @@ class DocumentPlane:
 
 
 @dataclass(slots=True)
-class _Part:
-    """What one entry of the journal describes.
+class _Journaled:
+    """A window that has been journaled: number and groups of each entry."""
 
-    Attributes:
-        groups: What is written, as the journal describes it.
-        stamps: The same where it is stamped by owner, in a statement over a range of ids.
-        seq: Number of the entry.
-    """
-
-    groups: Sequence[JournalGroup]
-    stamps: Sequence[OwnerStamp] = ()
-    seq: int = -1
-
-    def beside(self, window: Window) -> list[Any] | None:
-        """Ids of the window that a statement over a range passes over.
-
-        With them whoever finds the run dead can tell what came into the range meanwhile.
-        """
-        if not self.stamps:
-            return None
-        meant = [i for stamp in self.stamps for i in stamp.ids]
-        if len(meant) == window.count:
-            return []
-        passed = {i for group in window.groups for i in group.ids}.difference(meant)
-        low = min(stamp.ids[0] for stamp in self.stamps)
-        high = max(stamp.ids[-1] for stamp in self.stamps)
-        return sorted(i for i in passed if low <= i <= high)
-
-
-@dataclass(slots=True)
-class _Job:
-    """A window and what is to be written to it; ``by_range`` if a range of ids may name it."""
-
-    window: Window
-    by_range: bool
-    stamps: list[OwnerStamp] = field(default_factory=list)
-    others: dict[bytes, JournalGroup] = field(default_factory=dict)
-    parts: list[_Part] = field(default_factory=list)
-
-    def divide(self, name: str) -> None:
-        """Divides what is to be written into parts, which are written in this order.
-
-        The statement by owner comes last: it passes over what holds a workspace by then.
-        """
-        self.parts = [_Part(groups) for groups in portions([*self.others.values()])]
-        stamps = iter(self.stamps)
-        # Ids of stamps are ObjectIds, of which a window's fit into one entry: none is divided.
-        for groups in portions([JournalGroup({name: s.value}, {}, s.ids) for s in self.stamps]):
-            self.parts.append(_Part(groups, [next(stamps) for _ in groups]))
-
-
-def _is_before(window: Window, identifier: ObjectId) -> bool:
-    return window.first is not None and window.last < identifier
+    count: int
+    entries: list[tuple[int, Sequence[JournalGroup]]] = field(default_factory=list)
 
 
 _OWNER_REASONS = frozenset(
@@ -480,9 +420,3 @@ def _digest(group: WindowGroup, resolution: Resolution) -> int:
     if resolution.action is Action.STAMP:
         return of_group(resolution.changes, group.ids)
     return 0 if resolution.reason is None else of_quarantined(resolution.reason, group.ids)
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The error that ended a group of tasks; the others were only cancelled."""
-    first = group.exceptions[0]
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first

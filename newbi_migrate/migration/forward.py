@@ -8,6 +8,7 @@ from importlib.metadata import version
 
 from newbi_migrate.backup.target import refuse_if_restoring
 from newbi_migrate.migration.apply import ApplyRequest, apply_plan
+from newbi_migrate.migration.digests import Digests, of_journal
 from newbi_migrate.migration.options import MigrationOptions
 from newbi_migrate.migration.plan import make_plan
 from newbi_migrate.migration.plan_file import (
@@ -74,6 +75,8 @@ class _Migrate:
     backup: Reference | None
     reviewed: Plan | None
     saved: SavedPlan | None
+    agreed: Digests | None = None
+    """What was reviewed, and all that the run had written before; known after the first look."""
 
     async def attempt(self, session: LeasedSession, runs: Sequence[RunRecord]) -> RunResult:
         database, registry = session.database, self.runner.registry
@@ -96,7 +99,7 @@ class _Migrate:
             if self.saved is not None:
                 refuse_other_plan(self.saved, unfinished)
             session = session.of_run(unfinished.run_id)
-        await self._compare(plan, runs, unfinished)
+        await self._compare(session, plan, runs, unfinished)
         if unfinished is None and not plan.pending:
             return _nothing_done(plan)
         reference = None
@@ -117,17 +120,28 @@ class _Migrate:
         )
 
     async def _compare(
-        self, plan: Plan, runs: Sequence[RunRecord], unfinished: RunRecord | None
+        self,
+        session: LeasedSession,
+        plan: Plan,
+        runs: Sequence[RunRecord],
+        unfinished: RunRecord | None,
     ) -> None:
-        """Compares what a person reviewed with what the database gives under the lease."""
+        """Compares what a person reviewed with what the database gives under the lease.
+
+        What a run has written already and what is left to write add up to what was reviewed.
+        """
+        if self.saved is None and self.reviewed is None:
+            return
+        total = plan.digests
+        if unfinished is not None:
+            total += await of_journal(session.database, unfinished.run_id)
+        if self.saved is not None and not _was_followed(self.saved, runs, plan):
+            refuse_if_moved_on(self.saved.digests, total, resumed=unfinished is not None)
         if self.reviewed is not None:
-            refuse_if_moved_on(self.reviewed.digests, plan)
-        if (
-            self.saved is not None
-            and unfinished is None
-            and not _was_followed(self.saved, runs, plan)
-        ):
-            refuse_if_moved_on(self.saved.digests, plan)
+            if self.agreed is None:
+                refuse_if_moved_on(self.reviewed.digests, plan.digests)
+                self.agreed = total
+            refuse_if_moved_on(self.agreed, total)
 
 
 def _was_followed(saved: SavedPlan, runs: Sequence[RunRecord], plan: Plan) -> bool:

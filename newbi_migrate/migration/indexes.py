@@ -18,8 +18,10 @@ from newbi_migrate.migration.documents import Surveyed
 from newbi_migrate.migration.results import Collision, IndexAction, IndexDecision
 from newbi_migrate.models.newbi import BETTER_AUTH_INDEXES
 from newbi_migrate.models.registry import CollectionSpec, UniqueKey
+from newbi_migrate.store.connection import EXACT
+from newbi_migrate.store.decoding import decoded
 from newbi_migrate.store.indexes import plan_indexes, read_indexes
-from newbi_migrate.store.stamping import MAX_TREE_OWNERS, search_tree
+from newbi_migrate.store.lookup import MAX_TREE_KEYS, search_tree
 
 __all__ = ["find_collisions", "future_workspace", "plan_index_changes"]
 
@@ -170,15 +172,15 @@ def future_workspace(
         return {"$convert": {"input": path, "to": "objectId", "onError": None, "onNull": None}}
 
     owners = {} if surveyed is None else dict(surveyed.owners)
-    if len(directory.organizations) + len(owners) > MAX_TREE_OWNERS * 2:
+    if len(directory.organizations) + len(owners) > MAX_TREE_KEYS * 2:
         return None
     stored: Any = None
     if directory.organizations and surveyed is not None and surveyed.has_stored:
         identity = {identifier: identifier for identifier in directory.organizations}
-        stored = search_tree(identity, "$$stored", otherwise=None)
+        stored = search_tree(identity, "$$stored")
     by_owner: Any = None
     if spec.owner_field is not None and owners:
-        by_owner = search_tree(owners, "$$owner", otherwise=None)
+        by_owner = search_tree(owners, "$$owner")
     variables = {"stored": as_id(f"${workspace_field}")}
     if spec.owner_field is not None:
         variables["owner"] = as_id(f"${spec.owner_field}")
@@ -192,9 +194,9 @@ def _by_stored_user(spec: CollectionSpec, directory: Directory, surveyed: Survey
         return None
     found = {user: directory.home(user) for user in directory.users}
     homes = {user: home for user, home in found.items() if not isinstance(home, Reason)}
-    if not homes or len(homes) > MAX_TREE_OWNERS:
+    if not homes or len(homes) > MAX_TREE_KEYS:
         return None
-    tree = search_tree(homes, "$$stored", otherwise=None)
+    tree = search_tree(homes, "$$stored")
     if spec.owner_field is None:
         return tree
     nobody = {"$eq": [{"$ifNull": [f"${spec.owner_field}", None]}, None]}
@@ -262,10 +264,10 @@ class _CollisionFinder:
         match: dict[str, Any] = dict(index.partial or {})
         if index.sparse:
             match["$or"] = [{path: {"$exists": True}} for path in self._paths]
-        cursor = await self.collection.aggregate(
+        cursor = await self.collection.aggregate_raw_batches(
             [{"$match": {"$and": [match, self.among]}}, *stages],
             allowDiskUse=True,
+            collation=EXACT,
             comment=self.comment,
         )
-        async with cursor:
-            return [found async for found in cursor]
+        return [found async for found, _ in decoded(cursor)]

@@ -20,14 +20,21 @@ from newbi_migrate.mapping.decisions import (
 )
 from newbi_migrate.mapping.packed import PackedGroups
 from newbi_migrate.mapping.profiles import BetterAuthProfile
-from newbi_migrate.mapping.users import FOLLOWS_MEMBERSHIP, Fill, Finding
+from newbi_migrate.mapping.users import FIELD_NOT_CARRIED, FOLLOWS_MEMBERSHIP, Fill, Finding
 from newbi_migrate.mapping.workspace import Directory, Reason
 from newbi_migrate.migration.digests import INDEXES, USERS, Digests, of_index, of_user
 from newbi_migrate.migration.documents import DocumentPlane, Surveyed
 from newbi_migrate.migration.indexes import plan_index_changes
 from newbi_migrate.migration.options import AliasOwners, MigrationOptions
-from newbi_migrate.migration.results import Findings, IndexAction, Plan, Quarantine, UserLines
-from newbi_migrate.migration.survey import Survey, survey
+from newbi_migrate.migration.results import (
+    NOT_PLAIN,
+    Findings,
+    IndexAction,
+    Plan,
+    Quarantine,
+    UserLines,
+)
+from newbi_migrate.migration.survey import Survey, odd_target, survey
 from newbi_migrate.migration.users import UserPlane, line_of
 from newbi_migrate.models.registry import CollectionSpec, Registry
 from newbi_migrate.progress import Progress, Silent
@@ -77,11 +84,15 @@ async def make_plan(
         progress: Told of what is being read.
 
     Raises:
+        UnsupportedError: A collection users are written to is no plain collection.
         NewbiMigrateError: See :func:`~newbi_migrate.migration.survey.survey`.
     """
     listener = progress or Silent()
     specs = chosen_collections(registry, options)
     seen = await survey(database, registry, source=options.legacy_collection, comment=_COMMENT)
+    refusal = odd_target(seen.infos)
+    if refusal is not None:
+        raise refusal
     users = await _plan_users(database, seen, options, documents_only, listener)
 
     quarantine = Quarantine()
@@ -94,17 +105,24 @@ async def make_plan(
         users.directory,
         rewrite_owners=options.alias_owners is AliasOwners.REWRITE,
         comment=_COMMENT,
+        unwritable=seen.unwritable,
     )
-    present = [s for s in specs if s.name in seen.counts and plane.concerns(s)]
-    listener.phase("survey documents", sum(seen.counts[spec.name] for spec in present))
+    counts = {**seen.counts, **seen.unwritable}
+    present = [s for s in specs if s.name in counts and plane.concerns(s)]
+    listener.phase("survey documents", sum(counts[spec.name] for spec in present))
     surveyed: dict[str, Surveyed] = {}
     for spec in present:
         surveyed[spec.name] = await plane.survey(spec, listener)
         quarantine.extend(surveyed[spec.name].quarantine)
     users.findings.extend(_following(users, surveyed))
+    users.findings.extend(
+        Finding(NOT_PLAIN[seen.infos[spec.name].kind], spec.name, None)
+        for spec in specs
+        if spec.name in seen.unwritable
+    )
     decisions, collisions = await plan_index_changes(
         database,
-        present,
+        [spec for spec in present if spec.name in seen.counts],
         users.directory,
         surveyed,
         workspace_field=registry.workspace_field,
@@ -190,6 +208,7 @@ async def _plan_users(
     del target
     planned.lines = UserLines(decisions)
     progress.phase("plan users", len(decisions))
+    not_carried: set[str] = set()
     async for batch in plane.writes(decisions, BetterAuthProfile.of(options.better_auth)):
         for writes in batch:
             planned.lines.append(line_of(writes))
@@ -198,8 +217,12 @@ async def _plan_users(
                     for path in fill.values:
                         planned.filled[fill.collection, path].append(fill.id)
             planned.findings.extend(writes.findings)
+            not_carried.update(writes.not_carried)
             planned.digest += of_user(writes, seen.source)
         progress.advance(len(batch))
+    planned.findings.extend(
+        Finding(FIELD_NOT_CARRIED, seen.source, None, path) for path in sorted(not_carried)
+    )
     return planned
 
 
@@ -250,7 +273,4 @@ def quarantine_to_json(quarantine: Quarantine) -> list[dict[str, str]]:
 
 def findings_to_json(findings: Iterable[Finding]) -> list[dict[str, str]]:
     """The findings as JSON holds them."""
-    return [
-        {"code": f.code, "collection": f.collection, "id": str(f.id), "path": f.path}
-        for f in findings
-    ]
+    return [finding.to_json() for finding in findings]

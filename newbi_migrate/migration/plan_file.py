@@ -121,16 +121,28 @@ def refuse_other_database(saved: SavedPlan, database: str) -> None:
         )
 
 
-def refuse_if_moved_on(reviewed: Digests, plan: Plan) -> None:
-    """Compares a plan that was reviewed with the one the database gives now.
+def refuse_if_moved_on(reviewed: Digests, now: Digests, *, resumed: bool = False) -> None:
+    """Compares a plan that was reviewed with what the database gives now.
+
+    Args:
+        reviewed: What the plan writes and quarantines.
+        now: What a run would write and quarantine, with what an interrupted one has written.
+        resumed: Whether there is an interrupted one.
 
     Raises:
         DatabaseMovedOnError: They differ; the message names the sections.
     """
-    differing = reviewed.differing(plan.digests)
+    differing = ", ".join(reviewed.differing(now))
+    if differing and resumed:
+        raise DatabaseMovedOnError(
+            "What the interrupted run has written and what is left are not its plan any more: "
+            f"{differing} differ.",
+            next_step="Nothing more was written. Finish it with what the database gives now, "
+            "migrate without --plan, or take it back: newbi-migrate rollback.",
+        )
     if differing:
         raise DatabaseMovedOnError(
-            f"The database has moved on since the plan was made: {', '.join(differing)} differ.",
+            f"The database has moved on since the plan was made: {differing} differ.",
             next_step="Nothing was written. Make a new plan, review it, and apply that one.",
         )
 

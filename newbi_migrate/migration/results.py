@@ -1,6 +1,6 @@
 """What the use-cases answer: plain values, the same for the console, JSON and a program.
 
-It changes when a use-case has more to tell. Values hold ids, counts and reasons, no personal
+Values hold ids, counts and reasons, no personal
 data.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import islice
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from bson import ObjectId
 
@@ -28,6 +28,7 @@ from newbi_migrate.models.registry import IndexSpec
 from newbi_migrate.store.raw import iter_ids, pack_ids
 
 __all__ = [
+    "NOT_PLAIN",
     "CollectionSummary",
     "Collision",
     "Findings",
@@ -40,6 +41,13 @@ __all__ = [
     "UserLine",
     "UserLines",
 ]
+
+
+NOT_PLAIN: Final[Mapping[str, str]] = {
+    "view": "collection-is-a-view",
+    "timeseries": "collection-is-a-time-series",
+}
+"""Kind of a registered collection whose documents cannot be updated to the code of its finding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -420,6 +428,11 @@ class Plan:
     not_registered: Mapping[str, int]
     directory: Directory
     digests: Digests
+
+    @property
+    def unwritable(self) -> frozenset[str]:
+        """The registered collections whose documents cannot be updated: views and time series."""
+        return frozenset(f.collection for f in self.findings if f.code in NOT_PLAIN.values())
 
     @property
     def outcomes(self) -> Counter[Outcome]:

@@ -12,6 +12,7 @@ from typing import Any
 from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.models.registry import Registry
+from newbi_migrate.store.connection import EXACT
 from newbi_migrate.store.lease import Lease, LeaseState
 from newbi_migrate.store.runs import RunRecord, left_out, read_runs
 
@@ -59,7 +60,7 @@ async def read_status(database: AsyncDatabase[dict[str, Any]], registry: Registr
     field = registry.workspace_field
     without = {
         spec.name: await database[spec.name].count_documents(
-            {field: {"$in": [None, ""]}}, comment=_COMMENT
+            {field: {"$in": [None, ""]}}, collation=EXACT, comment=_COMMENT
         )
         for spec in registry.scoped
         if spec.name in names
@@ -80,6 +81,7 @@ async def read_status(database: AsyncDatabase[dict[str, Any]], registry: Registr
                 {"$match": {"members": {"$size": 0}}},
                 {"$count": "n"},
             ],
+            collation=EXACT,
             comment=_COMMENT,
         )
         async with cursor:

@@ -1,6 +1,6 @@
 """What is there: the source of legacy users, the collections, the legacy and target state.
 
-Reads only. It changes when the tool learns to recognise something else about a database.
+Reads only.
 """
 
 from __future__ import annotations
@@ -12,19 +12,16 @@ from typing import Any
 from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.errors import UnsupportedError, UsageError
+from newbi_migrate.models.better_auth import COLLECTIONS as BETTER_AUTH_COLLECTIONS
 from newbi_migrate.models.registry import Registry
+from newbi_migrate.store.collections import CollectionInfo, collections
 from newbi_migrate.store.connection import nothing_there
-from newbi_migrate.store.runs import OWN_PREFIX, RunState, read_runs
+from newbi_migrate.store.runs import RunState, read_runs
 
-__all__ = ["TARGET_COLLECTIONS", "Survey", "survey"]
+__all__ = ["TARGET_COLLECTIONS", "Survey", "odd_target", "survey"]
 
 TARGET_COLLECTIONS = ("user", "account", "organization", "member")
 """The Better Auth collections a run may write to."""
-
-_UNSCOPED = frozenset(
-    {*TARGET_COLLECTIONS, "session", "verification", "invitation", "jwks", "twoFactor"}
-    | {"subscription"}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +32,10 @@ class Survey:
         database: Its name.
         source: Name of the legacy users' collection.
         legacy_users: How many legacy users there are.
-        counts: Collection to its number of documents, views left out.
+        counts: Collection to its number of documents, views and time series left out.
+        unwritable: Registered collection that is a view or a time series to its number of
+            documents.
+        infos: All collections, views and time series but the server's and the tool's own.
         not_registered: The same for collections nobody described: neither the registry's,
             nor Better Auth's, nor our own.
     """
@@ -44,6 +44,8 @@ class Survey:
     source: str
     legacy_users: int
     counts: Mapping[str, int]
+    unwritable: Mapping[str, int]
+    infos: Mapping[str, CollectionInfo]
     not_registered: Mapping[str, int]
 
 
@@ -65,48 +67,69 @@ async def survey(
     Raises:
         UnsupportedError: The database holds nothing, or no legacy users.
         UsageError: Legacy users are in two collections and none was named, or the named one
-            is one this tool writes to.
+            is one this tool writes to, or a view.
     """
-    listed = await database.list_collections(comment=comment)
-    names = [
-        info["name"]
-        async for info in listed
-        if info.get("type", "collection") == "collection"
-        and not info["name"].startswith(("system.", OWN_PREFIX))
-    ]
+    listed = await collections(database, comment=comment)
+    infos = {name: info for name, info in listed.items() if not info.internal}
     counts = {
         # Metadata answers at once; an exact count of everything is not needed here.
         name: await database[name].estimated_document_count(comment=comment)
-        for name in sorted(names)
+        for name, info in infos.items()
+        if info.holds_documents
     }
-    chosen = await _source(database, registry, counts, source, comment)
-    known = {spec.name for spec in registry} | _UNSCOPED | set(registry.legacy_candidates)
+    chosen = await _source(database, registry, infos, counts, source, comment)
+    known = {spec.name for spec in registry}.union(
+        BETTER_AUTH_COLLECTIONS, registry.legacy_candidates
+    )
     return Survey(
         database=database.name,
         source=chosen,
         legacy_users=await database[chosen].count_documents({}, comment=comment),
         counts=counts,
+        unwritable={
+            name: await database[name].count_documents({}, comment=comment)
+            for name, info in infos.items()
+            if name in registry and not info.holds_documents
+        },
+        infos=infos,
         not_registered={n: c for n, c in counts.items() if n not in known and n != chosen},
     )
+
+
+def odd_target(infos: Mapping[str, CollectionInfo]) -> UnsupportedError | None:
+    """What to say where a run could not write users, or not take them back."""
+    for name in TARGET_COLLECTIONS:
+        info = infos.get(name)
+        if info is not None and info.oddity:
+            return UnsupportedError(
+                f"The collection {name!r} is {info.oddity}, in which users cannot be written and "
+                "taken back.",
+                next_step="Make a plain collection of it, as Better Auth does, and copy its "
+                "documents there.",
+                collection=name,
+            )
+    return None
 
 
 async def _source(
     database: AsyncDatabase[dict[str, Any]],
     registry: Registry,
+    infos: Mapping[str, CollectionInfo],
     counts: Mapping[str, int],
     named: str | None,
     comment: str,
 ) -> str:
     candidates = registry.legacy_candidates
     either = " or ".join(candidates)
-    if not counts:
+    if not infos:
         raise nothing_there(database.name)
     if named is not None:
-        if named in _UNSCOPED or named in registry:
+        if named in BETTER_AUTH_COLLECTIONS or named in registry:
             raise UsageError(
                 f"{named!r} cannot hold the legacy users: this tool writes to it.",
                 next_step=f"Name the old collection: --legacy-collection {either}.",
             )
+        _refuse_if_odd(infos.get(named))
         if named not in counts:
             raise UsageError(
                 f"The database {database.name!r} has no collection {named!r}.",
@@ -116,7 +139,7 @@ async def _source(
     holding = [
         name
         for name in candidates
-        if name in counts and await database[name].find_one({}, {"_id": 1}, comment=comment)
+        if name in counts and await database[name].count_documents({}, limit=1, comment=comment)
     ]
     if len(holding) > 1:
         raise UsageError(
@@ -127,9 +150,28 @@ async def _source(
         return holding[0]
     if (kept := await _finalized(database)) is not None:
         return kept
+    for name in candidates:
+        _refuse_if_odd(infos.get(name))
     raise UnsupportedError(
         f"The database {database.name!r} has no legacy users: {either} is empty or missing.",
         next_step="Check the database's name, or name the collection: --legacy-collection NAME.",
+    )
+
+
+def _refuse_if_odd(info: CollectionInfo | None) -> None:
+    """Refuses legacy users that no collection holds.
+
+    Raises:
+        UsageError: They are in a view or a time series.
+    """
+    if info is None or info.holds_documents:
+        return
+    behind = info.options.get("viewOn")
+    raise UsageError(
+        f"{info.name!r} is {info.oddity}, not a collection that could hold the legacy users.",
+        next_step=f"Name the collection behind it: --legacy-collection {behind}."
+        if info.kind == "view"
+        else "Copy the legacy users to a collection, and name it: --legacy-collection NAME.",
     )
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import bson
 import xxhash
@@ -26,7 +26,9 @@ from newbi_migrate.mapping.users import Fill, Finding, Insert, UserWrites
 from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.results import Plan
 from newbi_migrate.migration.users import UserPlane
-from newbi_migrate.store.connection import DURABLE
+from newbi_migrate.store.codes import ONE_DOCUMENT, Code
+from newbi_migrate.store.collections import Identities
+from newbi_migrate.store.connection import DURABLE, client_session
 from newbi_migrate.store.journal import EntryKind, Journal, prior_list
 from newbi_migrate.store.raw import document_of, elements
 from newbi_migrate.store.session import LeasedSession
@@ -36,12 +38,9 @@ __all__ = ["UserWriter", "field_digests"]
 
 _RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
 
-_DUPLICATE = 11000
-_WRITE_CONFLICT = 112
+_IN_ORDER: Final = ("user", "account", "organization", "member")
 # Seconds between attempts of a transaction that the application's own writes got in the way of.
 _CONFLICT_PAUSES = (0.05, 0.1, 0.2, 0.4)
-_VALIDATION = 121
-_TOO_LARGE = 10334
 
 
 class UserWriter:
@@ -51,12 +50,16 @@ class UserWriter:
         session: The leased session.
         source: Name of the legacy users' collection.
         journal: Journal of the run.
+        identities: Those of the collections that are written to.
     """
 
-    def __init__(self, session: LeasedSession, source: str, journal: Journal) -> None:
+    def __init__(
+        self, session: LeasedSession, source: str, journal: Journal, identities: Identities
+    ) -> None:
         self._session = session
         self._plane = UserPlane(session.database, source, comment=session.comment)
         self._journal = journal
+        self._identities = identities
         self._transactions = session.server.has_transactions
         self._comment = session.comment
         self.created: Counter[str] = Counter()
@@ -71,6 +74,7 @@ class UserWriter:
             with_writes = [writes for writes in batch if writes.writes]
             if with_writes:
                 await self._session.turn(sum(len(writes.writes) for writes in with_writes))
+                await self._identities.check(*_IN_ORDER)
                 failed.update(await self._batch(with_writes))
             self._session.progress.advance(len(batch))
         return failed
@@ -93,7 +97,7 @@ class UserWriter:
         """Writes a batch; False if the server refused one of its documents."""
         if not self._transactions:
             return await self._journaled(batch, None)
-        async with self._session.database.client.start_session() as session:
+        async with client_session(self._session.database) as session:
             return await self._journaled(batch, session)
 
     async def _journaled(
@@ -133,7 +137,7 @@ class UserWriter:
             try:
                 return await self._transaction(batch, session)
             except OperationFailure as error:
-                if error.code != _WRITE_CONFLICT:
+                if error.code != Code.WRITE_CONFLICT:
                     raise
             await asyncio.sleep(pause)
         return await self._transaction(batch, session)
@@ -152,7 +156,7 @@ class UserWriter:
         created: Counter[str] = Counter()
         filled: Counter[str] = Counter()
         skipped: list[Fill] = []
-        for name in ("user", "account", "organization", "member"):
+        for name in _IN_ORDER:
             inserts = [
                 dict(write.document)
                 for writes in batch
@@ -184,7 +188,7 @@ class UserWriter:
         """Takes back what a refused batch left on a server without transactions."""
         if self._transactions:
             return
-        for name in ("member", "organization", "account", "user"):
+        for name in reversed(_IN_ORDER):
             for writes in batch:
                 for write in writes.writes:
                     if write.collection != name:
@@ -270,4 +274,4 @@ def _is_refusal(error: BulkWriteError | OperationFailure) -> bool:
     codes = {error.code}
     if isinstance(error, BulkWriteError):
         codes = {e.get("code") for e in (error.details or {}).get("writeErrors", ())}
-    return bool(codes) and codes <= {_DUPLICATE, _VALIDATION, _TOO_LARGE}
+    return bool(codes) and codes <= ONE_DOCUMENT

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, cast
+from typing import Any, Final
 
-import bson
 from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
@@ -34,8 +33,10 @@ from newbi_migrate.mapping.values import is_missing
 from newbi_migrate.mapping.workspace import Membership
 from newbi_migrate.migration.results import Findings, UserLine
 from newbi_migrate.models.legacy import LegacyUser
-from newbi_migrate.store.decoding import LENIENT, decode
-from newbi_migrate.store.raw import document_of, element_at, has_room_at, split_documents
+from newbi_migrate.store.connection import EXACT
+from newbi_migrate.store.decoding import decode, decoded
+from newbi_migrate.store.ids import id_key
+from newbi_migrate.store.raw import document_of, element_at, has_room_at, raw_documents
 
 __all__ = ["USER_BATCH", "UserPlane", "line_of"]
 
@@ -215,12 +216,10 @@ class UserPlane:
 
     async def _raw(self, collection: str, query: Mapping[str, Any]) -> AsyncIterator[bytes]:
         cursor = self._database[collection].find_raw_batches(
-            query, sort=[("_id", 1)], batch_size=1000, comment=self._comment
+            query, sort=[("_id", 1)], batch_size=1000, collation=EXACT, comment=self._comment
         )
-        async with cursor:
-            async for batch in cursor:
-                for raw in split_documents(cast(bytes, batch)):
-                    yield raw
+        async for raw in raw_documents(cursor):
+            yield raw
 
     async def _find(
         self,
@@ -228,12 +227,16 @@ class UserPlane:
         fields: Sequence[str] | None,
         query: Mapping[str, Any] | None = None,
     ) -> AsyncIterator[dict[str, Any]]:
-        cursor = self._database.get_collection(collection, codec_options=LENIENT).find(
-            query or {}, fields, sort=[("_id", 1)], comment=self._comment
+        cursor = self._database[collection].find_raw_batches(
+            query or {},
+            fields,
+            sort=[("_id", 1)],
+            batch_size=1000,
+            collation=EXACT,
+            comment=self._comment,
         )
-        async with cursor:
-            async for document in cursor:
-                yield document
+        async for document, _ in decoded(cursor):
+            yield document
 
 
 def _as_stored(writes: UserWrites, raw: Mapping[tuple[str, bytes], bytes]) -> UserWrites:
@@ -267,11 +270,6 @@ def _as_stored(writes: UserWrites, raw: Mapping[tuple[str, bytes], bytes]) -> Us
 
 def _says_nothing(found: tuple[int, bytes] | None) -> bool:
     return found is None or is_missing(decode(bytes(document_of(("", *found)).raw))[0][""])
-
-
-def id_key(identifier: Any) -> bytes:
-    """An ``_id`` of any type as a key of a dictionary."""
-    return bson.encode({"": identifier})
 
 
 def line_of(writes: UserWrites) -> UserLine:

@@ -27,6 +27,7 @@ from newbi_migrate.migration.validating.request import (
 from newbi_migrate.migration.validating.structural import STRUCTURAL
 from newbi_migrate.migration.validating.structure import Structure
 from newbi_migrate.migration.validation import ValidationReport
+from newbi_migrate.store.collections import collections
 from newbi_migrate.store.connection import nothing_there
 from newbi_migrate.store.lease import Lease
 from newbi_migrate.store.runs import RunRecord, read_runs
@@ -47,17 +48,19 @@ async def validate(request: ValidationRequest) -> ValidationReport:
     runs = await read_runs(database)
     lease = await Lease.current(database)
     newest = next((run for run in runs if run.stands and run.command in _FORWARD), None)
-    names = [
-        info["name"]
-        async for info in await database.list_collections(comment=COMMENT)
-        if info.get("type", "collection") == "collection"
-    ]
-    if not names:
+    listed = await collections(database, comment=COMMENT)
+    if not listed:
         raise nothing_there(database.name)
+    names = [name for name, info in listed.items() if info.holds_documents]
     state = State(Collector(request))
     request = replace(request, options=_choices(request.options, newest))
     specs = chosen_collections(request.registry, request.options)
     present = [spec for spec in specs if spec.name in names]
+    state.notes += [
+        f"{spec.name} is {listed[spec.name].oddity}: nothing was asked of its documents."
+        for spec in specs
+        if spec.name in listed and spec.name not in names
+    ]
     owners = {spec.name: owner.name for spec in present if (owner := owner_of(spec)) is not None}
     models = ModelRules(request, specs, names, owners, COMMENT)
     known = [*STRUCTURAL, *models.ids()]

@@ -34,6 +34,7 @@ from newbi_migrate.models.scalars import (
 )
 
 __all__ = [
+    "COLLECTIONS",
     "COMPANY_GUARD_FIELDS",
     "Account",
     "Invitation",
@@ -43,6 +44,20 @@ __all__ = [
     "User",
     "Verification",
 ]
+
+COLLECTIONS: Final = (
+    "user",
+    "account",
+    "organization",
+    "member",
+    "session",
+    "verification",
+    "invitation",
+    "jwks",
+    "twoFactor",
+    "subscription",
+)
+"""Names of the collections that Better Auth and its plug-ins write to."""
 
 COMPANY_GUARD_FIELDS = (
     "companyName",

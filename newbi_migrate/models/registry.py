@@ -11,14 +11,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from newbi_migrate.errors import UsageError
+from newbi_migrate.models.better_auth import COLLECTIONS as BETTER_AUTH_COLLECTIONS
 
 if TYPE_CHECKING:
     from newbi_migrate.models.base import DocumentModel
 
 __all__ = [
+    "OWN_PREFIX",
     "CollectionSpec",
     "IdType",
     "IndexSpec",
@@ -26,6 +28,10 @@ __all__ = [
     "Registry",
     "UniqueKey",
 ]
+
+
+OWN_PREFIX: Final = "newbi_migrate_"
+"""What the names of the tool's own collections begin with."""
 
 
 class IdType(StrEnum):
@@ -87,7 +93,8 @@ class ParentLink:
     """A child document follows the workspace of the document it belongs to.
 
     Attributes:
-        field: Path in the child that holds the parent's ``_id``.
+        field: Field of the child that holds the parent's ``_id``; of a companion it may be a
+            dotted path.
         collection: Name of the parent's collection.
     """
 
@@ -152,8 +159,8 @@ class Registry:
         legacy_candidates: Exact names under which the legacy users may be found.
 
     Raises:
-        UsageError: Two collections share a name, a parent is not registered, parents form a
-            circle, or a scoped collection has neither owner nor parent nor a workspace type.
+        UsageError: It asks for what a migration cannot do; the sentence says which collection
+            and field.
     """
 
     def __init__(
@@ -167,13 +174,13 @@ class Registry:
         self.legacy_candidates = legacy_candidates
         self._specs: dict[str, CollectionSpec] = {}
         pending = list(collections)
-        names = [spec.name for spec in pending]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise UsageError(
-                f"The registry describes {', '.join(twice)} more than once.",
-                next_step="Keep one description for each collection.",
-            )
+        _refuse_repeated(pending)
+        _refuse_fields([("workspace_field", workspace_field)])
+        _refuse_legacy_candidates(legacy_candidates)
+        for spec in pending:
+            _refuse_name(spec, legacy_candidates)
+            _refuse_fields(_fields_of(spec), of=spec.name)
+            _refuse_one_field_twice(spec, workspace_field)
         while pending:
             ready = [s for s in pending if s.parent is None or s.parent.collection in self._specs]
             if not ready:
@@ -184,6 +191,7 @@ class Registry:
                 )
             for spec in ready:
                 self._specs[spec.name] = spec
+                _refuse_parent(spec, self._specs)
             pending = [s for s in pending if s.name not in self._specs]
 
     def __iter__(self) -> Iterator[CollectionSpec]:
@@ -233,22 +241,11 @@ class Registry:
         """The registry of the application as it was on ``day``.
 
         A collection that became scoped later is kept with ``workspace_type=None``: its owner
-        fields still follow an alias.
+        fields still follow an alias, and its children follow their owners.
         """
+        later = {spec.name for spec in self if spec.scoped and (spec.scoped_since or day) > day}
         return Registry(
-            [
-                replace(
-                    spec,
-                    workspace_type=None,
-                    parent=None,
-                    companions=(),
-                    unique_keys=(),
-                    indexes=(),
-                )
-                if spec.scoped and spec.scoped_since is not None and spec.scoped_since > day
-                else spec
-                for spec in self
-            ],
+            [_before_its_day(spec) if spec.name in later else _apart(spec, later) for spec in self],
             workspace_field=self.workspace_field,
             legacy_candidates=self.legacy_candidates,
         )
@@ -264,3 +261,116 @@ def _detached(registry: Registry, specs: list[CollectionSpec]) -> Registry:
     )
     partial._specs = {spec.name: spec for spec in specs}  # noqa: SLF001  # of this very class
     return partial
+
+
+def _before_its_day(spec: CollectionSpec) -> CollectionSpec:
+    return replace(
+        spec, workspace_type=None, parent=None, companions=(), unique_keys=(), indexes=()
+    )
+
+
+def _apart(spec: CollectionSpec, others: set[str]) -> CollectionSpec:
+    """A collection without its links to some others."""
+    return replace(
+        spec,
+        parent=None if spec.parent is None or spec.parent.collection in others else spec.parent,
+        companions=tuple(link for link in spec.companions if link.collection not in others),
+    )
+
+
+def _fields_of(spec: CollectionSpec) -> Iterator[tuple[str, str]]:
+    """The fields a run reads or writes in a collection, each with the attribute that names it."""
+    if spec.owner_field is not None:
+        yield "owner_field", spec.owner_field
+    for name in spec.alias_fields:
+        yield "alias_fields", name
+    if spec.parent is not None:
+        yield "parent", spec.parent.field
+
+
+def _refuse_repeated(specs: list[CollectionSpec]) -> None:
+    names = [spec.name for spec in specs]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UsageError(
+            f"The registry describes {', '.join(twice)} more than once.",
+            next_step="Keep one description for each collection.",
+        )
+
+
+def _refuse_legacy_candidates(names: tuple[str, ...]) -> None:
+    for name in names:
+        if not name or name in BETTER_AUTH_COLLECTIONS or name.startswith(("system.", OWN_PREFIX)):
+            raise UsageError(
+                f"The legacy users cannot be in {name!r}: the name is empty or reserved.",
+                next_step="Name the old collection in legacy_candidates.",
+            )
+
+
+def _refuse_name(spec: CollectionSpec, legacy_candidates: tuple[str, ...]) -> None:
+    name = spec.name
+    if not name or "$" in name or "\0" in name:
+        reason = "no collection can have that name"
+    elif name in BETTER_AUTH_COLLECTIONS:
+        reason = "it is one of Better Auth's collections, which a run writes by itself"
+    elif name.startswith("system."):
+        reason = "it is one of the server's own collections"
+    elif name.startswith(OWN_PREFIX):
+        reason = "it is one of this tool's own collections"
+    elif name in legacy_candidates:
+        reason = "it may hold the legacy users, which a run never changes"
+    else:
+        return
+    raise UsageError(
+        f"The registry cannot describe {name!r}: {reason}.",
+        next_step="Leave it out, or register the collection that holds the business documents.",
+    )
+
+
+def _refuse_fields(fields: Iterable[tuple[str, str]], *, of: str = "") -> None:
+    where = f" of {of!r}" if of else ""
+    for attribute, name in fields:
+        if not name:
+            problem = "is empty"
+        elif name.startswith("$") or "\0" in name:
+            problem = "is no name of a field"
+        elif "." in name:
+            # A rollback could not tell whether the run made the embedded document around it.
+            problem = "is a path into an embedded document"
+        elif name == "_id" and attribute != "parent":
+            problem = "can never be changed in a stored document"
+        else:
+            continue
+        raise UsageError(
+            f"The {attribute}{where} is {name!r}, which {problem}.",
+            next_step="Name a top-level field of the documents.",
+        )
+
+
+def _refuse_one_field_twice(spec: CollectionSpec, workspace_field: str) -> None:
+    roles = [*spec.user_fields, workspace_field]
+    for name in spec.user_fields:
+        if roles.count(name) > 1:
+            raise UsageError(
+                f"The field {name!r} of {spec.name!r} has two roles among owner_field, "
+                "alias_fields and workspace_field.",
+                next_step="Name each field once.",
+            )
+
+
+def _refuse_parent(spec: CollectionSpec, known: Mapping[str, CollectionSpec]) -> None:
+    if spec.parent is None:
+        return
+    parent = known[spec.parent.collection]
+    if parent.parent is not None:
+        # What a parent inherits is not known before it is written.
+        raise UsageError(
+            f"The parent of {spec.name!r} is {parent.name!r}, which has a parent itself.",
+            next_step=f"Link {spec.name!r} to {parent.parent.collection!r}, or leave its parent "
+            "out: then its documents follow their owner.",
+        )
+    if not parent.scoped:
+        raise UsageError(
+            f"The parent of {spec.name!r} is {parent.name!r}, whose documents get no workspace.",
+            next_step=f"Give {parent.name!r} a workspace_type, or leave the parent out.",
+        )

@@ -54,6 +54,8 @@ __all__ = ["plan_report", "printable", "result_report", "status_report"]
 _FIRST: Final = 3
 _RUNS: Final = 10
 _FOLLOWING: Final = 10
+# Names of fields or collections a finding lists.
+_NAMES: Final = 10
 _BLOCKED: Final = (IndexAction.CONFLICT, IndexAction.COLLISION)
 
 
@@ -321,11 +323,20 @@ def _findings(findings: Sequence[Finding], *, verbose: bool) -> Iterator[Rendera
         by_code[finding.code].append(finding)
     yield from heading("Worth knowing, and no obstacle")
     for code, found in by_code.items():
-        documents = len({(finding.collection, str(finding.id)) for finding in found})
-        yield indented(f"{code} ({counted(documents, 'document')}): {finding_in_words(code)}")
-        if verbose:
+        subjects = dict.fromkeys((finding.collection, finding.subject) for finding in found)
+        noun = "document"
+        if found[0].id is None:
+            noun = "field" if found[0].path else "collection"
+        yield indented(f"{code} ({counted(len(subjects), noun)}): {finding_in_words(code)}")
+        if found[0].id is None:
+            listed = [subject for _, subject in subjects]
+            shown = listed if verbose else listed[:_NAMES]
+            yield indented(", ".join(shown), by=4)
+            if len(listed) > len(shown):
+                yield indented(and_more(len(listed) - len(shown)), by=4)
+        elif verbose:
             for finding in found:
-                where = f"{finding.collection} {finding.id}"
+                where = f"{finding.collection} {finding.subject}"
                 yield indented(f"{where} {finding.path}".rstrip(), by=4, style="dim")
 
 

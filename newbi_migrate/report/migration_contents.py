@@ -379,7 +379,7 @@ def _findings(findings: Sequence[Finding]) -> Section | None:
         return None
     documents: dict[str, set[tuple[str, str]]] = {}
     for finding in findings:
-        documents.setdefault(finding.code, set()).add((finding.collection, str(finding.id)))
+        documents.setdefault(finding.code, set()).add((finding.collection, finding.subject))
     most = max(map(len, documents.values()))
     ordered = sorted(documents.items(), key=lambda item: (-len(item[1]), item[0]))
 
@@ -392,7 +392,7 @@ def _findings(findings: Sequence[Finding]) -> Section | None:
         "Worth knowing, and no obstacle",
         tables=table_of(
             "Findings by kind",
-            ("finding", "documents", "what it means", "the first of them"),
+            ("finding", "number", "what it means", "the first of them"),
             ordered,
             row,
         ),
@@ -527,13 +527,7 @@ def _lines(
             "reason": document.reason.value,
         }
     for finding in findings:
-        yield {
-            "type": "finding",
-            "code": finding.code,
-            "collection": finding.collection,
-            "id": str(finding.id),
-            "path": finding.path,
-        }
+        yield {"type": "finding", **finding.to_json()}
     for decision in indexes:
         yield {"type": "index", **decision.to_json()}
     for collision in plan.collisions:

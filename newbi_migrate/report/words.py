@@ -70,6 +70,10 @@ REASONS: Final[Mapping[Reason, str]] = {
         "right."
     ),
     Reason.ID_NOT_OBJECT_ID: "The user's _id is no ObjectId, which Better Auth cannot refer to.",
+    Reason.NOT_A_PLAIN_COLLECTION: (
+        "It is in a view or a time series, whose documents cannot be updated; migrate the "
+        "collection that holds them."
+    ),
     Reason.OWNER_AMBIGUOUS: (
         "The owner has several workspaces and none comes first; say which by setting workspaceId."
     ),
@@ -100,6 +104,12 @@ FINDINGS: Final[Mapping[str, str]] = {
     ),
     "account-id-taken": "The account's id is taken by another kind of account; none was made.",
     "changed-meanwhile": "Somebody else filled the field meanwhile; his value stays.",
+    "collection-is-a-time-series": (
+        "A registered collection is a time series, whose documents cannot be updated."
+    ),
+    "collection-is-a-view": (
+        "A registered collection is a view; register the collection behind it."
+    ),
     "company-incomplete": (
         "The organization lacks a field the application asks for before it writes invoices."
     ),
@@ -109,6 +119,10 @@ FINDINGS: Final[Mapping[str, str]] = {
         "the only other one he is in."
     ),
     "email-already-taken": "Another user has the same e-mail; the one without any gets none.",
+    "field-not-carried": (
+        "Existing users are not given these fields of the legacy ones, which may be secrets; they "
+        "stay in the legacy collection alone."
+    ),
     "id-not-objectid": "A document whose _id is no ObjectId; nothing can refer to it.",
     "member-ids-not-objectid": (
         "A membership whose ids are no ObjectIds; the application does not see it."

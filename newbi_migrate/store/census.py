@@ -1,18 +1,16 @@
-"""Counting documents by what they hold, with one example each: one pass, nothing per document.
-
-It changes when validating needs to know more of a group of documents.
-"""
+"""Counting documents by what they hold, with one example each: one pass, nothing per document."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, cast
 
 from pymongo.asynchronous.collection import AsyncCollection
 
 from newbi_migrate.store.connection import EXACT
 from newbi_migrate.store.decoding import decode
-from newbi_migrate.store.raw import split_documents
+from newbi_migrate.store.ids import decode_id
+from newbi_migrate.store.raw import elements, split_documents
 from newbi_migrate.store.windows import WindowGroup
 
 __all__ = ["count_groups"]
@@ -46,18 +44,17 @@ async def count_groups(
     )
     async with cursor:
         async for batch in cursor:
-            groups = []
-            for raw in split_documents(cast(bytes, batch)):
-                document, readable = decode(raw)
-                key = document["_id"]
-                groups.append(
-                    WindowGroup(
-                        stored={field: key[name] for field, name in names.items() if name in key},
-                        kinds={},
-                        raw_key=b"",
-                        ids=[document["first"]],
-                        count=int(document["n"]),
-                        readable=readable,
-                    )
-                )
-            yield groups
+            yield [_group(raw, names) for raw in split_documents(cast(bytes, batch))]
+
+
+def _group(raw: bytes, names: Mapping[str, str]) -> WindowGroup:
+    found = {name: (kind, value) for name, kind, value in elements(raw)}
+    raw_key = found["_id"][1]
+    key, readable = decode(raw_key)
+    return WindowGroup(
+        stored={field: key[name] for field, name in names.items() if name in key},
+        raw_key=raw_key,
+        ids=[decode_id(*found["first"])],
+        count=decode(raw)[0]["n"],
+        readable=readable,
+    )

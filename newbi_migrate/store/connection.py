@@ -2,28 +2,43 @@
 
 Inside, one driver talks to the server: PyMongo's asynchronous API, which comes with every
 version of PyMongo that this package accepts. A handle of Motor or of synchronous PyMongo is
-answered with a client of our own for the same deployment and the same credentials. This module
-changes when a host may hand in another kind of handle.
+answered with a client of our own for the same deployment and the same credentials.
+
+Read preference, read concern, write concern and codec options are given explicitly to all that
+is opened here: those of a connection string or of a host's client are meant for the application.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
 from pymongo import AsyncMongoClient, ReadPreference
+from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import ConfigurationError, ServerSelectionTimeoutError
+from pymongo.client_session import TransactionOptions  # type: ignore[attr-defined]  # re-exported
+from pymongo.errors import (
+    ConfigurationError,
+    InvalidName,
+    PyMongoError,
+    ServerSelectionTimeoutError,
+)
 from pymongo.read_concern import ReadConcern
 from pymongo.synchronous.database import Database
 from pymongo.write_concern import WriteConcern
 
-from newbi_migrate.errors import UnreachableError, UnsupportedError, UsageError
+from newbi_migrate.errors import (
+    NewbiMigrateError,
+    UnreachableError,
+    UnsupportedError,
+    UsageError,
+)
 from newbi_migrate.store.decoding import PLAIN
-from newbi_migrate.store.faults import explained
+from newbi_migrate.store.faults import explanation
+from newbi_migrate.store.redact import redact
 from newbi_migrate.store.uri import ConnectionString
 
 __all__ = [
@@ -33,6 +48,8 @@ __all__ = [
     "ServerInfo",
     "Store",
     "Topology",
+    "administration",
+    "client_session",
     "nothing_there",
     "open_database",
 ]
@@ -43,9 +60,12 @@ OLDEST_SERVER: Final = (5, 0)
 DURABLE: Final = WriteConcern(w="majority", j=True)
 """Acknowledged by a majority of the members and written to their journals."""
 
+_LOCAL: Final = ReadConcern("local")
+
 EXACT: Final = {"locale": "simple"}
 """The server's own collation: that of a collection may call different strings equal."""
 
+_SERVERS_OWN: Final = frozenset({"admin", "config", "local"})
 _APP_NAME: Final = "newbi-migrate"
 # Where the connection string sets none: the driver's own 30 s are long for a mistyped host.
 _SELECTION_SECONDS: Final = 10
@@ -95,26 +115,57 @@ class Store:
 
 
 @asynccontextmanager
-async def open_database(source: Any) -> AsyncIterator[Store]:
+async def open_database(source: Any, *, name: str | None = None) -> AsyncIterator[Store]:
     """Opens a database and closes what it opened; builds no index and no collection.
 
     Args:
         source: A :class:`ConnectionString` or its text, or a database handle: PyMongo's
             ``AsyncDatabase`` or ``Database``, or Motor's ``AsyncIOMotorDatabase``.
+        name: Another database of the same server than the one the source names.
 
     Raises:
-        UsageError: The source is none of these, or its client cannot be used a second time.
+        UsageError: The source is none of these, its client cannot be used, or the database is
+            one of the server's own.
         UnreachableError: No server answered in time, or it refused the credentials.
         UnsupportedError: The server is too old.
     """
-    database, owned, where = _handle(source)
-    try:
-        with explained("connecting"):
-            server = await _server_info(database, where)
+    if isinstance(source, str):
+        source = ConnectionString(source)
+    if isinstance(source, AsyncDatabase):
+        _refuse_deadline(source.client)
+        place = _Place("the host application's client", name or source.name)
+        place.refuse_servers_own()
+        database = place.of(source.client)
+        yield Store(database, await _server_info(database, place.where))
+        return
+    place, options = _reachable(source, name)
+    place.refuse_servers_own()
+    async with AsyncExitStack() as stack:
+        database = place.of(await stack.enter_async_context(_made(place, options)))
+        server = await _server_info(database, place.where)
+        if server.topology is Topology.STANDALONE and database.client.options.retry_writes:
+            # The server has no retryable writes. Where connections break, the driver may take
+            # it for one that has, and the server refuses the write.
+            await stack.aclose()
+            options = _changed(options, retryWrites=False)
+            database = place.of(await stack.enter_async_context(_made(place, options)))
         yield Store(database, server)
-    finally:
-        if owned:
-            await database.client.close()
+
+
+def administration(database: AsyncDatabase[Any]) -> AsyncDatabase[dict[str, Any]]:
+    """The database ``admin`` of the same server, as :class:`Store` has its own: all explicit."""
+    return _plain(database.client.get_database("admin"))
+
+
+def client_session(database: AsyncDatabase[Any]) -> AsyncClientSession:
+    """A session whose transactions read from the primary and are written durably."""
+    return database.client.start_session(
+        # Transactions follow one another on the primary, which has seen what it has written.
+        causal_consistency=False,
+        default_transaction_options=TransactionOptions(
+            read_concern=_LOCAL, write_concern=DURABLE, read_preference=ReadPreference.PRIMARY
+        ),
+    )
 
 
 def nothing_there(name: str) -> UnsupportedError:
@@ -125,26 +176,88 @@ def nothing_there(name: str) -> UnsupportedError:
     )
 
 
-def _handle(source: Any) -> tuple[AsyncDatabase[dict[str, Any]], bool, str]:
-    """The database, whether its client is ours to close, and where it is."""
-    if isinstance(source, str):
-        source = ConnectionString(source)
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a database is: its servers, for people, its name, and how people got there."""
+
+    where: str
+    name: str
+    made_by: str = "The database handle"
+    redact: Callable[[str], str] = redact
+
+    def refuse_servers_own(self) -> None:
+        """Fails for a database that holds the server's users, settings or its log."""
+        if self.name.lower() in _SERVERS_OWN:
+            raise UsageError(
+                f"The database {self.name!r} is the server's own.",
+                next_step="Name the application's database.",
+            )
+
+    def of(self, client: AsyncMongoClient[Any]) -> AsyncDatabase[dict[str, Any]]:
+        """The database."""
+        try:
+            return _plain(client.get_database(self.name))
+        except InvalidName as error:
+            raise UsageError(
+                f"{self.name!r} is no name a database can have.",
+                next_step="Name another database.",
+            ) from error
+
+
+def _reachable(source: Any, name: str | None) -> tuple[_Place, dict[str, Any]]:
+    """Where the database is, and the options of a client of our own that reaches it."""
     if isinstance(source, ConnectionString):
         where = ", ".join(source.hosts)
-        try:
-            client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
-                source.reveal(), **_defaults(source)
-            )
-        except (ConfigurationError, ValueError, OSError) as error:
-            raise UsageError(
-                f"The connection string from {source.source} cannot be used: "
-                f"{source.redactor(str(error))}.",
-                next_step="Correct it; files it names must exist and be readable.",
-            ) from None
-        return _plain(client[source.database]), True, where
-    if isinstance(source, AsyncDatabase):
-        return _plain(source), False, "the host application's client"
-    return _plain(_bridged(source)), True, "the host application's servers"
+        options = {"host": source.reveal(), **_defaults(source)}
+        # A statement may take as long as it takes: an index that is given up is never built.
+        by = f"The connection string from {source.source}"
+        place = _Place(where, name or source.database, by, source.redactor)
+        return place, _changed(options, timeoutMS=None)
+    handle = _synchronous(source)
+    made_with = getattr(handle.client, "_init_kwargs", None)
+    if made_with is None:
+        raise UsageError(
+            "This version of PyMongo does not tell how its client was made.",
+            next_step="Hand in the connection string instead of the handle.",
+        )
+    # Driver metadata of the wrapper, and nothing to connect before it is needed.
+    options = {option: value for option, value in made_with.items() if option != "driver"}
+    place = _Place("the host application's servers", name or handle.name)
+    return place, _changed(options, connect=False, timeoutMS=None)
+
+
+def _changed(options: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
+    """Options of a client with other values; their names are written in any case."""
+    other = {option.lower() for option in changes}
+    return {k: v for k, v in options.items() if k.lower() not in other} | changes
+
+
+@asynccontextmanager
+async def _made(
+    place: _Place, options: Mapping[str, Any]
+) -> AsyncIterator[AsyncMongoClient[dict[str, Any]]]:
+    """A client of our own."""
+    try:
+        client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(**options)
+    except (ConfigurationError, ValueError, OSError) as error:
+        raise UsageError(
+            f"{place.made_by} cannot be used: {place.redact(str(error))}.",
+            next_step="Correct it; files it names must exist and be readable.",
+        ) from None
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+def _refuse_deadline(client: AsyncMongoClient[Any]) -> None:
+    """Fails for a client that gives up every statement after a time, whatever it is."""
+    if client.options.timeout:
+        raise UsageError(
+            "The database handle's client has timeoutMS, so that a statement that takes longer, "
+            "such as building an index, would never come to its end.",
+            next_step="Hand in a database of a client without timeoutMS, or a connection string.",
+        )
 
 
 def _defaults(target: ConnectionString) -> dict[str, Any]:
@@ -162,12 +275,12 @@ def _plain(database: AsyncDatabase[Any]) -> AsyncDatabase[dict[str, Any]]:
         codec_options=PLAIN,
         read_preference=ReadPreference.PRIMARY,
         write_concern=DURABLE,
-        read_concern=ReadConcern("local"),
+        read_concern=_LOCAL,
     )
 
 
-def _bridged(handle: Any) -> AsyncDatabase[Any]:
-    """A client of our own for the deployment of a Motor or synchronous handle."""
+def _synchronous(handle: Any) -> Database[Any]:
+    """The synchronous database that a handle is, or, of Motor, that it stands for."""
     synchronous = handle
     # The type is asked before the attribute: a PyMongo database answers any attribute with a
     # collection of that name.
@@ -178,29 +291,16 @@ def _bridged(handle: Any) -> AsyncDatabase[Any]:
             f"A {type(handle).__name__} is no database handle.",
             next_step="Hand in a connection string, or a database of PyMongo or Motor.",
         )
-    options = getattr(synchronous.client, "_init_kwargs", None)
-    if options is None:
-        raise UsageError(
-            "This version of PyMongo does not tell how its client was made.",
-            next_step="Hand in the connection string instead of the handle.",
-        )
-    # Driver metadata of the wrapper, and nothing to connect before it is needed.
-    options = {name: value for name, value in options.items() if name != "driver"}
-    client: AsyncMongoClient[Any] = AsyncMongoClient(**{**options, "connect": False})
-    return client[synchronous.name]
+    return synchronous
 
 
 async def _server_info(database: AsyncDatabase[dict[str, Any]], where: str) -> ServerInfo:
-    admin = database.client.admin
+    admin = administration(database)
     try:
         hello = await admin.command("hello")
         build = await admin.command("buildInfo")
-    except ServerSelectionTimeoutError:
-        raise UnreachableError(
-            f"No MongoDB server answered at {where}.",
-            next_step="Check host, port, network and TLS options of the connection string, "
-            "and that a server runs there.",
-        ) from None
+    except (PyMongoError, OSError, RuntimeError) as error:
+        raise _no_answer(error, where) from error
     version = tuple(int(part) for part in build["versionArray"][:3])
     if version < OLDEST_SERVER:
         oldest = ".".join(map(str, OLDEST_SERVER))
@@ -214,3 +314,26 @@ async def _server_info(database: AsyncDatabase[dict[str, Any]], where: str) -> S
     elif "setName" in hello:
         topology = Topology.REPLICA_SET
     return ServerInfo(version, topology)
+
+
+def _no_answer(error: Exception, where: str) -> NewbiMigrateError:
+    told = explanation(error, "connecting")
+    if isinstance(error, RuntimeError) and told is None:
+        return UsageError(
+            "The database handle's client cannot be used here: it belongs to another event loop.",
+            next_step="Open it in the event loop that runs this, or hand in a connection string.",
+        )
+    if told is None:
+        return UsageError(
+            f"The connection to {where} cannot be made as its options say "
+            f"({type(error).__name__}).",
+            next_step="Files they name must exist and be readable.",
+        )
+    # A server that answered and refused has been told of.
+    if isinstance(error, ServerSelectionTimeoutError) and isinstance(told, UnreachableError):
+        return UnreachableError(
+            f"No MongoDB server answered at {where}.",
+            next_step="Check host, port, network and TLS options of the connection string, "
+            "and that a server runs there.",
+        )
+    return told

@@ -1,33 +1,122 @@
-"""Decoding stored documents: exactly where that is possible, readably where it is not.
-
-It changes when PyMongo's decoder refuses, or changes, another kind of stored value.
-"""
+"""Decoding stored documents: exactly where that is possible, value by value where it is not."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any, Final, Self
 
 import bson
+from bson.binary import USER_DEFINED_SUBTYPE, Binary
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.errors import InvalidBSON
 
-__all__ = ["LENIENT", "PLAIN", "decode"]
+from newbi_migrate.store.raw import document_of, elements, raw_documents
+
+__all__ = ["PLAIN", "Undecodable", "decode", "decoded"]
 
 PLAIN: Final[CodecOptions[dict[str, Any]]] = CodecOptions(
     datetime_conversion=DatetimeConversion.DATETIME_AUTO
 )
 """Dictionaries, no type of the host's registry, and dates that Python cannot hold as numbers."""
 
-LENIENT: Final[CodecOptions[dict[str, Any]]] = CodecOptions(
-    datetime_conversion=DatetimeConversion.DATETIME_AUTO,
-    unicode_decode_error_handler="replace",
-)
-"""The same, with a mark in place of text that is not UTF-8."""
+_DOCUMENT: Final = 0x03
+_ARRAY: Final = 0x04
+_MARK: Final = b"newbi-migrate undecodable\0"
+
+
+class Undecodable(Binary):
+    """A stored value that the driver cannot decode, such as text that is not UTF-8.
+
+    A record of ours holds it as a binary of the user-defined subtype; :meth:`of` knows that
+    again.
+
+    Args:
+        kind: Type byte of the BSON specification.
+        raw: The value's bytes.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, kind: int, raw: bytes) -> Self:
+        """Marks the bytes, so that nobody takes them for a stored binary."""
+        return super().__new__(cls, _MARK + bytes([kind]) + raw, USER_DEFINED_SUBTYPE)
+
+    @classmethod
+    def of(cls, value: object) -> Undecodable | None:
+        """The value that was meant, ``None`` if it is any other."""
+        if isinstance(value, Undecodable):
+            return value
+        if (
+            isinstance(value, Binary)
+            and value.subtype == USER_DEFINED_SUBTYPE
+            and value.startswith(_MARK)
+            and len(value) > len(_MARK)
+        ):
+            return cls(value[len(_MARK)], value[len(_MARK) + 1 :])
+        return None
+
+    @property
+    def kind(self) -> int:
+        """Type byte of the BSON specification."""
+        return self[len(_MARK)]
+
+    @property
+    def raw(self) -> bytes:
+        """The value's bytes."""
+        return bytes(self[len(_MARK) + 1 :])
+
+    def __getnewargs__(self) -> tuple[int, bytes]:  # type: ignore[override]
+        return self.kind, self.raw
+
+    def __repr__(self) -> str:
+        # Never the bytes: they may be anybody's name or password.
+        return f"<undecodable value of BSON type {self.kind}, {len(self.raw)} bytes>"
+
+    __str__ = __repr__
 
 
 def decode(raw: bytes) -> tuple[dict[str, Any], bool]:
-    """A document, and whether every value of it could be decoded as it is."""
-    try:
+    """A document, and whether every name and value in it could be decoded as it is.
+
+    A value that could not be is an :class:`Undecodable`. In a field's name a mark takes the place
+    of what is not UTF-8.
+
+    Raises:
+        InvalidBSON: The bytes are no BSON document, which no server sends.
+    """
+    # The driver raises whatever the constructor of a value does.
+    with suppress(Exception):
         return bson.decode(raw, PLAIN), True
-    except InvalidBSON:
-        return bson.decode(raw, LENIENT), False
+    try:
+        return dict(_values(raw)), False
+    except ValueError as error:
+        raise InvalidBSON(str(error)) from None
+
+
+def _values(raw: bytes) -> list[tuple[str, Any]]:
+    return [
+        (name.encode("utf-8", "surrogateescape").decode("utf-8", "replace"), _value(kind, value))
+        for name, kind, value in elements(raw)
+    ]
+
+
+def _value(kind: int, raw: bytes) -> Any:
+    with suppress(Exception):
+        return bson.decode(document_of(("", kind, raw)).raw, PLAIN)[""]
+    with suppress(ValueError):
+        if kind == _DOCUMENT:
+            return dict(_values(raw))
+        if kind == _ARRAY:
+            return [value for _, value in _values(raw)]
+    return Undecodable(kind, raw)
+
+
+async def decoded(cursor: AsyncIterator[Any]) -> AsyncIterator[tuple[dict[str, Any], bool]]:
+    """The documents of a cursor of raw batches, each decoded as :func:`decode` does.
+
+    Args:
+        cursor: What ``find_raw_batches`` or ``aggregate_raw_batches`` gave; it is closed.
+    """
+    async for raw in raw_documents(cursor):
+        yield decode(raw)

@@ -1,6 +1,6 @@
 """The e-mails of legacy users, for a report that shows whom its ids are of.
 
-Reads only. It changes when a legacy user is recognised by something else.
+Reads only.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import Any
 
 from pymongo.asynchronous.database import AsyncDatabase
 
-from newbi_migrate.store.decoding import LENIENT
+from newbi_migrate.store.decoding import decoded
 
 __all__ = ["read_emails"]
 
@@ -22,11 +22,9 @@ async def read_emails(database: AsyncDatabase[Any], collection: str) -> dict[str
         collection: Name of the legacy users' collection.
     """
     found: dict[str, str] = {}
-    # A text that is not UTF-8 is no reason to have no report.
-    users = database.get_collection(collection, codec_options=LENIENT)
-    cursor = users.find({}, {"email": 1}, comment="newbi-migrate report")
-    async with cursor:
-        async for user in cursor:
-            if isinstance(user.get("email"), str):
-                found[str(user["_id"])] = user["email"]
+    users: Any = database[collection]
+    cursor = users.find_raw_batches({}, {"email": 1}, comment="newbi-migrate report")
+    async for user, _ in decoded(cursor):
+        if isinstance(user.get("email"), str):
+            found[str(user["_id"])] = user["email"]
     return found

@@ -1,21 +1,26 @@
 """Errors of the driver and the server, said in one sentence without anybody's data.
 
 The server's own messages quote commands, documents and duplicate keys, so none is passed on:
-an error is told by its code. It changes when another error deserves a sentence of its own.
+an error is told by its code. What is taken out of a message is a name of the server's own
+(a command, a database, a parameter) or of a package of the driver.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Set as AbstractSet
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
-from bson.errors import BSONError
+from bson.errors import BSONError, InvalidDocument, InvalidStringData
+from dns.exception import DNSException
 from pymongo.errors import (
     BulkWriteError,
     ConfigurationError,
     ConnectionFailure,
+    InvalidName,
+    InvalidOperation,
     NetworkTimeout,
     NotPrimaryError,
     OperationFailure,
@@ -25,30 +30,50 @@ from pymongo.errors import (
     WTimeoutError,
 )
 
-from newbi_migrate.errors import NewbiMigrateError, NotPermittedError, UnreachableError, UsageError
+from newbi_migrate.errors import (
+    NewbiMigrateError,
+    NotPermittedError,
+    UnreachableError,
+    UnsupportedError,
+    UsageError,
+)
+from newbi_migrate.store.codes import (
+    AUTHENTICATION,
+    INTERRUPTED,
+    STABLE_API,
+    TIMED_OUT,
+    TRANSIENT,
+    Code,
+)
 
-__all__ = ["codes_of", "explained", "is_transient", "name_of"]
+__all__ = [
+    "codes_of",
+    "explained",
+    "explanation",
+    "first_error",
+    "is_transient",
+    "name_of",
+    "task_group",
+]
 
 _AGAIN: Final = "Nothing is half done: the same command again goes on where it stopped."
 _ROLE: Final = "Reading takes the role read on the database, everything else readWrite."
 _REFUSED_COMMAND: Final = re.compile(r"not authorized on (\S+) to execute command \{ ?(\w+)")
+_OTHER_CASE: Final = re.compile(r"already have: \[([^\]\s]{1,63})\]")
+_ANSWERED_CODE: Final = re.compile(r"'code': (\d{1,6})\b")
+_EXTRA: Final = re.compile(r"pymongo\[(\w+)\]")
 
-_UNAUTHORIZED: Final = 13
-_AUTHENTICATION: Final = frozenset({18, 8000})
-_NO_DISK: Final = 14031
 _NO_SPACE: Final = "No space left on device"
-_TIMED_OUT: Final = frozenset({50, 64, 262})
-# The primary stepped down, is shutting down, or is not known yet; an operation was interrupted;
-# a cursor, a lock or a transaction was lost with it.
-_PASSING: Final = frozenset(
-    {6, 7, 89, 91, 112, 189, 9001, 10107, 11600, 11601, 11602, 13388, 13435, 13436, 63, 134, 150}
-    | {24, 43, 46, 237, 246, 251, 276}
-)
-_PASSING_LABELS: Final = (
+# Where connections break, the driver may take a standalone for what it was not asked about yet.
+_NOT_NUMBERED: Final = "Transaction numbers"
+_TRANSIENT_LABELS: Final = (
     "RetryableWriteError",
     "TransientTransactionError",
     "UnknownTransactionCommitResult",
 )
+
+
+# -- what an error is --------------------------------------------------------------------------
 
 
 def codes_of(error: PyMongoError) -> frozenset[int]:
@@ -72,9 +97,53 @@ def is_transient(error: PyMongoError) -> bool:
         return False
     if isinstance(error, ConnectionFailure):
         return True
-    return bool(codes_of(error) & (_PASSING | _TIMED_OUT)) or any(
-        error.has_error_label(label) for label in _PASSING_LABELS
+    codes = codes_of(error)
+    if Code.ILLEGAL_OPERATION in codes and _NOT_NUMBERED in str(error):
+        return True
+    return bool(codes & TRANSIENT) or any(
+        error.has_error_label(label) for label in _TRANSIENT_LABELS
     )
+
+
+def name_of(error: PyMongoError) -> str:
+    """An error by the server's name and code for it, or the driver's; nothing of its message."""
+    listed = ", ".join(map(str, sorted(codes_of(error))))
+    details = getattr(error, "details", None) or {}
+    name = details.get("codeName") if isinstance(details, dict) else None
+    shown = name if isinstance(name, str) and name.isalnum() else type(error).__name__
+    return f"{shown} (code {listed})" if listed else shown
+
+
+# -- errors of several tasks -------------------------------------------------------------------
+
+
+def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error that ended a group of tasks; the others were only cancelled."""
+    leaves = list(_leaves(group))
+    return next((e for e in leaves if not isinstance(e, asyncio.CancelledError)), leaves[0])
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for one in error.exceptions:
+            yield from _leaves(one)
+    else:
+        yield error
+
+
+@asynccontextmanager
+async def task_group() -> AsyncIterator[asyncio.TaskGroup]:
+    """An ``asyncio.TaskGroup`` that raises the error of the task that failed, not a group."""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            yield tasks
+    except BaseExceptionGroup as group:
+        error = first_error(group)
+        # Its own cause tells whether it is transient.
+        raise error from error.__cause__
+
+
+# -- what is said of it ------------------------------------------------------------------------
 
 
 @contextmanager
@@ -85,24 +154,47 @@ def explained(doing: str) -> Iterator[None]:
         doing: What was being done, to follow "while", for example ``"planning"``.
 
     Raises:
-        NewbiMigrateError: In place of any error of PyMongo or of its BSON library.
+        NewbiMigrateError: In place of any error of PyMongo or of its BSON library, also of one
+            that ended a group of tasks.
     """
     try:
         yield
-    except BSONError as error:
-        raise NewbiMigrateError(
+    except BaseExceptionGroup as group:
+        error = first_error(group)
+        told = explanation(error, doing)
+        if told is None:
+            raise error from error.__cause__
+        raise told from error
+    except (BSONError, PyMongoError, OverflowError) as error:
+        raise explanation(error, doing) or error from error
+
+
+def explanation(error: BaseException, doing: str) -> NewbiMigrateError | None:
+    """What to say of an error; ``None`` where it is not one of the driver's.
+
+    Args:
+        error: The error.
+        doing: What was being done, to follow "while".
+    """
+    if isinstance(error, InvalidDocument | InvalidStringData | OverflowError):
+        return NewbiMigrateError(
+            f"A value could not be written as BSON while {doing} ({type(error).__name__}).",
+            next_step="Nothing was written to its document; please report it.",
+        )
+    if isinstance(error, BSONError):
+        return UnsupportedError(
             f"A document could not be decoded while {doing} ({type(error).__name__}).",
             next_step="Nothing was written to it; its collection needs repair first.",
-        ) from error
-    except PyMongoError as error:
-        raise _explanation(error, doing) from error
-
-
-def _explanation(error: PyMongoError, doing: str) -> NewbiMigrateError:
-    if isinstance(error, ServerSelectionTimeoutError):
-        return UnreachableError(
-            f"No MongoDB server could be reached while {doing}.", next_step=_AGAIN
         )
+    if not isinstance(error, PyMongoError):
+        return None
+    return _of_the_driver(error, doing) or _of_the_server(error, doing)
+
+
+def _of_the_driver(error: PyMongoError, doing: str) -> NewbiMigrateError | None:
+    """What the driver itself says: of the connection and of how it was called."""
+    if isinstance(error, ServerSelectionTimeoutError):
+        return _not_selected(error, doing)
     if isinstance(error, NetworkTimeout | WaitQueueTimeoutError):
         return UnreachableError(
             f"The server took too long to answer while {doing}.", next_step=_AGAIN
@@ -110,34 +202,122 @@ def _explanation(error: PyMongoError, doing: str) -> NewbiMigrateError:
     if isinstance(error, ConnectionFailure) and not isinstance(error, NotPrimaryError):
         return UnreachableError(f"The connection was lost while {doing}.", next_step=_AGAIN)
     if isinstance(error, ConfigurationError):
+        return _misconfigured(error, doing)
+    if isinstance(error, InvalidName):
         return UsageError(
-            f"The connection's options do not fit the server ({type(error).__name__}).",
-            next_step="Check the connection string.",
+            f"A database or collection was named as none can be, while {doing}.",
+            next_step="Correct the name.",
         )
+    if isinstance(error, InvalidOperation):
+        return UsageError(
+            f"The driver refused a call while {doing}: the client is closed, or cannot be used "
+            "in that way.",
+            next_step="Hand in a database of an open client, or a connection string.",
+        )
+    return None
+
+
+def _not_selected(error: ServerSelectionTimeoutError, doing: str) -> NewbiMigrateError:
+    # Servers that answer and refuse count as not found, and the text alone says why.
+    answered = {int(code) for code in _ANSWERED_CODE.findall(str(error))}
+    return _stable_api(answered, doing) or UnreachableError(
+        f"No MongoDB server could be reached while {doing}.", next_step=_AGAIN
+    )
+
+
+def _stable_api(codes: AbstractSet[int], doing: str) -> NewbiMigrateError | None:
+    if not codes & STABLE_API:
+        return None
+    if Code.API_VERSION_REQUIRED in codes:
+        return UnsupportedError(
+            f"The server answered and refused while {doing}: it takes no client that names no "
+            "version of the Stable API (its parameter requireApiVersion).",
+            next_step="Turn the parameter off for the time of the migration: "
+            "db.adminCommand({setParameter: 1, requireApiVersion: false}).",
+        )
+    return UnsupportedError(
+        f"The client keeps to a version of the Stable API, which has not what is needed for "
+        f"{doing}.",
+        next_step="Hand in a database of a client without server_api, or a connection string.",
+    )
+
+
+def _misconfigured(error: ConfigurationError, doing: str) -> NewbiMigrateError:
+    if isinstance(error.__cause__, DNSException):
+        return UnreachableError(
+            f"The DNS lookup of the host failed while {doing} "
+            f"({type(error.__cause__).__name__}): it has no SRV record that can be read.",
+            next_step="Check the host's name after mongodb+srv:// and this machine's DNS.",
+        )
+    if "wire version" in str(error):
+        return UnsupportedError(
+            f"The server and this version of PyMongo do not understand each other while {doing}.",
+            next_step="Upgrade whichever is the older.",
+        )
+    extra = _EXTRA.search(str(error))
+    if extra is not None:
+        package = f"pymongo[{extra.group(1)}]"
+        return UsageError(
+            f"The connection string asks for something that needs the package {package}, which "
+            "is not installed.",
+            next_step=f"Install it: pip install '{package}'.",
+        )
+    return UsageError(
+        f"The connection's options do not fit the server ({type(error).__name__}).",
+        next_step="Check the connection string.",
+    )
+
+
+def _of_the_server(error: PyMongoError, doing: str) -> NewbiMigrateError:
+    """What the server answered, by its code."""
     codes = codes_of(error)
-    if codes & _AUTHENTICATION:
+    if codes & AUTHENTICATION:
         return UnreachableError(
             f"The server refused the user name or the password while {doing}.",
             next_step="Check them, and authSource, in the connection string.",
         )
-    if _UNAUTHORIZED in codes:
+    if Code.UNAUTHORIZED in codes:
         return NotPermittedError(_not_permitted(error, doing), next_step=_ROLE)
     # Where the storage engine itself finds no room, the code says nothing.
-    if _NO_DISK in codes or _NO_SPACE in str(error):
+    if Code.OUT_OF_DISK_SPACE in codes or _NO_SPACE in str(error):
         return UnreachableError(
             f"The server has no disk space left; it refused to write while {doing}.",
             next_step=f"Make room on the server. {_AGAIN}",
         )
-    if isinstance(error, WTimeoutError) or codes & _TIMED_OUT:
+    if isinstance(error, WTimeoutError) or codes & TIMED_OUT:
         return UnreachableError(f"The server ran out of time while {doing}.", next_step=_AGAIN)
-    if isinstance(error, NotPrimaryError) or codes & _PASSING:
+    if isinstance(error, NotPrimaryError) or codes & INTERRUPTED or is_transient(error):
         return UnreachableError(
             f"The server was shutting down or changing its primary while {doing}.",
             next_step=_AGAIN,
         )
-    return NewbiMigrateError(
+    return _by_configuration(error, codes, doing) or NewbiMigrateError(
         f"The server refused a command while {doing}: {name_of(error)}.", next_step=_AGAIN
     )
+
+
+def _by_configuration(
+    error: PyMongoError, codes: frozenset[int], doing: str
+) -> NewbiMigrateError | None:
+    """What the server refuses because of how it, or its client, is set up."""
+    if codes & STABLE_API:
+        return _stable_api(codes, doing)
+    if Code.NO_QUERY_EXECUTION_PLANS in codes and "notablescan" in str(error):
+        return UnsupportedError(
+            f"The server's parameter notablescan forbids reading whole collections, which is "
+            f"needed for {doing}.",
+            next_step="Turn it off for the time of the migration: "
+            "db.adminCommand({setParameter: 1, notablescan: false}).",
+        )
+    if Code.DATABASE_DIFFER_CASE in codes:
+        found = _OTHER_CASE.search(str(error))
+        other = f"the database {found.group(1)!r}" if found is not None else "another database"
+        return UsageError(
+            f"The server has {other} already, whose name differs only in upper and lower case; "
+            "it takes no second one.",
+            next_step="Write the database's name in the connection string as the server has it.",
+        )
+    return None
 
 
 def _not_permitted(error: PyMongoError, doing: str) -> str:
@@ -145,12 +325,3 @@ def _not_permitted(error: PyMongoError, doing: str) -> str:
     if found is not None:
         return f"This user may not run {found.group(2)} on {found.group(1)}, needed for {doing}."
     return f"This user may not do what was needed while {doing}."
-
-
-def name_of(error: PyMongoError) -> str:
-    """An error by the server's name and code for it, or the driver's; nothing of its message."""
-    listed = ", ".join(map(str, sorted(codes_of(error))))
-    details = getattr(error, "details", None) or {}
-    name = details.get("codeName") if isinstance(details, dict) else None
-    shown = name if isinstance(name, str) and name.isalnum() else type(error).__name__
-    return f"{shown} (code {listed})" if listed else shown

@@ -16,6 +16,8 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure
 
 from newbi_migrate.models.registry import CollectionSpec, IndexSpec
+from newbi_migrate.store.codes import INDEX_REFUSED, NOT_FOUND, Code
+from newbi_migrate.store.connection import DURABLE, administration
 from newbi_migrate.store.session import LeasedSession
 
 __all__ = [
@@ -32,14 +34,12 @@ __all__ = [
 ]
 
 _ID_INDEX: Final = "_id_"
-_DUPLICATE: Final = 11000
-_NOT_THERE: Final = frozenset({26, 27})  # no such namespace, no such index
 _REFUSALS: Final = {
-    _DUPLICATE: "Documents share a key that would have to be unique.",
-    67: "The server cannot create it beside the indexes that are there.",
-    85: "An index with the same keys has other options.",
-    86: "An index of the same name has other keys or options.",
-    171: "The keys hold arrays in more than one field.",
+    Code.DUPLICATE_KEY: "Documents share a key that would have to be unique.",
+    Code.CANNOT_CREATE_INDEX: "The server cannot create it beside the indexes that are there.",
+    Code.INDEX_OPTIONS_CONFLICT: "An index with the same keys has other options.",
+    Code.INDEX_KEY_SPECS_CONFLICT: "An index of the same name has other keys or options.",
+    Code.CANNOT_INDEX_PARALLEL_ARRAYS: "The keys hold arrays in more than one field.",
 }
 
 
@@ -223,10 +223,10 @@ async def create_indexes(
             [_model(spec) for spec in specs], comment=session.comment, **quorum
         )
     except OperationFailure as error:
-        if error.code not in _REFUSALS:
+        if error.code not in INDEX_REFUSED:
             raise
         if len(specs) == 1:
-            return {specs[0].name: Refused(_REFUSALS[error.code], error.code)}
+            return {specs[0].name: Refused(_REFUSALS[Code(error.code)], error.code)}
         outcomes: dict[str, Created | Refused] = {}
         for spec in specs:
             outcomes |= await create_indexes(session, collection, [spec])
@@ -240,7 +240,7 @@ async def _quorum(database: AsyncDatabase[dict[str, Any]]) -> dict[str, Any]:
     By default it waits for every member of a replica set, for ever if one is down; a standalone
     server does not know the option.
     """
-    hello = await database.client.admin.command("hello")
+    hello = await administration(database).command("hello")
     return {"commitQuorum": "majority"} if "setName" in hello or "msg" in hello else {}
 
 
@@ -260,7 +260,7 @@ async def drop_index(session: LeasedSession, collection: str, name: str) -> None
     try:
         await session.collection(collection).drop_index(name, comment=session.comment)
     except OperationFailure as error:
-        if error.code not in _NOT_THERE:
+        if error.code not in NOT_FOUND:
             raise
 
 
@@ -274,5 +274,6 @@ async def rebuild_index(session: LeasedSession, collection: str, index: Mapping[
         collection,
         indexes=[{k: v for k, v in index.items() if k != "ns"}],
         comment=session.comment,
+        writeConcern=DURABLE.document,
         **quorum,
     )

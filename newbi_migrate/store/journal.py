@@ -92,7 +92,7 @@ class JournalGroup:
 
     Attributes:
         changes: Field to the value that is written.
-        prior: Field to the value that stood there, as a document whose elements are exactly
+        prior: What was read before it was decided, as a document whose elements are exactly
             what was stored; a field of ``changes`` that is not in it was absent.
         ids: The ids of the documents.
         certain: False where the documents did not hold the changes when a process that had

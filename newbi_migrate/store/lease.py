@@ -30,7 +30,7 @@ from pymongo.read_concern import ReadConcern
 
 from newbi_migrate.errors import DamagedRecordsError, LeaseHeldError, LeaseLostError
 from newbi_migrate.store.connection import DURABLE
-from newbi_migrate.store.decoding import LENIENT
+from newbi_migrate.store.decoding import PLAIN
 from newbi_migrate.store.faults import is_transient
 from newbi_migrate.store.processes import Origin, has_ended
 
@@ -376,7 +376,8 @@ def _collection(
     # Whatever the connection string or a host's handle says.
     return database.get_collection(
         name,
-        codec_options=LENIENT,
+        # A document that somebody damaged is told as such, and raises nothing else.
+        codec_options=PLAIN.with_options(unicode_decode_error_handler="replace"),
         read_preference=ReadPreference.PRIMARY,
         read_concern=ReadConcern("local"),
         write_concern=DURABLE,

@@ -1,14 +1,13 @@
 """Reading BSON without decoding it: sizes of elements, documents in a batch, packed ids.
 
 Decoding and encoding again would change some types (undefined, symbol, decimals with trailing
-zeros), so values that a rollback must restore exactly are carried as bytes. It changes only
-with the BSON specification.
+zeros), so values that a rollback must restore exactly are carried as bytes.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any, Final
 
 from bson import ObjectId
@@ -23,6 +22,7 @@ __all__ = [
     "has_room_at",
     "iter_ids",
     "pack_ids",
+    "raw_documents",
     "set_back",
     "split_documents",
 ]
@@ -133,8 +133,10 @@ def has_room_at(raw: bytes, path: str) -> bool:
 def document_of(*parts: tuple[str, int, bytes]) -> RawBSONDocument:
     """A document made of elements as they are, which is encoded without being decoded."""
     body = b"".join(
-        bytes([kind]) + name.encode("utf-8", "surrogateescape") + b"\0" + value
-        for name, kind, value in parts
+        [
+            b"%c%b\0%b" % (kind, name.encode("utf-8", "surrogateescape"), value)
+            for name, kind, value in parts
+        ]
     )
     return RawBSONDocument(_INT32.pack(len(body) + 5) + body + b"\0")
 
@@ -184,6 +186,14 @@ def split_documents(batch: bytes) -> Iterator[bytes]:
             raise ValueError("not a batch of BSON documents: one has no end in it")
         yield batch[position : position + size]
         position += size
+
+
+async def raw_documents(cursor: Any) -> AsyncIterator[bytes]:
+    """The bytes of each document of a cursor of raw batches, which is closed at the end."""
+    async with cursor:
+        async for batch in cursor:
+            for raw in split_documents(batch):
+                yield raw
 
 
 def pack_ids(ids: Sequence[Any]) -> Binary | list[Any]:

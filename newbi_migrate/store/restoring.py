@@ -15,13 +15,14 @@ from pymongo import UpdateMany, UpdateOne
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import BulkWriteError
 
+from newbi_migrate.store.codes import ONE_DOCUMENT
 from newbi_migrate.store.connection import EXACT
-from newbi_migrate.store.decoding import PLAIN
 from newbi_migrate.store.faults import codes_of
+from newbi_migrate.store.ids import decode_id, id_key, id_key_of
 from newbi_migrate.store.journal import JournalGroup
 from newbi_migrate.store.raw import document_of, element, elements, split_documents
 from newbi_migrate.store.session import LeasedSession
-from newbi_migrate.store.stamping import MAX_IDS, MAX_OPERATIONS, OF_ONE_DOCUMENT, chunks
+from newbi_migrate.store.stamping import MAX_IDS, MAX_OPERATIONS, chunks
 
 __all__ = [
     "Comparison",
@@ -29,7 +30,6 @@ __all__ = [
     "Outcome",
     "compare_groups",
     "follow",
-    "id_element",
     "overwrite",
     "read_stored",
     "restore",
@@ -97,7 +97,7 @@ async def compare_groups(
     result = Comparison()
     written = [_elements_of(group.changes) for group in groups]
     prior = [group.prior_elements() for group in groups]
-    group_of = {id_element(i): n for n, group in enumerate(groups) for i in group.ids}
+    group_of = {id_key(i): n for n, group in enumerate(groups) for i in group.ids}
     projection = {"_id": 1, **dict.fromkeys((name for g in groups for name in g.changes), 1)}
     intact: list[list[Any]] = [[] for _ in groups]
     seen = 0
@@ -113,8 +113,8 @@ async def compare_groups(
             async for batch in cursor:
                 for raw in split_documents(cast(bytes, batch)):
                     stored = {name: (kind, value) for name, kind, value in elements(raw)}
-                    identifier = stored.pop("_id")
-                    position = group_of.get(identifier)
+                    kind, value = stored.pop("_id")
+                    position = group_of.get(id_key_of(kind, value))
                     if position is None:
                         # Another document has taken its place, under an id that is like it.
                         continue
@@ -124,12 +124,12 @@ async def compare_groups(
                         stored, written[position], prior[position], certain=group.certain
                     )
                     if len(ours) == len(group.changes):
-                        intact[position].append(_id_value(identifier))
+                        intact[position].append(decode_id(kind, value))
                         continue
                     if not ours and not changed:
                         result.restored += 1
                         continue
-                    document_id = _id_value(identifier)
+                    document_id = decode_id(kind, value)
                     result.differences.extend(Difference(document_id, n, group) for n in changed)
                     if ours:
                         part = {name: group.changes[name] for name in ours}
@@ -167,7 +167,7 @@ async def restore(
                 list(chunk), ordered=False, comment=session.comment
             )
         except BulkWriteError as error:
-            if not codes_of(error) or not codes_of(error) <= OF_ONE_DOCUMENT:
+            if not codes_of(error) or not codes_of(error) <= ONE_DOCUMENT:
                 raise
             # A statement ends at the first document that is refused: one by one, it shows which.
             singles = [
@@ -212,7 +212,7 @@ async def _one_by_one(
                 [statement for statement, _, _ in chunk], ordered=False, comment=session.comment
             )
         except BulkWriteError as error:
-            if not codes_of(error) <= OF_ONE_DOCUMENT:
+            if not codes_of(error) <= ONE_DOCUMENT:
                 raise
             details = error.details or {}
             modified += int(details.get("nModified", 0))
@@ -224,7 +224,7 @@ async def _one_by_one(
 
 async def follow(
     collection: AsyncCollection[dict[str, Any]],
-    chains: Mapping[_Element, Sequence[JournalGroup]],
+    chains: Mapping[bytes, Sequence[JournalGroup]],
     *,
     comment: str,
 ) -> tuple[list[Difference], list[JournalGroup], int, int]:
@@ -235,7 +235,7 @@ async def follow(
 
     Args:
         collection: Where.
-        chains: Id of each document to what was written to it, last first.
+        chains: Key of each document's id to what was written to it alone, last first.
         comment: Attached to every command.
 
     Returns:
@@ -245,11 +245,12 @@ async def follow(
     differences: list[Difference] = []
     to_restore: list[JournalGroup] = []
     already = 0
-    stored = await read_stored(collection, [_id_value(key) for key in chains], comment=comment)
+    ids = [groups[0].ids[0] for groups in chains.values()]
+    stored = await read_stored(collection, ids, comment=comment)
     for key, groups in chains.items():
         if key not in stored:
             continue
-        identifier = _id_value(key)
+        (identifier,) = groups[0].ids
         state = {name: (kind, value) for name, kind, value in elements(stored[key])}
         found: list[Difference] = []
         taken_back = False
@@ -271,9 +272,9 @@ async def follow(
 
 async def read_stored(
     collection: AsyncCollection[dict[str, Any]], ids: Sequence[Any], *, comment: str
-) -> dict[_Element, bytes]:
-    """The bytes of documents by their ``_id`` as type and bytes; what is gone is not in it."""
-    found: dict[_Element, bytes] = {}
+) -> dict[bytes, bytes]:
+    """The bytes of documents by the keys of their ids; what is gone is not in it."""
+    found: dict[bytes, bytes] = {}
     for part in chunks(ids, MAX_IDS):
         cursor = collection.find_raw_batches(
             {"_id": {"$in": list(part)}}, collation=EXACT, comment=comment
@@ -283,7 +284,7 @@ async def read_stored(
                 for raw in split_documents(cast(bytes, batch)):
                     identifier = element(raw, "_id")
                     if identifier is not None:
-                        found[identifier] = raw
+                        found[id_key_of(*identifier)] = raw
     return found
 
 
@@ -324,12 +325,3 @@ def _states(
 
 def _elements_of(document: Mapping[str, Any]) -> dict[str, _Element]:
     return {name: (kind, value) for name, kind, value in elements(bson.encode(document))}
-
-
-def id_element(identifier: Any) -> tuple[int, bytes]:
-    """An ``_id`` as type and bytes: a key that tells ids apart as the server stores them."""
-    return _elements_of({"_id": identifier})["_id"]
-
-
-def _id_value(identifier: _Element) -> Any:
-    return bson.decode(document_of(("_id", *identifier)).raw, PLAIN)["_id"]

@@ -16,14 +16,12 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.errors import DamagedRecordsError, InterruptedRunError
+from newbi_migrate.models.registry import OWN_PREFIX
 from newbi_migrate.progress import Progress
 from newbi_migrate.store.connection import DURABLE, ServerInfo, Store
 from newbi_migrate.store.lease import Lease
 
 __all__ = ["OWN_PREFIX", "LeasedSession", "Throttle"]
-
-OWN_PREFIX = "newbi_migrate_"
-"""What the names of the tool's own collections begin with."""
 
 
 class Throttle(Protocol):

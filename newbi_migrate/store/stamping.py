@@ -1,47 +1,38 @@
-"""Writing to a window of documents: short statements that only change what they expect.
+"""Writing to a window of documents: each is named, and only changed if it is as it was read.
 
-Every statement names the value it expects beside the value it sets, so that running it again
-changes nothing and a document that somebody changed meanwhile is left alone. It changes when
-a faster way to write is found.
+Every statement names its documents and what was read of them beside the values it sets. Running
+it again changes nothing, and a document that somebody changed meanwhile is left alone.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
-from typing import Any, Final, TypeVar
+from itertools import islice
+from typing import Any, Final, TypeVar, cast
 
 import bson
-from bson import ObjectId
-from bson.raw_bson import RawBSONDocument
 from pymongo import UpdateMany, UpdateOne
 from pymongo.asynchronous.collection import AsyncCollection
-from pymongo.errors import BulkWriteError, OperationFailure
+from pymongo.errors import BulkWriteError
 
+from newbi_migrate.store.codes import ONE_DOCUMENT, TOO_LARGE, Code
+from newbi_migrate.store.connection import EXACT
+from newbi_migrate.store.ids import id_key, id_key_of
 from newbi_migrate.store.journal import JournalGroup
-from newbi_migrate.store.raw import document_of
+from newbi_migrate.store.raw import document_of, element, element_at, elements, split_documents
+from newbi_migrate.store.session import LeasedSession
 
 __all__ = [
     "MAX_IDS",
     "MAX_OPERATIONS",
-    "MAX_TREE_OWNERS",
-    "OF_ONE_DOCUMENT",
-    "OwnerStamp",
     "Refusal",
     "WindowOutcome",
     "chunks",
     "expecting",
     "holding",
-    "search_tree",
-    "unexpected",
     "write_groups",
-    "write_owner_stamps",
 ]
-
-MAX_TREE_OWNERS: Final = 20_000
-"""Owners in one statement: more would make it slow to parse, 90,000 exceed 16 MiB."""
 
 MAX_IDS: Final = 10_000
 """Ids named in one query, far below what 16 MiB hold."""
@@ -51,29 +42,11 @@ MAX_OPERATIONS: Final = 1000
 
 _T = TypeVar("_T")
 
+# Without it the server tries out other indexes first, for every statement.
+_BY_ID: Final = {"_id": 1}
+
 _UNDEFINED: Final = 0x06
 _NULL: Final = 0x0A
-
-_TOO_LARGE: Final = frozenset({10334, 17419, 17420})
-_DUPLICATE: Final = 11000
-_VALIDATION: Final = 121
-OF_ONE_DOCUMENT: Final = _TOO_LARGE | {_DUPLICATE, _VALIDATION}
-"""Error codes that concern one document and not the whole statement."""
-
-
-@dataclass(frozen=True, slots=True)
-class OwnerStamp:
-    """Documents of one owner that lack the field, and the value they get.
-
-    Attributes:
-        owner: The owner as stored, an ObjectId.
-        value: The value to set.
-        ids: The ids of the documents.
-    """
-
-    owner: ObjectId
-    value: Any
-    ids: list[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +64,12 @@ class Refusal:
     @property
     def too_large(self) -> bool:
         """Whether the new field does not fit into 16 MiB."""
-        return self.code in _TOO_LARGE
+        return self.code in TOO_LARGE
 
     @property
     def duplicate(self) -> bool:
         """Whether a unique index has the new value already."""
-        return self.code == _DUPLICATE
+        return self.code == Code.DUPLICATE_KEY
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,150 +89,86 @@ class WindowOutcome:
     changed: tuple[Any, ...] = ()
 
 
-def search_tree(
-    values: Mapping[ObjectId, Any],
-    path: Any,
-    *,
-    weights: Mapping[ObjectId, int] | None = None,
-    otherwise: Any = "$$REMOVE",
-) -> dict[str, Any]:
-    """An aggregation expression that looks a value up by an ObjectId.
-
-    A balanced tree of comparisons: the server evaluates about log2(n) of them for a document,
-    fewer for a key with a great weight, where a list of alternatives would cost n.
-
-    Args:
-        values: Key to value; at least one.
-        path: Expression that gives the key.
-        weights: How often each key is expected.
-        otherwise: What an unknown key gives.
-    """
-    keys = sorted(values)
-    heights = list(accumulate((weights[k] if weights else 1 for k in keys), initial=0))
-
-    def leaf(key: ObjectId) -> dict[str, Any]:
-        return {"$cond": [{"$eq": [path, key]}, values[key], otherwise]}
-
-    def branch(low: int, high: int) -> dict[str, Any]:
-        if high - low == 1:
-            return leaf(keys[low])
-        half = (heights[low] + heights[high]) / 2
-        cut = bisect_left(heights, half, low + 1, high - 1)
-        if cut > low + 1 and half - heights[cut - 1] < heights[cut] - half:
-            cut -= 1
-        return {"$cond": [{"$lt": [path, keys[cut]]}, branch(low, cut), branch(cut, high)]}
-
-    return branch(0, len(keys))
-
-
-async def write_owner_stamps(
-    collection: AsyncCollection[dict[str, Any]],
-    field: str,
-    owner_field: str,
-    stamps: Sequence[OwnerStamp],
-    *,
-    known: Callable[[], Iterable[Any]],
-    comment: str,
-    safe_point: Callable[[], None],
-) -> WindowOutcome:
-    """Sets a field that is absent, by the owner, on a range of ``_id`` in one statement.
-
-    A document in the range whose owner is not among the stamps is left alone; so is one that
-    holds the field, whatever its value. ``known`` gives the ids of all documents that were
-    read in the range, stamped or not; it is asked only where counts do not add up.
-    ``safe_point`` is called before every statement and raises to stop there.
-    """
-    expected = sum(len(stamp.ids) for stamp in stamps)
-    ordered = sorted(stamps, key=lambda stamp: stamp.owner)
-    modified = 0
-    for start in range(0, len(ordered), MAX_TREE_OWNERS):
-        part = ordered[start : start + MAX_TREE_OWNERS]
-        tree = search_tree(
-            {stamp.owner: stamp.value for stamp in part},
-            f"${owner_field}",
-            weights={stamp.owner: len(stamp.ids) for stamp in part},
-        )
-        query = {
-            "_id": {
-                "$gte": min(stamp.ids[0] for stamp in part),
-                "$lte": max(stamp.ids[-1] for stamp in part),
-            },
-            field: {"$exists": False},
-        }
-        update = [{"$set": {field: RawBSONDocument(bson.encode(tree))}}]
-        safe_point()
-        try:
-            result = await collection.update_many(query, update, hint={"_id": 1}, comment=comment)
-        except OperationFailure as error:
-            if error.code not in OF_ONE_DOCUMENT:
-                raise
-            # Some document stands in the way: find out which, one by one.
-            return await _one_by_one(
-                collection, _as_groups(stamps, field), comment=comment, safe_point=safe_point
-            )
-        modified += result.modified_count
-    if modified == expected:
-        return WindowOutcome(modified)
-    return await _look_again(
-        collection, _as_groups(stamps, field), (), comment=comment, known=known
-    )
-
-
-def _as_groups(stamps: Sequence[OwnerStamp], field: str) -> list[JournalGroup]:
-    return [JournalGroup({field: stamp.value}, {}, stamp.ids) for stamp in stamps]
-
-
 async def write_groups(
-    collection: AsyncCollection[dict[str, Any]],
+    session: LeasedSession,
+    collection: str,
     groups: Sequence[JournalGroup],
     *,
-    comment: str,
-    safe_point: Callable[[], None],
+    read: Sequence[str] = (),
 ) -> WindowOutcome:
-    """Makes the changes of each group, on the documents that still hold its prior values.
+    """Makes the changes of each group, on those of its documents that still are as they were read.
 
-    ``safe_point`` is called before every statement and raises to stop there.
+    Args:
+        session: The leased session.
+        collection: Where.
+        groups: What is written, and what stood there.
+        read: Fields that were read besides those that change. They too must hold what the
+            groups' ``prior`` says of them, or be absent.
     """
     expected = sum(len(group.ids) for group in groups)
-    operations = [
-        UpdateMany({"_id": {"$in": list(ids)}, **guard}, {"$set": dict(group.changes)})
+    operations = (
+        UpdateMany(
+            {"_id": {"$in": list(ids)}, **condition},
+            {"$set": dict(group.changes)},
+            collation=EXACT,
+            hint=_BY_ID,
+        )
         for group in groups
-        for guard in (_guard(group),)
+        for condition in (_condition(group, read),)
         for ids in chunks(group.ids, MAX_IDS)
-    ]
+    )
     modified = 0
-    for chunk in chunks(operations, MAX_OPERATIONS):
-        safe_point()
+    while chunk := list(islice(operations, MAX_OPERATIONS)):
         try:
-            result = await collection.bulk_write(chunk, ordered=False, comment=comment)
+            result = await session.collection(collection).bulk_write(
+                chunk, ordered=False, comment=session.comment
+            )
         except BulkWriteError as error:
             codes = {e.get("code") for e in error.details.get("writeErrors", ())}
-            if not codes or not codes <= OF_ONE_DOCUMENT:
+            if not codes or not codes <= ONE_DOCUMENT:
                 raise
-            return await _one_by_one(collection, groups, comment=comment, safe_point=safe_point)
+            return await _one_by_one(session, collection, groups, read)
         modified += result.modified_count
     if modified == expected:
         return WindowOutcome(modified)
-    return await _look_again(collection, groups, (), comment=comment)
+    return await _look_again(session, collection, groups, ())
 
 
 async def holding(
-    collection: AsyncCollection[dict[str, Any]], group: JournalGroup, *, comment: str
-) -> tuple[Any, ...]:
-    """The ids of a group whose documents hold its new values now."""
-    found: list[Any] = []
-    wanted = {name: {"$eq": value} for name, value in group.changes.items()}
-    for ids in chunks(group.ids, MAX_IDS):
-        cursor = collection.find({"_id": {"$in": list(ids)}, **wanted}, {"_id": 1}, comment=comment)
+    collection: AsyncCollection[dict[str, Any]], groups: Sequence[JournalGroup], *, comment: str
+) -> list[JournalGroup]:
+    """Reads which documents hold the new values now; gives the groups with these ids alone."""
+    wanted = [_elements_of(group.changes) for group in groups]
+    place = {id_key(i): (n, i) for n, group in enumerate(groups) for i in group.ids}
+    held: list[list[Any]] = [[] for _ in groups]
+    projection = {"_id": 1, **dict.fromkeys((name for g in groups for name in g.changes), 1)}
+    for ids in chunks([i for group in groups for i in group.ids], MAX_IDS):
+        cursor = collection.find_raw_batches(
+            {"_id": {"$in": list(ids)}},
+            projection,
+            batch_size=1000,
+            collation=EXACT,
+            hint=_BY_ID,
+            comment=comment,
+        )
         async with cursor:
-            found.extend([document["_id"] async for document in cursor])
-    return tuple(found)
+            async for batch in cursor:
+                for raw in split_documents(cast(bytes, batch)):
+                    position, identifier = place[id_key_of(*(element(raw, "_id") or (_NULL, b"")))]
+                    expected = wanted[position].items()
+                    if all(element_at(raw, name) == value for name, value in expected):
+                        held[position].append(identifier)
+    return [replace(group, ids=ids) for group, ids in zip(groups, held, strict=True) if ids]
 
 
-def _guard(group: JournalGroup) -> dict[str, Any]:
-    """A query for documents that still hold what the group found there."""
+def _elements_of(document: Mapping[str, Any]) -> dict[str, tuple[int, bytes]]:
+    return {name: (kind, value) for name, kind, value in elements(bson.encode(document))}
+
+
+def _condition(group: JournalGroup, read: Sequence[str]) -> dict[str, Any]:
+    """A query for documents in which nothing changed since the group was read."""
     stored = group.prior_elements()
-    return {name: expecting(stored.get(name)) for name in group.changes}
+    return {name: expecting(stored.get(name)) for name in dict.fromkeys([*group.changes, *read])}
 
 
 def expecting(stored: tuple[int, bytes] | None) -> Any:
@@ -276,101 +185,55 @@ def expecting(stored: tuple[int, bytes] | None) -> Any:
 
 
 async def _one_by_one(
-    collection: AsyncCollection[dict[str, Any]],
+    session: LeasedSession,
+    collection: str,
     groups: Sequence[JournalGroup],
-    *,
-    comment: str,
-    safe_point: Callable[[], None],
+    read: Sequence[str],
 ) -> WindowOutcome:
     refused: list[Refusal] = []
     singles = [
-        (identifier, UpdateOne({"_id": {"$eq": identifier}, **guard}, {"$set": changes}))
+        (
+            identifier,
+            UpdateOne(
+                {"_id": {"$eq": identifier}, **condition},
+                {"$set": dict(group.changes)},
+                collation=EXACT,
+                hint=_BY_ID,
+            ),
+        )
         for group in groups
-        for guard, changes in ((_guard(group), dict(group.changes)),)
+        for condition in (_condition(group, read),)
         for identifier in group.ids
     ]
     for chunk in chunks(singles, MAX_OPERATIONS):
-        safe_point()
         try:
-            await collection.bulk_write(
-                [operation for _, operation in chunk], ordered=False, comment=comment
+            await session.collection(collection).bulk_write(
+                [operation for _, operation in chunk], ordered=False, comment=session.comment
             )
         except BulkWriteError as error:
             for write_error in error.details.get("writeErrors", ()):
                 code = write_error.get("code")
-                if code not in OF_ONE_DOCUMENT:
+                if code not in ONE_DOCUMENT:
                     raise
                 refused.append(Refusal(chunk[write_error["index"]][0], code))
             if error.details.get("writeConcernErrors"):
                 raise
-    return await _look_again(collection, groups, refused, comment=comment)
+    return await _look_again(session, collection, groups, refused)
 
 
 async def _look_again(
-    collection: AsyncCollection[dict[str, Any]],
+    session: LeasedSession,
+    collection: str,
     groups: Sequence[JournalGroup],
     refused: Sequence[Refusal],
-    *,
-    comment: str,
-    known: Callable[[], Iterable[Any]] | None = None,
 ) -> WindowOutcome:
     """Reads which documents hold the new values, since counts did not add up."""
-    turned_out: list[JournalGroup] = []
-    changed: list[Any] = []
-    not_written = {refusal.id for refusal in refused}
-    written = 0
-    for group in groups:
-        held = await holding(collection, group, comment=comment)
-        written += len(held)
-        if held:
-            turned_out.append(replace(group, ids=list(held)))
-        here = set(held)
-        changed.extend(i for i in group.ids if i not in here and i not in not_written)
-    if known is not None:
-        extra = await unexpected(collection, groups, set(known()), comment=comment)
-        written += sum(len(group.ids) for group in extra)
-        turned_out.extend(extra)
-    return WindowOutcome(written, tuple(turned_out), tuple(refused), tuple(changed))
-
-
-async def unexpected(
-    collection: AsyncCollection[dict[str, Any]],
-    groups: Sequence[JournalGroup],
-    known: Collection[Any],
-    *,
-    comment: str,
-) -> list[JournalGroup]:
-    """What a statement over a range stamped besides the documents it was meant for.
-
-    A document that came into the range between reading and writing was stamped too. It lacked
-    the field, so its prior state is known, and the journal must name it.
-
-    Args:
-        collection: Where.
-        groups: What was to be stamped.
-        known: Ids of all documents that were read in the range, stamped or passed over.
-        comment: Attached to every command.
-    """
-    (field,) = groups[0].changes
-    values = list({bson.encode({"v": g.changes[field]}): g.changes[field] for g in groups}.values())
-    cursor = collection.find(
-        {
-            "_id": {"$gte": min(known), "$lte": max(known)},
-            field: {"$in": values},
-        },
-        {"_id": 1, field: 1},
-        comment=comment,
-    )
-    found: list[JournalGroup] = []
-    async with cursor:
-        found.extend(
-            [
-                JournalGroup({field: document[field]}, {}, [document["_id"]])
-                async for document in cursor
-                if document["_id"] not in known
-            ]
-        )
-    return found
+    held = await holding(session.database[collection], groups, comment=session.comment)
+    accounted = {id_key(i) for group in held for i in group.ids}
+    written = len(accounted)
+    accounted.update(id_key(refusal.id) for refusal in refused)
+    changed = (i for group in groups for i in group.ids if id_key(i) not in accounted)
+    return WindowOutcome(written, tuple(held), tuple(refused), tuple(changed))
 
 
 def chunks(items: Sequence[_T], size: int) -> Iterable[Sequence[_T]]:

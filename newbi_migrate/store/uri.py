@@ -1,7 +1,4 @@
-"""Where the connection string comes from, and a value that never shows its secrets.
-
-This module changes when a connection string may come from another place.
-"""
+"""Where the connection string comes from, and a value that never shows its secrets."""
 
 from __future__ import annotations
 
@@ -43,6 +40,8 @@ _LONGEST_DATABASE_NAME = 63
 _LARGEST_FILE = 65_536
 # How the driver words its warning, since at least its version 4.
 _UNKNOWN_OPTION = "Unknown option"
+_NO_MODULE = re.compile(r"must install the ([\w.-]+) module")
+_FILES = frozenset({"tlscafile", "tlscertificatekeyfile", "tlscrlfile"})
 _SECRET_OPTIONS = frozenset(
     {
         "authmechanismproperties",
@@ -175,6 +174,13 @@ def _options(text: str, *, where: str) -> tuple[frozenset[str], tuple[str, ...],
         # Which it is, the driver does not say of a connection string: each is asked alone.
         unknown = {n.lower() for n, w in zip(names, written, strict=True) if _complaints(w)[0]}
         _, refused = _complaints(text)
+        lacking = next(filter(None, map(_NO_MODULE.search, refused)), None)
+        if lacking is not None:
+            raise UsageError(
+                f"{where} asks for a compressor that needs the package {lacking.group(1)}, which "
+                "is not installed.",
+                next_step="Install it, or leave compressors out.",
+            )
         # The driver would go on without an option whose value it does not understand; going
         # on without TLS, say, is not what its writer wanted.
         if refused:
@@ -184,6 +190,12 @@ def _options(text: str, *, where: str) -> tuple[frozenset[str], tuple[str, ...],
                 f"{where} gives {listed} a value it cannot have.",
                 next_step="Correct the value or leave the option out.",
             )
+    except OSError:
+        listed = ", ".join(name for name in names if name.lower() in _FILES)
+        raise UsageError(
+            f"{where} names a file that cannot be read ({listed}).",
+            next_step="Correct its path; it is looked for from the working directory.",
+        ) from None
     except (PyMongoError, ValueError, TypeError):
         raise UsageError(
             f"{where} has options that cannot be read.",
@@ -201,15 +213,15 @@ def _options(text: str, *, where: str) -> tuple[frozenset[str], tuple[str, ...],
     return frozenset(name.lower() for name in names), secret, ignored
 
 
-def _complaints(options: str) -> tuple[bool, bool]:
-    """Whether the driver does not know an option, and whether it refuses a value."""
+def _complaints(options: str) -> tuple[list[str], list[str]]:
+    """What the driver says of options it does not know, and of values it refuses."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         split_options(options, validate=True, warn=True)
     said = [str(w.message) for w in caught if not issubclass(w.category, DeprecationWarning)]
     unknown = [message for message in said if message.startswith(_UNKNOWN_OPTION)]
     refused = [m for m in said if m not in unknown and not m.startswith("Duplicate")]
-    return bool(unknown), bool(refused)
+    return unknown, refused
 
 
 def _properties(key: str, value: str) -> tuple[str, ...]:

@@ -2,34 +2,34 @@
 
 A window is the next documents in the order of ``_id``. The server groups them by the values a
 resolution depends on, so that the client sees one row for each combination and the ids packed
-behind it: a million documents cost a few seconds and a few megabytes. It changes when a
-resolution depends on further fields.
+behind it: a million documents cost a few seconds and a few megabytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
 from bson import ObjectId
+from bson.raw_bson import RawBSONDocument
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import OperationFailure
 
+from newbi_migrate.store.codes import REPLY_TOO_LARGE
 from newbi_migrate.store.connection import EXACT
-from newbi_migrate.store.decoding import decode
-from newbi_migrate.store.raw import document_of, element, split_documents
+from newbi_migrate.store.decoding import Undecodable, decode
+from newbi_migrate.store.ids import decode_id
+from newbi_migrate.store.raw import document_of, element, elements, raw_documents, split_documents
 
-__all__ = ["ABSENT_KIND", "Window", "WindowGroup", "WindowReader"]
-
-ABSENT_KIND: Final = "missing"
-"""What MongoDB's ``$type`` answers for a field that is not there."""
+__all__ = ["Window", "WindowGroup", "WindowReader", "has_only_object_ids", "read_singly"]
 
 # Types whose equal values are equal bytes. Others (numbers, documents, …) can be equal for the
 # server and differ in bytes, so their documents are not grouped.
 _EXACT_TYPES: Final = ("missing", "null", "objectId", "string", "bool", "date")
-# The server's reply or a single group is too large.
-_TOO_LARGE: Final = frozenset({10334, 17419, 17420, 146, 292})
+_OBJECT_ID: Final = 0x07
+
+_Element = tuple[int, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,33 +38,29 @@ class WindowGroup:
 
     Attributes:
         stored: Field to decoded value; a field that is absent in the documents is not in it.
-        kinds: Field to MongoDB's name of the type of its value.
         raw_key: The same values as the server sent them.
-        ids: The documents' ids, in order; empty in a census.
+        ids: The documents' ids, in order; of counted documents one example.
         count: How many documents they are.
         readable: False where an id or value cannot be decoded.
     """
 
     stored: Mapping[str, Any]
-    kinds: Mapping[str, str]
     raw_key: bytes
     ids: list[Any]
     count: int
     readable: bool = True
 
-    def prior(self, fields: Sequence[str], names: Mapping[str, str]) -> Mapping[str, Any]:
+    def prior(self, fields: Sequence[str], names: Mapping[str, str]) -> RawBSONDocument:
         """The stored values of some fields, byte for byte.
 
         Args:
             fields: Names of the fields.
             names: Field to the name it has in the group's key.
         """
-        parts = []
-        for field in fields:
-            found = element(self.raw_key, names[field])
-            if found is not None:
-                parts.append((field, *found))
-        return document_of(*parts)
+        stored = {name: (kind, value) for name, kind, value in elements(self.raw_key)}
+        return document_of(
+            *[(field, *stored[name]) for field in fields if (name := names[field]) in stored]
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +69,39 @@ class Window:
 
     Attributes:
         groups: The documents by what they hold.
-        first: Smallest id.
-        last: Greatest id; the next window begins after it.
+        last: Greatest id of a window of ObjectIds; ``None`` where ids are of other types.
         count: Number of documents.
         names: Field to the name it has in a group's key.
     """
 
     groups: Sequence[WindowGroup]
-    first: Any
-    last: Any
+    last: ObjectId | None
     count: int
     names: Mapping[str, str]
+
+
+async def read_singly(
+    collection: AsyncCollection[dict[str, Any]], fields: Sequence[str], *, comment: str
+) -> AsyncIterator[list[WindowGroup]]:
+    """All documents, each a group of its own, in portions and in no order.
+
+    For views and time series, whose ids may be missing or there twice, so that no window begins
+    after the last id of another.
+
+    Args:
+        collection: What to read.
+        fields: The fields the groups hold.
+        comment: Attached to every command.
+    """
+    cursor = collection.find_raw_batches({}, ["_id", *fields], batch_size=1000, comment=comment)
+    async with cursor:
+        async for batch in cursor:
+            groups = []
+            for raw in split_documents(cast(bytes, batch)):
+                document, readable = decode(raw)
+                stored = {field: document[field] for field in fields if field in document}
+                groups.append(WindowGroup(stored, raw, [document.get("_id")], 1, readable))
+            yield groups
 
 
 class WindowReader:
@@ -91,7 +109,7 @@ class WindowReader:
 
     Args:
         collection: The collection to read.
-        fields: The fields to group by; the first is the workspace field where there is one.
+        fields: The fields to group by.
         size: Documents in a window.
         comment: Attached to every command, for ``$currentOp``.
     """
@@ -105,130 +123,160 @@ class WindowReader:
         comment: str,
     ) -> None:
         self._collection = collection
-        self._fields = tuple(fields)
-        self._names = {field: f"f{position}" for position, field in enumerate(self._fields)}
+        self._names = {field: f"f{position}" for position, field in enumerate(fields)}
         self._size = size
         self._comment = comment
 
     async def windows(self) -> AsyncIterator[Window]:
-        """All windows, in order of ``_id`` and across all types an ``_id`` can have."""
-        uniform = await self._has_only_object_ids()
-        after: Any = None
-        begun = False
+        """All windows, in order of ``_id`` and across all types an ``_id`` can have.
+
+        A document that comes or goes meanwhile makes no other be passed over or given twice.
+        """
+        uniform = await has_only_object_ids(self._collection, comment=self._comment)
+        after: _Element | None = None
         size = self._size
         while True:
             try:
-                window = await self._read(after if begun else None, begun, uniform, size)
+                read = self._of_object_ids if uniform else self._of_any_ids
+                groups, last = await read(after, size)
             except OperationFailure as error:
-                if error.code in _TOO_LARGE and size > 1:
+                if error.code in REPLY_TOO_LARGE and size > 1:
                     size = max(1, size // 8)
                     continue
                 raise
-            if window is None:
+            if last is None:
                 return
-            yield window
-            after, begun, size = window.last, True, self._size
+            if groups:
+                greatest = ObjectId(last[1]) if uniform else None
+                yield Window(groups, greatest, sum(g.count for g in groups), self._names)
+            after, size = last, self._size
 
-    async def census(self) -> AsyncIterator[list[WindowGroup]]:
-        """All documents of the collection by what they hold, counted and without their ids.
-
-        Gives the groups in portions, so that a collection of many owners does not fill memory.
-        """
-        pipeline: list[dict[str, Any]] = [{"$group": {"_id": self._key(), "n": {"$sum": 1}}}]
-        async for batch in self._batches(pipeline):
-            yield [self._group(raw) for raw in split_documents(batch)]
-
-    async def _has_only_object_ids(self) -> bool:
-        # Ids are ordered by type first: if both ends are ObjectIds, all are.
-        for direction in (1, -1):
-            end = await self._collection.find_one(
-                {}, {"_id": 1}, sort=[("_id", direction)], comment=self._comment
-            )
-            if end is not None and not isinstance(end["_id"], ObjectId):
-                return False
-        return True
-
-    async def _read(self, after: Any, begun: bool, uniform: bool, size: int) -> Window | None:
-        match: dict[str, Any] = {}
-        if begun:
-            # A plain $gt sees values of its own type alone.
-            match = (
-                {"_id": {"$gt": after}}
-                if uniform
-                else {"$expr": {"$gt": ["$_id", {"$literal": after}]}}
-            )
-        pipeline: list[dict[str, Any]] = [
-            {"$match": match},
+    async def _of_object_ids(
+        self, after: _Element | None, size: int
+    ) -> tuple[list[WindowGroup], _Element | None]:
+        # What is no ObjectId came in since, and no such comparison meets it.
+        following = {"$gte": ObjectId(bytes(12))} if after is None else {"$gt": ObjectId(after[1])}
+        stages: list[dict[str, Any]] = [
+            {"$match": {"_id": following}},
             {"$sort": {"_id": 1}},
             {"$limit": size},
-            {"$group": {"_id": self._key(), "ids": {"$push": "$_id"}}},
         ]
-        groups = [
-            self._group(raw)
-            async for batch in self._batches(pipeline, hint={"_id": 1})
-            for raw in split_documents(batch)
-        ]
+        groups = [self._group(raw) async for raw in self._grouped(stages)]
         if not groups:
-            return None
-        if uniform:
-            first = min(group.ids[0] for group in groups)
-            last = max(group.ids[-1] for group in groups)
-        else:
-            first, last = None, await self._last(after, begun, size)
-        return Window(groups, first, last, sum(g.count for g in groups), self._names)
+            return [], None
+        return groups, (_OBJECT_ID, max(group.ids[-1] for group in groups).binary)
 
-    async def _batches(
-        self, pipeline: list[dict[str, Any]], **options: Any
-    ) -> AsyncIterator[bytes]:
+    async def _of_any_ids(
+        self, after: _Element | None, size: int
+    ) -> tuple[list[WindowGroup], _Element | None]:
+        # The range is fixed before it is read: whatever comes or goes, the next one begins there.
+        last = await self._end_of(after, size)
+        if last is None:
+            return [], None
+        within = {"$and": [*_compared("$gt", after), *_compared("$lte", last)]}
+        stages: list[dict[str, Any]] = [{"$match": {"$expr": within}}, {"$sort": {"_id": 1}}]
+        groups = [
+            group async for raw in self._grouped(stages) for group in _by_ids(self._group(raw), raw)
+        ]
+        return groups, last
+
+    async def _end_of(self, after: _Element | None, size: int) -> _Element | None:
+        """The id of the last of the next documents; ``None`` if there is no next one."""
+        query = {"$expr": {"$and": _compared("$gt", after)}}
+        for direction, skip in ((1, size - 1), (-1, 0)):
+            found = await _first_id(
+                self._collection,
+                direction,
+                comment=self._comment,
+                filter=query,
+                skip=skip,
+                hint={"_id": 1},
+                collation=EXACT,
+                allow_disk_use=True,
+            )
+            if found is not None:
+                return found
+        return None
+
+    async def _grouped(self, stages: list[dict[str, Any]]) -> AsyncIterator[bytes]:
         cursor = await self._collection.aggregate_raw_batches(
-            pipeline,
+            [*stages, {"$group": {"_id": self._key(), "ids": {"$push": "$_id"}}}],
             allowDiskUse=True,
+            hint={"_id": 1},
             collation=EXACT,
             comment=self._comment,
-            **options,
         )
-        async with cursor:
-            async for batch in cursor:
-                yield cast(bytes, batch)
-
-    async def _last(self, after: Any, begun: bool, size: int) -> Any:
-        match = {"$expr": {"$gt": ["$_id", {"$literal": after}]}} if begun else {}
-        cursor = await self._collection.aggregate(
-            [
-                {"$match": match},
-                {"$sort": {"_id": 1}},
-                {"$limit": size},
-                {"$group": {"_id": None, "last": {"$last": "$_id"}}},
-            ],
-            hint={"_id": 1},
-            comment=self._comment,
-        )
-        async with cursor:
-            async for document in cursor:
-                return document["last"]
-        return after
+        async for raw in raw_documents(cursor):
+            yield raw
 
     def _key(self) -> dict[str, Any]:
         key: dict[str, Any] = {}
         inexact = []
         for field, name in self._names.items():
-            kind = {"$type": f"${field}"}
             key[name] = f"${field}"
-            key[f"{name}t"] = kind
-            inexact.append({"$not": [{"$in": [kind, list(_EXACT_TYPES)]}]})
+            inexact.append({"$not": [{"$in": [{"$type": f"${field}"}, list(_EXACT_TYPES)]}]})
         if inexact:
             key["x"] = {"$cond": [{"$or": inexact}, "$_id", "$$REMOVE"]}
         return key
 
     def _group(self, raw: bytes) -> WindowGroup:
         document, readable = decode(raw)
-        key = document["_id"]
-        found = element(raw, "_id")
+        key, ids = document["_id"], document["ids"]
         return WindowGroup(
-            stored={f: key[n] for f, n in self._names.items() if n in key},
-            kinds={f: key[f"{n}t"] for f, n in self._names.items()},
-            raw_key=b"" if found is None else found[1],
-            ids=document.get("ids", []),
-            count=document.get("n", 0) or len(document["ids"]),
+            stored={field: key[name] for field, name in self._names.items() if name in key},
+            raw_key=_value_of(raw, "_id"),
+            ids=ids,
+            count=len(ids),
             readable=readable,
         )
+
+
+async def has_only_object_ids(collection: AsyncCollection[dict[str, Any]], *, comment: str) -> bool:
+    """Whether every ``_id`` of a collection is an ObjectId; so it is where there is none.
+
+    Args:
+        collection: The collection.
+        comment: Attached to every command.
+    """
+    # Ids are ordered by type first, under any collation: if both ends are ObjectIds, all are.
+    for direction in (1, -1):
+        end = await _first_id(collection, direction, comment=comment)
+        if end is not None and end[0] != _OBJECT_ID:
+            return False
+    return True
+
+
+async def _first_id(
+    collection: AsyncCollection[dict[str, Any]], direction: int, **options: Any
+) -> _Element | None:
+    cursor = collection.find_raw_batches(
+        projection={"_id": 1}, sort=[("_id", direction)], limit=1, **options
+    )
+    found = None
+    async for raw in raw_documents(cursor):
+        found = element(raw, "_id")
+    return found
+
+
+def _compared(operator: str, identifier: _Element | None) -> list[dict[str, Any]]:
+    """An expression that compares ids of all types; a plain $gt sees one type alone."""
+    if identifier is None:
+        return []
+    return [{operator: ["$_id", document_of(("$literal", *identifier))]}]
+
+
+def _by_ids(group: WindowGroup, raw: bytes) -> Iterator[WindowGroup]:
+    """The documents of a group that can be named, and apart from them those that cannot."""
+    ids = [decode_id(kind, value) for _, kind, value in elements(_value_of(raw, "ids"))]
+    named = [i for i in ids if not isinstance(i, Undecodable)]
+    _, readable = decode(group.raw_key)
+    if named:
+        yield replace(group, ids=named, count=len(named), readable=readable)
+    if len(named) < len(ids):
+        others = [i for i in ids if isinstance(i, Undecodable)]
+        yield replace(group, ids=others, count=len(others), readable=False)
+
+
+def _value_of(raw: bytes, name: str) -> bytes:
+    found = element(raw, name)
+    return b"" if found is None else found[1]

@@ -14,12 +14,11 @@ from pymongo import MongoClient
 from pymongo.errors import OperationFailure, ServerSelectionTimeoutError
 
 from newbi_migrate.errors import UsageError
+from newbi_migrate.store.codes import Code
 
 __all__ = ["create_administrator", "initiate", "option_names"]
 
 _POLL_SECONDS = 0.005
-_UNAUTHORIZED = 13
-_ALREADY_INITIALIZED = 23
 
 
 def option_names(arguments: Sequence[str]) -> frozenset[str]:
@@ -52,9 +51,9 @@ def initiate(
         try:
             client.admin.command("replSetInitiate", config)
         except OperationFailure as error:
-            if error.code == _UNAUTHORIZED:
+            if error.code == Code.UNAUTHORIZED:
                 raise _has_users(address) from error
-            if error.code != _ALREADY_INITIALIZED:
+            if error.code != Code.ALREADY_INITIALIZED:
                 raise
             _follow_address(client, address)
         deadline = time.monotonic() + seconds
@@ -76,7 +75,7 @@ def create_administrator(address: str, name: str, password: str, *, seconds: flo
         try:
             client.admin.command("createUser", name, pwd=password, roles=["root"])
         except OperationFailure as error:
-            if error.code == _UNAUTHORIZED:
+            if error.code == Code.UNAUTHORIZED:
                 raise _has_users(address) from error
             raise
 

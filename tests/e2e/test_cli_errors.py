@@ -426,3 +426,27 @@ def test_a_name_the_terminal_cannot_show_is_no_reason_to_fail(newbi, clean, enco
     answer = newbi("plan", PYTHONIOENCODING=encoding)
 
     assert ExitCode.DONE == answer.code
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("plan",),
+        ("migrate", "--confirm"),
+        ("backfill", "--confirm"),
+        ("status",),
+        ("validate",),
+        ("doctor",),
+        ("rollback", "--confirm"),
+        ("indexes",),
+        ("finalize", "--confirm"),
+        ("unlock", "--confirm"),
+        ("backup",),
+    ],
+)
+def test_no_command_works_on_a_database_of_the_servers_own(quick, mongod, command):
+    """Whoever names admin has forgotten the application's database."""
+    answer = quick(*command, uri=mongod.uri_for("admin"))
+
+    assert_one_sentence(answer, ExitCode.USAGE)
+    assert "the server's own" in answer.sentence

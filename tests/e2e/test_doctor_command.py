@@ -6,7 +6,18 @@ import pytest
 
 from newbi_migrate.errors import ExitCode
 
-CHECKS = ("server", "rights", "clock", "disk", "legacy-users", "runs", "leftovers", "writers")
+CHECKS = (
+    "server",
+    "rights",
+    "clock",
+    "disk",
+    "legacy-users",
+    "target-collections",
+    "registered-collections",
+    "runs",
+    "leftovers",
+    "writers",
+)
 
 
 @pytest.mark.parametrize("arguments", [(), ("--json",)])

@@ -15,9 +15,9 @@ from losing import LosingAnswers
 from traces import differences, expire_lease, trace
 
 from newbi_migrate.errors import ExitCode, NewbiMigrateError
-from newbi_migrate.migration import retrying
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.options import MigrationOptions
+from newbi_migrate.migration.run import retry
 from newbi_migrate.store import lease
 
 READS = ("find", "getMore", "aggregate", "count", "listCollections", "listIndexes")
@@ -37,6 +37,8 @@ APPLIED = {
 }
 # A server that pretends not to be the primary does not tell the driver when it is again.
 SOON = "heartbeatFrequencyMS=500&serverSelectionTimeoutMS=3000"
+# Those after which the driver does not look for another primary.
+QUICK = ("connection closed", "interrupted", "out of time")
 LATER = 7  # commands of that kind that are answered before one fails for ever
 MODES = {
     "once": {"times": 1},
@@ -86,6 +88,16 @@ async def taken_back(uri):
         return (await migration.rollback()).exit_code
 
 
+async def validated(uri):
+    async with Migration(soon(uri)) as migration:
+        return (await migration.validate()).exit_code
+
+
+async def planned(uri):
+    async with Migration(soon(uri)) as migration:
+        return (await migration.plan()).exit_code
+
+
 async def outcome(call, uri):
     try:
         return await call(uri)
@@ -96,7 +108,7 @@ async def outcome(call, uri):
 @pytest.fixture
 def impatient(monkeypatch):
     """Pauses between attempts are shorter; their number is not."""
-    monkeypatch.setattr(retrying, "_FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(retry, "_FIRST_PAUSE", 0.01)
     monkeypatch.setattr(lease, "_PAUSES", (0.01, 0.01, 0.01))
 
 
@@ -149,6 +161,32 @@ async def test_a_rollback_passes_over_the_same_errors(
         if found := changes(before, fingerprint(database, run_records=False)):
             wrong[cell] = [wrong.get(cell), found]
         servers.drop(database.name)
+
+    assert not wrong, f"{sample}: {wrong}"
+
+
+@pytest.mark.parametrize("call", [validated, planned])
+async def test_what_only_reads_says_that_the_server_failed(server, servers, fresh, sample, call):
+    """One sentence and exit 9, whichever of the tasks that read at once was the first to fail."""
+    _, uri = fresh(server, little_legacy)
+    await migrated(uri)
+    expected = await call(uri)
+    wrong = {}
+    for error, skip in sample.of(product(QUICK, range(30)), 12):
+        data = {
+            "failCommands": ["find", "getMore", "aggregate"],
+            "appName": "newbi-migrate",
+            **ERRORS[error],
+        }
+        client = servers.client(server)
+        fail_from = {"skip": skip}
+        client.admin.command("configureFailPoint", "failCommand", mode=fail_from, data=data)
+        try:
+            ended = await outcome(call, uri)
+        finally:
+            client.admin.command("configureFailPoint", "failCommand", mode="off")
+        if ended not in {expected, ExitCode.UNREACHABLE}:
+            wrong[error, skip] = ended
 
     assert not wrong, f"{sample}: {wrong}"
 

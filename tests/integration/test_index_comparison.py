@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from leases import leased
 from pymongo import IndexModel
 
 from newbi_migrate.models.registry import CollectionSpec, IdType, IndexSpec, UniqueKey
@@ -37,7 +38,8 @@ def described(*indexes, obsolete=()):
 async def test_what_was_created_is_present(database):
     """Creating what a description wants leaves nothing to create, whatever the kind of index."""
     await database.create_collection("things")
-    outcomes = await create_indexes(database, "things", ALL, comment="test")
+    async with leased(database, targets=["things"]) as session:
+        outcomes = await create_indexes(session, "things", ALL)
     plan = plan_indexes(await read_indexes(database, "things"), described(*ALL))
 
     assert all(isinstance(outcome, Created) for outcome in outcomes.values())
@@ -69,7 +71,8 @@ async def test_a_name_that_is_taken_is_a_conflict(database):
     """The server would refuse it; the plan says so before."""
     await database["things"].create_index("other", name=UNIQUE.name)
     plan = plan_indexes(await read_indexes(database, "things"), described(UNIQUE))
-    refused = await create_indexes(database, "things", [UNIQUE], comment="test")
+    async with leased(database, targets=["things"]) as session:
+        refused = await create_indexes(session, "things", [UNIQUE])
 
     assert [UNIQUE] == [spec for spec, _ in plan.conflicts]
     assert isinstance(refused[UNIQUE.name], Refused)
@@ -102,7 +105,8 @@ async def test_only_uniqueness_makes_an_old_index_obsolete(database):
 async def test_one_refused_index_does_not_keep_the_others_away(database, others):
     """Where documents collide, that index is refused without their keys, and the rest is built."""
     await database["things"].insert_many([{"number": "1", "workspaceId": 1} for _ in range(2)])
-    outcomes = await create_indexes(database, "things", [UNIQUE, *others], comment="test")
+    async with leased(database, targets=["things"]) as session:
+        outcomes = await create_indexes(session, "things", [UNIQUE, *others])
     names = {index["name"] for index in await read_indexes(database, "things")}
 
     assert 11000 == outcomes.pop(UNIQUE.name).code

@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from contextlib import contextmanager
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given, strategies as st
@@ -21,6 +22,7 @@ from newbi_migrate.errors import (
     UsageError,
 )
 from newbi_migrate.migration.rollback.results import OnConflict, RollbackOptions
+from newbi_migrate.migration.run import throttle
 from newbi_migrate.migration.run.throttle import Pacer, Pacing, replica_lag
 from newbi_migrate.progress import Silent
 from newbi_migrate.store.connection import Topology, open_database
@@ -93,19 +95,17 @@ def test_the_rate_holds_over_any_stretch(amounts, rate):
     """Whatever is asked for, no more than one request beyond the rate gets through at any time."""
     now, passed = [0.0], []
 
-    async def sleep(seconds):
+    async def sleep(seconds, _):
         now[0] += seconds
 
     async def ask():
-        pacer = Pacer(
-            Pacing(max_rate=rate), Silent(), lambda: None, lag=no_lag, clock=lambda: now[0]
-        )
-        pacer._rest = sleep
+        pacer = Pacer(Pacing(max_rate=rate), Silent(), lag=no_lag, clock=lambda: now[0])
         for amount in amounts:
-            await pacer.before(amount)
+            await pacer.before(amount, lambda: None)
             passed.append((now[0], amount))
 
-    asyncio.run(ask())
+    with patch.object(throttle, "_rest", sleep):
+        asyncio.run(ask())
 
     for position, (moment, _) in enumerate(passed):
         earlier = sum(amount for _, amount in passed[:position])

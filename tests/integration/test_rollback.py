@@ -534,6 +534,7 @@ async def test_a_document_the_run_wrote_to_twice_is_no_conflict(uri, migrated, s
     """A later window of the same run is taken back before an earlier one is judged."""
     journal = sync_database["newbi_migrate_journal"]
     entry = journal.find_one({"kind": "window", "collection": "invoices"})
+    last = journal.find_one(sort=[("_id", -1)])["_id"]["seq"]
     twice = sync_database["invoices"].find_one({"createdBy": USERS[0]})
     organization = twice["workspaceId"]
     # As if the application had written a wrong value during the run, which was put right.
@@ -545,8 +546,9 @@ async def test_a_document_the_run_wrote_to_twice_is_no_conflict(uri, migrated, s
     journal.insert_one(
         {
             **entry,
-            "_id": {"run": entry["_id"]["run"], "seq": 10_000},
+            "_id": {"run": entry["_id"]["run"], "seq": last + 2},
             "count": 1,
+            "repeat": True,
             "groups": [group],
         }
     )
@@ -558,8 +560,9 @@ async def test_a_document_the_run_wrote_to_twice_is_no_conflict(uri, migrated, s
     journal.insert_one(
         {
             **entry,
-            "_id": {"run": entry["_id"]["run"], "seq": 9_999},
+            "_id": {"run": entry["_id"]["run"], "seq": last + 1},
             "count": 1,
+            "repeat": True,
             "groups": [first],
         }
     )

@@ -9,7 +9,7 @@ from dataclasses import replace
 import bson
 from bson import ObjectId
 from hypothesis import given, strategies as st
-from small_worlds import Database, databases, legacy_documents
+from small_worlds import IDS, LEGACY_FIELDS, USER_FIELDS, Database, databases, legacy_documents
 
 from newbi_migrate.invariants.base import Severity
 from newbi_migrate.mapping.decisions import (
@@ -21,10 +21,12 @@ from newbi_migrate.mapping.decisions import (
     directory_after,
 )
 from newbi_migrate.mapping.email import normalise_email
+from newbi_migrate.mapping.fillable import FILLABLE
 from newbi_migrate.mapping.user import LEFT_BEHIND
 from newbi_migrate.mapping.users import Fill, Insert
 from newbi_migrate.mapping.values import is_missing, text
 from newbi_migrate.models.better_auth import Account, Member, Organization, User
+from newbi_migrate.testing import strategies
 
 policies = st.fixed_dictionaries(
     {"duplicates": st.sampled_from(DuplicatePolicy), "aliases": st.sampled_from(AliasPolicy)}
@@ -245,3 +247,57 @@ def test_into_an_empty_database_nobody_is_merged_or_aliased(legacy, policy):
     outcomes = {writes.decision.outcome for writes in Database().plan(legacy, **policy)}
 
     assert outcomes <= {Outcome.CREATED, Outcome.QUARANTINED}
+
+
+EXTRA = st.dictionaries(
+    st.one_of(
+        st.sampled_from(["passwordHistory", "twoFactorSecret", "company.email", "address.city"]),
+        st.sampled_from(["name", "image", "profile", "company", "address", "subscription"]),
+        st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=8),
+    ),
+    st.deferred(lambda: st.one_of(st.just("secret"), EXTRA, st.lists(st.just("secret")))),
+    max_size=4,
+)
+
+
+def listed_leaves(fields, *above):
+    for name, below in fields.items():
+        if below is None:
+            yield (*above, name)
+        else:
+            yield from listed_leaves(below, *above, name)
+
+
+def leaves(value, *above):
+    if isinstance(value, dict) and value:
+        for name, inner in value.items():
+            yield from leaves(inner, *above, name)
+    else:
+        yield above, value
+
+
+@given(
+    legacy=LEGACY_FIELDS,
+    extra=EXTRA,
+    wild=st.dictionaries(st.sampled_from([*FILLABLE["user"]]), strategies.bson_values()),
+    existing=USER_FIELDS,
+    first=st.booleans(),
+)
+def test_a_fill_holds_listed_fields_alone(legacy, extra, wild, existing, first):
+    """Whatever else a legacy user holds, and wherever, no value of it is in a fill."""
+    database = Database()
+    database.add("user", {"_id": IDS[0], **existing})
+    more = {**extra, **wild}
+    stored = {**more, **legacy} if first else {**legacy, **more}
+    for fill in writes_of(database.plan([{**stored, "_id": IDS[0]}])):
+        if not isinstance(fill, Fill):
+            continue
+        allowed = {*listed_leaves(FILLABLE[fill.collection])}
+        for path, value in fill.values.items():
+            for leaf, inner in leaves(value, *path.split(".")):
+                # What holds nothing holds no secret.
+                empty = inner is None or (inner == {} and leaf not in allowed)
+                is_id = leaf[-1] == "_id" and isinstance(inner, ObjectId)
+
+                assert leaf in allowed or is_id or empty
+                assert not isinstance(inner, list | bytes)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 
 import bson
 import pytest
 from bson.raw_bson import RawBSONDocument
 from hypothesis import given, strategies as st
-from pymongo import AsyncMongoClient
+from leases import leased
 
 from newbi_migrate.store.decoding import PLAIN
 from newbi_migrate.store.journal import JournalGroup
 from newbi_migrate.store.raw import document_of, element, elements
 from newbi_migrate.store.restoring import (
     compare_groups,
-    confirmed,
+    follow,
     id_element,
     overwrite,
     restore,
@@ -67,23 +68,21 @@ def worlds(draw):
 def in_database(mongod):
     """Runs an asynchronous function on an empty collection."""
     with asyncio.Runner() as runner:
-        client = runner.run(_open(mongod.uri))
-        collection = client["newbi_test_restoring"].get_collection("c", codec_options=PLAIN)
+        stack = AsyncExitStack()
+        uri = mongod.uri_for("newbi_test_restoring")
+        session = runner.run(stack.enter_async_context(leased(uri, targets=["c"])))
+        collection = session.database.get_collection("c", codec_options=PLAIN)
 
         def run(function):
             async def fresh():
                 await collection.delete_many({})
-                return await function(collection)
+                return await function(session, collection)
 
             return runner.run(fresh())
 
         yield run
-        runner.run(client.drop_database("newbi_test_restoring"))
-        runner.run(client.close())
-
-
-async def _open(uri):
-    return AsyncMongoClient(uri)
+        runner.run(session.database.client.drop_database("newbi_test_restoring"))
+        runner.run(stack.aclose())
 
 
 async def stored(collection):
@@ -106,12 +105,12 @@ def test_what_nobody_changed_comes_back_to_the_byte(in_database, world):
     """Whatever stood there: field order, types, and fields beside, as they were."""
     documents, groups, _ = world
 
-    async def act(collection):
+    async def act(session, collection):
         await collection.insert_many([RawBSONDocument(d) for d in documents])
         before = await stored(collection)
         await write_groups(collection, groups, comment="test", safe_point=nothing)
         compared = await compare_groups(collection, groups, comment="test")
-        await restore(collection, compared.to_restore, comment="test", safe_point=nothing)
+        await restore(session, "c", compared.to_restore)
         again = await compare_groups(collection, groups, comment="test")
         return before, await stored(collection), compared, again
 
@@ -138,7 +137,7 @@ def test_what_somebody_changed_is_told_and_left(in_database, world):
     """Neither comparing nor restoring touches it, and every other field goes back."""
     documents, groups, changes = world
 
-    async def act(collection):
+    async def act(session, collection):
         await collection.insert_many([RawBSONDocument(d) for d in documents])
         before = await stored(collection)
         await write_groups(collection, groups, comment="test", safe_point=nothing)
@@ -147,7 +146,7 @@ def test_what_somebody_changed_is_told_and_left(in_database, world):
         changed = await stored(collection)
         compared = await compare_groups(collection, groups, comment="test")
         untouched = await stored(collection)
-        await restore(collection, compared.to_restore, comment="test", safe_point=nothing)
+        await restore(session, "c", compared.to_restore)
         return before, changed, untouched, compared, await stored(collection)
 
     before, changed, untouched, compared, after = in_database(act)
@@ -173,15 +172,15 @@ def test_discarding_leaves_no_trace_of_run_or_change(in_database, world):
     """Restored and overwritten, every field of the run holds what stood there before."""
     documents, groups, changes = world
 
-    async def act(collection):
+    async def act(session, collection):
         await collection.insert_many([RawBSONDocument(d) for d in documents])
         before = await stored(collection)
         await write_groups(collection, groups, comment="test", safe_point=nothing)
         for identifier, change in changes.items():
             await collection.update_one({"_id": identifier}, change)
         compared = await compare_groups(collection, groups, comment="test")
-        await restore(collection, compared.to_restore, comment="test", safe_point=nothing)
-        await overwrite(collection, compared.differences, comment="test", safe_point=nothing)
+        await restore(session, "c", compared.to_restore)
+        await overwrite(session, "c", compared.differences)
         return before, await stored(collection)
 
     before, after = in_database(act)
@@ -200,16 +199,14 @@ def test_a_chain_of_writes_is_no_difference(in_database, values):
         JournalGroup({"f": new}, {"f": old}, [1]) for old, new in zip(values, rest, strict=False)
     ]
 
-    async def act(collection):
+    async def act(_, collection):
         await collection.insert_one({"_id": 1, "f": values[-1]})
-        compared = await compare_groups(collection, links[:1], comment="test")
         key = id_element(1)
-        return await confirmed(
-            collection,
-            {key: list(reversed(links))},
-            {key: compared.differences},
-            comment="test",
-        )
+        return await follow(collection, {key: list(reversed(links))}, comment="test")
+
+    differences, to_restore, already, gone = in_database(act)
 
     assert first != rest[0]
-    assert [] == in_database(act)
+    assert [] == differences
+    assert [[1]] == [group.ids for group in to_restore]
+    assert (0, 0) == (already, gone)

@@ -19,14 +19,18 @@ def expire_lease(database):
 
 
 def journaled(database):
-    """Everything the journal says was written, whatever the entries it is divided into."""
+    """Everything the journal says was surely written, whatever the entries it is divided into."""
     found = set()
     for entry in database["newbi_migrate_journal"].find({"state": "applied"}):
         name = entry["collection"]
         for group in entry.get("groups", ()):
+            if not group.get("certain", True):
+                continue
             values = _text({"set": group["set"], "prior": group["prior"]})
             found |= {(name, "stamp", _text({"": i}), values) for i in iter_ids(group["ids"])}
         for write in entry.get("writes", ()):
+            if not write.get("certain", True):
+                continue
             values = _text({k: v for k, v in write.items() if k not in {"op", "collection", "id"}})
             found.add((write["collection"], write["op"], _text({"": write["id"]}), values))
         found |= {(name, entry["kind"], each) for each in entry.get("created", ())}

@@ -9,7 +9,7 @@ from hashlib import blake2b
 
 import bson
 import pytest
-from bson import Binary, Int64
+from bson import Binary, Int64, ObjectId
 from bson.raw_bson import RawBSONDocument
 from hypothesis import given, strategies as st
 from results import IDS, a_plan, user_lines
@@ -118,7 +118,7 @@ def test_what_is_left_and_what_was_done_add_up():
 def an_entry(kind, collection, body):
     """An entry as it is read back from the journal."""
     stored = RawBSONDocument(bson.encode(body))
-    return JournalEntry(IDS[0], 0, kind, EntryState.APPLIED, collection, stored)
+    return JournalEntry(ObjectId(), 0, kind, EntryState.APPLIED, collection, stored)
 
 
 @pytest.mark.parametrize("ids", [IDS, ANY_IDS], ids=["packed", "as they are"])
@@ -145,12 +145,14 @@ def test_an_entry_for_users_counts_as_their_writes_did_in_the_plan():
             "writes": [
                 {
                     "op": "insert",
+                    "user": IDS[0],
                     "collection": "organization",
                     "id": IDS[5],
                     "digest": xxh3_128_hexdigest(bson.encode(document)),
                 },
                 {
                     "op": "fill",
+                    "user": IDS[0],
                     "collection": "user",
                     "id": IDS[0],
                     "values": [[p, v] for p, v in values.items()],
@@ -226,9 +228,9 @@ def test_a_saved_plan_is_refused_where_any_section_differs():
     """By name."""
     plan = a_plan()
     moved = replace(plan, digests=plan.digests + Digests({"invoices": 1, "quotes": 2}))
-    refuse_if_moved_on(plan.digests, plan)
+    refuse_if_moved_on(plan.digests, plan.digests)
     with pytest.raises(DatabaseMovedOnError, match="invoices, quotes differ"):
-        refuse_if_moved_on(plan.digests, moved)
+        refuse_if_moved_on(plan.digests, moved.digests)
 
 
 @pytest.mark.parametrize("line", range(9))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -202,10 +204,96 @@ def test_parents_are_registered_and_form_no_circle(specs):
         Registry(specs)
 
 
+@pytest.mark.parametrize(
+    ("collections", "said"),
+    [
+        ([spec("c", "b"), spec("b", "a"), spec("a")], "'b', which has a parent itself"),
+        ([spec("b", "a"), CollectionSpec("a", "o", None)], "'a', whose documents get no workspace"),
+        ([CollectionSpec("", "o", IdType.STRING)], "no collection can have that name"),
+        ([CollectionSpec("a$b", "o", IdType.STRING)], "no collection can have that name"),
+        ([spec("member")], "one of Better Auth's"),
+        ([spec("session")], "one of Better Auth's"),
+        ([spec("system.js")], "one of the server's own"),
+        ([spec("newbi_migrate_runs")], "one of this tool's own"),
+        ([spec("users")], "may hold the legacy users"),
+        ([CollectionSpec("a", "", IdType.STRING)], "owner_field of 'a' is '', which is empty"),
+        ([CollectionSpec("a", "$o", IdType.STRING)], "is no name of a field"),
+        ([CollectionSpec("a", "by.id", IdType.STRING)], "is a path into an embedded document"),
+        ([CollectionSpec("a", "_id", IdType.STRING)], "can never be changed"),
+        (
+            [CollectionSpec("a", "o", IdType.STRING, alias_fields=("x", "y.z"))],
+            "alias_fields of 'a' is 'y.z', which is a path",
+        ),
+        (
+            [spec("a"), CollectionSpec("b", "o", IdType.STRING, parent=ParentLink("a.id", "a"))],
+            "parent of 'b' is 'a.id', which is a path",
+        ),
+        ([CollectionSpec("a", "workspaceId", IdType.STRING)], "'workspaceId' of 'a' has two roles"),
+        (
+            [CollectionSpec("a", "o", IdType.STRING, alias_fields=("o",))],
+            "'o' of 'a' has two roles",
+        ),
+        (
+            [CollectionSpec("a", "o", IdType.STRING, alias_fields=("x", "x"))],
+            "'x' of 'a' has two roles",
+        ),
+    ],
+)
+def test_what_a_migration_cannot_do_is_refused_at_once(collections, said):
+    """A registry that asks for it is never made, and the sentence names collection and field."""
+    with pytest.raises(UsageError, match=re.escape(said)) as refused:
+        Registry(collections)
+
+    assert "" != refused.value.next_step
+
+
+@pytest.mark.parametrize("field", ["", "$w", "scope.tenant", "_id"])
+def test_the_workspace_is_a_top_level_field(field):
+    """A workspace field that cannot be set and unset by itself is refused."""
+    with pytest.raises(UsageError, match="workspace_field is"):
+        Registry([spec("a")], workspace_field=field)
+
+
+@pytest.mark.parametrize("name", ["", "user", "system.users", "newbi_migrate_runs"])
+def test_legacy_users_are_in_no_reserved_collection(name):
+    """A run never reads legacy users where it, or the server, writes."""
+    with pytest.raises(UsageError, match="legacy users cannot be in"):
+        Registry([spec("a")], legacy_candidates=(name,))
+
+
+def test_a_parent_link_may_be_the_id():
+    """A child may share the id of its parent, for the link itself is never written."""
+    child = CollectionSpec("b", "o", IdType.STRING, parent=ParentLink("_id", "a"))
+
+    assert child == Registry([spec("a"), child])["b"]
+
+
+def test_a_child_follows_its_owner_until_its_parent_is_scoped():
+    """As of a day before its parent's, a child keeps its workspace and loses the links."""
+    link = ParentLink("p", "a")
+    whole = Registry(
+        [
+            replace(spec("a"), scoped_since=date(2026, 1, 1)),
+            CollectionSpec("b", "o", IdType.STRING, parent=link, companions=(link,)),
+        ]
+    )
+
+    child = whole.as_of(MIGRATION)["b"]
+
+    assert (True, None, ()) == (child.scoped, child.parent, child.companions)
+
+
+def test_every_day_of_newbi_is_a_registry():
+    """Newbi's registry as of any day asks for nothing a migration cannot do."""
+    days = {spec.scoped_since for spec in NEWBI if spec.scoped_since} | {date(2020, 1, 1)}
+
+    assert {len(NEWBI)} == {len(NEWBI.as_of(day)) for day in days}
+
+
 def test_parents_come_first_whatever_the_order():
     """Documents of a parent are stamped before its children ask for their workspace."""
-    assert ["a", "b", "c"] == [
-        s.name for s in Registry([spec("c", "b"), spec("b", "a"), spec("a")])
+    assert ["a", "c", "b"] == [
+        s.name for s in Registry([spec("c", "a"), spec("b", "a"), spec("a")])
     ]
 
 

@@ -19,11 +19,12 @@ from newbi_migrate.cli.values import as_arguments, migration_options
 from newbi_migrate.mapping.account import PasswordKind
 from newbi_migrate.mapping.decisions import AliasPolicy, DuplicatePolicy, Outcome
 from newbi_migrate.mapping.profiles import BetterAuthVersion
-from newbi_migrate.mapping.users import FOLLOWS_MEMBERSHIP, Finding
+from newbi_migrate.mapping.users import FIELD_NOT_CARRIED, FOLLOWS_MEMBERSHIP, Finding
 from newbi_migrate.mapping.workspace import Directory, Reason, WorkspaceClass
 from newbi_migrate.migration.options import MAX_BATCH_SIZE, AliasOwners, MigrationOptions
 from newbi_migrate.migration.plan import plan_to_json
 from newbi_migrate.migration.results import (
+    NOT_PLAIN,
     IndexAction,
     Quarantine,
 )
@@ -429,3 +430,31 @@ def test_a_suggested_command_means_the_options_it_was_made_of(options):
 
 def _choice(kind, value):
     return None if value is None else kind(value)
+
+
+@pytest.mark.parametrize(("verbose", "named"), [(False, 10), (True, 12)])
+def test_fields_that_are_not_carried_are_named(verbose, named):
+    """One line for all of them, with their names and no user's id."""
+    fields = [f"secret{n:02}" for n in range(12)]
+    findings = tuple(Finding(FIELD_NOT_CARRIED, "Users", None, name) for name in fields)
+    plan = a_plan(findings=findings)
+    text = " ".join(shown(plan_report(plan, next_command="x", verbose=verbose)).split())
+
+    assert f"field-not-carried (12 fields): {FINDINGS[FIELD_NOT_CARRIED]}" in text
+    assert named == sum(name in text for name in fields)
+    assert verbose or "and 2 more" in text
+    assert "None" not in text
+
+
+def test_a_registered_view_is_named():
+    """The collection is named, and no document is made up."""
+    plan = a_plan(findings=(Finding("collection-is-a-view", "offers", None),))
+    text = " ".join(shown(plan_report(plan, next_command="x")).split())
+
+    assert f"(1 collection): {FINDINGS['collection-is-a-view']} offers" in text
+    assert "" == plan_to_json(plan)["findings"][0]["id"]
+
+
+def test_every_kind_that_cannot_be_updated_has_its_sentence():
+    """Views and time series are told apart."""
+    assert set(NOT_PLAIN.values()) <= FINDINGS.keys()

@@ -6,8 +6,8 @@ import pytest
 from pymongo.errors import AutoReconnect, OperationFailure, ServerSelectionTimeoutError
 
 from newbi_migrate.errors import ExitCode, InterruptedRunError, LeaseLostError, UnreachableError
-from newbi_migrate.migration import retrying
-from newbi_migrate.migration.run.retry import ATTEMPTS, Furthest, persist
+from newbi_migrate.migration.run import retry
+from newbi_migrate.migration.run.retry import ATTEMPTS, HighWaterMark, retry_transient
 from newbi_migrate.progress import Silent
 from newbi_migrate.store.faults import explained
 
@@ -16,7 +16,7 @@ INTERRUPTED = OperationFailure("interrupted", 11601, {"codeName": "Interrupted"}
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch):
-    monkeypatch.setattr(retrying, "_FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(retry, "_FIRST_PAUSE", 0.0)
 
 
 class Attempts:
@@ -51,7 +51,7 @@ async def test_an_error_that_passes_is_tried_again_and_told(error):
     """Everything that may be over in a moment, and a set that is electing its primary."""
     attempts, notes = Attempts(error), Notes()
 
-    assert "done" == await persist(attempts, notes)
+    assert "done" == await retry_transient(attempts, notes)
     assert 2 == attempts.made
     assert 1 == len(notes.sentences)
 
@@ -60,7 +60,7 @@ async def test_nothing_achieved_ends_it_after_a_few_attempts():
     """The server answers and interrupts every time: exit 7, and the same command goes on."""
     attempts = Attempts(*[INTERRUPTED] * 100)
     with pytest.raises(InterruptedRunError, match="Interrupted") as caught:
-        await persist(attempts, Silent())
+        await retry_transient(attempts, Silent())
 
     assert ATTEMPTS == attempts.made
     assert ExitCode.INTERRUPTED == caught.value.exit_code
@@ -71,7 +71,7 @@ async def test_a_server_that_stays_away_is_told_as_such():
     """Its own error comes through, for whoever explains it: exit 9."""
     attempts = Attempts(*[AutoReconnect("gone")] * 100)
     with pytest.raises(UnreachableError), explained("running migrate"):
-        await persist(attempts, Silent())
+        await retry_transient(attempts, Silent())
 
     assert ATTEMPTS == attempts.made
 
@@ -80,7 +80,9 @@ async def test_as_long_as_it_gets_anywhere_it_goes_on():
     """Ten times as many errors as it has patience for, each after something was written."""
     attempts = Attempts(*[INTERRUPTED] * (10 * ATTEMPTS), achieving=1)
 
-    assert "done" == await persist(attempts, Silent(), achieved=lambda: attempts.achieved)
+    assert "done" == await retry_transient(
+        attempts, Silent(), best_progress=lambda: attempts.achieved
+    )
 
 
 @pytest.mark.parametrize(
@@ -90,7 +92,7 @@ async def test_what_does_not_pass_is_not_tried_again(error):
     """A lost lease, a missing right or a defect is told at once."""
     attempts = Attempts(error)
     with pytest.raises(type(error)):
-        await persist(attempts, Silent())
+        await retry_transient(attempts, Silent())
 
     assert 1 == attempts.made
 
@@ -104,19 +106,19 @@ async def test_an_explained_error_is_known_by_its_cause():
 
     attempts = Attempts(AutoReconnect("gone"))
 
-    assert "done" == await persist(planning, Silent())
+    assert "done" == await retry_transient(planning, Silent())
 
 
 @pytest.mark.parametrize(("further", "gives_up"), [(True, False), (False, True)])
 async def test_an_attempt_that_gets_further_than_any_before_is_not_in_vain(further, gives_up):
     """What goes the same way again past what is done achieves something once it gets further."""
-    reach = Furthest(Notes())
+    reach = HighWaterMark(Notes())
     made = 0
 
     async def attempt():
         nonlocal made
         made += 1
-        reach.again()
+        reach.restart()
         reach.phase("documents", None)
         for _ in range(made if further else 1):
             reach.advance(10)
@@ -126,7 +128,9 @@ async def test_an_attempt_that_gets_further_than_any_before_is_not_in_vain(furth
 
     if gives_up:
         with pytest.raises(AutoReconnect):
-            await persist(attempt, Notes(), achieved=lambda: reach.furthest)
+            await retry_transient(attempt, Notes(), best_progress=lambda: reach.furthest)
     else:
-        assert "done" == await persist(attempt, Notes(), achieved=lambda: reach.furthest)
+        assert "done" == await retry_transient(
+            attempt, Notes(), best_progress=lambda: reach.furthest
+        )
     assert (ATTEMPTS if gives_up else 3 * ATTEMPTS) == made

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import traceback
+import warnings
 from dataclasses import FrozenInstanceError, asdict
 
 import pytest
@@ -261,3 +262,23 @@ def test_a_file_that_others_can_read_is_noted(uri_file, mode, notes):
     found = find_connection_string(uri_file=uri_file, environ={})
 
     assert notes == len([note for note in found.notes if "chmod 600" in note])
+
+
+@pytest.mark.parametrize("option", ["tlsCAFile", "tlsCertificateKeyFile"])
+def test_a_file_that_cannot_be_read_is_named_by_its_option(option):
+    """It is a mistake in the connection string and no defect."""
+    with pytest.raises(UsageError, match=rf"cannot be read \({option}\)") as caught:
+        ConnectionString(f"mongodb://u:s3cret@localhost/newbi?tls=true&{option}=/no/such.pem")
+
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_compressor_without_its_package_is_named(monkeypatch):
+    """The driver alone would go on without compression."""
+
+    def warn(*_arguments, **_options):
+        warnings.warn("You must install the python-snappy module for it.", stacklevel=1)
+
+    monkeypatch.setattr("newbi_migrate.store.uri.split_options", warn)
+    with pytest.raises(UsageError, match="the package python-snappy, which is not installed"):
+        ConnectionString("mongodb://localhost/newbi?compressors=snappy")

@@ -25,6 +25,7 @@ from newbi_migrate.migration.results import Plan
 from newbi_migrate.migration.run.leased import unfinished_run
 from newbi_migrate.migration.validation import ValidationReport
 from newbi_migrate.models.registry import Registry
+from newbi_migrate.store.collections import collections
 from newbi_migrate.store.indexes import drop_index, plan_indexes, read_indexes
 from newbi_migrate.store.journal import JOURNAL, EntryKind, Journal
 from newbi_migrate.store.runs import RunRecord, RunWriter
@@ -74,7 +75,8 @@ async def review_obsolete(
     One that keeps something unique stays until the unique indexes that are to take its place
     are all there: between the two nothing would be unique.
     """
-    names = set(await database.list_collection_names(comment=_COMMENT))
+    infos = await collections(database, comment=_COMMENT)
+    names = {name for name, info in infos.items() if info.holds_documents}
     to_drop: list[tuple[str, dict[str, Any]]] = []
     held: list[HeldIndex] = []
     to_create: list[tuple[str, str]] = []

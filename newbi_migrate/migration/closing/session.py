@@ -1,4 +1,4 @@
-"""The use-cases ``indexes`` and ``finalize``: reviewed, planned, validated and done under the lease."""
+"""The use-cases ``indexes`` and ``finalize``, decided and carried out under the lease."""
 
 from __future__ import annotations
 

@@ -16,7 +16,8 @@ from newbi_migrate.backup.dump import FolderDump
 from newbi_migrate.backup.manifest import Consistency, Manifest
 from newbi_migrate.checks import Check, Level
 from newbi_migrate.errors import UsageError
-from newbi_migrate.store.runs import OWN_PREFIX
+from newbi_migrate.models.registry import OWN_PREFIX
+from newbi_migrate.store.collections import collections
 
 __all__ = ["look_at_backup"]
 
@@ -102,11 +103,11 @@ def _doubts(manifest: Manifest) -> str:
 
 async def _moved_on(database: AsyncDatabase[dict[str, Any]], manifest: Manifest) -> str:
     """Which collections have another number of documents than the backup."""
-    listed = await database.list_collections(filter={"type": "collection"})
+    listed = await collections(database)
     now = {
-        info["name"]: await database[info["name"]].estimated_document_count()
-        async for info in listed
-        if not info["name"].startswith(("system.", OWN_PREFIX))
+        name: await database[name].estimated_document_count()
+        for name, info in listed.items()
+        if info.holds_documents and not info.internal
     }
     then = {
         entry.name: entry.count

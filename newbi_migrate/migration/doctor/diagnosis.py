@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from pymongo.errors import OperationFailure
 
@@ -18,16 +18,19 @@ from newbi_migrate.errors import ExitCode
 from newbi_migrate.migration.doctor.backing import look_at_backup
 from newbi_migrate.migration.doctor.leftovers import look_for_leftovers
 from newbi_migrate.migration.doctor.machine import look_at_clock, look_at_disk, look_at_server
-from newbi_migrate.migration.doctor.records import look_at_runs, look_at_source
+from newbi_migrate.migration.doctor.records import (
+    look_at_collections,
+    look_at_runs,
+    look_at_source,
+)
 from newbi_migrate.migration.doctor.rights import Purpose, look_at_rights
 from newbi_migrate.migration.doctor.writers import look_for_writers
 from newbi_migrate.models.registry import Registry
 from newbi_migrate.progress import Progress, Silent
+from newbi_migrate.store.codes import Code
 from newbi_migrate.store.connection import Store
 
 __all__ = ["Diagnosis", "diagnose"]
-
-_UNAUTHORIZED: Final = 13
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,7 @@ async def diagnose(
         ("clock", lambda: look_at_clock(database)),
         ("disk", lambda: look_at_disk(database, backup)),
         ("legacy users", lambda: look_at_source(database, registry, source)),
+        ("collections", lambda: look_at_collections(database, registry)),
         ("runs", lambda: look_at_runs(database)),
         ("leftovers", lambda: look_for_leftovers(database, registry)),
         ("backup", lambda: look_at_backup(database, backup)),
@@ -103,7 +107,7 @@ async def diagnose(
         try:
             checks += await look()
         except OperationFailure as error:
-            if error.code != _UNAUTHORIZED:
+            if error.code != Code.UNAUTHORIZED:
                 raise
             checks.append(
                 Check(

@@ -15,12 +15,12 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure
 
 from newbi_migrate.checks import Check, Level
-from newbi_migrate.store.connection import Store, Topology
+from newbi_migrate.store.codes import Code
+from newbi_migrate.store.connection import Store, Topology, administration
 
 __all__ = ["look_at_clock", "look_at_disk", "look_at_server"]
 
 _CLOCK_SECONDS: Final = 10.0
-_UNAUTHORIZED: Final = 13
 _HEALTHY: Final = (1, 2, 7)
 """Primary, secondary, arbiter."""
 
@@ -50,9 +50,9 @@ async def look_at_server(store: Store) -> list[Check]:
 
 async def _members(database: AsyncDatabase[dict[str, Any]]) -> list[Check]:
     try:
-        status = await database.client.admin.command("replSetGetStatus")
+        status = await administration(database).command("replSetGetStatus")
     except OperationFailure as error:
-        if error.code != _UNAUTHORIZED:
+        if error.code != Code.UNAUTHORIZED:
             raise
         return [
             Check(
@@ -82,7 +82,7 @@ async def _members(database: AsyncDatabase[dict[str, Any]]) -> list[Check]:
 async def look_at_clock(database: AsyncDatabase[dict[str, Any]]) -> list[Check]:
     """The difference between the server's clock and ours, less the way there and back."""
     begun = time.perf_counter()
-    hello = await database.client.admin.command("hello")
+    hello = await administration(database).command("hello")
     way = time.perf_counter() - begun
     # PyMongo gives dates without a zone; they are in UTC.
     theirs = hello["localTime"].replace(tzinfo=UTC)

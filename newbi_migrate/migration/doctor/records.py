@@ -5,19 +5,24 @@ It changes when a run records something else that keeps the next one from beginn
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
 from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.backup.target import refuse_if_restoring
 from newbi_migrate.checks import Check, Level
-from newbi_migrate.errors import NewbiMigrateError, UnsupportedError, UsageError
-from newbi_migrate.migration.survey import survey
+from newbi_migrate.errors import NewbiMigrateError
+from newbi_migrate.migration.run.recovery import refuse_lost_records
+from newbi_migrate.migration.survey import odd_target, survey
 from newbi_migrate.models.registry import Registry
+from newbi_migrate.store.collections import CollectionInfo, collections
 from newbi_migrate.store.lease import Lease
 from newbi_migrate.store.runs import RunState, read_runs
 
-__all__ = ["look_at_runs", "look_at_source"]
+__all__ = ["look_at_collections", "look_at_runs", "look_at_source"]
+
+_COMMENT: Final = "newbi-migrate doctor"
 
 
 async def look_at_source(
@@ -26,7 +31,7 @@ async def look_at_source(
     """Whether there is one collection of legacy users."""
     try:
         found = await survey(database, registry, source=source)
-    except (UsageError, UnsupportedError) as error:
+    except NewbiMigrateError as error:
         return [Check("legacy-users", Level.FAILED, error.what, error.next_step)]
     return [
         Check(
@@ -37,11 +42,46 @@ async def look_at_source(
     ]
 
 
+async def look_at_collections(
+    database: AsyncDatabase[dict[str, Any]], registry: Registry
+) -> list[Check]:
+    """Whether what a run writes to are plain collections."""
+    infos = await collections(database, comment=_COMMENT)
+    refusal = odd_target(infos)
+    targets = Check("target-collections", Level.OK, "Users are written to plain collections.")
+    if refusal is not None:
+        targets = Check(targets.id, Level.FAILED, refusal.what, refusal.next_step)
+    present = [infos[spec.name] for spec in registry if spec.name in infos]
+    return [targets, _registered([info for info in present if info.oddity])]
+
+
+def _registered(odd: Sequence[CollectionInfo]) -> Check:
+    unwritable = [info for info in odd if not info.holds_documents]
+    listed = ", ".join(f"{info.name} is {info.oddity}" for info in unwritable or odd)
+    if unwritable:
+        return Check(
+            "registered-collections",
+            Level.FAILED,
+            f"Documents that cannot be updated: {listed}.",
+            "Register the collection that holds the documents; a run leaves these out.",
+        )
+    if odd:
+        return Check(
+            "registered-collections",
+            Level.WARNING,
+            f"A workspace makes documents larger: {listed}.",
+            "Give it more room first: the server removes its oldest documents once it is full.",
+        )
+    return Check("registered-collections", Level.OK, "All registered collections are plain ones.")
+
+
 async def look_at_runs(database: AsyncDatabase[dict[str, Any]]) -> list[Check]:
     """Whether a run, or a restore, is under way or was interrupted."""
     try:
         await refuse_if_restoring(database)
         lease = await Lease.current(database)
+        runs = await read_runs(database)
+        await refuse_lost_records(database, runs)
     except NewbiMigrateError as error:
         return [Check("runs", Level.FAILED, error.what, error.next_step)]
     if lease is not None and lease.under_way:
@@ -54,7 +94,6 @@ async def look_at_runs(database: AsyncDatabase[dict[str, Any]]) -> list[Check]:
                 f"{lease.seconds_left:.0f} s.",
             )
         ]
-    runs = await read_runs(database)
     unfinished = next((run for run in runs if run.state.unfinished), None)
     if unfinished is not None:
         back = unfinished.state is RunState.ROLLING_BACK

@@ -15,6 +15,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from newbi_migrate.checks import Check, Level
 from newbi_migrate.migration.survey import TARGET_COLLECTIONS
 from newbi_migrate.models.registry import Registry
+from newbi_migrate.store.connection import administration
 from newbi_migrate.store.runs import OWN_COLLECTIONS
 
 __all__ = ["Purpose", "look_at_rights"]
@@ -50,7 +51,7 @@ async def look_at_rights(
     database: AsyncDatabase[dict[str, Any]], registry: Registry, purpose: Purpose
 ) -> list[Check]:
     """Compares what is needed with what the server grants."""
-    answer = await database.client.admin.command("connectionStatus", showPrivileges=True)
+    answer = await administration(database).command("connectionStatus", showPrivileges=True)
     auth = answer["authInfo"]
     if not auth["authenticatedUsers"]:
         # Where the server wants credentials after all, the other checks are refused and say so.

@@ -19,11 +19,12 @@ from pymongo.errors import OperationFailure
 
 from newbi_migrate.backup.consistency import write_counters
 from newbi_migrate.checks import Check, Level
-from newbi_migrate.store.runs import OWN_PREFIX
+from newbi_migrate.store.codes import Code
+from newbi_migrate.store.collections import collections
+from newbi_migrate.store.connection import administration
 
 __all__ = ["look_for_writers"]
 
-_UNAUTHORIZED: Final = 13
 _STOP: Final = (
     "Stop the application and every job that writes (pm2 stop, docker compose stop), then look "
     "again."
@@ -92,13 +93,10 @@ async def look_for_writers(database: AsyncDatabase[dict[str, Any]], watch: float
 async def _counters(
     database: AsyncDatabase[dict[str, Any]],
 ) -> dict[str, tuple[int, ...] | None]:
-    listed = await database.list_collections(filter={"type": "collection"})
-    names = [
-        info["name"]
-        async for info in listed
-        if not info["name"].startswith(("system.", OWN_PREFIX))
-    ]
-    return await write_counters(database, names)
+    listed = (await collections(database)).values()
+    return await write_counters(
+        database, [info.name for info in listed if info.holds_documents and not info.internal]
+    )
 
 
 async def _others(database: AsyncDatabase[dict[str, Any]]) -> Counter[str] | None:
@@ -116,11 +114,11 @@ async def _others(database: AsyncDatabase[dict[str, Any]]) -> Counter[str] | Non
         },
     ]
     try:
-        cursor = await database.client.admin.aggregate(pipeline, comment=mark)
+        cursor = await administration(database).aggregate(pipeline, comment=mark)
         async with cursor:
             found = [operation async for operation in cursor]
     except OperationFailure as error:
-        if error.code != _UNAUTHORIZED:
+        if error.code != Code.UNAUTHORIZED:
             raise
         return None
     # Each client has several connections, so ours are known by what they say of themselves.

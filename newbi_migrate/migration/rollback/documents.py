@@ -27,6 +27,7 @@ from newbi_migrate.migration.rollback.results import (
 )
 from newbi_migrate.progress import Progress
 from newbi_migrate.store.decoding import decode
+from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.journal import (
     EntryKind,
     EntryState,
@@ -40,7 +41,6 @@ from newbi_migrate.store.restoring import (
     Outcome,
     compare_groups,
     follow,
-    id_element,
     overwrite,
     restore,
 )
@@ -51,19 +51,17 @@ __all__ = ["Chosen", "DocumentRollback"]
 
 _CHAINS_TOGETHER = 10_000
 
-_Key = tuple[int, bytes]
-
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
     """The legacy users whose documents are taken back.
 
     Attributes:
-        users: Their ids.
+        users: Keys of their ids.
         workspaces: Their workspaces, which nobody else shares.
     """
 
-    users: frozenset[Any]
+    users: frozenset[bytes]
     workspaces: frozenset[ObjectId]
 
 
@@ -99,7 +97,7 @@ class DocumentRollback:
             newer: Later runs that are taken back before this one, the newest first.
         """
         repeated = await self._repeated(newer)
-        chains: dict[str, dict[_Key, list[JournalGroup]]] = defaultdict(dict)
+        chains: dict[str, dict[bytes, list[JournalGroup]]] = defaultdict(dict)
         async for entry, groups in self.windows():
             name = entry.collection
             once: list[JournalGroup] = []
@@ -107,7 +105,8 @@ class DocumentRollback:
                 ids = []
                 for identifier in group.ids:
                     if repeated and _hash(name, identifier) in repeated:
-                        chains[name].setdefault(id_element(identifier), []).append(group)
+                        alone = replace(group, ids=[identifier])
+                        chains[name].setdefault(id_key(identifier), []).append(alone)
                     else:
                         ids.append(identifier)
                 once.append(replace(group, ids=ids) if len(ids) < len(group.ids) else group)
@@ -145,7 +144,7 @@ class DocumentRollback:
         back.gone += compared.gone
         self._conflicts(name, compared.differences)
 
-    async def _follow(self, name: str, chains: Mapping[_Key, Sequence[JournalGroup]]) -> None:
+    async def _follow(self, name: str, chains: Mapping[bytes, Sequence[JournalGroup]]) -> None:
         back = self._back(name)
         for keys in chunks(list(chains), _CHAINS_TOGETHER):
             differences, to_restore, already, gone = await follow(
@@ -208,7 +207,8 @@ class DocumentRollback:
         written = read_id(group.changes.get(self.workspace_field, ABSENT)).value
         if written in self.chosen.workspaces:
             return True
-        return any(_stood(group, path) in self.chosen.users for path in group.changes)
+        stood = (_stood(group, path) for path in group.changes)
+        return any(user is not None and id_key(user) in self.chosen.users for user in stood)
 
     def _release(self, name: str, groups: Sequence[JournalGroup]) -> None:
         for group in groups:
@@ -221,7 +221,7 @@ class DocumentRollback:
             self.result.conflicts.add(Conflict(ConflictKind.REFUSED, name, identifier, path))
 
     def _conflicts(self, name: str, differences: Sequence[Difference]) -> None:
-        back, documents = self._back(name), len({id_element(found.id) for found in differences})
+        back, documents = self._back(name), len({id_key(found.id) for found in differences})
         if self.result.options.on_conflict is OnConflict.DISCARD:
             back.overwritten += documents
         else:
@@ -260,8 +260,7 @@ def _stood(group: JournalGroup, path: str) -> ObjectId | None:
 
 
 def _hash(name: str, identifier: Any) -> int:
-    kind, value = id_element(identifier)
-    return xxh3_64_intdigest(b"%s\0%d\0%s" % (name.encode("utf-8", "surrogateescape"), kind, value))
+    return xxh3_64_intdigest(name.encode("utf-8", "surrogateescape") + b"\0" + id_key(identifier))
 
 
 def _hashes(entry: JournalEntry, groups: Iterable[JournalGroup]) -> Iterator[int]:
@@ -274,16 +273,16 @@ def _holds(ordered: Sequence[int], wanted: int) -> bool:
 
 
 async def _lengthened(
-    name: str, chains: Mapping[_Key, list[JournalGroup]], newer: Sequence[DocumentRollback]
-) -> Mapping[_Key, list[JournalGroup]]:
+    name: str, chains: Mapping[bytes, list[JournalGroup]], newer: Sequence[DocumentRollback]
+) -> Mapping[bytes, list[JournalGroup]]:
     """What was written to documents, with what later runs wrote to them put before it."""
-    before: dict[_Key, list[JournalGroup]] = defaultdict(list)
+    before: dict[bytes, list[JournalGroup]] = defaultdict(list)
     for run in newer:
         async for entry, groups in run.windows():
             if entry.collection != name:
                 continue
             for group in groups:
                 for identifier in group.ids:
-                    if (key := id_element(identifier)) in chains:
-                        before[key].append(group)
+                    if (key := id_key(identifier)) in chains:
+                        before[key].append(replace(group, ids=[identifier]))
     return {key: before[key] + groups for key, groups in chains.items()}

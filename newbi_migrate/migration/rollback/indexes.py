@@ -22,6 +22,8 @@ from newbi_migrate.migration.rollback.results import (
     OnConflict,
     RollbackResult,
 )
+from newbi_migrate.store.codes import INDEX_REFUSED, Code
+from newbi_migrate.store.connection import DURABLE, administration
 from newbi_migrate.store.indexes import drop_index, read_indexes, rebuild_index
 from newbi_migrate.store.journal import EntryKind, JournalEntry, JournalReader
 from newbi_migrate.store.runs import RunRecord, RunWriter
@@ -30,9 +32,6 @@ from newbi_migrate.store.session import LeasedSession
 __all__ = ["StructureRollback"]
 
 _ID_INDEX: Final = "_id_"
-_EXISTS: Final = 48
-_GONE: Final = 26
-_REFUSED: Final = frozenset({11000, 67, 85, 86, 171})
 
 
 @dataclass(slots=True)
@@ -178,7 +177,7 @@ class StructureRollback:
             try:
                 await rebuild_index(session, collection, index)
             except OperationFailure as error:
-                if error.code not in _REFUSED:
+                if error.code not in INDEX_REFUSED:
                     raise
                 self._conflict(ConflictKind.REFUSED, collection, index["name"])
             else:
@@ -239,8 +238,8 @@ class StructureRollback:
         return f"newbi_migrate_emptied_{name}"
 
     async def _is_bare(self, name: str) -> bool:
-        first = await self.database[name].find_one({}, {"_id": 1}, comment=self.comment)
-        return first is None and await self._has_no_index(name)
+        some = await self.database[name].count_documents({}, limit=1, comment=self.comment)
+        return not some and await self._has_no_index(name)
 
     async def _has_no_index(self, name: str) -> bool:
         ours = {index["name"] for n, index in self._to_drop if n == name}
@@ -251,13 +250,16 @@ class StructureRollback:
         database = self.database.name
         session.safe_point()
         try:
-            await self.database.client.admin.command(
-                "renameCollection", f"{database}.{now}", to=f"{database}.{then}"
+            await administration(self.database).command(
+                "renameCollection",
+                f"{database}.{now}",
+                to=f"{database}.{then}",
+                writeConcern=DURABLE.document,
             )
         except OperationFailure as error:
-            if error.code == _EXISTS:
+            if error.code == Code.NAMESPACE_EXISTS:
                 return False
-            if error.code != _GONE:
+            if error.code != Code.NAMESPACE_NOT_FOUND:
                 raise
         return True
 

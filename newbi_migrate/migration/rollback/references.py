@@ -6,7 +6,7 @@ It changes when Better Auth or the application refers to organizations by anothe
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
@@ -14,8 +14,9 @@ from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.mapping.values import read_id
-from newbi_migrate.store.decoding import LENIENT
-from newbi_migrate.store.runs import OWN_PREFIX
+from newbi_migrate.store.collections import collections
+from newbi_migrate.store.connection import EXACT
+from newbi_migrate.store.decoding import decoded
 
 __all__ = ["References", "read_references", "sessions_of"]
 
@@ -67,27 +68,23 @@ async def read_references(
     if not organizations and not users:
         return found
     fields = (workspace_field, *_ORGANIZATION_FIELDS)
-    async for info in await database.list_collections(comment=comment):
-        name = info["name"]
-        if name.startswith(("system.", OWN_PREFIX)) or name in _APART:
+    for name, info in (await collections(database, comment=comment)).items():
+        if info.internal or info.kind == "view" or name in _APART:
             continue
-        if info.get("type", "collection") == "view":
-            continue
-        collection = database.get_collection(name, codec_options=LENIENT)
-        cursor = await collection.aggregate(
+        cursor = await database[name].aggregate_raw_batches(
             [
                 {"$match": {"$or": [{path: {"$exists": True}} for path in fields]}},
                 {"$group": {"_id": {path: f"${path}" for path in fields}, "n": {"$sum": 1}}},
             ],
             allowDiskUse=True,
+            collation=EXACT,
             comment=comment,
         )
-        async with cursor:
-            async for group in cursor:
-                named = {read_id(value).value for value in group["_id"].values()}
-                for organization in named & set(organizations):
-                    if organization is not None:
-                        found.organizations[organization][name] += group["n"]
+        async for group, _ in decoded(cursor):
+            named = {read_id(value).value for value in group["_id"].values()}
+            for organization in named & set(organizations):
+                if organization is not None:
+                    found.organizations[organization][name] += group["n"]
     await _rows(database, found, organizations, users, comment)
     return found
 
@@ -99,18 +96,21 @@ async def _rows(
     users: Collection[ObjectId],
     comment: str,
 ) -> None:
-    async for row in database["member"].find(
-        {}, {"userId": 1, "organizationId": 1}, comment=comment
-    ):
+    async def rows(name: str, *fields: str) -> AsyncIterator[dict[str, Any]]:
+        cursor = database[name].find_raw_batches({}, fields, batch_size=1000, comment=comment)
+        async for row, _ in decoded(cursor):
+            yield row
+
+    async for row in rows("member", "userId", "organizationId"):
         user = _one_of(users, row.get("userId"))
         organization = _one_of(organizations, row.get("organizationId"))
         for named in {user, organization} - {None}:
             found.members[cast(ObjectId, named)].append(row["_id"])
-    async for row in database["account"].find({}, {"userId": 1}, comment=comment):
+    async for row in rows("account", "userId"):
         owner = _one_of(users, row.get("userId"))
         if owner is not None:
             found.accounts[owner].append(row["_id"])
-    async for row in database["invitation"].find({}, {"inviterId": 1}, comment=comment):
+    async for row in rows("invitation", "inviterId"):
         inviter = _one_of(users, row.get("inviterId"))
         if inviter is not None:
             found.inviters[inviter] += 1

@@ -26,10 +26,10 @@ from newbi_migrate.migration.rollback.results import (
     RollbackResult,
 )
 from newbi_migrate.migration.rollback.users import UserRollback
-from newbi_migrate.migration.users import id_key
 from newbi_migrate.models.registry import Registry
 from newbi_migrate.progress import Progress
 from newbi_migrate.store.connection import Store
+from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.journal import EntryKind, JournalReader
 from newbi_migrate.store.runs import RunRecord, RunState, RunWriter, migrated_users
 from newbi_migrate.store.session import LeasedSession
@@ -187,7 +187,7 @@ class _RunBack:
         )
         users = None
         if options.collections is None:
-            keys = None if chosen is None else frozenset(map(id_key, chosen.users))
+            keys = None if chosen is None else chosen.users
             users = UserRollback(
                 database,
                 run.run_id,
@@ -308,8 +308,9 @@ async def _users_chosen(request: RollbackRequest, of: RunRecord) -> Chosen | Non
                 f"The legacy user {names[min(others)]} has the same workspace {workspace}.",
                 next_step="Name all who share it, so that they go back together.",
             )
-    users = {read_id(user).value for user in named.values()} | set(named.values())
-    return Chosen(frozenset(users - {None}), mine)
+    # As text an id names the same user.
+    meant = {value for user in named.values() if (value := read_id(user).value) is not None}
+    return Chosen(frozenset([*named, *map(id_key, meant)]), mine)
 
 
 async def _refuse_without_source(request: RollbackRequest, run: RunRecord) -> None:

@@ -35,8 +35,9 @@ from newbi_migrate.migration.rollback.results import (
     RollbackResult,
 )
 from newbi_migrate.migration.user_writer import field_digests
-from newbi_migrate.migration.users import id_key
-from newbi_migrate.store.connection import DURABLE
+from newbi_migrate.store.codes import ONE_DOCUMENT
+from newbi_migrate.store.connection import DURABLE, client_session
+from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.journal import EntryKind, EntryState, JournalReader, UserWrite
 from newbi_migrate.store.raw import (
     document_of,
@@ -45,16 +46,16 @@ from newbi_migrate.store.raw import (
     has_room_at,
     set_back,
 )
-from newbi_migrate.store.restoring import id_element, read_stored
+from newbi_migrate.store.restoring import read_stored
 from newbi_migrate.store.session import LeasedSession
-from newbi_migrate.store.stamping import OF_ONE_DOCUMENT, chunks, expecting
+from newbi_migrate.store.stamping import chunks, expecting
 
 __all__ = ["UserRollback"]
 
 _BACKWARDS: Final = ("member", "organization", "account", "user")
 _UNITS_TOGETHER: Final = 100
 
-_Key = tuple[str, tuple[int, bytes]]
+_Key = tuple[str, bytes]
 
 
 @dataclass(slots=True)
@@ -75,7 +76,7 @@ class _Created:
 
     @property
     def key(self) -> _Key:
-        return self.collection, id_element(self.id)
+        return self.collection, id_key(self.id)
 
 
 @dataclass(slots=True)
@@ -243,7 +244,7 @@ class UserRollback:
             here = [write for write in writes if write.collection == collection]
             stored = await self._read(collection, [write.id for write in here])
             for write in here:
-                raw = stored.get(id_element(write.id))
+                raw = stored.get(id_key(write.id))
                 if raw is None:
                     continue
                 for run in newer:
@@ -255,7 +256,7 @@ class UserRollback:
 
     def emptied(self, collection: str, identifier: Any, raw: bytes) -> bytes:
         """A document as it is once what this run filled in it has been emptied."""
-        for filled in self._fills.get((collection, id_element(identifier)), ()):
+        for filled in self._fills.get((collection, id_key(identifier)), ()):
             for path, now in filled.values.items():
                 if now is not None:
                     raw = set_back(raw, path.split("."), now, filled.prior.get(path)) or raw
@@ -302,10 +303,10 @@ class UserRollback:
                     ours[path] = now
         if ours:
             was = {path: write.prior[path] for path in ours if path in write.prior}
-            key = (write.collection, id_element(write.id))
+            key = (write.collection, id_key(write.id))
             self._fills.setdefault(key, []).append(_Filled(write.collection, write.id, ours, was))
 
-    async def _read(self, collection: str, ids: Sequence[Any]) -> dict[tuple[int, bytes], bytes]:
+    async def _read(self, collection: str, ids: Sequence[Any]) -> dict[bytes, bytes]:
         return await read_stored(self.database[collection], ids, comment=self.comment)
 
     async def _in_transaction(self, units: Sequence[_Unit], leased: LeasedSession) -> None:
@@ -313,7 +314,7 @@ class UserRollback:
             return await self._delete(units, session, leased, [])
 
         try:
-            async with self.database.client.start_session() as session:
+            async with client_session(self.database) as session:
                 done = await session.with_transaction(delete, write_concern=DURABLE)
         except _ChangedMeanwhileError:
             if len(units) == 1:
@@ -343,7 +344,7 @@ class UserRollback:
         for name in reversed(_BACKWARDS):
             here = [(document, raw) for document, raw in gone if document.collection == name]
             there = await self._read(name, [document.id for document, _ in here])
-            lost = [raw for document, raw in here if id_element(document.id) not in there]
+            lost = [raw for document, raw in here if id_key(document.id) not in there]
             if lost:
                 await leased.collection(name).insert_many(
                     [RawBSONDocument(raw) for raw in lost], comment=self.comment
@@ -357,20 +358,20 @@ class UserRollback:
         gone: list[tuple[_Created, bytes]],
     ) -> Counter[str]:
         deleted: Counter[str] = Counter()
-        stored: dict[str, dict[tuple[int, bytes], bytes]] = {}
+        stored: dict[str, dict[bytes, bytes]] = {}
         wanted: dict[str, list[_Created]] = {}
         for name in _BACKWARDS:
             wanted[name] = [document for unit in units for document in unit.of(name)]
             stored[name] = await self._read(name, [document.id for document in wanted[name]])
             for document in wanted[name]:
-                raw = stored[name].get(id_element(document.id))
+                raw = stored[name].get(id_key(document.id))
                 if raw is not None and xxhash.xxh3_128_hexdigest(raw) != document.digest:
                     raise _ChangedMeanwhileError
         for name in _BACKWARDS:
             going = [
                 (document, raw)
                 for document in wanted[name]
-                if (raw := stored[name].get(id_element(document.id))) is not None
+                if (raw := stored[name].get(id_key(document.id))) is not None
             ]
             if not going:
                 continue
@@ -414,7 +415,7 @@ class UserRollback:
                 {"_id": {"$eq": filled.id}, **held}, update, comment=self.comment
             )
         except OperationFailure as error:
-            if error.code not in OF_ONE_DOCUMENT:
+            if error.code not in ONE_DOCUMENT:
                 raise
             for path in filled.values:
                 self.result.conflicts.add(
@@ -445,10 +446,10 @@ def _referring(unit: _Unit, references: References, deletable: set[_Key]) -> Cou
                 found[name] += number
     for named in organizations | users:
         for identifier in references.members.get(named, ()):
-            found["member"] += ("member", id_element(identifier)) not in deletable
+            found["member"] += ("member", id_key(identifier)) not in deletable
     for user in users:
         for identifier in references.accounts.get(user, ()):
-            found["account"] += ("account", id_element(identifier)) not in deletable
+            found["account"] += ("account", id_key(identifier)) not in deletable
         found["invitation"] += references.inviters[user]
     return +found
 

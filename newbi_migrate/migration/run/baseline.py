@@ -17,10 +17,11 @@ from pymongo.asynchronous.database import AsyncDatabase
 from newbi_migrate.backup.layout import data_namespace, dumped
 from newbi_migrate.backup.manifest import Manifest
 from newbi_migrate.errors import UsageError
-from newbi_migrate.models.registry import Registry
+from newbi_migrate.models.registry import OWN_PREFIX, Registry
 from newbi_migrate.progress import Progress, Silent
+from newbi_migrate.store.collections import collections
 from newbi_migrate.store.digest import digest_collection
-from newbi_migrate.store.runs import OWN_PREFIX, RunRecord, RunState
+from newbi_migrate.store.runs import RunRecord, RunState
 
 __all__ = [
     "Known",
@@ -204,11 +205,9 @@ async def live_collections(
     database: AsyncDatabase[dict[str, Any]], *, comment: str
 ) -> dict[str, str]:
     """Name and type of each collection that counts, in order."""
-    cursor = await database.list_collections(comment=comment)
-    async with cursor:
-        found = {info["name"]: info.get("type", "collection") async for info in cursor}
+    found = await collections(database, comment=comment)
     return {
-        name: kind
-        for name, kind in sorted(found.items())
-        if kind != "view" and dumped(name) and not name.startswith(OWN_PREFIX)
+        name: info.kind
+        for name, info in found.items()
+        if info.kind != "view" and dumped(name) and not name.startswith(OWN_PREFIX)
     }

@@ -8,7 +8,7 @@ What the documents show is marked as written; the rest stays in the entry as per
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -16,6 +16,9 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure
 
 from newbi_migrate.errors import DamagedRecordsError
+from newbi_migrate.store.codes import Code
+from newbi_migrate.store.connection import administration
+from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.indexes import read_indexes
 from newbi_migrate.store.journal import (
     EntryKind,
@@ -32,7 +35,6 @@ from newbi_migrate.store.stamping import holding
 __all__ = ["created_indexes", "recover", "refuse_lost_records"]
 
 _LOOK_EVERY: Final = 0.5
-_UNAUTHORIZED: Final = 13
 
 
 async def recover(session: LeasedSession, run: RunRecord) -> Journal:
@@ -128,10 +130,10 @@ async def _statement_running(session: LeasedSession) -> bool:
         {"$limit": 1},
     ]
     try:
-        async with await session.database.client.admin.aggregate(pipeline) as cursor:
+        async with await administration(session.database).aggregate(pipeline) as cursor:
             return bool([operation async for operation in cursor])
     except OperationFailure as error:
-        if error.code == _UNAUTHORIZED:
+        if error.code == Code.UNAUTHORIZED:
             # Without that privilege nobody can look; statements are guarded all the same, and
             # what they may still write stays in the journal.
             return False
@@ -141,11 +143,9 @@ async def _statement_running(session: LeasedSession) -> bool:
 async def _recover(session: LeasedSession, journal: Journal, entry: JournalEntry) -> None:
     database = session.database
     if entry.kind is EntryKind.WINDOW:
-        groups: list[JournalGroup] = []
-        for group in entry.groups():
-            held = await holding(database[entry.collection], group, comment=session.comment)
-            groups += _parted(group, held)
-        await journal.recovered_window(entry.seq, groups)
+        groups = entry.groups()
+        held = await holding(database[entry.collection], groups, comment=session.comment)
+        await journal.recovered_window(entry.seq, [*held, *_perhaps(groups, held)])
     elif entry.kind is EntryKind.USERS:
         await _end_transaction(session, entry)
         await journal.recovered(entry.seq, {"writes": await _writes(database, entry)})
@@ -160,14 +160,15 @@ async def _recover(session: LeasedSession, journal: Journal, entry: JournalEntry
         await journal.recovered(entry.seq, {})
 
 
-def _parted(group: JournalGroup, held: Sequence[Any]) -> list[JournalGroup]:
-    """The documents of a group that hold its changes, and those that may yet."""
-    parts = [replace(group, ids=list(held))] if held else []
-    here = set(held)
-    rest = [identifier for identifier in group.ids if identifier not in here]
-    if rest:
-        parts.append(replace(group, ids=rest, certain=False))
-    return parts
+def _perhaps(
+    groups: Sequence[JournalGroup], held: Sequence[JournalGroup]
+) -> Iterator[JournalGroup]:
+    """The documents that do not hold what is written to them, and may yet."""
+    here = {id_key(identifier) for group in held for identifier in group.ids}
+    for group in groups:
+        rest = [identifier for identifier in group.ids if id_key(identifier) not in here]
+        if rest:
+            yield replace(group, ids=rest, certain=False)
 
 
 async def _end_transaction(session: LeasedSession, entry: JournalEntry) -> None:
@@ -177,7 +178,8 @@ async def _end_transaction(session: LeasedSession, entry: JournalEntry) -> None:
     """
     if entry.session_id is not None:
         session.safe_point()
-        await session.database.client.admin.command("killSessions", [{"id": entry.session_id}])
+        admin = administration(session.database)
+        await admin.command("killSessions", [{"id": entry.session_id}])
 
 
 async def _indexes(database: AsyncDatabase[dict[str, Any]], entry: JournalEntry) -> dict[str, Any]:

@@ -21,13 +21,13 @@ from pymongo.errors import OperationFailure
 
 from newbi_migrate.errors import NotPermittedError, UsageError
 from newbi_migrate.progress import Progress
-from newbi_migrate.store.connection import Topology
+from newbi_migrate.store.codes import Code
+from newbi_migrate.store.connection import Topology, administration
 
 __all__ = ["Pacer", "Pacing", "replica_lag"]
 
 _LOOK_EVERY: Final = 0.2
 _LAG_EVERY: Final = 1.0
-_UNAUTHORIZED: Final = 13
 _PRIMARY: Final = 1
 _SECONDARY: Final = 2
 
@@ -167,9 +167,9 @@ async def replica_lag(database: AsyncDatabase[dict[str, Any]], topology: Topolog
             next_step="Leave --max-lag out; every write waits for a majority of its shard.",
         )
     try:
-        status = await database.client.admin.command("replSetGetStatus")
+        status = await administration(database).command("replSetGetStatus")
     except OperationFailure as error:
-        if error.code != _UNAUTHORIZED:
+        if error.code != Code.UNAUTHORIZED:
             raise
         raise NotPermittedError(
             "This user may not ask how far the secondaries are behind.",

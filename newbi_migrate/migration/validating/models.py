@@ -25,8 +25,10 @@ from newbi_migrate.models.seen import Seen
 from newbi_migrate.models.suspects import suspects
 from newbi_migrate.models.usual import DESCENDING, unusual
 from newbi_migrate.store.connection import EXACT
-from newbi_migrate.store.decoding import decode
+from newbi_migrate.store.decoding import decode, decoded
+from newbi_migrate.store.faults import task_group
 from newbi_migrate.store.raw import split_documents
+from newbi_migrate.store.windows import has_only_object_ids
 
 if TYPE_CHECKING:
     from newbi_migrate.migration.validating.request import Collector, ValidationRequest
@@ -221,7 +223,7 @@ class ModelRules:
                                 stop.set()
 
         parts = self._ranges if large else _whole
-        async with asyncio.TaskGroup() as tasks:
+        async with task_group() as tasks:
             async for part in parts(collection):
                 tasks.create_task(read(part))
         return not stop.is_set()
@@ -260,14 +262,14 @@ class ModelRules:
         """Ranges of ids that hold about as many documents each; together they hold all."""
         workers = self._request.options.workers
         splits: list[ObjectId] = []
-        if workers > 1 and await self._has_ordinary_ids(collection):
+        if workers > 1 and await has_only_object_ids(collection, comment=self._comment):
             cursor = await collection.aggregate(
                 [{"$sample": {"size": _SAMPLE * workers}}, {"$project": {"_id": 1}}],
                 comment=self._comment,
             )
             async with cursor:
                 ids = sorted([found["_id"] async for found in cursor])
-            splits = sorted({ids[len(ids) * n // workers] for n in range(1, workers)})
+            splits = sorted({ids[len(ids) * n // workers] for n in range(1, workers) if ids})
         for low, high in zip([None, *splits], [*splits, None], strict=True):
             limits = {} if low is None else {"$gte": low}
             if high is not None:
@@ -276,16 +278,6 @@ class ModelRules:
 
     async def _is_large(self, collection: AsyncCollection[dict[str, Any]]) -> bool:
         return await collection.estimated_document_count(comment=self._comment) >= _LARGE
-
-    async def _has_ordinary_ids(self, collection: AsyncCollection[dict[str, Any]]) -> bool:
-        # Ids are ordered by type first: if both ends are ObjectIds, all are.
-        for direction in (1, -1):
-            end = await collection.find_one(
-                {}, {"_id": 1}, sort=[("_id", direction)], comment=self._comment
-            )
-            if end is None or not isinstance(end["_id"], ObjectId):
-                return False
-        return True
 
     async def _count(
         self,
@@ -303,18 +295,17 @@ class ModelRules:
             ]
             for position, rule_id in enumerate(ids)
         }
-        cursor = await collection.aggregate(
+        cursor = await collection.aggregate_raw_batches(
             [{"$match": match}, {"$facet": facets}],
             allowDiskUse=True,
             collation=EXACT,
             comment=self._comment,
         )
-        async with cursor:
-            async for answer in cursor:
-                for position, rule_id in enumerate(ids):
-                    for found in answer[f"r{position}"]:
-                        rule = target.rules[rule_id]
-                        findings.count(rule, target.name, found["n"], found["first"])
+        async for answer, _ in decoded(cursor):
+            for position, rule_id in enumerate(ids):
+                for found in answer[f"r{position}"]:
+                    rule = target.rules[rule_id]
+                    findings.count(rule, target.name, found["n"], found["first"])
 
 
 async def _whole(collection: object) -> AsyncIterator[dict[str, Any]]:  # noqa: ARG001  # all of it

@@ -10,7 +10,7 @@ import hashlib
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
@@ -35,10 +35,10 @@ from newbi_migrate.migration.validating.people_rules import (
     OrganizationFact,
     People,
     UserFact,
-    key_of,
 )
-from newbi_migrate.store.decoding import LENIENT, decode
-from newbi_migrate.store.raw import split_documents
+from newbi_migrate.store.connection import EXACT
+from newbi_migrate.store.decoding import decoded
+from newbi_migrate.store.ids import id_key
 
 __all__ = ["PeopleReader", "Recorded"]
 
@@ -132,21 +132,18 @@ class PeopleReader:
     async def _legacy(self) -> _Legacy:
         found = _Legacy()
         cursor = self._database[self._source].find_raw_batches(
-            {}, sort=[("_id", 1)], batch_size=1000, comment=self._comment
+            {}, sort=[("_id", 1)], batch_size=1000, collation=EXACT, comment=self._comment
         )
-        async with cursor:
-            async for batch in cursor:
-                for raw in split_documents(cast(bytes, batch)):
-                    document, readable = decode(raw)
-                    key = LegacyKey.of(document)
-                    if not readable:
-                        key = LegacyKey(key.id, None, readable=False)
-                    found.keys.append(key)
-                    name, password = key_of(key.id), document.get("password")
-                    if readable and isinstance(password, str) and password_kind(password).is_hash:
-                        found.hashes[name] = self._digest(password)
-                    if not legacy_flag(document.get("isEmailVerified")):
-                        found.unverified.add(name)
+        async for document, readable in decoded(cursor):
+            key = LegacyKey.of(document)
+            if not readable:
+                key = LegacyKey(key.id, None, readable=False)
+            found.keys.append(key)
+            name, password = id_key(key.id), document.get("password")
+            if readable and isinstance(password, str) and password_kind(password).is_hash:
+                found.hashes[name] = self._digest(password)
+            if not legacy_flag(document.get("isEmailVerified")):
+                found.unverified.add(name)
         return found
 
     def _accounts(self) -> AsyncIterator[dict[str, Any]]:
@@ -171,19 +168,23 @@ class PeopleReader:
         ).digest()
 
     async def _find(self, collection: str, *fields: str) -> AsyncIterator[dict[str, Any]]:
-        cursor = self._database.get_collection(collection, codec_options=LENIENT).find(
-            {}, fields, sort=[("_id", 1)], batch_size=1000, comment=self._comment
+        cursor = self._database[collection].find_raw_batches(
+            {},
+            fields,
+            sort=[("_id", 1)],
+            batch_size=1000,
+            collation=EXACT,
+            comment=self._comment,
         )
-        async with cursor:
-            async for document in cursor:
-                yield document
+        async for document, _ in decoded(cursor):
+            yield document
 
 
 def _carried(legacy: _Legacy, decisions: Sequence[UserDecision]) -> dict[bytes, bytes]:
     """The hashes a migration carries over: not that of an address nobody proved to be his."""
     kept = dict(legacy.hashes)
     for decision in decisions:
-        name = key_of(decision.legacy_id)
+        name = id_key(decision.legacy_id)
         if decision.outcome is Outcome.ALIASED and name in legacy.unverified:
             kept.pop(name, None)
     return kept

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import bson
 from bson import ObjectId
 
 from newbi_migrate.mapping.account import CREDENTIAL
@@ -22,6 +21,7 @@ from newbi_migrate.mapping.ids import account_id
 from newbi_migrate.mapping.values import flag, text
 from newbi_migrate.migration.validating import structural as rules
 from newbi_migrate.migration.validating.structural import StructuralRule
+from newbi_migrate.store.ids import id_key
 
 __all__ = [
     "AccountFact",
@@ -31,7 +31,6 @@ __all__ = [
     "People",
     "UserFact",
     "check_people",
-    "key_of",
 ]
 
 
@@ -133,11 +132,6 @@ class People:
     members: Sequence[MemberFact] = ()
 
 
-def key_of(identifier: Any) -> bytes:
-    """An ``_id`` of any type as a key of a set; equal for equal bytes alone."""
-    return bson.encode({"": identifier})
-
-
 def check_people(people: People) -> Iterator[Offence]:
     """Every structural rule about users, accounts, organizations and members that is broken."""
     yield from _legacy_users(people)
@@ -158,7 +152,7 @@ def _legacy_users(people: People) -> Iterator[Offence]:
         if isinstance(m.user_id, ObjectId) and isinstance(m.organization_id, ObjectId)
     }
     for decision in people.decisions:
-        key = key_of(decision.legacy_id)
+        key = id_key(decision.legacy_id)
         if decision.user_id is None or decision.outcome is Outcome.CREATED:
             if key not in people.left_out:
                 note = "" if decision.reason is None else decision.reason.value

@@ -20,14 +20,15 @@ from newbi_migrate.migration.run.baseline import provable_run
 from newbi_migrate.migration.survey import survey
 from newbi_migrate.migration.validating import structural as rules
 from newbi_migrate.migration.validating.people import PeopleReader, Recorded
-from newbi_migrate.migration.validating.people_rules import check_people, key_of
+from newbi_migrate.migration.validating.people_rules import check_people
 from newbi_migrate.migration.validating.request import COMMENT, State, ValidationRequest
 from newbi_migrate.migration.validating.structural import STRUCTURAL
 from newbi_migrate.models.newbi import BETTER_AUTH_INDEXES
 from newbi_migrate.models.registry import CollectionSpec, UniqueKey
 from newbi_migrate.store.census import count_groups
 from newbi_migrate.store.connection import EXACT
-from newbi_migrate.store.decoding import LENIENT
+from newbi_migrate.store.decoding import decoded
+from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.indexes import IndexPlan, plan_indexes, read_indexes
 from newbi_migrate.store.runs import RunRecord, migrated_users
 
@@ -115,7 +116,7 @@ class Structure:
                 offence.rule, offence.collection, offence.id, offence.path, offence.note
             )
         for decision in people.decisions:
-            if key_of(decision.legacy_id) in people.left_out:
+            if id_key(decision.legacy_id) in people.left_out:
                 reason = decision.reason or Reason.WRITE_REFUSED
                 self._state.leave_out(source, "_id", reason, decision.legacy_id, 1)
 
@@ -125,7 +126,7 @@ class Structure:
             return str(named)
         if self._newest is not None or not any(
             [
-                await self._database[name].find_one({}, {"_id": 1}, comment=COMMENT)
+                await self._database[name].count_documents({}, limit=1, comment=COMMENT)
                 for name in self._request.registry.legacy_candidates
                 if name in self._names
             ]
@@ -148,7 +149,7 @@ class Structure:
             keys = set()
             async for line in migrated_users(self._database, run.run_id):
                 if line.get("reason") is not None:
-                    keys.add(key_of(line["legacyUserId"]))
+                    keys.add(id_key(line["legacyUserId"]))
                 elif line.get("outcome") == "aliased":
                     aliases.setdefault(line["legacyUserId"], line["userId"])
             if left_out is None:
@@ -197,14 +198,13 @@ class Structure:
             },
             {"$project": {"_id": 1}},
         ]
-        cursor = await self._database.get_collection(spec.name, codec_options=LENIENT).aggregate(
+        cursor = await self._database[spec.name].aggregate_raw_batches(
             pipeline, allowDiskUse=True, collation=EXACT, comment=COMMENT
         )
-        async with cursor:
-            async for found in cursor:
-                self._state.findings.add(
-                    rules.COMPANION_WORKSPACE, spec.name, found["_id"], path, f"see {other}"
-                )
+        async for found, _ in decoded(cursor):
+            self._state.findings.add(
+                rules.COMPANION_WORKSPACE, spec.name, found["_id"], path, f"see {other}"
+            )
 
     async def _sessions(self) -> None:
         name = "activeOrganizationId"
@@ -294,7 +294,8 @@ class Structure:
         some = {"$or": [{path: {"$exists": True}} for path in key.derived]}
         lacking = {"$or": [{path: {"$exists": False}} for path in key.derived]}
         for query in (some, lacking):
-            if not await self._database[spec.name].find_one(query, {"_id": 1}, comment=COMMENT):
+            collection = self._database[spec.name]
+            if not await collection.count_documents(query, limit=1, comment=COMMENT):
                 return False
         return True
 

@@ -1,0 +1,123 @@
+"""The collections of a database, as ``listCollections`` tells of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+from pymongo.asynchronous.database import AsyncDatabase
+
+from newbi_migrate.errors import DatabaseMovedOnError
+from newbi_migrate.models.registry import OWN_PREFIX
+
+__all__ = ["CollectionInfo", "Identities", "collections"]
+
+_IN_WORDS: Final = {"view": "a view", "timeseries": "a time series"}
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionInfo:
+    """A collection, view or time series.
+
+    Attributes:
+        name: Its name.
+        kind: ``collection``, ``view`` or ``timeseries``.
+        options: As ``create`` takes them.
+        uuid: 32 hexadecimal digits, other ones once it was dropped and made again; empty for a
+            view.
+    """
+
+    name: str
+    kind: str
+    options: Mapping[str, Any]
+    uuid: str
+
+    @property
+    def internal(self) -> bool:
+        """Whether it is the server's own or this tool's own."""
+        return self.name.startswith(("system.", OWN_PREFIX))
+
+    @property
+    def holds_documents(self) -> bool:
+        """Whether single documents of it can be updated; not those of views and time series."""
+        return self.kind == "collection"
+
+    @property
+    def capped(self) -> bool:
+        """Whether the server removes its oldest documents by itself."""
+        return bool(self.options.get("capped"))
+
+    @property
+    def oddity(self) -> str:
+        """What it is, in words, unless it is a plain collection; then empty."""
+        if self.capped:
+            return "a capped collection"
+        return "" if self.holds_documents else _IN_WORDS.get(self.kind, f"a {self.kind}")
+
+
+async def collections(
+    database: AsyncDatabase[Any], *, comment: str | None = None
+) -> dict[str, CollectionInfo]:
+    """Everything in a database by name, in order, the server's and the tool's own included.
+
+    Args:
+        database: The database.
+        comment: Attached to the command.
+
+    Raises:
+        pymongo.errors.PyMongoError: The server failed.
+    """
+    found: dict[str, CollectionInfo] = {}
+    cursor = await database.list_collections(comment=comment)
+    async with cursor:
+        async for info in cursor:
+            uuid = info.get("info", {}).get("uuid")
+            found[info["name"]] = CollectionInfo(
+                info["name"],
+                info.get("type", "collection"),
+                info.get("options", {}),
+                bytes(uuid).hex() if uuid else "",
+            )
+    return dict(sorted(found.items()))
+
+
+class Identities:
+    """The identities of collections, by which one is noticed that was dropped or renamed.
+
+    Args:
+        database: The database.
+        known: Name to what the collection was.
+        comment: Attached to every command.
+    """
+
+    def __init__(
+        self, database: AsyncDatabase[Any], known: Mapping[str, CollectionInfo], comment: str
+    ) -> None:
+        self._database = database
+        self._known = known
+        self._comment = comment
+
+    @classmethod
+    async def now(cls, database: AsyncDatabase[Any], *, comment: str) -> Self:
+        """Those that the collections of a database have now."""
+        return cls(database, await collections(database, comment=comment), comment)
+
+    async def check(self, *names: str) -> None:
+        """Fails where a collection is no longer the one it was, before something is written to it.
+
+        Between this look and the write that follows it may still be dropped.
+
+        Raises:
+            DatabaseMovedOnError: It was dropped or renamed, and perhaps made anew.
+        """
+        there = await collections(self._database, comment=self._comment)
+        for name in names:
+            known = self._known.get(name)
+            if name not in there or known is None or there[name].uuid != known.uuid:
+                raise DatabaseMovedOnError(
+                    f"The collection {name!r} was dropped or renamed while the run wrote to it.",
+                    next_step="Nothing more was written. Find out who did it; the same command "
+                    "then goes on with what is there, and rollback takes the rest back.",
+                    collection=name,
+                )

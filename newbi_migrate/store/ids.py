@@ -1,0 +1,111 @@
+"""Keys of ids: equal where the server calls the ids equal, whatever their BSON type."""
+
+from __future__ import annotations
+
+import struct
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+from typing import Any, Final
+
+import bson
+from bson import Decimal128, ObjectId
+
+from newbi_migrate.store.decoding import Undecodable, decode
+from newbi_migrate.store.raw import document_of, element, elements
+
+__all__ = ["decode_id", "id_key", "id_key_of"]
+
+_DOUBLE: Final = 0x01
+_STRING: Final = 0x02
+_DOCUMENT: Final = 0x03
+_ARRAY: Final = 0x04
+_OBJECT_ID: Final = 0x07
+_SYMBOL: Final = 0x0E
+_CODE_WITH_SCOPE: Final = 0x0F
+_INT32: Final = 0x10
+_INT64: Final = 0x12
+_DECIMAL: Final = 0x13
+
+_NUMBERS: Final = {
+    _DOUBLE: struct.Struct("<d"),
+    _INT32: struct.Struct("<i"),
+    _INT64: struct.Struct("<q"),
+}
+_SIZE: Final = struct.Struct("<i")
+# The server compares a double with a decimal as far as a decimal goes.
+_DIGITS: Final = Context(prec=34, rounding=ROUND_HALF_EVEN, Emin=-9999, Emax=9999)
+_OBJECT_ID_MARK: Final = bytes([_OBJECT_ID])
+
+
+def id_key(identifier: Any) -> bytes:
+    """A decoded id as a key of a set or a dictionary.
+
+    Two keys are equal where the server compares the ids as equal under the simple collation: a
+    number is one key whatever its type, a text is no other text, and a document's fields have
+    their order. An :class:`~newbi_migrate.store.decoding.Undecodable` has the key of the value it
+    stands for, also after it was read from a record.
+    """
+    if type(identifier) is ObjectId:
+        return _OBJECT_ID_MARK + identifier.binary
+    undecodable = Undecodable.of(identifier)
+    if undecodable is not None:
+        return id_key_of(undecodable.kind, undecodable.raw)
+    found = element(bson.encode({"": identifier}), "")
+    assert found is not None  # noqa: S101  # it was just put there
+    return id_key_of(*found)
+
+
+def id_key_of(kind: int, raw: bytes) -> bytes:
+    """The same key for an id as it is stored.
+
+    Args:
+        kind: Type byte of the BSON specification.
+        raw: The value's bytes.
+    """
+    if kind in (_STRING, _SYMBOL):
+        return bytes([_STRING]) + raw
+    if kind in _NUMBERS or kind == _DECIMAL:
+        return bytes([_DOUBLE]) + _number(kind, raw).encode()
+    if kind in (_DOCUMENT, _ARRAY):
+        return bytes([kind]) + _fields(raw)
+    if kind == _CODE_WITH_SCOPE:
+        end = 2 * _SIZE.size + _SIZE.unpack_from(raw, _SIZE.size)[0]
+        return bytes([kind]) + raw[_SIZE.size : end] + _fields(raw[end:])
+    return bytes([kind]) + raw
+
+
+def decode_id(kind: int, raw: bytes) -> Any:
+    """An id by which the server finds the document again, else an ``Undecodable``.
+
+    The driver decodes some ids into others, such as a DBPointer into a document.
+
+    Args:
+        kind: Type byte of the BSON specification.
+        raw: The value's bytes.
+    """
+    if kind == _OBJECT_ID:
+        return ObjectId(raw)
+    document, readable = decode(bytes(document_of(("_id", kind, raw)).raw))
+    identifier = document["_id"]
+    if readable and id_key(identifier) == id_key_of(kind, raw):
+        return identifier
+    return Undecodable(kind, raw)
+
+
+def _fields(raw: bytes) -> bytes:
+    parts = []
+    for name, kind, value in elements(raw):
+        key = id_key_of(kind, value)
+        parts += [name.encode("utf-8", "surrogateescape"), b"\0", _SIZE.pack(len(key)), key]
+    return b"".join(parts)
+
+
+def _number(kind: int, raw: bytes) -> str:
+    value = (
+        Decimal128.from_bid(raw).to_decimal()
+        if kind == _DECIMAL
+        else Decimal(_NUMBERS[kind].unpack(raw)[0])
+    )
+    if value.is_nan():
+        return "nan"
+    exact = _DIGITS.create_decimal(value)
+    return str(_DIGITS.normalize(exact)) if exact else "0"

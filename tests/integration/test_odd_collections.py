@@ -1,0 +1,188 @@
+"""Views, time series and capped collections where plain collections are expected."""
+
+from __future__ import annotations
+
+import pytest
+from fingerprints import changes, fingerprint
+from small_legacy import BCRYPT, USERS, invoices, legacy_user
+
+from newbi_migrate.checks import Level
+from newbi_migrate.errors import ExitCode, UnsupportedError, UsageError
+from newbi_migrate.mapping.ids import organization_id
+from newbi_migrate.mapping.workspace import Reason
+from newbi_migrate.migration.facade import Migration
+from newbi_migrate.migration.options import MigrationOptions
+from newbi_migrate.report.words import FINDINGS
+from newbi_migrate.store.collections import collections
+from newbi_migrate.store.connection import open_database
+
+TIME_SERIES = {"timeseries": {"timeField": "createdAt"}}
+ODDITIES = {
+    "a view": {"viewOn": "invoices", "pipeline": []},
+    "a time series": TIME_SERIES,
+    "a capped collection": {"capped": True, "size": 4096},
+}
+
+
+@pytest.fixture
+def legacy(sync_database):
+    """Two legacy users with three invoices each."""
+    sync_database["Users"].insert_many([legacy_user(0), legacy_user(1)])
+    for user in USERS[:2]:
+        sync_database["invoices"].insert_many(invoices(user, 3))
+    return sync_database
+
+
+async def test_a_listing_tells_what_each_collection_is(legacy, uri):
+    """Kind, options and identity are the server's; one that was dropped and made again differs."""
+    for name, options in ODDITIES.items():
+        legacy.create_collection(name, **options)
+    async with open_database(uri) as store:
+        before = await collections(store.database)
+        legacy.drop_collection("invoices")
+        legacy.create_collection("invoices")
+        after = await collections(store.database)
+
+    assert {name: name for name in ODDITIES} == {n: before[n].oddity for n in ODDITIES}
+    assert [False, False, True] == [before[n].holds_documents for n in ODDITIES]
+    assert ("", True) == (before["Users"].oddity, before["Users"].holds_documents)
+    assert before["Users"] == after["Users"]
+    assert before["invoices"].uuid != after["invoices"].uuid
+    assert ["system.buckets.a time series", "system.views"] == [
+        name for name, info in before.items() if info.internal
+    ]
+
+
+@pytest.mark.parametrize("name", ["user", "account", "organization", "member"])
+@pytest.mark.parametrize("oddity", ODDITIES)
+async def test_users_are_written_to_plain_collections_alone(legacy, uri, name, oddity):
+    """Where users could not be written and taken back, nothing at all is written."""
+    legacy.create_collection(name, **ODDITIES[oddity])
+    before = fingerprint(legacy)
+    async with Migration(uri) as migration:
+        for refused in (migration.plan, migration.apply, migration.backfill):
+            with pytest.raises(UnsupportedError, match=f"{name!r} is {oddity}"):
+                await refused()
+        checks = {check.id: check for check in (await migration.doctor(watch=0)).checks}
+
+    assert [] == changes(before, fingerprint(legacy))
+    assert Level.FAILED is checks["target-collections"].level
+    assert oddity in checks["target-collections"].sentence
+
+
+async def test_clustered_collections_are_plain(legacy, uri):
+    """A collection clustered by its id is written like any other."""
+    clustered = {"key": {"_id": 1}, "unique": True}
+    for name in ("user", "account", "organization", "member"):
+        legacy.create_collection(name, clusteredIndex=clustered)
+    async with Migration(uri) as migration:
+        result = await migration.apply()
+        checks = {check.id: check for check in (await migration.doctor(watch=0)).checks}
+
+    assert ExitCode.DONE == result.exit_code
+    assert Level.OK is checks["target-collections"].level
+    assert Level.OK is checks["registered-collections"].level
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        ({"viewOn": "offers", "pipeline": []}, "collection-is-a-view"),
+        (TIME_SERIES, "collection-is-a-time-series"),
+    ],
+    ids=["view", "time series"],
+)
+async def test_documents_that_cannot_be_updated_wait_for_a_person(legacy, uri, options, code):
+    """They are named, counted and quarantined, and all others are migrated."""
+    legacy.create_collection("quotes", **options)
+    right = {"workspaceId": organization_id(USERS[0])}
+    offers = [*invoices(USERS[0], 2), *invoices(USERS[0], 1, **right)]
+    legacy["offers" if "viewOn" in options else "quotes"].insert_many(offers)
+    async with Migration(uri) as migration:
+        plan = await migration.plan()
+        result = await migration.apply()
+        again = await migration.apply()
+        checks = {check.id: check for check in (await migration.doctor(watch=0)).checks}
+        notes = (await migration.validate()).notes
+        indexes = await migration.indexes()
+        await migration.finalize(dry_run=True)
+
+    assert code in FINDINGS
+    for answer in (plan, result, again):
+        assert ExitCode.QUARANTINED == answer.exit_code
+        assert [("quotes", None)] == [
+            (f.collection, f.id) for f in answer.findings if f.code == code
+        ]
+        # What is right already is no concern of anybody's.
+        assert {("quotes", Reason.NOT_A_PLAIN_COLLECTION): 2} == answer.quarantine.counts()
+        assert (3, 1, 2) == (
+            answer.collections["quotes"].documents,
+            answer.collections["quotes"].kept,
+            answer.collections["quotes"].quarantined,
+        )
+    assert result.run_id is not None
+    assert again.run_id is None
+    assert 0 == legacy["invoices"].count_documents({"workspaceId": {"$exists": False}})
+    assert Level.FAILED is checks["registered-collections"].level
+    assert any("quotes is" in note for note in notes)
+    assert "quotes" not in {name for name, _ in indexes.to_create}
+
+
+async def test_a_view_is_never_written_to_by_users_who_fail(legacy, uri):
+    """A run that has to decide again about every document leaves the view alone."""
+    legacy.create_collection("quotes", viewOn="invoices", pipeline=[])
+    legacy.create_collection("user", validator={"email": {"$ne": "jeanne1@exemple.fr"}})
+    async with Migration(uri) as migration:
+        result = await migration.apply()
+
+    # The view shows the very invoices the run has stamped; those left are of the user who failed.
+    assert ExitCode.QUARANTINED == result.exit_code
+    assert 3 == legacy["invoices"].count_documents({"workspaceId": {"$exists": True}})
+    assert (6, 3) == (
+        result.collections["quotes"].documents,
+        result.collections["quotes"].quarantined,
+    )
+
+
+async def test_a_capped_collection_of_documents_is_stamped(legacy, uri):
+    """What the server lets be updated is updated; doctor says that it grows."""
+    legacy.create_collection("quotes", capped=True, size=1 << 20)
+    legacy["quotes"].insert_many(invoices(USERS[0], 20))
+    async with Migration(uri) as migration:
+        checks = {check.id: check for check in (await migration.doctor(watch=0)).checks}
+        result = await migration.apply()
+
+    assert ExitCode.DONE == result.exit_code
+    assert 20 == legacy["quotes"].count_documents({"workspaceId": organization_id(USERS[0])})
+    assert Level.WARNING is checks["registered-collections"].level
+
+
+@pytest.mark.parametrize("named", ["Users", None])
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"viewOn": "people", "pipeline": []}, "--legacy-collection people"),
+        (TIME_SERIES, "Copy the legacy users"),
+    ],
+    ids=["view", "time series"],
+)
+async def test_legacy_users_behind_a_view_are_said_to_be(sync_database, uri, named, options, said):
+    """A view or time series is not called missing, and the collection behind a view is named."""
+    sync_database["people"].insert_one({"email": "lea@exemple.fr", "password": BCRYPT})
+    sync_database.create_collection("Users", **options)
+    async with Migration(uri, options=MigrationOptions(legacy_collection=named)) as migration:
+        with pytest.raises(UsageError, match=r"'Users' is a (view|time series)") as refused:
+            await migration.plan()
+        checks = {check.id: check for check in (await migration.doctor(watch=0)).checks}
+
+    assert said in refused.value.next_step
+    assert Level.FAILED is checks["legacy-users"].level
+
+
+async def test_a_view_beside_the_legacy_users_does_not_hinder(legacy, uri):
+    """A view under the other candidate's name is not taken for a second collection of users."""
+    legacy.create_collection("users", viewOn="Users", pipeline=[])
+    async with Migration(uri) as migration:
+        plan = await migration.plan()
+
+    assert ("Users", 2) == (plan.source, len(plan.users))

@@ -1,0 +1,247 @@
+"""Windows over ids of every type, under any collation, while documents come and go."""
+
+from __future__ import annotations
+
+import struct
+from collections import Counter
+
+import bson
+import pytest
+from bson import Binary, Code, DatetimeMS, Decimal128, Int64, MaxKey, MinKey, ObjectId, Timestamp
+
+from newbi_migrate.store.census import count_groups
+from newbi_migrate.store.decoding import Undecodable
+from newbi_migrate.store.ids import id_key, id_key_of
+from newbi_migrate.store.raw import document_of, element
+from newbi_migrate.store.windows import WindowReader, has_only_object_ids
+
+ONE, TWO = ObjectId("64b000000000000000000001"), ObjectId("64b000000000000000000002")
+NOT_TEXT = (0x02, struct.pack("<i", 3) + b"\xe9t\0")
+BAD_BINARY = (0x05, struct.pack("<i", 3) + b"\x02\x09\x09\x09")
+POINTER = (0x0C, struct.pack("<i", 2) + b"c\0" + bytes(12))
+SYMBOL = (0x0E, struct.pack("<i", 4) + b"sym\0")
+
+
+def raw(value):
+    return element(bson.encode({"": value}), "")
+
+
+IDS = [
+    *map(
+        raw,
+        [
+            None,
+            MinKey(),
+            MaxKey(),
+            float("nan"),
+            float("-inf"),
+            float("inf"),
+            -7,
+            Int64(0),
+            0.5,
+            Decimal128("7.5"),
+            Decimal128("1E+400"),
+            "",
+            "A",
+            "b",
+            "C",
+            "$a",
+            {},
+            {"a": 1},
+            {"a": 2.0},
+            {"a": Decimal128("3"), "b": [1, "x"]},
+            {"b": "$a"},
+            Binary(b"", 0),
+            Binary(b"a", 0),
+            Binary(b"a", 5),
+            Binary(bytes(16), 4),
+            ONE,
+            TWO,
+            True,
+            False,
+            DatetimeMS(-(2**62)),
+            DatetimeMS(0),
+            Timestamp(1, 1),
+            Code("f"),
+            Code("f", {"a": 1}),
+        ],
+    ),
+    NOT_TEXT,
+    BAD_BINARY,
+    POINTER,
+]
+COLLATIONS = {
+    "none": None,
+    "letters alone": {"locale": "fr", "strength": 1},
+    "letters and accents": {"locale": "en", "strength": 2},
+    "capitals first": {"locale": "da", "caseFirst": "upper"},
+    "numbers in text": {"locale": "en_US", "numericOrdering": True},
+}
+collations = pytest.mark.parametrize("collation", COLLATIONS.values(), ids=COLLATIONS)
+
+
+async def made(database, ids, collation=None):
+    options = {} if collation is None else {"collation": collation}
+    collection = await database.create_collection("documents", **options)
+    await collection.insert_many(
+        [document_of(("_id", *identifier), ("n", *raw(n % 2))) for n, identifier in enumerate(ids)]
+    )
+    return collection
+
+
+def reader(collection, size, fields=("n",)):
+    return WindowReader(collection, fields, size=size, comment="test")
+
+
+async def keys_of(windows):
+    return sorted(
+        [id_key(i) async for window in windows for group in window.groups for i in group.ids]
+    )
+
+
+@collations
+@pytest.mark.parametrize("size", [1, 2, 5, 100])
+async def test_every_document_is_in_one_window(database, collation, size):
+    """Ids of all types together, each compared with those of other types."""
+    # With a collation of its own, a collection takes no symbol.
+    ids = IDS if collation else [*IDS, SYMBOL]
+    collection = await made(database, ids, collation)
+
+    assert sorted(id_key_of(*identifier) for identifier in ids) == await keys_of(
+        reader(collection, size).windows()
+    )
+
+
+@collations
+async def test_windows_are_as_large_as_asked(database, collation):
+    """The last one has what is left."""
+    collection = await made(database, IDS, collation)
+    sizes = [window.count async for window in reader(collection, 5).windows()]
+
+    assert [5] * (len(IDS) // 5) + [len(IDS) % 5] == sizes
+
+
+@collations
+async def test_a_collation_moves_no_document_out_of_its_window(database, collation):
+    """A collection may order A, b, C where bytes order A, C, b."""
+    collection = await made(database, [raw(text) for text in ("A", "b", "C")], collation)
+    expected = [id_key(text) for text in ("A", "C", "b")]
+    windows = [w async for w in reader(collection, 1).windows()]
+
+    assert expected == [id_key(i) for w in windows for g in w.groups for i in g.ids]
+
+
+async def test_only_documents_that_can_be_named_are_named(database):
+    """An id that the driver cannot give back stands apart, and its group is not readable."""
+    collection = await made(database, IDS)
+    groups = [g async for w in reader(collection, 100).windows() for g in w.groups]
+    unnamed = [i for g in groups if not g.readable for i in g.ids]
+
+    assert sorted(id_key_of(*bad) for bad in (NOT_TEXT, BAD_BINARY, POINTER)) == sorted(
+        map(id_key, unnamed)
+    )
+    assert all(isinstance(i, Undecodable) for i in unnamed)
+    assert not any(isinstance(i, Undecodable) for g in groups if g.readable for i in g.ids)
+    assert len(IDS) == sum(group.count for group in groups)
+
+
+@pytest.mark.parametrize("ids", [["a", "b", "c", "d", "e", "f"], [ONE, TWO], [1, 2.5, Int64(3)]])
+@pytest.mark.parametrize("size", [1, 2])
+async def test_a_document_that_goes_takes_no_other_along(database, ids, size, monkeypatch):
+    """The first of a window disappears between any two of its statements."""
+    collection = await made(database, [raw(i) for i in ids])
+    kept = [raw(i) for i in ids if i != ids[0]]
+    windows = reader(collection, size)
+    grouped = windows._grouped
+
+    async def deleting(stages):
+        await collection.delete_one({"_id": ids[0]})
+        async for found in grouped(stages):
+            yield found
+
+    monkeypatch.setattr(windows, "_grouped", deleting)
+
+    assert sorted(id_key_of(*i) for i in kept) == await keys_of(windows.windows())
+
+
+async def test_a_window_that_was_emptied_is_not_the_last(database, monkeypatch):
+    """All its documents went after its end was fixed; those behind it are still there."""
+    collection = await made(database, [raw(text) for text in "abcd"])
+    windows = reader(collection, 2)
+    grouped = windows._grouped
+
+    async def deleting(stages):
+        await collection.delete_many({"_id": {"$in": ["a", "b"]}})
+        async for found in grouped(stages):
+            yield found
+
+    monkeypatch.setattr(windows, "_grouped", deleting)
+
+    assert [id_key("c"), id_key("d")] == await keys_of(windows.windows())
+
+
+async def test_documents_that_come_make_no_other_come_twice(database, monkeypatch):
+    """They come in before, within and behind the window that is being read."""
+    collection = await made(database, [raw(text) for text in "bdfh"])
+    windows = reader(collection, 2)
+    grouped = windows._grouped
+    coming = iter(["a", "c", "e", "g", "i"])
+
+    async def inserting(stages):
+        for text in coming:
+            await collection.insert_one({"_id": text, "n": 0})
+        async for found in grouped(stages):
+            yield found
+
+    monkeypatch.setattr(windows, "_grouped", inserting)
+    found = Counter(await keys_of(windows.windows()))
+
+    assert {1} == set(found.values())
+    assert {id_key(text) for text in "bdfh"} <= found.keys()
+
+
+@pytest.mark.parametrize(
+    ("ids", "expected"),
+    [([], True), ([ONE, TWO], True), ([ONE, 1], False), ([True, ONE], False), ([{}, ONE], False)],
+)
+async def test_a_collection_of_object_ids_is_known_by_its_ends(database, ids, expected):
+    """Ids are ordered by type before anything else."""
+    collection = database["documents"]
+    if ids:
+        await made(database, [raw(i) for i in ids])
+
+    assert expected == await has_only_object_ids(collection, comment="test")
+
+
+async def test_an_end_that_cannot_be_decoded_is_no_object_id(database):
+    """Nobody has to decode it to see that."""
+    collection = await made(database, [NOT_TEXT, raw(ONE)])
+
+    assert not await has_only_object_ids(collection, comment="test")
+
+
+async def test_windows_of_object_ids_tell_their_greatest_id(database):
+    """A range of ids may then stand for the documents; of other types it may not."""
+    collection = await made(database, [raw(ONE), raw(TWO)])
+    found = [window.last async for window in reader(collection, 1).windows()]
+    await collection.insert_one({"_id": "a"})
+    mixed = [window.last async for window in reader(collection, 1).windows()]
+
+    assert [ONE, TWO] == found
+    assert [None] * 3 == mixed
+
+
+async def test_a_census_counts_what_cannot_be_decoded(database):
+    """An example that cannot be named makes its group no less readable; a value does."""
+    collection = await database.create_collection("documents")
+    await collection.insert_many(
+        [
+            document_of(("_id", *NOT_TEXT), ("n", *raw(1))),
+            document_of(("_id", *raw("\U0010ffff")), ("n", *raw(1.0))),
+            document_of(("_id", *raw(7)), ("n", *BAD_BINARY)),
+        ]
+    )
+    found = [g async for groups in count_groups(collection, ["n"], comment="") for g in groups]
+    told = {g.readable: (g.count, id_key(g.ids[0])) for g in found}
+
+    assert {True: (2, id_key_of(*NOT_TEXT)), False: (1, id_key(7))} == told
