@@ -172,29 +172,33 @@ class TextColumn(PackedSequence[bytes | None]):
 
 
 class Interned(PackedSequence[_H], Generic[_H]):
-    """Values in order of which few differ: each is kept once."""
+    """Values in order of which few differ: each is kept once.
+
+    Attributes:
+        values: Those that differ, in the order in which they came first.
+    """
 
     def __init__(self) -> None:
         self._codes = array("I")
         self._known: dict[_H, int] = {}
-        self._values: list[_H] = []
+        self.values: list[_H] = []
 
     def append(self, value: _H) -> None:
         """Adds a value at the end."""
-        code = self._known.setdefault(value, len(self._values))
-        if code == len(self._values):
-            self._values.append(value)
+        code = self._known.setdefault(value, len(self.values))
+        if code == len(self.values):
+            self.values.append(value)
         self._codes.append(code)
 
     def __len__(self) -> int:
         return len(self._codes)
 
     def __iter__(self) -> Iterator[_H]:
-        return map(self._values.__getitem__, self._codes)
+        return map(self.values.__getitem__, self._codes)
 
     def at(self, position: int) -> _H:
         """The value at a position."""
-        return self._values[self._codes[position]]
+        return self.values[self._codes[position]]
 
 
 class PackedIds(AbstractSet[ObjectId]):

@@ -7,14 +7,16 @@ what is missing is written.
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import ChainMap, Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
+from bson import ObjectId
 from pymongo.errors import OperationFailure
 
+from newbi_migrate.mapping.packed import PackedIds
 from newbi_migrate.mapping.workspace import Directory, Reason
 from newbi_migrate.migration.documents import DocumentPlane
 from newbi_migrate.migration.options import AliasOwners
@@ -240,18 +242,19 @@ def _line(line: UserLine, failed: Reason | None = None) -> dict[str, Any]:
 def _without(plan: Plan, failed: Mapping[Any, Reason]) -> Directory:
     """The directory where some users turned out not to be writable."""
     directory = plan.directory
-    homes = dict(directory.homes)
-    organizations = set(directory.organizations)
+    homes: dict[ObjectId, ObjectId | Reason] = {}
+    gone: set[ObjectId] = set()
     for line in plan.users:
         if line.user_id is not None and line.legacy_id in failed:
             homes[line.user_id] = Reason.OWNER_QUARANTINED
             if line.workspace is not None and "organization" in line.creates:
-                organizations.discard(line.workspace)
+                gone.add(line.workspace)
     return Directory(
-        frozenset(organizations),
+        PackedIds(i for i in directory.organizations if i not in gone),
         directory.users,
         {a: b for a, b in directory.aliases.items() if a not in failed},
-        homes,
+        # What is said first counts: no copy of a million homes for a few that are different.
+        ChainMap(homes, cast("dict[ObjectId, ObjectId | Reason]", directory.homes)),
         directory.members,
     )
 

@@ -112,7 +112,7 @@ async def make_plan(
     listener.phase("survey documents", sum(counts[spec.name] for spec in present))
     surveyed: dict[str, Surveyed] = {}
     for spec in present:
-        surveyed[spec.name] = await plane.survey(spec, listener)
+        surveyed[spec.name] = await plane.survey(spec, listener, users.left)
         quarantine.extend(surveyed[spec.name].quarantine)
     users.findings.extend(_following(users, surveyed))
     users.findings.extend(

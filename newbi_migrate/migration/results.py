@@ -314,6 +314,11 @@ class Findings(PackedSequence[Finding]):
         self._kinds: Interned[tuple[str, str, str]] = Interned()
         self.extend(findings)
 
+    @property
+    def kinds(self) -> Sequence[tuple[str, str, str]]:
+        """Code, collection and path, each combination once."""
+        return self._kinds.values
+
     def extend(self, findings: Iterable[Finding]) -> None:
         """Adds findings at the end."""
         for finding in findings:
@@ -432,7 +437,8 @@ class Plan:
     @property
     def unwritable(self) -> frozenset[str]:
         """The registered collections whose documents cannot be updated: views and time series."""
-        return frozenset(f.collection for f in self.findings if f.code in NOT_PLAIN.values())
+        codes = NOT_PLAIN.values()
+        return frozenset(name for code, name, _ in self.findings.kinds if code in codes)
 
     @property
     def outcomes(self) -> Counter[Outcome]:
