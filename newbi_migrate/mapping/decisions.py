@@ -1,39 +1,63 @@
 """One decision for each legacy user, with its reason, from what is known of all of them.
 
 E-mail addresses, phone numbers, codes and slugs must be unique among users, so they can only
-be decided together. It changes when a policy for duplicates or aliases does.
+be decided together. Users may be a million: what is known of all of them is packed.
 """
 
 from __future__ import annotations
 
+from array import array
+from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from itertools import chain, islice
+from typing import Any, NamedTuple, Self
 
+import bson
 from bson import ObjectId
 
 from newbi_migrate.mapping.email import is_normalised, normalise_email
 from newbi_migrate.mapping.ids import organization_id
-from newbi_migrate.mapping.slug import choose_slug
+from newbi_migrate.mapping.packed import (
+    IdColumn,
+    Interned,
+    PackedGroups,
+    PackedIds,
+    PackedMap,
+    PackedSequence,
+    TextColumn,
+    digest_of,
+    head_of,
+    repeated,
+    tail_of,
+)
+from newbi_migrate.mapping.slug import choose_slug, slug_candidates
 from newbi_migrate.mapping.user import phone_of, referral_code_of
 from newbi_migrate.mapping.values import flag, text
 from newbi_migrate.mapping.workspace import Directory, Membership, Reason, home_of
 
 __all__ = [
     "AliasPolicy",
+    "Decisions",
     "DuplicatePolicy",
     "LegacyKey",
+    "LegacyKeys",
+    "Memberships",
     "Outcome",
+    "Slugs",
     "Target",
     "TargetUser",
+    "TargetUsers",
     "UserDecision",
     "decide_users",
     "directory_after",
 ]
 
-_Claims = dict[str, ObjectId | None]
+# A text, or its digest where many are kept.
+_Text = str | bytes
+_NOBODY = ObjectId(bytes(12))
 
 
 class DuplicatePolicy(StrEnum):
@@ -77,10 +101,10 @@ class LegacyKey:
     """
 
     id: Any
-    email: str | None
+    email: _Text | None
     reachable: bool = True
-    phone: str | None = None
-    referral_code: str | None = None
+    phone: _Text | None = None
+    referral_code: _Text | None = None
     readable: bool = True
 
     @classmethod
@@ -95,15 +119,55 @@ class LegacyKey:
         )
 
 
+class LegacyKeys(PackedSequence[LegacyKey]):
+    """Keys of legacy users, packed, with digests in place of texts."""
+
+    def __init__(self) -> None:
+        self.ids = IdColumn()
+        self.emails, self.phones, self.codes = TextColumn(), TextColumn(), TextColumn()
+        self._flags: Interned[tuple[bool, bool]] = Interned()
+
+    @classmethod
+    def of(cls, keys: Iterable[LegacyKey]) -> Self:
+        """Some keys."""
+        found = cls()
+        for key in keys:
+            found.append(key)
+        return found
+
+    def append(self, key: LegacyKey) -> None:
+        """Adds a key at the end."""
+        self.ids.append(key.id)
+        self.emails.append(key.email)
+        self.phones.append(key.phone)
+        self.codes.append(key.referral_code)
+        self._flags.append((key.reachable, key.readable))
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def at(self, position: int) -> LegacyKey:
+        """The key at a position."""
+        reachable, readable = self._flags.at(position)
+        return LegacyKey(
+            self.ids.at(position),
+            self.emails.at(position),
+            reachable,
+            self.phones.at(position),
+            self.codes.at(position),
+            readable,
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class TargetUser:
     """What has to be known of a user who already exists."""
 
     id: ObjectId
-    email: str | None
+    email: _Text | None
     verified: bool = False
-    phone: str | None = None
-    referral_code: str | None = None
+    phone: _Text | None = None
+    referral_code: _Text | None = None
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> TargetUser | None:
@@ -120,6 +184,119 @@ class TargetUser:
         )
 
 
+class TargetUsers(Mapping[ObjectId, TargetUser]):
+    """Users who already exist, by id, packed, with digests in place of texts."""
+
+    def __init__(self) -> None:
+        self._ids = PackedIds()
+        self.emails, self.phones, self.codes = TextColumn(), TextColumn(), TextColumn()
+        self._verified: Interned[bool] = Interned()
+
+    @classmethod
+    def of(cls, target: Target) -> TargetUsers:
+        """The users of a target."""
+        if isinstance(target.users, TargetUsers):
+            return target.users
+        found = cls()
+        for _, user in sorted(target.users.items()):
+            found.append(user)
+        return found
+
+    def id_at(self, position: int) -> ObjectId:
+        """The id of the user who stands there."""
+        return self._ids.at(position)
+
+    def append(self, user: TargetUser) -> None:
+        """Adds a user whose id is greater than all that are there."""
+        self._ids.append(user.id)
+        self.emails.append(user.email)
+        self.phones.append(user.phone)
+        self.codes.append(user.referral_code)
+        self._verified.append(user.verified)
+
+    def __getitem__(self, key: ObjectId) -> TargetUser:
+        position = self._ids.position(key)
+        if position < 0:
+            raise KeyError(key)
+        return TargetUser(
+            key,
+            self.emails.at(position),
+            self._verified.at(position),
+            self.phones.at(position),
+            self.codes.at(position),
+        )
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._ids
+
+    def __iter__(self) -> Iterator[ObjectId]:
+        return iter(self._ids)
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+
+class Slugs(Mapping[ObjectId, str | None]):
+    """Slugs of organizations, by their ids, packed; ``None`` where there is no slug."""
+
+    def __init__(self) -> None:
+        self._ids = PackedIds()
+        self._texts, self._ends = bytearray(), array("Q")
+
+    def append(self, identifier: ObjectId, slug: str | None) -> None:
+        """Adds the slug of an organization whose id is greater than all that are there."""
+        self._ids.append(identifier)
+        # No text holds this byte in UTF-8, so it says that there is none.
+        self._texts += b"\xff" if slug is None else slug.encode("utf-8", "surrogatepass")
+        self._ends.append(len(self._texts))
+
+    def __getitem__(self, key: ObjectId) -> str | None:
+        position = self._ids.position(key)
+        if position < 0:
+            raise KeyError(key)
+        start = self._ends[position - 1] if position else 0
+        stored = bytes(self._texts[start : self._ends[position]])
+        return None if stored == b"\xff" else stored.decode("utf-8", "surrogatepass")
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._ids
+
+    def __iter__(self) -> Iterator[ObjectId]:
+        return iter(self._ids)
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+
+class Memberships(PackedSequence[Membership]):
+    """Memberships, packed.
+
+    Args:
+        memberships: The first ones.
+    """
+
+    def __init__(self, memberships: Iterable[Membership] = ()) -> None:
+        self.organizations, self.users = IdColumn(), IdColumn()
+        self._roles: Interned[frozenset[str]] = Interned()
+        for membership in memberships:
+            self.append(membership)
+
+    def append(self, membership: Membership) -> None:
+        """Adds a membership at the end."""
+        self.organizations.append(membership.organization_id)
+        self.users.append(membership.user_id)
+        self._roles.append(membership.roles)
+
+    def __len__(self) -> int:
+        return len(self._roles)
+
+    def at(self, position: int) -> Membership:
+        """The membership at a position."""
+        return Membership(
+            self.organizations.at(position), self.users.at(position), self._roles.at(position)
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """What the Better Auth collections hold before a migration.
@@ -133,8 +310,8 @@ class Target:
 
     users: Mapping[ObjectId, TargetUser] = field(default_factory=dict)
     organizations: Mapping[ObjectId, str | None] = field(default_factory=dict)
-    memberships: tuple[Membership, ...] = ()
-    unusable_emails: frozenset[str] = frozenset()
+    memberships: Sequence[Membership] = ()
+    unusable_emails: frozenset[_Text] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +345,133 @@ class UserDecision:
     keep_referral_code: bool = True
 
 
+class _Verdict(NamedTuple):
+    """What few decisions differ in."""
+
+    outcome: Outcome
+    reason: Reason | None
+    homeless: Reason | None
+    has_user: bool
+    has_workspace: bool
+    # Which of the candidates the slug is, counted from one; zero for none.
+    slug: int
+    keep_email: bool
+    keep_phone: bool
+    keep_referral_code: bool
+
+
+class _Index:
+    """Positions of ids of any type."""
+
+    def __init__(self, ids: IdColumn) -> None:
+        self._sorted = PackedIds.of_rows(ids.object_ids())
+        self._order = array("I", bytes(4 * len(self._sorted)))
+        self._others = {bson.encode({"": other}): n for n, other in ids.others.items()}
+        for position, identifier in enumerate(ids):
+            if position not in ids.others:
+                self._order[self._sorted.position(identifier)] = position
+
+    def position(self, identifier: Any) -> int:
+        if type(identifier) is not ObjectId:
+            return self._others.get(bson.encode({"": identifier}), -1)
+        found = self._sorted.position(identifier)
+        return -1 if found < 0 else self._order[found]
+
+
+class Decisions(PackedSequence[UserDecision]):
+    """Decisions, packed, and found by the id of the legacy user.
+
+    Args:
+        decisions: One for each legacy user.
+    """
+
+    def __init__(self, decisions: Iterable[UserDecision] = ()) -> None:
+        self._ids, self._users, self._workspaces = IdColumn(), IdColumn(), IdColumn()
+        self._verdicts: Interned[_Verdict] = Interned()
+        self._index: _Index | None = None
+        for decision in decisions:
+            self._append(decision)
+
+    def _append(self, decision: UserDecision) -> None:
+        user_id, workspace, slug = decision.user_id, decision.workspace, decision.slug
+        self._ids.append(decision.legacy_id)
+        self._users.append(_NOBODY if user_id is None else user_id)
+        self._workspaces.append(_NOBODY if workspace is None else workspace)
+        number = 0
+        if slug is not None and user_id is not None:
+            candidates = enumerate(slug_candidates(user_id), 1)
+            number = next(n for n, candidate in candidates if candidate == slug)
+        self._verdicts.append(
+            _Verdict(
+                decision.outcome,
+                decision.reason,
+                decision.homeless,
+                user_id is not None,
+                workspace is not None,
+                number,
+                decision.keep_email,
+                decision.keep_phone,
+                decision.keep_referral_code,
+            )
+        )
+
+    def position(self, legacy_id: Any) -> int:
+        """Where the decision about a legacy user stands, -1 if there is none."""
+        if self._index is None:
+            self._index = _Index(self._ids)
+        return self._index.position(legacy_id)
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def at(self, position: int) -> UserDecision:
+        """The decision at a position."""
+        verdict = self._verdicts.at(position)
+        user_id = self._users.at(position) if verdict.has_user else None
+        slug = None
+        if verdict.slug:
+            slug = next(islice(slug_candidates(self._users.at(position)), verdict.slug - 1, None))
+        return UserDecision(
+            self._ids.at(position),
+            verdict.outcome,
+            verdict.reason,
+            user_id,
+            self._workspaces.at(position) if verdict.has_workspace else None,
+            verdict.homeless,
+            slug,
+            verdict.keep_email,
+            verdict.keep_phone,
+            verdict.keep_referral_code,
+        )
+
+    def users(self) -> Iterator[bytes]:
+        """The packed ids of users, as they are known afterwards."""
+        return (
+            row for row, v in zip(self._users.rows(), self._verdicts, strict=True) if v.has_user
+        )
+
+    def placed(self) -> Iterator[tuple[bytes, bytes]]:
+        """The packed ids of users with those of their workspaces, where they have one."""
+        rows = zip(self._users.rows(), self._workspaces.rows(), self._verdicts, strict=True)
+        return ((user, home) for user, home, v in rows if v.has_user and v.has_workspace)
+
+    def quarantined(self) -> Iterator[ObjectId]:
+        """The legacy ids of those who are quarantined, where they are ObjectIds."""
+        rows = enumerate(zip(self._ids.rows(), self._verdicts, strict=True))
+        return (
+            ObjectId(row) for n, (row, v) in rows if not v.has_user and n not in self._ids.others
+        )
+
+    def aliases(self) -> Iterator[tuple[ObjectId, ObjectId]]:
+        """The legacy ids of those who are known by another id, with that."""
+        rows = zip(self._ids.rows(), self._users.rows(), self._verdicts, strict=True)
+        return (
+            (ObjectId(row), ObjectId(user))
+            for row, user, v in rows
+            if v.has_user and v.outcome is Outcome.ALIASED
+        )
+
+
 def decide_users(
     legacy: Iterable[LegacyKey],
     target: Target,
@@ -180,47 +484,41 @@ def decide_users(
     The order matters only between users who want the same slug, phone number or referral
     code: the first gets it. Give them in the order of their ids.
     """
-    keys = list(legacy)
-    refused = _refused_duplicates(keys, target, duplicates)
-    legacy_ids = {key.id for key in keys if isinstance(key.id, ObjectId)}
-    by_email: dict[str, list[TargetUser]] = defaultdict(list)
-    for user in target.users.values():
-        if user.email is not None:
-            by_email[user.email].append(user)
-    homes = _owned(target)
-    members: dict[ObjectId, set[ObjectId]] = defaultdict(set)
-    for membership in target.memberships:
-        members[membership.organization_id].add(membership.user_id)
-    slugs = {slug for slug in target.organizations.values() if slug is not None}
+    keys = legacy if isinstance(legacy, LegacyKeys) else LegacyKeys.of(legacy)
+    legacy_ids = PackedIds.of_rows(keys.ids.object_ids())
+    users = TargetUsers.of(target)
+    refused = _refused_duplicates(keys, users, duplicates)
+    unusable = frozenset(map(digest_of, target.unusable_emails))
+    wanted = _claims(keys, users)
     # Who has what; an address of a user nothing can refer to is nobody's to claim.
-    emails: _Claims = dict.fromkeys(target.unusable_emails)
-    emails.update({user.email: user.id for user in target.users.values() if user.email})
-    phones: _Claims = {user.phone: user.id for user in target.users.values() if user.phone}
-    codes: _Claims = {
-        user.referral_code: user.id for user in target.users.values() if user.referral_code
-    }
+    emails = _Claimed(wanted[0], users.emails, users, unusable)
+    phones = _Claimed(wanted[1], users.phones, users)
+    codes = _Claimed(wanted[2], users.codes, users)
+    by_email = _by_email(emails, users)
+    memberships = _Groups.of(target)
+    slugs = _TakenSlugs(keys, by_email, target)
 
     for position, key in enumerate(keys):
         found = (
             Reason.DUPLICATE_EMAIL
             if position in refused
-            else _identity(key, target, by_email, legacy_ids, aliases)
+            else _identity(key, users, unusable, by_email, legacy_ids, aliases)
         )
         if isinstance(found, Reason):
             yield UserDecision(key.id, Outcome.QUARANTINED, reason=found)
             continue
         user_id, outcome = found
-        home = homes.get(user_id)
+        home = _owned(memberships.of_user(user_id))
         slug: str | None = None
         if home is None:
             home = organization_id(user_id)
             if home not in target.organizations:
-                slug = choose_slug(user_id, slugs)
-                slugs.add(slug)
-            elif home in members and user_id not in members[home]:
-                home = Reason.OWNER_WITHOUT_WORKSPACE
-        # What an existing user has is never written over, so he claims nothing.
-        known = target.users.get(user_id)
+                slug = slugs.give(user_id)
+            else:
+                members = [m.user_id for m in memberships.of_organization(home)]
+                if members and user_id not in members:
+                    home = Reason.OWNER_WITHOUT_WORKSPACE
+        known = users.get(user_id)
         yield UserDecision(
             key.id,
             outcome,
@@ -229,11 +527,11 @@ def decide_users(
             homeless=home if isinstance(home, Reason) else None,
             slug=slug,
             keep_email=(known is not None and known.email is not None)
-            or _claim(emails, key.email, user_id),
+            or emails.claim(key.email, user_id),
             keep_phone=(known is not None and known.phone is not None)
-            or _claim(phones, key.phone, user_id),
+            or phones.claim(key.phone, user_id),
             keep_referral_code=(known is not None and known.referral_code is not None)
-            or _claim(codes, key.referral_code, user_id),
+            or codes.claim(key.referral_code, user_id),
         )
 
 
@@ -245,81 +543,218 @@ def directory_after(
     A quarantined user stays without a workspace, and his documents are told why. A user the
     decisions do not concern keeps the workspace his memberships give him.
     """
-    users = set(target.users)
-    users.update(i for i in legacy_ids if isinstance(i, ObjectId))
-    organizations = set(target.organizations)
-    aliases: dict[ObjectId, ObjectId] = {}
-    homes = _homes(target)
-    members: dict[ObjectId, set[ObjectId]] = defaultdict(set)
-    for membership in target.memberships:
-        members[membership.user_id].add(membership.organization_id)
-    for decision in decisions:
-        if decision.user_id is None:
-            if isinstance(decision.legacy_id, ObjectId):
-                # One who was migrated before, and cannot be read today, stays where he is.
-                if decision.legacy_id not in target.users:
-                    homes.pop(decision.legacy_id, None)
-                homes.setdefault(decision.legacy_id, Reason.OWNER_QUARANTINED)
-            continue
-        users.add(decision.user_id)
-        if decision.outcome is Outcome.ALIASED:
-            aliases[decision.legacy_id] = decision.user_id
-        if decision.workspace is not None:
-            organizations.add(decision.workspace)
-            members[decision.user_id].add(decision.workspace)
-            homes[decision.user_id] = decision.workspace
+    decided = decisions if isinstance(decisions, Decisions) else Decisions(decisions)
+    ids = legacy_ids if isinstance(legacy_ids, IdColumn) else IdColumn(legacy_ids)
+    memberships = _Groups.of(target)
+    left_out, nowhere = decided.quarantined, Reason.OWNER_QUARANTINED
     return Directory(
-        organizations=frozenset(organizations),
-        users=frozenset(users),
-        aliases=aliases,
-        homes=homes,
-        members={user: frozenset(found) for user, found in members.items()},
+        organizations=PackedIds.of_rows(
+            chain((i.binary for i in target.organizations), (home for _, home in decided.placed()))
+        ),
+        users=PackedIds.of_rows(
+            chain((i.binary for i in target.users), ids.object_ids(), decided.users())
+        ),
+        aliases=dict(decided.aliases()),
+        homes=PackedMap(
+            chain(
+                ((i.binary, nowhere) for i in left_out()),
+                memberships.homes(),
+                # One who was migrated before, and cannot be read today, stays where they are.
+                ((i.binary, nowhere) for i in left_out() if i not in target.users),
+                decided.placed(),
+            )
+        ),
+        members=PackedGroups(
+            chain(memberships.rows(), (user + home for user, home in decided.placed()))
+        ),
     )
 
 
-def _claim(claimed: _Claims, value: str | None, user_id: ObjectId) -> bool:
-    return value is None or claimed.setdefault(value, user_id) == user_id
+class _Groups:
+    """The memberships of a target, by user and by organization."""
+
+    def __init__(self, memberships: Memberships) -> None:
+        self._all = memberships
+        self._users: _Grouped | None = None
+        self._organizations: _Grouped | None = None
+
+    @classmethod
+    def of(cls, target: Target) -> Self:
+        """The memberships of a target."""
+        found = target.memberships
+        return cls(found if isinstance(found, Memberships) else Memberships(found))
+
+    def of_user(self, user_id: ObjectId) -> list[Membership]:
+        """Those of a user."""
+        self._users = self._users or _Grouped(self._all.users)
+        return [self._all.at(n) for n in self._users.positions(user_id)]
+
+    def of_organization(self, identifier: ObjectId) -> list[Membership]:
+        """Those in an organization."""
+        self._organizations = self._organizations or _Grouped(self._all.organizations)
+        return [self._all.at(n) for n in self._organizations.positions(identifier)]
+
+    def homes(self) -> Iterator[tuple[bytes, bytes | Reason]]:
+        """The packed id of each user with that of the workspace, or why there is none."""
+        for user_id in PackedIds.of_rows(self._all.users.rows()):
+            home = home_of(self.of_user(user_id))
+            yield user_id.binary, home if isinstance(home, Reason) else home.binary
+
+    def rows(self) -> Iterator[bytes]:
+        """Packed ids of users, each followed by that of an organization."""
+        both = zip(self._all.users.rows(), self._all.organizations.rows(), strict=True)
+        return (user + organization for user, organization in both)
 
 
-def _by_user(target: Target) -> dict[ObjectId, list[Membership]]:
-    grouped: dict[ObjectId, list[Membership]] = defaultdict(list)
-    for membership in target.memberships:
-        grouped[membership.user_id].append(membership)
-    return grouped
+class _Grouped:
+    """Positions of equal ids in a column."""
+
+    def __init__(self, ids: IdColumn) -> None:
+        self._keys = PackedIds.of_rows(ids.rows())
+        places = array("I", (self._keys.position(identifier) for identifier in ids))
+        self._ends = array("I", bytes(4 * len(self._keys)))
+        for place in places:
+            self._ends[place] += 1
+        for place in range(1, len(self._ends)):
+            self._ends[place] += self._ends[place - 1]
+        free = array("I", [0, *self._ends])
+        self._order = array("I", bytes(4 * len(places)))
+        for position, place in enumerate(places):
+            self._order[free[place]] = position
+            free[place] += 1
+
+    def positions(self, identifier: ObjectId) -> Sequence[int]:
+        """Where an id stands."""
+        place = self._keys.position(identifier)
+        if place < 0:
+            return ()
+        return self._order[self._ends[place - 1] if place else 0 : self._ends[place]]
 
 
-def _homes(target: Target) -> dict[ObjectId, ObjectId | Reason]:
-    return {user_id: home_of(found) for user_id, found in _by_user(target).items()}
+def _claims(keys: LegacyKeys, users: TargetUsers) -> tuple[TextColumn, TextColumn, TextColumn]:
+    """The addresses, phone numbers and codes that legacy users want to have to themselves.
+
+    What an existing user has is never written over, so they claim nothing.
+    """
+    if not len(users):
+        return keys.emails, keys.phones, keys.codes
+    emails, phones, codes = TextColumn(), TextColumn(), TextColumn()
+    for key in keys:
+        known = users.get(key.id) if isinstance(key.id, ObjectId) else None
+        if known is None or known.email is None:
+            emails.append(key.email)
+        if known is None or known.phone is None:
+            phones.append(key.phone)
+        if known is None or known.referral_code is None:
+            codes.append(key.referral_code)
+    return emails, phones, codes
 
 
-def _owned(target: Target) -> dict[ObjectId, ObjectId | Reason]:
-    """The organization each user owns.
+class _Claimed:
+    """Who has, or will have, what must be unique.
+
+    Only what several want is remembered.
+
+    Args:
+        wanted: What legacy users want.
+        held: What existing users have, in their order.
+        users: Those users.
+        reserved: What nobody can get.
+    """
+
+    def __init__(
+        self,
+        wanted: TextColumn,
+        held: TextColumn,
+        users: TargetUsers,
+        reserved: Iterable[bytes] = (),
+    ) -> None:
+        self.contested: frozenset[int] = frozenset()
+        self._by: dict[bytes, ObjectId | None] = dict.fromkeys(reserved)
+        if not len(wanted):
+            return
+        self.contested = repeated(wanted.heads(), held.heads(), map(head_of, self._by))
+        for position, head in enumerate(held.heads() if self.contested else ()):
+            value = held.at(position)
+            if head in self.contested and value is not None:
+                self._by[value] = users.id_at(position)
+
+    def claim(self, value: _Text | None, user_id: ObjectId) -> bool:
+        """Whether a user gets it: who asks first does."""
+        if value is None or not self.contested or head_of(digest_of(value)) not in self.contested:
+            return True
+        return self._by.setdefault(digest_of(value), user_id) == user_id
+
+
+class _TakenSlugs:
+    """The slugs that are taken.
+
+    Of those that are given out, only such as a second user would want are remembered.
+    """
+
+    def __init__(
+        self, keys: LegacyKeys, by_email: Mapping[_Text, Sequence[TargetUser]], target: Target
+    ) -> None:
+        self._there = array(
+            "q", sorted(hash(slug) for slug in target.organizations.values() if slug is not None)
+        )
+        existing = (tail_of(user.id) for users in by_email.values() for user in users)
+        # The first candidate ends with the end of the id.
+        self._wanted = repeated(keys.ids.tails(), existing)
+        self._given: set[str] = set()
+
+    def __contains__(self, slug: object) -> bool:
+        position = bisect_left(self._there, hash(slug))
+        if position < len(self._there) and self._there[position] == hash(slug):
+            return True
+        return slug in self._given
+
+    def give(self, user_id: ObjectId) -> str:
+        """The slug for the organization of a user, which is taken from then on."""
+        slug = choose_slug(user_id, self)
+        if tail_of(user_id) in self._wanted:
+            self._given.add(slug)
+        return slug
+
+
+def _by_email(emails: _Claimed, users: TargetUsers) -> Mapping[_Text, Sequence[TargetUser]]:
+    """Existing users by their address, as far as somebody else may have it too."""
+    found: dict[_Text, list[TargetUser]] = defaultdict(list)
+    if emails.contested:
+        for position, head in enumerate(users.emails.heads()):
+            if head in emails.contested:
+                user = users[users.id_at(position)]
+                if user.email is not None:
+                    found[user.email].append(user)
+    return found
+
+
+def _owned(memberships: Iterable[Membership]) -> ObjectId | Reason | None:
+    """The organization a user owns.
 
     A legacy user who is only a member of somebody else's organization has none here: he gets
     one of his own, so that shared documents do not move.
     """
-    owned: dict[ObjectId, ObjectId | Reason] = {}
-    for user_id, found in _by_user(target).items():
-        owners = [membership for membership in found if "owner" in membership.roles]
-        if owners:
-            owned[user_id] = home_of(owners)
-    return owned
+    owners = [membership for membership in memberships if "owner" in membership.roles]
+    return home_of(owners) if owners else None
 
 
-def _refused_duplicates(keys: list[LegacyKey], target: Target, policy: DuplicatePolicy) -> set[int]:
-    groups: dict[str, list[int]] = defaultdict(list)
-    for position, key in enumerate(keys):
-        if key.email is not None and isinstance(key.id, ObjectId):
-            groups[key.email].append(position)
+def _refused_duplicates(keys: LegacyKeys, users: TargetUsers, policy: DuplicatePolicy) -> set[int]:
+    groups: dict[_Text, list[int]] = defaultdict(list)
+    shared = repeated(keys.emails.heads())
+    for position, head in enumerate(keys.emails.heads() if shared else ()):
+        email = keys.emails.at(position) if head in shared else None
+        if email is not None and position not in keys.ids.others:
+            groups[email].append(position)
     refused: set[int] = set()
     for positions in groups.values():
         if len(positions) == 1:
             continue
         # Whoever was migrated before has the address; that decision is not taken again.
-        keepers = [p for p in positions if keys[p].id in target.users]
+        keepers = [p for p in positions if keys.ids[p] in users]
         if not keepers and policy is DuplicatePolicy.REACHABLE:
             keepers = [p for p in positions if keys[p].reachable]
-        if len(keepers) > 1 and not all(keys[p].id in target.users for p in keepers):
+        if len(keepers) > 1 and not all(keys.ids[p] in users for p in keepers):
             keepers = []
         refused.update(p for p in positions if p not in keepers)
     return refused
@@ -327,20 +762,21 @@ def _refused_duplicates(keys: list[LegacyKey], target: Target, policy: Duplicate
 
 def _identity(
     key: LegacyKey,
-    target: Target,
-    by_email: Mapping[str, list[TargetUser]],
-    legacy_ids: set[ObjectId],
+    users: TargetUsers,
+    unusable: frozenset[bytes],
+    by_email: Mapping[_Text, Sequence[TargetUser]],
+    legacy_ids: PackedIds,
     aliases: AliasPolicy,
 ) -> tuple[ObjectId, Outcome] | Reason:
     if not isinstance(key.id, ObjectId):
         return Reason.ID_NOT_OBJECT_ID
     if not key.readable:
         return Reason.UNREADABLE
-    if key.id in target.users:
+    if key.id in users:
         return key.id, Outcome.MERGED
     if key.email is None:
         return Reason.EMAIL_MISSING
-    if key.email in target.unusable_emails:
+    if key.email in unusable:
         return Reason.ALIAS_AMBIGUOUS
     others = by_email.get(key.email)
     if not others:

@@ -6,7 +6,7 @@ the policy of resolution does.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set as AbstractSet
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
@@ -119,8 +119,8 @@ class Directory:
         members: User id to the organizations he is a member of.
     """
 
-    organizations: frozenset[ObjectId] = frozenset()
-    users: frozenset[ObjectId] = frozenset()
+    organizations: AbstractSet[ObjectId] = frozenset()
+    users: AbstractSet[ObjectId] = frozenset()
     aliases: Mapping[ObjectId, ObjectId] = field(default_factory=dict)
     homes: Mapping[ObjectId, ObjectId | Reason] = field(default_factory=dict)
     members: Mapping[ObjectId, frozenset[ObjectId]] = field(default_factory=dict)

@@ -7,21 +7,23 @@ what is missing is written.
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import ChainMap, Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
+from bson import ObjectId
 from pymongo.errors import OperationFailure
 
-from newbi_migrate.mapping.users import Finding
+from newbi_migrate.mapping.packed import PackedIds
 from newbi_migrate.mapping.workspace import Directory, Reason
 from newbi_migrate.migration.documents import DocumentPlane
 from newbi_migrate.migration.options import AliasOwners
 from newbi_migrate.migration.plan import chosen_collections, findings_to_json
 from newbi_migrate.migration.results import (
     CollectionSummary,
+    Findings,
     IndexAction,
     IndexDecision,
     Plan,
@@ -73,7 +75,7 @@ class ApplyRequest:
 class _State:
     created: Counter[str] = field(default_factory=Counter)
     filled: Counter[str] = field(default_factory=Counter)
-    findings: list[Finding] = field(default_factory=list)
+    findings: Findings = field(default_factory=Findings)
     quarantine: Quarantine = field(default_factory=Quarantine)
     collections: dict[str, CollectionSummary] = field(default_factory=dict)
     refused: dict[str, Quarantine] = field(default_factory=dict)
@@ -92,7 +94,7 @@ async def apply_plan(request: ApplyRequest) -> RunResult:
     """
     session = request.session
     record = RunWriter(session)
-    state = _State(findings=list(request.plan.findings))
+    state = _State(findings=Findings(request.plan.findings))
     journal = await _begin(request, record)
 
     directory = request.plan.directory
@@ -115,7 +117,7 @@ async def apply_plan(request: ApplyRequest) -> RunResult:
         plan=request.plan,
         collections=state.collections,
         quarantine=state.quarantine,
-        findings=tuple(state.findings),
+        findings=state.findings,
         indexes=tuple(state.indexes),
         created=dict(state.created),
         filled=dict(state.filled),
@@ -244,18 +246,19 @@ def _line(line: UserLine, failed: Reason | None = None) -> dict[str, Any]:
 def _without(plan: Plan, failed: Mapping[Any, Reason]) -> Directory:
     """The directory where some users turned out not to be writable."""
     directory = plan.directory
-    homes = dict(directory.homes)
-    organizations = set(directory.organizations)
+    homes: dict[ObjectId, ObjectId | Reason] = {}
+    gone: set[ObjectId] = set()
     for line in plan.users:
         if line.user_id is not None and line.legacy_id in failed:
             homes[line.user_id] = Reason.OWNER_QUARANTINED
             if line.workspace is not None and "organization" in line.creates:
-                organizations.discard(line.workspace)
+                gone.add(line.workspace)
     return Directory(
-        frozenset(organizations),
+        PackedIds(i for i in directory.organizations if i not in gone),
         directory.users,
         {a: b for a, b in directory.aliases.items() if a not in failed},
-        homes,
+        # What is said first counts: no copy of a million homes for a few that are different.
+        ChainMap(homes, cast("dict[ObjectId, ObjectId | Reason]", directory.homes)),
         directory.members,
     )
 

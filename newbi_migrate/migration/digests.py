@@ -19,6 +19,7 @@ from xxhash import xxh3_128_digest, xxh3_128_hexdigest, xxh3_128_intdigest
 
 from newbi_migrate.mapping.users import Insert, UserWrites
 from newbi_migrate.mapping.workspace import Reason
+from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.journal import EntryKind, JournalEntry, JournalReader, UserWrite
 
 __all__ = [
@@ -43,7 +44,7 @@ INDEXES: Final = "indexes"
 """Section of indexes that are created, and of those that cannot be."""
 
 _MODULUS: Final = 2**128
-_OBJECT_ID: Final = b"\x07\x00"
+_OBJECT_ID: Final = b"\x07"
 _OBJECT_ID_SIZE: Final = 12
 
 
@@ -121,7 +122,7 @@ def of_quarantined(reason: Reason, ids: bytes | Iterable[Any]) -> int:
 
 def of_quarantined_user(source: str, legacy_id: Any, reason: Reason) -> int:
     """A legacy user who is left as they are."""
-    return _of("quarantine", source, legacy_id, reason.value)
+    return _of("quarantine", source, id_key(legacy_id), reason.value)
 
 
 def of_insert(collection: str, identifier: Any, digest: str) -> int:
@@ -132,7 +133,7 @@ def of_insert(collection: str, identifier: Any, digest: str) -> int:
         identifier: Its ``_id``.
         digest: XXH3 of its bytes, 128 bits in hexadecimal digits, as the journal has it.
     """
-    return _of("insert", collection, identifier, digest)
+    return _of("insert", collection, id_key(identifier), digest)
 
 
 def of_fill(collection: str, identifier: Any, values: Iterable[tuple[str, Any]]) -> int:
@@ -144,7 +145,7 @@ def of_fill(collection: str, identifier: Any, values: Iterable[tuple[str, Any]])
         values: Pairs of dotted path and new value.
     """
     pairs = sorted(([path, value] for path, value in values), key=lambda pair: str(pair[0]))
-    return _of("fill", collection, identifier, pairs)
+    return _of("fill", collection, id_key(identifier), pairs)
 
 
 def of_user(writes: UserWrites, source: str) -> int:
@@ -231,5 +232,4 @@ def _of_ids(what: bytes, ids: bytes | Iterable[Any]) -> int:
 def _with_id(prefix: bytes, identifier: Any) -> bytes:
     if type(identifier) is ObjectId:
         return prefix + _OBJECT_ID + identifier.binary
-    # Type, empty name and value, without the document around them.
-    return prefix + bson.encode({"": identifier})[4:-1]
+    return prefix + id_key(identifier)

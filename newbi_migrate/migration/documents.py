@@ -32,6 +32,7 @@ from newbi_migrate.store.connection import EXACT
 from newbi_migrate.store.decoding import decoded
 from newbi_migrate.store.faults import task_group
 from newbi_migrate.store.journal import MAX_PRIOR_BYTES, Journal, JournalGroup, portions
+from newbi_migrate.store.lookup import MAX_TREE_KEYS
 from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.stamping import MAX_IDS, WindowOutcome, chunks, write_groups
 from newbi_migrate.store.windows import (
@@ -47,6 +48,9 @@ __all__ = ["PLAN_WINDOW", "DocumentPlane", "Surveyed"]
 PLAN_WINDOW: Final = 50_000
 """Documents in a window of a plan, whatever the batch size."""
 
+MOST_OWNERS: Final = 2 * MAX_TREE_KEYS + 1
+"""Owners of a collection who are noted in a plan: more than fit into one expression."""
+
 _SAYING_NOTHING: Final = {WorkspaceClass.MISSING, WorkspaceClass.NULL, WorkspaceClass.BLANK}
 
 
@@ -58,7 +62,8 @@ class Surveyed:
         summary: What would happen.
         quarantine: What would be left as it is.
         digest: Sum of the digests of what each document would get, or why it would not.
-        owners: Owners of documents that lack a workspace to the workspace they would get.
+        owners: Owners of documents that lack a workspace to the workspace they would get; no
+            more than :data:`MOST_OWNERS`, beside those that were watched for.
     """
 
     summary: CollectionSummary
@@ -107,8 +112,16 @@ class DocumentPlane:
         """Whether documents of a collection can be changed at all."""
         return spec.scoped or bool(self._rewrite and self._directory.aliases and spec.user_fields)
 
-    async def survey(self, spec: CollectionSpec, progress: Progress) -> Surveyed:
-        """Decides about every document of a collection, without writing."""
+    async def survey(
+        self, spec: CollectionSpec, progress: Progress, watched: Container[ObjectId] = ()
+    ) -> Surveyed:
+        """Decides about every document of a collection, without writing.
+
+        Args:
+            spec: The collection.
+            progress: Told of every window.
+            watched: Owners who are noted however many others there are.
+        """
         summary = CollectionSummary(spec.name)
         quarantine = Quarantine()
         owners: dict[ObjectId, ObjectId] = {}
@@ -121,7 +134,7 @@ class DocumentPlane:
                     summary.owners_rewritten += len(
                         resolution.changes.keys() - {self._field}
                     ) > 0 and len(group.ids)
-                    self._note_owner(spec, group, resolution, owners)
+                    self._note_owner(spec, group, resolution, owners, watched)
                 digest += _digest(group, resolution)
             progress.advance(sum(group.count for group in groups), spec.name)
         return Surveyed(summary, quarantine, digest, owners)
@@ -340,12 +353,15 @@ class DocumentPlane:
         group: WindowGroup,
         resolution: Resolution,
         owners: dict[ObjectId, ObjectId],
+        watched: Container[ObjectId],
     ) -> None:
         if spec.owner_field is None:
             return
         owner = read_id(group.stored.get(spec.owner_field, ABSENT)).value
         workspace = read_id(resolution.changes.get(self._field, ABSENT)).value
-        if owner is not None and workspace is not None:
+        if owner is None or workspace is None:
+            return
+        if len(owners) < MOST_OWNERS or owner in watched:
             owners[owner] = workspace
 
     async def _groups(

@@ -10,6 +10,7 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from bson import ObjectId
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 
@@ -192,9 +193,14 @@ def _by_stored_user(spec: CollectionSpec, directory: Directory, surveyed: Survey
     """The workspace of the user whose id stands where a workspace's should, if nobody owns it."""
     if surveyed is None or not surveyed.summary.classes[WorkspaceClass.USER_ID]:
         return None
-    found = {user: directory.home(user) for user in directory.users}
-    homes = {user: home for user, home in found.items() if not isinstance(home, Reason)}
-    if not homes or len(homes) > MAX_TREE_KEYS:
+    homes: dict[ObjectId, ObjectId] = {}
+    for user in directory.users:
+        home = directory.home(user)
+        if not isinstance(home, Reason):
+            homes[user] = home
+        if len(homes) > MAX_TREE_KEYS:
+            return None
+    if not homes:
         return None
     tree = search_tree(homes, "$$stored")
     if spec.owner_field is None:

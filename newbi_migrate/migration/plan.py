@@ -13,11 +13,12 @@ from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.mapping.decisions import (
+    Decisions,
     Outcome,
-    UserDecision,
     decide_users,
     directory_after,
 )
+from newbi_migrate.mapping.packed import PackedGroups
 from newbi_migrate.mapping.profiles import BetterAuthProfile
 from newbi_migrate.mapping.users import FIELD_NOT_CARRIED, FOLLOWS_MEMBERSHIP, Fill, Finding
 from newbi_migrate.mapping.workspace import Directory, Reason
@@ -27,16 +28,16 @@ from newbi_migrate.migration.indexes import plan_index_changes
 from newbi_migrate.migration.options import AliasOwners, MigrationOptions
 from newbi_migrate.migration.results import (
     NOT_PLAIN,
+    Findings,
     IndexAction,
     Plan,
     Quarantine,
-    UserLine,
+    UserLines,
 )
 from newbi_migrate.migration.survey import Survey, odd_target, survey
 from newbi_migrate.migration.users import UserPlane, line_of
 from newbi_migrate.models.registry import CollectionSpec, Registry
 from newbi_migrate.progress import Progress, Silent
-from newbi_migrate.store.ids import id_key
 
 __all__ = [
     "chosen_collections",
@@ -111,14 +112,14 @@ async def make_plan(
     listener.phase("survey documents", sum(counts[spec.name] for spec in present))
     surveyed: dict[str, Surveyed] = {}
     for spec in present:
-        surveyed[spec.name] = await plane.survey(spec, listener)
+        surveyed[spec.name] = await plane.survey(spec, listener, users.left)
         quarantine.extend(surveyed[spec.name].quarantine)
-    users.findings += _following(users, surveyed)
-    users.findings += [
+    users.findings.extend(_following(users, surveyed))
+    users.findings.extend(
         Finding(NOT_PLAIN[seen.infos[spec.name].kind], spec.name, None)
         for spec in specs
         if spec.name in seen.unwritable
-    ]
+    )
     decisions, collisions = await plan_index_changes(
         database,
         [spec for spec in present if spec.name in seen.counts],
@@ -140,15 +141,14 @@ async def make_plan(
         database=database.name,
         source=seen.source,
         options=options,
-        users=tuple(users.lines),
+        users=users.lines,
         collections={name: found.summary for name, found in surveyed.items()},
         quarantine=quarantine,
-        findings=tuple(users.findings),
+        findings=users.findings,
         indexes=decisions,
         collisions=collisions,
         not_registered=seen.not_registered,
         directory=users.directory,
-        decisions=tuple(users.decisions),
         digests=digests,
     )
 
@@ -157,11 +157,10 @@ class _Users:
     """What planning the users gave."""
 
     def __init__(self) -> None:
-        self.lines: list[UserLine] = []
-        self.findings: list[Finding] = []
+        self.lines = UserLines(Decisions())
+        self.findings = Findings()
         self.directory = Directory()
         self.digest = 0
-        self.decisions: list[UserDecision] = []
         # Ids of users who left the organization that was made for them, the legacy ones included.
         self.left: dict[ObjectId, ObjectId] = {}
         # Collection and path to the documents in which it is going to be filled.
@@ -180,9 +179,12 @@ async def _plan_users(
     keys = await plane.keys()
     target, findings = await plane.target()
     planned.findings.extend(findings)
-    decisions = list(
+    decisions = Decisions(
         decide_users(keys, target, duplicates=options.duplicate_emails, aliases=options.aliases)
     )
+    legacy_ids = keys.ids
+    # What is known of all users is held no longer than it takes to decide about them.
+    del keys
     planned.left = {
         identifier: decision.user_id
         for decision in decisions
@@ -192,17 +194,22 @@ async def _plan_users(
     if documents_only:
         # Only what has become true already: an organization a later run would create is no
         # workspace yet.
-        known = {(m.user_id, m.organization_id) for m in target.memberships}
-        settled = [d for d in decisions if (d.user_id, d.workspace) in known]
-        planned.directory = directory_after((key.id for key in keys), settled, target)
-        planned.decisions = settled
+        known = PackedGroups(
+            m.user_id.binary + m.organization_id.binary for m in target.memberships
+        )
+        settled = Decisions(
+            d
+            for d in decisions
+            if d.user_id is not None and d.workspace in known.get(d.user_id, frozenset())
+        )
+        planned.directory = directory_after(legacy_ids, settled, target)
         return planned
-    planned.directory = directory_after((key.id for key in keys), decisions, target)
-    planned.decisions = decisions
+    planned.directory = directory_after(legacy_ids, decisions, target)
+    del target
+    planned.lines = UserLines(decisions)
     progress.phase("plan users", len(decisions))
-    by_id = {id_key(decision.legacy_id): decision for decision in decisions}
     not_carried: set[str] = set()
-    async for batch in plane.writes(by_id, BetterAuthProfile.of(options.better_auth)):
+    async for batch in plane.writes(decisions, BetterAuthProfile.of(options.better_auth)):
         for writes in batch:
             planned.lines.append(line_of(writes))
             for fill in writes.writes:
@@ -213,9 +220,9 @@ async def _plan_users(
             not_carried.update(writes.not_carried)
             planned.digest += of_user(writes, seen.source)
         progress.advance(len(batch))
-    planned.findings += [
+    planned.findings.extend(
         Finding(FIELD_NOT_CARRIED, seen.source, None, path) for path in sorted(not_carried)
-    ]
+    )
     return planned
 
 

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from newbi_migrate.errors import DatabaseMovedOnError, UsageError
 from newbi_migrate.mapping.decisions import Outcome
+from newbi_migrate.mapping.packed import PackedIds
 from newbi_migrate.mapping.workspace import Reason, WorkspaceClass
 from newbi_migrate.migration.digests import Digests
 from newbi_migrate.migration.options import MigrationOptions
@@ -223,8 +224,8 @@ def _extended(identifier: Any) -> Any:
 
 def _owners(plan: Plan) -> Iterator[str]:
     """Users whom no decision is about and who have a workspace all the same."""
-    decided = {line.user_id for line in plan.users}
-    for user, home in sorted(plan.directory.homes.items()):
+    decided = PackedIds.of_rows(plan.users.decisions.users())
+    for user, home in plan.directory.homes.items():
         if user not in decided and not isinstance(home, Reason):
             yield json.dumps({"userId": str(user), "workspaceId": str(home)})
 

@@ -6,17 +6,20 @@ data.
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from bson import ObjectId
 
 from newbi_migrate.errors import ExitCode
-from newbi_migrate.mapping.decisions import Outcome, UserDecision
+from newbi_migrate.mapping.decisions import Decisions, Outcome, UserDecision
+from newbi_migrate.mapping.ids import account_id, member_id
+from newbi_migrate.mapping.packed import IdColumn, Interned, PackedSequence
 from newbi_migrate.mapping.users import Finding
 from newbi_migrate.mapping.workspace import Directory, Reason, WorkspaceClass
 from newbi_migrate.migration.digests import Digests
@@ -28,6 +31,7 @@ __all__ = [
     "NOT_PLAIN",
     "CollectionSummary",
     "Collision",
+    "Findings",
     "IndexAction",
     "IndexDecision",
     "Plan",
@@ -35,6 +39,7 @@ __all__ = [
     "QuarantinedDocument",
     "RunResult",
     "UserLine",
+    "UserLines",
 ]
 
 
@@ -214,6 +219,125 @@ class UserLine:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What few lines differ in: which documents are created, and how many fields are filled."""
+
+    creates: tuple[str, ...]
+    fills: tuple[tuple[str, int], ...]
+
+
+class UserLines(PackedSequence[UserLine]):
+    """The lines of a plan, packed: the decisions, and what follows from each.
+
+    Args:
+        decisions: What was decided about each legacy user.
+    """
+
+    def __init__(self, decisions: Decisions) -> None:
+        self.decisions = decisions
+        self.outcomes: Counter[Outcome] = Counter()
+        self.pending = False
+        self._positions = array("I")
+        self._shapes: Interned[_Shape] = Interned()
+        # Ids of created documents that do not follow from the user's id.
+        self._odd: dict[int, Mapping[str, ObjectId]] = {}
+
+    @classmethod
+    def of(cls, lines: Iterable[UserLine]) -> Self:
+        """Some lines."""
+        each = list(lines)
+        found = cls(
+            Decisions(
+                UserDecision(n.legacy_id, n.outcome, n.reason, n.user_id, n.workspace) for n in each
+            )
+        )
+        for line in each:
+            found.append(line)
+        return found
+
+    def append(self, line: UserLine) -> None:
+        """Adds the line of a user about whom a decision was taken."""
+        shape = _Shape(tuple(line.creates), tuple(line.fills.items()))
+        if line.creates != _created(shape, line.user_id, line.workspace):
+            self._odd[len(self)] = line.creates
+        self._positions.append(self.decisions.position(line.legacy_id))
+        self._shapes.append(shape)
+        self.outcomes[line.outcome] += 1
+        self.pending = self.pending or line.writes
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    def at(self, position: int) -> UserLine:
+        """The line at a position."""
+        decision = self.decisions.at(self._positions[position])
+        shape = self._shapes.at(position)
+        creates = self._odd.get(position)
+        return UserLine(
+            legacy_id=decision.legacy_id,
+            outcome=decision.outcome,
+            reason=decision.reason,
+            user_id=decision.user_id,
+            workspace=decision.workspace,
+            creates=_created(shape, decision.user_id, decision.workspace)
+            if creates is None
+            else creates,
+            fills=dict(shape.fills),
+        )
+
+
+def _created(
+    shape: _Shape, user_id: ObjectId | None, workspace: ObjectId | None
+) -> dict[str, ObjectId]:
+    """The ids of created documents, as they follow from a user's id."""
+    if user_id is None or not shape.creates:
+        return {}
+    ids = {
+        "user": user_id,
+        "account": account_id(user_id),
+        "organization": workspace,
+        "member": member_id(user_id),
+    }
+    return {name: found for name in shape.creates if (found := ids[name]) is not None}
+
+
+class Findings(PackedSequence[Finding]):
+    """Findings, packed: twelve bytes and a code for each.
+
+    Args:
+        findings: The first ones.
+    """
+
+    def __init__(self, findings: Iterable[Finding] = ()) -> None:
+        self._ids = IdColumn()
+        self._kinds: Interned[tuple[str, str, str]] = Interned()
+        self.extend(findings)
+
+    @property
+    def kinds(self) -> Sequence[tuple[str, str, str]]:
+        """Code, collection and path, each combination once."""
+        return self._kinds.values
+
+    def extend(self, findings: Iterable[Finding]) -> None:
+        """Adds findings at the end."""
+        for finding in findings:
+            self.append(finding)
+
+    def append(self, finding: Finding) -> None:
+        """Adds a finding at the end."""
+        self._ids.append(finding.id)
+        self._kinds.append((finding.code, finding.collection, finding.path))
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def at(self, position: int) -> Finding:
+        """The finding at a position."""
+        code, collection, path = self._kinds.at(position)
+        return Finding(code, collection, self._ids.at(position), path)
+
+
 class IndexAction(StrEnum):
     """What happens to an index."""
 
@@ -294,39 +418,38 @@ class Plan:
         collisions: Documents that would break a unique key.
         not_registered: Collections of the database that the registry does not know.
         directory: Who is who afterwards.
-        decisions: The decisions behind the lines.
         digests: Digests of all that is written or quarantined, by section.
     """
 
     database: str
     source: str
     options: MigrationOptions
-    users: tuple[UserLine, ...]
+    users: UserLines
     collections: Mapping[str, CollectionSummary]
     quarantine: Quarantine
-    findings: tuple[Finding, ...]
+    findings: Findings
     indexes: tuple[IndexDecision, ...]
     collisions: tuple[Collision, ...]
     not_registered: Mapping[str, int]
     directory: Directory
-    decisions: tuple[UserDecision, ...]
     digests: Digests
 
     @property
     def unwritable(self) -> frozenset[str]:
         """The registered collections whose documents cannot be updated: views and time series."""
-        return frozenset(f.collection for f in self.findings if f.code in NOT_PLAIN.values())
+        codes = NOT_PLAIN.values()
+        return frozenset(name for code, name, _ in self.findings.kinds if code in codes)
 
     @property
     def outcomes(self) -> Counter[Outcome]:
         """How many legacy users for each outcome."""
-        return Counter(line.outcome for line in self.users)
+        return self.users.outcomes
 
     @property
     def pending(self) -> bool:
         """Whether anything is left to write."""
         return (
-            any(line.writes for line in self.users)
+            self.users.pending
             or any(summary.pending for summary in self.collections.values())
             or any(decision.action is IndexAction.CREATE for decision in self.indexes)
         )
@@ -361,7 +484,7 @@ class RunResult:
     plan: Plan
     collections: Mapping[str, CollectionSummary]
     quarantine: Quarantine
-    findings: tuple[Finding, ...]
+    findings: Findings
     indexes: tuple[IndexDecision, ...]
     created: Mapping[str, int]
     filled: Mapping[str, int]

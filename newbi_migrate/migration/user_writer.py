@@ -21,7 +21,6 @@ from bson.raw_bson import RawBSONDocument
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import BulkWriteError, OperationFailure
 
-from newbi_migrate.mapping.decisions import UserDecision
 from newbi_migrate.mapping.profiles import BetterAuthProfile
 from newbi_migrate.mapping.users import Fill, Finding, Insert, UserWrites
 from newbi_migrate.mapping.workspace import Reason
@@ -30,7 +29,6 @@ from newbi_migrate.migration.users import UserPlane
 from newbi_migrate.store.codes import ONE_DOCUMENT, Code
 from newbi_migrate.store.collections import Identities
 from newbi_migrate.store.connection import DURABLE, client_session
-from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.journal import EntryKind, Journal, prior_list
 from newbi_migrate.store.raw import document_of, elements
 from newbi_migrate.store.session import LeasedSession
@@ -72,10 +70,7 @@ class UserWriter:
         """Writes all users; gives those the server refused, with the reason."""
         failed: dict[Any, Reason] = {}
         profile = BetterAuthProfile.of(plan.options.better_auth)
-        decisions: dict[bytes, UserDecision] = {
-            id_key(decision.legacy_id): decision for decision in plan.decisions
-        }
-        async for batch in self._plane.writes(decisions, profile):
+        async for batch in self._plane.writes(plan.users.decisions, profile):
             with_writes = [writes for writes in batch if writes.writes]
             if with_writes:
                 await self._session.turn(sum(len(writes.writes) for writes in with_writes))

@@ -14,13 +14,24 @@ from typing import Any, Final
 from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
-from newbi_migrate.mapping.decisions import LegacyKey, Target, TargetUser, UserDecision
+from newbi_migrate.mapping.decisions import (
+    Decisions,
+    LegacyKey,
+    LegacyKeys,
+    Memberships,
+    Slugs,
+    Target,
+    TargetUser,
+    TargetUsers,
+    UserDecision,
+)
 from newbi_migrate.mapping.email import normalise_email
+from newbi_migrate.mapping.packed import IdColumn, PackedIds, digest_of
 from newbi_migrate.mapping.profiles import BetterAuthProfile
 from newbi_migrate.mapping.users import Existing, Fill, Finding, Insert, UserWrites, writes_for
 from newbi_migrate.mapping.values import is_missing
 from newbi_migrate.mapping.workspace import Membership
-from newbi_migrate.migration.results import UserLine
+from newbi_migrate.migration.results import Findings, UserLine
 from newbi_migrate.models.legacy import LegacyUser
 from newbi_migrate.store.connection import EXACT
 from newbi_migrate.store.decoding import decode, decoded
@@ -58,9 +69,9 @@ class UserPlane:
         self._source = source
         self._comment = comment
 
-    async def keys(self) -> list[LegacyKey]:
+    async def keys(self) -> LegacyKeys:
         """The key of every legacy user, in the order of their ids."""
-        found: list[LegacyKey] = []
+        found = LegacyKeys()
         async for document, readable in self._documents():
             key = LegacyKey.of(document)
             if not readable:
@@ -68,30 +79,30 @@ class UserPlane:
             found.append(key)
         return found
 
-    async def target(self) -> tuple[Target, tuple[Finding, ...]]:
+    async def target(self) -> tuple[Target, Findings]:
         """What the Better Auth collections hold, and what is odd about it."""
-        findings: list[Finding] = []
-        users: dict[ObjectId, TargetUser] = {}
-        unusable: set[str] = set()
+        findings = Findings()
+        users = TargetUsers()
+        unusable: set[bytes] = set()
         projection = ("email", "emailVerified", "phoneNumber", "referralCode")
         async for document in self._find("user", projection):
             user = TargetUser.of(document)
             if user is not None:
-                users[user.id] = user
+                users.append(user)
                 continue
             findings.append(Finding("id-not-objectid", "user", document["_id"]))
             email = normalise_email(document.get("email"))
             if email is not None:
-                unusable.add(email)
-        organizations: dict[ObjectId, str | None] = {}
+                unusable.add(digest_of(email))
+        organizations = Slugs()
         async for document in self._find("organization", ("slug",)):
             if isinstance(document["_id"], ObjectId):
                 slug = document.get("slug")
-                organizations[document["_id"]] = slug if isinstance(slug, str) else None
+                organizations.append(document["_id"], slug if isinstance(slug, str) else None)
             else:
                 findings.append(Finding("id-not-objectid", "organization", document["_id"]))
-        memberships: list[Membership] = []
-        owned: set[ObjectId] = set()
+        memberships = Memberships()
+        owned = IdColumn()
         async for document in self._find("member", ("organizationId", "userId", "role")):
             organization, user_id = document.get("organizationId"), document.get("userId")
             if not isinstance(organization, ObjectId) or not isinstance(user_id, ObjectId):
@@ -109,31 +120,31 @@ class UserPlane:
             )
             memberships.append(Membership(organization, user_id, roles))
             if "owner" in roles:
-                owned.add(organization)
+                owned.append(organization)
+        having_owners = PackedIds(owned)
         findings.extend(
             Finding("organization-without-owner", "organization", identifier)
-            for identifier in sorted(organizations.keys() - owned)
+            for identifier in organizations
+            if identifier not in having_owners
         )
-        target = Target(users, organizations, tuple(memberships), frozenset(unusable))
-        return target, tuple(findings)
+        return Target(users, organizations, memberships, frozenset(unusable)), findings
 
     async def writes(
-        self, decisions: Mapping[Any, UserDecision], profile: BetterAuthProfile
+        self, decisions: Decisions, profile: BetterAuthProfile
     ) -> AsyncIterator[list[UserWrites]]:
         """What is written for the legacy users, a batch of them at a time.
 
         Args:
-            decisions: The decision about each, by ``bson.encode({"": _id})``.
+            decisions: The decisions.
             profile: The version of Better Auth to write for.
         """
         batch: list[tuple[Mapping[str, Any], UserDecision]] = []
-        async for document, readable in self._documents():
-            decision = decisions.get(id_key(document.get("_id")))
-            if decision is None or not readable:
-                if decision is not None:
-                    batch.append((document, decision))
+        async for document, _ in self._documents():
+            position = decisions.position(document.get("_id"))
+            if position < 0:
+                # They have come since.
                 continue
-            batch.append((document, decision))
+            batch.append((document, decisions[position]))
             if len(batch) >= USER_BATCH:
                 yield await self._batch(batch, profile)
                 batch = []

@@ -17,6 +17,7 @@ from newbi_migrate.migration.options import MigrationOptions
 from newbi_migrate.migration.results import (
     CollectionSummary,
     Collision,
+    Findings,
     IndexAction,
     IndexDecision,
     Plan,
@@ -24,6 +25,7 @@ from newbi_migrate.migration.results import (
     QuarantinedDocument,
     RunResult,
     UserLine,
+    UserLines,
 )
 from newbi_migrate.migration.rollback.results import (
     Conflict,
@@ -45,6 +47,11 @@ from newbi_migrate.migration.validation import (
 IDS = [ObjectId(f"{n:024x}") for n in range(1, 40)]
 
 
+def user_lines(*users):
+    """The lines of a plan."""
+    return UserLines.of(users)
+
+
 def a_plan(**changes):
     """Three users, one of whom is left out, and seven invoices, five of which are."""
     quarantine = Quarantine()
@@ -56,7 +63,7 @@ def a_plan(**changes):
         database="newbi",
         source="Users",
         options=MigrationOptions(),
-        users=(
+        users=user_lines(
             UserLine(IDS[0], Outcome.CREATED, None, IDS[0], IDS[5], created, {}),
             UserLine(IDS[1], Outcome.QUARANTINED, Reason.EMAIL_MISSING, None, None),
             UserLine(IDS[2], Outcome.ALIASED, None, IDS[3], IDS[6], {}, {"user": 2}),
@@ -66,7 +73,7 @@ def a_plan(**changes):
             "quotes": CollectionSummary("quotes"),
         },
         quarantine=quarantine,
-        findings=(Finding("password-none", "Users", IDS[0], "password"),),
+        findings=Findings([Finding("password-none", "Users", IDS[0], "password")]),
         indexes=(
             IndexDecision("invoices", IndexSpec((("workspaceId", 1),)), IndexAction.CREATE),
             IndexDecision(
@@ -76,7 +83,6 @@ def a_plan(**changes):
         collisions=(Collision("quotes", "number_1", (IDS[20], IDS[21]), 2),),
         not_registered={"odd": 3},
         directory=Directory(),
-        decisions=(),
         digests=Digests({"users": 0xAB}),
     )
     return replace(plan, **changes)
@@ -85,14 +91,14 @@ def a_plan(**changes):
 def a_clean_plan(**changes):
     """One user and six invoices, all of which go where they belong."""
     plan = a_plan(
-        users=a_plan().users[:1],
+        users=user_lines(*a_plan().users[:1]),
         collections={
             "invoices": CollectionSummary(
                 "invoices", 6, Counter({WorkspaceClass.MISSING: 6}), 6, 0, 0, 0
             )
         },
         quarantine=Quarantine(),
-        findings=(),
+        findings=Findings(),
         indexes=a_plan().indexes[:1],
         collisions=(),
         not_registered={},

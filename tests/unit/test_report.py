@@ -10,7 +10,7 @@ from datetime import datetime
 
 import pytest
 from hypothesis import given, strategies as st
-from results import IDS, a_plan, a_result
+from results import IDS, a_plan, a_result, user_lines
 from rich.console import Console
 
 from newbi_migrate import ExitCode, UsageError
@@ -128,7 +128,9 @@ def test_the_first_few_are_shown_and_verbose_shows_all():
 
 def test_a_plan_that_leaves_nothing_says_so():
     """Nothing pending and nothing left out are said in words."""
-    plan = a_plan(users=(), collections={}, quarantine=Quarantine(), indexes=(), collisions=())
+    plan = a_plan(
+        users=user_lines(), collections={}, quarantine=Quarantine(), indexes=(), collisions=()
+    )
     text = shown(plan_report(plan, next_command="newbi-migrate status"))
 
     assert "Nothing is left to write." in text

@@ -18,6 +18,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from newbi_migrate.mapping.account import password_kind
 from newbi_migrate.mapping.decisions import (
     LegacyKey,
+    LegacyKeys,
     Outcome,
     Target,
     UserDecision,
@@ -57,7 +58,7 @@ class Recorded:
 
 @dataclass(slots=True)
 class _Legacy:
-    keys: list[LegacyKey] = field(default_factory=list)
+    keys: LegacyKeys = field(default_factory=LegacyKeys)
     hashes: dict[bytes, bytes] = field(default_factory=dict)
     unverified: set[bytes] = field(default_factory=set)
 
