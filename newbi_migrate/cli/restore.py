@@ -14,9 +14,9 @@ from newbi_migrate.cli.running import Session, interruptible, say
 from newbi_migrate.errors import ExitCode
 
 if TYPE_CHECKING:
-    from newbi_migrate.backup.restore import RestoreResult
-    from newbi_migrate.backup.target import RestoreTarget
     from newbi_migrate.backup.verification import Verification
+    from newbi_migrate.migration.restore.run import RestoreResult
+    from newbi_migrate.migration.restore.target import RestoreTarget
 
 __all__ = ["register"]
 
@@ -125,7 +125,7 @@ class _Restoring:
 
     async def look(self) -> RestoreTarget:
         """What the target holds; fails where it holds something that may not be dropped."""
-        from newbi_migrate.backup.target import look_at_target
+        from newbi_migrate.migration.restore.target import look_at_target
 
         async with self._session.database(self._database) as target:
             found = await look_at_target(target)
@@ -134,7 +134,7 @@ class _Restoring:
 
     def preview(self, target: RestoreTarget) -> None:
         """Shows what a restore would do."""
-        from newbi_migrate.backup.restore import restore_identity
+        from newbi_migrate.migration.restore.run import restore_identity
         from newbi_migrate.report.backups import restore_plan_report, restore_plan_to_json
 
         verification = self._session.run(self._verified)
@@ -172,8 +172,8 @@ class _Restoring:
 
     async def restore(self) -> RestoreResult:
         """Restores."""
-        from newbi_migrate.backup.restore import restore_backup
         from newbi_migrate.cli.progress import showing_progress
+        from newbi_migrate.migration.restore.run import restore_backup
 
         with (
             interruptible(

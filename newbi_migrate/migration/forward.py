@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any
 
-from newbi_migrate.backup.target import refuse_if_restoring
 from newbi_migrate.migration.apply import ApplyRequest, apply_plan
 from newbi_migrate.migration.options import MigrationOptions
 from newbi_migrate.migration.plan import (
@@ -16,6 +15,7 @@ from newbi_migrate.migration.plan import (
     refuse_other_choices,
     refuse_other_plan,
 )
+from newbi_migrate.migration.restore.target import refuse_if_restoring
 from newbi_migrate.migration.results import Plan, RunResult
 from newbi_migrate.migration.run.backup_guard import Safeguard
 from newbi_migrate.migration.run.baseline import Reference

@@ -19,17 +19,17 @@ from pymongo.errors import OperationFailure
 
 from newbi_migrate.backup.archive import ArchiveDump
 from newbi_migrate.backup.dump import DumpedCollection, FolderDump
-from newbi_migrate.backup.inserting import Inserter
 from newbi_migrate.backup.reading import DamagedDataError
-from newbi_migrate.backup.target import (
+from newbi_migrate.backup.verification import Verification
+from newbi_migrate.backup.verify import open_dump, verify_dump
+from newbi_migrate.errors import NewbiMigrateError, UsageError
+from newbi_migrate.migration.restore.inserting import Inserter
+from newbi_migrate.migration.restore.target import (
     RECORD,
     RestoreTarget,
     existing_collections,
     first_names,
 )
-from newbi_migrate.backup.verification import Verification
-from newbi_migrate.backup.verify import open_dump, verify_dump
-from newbi_migrate.errors import NewbiMigrateError, UsageError
 from newbi_migrate.progress import Progress, Silent
 from newbi_migrate.store.codes import Code
 from newbi_migrate.store.connection import DURABLE, open_database
