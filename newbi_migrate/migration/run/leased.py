@@ -18,7 +18,7 @@ from newbi_migrate.errors import InterruptedRunError, NewbiMigrateError
 from newbi_migrate.migration.run.recovery import recover, refuse_lost_records
 from newbi_migrate.migration.run.retry import HighWaterMark, retry_transient
 from newbi_migrate.migration.run.throttle import Pacer, Pacing, replica_lag
-from newbi_migrate.migration.survey import TARGET_COLLECTIONS
+from newbi_migrate.models.better_auth import TARGET_COLLECTIONS
 from newbi_migrate.models.registry import Registry
 from newbi_migrate.progress import Progress
 from newbi_migrate.store.connection import Store
