@@ -91,11 +91,13 @@ def restore(
         target = session.run(restoring.look)
         if dry_run:
             restoring.preview(target)
+        reviewed = None
         if not confirm:
+            reviewed = target
             if drop and target.existing and not target.unfinished:
                 say(f"These collections will be dropped: {', '.join(target.existing)}.")
             session.confirm(target.database, confirmed=False)
-        restoring.report(session.run(restoring.restore))
+        restoring.report(session.run(lambda: restoring.restore(reviewed)))
 
 
 class _Restoring:
@@ -170,8 +172,8 @@ class _Restoring:
             verification.require()
             return verification
 
-    async def restore(self) -> RestoreResult:
-        """Restores."""
+    async def restore(self, reviewed: RestoreTarget | None) -> RestoreResult:
+        """Restores; ``reviewed`` is the target as a person agreed to it."""
         from newbi_migrate.cli.progress import showing_progress
         from newbi_migrate.migration.restore.run import restore_backup
 
@@ -191,6 +193,7 @@ class _Restoring:
                     progress=progress,
                     identities=self._identities,
                     source=self._source,
+                    reviewed=reviewed,
                 )
 
     def report(self, result: RestoreResult) -> None:

@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any, Final, Self, TypeGuard, TypeVar
+from typing import Any, Final, Self, TypeAlias, TypeGuard, TypeVar
 
 from bson import ObjectId
 from bson.errors import BSONError
@@ -34,13 +34,17 @@ from newbi_migrate.store.decoding import PLAIN
 from newbi_migrate.store.faults import is_transient
 from newbi_migrate.store.processes import Origin, has_ended
 
-__all__ = ["LEASE_SECONDS", "Holder", "Lease", "LeaseState"]
+__all__ = ["LEASE", "LEASE_SECONDS", "Holder", "Lease", "LeaseState"]
 
-LEASE = "newbi_migrate_lease"
+LEASE: Final = "newbi_migrate_lease"
+"""Holds the one document of the lease."""
+
 LEASE_SECONDS: Final = 30.0
 """How long a lease lasts unless it is renewed; a run renews it three times as often."""
 
 _T = TypeVar("_T")
+# Gives the greatest number that the records of runs hold.
+_Recorded: TypeAlias = Callable[[], Awaitable[int]]
 
 # Seconds between attempts to take or to give back: whoever waits for us waits for these.
 _PAUSES: Final = (0.1, 0.4, 1.5)
@@ -173,17 +177,36 @@ class Lease:
             raise _held(state)
 
     @classmethod
+    async def next_number(cls, database: AsyncDatabase[dict[str, Any]]) -> int:
+        """The number that the next lease gets, if no other is taken before it. Reads only.
+
+        Raises:
+            DamagedRecordsError: The document of the lease is not one that this tool wrote.
+        """
+        state = await cls.current(database)
+        recorded = await _greatest_number(_collection(database, _RUNS), strict=False)
+        return max(0 if state is None else state.number, recorded) + 1
+
+    @classmethod
     async def acquire(
         cls,
         database: AsyncDatabase[dict[str, Any]],
         holder: Holder,
         *,
         seconds: float = LEASE_SECONDS,
+        trust_records: bool = True,
     ) -> Self:
         """Takes the lease; tries again where an error leaves open whether it was taken.
 
         A lease whose holder has surely ended is taken over at once. One that was just taken from
         a holder who may be alive is waited for, some seconds.
+
+        Args:
+            database: Where it is held.
+            holder: Who takes it.
+            seconds: How long it lasts unless it is renewed.
+            trust_records: Fail where records of runs have numbers that are none; otherwise these
+                count for nothing, which is enough for whoever replaces the records.
 
         Raises:
             DamagedRecordsError: The records hold something this tool did not write.
@@ -192,20 +215,21 @@ class Lease:
         """
         lease = cls(_collection(database, LEASE), holder, seconds, ObjectId())
         runs = _collection(database, _RUNS)
+        greatest = partial(_greatest_number, runs, strict=trust_records)
         while True:
-            found = await _insisting(lambda: _found_or_made(lease._collection, runs))
+            found = await _insisting(lambda: _found_or_made(lease._collection, greatest))
             dead = found.state if found.state is not None and found.state.held else None
             if dead is not None and dead.under_way:
                 raise _held(dead)
             if dead is None and found.seconds_left > 0:
                 await asyncio.sleep(found.seconds_left)
-            elif await _insisting(partial(lease._take, runs, dead)):
+            elif await _insisting(partial(lease._take, greatest, dead)):
                 lease.succeeded = None if dead is None else dead.holder
                 return lease
 
-    async def _take(self, runs: AsyncCollection[dict[str, Any]], dead: LeaseState | None) -> bool:
+    async def _take(self, recorded: _Recorded, dead: LeaseState | None) -> bool:
         """Takes the lease if it is free or, if its holder is dead, still that holder's."""
-        greatest = await _greatest_number(runs)
+        greatest = await recorded()
         begun = _now()
         free = {
             _UNTIL: {"$type": "date"},
@@ -239,7 +263,7 @@ class Lease:
         self.number = int(taken["number"])
         self._deadline = begun + self._seconds
         # Whoever held a lease whose document was deleted may have begun a run meanwhile.
-        while (greatest := await _greatest_number(runs)) >= self.number:
+        while (greatest := await recorded()) >= self.number:
             raised = await self._collection.find_one_and_update(
                 {"_id": _ID, "token": self._token},
                 {"$max": {"number": greatest + 1}},
@@ -358,6 +382,21 @@ class Lease:
             )
         )
 
+    async def drop(self) -> None:
+        """Gives the lease back by dropping its collection, so that nothing of it is left."""
+        await _insisting(self._drop)
+
+    async def _drop(self) -> None:
+        # A lease that is not ours may be that of whoever came next, where the answer to the call
+        # before this one was lost.
+        renewed = await self._collection.update_one(
+            self._ours(),
+            [{"$set": {_UNTIL: _later(self._seconds)}}],
+            comment=str(self._holder.run_id),
+        )
+        if renewed.matched_count:
+            await self._collection.drop(comment=str(self._holder.run_id))
+
     def _ours(self) -> dict[str, Any]:
         return {"_id": _ID, "token": self._token, "number": self.number}
 
@@ -399,12 +438,12 @@ async def _find(collection: AsyncCollection[dict[str, Any]]) -> _Found | None:
 
 
 async def _found_or_made(
-    collection: AsyncCollection[dict[str, Any]], runs: AsyncCollection[dict[str, Any]]
+    collection: AsyncCollection[dict[str, Any]], recorded: _Recorded
 ) -> _Found:
     """What is stored. Where there is no document, one is made: only an update knows $$NOW."""
     while (found := await _find(collection)) is None:
         # Where runs had numbers, somebody deleted it, and its holder may be alive.
-        free = _later(_NOTICE_SECONDS) if await _greatest_number(runs) else _EPOCH
+        free = _later(_NOTICE_SECONDS) if await recorded() else _EPOCH
         with contextlib.suppress(DuplicateKeyError):
             await collection.update_one(
                 {"_id": _ID}, [{"$set": {_UNTIL: {"$ifNull": [f"${_UNTIL}", free]}}}], upsert=True
@@ -412,13 +451,13 @@ async def _found_or_made(
     return found
 
 
-async def _greatest_number(runs: AsyncCollection[dict[str, Any]]) -> int:
+async def _greatest_number(runs: AsyncCollection[dict[str, Any]], *, strict: bool) -> int:
     """The greatest number that a record of a run holds; 0 where none does."""
     greatest = {name: {"$max": f"${name}"} for name in ("number", "token")}
     async with await runs.aggregate([{"$group": {"_id": None, **greatest}}]) as cursor:
         found = await anext(aiter(cursor), None) or {}
     numbers = [_number(found.get(name)) for name in greatest]
-    if any(number is None for number in numbers):
+    if strict and any(number is None for number in numbers):
         raise DamagedRecordsError(
             f"A record of a run in {_RUNS} has a number or token that is no number.",
             next_step="Nothing was done. Somebody changed the records; set it right first.",

@@ -1,20 +1,17 @@
 """The use-case ``restore``: a verified dump into an empty database, documents before indexes.
 
 A record in the target says whose restore is under way and which collections are whole, so that
-the same call goes on after a stop. It changes when a restore takes another step, or goes on in
-another way.
+the same call goes on after a stop.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure
 
 from newbi_migrate.backup.archive import ArchiveDump
@@ -22,19 +19,26 @@ from newbi_migrate.backup.dump import DumpedCollection, FolderDump
 from newbi_migrate.backup.reading import DamagedDataError
 from newbi_migrate.backup.verification import Verification
 from newbi_migrate.backup.verify import open_dump, verify_dump
-from newbi_migrate.errors import NewbiMigrateError, UsageError
+from newbi_migrate.errors import DatabaseMovedOnError, NewbiMigrateError, UsageError
 from newbi_migrate.migration.restore.inserting import Inserter
+from newbi_migrate.migration.restore.record import RestoreRecord, read_record
 from newbi_migrate.migration.restore.target import (
     RECORD,
     RestoreTarget,
     existing_collections,
     first_names,
+    look_at_target,
+    read_target,
 )
+from newbi_migrate.migration.run.leased import Runner
+from newbi_migrate.migration.run.throttle import Pacing
+from newbi_migrate.models.newbi import NEWBI
 from newbi_migrate.progress import Progress, Silent
 from newbi_migrate.store.codes import Code
 from newbi_migrate.store.connection import DURABLE, open_database
-from newbi_migrate.store.faults import explained, task_group
-from newbi_migrate.store.lease import Lease
+from newbi_migrate.store.faults import task_group
+from newbi_migrate.store.lease import LEASE, LEASE_SECONDS
+from newbi_migrate.store.session import LeasedSession
 
 __all__ = [
     "RestoreResult",
@@ -42,9 +46,10 @@ __all__ = [
     "restore_identity",
 ]
 
-_COMMENT: Final = "newbi-migrate restore"
 # What `create` does not take back of what `listCollections` gives.
 _NOT_CREATED: Final = frozenset({"uuid", "autoIndexId"})
+# What this restore itself writes there.
+_NOT_RESTORED: Final = frozenset({LEASE, RECORD})
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,8 @@ async def restore_backup(
     progress: Progress | None = None,
     identities: Sequence[Any] = (),
     source: str | None = None,
+    lease_seconds: float = LEASE_SECONDS,
+    reviewed: RestoreTarget | None = None,
 ) -> RestoreResult:
     """Brings back documents, indexes and options, byte for byte.
 
@@ -94,13 +101,17 @@ async def restore_backup(
         progress: Listener; nothing is said where none is given.
         identities: Secret keys for an encrypted backup.
         source: Name of the database in the dump, where it holds several.
+        lease_seconds: How long a restore that died keeps others out.
+        reviewed: What the target held when a person agreed to the restore.
 
     Raises:
         DamagedBackupError: The dump is damaged; the target was not touched.
         UsageError: It is no dump, encrypted and no key was given, or it lacks a collection that
             was named.
         ConfirmationRequiredError: The target holds something, and ``drop`` was not given.
-        LeaseHeldError: A migration is under way in the target.
+        DatabaseMovedOnError: The target is no longer as it was reviewed; nothing was written.
+        LeaseHeldError: A migration or another restore is under way in the target.
+        LeaseLostError: The lease was lost, for example because this process was suspended.
         UnreachableError: The server did not answer; the same call goes on.
     """
     listener = progress or Silent()
@@ -121,117 +132,145 @@ async def restore_backup(
     verification = await verify_dump(dump, progress=listener)
     verification.require()
     async with open_database(database) as store:
-        with explained("restoring"):
-            await Lease.refuse_if_held(store.database)
-            run = _Restore(dump, verification, store.database, listener, workers, only)
-            return await run.run(drop=drop)
+        # Looked at again under the lease; a database that is refused does not get even that.
+        target = await look_at_target(store.database)
+        target.require_empty(drop=drop, identity=restore_identity(verification, only))
+        runner = Runner(
+            store=store,
+            registry=NEWBI,
+            progress=listener,
+            pacing=Pacing(),
+            lease_seconds=lease_seconds,
+            stop_requested=lambda: False,
+        )
+        restore = _Restore(dump, verification, workers, only, drop=drop, reviewed=reviewed)
+        return await runner.replace("restore", restore.attempt)
 
 
 class _Restore:
+    """One call of :func:`restore_backup`, under the lease."""
+
+    _session: LeasedSession
+    _record: RestoreRecord
+    _inserter: Inserter
+    _there_before: set[str]
+
     def __init__(
         self,
         dump: FolderDump | ArchiveDump,
         verification: Verification,
-        database: AsyncDatabase[dict[str, Any]],
-        progress: Progress,
         workers: int,
         only: Sequence[str],
+        *,
+        drop: bool,
+        reviewed: RestoreTarget | None,
     ) -> None:
         self._dump = dump
         self._verification = verification
-        self._database = database
-        self._progress = progress
         self._workers = workers
-        self._inserter = Inserter(database, comment=_COMMENT)
+        self._drop = drop
+        self._reviewed = reviewed
         self._wanted = [
-            c for c in dump.collections if c.name != RECORD and (not only or c.name in only)
+            c
+            for c in dump.collections
+            if c.name not in _NOT_RESTORED and (not only or c.name in only)
         ]
+        self._counts = {one.name: one.count for one in verification.collections}
         self._identity = restore_identity(verification, only)
-        self._chosen = {c.name for c in self._wanted}
-        self._record = database.get_collection(RECORD, write_concern=DURABLE)
-        self._done: set[str] = set()
-        self._there_before: set[str] = set()
+        self._resumed: bool | None = None
+        self._dropped: set[str] = set()
+        self._result: RestoreResult | None = None
 
-    async def run(self, *, drop: bool) -> RestoreResult:
-        resumed = await self._begin(drop=drop)
-        dropped: list[str] = []
-        if self._dropping:
-            dropped = await self._drop_everything()
-        self._there_before = set(await existing_collections(self._database))
+    async def attempt(self, session: LeasedSession) -> RestoreResult:
+        """Restores, or goes on where an earlier attempt, or another call, stopped."""
+        self._session = session.writing_to(
+            name for c in self._wanted for name in (c.name, c.namespace)
+        )
+        self._inserter = Inserter(self._session)
+        if self._result is None:
+            self._result = await self._restore()
+        await self._session.collection(RECORD).drop(comment=session.comment)
+        return self._result
+
+    async def _restore(self) -> RestoreResult:
+        await self._begin()
+        if self._record.dropping:
+            await self._drop_everything()
+        self._there_before = await existing_collections(self._session.database)
         kept = [c for c in self._wanted if c.type != "view"]
         for collection in kept:
             await self._create(collection)
-        counts = {one.name: one.count for one in self._verification.collections}
-        left = sum(counts.get(c.name, 0) for c in kept if c.name not in self._done)
-        self._progress.phase("restore", left)
-        await self._documents(kept)
+        left = sum(self._counts.get(c.name, 0) for c in kept if c.name not in self._record.done)
+        self._session.progress.phase("restore", left)
+        await self._documents([c for c in kept if c.name not in self._record.done])
         built = await self._indexes(kept)
         views = [c for c in self._wanted if c.type == "view"]
         for view in views:
             await self._create(view)
-        await self._check(kept, counts)
-        await self._database.drop_collection(RECORD)
         return RestoreResult(
-            self._database.name,
+            self._session.database.name,
             self._verification,
-            {c.name: counts.get(c.name, 0) for c in kept},
+            {c.name: self._counts.get(c.name, 0) for c in kept},
             tuple(view.name for view in views),
             built,
-            resumed,
-            tuple(dropped),
+            bool(self._resumed),
+            tuple(sorted(self._dropped)),
         )
 
     # -- where it stands ----------------------------------------------------------------------
 
-    async def _begin(self, *, drop: bool) -> bool:
-        """Finds or writes the record; whether there was one of this restore."""
-        existing = await existing_collections(self._database)
-        record = await self._record.find_one({"_id": "restore"}) if RECORD in existing else None
-        if record is not None and record.get("backup") == self._identity:
-            self._done = set(record.get("done", ()))
-            self._dropping = bool(record.get("dropping"))
-            self._progress.note("An interrupted restore of this backup goes on.")
-            return True
-        target = RestoreTarget(self._database.name, tuple(sorted(existing)))
-        target.require_empty(drop=drop)
-        self._dropping = bool(existing)
-        await self._record.replace_one(
-            {"_id": "restore"},
-            {
-                "backup": self._identity,
-                "startedAt": datetime.now(UTC),
-                "dropping": self._dropping,
-                "done": [],
-            },
-            upsert=True,
+    async def _begin(self) -> None:
+        """Finds or writes the record, by what is there under the lease."""
+        session = self._session
+        target = await read_target(session.database, next_lease=session.token)
+        found = await read_record(session)
+        begun = found is not None and found.get("token") == session.token
+        if not begun and self._reviewed is not None and self._reviewed != target:
+            raise DatabaseMovedOnError(
+                f"The database {target.database!r} is no longer as it was shown: something came "
+                "between.",
+                next_step="Nothing was written. Run the command again and look at what it shows.",
+            )
+        if found is not None and found.get("backup") == self._identity:
+            self._record = await RestoreRecord.take_over(session, found)
+            if not begun:
+                session.progress.note("An interrupted restore of this backup goes on.")
+            if self._resumed is None:
+                self._resumed = True
+            return
+        target.require_empty(drop=self._drop)
+        self._resumed = False
+        self._record = await RestoreRecord.start(
+            session, self._identity, found, dropping=bool(target.existing)
         )
-        return False
 
-    async def _drop_everything(self) -> list[str]:
-        names = sorted(
-            name for name in await existing_collections(self._database) if name != RECORD
-        )
-        for name in names:
-            await self._database.drop_collection(name, comment=_COMMENT)
-        await self._record.update_one({"_id": "restore"}, {"$set": {"dropping": False}})
-        return names
+    async def _drop_everything(self) -> None:
+        names = await existing_collections(self._session.database) - {RECORD}
+        session = self._session.writing_to(names)
+        for name in sorted(names):
+            if name == "system.js":
+                # The server drops none of its own.
+                await session.collection(name).delete_many({}, comment=session.comment)
+            else:
+                await session.collection(name).drop(comment=session.comment)
+            self._dropped.add(name)
+        await self._record.dropped()
 
     # -- collections --------------------------------------------------------------------------
 
     async def _create(self, collection: DumpedCollection) -> None:
-        if collection.name == "system.js" or collection.name in self._done:
+        if collection.name == "system.js" or collection.name in self._record.done:
             return
         there = collection.name in self._there_before
         if there and collection.options.get("capped"):
             # Documents of a capped collection keep their order, so it is filled from the start.
-            await self._database.drop_collection(collection.name, comment=_COMMENT)
+            session = self._session
+            await session.collection(collection.name).drop(comment=session.comment)
             self._there_before.discard(collection.name)
             there = False
         options = {k: v for k, v in collection.options.items() if k not in _NOT_CREATED}
         try:
-            await self._database.command(
-                {"create": collection.name, **options, "comment": _COMMENT}
-            )
+            await self._command({"create": collection.name, **options})
         except OperationFailure as error:
             # Left by the restore that goes on here; its options are those of the same dump.
             if error.code == Code.NAMESPACE_EXISTS and there:
@@ -243,73 +282,93 @@ class _Restore:
             ) from error
 
     async def _indexes(self, collections: Sequence[DumpedCollection]) -> int:
-        waiting = [c for c in collections if c.name not in self._done]
-        self._progress.phase("indexes", sum(len(_buildable(c)) for c in waiting))
+        self._session.progress.phase("indexes", sum(len(_buildable(c)) for c in collections))
         built = 0
         for collection in collections:
             specifications = _buildable(collection)
-            if collection.name in self._done:
-                built += len(specifications)
+            if not specifications:
                 continue
-            if specifications:
-                try:
-                    await self._database.command(
-                        "createIndexes", collection.name, indexes=specifications, comment=_COMMENT
-                    )
-                except OperationFailure as error:
-                    raise NewbiMigrateError(
-                        f"The server would not build the indexes of {collection.name!r} "
-                        f"({_name_of(error)}).",
-                        next_step="All documents are there; build them by hand, or restore to a "
-                        "server of the version it was backed up from.",
-                        collection=collection.name,
-                    ) from error
-                self._progress.advance(len(specifications), collection.name)
+            try:
+                # Nothing is done where an interrupted restore has built them.
+                await self._command({"createIndexes": collection.name, "indexes": specifications})
+            except OperationFailure as error:
+                raise NewbiMigrateError(
+                    f"The server would not build the indexes of {collection.name!r} "
+                    f"({_name_of(error)}).",
+                    next_step="All documents are there; build them by hand, or restore to a "
+                    "server of the version it was backed up from.",
+                    collection=collection.name,
+                ) from error
             built += len(specifications)
-            await self._whole(collection)
+            self._session.progress.advance(len(specifications), collection.name)
         return built
 
-    async def _whole(self, collection: DumpedCollection) -> None:
-        await self._record.update_one({"_id": "restore"}, {"$addToSet": {"done": collection.name}})
-        self._done.add(collection.name)
-
-    async def _check(
-        self, collections: Sequence[DumpedCollection], counts: Mapping[str, int]
-    ) -> None:
-        for collection in collections:
-            if any("expireAfterSeconds" in index for index in collection.indexes):
-                # The server may have begun to delete what has expired.
-                continue
-            now = await self._database[collection.namespace].count_documents({})
-            if now != counts.get(collection.name, 0):
-                raise NewbiMigrateError(
-                    f"{collection.name!r} holds {now} documents after the restore instead of "
-                    f"{counts.get(collection.name, 0)}: somebody else writes to it.",
-                    next_step="Stop the application and run it again.",
-                    collection=collection.name,
-                )
+    async def _command(self, command: dict[str, Any]) -> None:
+        """Sends a write command whose first value is the name of a collection."""
+        session = self._session
+        name = next(iter(command.values()))
+        # A collection that a failing primary forgot would be made anew, and plain, by an insert.
+        durable = {"writeConcern": DURABLE.document, "comment": session.comment}
+        session.collection(name)
+        await session.database.command({**command, **durable})
 
     # -- documents ----------------------------------------------------------------------------
 
-    async def _documents(self, collections: Sequence[DumpedCollection]) -> None:
+    async def _documents(self, waiting: Sequence[DumpedCollection]) -> None:
+        """Inserts what the dump has, and records each collection that is whole."""
+        # An archive is one stream for all collections.
+        together = isinstance(self._dump, ArchiveDump)
+        for some in [waiting] if together else [[collection] for collection in waiting]:
+            await self._insert(some)
+            lost = await self._incomplete(some)
+            if lost:
+                # They were acknowledged, and went with a primary or a server that failed.
+                self._there_before.update(collection.name for collection in lost)
+                for collection in lost:
+                    await self._create(collection)
+                await self._insert(lost)
+                lost = await self._incomplete(lost)
+            if lost:
+                raise _written_to(lost[0], await self._count(lost[0]), self._counts)
+
+    async def _incomplete(self, inserted: Sequence[DumpedCollection]) -> list[DumpedCollection]:
+        """Collections that lack documents; the others are recorded as whole.
+
+        Raises:
+            NewbiMigrateError: One holds more than the dump has.
+        """
+        await self._record.flush()
+        lacking = []
+        for collection in inserted:
+            # Where a collection expires by itself, the server may have begun to delete.
+            if "expireAfterSeconds" not in collection.options:
+                now, expected = await self._count(collection), self._counts.get(collection.name, 0)
+                if now > expected:
+                    raise _written_to(collection, now, self._counts)
+                if now < expected:
+                    lacking.append(collection)
+                    continue
+            await self._record.whole(collection.name)
+        return lacking
+
+    async def _count(self, collection: DumpedCollection) -> int:
+        return await self._session.database[collection.namespace].count_documents(
+            {}, comment=self._session.comment
+        )
+
+    async def _insert(self, collections: Sequence[DumpedCollection]) -> None:
         if isinstance(self._dump, ArchiveDump):
-            # One stream for all collections: those that keep an order are inserted one by one.
+            # Collections that keep an order are inserted one by one.
             ordered = any(c.options.get("capped") for c in collections)
-            await self._insert_all(self._dump.batches(), 1 if ordered else self._workers)
+            chosen = {c.name for c in collections}
+            some = ((c, batch) for c, batch in self._dump.batches() if c.name in chosen)
+            await self._insert_all(some, 1 if ordered else self._workers)
             return
         for collection in collections:
-            if collection.name in self._done or not collection.data:
-                continue
-            one_by_one = bool(collection.options.get("capped"))
-            batches = self._labelled(self._dump, collection)
-            await self._insert_all(batches, 1 if one_by_one else self._workers)
-
-    @staticmethod
-    def _labelled(
-        dump: FolderDump, collection: DumpedCollection
-    ) -> Iterator[tuple[DumpedCollection, bytes]]:
-        for batch in dump.batches_of(collection):
-            yield collection, batch
+            if collection.data:
+                batches = _labelled(collection, self._dump.batches_of(collection))
+                one_by_one = bool(collection.options.get("capped"))
+                await self._insert_all(batches, 1 if one_by_one else self._workers)
 
     async def _insert_all(
         self, batches: Iterator[tuple[DumpedCollection, bytes]], workers: int
@@ -324,11 +383,10 @@ class _Restore:
                 if taken is None:
                     return
                 collection, batch = taken
-                if collection.name in self._chosen and collection.name not in self._done:
-                    count = await self._inserter.insert(
-                        collection, batch, perhaps_there=collection.name in self._there_before
-                    )
-                    self._progress.advance(count, collection.name)
+                count = await self._inserter.insert(
+                    collection, batch, perhaps_there=collection.name in self._there_before
+                )
+                self._session.progress.advance(count, collection.name)
 
         try:
             async with task_group() as tasks:
@@ -339,6 +397,24 @@ class _Restore:
                 f"The dump changed while it was read: {error}.",
                 next_step="Verify it and run the same command again.",
             ) from error
+
+
+def _labelled(
+    collection: DumpedCollection, batches: Iterable[bytes]
+) -> Iterator[tuple[DumpedCollection, bytes]]:
+    for batch in batches:
+        yield collection, batch
+
+
+def _written_to(
+    collection: DumpedCollection, now: int, counts: Mapping[str, int]
+) -> NewbiMigrateError:
+    return NewbiMigrateError(
+        f"{collection.name!r} holds {now} documents after the restore instead of "
+        f"{counts.get(collection.name, 0)}: somebody else writes to it.",
+        next_step="Stop the application and run it again.",
+        collection=collection.name,
+    )
 
 
 def restore_identity(verification: Verification, only: Sequence[str] = ()) -> str:
