@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any, Final, Self, TypeAlias, TypeGuard, TypeVar
+from typing import Any, Final, Self, TypeGuard, TypeVar
 
 from bson import ObjectId
 from bson.errors import BSONError
@@ -43,8 +43,6 @@ LEASE_SECONDS: Final = 30.0
 """How long a lease lasts unless it is renewed; a run renews it three times as often."""
 
 _T = TypeVar("_T")
-# Gives the greatest number that the records of runs hold.
-_Recorded: TypeAlias = Callable[[], Awaitable[int]]
 
 # Seconds between attempts to take or to give back: whoever waits for us waits for these.
 _PAUSES: Final = (0.1, 0.4, 1.5)
@@ -153,6 +151,7 @@ class Lease:
         self._token = token
         self._deadline = 0.0
         self._lost = False
+        self._strict = True
 
     @classmethod
     async def current(cls, database: AsyncDatabase[dict[str, Any]]) -> LeaseState | None:
@@ -214,22 +213,36 @@ class Lease:
             pymongo.errors.PyMongoError: The server cannot be reached, or refused.
         """
         lease = cls(_collection(database, LEASE), holder, seconds, ObjectId())
+        lease._strict = trust_records
         runs = _collection(database, _RUNS)
-        greatest = partial(_greatest_number, runs, strict=trust_records)
         while True:
-            found = await _insisting(lambda: _found_or_made(lease._collection, greatest))
+            found = await _insisting(partial(lease._found_or_made, runs))
             dead = found.state if found.state is not None and found.state.held else None
             if dead is not None and dead.under_way:
                 raise _held(dead)
             if dead is None and found.seconds_left > 0:
                 await asyncio.sleep(found.seconds_left)
-            elif await _insisting(partial(lease._take, greatest, dead)):
+            elif await _insisting(partial(lease._take, runs, dead)):
                 lease.succeeded = None if dead is None else dead.holder
                 return lease
 
-    async def _take(self, recorded: _Recorded, dead: LeaseState | None) -> bool:
+    async def _found_or_made(self, runs: AsyncCollection[dict[str, Any]]) -> _Found:
+        """What is stored. Where there is no document, one is made: only an update knows $$NOW."""
+        while (found := await _find(self._collection)) is None:
+            # Where runs had numbers, somebody deleted it, and its holder may be alive.
+            had_runs = await _greatest_number(runs, strict=self._strict)
+            free = _later(_NOTICE_SECONDS) if had_runs else _EPOCH
+            with contextlib.suppress(DuplicateKeyError):
+                await self._collection.update_one(
+                    {"_id": _ID},
+                    [{"$set": {_UNTIL: {"$ifNull": [f"${_UNTIL}", free]}}}],
+                    upsert=True,
+                )
+        return found
+
+    async def _take(self, runs: AsyncCollection[dict[str, Any]], dead: LeaseState | None) -> bool:
         """Takes the lease if it is free or, if its holder is dead, still that holder's."""
-        greatest = await recorded()
+        greatest = await _greatest_number(runs, strict=self._strict)
         begun = _now()
         free = {
             _UNTIL: {"$type": "date"},
@@ -263,7 +276,7 @@ class Lease:
         self.number = int(taken["number"])
         self._deadline = begun + self._seconds
         # Whoever held a lease whose document was deleted may have begun a run meanwhile.
-        while (greatest := await recorded()) >= self.number:
+        while (greatest := await _greatest_number(runs, strict=self._strict)) >= self.number:
             raised = await self._collection.find_one_and_update(
                 {"_id": _ID, "token": self._token},
                 {"$max": {"number": greatest + 1}},
@@ -435,20 +448,6 @@ async def _find(collection: AsyncCollection[dict[str, Any]]) -> _Found | None:
     except BSONError:
         raise _damaged() from None
     return None if found is None else _parsed(found["it"], found["now"])
-
-
-async def _found_or_made(
-    collection: AsyncCollection[dict[str, Any]], recorded: _Recorded
-) -> _Found:
-    """What is stored. Where there is no document, one is made: only an update knows $$NOW."""
-    while (found := await _find(collection)) is None:
-        # Where runs had numbers, somebody deleted it, and its holder may be alive.
-        free = _later(_NOTICE_SECONDS) if await recorded() else _EPOCH
-        with contextlib.suppress(DuplicateKeyError):
-            await collection.update_one(
-                {"_id": _ID}, [{"$set": {_UNTIL: {"$ifNull": [f"${_UNTIL}", free]}}}], upsert=True
-            )
-    return found
 
 
 async def _greatest_number(runs: AsyncCollection[dict[str, Any]], *, strict: bool) -> int:
