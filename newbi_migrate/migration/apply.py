@@ -33,8 +33,8 @@ from newbi_migrate.migration.results import (
 )
 from newbi_migrate.migration.run.baseline import Reference
 from newbi_migrate.migration.run.recovery import created_indexes
-from newbi_migrate.migration.survey import TARGET_COLLECTIONS
 from newbi_migrate.migration.user_writer import UserWriter
+from newbi_migrate.models.better_auth import TARGET_COLLECTIONS
 from newbi_migrate.models.registry import CollectionSpec, Registry
 from newbi_migrate.store.codes import Code
 from newbi_migrate.store.collections import Identities, collections

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 
-from newbi_migrate.backup.target import refuse_if_restoring
 from newbi_migrate.migration.apply import ApplyRequest, apply_plan
 from newbi_migrate.migration.digests import Digests, of_journal
 from newbi_migrate.migration.options import MigrationOptions
@@ -17,6 +16,7 @@ from newbi_migrate.migration.plan_file import (
     refuse_other_choices,
     refuse_other_plan,
 )
+from newbi_migrate.migration.restore.target import refuse_if_restoring
 from newbi_migrate.migration.results import Plan, RunResult
 from newbi_migrate.migration.run.backup_guard import Safeguard
 from newbi_migrate.migration.run.baseline import Reference

@@ -11,7 +11,6 @@ from leases import leased
 from pymongo import AsyncMongoClient
 
 from newbi_migrate.backup.compare import compare_backup
-from newbi_migrate.backup.restore import restore_backup
 from newbi_migrate.backup.writer import backup_database
 from newbi_migrate.errors import (
     DamagedBackupError,
@@ -23,6 +22,7 @@ from newbi_migrate.mapping.decisions import AliasPolicy
 from newbi_migrate.migration.conservation import Verdict, check_conservation
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.options import MigrationOptions
+from newbi_migrate.migration.restore.run import restore_backup
 from newbi_migrate.migration.run.backup_guard import Safeguard
 from newbi_migrate.migration.run.baseline import ReferenceSource, reference_of, take_reference
 from newbi_migrate.models.newbi import NEWBI

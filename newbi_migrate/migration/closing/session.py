@@ -9,7 +9,6 @@ from typing import Any
 from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
-from newbi_migrate.backup.target import refuse_if_restoring
 from newbi_migrate.errors import DatabaseMovedOnError
 from newbi_migrate.mapping.decisions import Outcome
 from newbi_migrate.migration.closing.legacy_users import kept_name
@@ -22,6 +21,7 @@ from newbi_migrate.migration.closing.run import (
 )
 from newbi_migrate.migration.options import MigrationOptions
 from newbi_migrate.migration.plan import make_plan
+from newbi_migrate.migration.restore.target import refuse_if_restoring
 from newbi_migrate.migration.results import Plan
 from newbi_migrate.migration.run.leased import Runner, refuse_while_rolling_back, unfinished_run
 from newbi_migrate.migration.validate import ValidationRequest, validate

@@ -7,8 +7,8 @@ from typing import Any
 
 from bson import ObjectId
 
-from newbi_migrate.backup.target import refuse_if_restoring
 from newbi_migrate.errors import DatabaseMovedOnError
+from newbi_migrate.migration.restore.target import refuse_if_restoring
 from newbi_migrate.migration.rollback.results import RollbackOptions, RollbackResult
 from newbi_migrate.migration.rollback.run import (
     RollbackRequest,
