@@ -116,6 +116,7 @@ def result_report(
             yield from map(_user_line, plan.users)
     yield from line_of_counts("created", result.created)
     yield from line_of_counts("filled in what was missing", result.filled)
+    yield from line_of_counts("still pending, for they kept coming in", result.pending)
     if brief:
         yield from _in_brief(result)
     else:

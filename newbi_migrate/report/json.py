@@ -33,6 +33,7 @@ def result_to_json(result: RunResult) -> dict[str, Any]:
         "outcomes": {outcome.value: plan.outcomes.get(outcome, 0) for outcome in Outcome},
         "created": dict(result.created),
         "filled": dict(result.filled),
+        "pending": dict(result.pending),
         "collections": {name: s.to_json() for name, s in result.collections.items()},
         "notRegistered": dict(plan.not_registered),
         "indexes": [decision.to_json() for decision in result.indexes],
