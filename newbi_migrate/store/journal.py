@@ -133,8 +133,8 @@ class JournalGroup:
     def from_document(cls, document: Mapping[str, Any]) -> JournalGroup:
         """The group from its stored form."""
         return cls(
-            document["set"],
-            document["prior"],
+            _mapping(document["set"]),
+            _mapping(document["prior"]),
             list(iter_ids(document["ids"])),
             document.get("certain", True) is not False,
         )
@@ -237,6 +237,12 @@ def _prior_of(stored: Sequence[RawBSONDocument]) -> dict[str, tuple[int, bytes]]
     return found
 
 
+def _mapping(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise TypeError("a document is expected")
+    return value
+
+
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError("a text is expected")
@@ -318,8 +324,7 @@ class JournalEntry:
             found = tuple(bson.decode(bson.encode(index)) for index in self.body.get(name, ()))
             for index in found:
                 _text(index["name"])
-                if not isinstance(index["key"], Mapping):
-                    raise TypeError("a key is expected")
+                _mapping(index["key"])
             return found
 
     def names(self, name: str) -> tuple[str, ...]:
