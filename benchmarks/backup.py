@@ -32,9 +32,9 @@ from pymongo import AsyncMongoClient, MongoClient
 
 from newbi_migrate.backup.compare import compare_backup
 from newbi_migrate.backup.compress import library
-from newbi_migrate.backup.restore import restore_backup
 from newbi_migrate.backup.verify import verify_backup
 from newbi_migrate.backup.writer import backup_database
+from newbi_migrate.migration.restore.run import restore_backup
 from newbi_migrate.store.digest import BATCH_DOCUMENTS, digest_collection, spans
 from newbi_migrate.testing import EmbeddedMongod
 from newbi_migrate.testing.bulk import bulk_invoices, bulk_owners

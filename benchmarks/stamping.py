@@ -7,6 +7,9 @@ collection. Each migration runs in a process of its own, so that its peak memory
 100,000 documents and at all of them: it must not grow. The old script's way (find 100 documents
 without a workspace, write them, again) is run on a smaller copy, since its time grows with the
 square of the documents. Times of other phases are printed beside: nothing is left out.
+
+The documents of an owner in a window take a statement of their own, so many owners of few documents
+are the hard case: many ``--owners`` and ``--zipf 0``.
 """
 
 from __future__ import annotations
@@ -145,6 +148,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--documents", type=int, default=1_000_000)
     parser.add_argument("--owners", type=int, default=2_000)
+    parser.add_argument("--zipf", type=float, default=1.1, help="0 gives each owner as many")
     parser.add_argument("--repeat", type=int, default=1)
     parser.add_argument("--old-way", type=int, default=20_000, metavar="DOCUMENTS")
     parser.add_argument("--child", metavar="URI", help=argparse.SUPPRESS)
@@ -157,7 +161,7 @@ def main() -> None:
         database = client["newbi"]
         legacy = LegacyDatabase(seed=1, users=asked.owners)
         database["Users"].insert_many(legacy.users)
-        for batch in bulk_invoices(asked.documents, legacy.user_ids, seed=1):
+        for batch in bulk_invoices(asked.documents, legacy.user_ids, zipf=asked.zipf, seed=1):
             database["invoices"].insert_many(batch, ordered=False)
         release = ".".join(map(str, server.version))
         print(f"{asked.owners:,} owners, MongoDB {release}; median of {asked.repeat}")

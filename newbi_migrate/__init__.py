@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from newbi_migrate.backup.compare import compare_backup as compare_backup
-    from newbi_migrate.backup.restore import restore_backup as restore_backup
     from newbi_migrate.backup.verify import verify_backup as verify_backup
     from newbi_migrate.backup.writer import backup_database as backup_database
     from newbi_migrate.errors import (
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
         run_sync as run_sync,
     )
     from newbi_migrate.migration.options import MigrationOptions as MigrationOptions
+    from newbi_migrate.migration.restore.run import restore_backup as restore_backup
     from newbi_migrate.migration.run.backup_guard import Safeguard as Safeguard
     from newbi_migrate.migration.run.throttle import Pacing as Pacing
     from newbi_migrate.migration.validation import (
@@ -63,7 +63,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "newbi_migrate.backup.compare": ("compare_backup",),
-    "newbi_migrate.backup.restore": ("restore_backup",),
+    "newbi_migrate.migration.restore.run": ("restore_backup",),
     "newbi_migrate.backup.verify": ("verify_backup",),
     "newbi_migrate.backup.writer": ("backup_database",),
     "newbi_migrate.errors": (

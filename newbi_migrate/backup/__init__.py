@@ -1,7 +1,7 @@
-"""Backups in mongodump's own format: written, verified, compared and restored.
+"""Backups in mongodump's own format: written, verified and compared.
 
 ``backup_database`` is in :mod:`~newbi_migrate.backup.writer`, ``verify_backup`` in
-:mod:`~newbi_migrate.backup.verify`, ``compare_backup`` in :mod:`~newbi_migrate.backup.compare`,
-``restore_backup`` in :mod:`~newbi_migrate.backup.restore`; all can be imported from
-``newbi_migrate`` itself.
+:mod:`~newbi_migrate.backup.verify`, ``compare_backup`` in :mod:`~newbi_migrate.backup.compare`; all
+can be imported from ``newbi_migrate`` itself. ``restore_backup`` is a use-case that writes, in
+:mod:`~newbi_migrate.migration.restore.run`.
 """

@@ -150,6 +150,8 @@ def after_run(command: str, result: RunResult, safeguard: Safeguard, place: Sequ
         safeguard: What it was backed by.
         place: The arguments that name the connection string.
     """
+    if result.pending:
+        return suggest("backfill", *as_arguments(result.plan.options), *place)
     if result.exit_code is ExitCode.QUARANTINED:
         again = suggest(command, *as_arguments(result.plan.options), *place)
         return f"settle what is listed above, then {again}"
@@ -179,6 +181,8 @@ def after_status(found: Status, place: Sequence[str]) -> str:
 
     if found.lease is not None and found.lease.under_way:
         return suggest("status", *place)
+    if found.damage is not None:
+        return suggest("doctor", *place)
     if found.unfinished is not None:
         undoing = found.unfinished.state is RunState.ROLLING_BACK
         again = suggest("rollback" if undoing else found.unfinished.command, *place)

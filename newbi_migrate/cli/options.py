@@ -169,7 +169,7 @@ BatchSize = Annotated[
     typer.Option(
         "--batch-size",
         metavar="N",
-        help="Documents in one statement, 1 to 200000.",
+        help="Documents read and journaled at once, 1 to 200000.",
         show_default="50000",
         rich_help_panel=_HOW,
     ),

@@ -14,9 +14,9 @@ from newbi_migrate.cli.running import Session, interruptible, say
 from newbi_migrate.errors import ExitCode
 
 if TYPE_CHECKING:
-    from newbi_migrate.backup.restore import RestoreResult
-    from newbi_migrate.backup.target import RestoreTarget
     from newbi_migrate.backup.verification import Verification
+    from newbi_migrate.migration.restore.run import RestoreResult
+    from newbi_migrate.migration.restore.target import RestoreTarget
 
 __all__ = ["register"]
 
@@ -91,11 +91,13 @@ def restore(
         target = session.run(restoring.look)
         if dry_run:
             restoring.preview(target)
+        reviewed = None
         if not confirm:
+            reviewed = target
             if drop and target.existing and not target.unfinished:
                 say(f"These collections will be dropped: {', '.join(target.existing)}.")
             session.confirm(target.database, confirmed=False)
-        restoring.report(session.run(restoring.restore))
+        restoring.report(session.run(lambda: restoring.restore(reviewed)))
 
 
 class _Restoring:
@@ -125,7 +127,7 @@ class _Restoring:
 
     async def look(self) -> RestoreTarget:
         """What the target holds; fails where it holds something that may not be dropped."""
-        from newbi_migrate.backup.target import look_at_target
+        from newbi_migrate.migration.restore.target import look_at_target
 
         async with self._session.database(self._database) as target:
             found = await look_at_target(target)
@@ -134,7 +136,7 @@ class _Restoring:
 
     def preview(self, target: RestoreTarget) -> None:
         """Shows what a restore would do."""
-        from newbi_migrate.backup.restore import restore_identity
+        from newbi_migrate.migration.restore.run import restore_identity
         from newbi_migrate.report.backups import restore_plan_report, restore_plan_to_json
 
         verification = self._session.run(self._verified)
@@ -170,10 +172,10 @@ class _Restoring:
             verification.require()
             return verification
 
-    async def restore(self) -> RestoreResult:
-        """Restores."""
-        from newbi_migrate.backup.restore import restore_backup
+    async def restore(self, reviewed: RestoreTarget | None) -> RestoreResult:
+        """Restores; ``reviewed`` is the target as a person agreed to it."""
         from newbi_migrate.cli.progress import showing_progress
+        from newbi_migrate.migration.restore.run import restore_backup
 
         with (
             interruptible(
@@ -191,6 +193,7 @@ class _Restoring:
                     progress=progress,
                     identities=self._identities,
                     source=self._source,
+                    reviewed=reviewed,
                 )
 
     def report(self, result: RestoreResult) -> None:

@@ -66,7 +66,8 @@ def status(
 
 
 def _code(found: Status) -> int:
-    return int(ExitCode.DONE if found.unfinished is None else ExitCode.PENDING)
+    settled = found.unfinished is None and found.damage is None
+    return int(ExitCode.DONE if settled else ExitCode.PENDING)
 
 
 async def _watch(session: Session, seconds: float, times: int | None, *, as_json: bool) -> Status:

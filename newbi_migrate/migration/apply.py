@@ -33,8 +33,8 @@ from newbi_migrate.migration.results import (
 )
 from newbi_migrate.migration.run.baseline import Reference
 from newbi_migrate.migration.run.recovery import created_indexes
-from newbi_migrate.migration.survey import TARGET_COLLECTIONS
 from newbi_migrate.migration.user_writer import UserWriter
+from newbi_migrate.models.better_auth import TARGET_COLLECTIONS
 from newbi_migrate.models.registry import CollectionSpec, Registry
 from newbi_migrate.store.codes import Code
 from newbi_migrate.store.collections import Identities, collections
@@ -110,6 +110,7 @@ async def apply_plan(request: ApplyRequest) -> RunResult:
     if request.resumed:
         await _count_all(request, state, journal)
 
+    await journal.require(journal.next_seq)
     result = RunResult(
         run_id=session.run_id,
         resumed=request.resumed,
@@ -220,7 +221,10 @@ async def _users(
     for legacy_id, reason in failed.items():
         state.quarantine.add(plan.source, "_id", reason, [legacy_id])
     await record.note_users(
-        _line(line, failed[line.legacy_id]) for line in plan.users if line.legacy_id in failed
+        _line(line, failed[line.legacy_id])
+        for line in plan.users
+        # Those for whom something is written have ids that can be keys.
+        if line.writes and line.legacy_id in failed
     )
     if not failed:
         return plan.directory

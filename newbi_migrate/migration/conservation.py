@@ -190,7 +190,7 @@ class _Step:
 
     written: Mapping[tuple[str, ...], _Element]
     prior: Mapping[tuple[str, ...], _Element]
-    certain: bool
+    certain: bool = True
 
 
 @dataclass(slots=True)
@@ -243,6 +243,7 @@ async def _read_journals(
                 next_step="The proof was possible until then.",
             )
         journal = JournalReader(database, run.run_id)
+        await journal.require(run.journal_entries)
         async for entry in journal.entries(backwards=True):
             if entry.kind is EntryKind.WINDOW:
                 then = known.collections.get(entry.collection)

@@ -200,8 +200,9 @@ def of_entry(entry: JournalEntry) -> Digests:
             if write.certain:
                 found.add(USERS, _of_write(write))
     elif entry.kind is EntryKind.INDEX:
-        for name in entry.names("created"):
-            found.add(INDEXES, of_index(entry.collection, name))
+        # Those that are there; one that was named and not seen may not be.
+        for index in entry.indexes("specifications"):
+            found.add(INDEXES, of_index(entry.collection, index["name"]))
     return found
 
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 
-from newbi_migrate.backup.target import refuse_if_restoring
 from newbi_migrate.migration.apply import ApplyRequest, apply_plan
 from newbi_migrate.migration.digests import Digests, of_journal
 from newbi_migrate.migration.options import MigrationOptions
@@ -17,6 +16,7 @@ from newbi_migrate.migration.plan_file import (
     refuse_other_choices,
     refuse_other_plan,
 )
+from newbi_migrate.migration.restore.target import refuse_if_restoring
 from newbi_migrate.migration.results import Plan, RunResult
 from newbi_migrate.migration.run.backup_guard import Safeguard
 from newbi_migrate.migration.run.baseline import Reference
@@ -25,8 +25,11 @@ from newbi_migrate.migration.run.leased import (
     refuse_while_rolling_back,
     unfinished_run,
 )
+from newbi_migrate.migration.survey import odd_target, survey
+from newbi_migrate.progress import Progress
 from newbi_migrate.store.faults import explained
-from newbi_migrate.store.runs import RunRecord, RunState
+from newbi_migrate.store.lease import Lease
+from newbi_migrate.store.runs import RunRecord, RunState, read_runs
 from newbi_migrate.store.session import LeasedSession
 
 __all__ = ["migrate"]
@@ -43,8 +46,7 @@ async def migrate(
 ) -> RunResult:
     """Carries out what the database gives, or exactly the plan that a person reviewed.
 
-    A run that was interrupted is finished. Where there is nothing to do, nothing but the lease is
-    written.
+    A run that was interrupted is finished. Where there is nothing to do, nothing is written.
 
     Args:
         runner: What runs it.
@@ -58,11 +60,10 @@ async def migrate(
         DatabaseMovedOnError: The database gives another plan than the reviewed one.
         NewbiMigrateError: See :class:`~newbi_migrate.migration.facade.Migration`.
     """
-    with explained("verifying the backup"):
-        backup = await safeguard.verified(
-            runner.store.database.name, runner.registry, runner.progress
-        )
-    run = _Migrate(runner, command, options, safeguard, backup, reviewed, saved)
+    run = _Migrate(runner, command, options, safeguard, reviewed, saved)
+    done = await run.look()
+    if done is not None:
+        return done
     return await runner.run(command, run.attempt)
 
 
@@ -72,23 +73,54 @@ class _Migrate:
     command: str
     options: MigrationOptions
     safeguard: Safeguard
-    backup: Reference | None
     reviewed: Plan | None
     saved: SavedPlan | None
+    backup: Reference | None = None
     agreed: Digests | None = None
     """What was reviewed, and all that the run had written before; known after the first look."""
 
+    async def look(self) -> RunResult | None:
+        """Looks before the lease is taken: that authorises no write, but may spare one.
+
+        Gives a result where there is nothing to do, and refuses what the lease would only be
+        taken for to refuse.
+        """
+        database, registry = self.runner.store.database, self.runner.registry
+        with explained("looking at the database"):
+            await Lease.refuse_if_held(database)
+            await refuse_if_restoring(database)
+            runs = await read_runs(database)
+            refuse_while_rolling_back(runs)
+            seen = await survey(database, registry, source=self.options.legacy_collection)
+            if (refusal := odd_target(seen.infos)) is not None:
+                raise refusal
+        with explained("verifying the backup"):
+            self.backup = await self.safeguard.verified(
+                database.name, registry, self.runner.progress
+            )
+        if unfinished_run(runs) is not None or not any(run.in_place for run in runs):
+            return None
+        with explained("planning"):
+            plan = self.reviewed or await self._plan(self.runner.progress)
+        if self.saved is not None and not _was_followed(self.saved, runs, plan):
+            return None
+        return None if plan.pending else _nothing_done(plan)
+
+    async def _plan(self, progress: Progress) -> Plan:
+        return await make_plan(
+            self.runner.store.database,
+            self.runner.registry,
+            self.options,
+            documents_only=self.command == "backfill",
+            progress=progress,
+        )
+
     async def attempt(self, session: LeasedSession, runs: Sequence[RunRecord]) -> RunResult:
+        """Plans under the lease, compares, and carries out."""
         database, registry = session.database, self.runner.registry
         await refuse_if_restoring(database)
         refuse_while_rolling_back(runs)
-        plan = await make_plan(
-            database,
-            registry,
-            self.options,
-            documents_only=self.command == "backfill",
-            progress=session.progress,
-        )
+        plan = await self._plan(session.progress)
         if any(run.run_id == session.run_id and run.state is RunState.DONE for run in runs):
             # All was done, and only the answer to the very last write was lost.
             return replace(_nothing_done(plan), run_id=session.run_id)

@@ -42,7 +42,7 @@ class MigrationOptions:
         collections: Only these collections are stamped; ``None`` for all of the registry.
         schema_day: Stamp the collections the application had scoped by that day; ``None`` for
             all.
-        batch_size: Documents in a window, that is in one statement and one journal entry, or in
+        batch_size: Documents in a window, which is read at once and has one journal entry, or
             several where they hold too much for one.
         workers: Statements under way at once.
 

@@ -11,6 +11,8 @@ from typing import Any
 
 from pymongo.asynchronous.database import AsyncDatabase
 
+from newbi_migrate.errors import DamagedRecordsError
+from newbi_migrate.migration.run.recovery import refuse_lost_records
 from newbi_migrate.models.registry import Registry
 from newbi_migrate.store.connection import EXACT
 from newbi_migrate.store.lease import Lease, LeaseState
@@ -32,6 +34,8 @@ class Status:
         without_workspace: Scoped collection to the number of documents whose workspace is
             absent, null or blank.
         organizations_without_members: How many organizations nobody belongs to.
+        damage: What is wrong with the records of runs or of the lease; ``None`` if nothing is.
+            What cannot be read is left out.
     """
 
     database: str
@@ -39,6 +43,7 @@ class Status:
     lease: LeaseState | None
     without_workspace: Mapping[str, int]
     organizations_without_members: int
+    damage: DamagedRecordsError | None = None
 
     @property
     def unfinished(self) -> RunRecord | None:
@@ -87,10 +92,19 @@ async def read_status(database: AsyncDatabase[dict[str, Any]], registry: Registr
         async with cursor:
             async for found in cursor:
                 orphans = found["n"]
+    runs: list[RunRecord] = []
+    lease = damage = None
+    try:
+        lease = await Lease.current(database)
+        runs = await read_runs(database)
+        await refuse_lost_records(database, runs)
+    except DamagedRecordsError as error:
+        damage = error
     return Status(
         database=database.name,
-        runs=tuple(await read_runs(database)),
-        lease=await Lease.current(database),
+        runs=tuple(runs),
+        lease=lease,
+        damage=damage,
         without_workspace=without,
         organizations_without_members=orphans,
     )

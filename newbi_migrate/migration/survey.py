@@ -12,16 +12,16 @@ from typing import Any
 from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.errors import UnsupportedError, UsageError
-from newbi_migrate.models.better_auth import COLLECTIONS as BETTER_AUTH_COLLECTIONS
+from newbi_migrate.models.better_auth import (
+    COLLECTIONS as BETTER_AUTH_COLLECTIONS,
+    TARGET_COLLECTIONS,
+)
 from newbi_migrate.models.registry import Registry
 from newbi_migrate.store.collections import CollectionInfo, collections
 from newbi_migrate.store.connection import nothing_there
 from newbi_migrate.store.runs import RunState, read_runs
 
-__all__ = ["TARGET_COLLECTIONS", "Survey", "odd_target", "survey"]
-
-TARGET_COLLECTIONS = ("user", "account", "organization", "member")
-"""The Better Auth collections a run may write to."""
+__all__ = ["Survey", "odd_target", "survey"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -188,6 +188,8 @@ class UserWriter:
         """Takes back what a refused batch left on a server without transactions."""
         if self._transactions:
             return
+        # What refused them may be the same documents, written by whoever took this run over.
+        await self._session.lease.renew()
         for name in reversed(_IN_ORDER):
             for writes in batch:
                 for write in writes.writes:
@@ -196,27 +198,27 @@ class UserWriter:
                     if isinstance(write, Insert):
                         await self._take_back(name, write.document)
                     else:
-                        await _unfill(self._session.collection(name), write, self._comment)
+                        await self._unfill(write)
 
     async def _take_back(self, name: str, document: Mapping[str, Any]) -> None:
-        collection = self._session.collection(name)
         identifier = {"_id": document["_id"]}
-        raw = collection.with_options(codec_options=_RAW)
+        raw = self._session.database[name].with_options(codec_options=_RAW)
         stored = await raw.find_one(identifier, comment=self._comment)
         # Only what we wrote, to the byte, is taken back.
         if stored is not None and stored.raw == bson.encode(document):
-            await collection.delete_one(identifier, comment=self._comment)
+            await self._session.collection(name).delete_one(identifier, comment=self._comment)
 
-
-async def _unfill(collection: Any, fill: Fill, comment: str) -> None:
-    restore: dict[str, Any] = {}
-    absent = {path: "" for path in fill.values if path not in fill.stored}
-    if fill.stored:
-        restore["$set"] = document_of(*((path, *found) for path, found in fill.stored.items()))
-    if absent:
-        restore["$unset"] = absent
-    held = {path: {"$eq": value} for path, value in fill.values.items()}
-    await collection.update_one({"_id": fill.id, **held}, restore, comment=comment)
+    async def _unfill(self, fill: Fill) -> None:
+        restore: dict[str, Any] = {}
+        absent = {path: "" for path in fill.values if path not in fill.stored}
+        if fill.stored:
+            restore["$set"] = document_of(*((path, *found) for path, found in fill.stored.items()))
+        if absent:
+            restore["$unset"] = absent
+        held = {path: {"$eq": value} for path, value in fill.values.items()}
+        await self._session.collection(fill.collection).update_one(
+            {"_id": fill.id, **held}, restore, comment=self._comment
+        )
 
 
 def _guard(fill: Fill) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import Final
 from newbi_migrate.errors import UsageError
 from newbi_migrate.migration.options import MigrationOptions
 from newbi_migrate.migration.plan import chosen_collections
+from newbi_migrate.migration.run.recovery import refuse_lost_records
 from newbi_migrate.migration.validating.documents import DocumentRules, owner_of
 from newbi_migrate.migration.validating.models import ModelRules
 from newbi_migrate.migration.validating.request import (
@@ -43,10 +44,14 @@ async def validate(request: ValidationRequest) -> ValidationReport:
     Raises:
         UsageError: No rule has one of the ids in ``only``, or two collections hold legacy users.
         UnsupportedError: The database holds nothing.
+        DamagedRecordsError: The records of runs, which are relied on, are not whole.
     """
     database = request.database
     runs = await read_runs(database)
+    if request.unchanged:
+        await refuse_lost_records(database, runs)
     lease = await Lease.current(database)
+    under_way = request.asking is None and lease is not None and lease.under_way
     newest = next((run for run in runs if run.stands and run.command in _FORWARD), None)
     listed = await collections(database, comment=COMMENT)
     if not listed:
@@ -66,7 +71,7 @@ async def validate(request: ValidationRequest) -> ValidationReport:
     known = [*STRUCTURAL, *models.ids()]
     _refuse_unknown(request.only, known)
     check = Structure(request, state, names, runs, newest)
-    check.runs(under_way=lease is not None and lease.under_way)
+    check.runs(under_way=under_way)
     async with state.timed("people"):
         await check.people()
     async with state.timed("documents"):
@@ -85,7 +90,7 @@ async def validate(request: ValidationRequest) -> ValidationReport:
     return ValidationReport(
         database=database.name,
         run_id=None if newest is None else newest.run_id,
-        under_way=lease is not None and lease.under_way,
+        under_way=under_way,
         checked=sum(map(request.wants, known)),
         documents=state.documents,
         results=state.findings.results(),

@@ -36,6 +36,7 @@ from newbi_migrate.models.scalars import (
 __all__ = [
     "COLLECTIONS",
     "COMPANY_GUARD_FIELDS",
+    "TARGET_COLLECTIONS",
     "Account",
     "Invitation",
     "Member",
@@ -58,6 +59,9 @@ COLLECTIONS: Final = (
     "subscription",
 )
 """Names of the collections that Better Auth and its plug-ins write to."""
+
+TARGET_COLLECTIONS: Final = ("user", "account", "organization", "member")
+"""Those of them a run may write to."""
 
 COMPANY_GUARD_FIELDS = (
     "companyName",

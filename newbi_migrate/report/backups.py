@@ -14,10 +14,10 @@ from rich.console import RenderableType
 
 from newbi_migrate.backup.compare import Comparison, Difference
 from newbi_migrate.backup.manifest import CollectionEntry, Consistency, Manifest
-from newbi_migrate.backup.restore import RestoreResult, restore_identity
-from newbi_migrate.backup.target import RestoreTarget
 from newbi_migrate.backup.verification import CheckedCollection, Verification
 from newbi_migrate.errors import ExitCode
+from newbi_migrate.migration.restore.run import RestoreResult, restore_identity
+from newbi_migrate.migration.restore.target import RestoreTarget
 from newbi_migrate.report.forms import following, indented, plain, table_of, title
 from newbi_migrate.report.words import counted
 

@@ -125,8 +125,17 @@ def result_report(
         yield from _findings(result.findings, verbose=verbose)
         yield from _not_registered(plan.not_registered)
         yield from _why_not_zero(result.quarantine, result.indexes)
+    yield from _pending(result)
     yield from _timings(result.timings)
     yield from following(next_command)
+
+
+def _pending(result: RunResult) -> Iterator[str]:
+    for name, documents in result.pending.items():
+        yield (
+            f"Still pending: {documents:,} documents of {name} came while the run looked for late "
+            "ones, again and again. Stop the application, or backfill later."
+        )
 
 
 def status_report(status: Status, *, next_command: str) -> Iterator[RenderableType]:
@@ -137,7 +146,10 @@ def status_report(status: Status, *, next_command: str) -> Iterator[RenderableTy
         next_command: What to run next; the report ends with it.
     """
     yield title(f"Status of the database {status.database}")
-    yield from _runs(status.runs)
+    if status.damage is not None:
+        yield indented(f"{status.damage.what} {status.damage.next_step}")
+    if status.runs or status.damage is None:
+        yield from _runs(status.runs)
     lease = status.lease
     if lease is not None and lease.holder_ended:
         yield indented(

@@ -34,6 +34,7 @@ def result_to_json(result: RunResult) -> dict[str, Any]:
         "created": dict(result.created),
         "filled": dict(result.filled),
         "collections": {name: s.to_json() for name, s in result.collections.items()},
+        "pending": dict(result.pending),
         "notRegistered": dict(plan.not_registered),
         "indexes": [decision.to_json() for decision in result.indexes],
         "collisions": [collision.to_json() for collision in plan.collisions],
@@ -48,6 +49,7 @@ def status_to_json(status: Status) -> dict[str, Any]:
     return {
         "database": status.database,
         "unfinished": None if unfinished is None else str(unfinished.run_id),
+        "damage": None if status.damage is None else status.damage.what,
         "lease": None if status.lease is None else _lease(status.lease),
         "withoutWorkspace": dict(status.without_workspace),
         "organizationsWithoutMembers": status.organizations_without_members,

@@ -130,6 +130,9 @@ def result_contents(
     else:
         how = "An interrupted run was finished" if result.resumed else "Done"
         title = f"{how} in the database {plan.database}: run {result.run_id}."
+    if result.pending:
+        late = ", ".join(f"{count:,} of {name}" for name, count in result.pending.items())
+        title += f" Still pending, since they came late again and again: {late}."
     written = Counter(result.created) + Counter({f"{n} (filled)": c for n, c in _filled(result)})
     created = Section(
         "Documents written for users",

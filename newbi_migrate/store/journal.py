@@ -318,6 +318,8 @@ class JournalEntry:
             found = tuple(bson.decode(bson.encode(index)) for index in self.body.get(name, ()))
             for index in found:
                 _text(index["name"])
+                if not isinstance(index["key"], Mapping):
+                    raise TypeError("a key is expected")
             return found
 
     def names(self, name: str) -> tuple[str, ...]:
@@ -401,6 +403,23 @@ class JournalReader:
             return 0
         with _readable(last["_id"]):
             return int(last["_id"]["seq"]) + 1
+
+    async def require(self, entries: int) -> None:
+        """Fails where the journal has a gap, or fewer entries than are known to have been written.
+
+        Raises:
+            DamagedRecordsError: It has.
+        """
+        least = max(entries, await self.length())
+        found = await self._stored.count_documents(self._mine())
+        if found < least:
+            raise DamagedRecordsError(
+                f"The journal of run {self._run_id} has {found} entries instead of {least}: "
+                "somebody dropped or changed it.",
+                next_step="Without it the run can be neither finished nor taken back completely. "
+                "Restore the backup: newbi-migrate restore.",
+                collection=JOURNAL,
+            )
 
     async def entries(self, *, backwards: bool = False) -> AsyncIterator[JournalEntry]:
         """All entries in order of writing, or in reverse.
@@ -560,14 +579,13 @@ class Journal(JournalReader):
         self, seq: int, body: Mapping[str, Any] | None, mine: Mapping[str, Any]
     ) -> None:
         key = {"_id": {"run": self._run_id, "seq": seq}}
-        journal = self._session.collection(JOURNAL)
-        done = await journal.update_one(
+        done = await self._session.collection(JOURNAL).update_one(
             {**key, "state": EntryState.PENDING.value, **mine},
             {"$set": {"state": EntryState.APPLIED.value, **(body or {})}},
             comment=self._session.comment,
         )
         if done.matched_count == 0:
-            there = await journal.find_one(key, {"_id": 1})
+            there = await self._stored.find_one(key, {"_id": 1})
             raise _missing(self._run_id, seq) if there is None else _taken_over(self._run_id)
 
 

@@ -34,9 +34,11 @@ from newbi_migrate.store.decoding import PLAIN
 from newbi_migrate.store.faults import is_transient
 from newbi_migrate.store.processes import Origin, has_ended
 
-__all__ = ["LEASE_SECONDS", "Holder", "Lease", "LeaseState"]
+__all__ = ["LEASE", "LEASE_SECONDS", "Holder", "Lease", "LeaseState"]
 
-LEASE = "newbi_migrate_lease"
+LEASE: Final = "newbi_migrate_lease"
+"""Holds the one document of the lease."""
+
 LEASE_SECONDS: Final = 30.0
 """How long a lease lasts unless it is renewed; a run renews it three times as often."""
 
@@ -149,6 +151,7 @@ class Lease:
         self._token = token
         self._deadline = 0.0
         self._lost = False
+        self._strict = True
 
     @classmethod
     async def current(cls, database: AsyncDatabase[dict[str, Any]]) -> LeaseState | None:
@@ -173,17 +176,36 @@ class Lease:
             raise _held(state)
 
     @classmethod
+    async def next_number(cls, database: AsyncDatabase[dict[str, Any]]) -> int:
+        """The number that the next lease gets, if no other is taken before it. Reads only.
+
+        Raises:
+            DamagedRecordsError: The document of the lease is not one that this tool wrote.
+        """
+        state = await cls.current(database)
+        recorded = await _greatest_number(_collection(database, _RUNS), strict=False)
+        return max(0 if state is None else state.number, recorded) + 1
+
+    @classmethod
     async def acquire(
         cls,
         database: AsyncDatabase[dict[str, Any]],
         holder: Holder,
         *,
         seconds: float = LEASE_SECONDS,
+        trust_records: bool = True,
     ) -> Self:
         """Takes the lease; tries again where an error leaves open whether it was taken.
 
         A lease whose holder has surely ended is taken over at once. One that was just taken from
         a holder who may be alive is waited for, some seconds.
+
+        Args:
+            database: Where it is held.
+            holder: Who takes it.
+            seconds: How long it lasts unless it is renewed.
+            trust_records: Fail where records of runs have numbers that are none; otherwise these
+                count for nothing, which is enough for whoever replaces the records.
 
         Raises:
             DamagedRecordsError: The records hold something this tool did not write.
@@ -191,9 +213,10 @@ class Lease:
             pymongo.errors.PyMongoError: The server cannot be reached, or refused.
         """
         lease = cls(_collection(database, LEASE), holder, seconds, ObjectId())
+        lease._strict = trust_records
         runs = _collection(database, _RUNS)
         while True:
-            found = await _insisting(lambda: _found_or_made(lease._collection, runs))
+            found = await _insisting(partial(lease._found_or_made, runs))
             dead = found.state if found.state is not None and found.state.held else None
             if dead is not None and dead.under_way:
                 raise _held(dead)
@@ -203,9 +226,23 @@ class Lease:
                 lease.succeeded = None if dead is None else dead.holder
                 return lease
 
+    async def _found_or_made(self, runs: AsyncCollection[dict[str, Any]]) -> _Found:
+        """What is stored. Where there is no document, one is made: only an update knows $$NOW."""
+        while (found := await _find(self._collection)) is None:
+            # Where runs had numbers, somebody deleted it, and its holder may be alive.
+            had_runs = await _greatest_number(runs, strict=self._strict)
+            free = _later(_NOTICE_SECONDS) if had_runs else _EPOCH
+            with contextlib.suppress(DuplicateKeyError):
+                await self._collection.update_one(
+                    {"_id": _ID},
+                    [{"$set": {_UNTIL: {"$ifNull": [f"${_UNTIL}", free]}}}],
+                    upsert=True,
+                )
+        return found
+
     async def _take(self, runs: AsyncCollection[dict[str, Any]], dead: LeaseState | None) -> bool:
         """Takes the lease if it is free or, if its holder is dead, still that holder's."""
-        greatest = await _greatest_number(runs)
+        greatest = await _greatest_number(runs, strict=self._strict)
         begun = _now()
         free = {
             _UNTIL: {"$type": "date"},
@@ -239,7 +276,7 @@ class Lease:
         self.number = int(taken["number"])
         self._deadline = begun + self._seconds
         # Whoever held a lease whose document was deleted may have begun a run meanwhile.
-        while (greatest := await _greatest_number(runs)) >= self.number:
+        while (greatest := await _greatest_number(runs, strict=self._strict)) >= self.number:
             raised = await self._collection.find_one_and_update(
                 {"_id": _ID, "token": self._token},
                 {"$max": {"number": greatest + 1}},
@@ -358,6 +395,21 @@ class Lease:
             )
         )
 
+    async def drop(self) -> None:
+        """Gives the lease back by dropping its collection, so that nothing of it is left."""
+        await _insisting(self._drop)
+
+    async def _drop(self) -> None:
+        # A lease that is not ours may be that of whoever came next, where the answer to the call
+        # before this one was lost.
+        renewed = await self._collection.update_one(
+            self._ours(),
+            [{"$set": {_UNTIL: _later(self._seconds)}}],
+            comment=str(self._holder.run_id),
+        )
+        if renewed.matched_count:
+            await self._collection.drop(comment=str(self._holder.run_id))
+
     def _ours(self) -> dict[str, Any]:
         return {"_id": _ID, "token": self._token, "number": self.number}
 
@@ -398,27 +450,13 @@ async def _find(collection: AsyncCollection[dict[str, Any]]) -> _Found | None:
     return None if found is None else _parsed(found["it"], found["now"])
 
 
-async def _found_or_made(
-    collection: AsyncCollection[dict[str, Any]], runs: AsyncCollection[dict[str, Any]]
-) -> _Found:
-    """What is stored. Where there is no document, one is made: only an update knows $$NOW."""
-    while (found := await _find(collection)) is None:
-        # Where runs had numbers, somebody deleted it, and its holder may be alive.
-        free = _later(_NOTICE_SECONDS) if await _greatest_number(runs) else _EPOCH
-        with contextlib.suppress(DuplicateKeyError):
-            await collection.update_one(
-                {"_id": _ID}, [{"$set": {_UNTIL: {"$ifNull": [f"${_UNTIL}", free]}}}], upsert=True
-            )
-    return found
-
-
-async def _greatest_number(runs: AsyncCollection[dict[str, Any]]) -> int:
+async def _greatest_number(runs: AsyncCollection[dict[str, Any]], *, strict: bool) -> int:
     """The greatest number that a record of a run holds; 0 where none does."""
     greatest = {name: {"$max": f"${name}"} for name in ("number", "token")}
     async with await runs.aggregate([{"$group": {"_id": None, **greatest}}]) as cursor:
         found = await anext(aiter(cursor), None) or {}
     numbers = [_number(found.get(name)) for name in greatest]
-    if any(number is None for number in numbers):
+    if strict and any(number is None for number in numbers):
         raise DamagedRecordsError(
             f"A record of a run in {_RUNS} has a number or token that is no number.",
             next_step="Nothing was done. Somebody changed the records; set it right first.",

@@ -17,6 +17,7 @@ from pymongo import UpdateOne
 from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.errors import DamagedRecordsError, LeaseLostError
+from newbi_migrate.store.record_shape import is_run, is_user_line
 from newbi_migrate.store.session import OWN_PREFIX, LeasedSession
 
 __all__ = [
@@ -71,6 +72,11 @@ class RunRecord:
     document: Mapping[str, Any]
 
     @property
+    def journal_entries(self) -> int:
+        """How many entries its journal has at least."""
+        return self.document.get("journalEntries") or 0
+
+    @property
     def in_place(self) -> bool:
         """Whether anything it wrote may still be there."""
         return self.state is not RunState.ROLLED_BACK
@@ -87,42 +93,26 @@ class RunRecord:
         Raises:
             DamagedRecordsError: It is not what this tool writes.
         """
-        run_id, number = document["_id"], document.get("number")
-        command, policy = document.get("command"), document.get("policy")
-        if (
-            not isinstance(run_id, ObjectId)
-            or not isinstance(number, int)
-            or isinstance(number, bool)
-            or not isinstance(command, str)
-            or not isinstance(policy, Mapping)
-            or document.get("state") not in list(RunState)
-            or any(
-                not isinstance(document.get(name, kind()), (kind, type(None)))
-                for name, kind in _TYPES.items()
-            )
-        ):
-            raise DamagedRecordsError(
-                f"A record of a run in {RUNS} is not what this tool wrote.",
-                next_step="Nothing was written because of it. Restore the backup if the database "
-                "cannot be trusted.",
-                collection=RUNS,
-                document_id=run_id,
-            )
-        return cls(run_id, number, command, RunState(document["state"]), policy, document)
+        if not is_run(document):
+            raise _damaged(RUNS, document["_id"])
+        return cls(
+            document["_id"],
+            int(document["number"]),
+            document["command"],
+            RunState(document["state"]),
+            document["policy"],
+            document,
+        )
 
 
-# Fields that later commands read, where they are there.
-_TYPES: Final[Mapping[str, type]] = {
-    "source": str,
-    "database": str,
-    "collections": dict,
-    "collectionsBefore": list,
-    "indexesBefore": list,
-    "planDigests": dict,
-    "journalEntries": int,
-    "reference": dict,
-    "result": dict,
-}
+def _damaged(collection: str, identifier: Any) -> DamagedRecordsError:
+    return DamagedRecordsError(
+        f"A record in {collection} is not what this tool wrote.",
+        next_step="Nothing was written because of it. Restore the backup if the database cannot "
+        "be trusted.",
+        collection=collection,
+        document_id=identifier,
+    )
 
 
 def left_out(runs: Iterable[RunRecord], collection: str) -> int:
@@ -153,10 +143,16 @@ async def read_runs(database: AsyncDatabase[dict[str, Any]]) -> list[RunRecord]:
 async def migrated_users(
     database: AsyncDatabase[dict[str, Any]], run_id: ObjectId
 ) -> AsyncIterator[Mapping[str, Any]]:
-    """Who became who in a run: one line for each legacy user."""
+    """Who became who in a run: one line for each legacy user.
+
+    Raises:
+        DamagedRecordsError: A line is not what this tool writes.
+    """
     mine = {"_id": {"$gte": {"run": run_id}, "$lt": {"run": ObjectId(_after(run_id))}}}
     async with database[USERS].find(mine) as cursor:
         async for document in cursor:
+            if not is_user_line(document):
+                raise _damaged(USERS, document["_id"])
             yield document
 
 

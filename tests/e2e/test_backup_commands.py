@@ -317,6 +317,29 @@ def test_at_a_terminal_the_name_must_be_typed(clean, backup, uri, monkeypatch, c
     assert expected == changes(before, fingerprint(clean))
 
 
+def test_a_migration_while_a_restore_waits_for_the_name_stops_the_restore(
+    quick, clean, backup, uri, monkeypatch, capfd
+):
+    """With 3: what was going to be dropped is no longer what was shown, and nothing is."""
+
+    class Busy(Terminal):
+        """Someone who migrates in another window before they type."""
+
+        def readline(self, *size):
+            assert ExitCode.DONE == quick("migrate", "--confirm").code
+            held.append(fingerprint(clean, run_records=False))
+            return super().readline(*size)
+
+    held = []
+    monkeypatch.setenv("MONGODB_URI", uri)
+    monkeypatch.setattr("sys.stdin", Busy(clean.name))
+    code = run(["restore", "--drop", str(backup)])
+
+    assert ExitCode.DATABASE_MOVED_ON == code
+    assert "is no longer as it was shown" in capfd.readouterr().err
+    assert [] == changes(held[0], fingerprint(clean, run_records=False))
+
+
 def test_a_dry_run_of_a_restore_writes_nothing(quick, clean, other, backup):
     """It verifies, looks at the target and says what would be dropped."""
     before = fingerprint(clean)

@@ -26,10 +26,10 @@ from newbi_migrate.backup.compare import compare_backup
 from newbi_migrate.backup.encrypt import new_identity, read_identities, read_recipients
 from newbi_migrate.backup.layout import escape
 from newbi_migrate.backup.manifest import Consistency
-from newbi_migrate.backup.restore import restore_backup
 from newbi_migrate.backup.verify import verify_backup
 from newbi_migrate.backup.writer import backup_database
 from newbi_migrate.errors import UnreachableError, UsageError
+from newbi_migrate.migration.restore.run import restore_backup
 from newbi_migrate.store.digest import Digest, digest_collection
 from newbi_migrate.testing.bulk import bulk_invoices, bulk_owners
 

@@ -9,6 +9,7 @@ from small_legacy import USERS, invoices, legacy_user
 
 from newbi_migrate.errors import ExitCode, InterruptedRunError, UsageError, ValidationFailedError
 from newbi_migrate.migration.facade import Migration
+from newbi_migrate.store.session import LeasedSession
 
 OLD = "number_1_createdBy_1"
 
@@ -219,34 +220,22 @@ async def test_a_finalized_database_validates(migrated, migration):
     assert report.is_clean
 
 
-async def test_interrupted_the_same_call_finishes_it(migrated, uri, sync_database):
+async def test_interrupted_the_same_call_finishes_it(migrated, uri, sync_database, monkeypatch):
     """A finalize that stopped half-way goes on, and ends in the same bytes."""
-    async with Migration(uri) as migration:
-        real = migration.validate
+    reals = LeasedSession.safe_point
+    left = [6]
 
-        async def stop_after(*args, **kwargs):
-            report = await real(*args, **kwargs)
-            calls["left"] = 6
-            return report
+    def counted(session):
+        left[0] -= 1
+        if left[0] == 0:
+            migration.stop()
+        reals(session)
 
-        calls = {"left": 10**9}
-        check = migration._safe_point
-
-        def counted(lease):
-            inner = check(lease)
-
-            def point():
-                calls["left"] -= 1
-                if calls["left"] == 0:
-                    migration.stop()
-                inner()
-
-            return point
-
-        migration._safe_point = counted
-        migration.validate = stop_after
-        with pytest.raises(InterruptedRunError):
-            await migration.finalize(keep=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(LeasedSession, "safe_point", counted)
+        async with Migration(uri) as migration:
+            with pytest.raises(InterruptedRunError):
+                await migration.finalize(keep=True)
     async with Migration(uri) as migration:
         result = await migration.finalize(keep=True)
 

@@ -7,10 +7,10 @@ from bson import ObjectId
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from fingerprints import changes, fingerprint
+from leases import leased
 from pymongo import AsyncMongoClient
 
 from newbi_migrate.backup.compare import compare_backup
-from newbi_migrate.backup.restore import restore_backup
 from newbi_migrate.backup.writer import backup_database
 from newbi_migrate.errors import (
     DamagedBackupError,
@@ -22,10 +22,11 @@ from newbi_migrate.mapping.decisions import AliasPolicy
 from newbi_migrate.migration.conservation import Verdict, check_conservation
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.options import MigrationOptions
+from newbi_migrate.migration.restore.run import restore_backup
 from newbi_migrate.migration.run.backup_guard import Safeguard
 from newbi_migrate.migration.run.baseline import ReferenceSource, reference_of, take_reference
 from newbi_migrate.models.newbi import NEWBI
-from newbi_migrate.store.runs import RunRecords, RunState
+from newbi_migrate.store.runs import RunState, RunWriter, read_runs
 from newbi_migrate.testing.legacy import build_legacy_database
 
 WITH_DIGESTS = Safeguard(digests=True)
@@ -42,7 +43,7 @@ async def migrated(uri, *, safeguard=WITH_DIGESTS, options=CLEAN):
 
 
 async def proof(database, **arguments):
-    first = (await RunRecords(database).all())[-1]
+    first = (await read_runs(database))[-1]
     return await check_conservation(database, NEWBI, first, **arguments)
 
 
@@ -99,7 +100,7 @@ async def test_a_second_run_is_accounted_for_too(uri, database, dirty):
     some = MigrationOptions(collections=("invoices",), aliases=AliasPolicy.ALL)
     await migrated(uri, options=some)
     await migrated(uri, options=EVERY_ALIAS, safeguard=None)
-    runs = await RunRecords(database).all()
+    runs = await read_runs(database)
 
     assert 2 == len(runs)
     assert (await proof(database)).holds
@@ -163,10 +164,13 @@ async def test_a_dropped_journal_ends_the_proof(uri, database, legacy):
 async def test_a_rolled_back_run_is_not_accounted_for(uri, database, legacy):
     """What it wrote would be a difference if it were still there."""
     await migrated(uri)
-    run = (await RunRecords(database).all())[0]
-    await RunRecords(database).rolled_back(run.run_id, {}, whole=True)
+    run = (await read_runs(database))[0]
+    async with leased(database, run_id=run.run_id) as session:
+        record = RunWriter(session)
+        await record.take_over()
+        await record.rolled_back({}, whole=True)
 
-    assert RunState.ROLLED_BACK is (await RunRecords(database).all())[0].state
+    assert RunState.ROLLED_BACK is (await read_runs(database))[0].state
     assert {"user", "account", "organization", "member"} == {
         one.collection for one in (await proof(database)).differing
     }
@@ -276,7 +280,7 @@ async def test_a_journaled_field_that_somebody_changed_since_is_named(uri, datab
 async def test_without_a_reference_there_is_no_proof(uri, database, legacy):
     """A run without --backup and without digests says so."""
     await migrated(uri, safeguard=None)
-    assert reference_of((await RunRecords(database).all())[0]) is None
+    assert reference_of((await read_runs(database))[0]) is None
     with pytest.raises(UsageError, match="recorded no digests"):
         await proof(database)
 
@@ -296,7 +300,7 @@ async def test_a_backup_is_recorded_and_proves_the_run(uri, database, legacy, tm
     """Its id and its digests go into the run record, and are the reference."""
     backup = await backup_database(database, tmp_path)
     await migrated(uri, safeguard=Safeguard(backup.path))
-    (run,) = await RunRecords(database).all()
+    (run,) = await read_runs(database)
     reference = reference_of(run)
 
     assert (ReferenceSource.BACKUP, backup.manifest.identity, backup.path.name) == (
@@ -346,7 +350,7 @@ async def test_a_stale_backup_is_refused(uri, database, legacy, tmp_path, change
         await migrated(uri, safeguard=Safeguard(backup.path))
 
     assert [] == changes(before, fingerprint(legacy, run_records=False))
-    assert [] == await RunRecords(database).all()
+    assert [] == await read_runs(database)
 
 
 async def test_a_damaged_backup_is_refused(uri, database, legacy, tmp_path):
@@ -356,7 +360,7 @@ async def test_a_damaged_backup_is_refused(uri, database, legacy, tmp_path):
     with pytest.raises(DamagedBackupError):
         await migrated(uri, safeguard=Safeguard(backup.path))
 
-    assert [] == await RunRecords(database).all()
+    assert [] == await read_runs(database)
 
 
 async def test_an_interrupted_run_is_finished_with_its_own_backup(uri, database, legacy, tmp_path):

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 import pytest
 from bson import ObjectId
 from fingerprints import fingerprint
+from leases import leased
 from pymongo import MongoClient, monitoring
 from small_legacy import USERS, invoices, legacy_user
 
@@ -23,7 +24,7 @@ from newbi_migrate.migration.doctor.leftovers import TRACES
 from newbi_migrate.models.newbi import NEWBI
 from newbi_migrate.store.connection import open_database
 from newbi_migrate.store.lease import Holder, Lease
-from newbi_migrate.store.runs import RunRecords
+from newbi_migrate.store.runs import RunWriter
 from newbi_migrate.testing import EmbeddedMongod
 
 STRANGER = ObjectId("65f0000000000000000000aa")
@@ -308,7 +309,8 @@ async def test_a_run_under_way_and_one_that_was_interrupted_are_named(legacy, ur
     lease = await Lease.acquire(database, Holder(run, "machine", 7, "migrate"), seconds=30)
     _, held = await look(uri)
     await lease.release()
-    await RunRecords(database).start(run, {"command": "backfill", "policy": {}})
+    async with leased(database, run_id=run) as session:
+        await RunWriter(session).start({"command": "backfill", "policy": {}})
     _, left = await look(uri)
 
     assert (Level.FAILED, Level.FAILED) == (held["runs"].level, left["runs"].level)
@@ -318,7 +320,7 @@ async def test_a_run_under_way_and_one_that_was_interrupted_are_named(legacy, ur
 
 async def test_a_database_that_is_half_restored_is_not_ready(legacy, uri):
     """A restore that was interrupted comes first; the doctor says so."""
-    from newbi_migrate.backup.target import RECORD
+    from newbi_migrate.migration.restore.target import RECORD
 
     legacy[RECORD].insert_one({"_id": "restore", "backup": "x"})
     _, checks = await look(uri)

@@ -224,8 +224,8 @@ async def test_a_run_recorded_while_the_lease_was_taken_is_exceeded_too(
     """Whoever held a lease whose document was deleted may begin a run until they notice."""
     greatest, asked = lease_module._greatest_number, []
 
-    async def slow(runs):
-        found = await greatest(runs)
+    async def slow(runs, **how):
+        found = await greatest(runs, **how)
         if len(asked) == 1:
             sync_database["newbi_migrate_runs"].insert_one({"number": 5})
         asked.append(found)

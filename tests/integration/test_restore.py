@@ -12,7 +12,6 @@ from backups import fill, write_archive, write_mongodump
 from fingerprints import changes, fingerprint
 from pymongo import AsyncMongoClient
 
-from newbi_migrate.backup.restore import restore_backup
 from newbi_migrate.backup.verify import verify_backup
 from newbi_migrate.backup.writer import backup_database
 from newbi_migrate.errors import (
@@ -21,6 +20,7 @@ from newbi_migrate.errors import (
     NewbiMigrateError,
     UsageError,
 )
+from newbi_migrate.migration.restore.run import restore_backup
 
 
 @pytest.fixture

@@ -234,7 +234,13 @@ HARM = {
         [("number", 1), ("createdBy", 1)], unique=True
     ),
     "run.finished": lambda db: db["newbi_migrate_runs"].insert_one(
-        {"_id": ObjectId(), "command": "backfill", "state": "running", "policy": {}}
+        {
+            "_id": ObjectId(),
+            "number": 9,
+            "command": "backfill",
+            "state": "running",
+            "policy": {},
+        }
     ),
     "run.nothing-else-changed": lambda db: db["invoices"].update_one(
         INVOICE, {"$set": {"totalHT": 7}}

@@ -18,7 +18,8 @@ async def leased(database, *, targets=(), run_id=None):
     """Hold the lease of a database, and give a session that may write to some collections."""
     async with open_database(database) as store:
         holder = Holder.this_process(run_id or ObjectId(), "test")
-        lease = await Lease.acquire(store.database, holder)
+        # Nobody renews it, and a property takes its time.
+        lease = await Lease.acquire(store.database, holder, seconds=3600)
         try:
             yield LeasedSession(
                 store=store,

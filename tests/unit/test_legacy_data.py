@@ -186,7 +186,7 @@ def test_the_cases_reach_every_reason_but_those_of_a_run():
     dirt = LegacyDirt(huge=True)
     reached = {e.reason for e in dirt.expected} | {e.reason for e in dirt.users}
     others = {Reason.ALIAS_REFUSED, Reason.OWNER_WITHOUT_WORKSPACE}
-    others |= {Reason.UNIQUE_KEY, Reason.WRITE_REFUSED}
+    others |= {Reason.UNIQUE_KEY, Reason.WRITE_REFUSED, Reason.NOT_A_PLAIN_COLLECTION}
 
     assert set(Reason) - others == reached - {None}
     assert set(Action) == {e.action for e in dirt.expected}

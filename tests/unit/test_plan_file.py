@@ -166,7 +166,11 @@ def test_an_entry_for_users_counts_as_their_writes_did_in_the_plan():
 
 def test_an_entry_for_indexes_counts_those_that_were_created():
     """And none that turned out to be impossible."""
-    entry = an_entry(EntryKind.INDEX, "quotes", {"names": ["a", "b"], "created": ["b"]})
+    entry = an_entry(
+        EntryKind.INDEX,
+        "quotes",
+        {"names": ["a", "b"], "created": ["a", "b"], "specifications": [{"name": "b"}]},
+    )
 
     assert Digests({INDEXES: of_index("quotes", "b")}) == of_entry(entry)
 

@@ -222,6 +222,7 @@ def test_json_and_text_agree():
 def a_status(*, state="done", held=False, lacking=0):
     document = {
         "_id": IDS[30],
+        "number": 1,
         "command": "migrate",
         "state": state,
         "policy": {},

@@ -93,7 +93,6 @@ class LegacyUsers:
         await self._journal.applied(seq)
 
     async def _rename_back(self, aside: str) -> None:
-        self._session.safe_point()
         names = await self._session.database.list_collection_names()
         if self._source in names:
             raise UsageError(
@@ -102,6 +101,7 @@ class LegacyUsers:
                 next_step=f"Nothing was dropped. Stop the application, and move the users of both "
                 f"into {self._source}.",
             )
+        self._session.safe_point()
         await self._session.database[aside].rename(self._source, comment=self._session.comment)
 
 

@@ -207,6 +207,7 @@ async def close(
 
 
 async def _finish(record: RunWriter, journal: Journal, result: ClosingResult) -> None:
+    await journal.require(journal.next_seq)
     await record.finish(
         {
             "journalEntries": journal.next_seq,

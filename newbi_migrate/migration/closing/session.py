@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
-from newbi_migrate.backup.target import refuse_if_restoring
 from newbi_migrate.errors import DatabaseMovedOnError
 from newbi_migrate.mapping.decisions import Outcome
 from newbi_migrate.migration.closing.legacy_users import kept_name
@@ -21,6 +21,7 @@ from newbi_migrate.migration.closing.run import (
 )
 from newbi_migrate.migration.options import MigrationOptions
 from newbi_migrate.migration.plan import make_plan
+from newbi_migrate.migration.restore.target import refuse_if_restoring
 from newbi_migrate.migration.results import Plan
 from newbi_migrate.migration.run.leased import Runner, refuse_while_rolling_back, unfinished_run
 from newbi_migrate.migration.validate import ValidationRequest, validate
@@ -50,9 +51,15 @@ class Closing:
         Raises:
             NewbiMigrateError: See :class:`~newbi_migrate.migration.facade.Migration`.
         """
+        with explained("reading the indexes"):
+            looked = await self._look_at_indexes()
+            runs = await read_runs(self._database)
         if not apply:
-            with explained("reading the indexes"):
-                return await self._look_at_indexes()
+            return looked
+        if not looked.dropped and unfinished_run(runs) is None:
+            # Nothing can go, and nothing is written for it.
+            looked.dry_run = False
+            return looked
 
         async def attempt(session: LeasedSession, runs: Sequence[RunRecord]) -> ClosingResult:
             await refuse_if_restoring(session.database)
@@ -79,8 +86,10 @@ class Closing:
         request = ClosingRequest(
             self.runner.registry, "finalize", keep=keep, drop_journal=drop_journal
         )
-        if dry_run:
-            with explained("looking at what finalize would do"):
+        with explained("looking at what finalize would do"):
+            migrated = any(run.in_place for run in await read_runs(self._database))
+            if dry_run or not migrated:
+                # Without a migration it refuses, and the lease is not taken for that.
                 return await self._preview(request, self.runner.progress)
 
         async def attempt(session: LeasedSession, runs: Sequence[RunRecord]) -> ClosingResult:
@@ -90,9 +99,9 @@ class Closing:
             if unfinished is not None:
                 source = unfinished.document.get("source")
                 if source in await session.database.list_collection_names():
-                    await self._plan(request, session.progress)
+                    await self._plan(request, session.progress, asking=unfinished.run_id)
                 return await close(session, replace(request, source=source), runs)
-            plan = await self._plan(request, session.progress)
+            plan = await self._plan(request, session.progress, asking=session.run_id)
             _refuse_other_preview(reviewed, await self._describe(request, plan))
             return await close(session, _of_plan(request, plan), runs)
 
@@ -122,13 +131,19 @@ class Closing:
             return result
         return await self._describe(request, await self._plan(request, progress))
 
-    async def _plan(self, request: ClosingRequest, progress: Progress) -> Plan:
+    async def _plan(
+        self, request: ClosingRequest, progress: Progress, *, asking: ObjectId | None = None
+    ) -> Plan:
         """Plans and validates; fails unless nothing would be lost."""
         database, registry = self._database, self.runner.registry
         plan = await make_plan(database, registry, self.options, progress=progress)
         report = await validate(
             ValidationRequest(
-                database=database, registry=registry, options=self.options, progress=progress
+                database=database,
+                registry=registry,
+                options=self.options,
+                progress=progress,
+                asking=asking,
             )
         )
         refuse_unless_ready(report, plan, keep=request.keep)

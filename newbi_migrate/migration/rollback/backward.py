@@ -7,8 +7,8 @@ from typing import Any
 
 from bson import ObjectId
 
-from newbi_migrate.backup.target import refuse_if_restoring
 from newbi_migrate.errors import DatabaseMovedOnError
+from newbi_migrate.migration.restore.target import refuse_if_restoring
 from newbi_migrate.migration.rollback.results import RollbackOptions, RollbackResult
 from newbi_migrate.migration.rollback.run import (
     RollbackRequest,
@@ -17,6 +17,7 @@ from newbi_migrate.migration.rollback.run import (
     roll_back,
 )
 from newbi_migrate.migration.run.leased import Runner
+from newbi_migrate.migration.run.recovery import refuse_lost_records
 from newbi_migrate.store.faults import explained
 from newbi_migrate.store.lease import Lease
 from newbi_migrate.store.runs import RunRecord, read_runs
@@ -37,6 +38,7 @@ async def preview_rollback(
         await Lease.refuse_if_held(runner.store.database)
         await refuse_if_restoring(runner.store.database)
         runs = await read_runs(runner.store.database)
+        await refuse_lost_records(runner.store.database, runs)
         chosen = choose_runs(runs, run_id, options, everything=everything)
         if not chosen:
             return [_nothing(runner, options, dry_run=True)]
@@ -66,6 +68,12 @@ async def rollback(
         DatabaseMovedOnError: What would be done now is not what was shown.
         NewbiMigrateError: See :class:`~newbi_migrate.migration.facade.Migration`.
     """
+    with explained("looking at the runs"):
+        await Lease.refuse_if_held(runner.store.database)
+        runs = await read_runs(runner.store.database)
+        if not choose_runs(runs, run_id, options, everything=everything):
+            # Nothing is there to be taken back, and nothing is written for it.
+            return [_nothing(runner, options, dry_run=False)]
     begun: list[ObjectId] = []
 
     async def attempt(session: LeasedSession, runs: Sequence[RunRecord]) -> list[RollbackResult]:

@@ -66,6 +66,7 @@ class StructureRollback:
             newer: Later runs that are taken back before this one, the newest first, inspected.
         """
         built: dict[str, dict[str, Mapping[str, Any] | None]] = {}
+        dropped: dict[tuple[str, str], Mapping[str, Any]] = {}
         journal = JournalReader(self.database, self.run.run_id)
         async for entry in journal.entries(backwards=True):
             if self.collections is not None and entry.collection not in self.collections:
@@ -73,10 +74,13 @@ class StructureRollback:
             if entry.kind is EntryKind.INDEX:
                 known = {index["name"]: index for index in entry.indexes("specifications")}
                 for name in entry.names("created"):
-                    built.setdefault(entry.collection, {})[name] = known.get(name)
-                self._to_rebuild += [(entry.collection, i) for i in entry.indexes("dropped")]
+                    # The last entry knows best: one before it may only say what was meant.
+                    built.setdefault(entry.collection, {}).setdefault(name, known.get(name))
+                for index in entry.indexes("dropped"):
+                    dropped[entry.collection, index["name"]] = index
             elif entry.kind is EntryKind.COLLECTION and not entry.drops_collection:
                 self._note_collection(entry)
+        self._to_rebuild = [(name, index) for (name, _), index in dropped.items()]
         before = {
             pair["collection"]: {index["name"]: index for index in pair["indexes"]}
             for pair in self.run.document.get("indexesBefore", ())

@@ -245,6 +245,8 @@ class _RunBack:
             await self.structure.rebuild(session)
             if whole:
                 await self.structure.drop_collections(session)
+        # What was done by a journal that somebody dropped meanwhile may be a part of it.
+        await JournalReader(request.database, self.run.run_id).require(self.run.journal_entries)
         await record.rolled_back(_record(result), whole=whole)
 
 

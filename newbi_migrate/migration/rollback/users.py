@@ -318,6 +318,8 @@ class UserRollback:
                 await self._in_order([unit], leased)
 
     async def _put_back(self, gone: Sequence[tuple[Created, bytes]], leased: LeasedSession) -> None:
+        # What is gone may have been deleted by whoever took this rollback over.
+        await leased.lease.renew()
         for name in reversed(BACKWARDS):
             here = [(document, raw) for document, raw in gone if document.collection == name]
             there = await self._read(name, [document.id for document, _ in here])

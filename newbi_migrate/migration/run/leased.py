@@ -18,7 +18,7 @@ from newbi_migrate.errors import InterruptedRunError, NewbiMigrateError
 from newbi_migrate.migration.run.recovery import recover, refuse_lost_records
 from newbi_migrate.migration.run.retry import HighWaterMark, retry_transient
 from newbi_migrate.migration.run.throttle import Pacer, Pacing, replica_lag
-from newbi_migrate.migration.survey import TARGET_COLLECTIONS
+from newbi_migrate.models.better_auth import TARGET_COLLECTIONS
 from newbi_migrate.models.registry import Registry
 from newbi_migrate.progress import Progress
 from newbi_migrate.store.connection import Store
@@ -84,24 +84,73 @@ class Runner:
             DamagedRecordsError: The records of earlier runs are not what this tool wrote.
             NewbiMigrateError: The attempt failed.
         """
+
+        async def with_runs(session: LeasedSession) -> _T:
+            runs = await read_runs(self.store.database)
+            await refuse_lost_records(self.store.database, runs)
+            for run in runs:
+                if run.state.unfinished:
+                    await recover(session, run)
+            return await attempt(session, await read_runs(self.store.database))
+
+        return await self._leased(command, with_runs, replacing=False)
+
+    async def replace(self, command: str, attempt: Callable[[LeasedSession], Awaitable[_T]]) -> _T:
+        """Takes the lease for what replaces the whole database, its records of runs included.
+
+        They are not read, so damaged ones are not in the way. In the end the lease goes too: the
+        database then holds what was put there and nothing else.
+
+        Args:
+            command: What the lease is taken for.
+            attempt: What to do; called again after a transient error.
+
+        Raises:
+            LeaseHeldError: Another run holds the lease.
+            LeaseLostError: This run lost it.
+            NewbiMigrateError: The attempt failed.
+        """
+        return await self._leased(command, attempt, replacing=True)
+
+    async def _leased(
+        self,
+        command: str,
+        attempt: Callable[[LeasedSession], Awaitable[_T]],
+        *,
+        replacing: bool,
+    ) -> _T:
         with explained(f"running {command}"):
             if self.pacing.max_lag is not None:
                 # Whether it can be asked at all shows before the first write.
                 await self.lag()
             holder = Holder.this_process(ObjectId(), command)
-            lease = await Lease.acquire(self.store.database, holder, seconds=self.lease_seconds)
+            lease = await Lease.acquire(
+                self.store.database,
+                holder,
+                seconds=self.lease_seconds,
+                trust_records=not replacing,
+            )
             if lease.succeeded is not None:
                 self.progress.note(
                     f"The process {lease.succeeded.pid} of {lease.succeeded.command} "
                     f"{lease.succeeded.run_id} has ended; its lease was taken over."
                 )
+            give_back = lease.release
             try:
                 async with lease.renewing():
-                    return await self._attempts(lease, holder.run_id, attempt)
+                    result = await self._attempts(lease, holder.run_id, attempt)
+                if replacing:
+                    give_back = lease.drop
+                return result
             finally:
-                await _release(lease)
+                await _quietly(give_back)
 
-    async def _attempts(self, lease: Lease, run_id: ObjectId, attempt: Attempt[_T]) -> _T:
+    async def _attempts(
+        self,
+        lease: Lease,
+        run_id: ObjectId,
+        attempt: Callable[[LeasedSession], Awaitable[_T]],
+    ) -> _T:
         reach = HighWaterMark(self.progress)
         first = True
 
@@ -113,13 +162,7 @@ class Runner:
                 await lease.renew()
             first = False
             reach.restart()
-            session = self._session(lease, run_id, reach)
-            runs = await read_runs(self.store.database)
-            await refuse_lost_records(self.store.database, runs)
-            for run in runs:
-                if run.state.unfinished:
-                    await recover(session, run)
-            return await attempt(session, await read_runs(self.store.database))
+            return await attempt(self._session(lease, run_id, reach))
 
         return await retry_transient(once, self.progress, best_progress=lambda: reach.furthest)
 
@@ -159,10 +202,10 @@ def refuse_while_rolling_back(runs: Iterable[RunRecord]) -> None:
             )
 
 
-async def _release(lease: Lease) -> None:
+async def _quietly(give_back: Callable[[], Awaitable[None]]) -> None:
     """Gives the lease back if the server lets us; else it runs out by itself."""
     try:
-        await lease.release()
+        await give_back()
     except (PyMongoError, NewbiMigrateError):
         # The error that brought us here matters more.
         return

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Final, Protocol
 
+from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.invariants.base import Severity
@@ -69,6 +70,8 @@ class ValidationRequest:
         detailed: Find every violation, not examples alone.
         on_finding: Told of each finding as it is found.
         progress: Told of what is going on.
+        asking: The run that asks, under its own lease; ``None`` where no run does. It counts
+            neither as under way nor as unfinished.
     """
 
     database: AsyncDatabase[dict[str, Any]]
@@ -81,6 +84,7 @@ class ValidationRequest:
     detailed: bool = False
     on_finding: Callable[[Finding], None] | None = None
     progress: Progress = field(default_factory=Silent)
+    asking: ObjectId | None = None
 
     def wants(self, rule_id: str) -> bool:
         """Whether a rule is to be checked."""

@@ -58,7 +58,8 @@ class Structure:
 
     def runs(self, *, under_way: bool) -> None:
         """Whether a run is unfinished."""
-        unfinished = next((run for run in self._runs if run.state.unfinished), None)
+        others = (run for run in self._runs if run.run_id != self._request.asking)
+        unfinished = next((run for run in others if run.state.unfinished), None)
         if under_way:
             self._state.notes.append(
                 "A run is under way: what is found may be out of date already. Validate again "

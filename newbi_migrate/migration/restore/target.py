@@ -1,7 +1,4 @@
-"""What lies in the way of a restore: what its target holds, and a record of one that was stopped.
-
-It changes when a restore leaves another trace, or has to spare something else.
-"""
+"""What lies in the way of a restore: what its target holds, and one that was stopped."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.errors import ConfirmationRequiredError, UsageError
 from newbi_migrate.store.faults import explained
-from newbi_migrate.store.lease import Lease
+from newbi_migrate.store.lease import LEASE, Lease
 
 __all__ = [
     "RECORD",
@@ -21,6 +18,7 @@ __all__ = [
     "existing_collections",
     "first_names",
     "look_at_target",
+    "read_target",
     "refuse_if_restoring",
 ]
 
@@ -34,13 +32,15 @@ class RestoreTarget:
 
     Attributes:
         database: Its name.
-        existing: Its collections and views, but for the server's own; in order.
+        existing: Its collections and views, but for the server's own and the lease; in order.
         unfinished: Identity of a restore that was interrupted; empty if none was.
+        next_lease: The number that the lease of a restore gets, unless another run comes first.
     """
 
     database: str
     existing: tuple[str, ...]
     unfinished: str = ""
+    next_lease: int = 0
 
     def require_empty(self, *, drop: bool, identity: str | None = None) -> None:
         """Fails where something would be written over.
@@ -71,12 +71,21 @@ async def look_at_target(database: AsyncDatabase[dict[str, Any]]) -> RestoreTarg
     """
     with explained("looking at the target"):
         await Lease.refuse_if_held(database)
-        existing = await existing_collections(database)
-        record = None
-        if RECORD in existing:
-            record = await database[RECORD].find_one({"_id": "restore"})
-        unfinished = "" if record is None else str(record.get("backup", ""))
-        return RestoreTarget(database.name, tuple(sorted(existing)), unfinished)
+        return await read_target(database, next_lease=await Lease.next_number(database))
+
+
+async def read_target(database: AsyncDatabase[dict[str, Any]], *, next_lease: int) -> RestoreTarget:
+    """What a restore finds, whoever holds the lease; reads only.
+
+    Raises:
+        pymongo.errors.PyMongoError: The server failed.
+    """
+    existing = await existing_collections(database)
+    record = None
+    if RECORD in existing:
+        record = await database[RECORD].find_one({"_id": "restore"})
+    unfinished = "" if record is None else str(record.get("backup", ""))
+    return RestoreTarget(database.name, tuple(sorted(existing)), unfinished, next_lease)
 
 
 async def refuse_if_restoring(database: AsyncDatabase[dict[str, Any]]) -> None:
@@ -94,9 +103,13 @@ async def refuse_if_restoring(database: AsyncDatabase[dict[str, Any]]) -> None:
 
 
 async def existing_collections(database: AsyncDatabase[dict[str, Any]]) -> set[str]:
-    """Names of collections and views, but for the server's own."""
+    """Names of collections and views, but for the server's own and that of the lease."""
     names = await database.list_collection_names()
-    return {name for name in names if name == "system.js" or not name.startswith("system.")}
+    return {
+        name
+        for name in names
+        if name == "system.js" or (name != LEASE and not name.startswith("system."))
+    }
 
 
 def first_names(names: Sequence[str]) -> str:

@@ -1,8 +1,4 @@
-"""Inserting batches of raw documents, as fast as the server takes them, and never twice.
-
-It changes with the driver's way to send raw documents, or when a restore meets another answer
-that leaves open what was written.
-"""
+"""Inserting batches of raw documents, as fast as the server takes them, and never twice."""
 
 from __future__ import annotations
 
@@ -12,8 +8,7 @@ from typing import Any, Final
 from bson import json_util
 from bson.raw_bson import RawBSONDocument
 from pymongo.asynchronous.collection import AsyncCollection
-from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import BulkWriteError, ConnectionFailure, OperationFailure
+from pymongo.errors import BulkWriteError
 from pymongo.write_concern import WriteConcern
 
 from newbi_migrate.backup.dump import DumpedCollection
@@ -22,10 +17,12 @@ from newbi_migrate.store.codes import Code
 from newbi_migrate.store.digest import spans
 from newbi_migrate.store.faults import codes_of
 from newbi_migrate.store.raw import document_of, element
+from newbi_migrate.store.session import LeasedSession
 
 __all__ = ["Inserter"]
 
-# Each collection is followed by a durable record, which waits for all that was written before it.
+# Each collection is followed by a durable record, which waits for all that was written before it;
+# then it is counted, and after an error all of it is looked at again.
 _FAST: Final = WriteConcern(w=1)
 # A message holds 48 MB and 100,000 documents; the driver takes a sequence for one document.
 _MOST_BYTES: Final = 15 << 20
@@ -57,13 +54,11 @@ class Inserter:
     """Puts documents into collections that no one else writes to.
 
     Args:
-        database: The database.
-        comment: Shown by ``$currentOp``.
+        session: The leased session, allowed to write to them.
     """
 
-    def __init__(self, database: AsyncDatabase[dict[str, Any]], *, comment: str) -> None:
-        self._database = database
-        self._comment = comment
+    def __init__(self, session: LeasedSession) -> None:
+        self._session = session
 
     async def insert(
         self, collection: DumpedCollection, batch: bytes, *, perhaps_there: bool
@@ -77,39 +72,33 @@ class Inserter:
 
         Raises:
             NewbiMigrateError: A document with the same ``_id`` is there, with other bytes.
-            pymongo.errors.PyMongoError: The server failed.
+            LeaseLostError: The lease is no longer surely held; nothing was sent.
+            pymongo.errors.PyMongoError: The server failed; what was written is unknown, and not
+                only of this batch.
         """
-        target: AsyncCollection[Any] = self._database.get_collection(
-            collection.namespace, write_concern=_FAST
-        )
         count = sum(1 for _ in spans(batch))
         if perhaps_there or len(batch) > _MOST_BYTES or count > _MOST_DOCUMENTS:
-            await self._one_by_one(target, collection, batch, perhaps_there=perhaps_there)
+            await self._one_by_one(collection, batch, perhaps_there=perhaps_there)
             return count
-        try:
-            command: dict[str, Any] = {
-                "insert": target.name,
-                "documents": [_Sequence(batch)],
-                "ordered": _keeps_order(collection),
-                "comment": self._comment,
-                "writeConcern": _FAST.document,
-            }
-            if _needs_bypass(collection):
-                command["bypassDocumentValidation"] = True
-            answer = await self._database.command(command)
-        except ConnectionFailure:
-            # Whether it was carried out is unknown: what is there tells.
-            if _keeps_order(collection):
-                raise
-            answer = {}
-        except OperationFailure as error:
-            if Code.DUPLICATE_KEY not in codes_of(error):
-                raise
-            answer = {}
+        command: dict[str, Any] = {
+            "insert": collection.namespace,
+            "documents": [_Sequence(batch)],
+            "ordered": _keeps_order(collection),
+            "comment": self._session.comment,
+            "writeConcern": _FAST.document,
+        }
+        if _needs_bypass(collection):
+            command["bypassDocumentValidation"] = True
+        self._target(collection)
+        answer = await self._session.database.command(command)
         if answer.get("n") != count:
             self._refuse(collection, answer)
-            await self._one_by_one(target, collection, batch, perhaps_there=True)
+            await self._one_by_one(collection, batch, perhaps_there=True)
         return count
+
+    def _target(self, collection: DumpedCollection) -> AsyncCollection[Any]:
+        """The collection, for one write that is to follow at once."""
+        return self._session.collection(collection.namespace).with_options(write_concern=_FAST)
 
     @staticmethod
     def _refuse(collection: DumpedCollection, answer: dict[str, Any]) -> None:
@@ -124,47 +113,41 @@ class Inserter:
             )
 
     async def _one_by_one(
-        self,
-        target: AsyncCollection[Any],
-        collection: DumpedCollection,
-        batch: bytes,
-        *,
-        perhaps_there: bool,
+        self, collection: DumpedCollection, batch: bytes, *, perhaps_there: bool
     ) -> None:
         documents = [RawBSONDocument(batch[start:end]) for start, end in spans(batch)]
         if perhaps_there:
-            documents = await self._absent(target, collection, documents)
+            documents = await self._absent(collection, documents)
         if not documents:
             return
         try:
-            await target.insert_many(
+            await self._target(collection).insert_many(
                 documents,
                 ordered=_keeps_order(collection),
                 bypass_document_validation=True if _needs_bypass(collection) else None,
-                comment=self._comment,
+                comment=self._session.comment,
             )
         except BulkWriteError as error:
             if codes_of(error) != {Code.DUPLICATE_KEY} or _keeps_order(collection):
                 raise
             # They came meanwhile, by a statement whose answer was lost, or from somebody else.
-            rest = await self._absent(target, collection, documents)
+            rest = await self._absent(collection, documents)
             if rest:
                 raise _conflict(collection, rest[0]) from None
 
     async def _absent(
-        self,
-        target: AsyncCollection[Any],
-        collection: DumpedCollection,
-        documents: Sequence[RawBSONDocument],
+        self, collection: DumpedCollection, documents: Sequence[RawBSONDocument]
     ) -> list[RawBSONDocument]:
         """Those that are not there yet; one that is there with other bytes is a conflict."""
         keys = {_key(document): document for document in documents}
         ids = [document_of(("_id", kind, value))["_id"] for kind, value in keys]
-        raw = target.with_options(
-            codec_options=target.codec_options.with_options(document_class=RawBSONDocument)
+        database = self._session.database
+        raw: AsyncCollection[Any] = database.get_collection(
+            collection.namespace,
+            codec_options=database.codec_options.with_options(document_class=RawBSONDocument),
         )
         there = set()
-        async for stored in raw.find({"_id": {"$in": ids}}, comment=self._comment):
+        async for stored in raw.find({"_id": {"$in": ids}}, comment=self._session.comment):
             key = _key(stored)
             wanted = keys.get(key)
             if wanted is not None and wanted.raw != stored.raw:

@@ -1,0 +1,1 @@
+"""Bringing a dump back: its target, inserting, and the use-case."""

@@ -1,0 +1,120 @@
+"""The record of a restore in its target: whose it is, and how far it has come."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, Self
+
+from pymongo.errors import DuplicateKeyError
+
+from newbi_migrate.errors import LeaseLostError
+from newbi_migrate.migration.restore.target import RECORD
+from newbi_migrate.store.session import LeasedSession
+
+__all__ = ["RestoreRecord", "read_record"]
+
+_ID: Final = {"_id": "restore"}
+
+
+async def read_record(session: LeasedSession) -> Mapping[str, Any] | None:
+    """The record of a restore into this database that has not come to its end, if there is one."""
+    return await session.database[RECORD].find_one(_ID)
+
+
+@dataclass(slots=True)
+class RestoreRecord:
+    """The record of this restore, with its lease's number as fencing token.
+
+    Attributes:
+        session: The leased session.
+        dropping: Whether what was there before has still to be dropped.
+        done: Names of the collections whose documents are all there, durably.
+    """
+
+    session: LeasedSession
+    dropping: bool
+    done: set[str]
+
+    @classmethod
+    async def start(
+        cls,
+        session: LeasedSession,
+        identity: str,
+        found: Mapping[str, Any] | None,
+        *,
+        dropping: bool,
+    ) -> Self:
+        """Records that a restore begins, in place of the record that was found.
+
+        Raises:
+            LeaseLostError: Somebody else has written there meanwhile.
+        """
+        begun = {
+            "backup": identity,
+            "token": session.token,
+            "startedAt": datetime.now(UTC),
+            "dropping": dropping,
+            "done": [],
+        }
+        try:
+            replaced = await session.collection(RECORD).replace_one(
+                _replaced(session, found), begun, upsert=found is None, comment=session.comment
+            )
+        except DuplicateKeyError:
+            raise _lost() from None
+        if found is not None:
+            _must_match(replaced.matched_count)
+        return cls(session, dropping, set())
+
+    @classmethod
+    async def take_over(cls, session: LeasedSession, found: Mapping[str, Any]) -> Self:
+        """Goes on with a restore that was interrupted.
+
+        Raises:
+            LeaseLostError: Somebody else has written there meanwhile.
+        """
+        taken = await session.collection(RECORD).update_one(
+            _replaced(session, found), {"$set": {"token": session.token}}, comment=session.comment
+        )
+        _must_match(taken.matched_count)
+        return cls(session, bool(found.get("dropping")), set(found.get("done", ())))
+
+    async def dropped(self) -> None:
+        """Records that what was there before is gone."""
+        await self._update({"$set": {"dropping": False}})
+        self.dropping = False
+
+    async def flush(self) -> None:
+        """Returns once all that was written before is durable, unless a primary lost it."""
+        await self._update({"$inc": {"flushed": 1}})
+
+    async def whole(self, name: str) -> None:
+        """Records that all documents of a collection are there."""
+        await self._update({"$addToSet": {"done": name}})
+        self.done.add(name)
+
+    async def _update(self, update: Mapping[str, Any]) -> None:
+        done = await self.session.collection(RECORD).update_one(
+            {**_ID, "token": self.session.token}, update, comment=self.session.comment
+        )
+        _must_match(done.matched_count)
+
+
+def _replaced(session: LeasedSession, found: Mapping[str, Any] | None) -> dict[str, Any]:
+    # Ours already, where the answer to the call before this one was lost.
+    seen = session.token if found is None else found.get("token")
+    return {**_ID, "token": {"$in": [seen, session.token]}}
+
+
+def _must_match(matched: int) -> None:
+    if not matched:
+        raise _lost()
+
+
+def _lost() -> LeaseLostError:
+    return LeaseLostError(
+        "Another process has taken over this restore; this one stopped.",
+        next_step="See how that one ends: newbi-migrate status.",
+    )

@@ -1,0 +1,158 @@
+"""A run that is taken over while its process lives: whatever both wrote can be given back.
+
+The first process is suspended with a write command about to be sent, so that its statement lands
+after everything that the second one does.
+"""
+
+from __future__ import annotations
+
+import pytest
+from fingerprints import changes, fingerprint
+from little import little_legacy
+
+MIGRATE = ("migrate", "--confirm")
+ROLLBACK = ("rollback", "--confirm")
+DONE, QUARANTINED, INTERRUPTED = 0, 5, 7
+# Its first writes take the lease and make the record of the run; from then on there is a run.
+FIRST = 4
+
+
+def unlocked(database, processes, uri):
+    assert DONE == processes.run(uri, "unlock", "--confirm").status
+
+
+def lease_deleted(database, processes, uri):
+    database["newbi_migrate_lease"].delete_one({"_id": "lease"})
+
+
+def lease_dropped(database, processes, uri):
+    database["newbi_migrate_lease"].drop()
+
+
+WAYS = [unlocked, lease_deleted, lease_dropped]
+
+
+def holds(database):
+    return fingerprint(database, run_records=False)
+
+
+def suspended(processes, uri, command, at):
+    """A process that has a write command about to be sent."""
+    first = processes.start(uri, *command, at=at, when="before", signal="SIGSTOP")
+    first.wait_until_suspended()
+    return first
+
+
+def woken(process):
+    process.send("SIGCONT")
+    return process.wait()
+
+
+@pytest.fixture
+def moments(server, fresh, processes, sample):
+    """Some of the write commands of a migration, or of its rollback."""
+
+    def some(command, size):
+        _, uri = fresh(server, little_legacy)
+        whole = processes.run(uri, *MIGRATE)
+        if command is ROLLBACK:
+            whole = processes.run(uri, *ROLLBACK)
+        return sample.of(range(FIRST, whole.writes), size)
+
+    return some
+
+
+@pytest.mark.timeout(900)
+def test_a_suspended_run_that_another_finished_stops_and_undoes_nothing(
+    server, fresh, processes, moments, sample
+):
+    """It ends with 7; what the other wrote stands, and a rollback gives every byte back."""
+    wrong = {}
+    for at, way in zip(moments(MIGRATE, 3), WAYS * 1000, strict=False):
+        database, uri = fresh(server, little_legacy)
+        before = holds(database)
+        first = suspended(processes, uri, MIGRATE, at)
+        way(database, processes, uri)
+        second = processes.run(uri, *MIGRATE)
+        finished = holds(database)
+        ended = woken(first)
+        undone = changes(finished, holds(database))
+        back = processes.run(uri, *ROLLBACK, "--all")
+        left = changes(before, holds(database))
+        found = (ended.status, second.status, undone, back.status, left)
+        if found != (INTERRUPTED, QUARANTINED, [], DONE, []):
+            wrong[at, way.__name__] = (found, ended.stderr, second.stderr, back.stderr)
+
+    assert not wrong, sample
+
+
+@pytest.mark.timeout(900)
+def test_what_a_suspended_run_writes_after_its_rollback_is_given_back_by_another(
+    server, fresh, processes, moments, sample
+):
+    """It ends with 7, and the run can be named again."""
+    wrong = {}
+    for at, way in zip(moments(MIGRATE, 3), WAYS * 1000, strict=False):
+        database, uri = fresh(server, little_legacy)
+        before = holds(database)
+        first = suspended(processes, uri, MIGRATE, at)
+        run = str(database["newbi_migrate_runs"].find_one()["_id"])
+        way(database, processes, uri)
+        second = processes.run(uri, *ROLLBACK)
+        ended = woken(first)
+        again = processes.run(uri, *ROLLBACK, "--run", run)
+        left = changes(before, holds(database))
+        found = (ended.status, second.status, again.status, left)
+        if found != (INTERRUPTED, DONE, DONE, []):
+            wrong[at, way.__name__] = (found, ended.stderr, second.stderr, again.stderr)
+
+    assert not wrong, sample
+
+
+@pytest.mark.timeout(900)
+def test_a_suspended_rollback_that_another_finished_puts_nothing_back(
+    server, fresh, processes, moments, sample
+):
+    """Where documents are gone that it was about to delete, they are not written again."""
+    wrong = {}
+    for at, way in zip(moments(ROLLBACK, 3), WAYS * 1000, strict=False):
+        database, uri = fresh(server, little_legacy)
+        before = holds(database)
+        processes.run(uri, *MIGRATE)
+        first = suspended(processes, uri, ROLLBACK, at)
+        way(database, processes, uri)
+        second = processes.run(uri, *ROLLBACK)
+        ended = woken(first)
+        left = changes(before, holds(database))
+        found = (ended.status, second.status, left)
+        if found != (INTERRUPTED, DONE, []):
+            wrong[at, way.__name__] = (found, ended.stderr, second.stderr)
+
+    assert not wrong, sample
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("way", WAYS)
+def test_a_run_that_goes_on_while_another_starts_leaves_nothing_that_cannot_be_given_back(
+    server, fresh, processes, moments, sample, way
+):
+    """A live run notices within a second or two; the journal names what both of them wrote."""
+    wrong = {}
+    for at in moments(MIGRATE, 1):
+        database, uri = fresh(server, little_legacy)
+        before = holds(database)
+        first = suspended(processes, uri, MIGRATE, at)
+        way(database, processes, uri)
+        first.send("SIGCONT")
+        second = processes.run(uri, *MIGRATE)
+        ended = first.wait()
+        back = processes.run(uri, *ROLLBACK, "--all")
+        left = changes(before, holds(database))
+        # It may have come to its end before it noticed, while the other still waited.
+        if not (
+            ended.status in {INTERRUPTED, QUARANTINED}
+            and (second.status, back.status, left) == (QUARANTINED, DONE, [])
+        ):
+            wrong[at] = (ended, second, back, left)
+
+    assert not wrong, sample

@@ -1,0 +1,311 @@
+"""A restore holds the lease of its target, and writes nothing it decided without it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from backups import fill, write_archive, write_mongodump
+from bson import ObjectId
+from fingerprints import changes, fingerprint
+from leases import leased
+from little import little_legacy
+
+from newbi_migrate.backup.writer import backup_database
+from newbi_migrate.errors import (
+    DatabaseMovedOnError,
+    LeaseHeldError,
+    LeaseLostError,
+    NewbiMigrateError,
+)
+from newbi_migrate.migration.facade import Migration
+from newbi_migrate.migration.restore.run import restore_backup
+from newbi_migrate.migration.restore.target import RECORD, look_at_target
+from newbi_migrate.store.lease import LEASE, Holder, Lease
+
+RUNS = "newbi_migrate_runs"
+
+
+@pytest.fixture
+def other_name(servers, database_name):
+    """Another database, dropped afterwards."""
+    name = f"{database_name}_b"
+    yield name
+    servers.drop(name)
+
+
+@pytest.fixture
+def other(database, other_name):
+    return database.client[other_name]
+
+
+@pytest.fixture
+def sync_other(sync_database, other_name):
+    return sync_database.client[other_name]
+
+
+@pytest.fixture
+def legacy(sync_database):
+    little_legacy(sync_database)
+    return sync_database
+
+
+@pytest.fixture
+async def backup(legacy, database, tmp_path):
+    """A backup of a little legacy database."""
+    return (await backup_database(database, tmp_path)).path
+
+
+class At:
+    """A listener that does something once: when a phase begins, or a collection is reported."""
+
+    def __init__(self, act, phase, detail=None):
+        self.act, self.wanted, self.detail = act, phase, detail
+        self.here = False
+
+    def phase(self, name, total):
+        self.here = name == self.wanted
+        if self.detail is None:
+            self.advance(0)
+
+    def advance(self, amount, detail=None):
+        if self.here and self.act is not None and detail == self.detail:
+            act, self.act = self.act, None
+            act()
+
+    def note(self, sentence):
+        pass
+
+
+async def test_a_finished_restore_leaves_no_lease_and_no_record(legacy, sync_other, other, backup):
+    """The target holds what the backup holds and nothing else."""
+    await restore_backup(backup, other)
+
+    assert set(legacy.list_collection_names()) == set(sync_other.list_collection_names())
+
+
+async def test_a_database_that_is_refused_does_not_get_a_lease(sync_other, other, backup):
+    """What is to stay as it is stays as it is."""
+    sync_other["kept"].insert_one({})
+    with pytest.raises(NewbiMigrateError, match="is not empty"):
+        await restore_backup(backup, other)
+
+    assert ["kept"] == sync_other.list_collection_names()
+
+
+async def test_a_lease_alone_makes_no_database_that_is_not_empty(legacy, sync_other, other, backup):
+    """It is the tool's own, and goes in the end."""
+    async with leased(other):
+        pass
+    await restore_backup(backup, other)
+
+    assert [] == changes(fingerprint(legacy), fingerprint(sync_other))
+
+
+async def test_the_lease_in_a_backup_is_not_restored(legacy, uri, other, sync_other, tmp_path):
+    """A backup of a migrated database brings its runs back, and no lease."""
+    async with Migration(uri) as migration:
+        await migration.apply()
+        legacy[RECORD].insert_one({"_id": "restore", "backup": "another", "token": 99})
+        path = (await migration.backup(tmp_path)).path
+    await restore_backup(path, other, drop=True)
+    there = set(sync_other.list_collection_names())
+
+    assert {LEASE, RECORD} == set(legacy.list_collection_names()) - there
+    assert list(legacy[RUNS].find()) == list(sync_other[RUNS].find())
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+async def test_of_two_restores_into_one_target_one_wins(legacy, sync_other, other, backup, workers):
+    """The other is told that the target is held, and writes nothing."""
+    ended = await asyncio.gather(
+        *(restore_backup(backup, other, workers=workers) for _ in range(2)), return_exceptions=True
+    )
+    lost = [each for each in ended if isinstance(each, LeaseHeldError)]
+
+    assert 1 == len(lost), ended
+    assert "restore" in lost[0].what
+    assert [] == changes(fingerprint(legacy), fingerprint(sync_other))
+
+
+async def test_a_restore_beside_a_run_is_refused(legacy, database, backup):
+    """Whatever it is to drop, and though nobody looked before."""
+    before = fingerprint(legacy)
+    async with leased(database):
+        with pytest.raises(LeaseHeldError):
+            await restore_backup(backup, database, drop=True)
+
+    assert [] == [c for c in changes(before, fingerprint(legacy)) if LEASE not in c]
+
+
+async def test_a_run_beside_a_restore_is_refused(database, uri, backup):
+    """A migration finds the lease held, and by whom."""
+    told = []
+
+    async def migrate():
+        async with Migration(uri) as migration:
+            with pytest.raises(LeaseHeldError) as refused:
+                await migration.apply()
+            told.append(refused.value.what)
+
+    def beside():
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(asyncio.run, migrate()).result()
+
+    await restore_backup(backup, database, drop=True, progress=At(beside, "restore", "invoices"))
+
+    assert 1 == len(told)
+    assert "(restore " in told[0]
+
+
+async def test_what_came_since_a_person_agreed_is_not_dropped(legacy, database, uri, backup):
+    """A migration between the look and the confirmation: the restore stops and drops nothing."""
+    reviewed = await look_at_target(database)
+    async with Migration(uri) as migration:
+        await migration.apply()
+    before = fingerprint(legacy, run_records=False)
+    with pytest.raises(DatabaseMovedOnError, match="no longer as it was shown"):
+        await restore_backup(backup, database, drop=True, reviewed=reviewed)
+
+    assert [] == changes(before, fingerprint(legacy, run_records=False))
+    assert 1 == legacy[RUNS].count_documents({})
+
+
+async def test_a_run_that_makes_no_collection_is_noticed_too(legacy, database, uri, backup):
+    """Names alone do not tell that a database is as it was."""
+    async with Migration(uri) as migration:
+        await migration.apply()
+        reviewed = await look_at_target(database)
+        await migration.backfill()
+    with pytest.raises(DatabaseMovedOnError):
+        await restore_backup(backup, database, drop=True, reviewed=reviewed)
+
+    assert 1 == legacy[RUNS].count_documents({})
+
+
+@pytest.mark.parametrize("state", ["empty", "whole", "half restored"])
+async def test_what_is_as_it_was_shown_is_restored(legacy, sync_other, other, backup, state):
+    """The look under the lease finds the same, whatever it is."""
+    if state == "whole":
+        await restore_backup(backup, other)
+    if state == "half restored":
+        with pytest.raises(ZeroDivisionError):
+            await restore_backup(backup, other, progress=At(lambda: 1 / 0, "restore", "clients"))
+    reviewed = await look_at_target(other)
+    result = await restore_backup(backup, other, drop=True, reviewed=reviewed)
+
+    assert (state == "half restored") == result.resumed
+    assert [] == changes(fingerprint(legacy), fingerprint(sync_other))
+
+
+@pytest.mark.parametrize("at", [("restore",), ("restore", "clients"), ("indexes",)], ids=str)
+async def test_unlocked_while_it_runs_a_restore_stops(sync_other, other, backup, at):
+    """Before its next write, wherever that is."""
+    written = []
+
+    def unlock():
+        sync_other[LEASE].update_one({}, {"$set": {"token": None}})
+        written.append(fingerprint(sync_other))
+        time.sleep(0.6)
+
+    with pytest.raises(LeaseLostError):
+        await restore_backup(backup, other, workers=1, lease_seconds=0.5, progress=At(unlock, *at))
+
+    assert [] == changes(written[0], fingerprint(sync_other))
+
+
+async def test_a_holder_that_was_replaced_does_not_say_what_is_whole(sync_other, other, backup):
+    """The record's number is another's: nothing is recorded under it."""
+
+    def take_over():
+        sync_other[RECORD].update_one({}, {"$set": {"token": 99}})
+
+    with pytest.raises(LeaseLostError, match="taken over this restore"):
+        await restore_backup(backup, other, progress=At(take_over, "restore", "clients"))
+
+    assert "clients" not in sync_other[RECORD].find_one()["done"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [{"state": "??"}, {"number": "x"}, {"number": None}, {"policy": []}, {"token": {"a": 1}}],
+    ids=str,
+)
+async def test_damaged_records_of_runs_do_not_keep_a_database_from_being_replaced(
+    legacy, database, uri, backup, damage
+):
+    """The way back from them is the backup."""
+    before = fingerprint(legacy)
+    async with Migration(uri) as migration:
+        await migration.apply()
+    legacy[RUNS].update_one({}, {"$set": damage})
+    await restore_backup(backup, database, drop=True)
+
+    assert [] == changes(before, fingerprint(legacy))
+
+
+async def test_what_a_dead_run_left_can_be_replaced(legacy, database, backup):
+    """A run that never came to its end, whose lease has run out."""
+    before = fingerprint(legacy)
+    holder = Holder(ObjectId(), "elsewhere", 7, "rollback")
+    await Lease.acquire(database, holder, seconds=0.1)
+    legacy[RUNS].insert_one({"_id": ObjectId(), "state": "rolling-back", "number": 1})
+    await asyncio.sleep(0.15)
+    await restore_backup(backup, database, drop=True)
+
+    assert [] == changes(before, fingerprint(legacy))
+
+
+async def test_stored_functions_are_replaced_too(legacy, database, backup):
+    """The server drops no collection of its own; it is emptied."""
+    legacy["system.js"].insert_one({"_id": "f", "value": 1})
+    await restore_backup(backup, database, drop=True)
+
+    assert 0 == legacy["system.js"].count_documents({})
+
+
+# -- what was not durable ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["folder", "archive"])
+async def test_documents_that_a_server_forgot_are_inserted_again(
+    legacy, sync_other, other, tmp_path, form
+):
+    """Acknowledged and lost, as in a failover: the count tells, also where a TTL index deletes."""
+    legacy["invoices"].create_index("at", expireAfterSeconds=3600)
+    path = write_archive(legacy, tmp_path / "dump.archive", zipped=False)
+    if form == "folder":
+        path = write_mongodump(legacy, tmp_path / "dump", zipped=False)
+    forgotten = []
+
+    def forget():
+        forgotten.append(sync_other["invoices"].find_one_and_delete({}))
+
+    await restore_backup(path, other, progress=At(forget, "restore", "invoices"))
+
+    assert forgotten[0] is not None
+    assert [] == changes(fingerprint(legacy), fingerprint(sync_other))
+
+
+async def test_a_lost_answer_is_retried_without_another_call(
+    sync_database, database, sync_other, other, tmp_path
+):
+    """Every collection that is not whole is looked at again, and capped ones are filled anew."""
+    fill(sync_database)
+    path = (await backup_database(database, tmp_path)).path
+    admin = sync_other.client.admin
+    data = {
+        "failCommands": ["insert"],
+        "closeConnection": True,
+        "namespace": f"{sync_other.name}.invoices",
+    }
+    admin.command("configureFailPoint", "failCommand", mode={"times": 2}, data=data)
+    try:
+        result = await restore_backup(path, other)
+    finally:
+        admin.command("configureFailPoint", "failCommand", mode="off")
+
+    assert not result.resumed
+    assert [] == changes(fingerprint(sync_database), fingerprint(sync_other))
