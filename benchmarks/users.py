@@ -103,7 +103,7 @@ async def command(uri: str, name: str) -> dict[str, Any]:
         else:
             phases = dict((await migration.rollback()).timings)
         taken = time.perf_counter() - begun
-    return {"seconds": taken, "phases": phases, "peak": peak_memory()}
+    return {"seconds": taken, "phases": phases, "peak": peak_memory(), "cpu": time.process_time()}
 
 
 def told(uri: str, name: str) -> dict[str, Any]:

@@ -123,6 +123,10 @@ class IdColumn(PackedSequence[Any]):
         """Adds a packed ObjectId at the end."""
         self._packed += row
 
+    def row(self, position: int) -> bytes:
+        """The packed id at a position."""
+        return bytes(self._packed[position * _SIZE : (position + 1) * _SIZE])
+
     def rows(self) -> Iterator[bytes]:
         """The packed ids, zeros in place of those that are no ObjectIds."""
         return (row for (row,) in iter_unpack(f"{_SIZE}s", self._packed))

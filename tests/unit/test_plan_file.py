@@ -169,7 +169,11 @@ def test_an_entry_for_indexes_counts_those_that_were_created():
     entry = an_entry(
         EntryKind.INDEX,
         "quotes",
-        {"names": ["a", "b"], "created": ["a", "b"], "specifications": [{"name": "b"}]},
+        {
+            "names": ["a", "b"],
+            "created": ["a", "b"],
+            "specifications": [{"name": "b", "key": {"n": 1}}],
+        },
     )
 
     assert Digests({INDEXES: of_index("quotes", "b")}) == of_entry(entry)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -18,6 +18,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from xxhash import xxh3_64_intdigest
 
 from newbi_migrate.mapping.values import ABSENT, read_id
+from newbi_migrate.migration.rollback.references import Released
 from newbi_migrate.migration.rollback.results import (
     Conflict,
     ConflictKind,
@@ -86,7 +87,7 @@ class DocumentRollback:
     chosen: Chosen | None
     result: RollbackResult
     comment: str
-    released: dict[ObjectId, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    released: Released = field(default_factory=Released)
     """Workspace to the number of documents, by collection, that no longer name it afterwards."""
 
     async def survey(self, progress: Progress, newer: Sequence[DocumentRollback]) -> None:
@@ -214,7 +215,7 @@ class DocumentRollback:
         for group in groups:
             written = read_id(group.changes.get(self.workspace_field, ABSENT)).value
             if written is not None and written != _stood(group, self.workspace_field):
-                self.released[written][name] += len(group.ids)
+                self.released.add(name, written, len(group.ids))
 
     def _refused(self, name: str, outcome: Outcome) -> None:
         for identifier, path in outcome.refused:

@@ -1,133 +1,178 @@
-"""Who refers to an organization or a user that a run created: asked before either is deleted.
-
-It changes when Better Auth or the application refers to organizations by another field.
-"""
+"""Who refers to what a run created for users: asked before any of it is deleted."""
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Collection, Container, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
+from newbi_migrate.mapping.packed import IdColumn, PackedIds
 from newbi_migrate.mapping.values import read_id
 from newbi_migrate.store.collections import collections
 from newbi_migrate.store.connection import EXACT
 from newbi_migrate.store.decoding import decoded
 
-__all__ = ["References", "read_references", "sessions_of"]
+__all__ = ["Readings", "References", "Released", "sessions_of"]
 
 _ORGANIZATION_FIELDS: Final = ("organizationId", "referenceId")
 """Fields of Better Auth and its plugins that name an organization, beside the workspace's."""
 
 # Read row by row below, or, like sessions, gone with the next sign-in.
 _APART: Final = frozenset({"user", "account", "organization", "member", "session", "verification"})
-_IDS_IN_ONE_QUERY: Final = 10_000
+_ROWS: Final[Mapping[str, tuple[str, ...]]] = {
+    "member": ("userId", "organizationId"),
+    "account": ("userId",),
+    "invitation": ("inviterId",),
+}
+_TOGETHER: Final = 1000
+
+References = dict[ObjectId, Counter[str]]
+"""User or organization to the number of documents, by collection, that name it."""
 
 
-@dataclass(slots=True)
-class References:
-    """What refers to organizations and users.
+class Released:
+    """Workspaces that documents name now and will not name afterwards, packed."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, tuple[IdColumn, array[int]]] = {}
+
+    def add(self, collection: str, workspace: ObjectId, number: int) -> None:
+        """Adds some documents of a collection that name the same workspace."""
+        ids, numbers = self._found.setdefault(collection, (IdColumn(), array("q")))
+        ids.append(workspace)
+        numbers.append(number)
+
+    def of(self, collection: str) -> Iterator[tuple[ObjectId, int]]:
+        """The workspaces, each with a number of documents; a workspace may come again."""
+        ids, numbers = self._found.get(collection, (IdColumn(), array("q")))
+        return zip(ids, numbers, strict=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """Reads what refers to some organizations and users.
 
     Attributes:
-        organizations: Organization to the number of documents, by collection, that name it.
-        inviters: User to the number of invitations he sent.
-        members: User or organization to the ids of the memberships that name it.
-        accounts: User to the ids of the accounts that name him.
-    """
-
-    organizations: dict[ObjectId, Counter[str]] = field(
-        default_factory=lambda: defaultdict(Counter)
-    )
-    inviters: Counter[ObjectId] = field(default_factory=Counter)
-    members: dict[ObjectId, list[Any]] = field(default_factory=lambda: defaultdict(list))
-    accounts: dict[ObjectId, list[Any]] = field(default_factory=lambda: defaultdict(list))
-
-
-async def read_references(
-    database: AsyncDatabase[dict[str, Any]],
-    *,
-    organizations: Collection[ObjectId],
-    users: Collection[ObjectId],
-    workspace_field: str,
-    comment: str,
-) -> References:
-    """Reads what refers to some organizations and users, one pass over each collection.
-
-    Args:
         database: Where.
         organizations: Organizations that may be deleted.
         users: Users who may be deleted.
+        going: Collection to the ids of documents that go with them and therefore do not count.
         workspace_field: The field that scopes a document.
         comment: Attached to every command.
     """
-    found = References()
-    if not organizations and not users:
+
+    database: AsyncDatabase[dict[str, Any]]
+    organizations: PackedIds
+    users: PackedIds
+    going: Mapping[str, Container[Any]]
+    workspace_field: str
+    comment: str
+
+    async def all(self, released: Iterable[Released]) -> References:
+        """What refers to them, one pass over each collection.
+
+        Args:
+            released: What documents name now and will not name afterwards.
+        """
+        found: References = defaultdict(Counter)
+        if not self.organizations and not self.users:
+            return found
+        fields = (self.workspace_field, *_ORGANIZATION_FIELDS)
+        for name, info in (await collections(self.database, comment=self.comment)).items():
+            if info.internal or info.kind == "view" or name in _APART:
+                continue
+            await self._count(name, fields, found, released)
+        for name in _ROWS:
+            await self._add_rows(name, {}, found)
         return found
-    fields = (workspace_field, *_ORGANIZATION_FIELDS)
-    for name, info in (await collections(database, comment=comment)).items():
-        if info.internal or info.kind == "view" or name in _APART:
-            continue
-        cursor = await database[name].aggregate_raw_batches(
+
+    async def of_documents(self, collection: str, ids: Collection[Any]) -> References:
+        """What some documents of a collection refer to, whether they go or not."""
+        found: References = defaultdict(Counter)
+        if collection in _ROWS:
+            wanted = list(ids)
+            for start in range(0, len(wanted), _TOGETHER):
+                query = {"_id": {"$in": wanted[start : start + _TOGETHER]}}
+                await self._add_rows(collection, query, found, whole=True)
+        return found
+
+    async def _count(
+        self,
+        name: str,
+        fields: tuple[str, ...],
+        found: References,
+        released: Iterable[Released],
+    ) -> None:
+        cursor = await self.database[name].aggregate_raw_batches(
             [
                 {"$match": {"$or": [{path: {"$exists": True}} for path in fields]}},
                 {"$group": {"_id": {path: f"${path}" for path in fields}, "n": {"$sum": 1}}},
             ],
             allowDiskUse=True,
             collation=EXACT,
-            comment=comment,
+            comment=self.comment,
         )
+        counts = array("q", bytes(8 * len(self.organizations)))
         async for group, _ in decoded(cursor):
-            named = {read_id(value).value for value in group["_id"].values()}
-            for organization in named & set(organizations):
-                if organization is not None:
-                    found.organizations[organization][name] += group["n"]
-    await _rows(database, found, organizations, users, comment)
-    return found
+            for organization in {read_id(value).value for value in group["_id"].values()}:
+                if organization is None:
+                    continue
+                position = self.organizations.position(organization)
+                if position >= 0:
+                    counts[position] += group["n"]
+        for one in released:
+            for organization, number in one.of(name):
+                position = self.organizations.position(organization)
+                if position >= 0:
+                    counts[position] -= number
+        for position, number in enumerate(counts):
+            if number > 0:
+                found[self.organizations.at(position)][name] += number
+
+    async def _add_rows(
+        self, name: str, query: Mapping[str, Any], found: References, *, whole: bool = False
+    ) -> None:
+        going = () if whole else self.going.get(name, ())
+        fields = _ROWS[name]
+        async for row in _read(self.database, name, query, fields, self.comment):
+            if row["_id"] in going:
+                continue
+            named = {
+                identifier
+                for path in fields
+                if (identifier := read_id(row.get(path)).value)
+                in (self.organizations if path == "organizationId" else self.users)
+            }
+            for identifier in named - {None}:
+                found[cast(ObjectId, identifier)][name] += 1
 
 
-async def _rows(
+async def _read(
     database: AsyncDatabase[dict[str, Any]],
-    found: References,
-    organizations: Collection[ObjectId],
-    users: Collection[ObjectId],
+    name: str,
+    query: Mapping[str, Any],
+    fields: tuple[str, ...],
     comment: str,
-) -> None:
-    async def rows(name: str, *fields: str) -> AsyncIterator[dict[str, Any]]:
-        cursor = database[name].find_raw_batches({}, fields, batch_size=1000, comment=comment)
-        async for row, _ in decoded(cursor):
-            yield row
-
-    async for row in rows("member", "userId", "organizationId"):
-        user = _one_of(users, row.get("userId"))
-        organization = _one_of(organizations, row.get("organizationId"))
-        for named in {user, organization} - {None}:
-            found.members[cast(ObjectId, named)].append(row["_id"])
-    async for row in rows("account", "userId"):
-        owner = _one_of(users, row.get("userId"))
-        if owner is not None:
-            found.accounts[owner].append(row["_id"])
-    async for row in rows("invitation", "inviterId"):
-        inviter = _one_of(users, row.get("inviterId"))
-        if inviter is not None:
-            found.inviters[inviter] += 1
-
-
-def _one_of(wanted: Collection[ObjectId], value: object) -> ObjectId | None:
-    identifier = read_id(value).value
-    return identifier if identifier in wanted else None
+) -> AsyncIterator[dict[str, Any]]:
+    cursor = database[name].find_raw_batches(query, fields, batch_size=_TOGETHER, comment=comment)
+    async for row, _ in decoded(cursor):
+        yield row
 
 
 async def sessions_of(
-    database: AsyncDatabase[dict[str, Any]], users: Collection[ObjectId], *, comment: str
+    database: AsyncDatabase[dict[str, Any]], users: PackedIds, *, comment: str
 ) -> int:
     """How many sessions some users have; sessions are never written to."""
+    if not users:
+        return 0
     count = 0
-    everyone: list[Any] = [form for user in users for form in (user, str(user))]
-    for start in range(0, len(everyone), _IDS_IN_ONE_QUERY):
-        part: Mapping[str, Any] = {"$in": everyone[start : start + _IDS_IN_ONE_QUERY]}
-        count += await database["session"].count_documents({"userId": part}, comment=comment)
+    async for row in _read(database, "session", {}, ("userId",), comment):
+        user = read_id(row.get("userId")).value
+        # As the application refers to users: by their id, or by its digits.
+        count += user in users and row["userId"] in (user, str(user))
     return count

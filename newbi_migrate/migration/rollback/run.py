@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -211,7 +211,7 @@ class _RunBack:
             if self.users is not None:
                 before = [run.users for run in newer if run.users is not None]
                 await self.users.inspect(before)
-                await self.users.decide(_sum(run.documents.released for run in runs), before)
+                await self.users.decide([run.documents.released for run in runs], before)
                 self.users.foresee()
             self.structure.foresee()
             if self.users is not None:
@@ -251,16 +251,6 @@ class _RunBack:
         # What was done by a journal that somebody dropped meanwhile may be a part of it.
         await JournalReader(request.database, self.run.run_id).require(self.run.journal_entries)
         await record.rolled_back(_record(result), whole=whole)
-
-
-def _sum(
-    released: Iterable[Mapping[ObjectId, Counter[str]]],
-) -> dict[ObjectId, Counter[str]]:
-    total: dict[ObjectId, Counter[str]] = defaultdict(Counter)
-    for one in released:
-        for organization, names in one.items():
-            total[organization] += names
-    return total
 
 
 def _record(result: RollbackResult) -> dict[str, Any]:

@@ -6,10 +6,9 @@ anything else refers to it.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from typing import Any, Final
 
 import bson
@@ -22,8 +21,8 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure
 
 from newbi_migrate.migration.rollback.references import (
-    References,
-    read_references,
+    Readings,
+    Released,
     sessions_of,
 )
 from newbi_migrate.migration.rollback.results import (
@@ -34,6 +33,7 @@ from newbi_migrate.migration.rollback.results import (
     OnConflict,
     RollbackResult,
 )
+from newbi_migrate.migration.rollback.units import BACKWARDS, Created, Going, IdSet, Unit, Units
 from newbi_migrate.migration.user_writer import field_digests
 from newbi_migrate.store.codes import ONE_DOCUMENT
 from newbi_migrate.store.connection import DURABLE, client_session
@@ -52,50 +52,9 @@ from newbi_migrate.store.stamping import chunks, expecting
 
 __all__ = ["UserRollback"]
 
-_BACKWARDS: Final = ("member", "organization", "account", "user")
 _UNITS_TOGETHER: Final = 100
 
 _Key = tuple[str, bytes]
-
-
-@dataclass(slots=True)
-class _Created:
-    """A document the run created and that is still there.
-
-    Attributes:
-        collection: Where.
-        id: Its ``_id``.
-        digest: Digest of it as it stands.
-        changed: In what way it is no longer as it was written: kind and field.
-    """
-
-    collection: str
-    id: Any
-    digest: str
-    changed: tuple[tuple[ConflictKind, str], ...] = ()
-
-    @property
-    def key(self) -> _Key:
-        return self.collection, id_key(self.id)
-
-
-@dataclass(slots=True)
-class _Unit:
-    """What the run created for one legacy user, as far as it is still there."""
-
-    legacy_id: Any
-    created: list[_Created] = field(default_factory=list)
-
-    @property
-    def changed(self) -> bool:
-        """Whether somebody changed any of it."""
-        return any(document.changed for document in self.created)
-
-    def find(self, key: _Key) -> _Created | None:
-        return next((document for document in self.created if document.key == key), None)
-
-    def of(self, collection: str) -> list[_Created]:
-        return [document for document in self.created if document.collection == collection]
 
 
 @dataclass(slots=True)
@@ -141,9 +100,11 @@ class UserRollback:
     transactions: bool
     result: RollbackResult
     comment: str
-    going: list[_Unit] = field(default_factory=list)
+    going: Going = field(default_factory=lambda: Going(Units()))
     """What can go, once it was decided."""
-    _units: dict[bytes, _Unit] = field(default_factory=dict)
+    ids_going: dict[str, IdSet] = field(default_factory=dict)
+    """Collection to the ids of what can go."""
+    _units: Units = field(default_factory=Units)
     _fills: dict[_Key, list[_Filled]] = field(default_factory=dict)
 
     async def inspect(self, newer: Sequence[UserRollback] = ()) -> None:
@@ -165,58 +126,77 @@ class UserRollback:
                 )
 
     async def decide(
-        self,
-        released: Mapping[ObjectId, Counter[str]] = MappingProxyType({}),
-        newer: Sequence[UserRollback] = (),
-    ) -> list[_Unit]:
+        self, released: Sequence[Released] = (), newer: Sequence[UserRollback] = ()
+    ) -> Going:
         """What was created and can go; the rest is listed as kept.
 
         Args:
-            released: Workspace to the documents that name it now and will not afterwards.
+            released: What documents name now and will not name afterwards.
             newer: Later runs that are taken back before this one.
         """
-        gone = {d.key for run in newer for unit in run.going for d in unit.created}
+        units, going = self._units, Going(self._units)
         discard = self.result.options.on_conflict is OnConflict.DISCARD
-        for unit in self._units.values():
+        for number in units.changed():
+            unit = units.at(number)
             for document in unit.created:
                 for kind, name in document.changed:
                     self.result.conflicts.add(
                         Conflict(kind, document.collection, document.id, name)
                     )
-        going = {k: u for k, u in self._units.items() if u.created and (discard or not u.changed)}
-        for unit in self._units.values():
-            if unit.created and unit.changed and not discard:
+            if not discard:
+                going.keep(number)
                 self._keep(unit, KeptReason.CHANGED, Counter())
-        references = await read_references(
+        deciding = len(going)
+        here = {name: IdSet(units.ids(name, going)) for name in BACKWARDS}
+        readings = Readings(
             self.database,
-            organizations=_ids(going.values(), "organization"),
-            users=_ids(going.values(), "user"),
-            workspace_field=self.workspace_field,
-            comment=self.comment,
+            here["organization"].packed,
+            here["user"].packed,
+            {
+                name: _Any((ids, *(run.ids_going[name] for run in newer if run.ids_going)))
+                for name, ids in here.items()
+            },
+            self.workspace_field,
+            self.comment,
         )
-        for organization, names in released.items():
-            references.organizations[organization].subtract(names)
-        while True:
-            deletable = gone | {d.key for unit in going.values() for d in unit.created}
-            staying = {
-                key: found
-                for key, unit in going.items()
-                if (found := _referring(unit, references, deletable))
-            }
-            if not staying:
-                break
-            # What stays may itself refer to what another user's documents are.
-            for key, found in staying.items():
-                self._keep(going.pop(key), KeptReason.IN_USE, found)
-        self.going = list(going.values())
+        await self._keep_what_is_used(going, readings, released)
+        self.going = going
+        if len(going) < deciding:
+            here = {name: IdSet(units.ids(name, going)) for name in BACKWARDS}
+        self.ids_going = here
         self.result.sessions = await sessions_of(
-            self.database, _ids(self.going, "user"), comment=self.comment
+            self.database, self.ids_going["user"].packed, comment=self.comment
         )
-        return self.going
+        return going
+
+    async def _keep_what_is_used(
+        self, going: Going, readings: Readings, released: Sequence[Released]
+    ) -> None:
+        """Has units stay to which something refers that does not go itself."""
+        references = await readings.all(released)
+        while True:
+            owners = self._units.owners(references.keys())
+            staying: dict[int, Counter[str]] = defaultdict(Counter)
+            for identifier, number in owners.items():
+                if going.includes(number):
+                    staying[number] += references[identifier]
+            if not staying:
+                return
+            # What stays may itself refer to what another user's documents are.
+            kept: dict[str, list[Any]] = defaultdict(list)
+            for number, found in sorted(staying.items()):
+                going.keep(number)
+                unit = self._units.at(number)
+                self._keep(unit, KeptReason.IN_USE, found)
+                for document in unit.created:
+                    kept[document.collection].append(document.id)
+            for name, ids in kept.items():
+                for identifier, counts in (await readings.of_documents(name, ids)).items():
+                    references[identifier] += counts
 
     def foresee(self) -> None:
         """Counts what would be deleted and emptied."""
-        self.result.deleted.update(d.collection for unit in self.going for d in unit.created)
+        self.result.deleted.update(self._units.counts(self.going))
         self.result.unfilled.update(
             filled.collection for fills in self._fills.values() for filled in fills
         )
@@ -240,7 +220,8 @@ class UserRollback:
                 await self._empty(filled, session)
 
     async def _inspect(self, writes: Sequence[UserWrite], newer: Sequence[UserRollback]) -> None:
-        for collection in _BACKWARDS:
+        among = len(self._units)
+        for collection in BACKWARDS:
             here = [write for write in writes if write.collection == collection]
             stored = await self._read(collection, [write.id for write in here])
             for write in here:
@@ -250,7 +231,7 @@ class UserRollback:
                 for run in newer:
                     raw = run.emptied(collection, write.id, raw)
                 if write.inserts:
-                    self._inspect_created(write, raw)
+                    self._inspect_created(write, raw, among)
                 else:
                     self._inspect_filled(write, raw)
 
@@ -262,30 +243,28 @@ class UserRollback:
                     raw = set_back(raw, path.split("."), now, filled.prior.get(path)) or raw
         return raw
 
-    def _inspect_created(self, write: UserWrite, raw: bytes) -> None:
-        created = _Created(write.collection, write.id, xxhash.xxh3_128_hexdigest(raw))
-        unit = self._units.get(id_key(write.user))
-        known = None if unit is None else unit.find(created.key)
-        ours = created.digest == write.digest
+    def _inspect_created(self, write: UserWrite, raw: bytes, among: int) -> None:
+        ours = xxhash.xxh3_128_hexdigest(raw) == write.digest
         if not ours and not write.certain:
             # What was perhaps never written is not this run's where it looks otherwise.
             return
-        if unit is None:
-            unit = self._units[id_key(write.user)] = _Unit(write.user)
+        known = self._units.find(write.user, write.collection, write.id, among)
         if known is not None:
             # Written twice, the second time because the first was not seen: either is ours.
             if ours:
-                known.changed = ()
+                self._units.unchanged(known)
             return
-        unit.created.append(created)
-        if ours:
-            return
-        written = dict(write.fields)
-        now = {name: int(value) for name, value in field_digests(raw)}
-        created.changed = tuple(
-            (ConflictKind.CHANGED if name in written else ConflictKind.ADDED, name)
-            for name in sorted(written.keys() | now.keys())
-            if written.get(name) != now.get(name)
+        changed: tuple[tuple[ConflictKind, str], ...] = ()
+        if not ours:
+            written = dict(write.fields)
+            now = {name: int(value) for name, value in field_digests(raw)}
+            changed = tuple(
+                (ConflictKind.CHANGED if name in written else ConflictKind.ADDED, name)
+                for name in sorted(written.keys() | now.keys())
+                if written.get(name) != now.get(name)
+            )
+        self._units.add(
+            write.user, Created(write.collection, write.id, xxhash.xxh3_64_digest(raw), changed)
         )
 
     def _inspect_filled(self, write: UserWrite, raw: bytes) -> None:
@@ -309,7 +288,7 @@ class UserRollback:
     async def _read(self, collection: str, ids: Sequence[Any]) -> dict[bytes, bytes]:
         return await read_stored(self.database[collection], ids, comment=self.comment)
 
-    async def _in_transaction(self, units: Sequence[_Unit], leased: LeasedSession) -> None:
+    async def _in_transaction(self, units: Sequence[Unit], leased: LeasedSession) -> None:
         async def delete(session: AsyncClientSession) -> Counter[str]:
             return await self._delete(units, session, leased, [])
 
@@ -325,9 +304,9 @@ class UserRollback:
             return
         self.result.deleted.update(done)
 
-    async def _in_order(self, units: Sequence[_Unit], leased: LeasedSession) -> None:
+    async def _in_order(self, units: Sequence[Unit], leased: LeasedSession) -> None:
         """Where there are no transactions: what was deleted in vain is put back."""
-        gone: list[tuple[_Created, bytes]] = []
+        gone: list[tuple[Created, bytes]] = []
         try:
             self.result.deleted.update(await self._delete(units, None, leased, gone))
         except _ChangedMeanwhileError:
@@ -338,12 +317,10 @@ class UserRollback:
             for unit in units:
                 await self._in_order([unit], leased)
 
-    async def _put_back(
-        self, gone: Sequence[tuple[_Created, bytes]], leased: LeasedSession
-    ) -> None:
+    async def _put_back(self, gone: Sequence[tuple[Created, bytes]], leased: LeasedSession) -> None:
         # What is gone may have been deleted by whoever took this rollback over.
         await leased.lease.renew()
-        for name in reversed(_BACKWARDS):
+        for name in reversed(BACKWARDS):
             here = [(document, raw) for document, raw in gone if document.collection == name]
             there = await self._read(name, [document.id for document, _ in here])
             lost = [raw for document, raw in here if id_key(document.id) not in there]
@@ -354,22 +331,22 @@ class UserRollback:
 
     async def _delete(
         self,
-        units: Sequence[_Unit],
+        units: Sequence[Unit],
         session: AsyncClientSession | None,
         leased: LeasedSession,
-        gone: list[tuple[_Created, bytes]],
+        gone: list[tuple[Created, bytes]],
     ) -> Counter[str]:
         deleted: Counter[str] = Counter()
         stored: dict[str, dict[bytes, bytes]] = {}
-        wanted: dict[str, list[_Created]] = {}
-        for name in _BACKWARDS:
+        wanted: dict[str, list[Created]] = {}
+        for name in BACKWARDS:
             wanted[name] = [document for unit in units for document in unit.of(name)]
             stored[name] = await self._read(name, [document.id for document in wanted[name]])
             for document in wanted[name]:
                 raw = stored[name].get(id_key(document.id))
-                if raw is not None and xxhash.xxh3_128_hexdigest(raw) != document.digest:
+                if raw is not None and xxhash.xxh3_64_digest(raw) != document.digest:
                     raise _ChangedMeanwhileError
-        for name in _BACKWARDS:
+        for name in BACKWARDS:
             going = [
                 (document, raw)
                 for document in wanted[name]
@@ -395,7 +372,7 @@ class UserRollback:
             deleted[name] += result.deleted_count
         return deleted
 
-    def _changed_meanwhile(self, unit: _Unit) -> None:
+    def _changed_meanwhile(self, unit: Unit) -> None:
         for document in unit.created:
             self.result.conflicts.add(
                 Conflict(ConflictKind.REFUSED, document.collection, document.id, "_id")
@@ -426,7 +403,7 @@ class UserRollback:
             return
         self.result.unfilled[filled.collection] += result.modified_count
 
-    def _keep(self, unit: _Unit, reason: KeptReason, references: Counter[str]) -> None:
+    def _keep(self, unit: Unit, reason: KeptReason, references: Counter[str]) -> None:
         self.result.kept.append(
             Kept(
                 unit.legacy_id,
@@ -437,27 +414,14 @@ class UserRollback:
         )
 
 
-def _referring(unit: _Unit, references: References, deletable: set[_Key]) -> Counter[str]:
-    """What refers to a unit's documents and is not going itself, by collection."""
-    found: Counter[str] = Counter()
-    organizations = _ids([unit], "organization")
-    users = _ids([unit], "user")
-    for organization in organizations:
-        for name, number in references.organizations.get(organization, {}).items():
-            if number > 0:
-                found[name] += number
-    for named in organizations | users:
-        for identifier in references.members.get(named, ()):
-            found["member"] += ("member", id_key(identifier)) not in deletable
-    for user in users:
-        for identifier in references.accounts.get(user, ()):
-            found["account"] += ("account", id_key(identifier)) not in deletable
-        found["invitation"] += references.inviters[user]
-    return +found
+@dataclass(frozen=True, slots=True)
+class _Any:
+    """What is in any of some sets."""
 
+    sets: Sequence[Container[Any]]
 
-def _ids(units: Any, collection: str) -> frozenset[ObjectId]:
-    return frozenset(d.id for unit in units for d in unit.of(collection))
+    def __contains__(self, item: object) -> bool:
+        return any(item in one for one in self.sets)
 
 
 def _element(value: Any) -> tuple[int, bytes]:
