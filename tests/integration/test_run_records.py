@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import copy
 import io
@@ -326,7 +327,7 @@ async def test_records_of_wrong_types_end_every_command_with_a_sentence(
     copied(sync_database, stored)
     drawn = random.Random(7)
     wrong = {}
-    size = 200 if os.environ.get("HYPOTHESIS_PROFILE") == "thorough" else 6
+    size = 200 if os.environ.get("HYPOTHESIS_PROFILE") == "thorough" else 12
     for name, document, place, value in drawn.sample(everything, size):
         relying = drawn.choice(sorted(RELYING))
         for called, command in (LOOKING | {relying: RELYING[relying]}).items():
@@ -342,6 +343,18 @@ async def test_records_of_wrong_types_end_every_command_with_a_sentence(
     sync_database.client.drop_database(stored.name)
 
     assert not wrong
+
+
+@pytest.mark.parametrize("seq", [-1, 2.5, True, "x", None, Int64(2**62 + 1)])
+async def test_an_entry_with_a_number_that_is_none_stops_a_command_at_once(
+    uri, migrated, sync_database, seq
+):
+    """It is refused, and not looked for again and again."""
+    (run,) = sync_database[RUNS].find()
+    sync_database[JOURNAL].insert_one({"_id": {"run": run["_id"], "seq": seq}, "kind": "takeover"})
+    async with asyncio.timeout(60), Migration(uri) as migration:
+        with pytest.raises(DamagedRecordsError):
+            await migration.rollback()
 
 
 # -- forged -----------------------------------------------------------------------------------
