@@ -373,7 +373,7 @@ class Lease:
         try:
             yield
         finally:
-            # The driver may swallow a cancellation while it waits for a server, so one is not enough.
+            # While it waits for a server the driver may swallow a cancellation: one is not enough.
             while not renewer.done():
                 renewer.cancel()
                 await asyncio.wait([renewer], timeout=_CANCEL_SECONDS)
