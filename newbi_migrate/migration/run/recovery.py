@@ -172,10 +172,20 @@ async def _recover(session: LeasedSession, journal: Journal, entry: JournalEntry
         await journal.recovered(entry.seq, {"writes": await _writes(database, entry)})
     elif entry.kind is EntryKind.INDEX:
         await journal.recovered(entry.seq, await _indexes(database, entry))
+    elif entry.kind is EntryKind.COLLECTION:
+        await journal.recovered(entry.seq, await _created(session, entry))
     else:
-        # A collection that is not there yet, or has its old name still, may be made or renamed
-        # later; a rollback looks for itself.
         await journal.recovered(entry.seq, {})
+
+
+async def _created(session: LeasedSession, entry: JournalEntry) -> dict[str, Any]:
+    """Says that a collection is there; one that is not, or was to be renamed, may yet be."""
+    if entry.drops_collection or entry.renamed is not None:
+        return {}
+    there = await session.database.list_collection_names(
+        filter={"name": entry.collection}, comment=session.comment
+    )
+    return {"created": list(there)} if there else {}
 
 
 def _perhaps(
