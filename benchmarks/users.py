@@ -27,7 +27,7 @@ from pymongo import MongoClient
 from pymongo.synchronous.database import Database
 
 from newbi_migrate.migration.facade import Migration
-from newbi_migrate.migration.options import MigrationOptions
+from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.store.raw import split_documents
 from newbi_migrate.testing import EmbeddedMongod
 from newbi_migrate.testing.bulk import bulk_invoices, bulk_owners

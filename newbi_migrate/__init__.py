@@ -38,11 +38,11 @@ if TYPE_CHECKING:
         Migration as Migration,
         run_sync as run_sync,
     )
-    from newbi_migrate.migration.options import MigrationOptions as MigrationOptions
+    from newbi_migrate.migration.planning.options import MigrationOptions as MigrationOptions
     from newbi_migrate.migration.restore.run import restore_backup as restore_backup
     from newbi_migrate.migration.run.backup_guard import Safeguard as Safeguard
     from newbi_migrate.migration.run.throttle import Pacing as Pacing
-    from newbi_migrate.migration.validation import (
+    from newbi_migrate.migration.validation.report import (
         FailOn as FailOn,
         Finding as Finding,
         ValidationReport as ValidationReport,
@@ -84,10 +84,10 @@ _HOMES = {
     ),
     "newbi_migrate.invariants.base": ("Invariant", "Severity", "Violation"),
     "newbi_migrate.migration.facade": ("Migration", "run_sync"),
-    "newbi_migrate.migration.options": ("MigrationOptions",),
+    "newbi_migrate.migration.planning.options": ("MigrationOptions",),
     "newbi_migrate.migration.run.throttle": ("Pacing",),
     "newbi_migrate.migration.run.backup_guard": ("Safeguard",),
-    "newbi_migrate.migration.validation": ("FailOn", "Finding", "ValidationReport"),
+    "newbi_migrate.migration.validation.report": ("FailOn", "Finding", "ValidationReport"),
     "newbi_migrate.models.newbi": ("NEWBI",),
     "newbi_migrate.models.registry": (
         "CollectionSpec",

@@ -16,9 +16,9 @@ from newbi_migrate.cli.running import Session, say, stopping_on_signals
 
 if TYPE_CHECKING:
     from newbi_migrate.cli.reporting import ReportFiles
-    from newbi_migrate.migration.options import MigrationOptions
-    from newbi_migrate.migration.plan_file import SavedPlan
-    from newbi_migrate.migration.results import Plan, RunResult
+    from newbi_migrate.migration.planning.options import MigrationOptions
+    from newbi_migrate.migration.planning.plan_file import SavedPlan
+    from newbi_migrate.migration.planning.results import Plan, RunResult
     from newbi_migrate.migration.run.backup_guard import Safeguard
     from newbi_migrate.migration.run.throttle import Pacing
 
@@ -47,7 +47,7 @@ def carry_out(
         ConfirmationRequiredError: Nobody agreed.
         NewbiMigrateError: The run failed.
     """
-    from newbi_migrate.migration.plan_file import refuse_other_database
+    from newbi_migrate.migration.planning.plan_file import refuse_other_database
     from newbi_migrate.report.console import plan_report, result_report
     from newbi_migrate.report.json import result_to_json
 

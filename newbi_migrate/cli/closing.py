@@ -17,7 +17,7 @@ from newbi_migrate.cli.running import Session, stopping_on_signals
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from newbi_migrate.migration.closing.results import ClosingResult
+    from newbi_migrate.migration.finalize.results import ClosingResult
 
 __all__ = ["register"]
 

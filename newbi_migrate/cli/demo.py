@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pymongo.synchronous.database import Database
     from rich.console import RenderableType
 
-    from newbi_migrate.migration.results import Plan, RunResult
+    from newbi_migrate.migration.planning.results import Plan, RunResult
     from newbi_migrate.migration.rollback.results import RollbackResult
     from newbi_migrate.migration.status import Status
     from newbi_migrate.report.example import Example

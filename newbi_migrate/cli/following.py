@@ -18,12 +18,12 @@ from newbi_migrate.errors import ExitCode
 if TYPE_CHECKING:
     from newbi_migrate.backup.compare import Comparison
     from newbi_migrate.backup.verification import Verification
-    from newbi_migrate.migration.closing.results import ClosingResult
-    from newbi_migrate.migration.results import Plan, RunResult
+    from newbi_migrate.migration.finalize.results import ClosingResult
+    from newbi_migrate.migration.planning.results import Plan, RunResult
     from newbi_migrate.migration.rollback.results import RollbackResult
     from newbi_migrate.migration.run.backup_guard import Safeguard
     from newbi_migrate.migration.status import Status
-    from newbi_migrate.migration.validation import ValidationReport
+    from newbi_migrate.migration.validation.report import ValidationReport
 
 __all__ = [
     "after_backup",

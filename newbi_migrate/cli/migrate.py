@@ -16,8 +16,8 @@ from newbi_migrate.cli.running import Session
 from newbi_migrate.errors import UsageError
 
 if TYPE_CHECKING:
-    from newbi_migrate.migration.options import MigrationOptions
-    from newbi_migrate.migration.plan_file import SavedPlan
+    from newbi_migrate.migration.planning.options import MigrationOptions
+    from newbi_migrate.migration.planning.plan_file import SavedPlan
 
 __all__ = ["register"]
 
@@ -113,8 +113,8 @@ def _of_saved(
     path: Path, choices: Mapping[str, Any], batch_size: int | None, workers: int | None
 ) -> tuple[SavedPlan, MigrationOptions]:
     """A saved plan and its choices; others given beside it would only contradict it."""
-    from newbi_migrate.migration.options import MigrationOptions
-    from newbi_migrate.migration.plan_file import load_plan
+    from newbi_migrate.migration.planning.options import MigrationOptions
+    from newbi_migrate.migration.planning.plan_file import load_plan
 
     given = [f"--{name.replace('_', '-')}" for name, value in choices.items() if value]
     if given:

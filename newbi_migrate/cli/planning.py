@@ -15,9 +15,9 @@ from newbi_migrate.cli.running import Session, say
 
 if TYPE_CHECKING:
     from newbi_migrate.cli.reporting import ReportFiles
-    from newbi_migrate.migration.options import MigrationOptions
-    from newbi_migrate.migration.plan_file import SavedPlan
-    from newbi_migrate.migration.results import Plan
+    from newbi_migrate.migration.planning.options import MigrationOptions
+    from newbi_migrate.migration.planning.plan_file import SavedPlan
+    from newbi_migrate.migration.planning.results import Plan
     from newbi_migrate.migration.run.backup_guard import Safeguard
 
 __all__ = ["make_plan", "show_plan", "warn_without_backup"]
@@ -89,8 +89,8 @@ def show_plan(
     Raises:
         DatabaseMovedOnError: The saved plan is another one, or the backup is not of now.
     """
-    from newbi_migrate.migration.plan import plan_to_json
-    from newbi_migrate.migration.plan_file import (
+    from newbi_migrate.migration.planning.plan import plan_to_json
+    from newbi_migrate.migration.planning.plan_file import (
         plan_lines,
         refuse_if_moved_on,
         refuse_other_database,
@@ -139,7 +139,7 @@ def show_plan(
 def _refuse_other_file(path: Path) -> None:
     """A plan may take the place of a plan, and of nothing else."""
     from newbi_migrate.errors import UsageError
-    from newbi_migrate.migration.plan_file import may_be_replaced
+    from newbi_migrate.migration.planning.plan_file import may_be_replaced
 
     if path.exists() and not may_be_replaced(path):
         raise UsageError(

@@ -16,7 +16,7 @@ from newbi_migrate.cli.reporting import ReportFiles
 from newbi_migrate.cli.running import Session
 
 if TYPE_CHECKING:
-    from newbi_migrate.migration.validation import Finding, ValidationReport
+    from newbi_migrate.migration.validation.report import Finding, ValidationReport
 
 __all__ = ["register"]
 
@@ -91,7 +91,7 @@ def validate(
     session = Session(as_json=as_json, uri_file=uri_file)
     with session.explained(), tempfile.TemporaryFile("w+", encoding="utf-8") as found:
         from newbi_migrate.migration.facade import Migration
-        from newbi_migrate.migration.validation import FailOn
+        from newbi_migrate.migration.validation.report import FailOn
         from newbi_migrate.report.validation_contents import validation_contents
 
         options = values.migration_options(
@@ -174,7 +174,7 @@ def _print_json(report: ValidationReport, findings: Iterable[str]) -> None:
 
 
 def _print(session: Session, report: ValidationReport, found: IO[str] | None) -> None:
-    from newbi_migrate.migration.validation import Finding
+    from newbi_migrate.migration.validation.report import Finding
     from newbi_migrate.report.validation import finding_line, validation_report
 
     if found is not None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from newbi_migrate.errors import UsageError
 
 if TYPE_CHECKING:
-    from newbi_migrate.migration.options import MigrationOptions
+    from newbi_migrate.migration.planning.options import MigrationOptions
     from newbi_migrate.migration.run.backup_guard import Safeguard
     from newbi_migrate.migration.run.throttle import Pacing
 
@@ -40,7 +40,7 @@ def migration_options(
     """
     from newbi_migrate.mapping.decisions import AliasPolicy, DuplicatePolicy
     from newbi_migrate.mapping.profiles import BetterAuthVersion
-    from newbi_migrate.migration.options import AliasOwners as Owners, MigrationOptions
+    from newbi_migrate.migration.planning.options import AliasOwners as Owners, MigrationOptions
 
     given: dict[str, Any] = {
         "legacy_collection": legacy_collection,
@@ -106,7 +106,7 @@ def names(given: list[str] | None, option: str) -> tuple[str, ...] | None:
 
 def as_arguments(options: MigrationOptions) -> list[str]:
     """The arguments that ask for these options, for a command that is suggested."""
-    from newbi_migrate.migration.options import MigrationOptions
+    from newbi_migrate.migration.planning.options import MigrationOptions
 
     usual = MigrationOptions()
     arguments: list[str] = []

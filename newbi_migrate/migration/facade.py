@@ -15,25 +15,25 @@ from bson import ObjectId
 
 from newbi_migrate.backup.writer import BackupResult, backup_database
 from newbi_migrate.errors import UsageError
-from newbi_migrate.migration.closing.results import ClosingResult
-from newbi_migrate.migration.closing.session import Closing
-from newbi_migrate.migration.conservation import Conservation, check_conservation
+from newbi_migrate.migration.apply.migrate import migrate
 from newbi_migrate.migration.doctor import Diagnosis, Purpose, diagnose
-from newbi_migrate.migration.forward import migrate
-from newbi_migrate.migration.options import MigrationOptions
-from newbi_migrate.migration.plan import make_plan
-from newbi_migrate.migration.plan_file import SavedPlan, refuse_other_database
-from newbi_migrate.migration.results import Plan, RunResult
-from newbi_migrate.migration.rollback.backward import preview_rollback, rollback
+from newbi_migrate.migration.finalize.finalize import Closing
+from newbi_migrate.migration.finalize.results import ClosingResult
+from newbi_migrate.migration.planning.options import MigrationOptions
+from newbi_migrate.migration.planning.plan import make_plan
+from newbi_migrate.migration.planning.plan_file import SavedPlan, refuse_other_database
+from newbi_migrate.migration.planning.results import Plan, RunResult
+from newbi_migrate.migration.planning.survey import Survey, survey
 from newbi_migrate.migration.rollback.results import RollbackOptions, RollbackResult
+from newbi_migrate.migration.rollback.rollback import preview_rollback, rollback
 from newbi_migrate.migration.run.backup_guard import Safeguard
 from newbi_migrate.migration.run.baseline import Reference, provable_run
-from newbi_migrate.migration.run.leased import Runner
+from newbi_migrate.migration.run.runner import Runner
 from newbi_migrate.migration.run.throttle import Pacing
 from newbi_migrate.migration.status import Status, read_status
-from newbi_migrate.migration.survey import Survey, survey
-from newbi_migrate.migration.validate import ValidationRequest, validate
-from newbi_migrate.migration.validation import FailOn, Finding, ValidationReport
+from newbi_migrate.migration.validation.conservation import Conservation, check_conservation
+from newbi_migrate.migration.validation.report import FailOn, Finding, ValidationReport
+from newbi_migrate.migration.validation.validate import ValidationRequest, validate
 from newbi_migrate.models.newbi import NEWBI
 from newbi_migrate.models.registry import Registry
 from newbi_migrate.progress import Progress, Silent
@@ -213,7 +213,7 @@ class Migration:
     ) -> Conservation:
         """Proves that a run changed nothing but what its journal says; reads only.
 
-        See :func:`~newbi_migrate.migration.conservation.check_conservation`.
+        See :func:`~newbi_migrate.migration.validation.conservation.check_conservation`.
 
         Args:
             run: The run; by default the first that recorded digests and was not rolled back.
@@ -423,7 +423,7 @@ class Migration:
         and nothing is pending, nothing is written.
 
         Args:
-            saved: What :func:`~newbi_migrate.migration.plan_file.load_plan` gives.
+            saved: What :func:`~newbi_migrate.migration.planning.plan_file.load_plan` gives.
 
         Raises:
             DatabaseMovedOnError: The database is no longer the one the plan was made for.

@@ -10,7 +10,7 @@ from typing import Final
 
 from rich.console import RenderableType
 
-from newbi_migrate.migration.closing.results import ClosingResult
+from newbi_migrate.migration.finalize.results import ClosingResult
 from newbi_migrate.report.forms import following, heading, indented, printable, title
 from newbi_migrate.report.words import counted
 

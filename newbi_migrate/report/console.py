@@ -17,7 +17,7 @@ from rich.table import Table
 
 from newbi_migrate.mapping.decisions import Outcome
 from newbi_migrate.mapping.users import FOLLOWS_MEMBERSHIP, Finding
-from newbi_migrate.migration.results import (
+from newbi_migrate.migration.planning.results import (
     CollectionSummary,
     Collision,
     IndexAction,

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from newbi_migrate.invariants.base import Invariant
-from newbi_migrate.migration.validating.structural import STRUCTURAL
+from newbi_migrate.migration.validation.rules import STRUCTURAL
 from newbi_migrate.models.base import DocumentModel
 from newbi_migrate.models.better_auth import Account, Invitation, Member, Organization, User
 from newbi_migrate.models.legacy import LegacyUser

@@ -1,7 +1,7 @@
 """Results as values that JSON can hold: counts, ids, reasons; no personal data.
 
 It changes when a program that reads the answers needs to know more. What a saved plan looks
-like is decided where plans are compared, in :mod:`newbi_migrate.migration.plan`.
+like is decided where plans are compared, in :mod:`newbi_migrate.migration.planning.plan`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from newbi_migrate.mapping.decisions import Outcome
-from newbi_migrate.migration.plan import findings_to_json, plan_to_json, quarantine_to_json
-from newbi_migrate.migration.results import RunResult
+from newbi_migrate.migration.planning.plan import findings_to_json, plan_to_json, quarantine_to_json
+from newbi_migrate.migration.planning.results import RunResult
 from newbi_migrate.migration.status import Status
 from newbi_migrate.store.lease import LeaseState
 from newbi_migrate.store.runs import RunRecord

@@ -14,7 +14,7 @@ from typing import Any, Final
 from newbi_migrate.mapping.decisions import Outcome
 from newbi_migrate.mapping.users import Finding
 from newbi_migrate.mapping.workspace import Reason, WorkspaceClass
-from newbi_migrate.migration.results import (
+from newbi_migrate.migration.planning.results import (
     CollectionSummary,
     Collision,
     IndexAction,

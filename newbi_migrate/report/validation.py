@@ -15,7 +15,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from newbi_migrate.invariants.base import Severity
-from newbi_migrate.migration.validation import Finding, RuleResult, ValidationReport
+from newbi_migrate.migration.validation.report import Finding, RuleResult, ValidationReport
 from newbi_migrate.report.console import printable
 from newbi_migrate.report.words import REASONS, counted
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from newbi_migrate.invariants.base import Severity
 from newbi_migrate.mapping.workspace import Reason
-from newbi_migrate.migration.validation import Finding, RuleResult, ValidationReport
+from newbi_migrate.migration.validation.report import Finding, RuleResult, ValidationReport
 from newbi_migrate.report.contents import (
     Badge,
     Case,

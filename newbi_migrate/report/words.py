@@ -11,7 +11,7 @@ from typing import Final
 
 from newbi_migrate.mapping.decisions import Outcome
 from newbi_migrate.mapping.workspace import Reason, WorkspaceClass
-from newbi_migrate.migration.results import IndexAction
+from newbi_migrate.migration.planning.results import IndexAction
 
 __all__ = [
     "CLASSES",

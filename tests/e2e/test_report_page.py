@@ -13,7 +13,7 @@ import pytest
 from results import a_plan, a_result
 
 from newbi_migrate.mapping.workspace import Reason
-from newbi_migrate.migration.results import CollectionSummary
+from newbi_migrate.migration.planning.results import CollectionSummary
 from newbi_migrate.report.html import html_report
 from newbi_migrate.report.migration_contents import result_contents
 

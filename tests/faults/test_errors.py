@@ -16,7 +16,7 @@ from traces import differences, expire_lease, trace
 
 from newbi_migrate.errors import ExitCode, NewbiMigrateError
 from newbi_migrate.migration.facade import Migration
-from newbi_migrate.migration.options import MigrationOptions
+from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.run import retry
 from newbi_migrate.store import lease
 

@@ -19,12 +19,12 @@ from newbi_migrate.errors import (
     UsageError,
 )
 from newbi_migrate.mapping.decisions import AliasPolicy
-from newbi_migrate.migration.conservation import Verdict, check_conservation
 from newbi_migrate.migration.facade import Migration
-from newbi_migrate.migration.options import MigrationOptions
+from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.restore.run import restore_backup
 from newbi_migrate.migration.run.backup_guard import Safeguard
 from newbi_migrate.migration.run.baseline import ReferenceSource, reference_of, take_reference
+from newbi_migrate.migration.validation.conservation import Verdict, check_conservation
 from newbi_migrate.models.newbi import NEWBI
 from newbi_migrate.store.runs import RunState, RunWriter, read_runs
 from newbi_migrate.testing.legacy import build_legacy_database

@@ -12,7 +12,7 @@ from small_legacy import DAY, USERS, legacy_user
 from newbi_migrate.errors import ExitCode
 from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.facade import Migration
-from newbi_migrate.migration.options import MAX_BATCH_SIZE, MigrationOptions
+from newbi_migrate.migration.planning.options import MAX_BATCH_SIZE, MigrationOptions
 from newbi_migrate.store import journal
 from newbi_migrate.store.journal import MAX_ENTRY_BYTES, JournalGroup, portions
 

@@ -11,9 +11,9 @@ from rich.console import Console
 from small_legacy import USERS, invoices, legacy_user
 
 from newbi_migrate.errors import DatabaseMovedOnError, ExitCode
-from newbi_migrate.migration.closing.legacy_users import LegacyUsers
-from newbi_migrate.migration.documents import DocumentPlane
 from newbi_migrate.migration.facade import Migration
+from newbi_migrate.migration.finalize.legacy_users import LegacyUsers
+from newbi_migrate.migration.planning.documents import DocumentPlane
 from newbi_migrate.migration.rollback.results import ConflictKind
 from newbi_migrate.progress import Silent
 from newbi_migrate.report.console import result_report

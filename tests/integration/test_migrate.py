@@ -12,8 +12,8 @@ from small_legacy import USERS, invoices, legacy_user
 from newbi_migrate.errors import DatabaseMovedOnError, ExitCode, LeaseHeldError
 from newbi_migrate.mapping.users import FOLLOWS_MEMBERSHIP
 from newbi_migrate.migration.facade import Migration
-from newbi_migrate.migration.options import MigrationOptions
-from newbi_migrate.migration.plan_file import SavedPlan
+from newbi_migrate.migration.planning.options import MigrationOptions
+from newbi_migrate.migration.planning.plan_file import SavedPlan
 from newbi_migrate.models.newbi import NEWBI
 from newbi_migrate.store.lease import Holder, Lease
 from newbi_migrate.store.raw import elements

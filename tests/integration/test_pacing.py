@@ -245,7 +245,7 @@ async def test_a_rollback_that_cannot_ask_for_the_lag_says_so_before_it_writes(
         raise NotPermittedError("no")
 
     await forth(uri)
-    monkeypatch.setattr("newbi_migrate.migration.run.leased.replica_lag", refuse)
+    monkeypatch.setattr("newbi_migrate.migration.run.runner.replica_lag", refuse)
     async with Migration(uri, pacing=Pacing(max_lag=1)) as migration:
         with pytest.raises(NotPermittedError):
             await migration.rollback()

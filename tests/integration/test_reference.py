@@ -12,7 +12,7 @@ from reference import REGISTRY, SOURCE, bytes_of, migrated, worlds
 from newbi_migrate.mapping.decisions import AliasPolicy, DuplicatePolicy
 from newbi_migrate.mapping.profiles import BetterAuthVersion
 from newbi_migrate.migration.facade import Migration
-from newbi_migrate.migration.options import AliasOwners, MigrationOptions
+from newbi_migrate.migration.planning.options import AliasOwners, MigrationOptions
 
 options = st.builds(
     MigrationOptions,

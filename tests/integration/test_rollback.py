@@ -10,7 +10,7 @@ from small_legacy import DAY, USERS, invoices, legacy_user
 
 from newbi_migrate.errors import ExitCode, InterruptedRunError, UsageError
 from newbi_migrate.migration.facade import Migration
-from newbi_migrate.migration.options import MigrationOptions
+from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.rollback.results import (
     ConflictKind,
     KeptReason,

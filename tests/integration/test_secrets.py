@@ -12,7 +12,7 @@ from small_legacy import BCRYPT, USERS, legacy_user
 from newbi_migrate.errors import ExitCode
 from newbi_migrate.mapping.users import FIELD_NOT_CARRIED
 from newbi_migrate.migration.facade import Migration
-from newbi_migrate.migration.plan import plan_to_json
+from newbi_migrate.migration.planning.plan import plan_to_json
 from newbi_migrate.store.runs import OWN_PREFIX
 
 RAW = CodecOptions(document_class=RawBSONDocument)

@@ -16,12 +16,12 @@ from newbi_migrate.backup.writer import backup_database
 from newbi_migrate.errors import ExitCode, UsageError
 from newbi_migrate.mapping.ids import account_id, member_id, organization_id
 from newbi_migrate.migration.facade import Migration, run_sync
-from newbi_migrate.migration.options import MigrationOptions
+from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.run.backup_guard import Safeguard
-from newbi_migrate.migration.validating import models
-from newbi_migrate.migration.validating.request import Collector, ValidationRequest
-from newbi_migrate.migration.validating.structural import STRUCTURAL
-from newbi_migrate.migration.validation import FailOn
+from newbi_migrate.migration.validation import models
+from newbi_migrate.migration.validation.report import FailOn
+from newbi_migrate.migration.validation.request import Collector, ValidationRequest
+from newbi_migrate.migration.validation.rules import STRUCTURAL
 from newbi_migrate.models.newbi import NEWBI
 from newbi_migrate.models.registry import CollectionSpec, IdType, ParentLink, Registry
 from newbi_migrate.models.usual import DESCENDING

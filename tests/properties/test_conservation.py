@@ -8,7 +8,7 @@ import bson
 from bson import ObjectId
 from hypothesis import given, strategies as st
 
-from newbi_migrate.migration.conservation import _element_of, _set_back, _Step
+from newbi_migrate.migration.validation.conservation import _element_of, _set_back, _Step
 from newbi_migrate.store.digest import Digest
 
 NAMES = st.sampled_from(["a", "b", "c", "createdBy"])

@@ -24,7 +24,7 @@ from newbi_migrate.mapping.packed import (
 from newbi_migrate.mapping.slug import slug_candidates
 from newbi_migrate.mapping.users import Finding
 from newbi_migrate.mapping.workspace import Reason
-from newbi_migrate.migration.results import Findings, UserLine, UserLines
+from newbi_migrate.migration.planning.results import Findings, UserLine, UserLines
 from newbi_migrate.migration.rollback.units import BACKWARDS, Created, Going, Units
 from newbi_migrate.testing import strategies
 

@@ -24,7 +24,7 @@ import newbi_migrate.report.json  # noqa: F401
 from newbi_migrate.cli import main
 from newbi_migrate.errors import NewbiMigrateError
 from newbi_migrate.migration.facade import Migration
-from newbi_migrate.migration.options import MigrationOptions
+from newbi_migrate.migration.planning.options import MigrationOptions
 
 WRITES = {
     *("insert", "update", "delete", "findAndModify", "create", "drop", "createIndexes"),

@@ -12,9 +12,9 @@ from newbi_migrate.invariants.base import Severity
 from newbi_migrate.mapping.decisions import Outcome
 from newbi_migrate.mapping.users import Finding
 from newbi_migrate.mapping.workspace import Directory, Reason, WorkspaceClass
-from newbi_migrate.migration.digests import Digests
-from newbi_migrate.migration.options import MigrationOptions
-from newbi_migrate.migration.results import (
+from newbi_migrate.migration.planning.digests import Digests
+from newbi_migrate.migration.planning.options import MigrationOptions
+from newbi_migrate.migration.planning.results import (
     CollectionSummary,
     Collision,
     Findings,
@@ -37,7 +37,7 @@ from newbi_migrate.migration.rollback.results import (
     RollbackOptions,
     RollbackResult,
 )
-from newbi_migrate.migration.validation import (
+from newbi_migrate.migration.validation.report import (
     FailOn,
     Finding as Broken,
     RuleResult,

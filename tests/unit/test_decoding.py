@@ -13,7 +13,7 @@ from bson.errors import InvalidBSON
 from hypothesis import given, strategies as st
 
 from newbi_migrate.mapping.workspace import Reason
-from newbi_migrate.migration.results import Quarantine
+from newbi_migrate.migration.planning.results import Quarantine
 from newbi_migrate.store.decoding import PLAIN, Undecodable, decode
 from newbi_migrate.store.raw import document_of, element
 

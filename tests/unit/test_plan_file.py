@@ -19,7 +19,7 @@ from newbi_migrate.errors import DatabaseMovedOnError, UsageError
 from newbi_migrate.mapping.decisions import Outcome, UserDecision
 from newbi_migrate.mapping.users import Fill, Insert, UserWrites
 from newbi_migrate.mapping.workspace import Directory, Reason
-from newbi_migrate.migration.digests import (
+from newbi_migrate.migration.planning.digests import (
     INDEXES,
     USERS,
     Digests,
@@ -32,14 +32,14 @@ from newbi_migrate.migration.digests import (
     of_quarantined_user,
     of_user,
 )
-from newbi_migrate.migration.plan_file import (
+from newbi_migrate.migration.planning.plan_file import (
     SavedPlan,
     load_plan,
     may_be_replaced,
     plan_lines,
     refuse_if_moved_on,
 )
-from newbi_migrate.migration.results import UserLine
+from newbi_migrate.migration.planning.results import UserLine
 from newbi_migrate.store.journal import EntryKind, EntryState, JournalEntry, JournalGroup
 from newbi_migrate.testing import strategies
 

@@ -21,9 +21,9 @@ from newbi_migrate.mapping.decisions import AliasPolicy, DuplicatePolicy, Outcom
 from newbi_migrate.mapping.profiles import BetterAuthVersion
 from newbi_migrate.mapping.users import FIELD_NOT_CARRIED, FOLLOWS_MEMBERSHIP, Finding
 from newbi_migrate.mapping.workspace import Directory, Reason, WorkspaceClass
-from newbi_migrate.migration.options import MAX_BATCH_SIZE, AliasOwners, MigrationOptions
-from newbi_migrate.migration.plan import plan_to_json
-from newbi_migrate.migration.results import (
+from newbi_migrate.migration.planning.options import MAX_BATCH_SIZE, AliasOwners, MigrationOptions
+from newbi_migrate.migration.planning.plan import plan_to_json
+from newbi_migrate.migration.planning.results import (
     NOT_PLAIN,
     IndexAction,
     Quarantine,

@@ -20,10 +20,10 @@ from results import IDS, a_clean_plan, a_plan, a_result, a_rollback, a_rule, a_v
 from newbi_migrate import ExitCode, UsageError
 from newbi_migrate.invariants.base import Severity
 from newbi_migrate.mapping.workspace import Reason
-from newbi_migrate.migration.plan_file import plan_lines
-from newbi_migrate.migration.results import CollectionSummary, Quarantine
+from newbi_migrate.migration.planning.plan_file import plan_lines
+from newbi_migrate.migration.planning.results import CollectionSummary, Quarantine
 from newbi_migrate.migration.rollback.results import OnConflict
-from newbi_migrate.migration.validation import FailOn
+from newbi_migrate.migration.validation.report import FailOn
 from newbi_migrate.report.contents import SHOWN, Contents, State, timings_section, verdict_of
 from newbi_migrate.report.html import html_report
 from newbi_migrate.report.json import plan_to_json, result_to_json

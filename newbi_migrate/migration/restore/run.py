@@ -30,7 +30,7 @@ from newbi_migrate.migration.restore.target import (
     look_at_target,
     read_target,
 )
-from newbi_migrate.migration.run.leased import Runner
+from newbi_migrate.migration.run.runner import Runner
 from newbi_migrate.migration.run.throttle import Pacing
 from newbi_migrate.models.newbi import NEWBI
 from newbi_migrate.progress import Progress, Silent

@@ -20,6 +20,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure
 
+from newbi_migrate.migration.apply.users import field_digests
 from newbi_migrate.migration.rollback.references import (
     Readings,
     Released,
@@ -34,7 +35,6 @@ from newbi_migrate.migration.rollback.results import (
     RollbackResult,
 )
 from newbi_migrate.migration.rollback.units import BACKWARDS, Created, Going, IdSet, Unit, Units
-from newbi_migrate.migration.user_writer import field_digests
 from newbi_migrate.store.codes import ONE_DOCUMENT
 from newbi_migrate.store.connection import DURABLE, client_session
 from newbi_migrate.store.ids import id_key

@@ -11,20 +11,20 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.errors import DatabaseMovedOnError
 from newbi_migrate.mapping.decisions import Outcome
-from newbi_migrate.migration.closing.legacy_users import kept_name
-from newbi_migrate.migration.closing.results import ClosingResult
-from newbi_migrate.migration.closing.run import (
+from newbi_migrate.migration.finalize.legacy_users import kept_name
+from newbi_migrate.migration.finalize.results import ClosingResult
+from newbi_migrate.migration.finalize.steps import (
     ClosingRequest,
     close,
     refuse_unless_ready,
     review_obsolete,
 )
-from newbi_migrate.migration.options import MigrationOptions
-from newbi_migrate.migration.plan import make_plan
+from newbi_migrate.migration.planning.options import MigrationOptions
+from newbi_migrate.migration.planning.plan import make_plan
+from newbi_migrate.migration.planning.results import Plan
 from newbi_migrate.migration.restore.target import refuse_if_restoring
-from newbi_migrate.migration.results import Plan
-from newbi_migrate.migration.run.leased import Runner, refuse_while_rolling_back, unfinished_run
-from newbi_migrate.migration.validate import ValidationRequest, validate
+from newbi_migrate.migration.run.runner import Runner, refuse_while_rolling_back, unfinished_run
+from newbi_migrate.migration.validation.validate import ValidationRequest, validate
 from newbi_migrate.progress import Progress
 from newbi_migrate.store.faults import explained
 from newbi_migrate.store.runs import RunRecord, read_runs

@@ -10,14 +10,14 @@ from bson import ObjectId
 from newbi_migrate.errors import DatabaseMovedOnError
 from newbi_migrate.migration.restore.target import refuse_if_restoring
 from newbi_migrate.migration.rollback.results import RollbackOptions, RollbackResult
-from newbi_migrate.migration.rollback.run import (
+from newbi_migrate.migration.rollback.steps import (
     RollbackRequest,
     choose_runs,
     preview,
     roll_back,
 )
-from newbi_migrate.migration.run.leased import Runner
 from newbi_migrate.migration.run.recovery import refuse_lost_records
+from newbi_migrate.migration.run.runner import Runner
 from newbi_migrate.store.faults import explained
 from newbi_migrate.store.lease import Lease
 from newbi_migrate.store.runs import RunRecord, read_runs

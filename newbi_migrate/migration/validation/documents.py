@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 from newbi_migrate.mapping.values import ABSENT, IdForm, read_id
 from newbi_migrate.mapping.workspace import Action, Reason, Resolution
-from newbi_migrate.migration.documents import DocumentPlane
-from newbi_migrate.migration.options import AliasOwners
-from newbi_migrate.migration.validating import structural as rules
-from newbi_migrate.migration.validating.request import COMMENT, State, ValidationRequest
-from newbi_migrate.migration.validating.structural import STRUCTURAL, rule_broken_by
+from newbi_migrate.migration.planning.documents import DocumentPlane
+from newbi_migrate.migration.planning.options import AliasOwners
+from newbi_migrate.migration.validation import rules
+from newbi_migrate.migration.validation.request import COMMENT, State, ValidationRequest
+from newbi_migrate.migration.validation.rules import STRUCTURAL, rule_broken_by
 from newbi_migrate.models.base import fields_of
 from newbi_migrate.models.registry import CollectionSpec
 from newbi_migrate.models.rules import Leaf, Nullable

@@ -20,11 +20,11 @@ from pymongo.asynchronous.database import AsyncDatabase
 from newbi_migrate.errors import UsageError
 from newbi_migrate.mapping.values import read_id
 from newbi_migrate.migration.rollback.documents import Chosen, DocumentRollback
-from newbi_migrate.migration.rollback.indexes import StructureRollback
 from newbi_migrate.migration.rollback.results import (
     RollbackOptions,
     RollbackResult,
 )
+from newbi_migrate.migration.rollback.structure import StructureRollback
 from newbi_migrate.migration.rollback.users import UserRollback
 from newbi_migrate.migration.run.recovery import write_targets
 from newbi_migrate.models.registry import Registry

@@ -9,7 +9,7 @@ import bson
 from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.errors import DatabaseMovedOnError, UsageError
-from newbi_migrate.migration.closing.results import ClosingResult
+from newbi_migrate.migration.finalize.results import ClosingResult
 from newbi_migrate.store.journal import EntryKind, Journal
 from newbi_migrate.store.raw import document_of, element, split_documents
 from newbi_migrate.store.runs import OWN_PREFIX, RunRecord, migrated_users

@@ -22,8 +22,8 @@ from newbi_migrate.mapping.ids import account_id, member_id
 from newbi_migrate.mapping.packed import IdColumn, Interned, PackedSequence
 from newbi_migrate.mapping.users import Finding
 from newbi_migrate.mapping.workspace import Directory, Reason, WorkspaceClass
-from newbi_migrate.migration.digests import Digests
-from newbi_migrate.migration.options import MigrationOptions
+from newbi_migrate.migration.planning.digests import Digests
+from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.models.registry import IndexSpec
 from newbi_migrate.store.raw import iter_ids, pack_ids
 

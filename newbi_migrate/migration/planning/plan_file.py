@@ -22,9 +22,9 @@ from newbi_migrate.errors import DatabaseMovedOnError, UsageError
 from newbi_migrate.mapping.decisions import Outcome
 from newbi_migrate.mapping.packed import PackedIds
 from newbi_migrate.mapping.workspace import Reason, WorkspaceClass
-from newbi_migrate.migration.digests import Digests
-from newbi_migrate.migration.options import MigrationOptions
-from newbi_migrate.migration.results import Plan, UserLine
+from newbi_migrate.migration.planning.digests import Digests
+from newbi_migrate.migration.planning.options import MigrationOptions
+from newbi_migrate.migration.planning.results import Plan, UserLine
 from newbi_migrate.store.runs import RunRecord
 
 __all__ = [

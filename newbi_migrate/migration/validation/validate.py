@@ -14,20 +14,20 @@ from fnmatch import fnmatchcase
 from typing import Final
 
 from newbi_migrate.errors import UsageError
-from newbi_migrate.migration.options import MigrationOptions
-from newbi_migrate.migration.plan import chosen_collections
+from newbi_migrate.migration.planning.options import MigrationOptions
+from newbi_migrate.migration.planning.plan import chosen_collections
 from newbi_migrate.migration.run.recovery import refuse_lost_records
-from newbi_migrate.migration.validating.documents import DocumentRules, owner_of
-from newbi_migrate.migration.validating.models import ModelRules
-from newbi_migrate.migration.validating.request import (
+from newbi_migrate.migration.validation.documents import DocumentRules, owner_of
+from newbi_migrate.migration.validation.models import ModelRules
+from newbi_migrate.migration.validation.report import ValidationReport
+from newbi_migrate.migration.validation.request import (
     COMMENT,
     Collector,
     State,
     ValidationRequest,
 )
-from newbi_migrate.migration.validating.structural import STRUCTURAL
-from newbi_migrate.migration.validating.structure import Structure
-from newbi_migrate.migration.validation import ValidationReport
+from newbi_migrate.migration.validation.rules import STRUCTURAL
+from newbi_migrate.migration.validation.structure import Structure
 from newbi_migrate.store.collections import collections
 from newbi_migrate.store.connection import nothing_there
 from newbi_migrate.store.lease import Lease

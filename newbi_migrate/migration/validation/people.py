@@ -27,9 +27,9 @@ from newbi_migrate.mapping.decisions import (
 )
 from newbi_migrate.mapping.values import legacy_flag
 from newbi_migrate.mapping.workspace import Directory
-from newbi_migrate.migration.options import MigrationOptions
-from newbi_migrate.migration.users import UserPlane
-from newbi_migrate.migration.validating.people_rules import (
+from newbi_migrate.migration.planning.options import MigrationOptions
+from newbi_migrate.migration.planning.users import UserPlane
+from newbi_migrate.migration.validation.people_rules import (
     AccountFact,
     MemberFact,
     OrganizationFact,

@@ -24,8 +24,8 @@ from pymongo.errors import BulkWriteError, OperationFailure
 from newbi_migrate.mapping.profiles import BetterAuthProfile
 from newbi_migrate.mapping.users import Fill, Finding, Insert, UserWrites
 from newbi_migrate.mapping.workspace import Reason
-from newbi_migrate.migration.results import Plan
-from newbi_migrate.migration.users import UserPlane
+from newbi_migrate.migration.planning.results import Plan
+from newbi_migrate.migration.planning.users import UserPlane
 from newbi_migrate.store.codes import ONE_DOCUMENT, Code
 from newbi_migrate.store.collections import Identities
 from newbi_migrate.store.connection import DURABLE, client_session

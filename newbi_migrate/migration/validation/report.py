@@ -17,7 +17,7 @@ from bson import ObjectId
 from newbi_migrate.errors import ExitCode
 from newbi_migrate.invariants.base import Severity
 from newbi_migrate.mapping.workspace import Reason
-from newbi_migrate.migration.results import QuarantinedDocument
+from newbi_migrate.migration.planning.results import QuarantinedDocument
 
 __all__ = ["EXAMPLES", "FailOn", "Finding", "RuleResult", "ValidationReport"]
 

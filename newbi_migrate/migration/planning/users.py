@@ -31,7 +31,7 @@ from newbi_migrate.mapping.profiles import BetterAuthProfile
 from newbi_migrate.mapping.users import Existing, Fill, Finding, Insert, UserWrites, writes_for
 from newbi_migrate.mapping.values import is_missing
 from newbi_migrate.mapping.workspace import Membership
-from newbi_migrate.migration.results import Findings, UserLine
+from newbi_migrate.migration.planning.results import Findings, UserLine
 from newbi_migrate.models.legacy import LegacyUser
 from newbi_migrate.store.connection import EXACT
 from newbi_migrate.store.decoding import decode, decoded

@@ -13,16 +13,16 @@ from bson import ObjectId
 from newbi_migrate.errors import UsageError
 from newbi_migrate.mapping.values import ABSENT, IdForm, read_id
 from newbi_migrate.mapping.workspace import Reason
-from newbi_migrate.migration.conservation import check_conservation
-from newbi_migrate.migration.indexes import find_collisions
-from newbi_migrate.migration.results import Collision
+from newbi_migrate.migration.planning.index_plan import find_collisions
+from newbi_migrate.migration.planning.results import Collision
+from newbi_migrate.migration.planning.survey import survey
 from newbi_migrate.migration.run.baseline import provable_run
-from newbi_migrate.migration.survey import survey
-from newbi_migrate.migration.validating import structural as rules
-from newbi_migrate.migration.validating.people import PeopleReader, Recorded
-from newbi_migrate.migration.validating.people_rules import check_people
-from newbi_migrate.migration.validating.request import COMMENT, State, ValidationRequest
-from newbi_migrate.migration.validating.structural import STRUCTURAL
+from newbi_migrate.migration.validation import rules
+from newbi_migrate.migration.validation.conservation import check_conservation
+from newbi_migrate.migration.validation.people import PeopleReader, Recorded
+from newbi_migrate.migration.validation.people_rules import check_people
+from newbi_migrate.migration.validation.request import COMMENT, State, ValidationRequest
+from newbi_migrate.migration.validation.rules import STRUCTURAL
 from newbi_migrate.models.newbi import BETTER_AUTH_INDEXES
 from newbi_migrate.models.registry import CollectionSpec, UniqueKey
 from newbi_migrate.store.census import count_groups

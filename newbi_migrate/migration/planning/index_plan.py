@@ -15,8 +15,8 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.mapping.workspace import Directory, Reason, WorkspaceClass
-from newbi_migrate.migration.documents import Surveyed
-from newbi_migrate.migration.results import Collision, IndexAction, IndexDecision
+from newbi_migrate.migration.planning.documents import Surveyed
+from newbi_migrate.migration.planning.results import Collision, IndexAction, IndexDecision
 from newbi_migrate.models.newbi import BETTER_AUTH_INDEXES
 from newbi_migrate.models.registry import CollectionSpec, UniqueKey
 from newbi_migrate.store.connection import EXACT

@@ -6,26 +6,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 
-from newbi_migrate.migration.apply import ApplyRequest, apply_plan
-from newbi_migrate.migration.digests import Digests, of_journal
-from newbi_migrate.migration.options import MigrationOptions
-from newbi_migrate.migration.plan import make_plan
-from newbi_migrate.migration.plan_file import (
+from newbi_migrate.migration.apply.steps import ApplyRequest, apply_plan
+from newbi_migrate.migration.planning.digests import Digests, of_journal
+from newbi_migrate.migration.planning.options import MigrationOptions
+from newbi_migrate.migration.planning.plan import make_plan
+from newbi_migrate.migration.planning.plan_file import (
     SavedPlan,
     refuse_if_moved_on,
     refuse_other_choices,
     refuse_other_plan,
 )
+from newbi_migrate.migration.planning.results import Plan, RunResult
+from newbi_migrate.migration.planning.survey import odd_target, survey
 from newbi_migrate.migration.restore.target import refuse_if_restoring
-from newbi_migrate.migration.results import Plan, RunResult
 from newbi_migrate.migration.run.backup_guard import Safeguard
 from newbi_migrate.migration.run.baseline import Reference
-from newbi_migrate.migration.run.leased import (
+from newbi_migrate.migration.run.runner import (
     Runner,
     refuse_while_rolling_back,
     unfinished_run,
 )
-from newbi_migrate.migration.survey import odd_target, survey
 from newbi_migrate.progress import Progress
 from newbi_migrate.store.faults import explained
 from newbi_migrate.store.lease import Lease

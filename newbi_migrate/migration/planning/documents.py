@@ -22,8 +22,8 @@ from newbi_migrate.mapping.workspace import (
     WorkspaceClass,
     resolve,
 )
-from newbi_migrate.migration.digests import of_group, of_quarantined
-from newbi_migrate.migration.results import CollectionSummary, Quarantine
+from newbi_migrate.migration.planning.digests import of_group, of_quarantined
+from newbi_migrate.migration.planning.results import CollectionSummary, Quarantine
 from newbi_migrate.models.registry import CollectionSpec, Registry
 from newbi_migrate.progress import Progress, Silent
 from newbi_migrate.store.census import count_groups

@@ -1,7 +1,7 @@
 """The structural rules about users, accounts, organizations and members, checked on facts.
 
 The checks are pure, so that they can be tested without a server; how the facts are read is
-decided in :mod:`newbi_migrate.migration.validating.people`. It changes when a rule about people
+decided in :mod:`newbi_migrate.migration.validation.people`. It changes when a rule about people
 is to be checked, or checked otherwise.
 """
 
@@ -19,8 +19,8 @@ from newbi_migrate.mapping.decisions import Outcome, UserDecision
 from newbi_migrate.mapping.email import is_normalised, normalise_email
 from newbi_migrate.mapping.ids import account_id
 from newbi_migrate.mapping.values import flag, text
-from newbi_migrate.migration.validating import structural as rules
-from newbi_migrate.migration.validating.structural import StructuralRule
+from newbi_migrate.migration.validation import rules
+from newbi_migrate.migration.validation.rules import StructuralRule
 from newbi_migrate.store.ids import id_key
 
 __all__ = [

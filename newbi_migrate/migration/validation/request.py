@@ -18,9 +18,9 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.invariants.base import Severity
 from newbi_migrate.mapping.workspace import Directory, Reason
-from newbi_migrate.migration.options import MigrationOptions
-from newbi_migrate.migration.results import QuarantinedDocument
-from newbi_migrate.migration.validation import EXAMPLES, FailOn, Finding, RuleResult
+from newbi_migrate.migration.planning.options import MigrationOptions
+from newbi_migrate.migration.planning.results import QuarantinedDocument
+from newbi_migrate.migration.validation.report import EXAMPLES, FailOn, Finding, RuleResult
 from newbi_migrate.models.registry import Registry
 from newbi_migrate.progress import Progress, Silent
 

@@ -18,10 +18,11 @@ from pymongo.errors import OperationFailure
 
 from newbi_migrate.mapping.packed import PackedIds
 from newbi_migrate.mapping.workspace import Directory, Reason
-from newbi_migrate.migration.documents import DocumentPlane
-from newbi_migrate.migration.options import AliasOwners
-from newbi_migrate.migration.plan import chosen_collections, findings_to_json
-from newbi_migrate.migration.results import (
+from newbi_migrate.migration.apply.users import UserWriter
+from newbi_migrate.migration.planning.documents import DocumentPlane
+from newbi_migrate.migration.planning.options import AliasOwners
+from newbi_migrate.migration.planning.plan import chosen_collections, findings_to_json
+from newbi_migrate.migration.planning.results import (
     CollectionSummary,
     Findings,
     IndexAction,
@@ -33,7 +34,6 @@ from newbi_migrate.migration.results import (
 )
 from newbi_migrate.migration.run.baseline import Reference
 from newbi_migrate.migration.run.recovery import created_indexes
-from newbi_migrate.migration.user_writer import UserWriter
 from newbi_migrate.models.better_auth import TARGET_COLLECTIONS
 from newbi_migrate.models.registry import CollectionSpec, Registry
 from newbi_migrate.store.codes import Code

@@ -31,7 +31,7 @@ from newbi_migrate.store.raw import split_documents
 from newbi_migrate.store.windows import has_only_object_ids
 
 if TYPE_CHECKING:
-    from newbi_migrate.migration.validating.request import Collector, ValidationRequest
+    from newbi_migrate.migration.validation.request import Collector, ValidationRequest
 
 __all__ = ["CLOSELY", "ModelRules"]
 

@@ -2,7 +2,7 @@
 
 Each rule is a value. It changes when the migrated structure has to keep another promise. What
 breaks the rules about people is decided in
-:mod:`newbi_migrate.migration.validating.people_rules`.
+:mod:`newbi_migrate.migration.validation.people_rules`.
 """
 
 from __future__ import annotations

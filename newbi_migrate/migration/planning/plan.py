@@ -22,11 +22,11 @@ from newbi_migrate.mapping.packed import PackedGroups
 from newbi_migrate.mapping.profiles import BetterAuthProfile
 from newbi_migrate.mapping.users import FIELD_NOT_CARRIED, FOLLOWS_MEMBERSHIP, Fill, Finding
 from newbi_migrate.mapping.workspace import Directory, Reason
-from newbi_migrate.migration.digests import INDEXES, USERS, Digests, of_index, of_user
-from newbi_migrate.migration.documents import DocumentPlane, Surveyed
-from newbi_migrate.migration.indexes import plan_index_changes
-from newbi_migrate.migration.options import AliasOwners, MigrationOptions
-from newbi_migrate.migration.results import (
+from newbi_migrate.migration.planning.digests import INDEXES, USERS, Digests, of_index, of_user
+from newbi_migrate.migration.planning.documents import DocumentPlane, Surveyed
+from newbi_migrate.migration.planning.index_plan import plan_index_changes
+from newbi_migrate.migration.planning.options import AliasOwners, MigrationOptions
+from newbi_migrate.migration.planning.results import (
     NOT_PLAIN,
     Findings,
     IndexAction,
@@ -34,8 +34,8 @@ from newbi_migrate.migration.results import (
     Quarantine,
     UserLines,
 )
-from newbi_migrate.migration.survey import Survey, odd_target, survey
-from newbi_migrate.migration.users import UserPlane, line_of
+from newbi_migrate.migration.planning.survey import Survey, odd_target, survey
+from newbi_migrate.migration.planning.users import UserPlane, line_of
 from newbi_migrate.models.registry import CollectionSpec, Registry
 from newbi_migrate.progress import Progress, Silent
 
@@ -85,7 +85,7 @@ async def make_plan(
 
     Raises:
         UnsupportedError: A collection users are written to is no plain collection.
-        NewbiMigrateError: See :func:`~newbi_migrate.migration.survey.survey`.
+        NewbiMigrateError: See :func:`~newbi_migrate.migration.planning.survey.survey`.
     """
     listener = progress or Silent()
     specs = chosen_collections(registry, options)

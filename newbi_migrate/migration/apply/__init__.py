@@ -1,0 +1,1 @@
+"""Carrying a plan out: users first, then documents, then indexes."""

@@ -1,0 +1,1 @@
+"""Deciding everything a run would do, without a write."""
