@@ -131,10 +131,11 @@ def mutants(lines: Iterable[str]) -> tuple[Counter[str], Counter[str]]:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Rules and format."""
-    session.install(*group("lint"))
+    """Rules, format, and which package may import which."""
+    session.install("-e", ".", *group("lint"))
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
+    session.run("lint-imports", "--no-logo", "--no-cache")
 
 
 @nox.session

@@ -23,7 +23,7 @@ _PEOPLE: Final = (User, Account, Organization, Member, Invitation, LegacyUser)
 _INTRODUCTION: Final = """\
 # Invariants
 
-<!-- Written by `python -m newbi_migrate.invariants`; changes made here are lost. -->
+<!-- Written by `python -m newbi_migrate.report`; changes made here are lost. -->
 
 Every rule that must hold, with the id by which `validate --only` and a finding name it. A
 `critical` one that is broken fails a validation. Rules of the models are those of the application's

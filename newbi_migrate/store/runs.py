@@ -16,23 +16,27 @@ from bson import ObjectId
 from pymongo import UpdateOne
 from pymongo.asynchronous.database import AsyncDatabase
 
-from newbi_migrate.errors import DamagedRecordsError, LeaseLostError
+from newbi_migrate.errors import DamagedRecordsError, LeaseLostError, UsageError
 from newbi_migrate.store.record_shape import is_run, is_user_line
 from newbi_migrate.store.session import OWN_PREFIX, LeasedSession
 
 __all__ = [
     "OWN_COLLECTIONS",
     "OWN_PREFIX",
+    "RESTORE",
     "RunRecord",
     "RunState",
     "RunWriter",
     "left_out",
     "migrated_users",
     "read_runs",
+    "refuse_if_restoring",
 ]
 
 RUNS = "newbi_migrate_runs"
 USERS = "newbi_migrate_users"
+RESTORE = "newbi_migrate_restore"
+"""Holds the record of a restore until it has come to its end."""
 OWN_COLLECTIONS = (RUNS, USERS, "newbi_migrate_journal", "newbi_migrate_lease")
 """Collections of the run records."""
 
@@ -138,6 +142,20 @@ async def read_runs(database: AsyncDatabase[dict[str, Any]]) -> list[RunRecord]:
     async with database[RUNS].find() as cursor:
         found = [RunRecord.of(document) async for document in cursor]
     return sorted(found, key=lambda run: run.number, reverse=True)
+
+
+async def refuse_if_restoring(database: AsyncDatabase[dict[str, Any]]) -> None:
+    """Fails where a restore into a database has not come to its end; reads only.
+
+    Raises:
+        UsageError: Part of what the database is to hold is not there yet.
+    """
+    record = await database[RESTORE].find_one({"_id": "restore"})
+    if record is not None:
+        raise UsageError(
+            f"The database {database.name!r} is half restored: a restore has not come to its end.",
+            next_step="Finish it first: the same restore command goes on where it stopped.",
+        )
 
 
 async def migrated_users(

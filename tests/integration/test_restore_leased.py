@@ -22,8 +22,9 @@ from newbi_migrate.errors import (
 )
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.restore.run import restore_backup
-from newbi_migrate.migration.restore.target import RECORD, look_at_target
+from newbi_migrate.migration.restore.target import look_at_target
 from newbi_migrate.store.lease import LEASE, Holder, Lease
+from newbi_migrate.store.runs import RESTORE
 
 RUNS = "newbi_migrate_runs"
 
@@ -108,12 +109,12 @@ async def test_the_lease_in_a_backup_is_not_restored(legacy, uri, other, sync_ot
     """A backup of a migrated database brings its runs back, and no lease."""
     async with Migration(uri) as migration:
         await migration.apply()
-        legacy[RECORD].insert_one({"_id": "restore", "backup": "another", "token": 99})
+        legacy[RESTORE].insert_one({"_id": "restore", "backup": "another", "token": 99})
         path = (await migration.backup(tmp_path)).path
     await restore_backup(path, other, drop=True)
     there = set(sync_other.list_collection_names())
 
-    assert {LEASE, RECORD} == set(legacy.list_collection_names()) - there
+    assert {LEASE, RESTORE} == set(legacy.list_collection_names()) - there
     assert list(legacy[RUNS].find()) == list(sync_other[RUNS].find())
 
 
@@ -221,12 +222,12 @@ async def test_a_holder_that_was_replaced_does_not_say_what_is_whole(sync_other,
     """The record's number is another's: nothing is recorded under it."""
 
     def take_over():
-        sync_other[RECORD].update_one({}, {"$set": {"token": 99}})
+        sync_other[RESTORE].update_one({}, {"$set": {"token": 99}})
 
     with pytest.raises(LeaseLostError, match="taken over this restore"):
         await restore_backup(backup, other, progress=At(take_over, "restore", "clients"))
 
-    assert "clients" not in sync_other[RECORD].find_one()["done"]
+    assert "clients" not in sync_other[RESTORE].find_one()["done"]
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,6 @@ from newbi_migrate.migration.planning.plan_file import (
 )
 from newbi_migrate.migration.planning.results import Plan, RunResult
 from newbi_migrate.migration.planning.survey import odd_target, survey
-from newbi_migrate.migration.restore.target import refuse_if_restoring
 from newbi_migrate.migration.run.backup_guard import Safeguard
 from newbi_migrate.migration.run.baseline import Reference
 from newbi_migrate.migration.run.runner import (
@@ -29,7 +28,7 @@ from newbi_migrate.migration.run.runner import (
 from newbi_migrate.progress import Progress
 from newbi_migrate.store.faults import explained
 from newbi_migrate.store.lease import Lease
-from newbi_migrate.store.runs import RunRecord, RunState, read_runs
+from newbi_migrate.store.runs import RunRecord, RunState, read_runs, refuse_if_restoring
 from newbi_migrate.store.session import LeasedSession
 
 __all__ = ["migrate"]

@@ -11,7 +11,6 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.errors import DatabaseMovedOnError
 from newbi_migrate.mapping.decisions import Outcome
-from newbi_migrate.migration.finalize.legacy_users import kept_name
 from newbi_migrate.migration.finalize.results import ClosingResult
 from newbi_migrate.migration.finalize.steps import (
     ClosingRequest,
@@ -22,12 +21,12 @@ from newbi_migrate.migration.finalize.steps import (
 from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.planning.plan import make_plan
 from newbi_migrate.migration.planning.results import Plan
-from newbi_migrate.migration.restore.target import refuse_if_restoring
+from newbi_migrate.migration.planning.survey import kept_name
 from newbi_migrate.migration.run.runner import Runner, refuse_while_rolling_back, unfinished_run
 from newbi_migrate.migration.validation.validate import ValidationRequest, validate
 from newbi_migrate.progress import Progress
 from newbi_migrate.store.faults import explained
-from newbi_migrate.store.runs import RunRecord, read_runs
+from newbi_migrate.store.runs import RunRecord, read_runs, refuse_if_restoring
 from newbi_migrate.store.session import LeasedSession
 
 __all__ = ["Closing"]

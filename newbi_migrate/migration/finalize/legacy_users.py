@@ -10,28 +10,15 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.errors import DatabaseMovedOnError, UsageError
 from newbi_migrate.migration.finalize.results import ClosingResult
+from newbi_migrate.migration.planning.survey import aside_name, kept_name
 from newbi_migrate.store.journal import EntryKind, Journal
 from newbi_migrate.store.raw import document_of, element, split_documents
-from newbi_migrate.store.runs import OWN_PREFIX, RunRecord, migrated_users
+from newbi_migrate.store.runs import RunRecord, migrated_users
 from newbi_migrate.store.session import LeasedSession
 
-__all__ = ["LegacyUsers", "aside_name", "kept_name", "refuse_unaccounted"]
+__all__ = ["LegacyUsers", "refuse_unaccounted"]
 
-_KEPT: Final = "_before_migration"
 _BATCH: Final = 10_000
-
-
-def kept_name(source: str) -> str:
-    """Name under which ``finalize --keep`` keeps the collection of legacy users.
-
-    Its own, where it is kept already.
-    """
-    return source if source.endswith(_KEPT) else f"{source}{_KEPT}"
-
-
-def aside_name(source: str) -> str:
-    """Name the collection has while it is looked at for the last time, before it is dropped."""
-    return f"{OWN_PREFIX}dropping_{source}"
 
 
 class LegacyUsers:

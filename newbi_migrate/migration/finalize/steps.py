@@ -15,13 +15,10 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.errors import DatabaseMovedOnError, UsageError, ValidationFailedError
 from newbi_migrate.mapping.decisions import Outcome
-from newbi_migrate.migration.finalize.legacy_users import (
-    LegacyUsers,
-    kept_name,
-    refuse_unaccounted,
-)
+from newbi_migrate.migration.finalize.legacy_users import LegacyUsers, refuse_unaccounted
 from newbi_migrate.migration.finalize.results import ClosingResult, HeldIndex, ObsoleteIndexes
 from newbi_migrate.migration.planning.results import Plan
+from newbi_migrate.migration.planning.survey import kept_name
 from newbi_migrate.migration.run.runner import unfinished_run
 from newbi_migrate.migration.validation.report import ValidationReport
 from newbi_migrate.models.registry import Registry

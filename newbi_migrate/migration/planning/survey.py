@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from pymongo.asynchronous.database import AsyncDatabase
 
@@ -19,9 +19,12 @@ from newbi_migrate.models.better_auth import (
 from newbi_migrate.models.registry import Registry
 from newbi_migrate.store.collections import CollectionInfo, collections
 from newbi_migrate.store.connection import nothing_there
-from newbi_migrate.store.runs import RunState, read_runs
+from newbi_migrate.store.runs import OWN_PREFIX, RunState, read_runs
 
-__all__ = ["Survey", "odd_target", "survey"]
+__all__ = ["Survey", "aside_name", "kept_name", "odd_target", "survey"]
+
+
+_KEPT: Final = "_before_migration"
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,3 +186,16 @@ async def _finalized(database: AsyncDatabase[dict[str, Any]]) -> str | None:
             where = result.get("keptAs") or result.get("legacyCollection")
             return None if where is None else str(where)
     return None
+
+
+def kept_name(source: str) -> str:
+    """Name under which ``finalize --keep`` keeps the collection of legacy users.
+
+    Its own, where it is kept already.
+    """
+    return source if source.endswith(_KEPT) else f"{source}{_KEPT}"
+
+
+def aside_name(source: str) -> str:
+    """Name the collection has while it is looked at for the last time, before it is dropped."""
+    return f"{OWN_PREFIX}dropping_{source}"

@@ -10,7 +10,7 @@ from typing import Any, Final, Self
 from pymongo.errors import DuplicateKeyError
 
 from newbi_migrate.errors import LeaseLostError
-from newbi_migrate.migration.restore.target import RECORD
+from newbi_migrate.store.runs import RESTORE
 from newbi_migrate.store.session import LeasedSession
 
 __all__ = ["RestoreRecord", "read_record"]
@@ -20,7 +20,7 @@ _ID: Final = {"_id": "restore"}
 
 async def read_record(session: LeasedSession) -> Mapping[str, Any] | None:
     """The record of a restore into this database that has not come to its end, if there is one."""
-    return await session.database[RECORD].find_one(_ID)
+    return await session.database[RESTORE].find_one(_ID)
 
 
 @dataclass(slots=True)
@@ -59,7 +59,7 @@ class RestoreRecord:
             "done": [],
         }
         try:
-            replaced = await session.collection(RECORD).replace_one(
+            replaced = await session.collection(RESTORE).replace_one(
                 _replaced(session, found), begun, upsert=found is None, comment=session.comment
             )
         except DuplicateKeyError:
@@ -75,7 +75,7 @@ class RestoreRecord:
         Raises:
             LeaseLostError: Somebody else has written there meanwhile.
         """
-        taken = await session.collection(RECORD).update_one(
+        taken = await session.collection(RESTORE).update_one(
             _replaced(session, found), {"$set": {"token": session.token}}, comment=session.comment
         )
         _must_match(taken.matched_count)
@@ -96,7 +96,7 @@ class RestoreRecord:
         self.done.add(name)
 
     async def _update(self, update: Mapping[str, Any]) -> None:
-        done = await self.session.collection(RECORD).update_one(
+        done = await self.session.collection(RESTORE).update_one(
             {**_ID, "token": self.session.token}, update, comment=self.session.comment
         )
         _must_match(done.matched_count)

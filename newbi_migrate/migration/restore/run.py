@@ -23,7 +23,6 @@ from newbi_migrate.errors import DatabaseMovedOnError, NewbiMigrateError, UsageE
 from newbi_migrate.migration.restore.inserting import Inserter
 from newbi_migrate.migration.restore.record import RestoreRecord, read_record
 from newbi_migrate.migration.restore.target import (
-    RECORD,
     RestoreTarget,
     existing_collections,
     first_names,
@@ -38,6 +37,7 @@ from newbi_migrate.store.codes import Code
 from newbi_migrate.store.connection import DURABLE, open_database
 from newbi_migrate.store.faults import task_group
 from newbi_migrate.store.lease import LEASE, LEASE_SECONDS
+from newbi_migrate.store.runs import RESTORE
 from newbi_migrate.store.session import LeasedSession
 
 __all__ = [
@@ -49,7 +49,7 @@ __all__ = [
 # What `create` does not take back of what `listCollections` gives.
 _NOT_CREATED: Final = frozenset({"uuid", "autoIndexId"})
 # What this restore itself writes there.
-_NOT_RESTORED: Final = frozenset({LEASE, RECORD})
+_NOT_RESTORED: Final = frozenset({LEASE, RESTORE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +189,7 @@ class _Restore:
         self._inserter = Inserter(self._session)
         if self._result is None:
             self._result = await self._restore()
-        await self._session.collection(RECORD).drop(comment=session.comment)
+        await self._session.collection(RESTORE).drop(comment=session.comment)
         return self._result
 
     async def _restore(self) -> RestoreResult:
@@ -245,7 +245,7 @@ class _Restore:
         )
 
     async def _drop_everything(self) -> None:
-        names = await existing_collections(self._session.database) - {RECORD}
+        names = await existing_collections(self._session.database) - {RESTORE}
         session = self._session.writing_to(names)
         for name in sorted(names):
             if name == "system.js":

@@ -4,26 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from pymongo.asynchronous.database import AsyncDatabase
 
-from newbi_migrate.errors import ConfirmationRequiredError, UsageError
+from newbi_migrate.errors import ConfirmationRequiredError
 from newbi_migrate.store.faults import explained
 from newbi_migrate.store.lease import LEASE, Lease
+from newbi_migrate.store.runs import RESTORE
 
 __all__ = [
-    "RECORD",
     "RestoreTarget",
     "existing_collections",
     "first_names",
     "look_at_target",
     "read_target",
-    "refuse_if_restoring",
 ]
-
-RECORD: Final = "newbi_migrate_restore"
-"""Holds the record of a restore until it has come to its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,24 +78,10 @@ async def read_target(database: AsyncDatabase[dict[str, Any]], *, next_lease: in
     """
     existing = await existing_collections(database)
     record = None
-    if RECORD in existing:
-        record = await database[RECORD].find_one({"_id": "restore"})
+    if RESTORE in existing:
+        record = await database[RESTORE].find_one({"_id": "restore"})
     unfinished = "" if record is None else str(record.get("backup", ""))
     return RestoreTarget(database.name, tuple(sorted(existing)), unfinished, next_lease)
-
-
-async def refuse_if_restoring(database: AsyncDatabase[dict[str, Any]]) -> None:
-    """Fails where a restore into a database has not come to its end; reads only.
-
-    Raises:
-        UsageError: Part of what the database is to hold is not there yet.
-    """
-    record = await database[RECORD].find_one({"_id": "restore"})
-    if record is not None:
-        raise UsageError(
-            f"The database {database.name!r} is half restored: a restore has not come to its end.",
-            next_step="Finish it first: the same restore command goes on where it stopped.",
-        )
 
 
 async def existing_collections(database: AsyncDatabase[dict[str, Any]]) -> set[str]:

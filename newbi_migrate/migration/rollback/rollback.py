@@ -8,7 +8,6 @@ from typing import Any
 from bson import ObjectId
 
 from newbi_migrate.errors import DatabaseMovedOnError
-from newbi_migrate.migration.restore.target import refuse_if_restoring
 from newbi_migrate.migration.rollback.results import RollbackOptions, RollbackResult
 from newbi_migrate.migration.rollback.steps import (
     RollbackRequest,
@@ -20,7 +19,7 @@ from newbi_migrate.migration.run.recovery import refuse_lost_records
 from newbi_migrate.migration.run.runner import Runner
 from newbi_migrate.store.faults import explained
 from newbi_migrate.store.lease import Lease
-from newbi_migrate.store.runs import RunRecord, read_runs
+from newbi_migrate.store.runs import RunRecord, read_runs, refuse_if_restoring
 from newbi_migrate.store.session import LeasedSession
 
 __all__ = ["preview_rollback", "rollback"]

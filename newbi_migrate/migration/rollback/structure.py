@@ -15,7 +15,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure
 
 from newbi_migrate.errors import DamagedRecordsError
-from newbi_migrate.migration.finalize.legacy_users import aside_name, kept_name
+from newbi_migrate.migration.planning.survey import aside_name, kept_name
 from newbi_migrate.migration.rollback.results import (
     Conflict,
     ConflictKind,
