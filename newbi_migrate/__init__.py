@@ -1,7 +1,7 @@
 """Migrate Newbi's MongoDB from legacy users to organizations and workspaces.
 
-This module changes when the public API gains or loses a name. Names are imported when they
-are first asked for, so that ``import newbi_migrate`` costs nothing and loads no driver.
+Names are imported when they are first asked for, so that ``import newbi_migrate`` costs nothing and
+loads no driver.
 """
 
 from __future__ import annotations

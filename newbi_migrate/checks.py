@@ -1,7 +1,4 @@
-"""One thing that was looked at, and how it stands: what ``doctor`` and ``smoke`` answer with.
-
-It changes when a check has more to tell.
-"""
+"""One thing that was looked at, and how it stands: what ``doctor`` and ``smoke`` answer with."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """What can go wrong, as exceptions that carry what a person needs to act.
 
-This module changes when the command line's exit codes or the shape of an error change.
-Every exception the package raises on purpose is a :class:`NewbiMigrateError`; anything else
-that escapes is a defect.
+Every exception the package raises on purpose is a :class:`NewbiMigrateError`; anything else that
+escapes is a defect.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """How a use-case tells what it is doing, to whoever cares to listen.
 
-A library user sees nothing unless he hands in a listener. It changes when a use-case has
-something new to tell.
+A library user sees nothing unless he hands in a listener.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Archives that ``mongodump --archive`` writes, plain or with ``--gzip``.
 
 An archive is a magic number, a header, one document with the metadata of each collection, a
-terminator; then blocks, each a document that names a namespace, followed by documents of it or,
-at its end, by their CRC-64, and a terminator. It changes with that format.
+terminator; then blocks, each a document that names a namespace, followed by documents of it or, at
+its end, by their CRC-64, and a terminator.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The use-case ``verify-backup`` against a database: what differs, to the document.
 
-A collection is read once to tell whether it differs. Only one that does is read again, both
-sides, into sums by a hash of ``_id``; then only documents of sums that differ are held, so that
-memory stays flat however large the collection. It changes when differences are told otherwise.
+A collection is read once to tell whether it differs. Only one that does is read again, both sides,
+into sums by a hash of ``_id``; then only documents of sums that differ are held, so that memory
+stays flat however large the collection.
 """
 
 from __future__ import annotations

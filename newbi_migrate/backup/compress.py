@@ -1,7 +1,6 @@
 """Gzip streams, by isal where it is installed and by zlib everywhere else.
 
-Both write the same format at their level 1, and let other threads run while they work. This
-module changes when a faster library for the same format is taken.
+Both write the same format at their level 1, and let other threads run while they work.
 """
 
 from __future__ import annotations

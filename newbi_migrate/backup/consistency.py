@@ -1,8 +1,4 @@
-"""What makes the parts of a backup fit together, or tells that they may not.
-
-It changes when MongoDB offers another way to read several collections at one moment, or to tell
-whether somebody wrote meanwhile.
-"""
+"""What makes the parts of a backup fit together, or tells that they may not."""
 
 from __future__ import annotations
 

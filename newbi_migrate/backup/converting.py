@@ -1,8 +1,7 @@
 """Converting batches to Extended JSON on several cores, in order.
 
 The work is Python's, so threads would take turns. Processes are started by the interpreter's name
-and not by ``multiprocessing``, which would run the host application's main module once more. It
-changes when converting becomes cheap, or threads run at once.
+and not by ``multiprocessing``, which would run the host application's main module once more.
 """
 
 from __future__ import annotations

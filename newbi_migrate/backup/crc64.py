@@ -1,8 +1,8 @@
 """CRC-64 (ECMA-182, reflected), the checksum of mongodump's archives, at the speed of a copy.
 
-Python has no such function, but its ``lzma`` module checks one: data wrapped as an uncompressed
-XZ block passes its decoder only if the checksum that follows it is right. The frame is that of
-the XZ file format 1.1, sections 2 and 3. It changes when Python gains the function.
+Python has no such function, but its ``lzma`` module checks one: data wrapped as an uncompressed XZ
+block passes its decoder only if the checksum that follows it is right. The frame is that of the XZ
+file format 1.1, sections 2 and 3.
 """
 
 from __future__ import annotations

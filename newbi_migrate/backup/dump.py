@@ -1,7 +1,7 @@
 """A dump that lies somewhere: what collections it has, and the stream of their documents.
 
 One interface for backups of ours and folders of mongodump; archives have theirs in
-:mod:`~newbi_migrate.backup.archive`. It changes when another form of dump is to be read.
+:mod:`~newbi_migrate.backup.archive`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Files that only the holder of a key can read, in the age format (age-encryption.org/v1).
 
 The library encrypts a whole stream in one call; a thread on each side of a short queue turns that
-into writing and reading piece by piece, in flat memory. It changes when the library does.
+into writing and reading piece by piece, in flat memory.
 """
 
 from __future__ import annotations

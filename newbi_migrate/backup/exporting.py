@@ -1,8 +1,7 @@
 """Writing the Extended JSON exports of a backup, from the files it has just written.
 
 Converting takes ten times as long as reading, so it is done when the snapshot is no longer needed
-and, where it is worth it, by processes of their own. It changes when exports are made from
-something else, or elsewhere.
+and, where it is worth it, by processes of their own.
 """
 
 from __future__ import annotations

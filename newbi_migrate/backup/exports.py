@@ -1,8 +1,7 @@
 """Collections as canonical Extended JSON, one document a line, for people and other programs.
 
 The ``.bson`` file is the backup; this is a copy that any tool can read. BSON types that no driver
-writes any more (symbol, undefined, DBPointer) appear as what PyMongo makes of them. It changes
-with the specification of Extended JSON.
+writes any more (symbol, undefined, DBPointer) appear as what PyMongo makes of them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Files of a backup: private to their owner, digested as they are written, on disk when closed.
-
-It changes when another promise is made about such a file.
-"""
+"""Files of a backup: private to their owner, digested as they are written, on disk when closed."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """Names of folders and files in a backup, as mongodump gives them and mongorestore reads them.
 
-It changes when a file of a backup gets another name. The rules for names of collections are those
-of MongoDB's database tools: Go's ``url.QueryEscape``, and a hash in names that no file system
-would take.
+The rules for names of collections are those of MongoDB's database tools: Go's ``url.QueryEscape``,
+and a hash in names that no file system would take.
 """
 
 from __future__ import annotations

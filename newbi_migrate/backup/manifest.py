@@ -1,7 +1,6 @@
 """What a backup says of itself, for machines.
 
-It changes, together with :data:`FORMAT`, when something else has to be known to verify a backup
-or to restore it. Older formats stay readable.
+Older formats stay readable.
 """
 
 from __future__ import annotations

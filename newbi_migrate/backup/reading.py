@@ -1,7 +1,4 @@
-"""Reading the files of a dump as streams of whole documents.
-
-It changes when files are compressed or encrypted in another way.
-"""
+"""Reading the files of a dump as streams of whole documents."""
 
 from __future__ import annotations
 

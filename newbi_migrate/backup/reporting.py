@@ -1,7 +1,4 @@
-"""The text ``backup_report.txt``: what a person wants to know of a backup that lies before him.
-
-It changes when people ask for something else.
-"""
+"""The text ``backup_report.txt``: what a person wants to know of a backup that lies before him."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What there is to back up: the collections and views of a database, and how they are described.
-
-It changes when the server has another kind of collection, or mongodump's metadata another key.
-"""
+"""What there is to back up: the collections and views of a database, and how they are described."""
 
 from __future__ import annotations
 

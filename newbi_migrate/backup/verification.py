@@ -1,7 +1,4 @@
-"""What reading a backup showed: plain values.
-
-It changes when a verification has more to tell.
-"""
+"""What reading a backup showed: plain values."""
 
 from __future__ import annotations
 

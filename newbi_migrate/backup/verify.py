@@ -1,7 +1,6 @@
 """The use-case ``verify-backup``: whether a backup is what was written.
 
-It changes when a backup can be damaged in another way, or a manifest promises more. Comparing
-with a database is in :mod:`~newbi_migrate.backup.compare`.
+Comparing with a database is in :mod:`~newbi_migrate.backup.compare`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The use-case ``backup``: a whole database into a new folder, or nothing that looks like one.
 
-It changes when a backup has another part, or is taken in another way. Reading is the event
-loop's work; digesting, compressing and writing are done by threads, one batch behind.
+Reading is the event loop's work; digesting, compressing and writing are done by threads, one batch
+behind.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Carrying a plan out: asking first, running, and reporting, for every command that stamps.
-
-It changes when the way a person agrees to a run, or stops it, does.
-"""
+"""Carrying a plan out: asking first, running, and reporting, for every command that stamps."""
 
 from __future__ import annotations
 

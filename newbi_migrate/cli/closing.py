@@ -1,7 +1,4 @@
-"""``newbi-migrate indexes`` and ``newbi-migrate finalize``.
-
-It changes when the way a person ends a migration does.
-"""
+"""``newbi-migrate indexes`` and ``newbi-migrate finalize``."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """The command to run next, after every command, in the order of the run book.
 
-It changes when the run book (docs/run.md) does. Each function gives a line that can be copied,
-with the connection string where the one before it was; where a person must do something first,
-that stands before it.
+Each function gives a line that can be copied, with the connection string where the one before it
+was; where a person must do something first, that stands before it.
 """
 
 from __future__ import annotations

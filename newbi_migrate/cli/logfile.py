@@ -1,7 +1,4 @@
-"""The log file of a run: what was said while it ran, a line with its time for each.
-
-It changes when the lines of a log should look different.
-"""
+"""The log file of a run: what was said while it ran, a line with its time for each."""
 
 from __future__ import annotations
 

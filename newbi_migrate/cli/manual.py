@@ -1,7 +1,6 @@
 """What each command ends with and how it is called: for ``--help`` and for the reference.
 
-It changes when a command ends with another exit code, or another example shows more. Codes that
-any command may end with are repeated only where there is more to say of them.
+Codes that any command may end with are repeated only where there is more to say of them.
 """
 
 from __future__ import annotations

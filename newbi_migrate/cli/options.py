@@ -1,8 +1,7 @@
 """The options that commands share, each declared once.
 
-It changes when an option is added or its sentence turns out to be unclear. Nothing of the
-engine is imported here, so that ``--help`` stays quick; a test holds the choices and defaults
-that are repeated here against the engine's own.
+Nothing of the engine is imported here, so that ``--help`` stays quick; a test holds the choices and
+defaults that are repeated here against the engine's own.
 """
 
 from __future__ import annotations

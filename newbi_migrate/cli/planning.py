@@ -1,7 +1,4 @@
-"""Making a plan and showing it, for every command that has a dry run.
-
-It changes when what a dry run shows or keeps does.
-"""
+"""Making a plan and showing it, for every command that has a dry run."""
 
 from __future__ import annotations
 

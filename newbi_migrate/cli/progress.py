@@ -1,8 +1,6 @@
 """Progress on stderr: bars when a person watches, plain lines with the time when not.
 
 The same lines go to a log file, if there is one, whoever watches.
-
-It changes when people want to see something else while a run is under way.
 """
 
 from __future__ import annotations

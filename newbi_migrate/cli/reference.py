@@ -1,7 +1,7 @@
 """The page of documentation on the command line: ``python -m newbi_migrate.cli.reference > FILE``.
 
 Everything on it is read from the commands themselves, from what they declare to Typer, and from
-their manual. It changes when the page is to say something else of a command.
+their manual.
 """
 
 from __future__ import annotations

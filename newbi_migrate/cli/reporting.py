@@ -1,7 +1,4 @@
-"""The report files of a command: checked before it begins, written when it has its result.
-
-It changes when what commands do with their reports does.
-"""
+"""The report files of a command: checked before it begins, written when it has its result."""
 
 from __future__ import annotations
 

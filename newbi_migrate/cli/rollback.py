@@ -1,7 +1,4 @@
-"""``newbi-migrate rollback`` and ``newbi-migrate unlock``.
-
-It changes when the way a person takes a run back does.
-"""
+"""``newbi-migrate rollback`` and ``newbi-migrate unlock``."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What every command needs: the connection string, confirmation, signals, errors.
-
-It changes when the contract between the commands and the person who calls them does.
-"""
+"""What every command needs: the connection string, confirmation, signals, errors."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """What the options of the command line say to the engine.
 
-It changes when the engine wants a choice in another form. Nothing of the engine is imported until
-a command runs.
+Nothing of the engine is imported until a command runs.
 """
 
 from __future__ import annotations

@@ -1,11 +1,9 @@
 """The language rules are written in: predicates on a value, each read in two ways.
 
 :meth:`Predicate.holds` answers in Python, for any value a document can hold, and
-:meth:`Predicate.schema` says the same in MongoDB's ``$jsonSchema``, so that the server answers
-for millions of documents. A rule is written once. This module changes when rules have to say
-something new about values that are no texts; the property tests hold the two readings against
-each other. What is said of texts is in :mod:`newbi_migrate.invariants.texts`, and can be had
-from here.
+:meth:`Predicate.schema` says the same in MongoDB's ``$jsonSchema``, so that the server answers for
+millions of documents. A rule is written once. What is said of texts is in
+:mod:`newbi_migrate.invariants.texts`, and can be had from here.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Regular expressions that mean the same in Python and in a MongoDB server.
 
 The two engines differ in what their classes of characters mean, and know different versions of
-Unicode; so a class is written out here, character by character. It changes when an expression
-needs something else that the engines read differently.
+Unicode; so a class is written out here, character by character.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Schemas put together: MongoDB's ``$jsonSchema`` as values.
-
-It changes when schemas have to be combined in another way.
-"""
+"""Schemas put together: MongoDB's ``$jsonSchema`` as values."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What can be said of a text: predicates, each read in Python and by a server.
-
-It changes when rules have to say something new about texts.
-"""
+"""What can be said of a text: predicates, each read in Python and by a server."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""A legacy password becomes a Better Auth credential account.
-
-It changes when Better Auth changes the account document or the hashes it can verify.
-"""
+"""A legacy password becomes a Better Auth credential account."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""E-mail addresses in the form in which Better Auth looks them up.
-
-It changes when Better Auth's own normalisation does: it lower-cases what a person types in
-and compares that with the stored value exactly.
-"""
+"""E-mail addresses in the form in which Better Auth looks them up."""
 
 from __future__ import annotations
 

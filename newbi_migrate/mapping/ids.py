@@ -1,7 +1,6 @@
 """Ids of the documents a migration creates, derived from the user's id.
 
 A plan can therefore name the very documents a run will write, and a second run finds them.
-It changes only if the derivation changes, which would orphan earlier runs.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Filling what is missing in a document that already exists, and nothing else.
-
-It changes when the rule of what counts as missing does.
-"""
+"""Filling what is missing in a document that already exists, and nothing else."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""A legacy user's company becomes a Better Auth organization.
-
-It changes when the application changes the names under which it reads company fields: they
-stand at the top level of the organization, never in ``metadata``.
-"""
+"""A legacy user's company becomes a Better Auth organization."""
 
 from __future__ import annotations
 

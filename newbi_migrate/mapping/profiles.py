@@ -1,7 +1,6 @@
 """Versions of Better Auth a migration can write for.
 
-The target version is an explicit choice, never a guess. It changes when a release of Better
-Auth changes the shape of the documents its MongoDB adapter stores.
+The target version is an explicit choice, never a guess.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""Slugs of the organizations a migration creates.
-
-It changes when the application changes how it makes a slug: ``org-`` and the last eight
-hexadecimal digits of the user's id.
-"""
+"""Slugs of the organizations a migration creates."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """A legacy user becomes a Better Auth user.
 
-It changes when the user document of Better Auth or of Newbi's application does. Everything
-the legacy document holds is carried over as it is, except top-level fields that are null or
-blank, and what must not be: see :data:`LEFT_BEHIND`.
+Everything the legacy document holds is carried over as it is, except top-level fields that are null
+or blank, and what must not be: see :data:`LEFT_BEHIND`.
 """
 
 from __future__ import annotations

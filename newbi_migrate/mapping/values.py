@@ -1,8 +1,7 @@
 """Careful reading of stored values: what counts as text, a flag, a date, an id.
 
-Stored data breaks the rules of the schema that wrote it, so every reader here accepts any
-BSON value and answers ``None`` for what it does not understand. It changes when Newbi's
-legacy data turns out to hold yet another form of a value.
+Stored data breaks the rules of the schema that wrote it, so every reader here accepts any BSON
+value and answers ``None`` for what it does not understand.
 """
 
 from __future__ import annotations

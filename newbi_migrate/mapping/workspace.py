@@ -1,7 +1,6 @@
 """Which workspace a document belongs to, decided from four stored values.
 
-Pure and the same for every collection: the registry says what is particular. It changes when
-the policy of resolution does.
+Pure and the same for every collection: the registry says what is particular.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The library's front door: one object for a database, one method for each use-case.
-
-It changes when a use-case is added or the way to open a database does.
-"""
+"""The library's front door: one object for a database, one method for each use-case."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """How a database stands: runs, lease, and what still lacks a workspace.
 
-Reads only. It changes when the guide's monitoring asks for more.
+Reads only.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Events of the calendar.
-
-It changes when Newbi's calendar does.
-"""
+"""Events of the calendar."""
 
 from __future__ import annotations
 

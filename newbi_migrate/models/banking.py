@@ -1,7 +1,7 @@
 """Bank accounts, their transactions, and the calls to the services behind them.
 
-Between 2025-08-14 and 2025-08-23 transactions had another shape, with the workspace as an
-ObjectId; rows of it may remain. It changes when Newbi's banking does.
+Between 2025-08-14 and 2025-08-23 transactions had another shape, with the workspace as an ObjectId;
+rows of it may remain.
 """
 
 from __future__ import annotations

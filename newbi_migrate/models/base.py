@@ -1,10 +1,9 @@
 """What all documents have in common: tolerant on read, exact on the way back, strict on purpose.
 
-Stored data breaks the rules of the schema that wrote it, so :meth:`TolerantModel.load` accepts
-any content and :meth:`TolerantModel.to_document` gives back exactly what was loaded. A rule
-that does not hold is a :class:`~newbi_migrate.invariants.base.Violation`, found by
-:meth:`DocumentModel.violations`. Construction is for documents that are new, and raises. This
-module changes when that contract does.
+Stored data breaks the rules of the schema that wrote it, so :meth:`TolerantModel.load` accepts any
+content and :meth:`TolerantModel.to_document` gives back exactly what was loaded. A rule that does
+not hold is a :class:`~newbi_migrate.invariants.base.Violation`, found by
+:meth:`DocumentModel.violations`. Construction is for documents that are new, and raises.
 """
 
 from __future__ import annotations

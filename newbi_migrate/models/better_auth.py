@@ -1,10 +1,9 @@
 """The documents of Better Auth, as its MongoDB adapter stores them for Newbi.
 
-Collections are named after the models in the singular. References are ObjectIds, except that
-an account's ``accountId`` and a session's ``activeOrganizationId`` are strings. Structural
-rules are critical where Better Auth was seen to refuse sign-in or to hide an organization
-when they do not hold. It changes when Better Auth or the application's plug-ins change these
-documents.
+Collections are named after the models in the singular. References are ObjectIds, except that an
+account's ``accountId`` and a session's ``activeOrganizationId`` are strings. Structural rules are
+critical where Better Auth was seen to refuse sign-in or to hide an organization when they do not
+hold.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Invoices, quotes and credit notes.
 
-It changes when Newbi's billing documents do. What they share is said once; numbers, items and
-totals differ from kind to kind.
+What they share is said once; numbers, items and totals differ from kind to kind.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Products and services that are sold.
-
-It changes when Newbi's catalogue does.
-"""
+"""Products and services that are sold."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Clients, as the address book holds them; documents hold snapshots instead.
-
-It changes when Newbi's address book does.
-"""
+"""Clients, as the address book holds them; documents hold snapshots instead."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """Building blocks of rules across fields.
 
-Each takes a document as stored and never raises, whatever types it holds. A field that is
-absent counts as the default of its schema, so a rule says the same before and after defaults
-are applied. This module changes when rules need another way to be put together.
+Each takes a document as stored and never raises, whatever types it holds. A field that is absent
+counts as the default of its schema, so a rule says the same before and after defaults are applied.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Expenses, with their files and what was read from them.
-
-It changes when Newbi's expenses do.
-"""
+"""Expenses, with their files and what was read from them."""
 
 from __future__ import annotations
 

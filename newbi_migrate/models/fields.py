@@ -1,8 +1,7 @@
 """What Newbi's texts look like: e-mail, phone, SIRET, numbers of documents and so on.
 
-Every type here is an annotation with a :class:`~newbi_migrate.models.rules.Rule`: an id and
-one sentence. None coerces: a stored value is what it is. The module changes when Newbi's own
-validators do.
+Every type here is an annotation with a :class:`~newbi_migrate.models.rules.Rule`: an id and one
+sentence. None coerces: a stored value is what it is.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """The ``$jsonSchema`` of a collection, generated from its model.
 
-For a server that is to refuse what the model refuses, as far as a ``$jsonSchema`` can say it. It
-changes when more of the rules should be said, or another form of validator is wanted.
+For a server that is to refuse what the model refuses, as far as a ``$jsonSchema`` can say it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Boards, their columns and their tasks.
 
-A task names its board by ObjectId and its column by a string. It changes when Newbi's boards
-do.
+A task names its board by ObjectId and its column by a string.
 """
 
 from __future__ import annotations

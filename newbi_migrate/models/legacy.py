@@ -1,7 +1,6 @@
 """The legacy user: who somebody was before Better Auth, with profile, company and subscription.
 
 The same sub-documents stay on the new user, because the application still reads them there.
-This module changes when more of the legacy schema turns out to matter.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Newbi's collections as data, and the indexes of its Better Auth collections.
 
-Names, owner fields and BSON types are those that Newbi's Mongoose models wrote. It changes when
-Newbi's structure does; what is done about it is written elsewhere and knows no collection.
+Names, owner fields and BSON types are those that Newbi's Mongoose models wrote.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Documents that were read by a machine.
-
-It changes when Newbi's text recognition does.
-"""
+"""Documents that were read by a machine."""
 
 from __future__ import annotations
 

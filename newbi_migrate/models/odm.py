@@ -12,8 +12,7 @@ included. Constructing is strict and raises :class:`pydantic.ValidationError`. `
 writes a document back as it is in Python; ``save`` sets its fields, as Beanie does, and so
 removes none. Nothing is built on import or on :func:`init_models`, no index and no collection.
 
-The migration itself never writes through these classes: its writes are narrow updates. This
-module changes when Beanie does; it serves Beanie 1.30 on Motor and Beanie 2 on PyMongo.
+The migration itself never writes through these classes: its writes are narrow updates.
 """
 
 from __future__ import annotations

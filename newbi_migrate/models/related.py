@@ -1,7 +1,4 @@
-"""Documents of a user that belong to no workspace: connections and referrals.
-
-It changes when Newbi connects to another service.
-"""
+"""Documents of a user that belong to no workspace: connections and referrals."""
 
 from __future__ import annotations
 

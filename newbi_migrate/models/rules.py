@@ -1,9 +1,7 @@
 """A rule for the value of one field, and the walk that finds where rules are broken.
 
-A :class:`Rule` stands in the annotation of a field. Strict construction runs it through
-pydantic, the tolerant walk of this module runs it on stored documents, so both refuse the
-same values. This module changes when the way in which rules are declared does; the rules
-themselves are in :mod:`newbi_migrate.models.fields`.
+A :class:`Rule` stands in the annotation of a field. Strict construction runs it through pydantic,
+the tolerant walk of this module runs it on stored documents, so both refuse the same values.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
 """Rules for BSON scalars: text, numbers, flags, dates, ids, and how to make more of them.
 
-None coerces: a value of another BSON type breaks the rule and stays what it is. This module
-changes when Newbi stores another kind of scalar; what a text must look like is in
-:mod:`newbi_migrate.models.fields`.
+None coerces: a value of another BSON type breaks the rule and stays what it is.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""What documents written by the application's schemas share: version, dates, owner, workspace.
-
-It changes when the application adds such a field to all its collections.
-"""
+"""What documents written by the application's schemas share: version, dates, owner, workspace."""
 
 from __future__ import annotations
 

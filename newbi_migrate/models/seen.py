@@ -1,7 +1,4 @@
-"""What some documents of a collection show of all: which fields, how often, and of what kind.
-
-It changes when more has to be known of documents before the others are asked.
-"""
+"""What some documents of a collection show of all: which fields, how often, and of what kind."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Texts that Newbi puts on new invoices and quotes.
-
-It changes when Newbi's settings do.
-"""
+"""Texts that Newbi puts on new invoices and quotes."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """E-mail signatures, of today and of before 2025-08-14.
 
-Both shapes live in one collection, and some fields have one name and two types. It changes
-when Newbi's signatures do.
+Both shapes live in one collection, and some fields have one name and two types.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The embedded documents of billing documents, as Newbi stores them.
 
-Company, client and address are snapshots: what was true when the document was issued. They
-are never repaired. This module changes when the application's embedded schemas do.
+Company, client and address are snapshots: what was true when the document was issued. They are
+never repaired.
 """
 
 from __future__ import annotations

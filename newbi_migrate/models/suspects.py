@@ -2,9 +2,8 @@
 
 Asking a server exactly which rules a document keeps costs many times what reading it does, for
 ``$jsonSchema`` looks every field up several times. This module asks less: a match expression of
-plain comparisons, one or two for each field, that every violator matches and hardly anything
-else. Who is suspected is then looked at closely. It changes when rules can be written in a new
-way.
+plain comparisons, one or two for each field, that every violator matches and hardly anything else.
+Who is suspected is then looked at closely.
 
 Comparisons of a match look into lists. Where a model says that a field is no list, one that is
 a list is suspected for that alone, so nothing is missed by it.

@@ -1,7 +1,4 @@
-"""Files that are handed over, who may fetch them and who did.
-
-It changes when Newbi's file transfers do.
-"""
+"""Files that are handed over, who may fetch them and who did."""
 
 from __future__ import annotations
 

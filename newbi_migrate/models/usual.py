@@ -6,8 +6,6 @@ always there, and which are null at times. Whoever differs from the sample is un
 whoever breaks a rule; the rest keeps every rule, which takes a third of the comparisons to say.
 A sample that misleads costs time, and hides nothing.
 
-It changes when comparisons can be saved in a new way.
-
 Two things make a comparison dear: that the server goes through a document from its beginning to
 find a field, and that it goes through an embedded document again for each of its fields. So an
 embedded document is found once, by ``$_internalSchemaObjectMatch``, into which the server itself

@@ -1,7 +1,4 @@
-"""Backups, verifications and restores as text for people and as JSON for programs.
-
-It changes when people or programs ask a question these do not answer.
-"""
+"""Backups, verifications and restores as text for people and as JSON for programs."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Checks as lines for people and as JSON: one line each, with its remedy below.
-
-It changes when what people read of a check does.
-"""
+"""Checks as lines for people and as JSON: one line each, with its remedy below."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""`indexes` and `finalize` as text for people.
-
-It changes when people ask a question about the end of a migration the report does not answer.
-"""
+"""`indexes` and `finalize` as text for people."""
 
 from __future__ import annotations
 

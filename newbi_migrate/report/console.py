@@ -1,7 +1,7 @@
 """Results as text for people, on 80 columns.
 
-Each function gives parts to print one after the other, so that a list of a million lines is
-never one text. It changes when people ask a question the reports do not answer.
+Each function gives parts to print one after the other, so that a list of a million lines is never
+one text.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """What a report file says, whatever its format: figures, sections, cases, lines.
 
-Each use-case's result is turned into :class:`Contents` once, and each format writes these. It
-changes when the formats need something else to write.
+Each use-case's result is turned into :class:`Contents` once, and each format writes these.
 """
 
 from __future__ import annotations

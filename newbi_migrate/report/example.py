@@ -1,7 +1,6 @@
 """One user and one document before and after a migration, for a newcomer.
 
-Shows stored values, so it is for made-up data alone; password hashes are not shown even then. It
-changes when a migration puts a field of the legacy user elsewhere.
+Shows stored values, so it is for made-up data alone; password hashes are not shown even then.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Files a command leaves behind: complete or not there, and for their owner's eyes alone.
-
-It changes when another promise is made about such a file.
-"""
+"""Files a command leaves behind: complete or not there, and for their owner's eyes alone."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The forms all reports for people are made of: headings, tables, lines, the next command.
-
-It changes when the look of the reports does.
-"""
+"""The forms all reports for people are made of: headings, tables, lines, the next command."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Reports as one HTML page, for people who would rather look than read.
 
-The page is complete in itself: it asks for nothing, runs nothing, and its own policy forbids
-both. It changes when the page should look otherwise; its colours are in ``page.css``.
+The page is complete in itself: it asks for nothing, runs nothing, and its own policy forbids both.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The page of documentation that lists every invariant, made from the invariants themselves.
-
-It changes when the page is to say something else of a rule.
-"""
+"""The page of documentation that lists every invariant, made from the invariants themselves."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Results as values that JSON can hold: counts, ids, reasons; no personal data.
 
-It changes when a program that reads the answers needs to know more. What a saved plan looks
-like is decided where plans are compared, in :mod:`newbi_migrate.migration.planning.plan`.
+What a saved plan looks like is decided where plans are compared, in
+:mod:`newbi_migrate.migration.planning.plan`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Reports as JUnit XML, the form in which pipelines show what failed.
 
-There is a failure where a person has to do something, and it says what. It changes when
-pipelines read another form; this one is what Jenkins, GitLab and GitHub's actions agree on.
+There is a failure where a person has to do something, and it says what.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Personal data as a report shows it where it was not asked for.
-
-It changes when reports show another kind of it.
-"""
+"""Personal data as a report shows it where it was not asked for."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Plans and runs as the contents of report files.
-
-It changes when a report of a plan or of a run should tell something else.
-"""
+"""Plans and runs as the contents of report files."""
 
 from __future__ import annotations
 

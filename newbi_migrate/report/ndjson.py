@@ -1,7 +1,4 @@
-"""Reports as NDJSON: one JSON value a line, the first of which says what the file is.
-
-It changes when programs that read a report line by line need another order.
-"""
+"""Reports as NDJSON: one JSON value a line, the first of which says what the file is."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Rollbacks as text for people.
-
-It changes when people ask a question about a rollback the report does not answer.
-"""
+"""Rollbacks as text for people."""
 
 from __future__ import annotations
 

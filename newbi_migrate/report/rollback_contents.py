@@ -1,7 +1,4 @@
-"""Rollbacks as the contents of report files.
-
-It changes when a report of a rollback should tell something else.
-"""
+"""Rollbacks as the contents of report files."""
 
 from __future__ import annotations
 

@@ -1,6 +1,5 @@
 """A validation as text for people and as JSON.
 
-It changes when people, or a program that reads the answer, ask a question it does not answer.
 Both name documents by collection and id, never by a value.
 """
 

@@ -1,7 +1,4 @@
-"""Validations as the contents of report files.
-
-It changes when a report of a validation should tell something else.
-"""
+"""Validations as the contents of report files."""
 
 from __future__ import annotations
 

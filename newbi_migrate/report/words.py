@@ -1,8 +1,4 @@
-"""What codes mean, in words a person can act on.
-
-It changes when a reason, a finding or a class of workspace gains a meaning, or a sentence turns
-out to help nobody.
-"""
+"""What codes mean, in words a person can act on."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Report files: which format, in place of what, and written whole or not at all.
-
-It changes when a format is added or when a report may take the place of something else.
-"""
+"""Report files: which format, in place of what, and written whole or not at all."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Signing in to the real application, as the last proof of a migration.
-
-It changes when what a host needs of it does.
-"""
+"""Signing in to the real application, as the last proof of a migration."""
 
 from newbi_migrate.smoke.story import STEPS, SmokeResult, smoke
 

@@ -1,7 +1,6 @@
 """A browser for one application's Better Auth: requests, cookies, and answers as values.
 
-It changes when Better Auth's HTTP interface asks for something else of its callers. It follows
-no redirect, for a redirect would carry a password or a cookie somewhere nobody named.
+It follows no redirect, for a redirect would carry a password or a cookie somewhere nobody named.
 """
 
 from __future__ import annotations

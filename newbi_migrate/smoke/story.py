@@ -1,8 +1,7 @@
 """The use-case ``smoke``: one migrated user signs in to the real application.
 
-It talks HTTP to Better Auth as a browser does, and never to MongoDB, because only the
-application itself can show that people can work in it. It changes when the application asks
-something else of somebody who has just been migrated.
+It talks HTTP to Better Auth as a browser does, and never to MongoDB, because only the application
+itself can show that people can work in it.
 
 The routes are those of Better Auth's documentation: "Basic usage" and the organization plugin.
 """

@@ -1,10 +1,9 @@
 """Digests of collections: one number that stays the same whatever the order of the documents.
 
 A collection's digest is the sum, modulo 2^128, of XXH3-128 (seed 0) of the BSON bytes of each of
-its documents. A sum, because the natural order of documents means nothing and because parts can
-be read apart and put together; not an exclusive or, because equal documents would cancel out. It
-finds accidents, not forgeries: XXH3 is no cryptographic hash. This module changes when digests of
-old backups would no longer have to compare with new ones.
+its documents. A sum, because the natural order of documents means nothing and because parts can be
+read apart and put together; not an exclusive or, because equal documents would cancel out. It finds
+accidents, not forgeries: XXH3 is no cryptographic hash.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Indexes: what a collection has, compared with what its description wants.
 
 An index is the same if it has the same keys and options, whatever its name: the application's
-libraries name theirs in their own ways. It changes when MongoDB tells indexes apart by another
-option.
+libraries name theirs in their own ways.
 """
 
 from __future__ import annotations

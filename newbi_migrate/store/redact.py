@@ -1,7 +1,4 @@
-"""Taking credentials out of text, whoever wrote it.
-
-This module changes when MongoDB's connection strings gain a new place for a secret.
-"""
+"""Taking credentials out of text, whoever wrote it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What tests, demos and benchmarks of a migration need: a server, data, strategies.
 
-Nothing is imported before it is asked for, so that a program which wants the server alone does
-not pay for Hypothesis. This module changes when a name becomes or ceases to be public.
+Nothing is imported before it is asked for, so that a program which wants the server alone does not
+pay for Hypothesis.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Invoices by the million, for benchmarks.
 
-Bytes are put together from a few templates, some hundred thousand documents a second. This
-module changes when a benchmark needs other documents in bulk.
+Bytes are put together from a few templates, some hundred thousand documents a second.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Where a ``mongod`` that runs on this machine is found.
-
-This module changes when a server comes from another place.
-"""
+"""Where a ``mongod`` that runs on this machine is found."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Makes ``st.from_type`` know Newbi's models; Hypothesis calls it when it is imported.
-
-It changes when a model is added elsewhere than in the modules named here.
-"""
+"""Makes ``st.from_type`` know Newbi's models; Hypothesis calls it when it is imported."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Laws that a host application's own models and mappings can be held to, in one line each.
 
+One call checks a host's own model, and one its mapping::
+
     check_all_invariants(Job)
     check_mapping_laws(my_mapping, Job)
-
-It changes when models or mappings have to keep another law.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """A legacy database that looks like Newbi's in the summer of 2025, from a seed.
 
-The documents are made without a database; inserting them is a small function at the end. This
-module changes when the size, the links or the indexes of such a database should be others.
+The documents are made without a database; inserting them is a small function at the end.
 """
 
 from __future__ import annotations

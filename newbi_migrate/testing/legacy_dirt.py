@@ -1,8 +1,7 @@
 """What a real legacy database contains besides good documents, and what must become of it.
 
 The cases are in :mod:`newbi_migrate.testing.legacy_dirt_documents` and
-:mod:`newbi_migrate.testing.legacy_dirt_users`. This module changes when cases are selected in
-another way.
+:mod:`newbi_migrate.testing.legacy_dirt_users`.
 """
 
 from __future__ import annotations

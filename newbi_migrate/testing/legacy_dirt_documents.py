@@ -1,6 +1,6 @@
 """What is odd about the documents of legacy users: owners, workspaces, links, keys, types.
 
-Importing this module registers its cases. It changes when production shows another odd document.
+Importing this module registers its cases.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What is odd about legacy users, and about the Better Auth documents that are there already.
 
-Importing this module registers its cases. It changes when production shows another odd user.
+Importing this module registers its cases.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """One legacy document of each collection, as Newbi's Mongoose models wrote it.
 
-Field names and their order, defaults, the ``_id`` of embedded documents and the mixture of
-doubles and 32-bit integers are those of the application; no document has a workspace. This
-module changes when a collection of the application turns out to look otherwise.
+Field names and their order, defaults, the ``_id`` of embedded documents and the mixture of doubles
+and 32-bit integers are those of the application; no document has a workspace.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """How a case of an odd legacy database is written down: its documents and what becomes of them.
 
-Each case is a function: its documents, and for each of them what the migration has to do with
-it, declared as data. A case has users of its own, so that any selection of cases behaves like
-each of them alone. This module changes when a case needs another means of expression.
+Each case is a function: its documents, and for each of them what the migration has to do with it,
+declared as data. A case has users of its own, so that any selection of cases behaves like each of
+them alone.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Pretended people and companies of France, as the legacy users hold them.
 
-Names and places are common ones put together by chance; numbers have valid check digits. This
-module changes when a legacy user needs another particular.
+Names and places are common ones put together by chance; numbers have valid check digits.
 """
 
 from __future__ import annotations

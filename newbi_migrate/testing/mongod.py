@@ -1,7 +1,5 @@
 """A real MongoDB server that lives as long as a ``with`` block.
 
-This module changes when MongoDB is found, started or stopped in another way.
-
 The server is a child process bound to the loopback address. Nothing outlives the Python process
 that asked for it: a normal end stops it through :mod:`atexit`, and on POSIX systems a small
 watching shell notices when Python dies without warning and cleans up in its place.

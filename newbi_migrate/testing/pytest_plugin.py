@@ -1,8 +1,8 @@
 """Fixtures for a host application's tests.
 
-    pytest_plugins = ["newbi_migrate.testing.pytest_plugin"]
+A host's ``conftest.py`` names the plugin::
 
-It changes when tests need another fixture.
+    pytest_plugins = ["newbi_migrate.testing.pytest_plugin"]
 """
 
 from __future__ import annotations

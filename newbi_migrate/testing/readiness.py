@@ -1,7 +1,4 @@
-"""What stands between a ``mongod`` that listens and one that tests can use.
-
-This module changes when MongoDB wants a replica set or its first user set up in another way.
-"""
+"""What stands between a ``mongod`` that listens and one that tests can use."""
 
 from __future__ import annotations
 

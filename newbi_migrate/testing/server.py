@@ -1,9 +1,8 @@
 """A database of one's own, on the server that was named or on a new one.
 
-A connection string in the environment is often the one of production. So a named server is
-used, and of it one database alone: with a name nobody else has, dropped afterwards. The database
-that the connection string names is neither read nor written. This module changes when a test's
-server may be named in another way.
+A connection string in the environment is often the one of production. So a named server is used,
+and of it one database alone: with a name nobody else has, dropped afterwards. The database that the
+connection string names is neither read nor written.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""A small process that cleans up when Python dies without warning.
-
-This module changes when another way is found to outlive Python for a moment.
-"""
+"""A small process that cleans up when Python dies without warning."""
 
 from __future__ import annotations
 

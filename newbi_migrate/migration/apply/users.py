@@ -1,9 +1,8 @@
 """Writing the users' documents: journaled, together where the server has transactions.
 
 On a replica set the documents of one user are all there or none. A standalone server has no
-transactions: there they are written in an order in which an interruption leaves nothing that
-refers to something missing, and the next run completes them. It changes when the guarantees
-of a topology do.
+transactions: there they are written in an order in which an interruption leaves nothing that refers
+to something missing, and the next run completes them.
 """
 
 from __future__ import annotations

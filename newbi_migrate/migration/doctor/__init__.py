@@ -1,7 +1,4 @@
-"""The use-case ``doctor``: whether a database, its server and its surroundings are ready.
-
-It changes when what a host needs of it does.
-"""
+"""The use-case ``doctor``: whether a database, its server and its surroundings are ready."""
 
 from newbi_migrate.migration.doctor.diagnosis import Diagnosis, diagnose
 from newbi_migrate.migration.doctor.rights import Purpose

@@ -1,7 +1,6 @@
 """Whether there is a backup to go back to: of this database, complete, and recent.
 
 Files are looked at by size alone, which takes no time; ``verify-backup`` reads them to the end.
-It changes when a backup says more of itself.
 """
 
 from __future__ import annotations

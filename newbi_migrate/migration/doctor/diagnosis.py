@@ -1,7 +1,6 @@
 """All checks of the doctor, in the order in which they are put right.
 
-It changes when something else is looked at before a run. No check writes anything, and none
-that may not be made keeps the others from being made.
+No check writes anything, and none that may not be made keeps the others from being made.
 """
 
 from __future__ import annotations

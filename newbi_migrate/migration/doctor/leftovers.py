@@ -1,8 +1,7 @@
 """Traces of an earlier attempt: what the first scripts and their repairs left behind.
 
-Each trace is one question to the server, and says what a run is going to make of it. A trace is
-no reason not to run; people should only know of it before, not after. It changes when another
-trace is found in real data.
+Each trace is one question to the server, and says what a run is going to make of it. A trace is no
+reason not to run; people should only know of it before, not after.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The server itself: what it is, its members, its clock and its disk.
-
-It changes when a run asks more of a server.
-"""
+"""The server itself: what it is, its members, its clock and its disk."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What earlier runs of this tool left, and where the legacy users are.
-
-It changes when a run records something else that keeps the next one from beginning.
-"""
+"""What earlier runs of this tool left, and where the legacy users are."""
 
 from __future__ import annotations
 

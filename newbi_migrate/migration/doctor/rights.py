@@ -1,7 +1,7 @@
 """Whether the user of the connection string may do what a command does.
 
-It changes when a command sends another kind of statement. The server's own list of privileges
-is read (``connectionStatus``), so that custom roles count as well as built-in ones.
+The server's own list of privileges is read (``connectionStatus``), so that custom roles count as
+well as built-in ones.
 """
 
 from __future__ import annotations

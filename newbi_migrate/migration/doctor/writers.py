@@ -1,9 +1,8 @@
 """Whether anybody else writes: the application must be stopped before a run.
 
 Two ways of looking, because either has a blind spot: the server's counters of each collection,
-watched for some seconds, show every write but only while somebody writes; the list of
-connections shows an idle application too, but takes a privilege. It changes when MongoDB tells
-more of its clients.
+watched for some seconds, show every write but only while somebody writes; the list of connections
+shows an idle application too, but takes a privilege.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""What the end of a migration answers: plain values, the same for the console, JSON and a program.
-
-It changes when it has more to tell.
-"""
+"""What the end of a migration answers, the same for the console, JSON and a program."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Which indexes a run creates, and which documents would break the unique ones.
-
-It changes when the index policy does: new indexes are created after the documents have been
-stamped, a unique one only where nothing collides, and nothing is ever dropped here.
-"""
+"""Which indexes a run creates, and which documents would break the unique ones."""
 
 from __future__ import annotations
 

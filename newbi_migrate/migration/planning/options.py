@@ -1,7 +1,6 @@
 """What a person can choose about a run.
 
-It changes when a choice is added. Everything here is stored with the run, so nothing here may
-be a secret.
+Everything here is stored with the run, so nothing here may be a secret.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""The user plane: legacy users read, decided and written in batches.
-
-It changes when the way from a decision to its four documents does; what they contain is
-decided in :mod:`newbi_migrate.mapping`.
-"""
+"""The user plane: legacy users read, decided and written in batches."""
 
 from __future__ import annotations
 

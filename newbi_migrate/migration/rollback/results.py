@@ -1,6 +1,6 @@
 """What a rollback answers: plain values, the same for the console, JSON and a program.
 
-It changes when a rollback has more to tell. Values hold ids, paths and counts, no personal data.
+Values hold ids, paths and counts, no personal data.
 """
 
 from __future__ import annotations

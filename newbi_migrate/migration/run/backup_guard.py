@@ -1,7 +1,4 @@
-"""What a run is backed by: a backup that is whole, of this database and of now.
-
-It changes when a run asks more of a backup, or of anything else, before its first write.
-"""
+"""What a run is backed by: a backup that is whole, of this database and of now."""
 
 from __future__ import annotations
 

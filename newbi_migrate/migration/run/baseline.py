@@ -1,7 +1,4 @@
-"""What a database held before a run: digests of its collections, from a backup or taken then.
-
-It changes when a run records something else of what was there before it.
-"""
+"""What a database held before a run: digests of its collections, from a backup or taken then."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """How much a run may ask of a server that others use, and when it is to wait.
 
-A run waits before what it writes next, never in the middle of a statement, and the lease is
-renewed meanwhile. What is written does not depend on how fast. It changes when an operator wants
-to hold a run back for another reason.
+A run waits before what it writes next, never in the middle of a statement, and the lease is renewed
+meanwhile. What is written does not depend on how fast.
 """
 
 from __future__ import annotations

@@ -1,11 +1,10 @@
 """The proof of conservation: nothing but what a run's journal says has changed in any document.
 
-A reference holds a digest of each collection from before the run: those of a backup, or taken
-when the run began. Now each collection is digested again, without the workspace where the
-registry says that a run stamps it. What a run created is taken out of that sum, and documents in
-which it changed another field, such as the owner of an aliased user's invoice, are put in as the
-journal says they were, one by one. If the sums are equal, every other byte is what it was. It
-changes when a run writes something that has to be accounted for otherwise.
+A reference holds a digest of each collection from before the run: those of a backup, or taken when
+the run began. Now each collection is digested again, without the workspace where the registry says
+that a run stamps it. What a run created is taken out of that sum, and documents in which it changed
+another field, such as the owner of an aliased user's invoice, are put in as the journal says they
+were, one by one. If the sums are equal, every other byte is what it was.
 """
 
 from __future__ import annotations

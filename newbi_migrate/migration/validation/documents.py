@@ -1,7 +1,4 @@
-"""Whether every document has the right workspace and the right owner, asked in groups.
-
-It changes when another structural rule about documents is to hold.
-"""
+"""Whether every document has the right workspace and the right owner, asked in groups."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """The rules of the models, asked of a database: the server finds suspects, Python looks closely.
 
-Only documents that may break a rule travel. Where these are very many, the server counts them
-rule by rule instead. Of a large collection the server first passes over the documents that are
-like most others and keep every rule, which it tells at less cost. What no server can be asked is
-asked of every document here. It changes when there is another way to ask.
+Only documents that may break a rule travel. Where these are very many, the server counts them rule
+by rule instead. Of a large collection the server first passes over the documents that are like most
+others and keep every rule, which it tells at less cost. What no server can be asked is asked of
+every document here.
 """
 
 from __future__ import annotations

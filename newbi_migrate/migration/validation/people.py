@@ -1,7 +1,7 @@
 """Reading who is who, for a validation: legacy users and Better Auth's collections, field by field.
 
 Password hashes are reduced to keyed digests as they are read, so that none is held, compared or
-printed. It changes when a structural rule needs to know another field.
+printed.
 """
 
 from __future__ import annotations

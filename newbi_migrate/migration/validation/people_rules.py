@@ -1,8 +1,7 @@
 """The structural rules about users, accounts, organizations and members, checked on facts.
 
-The checks are pure, so that they can be tested without a server; how the facts are read is
-decided in :mod:`newbi_migrate.migration.validation.people`. It changes when a rule about people
-is to be checked, or checked otherwise.
+The checks are pure, so that they can be tested without a server; how the facts are read is decided
+in :mod:`newbi_migrate.migration.validation.people`.
 """
 
 from __future__ import annotations

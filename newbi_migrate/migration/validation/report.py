@@ -1,7 +1,6 @@
 """What a validation answers: findings, counts, and whether the database passed.
 
-It changes when a validation has more to tell. Values hold ids, paths and counts, no personal
-data.
+Values hold ids, paths and counts, no personal data.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""What to validate and how, and where the findings go.
-
-It changes when a person can choose something else, or more is to be kept of a finding.
-"""
+"""What to validate and how, and where the findings go."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """What must hold across collections once a database is migrated: who is who, and what is whose.
 
-Each rule is a value. It changes when the migrated structure has to keep another promise. What
-breaks the rules about people is decided in
+Each rule is a value. What breaks the rules about people is decided in
 :mod:`newbi_migrate.migration.validation.people_rules`.
 """
 

@@ -1,7 +1,4 @@
-"""The structural rules beside those about documents: runs, people, references, keys, indexes.
-
-It changes when another one is to hold.
-"""
+"""The structural rules beside those about documents: runs, people, references, keys, indexes."""
 
 from __future__ import annotations
 

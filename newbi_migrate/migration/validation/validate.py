@@ -1,9 +1,8 @@
 """Validating: every rule asked of a database, with what is broken, where, and what to do.
 
 Structural rules are decided on groups of documents that the server counts, so that a million
-documents cost one pass; of the rules of the models the server is asked who may break one, and
-only these documents travel. Sends no write command. It changes when another kind of rule is
-asked.
+documents cost one pass; of the rules of the models the server is asked who may break one, and only
+these documents travel. Sends no write command.
 """
 
 from __future__ import annotations
