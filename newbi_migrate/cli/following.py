@@ -150,10 +150,10 @@ def after_run(command: str, result: RunResult, safeguard: Safeguard, place: Sequ
         safeguard: What it was backed by.
         place: The arguments that name the connection string.
     """
-    if result.pending:
-        return suggest("backfill", *as_arguments(result.plan.options), *place)
+    again = suggest(command, *as_arguments(result.plan.options), *place)
+    if result.exit_code is ExitCode.PENDING:
+        return again
     if result.exit_code is ExitCode.QUARANTINED:
-        again = suggest(command, *as_arguments(result.plan.options), *place)
         return f"settle what is listed above, then {again}"
     # The proof of conservation is there for the asking where digests were taken before.
     digested = result.run_id is not None and (safeguard.backup is not None or safeguard.digests)

@@ -97,10 +97,12 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
         "restore": Entry(
             {
                 ExitCode.DONE: "all of it is there",
+                ExitCode.PENDING: "something came between what was shown and the confirmation; "
+                "nothing was touched",
                 ExitCode.VALIDATION_FAILED: f"{_DAMAGED}; nothing was touched",
-                ExitCode.LEASE_HELD: "a run is under way in that database",
-                ExitCode.INTERRUPTED: "it was interrupted; the same command goes on where it "
-                "stopped",
+                ExitCode.LEASE_HELD: "a run or another restore is under way in that database",
+                ExitCode.INTERRUPTED: "it was interrupted, or lost its lease; the same command "
+                "goes on where it stopped",
             },
             {
                 "newbi-migrate restore --dry-run backups/backup_…": "What would be restored.",

@@ -91,13 +91,14 @@ class _Migrate:
             await refuse_if_restoring(database)
             runs = await read_runs(database)
             refuse_while_rolling_back(runs)
-            seen = await survey(database, registry, source=self.options.legacy_collection)
-            if (refusal := odd_target(seen.infos)) is not None:
-                raise refusal
         with explained("verifying the backup"):
             self.backup = await self.safeguard.verified(
                 database.name, registry, self.runner.progress
             )
+        with explained("looking at the database"):
+            seen = await survey(database, registry, source=self.options.legacy_collection)
+            if (refusal := odd_target(seen.infos)) is not None:
+                raise refusal
         if unfinished_run(runs) is not None or not any(run.in_place for run in runs):
             return None
         with explained("planning"):

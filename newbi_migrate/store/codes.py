@@ -28,9 +28,12 @@ __all__ = [
 class Code(IntEnum):
     """An error code of the server."""
 
+    BAD_VALUE = 2
     HOST_UNREACHABLE = 6
     HOST_NOT_FOUND = 7
+    FAILED_TO_PARSE = 9
     UNAUTHORIZED = 13
+    TYPE_MISMATCH = 14
     AUTHENTICATION_FAILED = 18
     ILLEGAL_OPERATION = 20
     ALREADY_INITIALIZED = 23
@@ -54,6 +57,7 @@ class Code(IntEnum):
     EXCEEDED_MEMORY_LIMIT = 146
     STALE_EPOCH = 150
     CANNOT_INDEX_PARALLEL_ARRAYS = 171
+    INVALID_INDEX_SPECIFICATION_OPTION = 197
     PRIMARY_STEPPED_DOWN = 189
     CURSOR_KILLED = 237
     SNAPSHOT_TOO_OLD = 239
@@ -150,9 +154,14 @@ INDEX_REFUSED: Final = frozenset(
         Code.INDEX_OPTIONS_CONFLICT,
         Code.INDEX_KEY_SPECS_CONFLICT,
         Code.CANNOT_INDEX_PARALLEL_ARRAYS,
+        # Of a specification that somebody changed in the records.
+        Code.BAD_VALUE,
+        Code.FAILED_TO_PARSE,
+        Code.TYPE_MISMATCH,
+        Code.INVALID_INDEX_SPECIFICATION_OPTION,
     }
 )
-"""The server would not create an index beside what is there."""
+"""The server would not create an index, as it is or beside what is there."""
 
 STABLE_API: Final = frozenset(
     {Code.API_VERSION_ERROR, Code.API_STRICT_ERROR, Code.API_VERSION_REQUIRED}

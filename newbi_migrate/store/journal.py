@@ -61,6 +61,8 @@ MAX_PRIOR_BYTES: Final = 16 * 1024 * 1024 - 64 * 1024
 # What packed ids take beside themselves, and an element of an array beside its document.
 _PACKED: Final = 32
 _OBJECT_ID: Final = 12
+# Greater than the number of any entry.
+_NEVER: Final = 2**62
 
 # Read raw, so that prior values of any BSON type come back as they were stored.
 _RAW: CodecOptions[RawBSONDocument] = CodecOptions(
@@ -133,8 +135,8 @@ class JournalGroup:
     def from_document(cls, document: Mapping[str, Any]) -> JournalGroup:
         """The group from its stored form."""
         return cls(
-            document["set"],
-            document["prior"],
+            _mapping(document["set"]),
+            _mapping(document["prior"]),
             list(iter_ids(document["ids"])),
             document.get("certain", True) is not False,
         )
@@ -237,6 +239,19 @@ def _prior_of(stored: Sequence[RawBSONDocument]) -> dict[str, tuple[int, bytes]]
     return found
 
 
+def _seq(identifier: Mapping[str, Any]) -> int:
+    seq = identifier["seq"]
+    if isinstance(seq, bool) or not isinstance(seq, int) or not 0 <= seq < _NEVER:
+        raise TypeError("a number is expected")
+    return int(seq)
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise TypeError("a document is expected")
+    return value
+
+
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError("a text is expected")
@@ -273,7 +288,7 @@ class JournalEntry:
         with _readable(document.get("_id")):
             return cls(
                 run_id=document["_id"]["run"],
-                seq=int(document["_id"]["seq"]),
+                seq=_seq(document["_id"]),
                 kind=EntryKind(document["kind"]),
                 state=EntryState(document["state"]),
                 collection=_text(document["collection"]),
@@ -318,8 +333,7 @@ class JournalEntry:
             found = tuple(bson.decode(bson.encode(index)) for index in self.body.get(name, ()))
             for index in found:
                 _text(index["name"])
-                if not isinstance(index["key"], Mapping):
-                    raise TypeError("a key is expected")
+                _mapping(index["key"])
             return found
 
     def names(self, name: str) -> tuple[str, ...]:
@@ -402,7 +416,7 @@ class JournalReader:
         if last is None:
             return 0
         with _readable(last["_id"]):
-            return int(last["_id"]["seq"]) + 1
+            return _seq(last["_id"]) + 1
 
     async def require(self, entries: int) -> None:
         """Fails where the journal has a gap, or fewer entries than are known to have been written.
@@ -466,7 +480,7 @@ class JournalReader:
 
     def _mine(self) -> dict[str, Any]:
         # A range of _id values, so that the entries need no index of their own.
-        low, high = {"run": self._run_id, "seq": 0}, {"run": self._run_id, "seq": 2**62}
+        low, high = {"run": self._run_id, "seq": 0}, {"run": self._run_id, "seq": _NEVER}
         return {"_id": {"$gte": low, "$lt": high}}
 
     async def _read(self, query: Mapping[str, Any], direction: int) -> AsyncIterator[JournalEntry]:
@@ -599,10 +613,12 @@ async def journaled_runs(database: AsyncDatabase[dict[str, Any]]) -> list[Object
             return found
         with _readable(first["_id"]):
             run = first["_id"]["run"]
+            # Any other would come after the bound below, and be found again and again.
+            _seq(first["_id"])
             if not isinstance(run, ObjectId):
                 raise TypeError("an ObjectId is expected")
         found.append(run)
-        query = {"_id": {"$gt": {"run": run, "seq": 2**62}}}
+        query = {"_id": {"$gt": {"run": run, "seq": _NEVER}}}
 
 
 def _window(groups: Sequence[JournalGroup]) -> dict[str, Any]:

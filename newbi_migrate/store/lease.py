@@ -50,6 +50,7 @@ _PAUSES: Final = (0.1, 0.4, 1.5)
 # which was taken from a holder who may be alive is nobody's, so that they notice.
 _LOOK_SECONDS: Final = 1.0
 _NOTICE_SECONDS: Final = 3.0
+_CANCEL_SECONDS: Final = 0.1
 _RUNS: Final = "newbi_migrate_runs"
 _ID: Final = "lease"
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001  # as PyMongo gives dates back
@@ -372,9 +373,10 @@ class Lease:
         try:
             yield
         finally:
-            renewer.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await renewer
+            # While it waits for a server the driver may swallow a cancellation: one is not enough.
+            while not renewer.done():
+                renewer.cancel()
+                await asyncio.wait([renewer], timeout=_CANCEL_SECONDS)
 
     async def _keep(self) -> None:
         while not self._lost:

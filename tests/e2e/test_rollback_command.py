@@ -164,14 +164,14 @@ def test_a_lease_this_tool_did_not_write_is_told_by_every_command(quick, clean, 
     leases.update_one({}, {"$set": damage})
     stood = fingerprint(clean)
     told = "The document 'lease' in newbi_migrate_lease is not one that this tool wrote."
-    answers = [quick("status"), quick("migrate", "--confirm"), quick("unlock", "--confirm")]
-    doctor = quick("doctor", "--json")
+    answers = [quick("migrate", "--confirm"), quick("unlock", "--confirm")]
+    looks = [quick("status", "--json"), quick("doctor", "--json")]
 
-    assert [(ExitCode.PENDING, told)] * 3 == [
+    assert [(ExitCode.PENDING, told)] * 2 == [
         (answer.code, answer.sentence[: len(told)]) for answer in answers
     ]
-    assert ExitCode.PENDING == doctor.code
-    assert told in doctor.out
+    assert [ExitCode.PENDING] * 2 == [look.code for look in looks]
+    assert all(told in look.out for look in looks)
     assert [] == changes(stood, fingerprint(clean))
     leases.delete_many({})
     assert ExitCode.DONE == quick("migrate", "--confirm").code

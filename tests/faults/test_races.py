@@ -15,8 +15,8 @@ from types import SimpleNamespace
 
 import bson.objectid
 import pytest
-from bson import CodecOptions, ObjectId
-from bson.raw_bson import RawBSONDocument
+from bson import ObjectId
+from copies import copied
 from fingerprints import changes, fingerprint
 from little import little_legacy
 from pymongo import AsyncMongoClient
@@ -214,19 +214,6 @@ def broken(database):
     owners = set(database["invoices"].distinct("createdBy"))
     lost = [f"legacy user {user} is nowhere" for user in sorted(owners - everywhere)]
     return [*lost, *(f"workspace {each} does not exist" for each in sorted(named - organizations))]
-
-
-def copied(source, target):
-    """Copies a database on the same server, documents in their raw bytes."""
-    for info in source.list_collections():
-        name = info["name"]
-        target.create_collection(name, **info["options"])
-        documents = list(source[name].with_options(CodecOptions(RawBSONDocument)).find())
-        if documents:
-            target[name].insert_many(documents)
-        indexes = [index for index in source[name].list_indexes() if index["name"] != "_id_"]
-        if indexes:
-            target.command("createIndexes", name, indexes=indexes)
 
 
 @pytest.fixture

@@ -86,6 +86,34 @@ def test_a_suspended_run_that_another_finished_stops_and_undoes_nothing(
     assert not wrong, sample
 
 
+def about_to_write_users(fresh, mongod, processes):
+    """A process suspended with the first users about to be sent, on a server of no transactions."""
+    for at in range(FIRST, 40):
+        database, uri = fresh(mongod, little_legacy)
+        first = suspended(processes, uri, MIGRATE, at)
+        journaled = {"kind": "users", "state": "pending"}
+        if database["newbi_migrate_journal"].find_one(journaled):
+            return database, uri, first
+        first.send("SIGKILL")
+        woken(first)
+    raise AssertionError
+
+
+@pytest.mark.timeout(900)
+def test_users_that_another_wrote_are_not_taken_for_ones_own_that_were_refused(
+    fresh, mongod, processes
+):
+    """The server refuses to write them twice; what it refuses is not taken back, for it stands."""
+    database, uri, first = about_to_write_users(fresh, mongod, processes)
+    unlocked(database, processes, uri)
+    second = processes.run(uri, *MIGRATE)
+    finished = holds(database)
+    ended = woken(first)
+
+    assert (INTERRUPTED, QUARANTINED) == (ended.status, second.status)
+    assert [] == changes(finished, holds(database))
+
+
 @pytest.mark.timeout(900)
 def test_what_a_suspended_run_writes_after_its_rollback_is_given_back_by_another(
     server, fresh, processes, moments, sample

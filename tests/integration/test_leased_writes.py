@@ -139,11 +139,13 @@ def writes(call):
 def is_of_session(call):
     """Whether the collection was given by the session, in the same expression."""
     receiver = call.func.value
-    return (
-        isinstance(receiver, ast.Call)
-        and isinstance(receiver.func, ast.Attribute)
-        and receiver.func.attr == "collection"
-    )
+    while isinstance(receiver, ast.Call) and isinstance(receiver.func, ast.Attribute):
+        if receiver.func.attr == "collection":
+            return True
+        if receiver.func.attr != "with_options":
+            return False
+        receiver = receiver.func.value
+    return False
 
 
 def follows_safe_point(function, call):

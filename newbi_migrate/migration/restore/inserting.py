@@ -89,16 +89,13 @@ class Inserter:
         }
         if _needs_bypass(collection):
             command["bypassDocumentValidation"] = True
-        self._target(collection)
+        self._session.allow(collection.namespace)
+        self._session.safe_point()
         answer = await self._session.database.command(command)
         if answer.get("n") != count:
             self._refuse(collection, answer)
             await self._one_by_one(collection, batch, perhaps_there=True)
         return count
-
-    def _target(self, collection: DumpedCollection) -> AsyncCollection[Any]:
-        """The collection, for one write that is to follow at once."""
-        return self._session.collection(collection.namespace).with_options(write_concern=_FAST)
 
     @staticmethod
     def _refuse(collection: DumpedCollection, answer: dict[str, Any]) -> None:
@@ -121,11 +118,16 @@ class Inserter:
         if not documents:
             return
         try:
-            await self._target(collection).insert_many(
-                documents,
-                ordered=_keeps_order(collection),
-                bypass_document_validation=True if _needs_bypass(collection) else None,
-                comment=self._session.comment,
+            target = collection.namespace
+            await (
+                self._session.collection(target)
+                .with_options(write_concern=_FAST)
+                .insert_many(
+                    documents,
+                    ordered=_keeps_order(collection),
+                    bypass_document_validation=True if _needs_bypass(collection) else None,
+                    comment=self._session.comment,
+                )
             )
         except BulkWriteError as error:
             if codes_of(error) != {Code.DUPLICATE_KEY} or _keeps_order(collection):

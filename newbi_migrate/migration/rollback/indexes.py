@@ -22,6 +22,7 @@ from newbi_migrate.migration.rollback.results import (
     OnConflict,
     RollbackResult,
 )
+from newbi_migrate.migration.run.recovery import refuse_forged
 from newbi_migrate.store.codes import INDEX_REFUSED, Code
 from newbi_migrate.store.connection import DURABLE, administration
 from newbi_migrate.store.indexes import drop_index, read_indexes, rebuild_index
@@ -45,6 +46,9 @@ class StructureRollback:
         collections: The collections; ``None`` for all.
         result: Told what happens.
         comment: Attached to every command.
+        targets: Names of the collections whose documents a run may write.
+
+    It reads every entry before anything is written, so it is the one that refuses forged ones.
     """
 
     database: AsyncDatabase[dict[str, Any]]
@@ -53,6 +57,7 @@ class StructureRollback:
     collections: Collection[str] | None
     result: RollbackResult
     comment: str
+    targets: Collection[str]
     _to_drop: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
     _in_the_way: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
     _to_rebuild: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
@@ -69,6 +74,7 @@ class StructureRollback:
         dropped: dict[tuple[str, str], Mapping[str, Any]] = {}
         journal = JournalReader(self.database, self.run.run_id)
         async for entry in journal.entries(backwards=True):
+            refuse_forged(entry, self.run, self.targets)
             if self.collections is not None and entry.collection not in self.collections:
                 continue
             if entry.kind is EntryKind.INDEX:

@@ -26,6 +26,7 @@ from newbi_migrate.migration.rollback.results import (
     RollbackResult,
 )
 from newbi_migrate.migration.rollback.users import UserRollback
+from newbi_migrate.migration.run.recovery import write_targets
 from newbi_migrate.models.registry import Registry
 from newbi_migrate.progress import Progress
 from newbi_migrate.store.connection import Store
@@ -181,7 +182,9 @@ class _RunBack:
         field = request.registry.workspace_field
         # Indexes serve all users, so they stay where only some are taken back.
         of_structure = options.collections if chosen is None else ()
-        structure = StructureRollback(database, run, field, of_structure, result, comment)
+        structure = StructureRollback(
+            database, run, field, of_structure, result, comment, write_targets(request.registry)
+        )
         documents = DocumentRollback(
             database, run.run_id, field, options.collections, chosen, result, comment
         )

@@ -15,10 +15,9 @@ from bson import ObjectId
 from pymongo.errors import PyMongoError
 
 from newbi_migrate.errors import InterruptedRunError, NewbiMigrateError
-from newbi_migrate.migration.run.recovery import recover, refuse_lost_records
+from newbi_migrate.migration.run.recovery import recover, refuse_lost_records, write_targets
 from newbi_migrate.migration.run.retry import HighWaterMark, retry_transient
 from newbi_migrate.migration.run.throttle import Pacer, Pacing, replica_lag
-from newbi_migrate.models.better_auth import TARGET_COLLECTIONS
 from newbi_migrate.models.registry import Registry
 from newbi_migrate.progress import Progress
 from newbi_migrate.store.connection import Store
@@ -167,14 +166,13 @@ class Runner:
         return await retry_transient(once, self.progress, best_progress=lambda: reach.furthest)
 
     def _session(self, lease: Lease, run_id: ObjectId, progress: Progress) -> LeasedSession:
-        targets = frozenset({spec.name for spec in self.registry} | set(TARGET_COLLECTIONS))
         return LeasedSession(
             store=self.store,
             lease=lease,
             run_id=run_id,
             progress=progress,
             throttle=Pacer(self.pacing, progress, lag=self.lag),
-            targets=targets,
+            targets=write_targets(self.registry),
             stop_requested=self.stop_requested,
         )
 

@@ -16,6 +16,8 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure
 
 from newbi_migrate.errors import DamagedRecordsError
+from newbi_migrate.models.better_auth import TARGET_COLLECTIONS
+from newbi_migrate.models.registry import Registry
 from newbi_migrate.store.codes import Code
 from newbi_migrate.store.connection import administration
 from newbi_migrate.store.ids import id_key
@@ -32,9 +34,14 @@ from newbi_migrate.store.runs import RunRecord, RunWriter
 from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.stamping import holding
 
-__all__ = ["created_indexes", "recover", "refuse_lost_records"]
+__all__ = ["created_indexes", "recover", "refuse_forged", "refuse_lost_records", "write_targets"]
 
 _LOOK_EVERY: Final = 0.5
+
+
+def write_targets(registry: Registry) -> frozenset[str]:
+    """Names of the collections whose documents a run may write."""
+    return frozenset({spec.name for spec in registry} | set(TARGET_COLLECTIONS))
 
 
 async def recover(session: LeasedSession, run: RunRecord) -> Journal:
@@ -49,6 +56,8 @@ async def recover(session: LeasedSession, run: RunRecord) -> Journal:
         NewbiMigrateError: The session stopped it.
     """
     session = session.of_run(run.run_id)
+    for entry in await JournalReader(session.database, run.run_id).pending():
+        refuse_forged(entry, run, session.targets)
     record = RunWriter(session)
     await record.take_over()
     journal = await Journal.take_over(session)
@@ -57,6 +66,35 @@ async def recover(session: LeasedSession, run: RunRecord) -> Journal:
     for entry in await journal.pending():
         await _recover(session, journal, entry)
     return journal
+
+
+def refuse_forged(entry: JournalEntry, run: RunRecord, targets: Collection[str]) -> None:
+    """Fails where an entry names a collection to which a run never writes in that way.
+
+    Args:
+        entry: An entry of its journal.
+        run: The run.
+        targets: Names of the collections whose documents a run may write.
+
+    Raises:
+        DamagedRecordsError: It does; somebody else wrote it.
+    """
+    named, allowed = {entry.collection}, set(targets)
+    if entry.kind is EntryKind.TAKEOVER:
+        return
+    if entry.kind is EntryKind.USERS:
+        named, allowed = {write.collection for write in entry.writes()}, set(TARGET_COLLECTIONS)
+    elif entry.kind is EntryKind.COLLECTION:
+        moved = entry.drops_collection or entry.renamed is not None
+        allowed = {str(run.document.get("source"))} if moved else set(TARGET_COLLECTIONS)
+    for name in sorted(named - allowed):
+        raise DamagedRecordsError(
+            f"The journal of run {run.run_id} names the collection {name!r}, with which this tool "
+            f"never does what entry {entry.seq} says.",
+            next_step="Nothing was written. Somebody changed the records; restore the backup if "
+            "the database cannot be trusted.",
+            collection=name,
+        )
 
 
 async def refuse_lost_records(
@@ -134,10 +172,20 @@ async def _recover(session: LeasedSession, journal: Journal, entry: JournalEntry
         await journal.recovered(entry.seq, {"writes": await _writes(database, entry)})
     elif entry.kind is EntryKind.INDEX:
         await journal.recovered(entry.seq, await _indexes(database, entry))
+    elif entry.kind is EntryKind.COLLECTION:
+        await journal.recovered(entry.seq, await _created(session, entry))
     else:
-        # A collection that is not there yet, or has its old name still, may be made or renamed
-        # later; a rollback looks for itself.
         await journal.recovered(entry.seq, {})
+
+
+async def _created(session: LeasedSession, entry: JournalEntry) -> dict[str, Any]:
+    """Says that a collection is there; one that is not, or was to be renamed, may yet be."""
+    if entry.drops_collection or entry.renamed is not None:
+        return {}
+    there = await session.database.list_collection_names(
+        filter={"name": entry.collection}, comment=session.comment
+    )
+    return {"created": list(there)} if there else {}
 
 
 def _perhaps(

@@ -1,0 +1,170 @@
+"""What the application does in the last moment before a run, or the end of one, is not lost."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from bson import ObjectId
+from fingerprints import changes, fingerprint
+from rich.console import Console
+from small_legacy import USERS, invoices, legacy_user
+
+from newbi_migrate.errors import DatabaseMovedOnError, ExitCode
+from newbi_migrate.migration.closing.legacy_users import LegacyUsers
+from newbi_migrate.migration.documents import DocumentPlane
+from newbi_migrate.migration.facade import Migration
+from newbi_migrate.migration.rollback.results import ConflictKind
+from newbi_migrate.progress import Silent
+from newbi_migrate.report.console import result_report
+
+LATE = ObjectId("65b000000000000000000009")
+
+
+def holds(database):
+    return fingerprint(database, run_records=False)
+
+
+@pytest.fixture
+def legacy(sync_database):
+    """Two users with two invoices each, and an index of the old structure."""
+    sync_database["Users"].insert_many([legacy_user(n) for n in range(2)])
+    for user in USERS[:2]:
+        sync_database["invoices"].insert_many(invoices(user, 2))
+    sync_database["invoices"].create_index([("number", 1), ("createdBy", 1)], unique=True)
+    return sync_database
+
+
+async def run(uri, command, **options):
+    async with Migration(uri, **options) as migration:
+        return await command(migration)
+
+
+class Emptying(Silent):
+    """Empties the workspace of an invoice once all are stamped, before they are read again."""
+
+    def __init__(self, database):
+        self._invoices = database["invoices"]
+        self.emptied = self._invoices.find_one({"createdBy": USERS[0]})["_id"]
+
+    def phase(self, name, total):
+        if name == "rescan":
+            self._invoices.update_one({"_id": self.emptied}, {"$set": {"workspaceId": None}})
+
+
+async def test_a_document_changed_between_two_windows_stops_the_rollback_before_it_writes(
+    uri, legacy
+):
+    """The dry run names it, and the real one writes nothing."""
+    emptying = Emptying(legacy)
+    await run(uri, Migration.apply, progress=emptying)
+    stood = holds(legacy)
+    looked = await run(uri, lambda migration: migration.rollback(dry_run=True))
+    back = await run(uri, Migration.rollback)
+    conflict = (ConflictKind.CHANGED, "invoices", emptying.emptied, "workspaceId")
+
+    assert [conflict] == [(c.kind, c.collection, c.id, c.path) for c in looked.conflicts]
+    assert [conflict] == [(c.kind, c.collection, c.id, c.path) for c in back.conflicts]
+    assert ExitCode.ROLLBACK_CONFLICTS == looked.exit_code == back.exit_code
+    assert back.refused
+    assert [] == changes(stood, holds(legacy))
+
+
+async def test_a_run_that_documents_keep_coming_in_on_says_how_many_are_pending(
+    uri, legacy, monkeypatch
+):
+    """It ends with 3, in its result and in what people read; the same command finishes it."""
+    census = DocumentPlane.census
+
+    async def census_after_one_more(self, spec):
+        if spec.name == "invoices":
+            legacy["invoices"].insert_one({"createdBy": USERS[0], "number": str(ObjectId())})
+        return await census(self, spec)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DocumentPlane, "census", census_after_one_more)
+        result = await run(uri, Migration.apply)
+    console = Console(file=io.StringIO(), width=200)
+    for part in result_report(result, next_command=""):
+        console.print(part)
+    (recorded,) = legacy["newbi_migrate_runs"].find()
+    again = await run(uri, Migration.apply)
+
+    assert ({"invoices": 1}, ExitCode.PENDING) == (result.pending, result.exit_code)
+    assert "Still pending: 1 documents of invoices" in console.file.getvalue()
+    assert ([{"collection": "invoices", "documents": 1}], 3) == (
+        recorded["pending"],
+        recorded["exitCode"],
+    )
+    assert ({}, ExitCode.DONE) == (again.pending, again.exit_code)
+    assert 0 == legacy["invoices"].count_documents({"workspaceId": None})
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["older", "newer"])
+async def test_a_conflict_in_either_of_two_runs_keeps_both(uri, legacy, late):
+    """All are looked at first; not even the run without a conflict is taken back."""
+    await run(uri, Migration.apply)
+    legacy["invoices"].insert_one({"_id": LATE, "createdBy": USERS[0], "number": "late"})
+    await run(uri, Migration.backfill)
+    chosen = {"_id": LATE if late else {"$ne": LATE}}
+    legacy["invoices"].update_one(chosen, {"$set": {"workspaceId": ObjectId()}})
+    stood = fingerprint(legacy)
+    back = await run(uri, Migration.rollback_all)
+    lease = {"newbi_migrate_lease": stood["newbi_migrate_lease"]}
+
+    assert [late, not late] == [bool(result.conflicts) for result in back]
+    assert ExitCode.ROLLBACK_CONFLICTS == max(result.exit_code for result in back)
+    assert [] == changes(stood, fingerprint(legacy) | lease)
+
+
+async def test_the_preview_of_taking_all_runs_back_is_what_then_happens(uri, legacy):
+    """A migration, a backfill, indexes, and a migration that fills what the first one created."""
+    before = holds(legacy)
+    await run(uri, Migration.apply)
+    legacy["invoices"].insert_one({"_id": LATE, "createdBy": USERS[0], "number": "late"})
+    await run(uri, Migration.backfill)
+    await run(uri, lambda migration: migration.indexes(apply=True))
+    # Somebody's legacy user is made anew under the same address, and says more about them.
+    legacy["Users"].delete_one({"_id": USERS[1]})
+    anew = legacy_user(1) | {"_id": LATE, "avatar": "https://exemple.fr/a.png"}
+    anew["profile"] = {**anew["profile"], "phone": "+33123456789"}
+    legacy["Users"].insert_one(anew)
+    legacy["invoices"].insert_many(invoices(LATE, 2))
+    last = await run(uri, Migration.apply)
+    looked = await run(uri, lambda migration: migration.rollback_all(dry_run=True))
+    back = await run(uri, Migration.rollback_all)
+    leave_out = {"timings", "dryRun"}
+
+    assert last.filled
+    assert 4 == len(looked)
+    for foretold, done in zip(looked, back, strict=True):
+        assert {k: v for k, v in foretold.to_json().items() if k not in leave_out} == {
+            k: v for k, v in done.to_json().items() if k not in leave_out
+        }
+    assert before.keys() == holds(legacy).keys()
+
+
+async def test_who_signs_up_while_finalize_drops_the_legacy_users_is_not_lost(
+    uri, legacy, monkeypatch
+):
+    """It ends with 3 and gives the collection its name back; migrated, they can go with it."""
+    await run(uri, Migration.apply)
+    rename = LegacyUsers._rename
+
+    async def rename_after_a_sign_up(self, now, then):
+        legacy[now].insert_one(legacy_user(2))
+        await rename(self, now, then)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LegacyUsers, "_rename", rename_after_a_sign_up)
+        with pytest.raises(DatabaseMovedOnError) as refused:
+            await run(uri, Migration.finalize)
+    left = legacy["Users"].distinct("_id")
+    await run(uri, Migration.apply)
+    result = await run(uri, Migration.finalize)
+
+    assert ExitCode.PENDING == refused.value.exit_code
+    assert USERS[:3] == left
+    assert (ExitCode.DONE, 3) == (result.exit_code, result.legacy_users)
+    assert "Users" not in legacy.list_collection_names()
+    assert set(USERS[:3]) == set(legacy["user"].distinct("_id"))
