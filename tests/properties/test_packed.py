@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections import Counter
 from itertools import islice
 
 from bson import ObjectId
 from hypothesis import given, strategies as st
 
-from newbi_migrate.mapping.decisions import Decisions, Outcome, UserDecision
+from newbi_migrate.mapping.decisions import (
+    Decisions,
+    LegacyKey,
+    LegacyKeys,
+    Outcome,
+    Target,
+    UserDecision,
+    decide_users,
+    directory_after,
+)
 from newbi_migrate.mapping.packed import (
     IdColumn,
     Interned,
@@ -196,3 +206,23 @@ def test_units_hold_what_was_created_for_each(documents, data):
     for position, document in enumerate(documents):
         assert position == units.find(*document, among=len(units))
         assert units.find(*document, among=0) is None
+
+
+def test_what_is_known_of_a_user_takes_few_bytes():
+    """Key, decision, directory and unit: a million users fit into the memory of a laptop."""
+    users = [ObjectId(f"{number:08x}{number * 7919:016x}") for number in range(3_000)]
+    tracemalloc.start()
+    keys = LegacyKeys.of(LegacyKey(i, f"{i}@newbi.fr", phone=str(i)) for i in users)
+    decisions = Decisions(decide_users(keys, Target()))
+    directory = directory_after(keys.ids, decisions, Target())
+    planned, _ = tracemalloc.get_traced_memory()
+    units = Units()
+    for user in users:
+        for name in BACKWARDS:
+            units.add(user, Created(name, user, bytes(8)))
+    both, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert len(users) == len(directory.homes) == len(units)
+    assert 250 > planned / len(users)
+    assert 200 > (both - planned) / len(users)
