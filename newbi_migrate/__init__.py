@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     )
     from newbi_migrate.migration.planning.options import MigrationOptions as MigrationOptions
     from newbi_migrate.migration.restore.run import restore_backup as restore_backup
-    from newbi_migrate.migration.run.backup_guard import Safeguard as Safeguard
-    from newbi_migrate.migration.run.throttle import Pacing as Pacing
+    from newbi_migrate.migration.run.backup_guard import BackupGuard as BackupGuard
+    from newbi_migrate.migration.run.throttle import ThrottleOptions as ThrottleOptions
     from newbi_migrate.migration.validation.report import (
         FailOn as FailOn,
         Finding as Finding,
@@ -85,8 +85,8 @@ _HOMES = {
     "newbi_migrate.invariants.base": ("Invariant", "Severity", "Violation"),
     "newbi_migrate.migration.facade": ("Migration", "run_sync"),
     "newbi_migrate.migration.planning.options": ("MigrationOptions",),
-    "newbi_migrate.migration.run.throttle": ("Pacing",),
-    "newbi_migrate.migration.run.backup_guard": ("Safeguard",),
+    "newbi_migrate.migration.run.throttle": ("ThrottleOptions",),
+    "newbi_migrate.migration.run.backup_guard": ("BackupGuard",),
     "newbi_migrate.migration.validation.report": ("FailOn", "Finding", "ValidationReport"),
     "newbi_migrate.models.newbi": ("NEWBI",),
     "newbi_migrate.models.registry": (

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-__all__ = ["Progress", "Silent"]
+__all__ = ["NullProgress", "Progress"]
 
 
 class Progress(Protocol):
@@ -26,7 +26,7 @@ class Progress(Protocol):
         ...
 
 
-class Silent:
+class NullProgress:
     """The listener that is used where none is given."""
 
     def phase(self, name: str, total: int | None) -> None:

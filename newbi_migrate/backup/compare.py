@@ -21,7 +21,7 @@ from newbi_migrate.backup import layout
 from newbi_migrate.backup.dump import DumpedCollection, FolderDump
 from newbi_migrate.backup.manifest import CollectionEntry
 from newbi_migrate.errors import UsageError
-from newbi_migrate.progress import Progress, Silent
+from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.collections import CollectionInfo, collections
 from newbi_migrate.store.connection import open_database
 from newbi_migrate.store.digest import (
@@ -131,7 +131,11 @@ async def compare_backup(
     async with open_database(database) as store:
         with explained("comparing with the backup"):
             comparing = _Comparing(
-                dump, store.database, progress or Silent(), tuple(without), documents=documents
+                dump,
+                store.database,
+                progress or NullProgress(),
+                tuple(without),
+                documents=documents,
             )
             return await comparing.run(run_records=run_records, metadata=metadata)
 

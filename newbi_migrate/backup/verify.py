@@ -23,7 +23,7 @@ from newbi_migrate.backup.manifest import CollectionEntry, Manifest
 from newbi_migrate.backup.reading import DamagedDataError
 from newbi_migrate.backup.verification import CheckedCollection, Problem, Verification
 from newbi_migrate.errors import DamagedBackupError, UsageError
-from newbi_migrate.progress import Progress, Silent
+from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.digest import Digest, indexes_digest, options_digest, spans
 from newbi_migrate.store.faults import task_group
 
@@ -91,7 +91,7 @@ async def verify_dump(
     dump: FolderDump | ArchiveDump, *, progress: Progress | None = None
 ) -> Verification:
     """The same for a dump that is open already."""
-    listener = progress or Silent()
+    listener = progress or NullProgress()
     manifest = dump.manifest
     counting = _Counting()
     listener.phase("verify", manifest.count if manifest else None)

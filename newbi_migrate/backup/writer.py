@@ -50,7 +50,7 @@ from newbi_migrate.backup.sources import (
 from newbi_migrate.errors import NewbiMigrateError, UsageError
 from newbi_migrate.models.newbi import NEWBI
 from newbi_migrate.models.registry import Registry
-from newbi_migrate.progress import Progress, Silent
+from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.codes import SNAPSHOT_LOST
 from newbi_migrate.store.connection import Store, Topology, open_database
 from newbi_migrate.store.digest import BATCH_DOCUMENTS, Digest, indexes_digest, options_digest
@@ -124,7 +124,13 @@ async def backup_database(
             make_private_folder(partial)
             try:
                 run = _Backup(
-                    store, partial, progress or Silent(), workers, recipients, registry, exports
+                    store,
+                    partial,
+                    progress or NullProgress(),
+                    workers,
+                    recipients,
+                    registry,
+                    exports,
                 )
                 manifest = await run.run()
                 # From here on it is whole; what happens between two renames leaves it whole.

@@ -51,8 +51,8 @@ def backfill(
         if not dry_run:
             session.must_be_able_to_ask(confirmed=confirm)
         reports = ReportFiles(report, taken=[log_file, pause_file, uri_file])
-        backed = values.safeguard(backup, identity, digests=record_digests)
-        pacing = values.pacing(max_rate, pause_file, max_lag)
+        backed = values.backup_guard(backup, identity, digests=record_digests)
+        throttle = values.throttle(max_rate, pause_file, max_lag)
         options = values.migration_options(
             legacy_collection=legacy_collection,
             duplicate_emails=duplicate_emails,
@@ -70,7 +70,7 @@ def backfill(
                 options,
                 verbose=verbose,
                 documents_only=True,
-                safeguard=backed,
+                backup_guard=backed,
                 reports=reports,
                 command="backfill",
             )
@@ -80,7 +80,7 @@ def backfill(
             command="backfill",
             confirmed=confirm,
             verbose=verbose,
-            safeguard=backed,
-            pacing=pacing,
+            backup_guard=backed,
+            throttle=throttle,
             reports=reports,
         )

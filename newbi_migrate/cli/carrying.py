@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from newbi_migrate.migration.planning.options import MigrationOptions
     from newbi_migrate.migration.planning.plan_file import SavedPlan
     from newbi_migrate.migration.planning.results import Plan, RunResult
-    from newbi_migrate.migration.run.backup_guard import Safeguard
-    from newbi_migrate.migration.run.throttle import Pacing
+    from newbi_migrate.migration.run.backup_guard import BackupGuard
+    from newbi_migrate.migration.run.throttle import ThrottleOptions
 
 __all__ = ["carry_out"]
 
@@ -29,8 +29,8 @@ def carry_out(
     command: str,
     confirmed: bool,
     verbose: bool,
-    safeguard: Safeguard,
-    pacing: Pacing,
+    backup_guard: BackupGuard,
+    throttle: ThrottleOptions,
     saved: SavedPlan | None = None,
     saved_in: Path | None = None,
     reports: ReportFiles | None = None,
@@ -61,12 +61,14 @@ def carry_out(
             session.show(plan_report(shown, next_command=following, verbose=verbose), aside=True)
         else:
             say(f"The plan in {saved_in} is about to be carried out.")
-        warn_without_backup(session, safeguard, pending=shown is None or shown.pending)
+        warn_without_backup(session, backup_guard, pending=shown is None or shown.pending)
         # Not inside the event loop: it would keep Ctrl-C from ending the wait for an answer.
         session.confirm(target.database, confirmed=False)
-    result = session.run(lambda: _run(session, options, safeguard, pacing, command, shown, saved))
+    result = session.run(
+        lambda: _run(session, options, backup_guard, throttle, command, shown, saved)
+    )
     session.log_end(_in_one_line(command, result))
-    following = after_run(command, result, safeguard, session.uri_arguments)
+    following = after_run(command, result, backup_guard, session.uri_arguments)
     code = result.exit_code
     if reports is not None:
         from newbi_migrate.report.migration_contents import result_contents
@@ -102,8 +104,8 @@ def _in_one_line(command: str, result: RunResult) -> str:
 async def _run(
     session: Session,
     options: MigrationOptions,
-    safeguard: Safeguard,
-    pacing: Pacing,
+    backup_guard: BackupGuard,
+    throttle: ThrottleOptions,
     command: str,
     plan: Plan | None,
     saved: SavedPlan | None,
@@ -116,8 +118,8 @@ async def _run(
             session.target,
             options=options,
             progress=progress,
-            safeguard=safeguard,
-            pacing=pacing,
+            backup_guard=backup_guard,
+            throttle=throttle,
         ) as migration:
             with stopping_on_signals(migration):
                 if saved is not None:

@@ -17,17 +17,17 @@ from newbi_migrate.errors import ExitCode
 if TYPE_CHECKING:
     from newbi_migrate.backup.compare import Comparison
     from newbi_migrate.backup.verification import Verification
-    from newbi_migrate.migration.finalize.results import ClosingResult
+    from newbi_migrate.migration.finalize.results import FinalizeResult
     from newbi_migrate.migration.planning.results import Plan, RunResult
     from newbi_migrate.migration.rollback.results import RollbackResult
-    from newbi_migrate.migration.run.backup_guard import Safeguard
+    from newbi_migrate.migration.run.backup_guard import BackupGuard
     from newbi_migrate.migration.status import Status
     from newbi_migrate.migration.validation.report import ValidationReport
 
 __all__ = [
     "after_backup",
-    "after_closing",
     "after_diagnosis",
+    "after_finalize",
     "after_plan",
     "after_restoring",
     "after_rollback",
@@ -140,13 +140,15 @@ def after_plan(
     return suggest(command, *as_arguments(plan.options), *backed, *place)
 
 
-def after_run(command: str, result: RunResult, safeguard: Safeguard, place: Sequence[str]) -> str:
+def after_run(
+    command: str, result: RunResult, backup_guard: BackupGuard, place: Sequence[str]
+) -> str:
     """A validation; where something was left out, what a person can do about it comes first.
 
     Args:
         command: ``migrate`` or ``backfill``.
         result: What it did.
-        safeguard: What it was backed by.
+        backup_guard: What it was backed by.
         place: The arguments that name the connection string.
     """
     again = suggest(command, *as_arguments(result.plan.options), *place)
@@ -155,7 +157,9 @@ def after_run(command: str, result: RunResult, safeguard: Safeguard, place: Sequ
     if result.exit_code is ExitCode.QUARANTINED:
         return f"settle what is listed above, then {again}"
     # The proof of conservation is there for the asking where digests were taken before.
-    digested = result.run_id is not None and (safeguard.backup is not None or safeguard.digests)
+    digested = result.run_id is not None and (
+        backup_guard.backup is not None or backup_guard.digests
+    )
     return suggest("validate", *(["--unchanged"] if digested else []), *place)
 
 
@@ -210,7 +214,7 @@ def after_rollback(result: RollbackResult, place: Sequence[str]) -> str:
     return suggest("plan" if result.options.whole else "status", *place)
 
 
-def after_closing(result: ClosingResult, place: Sequence[str]) -> str:
+def after_finalize(result: FinalizeResult, place: Sequence[str]) -> str:
     """What a look at it was for; indexes before the end, and after it a backup of what is new."""
     if result.command == "finalize":
         if not result.dry_run:

@@ -67,8 +67,8 @@ def migrate(
         reports = ReportFiles(
             report, personal=show_personal_data, taken=[plan, log_file, pause_file, uri_file]
         )
-        backed = values.safeguard(backup, identity, digests=record_digests)
-        pacing = values.pacing(max_rate, pause_file, max_lag)
+        backed = values.backup_guard(backup, identity, digests=record_digests)
+        throttle = values.throttle(max_rate, pause_file, max_lag)
         choices: dict[str, Any] = {
             "legacy_collection": legacy_collection,
             "duplicate_emails": duplicate_emails,
@@ -91,7 +91,7 @@ def migrate(
                 verbose=verbose,
                 saved=saved,
                 saved_in=plan,
-                safeguard=backed,
+                backup_guard=backed,
                 reports=reports,
                 command="migrate",
             )
@@ -101,8 +101,8 @@ def migrate(
             command="migrate",
             confirmed=confirm,
             verbose=verbose,
-            safeguard=backed,
-            pacing=pacing,
+            backup_guard=backed,
+            throttle=throttle,
             saved=saved,
             saved_in=plan,
             reports=reports,

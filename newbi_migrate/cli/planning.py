@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from newbi_migrate.migration.planning.options import MigrationOptions
     from newbi_migrate.migration.planning.plan_file import SavedPlan
     from newbi_migrate.migration.planning.results import Plan
-    from newbi_migrate.migration.run.backup_guard import Safeguard
+    from newbi_migrate.migration.run.backup_guard import BackupGuard
 
 __all__ = ["make_plan", "show_plan", "warn_without_backup"]
 
 
 def warn_without_backup(
-    session: Session, safeguard: Safeguard | None, *, pending: bool = True
+    session: Session, backup_guard: BackupGuard | None, *, pending: bool = True
 ) -> None:
     """Says that a run would have nothing to go back to but its journal."""
-    if pending and (safeguard is None or safeguard.backup is None):
+    if pending and (backup_guard is None or backup_guard.backup is None):
         make_one = suggest("backup", *session.uri_arguments)
         say(f"warning: no backup is named. Make one ({make_one}) and migrate with --backup DIR.")
 
@@ -34,7 +34,7 @@ def make_plan(
     options: MigrationOptions,
     *,
     documents_only: bool = False,
-    safeguard: Safeguard | None = None,
+    backup_guard: BackupGuard | None = None,
 ) -> Plan:
     """The plan for the session's database, with progress on stderr.
 
@@ -47,7 +47,7 @@ def make_plan(
     async def planning() -> Plan:
         with showing_progress(log=session.log) as progress:
             async with Migration(
-                target, options=options, progress=progress, safeguard=safeguard
+                target, options=options, progress=progress, backup_guard=backup_guard
             ) as migration:
                 await migration.check_backup()
                 return await migration.plan(documents_only=documents_only)
@@ -65,7 +65,7 @@ def show_plan(
     keep_in: Path | None = None,
     saved: SavedPlan | None = None,
     saved_in: Path | None = None,
-    safeguard: Safeguard | None = None,
+    backup_guard: BackupGuard | None = None,
     reports: ReportFiles | None = None,
     command: str = "plan",
 ) -> NoReturn:
@@ -79,7 +79,7 @@ def show_plan(
         keep_in: File the plan is written to.
         saved: A plan that must be the same.
         saved_in: Where that plan is.
-        safeguard: What the run would be backed by.
+        backup_guard: What the run would be backed by.
         reports: Report files that were asked for.
         command: The command it is a dry run of.
 
@@ -100,7 +100,7 @@ def show_plan(
         _refuse_other_file(keep_in)
     if saved is not None:
         refuse_other_database(saved, session.target.database)
-    plan = make_plan(session, options, documents_only=documents_only, safeguard=safeguard)
+    plan = make_plan(session, options, documents_only=documents_only, backup_guard=backup_guard)
     if saved is not None:
         refuse_if_moved_on(saved.digests, plan.digests)
     if keep_in is not None:
@@ -112,9 +112,9 @@ def show_plan(
         documents_only=documents_only,
         place=session.uri_arguments,
         kept=keep_in or saved_in,
-        backup=None if safeguard is None else safeguard.backup,
+        backup=None if backup_guard is None else backup_guard.backup,
     )
-    warn_without_backup(session, safeguard, pending=plan.pending)
+    warn_without_backup(session, backup_guard, pending=plan.pending)
     code = plan.exit_code
     if reports is not None:
         from newbi_migrate.report.migration_contents import plan_contents

@@ -139,11 +139,11 @@ def showing_progress(*, quiet: bool = False, log: LogFile | None = None) -> Iter
 
 @contextmanager
 def _shown(*, quiet: bool) -> Iterator[Progress]:
-    from newbi_migrate.progress import Silent
+    from newbi_migrate.progress import NullProgress
 
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield Silent() if quiet else _Lines(_to_stderr)
+        yield NullProgress() if quiet else _Lines(_to_stderr)
         return
     with Bars(
         TextColumn("{task.description}"),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bson import ObjectId
 
     from newbi_migrate.migration.rollback.results import RollbackOptions, RollbackResult
-    from newbi_migrate.migration.run.throttle import Pacing
+    from newbi_migrate.migration.run.throttle import ThrottleOptions
     from newbi_migrate.store.lease import LeaseState
 
 __all__ = ["register"]
@@ -108,7 +108,7 @@ def rollback(
             values.names(collections, "--collections"),
             values.names(users, "--users"),
         )
-        pacing = values.pacing(max_rate, pause_file, max_lag)
+        throttle = values.throttle(max_rate, pause_file, max_lag)
         named = None if run is None else _run_id(run)
         reports = ReportFiles(report, taken=[uri_file, log_file, pause_file])
         if not dry_run:
@@ -118,7 +118,7 @@ def rollback(
         if not (dry_run or confirm):
             looked = session.run(
                 lambda: _roll_back(
-                    session, named, options, pacing, everything=everything, dry_run=True
+                    session, named, options, throttle, everything=everything, dry_run=True
                 )
             )
             _report(session, looked, verbose=verbose, aside=True)
@@ -128,7 +128,7 @@ def rollback(
                 session,
                 named,
                 options,
-                pacing,
+                throttle,
                 everything=everything,
                 dry_run=dry_run,
                 reviewed=looked,
@@ -176,7 +176,7 @@ async def _roll_back(
     session: Session,
     run_id: ObjectId | None,
     options: RollbackOptions,
-    pacing: Pacing,
+    throttle: ThrottleOptions,
     *,
     everything: bool,
     dry_run: bool,
@@ -186,7 +186,7 @@ async def _roll_back(
     from newbi_migrate.migration.facade import Migration
 
     with showing_progress(log=session.log) as progress:
-        async with Migration(session.target, progress=progress, pacing=pacing) as migration:
+        async with Migration(session.target, progress=progress, throttle=throttle) as migration:
             with stopping_on_signals(migration):
                 if everything:
                     return await migration.rollback_all(

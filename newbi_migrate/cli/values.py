@@ -14,10 +14,10 @@ from newbi_migrate.errors import UsageError
 
 if TYPE_CHECKING:
     from newbi_migrate.migration.planning.options import MigrationOptions
-    from newbi_migrate.migration.run.backup_guard import Safeguard
-    from newbi_migrate.migration.run.throttle import Pacing
+    from newbi_migrate.migration.run.backup_guard import BackupGuard
+    from newbi_migrate.migration.run.throttle import ThrottleOptions
 
-__all__ = ["as_arguments", "migration_options", "names", "pacing", "safeguard"]
+__all__ = ["as_arguments", "backup_guard", "migration_options", "names", "throttle"]
 
 
 def migration_options(
@@ -55,34 +55,36 @@ def migration_options(
     return MigrationOptions(**{name: value for name, value in given.items() if value is not None})
 
 
-def safeguard(
+def backup_guard(
     backup: Path | None, identities: list[Path] | None, *, digests: bool = False
-) -> Safeguard:
+) -> BackupGuard:
     """What a run is to be backed by, from the options of the command line.
 
     Raises:
         UsageError: A file holds no secret key, or there is nothing that it could open.
     """
     from newbi_migrate.backup.encrypt import read_identities
-    from newbi_migrate.migration.run.backup_guard import Safeguard
+    from newbi_migrate.migration.run.backup_guard import BackupGuard
 
     if identities and backup is None:
         raise UsageError(
             "The option --identity opens a backup, and none was named.",
             next_step="Name it with --backup DIR, or leave --identity out.",
         )
-    return Safeguard(backup, read_identities(identities or ()), digests)
+    return BackupGuard(backup, read_identities(identities or ()), digests)
 
 
-def pacing(max_rate: int | None, pause_file: Path | None, max_lag: float | None) -> Pacing:
+def throttle(
+    max_rate: int | None, pause_file: Path | None, max_lag: float | None
+) -> ThrottleOptions:
     """What is to hold a run back, from the options of the command line.
 
     Raises:
         UsageError: A number is out of its range.
     """
-    from newbi_migrate.migration.run.throttle import Pacing
+    from newbi_migrate.migration.run.throttle import ThrottleOptions
 
-    return Pacing(max_rate, pause_file, max_lag)
+    return ThrottleOptions(max_rate, pause_file, max_lag)
 
 
 def names(given: list[str] | None, option: str) -> tuple[str, ...] | None:

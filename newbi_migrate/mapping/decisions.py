@@ -324,8 +324,8 @@ class UserDecision:
         reason: Why he is quarantined.
         user_id: Id under which he is known afterwards; ``None`` if quarantined.
         workspace: His workspace afterwards; ``None`` if there is not a single one.
-        homeless: Why a migrated user has no workspace: he owns several, or he left the one that
-            was made for him, and a migration does not bring him back into it.
+        no_workspace_reason: Why a migrated user has no workspace: they own several, or they left
+            the one that was made for them, and a migration does not bring them back into it.
         slug: Slug of the organization to create; ``None`` where none is created.
         keep_email: Whether his e-mail address may be filled into a user who has none; another
             may have it already.
@@ -338,7 +338,7 @@ class UserDecision:
     reason: Reason | None = None
     user_id: ObjectId | None = None
     workspace: ObjectId | None = None
-    homeless: Reason | None = None
+    no_workspace_reason: Reason | None = None
     slug: str | None = None
     keep_email: bool = True
     keep_phone: bool = True
@@ -350,7 +350,7 @@ class _Verdict(NamedTuple):
 
     outcome: Outcome
     reason: Reason | None
-    homeless: Reason | None
+    no_workspace_reason: Reason | None
     has_user: bool
     has_workspace: bool
     # Which of the candidates the slug is, counted from one; zero for none.
@@ -405,7 +405,7 @@ class Decisions(PackedSequence[UserDecision]):
             _Verdict(
                 decision.outcome,
                 decision.reason,
-                decision.homeless,
+                decision.no_workspace_reason,
                 user_id is not None,
                 workspace is not None,
                 number,
@@ -437,7 +437,7 @@ class Decisions(PackedSequence[UserDecision]):
             verdict.reason,
             user_id,
             self._workspaces.at(position) if verdict.has_workspace else None,
-            verdict.homeless,
+            verdict.no_workspace_reason,
             slug,
             verdict.keep_email,
             verdict.keep_phone,
@@ -524,7 +524,7 @@ def decide_users(
             outcome,
             user_id=user_id,
             workspace=None if isinstance(home, Reason) else home,
-            homeless=home if isinstance(home, Reason) else None,
+            no_workspace_reason=home if isinstance(home, Reason) else None,
             slug=slug,
             keep_email=(known is not None and known.email is not None)
             or emails.claim(key.email, user_id),

@@ -301,7 +301,7 @@ def _organization(
     if user_id is None:
         return
     if workspace is None:
-        several = decision.homeless is Reason.OWNER_AMBIGUOUS
+        several = decision.no_workspace_reason is Reason.OWNER_AMBIGUOUS
         find("several-organizations-owned" if several else "organization-left", "user", user_id)
         return
     if existing.organization is not None:

@@ -14,8 +14,8 @@ from newbi_migrate.backup.writer import BackupResult, backup_database
 from newbi_migrate.errors import UsageError
 from newbi_migrate.migration.apply.migrate import migrate
 from newbi_migrate.migration.doctor import Diagnosis, Purpose, diagnose
-from newbi_migrate.migration.finalize.finalize import Closing
-from newbi_migrate.migration.finalize.results import ClosingResult
+from newbi_migrate.migration.finalize.finalize import Finalize
+from newbi_migrate.migration.finalize.results import FinalizeResult
 from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.planning.plan import make_plan
 from newbi_migrate.migration.planning.plan_file import SavedPlan, refuse_other_database
@@ -23,17 +23,17 @@ from newbi_migrate.migration.planning.results import Plan, RunResult
 from newbi_migrate.migration.planning.survey import Survey, survey
 from newbi_migrate.migration.rollback.results import RollbackOptions, RollbackResult
 from newbi_migrate.migration.rollback.rollback import preview_rollback, rollback
-from newbi_migrate.migration.run.backup_guard import Safeguard
-from newbi_migrate.migration.run.baseline import Reference, provable_run
+from newbi_migrate.migration.run.backup_guard import BackupGuard
+from newbi_migrate.migration.run.baseline import Baseline, provable_run
 from newbi_migrate.migration.run.runner import Runner
-from newbi_migrate.migration.run.throttle import Pacing
+from newbi_migrate.migration.run.throttle import ThrottleOptions
 from newbi_migrate.migration.status import Status, read_status
 from newbi_migrate.migration.validation.conservation import Conservation, check_conservation
 from newbi_migrate.migration.validation.report import FailOn, Finding, ValidationReport
 from newbi_migrate.migration.validation.validate import ValidationRequest, validate
 from newbi_migrate.models.newbi import NEWBI
 from newbi_migrate.models.registry import Registry
-from newbi_migrate.progress import Progress, Silent
+from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.connection import Store, open_database
 from newbi_migrate.store.faults import explained
 from newbi_migrate.store.lease import LEASE_SECONDS, Lease, LeaseState
@@ -54,8 +54,8 @@ class Migration:
         registry: The collections; Newbi's own unless another is given.
         progress: Told of what is going on; nothing is printed.
         lease_seconds: How long a run that died keeps others out.
-        safeguard: The backup a run is to be backed by, and what it records; nothing by default.
-        pacing: What holds a run back, forward or backward; nothing by default.
+        backup_guard: The backup a run is to be backed by, and what it records; nothing by default.
+        throttle: What holds a run back, forward or backward; nothing by default.
 
     Raises:
         NewbiMigrateError: Every method raises one of its subclasses, with what happened and
@@ -75,16 +75,16 @@ class Migration:
         registry: Registry = NEWBI,
         progress: Progress | None = None,
         lease_seconds: float = LEASE_SECONDS,
-        safeguard: Safeguard | None = None,
-        pacing: Pacing | None = None,
+        backup_guard: BackupGuard | None = None,
+        throttle: ThrottleOptions | None = None,
     ) -> None:
         self._source = source
         self._options = options or MigrationOptions()
         self._registry = registry
-        self._progress = progress or Silent()
+        self._progress = progress or NullProgress()
         self._lease_seconds = lease_seconds
-        self._safeguard = safeguard or Safeguard()
-        self._pacing = pacing or Pacing()
+        self._backup_guard = backup_guard or BackupGuard()
+        self._throttle = throttle or ThrottleOptions()
         self._stack = AsyncExitStack()
         self._store: Store | None = None
         self._stopping = False
@@ -178,10 +178,10 @@ class Migration:
     async def check_backup(self) -> None:
         """Verifies the backup a run would be backed by, if any, and compares it; writes nothing.
 
-        See :meth:`~newbi_migrate.migration.run.backup_guard.Safeguard.check`.
+        See :meth:`~newbi_migrate.migration.run.backup_guard.BackupGuard.check`.
         """
         with explained("verifying the backup"):
-            await self._safeguard.check(self.store.database, self._registry, self._progress)
+            await self._backup_guard.check(self.store.database, self._registry, self._progress)
 
     async def backup(
         self,
@@ -206,7 +206,7 @@ class Migration:
         )
 
     async def check_conservation(
-        self, run: RunRecord | None = None, *, reference: Reference | None = None
+        self, run: RunRecord | None = None, *, reference: Baseline | None = None
     ) -> Conservation:
         """Proves that a run changed nothing but what its journal says; reads only.
 
@@ -362,8 +362,8 @@ class Migration:
         return await rollback(runner, run_id, choices, everything=everything, reviewed=reviewed)
 
     async def indexes(
-        self, *, apply: bool = False, reviewed: ClosingResult | None = None
-    ) -> ClosingResult:
+        self, *, apply: bool = False, reviewed: FinalizeResult | None = None
+    ) -> FinalizeResult:
         """Which indexes of the old structure are left; drops them if asked to.
 
         Args:
@@ -374,7 +374,7 @@ class Migration:
             DatabaseMovedOnError: Other indexes are there now than what was reviewed.
             LeaseHeldError: A run is under way.
         """
-        return await Closing(self._runner(), self._options).indexes(apply=apply, reviewed=reviewed)
+        return await Finalize(self._runner(), self._options).indexes(apply=apply, reviewed=reviewed)
 
     async def finalize(
         self,
@@ -382,8 +382,8 @@ class Migration:
         keep: bool = False,
         drop_journal: bool = False,
         dry_run: bool = False,
-        reviewed: ClosingResult | None = None,
-    ) -> ClosingResult:
+        reviewed: FinalizeResult | None = None,
+    ) -> FinalizeResult:
         """Drops what the old structure left behind: obsolete indexes, and the legacy users.
 
         Args:
@@ -399,7 +399,7 @@ class Migration:
                 something else would be done now than what was reviewed.
             LeaseHeldError: A run is under way.
         """
-        return await Closing(self._runner(), self._options).finalize(
+        return await Finalize(self._runner(), self._options).finalize(
             keep=keep, drop_journal=drop_journal, dry_run=dry_run, reviewed=reviewed
         )
 
@@ -408,7 +408,7 @@ class Migration:
             self.store,
             self._registry,
             self._progress,
-            self._pacing,
+            self._throttle,
             self._lease_seconds,
             lambda: self._stopping,
         )
@@ -437,7 +437,7 @@ class Migration:
             self._runner(),
             command,
             self._options,
-            safeguard=self._safeguard,
+            backup_guard=self._backup_guard,
             reviewed=plan,
             saved=saved,
         )

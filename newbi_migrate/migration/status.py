@@ -14,7 +14,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from newbi_migrate.errors import DamagedRecordsError
 from newbi_migrate.migration.run.recovery import refuse_lost_records
 from newbi_migrate.models.registry import Registry
-from newbi_migrate.store.connection import EXACT
+from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.lease import Lease, LeaseState
 from newbi_migrate.store.runs import RunRecord, left_out, read_runs
 
@@ -65,7 +65,7 @@ async def read_status(database: AsyncDatabase[dict[str, Any]], registry: Registr
     field = registry.workspace_field
     without = {
         spec.name: await database[spec.name].count_documents(
-            {field: {"$in": [None, ""]}}, collation=EXACT, comment=_COMMENT
+            {field: {"$in": [None, ""]}}, collation=SIMPLE_COLLATION, comment=_COMMENT
         )
         for spec in registry.scoped
         if spec.name in names
@@ -86,7 +86,7 @@ async def read_status(database: AsyncDatabase[dict[str, Any]], registry: Registr
                 {"$match": {"members": {"$size": 0}}},
                 {"$count": "n"},
             ],
-            collation=EXACT,
+            collation=SIMPLE_COLLATION,
             comment=_COMMENT,
         )
         async with cursor:

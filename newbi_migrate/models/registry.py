@@ -80,7 +80,7 @@ class UniqueKey:
     Attributes:
         index: The unique index that enforces it.
         derived: For key fields a legacy document may lack, the aggregation expression that
-            gives the value the application would write there. It is used to foresee
+            gives the value the application would write there. It is used to preview
             collisions, never to write.
     """
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from pymongo.asynchronous.collection import AsyncCollection
 
-from newbi_migrate.store.connection import EXACT
+from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.decoding import decode
 from newbi_migrate.store.ids import decode_id
 from newbi_migrate.store.raw import elements, split_documents
@@ -40,7 +40,7 @@ async def count_groups(
         }
     ]
     cursor = await collection.aggregate_raw_batches(
-        pipeline, allowDiskUse=True, collation=EXACT, comment=comment
+        pipeline, allowDiskUse=True, collation=SIMPLE_COLLATION, comment=comment
     )
     async with cursor:
         async for batch in cursor:

@@ -43,8 +43,8 @@ from newbi_migrate.store.uri import ConnectionString
 
 __all__ = [
     "DURABLE",
-    "EXACT",
     "OLDEST_SERVER",
+    "SIMPLE_COLLATION",
     "ServerInfo",
     "Store",
     "Topology",
@@ -62,7 +62,7 @@ DURABLE: Final = WriteConcern(w="majority", j=True)
 
 _LOCAL: Final = ReadConcern("local")
 
-EXACT: Final = {"locale": "simple"}
+SIMPLE_COLLATION: Final = {"locale": "simple"}
 """The server's own collation: that of a collection may call different strings equal."""
 
 _SERVERS_OWN: Final = frozenset({"admin", "config", "local"})

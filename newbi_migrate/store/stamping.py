@@ -17,7 +17,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import BulkWriteError
 
 from newbi_migrate.store.codes import ONE_DOCUMENT, TOO_LARGE, Code
-from newbi_migrate.store.connection import EXACT
+from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.ids import id_key, id_key_of
 from newbi_migrate.store.journal import JournalGroup
 from newbi_migrate.store.raw import document_of, element, element_at, elements, split_documents
@@ -29,8 +29,8 @@ __all__ = [
     "Refusal",
     "WindowOutcome",
     "chunks",
-    "expecting",
     "holding",
+    "precondition",
     "write_groups",
 ]
 
@@ -110,7 +110,7 @@ async def write_groups(
         UpdateMany(
             {"_id": {"$in": list(ids)}, **condition},
             {"$set": dict(group.changes)},
-            collation=EXACT,
+            collation=SIMPLE_COLLATION,
             hint=_BY_ID,
         )
         for group in groups
@@ -147,7 +147,7 @@ async def holding(
             {"_id": {"$in": list(ids)}},
             projection,
             batch_size=1000,
-            collation=EXACT,
+            collation=SIMPLE_COLLATION,
             hint=_BY_ID,
             comment=comment,
         )
@@ -168,10 +168,10 @@ def _elements_of(document: Mapping[str, Any]) -> dict[str, tuple[int, bytes]]:
 def _condition(group: JournalGroup, read: Sequence[str]) -> dict[str, Any]:
     """A query for documents in which nothing changed since the group was read."""
     stored = group.prior_elements()
-    return {name: expecting(stored.get(name)) for name in dict.fromkeys([*group.changes, *read])}
+    return {name: precondition(stored.get(name)) for name in dict.fromkeys([*group.changes, *read])}
 
 
-def expecting(stored: tuple[int, bytes] | None) -> Any:
+def precondition(stored: tuple[int, bytes] | None) -> Any:
     """The condition on a field that it holds a value, given as type and bytes, or is absent."""
     if stored is None:
         return {"$exists": False}
@@ -197,7 +197,7 @@ async def _one_by_one(
             UpdateOne(
                 {"_id": {"$eq": identifier}, **condition},
                 {"$set": dict(group.changes)},
-                collation=EXACT,
+                collation=SIMPLE_COLLATION,
                 hint=_BY_ID,
             ),
         )

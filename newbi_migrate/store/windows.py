@@ -17,7 +17,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import OperationFailure
 
 from newbi_migrate.store.codes import REPLY_TOO_LARGE
-from newbi_migrate.store.connection import EXACT
+from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.decoding import Undecodable, decode
 from newbi_migrate.store.ids import decode_id
 from newbi_migrate.store.raw import document_of, element, elements, raw_documents, split_documents
@@ -191,7 +191,7 @@ class WindowReader:
                 filter=query,
                 skip=skip,
                 hint={"_id": 1},
-                collation=EXACT,
+                collation=SIMPLE_COLLATION,
                 allow_disk_use=True,
             )
             if found is not None:
@@ -203,7 +203,7 @@ class WindowReader:
             [*stages, {"$group": {"_id": self._key(), "ids": {"$push": "$_id"}}}],
             allowDiskUse=True,
             hint={"_id": 1},
-            collation=EXACT,
+            collation=SIMPLE_COLLATION,
             comment=self._comment,
         )
         async for raw in raw_documents(cursor):

@@ -22,14 +22,14 @@ from newbi_migrate.mapping.decisions import AliasPolicy
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.restore.run import restore_backup
-from newbi_migrate.migration.run.backup_guard import Safeguard
-from newbi_migrate.migration.run.baseline import ReferenceSource, reference_of, take_reference
+from newbi_migrate.migration.run.backup_guard import BackupGuard
+from newbi_migrate.migration.run.baseline import BaselineSource, baseline_of, take_baseline
 from newbi_migrate.migration.validation.conservation import Verdict, check_conservation
 from newbi_migrate.models.newbi import NEWBI
 from newbi_migrate.store.runs import RunState, RunWriter, read_runs
 from newbi_migrate.testing.legacy import build_legacy_database
 
-WITH_DIGESTS = Safeguard(digests=True)
+WITH_DIGESTS = BackupGuard(digests=True)
 # A few collections, because most of what a small migration takes is building indexes.
 FEW = ("invoices", "quotes", "products")
 CLEAN = MigrationOptions(collections=FEW)
@@ -37,8 +37,8 @@ EVERY_ALIAS = MigrationOptions(collections=FEW, aliases=AliasPolicy.ALL, batch_s
 RAW = CodecOptions(document_class=RawBSONDocument)
 
 
-async def migrated(uri, *, safeguard=WITH_DIGESTS, options=CLEAN):
-    async with Migration(uri, safeguard=safeguard, options=options) as migration:
+async def migrated(uri, *, backup_guard=WITH_DIGESTS, options=CLEAN):
+    async with Migration(uri, backup_guard=backup_guard, options=options) as migration:
         return await migration.apply()
 
 
@@ -99,7 +99,7 @@ async def test_a_second_run_is_accounted_for_too(uri, database, dirty):
     """What a later run stamped is proven with what the first one recorded."""
     some = MigrationOptions(collections=("invoices",), aliases=AliasPolicy.ALL)
     await migrated(uri, options=some)
-    await migrated(uri, options=EVERY_ALIAS, safeguard=None)
+    await migrated(uri, options=EVERY_ALIAS, backup_guard=None)
     runs = await read_runs(database)
 
     assert 2 == len(runs)
@@ -124,7 +124,7 @@ async def test_an_interrupted_run_is_accounted_for_too(uri, database, dirty):
             pass
 
     async with Migration(
-        uri, safeguard=WITH_DIGESTS, options=EVERY_ALIAS, progress=Stop()
+        uri, backup_guard=WITH_DIGESTS, options=EVERY_ALIAS, progress=Stop()
     ) as migration:
         with pytest.raises(InterruptedRunError):
             await migration.apply()
@@ -136,7 +136,7 @@ async def test_an_interrupted_run_is_accounted_for_too(uri, database, dirty):
 @pytest.mark.parametrize("keep", [True, False])
 async def test_what_finalizing_removed_is_accounted_for(uri, database, legacy, keep):
     """The legacy users are compared under their new name, or journaled as dropped."""
-    async with Migration(uri, safeguard=WITH_DIGESTS) as migration:
+    async with Migration(uri, backup_guard=WITH_DIGESTS) as migration:
         await migration.apply()
         await migration.finalize(keep=keep)
     found = await proof(database)
@@ -154,7 +154,7 @@ async def test_what_finalizing_removed_is_accounted_for(uri, database, legacy, k
 
 async def test_a_dropped_journal_ends_the_proof(uri, database, legacy):
     """What nobody knows any more is not called a difference."""
-    async with Migration(uri, safeguard=WITH_DIGESTS) as migration:
+    async with Migration(uri, backup_guard=WITH_DIGESTS) as migration:
         await migration.apply()
         await migration.finalize(drop_journal=True)
     with pytest.raises(UsageError, match="journal was dropped"):
@@ -279,16 +279,16 @@ async def test_a_journaled_field_that_somebody_changed_since_is_named(uri, datab
 
 async def test_without_a_reference_there_is_no_proof(uri, database, legacy):
     """A run without --backup and without digests says so."""
-    await migrated(uri, safeguard=None)
-    assert reference_of((await read_runs(database))[0]) is None
+    await migrated(uri, backup_guard=None)
+    assert baseline_of((await read_runs(database))[0]) is None
     with pytest.raises(UsageError, match="recorded no digests"):
         await proof(database)
 
 
 async def test_a_reference_may_be_handed_in(uri, database, legacy):
     """Taken by whoever wants the proof, before."""
-    reference = await take_reference(database, NEWBI, comment="test")
-    await migrated(uri, safeguard=None)
+    reference = await take_baseline(database, NEWBI, comment="test")
+    await migrated(uri, backup_guard=None)
 
     assert (await proof(database, reference=reference)).holds
 
@@ -299,11 +299,11 @@ async def test_a_reference_may_be_handed_in(uri, database, legacy):
 async def test_a_backup_is_recorded_and_proves_the_run(uri, database, legacy, tmp_path):
     """Its id and its digests go into the run record, and are the reference."""
     backup = await backup_database(database, tmp_path)
-    await migrated(uri, safeguard=Safeguard(backup.path))
+    await migrated(uri, backup_guard=BackupGuard(backup.path))
     (run,) = await read_runs(database)
-    reference = reference_of(run)
+    reference = baseline_of(run)
 
-    assert (ReferenceSource.BACKUP, backup.manifest.identity, backup.path.name) == (
+    assert (BaselineSource.BACKUP, backup.manifest.identity, backup.path.name) == (
         reference.source,
         reference.backup,
         reference.name,
@@ -315,7 +315,7 @@ async def test_a_backup_is_recorded_and_proves_the_run(uri, database, legacy, tm
 async def test_a_backup_and_a_reading_at_the_start_know_the_same(database, legacy, tmp_path):
     """Whichever of them is taken, the proof is the same."""
     backup = await backup_database(database, tmp_path)
-    read = await take_reference(database, NEWBI, comment="test")
+    read = await take_baseline(database, NEWBI, comment="test")
     of_backup = type(read).of_manifest(backup.manifest, NEWBI)
 
     assert dict(of_backup.collections) == dict(read.collections)
@@ -331,7 +331,7 @@ async def test_a_backup_of_another_database_is_refused(
         backup = await backup_database(database.client[other], tmp_path)
         before = fingerprint(legacy)
         with pytest.raises(UsageError, match="is of the database"):
-            await migrated(uri, safeguard=Safeguard(backup.path))
+            await migrated(uri, backup_guard=BackupGuard(backup.path))
 
         assert [] == changes(before, fingerprint(legacy))
     finally:
@@ -347,7 +347,7 @@ async def test_a_stale_backup_is_refused(uri, database, legacy, tmp_path, change
     change(legacy)
     before = fingerprint(legacy, run_records=False)
     with pytest.raises(DatabaseMovedOnError, match="is not as the backup"):
-        await migrated(uri, safeguard=Safeguard(backup.path))
+        await migrated(uri, backup_guard=BackupGuard(backup.path))
 
     assert [] == changes(before, fingerprint(legacy, run_records=False))
     assert [] == await read_runs(database)
@@ -358,7 +358,7 @@ async def test_a_damaged_backup_is_refused(uri, database, legacy, tmp_path):
     backup = await backup_database(database, tmp_path)
     next(backup.path.glob("*/invoices.bson.gz")).unlink()
     with pytest.raises(DamagedBackupError):
-        await migrated(uri, safeguard=Safeguard(backup.path))
+        await migrated(uri, backup_guard=BackupGuard(backup.path))
 
     assert [] == await read_runs(database)
 
@@ -367,18 +367,18 @@ async def test_an_interrupted_run_is_finished_with_its_own_backup(uri, database,
     """With the same or without; another one, or one where it had none, is refused."""
     backup = await backup_database(database, tmp_path / "a")
     other = await backup_database(database, tmp_path / "b")
-    await migrated(uri, safeguard=Safeguard(backup.path))
+    await migrated(uri, backup_guard=BackupGuard(backup.path))
     legacy["newbi_migrate_runs"].update_one({}, {"$set": {"state": "running"}})
     legacy["invoices"].update_one({}, {"$unset": {"workspaceId": ""}})
     with pytest.raises(UsageError, match="had the backup backup_"):
-        await migrated(uri, safeguard=Safeguard(other.path))
-    result = await migrated(uri, safeguard=Safeguard(backup.path))
+        await migrated(uri, backup_guard=BackupGuard(other.path))
+    result = await migrated(uri, backup_guard=BackupGuard(backup.path))
 
     assert result.resumed
     assert (await proof(database)).holds
     legacy["newbi_migrate_runs"].update_one({}, {"$set": {"state": "running", "reference": None}})
     with pytest.raises(UsageError, match="had no backup"):
-        await migrated(uri, safeguard=Safeguard(backup.path))
+        await migrated(uri, backup_guard=BackupGuard(backup.path))
 
 
 async def test_a_half_restored_database_is_not_migrated(uri, database, legacy, tmp_path, servers):

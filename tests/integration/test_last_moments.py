@@ -15,7 +15,7 @@ from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.finalize.legacy_users import LegacyUsers
 from newbi_migrate.migration.planning.documents import DocumentPlane
 from newbi_migrate.migration.rollback.results import ConflictKind
-from newbi_migrate.progress import Silent
+from newbi_migrate.progress import NullProgress
 from newbi_migrate.report.console import result_report
 
 LATE = ObjectId("65b000000000000000000009")
@@ -40,7 +40,7 @@ async def run(uri, command, **options):
         return await command(migration)
 
 
-class Emptying(Silent):
+class Emptying(NullProgress):
     """Empties the workspace of an invoice once all are stamped, before they are read again."""
 
     def __init__(self, database):

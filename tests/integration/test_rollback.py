@@ -17,7 +17,7 @@ from newbi_migrate.migration.rollback.results import (
     OnConflict,
     RollbackOptions,
 )
-from newbi_migrate.progress import Silent
+from newbi_migrate.progress import NullProgress
 from newbi_migrate.store.raw import document_of, elements
 from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.testing.legacy import build_legacy_database
@@ -113,7 +113,7 @@ async def test_an_interrupted_run_is_rolled_back_whole(uri, sync_database):
     build_legacy_database(sync_database, seed=4, users=4, documents_per_user=10)
     before = held(sync_database)
 
-    class StopAt(Silent):
+    class StopAt(NullProgress):
         def phase(self, name, total):
             if name == "rescan":
                 migration.stop()
@@ -516,7 +516,7 @@ async def test_without_the_legacy_users_nothing_is_taken_back(uri, migrated, syn
 async def test_no_run_goes_on_while_a_rollback_is_unfinished(uri, migrated, sync_database):
     """A migration must not build upon half a rollback; the rollback again finishes it."""
 
-    class StopAt(Silent):
+    class StopAt(NullProgress):
         def phase(self, name, total):
             if name == "users":
                 migration.stop()
@@ -601,7 +601,7 @@ async def test_a_document_changed_at_the_last_moment_keeps_all_four(
     await migrate(uri)
     home = organization_of(database, USERS[1])
 
-    class Watching(Silent):
+    class Watching(NullProgress):
         armed = False
 
         def phase(self, name, total):

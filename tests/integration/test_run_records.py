@@ -30,14 +30,14 @@ from newbi_migrate.errors import (
     NewbiMigrateError,
 )
 from newbi_migrate.migration.facade import Migration
-from newbi_migrate.migration.run.backup_guard import Safeguard
-from newbi_migrate.progress import Silent
+from newbi_migrate.migration.run.backup_guard import BackupGuard
+from newbi_migrate.progress import NullProgress
 from newbi_migrate.report.console import status_report
 from newbi_migrate.report.json import status_to_json
 from newbi_migrate.store.journal import EntryKind, Journal, JournalGroup
 
 RUNS, JOURNAL, LEASE = "newbi_migrate_runs", "newbi_migrate_journal", "newbi_migrate_lease"
-DIGESTS = Safeguard(digests=True)
+DIGESTS = BackupGuard(digests=True)
 
 
 def holds(database):
@@ -61,12 +61,12 @@ async def migrated(uri, sync_database):
     """A run that has ended; gives what was there before it."""
     little(sync_database)
     before = holds(sync_database)
-    async with Migration(uri, safeguard=DIGESTS) as migration:
+    async with Migration(uri, backup_guard=DIGESTS) as migration:
         await migration.apply()
     return before
 
 
-class At(Silent):
+class At(NullProgress):
     """Does something when a phase begins, each time or the first time only."""
 
     def __init__(self, name, act, *, once=True):
@@ -299,7 +299,7 @@ async def interrupted(uri, database, monkeypatch):
 async def done(uri, database, monkeypatch):
     """A migration that has ended, and a run that dropped indexes."""
     little(database)
-    async with Migration(uri, safeguard=DIGESTS) as migration:
+    async with Migration(uri, backup_guard=DIGESTS) as migration:
         await migration.apply()
         await migration.indexes(apply=True)
 

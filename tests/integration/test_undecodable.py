@@ -16,7 +16,7 @@ from newbi_migrate.errors import ExitCode
 from newbi_migrate.invariants.base import Severity
 from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.facade import Migration
-from newbi_migrate.migration.run.backup_guard import Safeguard
+from newbi_migrate.migration.run.backup_guard import BackupGuard
 from newbi_migrate.store.decoding import decode
 from newbi_migrate.store.emails import read_emails
 from newbi_migrate.store.ids import id_key, id_key_of
@@ -69,7 +69,7 @@ def quarantined(result):
 
 
 async def migrate(uri):
-    async with Migration(uri, safeguard=Safeguard(digests=True)) as migration:
+    async with Migration(uri, backup_guard=BackupGuard(digests=True)) as migration:
         plan = await migration.plan()
         result = await migration.apply(plan)
     return plan, result

@@ -17,7 +17,7 @@ from newbi_migrate.errors import ExitCode, UsageError
 from newbi_migrate.mapping.ids import account_id, member_id, organization_id
 from newbi_migrate.migration.facade import Migration, run_sync
 from newbi_migrate.migration.planning.options import MigrationOptions
-from newbi_migrate.migration.run.backup_guard import Safeguard
+from newbi_migrate.migration.run.backup_guard import BackupGuard
 from newbi_migrate.migration.validation import models
 from newbi_migrate.migration.validation.report import FailOn
 from newbi_migrate.migration.validation.request import Collector, ValidationRequest
@@ -32,12 +32,12 @@ from newbi_migrate.testing.legacy_patch import invalid_text, raw
 STRANGER = ObjectId("65f000000000000000000001")
 HOME = organization_id(USERS[0])
 OTHER = organization_id(USERS[1])
-WITH_DIGESTS = Safeguard(digests=True)
+WITH_DIGESTS = BackupGuard(digests=True)
 
 
-async def migrated(uri, *, safeguard=None, **options):
+async def migrated(uri, *, backup_guard=None, **options):
     chosen = MigrationOptions(**options)
-    async with Migration(uri, options=chosen, safeguard=safeguard) as migration:
+    async with Migration(uri, options=chosen, backup_guard=backup_guard) as migration:
         return await migration.apply()
 
 
@@ -83,7 +83,7 @@ def migrated_once(servers, mongod):
     """A migrated database, with all that is needed to make it so again."""
     database = servers.client(mongod)[f"newbi_test_{uuid.uuid4().hex[:16]}"]
     fill(database)
-    run_sync(migrated(uri_of(database), safeguard=WITH_DIGESTS))
+    run_sync(migrated(uri_of(database), backup_guard=WITH_DIGESTS))
     kept = {
         name: (list(database[name].find()), indexes_of(database[name]))
         for name in database.list_collection_names()
@@ -499,7 +499,7 @@ async def test_what_changed_behind_the_back_of_a_run_is_found(
     """Only where it is asked for, and in the collection it happened in; before, nothing was."""
     fill(sync_database)
     backup = await backup_database(database, tmp_path) if backed_up else None
-    await migrated(uri, safeguard=Safeguard(backup.path) if backup else WITH_DIGESTS)
+    await migrated(uri, backup_guard=BackupGuard(backup.path) if backup else WITH_DIGESTS)
     clean = await validated(uri, only=["run.*"], unchanged=True)
     sync_database["invoices"].update_one({}, {"$set": {"note": "by hand"}})
     sync_database["boards"].delete_one({})
@@ -527,7 +527,7 @@ async def test_an_owner_somebody_changed_since_a_run_rewrote_it_is_named(uri, sy
         {"_id": STRANGER, "email": "jeanne0@exemple.fr", "emailVerified": True}
     )
     sync_database["invoices"].insert_many(invoices(USERS[0], 2))
-    await migrated(uri, safeguard=WITH_DIGESTS)
+    await migrated(uri, backup_guard=WITH_DIGESTS)
     clean = await validated(uri, only=["run.*"], unchanged=True)
     changed = sync_database["invoices"].find_one()["_id"]
     sync_database["invoices"].update_one({"_id": changed}, {"$set": {"createdBy": USERS[1]}})

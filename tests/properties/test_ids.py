@@ -9,7 +9,7 @@ import pytest
 from bson import Binary, Code, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
 from hypothesis import given, strategies as st
 
-from newbi_migrate.store.connection import EXACT
+from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.decoding import PLAIN, Undecodable
 from newbi_migrate.store.ids import decode_id, id_key, id_key_of
 from newbi_migrate.store.raw import document_of, element
@@ -101,7 +101,10 @@ def test_two_ids_have_one_key_where_the_server_calls_them_equal(collection, stor
         [
             document["_id"]
             for document in collection.find(
-                equal, {"_id": 1}, let=document_of(("asked", 0x03, literal)), collation=EXACT
+                equal,
+                {"_id": 1},
+                let=document_of(("asked", 0x03, literal)),
+                collation=SIMPLE_COLLATION,
             )
         ]
         for value in stored

@@ -59,7 +59,9 @@ def test_every_legacy_user_is_accounted_for_once(legacy, database, policy):
         quarantined = decision.outcome is Outcome.QUARANTINED
         assert quarantined == (decision.reason is not None) == (decision.user_id is None)
         assert not (quarantined and (writes.writes or decision.workspace))
-        assert quarantined or (decision.workspace is None) == (decision.homeless is not None)
+        assert quarantined or (decision.workspace is None) == (
+            decision.no_workspace_reason is not None
+        )
         assert (decision.outcome is Outcome.ALIASED) == (
             decision.user_id not in (None, decision.legacy_id)
         )
@@ -221,7 +223,7 @@ def test_the_order_of_users_decides_only_who_gets_what_is_wanted_twice(
     def fates(documents):
         decisions = decide_users(map(LegacyKey.of, documents), database.target(), **policy)
         return {
-            d.legacy_id: (d.outcome, d.reason, d.user_id, d.workspace, d.homeless)
+            d.legacy_id: (d.outcome, d.reason, d.user_id, d.workspace, d.no_workspace_reason)
             for d in decisions
         }
 

@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 
 from bson import ObjectId
 
-from newbi_migrate.migration.run.throttle import Pacer, Pacing
-from newbi_migrate.progress import Silent
+from newbi_migrate.migration.run.throttle import RunThrottle, ThrottleOptions
+from newbi_migrate.progress import NullProgress
 from newbi_migrate.store.connection import open_database
 from newbi_migrate.store.lease import Holder, Lease
 from newbi_migrate.store.session import LeasedSession
@@ -25,8 +25,8 @@ async def leased(database, *, targets=(), run_id=None):
                 store=store,
                 lease=lease,
                 run_id=holder.run_id,
-                progress=Silent(),
-                throttle=Pacer(Pacing(), Silent(), lag=_none),
+                progress=NullProgress(),
+                throttle=RunThrottle(ThrottleOptions(), NullProgress(), lag=_none),
                 targets=frozenset(targets),
             )
         finally:

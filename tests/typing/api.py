@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from newbi_migrate import (
+    BackupGuard,
     CollectionSpec,
     ConnectionString,
     ExitCode,
@@ -14,9 +15,8 @@ from newbi_migrate import (
     Migration,
     MigrationOptions,
     NewbiMigrateError,
-    Pacing,
     Registry,
-    Safeguard,
+    ThrottleOptions,
     ValidationReport,
     backup_database,
     compare_backup,
@@ -57,7 +57,7 @@ async def a_script_backs_up_first() -> bool:
     backup = await backup_database(uri, Path("backups"), workers=1)
     verification = await verify_backup(backup.path)
     verification.require()
-    async with Migration(uri, safeguard=Safeguard(backup.path)) as migration:
+    async with Migration(uri, backup_guard=BackupGuard(backup.path)) as migration:
         await migration.apply()
         conserved: bool = (await migration.check_conservation()).holds
     restored = await restore_backup(backup.path, "mongodb://localhost/copy")
@@ -77,8 +77,8 @@ async def a_backend_migrates() -> int:
 
 
 async def a_pipeline_looks_before_it_runs_and_holds_back() -> bool:
-    pacing = Pacing(max_rate=1000, pause_file=Path("pause"), max_lag=10.0)
-    async with Migration("mongodb://localhost/newbi", pacing=pacing) as migration:
+    throttle = ThrottleOptions(max_rate=1000, pause_file=Path("pause"), max_lag=10.0)
+    async with Migration("mongodb://localhost/newbi", throttle=throttle) as migration:
         ready: ExitCode = (await migration.doctor(backup=Path("backup"))).exit_code
     return ready is ExitCode.DONE
 

@@ -297,13 +297,15 @@ def test_who_owns_several_has_no_single_workspace():
         organizations={ATELIER: None, STUDIO: None},
         members=[(ATELIER, LEA, "owner"), (STUDIO, LEA, "owner")],
     )
-    expected = UserDecision(LEA, Outcome.MERGED, user_id=LEA, homeless=Reason.OWNER_AMBIGUOUS)
+    expected = UserDecision(
+        LEA, Outcome.MERGED, user_id=LEA, no_workspace_reason=Reason.OWNER_AMBIGUOUS
+    )
 
     assert [expected] == decide(key(LEA), there=there)
 
 
 @pytest.mark.parametrize(
-    ("members", "workspace", "homeless"),
+    ("members", "workspace", "no_workspace_reason"),
     [
         ([], organization_id(LEA), None),
         ([(organization_id(LEA), LEA, "member")], organization_id(LEA), None),
@@ -316,12 +318,16 @@ def test_who_owns_several_has_no_single_workspace():
     ],
 )
 def test_an_organization_that_was_made_for_a_user_is_his_unless_he_left_it(
-    members, workspace, homeless
+    members, workspace, no_workspace_reason
 ):
     """Where others are in it and he is not, nobody brings him back; no second one is made."""
     there = target(organizations={organization_id(LEA): "org-aaaaaaaa"}, members=members)
     expected = UserDecision(
-        LEA, Outcome.CREATED, user_id=LEA, workspace=workspace, homeless=homeless
+        LEA,
+        Outcome.CREATED,
+        user_id=LEA,
+        workspace=workspace,
+        no_workspace_reason=no_workspace_reason,
     )
 
     assert [expected] == decide(key(LEA), there=there)

@@ -490,15 +490,15 @@ def test_an_organization_that_is_gone_since_is_left_alone():
 
 
 @pytest.mark.parametrize(
-    ("homeless", "code"),
+    ("no_workspace_reason", "code"),
     [
         (Reason.OWNER_AMBIGUOUS, "several-organizations-owned"),
         (Reason.OWNER_WITHOUT_WORKSPACE, "organization-left"),
     ],
 )
-def test_a_user_without_a_single_workspace_gets_none(homeless, code):
+def test_a_user_without_a_single_workspace_gets_none(no_workspace_reason, code):
     """His user and account are written; why he has no organization is told."""
-    decision = replace(CREATED, workspace=None, slug=None, homeless=homeless)
+    decision = replace(CREATED, workspace=None, slug=None, no_workspace_reason=no_workspace_reason)
     found = written(decision=decision)
 
     assert ["user", "account"] == [write.collection for write in found.writes]

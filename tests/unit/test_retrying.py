@@ -8,7 +8,7 @@ from pymongo.errors import AutoReconnect, OperationFailure, ServerSelectionTimeo
 from newbi_migrate.errors import ExitCode, InterruptedRunError, LeaseLostError, UnreachableError
 from newbi_migrate.migration.run import retry
 from newbi_migrate.migration.run.retry import ATTEMPTS, HighWaterMark, retry_transient
-from newbi_migrate.progress import Silent
+from newbi_migrate.progress import NullProgress
 from newbi_migrate.store.faults import explained
 
 INTERRUPTED = OperationFailure("interrupted", 11601, {"codeName": "Interrupted"})
@@ -36,7 +36,7 @@ class Attempts:
         return "done"
 
 
-class Notes(Silent):
+class Notes(NullProgress):
     def __init__(self):
         self.sentences = []
 
@@ -60,7 +60,7 @@ async def test_nothing_achieved_ends_it_after_a_few_attempts():
     """The server answers and interrupts every time: exit 7, and the same command goes on."""
     attempts = Attempts(*[INTERRUPTED] * 100)
     with pytest.raises(InterruptedRunError, match="Interrupted") as caught:
-        await retry_transient(attempts, Silent())
+        await retry_transient(attempts, NullProgress())
 
     assert ATTEMPTS == attempts.made
     assert ExitCode.INTERRUPTED == caught.value.exit_code
@@ -71,7 +71,7 @@ async def test_a_server_that_stays_away_is_told_as_such():
     """Its own error comes through, for whoever explains it: exit 9."""
     attempts = Attempts(*[AutoReconnect("gone")] * 100)
     with pytest.raises(UnreachableError), explained("running migrate"):
-        await retry_transient(attempts, Silent())
+        await retry_transient(attempts, NullProgress())
 
     assert ATTEMPTS == attempts.made
 
@@ -81,7 +81,7 @@ async def test_as_long_as_it_gets_anywhere_it_goes_on():
     attempts = Attempts(*[INTERRUPTED] * (10 * ATTEMPTS), achieving=1)
 
     assert "done" == await retry_transient(
-        attempts, Silent(), best_progress=lambda: attempts.achieved
+        attempts, NullProgress(), best_progress=lambda: attempts.achieved
     )
 
 
@@ -92,7 +92,7 @@ async def test_what_does_not_pass_is_not_tried_again(error):
     """A lost lease, a missing right or a defect is told at once."""
     attempts = Attempts(error)
     with pytest.raises(type(error)):
-        await retry_transient(attempts, Silent())
+        await retry_transient(attempts, NullProgress())
 
     assert 1 == attempts.made
 
@@ -106,7 +106,7 @@ async def test_an_explained_error_is_known_by_its_cause():
 
     attempts = Attempts(AutoReconnect("gone"))
 
-    assert "done" == await retry_transient(planning, Silent())
+    assert "done" == await retry_transient(planning, NullProgress())
 
 
 @pytest.mark.parametrize(("further", "gives_up"), [(True, False), (False, True)])

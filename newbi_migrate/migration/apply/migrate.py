@@ -18,8 +18,8 @@ from newbi_migrate.migration.planning.plan_file import (
 )
 from newbi_migrate.migration.planning.results import Plan, RunResult
 from newbi_migrate.migration.planning.survey import odd_target, survey
-from newbi_migrate.migration.run.backup_guard import Safeguard
-from newbi_migrate.migration.run.baseline import Reference
+from newbi_migrate.migration.run.backup_guard import BackupGuard
+from newbi_migrate.migration.run.baseline import Baseline
 from newbi_migrate.migration.run.runner import (
     Runner,
     refuse_while_rolling_back,
@@ -39,7 +39,7 @@ async def migrate(
     command: str,
     options: MigrationOptions,
     *,
-    safeguard: Safeguard,
+    backup_guard: BackupGuard,
     reviewed: Plan | None = None,
     saved: SavedPlan | None = None,
 ) -> RunResult:
@@ -51,7 +51,7 @@ async def migrate(
         runner: What runs it.
         command: ``migrate`` or ``backfill``.
         options: The choices.
-        safeguard: The backup it is backed by.
+        backup_guard: The backup it is backed by.
         reviewed: The plan that was shown to a person.
         saved: The saved plan to follow.
 
@@ -59,7 +59,7 @@ async def migrate(
         DatabaseMovedOnError: The database gives another plan than the reviewed one.
         NewbiMigrateError: See :class:`~newbi_migrate.migration.facade.Migration`.
     """
-    run = _Migrate(runner, command, options, safeguard, reviewed, saved)
+    run = _Migrate(runner, command, options, backup_guard, reviewed, saved)
     done = await run.look()
     if done is not None:
         return done
@@ -71,10 +71,10 @@ class _Migrate:
     runner: Runner
     command: str
     options: MigrationOptions
-    safeguard: Safeguard
+    backup_guard: BackupGuard
     reviewed: Plan | None
     saved: SavedPlan | None
-    backup: Reference | None = None
+    backup: Baseline | None = None
     agreed: Digests | None = None
     """What was reviewed, and all that the run had written before; known after the first look."""
 
@@ -91,7 +91,7 @@ class _Migrate:
             runs = await read_runs(database)
             refuse_while_rolling_back(runs)
         with explained("verifying the backup"):
-            self.backup = await self.safeguard.verified(
+            self.backup = await self.backup_guard.verified(
                 database.name, registry, self.runner.progress
             )
         with explained("looking at the database"):
@@ -127,7 +127,7 @@ class _Migrate:
         unfinished = unfinished_run(runs)
         if unfinished is not None:
             refuse_other_choices(unfinished, self.command, self.options)
-            self.safeguard.refuse_other_backup(unfinished, self.backup)
+            self.backup_guard.refuse_other_backup(unfinished, self.backup)
             if self.saved is not None:
                 refuse_other_plan(self.saved, unfinished)
             session = session.of_run(unfinished.run_id)
@@ -136,7 +136,7 @@ class _Migrate:
             return _nothing_done(plan)
         reference = None
         if unfinished is None:
-            reference = await self.safeguard.reference(
+            reference = await self.backup_guard.reference(
                 database, registry, self.backup, session.progress, comment=session.comment
             )
         return await apply_plan(

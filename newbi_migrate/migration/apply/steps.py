@@ -32,7 +32,7 @@ from newbi_migrate.migration.planning.results import (
     RunResult,
     UserLine,
 )
-from newbi_migrate.migration.run.baseline import Reference
+from newbi_migrate.migration.run.baseline import Baseline
 from newbi_migrate.migration.run.recovery import created_indexes
 from newbi_migrate.models.better_auth import TARGET_COLLECTIONS
 from newbi_migrate.models.registry import CollectionSpec, Registry
@@ -68,7 +68,7 @@ class ApplyRequest:
     command: str
     resumed: bool
     version: str
-    reference: Reference | None = None
+    reference: Baseline | None = None
 
 
 @dataclass(slots=True)

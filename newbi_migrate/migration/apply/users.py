@@ -31,7 +31,7 @@ from newbi_migrate.store.connection import DURABLE, client_session
 from newbi_migrate.store.journal import EntryKind, Journal, prior_list
 from newbi_migrate.store.raw import document_of, elements
 from newbi_migrate.store.session import LeasedSession
-from newbi_migrate.store.stamping import expecting
+from newbi_migrate.store.stamping import precondition
 
 __all__ = ["UserWriter", "field_digests"]
 
@@ -221,7 +221,7 @@ class UserWriter:
 
 
 def _guard(fill: Fill) -> dict[str, Any]:
-    return {path: expecting(fill.stored.get(path)) for path in fill.values}
+    return {path: precondition(fill.stored.get(path)) for path in fill.values}
 
 
 def _entries(

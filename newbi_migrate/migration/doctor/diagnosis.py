@@ -25,7 +25,7 @@ from newbi_migrate.migration.doctor.records import (
 from newbi_migrate.migration.doctor.rights import Purpose, look_at_rights
 from newbi_migrate.migration.doctor.writers import look_for_writers
 from newbi_migrate.models.registry import Registry
-from newbi_migrate.progress import Progress, Silent
+from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.codes import Code
 from newbi_migrate.store.connection import Store
 
@@ -99,7 +99,7 @@ async def diagnose(
         ("backup", lambda: look_at_backup(database, backup)),
         ("writers", lambda: look_for_writers(database, watch)),
     ]
-    listener = progress or Silent()
+    listener = progress or NullProgress()
     listener.phase("checks", len(looks))
     checks: list[Check] = []
     for name, look in looks:

@@ -14,7 +14,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.checks import Check, Level
 from newbi_migrate.models.registry import Registry
-from newbi_migrate.store.connection import EXACT
+from newbi_migrate.store.connection import SIMPLE_COLLATION
 
 __all__ = ["TRACES", "Trace", "look_for_leftovers"]
 
@@ -246,7 +246,9 @@ async def look_for_leftovers(
 async def _count(
     database: AsyncDatabase[dict[str, Any]], collection: str, pipeline: _Pipeline
 ) -> int:
-    cursor = await database[collection].aggregate(list(pipeline), collation=EXACT, comment=_COMMENT)
+    cursor = await database[collection].aggregate(
+        list(pipeline), collation=SIMPLE_COLLATION, comment=_COMMENT
+    )
     async with cursor:
         async for found in cursor:
             number: int = found["n"]

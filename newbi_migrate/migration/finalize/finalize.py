@@ -11,9 +11,9 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.errors import DatabaseMovedOnError
 from newbi_migrate.mapping.decisions import Outcome
-from newbi_migrate.migration.finalize.results import ClosingResult
+from newbi_migrate.migration.finalize.results import FinalizeResult
 from newbi_migrate.migration.finalize.steps import (
-    ClosingRequest,
+    FinalizeRequest,
     close,
     refuse_unless_ready,
     review_obsolete,
@@ -29,11 +29,11 @@ from newbi_migrate.store.faults import explained
 from newbi_migrate.store.runs import RunRecord, read_runs, refuse_if_restoring
 from newbi_migrate.store.session import LeasedSession
 
-__all__ = ["Closing"]
+__all__ = ["Finalize"]
 
 
 @dataclass(frozen=True, slots=True)
-class Closing:
+class Finalize:
     """What the end of a migration needs to know.
 
     Attributes:
@@ -44,7 +44,9 @@ class Closing:
     runner: Runner
     options: MigrationOptions
 
-    async def indexes(self, *, apply: bool, reviewed: ClosingResult | None = None) -> ClosingResult:
+    async def indexes(
+        self, *, apply: bool, reviewed: FinalizeResult | None = None
+    ) -> FinalizeResult:
         """Which indexes of the old structure are left; drops them if asked to.
 
         Raises:
@@ -60,12 +62,12 @@ class Closing:
             looked.dry_run = False
             return looked
 
-        async def attempt(session: LeasedSession, runs: Sequence[RunRecord]) -> ClosingResult:
+        async def attempt(session: LeasedSession, runs: Sequence[RunRecord]) -> FinalizeResult:
             await refuse_if_restoring(session.database)
             refuse_while_rolling_back(runs)
             if unfinished_run(runs) is None:
                 _refuse_other_preview(reviewed, await self._look_at_indexes())
-            return await close(session, ClosingRequest(self.runner.registry, "indexes"), runs)
+            return await close(session, FinalizeRequest(self.runner.registry, "indexes"), runs)
 
         return await self.runner.run("indexes", attempt)
 
@@ -75,14 +77,14 @@ class Closing:
         keep: bool,
         drop_journal: bool,
         dry_run: bool,
-        reviewed: ClosingResult | None = None,
-    ) -> ClosingResult:
+        reviewed: FinalizeResult | None = None,
+    ) -> FinalizeResult:
         """Drops what the old structure left behind, or says what that would be.
 
         Raises:
             NewbiMigrateError: See :class:`~newbi_migrate.migration.facade.Migration`.
         """
-        request = ClosingRequest(
+        request = FinalizeRequest(
             self.runner.registry, "finalize", keep=keep, drop_journal=drop_journal
         )
         with explained("looking at what finalize would do"):
@@ -91,7 +93,7 @@ class Closing:
                 # Without a migration it refuses, and the lease is not taken for that.
                 return await self._preview(request, self.runner.progress)
 
-        async def attempt(session: LeasedSession, runs: Sequence[RunRecord]) -> ClosingResult:
+        async def attempt(session: LeasedSession, runs: Sequence[RunRecord]) -> FinalizeResult:
             await refuse_if_restoring(session.database)
             refuse_while_rolling_back(runs)
             unfinished = unfinished_run(runs)
@@ -110,9 +112,9 @@ class Closing:
     def _database(self) -> AsyncDatabase[dict[str, Any]]:
         return self.runner.store.database
 
-    async def _look_at_indexes(self) -> ClosingResult:
+    async def _look_at_indexes(self) -> FinalizeResult:
         found = await review_obsolete(self._database, self.runner.registry)
-        return ClosingResult(
+        return FinalizeResult(
             database=self._database.name,
             run_id=None,
             command="indexes",
@@ -122,7 +124,7 @@ class Closing:
             to_create=found.to_create,
         )
 
-    async def _preview(self, request: ClosingRequest, progress: Progress) -> ClosingResult:
+    async def _preview(self, request: FinalizeRequest, progress: Progress) -> FinalizeResult:
         unfinished = unfinished_run(await read_runs(self._database))
         if unfinished is not None and unfinished.command == "finalize":
             result = await self._look_at_indexes()
@@ -131,7 +133,7 @@ class Closing:
         return await self._describe(request, await self._plan(request, progress))
 
     async def _plan(
-        self, request: ClosingRequest, progress: Progress, *, asking: ObjectId | None = None
+        self, request: FinalizeRequest, progress: Progress, *, asking: ObjectId | None = None
     ) -> Plan:
         """Plans and validates; fails unless nothing would be lost."""
         database, registry = self._database, self.runner.registry
@@ -148,7 +150,7 @@ class Closing:
         refuse_unless_ready(report, plan, keep=request.keep)
         return plan
 
-    async def _describe(self, request: ClosingRequest, plan: Plan) -> ClosingResult:
+    async def _describe(self, request: FinalizeRequest, plan: Plan) -> FinalizeResult:
         result = await self._look_at_indexes()
         result.command, result.legacy = "finalize", plan.source
         result.kept_as = kept_name(plan.source) if request.keep else None
@@ -158,12 +160,12 @@ class Closing:
         return result
 
 
-def _of_plan(request: ClosingRequest, plan: Plan) -> ClosingRequest:
+def _of_plan(request: FinalizeRequest, plan: Plan) -> FinalizeRequest:
     quarantined = plan.outcomes.get(Outcome.QUARANTINED, 0)
     return replace(request, source=plan.source, quarantined=quarantined)
 
 
-def _refuse_other_preview(reviewed: ClosingResult | None, now: ClosingResult) -> None:
+def _refuse_other_preview(reviewed: FinalizeResult | None, now: FinalizeResult) -> None:
     """Compares what was shown to a person with what would be done now.
 
     Raises:

@@ -9,7 +9,7 @@ import bson
 from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.errors import DatabaseMovedOnError, UsageError
-from newbi_migrate.migration.finalize.results import ClosingResult
+from newbi_migrate.migration.finalize.results import FinalizeResult
 from newbi_migrate.migration.planning.survey import aside_name, kept_name
 from newbi_migrate.store.journal import EntryKind, Journal
 from newbi_migrate.store.raw import document_of, element, split_documents
@@ -39,7 +39,7 @@ class LegacyUsers:
         self._journal = journal
         self._runs = runs
 
-    async def end(self, result: ClosingResult, *, keep: bool) -> None:
+    async def end(self, result: FinalizeResult, *, keep: bool) -> None:
         """Renames or drops it; either may be done already.
 
         Before it is dropped it is renamed, out of everybody's reach, and looked at once more.

@@ -9,7 +9,7 @@ from bson import ObjectId
 
 from newbi_migrate.errors import ExitCode
 
-__all__ = ["ClosingResult", "HeldIndex", "ObsoleteIndexes"]
+__all__ = ["FinalizeResult", "HeldIndex", "ObsoleteIndexes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class ObsoleteIndexes:
 
 
 @dataclass(slots=True)
-class ClosingResult:
+class FinalizeResult:
     """What ``indexes --apply`` or ``finalize`` does, or did.
 
     Attributes:

@@ -16,7 +16,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from newbi_migrate.errors import DatabaseMovedOnError, UsageError, ValidationFailedError
 from newbi_migrate.mapping.decisions import Outcome
 from newbi_migrate.migration.finalize.legacy_users import LegacyUsers, refuse_unaccounted
-from newbi_migrate.migration.finalize.results import ClosingResult, HeldIndex, ObsoleteIndexes
+from newbi_migrate.migration.finalize.results import FinalizeResult, HeldIndex, ObsoleteIndexes
 from newbi_migrate.migration.planning.results import Plan
 from newbi_migrate.migration.planning.survey import kept_name
 from newbi_migrate.migration.run.runner import unfinished_run
@@ -29,7 +29,7 @@ from newbi_migrate.store.runs import RunRecord, RunWriter
 from newbi_migrate.store.session import LeasedSession
 
 __all__ = [
-    "ClosingRequest",
+    "FinalizeRequest",
     "close",
     "refuse_unless_ready",
     "review_obsolete",
@@ -39,7 +39,7 @@ _COMMENT: Final = "newbi-migrate indexes"
 
 
 @dataclass(frozen=True, slots=True)
-class ClosingRequest:
+class FinalizeRequest:
     """What is to be closed.
 
     Attributes:
@@ -134,8 +134,8 @@ def refuse_unless_ready(report: ValidationReport, plan: Plan, *, keep: bool) -> 
 
 
 async def close(
-    session: LeasedSession, request: ClosingRequest, runs: Sequence[RunRecord]
-) -> ClosingResult:
+    session: LeasedSession, request: FinalizeRequest, runs: Sequence[RunRecord]
+) -> FinalizeResult:
     """Drops obsolete indexes and, to finalize, the collection of legacy users.
 
     Interrupted, the same call finishes it.
@@ -156,7 +156,7 @@ async def close(
         _refuse_other(unfinished, request)
         session = session.of_run(unfinished.run_id)
     found = await review_obsolete(session.database, request.registry)
-    result = ClosingResult(
+    result = FinalizeResult(
         database=session.database.name,
         run_id=None if unfinished is None else unfinished.run_id,
         command=request.command,
@@ -203,7 +203,7 @@ async def close(
     return result
 
 
-async def _finish(record: RunWriter, journal: Journal, result: ClosingResult) -> None:
+async def _finish(record: RunWriter, journal: Journal, result: FinalizeResult) -> None:
     await journal.require(journal.next_seq)
     await record.finish(
         {
@@ -214,7 +214,7 @@ async def _finish(record: RunWriter, journal: Journal, result: ClosingResult) ->
     )
 
 
-async def _nothing_left(session: LeasedSession, request: ClosingRequest) -> bool:
+async def _nothing_left(session: LeasedSession, request: FinalizeRequest) -> bool:
     """Whether, but for indexes, the command would change nothing."""
     if request.command == "indexes":
         return True
@@ -226,7 +226,7 @@ async def _nothing_left(session: LeasedSession, request: ClosingRequest) -> bool
 
 async def _begin(
     session: LeasedSession,
-    request: ClosingRequest,
+    request: FinalizeRequest,
     found: ObsoleteIndexes,
     record: RunWriter,
     *,
@@ -257,7 +257,7 @@ async def _begin(
     return journal
 
 
-async def _refuse_taken_name(session: LeasedSession, request: ClosingRequest) -> None:
+async def _refuse_taken_name(session: LeasedSession, request: FinalizeRequest) -> None:
     source = request.source or ""
     names = await session.database.list_collection_names(comment=_COMMENT)
     if source != kept_name(source) and {source, kept_name(source)} <= set(names):
@@ -268,7 +268,7 @@ async def _refuse_taken_name(session: LeasedSession, request: ClosingRequest) ->
         )
 
 
-def _refuse_other(unfinished: RunRecord, request: ClosingRequest) -> None:
+def _refuse_other(unfinished: RunRecord, request: FinalizeRequest) -> None:
     if unfinished.command != request.command:
         raise UsageError(
             f"The {unfinished.command} run {unfinished.run_id} was interrupted.",
@@ -281,6 +281,6 @@ def _refuse_other(unfinished: RunRecord, request: ClosingRequest) -> None:
         )
 
 
-def _kept(result: ClosingResult) -> dict[str, Any]:
+def _kept(result: FinalizeResult) -> dict[str, Any]:
     told = result.to_json()
     return {name: told[name] for name in ("dropped", "legacyCollection", "keptAs", "legacyUsers")}

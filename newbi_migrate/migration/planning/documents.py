@@ -25,10 +25,10 @@ from newbi_migrate.mapping.workspace import (
 from newbi_migrate.migration.planning.digests import of_group, of_quarantined
 from newbi_migrate.migration.planning.results import CollectionSummary, Quarantine
 from newbi_migrate.models.registry import CollectionSpec, Registry
-from newbi_migrate.progress import Progress, Silent
+from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.census import count_groups
 from newbi_migrate.store.collections import Identities
-from newbi_migrate.store.connection import EXACT
+from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.decoding import decoded
 from newbi_migrate.store.faults import task_group
 from newbi_migrate.store.journal import MAX_PRIOR_BYTES, Journal, JournalGroup, portions
@@ -204,7 +204,7 @@ class DocumentPlane:
     async def census(self, spec: CollectionSpec) -> CollectionSummary:
         """Decides about every document of a collection by what it holds, without its id."""
         if spec.name in self._unwritable:
-            return (await self.survey(spec, Silent())).summary
+            return (await self.survey(spec, NullProgress())).summary
         summary = CollectionSummary(spec.name)
         nobody = Quarantine()
         collection = self._database[spec.name]
@@ -307,7 +307,10 @@ class DocumentPlane:
         found: dict[ObjectId, ObjectId] = {}
         for ids in chunks(sorted(links), MAX_IDS):
             cursor = self._database[parent.name].find_raw_batches(
-                {"_id": {"$in": list(ids)}}, projection, collation=EXACT, comment=self._comment
+                {"_id": {"$in": list(ids)}},
+                projection,
+                collation=SIMPLE_COLLATION,
+                comment=self._comment,
             )
             async for document, _ in decoded(cursor):
                 workspace = self._workspace_of(parent, document)

@@ -15,7 +15,7 @@ from newbi_migrate.migration.planning.documents import Surveyed
 from newbi_migrate.migration.planning.results import Collision, IndexAction, IndexDecision
 from newbi_migrate.models.newbi import BETTER_AUTH_INDEXES
 from newbi_migrate.models.registry import CollectionSpec, UniqueKey
-from newbi_migrate.store.connection import EXACT
+from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.decoding import decoded
 from newbi_migrate.store.indexes import plan_indexes, read_indexes
 from newbi_migrate.store.lookup import MAX_TREE_KEYS, search_tree
@@ -269,7 +269,7 @@ class _CollisionFinder:
         cursor = await self.collection.aggregate_raw_batches(
             [{"$match": {"$and": [match, self.among]}}, *stages],
             allowDiskUse=True,
-            collation=EXACT,
+            collation=SIMPLE_COLLATION,
             comment=self.comment,
         )
         return [found async for found, _ in decoded(cursor)]

@@ -37,7 +37,7 @@ from newbi_migrate.migration.planning.results import (
 from newbi_migrate.migration.planning.survey import Survey, odd_target, survey
 from newbi_migrate.migration.planning.users import UserPlane, line_of
 from newbi_migrate.models.registry import CollectionSpec, Registry
-from newbi_migrate.progress import Progress, Silent
+from newbi_migrate.progress import NullProgress, Progress
 
 __all__ = [
     "chosen_collections",
@@ -87,7 +87,7 @@ async def make_plan(
         UnsupportedError: A collection users are written to is no plain collection.
         NewbiMigrateError: See :func:`~newbi_migrate.migration.planning.survey.survey`.
     """
-    listener = progress or Silent()
+    listener = progress or NullProgress()
     specs = chosen_collections(registry, options)
     seen = await survey(database, registry, source=options.legacy_collection, comment=_COMMENT)
     refusal = odd_target(seen.infos)
@@ -188,7 +188,8 @@ async def _plan_users(
     planned.left = {
         identifier: decision.user_id
         for decision in decisions
-        if decision.homeless is Reason.OWNER_WITHOUT_WORKSPACE and decision.user_id is not None
+        if decision.no_workspace_reason is Reason.OWNER_WITHOUT_WORKSPACE
+        and decision.user_id is not None
         for identifier in (decision.legacy_id, decision.user_id)
     }
     if documents_only:

@@ -29,7 +29,7 @@ from newbi_migrate.mapping.values import is_missing
 from newbi_migrate.mapping.workspace import Membership
 from newbi_migrate.migration.planning.results import Findings, UserLine
 from newbi_migrate.models.legacy import LegacyUser
-from newbi_migrate.store.connection import EXACT
+from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.decoding import decode, decoded
 from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.raw import document_of, element_at, has_room_at, raw_documents
@@ -212,7 +212,11 @@ class UserPlane:
 
     async def _raw(self, collection: str, query: Mapping[str, Any]) -> AsyncIterator[bytes]:
         cursor = self._database[collection].find_raw_batches(
-            query, sort=[("_id", 1)], batch_size=1000, collation=EXACT, comment=self._comment
+            query,
+            sort=[("_id", 1)],
+            batch_size=1000,
+            collation=SIMPLE_COLLATION,
+            comment=self._comment,
         )
         async for raw in raw_documents(cursor):
             yield raw
@@ -228,7 +232,7 @@ class UserPlane:
             fields,
             sort=[("_id", 1)],
             batch_size=1000,
-            collation=EXACT,
+            collation=SIMPLE_COLLATION,
             comment=self._comment,
         )
         async for document, _ in decoded(cursor):

@@ -30,9 +30,9 @@ from newbi_migrate.migration.restore.target import (
     read_target,
 )
 from newbi_migrate.migration.run.runner import Runner
-from newbi_migrate.migration.run.throttle import Pacing
+from newbi_migrate.migration.run.throttle import ThrottleOptions
 from newbi_migrate.models.newbi import NEWBI
-from newbi_migrate.progress import Progress, Silent
+from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.codes import Code
 from newbi_migrate.store.connection import DURABLE, open_database
 from newbi_migrate.store.faults import task_group
@@ -114,7 +114,7 @@ async def restore_backup(
         LeaseLostError: The lease was lost, for example because this process was suspended.
         UnreachableError: The server did not answer; the same call goes on.
     """
-    listener = progress or Silent()
+    listener = progress or NullProgress()
     if workers < 1:
         raise UsageError("A restore needs at least one worker.", next_step="Give 1 or more.")
     dump = await asyncio.to_thread(open_dump, path, identities, source=source)
@@ -139,7 +139,7 @@ async def restore_backup(
             store=store,
             registry=NEWBI,
             progress=listener,
-            pacing=Pacing(),
+            throttle=ThrottleOptions(),
             lease_seconds=lease_seconds,
             stop_requested=lambda: False,
         )

@@ -37,7 +37,9 @@ from newbi_migrate.store.journal import (
     JournalReader,
 )
 from newbi_migrate.store.raw import document_of
-from newbi_migrate.store.restoring import (
+from newbi_migrate.store.session import LeasedSession, Throttle
+from newbi_migrate.store.stamping import chunks
+from newbi_migrate.store.undo import (
     Difference,
     Outcome,
     compare_groups,
@@ -45,16 +47,14 @@ from newbi_migrate.store.restoring import (
     overwrite,
     restore,
 )
-from newbi_migrate.store.session import LeasedSession, Throttle
-from newbi_migrate.store.stamping import chunks
 
-__all__ = ["Chosen", "DocumentRollback"]
+__all__ = ["DocumentRollback", "UserScope"]
 
 _CHAINS_TOGETHER = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class UserScope:
     """The legacy users whose documents are taken back.
 
     Attributes:
@@ -84,7 +84,7 @@ class DocumentRollback:
     run_id: ObjectId
     workspace_field: str
     collections: Collection[str] | None
-    chosen: Chosen | None
+    chosen: UserScope | None
     result: RollbackResult
     comment: str
     released: Released = field(default_factory=Released)

@@ -14,7 +14,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from newbi_migrate.mapping.packed import IdColumn, PackedIds
 from newbi_migrate.mapping.values import read_id
 from newbi_migrate.store.collections import collections
-from newbi_migrate.store.connection import EXACT
+from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.decoding import decoded
 
 __all__ = ["Readings", "References", "Released", "sessions_of"]
@@ -114,7 +114,7 @@ class Readings:
                 {"$group": {"_id": {path: f"${path}" for path in fields}, "n": {"$sum": 1}}},
             ],
             allowDiskUse=True,
-            collation=EXACT,
+            collation=SIMPLE_COLLATION,
             comment=self.comment,
         )
         counts = array("q", bytes(8 * len(self.organizations)))

@@ -19,7 +19,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.errors import UsageError
 from newbi_migrate.mapping.values import read_id
-from newbi_migrate.migration.rollback.documents import Chosen, DocumentRollback
+from newbi_migrate.migration.rollback.documents import DocumentRollback, UserScope
 from newbi_migrate.migration.rollback.results import (
     RollbackOptions,
     RollbackResult,
@@ -169,7 +169,7 @@ class _RunBack:
     users: UserRollback | None
 
     @classmethod
-    def of(cls, request: RollbackRequest, run: RunRecord, chosen: Chosen | None) -> _RunBack:
+    def of(cls, request: RollbackRequest, run: RunRecord, chosen: UserScope | None) -> _RunBack:
         database, options = request.database, request.options
         comment = str(run.run_id)
         result = RollbackResult(
@@ -212,13 +212,13 @@ class _RunBack:
                 before = [run.users for run in newer if run.users is not None]
                 await self.users.inspect(before)
                 await self.users.decide([run.documents.released for run in runs], before)
-                self.users.foresee()
-            self.structure.foresee()
+                self.users.preview()
+            self.structure.preview()
             if self.users is not None:
                 deleted: Counter[str] = Counter()
                 for run in runs:
                     deleted += run.result.deleted
-                await self.structure.foresee_collections(deleted)
+                await self.structure.preview_collections(deleted)
 
     async def carry_out(self, request: RollbackRequest, session: LeasedSession) -> None:
         result, progress = self.result, session.progress
@@ -267,7 +267,7 @@ def _record(result: RollbackResult) -> dict[str, Any]:
     }
 
 
-async def _users_chosen(request: RollbackRequest, of: RunRecord) -> Chosen | None:
+async def _users_chosen(request: RollbackRequest, of: RunRecord) -> UserScope | None:
     """The legacy users that were named, with workspaces they share with nobody else.
 
     Raises:
@@ -305,7 +305,7 @@ async def _users_chosen(request: RollbackRequest, of: RunRecord) -> Chosen | Non
             )
     # As text an id names the same user.
     meant = {value for user in named.values() if (value := read_id(user).value) is not None}
-    return Chosen(frozenset([*named, *map(id_key, meant)]), mine)
+    return UserScope(frozenset([*named, *map(id_key, meant)]), mine)
 
 
 async def _refuse_without_source(request: RollbackRequest, run: RunRecord) -> None:

@@ -147,7 +147,7 @@ class StructureRollback:
                 self._in_the_way.append((collection, index))
                 self._conflict(ConflictKind.INDEX_IN_THE_WAY, collection, name)
 
-    def foresee(self) -> None:
+    def preview(self) -> None:
         """Tells what would be dropped and built again."""
         dropped = list(self._to_drop)
         if self.result.options.on_conflict is OnConflict.DISCARD:
@@ -232,7 +232,7 @@ class StructureRollback:
             elif not await self._rename(session, aside, name):
                 self._conflict(ConflictKind.COLLECTION_IN_USE, name, aside)
 
-    async def foresee_collections(self, deleted: Mapping[str, int]) -> None:
+    async def preview_collections(self, deleted: Mapping[str, int]) -> None:
         """Tells which collections would be dropped if nothing but the runs wrote to them.
 
         Args:

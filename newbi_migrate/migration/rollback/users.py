@@ -46,9 +46,9 @@ from newbi_migrate.store.raw import (
     has_room_at,
     set_back,
 )
-from newbi_migrate.store.restoring import read_stored
 from newbi_migrate.store.session import LeasedSession
-from newbi_migrate.store.stamping import chunks, expecting
+from newbi_migrate.store.stamping import chunks, precondition
+from newbi_migrate.store.undo import read_stored
 
 __all__ = ["UserRollback"]
 
@@ -194,7 +194,7 @@ class UserRollback:
                 for identifier, counts in (await readings.of_documents(name, ids)).items():
                     references[identifier] += counts
 
-    def foresee(self) -> None:
+    def preview(self) -> None:
         """Counts what would be deleted and emptied."""
         self.result.deleted.update(self._units.counts(self.going))
         self.result.unfilled.update(
@@ -380,7 +380,7 @@ class UserRollback:
         self._keep(unit, KeptReason.CHANGED, Counter())
 
     async def _empty(self, filled: _Filled, leased: LeasedSession) -> None:
-        held = {path: expecting(now) for path, now in filled.values.items()}
+        held = {path: precondition(now) for path, now in filled.values.items()}
         update: dict[str, Any] = {}
         if filled.prior:
             update["$set"] = document_of(

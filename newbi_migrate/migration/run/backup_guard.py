@@ -13,18 +13,18 @@ from newbi_migrate.backup.compare import compare_backup
 from newbi_migrate.backup.verification import Verification
 from newbi_migrate.backup.verify import verify_backup
 from newbi_migrate.errors import DatabaseMovedOnError, UsageError
-from newbi_migrate.migration.run.baseline import Reference, take_reference
+from newbi_migrate.migration.run.baseline import Baseline, take_baseline
 from newbi_migrate.models.registry import Registry
 from newbi_migrate.progress import Progress
 from newbi_migrate.store.runs import RunRecord, RunState, read_runs
 
-__all__ = ["Safeguard"]
+__all__ = ["BackupGuard"]
 
 _NEW_ONE = "Make a new one with newbi-migrate backup and name that."
 
 
 @dataclass(frozen=True, slots=True)
-class Safeguard:
+class BackupGuard:
     """What a run keeps, so that it can be proven and undone.
 
     Attributes:
@@ -40,7 +40,7 @@ class Safeguard:
 
     async def verified(
         self, database: str, registry: Registry, progress: Progress
-    ) -> Reference | None:
+    ) -> Baseline | None:
         """Reads the backup to its end; gives what it knows of the database.
 
         Raises:
@@ -65,17 +65,17 @@ class Safeguard:
                 f"run would be on {database!r}.",
                 next_step=_NEW_ONE,
             )
-        return Reference.of_manifest(verification.manifest, registry, name=path.resolve().name)
+        return Baseline.of_manifest(verification.manifest, registry, name=path.resolve().name)
 
     async def reference(
         self,
         database: AsyncDatabase[dict[str, Any]],
         registry: Registry,
-        verified: Reference | None,
+        verified: Baseline | None,
         progress: Progress,
         *,
         comment: str,
-    ) -> Reference | None:
+    ) -> Baseline | None:
         """What a new run records of the database before its first write.
 
         Raises:
@@ -84,7 +84,7 @@ class Safeguard:
         if verified is None:
             if not self.digests:
                 return None
-            return await take_reference(database, registry, progress=progress, comment=comment)
+            return await take_baseline(database, registry, progress=progress, comment=comment)
         await self.compared(database, progress)
         return verified
 
@@ -130,7 +130,7 @@ class Safeguard:
                 next_step=f"Stop the application. {_NEW_ONE}",
             )
 
-    def refuse_other_backup(self, unfinished: RunRecord, verified: Reference | None) -> None:
+    def refuse_other_backup(self, unfinished: RunRecord, verified: Baseline | None) -> None:
         """Compares the backup with that of an interrupted run, which is finished with its own.
 
         Raises:

@@ -15,24 +15,24 @@ from newbi_migrate.backup.layout import data_namespace, dumped
 from newbi_migrate.backup.manifest import Manifest
 from newbi_migrate.errors import UsageError
 from newbi_migrate.models.registry import OWN_PREFIX, Registry
-from newbi_migrate.progress import Progress, Silent
+from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.collections import collections
 from newbi_migrate.store.digest import digest_collection
 from newbi_migrate.store.runs import RunRecord, RunState
 
 __all__ = [
-    "Known",
-    "Reference",
-    "ReferenceSource",
+    "Baseline",
+    "BaselineSource",
+    "CollectionBaseline",
+    "baseline_of",
     "fields_left_out",
     "live_collections",
     "provable_run",
-    "reference_of",
-    "take_reference",
+    "take_baseline",
 ]
 
 
-class ReferenceSource(StrEnum):
+class BaselineSource(StrEnum):
     """Where the digests of a reference come from."""
 
     BACKUP = "backup"
@@ -40,7 +40,7 @@ class ReferenceSource(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class CollectionBaseline:
     """What a collection held.
 
     Attributes:
@@ -55,7 +55,7 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
+class Baseline:
     """What a database held before a run.
 
     Attributes:
@@ -66,11 +66,11 @@ class Reference:
         collections: What each collection held; views and the tool's own are left out.
     """
 
-    source: ReferenceSource
+    source: BaselineSource
     backup: str = ""
     name: str = ""
     taken: str = ""
-    collections: Mapping[str, Known] = field(default_factory=dict)
+    collections: Mapping[str, CollectionBaseline] = field(default_factory=dict)
 
     @classmethod
     def of_manifest(cls, manifest: Manifest, registry: Registry, *, name: str = "") -> Self:
@@ -90,9 +90,9 @@ class Reference:
             if entry.type != "view" and not entry.name.startswith(OWN_PREFIX):
                 without = fields_left_out(registry, entry.name)
                 digest = entry.digest_without if without else entry.digest
-                known[entry.name] = Known(entry.count, digest, without)
+                known[entry.name] = CollectionBaseline(entry.count, digest, without)
         return cls(
-            ReferenceSource.BACKUP,
+            BaselineSource.BACKUP,
             manifest.identity,
             name,
             taken=manifest.started,
@@ -122,21 +122,23 @@ class Reference:
     def from_document(cls, document: Mapping[str, Any]) -> Self:
         """From its form in a run record."""
         return cls(
-            ReferenceSource(document["source"]),
+            BaselineSource(document["source"]),
             document["backup"],
             document["name"],
             document["taken"],
             {
-                one["collection"]: Known(one["count"], one["digest"], tuple(one["without"]))
+                one["collection"]: CollectionBaseline(
+                    one["count"], one["digest"], tuple(one["without"])
+                )
                 for one in document["collections"]
             },
         )
 
 
-def reference_of(run: RunRecord) -> Reference | None:
+def baseline_of(run: RunRecord) -> Baseline | None:
     """What was known of the database when a run began, if it was recorded."""
     recorded = run.document.get("reference")
-    return None if recorded is None else Reference.from_document(recorded)
+    return None if recorded is None else Baseline.from_document(recorded)
 
 
 def provable_run(runs: Sequence[RunRecord]) -> RunRecord:
@@ -154,19 +156,19 @@ def provable_run(runs: Sequence[RunRecord]) -> RunRecord:
     )
 
 
-async def take_reference(
+async def take_baseline(
     database: AsyncDatabase[dict[str, Any]],
     registry: Registry,
     *,
     progress: Progress | None = None,
     comment: str,
-) -> Reference:
+) -> Baseline:
     """Digests every collection as it is now, which reads the whole database once.
 
     Raises:
         pymongo.errors.PyMongoError: The server failed.
     """
-    listener = progress or Silent()
+    listener = progress or NullProgress()
     taken = datetime.now(UTC).isoformat(timespec="milliseconds")
     known = {}
     live = await live_collections(database, comment=comment)
@@ -184,8 +186,8 @@ async def take_reference(
             comment=comment,
             advance=partial(_advanced, listener, name),
         )
-        known[name] = Known(digest.count, digest.hexdigest(), without)
-    return Reference(ReferenceSource.RUN, taken=taken, collections=known)
+        known[name] = CollectionBaseline(digest.count, digest.hexdigest(), without)
+    return Baseline(BaselineSource.RUN, taken=taken, collections=known)
 
 
 def _advanced(progress: Progress, name: str, count: int) -> None:

@@ -17,7 +17,7 @@ from pymongo.errors import PyMongoError
 from newbi_migrate.errors import InterruptedRunError, NewbiMigrateError
 from newbi_migrate.migration.run.recovery import recover, refuse_lost_records, write_targets
 from newbi_migrate.migration.run.retry import HighWaterMark, retry_transient
-from newbi_migrate.migration.run.throttle import Pacer, Pacing, replica_lag
+from newbi_migrate.migration.run.throttle import RunThrottle, ThrottleOptions, replica_lag
 from newbi_migrate.models.registry import Registry
 from newbi_migrate.progress import Progress
 from newbi_migrate.store.connection import Store
@@ -58,7 +58,7 @@ class Runner:
         store: The open database.
         registry: The collections.
         progress: Told of everything.
-        pacing: What holds a run back.
+        throttle: What holds a run back.
         lease_seconds: How long the lease lasts unless it is renewed, in seconds.
         stop_requested: Whether somebody asked the run to stop.
     """
@@ -66,7 +66,7 @@ class Runner:
     store: Store
     registry: Registry
     progress: Progress
-    pacing: Pacing
+    throttle: ThrottleOptions
     lease_seconds: float
     stop_requested: Callable[[], bool]
 
@@ -119,7 +119,7 @@ class Runner:
         replacing: bool,
     ) -> _T:
         with explained(f"running {command}"):
-            if self.pacing.max_lag is not None:
+            if self.throttle.max_lag is not None:
                 # Whether it can be asked at all shows before the first write.
                 await self.lag()
             holder = Holder.this_process(ObjectId(), command)
@@ -171,7 +171,7 @@ class Runner:
             lease=lease,
             run_id=run_id,
             progress=progress,
-            throttle=Pacer(self.pacing, progress, lag=self.lag),
+            throttle=RunThrottle(self.throttle, progress, lag=self.lag),
             targets=write_targets(self.registry),
             stop_requested=self.stop_requested,
         )

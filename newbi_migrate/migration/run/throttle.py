@@ -23,7 +23,7 @@ from newbi_migrate.progress import Progress
 from newbi_migrate.store.codes import Code
 from newbi_migrate.store.connection import Topology, administration
 
-__all__ = ["Pacer", "Pacing", "replica_lag"]
+__all__ = ["RunThrottle", "ThrottleOptions", "replica_lag"]
 
 _LOOK_EVERY: Final = 0.2
 _LAG_EVERY: Final = 1.0
@@ -32,7 +32,7 @@ _SECONDARY: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Pacing:
+class ThrottleOptions:
     """What holds a run back.
 
     Attributes:
@@ -65,11 +65,11 @@ class Pacing:
         return batch_size if self.max_rate is None else min(batch_size, self.max_rate)
 
 
-class Pacer:
+class RunThrottle:
     """Lets a run go on when it may.
 
     Args:
-        pacing: What holds it back.
+        throttle: What holds it back.
         progress: Told when it begins and ends to wait.
         lag: Gives the seconds the slowest secondary is behind.
         clock: Seconds that only go forward.
@@ -77,13 +77,13 @@ class Pacer:
 
     def __init__(
         self,
-        pacing: Pacing,
+        throttle: ThrottleOptions,
         progress: Progress,
         *,
         lag: Callable[[], Awaitable[float]],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._pacing = pacing
+        self._throttle = throttle
         self._progress = progress
         self._lag = lag
         self._clock = clock
@@ -93,7 +93,7 @@ class Pacer:
 
     def window(self, documents: int) -> int:
         """How many of so many documents may be written at once."""
-        return self._pacing.window(documents)
+        return self._throttle.window(documents)
 
     async def before(self, documents: int, safe_point: Callable[[], None]) -> None:
         """Waits until so many documents may be written.
@@ -109,7 +109,7 @@ class Pacer:
             await self._for_its_turn(documents, safe_point)
 
     async def _while_there_is_a_file(self, safe_point: Callable[[], None]) -> None:
-        file = self._pacing.pause_file
+        file = self._throttle.pause_file
         if file is None or not file.exists():
             return
         self._progress.note(f"Paused: {file} exists. Removing it lets the run go on.")
@@ -118,7 +118,7 @@ class Pacer:
         self._progress.note("Going on: the file is gone.")
 
     async def _while_they_lag(self, safe_point: Callable[[], None]) -> None:
-        limit = self._pacing.max_lag
+        limit = self._throttle.max_lag
         if limit is None or self._clock() - self._lag_looked < _LAG_EVERY:
             return
         lag = await self._lag()
@@ -133,7 +133,7 @@ class Pacer:
         self._lag_looked = self._clock()
 
     async def _for_its_turn(self, documents: int, safe_point: Callable[[], None]) -> None:
-        rate = self._pacing.max_rate
+        rate = self._throttle.max_rate
         if rate is None:
             return
         while (left := self._free_at - self._clock()) > 0:

@@ -21,15 +21,15 @@ from pymongo.asynchronous.database import AsyncDatabase
 from newbi_migrate.backup.layout import data_namespace
 from newbi_migrate.errors import UsageError
 from newbi_migrate.migration.run.baseline import (
-    Known,
-    Reference,
+    Baseline,
+    CollectionBaseline,
+    baseline_of,
     fields_left_out,
     live_collections,
-    reference_of,
 )
 from newbi_migrate.models.registry import Registry
-from newbi_migrate.progress import Progress, Silent
-from newbi_migrate.store.connection import EXACT
+from newbi_migrate.progress import NullProgress, Progress
+from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.digest import BATCH_DOCUMENTS, Digest, digest_collection
 from newbi_migrate.store.faults import explained
 from newbi_migrate.store.ids import id_key, id_key_of
@@ -103,7 +103,7 @@ class Conservation:
     """
 
     run_id: ObjectId
-    reference: Reference
+    reference: Baseline
     collections: tuple[ConservedCollection, ...]
 
     @property
@@ -122,7 +122,7 @@ async def check_conservation(
     registry: Registry,
     run: RunRecord,
     *,
-    reference: Reference | None = None,
+    reference: Baseline | None = None,
     progress: Progress | None = None,
 ) -> Conservation:
     """Compares every collection with what it was before a run. Reads only.
@@ -137,21 +137,21 @@ async def check_conservation(
         registry: Its collections.
         run: The run.
         reference: What was there before it, by default what its record holds; a backup's comes
-            from :meth:`Reference.of_manifest`.
+            from :meth:`Baseline.of_manifest`.
         progress: Told of each collection.
 
     Raises:
         UsageError: There is no reference, or the journal was dropped.
         NewbiMigrateError: The server failed.
     """
-    known = reference or reference_of(run)
+    known = reference or baseline_of(run)
     if known is None:
         raise UsageError(
             f"The run {run.run_id} recorded no digests of what was there before it.",
             next_step="Name the backup that was made before it.",
         )
     with explained("comparing with what was there before the run"):
-        listener = progress or Silent()
+        listener = progress or NullProgress()
         live = await live_collections(database, comment=_COMMENT)
         journals = await _read_journals(database, run, registry.workspace_field, known)
         kept = {new for old, new in journals.removed.items() if old not in live}
@@ -159,10 +159,10 @@ async def check_conservation(
         listener.phase("conservation", sum(one.count for one in known.collections.values()))
         found = []
         for name in names:
-            then = known.collections.get(name) or Known(
+            then = known.collections.get(name) or CollectionBaseline(
                 0, Digest().hexdigest(), fields_left_out(registry, name)
             )
-            account = journals.accounts.get(name, _Account())
+            account = journals.accounts.get(name, _JournalLedger())
             here: str | None = name
             if name not in live and name in journals.removed:
                 here = journals.removed[name]
@@ -193,7 +193,7 @@ class _Step:
 
 
 @dataclass(slots=True)
-class _Account:
+class _JournalLedger:
     """What journals say of one collection.
 
     Attributes:
@@ -221,15 +221,15 @@ class _Journals:
         removed: Collections that a run dropped, to ``None``, or renamed, to their new name.
     """
 
-    accounts: dict[str, _Account] = field(default_factory=dict)
+    accounts: dict[str, _JournalLedger] = field(default_factory=dict)
     removed: dict[str, str | None] = field(default_factory=dict)
 
-    def of(self, collection: str) -> _Account:
-        return self.accounts.setdefault(collection, _Account())
+    def of(self, collection: str) -> _JournalLedger:
+        return self.accounts.setdefault(collection, _JournalLedger())
 
 
 async def _read_journals(
-    database: AsyncDatabase[dict[str, Any]], first: RunRecord, workspace: str, known: Reference
+    database: AsyncDatabase[dict[str, Any]], first: RunRecord, workspace: str, known: Baseline
 ) -> _Journals:
     journals = _Journals()
     for run in await read_runs(database):  # the newest first
@@ -257,7 +257,7 @@ async def _read_journals(
     return journals
 
 
-def _note_window(account: _Account, entry: JournalEntry, ignored: set[str]) -> None:
+def _note_window(account: _JournalLedger, entry: JournalEntry, ignored: set[str]) -> None:
     for group in entry.groups():
         names = [name for name in group.changes if name not in ignored]
         if not names:
@@ -299,8 +299,8 @@ async def _compared(
     database: AsyncDatabase[dict[str, Any]],
     name: str,
     stored_in: str,
-    then: Known,
-    account: _Account,
+    then: CollectionBaseline,
+    account: _JournalLedger,
     progress: Progress,
 ) -> ConservedCollection:
     digest = await digest_collection(
@@ -346,7 +346,7 @@ async def _documents(
         cursor = collection.find_raw_batches(
             {"_id": {"$in": list(some)}},
             batch_size=BATCH_DOCUMENTS,
-            collation=EXACT,
+            collation=SIMPLE_COLLATION,
             comment=_COMMENT,
         )
         async for raw in raw_documents(cursor):

@@ -24,7 +24,7 @@ from newbi_migrate.models.registry import CollectionSpec
 from newbi_migrate.models.seen import Seen
 from newbi_migrate.models.suspects import suspects
 from newbi_migrate.models.usual import DESCENDING, unusual
-from newbi_migrate.store.connection import EXACT
+from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.decoding import decode, decoded
 from newbi_migrate.store.faults import task_group
 from newbi_migrate.store.raw import split_documents
@@ -209,7 +209,7 @@ class ModelRules:
                 query = {**part, "$nor": [*passed, {"$nor": match["$or"]}]}
                 options = {"hint": [("$natural", 1)]}
             cursor = collection.find_raw_batches(
-                query, batch_size=1000, collation=EXACT, comment=self._comment, **options
+                query, batch_size=1000, collation=SIMPLE_COLLATION, comment=self._comment, **options
             )
             async with cursor:
                 async for batch in cursor:
@@ -248,7 +248,7 @@ class ModelRules:
         try:
             cursor = await self._request.database.aggregate(
                 [{"$documents": documents}, {"$match": match}, {"$project": {"_id": 1}}],
-                collation=EXACT,
+                collation=SIMPLE_COLLATION,
                 comment=self._comment,
             )
             async with cursor:
@@ -298,7 +298,7 @@ class ModelRules:
         cursor = await collection.aggregate_raw_batches(
             [{"$match": match}, {"$facet": facets}],
             allowDiskUse=True,
-            collation=EXACT,
+            collation=SIMPLE_COLLATION,
             comment=self._comment,
         )
         async for answer, _ in decoded(cursor):

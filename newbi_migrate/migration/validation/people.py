@@ -36,7 +36,7 @@ from newbi_migrate.migration.validation.people_rules import (
     People,
     UserFact,
 )
-from newbi_migrate.store.connection import EXACT
+from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.decoding import decoded
 from newbi_migrate.store.ids import id_key
 
@@ -132,7 +132,11 @@ class PeopleReader:
     async def _legacy(self) -> _Legacy:
         found = _Legacy()
         cursor = self._database[self._source].find_raw_batches(
-            {}, sort=[("_id", 1)], batch_size=1000, collation=EXACT, comment=self._comment
+            {},
+            sort=[("_id", 1)],
+            batch_size=1000,
+            collation=SIMPLE_COLLATION,
+            comment=self._comment,
         )
         async for document, readable in decoded(cursor):
             key = LegacyKey.of(document)
@@ -173,7 +177,7 @@ class PeopleReader:
             fields,
             sort=[("_id", 1)],
             batch_size=1000,
-            collation=EXACT,
+            collation=SIMPLE_COLLATION,
             comment=self._comment,
         )
         async for document, _ in decoded(cursor):

@@ -19,7 +19,7 @@ from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.planning.results import QuarantinedDocument
 from newbi_migrate.migration.validation.report import EXAMPLES, FailOn, Finding, RuleResult
 from newbi_migrate.models.registry import Registry
-from newbi_migrate.progress import Progress, Silent
+from newbi_migrate.progress import NullProgress, Progress
 
 __all__ = ["COMMENT", "Asked", "Collector", "State", "ValidationRequest"]
 
@@ -80,7 +80,7 @@ class ValidationRequest:
     unchanged: bool = False
     detailed: bool = False
     on_finding: Callable[[Finding], None] | None = None
-    progress: Progress = field(default_factory=Silent)
+    progress: Progress = field(default_factory=NullProgress)
     asking: ObjectId | None = None
 
     def wants(self, rule_id: str) -> bool:

@@ -23,7 +23,7 @@ from newbi_migrate.migration.validation.rules import STRUCTURAL
 from newbi_migrate.models.newbi import BETTER_AUTH_INDEXES
 from newbi_migrate.models.registry import CollectionSpec, UniqueKey
 from newbi_migrate.store.census import count_groups
-from newbi_migrate.store.connection import EXACT
+from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.decoding import decoded
 from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.indexes import IndexPlan, plan_indexes, read_indexes
@@ -197,7 +197,7 @@ class Structure:
             {"$project": {"_id": 1}},
         ]
         cursor = await self._database[spec.name].aggregate_raw_batches(
-            pipeline, allowDiskUse=True, collation=EXACT, comment=COMMENT
+            pipeline, allowDiskUse=True, collation=SIMPLE_COLLATION, comment=COMMENT
         )
         async for found, _ in decoded(cursor):
             self._state.findings.add(

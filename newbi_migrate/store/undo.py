@@ -16,7 +16,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import BulkWriteError
 
 from newbi_migrate.store.codes import ONE_DOCUMENT
-from newbi_migrate.store.connection import EXACT
+from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.faults import codes_of
 from newbi_migrate.store.ids import decode_id, id_key, id_key_of
 from newbi_migrate.store.journal import JournalGroup
@@ -106,7 +106,7 @@ async def compare_groups(
             {"_id": {"$in": list(ids)}},
             projection,
             batch_size=1000,
-            collation=EXACT,
+            collation=SIMPLE_COLLATION,
             comment=comment,
         )
         async with cursor:
@@ -155,7 +155,7 @@ async def restore(
         UpdateMany(
             {"_id": {"$in": list(ids)}, **_held(group)},
             _back(group, group.changes),
-            collation=EXACT,
+            collation=SIMPLE_COLLATION,
         )
         for group in groups
         for ids in chunks(group.ids, MAX_IDS)
@@ -198,7 +198,7 @@ async def overwrite(
 
 
 def _one(identifier: Any, held: Mapping[str, Any], update: Mapping[str, Any]) -> UpdateOne:
-    return UpdateOne({"_id": {"$eq": identifier}, **held}, update, collation=EXACT)
+    return UpdateOne({"_id": {"$eq": identifier}, **held}, update, collation=SIMPLE_COLLATION)
 
 
 async def _one_by_one(
@@ -277,7 +277,7 @@ async def read_stored(
     found: dict[bytes, bytes] = {}
     for part in chunks(ids, MAX_IDS):
         cursor = collection.find_raw_batches(
-            {"_id": {"$in": list(part)}}, collation=EXACT, comment=comment
+            {"_id": {"$in": list(part)}}, collation=SIMPLE_COLLATION, comment=comment
         )
         async with cursor:
             async for batch in cursor:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from newbi_migrate.cli import options as opt
-from newbi_migrate.cli.following import after_closing
+from newbi_migrate.cli.following import after_finalize
 from newbi_migrate.cli.running import Session, stopping_on_signals
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from newbi_migrate.migration.finalize.results import ClosingResult
+    from newbi_migrate.migration.finalize.results import FinalizeResult
 
 __all__ = ["register"]
 
@@ -46,7 +46,7 @@ def indexes(
         if apply:
             session.must_be_able_to_ask(confirmed=confirm)
         session.log_to(log_file, "indexes --apply" if apply else "indexes")
-        looked: ClosingResult | None = None
+        looked: FinalizeResult | None = None
         if apply and not confirm:
             looked = session.run(lambda: _indexes(session, apply=False))
             session.show(_report(session, looked), aside=True)
@@ -82,7 +82,7 @@ def finalize(
         if not dry_run:
             session.must_be_able_to_ask(confirmed=confirm)
         session.log_to(log_file, "finalize --dry-run" if dry_run else "finalize")
-        looked: ClosingResult | None = None
+        looked: FinalizeResult | None = None
         if not (dry_run or confirm):
             looked = session.run(
                 lambda: _finalize(session, keep=keep, drop_journal=drop_journal, dry_run=True)
@@ -98,8 +98,8 @@ def finalize(
 
 
 async def _indexes(
-    session: Session, *, apply: bool, reviewed: ClosingResult | None = None
-) -> ClosingResult:
+    session: Session, *, apply: bool, reviewed: FinalizeResult | None = None
+) -> FinalizeResult:
     from newbi_migrate.cli.progress import showing_progress
     from newbi_migrate.migration.facade import Migration
 
@@ -115,8 +115,8 @@ async def _finalize(
     keep: bool,
     drop_journal: bool,
     dry_run: bool,
-    reviewed: ClosingResult | None = None,
-) -> ClosingResult:
+    reviewed: FinalizeResult | None = None,
+) -> FinalizeResult:
     from newbi_migrate.cli.progress import showing_progress
     from newbi_migrate.migration.facade import Migration
 
@@ -128,12 +128,12 @@ async def _finalize(
                 )
 
 
-def _answer(session: Session, result: ClosingResult) -> NoReturn:
+def _answer(session: Session, result: FinalizeResult) -> NoReturn:
     session.answer(result.to_json, _report(session, result))
     raise typer.Exit(int(result.exit_code))
 
 
-def _report(session: Session, result: ClosingResult) -> Iterator[RenderableType]:
-    from newbi_migrate.report.closing import closing_report
+def _report(session: Session, result: FinalizeResult) -> Iterator[RenderableType]:
+    from newbi_migrate.report.finalize import finalize_report
 
-    return closing_report(result, next_command=after_closing(result, session.uri_arguments))
+    return finalize_report(result, next_command=after_finalize(result, session.uri_arguments))

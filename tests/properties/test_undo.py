@@ -16,13 +16,13 @@ from newbi_migrate.store.decoding import PLAIN
 from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.journal import JournalGroup
 from newbi_migrate.store.raw import document_of, element, elements
-from newbi_migrate.store.restoring import (
+from newbi_migrate.store.stamping import write_groups
+from newbi_migrate.store.undo import (
     compare_groups,
     follow,
     overwrite,
     restore,
 )
-from newbi_migrate.store.stamping import write_groups
 from newbi_migrate.testing.strategies import bson_values
 
 RAW = bson.CodecOptions(document_class=RawBSONDocument)
@@ -71,7 +71,7 @@ def in_database(mongod):
     """Runs an asynchronous function on an empty collection."""
     with asyncio.Runner() as runner:
         stack = AsyncExitStack()
-        uri = mongod.uri_for("newbi_test_restoring")
+        uri = mongod.uri_for("newbi_test_undo")
         session = runner.run(stack.enter_async_context(leased(uri, targets=["c"])))
         collection = session.database.get_collection("c", codec_options=PLAIN)
 
@@ -83,7 +83,7 @@ def in_database(mongod):
             return runner.run(fresh())
 
         yield run
-        runner.run(session.database.client.drop_database("newbi_test_restoring"))
+        runner.run(session.database.client.drop_database("newbi_test_undo"))
         runner.run(stack.aclose())
 
 

@@ -7,11 +7,11 @@ from typing import Final
 
 from rich.console import RenderableType
 
-from newbi_migrate.migration.finalize.results import ClosingResult
+from newbi_migrate.migration.finalize.results import FinalizeResult
 from newbi_migrate.report.forms import following, heading, indented, printable, title
 from newbi_migrate.report.words import counted
 
-__all__ = ["closing_report"]
+__all__ = ["finalize_report"]
 
 _TITLES: Final = {
     "indexes": "Indexes of the old structure",
@@ -19,7 +19,7 @@ _TITLES: Final = {
 }
 
 
-def closing_report(result: ClosingResult, *, next_command: str) -> Iterator[RenderableType]:
+def finalize_report(result: FinalizeResult, *, next_command: str) -> Iterator[RenderableType]:
     """What the end of a migration drops, or would drop.
 
     Args:
@@ -55,7 +55,7 @@ def closing_report(result: ClosingResult, *, next_command: str) -> Iterator[Rend
     yield from following(next_command)
 
 
-def _legacy(result: ClosingResult, *, done: bool) -> Iterator[RenderableType]:
+def _legacy(result: FinalizeResult, *, done: bool) -> Iterator[RenderableType]:
     if result.legacy is None:
         return
     what = f"{result.legacy} with {counted(result.legacy_users, 'legacy user')}"

@@ -23,13 +23,13 @@ from newbi_migrate.errors import (
 )
 from newbi_migrate.migration.rollback.results import OnConflict, RollbackOptions
 from newbi_migrate.migration.run import throttle
-from newbi_migrate.migration.run.throttle import Pacer, Pacing, replica_lag
-from newbi_migrate.progress import Silent
+from newbi_migrate.migration.run.throttle import RunThrottle, ThrottleOptions, replica_lag
+from newbi_migrate.progress import NullProgress
 from newbi_migrate.store.connection import Topology, open_database
 from newbi_migrate.testing import EmbeddedMongod
 
 
-class Notes(Silent):
+class Notes(NullProgress):
     """Keeps what is said to people."""
 
     def __init__(self):
@@ -75,13 +75,13 @@ def legacy(sync_database):
 def test_a_choice_out_of_range_is_refused(choice):
     """A rate below one or a lag of nothing would be a run that never ends."""
     with pytest.raises(UsageError):
-        Pacing(**choice)
+        ThrottleOptions(**choice)
 
 
 @given(rate=st.none() | st.integers(1, 10**6), batch=st.integers(1, 200_000))
 def test_no_window_is_longer_than_a_second(rate, batch):
     """A window is at most what one second allows, and never greater than was asked for."""
-    window = Pacing(max_rate=rate).window(batch)
+    window = ThrottleOptions(max_rate=rate).window(batch)
 
     assert 1 <= window <= batch
     assert rate is None or window <= rate
@@ -99,9 +99,11 @@ def test_the_rate_holds_over_any_stretch(amounts, rate):
         now[0] += seconds
 
     async def ask():
-        pacer = Pacer(Pacing(max_rate=rate), Silent(), lag=no_lag, clock=lambda: now[0])
+        throttle = RunThrottle(
+            ThrottleOptions(max_rate=rate), NullProgress(), lag=no_lag, clock=lambda: now[0]
+        )
         for amount in amounts:
-            await pacer.before(amount, lambda: None)
+            await throttle.before(amount, lambda: None)
             passed.append((now[0], amount))
 
     with patch.object(throttle, "_rest", sleep):
@@ -115,9 +117,9 @@ def test_the_rate_holds_over_any_stretch(amounts, rate):
 
 async def test_a_run_is_held_to_its_rate_and_ends_in_the_same_documents(legacy, uri, servers):
     """A hundred documents a second take their time, whatever the workers, and change nothing."""
-    pacing, options = Pacing(max_rate=100), MigrationOptions(workers=4)
+    throttle, options = ThrottleOptions(max_rate=100), MigrationOptions(workers=4)
     begun = time.monotonic()
-    async with Migration(uri, options=options, pacing=pacing) as migration:
+    async with Migration(uri, options=options, throttle=throttle) as migration:
         result = await migration.apply()
     took = time.monotonic() - begun
 
@@ -134,7 +136,9 @@ async def test_a_run_waits_while_the_file_exists_and_keeps_its_lease(legacy, uri
     file = tmp_path / "pause"
     file.touch()
     notes = Notes()
-    migration = Migration(uri, pacing=Pacing(pause_file=file), progress=notes, lease_seconds=0.6)
+    migration = Migration(
+        uri, throttle=ThrottleOptions(pause_file=file), progress=notes, lease_seconds=0.6
+    )
     async with migration:
         running = asyncio.create_task(migration.apply())
         await asyncio.sleep(1.6)
@@ -153,7 +157,7 @@ async def test_a_run_that_waits_can_be_stopped(legacy, uri, tmp_path):
     """Ctrl-C is heard while it waits; without the file the same call finishes what is left."""
     file = tmp_path / "pause"
     file.touch()
-    async with Migration(uri, pacing=Pacing(pause_file=file)) as migration:
+    async with Migration(uri, throttle=ThrottleOptions(pause_file=file)) as migration:
         running = asyncio.create_task(migration.apply())
         await asyncio.sleep(0.5)
         migration.stop()
@@ -169,7 +173,9 @@ async def test_a_run_that_lost_its_lease_while_it_waited_stops(legacy, uri, tmp_
     """Somebody unlocked it: it does not go on when the file is removed."""
     file = tmp_path / "pause"
     file.touch()
-    async with Migration(uri, pacing=Pacing(pause_file=file), lease_seconds=0.6) as migration:
+    async with Migration(
+        uri, throttle=ThrottleOptions(pause_file=file), lease_seconds=0.6
+    ) as migration:
         running = asyncio.create_task(migration.apply())
         await asyncio.sleep(0.5)
         await migration.unlock()
@@ -192,7 +198,7 @@ async def test_a_rollback_is_held_to_its_rate_and_gives_back_the_same_documents(
     before = list(legacy["invoices"].find())
     await forth(uri)
     begun = time.monotonic()
-    async with Migration(uri, pacing=Pacing(max_rate=70)) as migration:
+    async with Migration(uri, throttle=ThrottleOptions(max_rate=70)) as migration:
         result = await migration.rollback()
     took = time.monotonic() - begun
 
@@ -208,7 +214,7 @@ async def test_a_rate_holds_where_a_change_is_discarded_too(legacy, uri):
     await forth(uri)
     legacy["invoices"].update_many({}, [{"$set": {"workspaceId": "$_id"}}])
     begun = time.monotonic()
-    async with Migration(uri, pacing=Pacing(max_rate=70)) as migration:
+    async with Migration(uri, throttle=ThrottleOptions(max_rate=70)) as migration:
         result = await migration.rollback(options=RollbackOptions(OnConflict.DISCARD))
     took = time.monotonic() - begun
 
@@ -221,7 +227,9 @@ async def test_a_rollback_waits_while_the_file_exists(legacy, uri, tmp_path):
     file, notes = tmp_path / "pause", Notes()
     await forth(uri)
     file.touch()
-    async with Migration(uri, pacing=Pacing(pause_file=file), progress=notes) as migration:
+    async with Migration(
+        uri, throttle=ThrottleOptions(pause_file=file), progress=notes
+    ) as migration:
         running = asyncio.create_task(migration.rollback())
         await notes.heard.wait()
         await asyncio.sleep(0.5)
@@ -230,7 +238,7 @@ async def test_a_rollback_waits_while_the_file_exists(legacy, uri, tmp_path):
         with pytest.raises(InterruptedRunError):
             await running
     file.unlink()
-    async with Migration(uri, pacing=Pacing(pause_file=file)) as migration:
+    async with Migration(uri, throttle=ThrottleOptions(pause_file=file)) as migration:
         result = await migration.rollback()
 
     assert (120, 0, 0) == (meanwhile, result.exit_code, stamped(legacy))
@@ -246,7 +254,7 @@ async def test_a_rollback_that_cannot_ask_for_the_lag_says_so_before_it_writes(
 
     await forth(uri)
     monkeypatch.setattr("newbi_migrate.migration.run.runner.replica_lag", refuse)
-    async with Migration(uri, pacing=Pacing(max_lag=1)) as migration:
+    async with Migration(uri, throttle=ThrottleOptions(max_lag=1)) as migration:
         with pytest.raises(NotPermittedError):
             await migration.rollback()
 
@@ -323,8 +331,8 @@ async def test_a_run_waits_for_a_secondary_that_is_behind(pair):
                     while await replica_lag(store.database, Topology.REPLICA_SET) < 3:
                         assert time.monotonic() < deadline
                         await asyncio.sleep(0.2)
-                pacing = Pacing(max_lag=1.5)
-                migration = Migration(uri, pacing=pacing, progress=notes)
+                throttle = ThrottleOptions(max_lag=1.5)
+                migration = Migration(uri, throttle=throttle, progress=notes)
                 async with migration:
                     running = asyncio.create_task(migration.apply())
                     await asyncio.sleep(2)
@@ -352,7 +360,7 @@ def client_command(server, command):
 
 async def test_where_nobody_can_lag_nothing_is_waited_for(legacy, uri, replica_database):
     """A standalone and a set of one member have no secondary to wait for."""
-    async with Migration(uri, pacing=Pacing(max_lag=0.001)) as migration:
+    async with Migration(uri, throttle=ThrottleOptions(max_lag=0.001)) as migration:
         result = await migration.apply()
 
     assert 0 == result.exit_code
@@ -376,7 +384,7 @@ async def test_a_user_who_may_not_ask_is_told_before_anything_is_written(guarded
     with MongoClient(guarded.uri_for("newbi")) as client:
         fill(client["newbi"], count=1)
         uri = guarded.add_user("u", "p", database="newbi", roles=["readWrite"])
-        async with Migration(uri, pacing=Pacing(max_lag=5)) as migration:
+        async with Migration(uri, throttle=ThrottleOptions(max_lag=5)) as migration:
             with pytest.raises(NotPermittedError, match="secondaries"):
                 await migration.apply()
 
