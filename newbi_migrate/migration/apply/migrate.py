@@ -27,8 +27,7 @@ from newbi_migrate.migration.run.runner import (
 )
 from newbi_migrate.progress import Progress
 from newbi_migrate.store.faults import explained
-from newbi_migrate.store.lease import Lease
-from newbi_migrate.store.runs import RunRecord, RunState, read_runs, refuse_if_restoring
+from newbi_migrate.store.runs import RunRecord, RunState
 from newbi_migrate.store.session import LeasedSession
 
 __all__ = ["migrate"]
@@ -60,7 +59,11 @@ async def migrate(
         NewbiMigrateError: See :class:`~newbi_migrate.migration.facade.Migration`.
     """
     run = _Migrate(runner, command, options, backup_guard, reviewed, saved)
-    done = await run.look()
+    with explained("verifying the backup"):
+        run.backup = await backup_guard.verified(
+            runner.store.database.name, runner.registry, runner.progress
+        )
+    done = await runner.look(run.look)
     if done is not None:
         return done
     return await runner.run(command, run.attempt)
@@ -78,30 +81,22 @@ class _Migrate:
     agreed: Digests | None = None
     """What was reviewed, and all that the run had written before; known after the first look."""
 
-    async def look(self) -> RunResult | None:
-        """Looks before the lease is taken: that authorises no write, but may spare one.
+    async def look(self, runs: Sequence[RunRecord]) -> RunResult | None:
+        """Gives a result where there is nothing to do.
 
-        Gives a result where there is nothing to do, and refuses what the lease would only be
-        taken for to refuse.
+        Refuses what the lease would only be taken for to refuse.
         """
-        database, registry = self.runner.store.database, self.runner.registry
-        with explained("looking at the database"):
-            await Lease.refuse_if_held(database)
-            await refuse_if_restoring(database)
-            runs = await read_runs(database)
-            refuse_while_rolling_back(runs)
-        with explained("verifying the backup"):
-            self.backup = await self.backup_guard.verified(
-                database.name, registry, self.runner.progress
-            )
-        with explained("looking at the database"):
-            seen = await survey(database, registry, source=self.options.legacy_collection)
-            if (refusal := odd_target(seen.infos)) is not None:
-                raise refusal
+        refuse_while_rolling_back(runs)
+        seen = await survey(
+            self.runner.store.database,
+            self.runner.registry,
+            source=self.options.legacy_collection,
+        )
+        if (refusal := odd_target(seen.infos)) is not None:
+            raise refusal
         if unfinished_run(runs) is not None or not any(run.in_place for run in runs):
             return None
-        with explained("planning"):
-            plan = self.reviewed or await self._plan(self.runner.progress)
+        plan = self.reviewed or await self._plan(self.runner.progress)
         if self.saved is not None and not _was_followed(self.saved, runs, plan):
             return None
         return None if plan.pending else _nothing_done(plan)
@@ -118,7 +113,6 @@ class _Migrate:
     async def attempt(self, session: LeasedSession, runs: Sequence[RunRecord]) -> RunResult:
         """Plans under the lease, compares, and carries out."""
         database, registry = session.database, self.runner.registry
-        await refuse_if_restoring(database)
         refuse_while_rolling_back(runs)
         plan = await self._plan(session.progress)
         if any(run.run_id == session.run_id and run.state is RunState.DONE for run in runs):

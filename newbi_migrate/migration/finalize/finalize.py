@@ -26,7 +26,7 @@ from newbi_migrate.migration.run.runner import Runner, refuse_while_rolling_back
 from newbi_migrate.migration.validation.validate import ValidationRequest, validate
 from newbi_migrate.progress import Progress
 from newbi_migrate.store.faults import explained
-from newbi_migrate.store.runs import RunRecord, read_runs, refuse_if_restoring
+from newbi_migrate.store.runs import RunRecord
 from newbi_migrate.store.session import LeasedSession
 
 __all__ = ["Finalize"]
@@ -52,18 +52,20 @@ class Finalize:
         Raises:
             NewbiMigrateError: See :class:`~newbi_migrate.migration.facade.Migration`.
         """
-        with explained("reading the indexes"):
-            looked = await self._look_at_indexes()
-            runs = await read_runs(self._database)
         if not apply:
-            return looked
-        if not looked.dropped and unfinished_run(runs) is None:
-            # Nothing can go, and nothing is written for it.
+            with explained("reading the indexes"):
+                return await self._look_at_indexes()
+
+        async def look(runs: Sequence[RunRecord]) -> FinalizeResult | None:
+            looked = await self._look_at_indexes()
             looked.dry_run = False
-            return looked
+            return None if looked.dropped or unfinished_run(runs) is not None else looked
+
+        if (nothing := await self.runner.look(look)) is not None:
+            # Nothing can go, and nothing is written for it.
+            return nothing
 
         async def attempt(session: LeasedSession, runs: Sequence[RunRecord]) -> FinalizeResult:
-            await refuse_if_restoring(session.database)
             refuse_while_rolling_back(runs)
             if unfinished_run(runs) is None:
                 _refuse_other_preview(reviewed, await self._look_at_indexes())
@@ -87,14 +89,17 @@ class Finalize:
         request = FinalizeRequest(
             self.runner.registry, "finalize", keep=keep, drop_journal=drop_journal
         )
-        with explained("looking at what finalize would do"):
-            migrated = any(run.in_place for run in await read_runs(self._database))
-            if dry_run or not migrated:
+
+        async def look(runs: Sequence[RunRecord]) -> FinalizeResult | None:
+            if dry_run or not any(run.in_place for run in runs):
                 # Without a migration it refuses, and the lease is not taken for that.
-                return await self._preview(request, self.runner.progress)
+                return await self._preview(request, runs)
+            return None
+
+        if (looked := await self.runner.look(look)) is not None:
+            return looked
 
         async def attempt(session: LeasedSession, runs: Sequence[RunRecord]) -> FinalizeResult:
-            await refuse_if_restoring(session.database)
             refuse_while_rolling_back(runs)
             unfinished = unfinished_run(runs)
             if unfinished is not None:
@@ -124,13 +129,13 @@ class Finalize:
             to_create=found.to_create,
         )
 
-    async def _preview(self, request: FinalizeRequest, progress: Progress) -> FinalizeResult:
-        unfinished = unfinished_run(await read_runs(self._database))
+    async def _preview(self, request: FinalizeRequest, runs: Sequence[RunRecord]) -> FinalizeResult:
+        unfinished = unfinished_run(runs)
         if unfinished is not None and unfinished.command == "finalize":
             result = await self._look_at_indexes()
             result.command, result.legacy = "finalize", unfinished.document.get("source")
             return result
-        return await self._describe(request, await self._plan(request, progress))
+        return await self._describe(request, await self._plan(request, self.runner.progress))
 
     async def _plan(
         self, request: FinalizeRequest, progress: Progress, *, asking: ObjectId | None = None

@@ -15,11 +15,8 @@ from newbi_migrate.migration.rollback.steps import (
     preview,
     roll_back,
 )
-from newbi_migrate.migration.run.recovery import refuse_lost_records
 from newbi_migrate.migration.run.runner import Runner
-from newbi_migrate.store.faults import explained
-from newbi_migrate.store.lease import Lease
-from newbi_migrate.store.runs import RunRecord, read_runs, refuse_if_restoring
+from newbi_migrate.store.runs import RunRecord
 from newbi_migrate.store.session import LeasedSession
 
 __all__ = ["preview_rollback", "rollback"]
@@ -33,17 +30,16 @@ async def preview_rollback(
     Raises:
         NewbiMigrateError: See :class:`~newbi_migrate.migration.facade.Migration`.
     """
-    with explained("looking at what a rollback would do"):
-        await Lease.refuse_if_held(runner.store.database)
-        await refuse_if_restoring(runner.store.database)
-        runs = await read_runs(runner.store.database)
-        await refuse_lost_records(runner.store.database, runs)
+
+    async def look(runs: Sequence[RunRecord]) -> list[RollbackResult]:
         chosen = choose_runs(runs, run_id, options, everything=everything)
         if not chosen:
             return [_nothing(runner, options, dry_run=True)]
         return await preview(
             RollbackRequest(runner.store, runner.registry, runs, chosen, options, runner.progress)
         )
+
+    return await runner.look(look)
 
 
 async def rollback(
@@ -67,16 +63,16 @@ async def rollback(
         DatabaseMovedOnError: What would be done now is not what was shown.
         NewbiMigrateError: See :class:`~newbi_migrate.migration.facade.Migration`.
     """
-    with explained("looking at the runs"):
-        await Lease.refuse_if_held(runner.store.database)
-        runs = await read_runs(runner.store.database)
-        if not choose_runs(runs, run_id, options, everything=everything):
-            # Nothing is there to be taken back, and nothing is written for it.
-            return [_nothing(runner, options, dry_run=False)]
+
+    async def look(runs: Sequence[RunRecord]) -> bool:
+        return bool(choose_runs(runs, run_id, options, everything=everything))
+
+    if not await runner.look(look):
+        # Nothing is there to be taken back, and nothing is written for it.
+        return [_nothing(runner, options, dry_run=False)]
     begun: list[ObjectId] = []
 
     async def attempt(session: LeasedSession, runs: Sequence[RunRecord]) -> list[RollbackResult]:
-        await refuse_if_restoring(session.database)
         chosen = [run for run in runs if run.run_id in begun]
         if not begun:
             chosen = choose_runs(runs, run_id, options, everything=everything)

@@ -30,11 +30,18 @@ from newbi_migrate.store.journal import (
     JournalReader,
     journaled_runs,
 )
-from newbi_migrate.store.runs import RunRecord, RunWriter
+from newbi_migrate.store.runs import RunRecord, RunWriter, read_runs
 from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.stamping import holding
 
-__all__ = ["created_indexes", "recover", "refuse_forged", "refuse_lost_records", "write_targets"]
+__all__ = [
+    "created_indexes",
+    "read_whole_runs",
+    "recover",
+    "refuse_forged",
+    "refuse_lost_records",
+    "write_targets",
+]
 
 _LOOK_EVERY: Final = 0.5
 
@@ -95,6 +102,17 @@ def refuse_forged(entry: JournalEntry, run: RunRecord, targets: Collection[str])
             "the database cannot be trusted.",
             collection=name,
         )
+
+
+async def read_whole_runs(database: AsyncDatabase[dict[str, Any]]) -> list[RunRecord]:
+    """All runs, the newest first, whose records and journals are whole.
+
+    Raises:
+        DamagedRecordsError: Somebody dropped or changed what runs left.
+    """
+    runs = await read_runs(database)
+    await refuse_lost_records(database, runs)
+    return runs
 
 
 async def refuse_lost_records(

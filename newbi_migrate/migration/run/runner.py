@@ -15,7 +15,7 @@ from bson import ObjectId
 from pymongo.errors import PyMongoError
 
 from newbi_migrate.errors import InterruptedRunError, NewbiMigrateError
-from newbi_migrate.migration.run.recovery import recover, refuse_lost_records, write_targets
+from newbi_migrate.migration.run.recovery import read_whole_runs, recover, write_targets
 from newbi_migrate.migration.run.retry import HighWaterMark, retry_transient
 from newbi_migrate.migration.run.throttle import RunThrottle, ThrottleOptions, replica_lag
 from newbi_migrate.models.registry import Registry
@@ -23,7 +23,7 @@ from newbi_migrate.progress import Progress
 from newbi_migrate.store.connection import Store
 from newbi_migrate.store.faults import explained
 from newbi_migrate.store.lease import Holder, Lease
-from newbi_migrate.store.runs import RunRecord, RunState, read_runs
+from newbi_migrate.store.runs import RunRecord, RunState, read_runs, refuse_if_restoring
 from newbi_migrate.store.session import LeasedSession
 
 __all__ = [
@@ -70,6 +70,26 @@ class Runner:
     lease_seconds: float
     stop_requested: Callable[[], bool]
 
+    async def look(self, look: Callable[[Sequence[RunRecord]], Awaitable[_T]]) -> _T:
+        """Looks before the lease is taken: that authorises no write, but may spare one.
+
+        Args:
+            look: Gets all runs, the newest first; called again after a transient error.
+
+        Raises:
+            LeaseHeldError: A run is under way.
+            DamagedRecordsError: The records of earlier runs are not what this tool wrote.
+            UsageError: A restore has not come to its end.
+        """
+
+        async def once() -> _T:
+            await Lease.refuse_if_held(self.store.database)
+            await refuse_if_restoring(self.store.database)
+            return await look(await read_whole_runs(self.store.database))
+
+        with explained("looking at the database"):
+            return await retry_transient(once, self.progress)
+
     async def run(self, command: str, attempt: Attempt[_T]) -> _T:
         """Takes the lease, recovers what a dead run left, and makes attempts until one succeeds.
 
@@ -85,9 +105,8 @@ class Runner:
         """
 
         async def with_runs(session: LeasedSession) -> _T:
-            runs = await read_runs(self.store.database)
-            await refuse_lost_records(self.store.database, runs)
-            for run in runs:
+            await refuse_if_restoring(self.store.database)
+            for run in await read_whole_runs(self.store.database):
                 if run.state.unfinished:
                     await recover(session, run)
             return await attempt(session, await read_runs(self.store.database))
