@@ -16,9 +16,9 @@ import typer
 from newbi_migrate.cli import (
     backfill,
     backup,
-    closing,
     demo,
     doctor,
+    finalize,
     migrate,
     plan,
     restore,
@@ -54,7 +54,7 @@ for command in (
     validate,
     smoke,
     rollback,
-    closing,
+    finalize,
     schema,
 ):
     command.register(app)
