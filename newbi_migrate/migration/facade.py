@@ -206,7 +206,7 @@ class Migration:
         )
 
     async def check_conservation(
-        self, run: RunRecord | None = None, *, reference: Baseline | None = None
+        self, run: RunRecord | None = None, *, baseline: Baseline | None = None
     ) -> Conservation:
         """Proves that a run changed nothing but what its journal says; reads only.
 
@@ -214,7 +214,7 @@ class Migration:
 
         Args:
             run: The run; by default the first that recorded digests and was not rolled back.
-            reference: What was there before it, by default what its record holds.
+            baseline: What was there before it, by default what its record holds.
 
         Raises:
             UsageError: There is no such run.
@@ -223,7 +223,7 @@ class Migration:
             with explained("reading the runs"):
                 run = provable_run(await read_runs(self.store.database))
         return await check_conservation(
-            self.store.database, self._registry, run, reference=reference, progress=self._progress
+            self.store.database, self._registry, run, baseline=baseline, progress=self._progress
         )
 
     async def status(self) -> Status:

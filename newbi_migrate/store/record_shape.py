@@ -50,7 +50,7 @@ class _Collection(_Shape):
     without: list[str]
 
 
-class _Reference(_Shape):
+class _Baseline(_Shape):
     source: Literal["backup", "run"]
     backup: str
     name: str
@@ -71,7 +71,7 @@ class _Run(_Shape):
     started_at: datetime | None = Field(default=None, alias="startedAt")
     finished_at: datetime | None = Field(default=None, alias="finishedAt")
     plan_digests: dict[str, str] | None = Field(default=None, alias="planDigests")
-    reference: _Reference | None = None
+    baseline: _Baseline | None = None
     collections: dict[str, _Summary] | None = None
     collections_before: list[str] = Field(default=[], alias="collectionsBefore")
     indexes_before: list[_Indexes] = Field(default=[], alias="indexesBefore")

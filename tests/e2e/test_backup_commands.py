@@ -431,7 +431,7 @@ def test_a_run_that_is_backed_records_the_backup(quick, clean, backup):
     said = compared.json["comparison"]
 
     assert (0, 0, None) == (answer.code, again.code, again.json["runId"])
-    recorded = clean["newbi_migrate_runs"].find_one()["reference"]
+    recorded = clean["newbi_migrate_runs"].find_one()["baseline"]
     manifest = quick("verify-backup", "--json", backup).json
     assert (manifest["id"], backup.name) == (recorded["backup"], recorded["name"])
     added = {one["collection"] for one in said["differences"] if one["kind"] == "extra"}
@@ -467,7 +467,7 @@ def test_a_damaged_or_foreign_backup_backs_no_run(quick, clean, other, backup, m
 def test_digests_can_be_recorded_without_a_backup(quick, clean):
     """For the same proof; and a key without a backup is a mistake."""
     answer = quick("migrate", "--confirm", "--record-digests")
-    recorded = clean["newbi_migrate_runs"].find_one()["reference"]
+    recorded = clean["newbi_migrate_runs"].find_one()["baseline"]
 
     assert ExitCode.DONE == answer.code
     assert ("run", {"Users": 3, "invoices": 15}) == (

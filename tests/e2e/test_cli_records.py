@@ -59,9 +59,9 @@ def test_every_kind_of_journal_entry_is_on_the_page_with_its_fields(recorded):
 
 
 def test_what_a_run_was_backed_by_is_on_the_page(recorded):
-    """The reference, and what it holds of each collection."""
-    run = recorded["newbi_migrate_runs"].find_one({"reference": {"$ne": None}})
-    reference = run["reference"]
-    inner = {key for entry in reference["collections"] for key in entry}
+    """The baseline, and what it holds of each collection."""
+    run = recorded["newbi_migrate_runs"].find_one({"baseline": {"$ne": None}})
+    baseline = run["baseline"]
+    inner = {key for entry in baseline["collections"] for key in entry}
 
-    assert set() == (set(reference) | inner) - documented("reference")
+    assert set() == (set(baseline) | inner) - documented("baseline")

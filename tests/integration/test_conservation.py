@@ -287,26 +287,26 @@ async def test_without_a_reference_there_is_no_proof(uri, database, legacy):
 
 async def test_a_reference_may_be_handed_in(uri, database, legacy):
     """Taken by whoever wants the proof, before."""
-    reference = await take_baseline(database, NEWBI, comment="test")
+    baseline = await take_baseline(database, NEWBI, comment="test")
     await migrated(uri, backup_guard=None)
 
-    assert (await proof(database, reference=reference)).holds
+    assert (await proof(database, baseline=baseline)).holds
 
 
 # -- what a run is backed by ------------------------------------------------------------------
 
 
 async def test_a_backup_is_recorded_and_proves_the_run(uri, database, legacy, tmp_path):
-    """Its id and its digests go into the run record, and are the reference."""
+    """Its id and its digests go into the run record, and are the baseline."""
     backup = await backup_database(database, tmp_path)
     await migrated(uri, backup_guard=BackupGuard(backup.path))
     (run,) = await read_runs(database)
-    reference = baseline_of(run)
+    baseline = baseline_of(run)
 
     assert (BaselineSource.BACKUP, backup.manifest.identity, backup.path.name) == (
-        reference.source,
-        reference.backup,
-        reference.name,
+        baseline.source,
+        baseline.backup,
+        baseline.name,
     )
     assert (await proof(database)).holds
     assert (await compare_backup(backup.path, database, without=["workspaceId"])).differences
@@ -376,7 +376,7 @@ async def test_an_interrupted_run_is_finished_with_its_own_backup(uri, database,
 
     assert result.resumed
     assert (await proof(database)).holds
-    legacy["newbi_migrate_runs"].update_one({}, {"$set": {"state": "running", "reference": None}})
+    legacy["newbi_migrate_runs"].update_one({}, {"$set": {"state": "running", "baseline": None}})
     with pytest.raises(UsageError, match="had no backup"):
         await migrated(uri, backup_guard=BackupGuard(backup.path))
 

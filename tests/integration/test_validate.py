@@ -541,7 +541,7 @@ async def test_an_owner_somebody_changed_since_a_run_rewrote_it_is_named(uri, sy
 
 async def test_without_a_reference_nothing_is_proven(world):
     """A run that recorded no digests proves nothing; that is said, and is no violation."""
-    world["newbi_migrate_runs"].update_many({}, {"$unset": {"reference": ""}})
+    world["newbi_migrate_runs"].update_many({}, {"$unset": {"baseline": ""}})
     world["invoices"].update_one({}, {"$set": {"note": "by hand"}})
     report = await validated(world, only=["run.*"], unchanged=True)
 

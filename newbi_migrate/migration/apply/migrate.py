@@ -128,9 +128,9 @@ class _Migrate:
         await self._compare(session, plan, runs, unfinished)
         if unfinished is None and not plan.pending:
             return _nothing_done(plan)
-        reference = None
+        baseline = None
         if unfinished is None:
-            reference = await self.backup_guard.reference(
+            baseline = await self.backup_guard.baseline(
                 database, registry, self.backup, session.progress, comment=session.comment
             )
         return await apply_plan(
@@ -141,7 +141,7 @@ class _Migrate:
                 command=self.command,
                 resumed=unfinished is not None,
                 version=version("newbi-migrate"),
-                reference=reference,
+                baseline=baseline,
             )
         )
 

@@ -59,7 +59,7 @@ class ApplyRequest:
         command: ``migrate`` or ``backfill``.
         resumed: Whether it was interrupted before; then it has a record and a journal.
         version: Version of this package, for the record.
-        reference: What a new run records of the database before it, if anything.
+        baseline: What a new run records of the database before it, if anything.
     """
 
     session: LeasedSession
@@ -68,7 +68,7 @@ class ApplyRequest:
     command: str
     resumed: bool
     version: str
-    reference: Baseline | None = None
+    baseline: Baseline | None = None
 
 
 @dataclass(slots=True)
@@ -187,7 +187,7 @@ async def _begin(request: ApplyRequest, record: RunWriter) -> Journal:
             "collectionsBefore": names,
             # A list of pairs: names of collections may hold dots.
             "indexesBefore": [{"collection": n, "indexes": i} for n, i in before.items()],
-            "reference": None if request.reference is None else request.reference.to_document(),
+            "baseline": None if request.baseline is None else request.baseline.to_document(),
         }
     )
     journal = await Journal.take_over(session)

@@ -67,7 +67,7 @@ class BackupGuard:
             )
         return Baseline.of_manifest(verification.manifest, registry, name=path.resolve().name)
 
-    async def reference(
+    async def baseline(
         self,
         database: AsyncDatabase[dict[str, Any]],
         registry: Registry,
@@ -138,7 +138,7 @@ class BackupGuard:
         """
         if verified is None:
             return
-        recorded = unfinished.document.get("reference") or {}
+        recorded = unfinished.document.get("baseline") or {}
         if recorded.get("backup") != verified.backup:
             begun = recorded.get("name")
             raise UsageError(

@@ -33,7 +33,7 @@ __all__ = [
 
 
 class BaselineSource(StrEnum):
-    """Where the digests of a reference come from."""
+    """Where the digests of a baseline come from."""
 
     BACKUP = "backup"
     RUN = "run"
@@ -137,7 +137,7 @@ class Baseline:
 
 def baseline_of(run: RunRecord) -> Baseline | None:
     """What was known of the database when a run began, if it was recorded."""
-    recorded = run.document.get("reference")
+    recorded = run.document.get("baseline")
     return None if recorded is None else Baseline.from_document(recorded)
 
 
@@ -148,7 +148,7 @@ def provable_run(runs: Sequence[RunRecord]) -> RunRecord:
         UsageError: There is none.
     """
     for run in reversed(runs):
-        if run.state is not RunState.ROLLED_BACK and run.document.get("reference") is not None:
+        if run.state is not RunState.ROLLED_BACK and run.document.get("baseline") is not None:
             return run
     raise UsageError(
         "No run recorded what was there before it, so nothing can be proven.",

@@ -1,6 +1,6 @@
 """The proof of conservation: nothing but what a run's journal says has changed in any document.
 
-A reference holds a digest of each collection from before the run: those of a backup, or taken when
+A baseline holds a digest of each collection from before the run: those of a backup, or taken when
 the run began. Now each collection is digested again, without the workspace where the registry says
 that a run stamps it. What a run created is taken out of that sum, and documents in which it changed
 another field, such as the owner of an aliased user's invoice, are put in as the journal says they
@@ -70,12 +70,12 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ConservedCollection:
-    """One collection compared with its reference.
+    """One collection compared with its baseline.
 
     Attributes:
         collection: Its name.
         verdict: What became of its documents.
-        before: Documents in the reference.
+        before: Documents in the baseline.
         now: Documents now.
         created: Of these, created by runs.
         changed: Documents in which runs changed a field beside the workspace.
@@ -94,16 +94,16 @@ class ConservedCollection:
 
 @dataclass(frozen=True, slots=True)
 class Conservation:
-    """Every collection compared with what a reference knows of it.
+    """Every collection compared with what a baseline holds of it.
 
     Attributes:
         run_id: The first run that is accounted for.
-        reference: What it was compared with.
+        baseline: What it was compared with.
         collections: In order of their names.
     """
 
     run_id: ObjectId
-    reference: Baseline
+    baseline: Baseline
     collections: tuple[ConservedCollection, ...]
 
     @property
@@ -122,7 +122,7 @@ async def check_conservation(
     registry: Registry,
     run: RunRecord,
     *,
-    reference: Baseline | None = None,
+    baseline: Baseline | None = None,
     progress: Progress | None = None,
 ) -> Conservation:
     """Compares every collection with what it was before a run. Reads only.
@@ -136,15 +136,15 @@ async def check_conservation(
         database: The database.
         registry: Its collections.
         run: The run.
-        reference: What was there before it, by default what its record holds; a backup's comes
+        baseline: What was there before it, by default what its record holds; a backup's comes
             from :meth:`Baseline.of_manifest`.
         progress: Told of each collection.
 
     Raises:
-        UsageError: There is no reference, or the journal was dropped.
+        UsageError: There is no baseline, or the journal was dropped.
         NewbiMigrateError: The server failed.
     """
-    known = reference or baseline_of(run)
+    known = baseline or baseline_of(run)
     if known is None:
         raise UsageError(
             f"The run {run.run_id} recorded no digests of what was there before it.",
