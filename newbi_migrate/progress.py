@@ -1,13 +1,16 @@
-"""How a use-case tells what it is doing, to whoever cares to listen.
+"""How a use-case tells what it is doing, to whoever cares to listen, and how long it took.
 
-A library user sees nothing unless he hands in a listener.
+A library user sees nothing unless they hand in a listener.
 """
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
 from typing import Protocol
 
-__all__ = ["NullProgress", "Progress"]
+__all__ = ["NullProgress", "Progress", "timed"]
 
 
 class Progress(Protocol):
@@ -37,3 +40,13 @@ class NullProgress:
 
     def note(self, sentence: str) -> None:
         """Says nothing."""
+
+
+@contextmanager
+def timed(timings: MutableMapping[str, float], phase: str) -> Iterator[None]:
+    """Notes how long a phase takes, in seconds, also where it fails."""
+    begun = time.perf_counter()
+    try:
+        yield
+    finally:
+        timings[phase] = round(time.perf_counter() - begun, 3)

@@ -7,7 +7,7 @@ zeros), so values that a rollback must restore exactly are carried as bytes.
 from __future__ import annotations
 
 import struct
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from typing import Any, Final
 
 from bson import ObjectId
@@ -188,7 +188,7 @@ def split_documents(batch: bytes) -> Iterator[bytes]:
         position += size
 
 
-async def raw_documents(cursor: Any) -> AsyncIterator[bytes]:
+async def raw_documents(cursor: Any) -> AsyncGenerator[bytes]:
     """The bytes of each document of a cursor of raw batches, which is closed at the end."""
     async with cursor:
         async for batch in cursor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar
 
 import bson
 from pymongo import UpdateMany, UpdateOne
@@ -20,7 +20,7 @@ from newbi_migrate.store.codes import ONE_DOCUMENT, TOO_LARGE, Code
 from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.ids import id_key, id_key_of
 from newbi_migrate.store.journal import JournalGroup
-from newbi_migrate.store.raw import document_of, element, element_at, elements, split_documents
+from newbi_migrate.store.raw import document_of, element, element_at, elements, raw_documents
 from newbi_migrate.store.session import LeasedSession
 
 __all__ = [
@@ -151,13 +151,11 @@ async def holding(
             hint=_BY_ID,
             comment=comment,
         )
-        async with cursor:
-            async for batch in cursor:
-                for raw in split_documents(cast(bytes, batch)):
-                    position, identifier = place[id_key_of(*(element(raw, "_id") or (_NULL, b"")))]
-                    expected = wanted[position].items()
-                    if all(element_at(raw, name) == value for name, value in expected):
-                        held[position].append(identifier)
+        async for raw in raw_documents(cursor):
+            position, identifier = place[id_key_of(*(element(raw, "_id") or (_NULL, b"")))]
+            expected = wanted[position].items()
+            if all(element_at(raw, name) == value for name, value in expected):
+                held[position].append(identifier)
     return [replace(group, ids=ids) for group, ids in zip(groups, held, strict=True) if ids]
 
 

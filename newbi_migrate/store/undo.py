@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any
 
 import bson
 from pymongo import UpdateMany, UpdateOne
@@ -20,7 +20,7 @@ from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.faults import codes_of
 from newbi_migrate.store.ids import decode_id, id_key, id_key_of
 from newbi_migrate.store.journal import JournalGroup
-from newbi_migrate.store.raw import document_of, element, elements, split_documents
+from newbi_migrate.store.raw import document_of, element, elements, raw_documents
 from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.stamping import MAX_IDS, MAX_OPERATIONS, chunks
 
@@ -109,31 +109,29 @@ async def compare_groups(
             collation=SIMPLE_COLLATION,
             comment=comment,
         )
-        async with cursor:
-            async for batch in cursor:
-                for raw in split_documents(cast(bytes, batch)):
-                    stored = {name: (kind, value) for name, kind, value in elements(raw)}
-                    kind, value = stored.pop("_id")
-                    position = group_of.get(id_key_of(kind, value))
-                    if position is None:
-                        # Another document has taken its place, under an id that is like it.
-                        continue
-                    seen += 1
-                    group = groups[position]
-                    ours, changed = _states(
-                        stored, written[position], prior[position], certain=group.certain
-                    )
-                    if len(ours) == len(group.changes):
-                        intact[position].append(decode_id(kind, value))
-                        continue
-                    if not ours and not changed:
-                        result.restored += 1
-                        continue
-                    document_id = decode_id(kind, value)
-                    result.differences.extend(Difference(document_id, n, group) for n in changed)
-                    if ours:
-                        part = {name: group.changes[name] for name in ours}
-                        result.partly.append(replace(group, changes=part, ids=[document_id]))
+        async for raw in raw_documents(cursor):
+            stored = {name: (kind, value) for name, kind, value in elements(raw)}
+            kind, value = stored.pop("_id")
+            position = group_of.get(id_key_of(kind, value))
+            if position is None:
+                # Another document has taken its place, under an id that is like it.
+                continue
+            seen += 1
+            group = groups[position]
+            ours, changed = _states(
+                stored, written[position], prior[position], certain=group.certain
+            )
+            if len(ours) == len(group.changes):
+                intact[position].append(decode_id(kind, value))
+                continue
+            if not ours and not changed:
+                result.restored += 1
+                continue
+            document_id = decode_id(kind, value)
+            result.differences.extend(Difference(document_id, n, group) for n in changed)
+            if ours:
+                part = {name: group.changes[name] for name in ours}
+                result.partly.append(replace(group, changes=part, ids=[document_id]))
     result.written = [
         replace(group, ids=ids) for group, ids in zip(groups, intact, strict=True) if ids
     ]
@@ -279,12 +277,10 @@ async def read_stored(
         cursor = collection.find_raw_batches(
             {"_id": {"$in": list(part)}}, collation=SIMPLE_COLLATION, comment=comment
         )
-        async with cursor:
-            async for batch in cursor:
-                for raw in split_documents(cast(bytes, batch)):
-                    identifier = element(raw, "_id")
-                    if identifier is not None:
-                        found[id_key_of(*identifier)] = raw
+        async for raw in raw_documents(cursor):
+            identifier = element(raw, "_id")
+            if identifier is not None:
+                found[id_key_of(*identifier)] = raw
     return found
 
 

@@ -6,10 +6,8 @@ what is missing is written.
 
 from __future__ import annotations
 
-import time
 from collections import ChainMap, Counter
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -36,6 +34,7 @@ from newbi_migrate.migration.run.baseline import Baseline
 from newbi_migrate.migration.run.recovery import created_indexes
 from newbi_migrate.models.better_auth import TARGET_COLLECTIONS
 from newbi_migrate.models.registry import CollectionSpec, Registry
+from newbi_migrate.progress import timed
 from newbi_migrate.store.codes import Code
 from newbi_migrate.store.collections import Identities, collections
 from newbi_migrate.store.indexes import Created, Refused, create_indexes, read_indexes
@@ -99,13 +98,13 @@ async def apply_plan(request: ApplyRequest) -> RunResult:
 
     directory = request.plan.directory
     if request.command == "migrate":
-        async with _timed(state, "users"):
+        with timed(state.timings, "users"):
             directory = await _users(request, state, journal, record)
-    async with _timed(state, "documents"):
+    with timed(state.timings, "documents"):
         await _documents(request, state, journal, directory)
-    async with _timed(state, "rescan"):
+    with timed(state.timings, "rescan"):
         await _rescan(request, state, journal, directory)
-    async with _timed(state, "indexes"):
+    with timed(state.timings, "indexes"):
         await _indexes(request, state, journal)
     if request.resumed:
         await _count_all(request, state, journal)
@@ -138,15 +137,6 @@ async def apply_plan(request: ApplyRequest) -> RunResult:
         },
     )
     return result
-
-
-@asynccontextmanager
-async def _timed(state: _State, phase: str) -> AsyncIterator[None]:
-    begun = time.perf_counter()
-    try:
-        yield
-    finally:
-        state.timings[phase] = round(time.perf_counter() - begun, 3)
 
 
 async def _count_all(request: ApplyRequest, state: _State, journal: Journal) -> None:
@@ -333,11 +323,10 @@ async def _documents(
             state.refused[spec.name] = Quarantine()
             request.session.progress.advance(planned.documents, spec.name)
             continue
-        begun = time.perf_counter()
-        summary, refused, left = await _stamp(request, plane, spec, journal, repeat=False)
+        with timed(state.timings, f"documents.{spec.name}"):
+            summary, refused, left = await _stamp(request, plane, spec, journal, repeat=False)
         state.collections[spec.name] = summary
         state.refused[spec.name], state.left[spec.name] = refused, left
-        state.timings[f"documents.{spec.name}"] = round(time.perf_counter() - begun, 3)
 
 
 async def _rescan(

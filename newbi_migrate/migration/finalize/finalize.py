@@ -14,7 +14,7 @@ from newbi_migrate.mapping.decisions import Outcome
 from newbi_migrate.migration.finalize.results import FinalizeResult
 from newbi_migrate.migration.finalize.steps import (
     FinalizeRequest,
-    close,
+    carry_out,
     refuse_unless_ready,
     review_obsolete,
 )
@@ -69,7 +69,7 @@ class Finalize:
             refuse_while_rolling_back(runs)
             if unfinished_run(runs) is None:
                 _refuse_other_preview(reviewed, await self._look_at_indexes())
-            return await close(session, FinalizeRequest(self.runner.registry, "indexes"), runs)
+            return await carry_out(session, FinalizeRequest(self.runner.registry, "indexes"), runs)
 
         return await self.runner.run("indexes", attempt)
 
@@ -106,10 +106,10 @@ class Finalize:
                 source = unfinished.document.get("source")
                 if source in await session.database.list_collection_names():
                     await self._plan(request, session.progress, asking=unfinished.run_id)
-                return await close(session, replace(request, source=source), runs)
+                return await carry_out(session, replace(request, source=source), runs)
             plan = await self._plan(request, session.progress, asking=session.run_id)
             _refuse_other_preview(reviewed, await self._describe(request, plan))
-            return await close(session, _of_plan(request, plan), runs)
+            return await carry_out(session, _of_plan(request, plan), runs)
 
         return await self.runner.run("finalize", attempt)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import bson
 from pymongo.asynchronous.database import AsyncDatabase
@@ -12,7 +12,7 @@ from newbi_migrate.errors import DatabaseMovedOnError, UsageError
 from newbi_migrate.migration.finalize.results import FinalizeResult
 from newbi_migrate.migration.planning.survey import aside_name, kept_name
 from newbi_migrate.store.journal import EntryKind, Journal
-from newbi_migrate.store.raw import document_of, element, split_documents
+from newbi_migrate.store.raw import document_of, element, raw_documents
 from newbi_migrate.store.runs import RunRecord, migrated_users
 from newbi_migrate.store.session import LeasedSession
 
@@ -150,12 +150,10 @@ async def _ids(
     database: AsyncDatabase[dict[str, Any]], name: str
 ) -> AsyncIterator[tuple[int, bytes]]:
     cursor = database[name].find_raw_batches({}, {"_id": 1}, batch_size=_BATCH)
-    async with cursor:
-        async for batch in cursor:
-            for raw in split_documents(cast(bytes, batch)):
-                found = element(raw, "_id")
-                if found is not None:
-                    yield found
+    async for raw in raw_documents(cursor):
+        found = element(raw, "_id")
+        if found is not None:
+            yield found
 
 
 def _key(kind: int, value: bytes) -> bytes:

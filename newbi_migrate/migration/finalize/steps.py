@@ -30,7 +30,7 @@ from newbi_migrate.store.session import LeasedSession
 
 __all__ = [
     "FinalizeRequest",
-    "close",
+    "carry_out",
     "refuse_unless_ready",
     "review_obsolete",
 ]
@@ -133,7 +133,7 @@ def refuse_unless_ready(report: ValidationReport, plan: Plan, *, keep: bool) -> 
         )
 
 
-async def close(
+async def carry_out(
     session: LeasedSession, request: FinalizeRequest, runs: Sequence[RunRecord]
 ) -> FinalizeResult:
     """Drops obsolete indexes and, to finalize, the collection of legacy users.
@@ -142,7 +142,7 @@ async def close(
 
     Args:
         session: The leased session.
-        request: What is to be closed.
+        request: What to drop.
         runs: All runs, the newest first.
 
     Raises:

@@ -7,10 +7,8 @@ done.
 
 from __future__ import annotations
 
-import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +26,7 @@ from newbi_migrate.migration.rollback.structure import StructureRollback
 from newbi_migrate.migration.rollback.users import UserRollback
 from newbi_migrate.migration.run.recovery import write_targets
 from newbi_migrate.models.registry import Registry
-from newbi_migrate.progress import Progress
+from newbi_migrate.progress import Progress, timed
 from newbi_migrate.store.connection import Store
 from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.journal import EntryKind, JournalReader
@@ -203,7 +201,7 @@ class _RunBack:
         return cls(run, result, structure, documents, users)
 
     async def look(self, request: RollbackRequest, newer: Sequence[_RunBack]) -> None:
-        async with _timed(self.result, "survey"):
+        with timed(self.result.timings, "survey"):
             request.progress.phase("survey", None)
             runs = (*newer, self)
             await self.structure.inspect([run.structure for run in newer])
@@ -228,22 +226,22 @@ class _RunBack:
         await record.take_over()
         if whole and self.run.state is not RunState.ROLLED_BACK:
             await record.rolling_back()
-        async with _timed(result, "indexes"):
+        with timed(result.timings, "indexes"):
             progress.phase("indexes", None)
             await self.structure.inspect()
             await session.turn(0)
             await self.structure.drop(session)
             await self.structure.rename_back(session)
-        async with _timed(result, "documents"):
+        with timed(result.timings, "documents"):
             progress.phase("documents", None)
             await self.documents.apply(session)
         if self.users is not None:
-            async with _timed(result, "users"):
+            with timed(result.timings, "users"):
                 await self.users.inspect()
                 units = await self.users.decide()
                 progress.phase("users", len(units))
                 await self.users.apply(session)
-        async with _timed(result, "structure"):
+        with timed(result.timings, "structure"):
             await session.turn(0)
             await self.structure.rebuild(session)
             if whole:
@@ -332,12 +330,3 @@ async def _refuse_without_source(request: RollbackRequest, run: RunRecord) -> No
             f"The legacy users in {wanted} are no longer there, so nothing can be taken back.",
             next_step=f"Restore {wanted} from the backup first: newbi-migrate restore.",
         )
-
-
-@asynccontextmanager
-async def _timed(result: RollbackResult, phase: str) -> AsyncIterator[None]:
-    begun = time.perf_counter()
-    try:
-        yield
-    finally:
-        result.timings[phase] = round(time.perf_counter() - begun, 3)

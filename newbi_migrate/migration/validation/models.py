@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Container, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from bson import ObjectId
 from pymongo.asynchronous.collection import AsyncCollection
@@ -27,7 +28,7 @@ from newbi_migrate.models.usual import DESCENDING, unusual
 from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.decoding import decode, decoded
 from newbi_migrate.store.faults import task_group
-from newbi_migrate.store.raw import split_documents
+from newbi_migrate.store.raw import raw_documents
 from newbi_migrate.store.windows import has_only_object_ids
 
 if TYPE_CHECKING:
@@ -166,10 +167,8 @@ class ModelRules:
         cursor = await collection.aggregate_raw_batches(
             [{"$sample": {"size": size}}], comment=self._comment
         )
-        async with cursor:
-            async for batch in cursor:
-                for raw in split_documents(cast(bytes, batch)):
-                    yield raw
+        async for raw in raw_documents(cursor):
+            yield raw
 
     async def _ask(
         self, target: _Target, collection: AsyncCollection[dict[str, Any]], findings: Collector
@@ -211,16 +210,15 @@ class ModelRules:
             cursor = collection.find_raw_batches(
                 query, batch_size=1000, collation=SIMPLE_COLLATION, comment=self._comment, **options
             )
-            async with cursor:
-                async for batch in cursor:
-                    for raw in split_documents(cast(bytes, batch)):
-                        if stop.is_set():
-                            return
-                        _look(target, raw, findings)
-                        if left is not None:
-                            left -= 1
-                            if not left:
-                                stop.set()
+            async with aclosing(raw_documents(cursor)) as documents:
+                async for raw in documents:
+                    if stop.is_set():
+                        return
+                    _look(target, raw, findings)
+                    if left is not None:
+                        left -= 1
+                        if not left:
+                            stop.set()
 
         parts = self._ranges if large else _whole
         async with task_group() as tasks:

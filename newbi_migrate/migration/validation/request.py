@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Final, Protocol
@@ -164,12 +162,3 @@ class State:
         self.left_out[collection][reason] += count
         if len(self.examples) < EXAMPLES:
             self.examples.append(QuarantinedDocument(collection, identifier, path, reason))
-
-    @asynccontextmanager
-    async def timed(self, phase: str) -> AsyncIterator[None]:
-        """Takes the time of a phase."""
-        begun = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.timings[phase] = round(time.perf_counter() - begun, 3)

@@ -27,6 +27,7 @@ from newbi_migrate.migration.validation.request import (
 )
 from newbi_migrate.migration.validation.rules import STRUCTURAL
 from newbi_migrate.migration.validation.structure import Structure
+from newbi_migrate.progress import timed
 from newbi_migrate.store.collections import collections
 from newbi_migrate.store.connection import nothing_there
 from newbi_migrate.store.lease import Lease
@@ -71,20 +72,20 @@ async def validate(request: ValidationRequest) -> ValidationReport:
     _refuse_unknown(request.only, known)
     check = Structure(request, state, names, runs, newest)
     check.runs(under_way=under_way)
-    async with state.timed("people"):
+    with timed(state.timings, "people"):
         await check.people()
-    async with state.timed("documents"):
+    with timed(state.timings, "documents"):
         documents = DocumentRules(request, state, runs)
         for spec in present:
             await documents.check(spec)
-    async with state.timed("references"):
+    with timed(state.timings, "references"):
         await check.references(present)
-    async with state.timed("indexes"):
+    with timed(state.timings, "indexes"):
         await check.indexes(present)
     if request.unchanged:
-        async with state.timed("unchanged"):
+        with timed(state.timings, "unchanged"):
             await check.unchanged()
-    async with state.timed("models"):
+    with timed(state.timings, "models"):
         await models.check(state.findings)
     return ValidationReport(
         database=database.name,
