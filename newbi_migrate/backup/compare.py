@@ -21,6 +21,7 @@ from newbi_migrate.backup import layout
 from newbi_migrate.backup.dump import DumpedCollection, FolderDump
 from newbi_migrate.backup.manifest import CollectionEntry
 from newbi_migrate.errors import UsageError
+from newbi_migrate.models.registry import OWN_PREFIX
 from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.collections import CollectionInfo, collections
 from newbi_migrate.store.connection import open_database
@@ -39,7 +40,6 @@ from newbi_migrate.store.raw import document_of, element
 
 __all__ = ["Comparison", "Difference", "compare_backup"]
 
-_RUN_RECORDS: Final = "newbi_migrate_"
 _COMMENT: Final = "newbi-migrate verify-backup"
 _BUCKETS: Final = 1 << 14
 _HELD: Final = 20_000
@@ -164,7 +164,7 @@ class _Comparing:
         names = sorted(
             name
             for name in {*then, *live}
-            if layout.dumped(name) and (run_records or not name.startswith(_RUN_RECORDS))
+            if layout.dumped(name) and (run_records or not name.startswith(OWN_PREFIX))
         )
         self._progress.phase("compare", manifest.count)
         found: list[Difference] = []

@@ -60,7 +60,7 @@ COLLECTIONS: Final = (
 """Names of the collections that Better Auth and its plug-ins write to."""
 
 TARGET_COLLECTIONS: Final = ("user", "account", "organization", "member")
-"""Those of them a run may write to."""
+"""Those of them a run may write to, in the order in which it creates what refers to what."""
 
 COMPANY_GUARD_FIELDS = (
     "companyName",

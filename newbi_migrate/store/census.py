@@ -10,7 +10,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.decoding import decode
 from newbi_migrate.store.ids import decode_id
-from newbi_migrate.store.raw import elements, split_documents
+from newbi_migrate.store.raw import elements_by_name, split_documents
 from newbi_migrate.store.windows import WindowGroup
 
 __all__ = ["count_groups"]
@@ -48,7 +48,7 @@ async def count_groups(
 
 
 def _group(raw: bytes, names: Mapping[str, str]) -> WindowGroup:
-    found = {name: (kind, value) for name, kind, value in elements(raw)}
+    found = elements_by_name(raw)
     raw_key = found["_id"][1]
     key, readable = decode(raw_key)
     return WindowGroup(

@@ -30,7 +30,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError
 
 from newbi_migrate.errors import DamagedRecordsError, LeaseLostError
-from newbi_migrate.store.raw import document_of, elements, iter_ids, pack_ids
+from newbi_migrate.store.raw import document_of, elements, elements_by_name, iter_ids, pack_ids
 from newbi_migrate.store.session import LeasedSession
 
 __all__ = [
@@ -113,7 +113,7 @@ class JournalGroup:
             if isinstance(self.prior, RawBSONDocument)
             else bson.encode(self.prior)
         )
-        return {name: (kind, value) for name, kind, value in elements(raw)}
+        return elements_by_name(raw)
 
     def to_document(self) -> dict[str, Any]:
         """The group as stored."""

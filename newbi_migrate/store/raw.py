@@ -19,6 +19,7 @@ __all__ = [
     "element",
     "element_at",
     "elements",
+    "elements_by_name",
     "has_room_at",
     "iter_ids",
     "pack_ids",
@@ -97,6 +98,15 @@ def elements(raw: bytes) -> Iterator[tuple[str, int, bytes]]:
             raise ValueError(f"not a BSON document: element {name!r} has no end in it")
         yield name, kind, raw[stop + 1 : stop + 1 + size]
         position = stop + 1 + size
+
+
+def elements_by_name(raw: bytes) -> dict[str, tuple[int, bytes]]:
+    """Type byte and value bytes of the top-level elements; of several of one name the last.
+
+    Raises:
+        ValueError: The bytes are no BSON document.
+    """
+    return {name: (kind, value) for name, kind, value in elements(raw)}
 
 
 def element(raw: bytes, name: str) -> tuple[int, bytes] | None:

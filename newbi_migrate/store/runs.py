@@ -6,11 +6,10 @@ docs/reference/run-records.md.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import islice
-from typing import Any, Final
+from typing import Any
 
 from bson import ObjectId
 from pymongo import UpdateOne
@@ -18,11 +17,11 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.errors import DamagedRecordsError, LeaseLostError, UsageError
 from newbi_migrate.store.record_shape import is_run, is_user_line
-from newbi_migrate.store.session import OWN_PREFIX, LeasedSession
+from newbi_migrate.store.session import LeasedSession
+from newbi_migrate.store.stamping import MAX_OPERATIONS, chunks
 
 __all__ = [
     "OWN_COLLECTIONS",
-    "OWN_PREFIX",
     "RESTORE",
     "RunRecord",
     "RunState",
@@ -291,7 +290,7 @@ class RunWriter:
         an interruption, when it was known which documents had to be created for the user.
         """
         run_id = self._session.run_id
-        for some in _portions(lines):
+        for some in chunks(lines, MAX_OPERATIONS):
             await self._session.collection(USERS).bulk_write(
                 [
                     UpdateOne(
@@ -304,15 +303,6 @@ class RunWriter:
                 ordered=False,
                 comment=self._session.comment,
             )
-
-
-_LINES_TOGETHER: Final = 1000
-
-
-def _portions(lines: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
-    rest = iter(lines)
-    while some := list(islice(rest, _LINES_TOGETHER)):
-        yield some
 
 
 def _unless_decided(line: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from newbi_migrate.progress import Progress
 from newbi_migrate.store.connection import DURABLE, ServerInfo, Store
 from newbi_migrate.store.lease import Lease
 
-__all__ = ["OWN_PREFIX", "LeasedSession", "Throttle"]
+__all__ = ["LeasedSession", "Throttle"]
 
 
 class Throttle(Protocol):

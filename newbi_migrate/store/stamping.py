@@ -6,7 +6,7 @@ it again changes nothing, and a document that somebody changed meanwhile is left
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Final, TypeVar
@@ -20,7 +20,13 @@ from newbi_migrate.store.codes import ONE_DOCUMENT, TOO_LARGE, Code
 from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.ids import id_key, id_key_of
 from newbi_migrate.store.journal import JournalGroup
-from newbi_migrate.store.raw import document_of, element, element_at, elements, raw_documents
+from newbi_migrate.store.raw import (
+    document_of,
+    element,
+    element_at,
+    elements_by_name,
+    raw_documents,
+)
 from newbi_migrate.store.session import LeasedSession
 
 __all__ = [
@@ -108,7 +114,7 @@ async def write_groups(
     expected = sum(len(group.ids) for group in groups)
     operations = (
         UpdateMany(
-            {"_id": {"$in": list(ids)}, **condition},
+            {"_id": {"$in": ids}, **condition},
             {"$set": dict(group.changes)},
             collation=SIMPLE_COLLATION,
             hint=_BY_ID,
@@ -118,7 +124,7 @@ async def write_groups(
         for ids in chunks(group.ids, MAX_IDS)
     )
     modified = 0
-    while chunk := list(islice(operations, MAX_OPERATIONS)):
+    for chunk in chunks(operations, MAX_OPERATIONS):
         try:
             result = await session.collection(collection).bulk_write(
                 chunk, ordered=False, comment=session.comment
@@ -138,13 +144,13 @@ async def holding(
     collection: AsyncCollection[dict[str, Any]], groups: Sequence[JournalGroup], *, comment: str
 ) -> list[JournalGroup]:
     """Reads which documents hold the new values now; gives the groups with these ids alone."""
-    wanted = [_elements_of(group.changes) for group in groups]
+    wanted = [elements_by_name(bson.encode(group.changes)) for group in groups]
     place = {id_key(i): (n, i) for n, group in enumerate(groups) for i in group.ids}
     held: list[list[Any]] = [[] for _ in groups]
     projection = {"_id": 1, **dict.fromkeys((name for g in groups for name in g.changes), 1)}
     for ids in chunks([i for group in groups for i in group.ids], MAX_IDS):
         cursor = collection.find_raw_batches(
-            {"_id": {"$in": list(ids)}},
+            {"_id": {"$in": ids}},
             projection,
             batch_size=1000,
             collation=SIMPLE_COLLATION,
@@ -157,10 +163,6 @@ async def holding(
             if all(element_at(raw, name) == value for name, value in expected):
                 held[position].append(identifier)
     return [replace(group, ids=ids) for group, ids in zip(groups, held, strict=True) if ids]
-
-
-def _elements_of(document: Mapping[str, Any]) -> dict[str, tuple[int, bytes]]:
-    return {name: (kind, value) for name, kind, value in elements(bson.encode(document))}
 
 
 def _condition(group: JournalGroup, read: Sequence[str]) -> dict[str, Any]:
@@ -234,7 +236,8 @@ async def _look_again(
     return WindowOutcome(written, tuple(held), tuple(refused), tuple(changed))
 
 
-def chunks(items: Sequence[_T], size: int) -> Iterable[Sequence[_T]]:
+def chunks(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
     """The items in portions of ``size``, the last one as long as it happens to be."""
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
+    rest = iter(items)
+    while portion := list(islice(rest, size)):
+        yield portion

@@ -20,7 +20,7 @@ from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.faults import codes_of
 from newbi_migrate.store.ids import decode_id, id_key, id_key_of
 from newbi_migrate.store.journal import JournalGroup
-from newbi_migrate.store.raw import document_of, element, elements, raw_documents
+from newbi_migrate.store.raw import document_of, element, elements_by_name, raw_documents
 from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.stamping import MAX_IDS, MAX_OPERATIONS, chunks
 
@@ -95,7 +95,7 @@ async def compare_groups(
 ) -> Comparison:
     """Reads how the documents of a journal entry stand, compared byte for byte."""
     result = Comparison()
-    written = [_elements_of(group.changes) for group in groups]
+    written = [elements_by_name(bson.encode(group.changes)) for group in groups]
     prior = [group.prior_elements() for group in groups]
     group_of = {id_key(i): n for n, group in enumerate(groups) for i in group.ids}
     projection = {"_id": 1, **dict.fromkeys((name for g in groups for name in g.changes), 1)}
@@ -103,14 +103,14 @@ async def compare_groups(
     seen = 0
     for ids in chunks([i for group in groups for i in group.ids], MAX_IDS):
         cursor = collection.find_raw_batches(
-            {"_id": {"$in": list(ids)}},
+            {"_id": {"$in": ids}},
             projection,
             batch_size=1000,
             collation=SIMPLE_COLLATION,
             comment=comment,
         )
         async for raw in raw_documents(cursor):
-            stored = {name: (kind, value) for name, kind, value in elements(raw)}
+            stored = elements_by_name(raw)
             kind, value = stored.pop("_id")
             position = group_of.get(id_key_of(kind, value))
             if position is None:
@@ -151,7 +151,7 @@ async def restore(
     """
     statements = [
         UpdateMany(
-            {"_id": {"$in": list(ids)}, **_held(group)},
+            {"_id": {"$in": ids}, **_held(group)},
             _back(group, group.changes),
             collation=SIMPLE_COLLATION,
         )
@@ -162,7 +162,7 @@ async def restore(
     for chunk in chunks(statements, MAX_OPERATIONS):
         try:
             result = await session.collection(collection).bulk_write(
-                list(chunk), ordered=False, comment=session.comment
+                chunk, ordered=False, comment=session.comment
             )
         except BulkWriteError as error:
             if not codes_of(error) or not codes_of(error) <= ONE_DOCUMENT:
@@ -249,11 +249,11 @@ async def follow(
         if key not in stored:
             continue
         (identifier,) = groups[0].ids
-        state = {name: (kind, value) for name, kind, value in elements(stored[key])}
+        state = elements_by_name(stored[key])
         found: list[Difference] = []
         taken_back = False
         for group in groups:
-            written, prior = _elements_of(group.changes), group.prior_elements()
+            written, prior = elements_by_name(bson.encode(group.changes)), group.prior_elements()
             ours, changed = _states(state, written, prior, certain=group.certain)
             found.extend(Difference(identifier, name, group) for name in changed)
             if ours and not taken_back:
@@ -275,7 +275,7 @@ async def read_stored(
     found: dict[bytes, bytes] = {}
     for part in chunks(ids, MAX_IDS):
         cursor = collection.find_raw_batches(
-            {"_id": {"$in": list(part)}}, collation=SIMPLE_COLLATION, comment=comment
+            {"_id": {"$in": part}}, collation=SIMPLE_COLLATION, comment=comment
         )
         async for raw in raw_documents(cursor):
             identifier = element(raw, "_id")
@@ -317,7 +317,3 @@ def _states(
         return ours, []
     changed = [name for name in written if name not in ours and stored.get(name) != prior.get(name)]
     return ours, changed
-
-
-def _elements_of(document: Mapping[str, Any]) -> dict[str, _Element]:
-    return {name: (kind, value) for name, kind, value in elements(bson.encode(document))}

@@ -20,7 +20,14 @@ from newbi_migrate.store.codes import REPLY_TOO_LARGE
 from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.decoding import Undecodable, decode
 from newbi_migrate.store.ids import decode_id
-from newbi_migrate.store.raw import document_of, element, elements, raw_documents, split_documents
+from newbi_migrate.store.raw import (
+    document_of,
+    element,
+    elements,
+    elements_by_name,
+    raw_documents,
+    split_documents,
+)
 
 __all__ = ["Window", "WindowGroup", "WindowReader", "has_only_object_ids", "read_singly"]
 
@@ -57,7 +64,7 @@ class WindowGroup:
             fields: Names of the fields.
             names: Field to the name it has in the group's key.
         """
-        stored = {name: (kind, value) for name, kind, value in elements(self.raw_key)}
+        stored = elements_by_name(self.raw_key)
         return document_of(
             *[(field, *stored[name]) for field in fields if (name := names[field]) in stored]
         )

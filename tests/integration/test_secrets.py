@@ -13,7 +13,7 @@ from newbi_migrate.errors import ExitCode
 from newbi_migrate.mapping.users import FIELD_NOT_CARRIED
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.planning.plan import plan_to_json
-from newbi_migrate.store.runs import OWN_PREFIX
+from newbi_migrate.models.registry import OWN_PREFIX
 
 RAW = CodecOptions(document_class=RawBSONDocument)
 SECRET = "planted-secret"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 import bson
 import xxhash
@@ -25,6 +25,7 @@ from newbi_migrate.mapping.users import Fill, Finding, Insert, UserWrites
 from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.planning.results import Plan
 from newbi_migrate.migration.planning.users import UserPlane
+from newbi_migrate.models.better_auth import TARGET_COLLECTIONS
 from newbi_migrate.store.codes import ONE_DOCUMENT, Code
 from newbi_migrate.store.collections import Identities
 from newbi_migrate.store.connection import DURABLE, client_session
@@ -37,7 +38,6 @@ __all__ = ["UserWriter", "field_digests"]
 
 _RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
 
-_IN_ORDER: Final = ("user", "account", "organization", "member")
 # Seconds between attempts of a transaction that the application's own writes got in the way of.
 _CONFLICT_PAUSES = (0.05, 0.1, 0.2, 0.4)
 
@@ -73,7 +73,7 @@ class UserWriter:
             with_writes = [writes for writes in batch if writes.writes]
             if with_writes:
                 await self._session.turn(sum(len(writes.writes) for writes in with_writes))
-                await self._identities.check(*_IN_ORDER)
+                await self._identities.check(*TARGET_COLLECTIONS)
                 failed.update(await self._batch(with_writes))
             self._session.progress.advance(len(batch))
         return failed
@@ -155,7 +155,7 @@ class UserWriter:
         created: Counter[str] = Counter()
         filled: Counter[str] = Counter()
         skipped: list[Fill] = []
-        for name in _IN_ORDER:
+        for name in TARGET_COLLECTIONS:
             inserts = [
                 dict(write.document)
                 for writes in batch
@@ -189,7 +189,7 @@ class UserWriter:
             return
         # What refused them may be the same documents, written by whoever took this run over.
         await self._session.lease.renew()
-        for name in reversed(_IN_ORDER):
+        for name in reversed(TARGET_COLLECTIONS):
             for writes in batch:
                 for write in writes.writes:
                     if write.collection != name:

@@ -307,7 +307,7 @@ class DocumentPlane:
         found: dict[ObjectId, ObjectId] = {}
         for ids in chunks(sorted(links), MAX_IDS):
             cursor = self._database[parent.name].find_raw_batches(
-                {"_id": {"$in": list(ids)}},
+                {"_id": {"$in": ids}},
                 projection,
                 collation=SIMPLE_COLLATION,
                 comment=self._comment,

@@ -16,10 +16,10 @@ from newbi_migrate.models.better_auth import (
     COLLECTIONS as BETTER_AUTH_COLLECTIONS,
     TARGET_COLLECTIONS,
 )
-from newbi_migrate.models.registry import Registry
+from newbi_migrate.models.registry import OWN_PREFIX, Registry
 from newbi_migrate.store.collections import CollectionInfo, collections
 from newbi_migrate.store.connection import nothing_there
-from newbi_migrate.store.runs import OWN_PREFIX, RunState, read_runs
+from newbi_migrate.store.runs import RunState, read_runs
 
 __all__ = ["Survey", "aside_name", "kept_name", "odd_target", "survey"]
 

@@ -147,7 +147,7 @@ class DocumentRollback:
 
     async def _follow(self, name: str, chains: Mapping[bytes, Sequence[JournalGroup]]) -> None:
         back = self._back(name)
-        for keys in chunks(list(chains), _CHAINS_TOGETHER):
+        for keys in chunks(chains, _CHAINS_TOGETHER):
             differences, to_restore, already, gone = await follow(
                 self.database[name], {key: chains[key] for key in keys}, comment=self.comment
             )
@@ -244,7 +244,7 @@ def _portions(groups: Sequence[JournalGroup], throttle: Throttle) -> Iterator[li
             if held + len(ids) > most:
                 yield portion
                 portion, held = [], 0
-            portion.append(replace(group, ids=list(ids)))
+            portion.append(replace(group, ids=ids))
             held += len(ids)
     if portion:
         yield portion

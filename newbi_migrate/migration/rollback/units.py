@@ -15,11 +15,12 @@ from bson import ObjectId
 
 from newbi_migrate.mapping.packed import IdColumn, PackedIds, PackedSequence
 from newbi_migrate.migration.rollback.results import ConflictKind
+from newbi_migrate.models.better_auth import TARGET_COLLECTIONS
 from newbi_migrate.store.ids import id_key
 
 __all__ = ["BACKWARDS", "Created", "Going", "IdSet", "Unit", "Units"]
 
-BACKWARDS: Final = ("member", "organization", "account", "user")
+BACKWARDS: Final = TARGET_COLLECTIONS[::-1]
 """The collections in which documents are created for users, in the order of their deletion."""
 
 _DIGEST: Final = 8

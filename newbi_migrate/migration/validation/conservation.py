@@ -341,10 +341,10 @@ async def _compared(
 async def _documents(
     database: AsyncDatabase[dict[str, Any]], name: str, ids: Iterable[Any]
 ) -> AsyncIterator[bytes]:
-    for some in chunks(list(ids), MAX_IDS):
+    for some in chunks(ids, MAX_IDS):
         collection: Any = database[name]
         cursor = collection.find_raw_batches(
-            {"_id": {"$in": list(some)}},
+            {"_id": {"$in": some}},
             batch_size=BATCH_DOCUMENTS,
             collation=SIMPLE_COLLATION,
             comment=_COMMENT,
