@@ -51,7 +51,9 @@ _MEANINGS: Final = {
     ExitCode.DONE: "done",
     ExitCode.UNEXPECTED: "unexpected error: a defect, please report it",
     ExitCode.USAGE: "usage: an option, a missing connection string, no confirmation",
-    ExitCode.PENDING: "work pending, or the database differs from the plan",
+    ExitCode.PENDING: (
+        "not what was expected: work pending, a database that moved on, or damaged run records"
+    ),
     ExitCode.VALIDATION_FAILED: "validation failed",
     ExitCode.QUARANTINED: "done, with documents in quarantine",
     ExitCode.LEASE_HELD: "another run holds the lease",
@@ -106,7 +108,7 @@ class DamagedBackupError(UsageError):
 
 
 class DatabaseMovedOnError(NewbiMigrateError):
-    """The database is no longer the one a saved plan was made for."""
+    """The database is no longer what a plan, a preview or a backup says of it."""
 
     exit_code = ExitCode.PENDING
 

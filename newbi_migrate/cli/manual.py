@@ -125,7 +125,7 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
             {
                 ExitCode.DONE: "all is done, or was done already",
                 ExitCode.PENDING: "the database is no longer what the plan or the backup was made "
-                "for; nothing was written",
+                "for, and nothing was written; or documents kept coming in and are still pending",
                 ExitCode.VALIDATION_FAILED: f"{_DAMAGED}; nothing was written",
                 ExitCode.QUARANTINED: f"{_LEFT_OUT}; again, it ends so as long as this is so",
                 ExitCode.LEASE_HELD: _UNDER_WAY,
@@ -141,8 +141,8 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
         "backfill": Entry(
             {
                 ExitCode.DONE: "all is done, or was done already",
-                ExitCode.PENDING: "the database is no longer what the backup was made of; nothing "
-                "was written",
+                ExitCode.PENDING: "the database is no longer what the backup was made of, and "
+                "nothing was written; or documents kept coming in and are still pending",
                 ExitCode.VALIDATION_FAILED: f"{_DAMAGED}; nothing was written",
                 ExitCode.QUARANTINED: _LEFT_OUT,
                 ExitCode.LEASE_HELD: _UNDER_WAY,
@@ -155,8 +155,8 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
         ),
         "status": Entry(
             {
-                ExitCode.DONE: "no run is unfinished",
-                ExitCode.PENDING: "a run has not come to its end",
+                ExitCode.DONE: "no run is unfinished, and the run records are whole",
+                ExitCode.PENDING: "a run has not come to its end, or run records are damaged",
             },
             {"newbi-migrate status --watch 5": "Again every five seconds, while a run goes on."},
         ),
@@ -177,7 +177,7 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
         ),
         "smoke": Entry(
             {
-                ExitCode.DONE: "he could do all of it; a warning alone leaves it 0",
+                ExitCode.DONE: "they could do all of it; a warning alone leaves it 0",
                 ExitCode.VALIDATION_FAILED: "a step failed; those after it were skipped",
                 ExitCode.UNREACHABLE: "the application does not answer",
             },
@@ -189,7 +189,8 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
         "rollback": Entry(
             {
                 ExitCode.DONE: "everything the run wrote is taken back",
-                ExitCode.PENDING: "another run came between; nothing was written",
+                ExitCode.PENDING: "something came between what was shown and the confirmation, and "
+                "nothing was written; or somebody changed something while it wrote, which is kept",
                 ExitCode.QUARANTINED: "it is, but for what somebody uses by now",
                 ExitCode.LEASE_HELD: _UNDER_WAY,
                 ExitCode.INTERRUPTED: _RESUMED,
@@ -214,7 +215,8 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
         "indexes": Entry(
             {
                 ExitCode.DONE: "nothing of the old structure is left",
-                ExitCode.PENDING: "something is left to do",
+                ExitCode.PENDING: "something is left to do; or something came between what was "
+                "shown and the confirmation, and nothing was written",
                 ExitCode.LEASE_HELD: _UNDER_WAY,
                 ExitCode.INTERRUPTED: _RESUMED,
             },
@@ -226,6 +228,8 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
         "finalize": Entry(
             {
                 ExitCode.DONE: "the old structure is gone, or would be",
+                ExitCode.PENDING: "something came between what was shown and the confirmation, and "
+                "nothing was written; or a legacy user came while it wrote, and none was dropped",
                 ExitCode.VALIDATION_FAILED: "the database does not validate; nothing was written",
                 ExitCode.LEASE_HELD: _UNDER_WAY,
                 ExitCode.INTERRUPTED: _RESUMED,
@@ -249,7 +253,7 @@ ENVIRONMENT: Final[Mapping[str, str]] = MappingProxyType(
         "FRONTEND_URL": "address of the application for smoke, where no --url gives it; it wins "
         "over .env",
         "NEWBI_SMOKE_EMAIL": "whom smoke signs in, where no --email says so",
-        "NEWBI_SMOKE_PASSWORD": "his password, where no --password-file holds it",
+        "NEWBI_SMOKE_PASSWORD": "the password, where no --password-file holds it",
         "NEWBI_MONGOD": "the mongod that demo starts, before one on the search path",
         "NO_COLOR": "set to anything, output is plain",
         "NEWBI_MIGRATE_TRACEBACK": "set to anything, an error says where it happened",
