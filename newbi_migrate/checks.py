@@ -17,7 +17,7 @@ class Level(StrEnum):
     SKIPPED = "skipped"
     """It was not looked at, because something before it failed."""
     WARNING = "warning"
-    """Somebody should know it before he goes on."""
+    """Somebody should know it before they go on."""
     FAILED = "failed"
     """It has to be put right first."""
 

@@ -1,4 +1,4 @@
-"""The text ``backup_report.txt``: what a person wants to know of a backup that lies before him."""
+"""The text ``backup_report.txt``: what a person wants to know of a backup they have before them."""
 
 from __future__ import annotations
 

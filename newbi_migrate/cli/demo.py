@@ -252,7 +252,7 @@ def _readable(
 def _example(
     database: Database[dict[str, Any]], plan: Plan, remembered: Mapping[Any, dict[str, Any]]
 ) -> Example:
-    """The user with the fullest profile, who shows most, and an invoice of his."""
+    """The user with the fullest profile, who shows most, and an invoice of theirs."""
     from bson import ObjectId
 
     from newbi_migrate.report.example import journeys

@@ -69,7 +69,7 @@ def smoke(
 ) -> None:
     """Sign in to the real application as a migrated user; needs no database.
 
-    As a browser would: a wrong password is refused, the right one accepted, he sees his
+    As a browser would: a wrong password is refused, the right one accepted, the user sees their
     organization, can make it active, is its owner, and can sign out. The password never is an
     argument, and nothing else is changed.
     """

@@ -66,14 +66,14 @@ class DuplicatePolicy(StrEnum):
     REFUSE = "refuse"
     """All of them are quarantined."""
     REACHABLE = "reachable"
-    """The one who could sign in, because his address is stored as it is looked up, keeps it."""
+    """The one who could sign in, because their address is stored as it is looked up, keeps it."""
 
 
 class AliasPolicy(StrEnum):
     """Whether a legacy user may become an existing user with the same e-mail address."""
 
     VERIFIED = "verified"
-    """Only where that user has proven that the address is his."""
+    """Only where that user has proven that the address is theirs."""
     ALL = "all"
     REFUSE = "refuse"
 
@@ -321,15 +321,15 @@ class UserDecision:
     Attributes:
         legacy_id: The stored ``_id``.
         outcome: What happens.
-        reason: Why he is quarantined.
-        user_id: Id under which he is known afterwards; ``None`` if quarantined.
-        workspace: His workspace afterwards; ``None`` if there is not a single one.
+        reason: Why they are quarantined.
+        user_id: Id under which they are known afterwards; ``None`` if quarantined.
+        workspace: Their workspace afterwards; ``None`` if there is not a single one.
         no_workspace_reason: Why a migrated user has no workspace: they own several, or they left
             the one that was made for them, and a migration does not bring them back into it.
         slug: Slug of the organization to create; ``None`` where none is created.
-        keep_email: Whether his e-mail address may be filled into a user who has none; another
+        keep_email: Whether their e-mail address may be filled into a user who has none; another
             may have it already.
-        keep_phone: Likewise for the phone number, which becomes his.
+        keep_phone: Likewise for the phone number, which becomes theirs.
         keep_referral_code: Likewise for the referral code.
     """
 
@@ -540,8 +540,8 @@ def directory_after(
 ) -> Directory:
     """Who is who once the decisions have been carried out.
 
-    A quarantined user stays without a workspace, and his documents are told why. A user the
-    decisions do not concern keeps the workspace his memberships give him.
+    A quarantined user stays without a workspace, and their documents are told why. A user the
+    decisions do not concern keeps the workspace their memberships give them.
     """
     decided = decisions if isinstance(decisions, Decisions) else Decisions(decisions)
     ids = legacy_ids if isinstance(legacy_ids, IdColumn) else IdColumn(legacy_ids)
@@ -732,8 +732,8 @@ def _by_email(emails: _Claimed, users: TargetUsers) -> Mapping[_Text, Sequence[T
 def _owned(memberships: Iterable[Membership]) -> ObjectId | Reason | None:
     """The organization a user owns.
 
-    A legacy user who is only a member of somebody else's organization has none here: he gets
-    one of his own, so that shared documents do not move.
+    A legacy user who is only a member of somebody else's organization has none here: they get
+    one of their own, so that shared documents do not move.
     """
     owners = [membership for membership in memberships if "owner" in membership.roles]
     return home_of(owners) if owners else None

@@ -41,7 +41,7 @@ _UNIQUE: Final = frozenset({"email", "phoneNumber", "referralCode"})
 
 
 def phone_of(document: Mapping[str, Any]) -> str | None:
-    """The legacy user's phone number, if he has one."""
+    """The legacy user's phone number, if they have one."""
     return text(dig(document, "profile", "phone")) or text(dig(document, "phoneNumber"))
 
 
@@ -51,7 +51,7 @@ def first_name_of(document: Mapping[str, Any]) -> str | None:
 
 
 def referral_code_of(document: Mapping[str, Any]) -> str | None:
-    """The legacy user's own referral code, if he has one."""
+    """The legacy user's own referral code, if they have one."""
     return text(dig(document, "referralCode"))
 
 

@@ -48,7 +48,7 @@ FIELD_NOT_CARRIED: Final = "field-not-carried"
 """Code of the finding that existing users are not given a field of the legacy ones."""
 
 FOLLOWS_MEMBERSHIP: Final = "documents-follow-membership"
-"""Code of the finding that a user's documents go into an organization that is not his."""
+"""Code of the finding that a user's documents go into an organization that is not theirs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class Fill:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something a person should know about a user that does not stop his migration.
+    """Something a person should know about a user that does not stop their migration.
 
     Attributes:
         code: What kind of finding, in lower case with hyphens.
@@ -114,10 +114,10 @@ class Existing:
     """The documents of a user that are there already.
 
     Attributes:
-        user: His user document, ``None`` if he has none.
-        accounts: His accounts.
-        organization: The organization of his decision, if it exists.
-        is_member: Whether he is a member of it.
+        user: Their user document, ``None`` if they have none.
+        accounts: Their accounts.
+        organization: The organization of their decision, if it exists.
+        is_member: Whether they are a member of it.
     """
 
     user: Mapping[str, Any] | None = None
@@ -131,7 +131,7 @@ class UserWrites:
     """What is written for one legacy user, in order, and what there is to say about it.
 
     Attributes:
-        decision: What was decided about him.
+        decision: What was decided about them.
         writes: The documents to create and the fields to fill.
         findings: What a person should know.
         not_carried: Paths of fields an existing document lacks and is not given, because they
@@ -175,8 +175,8 @@ def writes_for(
 
     Args:
         legacy: The legacy user as loaded.
-        decision: What was decided about him.
-        existing: His documents that are there already.
+        decision: What was decided about them.
+        existing: Their documents that are there already.
         profile: The version of Better Auth to write for.
         source: Name of the legacy collection, for findings.
     """
@@ -184,7 +184,7 @@ def writes_for(
     if user_id is None:
         return UserWrites(decision)
     if decision.outcome is Outcome.ALIASED and existing.user is None:
-        # Whoever he was to become is gone since the decision; his place is not the legacy id's.
+        # Whoever they were to become is gone since the decision; that place is not the legacy id's.
         return UserWrites(decision, findings=(Finding("changed-meanwhile", "user", user_id),))
     document = legacy.to_document()
     born = created_at(document)
@@ -222,7 +222,8 @@ def writes_for(
 
     if decision.outcome is Outcome.ALIASED and not legacy_flag(document.get("isEmailVerified")):
         # The address makes two users one person only where both have proven that it is theirs.
-        # Else a stranger who once took the address would sign in as its owner with his password.
+        # Else a stranger who once took the address would sign in as its owner, with the password
+        # the stranger chose.
         find("password-not-carried", source, decision.legacy_id, "password")
     else:
         _account(document, user_id, existing, profile, writes, find, fill, source)

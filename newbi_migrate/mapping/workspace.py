@@ -91,7 +91,7 @@ class Membership:
 
 
 def home_of(memberships: Iterable[Membership]) -> ObjectId | Reason:
-    """The workspace a user's documents belong to, among his memberships.
+    """The workspace a user's documents belong to, among their memberships.
 
     Sole ownership comes first, then sole administration, then a sole membership; anything
     else is ambiguous, and no membership at all is said as such.
@@ -113,9 +113,9 @@ class Directory:
     Attributes:
         organizations: Ids of all organizations that exist.
         users: Ids of all users, legacy ids included.
-        aliases: Legacy user id to the id of the user who took his place.
-        homes: User id to the workspace of his documents, or the reason why there is none.
-        members: User id to the organizations he is a member of.
+        aliases: Legacy user id to the id of the user who took their place.
+        homes: User id to the workspace of their documents, or the reason why there is none.
+        members: User id to the organizations they are a member of.
     """
 
     organizations: AbstractSet[ObjectId] = frozenset()
@@ -137,7 +137,7 @@ class Directory:
         return Reason.OWNER_WITHOUT_WORKSPACE if current in self.users else Reason.OWNER_UNKNOWN
 
     def is_member(self, user_id: ObjectId, organization_id: ObjectId) -> bool:
-        """Whether a user, under the id he is known by now, belongs to an organization."""
+        """Whether a user, under the id they are known by now, belongs to an organization."""
         return organization_id in self.members.get(self.current(user_id), frozenset())
 
 

@@ -239,7 +239,7 @@ def _documents(
     yield from heading(f"Documents: {total:,} in {counted(len(present), 'collection')}")
     if not present:
         return
-    # What is written is stamped, or follows a user to his new id, or both: the numbers add up.
+    # What is written is stamped, or follows a user to their new id, or both: the numbers add up.
     table = table_of("collection", "documents", "written" if done else "to write", "correct")
     table.add_column("left out", justify="right")
     table.add_column("workspaceId was", overflow="fold", min_width=15)
@@ -357,7 +357,7 @@ def _following(plan: Plan, *, verbose: bool) -> Iterator[RenderableType]:
     if not users:
         return
     yield from heading(
-        "Documents that go into somebody else's organization, since their user left his own: "
+        "Documents that go into somebody else's organization, since their user left their own: "
         f"{counted(len(users), 'user')}"
     )
     shown = users if verbose else users[:_FOLLOWING]

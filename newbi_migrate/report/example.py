@@ -44,14 +44,14 @@ _JOURNEYS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One user and one of his documents.
+    """One user and one of their documents.
 
     Attributes:
         source: Name of the legacy users' collection.
         legacy: The legacy user.
         after: Better Auth collection to the user's document in it.
         collection: Name of the collection of ``document_before``.
-        document_before: A document of his before the migration.
+        document_before: A document of theirs before the migration.
         document_after: The same document afterwards.
         workspace_field: Name of the field that scopes a document.
     """

@@ -51,7 +51,7 @@ from newbi_migrate.report.words import (
 __all__ = ["left_out_cases", "left_out_section", "plan_contents", "result_contents"]
 
 Emails = Mapping[str, str]
-"""A legacy user's id to his e-mail as it may be shown."""
+"""A legacy user's id to their e-mail as it may be shown."""
 
 _EXAMPLES: Final = 5
 _BLOCKED: Final = (IndexAction.CONFLICT, IndexAction.COLLISION)
@@ -421,7 +421,7 @@ def _one_by_one(users: Sequence[UserLine], emails: Emails | None) -> Section | N
     ordered = chain.from_iterable(
         (line for line in users if line.outcome is outcome) for outcome in urgent
     )
-    columns: tuple[str, ...] = ("legacy user", "what becomes of him", "user id", "workspace")
+    columns: tuple[str, ...] = ("legacy user", "what becomes of them", "user id", "workspace")
 
     def row(line: UserLine) -> tuple[Cell, ...]:
         why = "" if line.reason is None else f": {line.reason.value}"

@@ -46,11 +46,11 @@ REASONS: Final[Mapping[Reason, str]] = {
     ),
     Reason.ALIAS_REFUSED: (
         "A user with this e-mail exists under another id; --aliases verified or all lets this "
-        "one become him."
+        "one become them."
     ),
     Reason.ALIAS_UNVERIFIED: (
-        "A user with this e-mail exists under another id and never proved that it is his; have "
-        "him verify it, or decide with --aliases all."
+        "A user with this e-mail exists under another id and never proved that it is theirs; have "
+        "them verify it, or decide with --aliases all."
     ),
     Reason.DOCUMENT_TOO_LARGE: (
         "With the workspace it would exceed MongoDB's 16 MB, or what stands in its place fills "
@@ -80,7 +80,7 @@ REASONS: Final[Mapping[Reason, str]] = {
     ),
     Reason.OWNER_UNKNOWN: "Its owner is no known user; give it to one who is.",
     Reason.OWNER_WITHOUT_WORKSPACE: (
-        "The owner has no workspace; migrate him first, or make him a member of one."
+        "The owner has no workspace; migrate them first, or make them a member of one."
     ),
     Reason.PARENT_ELSEWHERE: (
         "It is in another workspace than the document it belongs to; only a person can say which "
@@ -99,7 +99,7 @@ FINDINGS: Final[Mapping[str, str]] = {
         "The account signs in with a password and has none; the user must reset it."
     ),
     "account-id-taken": "The account's id is taken by another kind of account; none was made.",
-    "changed-meanwhile": "Somebody else filled the field meanwhile; his value stays.",
+    "changed-meanwhile": "Somebody else filled the field meanwhile; their value stays.",
     "collection-is-a-time-series": (
         "A registered collection is a time series, whose documents cannot be updated."
     ),
@@ -111,8 +111,8 @@ FINDINGS: Final[Mapping[str, str]] = {
     ),
     "conflict": "The existing value differs from the legacy one and stays.",
     "documents-follow-membership": (
-        "The user left the organization made for him; his documents that have no workspace go into "
-        "the only other one he is in."
+        "The user left the organization made for them; their documents that have no workspace go "
+        "into the only other one they are in."
     ),
     "email-already-taken": "Another user has the same e-mail; the one without any gets none.",
     "field-not-carried": (
@@ -126,7 +126,8 @@ FINDINGS: Final[Mapping[str, str]] = {
     "member-of-nothing": "A membership in an organization that does not exist.",
     "organization-without-owner": "An organization that nobody owns.",
     "organization-left": (
-        "The user is no longer a member of the organization made for him; he is not brought back."
+        "The user is no longer a member of the organization made for them; they are not "
+        "brought back."
     ),
     "password-not-carried": (
         "The legacy e-mail was never verified, so its password does not open the existing user."

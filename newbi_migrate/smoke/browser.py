@@ -112,7 +112,7 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 class Browser:
-    """Somebody at the application, with cookies of his own.
+    """Somebody at the application, with cookies of their own.
 
     Args:
         application: What :func:`application_url` gave.

@@ -75,15 +75,15 @@ def smoke(
     allow_http: bool = False,
     told: Callable[[Check], None] | None = None,
 ) -> SmokeResult:
-    """Signs a user in, looks at what he sees, and signs him out again.
+    """Signs a user in, looks at what they see, and signs them out again.
 
-    Nothing is changed but his sessions: the one made here names an active organization, and is
+    Nothing is changed but their sessions: the one made here names an active organization, and is
     ended at the end. A step that fails ends the story; the others are skipped.
 
     Args:
         application: Address of the application, under which ``/api/auth`` is Better Auth.
         email: E-mail of a migrated user.
-        password: His password, of before the migration.
+        password: Their password, of before the migration.
         timeout: Seconds to wait for each answer.
         allow_http: Whether the password may cross a network in clear.
         told: Called with each check as soon as it is known.
@@ -187,7 +187,7 @@ def _refused(step: str, reply: Reply) -> Check:
         return _failed(
             step,
             "The application demands a verified e-mail, and this user's is not.",
-            "Try a user who had verified his; emailVerified follows the legacy flag.",
+            "Try a user who had verified theirs; emailVerified follows the legacy flag.",
         )
     if reply.status == _FORBIDDEN and "ORIGIN" in reply.code:
         return _failed(
@@ -239,7 +239,7 @@ def _organizations(visit: _Visit) -> Check:
         return _failed(
             "organizations",
             "The user sees no organization.",
-            "He was left out of the migration, or his member document holds ids as text; "
+            "They were left out of the migration, or their member document holds ids as text; "
             "newbi-migrate plan --verbose says which.",
         )
     number = len(visit.organizations)

@@ -15,7 +15,7 @@ __all__ = ["read_emails"]
 
 
 async def read_emails(database: AsyncDatabase[Any], collection: str) -> dict[str, str]:
-    """Each legacy user's id, as text, to his e-mail, where he has one.
+    """Each legacy user's id, as text, to their e-mail, where they have one.
 
     Args:
         database: The database.

@@ -229,7 +229,7 @@ class LegacyDatabase:
         return max(1, self._size * self._documents_per_user * share // 100)
 
     def _owners(self, collection: str) -> list[tuple[int, int]]:
-        """For each document the place of its owner, and how many he has by then."""
+        """For each document the place of its owner, and how many they have by then."""
         if collection not in self._owner_cache:
             seen: Counter[int] = Counter()
             owners = []

@@ -107,7 +107,7 @@ def _(patch: Patch) -> None:
 
 @case("workspace-valid")
 def _(patch: Patch) -> None:
-    """The owner was migrated before and the workspace is his, in the right type."""
+    """The owner was migrated before and the workspace is theirs, in the right type."""
     user, home = _migrated(patch)
     patch.add(
         "invoices", patch.make("invoices", user, workspaceId=home), Action.KEEP, workspace=home
@@ -343,7 +343,7 @@ def _(patch: Patch) -> None:
 
 
 def _migrated(patch: Patch) -> tuple[dict[str, Any], ObjectId]:
-    """A legacy user who is a user already, and the organization he owns."""
+    """A legacy user who is a user already, and the organization they own."""
     identifier, home = patch.id(), patch.id()
     user = patch.user(Outcome.MERGED, workspace=home, _id=identifier)
     patch.target_user(user["email"], _id=identifier)

@@ -57,7 +57,7 @@ def _(patch: Patch) -> None:
 
 @case("registered-again-verified")
 def _(patch: Patch) -> None:
-    """The address is a user's under another id, who has proven that it is his."""
+    """The address is a user's under another id, who has proven that it is theirs."""
     target = patch.id()
     home = organization_id(target)
     user = patch.user(Outcome.ALIASED, user_id=target, workspace=home)
@@ -100,7 +100,7 @@ def _(patch: Patch) -> None:
 
 @case("registered-again-unverified")
 def _(patch: Patch) -> None:
-    """Somebody registered the address and has not proven that it is his."""
+    """Somebody registered the address and has not proven that it is theirs."""
     user = patch.user(Outcome.QUARANTINED, reason=Reason.ALIAS_UNVERIFIED)
     patch.target_user(user["email"], emailVerified=False)
     patch.left("invoices", user, Reason.OWNER_QUARANTINED)
@@ -128,7 +128,7 @@ def _(patch: Patch) -> None:
 
 @case("owner-of-one-organization")
 def _(patch: Patch) -> None:
-    """The user owns an organization, is a member of another, and keeps his own."""
+    """The user owns an organization, is a member of another, and keeps their own."""
     identifier, home = patch.id(), patch.id()
     user = patch.user(Outcome.MERGED, workspace=home, _id=identifier)
     patch.target_user(user["email"], _id=identifier)
@@ -140,7 +140,7 @@ def _(patch: Patch) -> None:
 
 @case("owner-of-several-organizations")
 def _(patch: Patch) -> None:
-    """The user owns two organizations: nobody can say whose his documents are."""
+    """The user owns two organizations: nobody can say whose their documents are."""
     identifier = patch.id()
     user = patch.user(Outcome.MERGED, several=True, _id=identifier)
     patch.target_user(user["email"], _id=identifier)
@@ -151,7 +151,7 @@ def _(patch: Patch) -> None:
 
 @case("only-a-guest")
 def _(patch: Patch) -> None:
-    """The user is only a member of somebody else's organization, and gets his own."""
+    """The user is only a member of somebody else's organization, and gets their own."""
     identifier = patch.id()
     user = patch.user(Outcome.MERGED, _id=identifier)
     patch.target_user(user["email"], _id=identifier)
@@ -161,7 +161,7 @@ def _(patch: Patch) -> None:
 
 @case("slug-taken")
 def _(patch: Patch) -> None:
-    """Another organization has the slug that would be his."""
+    """Another organization has the slug that would be theirs."""
     user = patch.user()
     patch.organization(
         patch.target_user(f"{patch.id()}@exemple.fr"), slug=f"org-{str(user['_id'])[-8:]}"

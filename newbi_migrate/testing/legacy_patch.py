@@ -74,10 +74,10 @@ class ExpectedUser:
     Attributes:
         case: Name of the case.
         id: The stored ``_id``.
-        outcome: What becomes of him.
-        reason: Why he is quarantined.
-        user_id: The id he is known by afterwards.
-        workspace: The workspace of his documents; ``None`` where there is no single one.
+        outcome: What becomes of them.
+        reason: Why they are quarantined.
+        user_id: The id they are known by afterwards.
+        workspace: The workspace of their documents; ``None`` where there is no single one.
     """
 
     case: str
@@ -154,11 +154,11 @@ class Patch:
         """Add a legacy user, with some fields changed (``...`` takes one out).
 
         Args:
-            outcome: What becomes of him; ``None`` where nothing is said of it.
-            reason: Why he is quarantined.
-            user_id: The id he is known by afterwards, his own unless given.
-            workspace: His workspace, the one derived from his id unless given.
-            several: Whether he has several workspaces and so none of his own.
+            outcome: What becomes of them; ``None`` where nothing is said of it.
+            reason: Why they are quarantined.
+            user_id: The id they are known by afterwards, their own unless given.
+            workspace: Their workspace, the one derived from their id unless given.
+            several: Whether they have several workspaces and so none of their own.
             changes: Field to value.
         """
         self._number += 1
@@ -227,7 +227,7 @@ class Patch:
         return identifier
 
     def stamped(self, collection: str, user: Mapping[str, Any], **changes: Any) -> ObjectId:
-        """Add a document of a user that goes to the workspace derived from his id."""
+        """Add a document of a user that goes to the workspace derived from their id."""
         links = changes.pop("links", None)
         document = self.make(collection, user, links, **changes)
         home = organization_id(user["_id"])
@@ -244,7 +244,7 @@ class Patch:
         return identifier
 
     def target_user(self, email: str, **changes: Any) -> ObjectId:
-        """Add a Better Auth user; return his id."""
+        """Add a Better Auth user; return their id."""
         when = datetime(2025, 7, 1, tzinfo=UTC)
         user: dict[str, Any] = {
             "_id": self.id(),

@@ -186,9 +186,9 @@ class UserLine:
     Attributes:
         legacy_id: ``_id`` of the legacy user.
         outcome: What happens.
-        reason: Why he is quarantined, or ``None``.
-        user_id: Id under which he is known afterwards.
-        workspace: His workspace.
+        reason: Why they are quarantined, or ``None``.
+        user_id: Id under which they are known afterwards.
+        workspace: Their workspace.
         creates: Collection to the id of each document that is created.
         fills: Collection to the number of missing fields that are filled in.
     """
@@ -203,7 +203,7 @@ class UserLine:
 
     @property
     def writes(self) -> bool:
-        """Whether anything is written for him."""
+        """Whether anything is written for them."""
         return bool(self.creates or self.fills)
 
     def to_json(self) -> dict[str, Any]:

@@ -269,7 +269,7 @@ async def _users_chosen(request: RollbackRequest, of: RunRecord) -> UserScope | 
     """The legacy users that were named, with workspaces they share with nobody else.
 
     Raises:
-        UsageError: One is unknown, or shares his workspace with somebody who was not named.
+        UsageError: One is unknown, or shares their workspace with somebody who was not named.
     """
     if request.options.users is None:
         return None

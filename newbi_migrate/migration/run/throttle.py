@@ -172,7 +172,7 @@ async def replica_lag(database: AsyncDatabase[dict[str, Any]], topology: Topolog
             raise
         raise NotPermittedError(
             "This user may not ask how far the secondaries are behind.",
-            next_step="Grant him the role clusterMonitor on admin, or leave --max-lag out.",
+            next_step="Grant them the role clusterMonitor on admin, or leave --max-lag out.",
         ) from error
     members = status["members"]
     newest: datetime | None = next(

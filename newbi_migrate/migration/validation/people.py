@@ -185,7 +185,7 @@ class PeopleReader:
 
 
 def _carried(legacy: _Legacy, decisions: Sequence[UserDecision]) -> dict[bytes, bytes]:
-    """The hashes a migration carries over: not that of an address nobody proved to be his."""
+    """The hashes a migration carries over: not that of an address nobody proved to be theirs."""
     kept = dict(legacy.hashes)
     for decision in decisions:
         name = id_key(decision.legacy_id)

@@ -54,7 +54,7 @@ class Offence:
 
 @dataclass(frozen=True, slots=True)
 class UserFact:
-    """What has to be known of a user; ``document`` holds his flags and pointers."""
+    """What has to be known of a user; ``document`` holds their flags and pointers."""
 
     id: Any
     email: object

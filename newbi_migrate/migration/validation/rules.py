@@ -59,35 +59,35 @@ def _rule(
 
 ACCOUNTED_FOR = _rule(
     "legacy-user.accounted-for",
-    "Every legacy user is there under his id or another's, or was left out and recorded so.",
-    "See what the plan says of him, and migrate again.",
+    "Every legacy user is there under their id or another's, or was left out and recorded so.",
+    "See what the plan says of them, and migrate again.",
 )
 HAS_WORKSPACE = _rule(
     "legacy-user.has-workspace",
-    "Every migrated user is a member of the workspace of his documents.",
+    "Every migrated user is a member of the workspace of their documents.",
     "Migrate again: it adds what is missing.",
 )
 ONE_CREDENTIAL = _rule(
     "legacy-user.one-credential",
     "Every migrated user with a password has exactly one account to sign in with it.",
-    "Migrate again if there is none; of several keep the one he signs in with.",
+    "Migrate again if there is none; of several keep the one they sign in with.",
 )
 HASH_UNCHANGED = _rule(
     "legacy-user.hash-unchanged",
-    "The account made for a user holds the very hash he had.",
+    "The account made for a user holds the very hash they had.",
     "Find out who changed it; the legacy document still holds the hash.",
 )
 PASSWORD_DIFFERS = _rule(
     "legacy-user.password-elsewhere",
     "The password of an account that a migration did not make, or that was changed since, is the "
     "legacy one.",
-    "Nothing, if the user chose a new password; else let him reset it.",
+    "Nothing, if the user chose a new password; else let them reset it.",
     severity=Severity.INFO,
 )
 USER_ID_TYPE = _rule(
     "user.id-type",
     "The _id of a user is an ObjectId.",
-    "Nothing can refer to this user; store him again under an ObjectId.",
+    "Nothing can refer to this user; store them again under an ObjectId.",
 )
 EMAIL_NORMAL = _rule(
     "user.email-normal",
@@ -113,7 +113,7 @@ NO_POINTERS = _rule(
 USER_BELONGS = _rule(
     "user.belongs",
     "Every user is a member of an organization.",
-    "He sees no documents; migrate him, or make him a member.",
+    "They see no documents; migrate them, or make them a member.",
     severity=Severity.WARNING,
 )
 ACCOUNT_IDS = _rule(
@@ -201,8 +201,8 @@ OWNER_TYPE = _rule(
 )
 OWNER_FOLLOWS = _rule(
     "document.owner-follows",
-    "No document names a user by an id he no longer has.",
-    "Run backfill: it writes the id he has now.",
+    "No document names a user by an id they no longer have.",
+    "Run backfill: it writes the id they have now.",
     _GROUPS,
 )
 READABLE = _rule(
