@@ -378,4 +378,4 @@ BETTER_AUTH_SPECS: Final = tuple(
     )
     for name, indexes in BETTER_AUTH_INDEXES.items()
 )
-"""The same as descriptions of collections: their indexes are planned and checked like any other's."""
+"""The same as descriptions of collections, planned and checked like any other."""
