@@ -87,7 +87,7 @@ def _main(
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Carries a command out and gives the exit code.
+    """Carry a command out and return the exit code.
 
     Args:
         arguments: What stands after the program's name.

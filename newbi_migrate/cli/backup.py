@@ -27,7 +27,7 @@ __all__ = ["register"]
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the commands."""
+    """Add the commands."""
     app.command("backup")(backup)
     app.command("verify-backup")(verify_backup)
 

@@ -35,7 +35,7 @@ def carry_out(
     saved_in: Path | None = None,
     reports: ReportFiles | None = None,
 ) -> NoReturn:
-    """Runs ``migrate`` or ``backfill``, reports, and ends with the run's exit code.
+    """Run ``migrate`` or ``backfill``, report, and end with the run's exit code.
 
     Without a confirmation the plan is shown on stderr and the database's name must be typed;
     what is carried out then is the plan that was shown.

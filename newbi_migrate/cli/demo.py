@@ -29,7 +29,7 @@ _DATABASE = "newbi"
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command."""
+    """Add the command."""
     app.command("demo")(demo)
 
 
@@ -78,7 +78,7 @@ class _Demo:
         self._seed = seed
 
     def tell(self) -> Mapping[str, Any]:
-        """Tells the story, and gives what a program would want to know of it.
+        """Tell the story, and return what a program would want to know of it.
 
         Raises:
             NewbiMigrateError: Something went otherwise than it should.

@@ -31,7 +31,7 @@ class PurposeChoice(StrEnum):
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command."""
+    """Add the command."""
     app.command("doctor")(doctor)
 
 

@@ -20,7 +20,7 @@ __all__ = ["register"]
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the commands."""
+    """Add the commands."""
     app.command("indexes")(indexes)
     app.command("finalize")(finalize)
 

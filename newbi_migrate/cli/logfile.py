@@ -49,7 +49,7 @@ class LogFile:
         self._broken = False
 
     def write(self, sentence: str) -> None:
-        """Adds a line."""
+        """Add a line."""
         if self._broken:
             return
         try:
@@ -67,7 +67,7 @@ class LogFile:
             print(f"note: {self._path} cannot be written to ({reason}).", file=sys.stderr)
 
     def close(self) -> None:
-        """Closes the file, if it was opened."""
+        """Close the file, if it was opened."""
         file, self._file = self._file, None
         if file is not None:
             file.close()

@@ -23,7 +23,7 @@ __all__ = ["make_plan", "show_plan", "warn_without_backup"]
 def warn_without_backup(
     session: Session, backup_guard: BackupGuard | None, *, pending: bool = True
 ) -> None:
-    """Says that a run would have nothing to go back to but its journal."""
+    """Say that a run would have nothing to go back to but its journal."""
     if pending and (backup_guard is None or backup_guard.backup is None):
         make_one = suggest("backup", *session.uri_arguments)
         say(f"warning: no backup is named. Make one ({make_one}) and migrate with --backup DIR.")
@@ -69,7 +69,7 @@ def show_plan(
     reports: ReportFiles | None = None,
     command: str = "plan",
 ) -> NoReturn:
-    """Makes a plan, shows it, and ends with the exit code its run would have.
+    """Make a plan, show it, and end with the exit code its run would have.
 
     Args:
         session: The call.

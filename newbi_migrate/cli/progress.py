@@ -83,7 +83,7 @@ def _to_stderr(sentence: str) -> None:
 
 
 class _Both:
-    """Tells two listeners."""
+    """Listener that tells two others."""
 
     def __init__(self, one: Progress, other: Progress) -> None:
         self._listeners = (one, other)

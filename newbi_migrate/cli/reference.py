@@ -126,7 +126,7 @@ def cli_page() -> str:
 
 
 def main() -> None:
-    """Writes the page to standard output, in UTF-8 whatever the terminal is."""
+    """Write the page to standard output, in UTF-8 whatever the terminal is."""
     sys.stdout.buffer.write(cli_page().encode())
 
 

@@ -58,7 +58,7 @@ class ReportFiles:
         *,
         users_in: str | None = None,
     ) -> ExitCode:
-        """Writes them all, and gives the code to end with.
+        """Write all reports, and return the exit code.
 
         What was done is done, whether or not it can be reported: where a report cannot be
         written, that is said, and only a code that would have been 0 becomes 1.

@@ -22,7 +22,7 @@ __all__ = ["register"]
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command."""
+    """Add the command."""
     app.command("restore")(restore)
 
 
@@ -135,7 +135,7 @@ class _Restoring:
         return found
 
     def preview(self, target: RestoreTarget) -> None:
-        """Shows what a restore would do."""
+        """Show what a restore would do."""
         from newbi_migrate.migration.restore.run import restore_identity
         from newbi_migrate.report.backups import restore_plan_report, restore_plan_to_json
 
@@ -197,7 +197,7 @@ class _Restoring:
                 )
 
     def report(self, result: RestoreResult) -> None:
-        """Shows what was restored."""
+        """Show what was restored."""
         from newbi_migrate.report.backups import restore_report, restore_to_json
 
         following = after_restoring(

@@ -24,7 +24,7 @@ __all__ = ["register"]
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the commands."""
+    """Add the commands."""
     app.command("rollback")(rollback)
     app.command("unlock")(unlock)
 

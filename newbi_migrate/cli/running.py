@@ -49,7 +49,7 @@ def say_failure(
     as_json: bool,
     redact: Callable[[str], str] | None = None,
 ) -> None:
-    """Says what went wrong and what to do: on stderr, and as JSON on stdout where asked.
+    """Say what went wrong and what to do: on stderr, and as JSON on stdout where asked.
 
     Args:
         what: One sentence.
@@ -120,7 +120,7 @@ class Session:
         return self._log
 
     def log_to(self, path: Path | None, command: str, *, on: str | None = None) -> None:
-        """Keeps what is said while a command runs, and how it ends, in a file, if one is named.
+        """Keep what is said while a command runs, and how it ends, in a file, if one is named.
 
         Args:
             path: The file.
@@ -142,7 +142,7 @@ class Session:
         self._log.write(f"newbi-migrate {version('newbi-migrate')}: {command} on {on}.")
 
     def log_end(self, *sentences: str) -> None:
-        """Says in the log, if there is one, what came of the command; nothing follows it.
+        """Say in the log, if there is one, what came of the command; nothing follows it.
 
         Args:
             sentences: Each with the exit code it stands for.
@@ -159,7 +159,7 @@ class Session:
         return [] if self._uri_file is None else ["--uri-file", str(self._uri_file)]
 
     def must_be_able_to_ask(self, *, confirmed: bool) -> None:
-        """Fails at once where a command that writes can neither ask nor was confirmed.
+        """Fail at once where a command that writes can neither ask nor was confirmed.
 
         Raises:
             ConfirmationRequiredError: Neither.
@@ -171,7 +171,7 @@ class Session:
             )
 
     def confirm(self, database: str, *, confirmed: bool) -> None:
-        """Asks for the database's name to be typed, unless the command was confirmed.
+        """Ask for the database's name to be typed, unless the command was confirmed.
 
         Raises:
             ConfirmationRequiredError: Something else was typed.
@@ -192,13 +192,13 @@ class Session:
             )
 
     def run(self, main: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
-        """Runs a coroutine; every error ends the process with its sentence and exit code."""
+        """Run a coroutine; every error ends the process with its sentence and exit code."""
         with self.explained():
             return asyncio.run(main())
 
     @contextmanager
     def explained(self) -> Iterator[None]:
-        """Ends the process with one sentence and the right exit code where something fails."""
+        """End the process with one sentence and the right exit code where something fails."""
         try:
             yield
         except NewbiMigrateError as error:
@@ -277,7 +277,7 @@ def _can_ask() -> bool:
 
 @contextmanager
 def interruptible(what: str, next_step: str = "Run the same command again.") -> Iterator[None]:
-    """Lets Ctrl-C, and SIGTERM too, end a coroutine tidily, and says what was left behind.
+    """Let Ctrl-C, and SIGTERM too, end a coroutine tidily, and say what was left behind.
 
     Raises:
         InterruptedRunError: It was interrupted.

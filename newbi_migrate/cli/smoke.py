@@ -26,7 +26,7 @@ _PASSWORD = "NEWBI_SMOKE_PASSWORD"  # noqa: S105  # the name of a variable
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command."""
+    """Add the command."""
     app.command("smoke")(smoke)
 
 

@@ -22,7 +22,7 @@ __all__ = ["register"]
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command."""
+    """Add the command."""
     app.command("status")(status)
 
 
@@ -71,7 +71,7 @@ def _code(found: Status) -> int:
 
 
 async def _watch(session: Session, seconds: float, times: int | None, *, as_json: bool) -> Status:
-    """Shows the status again and again; gives the last. Ctrl-C is how watching ends."""
+    """Show the status again and again; return the last. Ctrl-C is how watching ends."""
     # A server that cannot be reached at all is said as without --watch.
     found = await _read(session)
     _show_again(session, found, as_json=as_json)

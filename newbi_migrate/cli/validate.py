@@ -30,7 +30,7 @@ class FailOnChoice(StrEnum):
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command."""
+    """Add the command."""
     app.command("validate")(validate)
 
 

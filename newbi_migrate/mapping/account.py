@@ -39,7 +39,7 @@ class PasswordKind(StrEnum):
 
 
 def password_kind(value: object) -> PasswordKind:
-    """Tells hashes from everything else; what is no known hash may be a plain password."""
+    """Tell hashes from everything else; what is no known hash may be a plain password."""
     if not isinstance(value, str):
         return PasswordKind.NONE if value is None or not value else PasswordKind.UNKNOWN
     if text(value) is None:

@@ -136,7 +136,7 @@ class LegacyKeys(PackedSequence[LegacyKey]):
         return found
 
     def append(self, key: LegacyKey) -> None:
-        """Adds a key at the end."""
+        """Add a key at the end."""
         self.ids.append(key.id)
         self.emails.append(key.email)
         self.phones.append(key.phone)
@@ -207,7 +207,7 @@ class TargetUsers(Mapping[ObjectId, TargetUser]):
         return self._ids.at(position)
 
     def append(self, user: TargetUser) -> None:
-        """Adds a user whose id is greater than all that are there."""
+        """Add a user whose id is greater than all that are there."""
         self._ids.append(user.id)
         self.emails.append(user.email)
         self.phones.append(user.phone)
@@ -244,7 +244,7 @@ class Slugs(Mapping[ObjectId, str | None]):
         self._texts, self._ends = bytearray(), array("Q")
 
     def append(self, identifier: ObjectId, slug: str | None) -> None:
-        """Adds the slug of an organization whose id is greater than all that are there."""
+        """Add the slug of an organization whose id is greater than all that are there."""
         self._ids.append(identifier)
         # No text holds this byte in UTF-8, so it says that there is none.
         self._texts += b"\xff" if slug is None else slug.encode("utf-8", "surrogatepass")
@@ -282,7 +282,7 @@ class Memberships(PackedSequence[Membership]):
             self.append(membership)
 
     def append(self, membership: Membership) -> None:
-        """Adds a membership at the end."""
+        """Add a membership at the end."""
         self.organizations.append(membership.organization_id)
         self.users.append(membership.user_id)
         self._roles.append(membership.roles)
@@ -479,7 +479,7 @@ def decide_users(
     duplicates: DuplicatePolicy = DuplicatePolicy.REFUSE,
     aliases: AliasPolicy = AliasPolicy.VERIFIED,
 ) -> Iterator[UserDecision]:
-    """Decides about every legacy user, in the order in which they are given.
+    """Decide about every legacy user, in the order in which they are given.
 
     The order matters only between users who want the same slug, phone number or referral
     code: the first gets it. Give them in the order of their ids.

@@ -33,7 +33,7 @@ class Merge:
 
 
 def fill_missing(existing: Mapping[str, Any], wanted: Mapping[str, Any]) -> Merge:
-    """Compares an existing document with the one a migration would have created.
+    """Compare an existing document with the one a migration would have created.
 
     Sub-documents are compared field by field; lists are values. An address or bank account that
     differs in any field is not filled at all. A field of ``wanted`` that is itself missing

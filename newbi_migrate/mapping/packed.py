@@ -112,7 +112,7 @@ class IdColumn(PackedSequence[Any]):
             self.append(identifier)
 
     def append(self, identifier: Any) -> None:
-        """Adds an id at the end."""
+        """Add an id at the end."""
         if type(identifier) is ObjectId:
             self._packed += identifier.binary
         else:
@@ -120,7 +120,7 @@ class IdColumn(PackedSequence[Any]):
             self._packed += _NO_ID
 
     def append_row(self, row: bytes) -> None:
-        """Adds a packed ObjectId at the end."""
+        """Add a packed ObjectId at the end."""
         self._packed += row
 
     def row(self, position: int) -> bytes:
@@ -158,7 +158,7 @@ class TextColumn(PackedSequence[bytes | None]):
         self._packed = bytearray()
 
     def append(self, text: str | bytes | None) -> None:
-        """Adds a text, or its digest, at the end."""
+        """Add a text, or its digest, at the end."""
         self._packed += _ABSENT if text is None else digest_of(text)
 
     def heads(self) -> array[int]:
@@ -188,7 +188,7 @@ class Interned(PackedSequence[_H], Generic[_H]):
         self.values: list[_H] = []
 
     def append(self, value: _H) -> None:
-        """Adds a value at the end."""
+        """Add a value at the end."""
         code = self._known.setdefault(value, len(self.values))
         if code == len(self.values):
             self.values.append(value)
@@ -227,7 +227,7 @@ class PackedIds(AbstractSet[ObjectId]):
                 last = row
 
     def append(self, identifier: ObjectId) -> None:
-        """Adds an id that is greater than all that are there.
+        """Add an id that is greater than all that are there.
 
         Raises:
             ValueError: It is not.
@@ -237,7 +237,7 @@ class PackedIds(AbstractSet[ObjectId]):
         self.append_row(identifier.binary)
 
     def append_row(self, row: bytes) -> None:
-        """Adds a packed id that comes after all that are there; whoever calls it knows."""
+        """Add a packed id that comes after all that are there; whoever calls it knows."""
         head, tail = _HALVES.unpack(row)
         self._heads.append(head)
         self._tails.append(tail)

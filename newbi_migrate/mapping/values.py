@@ -146,7 +146,7 @@ class StoredId:
 
 
 def read_id(value: object) -> StoredId:
-    """Understands an ObjectId, a string of 24 hexadecimal digits, and a ``{"$oid": …}`` object.
+    """Understand an ObjectId, a string of 24 hexadecimal digits, and a ``{"$oid": …}`` object.
 
     The last is what a careless import of Extended JSON leaves in a database.
     """

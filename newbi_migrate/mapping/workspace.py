@@ -168,7 +168,7 @@ def resolve(
     workspace_field: str = "workspaceId",
     rewrite_owners: bool = True,
 ) -> Resolution:
-    """Decides what happens to a document.
+    """Decide what happens to a document.
 
     Args:
         spec: The collection.

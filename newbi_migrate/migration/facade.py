@@ -111,11 +111,11 @@ class Migration:
         return self._store
 
     def stop(self) -> None:
-        """Asks a run to stop at its next safe point; the same call finishes it later."""
+        """Ask a run to stop at its next safe point; the same call finishes it later."""
         self._stopping = True
 
     async def survey(self) -> Survey:
-        """Looks at what is there."""
+        """Look at what is there."""
         with explained("reading the database"):
             return await survey(
                 self.store.database, self._registry, source=self._options.legacy_collection
@@ -128,7 +128,7 @@ class Migration:
         backup: Path | None = None,
         watch: float = 3.0,
     ) -> Diagnosis:
-        """Looks whether everything is ready for a run; writes nothing at all.
+        """Check whether everything is ready for a run; write nothing at all.
 
         See :func:`~newbi_migrate.migration.doctor.diagnosis.diagnose`.
         """
@@ -144,7 +144,7 @@ class Migration:
             )
 
     async def plan(self, *, documents_only: bool = False) -> Plan:
-        """Decides everything a run would do; sends no write command.
+        """Decide everything a run would do; send no write command.
 
         Args:
             documents_only: Plan a backfill, which leaves users alone.
@@ -159,7 +159,7 @@ class Migration:
             )
 
     async def apply(self, plan: Plan | None = None) -> RunResult:
-        """Carries out a plan, or the one the database gives now.
+        """Carry out a plan, or the one the database gives now.
 
         A run that was interrupted is finished first, by the same call. Where there is nothing
         to do, nothing is written, not even a record of the run.
@@ -172,11 +172,11 @@ class Migration:
         return await self._run("migrate", plan)
 
     async def backfill(self, plan: Plan | None = None) -> RunResult:
-        """Stamps documents alone, for late documents or further collections."""
+        """Stamp documents alone, for late documents or further collections."""
         return await self._run("backfill", plan)
 
     async def check_backup(self) -> None:
-        """Verifies the backup a run would be backed by, if any, and compares it; writes nothing.
+        """Verify the backup a run would be backed by, if any, and compare it; write nothing.
 
         See :meth:`~newbi_migrate.migration.run.backup_guard.BackupGuard.check`.
         """
@@ -191,7 +191,7 @@ class Migration:
         recipients: Sequence[Any] = (),
         exports: bool = True,
     ) -> BackupResult:
-        """Writes the whole database into a new folder, in mongodump's format.
+        """Write the whole database into a new folder, in mongodump's format.
 
         See :func:`~newbi_migrate.backup.writer.backup_database`.
         """
@@ -208,7 +208,7 @@ class Migration:
     async def check_conservation(
         self, run: RunRecord | None = None, *, baseline: Baseline | None = None
     ) -> Conservation:
-        """Proves that a run changed nothing but what its journal says; reads only.
+        """Prove that a run changed nothing but what its journal says; read only.
 
         See :func:`~newbi_migrate.migration.validation.conservation.check_conservation`.
 
@@ -237,7 +237,7 @@ class Migration:
             return await Lease.current(self.store.database)
 
     async def unlock(self, seen: LeaseState | None = None) -> LeaseState | None:
-        """Ends the lease of a run that is dead; gives what was held, if anything was.
+        """End the lease of a run that is dead; return what was held, if anything was.
 
         A run that is alive after all stops before its next write.
 
@@ -260,7 +260,7 @@ class Migration:
         detailed: bool = False,
         on_finding: Callable[[Finding], None] | None = None,
     ) -> ValidationReport:
-        """Asks every rule of the database; sends no write command and needs no lease.
+        """Ask every rule of the database; send no write command, need no lease.
 
         Args:
             only: Ids of rules, with ``*`` for any characters; by default all.
@@ -299,7 +299,7 @@ class Migration:
         dry_run: bool = False,
         reviewed: RollbackResult | None = None,
     ) -> RollbackResult:
-        """Takes back exactly what a run wrote, and nothing else.
+        """Take back exactly what a run wrote, and nothing else.
 
         Interrupted, the same call finishes it; done twice, it changes nothing.
 
@@ -329,7 +329,7 @@ class Migration:
         dry_run: bool = False,
         reviewed: Sequence[RollbackResult] | None = None,
     ) -> list[RollbackResult]:
-        """Takes back all runs that are in place, the newest first; one result for each.
+        """Take back all runs that are in place, the newest first; one result for each.
 
         All of them are looked at before anything is written: where somebody's changes are in the
         way of any, nothing is written at all, unless the options say otherwise. Where there is no
@@ -384,7 +384,7 @@ class Migration:
         dry_run: bool = False,
         reviewed: FinalizeResult | None = None,
     ) -> FinalizeResult:
-        """Drops what the old structure left behind: obsolete indexes, and the legacy users.
+        """Drop what the old structure left behind: obsolete indexes, and the legacy users.
 
         Args:
             keep: Rename their collection instead of dropping it.
@@ -414,7 +414,7 @@ class Migration:
         )
 
     async def apply_saved(self, saved: SavedPlan) -> RunResult:
-        """Carries out a plan that was saved, exactly, or refuses.
+        """Carry out a plan that was saved, exactly, or refuse.
 
         A run of that very plan that was interrupted is finished; where one has been finished
         and nothing is pending, nothing is written.
@@ -444,5 +444,5 @@ class Migration:
 
 
 def run_sync(main: Coroutine[Any, Any, _T]) -> _T:
-    """Runs a coroutine to its end, for scripts that are not asynchronous."""
+    """Run a coroutine to its end, for scripts that are not asynchronous."""
     return asyncio.run(main)

@@ -60,7 +60,7 @@ class Status:
 
 
 async def read_status(database: AsyncDatabase[dict[str, Any]], registry: Registry) -> Status:
-    """Reads how a database stands; sends no write command."""
+    """Read how a database stands; send no write command."""
     names = set(await database.list_collection_names(comment=_COMMENT))
     field = registry.workspace_field
     without = {

@@ -104,7 +104,7 @@ class Identities:
         return cls(database, await collections(database, comment=comment), comment)
 
     async def check(self, *names: str) -> None:
-        """Fails where a collection is no longer the one it was, before something is written to it.
+        """Fail where a collection is no longer the one it was, before something is written to it.
 
         Between this look and the write that follows it may still be dropped.
 

@@ -116,7 +116,7 @@ class Store:
 
 @asynccontextmanager
 async def open_database(source: Any, *, name: str | None = None) -> AsyncIterator[Store]:
-    """Opens a database and closes what it opened; builds no index and no collection.
+    """Open a database and close what it opened; build no index and no collection.
 
     Args:
         source: A :class:`ConnectionString` or its text, or a database handle: PyMongo's
@@ -186,7 +186,7 @@ class _Place:
     redact: Callable[[str], str] = redact
 
     def refuse_servers_own(self) -> None:
-        """Fails for a database that holds the server's users, settings or its log."""
+        """Fail for a database that holds the server's users, settings or its log."""
         if self.name.lower() in _SERVERS_OWN:
             raise UsageError(
                 f"The database {self.name!r} is the server's own.",
@@ -251,7 +251,7 @@ async def _made(
 
 
 def _refuse_deadline(client: AsyncMongoClient[Any]) -> None:
-    """Fails for a client that gives up every statement after a time, whatever it is."""
+    """Fail for a client that gives up every statement after a time, whatever it is."""
     if client.options.timeout:
         raise UsageError(
             "The database handle's client has timeoutMS, so that a statement that takes longer, "

@@ -39,7 +39,7 @@ class Undecodable(Binary):
     __slots__ = ()
 
     def __new__(cls, kind: int, raw: bytes) -> Self:
-        """Marks the bytes, so that nobody takes them for a stored binary."""
+        """Mark the bytes, so that nobody takes them for a stored binary."""
         return super().__new__(cls, _MARK + bytes([kind]) + raw, USER_DEFINED_SUBTYPE)
 
     @classmethod

@@ -56,7 +56,7 @@ class Digest:
         self._needles = tuple(name.encode() + b"\0" for name in self._without)
 
     def add(self, raw: bytes) -> None:
-        """Takes in one document."""
+        """Take in one document."""
         if any(needle in raw for needle in self._needles):
             raw = without_fields(raw, self._without)
         self._sum = (self._sum + xxh3_128_intdigest(raw)) & _MASK
@@ -64,7 +64,7 @@ class Digest:
         self.bytes += len(raw)
 
     def remove(self, raw: bytes) -> None:
-        """Takes one document out again, as if it had never been taken in."""
+        """Take one document out again, as if it had never been taken in."""
         if any(needle in raw for needle in self._needles):
             raw = without_fields(raw, self._without)
         self._sum = (self._sum - xxh3_128_intdigest(raw)) & _MASK
@@ -72,7 +72,7 @@ class Digest:
         self.bytes -= len(raw)
 
     def add_batch(self, batch: bytes) -> None:
-        """Takes in documents that stand one after the other, as in a raw batch or a dump file.
+        """Take in documents that stand one after the other, as in a raw batch or a dump file.
 
         Raises:
             ValueError: The bytes are not a whole number of documents.
@@ -101,7 +101,7 @@ class Digest:
         self.bytes += end
 
     def merge(self, other: Digest) -> None:
-        """Takes in all documents of another digest, which must leave out the same fields.
+        """Take in all documents of another digest, which must leave out the same fields.
 
         Raises:
             ValueError: It leaves out other fields.
@@ -116,7 +116,7 @@ class Digest:
         self.bytes += other.bytes
 
     def add_to_both(self, other: Digest, batch: bytes) -> None:
-        """Takes a batch in here and into a digest that leaves fields out, in one pass if it can.
+        """Take a batch in here and into a digest that leaves fields out, in one pass if it can.
 
         Raises:
             ValueError: The bytes are not a whole number of documents.

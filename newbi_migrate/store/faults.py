@@ -148,7 +148,7 @@ async def task_group() -> AsyncIterator[asyncio.TaskGroup]:
 
 @contextmanager
 def explained(doing: str) -> Iterator[None]:
-    """Turns errors of the driver into errors that say what to do next.
+    """Turn errors of the driver into errors that say what to do next.
 
     Args:
         doing: What was being done, to follow "while", for example ``"planning"``.

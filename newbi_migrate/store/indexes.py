@@ -130,7 +130,7 @@ def matches(index: Mapping[str, Any], spec: IndexSpec) -> bool:
 
 
 def plan_indexes(existing: Iterable[Mapping[str, Any]], spec: CollectionSpec) -> IndexPlan:
-    """Compares the indexes of a collection with its description.
+    """Compare the indexes of a collection with its description.
 
     Args:
         existing: As :func:`read_indexes` gives them.
@@ -206,7 +206,7 @@ def _obsolete(
 async def create_indexes(
     session: LeasedSession, collection: str, specs: Sequence[IndexSpec]
 ) -> dict[str, Created | Refused]:
-    """Creates indexes of an existing collection; gives what became of each, by name.
+    """Create indexes of an existing collection; return what became of each, by name.
 
     They are built together, in one scan of the collection; only where the server refuses one
     are they built one by one.
@@ -255,7 +255,7 @@ def _model(spec: IndexSpec) -> IndexModel:
 
 
 async def drop_index(session: LeasedSession, collection: str, name: str) -> None:
-    """Drops an index; one that is not there is as good as dropped."""
+    """Drop an index; one that is not there is as good as dropped."""
     try:
         await session.collection(collection).drop_index(name, comment=session.comment)
     except OperationFailure as error:
@@ -264,7 +264,7 @@ async def drop_index(session: LeasedSession, collection: str, name: str) -> None
 
 
 async def rebuild_index(session: LeasedSession, collection: str, index: Mapping[str, Any]) -> None:
-    """Builds an index as the server described it before it was dropped."""
+    """Build an index as the server described it before it was dropped."""
     quorum = await _quorum(session.database)
     session.allow(collection)
     session.safe_point()

@@ -419,7 +419,7 @@ class JournalReader:
             return _seq(last["_id"]) + 1
 
     async def require(self, entries: int) -> None:
-        """Fails where the journal has a gap, or fewer entries than are known to have been written.
+        """Fail where the journal has a gap, or fewer entries than are known to have been written.
 
         Raises:
             DamagedRecordsError: It has.
@@ -457,7 +457,7 @@ class JournalReader:
         return [entry async for entry in self._read(query, 1)]
 
     async def tally(self, workspace_field: str) -> Tally:
-        """Counts what the entries say was certainly written.
+        """Count what the entries say was certainly written.
 
         Args:
             workspace_field: Name of the field that scopes a document.
@@ -504,7 +504,7 @@ class Journal(JournalReader):
 
     @classmethod
     async def take_over(cls, session: LeasedSession) -> Journal:
-        """Begins to write the journal of the session's run, after whoever did so before.
+        """Take the journal of the session's run over from whoever wrote it before.
 
         From here on no other process can add an entry to it.
         """
@@ -523,7 +523,7 @@ class Journal(JournalReader):
         return self._next
 
     async def append(self, kind: EntryKind, collection: str, body: Mapping[str, Any]) -> int:
-        """Stores an entry in state ``pending`` and returns its number.
+        """Store an entry in state ``pending`` and return its number.
 
         Raises:
             LeaseLostError: Another process has taken the run over.
@@ -551,7 +551,7 @@ class Journal(JournalReader):
     async def append_window(
         self, collection: str, groups: Sequence[JournalGroup], *, repeat: bool
     ) -> int:
-        """Stores what is about to be written to documents of a window.
+        """Store what is about to be written to documents of a window.
 
         Args:
             collection: Where.
@@ -564,7 +564,7 @@ class Journal(JournalReader):
         return await self.append(EntryKind.WINDOW, collection, body)
 
     async def applied(self, seq: int, body: Mapping[str, Any] | None = None) -> None:
-        """Marks an entry of this process as written; ``body`` corrects what turned out otherwise.
+        """Mark an entry of this process as written; ``body`` corrects what turned out otherwise.
 
         Raises:
             LeaseLostError: Another process has taken the run over.
@@ -573,11 +573,11 @@ class Journal(JournalReader):
         await self._apply(seq, body, {"token": self._session.token})
 
     async def applied_window(self, seq: int, groups: Sequence[JournalGroup] | None = None) -> None:
-        """Marks a window as written; ``groups`` replaces them where not all was written."""
+        """Mark a window as written; ``groups`` replaces them where not all was written."""
         await self.applied(seq, None if groups is None else _window(groups))
 
     async def recovered(self, seq: int, body: Mapping[str, Any]) -> None:
-        """Marks an entry of a process that stopped as looked at; ``body`` says what was found.
+        """Mark an entry of a process that stopped as looked at; ``body`` says what was found.
 
         Raises:
             LeaseLostError: Another process has taken the run over.

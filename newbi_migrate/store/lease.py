@@ -168,7 +168,7 @@ class Lease:
 
     @classmethod
     async def refuse_if_held(cls, database: AsyncDatabase[dict[str, Any]]) -> None:
-        """Fails if another run is under way; reads only.
+        """Fail if another run is under way; read only.
 
         Raises:
             DamagedRecordsError: The document of the lease is not one that this tool wrote.
@@ -198,7 +198,7 @@ class Lease:
         seconds: float = LEASE_SECONDS,
         trust_records: bool = True,
     ) -> Self:
-        """Takes the lease; tries again where an error leaves open whether it was taken.
+        """Take the lease; try again where an error leaves open whether it was taken.
 
         A lease whose holder has surely ended is taken over at once. One that was just taken from
         a holder who may be alive is waited for, some seconds.
@@ -245,7 +245,7 @@ class Lease:
         return found
 
     async def _take(self, runs: AsyncCollection[dict[str, Any]], dead: LeaseState | None) -> bool:
-        """Takes the lease if it is free or, if its holder is dead, still that holder's."""
+        """Take the lease if it is free or, if its holder is dead, still that holder's."""
         greatest = await _greatest_number(runs, strict=self._strict)
         begun = _now()
         free = {
@@ -296,7 +296,7 @@ class Lease:
     async def break_(
         cls, database: AsyncDatabase[dict[str, Any]], seen: LeaseState | None = None
     ) -> LeaseState | None:
-        """Ends the lease of a run that is dead, whoever held it.
+        """End the lease of a run that is dead, whoever held it.
 
         Gives what was held; ``None`` if nobody held it, and then nothing is written. A run
         that is alive after all notices within a second or two, and stops before its next write;
@@ -335,7 +335,7 @@ class Lease:
         return None
 
     def check(self) -> None:
-        """Fails unless the lease is surely still ours; asks no server.
+        """Fail unless the lease is surely still ours; ask no server.
 
         Raises:
             LeaseLostError: It ran out, or somebody broke it.
@@ -349,7 +349,7 @@ class Lease:
             )
 
     async def renew(self) -> None:
-        """Makes the lease last longer; one that ran out and that nobody took is ours again.
+        """Renew the lease, also one that ran out and that nobody took meanwhile.
 
         Raises:
             LeaseLostError: It is no longer ours.
@@ -367,7 +367,7 @@ class Lease:
 
     @asynccontextmanager
     async def renewing(self) -> AsyncIterator[None]:
-        """Renews the lease in the background as long as the block runs.
+        """Renew the lease in the background as long as the block runs.
 
         A renewal that fails is soon tried again; the lease may run out meanwhile, and then
         :meth:`check` fails. It also fails soon after somebody broke or deleted the lease.
@@ -391,7 +391,7 @@ class Lease:
                     self._lost = await self._collection.find_one(self._ours(), {"_id": 1}) is None
 
     async def release(self) -> None:
-        """Gives the lease back, if it is still ours; a passing error does not keep it."""
+        """Give the lease back, if it is still ours; a passing error does not keep it."""
         await _insisting(
             lambda: self._collection.update_one(
                 self._ours(),
@@ -401,7 +401,7 @@ class Lease:
         )
 
     async def drop(self) -> None:
-        """Gives the lease back by dropping its collection, so that nothing of it is left."""
+        """Give the lease back by dropping its collection, so that nothing of it is left."""
         await _insisting(self._drop)
 
     async def _drop(self) -> None:
@@ -553,7 +553,7 @@ def _damaged() -> DamagedRecordsError:
 
 
 async def _insisting(call: Callable[[], Awaitable[_T]]) -> _T:
-    """Makes a call that can be repeated, and repeats it where an error may pass."""
+    """Repeat an idempotent call after transient errors."""
     for pause in _PAUSES:
         try:
             return await call()

@@ -145,7 +145,7 @@ async def read_runs(database: AsyncDatabase[dict[str, Any]]) -> list[RunRecord]:
 
 
 async def refuse_if_restoring(database: AsyncDatabase[dict[str, Any]]) -> None:
-    """Fails where a restore into a database has not come to its end; reads only.
+    """Fail where a restore into a database has not come to its end; read only.
 
     Raises:
         UsageError: Part of what the database is to hold is not there yet.
@@ -175,7 +175,7 @@ async def migrated_users(
 
 
 class RunWriter:
-    """Writes the record of the session's run.
+    """Writer of the record of the session's run.
 
     Args:
         session: The leased session, working on that run.
@@ -185,7 +185,7 @@ class RunWriter:
         self._session = session
 
     async def start(self, document: Mapping[str, Any]) -> None:
-        """Records that the run begins."""
+        """Record that the run begins."""
         number = self._session.token
         record = {
             "state": RunState.RUNNING.value,
@@ -212,7 +212,7 @@ class RunWriter:
         )
 
     async def take_over(self) -> None:
-        """Records that this session works on the run from now on.
+        """Record that this session works on the run from now on.
 
         Raises:
             DamagedRecordsError: There is no record of it any more.
@@ -225,19 +225,19 @@ class RunWriter:
         await self._must_match(done.matched_count)
 
     async def note_journal(self, entries: int) -> None:
-        """Records how many entries the run's journal has at least."""
+        """Record how many entries the run's journal has at least."""
         await self._set({"journalEntries": entries})
 
     async def finish(self, document: Mapping[str, Any]) -> None:
-        """Records that the run is done, and what came of it."""
+        """Record that the run is done, and what came of it."""
         await self._set({"state": RunState.DONE.value, **document}, "finishedAt")
 
     async def rolling_back(self) -> None:
-        """Records that the run begins to be rolled back as a whole."""
+        """Record that the run begins to be rolled back as a whole."""
         await self._set({"state": RunState.ROLLING_BACK.value}, "rollbackStartedAt")
 
     async def rolled_back(self, document: Mapping[str, Any], *, whole: bool) -> None:
-        """Records what came of a rollback; ``whole`` if nothing of the run is left."""
+        """Record what came of a rollback; ``whole`` if nothing of the run is left."""
         state = {"state": RunState.ROLLED_BACK.value} if whole else {}
         await self._set(state | {"rollback": dict(document)}, "rolledBackAt")
 
@@ -270,7 +270,7 @@ class RunWriter:
         )
 
     async def note_dropped_index(self, collection: str, index: Mapping[str, Any]) -> None:
-        """Records an index before it is dropped, with all that is needed to build it again."""
+        """Record an index before it is dropped, with all that is needed to build it again."""
         done = await self._session.collection(RUNS).update_one(
             {"_id": self._session.run_id, "token": self._session.token},
             {"$addToSet": {"indexesDropped": {"collection": collection, "index": dict(index)}}},
@@ -285,7 +285,7 @@ class RunWriter:
         )
 
     async def note_users(self, lines: Iterable[Mapping[str, Any]]) -> None:
-        """Records who becomes who: one document for each legacy user.
+        """Record who becomes who: one document for each legacy user.
 
         A line that decides as the one that is there does leaves it alone: it was noted before
         an interruption, when it was known which documents had to be created for the user.

@@ -32,7 +32,7 @@ class Throttle(Protocol):
         ...
 
     async def before(self, documents: int, safe_point: Callable[[], None]) -> None:
-        """Returns once so many documents may be written; asks ``safe_point`` while it waits."""
+        """Return once so many documents may be written; ask ``safe_point`` while it waits."""
         ...
 
 
@@ -87,7 +87,7 @@ class LeasedSession:
         return replace(self, targets=self.targets | frozenset(names))
 
     def safe_point(self) -> None:
-        """Stops the run here if it must not write any more.
+        """Stop the run here if it must not write any more.
 
         Raises:
             InterruptedRunError: Somebody asked it to stop.
@@ -101,7 +101,7 @@ class LeasedSession:
         self.lease.check()
 
     async def turn(self, documents: int) -> None:
-        """Waits until so many documents may be written.
+        """Wait until so many documents may be written.
 
         Raises:
             InterruptedRunError: Somebody asked the run to stop.
@@ -110,7 +110,7 @@ class LeasedSession:
         await self.throttle.before(documents, self.safe_point)
 
     def allow(self, name: str) -> None:
-        """Fails where the run may not write to a collection, whatever its journal says.
+        """Fail where the run may not write to a collection, whatever its journal says.
 
         Raises:
             DamagedRecordsError: It may not.

@@ -1,4 +1,4 @@
-"""Writing to a window of documents: each is named, and only changed if it is as it was read.
+"""Writing to a window of documents: each is named, and changed only if it is as it was read.
 
 Every statement names its documents and what was read of them beside the values it sets. Running
 it again changes nothing, and a document that somebody changed meanwhile is left alone.
@@ -102,7 +102,7 @@ async def write_groups(
     *,
     read: Sequence[str] = (),
 ) -> WindowOutcome:
-    """Makes the changes of each group, on those of its documents that still are as they were read.
+    """Write each group's changes to those of its documents that are still as they were read.
 
     Args:
         session: The leased session.
@@ -143,7 +143,7 @@ async def write_groups(
 async def holding(
     collection: AsyncCollection[dict[str, Any]], groups: Sequence[JournalGroup], *, comment: str
 ) -> list[JournalGroup]:
-    """Reads which documents hold the new values now; gives the groups with these ids alone."""
+    """Read which documents hold the new values now; return the groups with these ids alone."""
     wanted = [elements_by_name(bson.encode(group.changes)) for group in groups]
     place = {id_key(i): (n, i) for n, group in enumerate(groups) for i in group.ids}
     held: list[list[Any]] = [[] for _ in groups]
@@ -227,7 +227,7 @@ async def _look_again(
     groups: Sequence[JournalGroup],
     refused: Sequence[Refusal],
 ) -> WindowOutcome:
-    """Reads which documents hold the new values, since counts did not add up."""
+    """Read which documents hold the new values, since counts did not add up."""
     held = await holding(session.database[collection], groups, comment=session.comment)
     accounted = {id_key(i) for group in held for i in group.ids}
     written = len(accounted)

@@ -93,7 +93,7 @@ class Outcome:
 async def compare_groups(
     collection: AsyncCollection[dict[str, Any]], groups: Sequence[JournalGroup], *, comment: str
 ) -> Comparison:
-    """Reads how the documents of a journal entry stand, compared byte for byte."""
+    """Read how the documents of a journal entry stand, compared byte for byte."""
     result = Comparison()
     written = [elements_by_name(bson.encode(group.changes)) for group in groups]
     prior = [group.prior_elements() for group in groups]
@@ -142,7 +142,7 @@ async def compare_groups(
 async def restore(
     session: LeasedSession, collection: str, groups: Sequence[JournalGroup]
 ) -> Outcome:
-    """Takes back what groups of documents still hold.
+    """Take back what groups of documents still hold.
 
     Args:
         session: The leased session.
@@ -184,7 +184,7 @@ async def restore(
 async def overwrite(
     session: LeasedSession, collection: str, differences: Sequence[Difference]
 ) -> Outcome:
-    """Puts back what stood there before over what somebody changed since.
+    """Put back what stood there before over what somebody changed since.
 
     Args:
         session: The leased session.

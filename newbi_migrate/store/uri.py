@@ -126,7 +126,7 @@ class ConnectionString:
 
     @property
     def redactor(self) -> Redactor:
-        """Takes this connection string's secrets out of any text."""
+        """Take this connection string's secrets out of any text."""
         return Redactor(tuple(secret.get_secret_value() for secret in self._secrets))
 
 

@@ -112,7 +112,7 @@ async def read_singly(
 
 
 class WindowReader:
-    """Reads windows of a collection.
+    """Reader of the windows of a collection.
 
     Args:
         collection: The collection to read.

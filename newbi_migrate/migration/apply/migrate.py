@@ -42,7 +42,7 @@ async def migrate(
     reviewed: Plan | None = None,
     saved: SavedPlan | None = None,
 ) -> RunResult:
-    """Carries out what the database gives, or exactly the plan that a person reviewed.
+    """Plan a run and carry it out, or carry out exactly the plan that a person reviewed.
 
     A run that was interrupted is finished. Where there is nothing to do, nothing is written.
 
@@ -82,7 +82,7 @@ class _Migrate:
     """What was reviewed, and all that the run had written before; known after the first look."""
 
     async def look(self, runs: Sequence[RunRecord]) -> RunResult | None:
-        """Gives a result where there is nothing to do.
+        """Return a result where there is nothing to do.
 
         Refuses what the lease would only be taken for to refuse.
         """
@@ -111,7 +111,7 @@ class _Migrate:
         )
 
     async def attempt(self, session: LeasedSession, runs: Sequence[RunRecord]) -> RunResult:
-        """Plans under the lease, compares, and carries out."""
+        """Plan under the lease, compare, and carry out."""
         database, registry = session.database, self.runner.registry
         refuse_while_rolling_back(runs)
         plan = await self._plan(session.progress)
@@ -152,7 +152,7 @@ class _Migrate:
         runs: Sequence[RunRecord],
         unfinished: RunRecord | None,
     ) -> None:
-        """Compares what a person reviewed with what the database gives under the lease.
+        """Compare what a person reviewed with what the database gives under the lease.
 
         What a run has written already and what is left to write add up to what was reviewed.
         """

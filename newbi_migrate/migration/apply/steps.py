@@ -1,4 +1,4 @@
-"""Carrying a plan out: users first, then documents, then indexes, each journaled beforehand.
+"""Carry a plan out: users first, then documents, then indexes, each journaled beforehand.
 
 Interrupted at any point, the same call finishes the run: what exists is read again, and only
 what is missing is written.
@@ -85,7 +85,7 @@ class _State:
 
 
 async def apply_plan(request: ApplyRequest) -> RunResult:
-    """Carries a plan out.
+    """Carry a plan out.
 
     Raises:
         InterruptedRunError, LeaseLostError: The run stopped at a safe point.
@@ -140,7 +140,7 @@ async def apply_plan(request: ApplyRequest) -> RunResult:
 
 
 async def _count_all(request: ApplyRequest, state: _State, journal: Journal) -> None:
-    """Counts what the whole run wrote, its attempts before the interruption included."""
+    """Count what the whole run wrote, its attempts before the interruption included."""
     tally = await journal.tally(request.registry.workspace_field)
     state.created, state.filled = tally.created, tally.filled
     for name, summary in state.collections.items():
@@ -154,7 +154,7 @@ async def _count_all(request: ApplyRequest, state: _State, journal: Journal) -> 
 
 
 async def _begin(request: ApplyRequest, record: RunWriter) -> Journal:
-    """Records what was there before the run, unless it is resumed; gives its journal."""
+    """Record what was there before the run, unless it is resumed; return its journal."""
     session, plan = request.session, request.plan
     if request.resumed:
         return await Journal.take_over(session)
@@ -191,7 +191,7 @@ async def _users(
     journal: Journal,
     record: RunWriter,
 ) -> Directory:
-    """Creates and fills the users' documents; gives the directory as it turned out."""
+    """Create and fill the users' documents; return the directory as it turned out."""
     plan, session = request.plan, request.session
     await _create_collections(session, journal)
     identities = await Identities.now(session.database, comment=session.comment)
@@ -335,7 +335,7 @@ async def _rescan(
     journal: Journal,
     directory: Directory,
 ) -> None:
-    """Looks at every collection once more, for documents written during the run.
+    """Look at every collection once more, for documents written during the run.
 
     What is counted must be what the run left; only where it is not are the documents
     themselves read again.

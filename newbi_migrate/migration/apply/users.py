@@ -43,7 +43,7 @@ _CONFLICT_PAUSES = (0.05, 0.1, 0.2, 0.4)
 
 
 class UserWriter:
-    """Writes what a plan says about users.
+    """Writer of what a plan says about users.
 
     Args:
         session: The leased session.
@@ -66,7 +66,7 @@ class UserWriter:
         self.findings: list[Finding] = []
 
     async def write(self, plan: Plan) -> dict[Any, Reason]:
-        """Writes all users; gives those the server refused, with the reason."""
+        """Write all users; return those the server refused, with the reason."""
         failed: dict[Any, Reason] = {}
         profile = BetterAuthProfile.of(plan.options.better_auth)
         async for batch in self._plane.writes(plan.users.decisions, profile):
@@ -93,7 +93,7 @@ class UserWriter:
         return None if await self._try([writes]) else Reason.WRITE_REFUSED
 
     async def _try(self, batch: Sequence[UserWrites]) -> bool:
-        """Writes a batch; False if the server refused one of its documents."""
+        """Write a batch; False if the server refused one of its documents."""
         if not self._transactions:
             return await self._journaled(batch, None)
         async with client_session(self._session.database) as session:
@@ -131,7 +131,7 @@ class UserWriter:
     async def _together(
         self, batch: Sequence[UserWrites], session: AsyncClientSession
     ) -> tuple[Counter[str], Counter[str], list[Fill]]:
-        """Writes a batch in a transaction; a few conflicts with the application are sat out."""
+        """Write a batch in a transaction; a few conflicts with the application are sat out."""
         for pause in _CONFLICT_PAUSES:
             try:
                 return await self._transaction(batch, session)
@@ -184,7 +184,7 @@ class UserWriter:
         return created, filled, skipped
 
     async def _undo(self, batch: Sequence[UserWrites]) -> None:
-        """Takes back what a refused batch left on a server without transactions."""
+        """Take back what a refused batch left on a server without transactions."""
         if self._transactions:
             return
         # What refused them may be the same documents, written by whoever took this run over.

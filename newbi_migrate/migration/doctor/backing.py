@@ -26,7 +26,7 @@ _SHOWN: Final = 5
 
 
 async def look_at_backup(database: AsyncDatabase[dict[str, Any]], path: Path | None) -> list[Check]:
-    """Looks at a backup beside the database as it is now."""
+    """Look at a backup beside the database as it is now."""
     if path is None:
         return [
             Check(

@@ -72,7 +72,7 @@ async def diagnose(
     watch: float = 3.0,
     progress: Progress | None = None,
 ) -> Diagnosis:
-    """Looks whether a database is ready for a command; writes nothing at all.
+    """Check whether a database is ready for a command; write nothing at all.
 
     Args:
         store: The open database.

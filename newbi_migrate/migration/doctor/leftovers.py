@@ -53,7 +53,7 @@ def _without(
     *,
     among: Mapping[str, Any] | None = None,
 ) -> list[Mapping[str, Any]]:
-    """Counts documents whose field ``local`` is found in no field ``foreign`` elsewhere.
+    """Count documents whose field ``local`` is found in no field ``foreign`` elsewhere.
 
     Both sides are read once and grouped: before a migration there may be no index that a lookup
     of each document could use.
@@ -77,7 +77,7 @@ def _without(
 
 
 def _which(*stages: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Counts what some stages give."""
+    """Count what some stages give."""
     return [*stages, {"$count": "n"}]
 
 
@@ -210,7 +210,7 @@ TRACES: Final[tuple[Trace, ...]] = (
 async def look_for_leftovers(
     database: AsyncDatabase[dict[str, Any]], registry: Registry
 ) -> list[Check]:
-    """Looks for every trace; one check for each that is there, or one that says there is none."""
+    """Look for every trace; one check for each that is there, or one that says there is none."""
     names = set(await database.list_collection_names(comment=_COMMENT))
     checks = [
         Check(

@@ -50,7 +50,7 @@ _NEEDED: Final[Mapping[Purpose, tuple[frozenset[str], str]]] = {
 async def look_at_rights(
     database: AsyncDatabase[dict[str, Any]], registry: Registry, purpose: Purpose
 ) -> list[Check]:
-    """Compares what is needed with what the server grants."""
+    """Compare what is needed with what the server grants."""
     answer = await administration(database).command("connectionStatus", showPrivileges=True)
     auth = answer["authInfo"]
     if not auth["authenticatedUsers"]:

@@ -32,7 +32,7 @@ _SHOWN: Final = 5
 
 
 async def look_for_writers(database: AsyncDatabase[dict[str, Any]], watch: float) -> list[Check]:
-    """Watches for writes of others, and lists who else is connected.
+    """Watch for writes of others, and list who else is connected.
 
     Args:
         database: The database.

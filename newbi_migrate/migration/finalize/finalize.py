@@ -81,7 +81,7 @@ class Finalize:
         dry_run: bool,
         reviewed: FinalizeResult | None = None,
     ) -> FinalizeResult:
-        """Drops what the old structure left behind, or says what that would be.
+        """Drop what the old structure left behind, or say what that would be.
 
         Raises:
             NewbiMigrateError: See :class:`~newbi_migrate.migration.facade.Migration`.
@@ -140,7 +140,7 @@ class Finalize:
     async def _plan(
         self, request: FinalizeRequest, progress: Progress, *, asking: ObjectId | None = None
     ) -> Plan:
-        """Plans and validates; fails unless nothing would be lost."""
+        """Plan and validate; fail unless nothing would be lost."""
         database, registry = self._database, self.runner.registry
         plan = await make_plan(database, registry, self.options, progress=progress)
         report = await validate(
@@ -171,7 +171,7 @@ def _of_plan(request: FinalizeRequest, plan: Plan) -> FinalizeRequest:
 
 
 def _refuse_other_preview(reviewed: FinalizeResult | None, now: FinalizeResult) -> None:
-    """Compares what was shown to a person with what would be done now.
+    """Compare what was shown to a person with what would be done now.
 
     Raises:
         DatabaseMovedOnError: It differs.

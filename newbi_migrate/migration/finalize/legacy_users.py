@@ -40,7 +40,7 @@ class LegacyUsers:
         self._runs = runs
 
     async def end(self, result: FinalizeResult, *, keep: bool) -> None:
-        """Renames or drops it; either may be done already.
+        """Rename or drop it; either may be done already.
 
         Before it is dropped it is renamed, out of everybody's reach, and looked at once more.
 
@@ -99,7 +99,7 @@ async def refuse_unaccounted(
     *,
     quarantined: bool,
 ) -> None:
-    """Fails where a collection holds a legacy user whom no run that is in place accounts for.
+    """Fail where a collection holds a legacy user whom no run that is in place accounts for.
 
     Args:
         database: Where.

@@ -95,7 +95,7 @@ async def review_obsolete(
 
 
 def refuse_unless_ready(report: ValidationReport, plan: Plan, *, keep: bool) -> None:
-    """Fails unless nothing would be lost with the collection of legacy users.
+    """Fail unless nothing would be lost with the collection of legacy users.
 
     Args:
         report: What a validation of this database says now.
@@ -136,7 +136,7 @@ def refuse_unless_ready(report: ValidationReport, plan: Plan, *, keep: bool) -> 
 async def carry_out(
     session: LeasedSession, request: FinalizeRequest, runs: Sequence[RunRecord]
 ) -> FinalizeResult:
-    """Drops obsolete indexes and, to finalize, the collection of legacy users.
+    """Drop obsolete indexes and, to finalize, the collection of legacy users.
 
     Interrupted, the same call finishes it.
 

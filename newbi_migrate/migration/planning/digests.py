@@ -63,7 +63,7 @@ class Digests:
             self.add(section, value)
 
     def add(self, section: str, value: int) -> None:
-        """Adds to the sum of a section."""
+        """Add to the sum of a section."""
         self._sums[section] = (self._sums.get(section, 0) + value) % _MODULUS
 
     def differing(self, other: Digests) -> list[str]:

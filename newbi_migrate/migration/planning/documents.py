@@ -78,7 +78,7 @@ class Surveyed:
 
 
 class DocumentPlane:
-    """Decides about and stamps the documents of registered collections.
+    """Decisions about the documents of registered collections, and the stamping of them.
 
     Args:
         database: Where.
@@ -115,7 +115,7 @@ class DocumentPlane:
     async def survey(
         self, spec: CollectionSpec, progress: Progress, watched: Container[ObjectId] = ()
     ) -> Surveyed:
-        """Decides about every document of a collection, without writing.
+        """Decide about every document of a collection, without writing.
 
         Args:
             spec: The collection.
@@ -149,7 +149,7 @@ class DocumentPlane:
         workers: int,
         repeat: bool,
     ) -> tuple[CollectionSummary, Quarantine, Quarantine]:
-        """Stamps every document of a collection that can be resolved.
+        """Stamp every document of a collection that can be resolved.
 
         Gives a summary, the documents the server refused to let us write, and those that
         cannot be resolved.
@@ -202,7 +202,7 @@ class DocumentPlane:
         return summary, refused, left
 
     async def census(self, spec: CollectionSpec) -> CollectionSummary:
-        """Decides about every document of a collection by what it holds, without its id."""
+        """Decide about every document of a collection by what it holds, without its id."""
         if spec.name in self._unwritable:
             return (await self.survey(spec, NullProgress())).summary
         summary = CollectionSummary(spec.name)
@@ -229,11 +229,11 @@ class DocumentPlane:
     async def decide(
         self, spec: CollectionSpec, groups: Sequence[WindowGroup]
     ) -> list[tuple[WindowGroup, Resolution]]:
-        """Decides about groups of documents, however they were read."""
+        """Decide about groups of documents, however they were read."""
         return await self._decide(spec, groups)
 
     async def decided(self, spec: CollectionSpec) -> AsyncIterator[tuple[WindowGroup, Resolution]]:
-        """Decides about every document of a collection; the groups hold all ids."""
+        """Decide about every document of a collection; the groups hold all ids."""
         async for window in self._reader(spec, PLAN_WINDOW).windows():
             for group, resolution in await self._decide(spec, window.groups):
                 yield group, resolution

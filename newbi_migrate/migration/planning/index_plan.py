@@ -198,7 +198,7 @@ def _by_stored_user(spec: CollectionSpec, directory: Directory, surveyed: Survey
 
 @dataclass(frozen=True, slots=True)
 class _CollisionFinder:
-    """Finds documents that share the values of a unique key; the server groups them.
+    """Finder of documents that share the values of a unique key; the server groups them.
 
     A document that has no workspace after the run counts as one without it, as it will for
     the index.

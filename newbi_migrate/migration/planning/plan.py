@@ -73,7 +73,7 @@ async def make_plan(
     documents_only: bool = False,
     progress: Progress | None = None,
 ) -> Plan:
-    """Decides everything a run would do. Sends no write command.
+    """Decide everything a run would do. Sends no write command.
 
     Args:
         database: The database.

@@ -82,7 +82,7 @@ def plan_lines(plan: Plan) -> Iterator[str]:
 
 
 def load_plan(path: Path) -> SavedPlan:
-    """Reads a saved plan, all of it, and keeps what a run must know.
+    """Read a saved plan, all of it, and keep what a run must know.
 
     Raises:
         UsageError: The file cannot be read, is no plan of this version, or is not what was
@@ -109,7 +109,7 @@ def may_be_replaced(path: Path) -> bool:
 
 
 def refuse_other_database(saved: SavedPlan, database: str) -> None:
-    """Compares the database of a saved plan with the one at hand.
+    """Compare the database of a saved plan with the one at hand.
 
     Raises:
         UsageError: They differ.
@@ -123,7 +123,7 @@ def refuse_other_database(saved: SavedPlan, database: str) -> None:
 
 
 def refuse_if_moved_on(reviewed: Digests, now: Digests, *, resumed: bool = False) -> None:
-    """Compares a plan that was reviewed with what the database gives now.
+    """Compare a plan that was reviewed with what the database gives now.
 
     Args:
         reviewed: What the plan writes and quarantines.
@@ -149,7 +149,7 @@ def refuse_if_moved_on(reviewed: Digests, now: Digests, *, resumed: bool = False
 
 
 def refuse_other_choices(unfinished: RunRecord, command: str, options: MigrationOptions) -> None:
-    """Compares the choices at hand with those of a run that was interrupted.
+    """Compare the choices at hand with those of a run that was interrupted.
 
     Raises:
         UsageError: They would not finish that run.
@@ -169,7 +169,7 @@ def refuse_other_choices(unfinished: RunRecord, command: str, options: Migration
 
 
 def refuse_other_plan(saved: SavedPlan, unfinished: RunRecord) -> None:
-    """Compares a saved plan with the one an interrupted run had begun to follow.
+    """Compare a saved plan with the one an interrupted run had begun to follow.
 
     Raises:
         DatabaseMovedOnError: It is another plan.
@@ -333,7 +333,7 @@ class _Lines:
 
 
 def _skim(lines: _Lines, beginning: str, kind: type[_Part]) -> int:
-    """Checks the lines of a list, and counts them."""
+    """Check the lines of a list, and count them."""
     if lines.next() != beginning:
         raise ValueError
     count = 0

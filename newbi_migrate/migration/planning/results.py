@@ -78,13 +78,13 @@ class Quarantine:
         self._count = 0
 
     def add(self, collection: str, path: str, reason: Reason, ids: Sequence[Any]) -> None:
-        """Adds documents that share a reason."""
+        """Add documents that share a reason."""
         if ids:
             self._groups.setdefault((collection, path, reason), []).append(pack_ids(ids))
             self._count += len(ids)
 
     def extend(self, other: Quarantine) -> None:
-        """Adds all documents of another list."""
+        """Add all documents of another list."""
         for key, packs in other._groups.items():
             self._groups.setdefault(key, []).extend(packs)
         self._count += other._count
@@ -249,7 +249,7 @@ class UserLines(PackedSequence[UserLine]):
         return found
 
     def append(self, line: UserLine) -> None:
-        """Adds the line of a user about whom a decision was taken."""
+        """Add the line of a user about whom a decision was taken."""
         shape = _Shape(tuple(line.creates), tuple(line.fills.items()))
         if line.creates != _created(shape, line.user_id, line.workspace):
             self._odd[len(self)] = line.creates
@@ -312,12 +312,12 @@ class Findings(PackedSequence[Finding]):
         return self._kinds.values
 
     def extend(self, findings: Iterable[Finding]) -> None:
-        """Adds findings at the end."""
+        """Add findings at the end."""
         for finding in findings:
             self.append(finding)
 
     def append(self, finding: Finding) -> None:
-        """Adds a finding at the end."""
+        """Add a finding at the end."""
         self._ids.append(finding.id)
         self._kinds.append((finding.code, finding.collection, finding.path))
 

@@ -59,7 +59,7 @@ async def survey(
     source: str | None = None,
     comment: str = "newbi-migrate",
 ) -> Survey:
-    """Looks at a database.
+    """Look at a database.
 
     Args:
         database: The database.
@@ -162,7 +162,7 @@ async def _source(
 
 
 def _refuse_if_odd(info: CollectionInfo | None) -> None:
-    """Refuses legacy users that no collection holds.
+    """Refuse legacy users that no collection holds.
 
     Raises:
         UsageError: They are in a view or a time series.

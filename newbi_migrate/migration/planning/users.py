@@ -50,7 +50,7 @@ class _Facts:
 
 
 class UserPlane:
-    """Reads legacy users and the Better Auth collections.
+    """Reader of legacy users and the Better Auth collections.
 
     Args:
         database: Where.

@@ -51,7 +51,7 @@ _EMPTY: Final = b"\x05\0\0\0\0"
 
 
 class Inserter:
-    """Puts documents into collections that no one else writes to.
+    """Inserter of documents into collections that no one else writes to.
 
     Args:
         session: The leased session, allowed to write to them.
@@ -63,7 +63,7 @@ class Inserter:
     async def insert(
         self, collection: DumpedCollection, batch: bytes, *, perhaps_there: bool
     ) -> int:
-        """Inserts a batch; gives its number of documents.
+        """Insert a batch; return its number of documents.
 
         Args:
             collection: The collection, as the dump has it.
@@ -99,7 +99,7 @@ class Inserter:
 
     @staticmethod
     def _refuse(collection: DumpedCollection, answer: dict[str, Any]) -> None:
-        """Fails where the server refused documents for another reason than that they are there."""
+        """Fail where the server refused documents for another reason than that they are there."""
         codes = {one.get("code") for one in answer.get("writeErrors", ())}
         if codes - {Code.DUPLICATE_KEY} or (codes and _keeps_order(collection)):
             listed = ", ".join(sorted(map(str, codes)))

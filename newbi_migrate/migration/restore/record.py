@@ -46,7 +46,7 @@ class RestoreRecord:
         *,
         dropping: bool,
     ) -> Self:
-        """Records that a restore begins, in place of the record that was found.
+        """Record that a restore begins, in place of the record that was found.
 
         Raises:
             LeaseLostError: Somebody else has written there meanwhile.
@@ -70,7 +70,7 @@ class RestoreRecord:
 
     @classmethod
     async def take_over(cls, session: LeasedSession, found: Mapping[str, Any]) -> Self:
-        """Goes on with a restore that was interrupted.
+        """Go on with a restore that was interrupted.
 
         Raises:
             LeaseLostError: Somebody else has written there meanwhile.
@@ -82,16 +82,16 @@ class RestoreRecord:
         return cls(session, bool(found.get("dropping")), set(found.get("done", ())))
 
     async def dropped(self) -> None:
-        """Records that what was there before is gone."""
+        """Record that what was there before is gone."""
         await self._update({"$set": {"dropping": False}})
         self.dropping = False
 
     async def flush(self) -> None:
-        """Returns once all that was written before is durable, unless a primary lost it."""
+        """Return once all that was written before is durable, unless a primary lost it."""
         await self._update({"$inc": {"flushed": 1}})
 
     async def whole(self, name: str) -> None:
-        """Records that all documents of a collection are there."""
+        """Record that all documents of a collection are there."""
         await self._update({"$addToSet": {"done": name}})
         self.done.add(name)
 

@@ -88,7 +88,7 @@ async def restore_backup(
     lease_seconds: float = LEASE_SECONDS,
     reviewed: RestoreTarget | None = None,
 ) -> RestoreResult:
-    """Brings back documents, indexes and options, byte for byte.
+    """Bring back documents, indexes and options, byte for byte.
 
     Args:
         path: A backup of ours, or a folder or an archive of mongodump.
@@ -220,7 +220,7 @@ class _Restore:
     # -- where it stands ----------------------------------------------------------------------
 
     async def _begin(self) -> None:
-        """Finds or writes the record, by what is there under the lease."""
+        """Find or write the record, by what is there under the lease."""
         session = self._session
         target = await read_target(session.database, next_lease=session.token)
         found = await read_record(session)
@@ -304,7 +304,7 @@ class _Restore:
         return built
 
     async def _command(self, command: dict[str, Any]) -> None:
-        """Sends a write command whose first value is the name of a collection."""
+        """Send a write command whose first value is the name of a collection."""
         session = self._session
         name = next(iter(command.values()))
         # A collection that a failing primary forgot would be made anew, and plain, by an insert.
@@ -315,7 +315,7 @@ class _Restore:
     # -- documents ----------------------------------------------------------------------------
 
     async def _documents(self, waiting: Sequence[DumpedCollection]) -> None:
-        """Inserts what the dump has, and records each collection that is whole."""
+        """Insert what the dump has, and record each collection that is whole."""
         # An archive is one stream for all collections.
         together = isinstance(self._dump, ArchiveDump)
         for some in [waiting] if together else [[collection] for collection in waiting]:

@@ -39,7 +39,7 @@ class RestoreTarget:
     next_lease: int = 0
 
     def require_empty(self, *, drop: bool, identity: str | None = None) -> None:
-        """Fails where something would be written over.
+        """Fail where something would be written over.
 
         Args:
             drop: Whether whoever calls has asked for that.

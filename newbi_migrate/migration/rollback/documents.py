@@ -68,7 +68,7 @@ class UserScope:
 
 @dataclass(slots=True)
 class DocumentRollback:
-    """Takes back what a run wrote to the documents of registered collections.
+    """Rollback of what a run wrote to the documents of registered collections.
 
     Args:
         database: Where.
@@ -91,7 +91,7 @@ class DocumentRollback:
     """Workspace to the number of documents, by collection, that no longer name it afterwards."""
 
     async def survey(self, progress: Progress, newer: Sequence[DocumentRollback]) -> None:
-        """Compares every document with what the run wrote; writes nothing.
+        """Compare every document with what the run wrote; write nothing.
 
         Args:
             progress: Told of every window.
@@ -158,7 +158,7 @@ class DocumentRollback:
             self._conflicts(name, differences)
 
     async def apply(self, session: LeasedSession) -> None:
-        """Takes every window back, the last one first, and no more at once than it may.
+        """Take every window back, the last one first, and no more at once than it may.
 
         Raises:
             NewbiMigrateError: The session stopped it; the same call finishes it.

@@ -42,7 +42,7 @@ class Released:
         self._found: dict[str, tuple[IdColumn, array[int]]] = {}
 
     def add(self, collection: str, workspace: ObjectId, number: int) -> None:
-        """Adds some documents of a collection that name the same workspace."""
+        """Add some documents of a collection that name the same workspace."""
         ids, numbers = self._found.setdefault(collection, (IdColumn(), array("q")))
         ids.append(workspace)
         numbers.append(number)
@@ -55,7 +55,7 @@ class Released:
 
 @dataclass(frozen=True, slots=True)
 class Readings:
-    """Reads what refers to some organizations and users.
+    """Reader of what refers to some organizations and users.
 
     Attributes:
         database: Where.

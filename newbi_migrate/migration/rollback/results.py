@@ -110,7 +110,7 @@ class Conflicts:
         self.kinds: Counter[ConflictKind] = Counter()
 
     def add(self, conflict: Conflict) -> None:
-        """Adds one."""
+        """Add a conflict."""
         self.kinds[conflict.kind] += 1
         if len(self._listed) < MAX_LISTED:
             self._listed.append(conflict)

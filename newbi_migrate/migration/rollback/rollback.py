@@ -50,7 +50,7 @@ async def rollback(
     everything: bool,
     reviewed: Sequence[RollbackResult] | None = None,
 ) -> list[RollbackResult]:
-    """Takes runs back, the newest first; one result for each.
+    """Take runs back, the newest first; one result for each.
 
     Args:
         runner: What runs it.

@@ -134,7 +134,7 @@ async def preview(request: RollbackRequest) -> list[RollbackResult]:
 
 
 async def roll_back(request: RollbackRequest, session: LeasedSession) -> list[RollbackResult]:
-    """Takes the chosen runs back, one after the other; gives one result for each.
+    """Take the chosen runs back, one after the other; return one result for each.
 
     Where somebody's changes are in the way of any of them, nothing at all is written.
 
@@ -307,7 +307,7 @@ async def _users_chosen(request: RollbackRequest, of: RunRecord) -> UserScope | 
 
 
 async def _refuse_without_source(request: RollbackRequest, run: RunRecord) -> None:
-    """Fails where the legacy users are no longer there: users would be deleted for good.
+    """Fail where the legacy users are no longer there: users would be deleted for good.
 
     Raises:
         UsageError: They are not.

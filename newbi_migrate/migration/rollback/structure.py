@@ -38,7 +38,7 @@ _ID_INDEX: Final = "_id_"
 
 @dataclass(slots=True)
 class StructureRollback:
-    """Takes back what a run did to indexes and collections.
+    """Rollback of what a run did to indexes and collections.
 
     Args:
         database: Where.
@@ -66,7 +66,7 @@ class StructureRollback:
     _renamed: list[tuple[str, str]] = field(default_factory=list)
 
     async def inspect(self, newer: Sequence[StructureRollback] = ()) -> None:
-        """Finds out what there is to take back; writes nothing.
+        """Find out what there is to take back; write nothing.
 
         Args:
             newer: Later runs that are taken back before this one, the newest first, inspected.
@@ -151,7 +151,7 @@ class StructureRollback:
                 self._conflict(ConflictKind.INDEX_IN_THE_WAY, collection, name)
 
     def preview(self) -> None:
-        """Tells what would be dropped and built again."""
+        """Tell what would be dropped and built again."""
         foreign = self._in_the_way if self._discards else ()
         self.result.indexes_dropped.extend(
             (name, index["name"]) for name, index in (*self._to_drop, *foreign)
@@ -160,7 +160,7 @@ class StructureRollback:
         self.result.collections_renamed.extend((now, was) for was, now in self._renamed)
 
     async def drop(self, session: LeasedSession) -> None:
-        """Drops what the run built, and what refuses documents as they were.
+        """Drop what the run built, and what refuses documents as they were.
 
         Raises:
             NewbiMigrateError: The session stopped it; the same call finishes it.
@@ -176,7 +176,7 @@ class StructureRollback:
             self.result.indexes_dropped.append((collection, index["name"]))
 
     async def rebuild(self, session: LeasedSession) -> None:
-        """Builds what the run dropped, as it was.
+        """Build what the run dropped, as it was.
 
         Raises:
             NewbiMigrateError: The session stopped it; the same call finishes it.
@@ -197,7 +197,7 @@ class StructureRollback:
                 self.result.indexes_rebuilt.append((collection, index["name"]))
 
     async def rename_back(self, session: LeasedSession) -> None:
-        """Gives collections their names back.
+        """Give collections their names back.
 
         Raises:
             NewbiMigrateError: The session stopped it; the same call finishes it.
@@ -212,7 +212,7 @@ class StructureRollback:
                 self._conflict(ConflictKind.COLLECTION_IN_USE, was, now)
 
     async def drop_collections(self, session: LeasedSession) -> None:
-        """Drops the collections the run had created, where they are empty again.
+        """Drop the collections the run had created, where they are empty again.
 
         One that somebody has written to, or built an index on, stays.
 
@@ -236,7 +236,7 @@ class StructureRollback:
                 self._conflict(ConflictKind.COLLECTION_IN_USE, name, aside)
 
     async def preview_collections(self, deleted: Mapping[str, int]) -> None:
-        """Tells which collections would be dropped if nothing but the runs wrote to them.
+        """Tell which collections would be dropped if nothing but the runs wrote to them.
 
         Args:
             deleted: Collection to the number of documents that are deleted before.

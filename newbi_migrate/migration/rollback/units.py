@@ -71,7 +71,7 @@ class IdSet:
 
 
 class _Numbers:
-    """Numbers ids in the order in which they come first: a hash table of four bytes a slot."""
+    """Numbers of ids in the order in which they come first: a hash table of four bytes a slot."""
 
     def __init__(self) -> None:
         self.ids = IdColumn()
@@ -149,7 +149,7 @@ class Units:
             start = row + 1
 
     def add(self, legacy_id: Any, document: Created) -> None:
-        """Adds a document of a legacy user."""
+        """Add a document of a legacy user."""
         number = self._numbers.add(legacy_id)
         if document.changed:
             self._changed[len(self._units)] = document.changed
@@ -160,7 +160,7 @@ class Units:
         self._ends = None
 
     def unchanged(self, row: int) -> None:
-        """Says that a document is as it was written after all."""
+        """Say that a document is as it was written after all."""
         self._changed.pop(row, None)
 
     def changed(self) -> list[int]:
@@ -248,7 +248,7 @@ class Going(PackedSequence[Unit]):
             self.keep(number)
 
     def keep(self, number: int) -> None:
-        """Has a unit stay."""
+        """Keep a unit."""
         self._flags[number] = 0
         self._numbers = None
 

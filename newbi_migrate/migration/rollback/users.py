@@ -81,7 +81,7 @@ class _ChangedMeanwhileError(Exception):
 
 @dataclass(slots=True)
 class UserRollback:
-    """Takes back what a run wrote for users.
+    """Rollback of what a run wrote for users.
 
     Args:
         database: Where.
@@ -108,7 +108,7 @@ class UserRollback:
     _fills: dict[_Key, list[_Filled]] = field(default_factory=dict)
 
     async def inspect(self, newer: Sequence[UserRollback] = ()) -> None:
-        """Compares what was created and filled with what is there; writes nothing.
+        """Compare what was created and filled with what is there; write nothing.
 
         Args:
             newer: Later runs that are taken back before this one, the newest first, inspected.
@@ -172,7 +172,7 @@ class UserRollback:
     async def _keep_what_is_used(
         self, going: Going, readings: Readings, released: Sequence[Released]
     ) -> None:
-        """Has units stay to which something refers that does not go itself."""
+        """Keep the units to which something refers that stays itself."""
         references = await readings.all(released)
         while True:
             owners = self._units.owners(references.keys())
@@ -195,14 +195,14 @@ class UserRollback:
                     references[identifier] += counts
 
     def preview(self) -> None:
-        """Counts what would be deleted and emptied."""
+        """Count what would be deleted and emptied."""
         self.result.deleted.update(self._units.counts(self.going))
         self.result.unfilled.update(
             filled.collection for fills in self._fills.values() for filled in fills
         )
 
     async def apply(self, session: LeasedSession) -> None:
-        """Deletes what can go and empties what was filled, no more at once than it may.
+        """Delete what can go and empty what was filled, no more at once than it may.
 
         Raises:
             NewbiMigrateError: The session stopped it; the same call finishes it.

@@ -41,7 +41,7 @@ class BackupGuard:
     async def verified(
         self, database: str, registry: Registry, progress: Progress
     ) -> Baseline | None:
-        """Reads the backup to its end; gives what it knows of the database.
+        """Read the backup to its end; return what it knows of the database.
 
         Raises:
             DamagedBackupError: It is damaged.
@@ -91,7 +91,7 @@ class BackupGuard:
     async def check(
         self, database: AsyncDatabase[dict[str, Any]], registry: Registry, progress: Progress
     ) -> None:
-        """Asks of the backup what a run would ask; without one, nothing. Reads only.
+        """Ask of the backup what a run would ask; without one, nothing. Reads only.
 
         Where a run was interrupted, the backup must be its own.
 
@@ -111,7 +111,7 @@ class BackupGuard:
             await self.compared(database, progress)
 
     async def compared(self, database: AsyncDatabase[dict[str, Any]], progress: Progress) -> None:
-        """Compares the backup with the database as it is now.
+        """Compare the backup with the database as it is now.
 
         Raises:
             DatabaseMovedOnError: They differ.
@@ -131,7 +131,7 @@ class BackupGuard:
             )
 
     def refuse_other_backup(self, unfinished: RunRecord, verified: Baseline | None) -> None:
-        """Compares the backup with that of an interrupted run, which is finished with its own.
+        """Compare the backup with that of an interrupted run, which is finished with its own.
 
         Raises:
             UsageError: They are not the same.

@@ -163,7 +163,7 @@ async def take_baseline(
     progress: Progress | None = None,
     comment: str,
 ) -> Baseline:
-    """Digests every collection as it is now, which reads the whole database once.
+    """Digest every collection as it is now, which reads the whole database once.
 
     Raises:
         pymongo.errors.PyMongoError: The server failed.

@@ -52,7 +52,7 @@ def write_targets(registry: Registry) -> frozenset[str]:
 
 
 async def recover(session: LeasedSession, run: RunRecord) -> Journal:
-    """Takes a run over from the process that worked on it, and gives its journal, corrected.
+    """Take a run over from the process that worked on it, and return its journal, corrected.
 
     Args:
         session: The leased session.
@@ -76,7 +76,7 @@ async def recover(session: LeasedSession, run: RunRecord) -> Journal:
 
 
 def refuse_forged(entry: JournalEntry, run: RunRecord, targets: Collection[str]) -> None:
-    """Fails where an entry names a collection to which a run never writes in that way.
+    """Fail where an entry names a collection to which a run never writes in that way.
 
     Args:
         entry: An entry of its journal.
@@ -118,7 +118,7 @@ async def read_whole_runs(database: AsyncDatabase[dict[str, Any]]) -> list[RunRe
 async def refuse_lost_records(
     database: AsyncDatabase[dict[str, Any]], runs: Sequence[RunRecord]
 ) -> None:
-    """Fails where a run has a journal and no record, or a record and no whole journal.
+    """Fail where a run has a journal and no record, or a record and no whole journal.
 
     Raises:
         DamagedRecordsError: Somebody dropped or changed what runs left.
@@ -145,7 +145,7 @@ async def created_indexes(
 
 
 async def _wait_for_statements(session: LeasedSession) -> None:
-    """Waits until the server has finished what a dead client had asked for.
+    """Wait until the server has finished what a dead client had asked for.
 
     A server goes on with the statement of a client that was killed. Statements are found by
     their comment; only the current user's own operations can be seen without a privilege.
@@ -197,7 +197,7 @@ async def _recover(session: LeasedSession, journal: Journal, entry: JournalEntry
 
 
 async def _created(session: LeasedSession, entry: JournalEntry) -> dict[str, Any]:
-    """Says that a collection is there; one that is not, or was to be renamed, may yet be."""
+    """Say that a collection is there; one that is not, or was to be renamed, may yet be."""
     if entry.drops_collection or entry.renamed is not None:
         return {}
     there = await session.database.list_collection_names(
@@ -218,7 +218,7 @@ def _perhaps(
 
 
 async def _end_transaction(session: LeasedSession, entry: JournalEntry) -> None:
-    """Ends a transaction that its client left open, and waits for one that is being committed.
+    """End a transaction that its client left open, and wait for one that is being committed.
 
     The server would keep it for a minute, and the documents it wrote locked.
     """
@@ -229,7 +229,7 @@ async def _end_transaction(session: LeasedSession, entry: JournalEntry) -> None:
 
 
 async def _indexes(database: AsyncDatabase[dict[str, Any]], entry: JournalEntry) -> dict[str, Any]:
-    """Adds what is there already; any other index may yet be built, or dropped."""
+    """Add what is there already; any other index may yet be built, or dropped."""
     if "dropped" in entry.body:
         return {}
     found = await created_indexes(database, entry.collection, entry.names("names"))

@@ -41,7 +41,7 @@ class Attempt(Protocol[_T_co]):
     """What a use-case does under the lease; called again after a transient error."""
 
     def __call__(self, session: LeasedSession, runs: Sequence[RunRecord], /) -> Awaitable[_T_co]:
-        """Decides by what is there now, and writes.
+        """Decide by what is there now, and write.
 
         Args:
             session: The leased session.
@@ -52,7 +52,7 @@ class Attempt(Protocol[_T_co]):
 
 @dataclass(frozen=True, slots=True)
 class Runner:
-    """Runs use-cases in leased sessions.
+    """Runner of use-cases in leased sessions.
 
     Attributes:
         store: The open database.
@@ -71,7 +71,7 @@ class Runner:
     stop_requested: Callable[[], bool]
 
     async def look(self, look: Callable[[Sequence[RunRecord]], Awaitable[_T]]) -> _T:
-        """Looks before the lease is taken: that authorises no write, but may spare one.
+        """Look before the lease is taken: that authorises no write, but may spare one.
 
         Args:
             look: Gets all runs, the newest first; called again after a transient error.
@@ -91,7 +91,7 @@ class Runner:
             return await retry_transient(once, self.progress)
 
     async def run(self, command: str, attempt: Attempt[_T]) -> _T:
-        """Takes the lease, recovers what a dead run left, and makes attempts until one succeeds.
+        """Take the lease, recover what a dead run left, and make attempts until one succeeds.
 
         Args:
             command: What the lease is taken for, for example ``migrate``.
@@ -114,7 +114,7 @@ class Runner:
         return await self._leased(command, with_runs, replacing=False)
 
     async def replace(self, command: str, attempt: Callable[[LeasedSession], Awaitable[_T]]) -> _T:
-        """Takes the lease for what replaces the whole database, its records of runs included.
+        """Take the lease for what replaces the whole database, its records of runs included.
 
         They are not read, so damaged ones are not in the way. In the end the lease goes too: the
         database then holds what was put there and nothing else.
@@ -206,7 +206,7 @@ def unfinished_run(runs: Iterable[RunRecord]) -> RunRecord | None:
 
 
 def refuse_while_rolling_back(runs: Iterable[RunRecord]) -> None:
-    """Fails while a rollback has begun and not come to its end.
+    """Fail while a rollback has begun and not come to its end.
 
     Raises:
         InterruptedRunError: One has; what it left must not be built upon.
@@ -220,7 +220,7 @@ def refuse_while_rolling_back(runs: Iterable[RunRecord]) -> None:
 
 
 async def _quietly(give_back: Callable[[], Awaitable[None]]) -> None:
-    """Gives the lease back if the server lets us; else it runs out by itself."""
+    """Give the lease back if the server lets us; else it runs out by itself."""
     try:
         await give_back()
     except (PyMongoError, NewbiMigrateError):

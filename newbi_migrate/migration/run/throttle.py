@@ -66,7 +66,7 @@ class ThrottleOptions:
 
 
 class RunThrottle:
-    """Lets a run go on when it may.
+    """Throttle of a run, as its options say.
 
     Args:
         throttle: What holds it back.
@@ -96,7 +96,7 @@ class RunThrottle:
         return self._throttle.window(documents)
 
     async def before(self, documents: int, safe_point: Callable[[], None]) -> None:
-        """Waits until so many documents may be written.
+        """Wait until so many documents may be written.
 
         Args:
             documents: How many.

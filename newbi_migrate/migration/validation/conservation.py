@@ -125,7 +125,7 @@ async def check_conservation(
     baseline: Baseline | None = None,
     progress: Progress | None = None,
 ) -> Conservation:
-    """Compares every collection with what it was before a run. Reads only.
+    """Compare every collection with what it was before a run. Reads only.
 
     The journals of that run and of all later ones that were not rolled back are taken into
     account. Documents that were created or changed by others since make a collection differ, so

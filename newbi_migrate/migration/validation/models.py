@@ -145,7 +145,7 @@ class ModelRules:
         return list(self._known)
 
     async def check(self, findings: Collector) -> None:
-        """Asks them."""
+        """Ask the rules of all collections."""
         for target in self._targets:
             self._request.progress.phase(f"validate {target.name} by its model", None)
             collection = self._request.database[target.name]
@@ -189,7 +189,7 @@ class ModelRules:
         findings: Collector,
         match: Mapping[str, Any],
     ) -> bool:
-        """Looks closely at the documents that match; gives up after some, unless all are wanted."""
+        """Look closely at the documents that match; give up after some, unless all are wanted."""
         left = CLOSELY if match and not self._request.detailed else None
         stop = asyncio.Event()
         large = await self._is_large(collection)
@@ -284,7 +284,7 @@ class ModelRules:
         findings: Collector,
         match: Mapping[str, Any],
     ) -> None:
-        """Counts the violators of each rule on the server."""
+        """Count the violators of each rule on the server."""
         ids = list(target.rules)
         facets = {
             f"r{position}": [

@@ -64,7 +64,7 @@ class _Legacy:
 
 
 class PeopleReader:
-    """Reads the users' collections of a database.
+    """Reader of the users' collections of a database.
 
     Args:
         database: Where.

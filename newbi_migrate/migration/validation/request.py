@@ -91,7 +91,7 @@ class ValidationRequest:
 
 
 class Collector:
-    """Gathers violations: all are counted, the first few of each rule are kept."""
+    """Collector of violations: all are counted, the first few of each rule are kept."""
 
     def __init__(self, request: ValidationRequest) -> None:
         self._request = request
@@ -107,7 +107,7 @@ class Collector:
         *,
         count: int = 1,
     ) -> None:
-        """Counts violations of a rule, of which one is named."""
+        """Count violations of a rule, of which one is named."""
         if not self._request.wants(rule.id):
             return
         result = self._results.get((rule.id, collection))
@@ -122,7 +122,7 @@ class Collector:
             result.examples.append(finding)
 
     def count(self, rule: Asked, collection: str, number: int, first: Any) -> None:
-        """Corrects a count, where the server counted all after some were named."""
+        """Correct a count, where the server counted all after some were named."""
         if (rule.id, collection) not in self._results:
             self.add(rule, collection, first)
         self._results[rule.id, collection].violations = number
@@ -158,7 +158,7 @@ class State:
     def leave_out(
         self, collection: str, path: str, reason: Reason, identifier: Any, count: int
     ) -> None:
-        """Counts documents that a run recorded as left out, of which one is named."""
+        """Count documents that a run recorded as left out, of which one is named."""
         self.left_out[collection][reason] += count
         if len(self.examples) < EXAMPLES:
             self.examples.append(QuarantinedDocument(collection, identifier, path, reason))

@@ -240,7 +240,7 @@ class Structure:
                 findings.add(rules.INDEX_OBSOLETE, spec.name, None, "", index.name)
 
     async def _keys(self, spec: CollectionSpec, planned: IndexPlan) -> set[str]:
-        """Finds documents that share a key; gives the names of the indexes they hinder."""
+        """Find documents that share a key; return the names of the indexes they hinder."""
         hindered: set[str] = set()
         for key in spec.unique_keys:
             if key.index in planned.present and not await self._may_collide_later(spec, key):
@@ -273,7 +273,7 @@ class Structure:
     async def _with_a_workspace(
         self, spec: CollectionSpec, key: UniqueKey, now: tuple[Collision, ...]
     ) -> tuple[tuple[Collision, ...], tuple[Collision, ...]]:
-        """Tells collisions within a workspace from those of documents that have none."""
+        """Tell collisions within a workspace from those of documents that have none."""
         if not now or all(path != self._field for path, _ in key.index.keys):
             return now, ()
         held, _ = await find_collisions(

@@ -39,7 +39,7 @@ _FORWARD: Final = ("migrate", "backfill")
 
 
 async def validate(request: ValidationRequest) -> ValidationReport:
-    """Asks every rule of a database. Sends no write command and needs no lease.
+    """Ask every rule of a database. Sends no write command and needs no lease.
 
     Raises:
         UsageError: No rule has one of the ids in ``only``, or two collections hold legacy users.
