@@ -193,7 +193,7 @@ def after_status(found: Status, place: Sequence[str]) -> str:
     if all(run.state is RunState.ROLLED_BACK for run in found.runs):
         return suggest("plan", *place)
     # What a run left out waits for a person; another run would leave it out again.
-    if found.left_out != found.without_workspace:
+    if found.quarantined != found.without_workspace:
         return suggest("backfill", "--dry-run", *place)
     return suggest("validate", *place)
 

@@ -546,7 +546,7 @@ def directory_after(
     decided = decisions if isinstance(decisions, Decisions) else Decisions(decisions)
     ids = legacy_ids if isinstance(legacy_ids, IdColumn) else IdColumn(legacy_ids)
     memberships = _Groups.of(target)
-    left_out, nowhere = decided.quarantined, Reason.OWNER_QUARANTINED
+    quarantined, nowhere = decided.quarantined, Reason.OWNER_QUARANTINED
     return Directory(
         organizations=PackedIds.of_rows(
             chain((i.binary for i in target.organizations), (home for _, home in decided.placed()))
@@ -557,10 +557,10 @@ def directory_after(
         aliases=dict(decided.aliases()),
         homes=PackedMap(
             chain(
-                ((i.binary, nowhere) for i in left_out()),
+                ((i.binary, nowhere) for i in quarantined()),
                 memberships.homes(),
                 # One who was migrated before, and cannot be read today, stays where they are.
-                ((i.binary, nowhere) for i in left_out() if i not in target.users),
+                ((i.binary, nowhere) for i in quarantined() if i not in target.users),
                 decided.placed(),
             )
         ),

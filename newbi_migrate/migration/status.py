@@ -16,7 +16,7 @@ from newbi_migrate.migration.run.recovery import refuse_lost_records
 from newbi_migrate.models.registry import Registry
 from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.lease import Lease, LeaseState
-from newbi_migrate.store.runs import RunRecord, left_out, read_runs
+from newbi_migrate.store.runs import RunRecord, quarantined_documents, read_runs
 
 __all__ = ["Status", "read_status"]
 
@@ -51,10 +51,10 @@ class Status:
         return next((run for run in self.runs if run.state.unfinished), None)
 
     @property
-    def left_out(self) -> Mapping[str, int]:
-        """Collection to how many of those documents the last run left out and recorded."""
+    def quarantined(self) -> Mapping[str, int]:
+        """Collection to how many of those documents the last run quarantined."""
         return {
-            name: min(count, left_out(self.runs, name))
+            name: min(count, quarantined_documents(self.runs, name))
             for name, count in self.without_workspace.items()
         }
 

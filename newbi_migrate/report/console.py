@@ -167,9 +167,9 @@ def status_report(status: Status, *, next_command: str) -> Iterator[RenderableTy
     looked_at = len(status.without_workspace)
     if lacking:
         yield from heading(f"Documents without a workspace: {sum(lacking.values()):,}")
-        table, left_out = table_of("collection", "documents", ""), status.left_out
+        table, quarantined = table_of("collection", "documents", ""), status.quarantined
         for name, count in lacking.items():
-            left = left_out[name]
+            left = quarantined[name]
             known = f"{left:,} of them left out by the last run" if left else ""
             table.add_row(plain(name), f"{count:,}", known)
         yield table

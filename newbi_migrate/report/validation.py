@@ -98,7 +98,7 @@ def validation_to_json(report: ValidationReport) -> dict[str, Any]:
         "rules": [result.to_json() for result in report.results],
         "leftOut": {
             name: {reason.value: number for reason, number in sorted(reasons.items())}
-            for name, reasons in report.left_out.items()
+            for name, reasons in report.quarantine.items()
         },
         "notes": list(report.notes),
         "timings": dict(report.timings),
@@ -132,7 +132,7 @@ def _left_out(report: ValidationReport) -> Iterator[RenderableType]:
         return
     yield ""
     yield _text(f"Left out as the run recorded, no violation: {report.quarantined:,}", "bold")
-    for name, reasons in report.left_out.items():
+    for name, reasons in report.quarantine.items():
         for reason, number in sorted(reasons.items()):
             yield _indented(f"{printable(name)}: {number:,} {reason.value}")
             yield _indented(REASONS[reason], by=4, style="dim")

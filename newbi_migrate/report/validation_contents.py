@@ -90,12 +90,12 @@ def _figures(report: ValidationReport) -> tuple[Figure, ...]:
 def _sections(report: ValidationReport) -> tuple[Section, ...]:
     counts = {
         (collection, reason): number
-        for collection, reasons in report.left_out.items()
+        for collection, reasons in report.quarantine.items()
         for reason, number in reasons.items()
     }
     return (
         _rules(report),
-        left_out_section(counts, report.left_out_examples),
+        left_out_section(counts, report.quarantine_examples),
         Section(
             "What was looked at",
             tables=table_of(
@@ -159,10 +159,10 @@ def _cases(report: ValidationReport) -> tuple[Case, ...]:
     # What was left out and recorded breaks no rule: it waits for a person.
     counts: dict[tuple[str, Reason], int] = {
         (collection, reason): number
-        for collection, reasons in report.left_out.items()
+        for collection, reasons in report.quarantine.items()
         for reason, number in reasons.items()
     }
-    return (*cases, *left_out_cases(counts, report.left_out_examples, State.SKIPPED))
+    return (*cases, *left_out_cases(counts, report.quarantine_examples, State.SKIPPED))
 
 
 def _case(report: ValidationReport, result: RuleResult) -> Case:
@@ -187,7 +187,7 @@ def _lines(
         yield {"type": "rule", **result.to_json()}
     for finding in findings:
         yield {"type": "violation", **finding}
-    for collection, reasons in report.left_out.items():
+    for collection, reasons in report.quarantine.items():
         for reason, number in sorted(reasons.items()):
             yield {
                 "type": "left-out-count",

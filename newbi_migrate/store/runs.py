@@ -28,8 +28,8 @@ __all__ = [
     "RunRecord",
     "RunState",
     "RunWriter",
-    "left_out",
     "migrated_users",
+    "quarantined_documents",
     "read_runs",
     "refuse_if_restoring",
 ]
@@ -119,8 +119,8 @@ def _damaged(collection: str, identifier: Any) -> DamagedRecordsError:
     )
 
 
-def left_out(runs: Iterable[RunRecord], collection: str) -> int:
-    """How many documents of a collection the last run that looked at it left out and recorded.
+def quarantined_documents(runs: Iterable[RunRecord], collection: str) -> int:
+    """How many documents of a collection the last run that looked at it quarantined.
 
     Args:
         runs: The newest first.

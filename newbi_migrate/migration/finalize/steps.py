@@ -123,10 +123,10 @@ def refuse_unless_ready(report: ValidationReport, plan: Plan, *, keep: bool) -> 
             "Users or documents have come since the migration and are not migrated.",
             next_step="Nothing was written. Migrate them first: newbi-migrate migrate.",
         )
-    left_out = plan.outcomes.get(Outcome.QUARANTINED, 0)
-    if left_out and not keep:
+    quarantined = plan.outcomes.get(Outcome.QUARANTINED, 0)
+    if quarantined and not keep:
         raise UsageError(
-            f"{left_out} legacy users were left out of the migration and are in {plan.source} "
+            f"{quarantined} legacy users were left out of the migration and are in {plan.source} "
             "alone.",
             next_step="Nothing was written. Settle them and migrate again, or keep the "
             "collection under another name with --keep.",

@@ -16,7 +16,7 @@ from newbi_migrate.models.base import fields_of
 from newbi_migrate.models.registry import CollectionSpec
 from newbi_migrate.models.rules import Leaf, Nullable
 from newbi_migrate.store.census import count_groups
-from newbi_migrate.store.runs import RunRecord, left_out
+from newbi_migrate.store.runs import RunRecord, quarantined_documents
 from newbi_migrate.store.windows import WindowGroup
 
 __all__ = ["DocumentRules", "owner_of"]
@@ -64,7 +64,7 @@ class DocumentRules:
                 judged.add(group, resolution)
         self._state.documents[spec.name] = judged.documents
         self._request.progress.advance(judged.documents, spec.name)
-        recorded = left_out(self._runs, spec.name)
+        recorded = quarantined_documents(self._runs, spec.name)
         excused = judged.excused(recorded)
         if self._request.detailed and judged.odd:
             # The groups hold an example each: their documents are read one by one only here, and
@@ -89,9 +89,9 @@ class DocumentRules:
         first = group.ids[0]
         if resolution.action is Action.QUARANTINE and excused.left:
             reason = resolution.reason or Reason.UNREADABLE
-            self._state.leave_out(spec.name, path, reason, first, group.count)
+            self._state.add_quarantined(spec.name, path, reason, first, group.count)
         elif resolution.action is Action.STAMP and excused.stamps:
-            self._state.leave_out(spec.name, path, Reason.WRITE_REFUSED, first, group.count)
+            self._state.add_quarantined(spec.name, path, Reason.WRITE_REFUSED, first, group.count)
         elif rule is None or rule is rules.OWNER_FOLLOWS:
             owner = spec.owner_field or path
             self._name(rule or rules.OWNER_TYPE, spec, group, owner)

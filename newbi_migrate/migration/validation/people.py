@@ -48,11 +48,11 @@ class Recorded:
     """What run records say of legacy users.
 
     Attributes:
-        left_out: Keys of those that were left out.
+        quarantined: Keys of those that were quarantined.
         aliases: Those who became another user.
     """
 
-    left_out: frozenset[bytes] = frozenset()
+    quarantined: frozenset[bytes] = frozenset()
     aliases: Mapping[ObjectId, ObjectId] = field(default_factory=dict)
 
 
@@ -103,7 +103,7 @@ class PeopleReader:
             source=self._source,
             decisions=decisions,
             hashes=_carried(legacy, decisions),
-            left_out=recorded.left_out,
+            quarantined=recorded.quarantined,
             users=[
                 UserFact(d["_id"], d.get("email"), d)
                 async for d in self._find(

@@ -114,7 +114,7 @@ class People:
         decisions: What a migration would do with each legacy user now.
         hashes: Key of a legacy user's id to a digest of the password hash that is to be carried
             over; a user without one, or whose hash is not to be, is not in it.
-        left_out: Keys of legacy users that a run recorded as left out.
+        quarantined: Keys of legacy users that a run recorded as quarantined.
         users: The users.
         accounts: Their accounts.
         organizations: The organizations.
@@ -124,7 +124,7 @@ class People:
     source: str = ""
     decisions: Sequence[UserDecision] = ()
     hashes: Mapping[bytes, bytes] = field(default_factory=dict)
-    left_out: frozenset[bytes] = frozenset()
+    quarantined: frozenset[bytes] = frozenset()
     users: Sequence[UserFact] = ()
     accounts: Sequence[AccountFact] = ()
     organizations: Sequence[OrganizationFact] = ()
@@ -153,15 +153,19 @@ def _legacy_users(people: People) -> Iterator[Offence]:
     for decision in people.decisions:
         key = id_key(decision.legacy_id)
         if decision.user_id is None or decision.outcome is Outcome.CREATED:
-            if key not in people.left_out:
+            if key not in people.quarantined:
                 note = "" if decision.reason is None else decision.reason.value
                 yield Offence(rules.ACCOUNTED_FOR, people.source, decision.legacy_id, "_id", note)
             continue
         home = (decision.user_id, decision.workspace)
-        if decision.workspace is not None and home not in belonging and key not in people.left_out:
+        if (
+            decision.workspace is not None
+            and home not in belonging
+            and key not in people.quarantined
+        ):
             yield Offence(rules.HAS_WORKSPACE, people.source, decision.legacy_id, "_id")
         carried = people.hashes.get(key)
-        if carried is not None and key not in people.left_out:
+        if carried is not None and key not in people.quarantined:
             yield from _password(people, decision, carried, accounts[decision.user_id])
 
 

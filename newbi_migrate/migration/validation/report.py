@@ -126,9 +126,9 @@ class ValidationReport:
         checked: How many rules were checked.
         documents: Collection to the number of documents that were looked at.
         results: The rules that are broken, by severity, with where and how often.
-        left_out: Users and documents that were left out as the run recorded: how many for each
+        quarantine: Users and documents that a run recorded as quarantined: how many for each
             collection and reason.
-        left_out_examples: Some of them.
+        quarantine_examples: Some of them.
         sampled: How many documents of each collection the rules of the models were asked of;
             ``None`` for all.
         notes: What a person should know beside.
@@ -142,8 +142,8 @@ class ValidationReport:
     checked: int
     documents: Mapping[str, int]
     results: tuple[RuleResult, ...]
-    left_out: Mapping[str, Counter[Reason]]
-    left_out_examples: tuple[QuarantinedDocument, ...]
+    quarantine: Mapping[str, Counter[Reason]]
+    quarantine_examples: tuple[QuarantinedDocument, ...]
     sampled: int | None
     notes: tuple[str, ...]
     timings: Mapping[str, float]
@@ -166,7 +166,7 @@ class ValidationReport:
     @property
     def quarantined(self) -> int:
         """How many users and documents were left out as the run recorded."""
-        return sum(sum(reasons.values()) for reasons in self.left_out.values())
+        return sum(sum(reasons.values()) for reasons in self.quarantine.values())
 
     @property
     def is_clean(self) -> bool:

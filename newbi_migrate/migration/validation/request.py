@@ -140,7 +140,7 @@ class State:
     Attributes:
         findings: The violations.
         documents: Collection to the number of documents that were looked at.
-        left_out: Collection to what a run recorded as left out, by reason.
+        quarantine: Collection to what a run recorded as quarantined, by reason.
         examples: Some of that.
         notes: What a person should know beside.
         timings: Phase to seconds.
@@ -149,16 +149,16 @@ class State:
 
     findings: Collector
     documents: dict[str, int] = field(default_factory=dict)
-    left_out: dict[str, Counter[Reason]] = field(default_factory=lambda: defaultdict(Counter))
+    quarantine: dict[str, Counter[Reason]] = field(default_factory=lambda: defaultdict(Counter))
     examples: list[QuarantinedDocument] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     timings: dict[str, float] = field(default_factory=dict)
     directory: Directory = field(default_factory=Directory)
 
-    def leave_out(
+    def add_quarantined(
         self, collection: str, path: str, reason: Reason, identifier: Any, count: int
     ) -> None:
-        """Count documents that a run recorded as left out, of which one is named."""
-        self.left_out[collection][reason] += count
+        """Count documents that a run recorded as quarantined, of which one is named."""
+        self.quarantine[collection][reason] += count
         if len(self.examples) < EXAMPLES:
             self.examples.append(QuarantinedDocument(collection, identifier, path, reason))

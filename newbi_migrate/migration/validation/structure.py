@@ -115,9 +115,9 @@ class Structure:
                 offence.rule, offence.collection, offence.id, offence.path, offence.note
             )
         for decision in people.decisions:
-            if id_key(decision.legacy_id) in people.left_out:
+            if id_key(decision.legacy_id) in people.quarantined:
                 reason = decision.reason or Reason.WRITE_REFUSED
-                self._state.leave_out(source, "_id", reason, decision.legacy_id, 1)
+                self._state.add_quarantined(source, "_id", reason, decision.legacy_id, 1)
 
     async def _source(self) -> str:
         named = self._request.options.legacy_collection
@@ -139,7 +139,7 @@ class Structure:
         return found.source
 
     async def _recorded(self) -> Recorded:
-        left_out: frozenset[bytes] | None = None
+        quarantined: frozenset[bytes] | None = None
         aliases: dict[ObjectId, ObjectId] = {}
         # Each run records everybody it left out, so the newest one knows all of them.
         for run in self._runs:
@@ -151,9 +151,9 @@ class Structure:
                     keys.add(id_key(line["legacyUserId"]))
                 elif line.get("outcome") == "aliased":
                     aliases.setdefault(line["legacyUserId"], line["userId"])
-            if left_out is None:
-                left_out = frozenset(keys)
-        return Recorded(left_out or frozenset(), aliases)
+            if quarantined is None:
+                quarantined = frozenset(keys)
+        return Recorded(quarantined or frozenset(), aliases)
 
     # -- references ---------------------------------------------------------------------------
 
