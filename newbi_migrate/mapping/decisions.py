@@ -490,7 +490,7 @@ def decide_users(
     refused = _refused_duplicates(keys, users, duplicates)
     unusable = frozenset(map(digest_of, target.unusable_emails))
     wanted = _claims(keys, users)
-    # Who has what; an address of a user nothing can refer to is nobody's to claim.
+    # Claims to what must be unique; addresses of users with unusable ids stay reserved.
     emails = _Claimed(wanted[0], users.emails, users, unusable)
     phones = _Claimed(wanted[1], users.phones, users)
     codes = _Claimed(wanted[2], users.codes, users)
@@ -559,7 +559,7 @@ def directory_after(
             chain(
                 ((i.binary, nowhere) for i in quarantined()),
                 memberships.homes(),
-                # One who was migrated before, and cannot be read today, stays where they are.
+                # Users who were migrated before, and cannot be read today, stay where they are.
                 ((i.binary, nowhere) for i in quarantined() if i not in target.users),
                 decided.placed(),
             )

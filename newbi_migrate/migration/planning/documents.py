@@ -127,13 +127,10 @@ class DocumentPlane:
         owners: dict[ObjectId, ObjectId] = {}
         digest = 0
         async for groups in self._all(spec):
-            for group, resolution in await self._decide(spec, groups):
+            for group, resolution in await self.decide(spec, groups):
                 self._count(spec, summary, quarantine, group, resolution)
                 if resolution.action is Action.STAMP:
-                    summary.stamped += self._field in resolution.changes and len(group.ids)
-                    summary.owners_rewritten += len(
-                        resolution.changes.keys() - {self._field}
-                    ) > 0 and len(group.ids)
+                    self._count_changes(summary, resolution.changes, len(group.ids))
                     self._note_owner(spec, group, resolution, owners, watched)
                 digest += _digest(group, resolution)
             progress.advance(sum(group.count for group in groups), spec.name)
@@ -151,9 +148,6 @@ class DocumentPlane:
     ) -> tuple[CollectionSummary, Quarantine, Quarantine]:
         """Stamp every document of a collection that can be resolved.
 
-        Gives a summary, the documents the server refused to let us write, and those that
-        cannot be resolved.
-
         One task reads and journals window after window; ``workers`` tasks send the statements.
 
         Args:
@@ -163,6 +157,10 @@ class DocumentPlane:
             batch_size: Documents in a window.
             workers: Statements under way at once.
             repeat: Whether the run may have written to some of the documents before.
+
+        Returns:
+            A summary; the documents that the server refused to write; those that cannot be
+            resolved.
         """
         if spec.name in self._unwritable:
             seen = await self.survey(spec, session.progress)
@@ -206,16 +204,17 @@ class DocumentPlane:
         if spec.name in self._unwritable:
             return (await self.survey(spec, NullProgress())).summary
         summary = CollectionSummary(spec.name)
-        nobody = Quarantine()
+        # Whom a census quarantines is counted, and not named.
+        unnamed = Quarantine()
         collection = self._database[spec.name]
         if not await has_only_object_ids(collection, comment=self._comment):
             # Some ids cannot be decoded, which no count tells.
             async for group, resolution in self.decided(spec):
-                self._count(spec, summary, nobody, group, resolution)
+                self._count(spec, summary, unnamed, group, resolution)
             return summary
         async for groups in count_groups(collection, self.fields(spec), comment=self._comment):
-            for group, resolution in await self._decide(spec, groups):
-                self._count(spec, summary, nobody, group, resolution)
+            for group, resolution in await self.decide(spec, groups):
+                self._count(spec, summary, unnamed, group, resolution)
         return summary
 
     def fields(self, spec: CollectionSpec) -> list[str]:
@@ -226,16 +225,10 @@ class DocumentPlane:
             fields.append(spec.parent.field)
         return fields
 
-    async def decide(
-        self, spec: CollectionSpec, groups: Sequence[WindowGroup]
-    ) -> list[tuple[WindowGroup, Resolution]]:
-        """Decide about groups of documents, however they were read."""
-        return await self._decide(spec, groups)
-
     async def decided(self, spec: CollectionSpec) -> AsyncIterator[tuple[WindowGroup, Resolution]]:
         """Decide about every document of a collection; the groups hold all ids."""
         async for window in self._reader(spec, PLAN_WINDOW).windows():
-            for group, resolution in await self._decide(spec, window.groups):
+            for group, resolution in await self.decide(spec, window.groups):
                 yield group, resolution
 
     async def _all(self, spec: CollectionSpec) -> AsyncIterator[Sequence[WindowGroup]]:
@@ -254,9 +247,10 @@ class DocumentPlane:
             self._database[spec.name], self.fields(spec), size=size, comment=self._comment
         )
 
-    async def _decide(
+    async def decide(
         self, spec: CollectionSpec, groups: Sequence[WindowGroup]
     ) -> list[tuple[WindowGroup, Resolution]]:
+        """Decide about groups of documents, however they were read."""
         parents = await self._parents(spec, groups)
         decided: list[tuple[WindowGroup, Resolution]] = []
         for group in groups:
@@ -350,6 +344,14 @@ class DocumentPlane:
             path = _path(spec, resolution.reason, self._field)
             quarantine.add(spec.name, path, resolution.reason, group.ids)
 
+    def _count_changes(
+        self, summary: CollectionSummary, changes: Mapping[str, Any], documents: int
+    ) -> None:
+        if self._field in changes:
+            summary.stamped += documents
+        if changes.keys() - {self._field}:
+            summary.owners_rewritten += documents
+
     def _note_owner(
         self,
         spec: CollectionSpec,
@@ -373,7 +375,7 @@ class DocumentPlane:
         """What is to be written to a window: documents of which the same was read go together."""
         fields = self.fields(spec)
         found: dict[bytes, JournalGroup] = {}
-        for group, resolution in await self._decide(spec, window.groups):
+        for group, resolution in await self.decide(spec, window.groups):
             self._count(spec, summary, left, group, resolution)
             if resolution.action is Action.STAMP:
                 prior = group.prior(fields, window.names)
@@ -393,9 +395,7 @@ class DocumentPlane:
         outcome: WindowOutcome,
     ) -> None:
         for group in groups if outcome.groups is None else outcome.groups:
-            number = len(group.ids)
-            summary.stamped += self._field in group.changes and number
-            summary.owners_rewritten += len(group.changes.keys() - {self._field}) > 0 and number
+            self._count_changes(summary, group.changes, len(group.ids))
         for refusal in outcome.refused:
             reason = Reason.WRITE_REFUSED
             if refusal.too_large:

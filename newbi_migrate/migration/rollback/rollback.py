@@ -106,5 +106,5 @@ def _refuse_other_preview(
 
 def _comparable(result: RollbackResult) -> dict[str, Any]:
     # Sessions come and go with every sign-in, and stay where they are.
-    leave_out = {"timings", "sessionsLeft", "dryRun"}
-    return {name: value for name, value in result.to_json().items() if name not in leave_out}
+    ignored = {"timings", "sessionsLeft", "dryRun"}
+    return {name: value for name, value in result.to_json().items() if name not in ignored}
