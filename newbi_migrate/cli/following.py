@@ -119,7 +119,7 @@ def after_plan(
     *,
     documents_only: bool,
     place: Sequence[str],
-    kept: Path | None = None,
+    saved_in: Path | None = None,
     backup: Path | None = None,
 ) -> str:
     """The command that carries a plan out, or the proof that nothing is left to do.
@@ -128,14 +128,14 @@ def after_plan(
         plan: The plan.
         documents_only: Whether it is one of ``backfill``.
         place: The arguments that name the connection string.
-        kept: File it is kept in.
+        saved_in: File it is saved in.
         backup: What the run would be backed by.
     """
     if not plan.pending:
         return suggest("validate" if plan.users or documents_only else "status", *place)
     backed = [] if backup is None else ["--backup", str(backup)]
-    if kept is not None:
-        return suggest("migrate", "--plan", str(kept), *backed, *place)
+    if saved_in is not None:
+        return suggest("migrate", "--plan", str(saved_in), *backed, *place)
     command = "backfill" if documents_only else "migrate"
     return suggest(command, *as_arguments(plan.options), *backed, *place)
 

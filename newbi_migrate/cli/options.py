@@ -151,7 +151,7 @@ Output = Annotated[
     typer.Option(
         "--output",
         metavar="FILE",
-        help="Keep the plan in this file, readable by its owner alone, for migrate --plan.",
+        help="Save the plan in this file, readable by its owner alone, for migrate --plan.",
     ),
 ]
 PlanFile = Annotated[

@@ -54,4 +54,4 @@ def plan(
             schema_day=schema_day,
         )
         session.log_to(log_file, "plan")
-        show_plan(session, options, verbose=verbose, keep_in=output, reports=reports)
+        show_plan(session, options, verbose=verbose, save_to=output, reports=reports)

@@ -62,7 +62,7 @@ def show_plan(
     *,
     verbose: bool,
     documents_only: bool = False,
-    keep_in: Path | None = None,
+    save_to: Path | None = None,
     saved: SavedPlan | None = None,
     saved_in: Path | None = None,
     backup_guard: BackupGuard | None = None,
@@ -76,7 +76,7 @@ def show_plan(
         options: The choices.
         verbose: Whether everything is listed.
         documents_only: Plan a backfill.
-        keep_in: File the plan is written to.
+        save_to: File the plan is saved in.
         saved: A plan that must be the same.
         saved_in: Where that plan is.
         backup_guard: What the run would be backed by.
@@ -95,23 +95,23 @@ def show_plan(
     from newbi_migrate.report.console import plan_report
     from newbi_migrate.report.files import refuse_unwritable, write_privately
 
-    if keep_in is not None:
-        refuse_unwritable(keep_in)
-        _refuse_other_file(keep_in)
+    if save_to is not None:
+        refuse_unwritable(save_to)
+        _refuse_other_file(save_to)
     if saved is not None:
         refuse_other_database(saved, session.target.database)
     plan = make_plan(session, options, documents_only=documents_only, backup_guard=backup_guard)
     if saved is not None:
         refuse_if_moved_on(saved.digests, plan.digests)
-    if keep_in is not None:
-        replaced = keep_in.exists()
-        write_privately(keep_in, plan_lines(plan))
-        say(f"The plan was written to {keep_in}{', in place of another' if replaced else ''}.")
+    if save_to is not None:
+        replaced = save_to.exists()
+        write_privately(save_to, plan_lines(plan))
+        say(f"The plan was written to {save_to}{', in place of another' if replaced else ''}.")
     following = after_plan(
         plan,
         documents_only=documents_only,
         place=session.uri_arguments,
-        kept=keep_in or saved_in,
+        saved_in=save_to or saved_in,
         backup=None if backup_guard is None else backup_guard.backup,
     )
     warn_without_backup(session, backup_guard, pending=plan.pending)

@@ -156,7 +156,7 @@ def test_a_plan_ends_with_the_exit_code_of_its_run(quick, request, database, cod
     assert code == planned.json["exitCode"]
 
 
-def test_a_kept_plan_is_for_its_owner_alone_and_decides_as_the_answer_does(quick, dirty, tmp_path):
+def test_a_saved_plan_is_for_its_owner_alone_and_decides_as_the_answer_does(quick, dirty, tmp_path):
     """`--output` leaves a file of mode 0600 with the decisions of `--json`, and nothing beside."""
     answer = quick("plan", "--json", "--output", "plan.json")
     path = tmp_path / "plan.json"
@@ -179,8 +179,8 @@ def test_a_plan_that_fails_leaves_no_file(quick, uri, tmp_path):
     assert [] == list(tmp_path.iterdir())
 
 
-def test_a_kept_plan_is_carried_out_exactly(newbi, dirty, tmp_path):
-    """The run creates the very documents that the kept plan names."""
+def test_a_saved_plan_is_carried_out_exactly(newbi, dirty, tmp_path):
+    """The run creates the very documents that the saved plan names."""
     newbi("plan", "--output", "plan.json")
     planned = json.loads((tmp_path / "plan.json").read_text("utf-8"))
     answer = newbi("migrate", "--plan", "plan.json", "--confirm")
@@ -190,7 +190,7 @@ def test_a_kept_plan_is_carried_out_exactly(newbi, dirty, tmp_path):
     assert named == {str(i) for i in dirty["organization"].distinct("_id")}
 
 
-def test_a_kept_plan_is_refused_once_the_database_has_moved_on(quick, clean):
+def test_a_saved_plan_is_refused_once_the_database_has_moved_on(quick, clean):
     """One more invoice and the plan is no longer the plan: exit code 3, nothing written."""
     quick("plan", "--output", "plan.json")
     clean["invoices"].insert_one({"createdBy": clean["Users"].find_one()["_id"]})
@@ -205,7 +205,7 @@ def test_a_kept_plan_is_refused_once_the_database_has_moved_on(quick, clean):
     assert before == after
 
 
-def test_the_dry_run_of_a_kept_plan_says_whether_it_still_fits(quick, clean):
+def test_the_dry_run_of_a_saved_plan_says_whether_it_still_fits(quick, clean):
     """`migrate --plan FILE --dry-run` ends with 0 where it would be carried out, else with 3."""
     quick("plan", "--output", "plan.json")
     fits = quick("migrate", "--plan", "plan.json", "--dry-run")
@@ -215,7 +215,7 @@ def test_the_dry_run_of_a_kept_plan_says_whether_it_still_fits(quick, clean):
     assert (ExitCode.DONE, ExitCode.PENDING) == (fits.code, late.code)
 
 
-def test_a_kept_plan_brings_its_own_choices(quick, dirty):
+def test_a_saved_plan_brings_its_own_choices(quick, dirty):
     """What was chosen for the plan is what the run does, without saying it again."""
     quick("plan", "--duplicate-emails", "reachable", "--output", "plan.json")
     answer = quick("migrate", "--plan", "plan.json", "--confirm", "--json")

@@ -100,7 +100,7 @@ class Digests:
 
 
 def of_group(changes: Mapping[str, Any], ids: bytes | Iterable[Any]) -> int:
-    """Documents that are changed in the same way.
+    """Sum of the hashes of documents that are changed in the same way.
 
     Args:
         changes: Field to the value that is written.
@@ -111,7 +111,7 @@ def of_group(changes: Mapping[str, Any], ids: bytes | Iterable[Any]) -> int:
 
 
 def of_quarantined(reason: Reason, ids: bytes | Iterable[Any]) -> int:
-    """Documents that are left as they are for the same reason.
+    """Sum of the hashes of documents that are quarantined for the same reason.
 
     Args:
         reason: Why.
@@ -121,12 +121,12 @@ def of_quarantined(reason: Reason, ids: bytes | Iterable[Any]) -> int:
 
 
 def of_quarantined_user(source: str, legacy_id: Any, reason: Reason) -> int:
-    """A legacy user who is left as they are."""
+    """Hash of a legacy user who is quarantined."""
     return _of("quarantine", source, id_key(legacy_id), reason.value)
 
 
 def of_insert(collection: str, identifier: Any, digest: str) -> int:
-    """A document that is created for a user.
+    """Hash of a document that is created for a user.
 
     Args:
         collection: Where.
@@ -137,7 +137,7 @@ def of_insert(collection: str, identifier: Any, digest: str) -> int:
 
 
 def of_fill(collection: str, identifier: Any, values: Iterable[tuple[str, Any]]) -> int:
-    """A document of which missing fields are filled.
+    """Hash of a document of which missing fields are filled.
 
     Args:
         collection: Where.
@@ -149,7 +149,7 @@ def of_fill(collection: str, identifier: Any, values: Iterable[tuple[str, Any]])
 
 
 def of_user(writes: UserWrites, source: str) -> int:
-    """All that is written for a legacy user; the quarantine of one for whom nothing is.
+    """Sum of the hashes of all that is written for a legacy user, or of their quarantine.
 
     Args:
         writes: What is written.
@@ -168,12 +168,12 @@ def of_user(writes: UserWrites, source: str) -> int:
 
 
 def of_index(collection: str, name: str, action: str = "create") -> int:
-    """An index that is created, or, by another action, one that cannot be."""
+    """Hash of an index that is created, or, by another action, of one that cannot be."""
     return _of("index", collection, name, action)
 
 
 async def of_journal(database: AsyncDatabase[dict[str, Any]], run_id: ObjectId) -> Digests:
-    """What the journal of a run says was surely written.
+    """Digests of what the journal of a run says was surely written.
 
     Args:
         database: Where.
@@ -189,7 +189,7 @@ async def of_journal(database: AsyncDatabase[dict[str, Any]], run_id: ObjectId) 
 
 
 def of_entry(entry: JournalEntry) -> Digests:
-    """What an entry of a journal says was surely written."""
+    """Digests of what an entry of a journal says was surely written."""
     found = Digests()
     if entry.kind is EntryKind.WINDOW:
         for group in entry.groups():

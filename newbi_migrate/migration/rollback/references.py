@@ -16,6 +16,7 @@ from newbi_migrate.mapping.values import read_id
 from newbi_migrate.store.collections import collections
 from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.decoding import decoded
+from newbi_migrate.store.stamping import chunks
 
 __all__ = ["Readings", "References", "Released", "sessions_of"]
 
@@ -95,10 +96,8 @@ class Readings:
         """What some documents of a collection refer to, whether they go or not."""
         found: References = defaultdict(Counter)
         if collection in _ROWS:
-            wanted = list(ids)
-            for start in range(0, len(wanted), _TOGETHER):
-                query = {"_id": {"$in": wanted[start : start + _TOGETHER]}}
-                await self._add_rows(collection, query, found, whole=True)
+            for some in chunks(ids, _TOGETHER):
+                await self._add_rows(collection, {"_id": {"$in": some}}, found, whole=True)
         return found
 
     async def _count(
