@@ -1,1 +1,1 @@
-"""The use-cases: survey, plan, apply, status."""
+"""The use-cases, a folder each, and the facade in front of them."""

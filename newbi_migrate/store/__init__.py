@@ -1,1 +1,1 @@
-"""The only place that talks to MongoDB: connection, lease, indexes, journal, raw streams."""
+"""MongoDB: connection, leased session, runs, journal, raw streams, stamping, undoing, indexes."""

@@ -72,6 +72,21 @@ class ApplyRequest:
 
 @dataclass(slots=True)
 class _State:
+    """What a run has done so far.
+
+    Attributes:
+        created: Collection to the number of documents created for users.
+        filled: Collection to the number of documents with filled fields.
+        findings: What is worth knowing, of the plan and of the run.
+        quarantine: What stays as it is, users and documents.
+        collections: Collection to what happened to its documents.
+        refused: Collection to the documents that the server refused.
+        left: Collection to the documents that cannot be resolved.
+        indexes: What became of each index.
+        pending: Collection to the number of documents that came too late.
+        timings: Phase to seconds.
+    """
+
     created: Counter[str] = field(default_factory=Counter)
     filled: Counter[str] = field(default_factory=Counter)
     findings: Findings = field(default_factory=Findings)
@@ -218,7 +233,7 @@ async def _users(
     )
     if not failed:
         return plan.directory
-    return _without(plan, failed)
+    return _directory_without(plan, failed)
 
 
 def _line(line: UserLine, failed: Reason | None = None) -> dict[str, Any]:
@@ -233,7 +248,7 @@ def _line(line: UserLine, failed: Reason | None = None) -> dict[str, Any]:
     }
 
 
-def _without(plan: Plan, failed: Mapping[Any, Reason]) -> Directory:
+def _directory_without(plan: Plan, failed: Mapping[Any, Reason]) -> Directory:
     """The directory where some users turned out not to be writable."""
     directory = plan.directory
     homes: dict[ObjectId, ObjectId | Reason] = {}

@@ -144,8 +144,8 @@ async def check_conservation(
         UsageError: There is no baseline, or the journal was dropped.
         NewbiMigrateError: The server failed.
     """
-    known = baseline or baseline_of(run)
-    if known is None:
+    baseline = baseline or baseline_of(run)
+    if baseline is None:
         raise UsageError(
             f"The run {run.run_id} recorded no digests of what was there before it.",
             next_step="Name the backup that was made before it.",
@@ -153,16 +153,16 @@ async def check_conservation(
     with explained("comparing with what was there before the run"):
         listener = progress or NullProgress()
         live = await live_collections(database, comment=_COMMENT)
-        journals = await _read_journals(database, run, registry.workspace_field, known)
+        journals = await _read_journals(database, run, registry.workspace_field, baseline)
         kept = {new for old, new in journals.removed.items() if old not in live}
-        names = sorted({*known.collections, *live} - kept)
-        listener.phase("conservation", sum(one.count for one in known.collections.values()))
+        names = sorted({*baseline.collections, *live} - kept)
+        listener.phase("conservation", sum(one.count for one in baseline.collections.values()))
         found = []
         for name in names:
-            then = known.collections.get(name) or CollectionBaseline(
+            then = baseline.collections.get(name) or CollectionBaseline(
                 0, Digest().hexdigest(), fields_left_out(registry, name)
             )
-            account = journals.accounts.get(name, _JournalLedger())
+            ledger = journals.ledgers.get(name, _Ledger())
             here: str | None = name
             if name not in live and name in journals.removed:
                 here = journals.removed[name]
@@ -170,8 +170,8 @@ async def check_conservation(
                 found.append(ConservedCollection(name, Verdict.ACCOUNTED, then.count, 0))
             else:
                 stored_in = data_namespace(here, live.get(here, "collection"))
-                found.append(await _compared(database, name, stored_in, then, account, listener))
-    return Conservation(run.run_id, known, tuple(found))
+                found.append(await _compared(database, name, stored_in, then, ledger, listener))
+    return Conservation(run.run_id, baseline, tuple(found))
 
 
 # -- what the journals say ---------------------------------------------------------------------
@@ -193,7 +193,7 @@ class _Step:
 
 
 @dataclass(slots=True)
-class _JournalLedger:
+class _Ledger:
     """What journals say of one collection.
 
     Attributes:
@@ -217,19 +217,19 @@ class _Journals:
     """What all journals say.
 
     Attributes:
-        accounts: By collection.
+        ledgers: What they say of each collection.
         removed: Collections that a run dropped, to ``None``, or renamed, to their new name.
     """
 
-    accounts: dict[str, _JournalLedger] = field(default_factory=dict)
+    ledgers: dict[str, _Ledger] = field(default_factory=dict)
     removed: dict[str, str | None] = field(default_factory=dict)
 
-    def of(self, collection: str) -> _JournalLedger:
-        return self.accounts.setdefault(collection, _JournalLedger())
+    def of(self, collection: str) -> _Ledger:
+        return self.ledgers.setdefault(collection, _Ledger())
 
 
 async def _read_journals(
-    database: AsyncDatabase[dict[str, Any]], first: RunRecord, workspace: str, known: Baseline
+    database: AsyncDatabase[dict[str, Any]], first: RunRecord, workspace: str, baseline: Baseline
 ) -> _Journals:
     journals = _Journals()
     for run in await read_runs(database):  # the newest first
@@ -245,7 +245,7 @@ async def _read_journals(
         await journal.require(run.journal_entries)
         async for entry in journal.entries(backwards=True):
             if entry.kind is EntryKind.WINDOW:
-                then = known.collections.get(entry.collection)
+                then = baseline.collections.get(entry.collection)
                 ignored = {workspace} if then is None else {*then.without}
                 _note_window(journals.of(entry.collection), entry, ignored)
             elif entry.kind is EntryKind.USERS:
@@ -257,7 +257,7 @@ async def _read_journals(
     return journals
 
 
-def _note_window(account: _JournalLedger, entry: JournalEntry, ignored: set[str]) -> None:
+def _note_window(ledger: _Ledger, entry: JournalEntry, ignored: set[str]) -> None:
     for group in entry.groups():
         names = [name for name in group.changes if name not in ignored]
         if not names:
@@ -269,21 +269,21 @@ def _note_window(account: _JournalLedger, entry: JournalEntry, ignored: set[str]
             group.certain,
         )
         for identifier in group.ids:
-            account.note(identifier, step)
+            ledger.note(identifier, step)
 
 
 def _note_users(journals: _Journals, entry: JournalEntry) -> None:
     for write in reversed(entry.writes()):
-        account = journals.of(write.collection)
+        ledger = journals.of(write.collection)
         if write.inserts:
-            account.created[id_key(write.id)] = write.id
+            ledger.created[id_key(write.id)] = write.id
         else:
             step = _Step(
                 {tuple(p.split(".")): _element_of(value) for p, value in write.values.items()},
                 {tuple(p.split(".")): found for p, found in write.prior.items()},
                 write.certain,
             )
-            account.note(write.id, step)
+            ledger.note(write.id, step)
 
 
 def _element_of(value: Any) -> _Element:
@@ -300,7 +300,7 @@ async def _compared(
     name: str,
     stored_in: str,
     then: CollectionBaseline,
-    account: _JournalLedger,
+    ledger: _Ledger,
     progress: Progress,
 ) -> ConservedCollection:
     digest = await digest_collection(
@@ -312,23 +312,23 @@ async def _compared(
     )
     now, created, changed = digest.count, 0, 0
     unexplained: list[Any] = []
-    async for raw in _documents(database, stored_in, account.created.values()):
+    async for raw in _documents(database, stored_in, ledger.created.values()):
         digest.remove(raw)
         created += 1
-    gone = dict(account.ids)
-    async for raw in _documents(database, stored_in, account.ids.values()):
+    gone = dict(ledger.ids)
+    async for raw in _documents(database, stored_in, ledger.ids.values()):
         key = id_key_of(*element(raw, "_id") or _NO_ID)
-        if key not in gone or key in account.created:
+        if key not in gone or key in ledger.created:
             continue
         identifier = gone.pop(key)
-        before = _set_back(raw, account.steps[key])
+        before = _set_back(raw, ledger.steps[key])
         if before is None:
             unexplained.append(identifier)
         elif before != raw:
             digest.remove(raw)
             digest.add(before)
             changed += 1
-    unexplained += [i for key, i in gone.items() if key not in account.created]
+    unexplained += [i for key, i in gone.items() if key not in ledger.created]
     equal = (digest.count, digest.hexdigest()) == (then.count, then.digest)
     verdict = Verdict.DIFFERS
     if equal:
