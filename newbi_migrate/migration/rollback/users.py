@@ -305,7 +305,7 @@ class UserRollback:
         self.result.deleted.update(done)
 
     async def _in_order(self, units: Sequence[Unit], leased: LeasedSession) -> None:
-        """Where there are no transactions: what was deleted in vain is put back."""
+        """Delete without a transaction; put all back where a document was changed meanwhile."""
         gone: list[tuple[Created, bytes]] = []
         try:
             self.result.deleted.update(await self._delete(units, None, leased, gone))
