@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from newbi_migrate.mapping.values import text
 
-__all__ = ["is_normalised", "mask_email", "normalise_email"]
+__all__ = ["is_normalised", "normalise_email"]
 
 
 def normalise_email(value: object) -> str | None:
@@ -16,16 +16,3 @@ def normalise_email(value: object) -> str | None:
 def is_normalised(value: object) -> bool:
     """Whether an address is stored exactly as it is looked up."""
     return isinstance(value, str) and value == normalise_email(value)
-
-
-def mask_email(value: object) -> str:
-    """The address as reports show it: first letter and top-level domain alone."""
-    address = text(value)
-    if address is None:
-        return "(none)"
-    local, at, domain = address.partition("@")
-    if not at:
-        return f"{local[:1]}***"
-    _, dot, last = domain.rpartition(".")
-    # What follows the last dot of a field that holds more than an address may be personal.
-    return f"{local[:1]}***@***{dot + last if dot and last.isalpha() else ''}"

@@ -31,7 +31,7 @@ from newbi_migrate.models.settings import DocumentSettings
 from newbi_migrate.models.signatures import EmailSignature
 from newbi_migrate.models.transfers import AccessGrant, FileTransfer
 
-__all__ = ["BETTER_AUTH_INDEXES", "NEWBI"]
+__all__ = ["BETTER_AUTH_INDEXES", "BETTER_AUTH_SPECS", "NEWBI"]
 
 WORKSPACE: Final = "workspaceId"
 BIRTH: Final = date(2025, 8, 14)
@@ -367,3 +367,15 @@ BETTER_AUTH_INDEXES: Final[Mapping[str, tuple[IndexSpec, ...]]] = MappingProxyTy
 Up to 1.6 Better Auth's MongoDB adapter builds none; 1.7 builds its own on first use, under
 these names and with these keys, and so finds them there.
 """
+
+BETTER_AUTH_SPECS: Final = tuple(
+    CollectionSpec(
+        name,
+        None,
+        None,
+        unique_keys=tuple(UniqueKey(index) for index in indexes if index.unique),
+        indexes=tuple(index for index in indexes if not index.unique),
+    )
+    for name, indexes in BETTER_AUTH_INDEXES.items()
+)
+"""The same as descriptions of collections, planned and checked like any other."""

@@ -34,10 +34,13 @@ from newbi_migrate.store.decoding import PLAIN
 from newbi_migrate.store.faults import is_transient
 from newbi_migrate.store.processes import Origin, has_ended
 
-__all__ = ["LEASE", "LEASE_SECONDS", "Holder", "Lease", "LeaseState"]
+__all__ = ["LEASE", "LEASE_SECONDS", "RUNS", "Holder", "Lease", "LeaseState"]
 
 LEASE: Final = "newbi_migrate_lease"
 """Holds the one document of the lease."""
+
+RUNS: Final = "newbi_migrate_runs"
+"""Holds the records of runs, whose numbers a new lease has to exceed."""
 
 LEASE_SECONDS: Final = 30.0
 """How long a lease lasts unless it is renewed; a run renews it three times as often."""
@@ -51,7 +54,6 @@ _PAUSES: Final = (0.1, 0.4, 1.5)
 _LOOK_SECONDS: Final = 1.0
 _NOTICE_SECONDS: Final = 3.0
 _CANCEL_SECONDS: Final = 0.1
-_RUNS: Final = "newbi_migrate_runs"
 _ID: Final = "lease"
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001  # as PyMongo gives dates back
 _UNTIL: Final = "expiresAt"
@@ -184,7 +186,7 @@ class Lease:
             DamagedRecordsError: The document of the lease is not one that this tool wrote.
         """
         state = await cls.current(database)
-        recorded = await _greatest_number(_collection(database, _RUNS), strict=False)
+        recorded = await _greatest_number(_collection(database, RUNS), strict=False)
         return max(0 if state is None else state.number, recorded) + 1
 
     @classmethod
@@ -215,12 +217,13 @@ class Lease:
         """
         lease = cls(_collection(database, LEASE), holder, seconds, ObjectId())
         lease._strict = trust_records
-        runs = _collection(database, _RUNS)
+        runs = _collection(database, RUNS)
         while True:
             found = await _insisting(partial(lease._found_or_made, runs))
-            dead = found.state if found.state is not None and found.state.held else None
-            if dead is not None and dead.under_way:
-                raise _held(dead)
+            state = found.state
+            if state is not None and state.under_way:
+                raise _held(state)
+            dead = state if state is not None and state.held else None
             if dead is None and found.seconds_left > 0:
                 await asyncio.sleep(found.seconds_left)
             elif await _insisting(partial(lease._take, runs, dead)):
@@ -460,9 +463,9 @@ async def _greatest_number(runs: AsyncCollection[dict[str, Any]], *, strict: boo
     numbers = [_number(found.get(name)) for name in greatest]
     if strict and any(number is None for number in numbers):
         raise DamagedRecordsError(
-            f"A record of a run in {_RUNS} has a number or token that is no number.",
+            f"A record of a run in {RUNS} has a number or token that is no number.",
             next_step="Nothing was done. Somebody changed the records; set it right first.",
-            collection=_RUNS,
+            collection=RUNS,
         )
     return max(number or 0 for number in numbers)
 

@@ -16,6 +16,8 @@ from pymongo import UpdateOne
 from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.errors import DamagedRecordsError, LeaseLostError, UsageError
+from newbi_migrate.store.journal import JOURNAL
+from newbi_migrate.store.lease import LEASE, RUNS
 from newbi_migrate.store.record_shape import is_run, is_user_line
 from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.stamping import MAX_OPERATIONS, chunks
@@ -32,11 +34,10 @@ __all__ = [
     "refuse_if_restoring",
 ]
 
-RUNS = "newbi_migrate_runs"
 USERS = "newbi_migrate_users"
 RESTORE = "newbi_migrate_restore"
 """Holds the record of a restore until it has come to its end."""
-OWN_COLLECTIONS = (RUNS, USERS, "newbi_migrate_journal", "newbi_migrate_lease")
+OWN_COLLECTIONS = (RUNS, USERS, JOURNAL, LEASE)
 """Collections of the run records."""
 
 

@@ -248,12 +248,8 @@ def documents(
     return st.builds(lambda known, more: {**more, **known}, valid, _unknown_fields(model))
 
 
-def _unknown_fields(
-    model: type[DocumentModel], *, attribute_names: bool = False
-) -> st.SearchStrategy[dict[str, Any]]:
-    taken = set(fields_of(model))
-    if not attribute_names:
-        taken |= set(model.model_fields)
+def _unknown_fields(model: type[DocumentModel]) -> st.SearchStrategy[dict[str, Any]]:
+    taken = {*fields_of(model), *model.model_fields}
     return st.dictionaries(
         _keys().filter(lambda key: key not in taken and not hasattr(model, key)),
         bson_values(),

@@ -13,7 +13,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from newbi_migrate.mapping.workspace import Directory, Reason, WorkspaceClass
 from newbi_migrate.migration.planning.documents import Surveyed
 from newbi_migrate.migration.planning.results import Collision, IndexAction, IndexDecision
-from newbi_migrate.models.newbi import BETTER_AUTH_INDEXES
+from newbi_migrate.models.newbi import BETTER_AUTH_SPECS
 from newbi_migrate.models.registry import CollectionSpec, UniqueKey
 from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.decoding import decoded
@@ -56,16 +56,7 @@ async def plan_index_changes(
     collisions: list[Collision] = []
     wanted = [spec for spec in specs if spec.scoped]
     if with_users:
-        wanted += [
-            CollectionSpec(
-                name,
-                None,
-                None,
-                unique_keys=tuple(UniqueKey(i) for i in indexes if i.unique),
-                indexes=tuple(i for i in indexes if not i.unique),
-            )
-            for name, indexes in BETTER_AUTH_INDEXES.items()
-        ]
+        wanted += BETTER_AUTH_SPECS
     for spec in wanted:
         existing = await read_indexes(database, spec.name) if spec.name in collections else ()
         planned = plan_indexes(existing, spec)

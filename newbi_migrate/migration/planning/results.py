@@ -123,14 +123,6 @@ class Quarantine:
             found[name, reason] += size
         return found
 
-    def reasons(self, collection: str | None = None) -> Counter[Reason]:
-        """How many documents for each reason, of one collection or of all."""
-        found: Counter[Reason] = Counter()
-        for name, reason, size in self._sizes():
-            if collection is None or name == collection:
-                found[reason] += size
-        return found
-
     def _sizes(self) -> Iterator[tuple[str, Reason, int]]:
         for (collection, _, reason), packs in self._groups.items():
             yield (

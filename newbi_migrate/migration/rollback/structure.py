@@ -23,6 +23,7 @@ from newbi_migrate.migration.rollback.results import (
     RollbackResult,
 )
 from newbi_migrate.migration.run.recovery import refuse_forged
+from newbi_migrate.models.registry import OWN_PREFIX
 from newbi_migrate.store.codes import INDEX_REFUSED, Code
 from newbi_migrate.store.connection import DURABLE, administration
 from newbi_migrate.store.indexes import drop_index, read_indexes, rebuild_index
@@ -129,10 +130,12 @@ class StructureRollback:
 
     def dropped_indexes(self) -> set[tuple[str, str]]:
         """Collection and name of each index that is dropped."""
-        dropped = list(self._to_drop)
-        if self.result.options.on_conflict is OnConflict.DISCARD:
-            dropped += self._in_the_way
-        return {(name, index["name"]) for name, index in dropped}
+        foreign = self._in_the_way if self._discards else ()
+        return {(name, index["name"]) for name, index in (*self._to_drop, *foreign)}
+
+    @property
+    def _discards(self) -> bool:
+        return self.result.options.on_conflict is OnConflict.DISCARD
 
     async def _compare(
         self,
@@ -157,10 +160,10 @@ class StructureRollback:
 
     def preview(self) -> None:
         """Tells what would be dropped and built again."""
-        dropped = list(self._to_drop)
-        if self.result.options.on_conflict is OnConflict.DISCARD:
-            dropped += self._in_the_way
-        self.result.indexes_dropped.extend((name, index["name"]) for name, index in dropped)
+        foreign = self._in_the_way if self._discards else ()
+        self.result.indexes_dropped.extend(
+            (name, index["name"]) for name, index in (*self._to_drop, *foreign)
+        )
         self.result.indexes_rebuilt.extend((n, index["name"]) for n, index in self._to_rebuild)
         self.result.collections_renamed.extend(
             (now, was) for was, now in self._renamed if (was, now) not in self._taken
@@ -175,7 +178,7 @@ class StructureRollback:
         for collection, index in self._to_drop:
             await drop_index(session, collection, index["name"])
             self.result.indexes_dropped.append((collection, index["name"]))
-        if self.result.options.on_conflict is not OnConflict.DISCARD:
+        if not self._discards:
             return
         for collection, index in self._in_the_way:
             await RunWriter(session).note_dropped_index(collection, index)
@@ -228,7 +231,7 @@ class StructureRollback:
         """
         for name in self._created:
             session.allow(name)
-            aside = self.set_aside(name)
+            aside = _emptied_name(name)
             names = set(await self.database.list_collection_names(comment=self.comment))
             if aside not in names:
                 if name not in names or not await self._is_bare(name):
@@ -252,10 +255,6 @@ class StructureRollback:
             count = await self.database[name].count_documents({}, comment=self.comment)
             if count == deleted.get(name, 0) and await self._has_no_index(name):
                 self.result.collections_dropped.append(name)
-
-    def set_aside(self, name: str) -> str:
-        """The name under which a collection is looked at before it is dropped."""
-        return f"newbi_migrate_emptied_{name}"
 
     async def _is_bare(self, name: str) -> bool:
         some = await self.database[name].count_documents({}, limit=1, comment=self.comment)
@@ -285,3 +284,8 @@ class StructureRollback:
 
     def _conflict(self, kind: ConflictKind, collection: str, name: str) -> None:
         self.result.conflicts.add(Conflict(kind, collection, None, name))
+
+
+def _emptied_name(name: str) -> str:
+    """Name a collection has while it is looked at for the last time, before it is dropped."""
+    return f"{OWN_PREFIX}emptied_{name}"

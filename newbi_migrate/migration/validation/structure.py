@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 from bson import ObjectId
 
@@ -20,13 +20,14 @@ from newbi_migrate.migration.validation.people import PeopleReader, Recorded
 from newbi_migrate.migration.validation.people_rules import check_people
 from newbi_migrate.migration.validation.request import COMMENT, State, ValidationRequest
 from newbi_migrate.migration.validation.rules import STRUCTURAL
-from newbi_migrate.models.newbi import BETTER_AUTH_INDEXES
+from newbi_migrate.models.newbi import BETTER_AUTH_SPECS
 from newbi_migrate.models.registry import CollectionSpec, UniqueKey
 from newbi_migrate.store.census import count_groups
 from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.decoding import decoded
 from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.indexes import IndexPlan, plan_indexes, read_indexes
+from newbi_migrate.store.lease import RUNS
 from newbi_migrate.store.runs import RunRecord, migrated_users
 
 __all__ = ["Structure"]
@@ -65,7 +66,7 @@ class Structure:
         if unfinished is not None:
             self._state.findings.add(
                 rules.RUN_FINISHED,
-                "newbi_migrate_runs",
+                RUNS,
                 unfinished.run_id,
                 "state",
                 unfinished.state.value,
@@ -224,8 +225,8 @@ class Structure:
         if not self._request.wants_any(asked):
             return
         self._request.progress.phase("validate indexes", None)
-        for spec in [*specs, *_better_auth()]:
-            if spec.name not in self._names or not (spec.scoped or spec.name in _BETTER_AUTH):
+        for spec in [*(spec for spec in specs if spec.scoped), *BETTER_AUTH_SPECS]:
+            if spec.name not in self._names:
                 continue
             planned = plan_indexes(await read_indexes(self._database, spec.name), spec)
             collided = await self._keys(spec, planned)
@@ -296,19 +297,3 @@ class Structure:
             if not await collection.count_documents(query, limit=1, comment=COMMENT):
                 return False
         return True
-
-
-_BETTER_AUTH: Final = frozenset(BETTER_AUTH_INDEXES)
-
-
-def _better_auth() -> list[CollectionSpec]:
-    return [
-        CollectionSpec(
-            name,
-            None,
-            None,
-            unique_keys=tuple(UniqueKey(i) for i in indexes if i.unique),
-            indexes=tuple(i for i in indexes if not i.unique),
-        )
-        for name, indexes in BETTER_AUTH_INDEXES.items()
-    ]
