@@ -5,10 +5,13 @@ from __future__ import annotations
 import pytest
 from bson import ObjectId
 from fingerprints import changes, fingerprint
+from losing import losing_the_answer_to
 from small_legacy import USERS, invoices, legacy_user
 
 from newbi_migrate.errors import ExitCode, InterruptedRunError, UsageError, ValidationFailedError
 from newbi_migrate.migration.facade import Migration
+from newbi_migrate.migration.planning.options import MigrationOptions
+from newbi_migrate.store.runs import RunWriter
 from newbi_migrate.store.session import LeasedSession
 
 OLD = "number_1_createdBy_1"
@@ -252,3 +255,129 @@ async def test_finalized_twice_records_nothing(migrated, migration, sync_databas
 
     assert again.run_id is None
     assert runs == sync_database["newbi_migrate_runs"].count_documents({})
+
+
+@pytest.mark.parametrize("came_back", [0, 1])
+async def test_a_legacy_collection_made_anew_does_not_open_the_way_back(
+    migrated, migration, sync_database, came_back
+):
+    """Applications make the collections of their models anew: the users in it are gone."""
+    await migration.finalize()
+    sync_database.create_collection("Users")
+    sync_database["Users"].insert_many([legacy_user(n) for n in range(came_back)] or [{}])
+    stood = held(sync_database)
+    with pytest.raises(UsageError, match="no longer in Users"):
+        await migration.rollback_all()
+
+    assert [] == changes(stood, held(sync_database))
+
+
+async def test_a_legacy_user_deleted_since_does_not_stop_a_rollback(
+    migrated, migration, sync_database
+):
+    """Somebody was deleted on purpose; the others go back."""
+    sync_database["Users"].delete_one({"_id": USERS[0]})
+    back = await migration.rollback()
+
+    assert ExitCode.DONE == back.exit_code
+    assert "user" not in sync_database.list_collection_names()
+
+
+async def stopped_after_renaming(uri, database, monkeypatch, *, keep):
+    """A finalize that stopped when the legacy users had been renamed."""
+    real = LeasedSession.safe_point
+
+    def checked(session):
+        if "Users" not in database.list_collection_names():
+            migration.stop()
+        real(session)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LeasedSession, "safe_point", checked)
+        async with Migration(uri) as migration:
+            with pytest.raises(InterruptedRunError):
+                await migration.finalize(keep=keep)
+
+
+@pytest.mark.parametrize("keep", [True, False])
+@pytest.mark.parametrize("anew", ["empty", "a user of before", "a new user"])
+async def test_legacy_users_made_anew_while_it_is_interrupted_are_told_and_left(
+    migrated, uri, migration, sync_database, monkeypatch, keep, anew
+):
+    """Neither the same call nor a rollback writes anything before a person has looked."""
+    await stopped_after_renaming(uri, sync_database, monkeypatch, keep=keep)
+    sync_database.create_collection("Users")
+    if anew != "empty":
+        sync_database["Users"].insert_one(legacy_user(0 if anew == "a user of before" else 5))
+    stood = held(sync_database)
+    for dry_run in (True, False):
+        with pytest.raises(UsageError, match="made it anew"):
+            await migration.finalize(keep=keep, dry_run=dry_run)
+    back = await migration.rollback()
+    with pytest.raises(UsageError, match="no longer in Users"):
+        await migration.rollback_all()
+
+    assert (True, 1) == (back.refused, len(back.conflicts))
+    assert [] == changes(stood, held(sync_database))
+
+
+async def test_what_comes_while_it_is_interrupted_can_be_migrated_once_it_is_taken_back(
+    migrated, uri, migration, sync_database, monkeypatch
+):
+    """The refusal names the way: no other run may begin before this one has ended."""
+    real = LeasedSession.safe_point
+
+    def checked(session):
+        if OLD not in sync_database["invoices"].index_information():
+            stopping.stop()
+        real(session)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LeasedSession, "safe_point", checked)
+        async with Migration(uri) as stopping:
+            with pytest.raises(InterruptedRunError):
+                await stopping.finalize()
+    sync_database["Users"].insert_one(legacy_user(2))
+    with pytest.raises(UsageError, match="come since") as told:
+        await migration.finalize()
+    with pytest.raises(UsageError, match=r"finalize run \w+ was interrupted"):
+        await migration.apply()
+    await migration.rollback()
+    await migration.apply()
+    result = await migration.finalize()
+
+    assert "newbi-migrate rollback" in told.value.next_step
+    assert ExitCode.DONE == result.exit_code
+
+
+async def test_it_follows_the_choices_of_the_migration(uri, migration, sync_database):
+    """A collection of another name, and who keeps an e-mail: the record of the run says so."""
+    twice = {"email": "JEANNE0@exemple.fr"}
+    sync_database["people"].insert_many([legacy_user(0), legacy_user(1, **twice), legacy_user(2)])
+    options = MigrationOptions(legacy_collection="people")
+    async with Migration(uri, options=options) as first:
+        await first.apply()
+    result = await migration.finalize(keep=True)
+
+    assert ("people", "people_before_migration", 2) == (
+        result.legacy,
+        result.kept_as,
+        result.quarantined,
+    )
+
+
+@pytest.mark.parametrize("command", ["indexes", "finalize"])
+async def test_done_and_the_answer_lost_it_says_what_it_did(
+    migrated, migration, sync_database, monkeypatch, command
+):
+    """The database is no longer as it was shown, because of this very run."""
+    ends = command == "finalize"
+    chosen = {"drop_journal": True} if ends else {}
+    shown = await getattr(migration, command)(**chosen, **({"dry_run": True} if ends else {}))
+    losing_the_answer_to(monkeypatch, RunWriter, "finish")
+    act = {} if ends else {"apply": True}
+    result = await getattr(migration, command)(**chosen, **act, reviewed=shown)
+
+    assert shown.dropped == result.dropped
+    assert shown.legacy_users == result.legacy_users
+    assert ends == ("newbi_migrate_journal" not in sync_database.list_collection_names())

@@ -7,16 +7,24 @@ from bson import ObjectId
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from fingerprints import changes, fingerprint
+from losing import losing_the_answer_to
 from small_legacy import USERS, invoices, legacy_user
 
-from newbi_migrate.errors import DatabaseMovedOnError, ExitCode, LeaseHeldError
+from newbi_migrate.errors import (
+    DatabaseMovedOnError,
+    ExitCode,
+    InterruptedRunError,
+    LeaseHeldError,
+)
 from newbi_migrate.mapping.users import FOLLOWS_MEMBERSHIP
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.planning.plan_file import SavedPlan
 from newbi_migrate.models.newbi import NEWBI
+from newbi_migrate.progress import NullProgress
 from newbi_migrate.store.lease import Holder, Lease
 from newbi_migrate.store.raw import elements
+from newbi_migrate.store.runs import RunWriter
 from newbi_migrate.testing.legacy import build_legacy_database
 
 RAW = CodecOptions(document_class=RawBSONDocument)
@@ -248,3 +256,46 @@ async def test_whose_documents_would_follow_a_membership_is_named_beforehand(
     assert home == plan.directory.home(left)
     assert {home} == set(sync_database["invoices"].distinct("workspaceId"))
     assert FOLLOWS_MEMBERSHIP not in {finding.code for finding in after.findings}
+
+
+async def test_a_saved_plan_of_which_a_write_was_refused_can_be_carried_out_again(
+    uri, sync_database
+):
+    """What the journal says was written and what is left are that plan still."""
+    sync_database["Users"].insert_many([legacy_user(0)])
+    sync_database["invoices"].insert_many(invoices(USERS[0], 2, twice=True))
+    sync_database["invoices"].create_index(
+        [("workspaceId", 1), ("twice", 1)],
+        unique=True,
+        partialFilterExpression={"workspaceId": {"$exists": True}},
+    )
+    async with Migration(uri) as migration:
+        saved = SavedPlan.of(await migration.plan())
+        done = await migration.apply_saved(saved)
+        again = await migration.apply_saved(saved)
+
+    assert 1 == done.collections["invoices"].stamped
+    assert ExitCode.QUARANTINED == done.exit_code == again.exit_code
+
+
+async def test_resumed_and_done_with_the_answer_lost_is_done(uri, sync_database, monkeypatch):
+    """The last write of an interrupted run that a person reviewed again is looked at again."""
+    sync_database["Users"].insert_many([legacy_user(0)])
+    sync_database["invoices"].insert_many(invoices(USERS[0], 2))
+
+    class StopAt(NullProgress):
+        def phase(self, name, total):
+            if name == "rescan":
+                stopping.stop()
+
+    async with Migration(uri, progress=StopAt()) as stopping:
+        with pytest.raises(InterruptedRunError):
+            await stopping.apply()
+    async with Migration(uri) as migration:
+        plan = await migration.plan()
+        losing_the_answer_to(monkeypatch, RunWriter, "finish")
+        result = await migration.apply(plan)
+        (run,) = (await migration.status()).runs
+
+    assert run.run_id == result.run_id
+    assert ExitCode.DONE == result.exit_code

@@ -9,6 +9,7 @@ from fingerprints import changes, fingerprint
 from small_legacy import DAY, USERS, invoices, legacy_user
 
 from newbi_migrate.errors import ExitCode, InterruptedRunError, UsageError
+from newbi_migrate.migration.apply import steps
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.rollback.results import (
@@ -640,3 +641,43 @@ async def test_an_existing_user_the_server_refuses_as_he_was_is_listed(uri, sync
     assert ExitCode.PENDING == result.exit_code
     assert 1 == result.deleted["user"]
     assert "name" in sync_database["user"].find_one({"_id": USERS[0]})
+
+
+async def test_a_user_taken_back_and_migrated_again_is_no_conflict_of_the_first_run(
+    uri, migrated, sync_database
+):
+    """What the later run deletes on its way back is not there any more for the earlier one."""
+    before, _ = migrated
+    await rollback(uri, options=RollbackOptions(users=(USERS[0],)))
+    sync_database["Users"].update_one({"_id": USERS[0]}, {"$set": {"profile.firstName": "Anne"}})
+    await migrate(uri)
+    async with Migration(uri) as migration:
+        shown = await migration.rollback_all(dry_run=True)
+        back = await migration.rollback_all(reviewed=shown)
+    sync_database["Users"].update_one({"_id": USERS[0]}, {"$set": {"profile.firstName": "Jeanne"}})
+
+    assert [ExitCode.DONE] * 2 == [result.exit_code for result in (*back,)]
+    assert [result.deleted for result in shown] == [result.deleted for result in back]
+    assert [] == changes(before, held(sync_database))
+
+
+async def test_indexes_a_dead_run_was_building_are_its_own(uri, sync_database, monkeypatch):
+    """They are built, and the journal does not say so yet: no conflict, and foreseen."""
+    sync_database["Users"].insert_many([legacy_user(n) for n in range(2)])
+    for user in USERS[:2]:
+        sync_database["invoices"].insert_many(invoices(user, 2))
+    before = held(sync_database)
+
+    async def died(*_):
+        raise RuntimeError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(steps, "created_indexes", died)
+        with pytest.raises(RuntimeError):
+            await migrate(uri)
+    shown = await rollback(uri, dry_run=True)
+    back = await rollback(uri, reviewed=shown)
+
+    assert 0 == len(shown.conflicts)
+    assert shown.indexes_dropped == back.indexes_dropped
+    assert [] == changes(before, held(sync_database))

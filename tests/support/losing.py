@@ -8,6 +8,8 @@ import socketserver
 import struct
 import threading
 
+from pymongo.errors import AutoReconnect
+
 WRITES = {
     *("insert", "update", "delete", "findAndModify", "create", "createIndexes"),
     "commitTransaction",
@@ -96,3 +98,15 @@ def read_bytes(connection, count):
             return b""
         parts += part
     return bytes(parts)
+
+
+def losing_the_answer_to(monkeypatch, kind, method):
+    """The next call of a method does what it does, and then its connection is lost."""
+    real = getattr(kind, method)
+
+    async def lost(*arguments):
+        monkeypatch.setattr(kind, method, real)
+        await real(*arguments)
+        raise AutoReconnect("closed")
+
+    monkeypatch.setattr(kind, method, lost)

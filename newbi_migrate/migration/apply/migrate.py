@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 
+from bson import ObjectId
+
 from newbi_migrate.migration.apply.steps import ApplyRequest, apply_plan
 from newbi_migrate.migration.planning.digests import Digests, of_journal
 from newbi_migrate.migration.planning.options import MigrationOptions
@@ -80,6 +82,8 @@ class _Migrate:
     backup: Baseline | None = None
     agreed: Digests | None = None
     """What was reviewed, and all that the run had written before; known after the first look."""
+    carried_out: ObjectId | None = None
+    """The run, once it is known which one is carried out."""
 
     async def look(self, runs: Sequence[RunRecord]) -> RunResult | None:
         """Return a result where there is nothing to do.
@@ -115,9 +119,9 @@ class _Migrate:
         database, registry = session.database, self.runner.registry
         refuse_while_rolling_back(runs)
         plan = await self._plan(session.progress)
-        if any(run.run_id == session.run_id and run.state is RunState.DONE for run in runs):
+        if any(run.run_id == self.carried_out and run.state is RunState.DONE for run in runs):
             # All was done, and only the answer to the very last write was lost.
-            return replace(_nothing_done(plan), run_id=session.run_id)
+            return replace(_nothing_done(plan), run_id=self.carried_out)
         unfinished = unfinished_run(runs)
         if unfinished is not None:
             refuse_other_choices(unfinished, self.command, self.options)
@@ -125,6 +129,7 @@ class _Migrate:
             if self.saved is not None:
                 refuse_other_plan(self.saved, unfinished)
             session = session.of_run(unfinished.run_id)
+        self.carried_out = session.run_id
         await self._compare(session, plan, runs, unfinished)
         if unfinished is None and not plan.pending:
             return _nothing_done(plan)
@@ -162,18 +167,27 @@ class _Migrate:
         if unfinished is not None:
             total += await of_journal(session.database, unfinished.run_id)
         if self.saved is not None and not _was_followed(self.saved, runs, plan):
+            if unfinished is None:
+                # What the server refused to write is still to be written.
+                for run in _followers(self.saved, runs)[:1]:
+                    total += await of_journal(session.database, run.run_id)
             refuse_if_moved_on(self.saved.digests, total, resumed=unfinished is not None)
         if self.reviewed is not None:
             if self.agreed is None:
                 refuse_if_moved_on(self.reviewed.digests, plan.digests)
                 self.agreed = total
-            refuse_if_moved_on(self.agreed, total)
+            refuse_if_moved_on(self.agreed, total, resumed=unfinished is not None)
 
 
 def _was_followed(saved: SavedPlan, runs: Sequence[RunRecord], plan: Plan) -> bool:
     """Whether a saved plan has been carried out already and nothing came after it."""
+    return not plan.pending and bool(_followers(saved, runs))
+
+
+def _followers(saved: SavedPlan, runs: Sequence[RunRecord]) -> list[RunRecord]:
+    """The runs that began to follow a saved plan and are in place."""
     digests = saved.digests.to_json()
-    return not plan.pending and any(run.document.get("planDigests") == digests for run in runs)
+    return [run for run in runs if run.in_place and run.document.get("planDigests") == digests]
 
 
 def _nothing_done(plan: Plan) -> RunResult:

@@ -11,10 +11,12 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.errors import DatabaseMovedOnError
 from newbi_migrate.mapping.decisions import Outcome
+from newbi_migrate.migration.finalize.legacy_users import refuse_made_anew
 from newbi_migrate.migration.finalize.results import FinalizeResult
 from newbi_migrate.migration.finalize.steps import (
     FinalizeRequest,
     carry_out,
+    end_again,
     refuse_unless_ready,
     review_obsolete,
 )
@@ -23,10 +25,14 @@ from newbi_migrate.migration.planning.plan import make_plan
 from newbi_migrate.migration.planning.results import Plan
 from newbi_migrate.migration.planning.survey import kept_name
 from newbi_migrate.migration.run.runner import Runner, refuse_while_rolling_back, unfinished_run
-from newbi_migrate.migration.validation.validate import ValidationRequest, validate
+from newbi_migrate.migration.validation.validate import (
+    ValidationRequest,
+    recorded_choices,
+    validate,
+)
 from newbi_migrate.progress import Progress
 from newbi_migrate.store.faults import explained
-from newbi_migrate.store.runs import RunRecord
+from newbi_migrate.store.runs import RunRecord, RunState
 from newbi_migrate.store.session import LeasedSession
 
 __all__ = ["Finalize"]
@@ -65,11 +71,18 @@ class Finalize:
             # Nothing can go, and nothing is written for it.
             return nothing
 
+        request = FinalizeRequest(self.runner.registry, "indexes")
+        begun: list[ObjectId] = []
+
         async def attempt(session: LeasedSession, runs: Sequence[RunRecord]) -> FinalizeResult:
             refuse_while_rolling_back(runs)
-            if unfinished_run(runs) is None:
+            if (done := _done(runs, begun)) is not None:
+                return await end_again(session, request, done)
+            unfinished = unfinished_run(runs)
+            if unfinished is None:
                 _refuse_other_preview(reviewed, await self._look_at_indexes())
-            return await carry_out(session, FinalizeRequest(self.runner.registry, "indexes"), runs)
+            begun.append(session.run_id if unfinished is None else unfinished.run_id)
+            return await carry_out(session, request, runs)
 
         return await self.runner.run("indexes", attempt)
 
@@ -90,6 +103,8 @@ class Finalize:
             self.runner.registry, "finalize", keep=keep, drop_journal=drop_journal
         )
 
+        begun: list[ObjectId] = []
+
         async def look(runs: Sequence[RunRecord]) -> FinalizeResult | None:
             if dry_run or not any(run.in_place for run in runs):
                 # Without a migration it refuses, and the lease is not taken for that.
@@ -101,13 +116,15 @@ class Finalize:
 
         async def attempt(session: LeasedSession, runs: Sequence[RunRecord]) -> FinalizeResult:
             refuse_while_rolling_back(runs)
+            if (done := _done(runs, begun)) is not None:
+                return await end_again(session, request, done)
             unfinished = unfinished_run(runs)
+            begun.append(session.run_id if unfinished is None else unfinished.run_id)
             if unfinished is not None:
+                await self._check_again(request, session.progress, unfinished, runs)
                 source = unfinished.document.get("source")
-                if source in await session.database.list_collection_names():
-                    await self._plan(request, session.progress, asking=unfinished.run_id)
                 return await carry_out(session, replace(request, source=source), runs)
-            plan = await self._plan(request, session.progress, asking=session.run_id)
+            plan = await self._plan(request, session.progress, runs, asking=session.run_id)
             _refuse_other_preview(reviewed, await self._describe(request, plan))
             return await carry_out(session, _of_plan(request, plan), runs)
 
@@ -132,17 +149,44 @@ class Finalize:
     async def _preview(self, request: FinalizeRequest, runs: Sequence[RunRecord]) -> FinalizeResult:
         unfinished = unfinished_run(runs)
         if unfinished is not None and unfinished.command == "finalize":
+            await self._check_again(request, self.runner.progress, unfinished, runs)
             result = await self._look_at_indexes()
             result.command, result.legacy = "finalize", unfinished.document.get("source")
             return result
-        return await self._describe(request, await self._plan(request, self.runner.progress))
+        plan = await self._plan(request, self.runner.progress, runs)
+        return await self._describe(request, plan)
+
+    async def _check_again(
+        self,
+        request: FinalizeRequest,
+        progress: Progress,
+        unfinished: RunRecord,
+        runs: Sequence[RunRecord],
+    ) -> None:
+        """Fail where an interrupted run cannot go on with what has come since."""
+        source = unfinished.document.get("source")
+        names = await self._database.list_collection_names()
+        if source not in names:
+            return
+        refuse_made_anew(str(source), names)
+        await self._plan(request, progress, runs, asking=unfinished.run_id, resumed=True)
 
     async def _plan(
-        self, request: FinalizeRequest, progress: Progress, *, asking: ObjectId | None = None
+        self,
+        request: FinalizeRequest,
+        progress: Progress,
+        runs: Sequence[RunRecord],
+        *,
+        asking: ObjectId | None = None,
+        resumed: bool = False,
     ) -> Plan:
         """Plan and validate; fail unless nothing would be lost."""
         database, registry = self._database, self.runner.registry
-        plan = await make_plan(database, registry, self.options, progress=progress)
+        options = recorded_choices(self.options, runs)
+        if options.legacy_collection not in await database.list_collection_names():
+            # Renamed or dropped by an earlier one.
+            options = replace(options, legacy_collection=self.options.legacy_collection)
+        plan = await make_plan(database, registry, options, progress=progress)
         report = await validate(
             ValidationRequest(
                 database=database,
@@ -152,7 +196,7 @@ class Finalize:
                 asking=asking,
             )
         )
-        refuse_unless_ready(report, plan, keep=request.keep)
+        refuse_unless_ready(report, plan, keep=request.keep, resumed=resumed)
         return plan
 
     async def _describe(self, request: FinalizeRequest, plan: Plan) -> FinalizeResult:
@@ -163,6 +207,11 @@ class Finalize:
         result.quarantined = _of_plan(request, plan).quarantined
         result.journal_dropped = request.drop_journal
         return result
+
+
+def _done(runs: Sequence[RunRecord], begun: Sequence[ObjectId]) -> RunRecord | None:
+    """The run that an earlier attempt carried out, where only its last answer was lost."""
+    return next((r for r in runs if r.run_id in begun and r.state is RunState.DONE), None)
 
 
 def _of_plan(request: FinalizeRequest, plan: Plan) -> FinalizeRequest:

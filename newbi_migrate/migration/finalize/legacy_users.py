@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Any, Final
 
 import bson
@@ -16,7 +16,7 @@ from newbi_migrate.store.raw import document_of, element, raw_documents
 from newbi_migrate.store.runs import RunRecord, migrated_users
 from newbi_migrate.store.session import LeasedSession
 
-__all__ = ["LegacyUsers", "refuse_unaccounted"]
+__all__ = ["LegacyUsers", "refuse_made_anew", "refuse_unaccounted"]
 
 _BATCH: Final = 10_000
 
@@ -80,16 +80,28 @@ class LegacyUsers:
         await self._journal.applied(seq)
 
     async def _rename_back(self, aside: str) -> None:
-        names = await self._session.database.list_collection_names()
-        if self._source in names:
-            raise UsageError(
-                f"While {self._source} was renamed to {aside}, to be dropped, the application "
-                f"made it anew.",
-                next_step=f"Nothing was dropped. Stop the application, and move the users of both "
-                f"into {self._source}.",
-            )
+        refuse_made_anew(self._source, await self._session.database.list_collection_names())
         self._session.safe_point()
         await self._session.database[aside].rename(self._source, comment=self._session.comment)
+
+
+def refuse_made_anew(source: str, names: Collection[str]) -> None:
+    """Fail where the application made the collection anew that was renamed.
+
+    Args:
+        source: Name of the collection of legacy users.
+        names: Names of all collections.
+
+    Raises:
+        UsageError: It did; both hold users, perhaps.
+    """
+    for then in (aside_name(source), kept_name(source)):
+        if then != source and {source, then} <= {*names}:
+            raise UsageError(
+                f"{source} was renamed to {then}, and the application made it anew.",
+                next_step=f"No user was dropped. Stop the application, move the users of both "
+                f"into {source}, drop {then}, and take this run back: newbi-migrate rollback.",
+            )
 
 
 async def refuse_unaccounted(

@@ -31,6 +31,7 @@ from newbi_migrate.store.session import LeasedSession
 __all__ = [
     "FinalizeRequest",
     "carry_out",
+    "end_again",
     "refuse_unless_ready",
     "review_obsolete",
 ]
@@ -94,13 +95,16 @@ async def review_obsolete(
     return ObsoleteIndexes(tuple(to_drop), tuple(held), tuple(to_create))
 
 
-def refuse_unless_ready(report: ValidationReport, plan: Plan, *, keep: bool) -> None:
+def refuse_unless_ready(
+    report: ValidationReport, plan: Plan, *, keep: bool, resumed: bool = False
+) -> None:
     """Fail unless nothing would be lost with the collection of legacy users.
 
     Args:
         report: What a validation of this database says now.
         plan: What a migration would still do.
         keep: Whether the collection is only renamed.
+        resumed: Whether an interrupted run is to go on, and nothing else can until it has ended.
 
     Raises:
         ValidationFailedError: A rule that must hold does not.
@@ -111,14 +115,21 @@ def refuse_unless_ready(report: ValidationReport, plan: Plan, *, keep: bool) -> 
             "No run has migrated this database, so there is nothing to finalize.",
             next_step="Migrate it first: newbi-migrate plan.",
         )
+    pending = any(line.writes for line in plan.users) or any(
+        summary.pending for summary in plan.collections.values()
+    )
+    if pending and resumed:
+        raise UsageError(
+            "Users or documents have come since this was interrupted, and are not migrated.",
+            next_step="Nothing more was written. Take the interrupted run back (newbi-migrate "
+            "rollback), then migrate them: newbi-migrate migrate.",
+        )
     if not report.is_clean:
         raise ValidationFailedError(
             f"The database does not validate: {report.critical} critical findings.",
             next_step="Nothing was written. Look at them: newbi-migrate validate --detailed.",
         )
-    if any(line.writes for line in plan.users) or any(
-        summary.pending for summary in plan.collections.values()
-    ):
+    if pending:
         raise UsageError(
             "Users or documents have come since the migration and are not migrated.",
             next_step="Nothing was written. Migrate them first: newbi-migrate migrate.",
@@ -195,12 +206,51 @@ async def carry_out(
         await _finish(record, journal, result)
         raise
     await _finish(record, journal, result)
+    await _drop_journal(session, request, result)
+    return result
+
+
+async def end_again(
+    session: LeasedSession, request: FinalizeRequest, done: RunRecord
+) -> FinalizeResult:
+    """What a run did that is done, where only the answer to one of its last writes was lost.
+
+    Args:
+        session: The leased session.
+        request: What was to be closed.
+        done: The run.
+
+    Raises:
+        NewbiMigrateError: The session stopped it.
+    """
+    session = session.of_run(done.run_id)
+    found = await review_obsolete(session.database, request.registry)
+    told = done.document["result"]
+    result = FinalizeResult(
+        database=session.database.name,
+        run_id=done.run_id,
+        command=request.command,
+        dry_run=False,
+        dropped=[(collection, index) for collection, index in told["dropped"]],
+        held=found.held,
+        to_create=found.to_create,
+        legacy=told["legacyCollection"],
+        kept_as=told["keptAs"],
+        legacy_users=told["legacyUsers"],
+        quarantined=request.quarantined,
+    )
+    await _drop_journal(session, request, result)
+    return result
+
+
+async def _drop_journal(
+    session: LeasedSession, request: FinalizeRequest, result: FinalizeResult
+) -> None:
     if request.drop_journal:
-        await record.journal_dropped()
+        await RunWriter(session).journal_dropped()
         session.safe_point()
         await session.database.drop_collection(JOURNAL, comment=session.comment)
         result.journal_dropped = True
-    return result
 
 
 async def _finish(record: RunWriter, journal: Journal, result: FinalizeResult) -> None:

@@ -154,8 +154,13 @@ def refuse_other_choices(unfinished: RunRecord, command: str, options: Migration
     Raises:
         UsageError: They would not finish that run.
     """
-    asked = {"command": command, **options.policy()}
-    begun = {"command": unfinished.command, **unfinished.policy}
+    if unfinished.command != command:
+        raise UsageError(
+            f"The {unfinished.command} run {unfinished.run_id} was interrupted.",
+            next_step=f"Finish it first (newbi-migrate {unfinished.command}), or take it back: "
+            "newbi-migrate rollback.",
+        )
+    asked, begun = options.policy(), dict(unfinished.policy)
     # The source may be found out now and have been named then, which is the same choice.
     asked["legacyCollection"] = begun["legacyCollection"] = None
     differing = sorted(name for name in asked if asked[name] != begun.get(name))

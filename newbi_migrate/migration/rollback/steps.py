@@ -8,7 +8,7 @@ done.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,11 +27,12 @@ from newbi_migrate.migration.rollback.users import UserRollback
 from newbi_migrate.migration.run.recovery import write_targets
 from newbi_migrate.models.registry import Registry
 from newbi_migrate.progress import Progress, timed
-from newbi_migrate.store.connection import Store
+from newbi_migrate.store.connection import SIMPLE_COLLATION, Store
 from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.journal import EntryKind, JournalReader
 from newbi_migrate.store.runs import RunRecord, RunState, RunWriter, migrated_users
 from newbi_migrate.store.session import LeasedSession
+from newbi_migrate.store.stamping import MAX_IDS
 
 __all__ = ["RollbackRequest", "choose_runs", "preview", "roll_back"]
 
@@ -126,8 +127,9 @@ async def preview(request: RollbackRequest) -> list[RollbackResult]:
         _ = request.registry[name]
     looked: list[_RunBack] = []
     for run in request.chosen:
-        await _refuse_without_source(request, run)
-        back = _RunBack.of(request, run, await _users_chosen(request, run))
+        scope = await _users_chosen(request, run)
+        await _refuse_without_source(request, run, scope)
+        back = _RunBack.of(request, run, scope)
         await back.look(request, looked)
         looked.append(back)
     return [back.result for back in looked]
@@ -306,7 +308,9 @@ async def _users_chosen(request: RollbackRequest, of: RunRecord) -> UserScope | 
     return UserScope(frozenset([*named, *map(id_key, meant)]), mine)
 
 
-async def _refuse_without_source(request: RollbackRequest, run: RunRecord) -> None:
+async def _refuse_without_source(
+    request: RollbackRequest, run: RunRecord, scope: UserScope | None
+) -> None:
     """Fail where the legacy users are no longer there: users would be deleted for good.
 
     Raises:
@@ -315,6 +319,16 @@ async def _refuse_without_source(request: RollbackRequest, run: RunRecord) -> No
     database = request.database
     names = set(await database.list_collection_names(comment=str(run.run_id)))
     wanted = run.document.get("source")
+    if wanted in names and run.command == "migrate":
+        here, gone = await _legacy_users(request, run, scope)
+        # The application makes an empty collection anew, and deletes a user now and then.
+        if gone and (not here or await _moved_away(request, run, names)):
+            raise UsageError(
+                f"{gone:,} legacy users whom the run {run.run_id} migrated are no longer in "
+                f"{wanted}, so nothing can be taken back.",
+                next_step=f"Put them back into {wanted} first, from where it was kept or from the "
+                "backup: newbi-migrate restore.",
+            )
     if wanted is not None and wanted not in names:
         # What a finalize renamed comes back first, by its own rollback or by one before this.
         renamed = {
@@ -330,3 +344,39 @@ async def _refuse_without_source(request: RollbackRequest, run: RunRecord) -> No
             f"The legacy users in {wanted} are no longer there, so nothing can be taken back.",
             next_step=f"Restore {wanted} from the backup first: newbi-migrate restore.",
         )
+
+
+async def _legacy_users(
+    request: RollbackRequest, run: RunRecord, scope: UserScope | None
+) -> tuple[int, int]:
+    """How many of the legacy users whom a run migrated are in their collection, and are not."""
+    source = request.database[run.document["source"]]
+    migrated = here = 0
+    ids: list[Any] = []
+
+    async def count() -> int:
+        return await source.count_documents(
+            {"_id": {"$in": ids}}, collation=SIMPLE_COLLATION, comment=str(run.run_id)
+        )
+
+    async for line in migrated_users(request.database, run.run_id):
+        identifier = line["legacyUserId"]
+        if line.get("userId") is None or (scope and id_key(identifier) not in scope.users):
+            continue
+        migrated += 1
+        ids.append(identifier)
+        if len(ids) == MAX_IDS:
+            here += await count()
+            ids.clear()
+    here += await count() if ids else 0
+    return here, migrated - here
+
+
+async def _moved_away(request: RollbackRequest, run: RunRecord, names: Collection[str]) -> bool:
+    """Whether a later ``finalize`` dropped the legacy users, or they are under another name."""
+    for later in request.runs:
+        if later.number > run.number and later.command == "finalize":
+            async for entry in JournalReader(request.database, later.run_id).entries():
+                if entry.drops_collection or entry.renamed in names:
+                    return True
+    return False

@@ -64,6 +64,7 @@ class StructureRollback:
     _to_rebuild: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
     _created: list[str] = field(default_factory=list)
     _renamed: list[tuple[str, str]] = field(default_factory=list)
+    _taken: set[tuple[str, str]] = field(default_factory=set)
 
     async def inspect(self, newer: Sequence[StructureRollback] = ()) -> None:
         """Find out what there is to take back; write nothing.
@@ -80,7 +81,8 @@ class StructureRollback:
                 continue
             if entry.kind is EntryKind.INDEX:
                 known = {index["name"]: index for index in entry.indexes("specifications")}
-                for name in entry.names("created"):
+                # One that is pending may have built what it names.
+                for name in entry.names("created" if "created" in entry.body else "names"):
                     # The last entry knows best: one before it may only say what was meant.
                     built.setdefault(entry.collection, {}).setdefault(name, known.get(name))
                 for index in entry.indexes("dropped"):
@@ -93,6 +95,11 @@ class StructureRollback:
             for pair in self.run.document.get("indexesBefore", ())
         }
         names = set(await self.database.list_collection_names(comment=self.comment))
+        for was, now in self._renamed:
+            if {was, now} <= names:
+                # Somebody made a collection of that name since.
+                self._taken.add((was, now))
+                self._conflict(ConflictKind.COLLECTION_IN_USE, was, now)
         gone = {key for run in newer for key in run.dropped_indexes()}
         for collection in sorted((built.keys() | before.keys()) & names):
             if self.collections is not None and collection not in self.collections:
@@ -114,7 +121,8 @@ class StructureRollback:
                     next_step="Nothing was written. Somebody changed the records; restore the "
                     "backup if the database cannot be trusted.",
                 )
-            self._renamed.append((name, renamed))
+            if (name, renamed) not in self._renamed:
+                self._renamed.append((name, renamed))
         elif name not in self.run.document.get("collectionsBefore", ()) and (
             "created" not in entry.body or entry.names("created")
         ):
@@ -157,7 +165,9 @@ class StructureRollback:
             (name, index["name"]) for name, index in (*self._to_drop, *foreign)
         )
         self.result.indexes_rebuilt.extend((n, index["name"]) for n, index in self._to_rebuild)
-        self.result.collections_renamed.extend((now, was) for was, now in self._renamed)
+        self.result.collections_renamed.extend(
+            (now, was) for was, now in self._renamed if (was, now) not in self._taken
+        )
 
     async def drop(self, session: LeasedSession) -> None:
         """Drop what the run built, and what refuses documents as they were.
@@ -204,7 +214,7 @@ class StructureRollback:
         """
         for was, now in self._renamed:
             names = set(await self.database.list_collection_names(comment=self.comment))
-            if now not in names:
+            if now not in names or (was, now) in self._taken:
                 continue
             if await self._rename(session, now, was):
                 self.result.collections_renamed.append((now, was))

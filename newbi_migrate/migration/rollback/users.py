@@ -226,7 +226,7 @@ class UserRollback:
             stored = await self._read(collection, [write.id for write in here])
             for write in here:
                 raw = stored.get(id_key(write.id))
-                if raw is None:
+                if raw is None or any(run.deletes(collection, write.id) for run in newer):
                     continue
                 for run in newer:
                     raw = run.emptied(collection, write.id, raw)
@@ -234,6 +234,10 @@ class UserRollback:
                     self._inspect_created(write, raw, among)
                 else:
                     self._inspect_filled(write, raw)
+
+    def deletes(self, collection: str, identifier: Any) -> bool:
+        """Whether a document goes with this run, once it was decided."""
+        return collection in self.ids_going and identifier in self.ids_going[collection]
 
     def emptied(self, collection: str, identifier: Any, raw: bytes) -> bytes:
         """A document as it is once what this run filled in it has been emptied."""

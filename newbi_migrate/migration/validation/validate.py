@@ -33,7 +33,7 @@ from newbi_migrate.store.connection import nothing_there
 from newbi_migrate.store.lease import Lease
 from newbi_migrate.store.runs import RunRecord, read_runs
 
-__all__ = ["ValidationRequest", "validate"]
+__all__ = ["ValidationRequest", "recorded_choices", "validate"]
 
 _FORWARD: Final = ("migrate", "backfill")
 
@@ -52,13 +52,13 @@ async def validate(request: ValidationRequest) -> ValidationReport:
         await refuse_lost_records(database, runs)
     lease = await Lease.current(database)
     under_way = request.asking is None and lease is not None and lease.under_way
-    newest = next((run for run in runs if run.stands and run.command in _FORWARD), None)
+    newest = _newest(runs)
     listed = await collections(database, comment=COMMENT)
     if not listed:
         raise nothing_there(database.name)
     names = [name for name, info in listed.items() if info.holds_documents]
     state = State(Collector(request))
-    request = replace(request, options=_choices(request.options, newest))
+    request = replace(request, options=recorded_choices(request.options, runs))
     specs = chosen_collections(request.registry, request.options)
     present = [spec for spec in specs if spec.name in names]
     state.notes += [
@@ -103,8 +103,18 @@ async def validate(request: ValidationRequest) -> ValidationReport:
     )
 
 
-def _choices(options: MigrationOptions, run: RunRecord | None) -> MigrationOptions:
-    """The choices a run was made with, where nothing else was asked for."""
+def _newest(runs: Sequence[RunRecord]) -> RunRecord | None:
+    return next((run for run in runs if run.stands and run.command in _FORWARD), None)
+
+
+def recorded_choices(options: MigrationOptions, runs: Sequence[RunRecord]) -> MigrationOptions:
+    """The choices that the last migration was made with, where nothing else was asked for.
+
+    Args:
+        options: What was asked for.
+        runs: All runs, the newest first.
+    """
+    run = _newest(runs)
     if run is None:
         return options
     recorded = MigrationOptions.from_policy(
