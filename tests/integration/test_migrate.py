@@ -18,6 +18,7 @@ from newbi_migrate.errors import (
 )
 from newbi_migrate.mapping.users import FOLLOWS_MEMBERSHIP
 from newbi_migrate.migration.facade import Migration
+from newbi_migrate.migration.planning import index_plan
 from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.planning.plan_file import SavedPlan
 from newbi_migrate.models.newbi import NEWBI
@@ -276,6 +277,31 @@ async def test_a_saved_plan_of_which_a_write_was_refused_can_be_carried_out_agai
 
     assert 1 == done.collections["invoices"].stamped
     assert ExitCode.QUARANTINED == done.exit_code == again.exit_code
+
+
+async def test_a_saved_plan_stays_the_same_where_users_are_many_and_numbers_collide(
+    uri, sync_database, monkeypatch
+):
+    """Whether collisions are looked for does not depend on how many documents are stamped."""
+    monkeypatch.setattr(index_plan, "MAX_TREE_KEYS", 1)
+    sync_database["Users"].insert_many([legacy_user(n) for n in range(2)])
+    sync_database["invoices"].insert_many(
+        [*invoices(USERS[0], 2, prefix="F"), *invoices(USERS[0], 2, prefix="F")]
+    )
+
+    class StopAt(NullProgress):
+        def phase(self, name, total):
+            if name == "rescan":
+                stopping.stop()
+
+    async with Migration(uri, progress=StopAt()) as stopping:
+        saved = SavedPlan.of(await stopping.plan())
+        with pytest.raises(InterruptedRunError):
+            await stopping.apply_saved(saved)
+    async with Migration(uri) as migration:
+        result = await migration.apply_saved(saved)
+
+    assert 4 == result.collections["invoices"].stamped
 
 
 async def test_resumed_and_done_with_the_answer_lost_is_done(uri, sync_database, monkeypatch):

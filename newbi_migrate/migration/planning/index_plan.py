@@ -150,7 +150,7 @@ def future_workspace(
     """An expression for the workspace a document has after the run, as an ObjectId.
 
     A stored workspace that exists stays; any other gives way to the owner's. ``None`` where
-    there are too many organizations or owners for one expression: then collisions are found
+    there are too many organizations and users for one expression: then collisions are found
     when the index is built.
     """
     if not spec.scoped or spec.workspace_type is None:
@@ -160,7 +160,9 @@ def future_workspace(
         return {"$convert": {"input": path, "to": "objectId", "onError": None, "onNull": None}}
 
     owners = {} if surveyed is None else dict(surveyed.owners)
-    if len(directory.organizations) + len(owners) > MAX_TREE_KEYS * 2:
+    # Of all users, not of those whose documents are still to be stamped: what a plan says must not
+    # depend on how far its run has come.
+    if len(directory.organizations) + len(directory.users) > MAX_TREE_KEYS * 2:
         return None
     stored: Any = None
     if directory.organizations and surveyed is not None and surveyed.has_stored:
