@@ -57,8 +57,8 @@ class Code(IntEnum):
     EXCEEDED_MEMORY_LIMIT = 146
     STALE_EPOCH = 150
     CANNOT_INDEX_PARALLEL_ARRAYS = 171
-    INVALID_INDEX_SPECIFICATION_OPTION = 197
     PRIMARY_STEPPED_DOWN = 189
+    INVALID_INDEX_SPECIFICATION_OPTION = 197
     CURSOR_KILLED = 237
     SNAPSHOT_TOO_OLD = 239
     SNAPSHOT_UNAVAILABLE = 246
@@ -154,7 +154,7 @@ INDEX_REFUSED: Final = frozenset(
         Code.INDEX_OPTIONS_CONFLICT,
         Code.INDEX_KEY_SPECS_CONFLICT,
         Code.CANNOT_INDEX_PARALLEL_ARRAYS,
-        # Of a specification that somebody changed in the records.
+        # Of a specification that no server takes: a registry has it, or somebody changed a record.
         Code.BAD_VALUE,
         Code.FAILED_TO_PARSE,
         Code.TYPE_MISMATCH,

@@ -40,6 +40,7 @@ _REFUSALS: Final = {
     Code.INDEX_KEY_SPECS_CONFLICT: "An index of the same name has other keys or options.",
     Code.CANNOT_INDEX_PARALLEL_ARRAYS: "The keys hold arrays in more than one field.",
 }
+_NOT_TAKEN: Final = "The server does not take its specification."
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +226,7 @@ async def create_indexes(
         if error.code not in INDEX_REFUSED:
             raise
         if len(specs) == 1:
-            return {specs[0].name: Refused(_REFUSALS[Code(error.code)], error.code)}
+            return {specs[0].name: Refused(_REFUSALS.get(error.code, _NOT_TAKEN), error.code)}
         outcomes: dict[str, Created | Refused] = {}
         for spec in specs:
             outcomes |= await create_indexes(session, collection, [spec])

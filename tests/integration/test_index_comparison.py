@@ -114,6 +114,17 @@ async def test_one_refused_index_does_not_keep_the_others_away(database, others)
     assert {"_id_", *(spec.name for spec in others)} == names
 
 
+async def test_an_index_the_server_does_not_take_is_refused(database):
+    """A registry of one's own may describe an index that no server builds."""
+    await database.create_collection("things")
+    odd = IndexSpec((("number", 1),), partial={"number": {"$none": 1}})
+    async with leased(database, targets=["things"]) as session:
+        outcomes = await create_indexes(session, "things", [odd, ASCENDING])
+
+    assert isinstance(outcomes[odd.name], Refused)
+    assert isinstance(outcomes[ASCENDING.name], Created)
+
+
 async def test_a_collection_that_does_not_exist_has_no_indexes(database):
     """Asking does not create it."""
     assert () == await read_indexes(database, "nowhere")

@@ -12,10 +12,11 @@ from bson.raw_bson import RawBSONDocument
 from leases import leased
 from small_legacy import USERS, invoices, legacy_user
 
-from newbi_migrate.errors import ExitCode
+from newbi_migrate.errors import DatabaseMovedOnError, ExitCode
 from newbi_migrate.invariants.base import Severity
 from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.facade import Migration
+from newbi_migrate.migration.finalize.legacy_users import refuse_unaccounted
 from newbi_migrate.migration.run.backup_guard import BackupGuard
 from newbi_migrate.store.decoding import decode
 from newbi_migrate.store.emails import read_emails
@@ -160,6 +161,31 @@ async def test_legacy_users_with_other_ids_are_left_out(uri, sync_database):
     assert set() == critical(report)
     assert ExitCode.DONE is back.exit_code
     assert before == bytes_of(sync_database)
+
+
+async def test_a_user_whose_id_does_not_decode_is_kept_with_the_others(uri, sync_database):
+    """Who was left out is accounted for whatever their id, so the collection can be kept."""
+    odd = with_parts(legacy_user(1), ("_id", *NOT_TEXT))
+    sync_database["Users"].insert_many([legacy_user(0), legacy_user(2, _id=Decimal128("7.50")), odd])
+    before = bytes_of(sync_database)
+    await migrate(uri)
+    async with Migration(uri) as migration:
+        done = await migration.finalize(keep=True)
+        await migration.rollback_all()
+
+    assert (3, 2) == (done.legacy_users, done.quarantined)
+    assert before == bytes_of(sync_database)
+
+
+async def test_a_new_user_whose_id_does_not_decode_is_named_and_not_dropped(uri, sync_database):
+    """They have come since the migration, and no run accounts for them."""
+    sync_database["Users"].insert_one(legacy_user(0))
+    await migrate(uri)
+    sync_database["Users"].insert_one(with_parts(legacy_user(1), ("_id", *NOT_TEXT)))
+    async with Migration(uri) as migration:
+        runs = (await migration.status()).runs
+        with pytest.raises(DatabaseMovedOnError, match="undecodable value"):
+            await refuse_unaccounted(migration.store.database, "Users", runs, quarantined=True)
 
 
 @pytest.mark.parametrize("collation", [None, {"locale": "fr", "strength": 1}])

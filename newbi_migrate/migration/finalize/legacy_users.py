@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Any, Final
 
-import bson
 from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.errors import DatabaseMovedOnError, UsageError
 from newbi_migrate.migration.finalize.results import FinalizeResult
 from newbi_migrate.migration.planning.survey import aside_name, kept_name
+from newbi_migrate.store.ids import decode_id, id_key, id_key_of
 from newbi_migrate.store.journal import EntryKind, Journal
-from newbi_migrate.store.raw import document_of, element, raw_documents
+from newbi_migrate.store.raw import element, raw_documents
 from newbi_migrate.store.runs import RunRecord, migrated_users
 from newbi_migrate.store.session import LeasedSession
 
@@ -126,9 +126,9 @@ async def refuse_unaccounted(
     example: Any = None
     count = 0
     async for kind, value in _ids(database, name):
-        if _key(kind, value) not in accounted:
+        if id_key_of(kind, value) not in accounted:
             if not count:
-                example = bson.decode(bytes(document_of(("_id", kind, value)).raw))["_id"]
+                example = decode_id(kind, value)
             count += 1
     if count:
         raise DatabaseMovedOnError(
@@ -154,7 +154,7 @@ async def _accounted_users(
         if run.stands and run.command == "migrate":
             async for line in migrated_users(database, run.run_id):
                 if quarantined or line.get("userId") is not None:
-                    found.add(bson.encode({"": line["legacyUserId"]}))
+                    found.add(id_key(line["legacyUserId"]))
     return found
 
 
@@ -166,7 +166,3 @@ async def _ids(
         found = element(raw, "_id")
         if found is not None:
             yield found
-
-
-def _key(kind: int, value: bytes) -> bytes:
-    return bytes(document_of(("", kind, value)).raw)
