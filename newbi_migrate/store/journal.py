@@ -466,11 +466,14 @@ class JournalReader:
         async for entry in self.entries():
             if entry.kind is EntryKind.USERS:
                 for write in entry.writes():
-                    kind = tally.created if write.inserts else tally.filled
-                    kind[write.collection] += write.certain
+                    if write.certain:
+                        kind = tally.created if write.inserts else tally.filled
+                        kind[write.collection] += 1
             elif entry.kind is EntryKind.WINDOW:
                 for group in entry.groups():
-                    number = len(group.ids) * group.certain
+                    if not group.certain:
+                        continue
+                    number = len(group.ids)
                     tally.touched[entry.collection] += number
                     if workspace_field in group.changes:
                         tally.stamped[entry.collection] += number

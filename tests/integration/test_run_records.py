@@ -120,6 +120,24 @@ async def test_whoever_lost_a_run_adds_no_entry_to_its_journal_and_marks_none(da
     assert [False] == [found.certain for found in entries[1].groups()]
 
 
+async def test_what_was_perhaps_written_counts_for_nothing(database):
+    """A collection of which nothing else is known is not named in the result of a resumed run."""
+    group = JournalGroup({"workspaceId": ObjectId()}, {}, [1, 2])
+    fill = {"op": "fill", "user": 1, "collection": "user", "id": 1, "values": [], "prior": []}
+    insert = {"op": "insert", "user": 1, "collection": "account", "id": 2}
+    async with leased(database, targets=["c", "d"]) as session:
+        journal = await Journal.take_over(session)
+        await journal.append_window("c", [group], repeat=False)
+        await journal.append_window("d", [replace(group, certain=False)], repeat=False)
+        writes = [{**fill, "certain": False}, insert]
+        await journal.append(EntryKind.USERS, "", {"writes": writes})
+        tally = await journal.tally("workspaceId")
+
+    assert ({"account": 1}, {}) == (tally.created, tally.filled)
+    assert {"c": 2} == tally.touched == tally.stamped
+    assert {} == tally.owners_rewritten
+
+
 # -- lost -------------------------------------------------------------------------------------
 
 
