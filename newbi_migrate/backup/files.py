@@ -81,7 +81,7 @@ class PrivateFile:
         return FileSeal(self._size, self._hash.hexdigest())
 
     def _abandon(self) -> None:
-        # Finalize flushes once more; on a full disk that fails once more, and leaves it open.
+        # Closing flushes once more; on a full disk that fails once more, and leaves it open.
         with contextlib.suppress(OSError):
             self._file.close()
 

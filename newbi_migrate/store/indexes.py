@@ -16,7 +16,7 @@ from pymongo.errors import OperationFailure
 
 from newbi_migrate.models.registry import CollectionSpec, IndexSpec
 from newbi_migrate.store.codes import INDEX_REFUSED, NOT_FOUND, Code
-from newbi_migrate.store.connection import DURABLE, administration
+from newbi_migrate.store.connection import DURABLE, Topology
 from newbi_migrate.store.session import LeasedSession
 
 __all__ = [
@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 _ID_INDEX: Final = "_id_"
-_REFUSALS: Final = {
+_REFUSALS: Final[Mapping[int, str]] = {
     Code.DUPLICATE_KEY: "Documents share a key that would have to be unique.",
     Code.CANNOT_CREATE_INDEX: "The server cannot create it beside the indexes that are there.",
     Code.INDEX_OPTIONS_CONFLICT: "An index with the same keys has other options.",
@@ -217,7 +217,7 @@ async def create_indexes(
             unknown.
         NewbiMigrateError: The session stopped it.
     """
-    quorum = await _quorum(session.database)
+    quorum = _quorum(session)
     try:
         await session.collection(collection).create_indexes(
             [_model(spec) for spec in specs], comment=session.comment, **quorum
@@ -234,14 +234,14 @@ async def create_indexes(
     return {spec.name: Created(spec.name) for spec in specs}
 
 
-async def _quorum(database: AsyncDatabase[dict[str, Any]]) -> dict[str, Any]:
+def _quorum(session: LeasedSession) -> dict[str, Any]:
     """Whom an index build waits for: a majority, like every other write.
 
     By default it waits for every member of a replica set, for ever if one is down; a standalone
     server does not know the option.
     """
-    hello = await administration(database).command("hello")
-    return {"commitQuorum": "majority"} if "setName" in hello or "msg" in hello else {}
+    standalone = session.server.topology is Topology.STANDALONE
+    return {} if standalone else {"commitQuorum": "majority"}
 
 
 def _model(spec: IndexSpec) -> IndexModel:
@@ -266,7 +266,7 @@ async def drop_index(session: LeasedSession, collection: str, name: str) -> None
 
 async def rebuild_index(session: LeasedSession, collection: str, index: Mapping[str, Any]) -> None:
     """Build an index as the server described it before it was dropped."""
-    quorum = await _quorum(session.database)
+    quorum = _quorum(session)
     session.allow(collection)
     session.safe_point()
     await session.database.command(

@@ -88,7 +88,7 @@ class RunRecord:
     @property
     def stands(self) -> bool:
         """Whether it came to its end and what it wrote is there."""
-        return self.state not in (RunState.RUNNING, RunState.ROLLING_BACK, RunState.ROLLED_BACK)
+        return self.state is RunState.DONE
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> RunRecord:

@@ -14,9 +14,10 @@ from newbi_migrate.backup.verification import Verification
 from newbi_migrate.backup.verify import verify_backup
 from newbi_migrate.errors import DatabaseMovedOnError, UsageError
 from newbi_migrate.migration.run.baseline import Baseline, take_baseline
+from newbi_migrate.migration.run.runner import unfinished_run
 from newbi_migrate.models.registry import Registry
 from newbi_migrate.progress import Progress
-from newbi_migrate.store.runs import RunRecord, RunState, read_runs
+from newbi_migrate.store.runs import RunRecord, read_runs
 
 __all__ = ["BackupGuard"]
 
@@ -103,7 +104,7 @@ class BackupGuard:
         if self.backup is None:
             return
         runs = await read_runs(database)
-        unfinished = next((run for run in runs if run.state is RunState.RUNNING), None)
+        unfinished = unfinished_run(runs)
         verified = await self.verified(database.name, registry, progress)
         if unfinished is not None:
             self.refuse_other_backup(unfinished, verified)

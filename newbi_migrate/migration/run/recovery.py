@@ -51,8 +51,8 @@ def write_targets(registry: Registry) -> frozenset[str]:
     return frozenset({spec.name for spec in registry} | set(TARGET_COLLECTIONS))
 
 
-async def recover(session: LeasedSession, run: RunRecord) -> Journal:
-    """Take a run over from the process that worked on it, and return its journal, corrected.
+async def recover(session: LeasedSession, run: RunRecord) -> None:
+    """Take a run over from the process that worked on it, and correct its journal.
 
     Args:
         session: The leased session.
@@ -72,7 +72,6 @@ async def recover(session: LeasedSession, run: RunRecord) -> Journal:
     await _wait_for_statements(session)
     for entry in await journal.pending():
         await _recover(session, journal, entry)
-    return journal
 
 
 def refuse_forged(entry: JournalEntry, run: RunRecord, targets: Collection[str]) -> None:
