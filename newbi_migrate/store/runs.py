@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from bson import ObjectId
 from pymongo import UpdateOne
@@ -25,6 +25,7 @@ from newbi_migrate.store.stamping import MAX_OPERATIONS, chunks
 __all__ = [
     "OWN_COLLECTIONS",
     "RESTORE",
+    "RESTORE_ID",
     "RunRecord",
     "RunState",
     "RunWriter",
@@ -32,11 +33,14 @@ __all__ = [
     "quarantined_documents",
     "read_runs",
     "refuse_if_restoring",
+    "restore_record",
 ]
 
 USERS = "newbi_migrate_users"
 RESTORE = "newbi_migrate_restore"
 """Holds the record of a restore until it has come to its end."""
+RESTORE_ID: Final = {"_id": "restore"}
+"""The one record there."""
 OWN_COLLECTIONS = (RUNS, USERS, JOURNAL, LEASE)
 """Collections of the run records."""
 
@@ -144,14 +148,18 @@ async def read_runs(database: AsyncDatabase[dict[str, Any]]) -> list[RunRecord]:
     return sorted(found, key=lambda run: run.number, reverse=True)
 
 
+async def restore_record(database: AsyncDatabase[dict[str, Any]]) -> Mapping[str, Any] | None:
+    """The record of a restore that has not come to its end, if there is one; read only."""
+    return await database[RESTORE].find_one(RESTORE_ID)
+
+
 async def refuse_if_restoring(database: AsyncDatabase[dict[str, Any]]) -> None:
     """Fail where a restore into a database has not come to its end; read only.
 
     Raises:
         UsageError: Part of what the database is to hold is not there yet.
     """
-    record = await database[RESTORE].find_one({"_id": "restore"})
-    if record is not None:
+    if await restore_record(database) is not None:
         raise UsageError(
             f"The database {database.name!r} is half restored: a restore has not come to its end.",
             next_step="Finish it first: the same restore command goes on where it stopped.",

@@ -9,7 +9,6 @@ from typing import Any
 from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
-from newbi_migrate.errors import DatabaseMovedOnError
 from newbi_migrate.mapping.decisions import Outcome
 from newbi_migrate.migration.finalize.legacy_users import refuse_made_anew
 from newbi_migrate.migration.finalize.results import FinalizeResult
@@ -24,7 +23,12 @@ from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.planning.plan import make_plan
 from newbi_migrate.migration.planning.results import Plan
 from newbi_migrate.migration.planning.survey import kept_name
-from newbi_migrate.migration.run.runner import Runner, refuse_while_rolling_back, unfinished_run
+from newbi_migrate.migration.run.runner import (
+    Runner,
+    refuse_other_preview,
+    refuse_while_rolling_back,
+    unfinished_run,
+)
 from newbi_migrate.migration.validation.validate import (
     ValidationRequest,
     recorded_choices,
@@ -79,8 +83,9 @@ class Finalize:
             if (done := _done(runs, begun)) is not None:
                 return await end_again(session, request, done)
             unfinished = unfinished_run(runs)
-            if unfinished is None:
-                _refuse_other_preview(reviewed, await self._look_at_indexes())
+            if unfinished is None and reviewed is not None:
+                now = await self._look_at_indexes()
+                refuse_other_preview(reviewed.to_json(), now.to_json())
             begun.append(session.run_id if unfinished is None else unfinished.run_id)
             return await carry_out(session, request, runs)
 
@@ -125,7 +130,9 @@ class Finalize:
                 source = unfinished.document.get("source")
                 return await carry_out(session, replace(request, source=source), runs)
             plan = await self._plan(request, session.progress, runs, asking=session.run_id)
-            _refuse_other_preview(reviewed, await self._describe(request, plan))
+            if reviewed is not None:
+                now = await self._describe(request, plan)
+                refuse_other_preview(reviewed.to_json(), now.to_json())
             return await carry_out(session, _of_plan(request, plan), runs)
 
         return await self.runner.run("finalize", attempt)
@@ -217,16 +224,3 @@ def _done(runs: Sequence[RunRecord], begun: Sequence[ObjectId]) -> RunRecord | N
 def _of_plan(request: FinalizeRequest, plan: Plan) -> FinalizeRequest:
     quarantined = plan.outcomes.get(Outcome.QUARANTINED, 0)
     return replace(request, source=plan.source, quarantined=quarantined)
-
-
-def _refuse_other_preview(reviewed: FinalizeResult | None, now: FinalizeResult) -> None:
-    """Compare what was shown to a person with what would be done now.
-
-    Raises:
-        DatabaseMovedOnError: It differs.
-    """
-    if reviewed is not None and reviewed.to_json() != now.to_json():
-        raise DatabaseMovedOnError(
-            "The database is no longer as it was shown: something came between.",
-            next_step="Nothing was written. Run the command again and look at what it shows.",
-        )

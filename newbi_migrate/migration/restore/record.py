@@ -5,22 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from pymongo.errors import DuplicateKeyError
 
 from newbi_migrate.errors import LeaseLostError
-from newbi_migrate.store.runs import RESTORE
+from newbi_migrate.store.runs import RESTORE, RESTORE_ID
 from newbi_migrate.store.session import LeasedSession
 
-__all__ = ["RestoreRecord", "read_record"]
-
-_ID: Final = {"_id": "restore"}
-
-
-async def read_record(session: LeasedSession) -> Mapping[str, Any] | None:
-    """The record of a restore into this database that has not come to its end, if there is one."""
-    return await session.database[RESTORE].find_one(_ID)
+__all__ = ["RestoreRecord"]
 
 
 @dataclass(slots=True)
@@ -97,7 +90,7 @@ class RestoreRecord:
 
     async def _update(self, update: Mapping[str, Any]) -> None:
         done = await self.session.collection(RESTORE).update_one(
-            {**_ID, "token": self.session.token}, update, comment=self.session.comment
+            {**RESTORE_ID, "token": self.session.token}, update, comment=self.session.comment
         )
         _must_match(done.matched_count)
 
@@ -105,7 +98,7 @@ class RestoreRecord:
 def _replaced(session: LeasedSession, found: Mapping[str, Any] | None) -> dict[str, Any]:
     # Ours already, where the answer to the call before this one was lost.
     seen = session.token if found is None else found.get("token")
-    return {**_ID, "token": {"$in": [seen, session.token]}}
+    return {**RESTORE_ID, "token": {"$in": [seen, session.token]}}
 
 
 def _must_match(matched: int) -> None:

@@ -19,9 +19,9 @@ from newbi_migrate.backup.dump import DumpedCollection, FolderDump
 from newbi_migrate.backup.reading import DamagedDataError
 from newbi_migrate.backup.verification import Verification
 from newbi_migrate.backup.verify import open_dump, verify_dump
-from newbi_migrate.errors import DatabaseMovedOnError, NewbiMigrateError, UsageError
+from newbi_migrate.errors import NewbiMigrateError, UsageError
 from newbi_migrate.migration.restore.inserting import Inserter
-from newbi_migrate.migration.restore.record import RestoreRecord, read_record
+from newbi_migrate.migration.restore.record import RestoreRecord
 from newbi_migrate.migration.restore.target import (
     RestoreTarget,
     existing_collections,
@@ -29,7 +29,7 @@ from newbi_migrate.migration.restore.target import (
     look_at_target,
     read_target,
 )
-from newbi_migrate.migration.run.runner import Runner
+from newbi_migrate.migration.run.runner import Runner, refuse_other_preview
 from newbi_migrate.migration.run.throttle import ThrottleOptions
 from newbi_migrate.models.newbi import NEWBI
 from newbi_migrate.progress import NullProgress, Progress
@@ -37,7 +37,7 @@ from newbi_migrate.store.codes import Code
 from newbi_migrate.store.connection import DURABLE, open_database
 from newbi_migrate.store.faults import task_group
 from newbi_migrate.store.lease import LEASE, LEASE_SECONDS
-from newbi_migrate.store.runs import RESTORE
+from newbi_migrate.store.runs import RESTORE, restore_record
 from newbi_migrate.store.session import LeasedSession
 
 __all__ = [
@@ -222,15 +222,11 @@ class _Restore:
     async def _begin(self) -> None:
         """Find or write the record, by what is there under the lease."""
         session = self._session
-        target = await read_target(session.database, next_lease=session.token)
-        found = await read_record(session)
+        found = await restore_record(session.database)
+        target = await read_target(session.database, found, next_lease=session.token)
         begun = found is not None and found.get("token") == session.token
-        if not begun and self._reviewed is not None and self._reviewed != target:
-            raise DatabaseMovedOnError(
-                f"The database {target.database!r} is no longer as it was shown: something came "
-                "between.",
-                next_step="Nothing was written. Run the command again and look at what it shows.",
-            )
+        if not begun and self._reviewed is not None:
+            refuse_other_preview(self._reviewed, target)
         if found is not None and found.get("backup") == self._identity:
             self._record = await RestoreRecord.take_over(session, found)
             if not begun:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from newbi_migrate.errors import ConfirmationRequiredError
 from newbi_migrate.store.faults import explained
 from newbi_migrate.store.lease import LEASE, Lease
-from newbi_migrate.store.runs import RESTORE
+from newbi_migrate.store.runs import restore_record
 
 __all__ = [
     "RestoreTarget",
@@ -67,19 +67,25 @@ async def look_at_target(database: AsyncDatabase[dict[str, Any]]) -> RestoreTarg
     """
     with explained("looking at the target"):
         await Lease.refuse_if_held(database)
-        return await read_target(database, next_lease=await Lease.next_number(database))
+        record = await restore_record(database)
+        next_lease = await Lease.next_number(database)
+        return await read_target(database, record, next_lease=next_lease)
 
 
-async def read_target(database: AsyncDatabase[dict[str, Any]], *, next_lease: int) -> RestoreTarget:
+async def read_target(
+    database: AsyncDatabase[dict[str, Any]], record: Mapping[str, Any] | None, *, next_lease: int
+) -> RestoreTarget:
     """What a restore finds, whoever holds the lease; reads only.
+
+    Args:
+        database: The target.
+        record: The record of a restore that was found there.
+        next_lease: See :class:`RestoreTarget`.
 
     Raises:
         pymongo.errors.PyMongoError: The server failed.
     """
     existing = await existing_collections(database)
-    record = None
-    if RESTORE in existing:
-        record = await database[RESTORE].find_one({"_id": "restore"})
     unfinished = "" if record is None else str(record.get("backup", ""))
     return RestoreTarget(database.name, tuple(sorted(existing)), unfinished, next_lease)
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from bson import ObjectId
 
-from newbi_migrate.errors import DatabaseMovedOnError
 from newbi_migrate.migration.rollback.results import RollbackOptions, RollbackResult
 from newbi_migrate.migration.rollback.steps import (
     RollbackRequest,
@@ -15,7 +14,7 @@ from newbi_migrate.migration.rollback.steps import (
     preview,
     roll_back,
 )
-from newbi_migrate.migration.run.runner import Runner
+from newbi_migrate.migration.run.runner import Runner, refuse_other_preview
 from newbi_migrate.store.runs import RunRecord
 from newbi_migrate.store.session import LeasedSession
 
@@ -82,7 +81,8 @@ async def rollback(
         if not chosen:
             return [_nothing(runner, options, dry_run=False)]
         if not begun and reviewed is not None:
-            _refuse_other_preview(reviewed, await preview(request))
+            now = await preview(request)
+            refuse_other_preview([*map(_comparable, reviewed)], [*map(_comparable, now)])
         # After an error the same runs are taken back, not those before them.
         begun.extend(run.run_id for run in chosen if run.run_id not in begun)
         return await roll_back(request, session)
@@ -92,16 +92,6 @@ async def rollback(
 
 def _nothing(runner: Runner, options: RollbackOptions, *, dry_run: bool) -> RollbackResult:
     return RollbackResult(runner.store.database.name, None, "", dry_run, options)
-
-
-def _refuse_other_preview(
-    reviewed: Sequence[RollbackResult], now: Sequence[RollbackResult]
-) -> None:
-    if list(map(_comparable, reviewed)) != list(map(_comparable, now)):
-        raise DatabaseMovedOnError(
-            "The database is no longer as it was shown: something came between.",
-            next_step="Nothing was written. Look again with --dry-run.",
-        )
 
 
 def _comparable(result: RollbackResult) -> dict[str, Any]:

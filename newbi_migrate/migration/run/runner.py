@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 from bson import ObjectId
 from pymongo.errors import PyMongoError
 
-from newbi_migrate.errors import InterruptedRunError, NewbiMigrateError
+from newbi_migrate.errors import DatabaseMovedOnError, InterruptedRunError, NewbiMigrateError
 from newbi_migrate.migration.run.recovery import read_whole_runs, recover, write_targets
 from newbi_migrate.migration.run.retry import HighWaterMark, retry_transient
 from newbi_migrate.migration.run.throttle import RunThrottle, ThrottleOptions, replica_lag
@@ -29,6 +29,7 @@ from newbi_migrate.store.session import LeasedSession
 __all__ = [
     "Attempt",
     "Runner",
+    "refuse_other_preview",
     "refuse_while_rolling_back",
     "unfinished_run",
 ]
@@ -217,6 +218,19 @@ def refuse_while_rolling_back(runs: Iterable[RunRecord]) -> None:
                 f"The rollback of run {run.run_id} was interrupted and is not finished.",
                 next_step="Finish it first: newbi-migrate rollback.",
             )
+
+
+def refuse_other_preview(shown: object, now: object) -> None:
+    """Compare what was shown to a person with what would be done now.
+
+    Raises:
+        DatabaseMovedOnError: They are not equal.
+    """
+    if shown != now:
+        raise DatabaseMovedOnError(
+            "The database is no longer as it was shown: something came between.",
+            next_step="Nothing was written. Run the command again and look at what it shows.",
+        )
 
 
 async def _quietly(give_back: Callable[[], Awaitable[None]]) -> None:
