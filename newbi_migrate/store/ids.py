@@ -6,11 +6,10 @@ import struct
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Any, Final
 
-import bson
 from bson import Decimal128, ObjectId
 
 from newbi_migrate.store.decoding import Undecodable, decode
-from newbi_migrate.store.raw import document_of, element, elements
+from newbi_migrate.store.raw import document_of, element_of, elements
 
 __all__ = ["decode_id", "id_key", "id_key_of"]
 
@@ -49,9 +48,7 @@ def id_key(identifier: Any) -> bytes:
     undecodable = Undecodable.of(identifier)
     if undecodable is not None:
         return id_key_of(undecodable.kind, undecodable.raw)
-    found = element(bson.encode({"": identifier}), "")
-    assert found is not None  # noqa: S101  # it was just put there
-    return id_key_of(*found)
+    return id_key_of(*element_of(identifier))
 
 
 def id_key_of(kind: int, raw: bytes) -> bytes:

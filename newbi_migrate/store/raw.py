@@ -10,6 +10,7 @@ import struct
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from typing import Any, Final
 
+import bson
 from bson import ObjectId
 from bson.binary import Binary
 from bson.raw_bson import RawBSONDocument
@@ -18,6 +19,7 @@ __all__ = [
     "document_of",
     "element",
     "element_at",
+    "element_of",
     "elements",
     "elements_by_name",
     "has_room_at",
@@ -115,6 +117,12 @@ def element(raw: bytes, name: str) -> tuple[int, bytes] | None:
         if found == name:
             return kind, value
     return None
+
+
+def element_of(value: Any) -> tuple[int, bytes]:
+    """Type byte and value bytes of a value, as the driver encodes it."""
+    ((_, kind, content),) = elements(bson.encode({"": value}))
+    return kind, content
 
 
 def element_at(raw: bytes, path: str) -> tuple[int, bytes] | None:

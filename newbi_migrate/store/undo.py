@@ -6,7 +6,7 @@ is a difference, told by id and field.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -33,6 +33,7 @@ __all__ = [
     "overwrite",
     "read_stored",
     "restore",
+    "update_back",
 ]
 
 _Element = tuple[int, bytes]
@@ -288,9 +289,17 @@ def _held(group: JournalGroup) -> dict[str, Any]:
     return {name: {"$eq": value} for name, value in group.changes.items()}
 
 
-def _back(group: JournalGroup, names: Iterable[str]) -> dict[str, Any]:
-    """The update that gives fields of a group's documents their prior values."""
-    prior = group.prior_elements()
+def _back(group: JournalGroup, names: Collection[str]) -> dict[str, Any]:
+    return update_back(names, group.prior_elements())
+
+
+def update_back(names: Collection[str], prior: Mapping[str, _Element]) -> dict[str, Any]:
+    """The update that gives fields their prior values, byte for byte.
+
+    Args:
+        names: Names of the fields, or dotted paths to them.
+        prior: Name to type and bytes of what stood there; other fields were absent.
+    """
     stood = [(name, *prior[name]) for name in names if name in prior]
     absent = dict.fromkeys((name for name in names if name not in prior), "")
     update: dict[str, Any] = {}

@@ -8,8 +8,9 @@ import bson
 from bson import ObjectId
 from hypothesis import given, strategies as st
 
-from newbi_migrate.migration.validation.conservation import _element_of, _set_back, _Step
+from newbi_migrate.migration.validation.conservation import _set_back, _Step
 from newbi_migrate.store.digest import Digest
+from newbi_migrate.store.raw import element_of
 
 NAMES = st.sampled_from(["a", "b", "c", "createdBy"])
 LEAVES = st.one_of(
@@ -56,9 +57,9 @@ def applied(document, values):
         for name in path[:-1]:
             here = here[name]
         if path[-1] in here:
-            prior[path] = _element_of(here[path[-1]])
+            prior[path] = element_of(here[path[-1]])
         here[path[-1]] = value  # in its place, or at the end
-    written = {path: _element_of(value) for path, value in values.items()}
+    written = {path: element_of(value) for path, value in values.items()}
     return after, _Step(written, prior)
 
 

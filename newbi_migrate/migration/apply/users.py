@@ -30,9 +30,10 @@ from newbi_migrate.store.codes import ONE_DOCUMENT, Code
 from newbi_migrate.store.collections import Identities
 from newbi_migrate.store.connection import DURABLE, client_session
 from newbi_migrate.store.journal import EntryKind, Journal, prior_list
-from newbi_migrate.store.raw import document_of, elements
+from newbi_migrate.store.raw import elements
 from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.stamping import precondition
+from newbi_migrate.store.undo import update_back
 
 __all__ = ["UserWriter", "field_digests"]
 
@@ -208,15 +209,11 @@ class UserWriter:
             await self._session.collection(name).delete_one(identifier, comment=self._comment)
 
     async def _unfill(self, fill: Fill) -> None:
-        restore: dict[str, Any] = {}
-        absent = {path: "" for path in fill.values if path not in fill.stored}
-        if fill.stored:
-            restore["$set"] = document_of(*((path, *found) for path, found in fill.stored.items()))
-        if absent:
-            restore["$unset"] = absent
         held = {path: {"$eq": value} for path, value in fill.values.items()}
         await self._session.collection(fill.collection).update_one(
-            {"_id": fill.id, **held}, restore, comment=self._comment
+            {"_id": fill.id, **held},
+            update_back(fill.values, fill.stored),
+            comment=self._comment,
         )
 
 

@@ -11,7 +11,6 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-import bson
 import xxhash
 from bson import ObjectId
 from bson.raw_bson import RawBSONDocument
@@ -39,16 +38,10 @@ from newbi_migrate.store.codes import ONE_DOCUMENT
 from newbi_migrate.store.connection import DURABLE, client_session
 from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.journal import EntryKind, EntryState, JournalReader, UserWrite
-from newbi_migrate.store.raw import (
-    document_of,
-    element_at,
-    elements,
-    has_room_at,
-    set_back,
-)
+from newbi_migrate.store.raw import element_at, element_of, has_room_at, set_back
 from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.stamping import chunks, precondition
-from newbi_migrate.store.undo import read_stored
+from newbi_migrate.store.undo import read_stored, update_back
 
 __all__ = ["UserRollback"]
 
@@ -274,7 +267,7 @@ class UserRollback:
     def _inspect_filled(self, write: UserWrite, raw: bytes) -> None:
         ours: dict[str, tuple[int, bytes] | None] = {}
         for path, value in write.values.items():
-            now, written = element_at(raw, path), _element(value)
+            now, written = element_at(raw, path), element_of(value)
             if now == written:
                 ours[path] = written
             elif write.certain and now != write.prior.get(path):
@@ -385,17 +378,11 @@ class UserRollback:
 
     async def _empty(self, filled: _Filled, leased: LeasedSession) -> None:
         held = {path: precondition(now) for path, now in filled.values.items()}
-        update: dict[str, Any] = {}
-        if filled.prior:
-            update["$set"] = document_of(
-                *((path, kind, value) for path, (kind, value) in filled.prior.items())
-            )
-        absent = {path: "" for path in filled.values if path not in filled.prior}
-        if absent:
-            update["$unset"] = absent
         try:
             result = await leased.collection(filled.collection).update_one(
-                {"_id": {"$eq": filled.id}, **held}, update, comment=self.comment
+                {"_id": {"$eq": filled.id}, **held},
+                update_back(filled.values, filled.prior),
+                comment=self.comment,
             )
         except OperationFailure as error:
             if error.code not in ONE_DOCUMENT:
@@ -426,8 +413,3 @@ class _Any:
 
     def __contains__(self, item: object) -> bool:
         return any(item in one for one in self.sets)
-
-
-def _element(value: Any) -> tuple[int, bytes]:
-    """A value as type and bytes."""
-    return next((kind, content) for _, kind, content in elements(bson.encode({"": value})))

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
-import bson
 from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
@@ -38,7 +37,7 @@ from newbi_migrate.store.journal import (
     JournalEntry,
     JournalReader,
 )
-from newbi_migrate.store.raw import element, raw_documents, set_back
+from newbi_migrate.store.raw import element, element_of, raw_documents, set_back
 from newbi_migrate.store.runs import RunRecord, RunState, read_runs
 from newbi_migrate.store.stamping import MAX_IDS, chunks
 
@@ -264,7 +263,7 @@ def _note_window(ledger: _Ledger, entry: JournalEntry, ignored: set[str]) -> Non
             continue
         prior = group.prior_elements()
         step = _Step(
-            {(name,): _element_of(group.changes[name]) for name in names},
+            {(name,): element_of(group.changes[name]) for name in names},
             {(name,): prior[name] for name in names if name in prior},
             group.certain,
         )
@@ -279,17 +278,11 @@ def _note_users(journals: _Journals, entry: JournalEntry) -> None:
             ledger.created[id_key(write.id)] = write.id
         else:
             step = _Step(
-                {tuple(p.split(".")): _element_of(value) for p, value in write.values.items()},
+                {tuple(p.split(".")): element_of(value) for p, value in write.values.items()},
                 {tuple(p.split(".")): found for p, found in write.prior.items()},
                 write.certain,
             )
             ledger.note(write.id, step)
-
-
-def _element_of(value: Any) -> _Element:
-    found = element(bson.encode({"v": value}), "v")
-    assert found is not None  # noqa: S101  # it was just put there
-    return found
 
 
 # -- setting back ------------------------------------------------------------------------------
