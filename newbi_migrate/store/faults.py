@@ -40,6 +40,7 @@ from newbi_migrate.errors import (
 from newbi_migrate.store.codes import (
     AUTHENTICATION,
     INTERRUPTED,
+    ONE_DOCUMENT,
     STABLE_API,
     TIMED_OUT,
     TRANSIENT,
@@ -53,6 +54,7 @@ __all__ = [
     "first_error",
     "is_transient",
     "name_of",
+    "refuses_documents",
     "task_group",
 ]
 
@@ -89,6 +91,12 @@ def codes_of(error: PyMongoError) -> frozenset[int]:
     if isinstance(error, OperationFailure) and error.code is not None:
         return frozenset({error.code})
     return frozenset()
+
+
+def refuses_documents(error: PyMongoError) -> bool:
+    """Whether the server refused single documents, and nothing else failed."""
+    codes = codes_of(error)
+    return bool(codes) and codes <= ONE_DOCUMENT
 
 
 def is_transient(error: PyMongoError) -> bool:

@@ -16,8 +16,9 @@ from pymongo import UpdateMany, UpdateOne
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import BulkWriteError
 
-from newbi_migrate.store.codes import ONE_DOCUMENT, TOO_LARGE, Code
+from newbi_migrate.store.codes import TOO_LARGE, Code
 from newbi_migrate.store.connection import SIMPLE_COLLATION
+from newbi_migrate.store.faults import refuses_documents
 from newbi_migrate.store.ids import id_key, id_key_of
 from newbi_migrate.store.journal import JournalGroup
 from newbi_migrate.store.raw import (
@@ -130,8 +131,7 @@ async def write_groups(
                 chunk, ordered=False, comment=session.comment
             )
         except BulkWriteError as error:
-            codes = {e.get("code") for e in error.details.get("writeErrors", ())}
-            if not codes or not codes <= ONE_DOCUMENT:
+            if not refuses_documents(error):
                 raise
             return await _one_by_one(session, collection, groups, read)
         modified += result.modified_count
@@ -211,13 +211,12 @@ async def _one_by_one(
                 [operation for _, operation in chunk], ordered=False, comment=session.comment
             )
         except BulkWriteError as error:
-            for write_error in error.details.get("writeErrors", ()):
-                code = write_error.get("code")
-                if code not in ONE_DOCUMENT:
-                    raise
-                refused.append(Refusal(chunk[write_error["index"]][0], code))
-            if error.details.get("writeConcernErrors"):
+            if not refuses_documents(error):
                 raise
+            refused += [
+                Refusal(chunk[refusal["index"]][0], refusal["code"])
+                for refusal in error.details.get("writeErrors", ())
+            ]
     return await _look_again(session, collection, groups, refused)
 
 

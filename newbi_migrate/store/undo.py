@@ -15,9 +15,8 @@ from pymongo import UpdateMany, UpdateOne
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import BulkWriteError
 
-from newbi_migrate.store.codes import ONE_DOCUMENT
 from newbi_migrate.store.connection import SIMPLE_COLLATION
-from newbi_migrate.store.faults import codes_of
+from newbi_migrate.store.faults import refuses_documents
 from newbi_migrate.store.ids import decode_id, id_key, id_key_of
 from newbi_migrate.store.journal import JournalGroup
 from newbi_migrate.store.raw import document_of, element, elements_by_name, raw_documents
@@ -166,7 +165,7 @@ async def restore(
                 chunk, ordered=False, comment=session.comment
             )
         except BulkWriteError as error:
-            if not codes_of(error) or not codes_of(error) <= ONE_DOCUMENT:
+            if not refuses_documents(error):
                 raise
             # A statement ends at the first document that is refused: one by one, it shows which.
             singles = [
@@ -211,7 +210,7 @@ async def _one_by_one(
                 [statement for statement, _, _ in chunk], ordered=False, comment=session.comment
             )
         except BulkWriteError as error:
-            if not codes_of(error) <= ONE_DOCUMENT:
+            if not refuses_documents(error):
                 raise
             details = error.details or {}
             modified += int(details.get("nModified", 0))

@@ -18,7 +18,7 @@ from bson import Int64
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from pymongo.asynchronous.client_session import AsyncClientSession
-from pymongo.errors import BulkWriteError, OperationFailure
+from pymongo.errors import OperationFailure
 
 from newbi_migrate.mapping.profiles import BetterAuthProfile
 from newbi_migrate.mapping.users import Fill, Finding, Insert, UserWrites
@@ -26,9 +26,10 @@ from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.planning.results import Plan
 from newbi_migrate.migration.planning.users import UserPlane
 from newbi_migrate.models.better_auth import TARGET_COLLECTIONS
-from newbi_migrate.store.codes import ONE_DOCUMENT, Code
+from newbi_migrate.store.codes import Code
 from newbi_migrate.store.collections import Identities
 from newbi_migrate.store.connection import DURABLE, client_session
+from newbi_migrate.store.faults import refuses_documents
 from newbi_migrate.store.journal import EntryKind, Journal, prior_list
 from newbi_migrate.store.raw import elements
 from newbi_migrate.store.session import LeasedSession
@@ -113,8 +114,8 @@ class UserWriter:
                 done = await self._send(batch, None)
             else:
                 done = await self._together(batch, session)
-        except (BulkWriteError, OperationFailure) as error:
-            if not _is_refusal(error):
+        except OperationFailure as error:
+            if not refuses_documents(error):
                 raise
             await self._undo(batch)
             await self._journal.applied(seq, {"writes": []})
@@ -265,11 +266,3 @@ def field_digests(raw: bytes) -> list[list[Any]]:
         [name, Int64(xxhash.xxh3_64_intdigest(bytes([kind]) + value) - 2**63)]
         for name, kind, value in elements(raw)
     ]
-
-
-def _is_refusal(error: BulkWriteError | OperationFailure) -> bool:
-    """Whether the server refused a document, as opposed to the whole command."""
-    codes = {error.code}
-    if isinstance(error, BulkWriteError):
-        codes = {e.get("code") for e in (error.details or {}).get("writeErrors", ())}
-    return bool(codes) and codes <= ONE_DOCUMENT

@@ -34,8 +34,8 @@ from newbi_migrate.migration.rollback.results import (
     RollbackResult,
 )
 from newbi_migrate.migration.rollback.units import BACKWARDS, Created, Going, IdSet, Unit, Units
-from newbi_migrate.store.codes import ONE_DOCUMENT
 from newbi_migrate.store.connection import DURABLE, client_session
+from newbi_migrate.store.faults import refuses_documents
 from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.journal import EntryKind, EntryState, JournalReader, UserWrite
 from newbi_migrate.store.raw import element_at, element_of, has_room_at, set_back
@@ -385,7 +385,7 @@ class UserRollback:
                 comment=self.comment,
             )
         except OperationFailure as error:
-            if error.code not in ONE_DOCUMENT:
+            if not refuses_documents(error):
                 raise
             for path in filled.values:
                 self.result.conflicts.add(
