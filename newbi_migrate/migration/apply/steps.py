@@ -32,6 +32,7 @@ from newbi_migrate.migration.planning.results import (
 )
 from newbi_migrate.migration.run.baseline import Baseline
 from newbi_migrate.migration.run.recovery import created_indexes
+from newbi_migrate.migration.run.written import tally
 from newbi_migrate.models.better_auth import TARGET_COLLECTIONS
 from newbi_migrate.models.registry import CollectionSpec, Registry
 from newbi_migrate.progress import timed
@@ -122,7 +123,7 @@ async def apply_plan(request: ApplyRequest) -> RunResult:
     with timed(state.timings, "indexes"):
         await _indexes(request, state, journal)
     if request.resumed:
-        await _count_all(request, state, journal)
+        await _count_all(request, state)
 
     await journal.require(journal.next_seq)
     result = RunResult(
@@ -154,16 +155,17 @@ async def apply_plan(request: ApplyRequest) -> RunResult:
     return result
 
 
-async def _count_all(request: ApplyRequest, state: _State, journal: Journal) -> None:
+async def _count_all(request: ApplyRequest, state: _State) -> None:
     """Count what the whole run wrote, its attempts before the interruption included."""
-    tally = await journal.tally(request.registry.workspace_field)
-    state.created, state.filled = tally.created, tally.filled
+    session = request.session
+    counted = await tally(session.database, session.run_id, request.registry.workspace_field)
+    state.created, state.filled = counted.created, counted.filled
     for name, summary in state.collections.items():
-        touched = tally.touched[name]
+        touched = counted.touched[name]
         state.collections[name] = replace(
             summary,
-            stamped=tally.stamped[name],
-            owners_rewritten=tally.owners_rewritten[name],
+            stamped=counted.stamped[name],
+            owners_rewritten=counted.owners_rewritten[name],
             kept=max(0, summary.documents - summary.quarantined - touched),
         )
 

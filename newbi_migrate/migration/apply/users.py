@@ -15,8 +15,6 @@ from typing import Any
 import bson
 import xxhash
 from bson import Int64
-from bson.codec_options import CodecOptions
-from bson.raw_bson import RawBSONDocument
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import OperationFailure
 
@@ -25,20 +23,18 @@ from newbi_migrate.mapping.users import Fill, Finding, Insert, UserWrites
 from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.planning.results import Plan
 from newbi_migrate.migration.planning.users import UserPlane
+from newbi_migrate.migration.run.user_writes import Presence, presence_of, take_back
 from newbi_migrate.models.better_auth import TARGET_COLLECTIONS
 from newbi_migrate.store.codes import Code
 from newbi_migrate.store.collections import Identities
 from newbi_migrate.store.connection import DURABLE, client_session
 from newbi_migrate.store.faults import refuses_documents
-from newbi_migrate.store.journal import EntryKind, Journal, prior_list
+from newbi_migrate.store.journal import EntryKind, Journal, UserWrite, prior_list
 from newbi_migrate.store.raw import elements
 from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.stamping import precondition
-from newbi_migrate.store.undo import update_back
 
 __all__ = ["UserWriter", "field_digests"]
-
-_RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
 
 # Seconds between attempts of a transaction that the application's own writes got in the way of.
 _CONFLICT_PAUSES = (0.05, 0.1, 0.2, 0.4)
@@ -104,7 +100,8 @@ class UserWriter:
     async def _journaled(
         self, batch: Sequence[UserWrites], session: AsyncClientSession | None
     ) -> bool:
-        body: dict[str, Any] = {"writes": _entries(batch)}
+        entries = _entries(batch)
+        body: dict[str, Any] = {"writes": entries}
         if session is not None:
             # A transaction outlives a client that dies; whoever resumes ends it by this id.
             body["session"] = session.session_id["id"]
@@ -117,8 +114,7 @@ class UserWriter:
         except OperationFailure as error:
             if not refuses_documents(error):
                 raise
-            await self._undo(batch)
-            await self._journal.applied(seq, {"writes": []})
+            await self._journal.applied(seq, {"writes": await self._undo(entries)})
             return False
         created, filled, skipped = done
         self.created.update(created)
@@ -185,37 +181,20 @@ class UserWriter:
                         skipped.append(write)
         return created, filled, skipped
 
-    async def _undo(self, batch: Sequence[UserWrites]) -> None:
-        """Take back what a refused batch left on a server without transactions."""
+    async def _undo(self, entries: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """Take back what a refused batch left; return what the server would not let go."""
         if self._transactions:
-            return
+            return []
         # What refused them may be the same documents, written by whoever took this run over.
         await self._session.lease.renew()
-        for name in reversed(TARGET_COLLECTIONS):
-            for writes in batch:
-                for write in writes.writes:
-                    if write.collection != name:
-                        continue
-                    if isinstance(write, Insert):
-                        await self._take_back(name, write.document)
-                    else:
-                        await self._unfill(write)
-
-    async def _take_back(self, name: str, document: Mapping[str, Any]) -> None:
-        identifier = {"_id": document["_id"]}
-        raw = self._session.database[name].with_options(codec_options=_RAW)
-        stored = await raw.find_one(identifier, comment=self._comment)
-        # Only what we wrote, to the byte, is taken back.
-        if stored is not None and stored.raw == bson.encode(document):
-            await self._session.collection(name).delete_one(identifier, comment=self._comment)
-
-    async def _unfill(self, fill: Fill) -> None:
-        held = {path: {"$eq": value} for path, value in fill.values.items()}
-        await self._session.collection(fill.collection).update_one(
-            {"_id": fill.id, **held},
-            update_back(fill.values, fill.stored),
-            comment=self._comment,
-        )
+        writes = [UserWrite.of(entry) for entry in entries]
+        await take_back(self._session, writes)
+        left = await presence_of(self._session.database, writes, comment=self._comment)
+        return [
+            entry
+            for entry, presence in zip(entries, left, strict=True)
+            if presence is Presence.INTACT
+        ]
 
 
 def _guard(fill: Fill) -> dict[str, Any]:

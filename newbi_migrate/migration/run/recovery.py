@@ -16,6 +16,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure
 
 from newbi_migrate.errors import DamagedRecordsError
+from newbi_migrate.migration.run.user_writes import Presence, presence_of
 from newbi_migrate.models.better_auth import TARGET_COLLECTIONS
 from newbi_migrate.models.registry import Registry
 from newbi_migrate.store.codes import Code
@@ -186,7 +187,8 @@ async def _recover(session: LeasedSession, journal: Journal, entry: JournalEntry
         await journal.recovered_window(entry.seq, [*held, *_perhaps(groups, held)])
     elif entry.kind is EntryKind.USERS:
         await _end_transaction(session, entry)
-        await journal.recovered(entry.seq, {"writes": await _writes(database, entry)})
+        writes = await _writes(database, entry, comment=session.comment)
+        await journal.recovered(entry.seq, {"writes": writes})
     elif entry.kind is EntryKind.INDEX:
         await journal.recovered(entry.seq, await _indexes(database, entry))
     elif entry.kind is EntryKind.COLLECTION:
@@ -236,12 +238,11 @@ async def _indexes(database: AsyncDatabase[dict[str, Any]], entry: JournalEntry)
 
 
 async def _writes(
-    database: AsyncDatabase[dict[str, Any]], entry: JournalEntry
+    database: AsyncDatabase[dict[str, Any]], entry: JournalEntry, *, comment: str
 ) -> list[Mapping[str, Any]]:
-    found: list[Mapping[str, Any]] = []
-    for write, stored in zip(entry.writes(), entry.stored_writes(), strict=True):
-        query: dict[str, Any] = {"_id": write.id}
-        query.update({path: {"$eq": value} for path, value in write.values.items()})
-        there = await database[write.collection].find_one(query, {"_id": 1})
-        found.append(dict(stored) if there is not None else {**stored, "certain": False})
-    return found
+    """Say which writes are there; any other may yet be made."""
+    there = await presence_of(database, entry.writes(), comment=comment)
+    return [
+        {**stored, "certain": False} if presence is Presence.ABSENT else dict(stored)
+        for stored, presence in zip(entry.stored_writes(), there, strict=True)
+    ]
