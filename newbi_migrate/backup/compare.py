@@ -18,7 +18,8 @@ from pymongo.asynchronous.database import AsyncDatabase
 from xxhash import xxh3_64_intdigest, xxh3_128_intdigest
 
 from newbi_migrate.backup import layout
-from newbi_migrate.backup.dump import DumpedCollection, FolderDump
+from newbi_migrate.backup.dump import Dump
+from newbi_migrate.backup.dumped import DumpedCollection
 from newbi_migrate.backup.manifest import CollectionEntry
 from newbi_migrate.errors import UsageError
 from newbi_migrate.models.registry import OWN_PREFIX
@@ -122,7 +123,7 @@ async def compare_backup(
         UsageError: It is no backup of ours, or encrypted and there is no key.
         UnreachableError: The server did not answer, or may not be read.
     """
-    dump = await asyncio.to_thread(FolderDump, path, identities)
+    dump = await asyncio.to_thread(Dump, path, identities)
     if dump.manifest is None:
         raise UsageError(
             f"{str(path)!r} has no manifest, so it cannot be compared with a database.",
@@ -143,7 +144,7 @@ async def compare_backup(
 class _Comparing:
     def __init__(
         self,
-        dump: FolderDump,
+        dump: Dump,
         database: AsyncDatabase[dict[str, Any]],
         progress: Progress,
         without: tuple[str, ...],
@@ -207,7 +208,6 @@ class _Comparing:
         if digest.count == entry.count:
             detail = "the documents are not the same"
         return [*found, Difference("content", entry.name, detail=detail)]
-        return found
 
     def _indexes(self, entry: CollectionEntry, now: Sequence[dict[str, Any]]) -> str:
         if not self._dump.readable:

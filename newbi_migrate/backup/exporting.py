@@ -15,7 +15,8 @@ from newbi_migrate.backup import layout
 from newbi_migrate.backup.converting import Converter
 from newbi_migrate.backup.files import FileSeal, OutputFile
 from newbi_migrate.backup.manifest import CollectionEntry, ExportEntry
-from newbi_migrate.backup.reading import open_stream, whole_documents
+from newbi_migrate.backup.opening import BackupFolder
+from newbi_migrate.backup.reading import whole_documents
 from newbi_migrate.progress import Progress
 
 __all__ = ["Exporter"]
@@ -38,7 +39,7 @@ class Exporter:
     ) -> None:
         self._folder = folder
         self._recipients = recipients
-        self._identities = identities
+        self._source = BackupFolder(folder, identities)
 
     async def export(
         self, entries: Sequence[CollectionEntry], progress: Progress
@@ -69,11 +70,12 @@ class Exporter:
     ) -> tuple[ExportEntry, FileSeal, OutputFile]:
         suffix = layout.ENCRYPTED if self._recipients else ""
         name = f"{layout.EXPORTS}/{layout.escape(entry.name, suffix=suffix)}.json{suffix}"
-        source = layout.temporary(self._folder / entry.data)
+        # It has its name when the whole backup is on disk.
+        source = layout.temporary(Path(entry.data)).as_posix()
         total = 0
         with (
             OutputFile(self._folder / name, gzip=False, recipients=self._recipients) as output,
-            open_stream(source, self._identities, name=entry.data) as stream,
+            self._source.clear(source, written_as=entry.data) as stream,
         ):
             for lines, text in converter.convert(whole_documents(stream)):
                 if told.stopped:

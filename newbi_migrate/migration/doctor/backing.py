@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from pymongo.asynchronous.database import AsyncDatabase
 
-from newbi_migrate.backup.dump import FolderDump
+from newbi_migrate.backup.dump import Dump
 from newbi_migrate.backup.manifest import Consistency, Manifest
 from newbi_migrate.checks import Check, Level
 from newbi_migrate.errors import UsageError
@@ -37,7 +37,7 @@ async def look_at_backup(database: AsyncDatabase[dict[str, Any]], path: Path | N
             )
         ]
     try:
-        manifest = FolderDump(path).manifest
+        manifest = Dump(path).manifest
     except UsageError as error:
         return [Check("backup", Level.FAILED, error.what, error.next_step or _AGAIN)]
     except OSError as error:

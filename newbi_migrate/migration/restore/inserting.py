@@ -11,7 +11,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import BulkWriteError
 from pymongo.write_concern import WriteConcern
 
-from newbi_migrate.backup.dump import DumpedCollection
+from newbi_migrate.backup.dumped import DumpedCollection
 from newbi_migrate.errors import NewbiMigrateError
 from newbi_migrate.store.codes import Code
 from newbi_migrate.store.digest import spans

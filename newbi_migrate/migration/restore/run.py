@@ -7,18 +7,18 @@ the same call goes on after a stop.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from pymongo.errors import OperationFailure
 
-from newbi_migrate.backup.archive import ArchiveDump
-from newbi_migrate.backup.dump import DumpedCollection, FolderDump
+from newbi_migrate.backup.dump import Dump
+from newbi_migrate.backup.dumped import DumpedCollection
 from newbi_migrate.backup.reading import DamagedDataError
 from newbi_migrate.backup.verification import Verification
-from newbi_migrate.backup.verify import open_dump, verify_dump
+from newbi_migrate.backup.verify import verify_dump
 from newbi_migrate.errors import NewbiMigrateError, UsageError
 from newbi_migrate.migration.restore.inserting import Inserter
 from newbi_migrate.migration.restore.record import RestoreRecord
@@ -46,8 +46,6 @@ __all__ = [
     "restore_identity",
 ]
 
-# What `create` does not take back of what `listCollections` gives.
-_NOT_CREATED: Final = frozenset({"uuid", "autoIndexId"})
 # What this restore itself writes there.
 _NOT_RESTORED: Final = frozenset({LEASE, RESTORE})
 
@@ -91,7 +89,7 @@ async def restore_backup(
     """Bring back documents, indexes and options, byte for byte.
 
     Args:
-        path: A backup of ours, or a folder or an archive of mongodump.
+        path: A backup of ours, or a folder of mongodump.
         database: The target, whatever its name; it must hold nothing, unless ``drop``. A
             connection string that names it, or a handle of PyMongo or Motor.
         drop: Drop every collection of the target first. Whoever calls has asked for this.
@@ -117,7 +115,7 @@ async def restore_backup(
     listener = progress or NullProgress()
     if workers < 1:
         raise UsageError("A restore needs at least one worker.", next_step="Give 1 or more.")
-    dump = await asyncio.to_thread(open_dump, path, identities, source=source)
+    dump = await asyncio.to_thread(Dump, path, identities, source=source)
     if not dump.readable:
         raise UsageError(
             f"The backup {str(path)!r} is encrypted.",
@@ -157,7 +155,7 @@ class _Restore:
 
     def __init__(
         self,
-        dump: FolderDump | ArchiveDump,
+        dump: Dump,
         verification: Verification,
         workers: int,
         only: Sequence[str],
@@ -264,9 +262,8 @@ class _Restore:
             await session.collection(collection.name).drop(comment=session.comment)
             self._there_before.discard(collection.name)
             there = False
-        options = {k: v for k, v in collection.options.items() if k not in _NOT_CREATED}
         try:
-            await self._command({"create": collection.name, **options})
+            await self._command({"create": collection.name, **collection.created_with})
         except OperationFailure as error:
             # Left by the restore that goes on here; its options are those of the same dump.
             if error.code == Code.NAMESPACE_EXISTS and there:
@@ -312,63 +309,43 @@ class _Restore:
 
     async def _documents(self, waiting: Sequence[DumpedCollection]) -> None:
         """Insert what the dump has, and record each collection that is whole."""
-        # An archive is one stream for all collections.
-        together = isinstance(self._dump, ArchiveDump)
-        for some in [waiting] if together else [[collection] for collection in waiting]:
-            await self._insert(some)
-            lost = await self._incomplete(some)
-            if lost:
-                # They were acknowledged, and went with a primary or a server that failed.
-                self._there_before.update(collection.name for collection in lost)
-                for collection in lost:
-                    await self._create(collection)
-                await self._insert(lost)
-                lost = await self._incomplete(lost)
-            if lost:
-                raise _written_to(lost[0], await self._count(lost[0]), self._counts)
+        for collection in waiting:
+            await self._insert(collection)
+            if await self._whole(collection):
+                continue
+            # They were acknowledged, and went with a primary or a server that failed.
+            self._there_before.add(collection.name)
+            await self._create(collection)
+            await self._insert(collection)
+            if not await self._whole(collection):
+                raise _written_to(collection, await self._count(collection), self._counts)
 
-    async def _incomplete(self, inserted: Sequence[DumpedCollection]) -> list[DumpedCollection]:
-        """Collections that lack documents; the others are recorded as whole.
+    async def _whole(self, collection: DumpedCollection) -> bool:
+        """Whether all documents are there, durably; then that is recorded.
 
         Raises:
-            NewbiMigrateError: One holds more than the dump has.
+            NewbiMigrateError: There are more than the dump has.
         """
         await self._record.flush()
-        lacking = []
-        for collection in inserted:
-            # Where a collection expires by itself, the server may have begun to delete.
-            if "expireAfterSeconds" not in collection.options:
-                now, expected = await self._count(collection), self._counts.get(collection.name, 0)
-                if now > expected:
-                    raise _written_to(collection, now, self._counts)
-                if now < expected:
-                    lacking.append(collection)
-                    continue
-            await self._record.whole(collection.name)
-        return lacking
+        # Where a collection expires by itself, the server may have begun to delete.
+        if "expireAfterSeconds" not in collection.options:
+            now, expected = await self._count(collection), self._counts.get(collection.name, 0)
+            if now > expected:
+                raise _written_to(collection, now, self._counts)
+            if now < expected:
+                return False
+        await self._record.whole(collection.name)
+        return True
 
     async def _count(self, collection: DumpedCollection) -> int:
         return await self._session.database[collection.namespace].count_documents(
             {}, comment=self._session.comment
         )
 
-    async def _insert(self, collections: Sequence[DumpedCollection]) -> None:
-        if isinstance(self._dump, ArchiveDump):
-            # Collections that keep an order are inserted one by one.
-            ordered = any(c.options.get("capped") for c in collections)
-            chosen = {c.name for c in collections}
-            some = ((c, batch) for c, batch in self._dump.batches() if c.name in chosen)
-            await self._insert_all(some, 1 if ordered else self._workers)
-            return
-        for collection in collections:
-            if collection.data:
-                batches = _labelled(collection, self._dump.batches_of(collection))
-                one_by_one = bool(collection.options.get("capped"))
-                await self._insert_all(batches, 1 if one_by_one else self._workers)
-
-    async def _insert_all(
-        self, batches: Iterator[tuple[DumpedCollection, bytes]], workers: int
-    ) -> None:
+    async def _insert(self, collection: DumpedCollection) -> None:
+        batches = self._dump.batches_of(collection)
+        # What a capped collection keeps is the order of insertion.
+        workers = 1 if collection.options.get("capped") else self._workers
         reading = asyncio.Lock()
 
         async def work() -> None:
@@ -378,9 +355,8 @@ class _Restore:
                     taken = await asyncio.to_thread(next, batches, None)
                 if taken is None:
                     return
-                collection, batch = taken
                 count = await self._inserter.insert(
-                    collection, batch, perhaps_there=collection.name in self._there_before
+                    collection, taken, perhaps_there=collection.name in self._there_before
                 )
                 self._session.progress.advance(count, collection.name)
 
@@ -393,13 +369,6 @@ class _Restore:
                 f"The dump changed while it was read: {error}.",
                 next_step="Verify it and run the same command again.",
             ) from error
-
-
-def _labelled(
-    collection: DumpedCollection, batches: Iterable[bytes]
-) -> Iterator[tuple[DumpedCollection, bytes]]:
-    for batch in batches:
-        yield collection, batch
 
 
 def _written_to(
@@ -418,7 +387,7 @@ def restore_identity(verification: Verification, only: Sequence[str] = ()) -> st
     return " ".join([verification.identity, *sorted(only)])
 
 
-def _require_all(dump: FolderDump | ArchiveDump, only: Sequence[str]) -> None:
+def _require_all(dump: Dump, only: Sequence[str]) -> None:
     names = {collection.name for collection in dump.collections}
     lacking = sorted(set(only) - names)
     if lacking:
