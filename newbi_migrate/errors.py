@@ -18,6 +18,7 @@ __all__ = [
     "InterruptedRunError",
     "LeaseHeldError",
     "LeaseLostError",
+    "LocalFileError",
     "NewbiMigrateError",
     "NotPermittedError",
     "UnreachableError",
@@ -40,6 +41,7 @@ class ExitCode(IntEnum):
     INTERRUPTED = 7
     ROLLBACK_CONFLICTS = 8
     UNREACHABLE = 9
+    LOCAL_FILE = 10
 
     @property
     def meaning(self) -> str:
@@ -60,6 +62,7 @@ _MEANINGS: Final = {
     ExitCode.INTERRUPTED: "interrupted: the same command again resumes",
     ExitCode.ROLLBACK_CONFLICTS: "rollback found conflicts",
     ExitCode.UNREACHABLE: "database unreachable, not permitted, or unsupported",
+    ExitCode.LOCAL_FILE: "a file or disk here: damaged, not readable, not writable, or full",
 }
 
 
@@ -101,10 +104,14 @@ class ConfirmationRequiredError(UsageError):
     """A command that writes was neither confirmed nor able to ask."""
 
 
-class DamagedBackupError(UsageError):
-    """A backup is not as it was written; nothing was done with it."""
+class LocalFileError(UsageError):
+    """A file or a disk here is damaged, not readable, not writable, or full."""
 
-    exit_code = ExitCode.VALIDATION_FAILED
+    exit_code = ExitCode.LOCAL_FILE
+
+
+class DamagedBackupError(LocalFileError):
+    """A backup is not as it was written; nothing was done with it."""
 
 
 class DatabaseMovedOnError(NewbiMigrateError):

@@ -7,7 +7,7 @@ and, where it is worth it, by processes of their own.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ class Exporter:
         folder: The backup while it is being written.
         recipients: Public keys, none where files are not encrypted.
         identities: Secret keys that open the files just written.
+        alike: Names of collections that differ from another's by case alone.
     """
 
     def __init__(
@@ -36,7 +37,9 @@ class Exporter:
         folder: Path,
         recipients: Sequence[Any],
         identities: Sequence[Any],
+        alike: Collection[str] = (),
     ) -> None:
+        self._alike = alike
         self._folder = folder
         self._recipients = recipients
         self._source = BackupFolder(folder, identities)
@@ -69,7 +72,8 @@ class Exporter:
         self, entry: CollectionEntry, converter: Converter, told: _Told
     ) -> tuple[ExportEntry, FileSeal, OutputFile]:
         suffix = layout.ENCRYPTED if self._recipients else ""
-        name = f"{layout.EXPORTS}/{layout.escape(entry.name, suffix=suffix)}.json{suffix}"
+        stem = layout.escape(entry.name, suffix=suffix, apart=entry.name in self._alike)
+        name = f"{layout.EXPORTS}/{stem}.json{suffix}"
         # It has its name when the whole backup is on disk.
         source = layout.temporary(Path(entry.data)).as_posix()
         total = 0

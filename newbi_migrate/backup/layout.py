@@ -9,6 +9,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections import Counter
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -28,6 +30,7 @@ __all__ = [
     "METADATA",
     "PARTIAL",
     "REPORT",
+    "alike",
     "backup_name",
     "collection_of",
     "data_namespace",
@@ -38,6 +41,7 @@ __all__ = [
     "split_name",
     "temporary",
     "unescape",
+    "unescaped_names",
     "was_cut",
 ]
 
@@ -56,6 +60,7 @@ BUCKETS: Final = "system.buckets."
 
 LONGEST_COLLECTION: Final = 255
 """Bytes of a collection's name that a server takes, were its database's name empty."""
+_CAPITAL: Final = re.compile(r"%..|([A-Z])")
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _CUT: Final = re.compile(r"%24[\w-]{27}\Z", re.ASCII)
 # https://www.mongodb.com/docs/manual/reference/limits/#naming-restrictions
@@ -84,7 +89,7 @@ def name_fault(collection: str) -> str:
     return "" if len(collection.encode()) <= LONGEST_COLLECTION else "its name is too long"
 
 
-def escape(collection: str, *, suffix: str = "") -> str:
+def escape(collection: str, *, suffix: str = "", apart: bool = False) -> str:
     """The file name of a collection, without what follows it.
 
     A long name is cut and carries a hash; the metadata file tells the whole name.
@@ -92,13 +97,29 @@ def escape(collection: str, *, suffix: str = "") -> str:
     Args:
         collection: Its name.
         suffix: What is added behind mongodump's own endings, which leaves less room.
+        apart: Whether capitals are escaped as well, which mongorestore reads like any other: of
+            names that differ by case alone, a disk that ignores case would make one file.
     """
     escaped = quote_plus(collection, safe="")
+    if apart:
+        escaped = _CAPITAL.sub(_escape_capital, escaped)
     if len(escaped) <= LONGEST - len(suffix):
         return escaped
     digest = hashlib.sha1(collection.encode(), usedforsecurity=False).digest()
     kept = escaped[: _KEPT - len(suffix)]
     return f"{kept}%24{base64.urlsafe_b64encode(digest).decode().rstrip('=')}"
+
+
+def _escape_capital(found: re.Match[str]) -> str:
+    # Digits of an escape that is there already stay.
+    return f"%{ord(found[1]):02X}" if found[1] else found[0]
+
+
+def alike(collections: Iterable[str]) -> frozenset[str]:
+    """Those whose file names a disk that ignores case could not tell apart."""
+    names = sorted(collections)
+    often = Counter(escape(name).lower() for name in names)
+    return frozenset(name for name in names if often[escape(name).lower()] > 1)
 
 
 def temporary(path: Path) -> Path:
@@ -116,6 +137,12 @@ def unescape(stem: str) -> str | None:
     except UnicodeError:
         return None
     return name
+
+
+def unescaped_names(collection: str) -> frozenset[str]:
+    """What :func:`unescape` gives for the file names a collection may have."""
+    found = {unescape(escape(collection, apart=apart)) for apart in (False, True)}
+    return frozenset(name for name in found if name is not None)
 
 
 def was_cut(stem: str) -> bool:

@@ -202,7 +202,10 @@ class _Reading:
                 self._problem(name, f"{_shown(plain)} is there as well", collection)
             else:
                 kept = self._data if ending == layout.DATA else self._metadata
-                kept[stem] = name
+                if collection in kept:
+                    self._problem(name, f"{_shown(kept[collection])} is of it too", collection)
+                else:
+                    kept[collection] = name
         if strangers:
             self._found.notes.append(f"Not read, for they are no part of it: {_some(strangers)}.")
 
@@ -210,19 +213,18 @@ class _Reading:
         """Collections from their files."""
         found = self._found
         self._set_own_aside()
-        for stem, name in self._metadata.items():
-            self._described(stem, name)
+        for shown, name in self._metadata.items():
+            self._described(shown, name)
         old = self._old_indexes()
         bare = []
-        for stem, name in self._data.items():
-            collection = layout.unescape(stem) or stem
+        for collection, name in self._data.items():
             if collection.startswith(layout.BUCKETS):
                 self._problem(
                     name,
                     "it holds the buckets of a time series, whose metadata file is missing",
                     collection.removeprefix(layout.BUCKETS),
                 )
-            elif layout.was_cut(stem):
+            elif _was_cut(name):
                 self._problem(
                     name, "its name was cut, and no metadata file tells it whole", collection
                 )
@@ -254,37 +256,43 @@ class _Reading:
         """Take out the files of the server's own collections."""
         has_metadata = bool(self._metadata)
         for files in (self._metadata, self._data):
-            for stem in list(files):
-                name = layout.unescape(stem) or stem
-                if layout.dumped(name) or name.startswith(layout.BUCKETS) or layout.was_cut(stem):
+            for name, file in list(files.items()):
+                if layout.dumped(name) or name.startswith(layout.BUCKETS) or _was_cut(file):
                     continue
-                file = files.pop(stem)
+                del files[name]
                 if name == _INDEXES and not has_metadata:
                     self._indexes = file
                 elif name not in self._own and name != _INDEXES:
                     self._own.append(name)
 
-    def _described(self, stem: str, file: str) -> None:
-        """A collection that has a metadata file."""
-        shown = layout.unescape(stem) or stem
+    def _described(self, shown: str, file: str) -> None:
+        """A collection that has a metadata file; ``shown`` is what the file's name says it is."""
+        stem, _ = layout.split_name(file)
         try:
             read = parse_metadata(self._folder.text(file))
         except (DamagedDataError, MetadataError) as error:
-            self._data.pop(stem, None)
-            self._data.pop(layout.escape(layout.BUCKETS + shown), None)
+            for name in (shown, layout.BUCKETS + shown):
+                self._taken(name)
             self._problem(file, str(error), shown)
             return
         name = read.name or shown
-        if not read.name and layout.was_cut(stem):
+        if not read.name and stem != shown and stem in _named_by_indexes(read):
+            # The oldest versions escaped nothing.
+            name = stem
+        if not read.name and _was_cut(file):
             self._problem(file, "its name was cut, and it does not tell it whole", shown)
-        elif not _stands_for(stem, name):
+        elif name != stem and shown not in layout.unescaped_names(name):
             self._problem(file, f"it says it is of the collection {_shown(name)}", shown)
         elif not layout.dumped(name):
-            self._problem(file, f"no collection can be named {_shown(name)}", shown)
+            self._problem(file, f"no collection is named {_shown(name)}", shown)
         else:
-            data = self._data.pop(stem, "")
-            buckets = self._data.pop(layout.escape(layout.BUCKETS + name), "")
-            self._fitting(name, read, file, data, buckets)
+            data = self._data.pop(shown, "")
+            self._fitting(name, read, file, data, self._taken(layout.BUCKETS + name))
+
+    def _taken(self, name: str) -> str:
+        """The file of documents of a collection, of which nobody has to ask any more."""
+        found = [self._data.pop(one) for one in layout.unescaped_names(name) if one in self._data]
+        return found[0] if found else ""
 
     def _fitting(self, name: str, read: Metadata, file: str, data: str, buckets: str) -> None:
         """A collection whose files fit what its metadata says it is."""
@@ -312,7 +320,8 @@ class _Reading:
             self._missing(name, name)
 
     def _missing(self, name: str, namespace: str) -> None:
-        self._problem(layout.escape(namespace) + layout.DATA, "it is missing", name)
+        if all(problem.collection != name for problem in self._found.problems):
+            self._problem(layout.escape(namespace) + layout.DATA, "it is missing", name)
 
     def _add(self, name: str, read: Metadata, data: str, where: str) -> None:
         fault = layout.name_fault(name)
@@ -359,10 +368,14 @@ class _Reading:
 _BY_OPTION: Final = {"timeseries": "timeseries", "viewOn": "view"}
 
 
-def _stands_for(stem: str, name: str) -> bool:
-    """Whether a file of that name is of that collection."""
-    # The oldest versions escaped nothing.
-    return name in {layout.unescape(stem), stem} or stem == layout.escape(name)
+def _named_by_indexes(read: Metadata) -> set[str]:
+    """Names of the collection in the namespaces that older servers kept with each index."""
+    found = [index["ns"] for index in read.indexes if isinstance(index.get("ns"), str)]
+    return {namespace.partition(".")[2] for namespace in found}
+
+
+def _was_cut(file: str) -> bool:
+    return layout.was_cut(layout.split_name(file)[0])
 
 
 def _some(names: Sequence[str]) -> str:

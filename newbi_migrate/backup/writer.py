@@ -177,6 +177,7 @@ class _Backup:
             self._recipients_and_self = ()
         self._files: dict[str, FileSeal] = {}
         self._finished: list[OutputFile] = []
+        self._alike: frozenset[str] = frozenset()
         self._snapshot: Timestamp | None = None
         self._notes: list[str] = []
 
@@ -188,6 +189,7 @@ class _Backup:
             sources, passed_over = await list_sources(self._database)
             for name in passed_over:
                 self._note(f"The collection {name!r} is left out, as mongodump does.")
+            self._alike = layout.alike({name for s in sources for name in (s.name, s.data)})
             before = await write_counters(self._database, self._data_names(sources))
             if self._store.server.topology is not Topology.STANDALONE:
                 self._snapshot = await latest_time(self._database)
@@ -202,7 +204,7 @@ class _Backup:
         consistency, notes = judge(entries, sources, there_now, snapshot=snapshot)
         for note in notes:
             self._note(note)
-        exporter = Exporter(self._folder, self._recipients, self._identities)
+        exporter = Exporter(self._folder, self._recipients, self._identities, self._alike)
         wanted = [e for e in entries if e.name in self._critical and e.data]
         exports, sealed, outputs = await exporter.export(wanted, self._progress)
         self._files |= sealed
@@ -255,7 +257,7 @@ class _Backup:
         return entries
 
     async def _dump(self, source: Source) -> CollectionEntry:
-        stem = f"{self._database.name}/{layout.escape(source.name, suffix=self._suffix)}"
+        stem = self._stem(source.name)
         indexes: tuple[dict[str, Any], ...] = ()
         if source.type != "view":
             indexes = await read_indexes(self._database, source.name)
@@ -264,8 +266,7 @@ class _Backup:
         digest, other, data = Digest(), Digest(self._without), ""
         consistency = Consistency.UNKNOWN
         if source.type != "view":
-            stem = f"{self._database.name}/{layout.escape(source.data, suffix=self._suffix)}"
-            data = stem + layout.DATA + layout.GZIP + self._suffix
+            data = self._stem(source.data) + layout.DATA + layout.GZIP + self._suffix
             consistency = await self._dump_documents(source, data, digest, other)
         return CollectionEntry(
             name=source.name,
@@ -282,6 +283,10 @@ class _Backup:
             indexes=indexes_digest(indexes),
             consistency=consistency,
         )
+
+    def _stem(self, name: str) -> str:
+        escaped = layout.escape(name, suffix=self._suffix, apart=name in self._alike)
+        return f"{self._database.name}/{escaped}"
 
     async def _dump_documents(
         self, source: Source, name: str, digest: Digest, other: Digest

@@ -20,6 +20,7 @@ from newbi_migrate.backup.reading import DamagedDataError
 from newbi_migrate.backup.verification import Verification
 from newbi_migrate.backup.verify import verify_dump
 from newbi_migrate.errors import NewbiMigrateError, UsageError
+from newbi_migrate.migration.restore.indexes import RefusedIndex, build_indexes, specifications
 from newbi_migrate.migration.restore.inserting import Inserter
 from newbi_migrate.migration.restore.record import RestoreRecord
 from newbi_migrate.migration.restore.target import (
@@ -59,7 +60,8 @@ class RestoreResult:
         verification: What reading the dump showed before.
         counts: Documents of each collection, by its name.
         views: Views that were created.
-        indexes: Indexes that were built, without those on ``_id``.
+        indexes: Indexes that are there, without those on ``_id``.
+        refused: Indexes that the server would not build.
         resumed: Whether it went on where another one had stopped.
         dropped: Collections that were dropped before.
     """
@@ -69,6 +71,7 @@ class RestoreResult:
     counts: Mapping[str, int]
     views: tuple[str, ...]
     indexes: int
+    refused: tuple[RefusedIndex, ...]
     resumed: bool
     dropped: tuple[str, ...]
 
@@ -85,6 +88,7 @@ async def restore_backup(
     source: str | None = None,
     lease_seconds: float = LEASE_SECONDS,
     reviewed: RestoreTarget | None = None,
+    convert_legacy_indexes: bool = False,
 ) -> RestoreResult:
     """Bring back documents, indexes and options, byte for byte.
 
@@ -94,16 +98,18 @@ async def restore_backup(
             connection string that names it, or a handle of PyMongo or Motor.
         drop: Drop every collection of the target first. Whoever calls has asked for this.
         only: Names of the collections to bring back; by default all. The whole dump is verified
-            all the same.
+            all the same; damage of others is noted.
         workers: Batches that are inserted at once.
         progress: Listener; nothing is said where none is given.
         identities: Secret keys for an encrypted backup.
         source: Name of the database in the dump, where it holds several.
         lease_seconds: How long a restore that died keeps others out.
         reviewed: What the target held when a person agreed to the restore.
+        convert_legacy_indexes: Whether keys and options of indexes that only servers before 3.4
+            took are made into those that they stood for.
 
     Raises:
-        DamagedBackupError: The dump is damaged; the target was not touched.
+        DamagedBackupError: What is to be restored is damaged; the target was not touched.
         UsageError: It is no dump, encrypted and no key was given, or it lacks a collection that
             was named.
         ConfirmationRequiredError: The target holds something, and ``drop`` was not given.
@@ -128,7 +134,7 @@ async def restore_backup(
         )
     _require_all(dump, only)
     verification = await verify_dump(dump, progress=listener)
-    verification.require()
+    verification.require(only)
     async with open_database(database) as store:
         # Looked at again under the lease; a database that is refused does not get even that.
         target = await look_at_target(store.database)
@@ -141,7 +147,15 @@ async def restore_backup(
             lease_seconds=lease_seconds,
             stop_requested=lambda: False,
         )
-        restore = _Restore(dump, verification, workers, only, drop=drop, reviewed=reviewed)
+        restore = _Restore(
+            dump,
+            verification,
+            workers,
+            only,
+            drop=drop,
+            reviewed=reviewed,
+            convert=convert_legacy_indexes,
+        )
         return await runner.replace("restore", restore.attempt)
 
 
@@ -162,8 +176,10 @@ class _Restore:
         *,
         drop: bool,
         reviewed: RestoreTarget | None,
+        convert: bool,
     ) -> None:
         self._dump = dump
+        self._convert = convert
         self._verification = verification
         self._workers = workers
         self._drop = drop
@@ -201,7 +217,7 @@ class _Restore:
         left = sum(self._counts.get(c.name, 0) for c in kept if c.name not in self._record.done)
         self._session.progress.phase("restore", left)
         await self._documents([c for c in kept if c.name not in self._record.done])
-        built = await self._indexes(kept)
+        built, refused = await self._indexes(kept)
         views = [c for c in self._wanted if c.type == "view"]
         for view in views:
             await self._create(view)
@@ -211,6 +227,7 @@ class _Restore:
             {c.name: self._counts.get(c.name, 0) for c in kept},
             tuple(view.name for view in views),
             built,
+            tuple(refused),
             bool(self._resumed),
             tuple(sorted(self._dropped)),
         )
@@ -274,27 +291,18 @@ class _Restore:
                 collection=collection.name,
             ) from error
 
-    async def _indexes(self, collections: Sequence[DumpedCollection]) -> int:
-        self._session.progress.phase("indexes", sum(len(_buildable(c)) for c in collections))
-        built = 0
-        for collection in collections:
-            specifications = _buildable(collection)
-            if not specifications:
-                continue
-            try:
-                # Nothing is done where an interrupted restore has built them.
-                await self._command({"createIndexes": collection.name, "indexes": specifications})
-            except OperationFailure as error:
-                raise NewbiMigrateError(
-                    f"The server would not build the indexes of {collection.name!r} "
-                    f"({_name_of(error)}).",
-                    next_step="All documents are there; build them by hand, or restore to a "
-                    "server of the version it was backed up from.",
-                    collection=collection.name,
-                ) from error
-            built += len(specifications)
-            self._session.progress.advance(len(specifications), collection.name)
-        return built
+    async def _indexes(
+        self, collections: Sequence[DumpedCollection]
+    ) -> tuple[int, list[RefusedIndex]]:
+        wanted = [(c, *specifications(c, convert=self._convert)) for c in collections]
+        self._session.progress.phase("indexes", sum(len(some) for _, some, _ in wanted))
+        built, refused = 0, []
+        for collection, indexes, equal in wanted:
+            lacking = await build_indexes(self._command, collection, indexes)
+            built += len(indexes) - len(lacking)
+            refused += [*equal, *lacking]
+            self._session.progress.advance(len(indexes), collection.name)
+        return built, refused
 
     async def _command(self, command: dict[str, Any]) -> None:
         """Send a write command whose first value is the name of a collection."""
@@ -389,21 +397,13 @@ def restore_identity(verification: Verification, only: Sequence[str] = ()) -> st
 
 def _require_all(dump: Dump, only: Sequence[str]) -> None:
     names = {collection.name for collection in dump.collections}
+    names |= {problem.collection for problem in dump.problems}
     lacking = sorted(set(only) - names)
     if lacking:
         raise UsageError(
             f"The backup has no {', '.join(lacking)}.",
             next_step=f"It has {first_names(sorted(names))}.",
         )
-
-
-def _buildable(collection: DumpedCollection) -> list[dict[str, Any]]:
-    """Indexes as ``createIndexes`` takes them; that on ``_id`` comes with the collection."""
-    return [
-        {option: value for option, value in index.items() if option != "ns"}
-        for index in collection.indexes
-        if index.get("name") != "_id_" and not index.get("clustered")
-    ]
 
 
 def _name_of(error: OperationFailure) -> str:
