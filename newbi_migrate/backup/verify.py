@@ -141,11 +141,12 @@ def _read_plain(dump: Dump, counting: _Counting) -> _Found:
     for collection in dump.collections:
         if collection.type == "view":
             continue
-        digest = Digest()
+        digest, without_id = Digest(), 0
         try:
             for batch in dump.batches_of(collection):
                 before = digest.count
                 digest.add_batch(batch)
+                without_id += _without_id(batch)
                 if not collection.data.endswith(layout.GZIP):
                     _check_form(batch)
                 counting.add(collection.name, digest.count - before)
@@ -153,7 +154,16 @@ def _read_plain(dump: Dump, counting: _Counting) -> _Found:
             problems.append(Problem(collection.data, str(error), collection.name))
         else:
             checked.append(_checked(collection.name, digest))
+        if without_id:
+            notes.append(
+                f"{collection.name}: {without_id:,} documents have no _id in the first place; the "
+                "server will move it there, or make one."
+            )
     return checked, problems, notes
+
+
+def _without_id(batch: bytes) -> int:
+    return sum(batch[start + 5 : start + 9] != b"_id\0" for start, _ in spans(batch))
 
 
 def _check_form(batch: bytes) -> None:

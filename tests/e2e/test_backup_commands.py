@@ -122,11 +122,11 @@ def test_no_secret_and_no_personal_data_is_shown_by_these_commands(
 
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(quick, clean, tmp_path):
-    """With exit code 2, and nothing is left."""
+    """With exit code 10, and nothing is left."""
     (tmp_path / "file").write_text("")
     answer = quick("backup", "--output-dir", "file/out")
 
-    assert ExitCode.USAGE == answer.code
+    assert ExitCode.LOCAL_FILE == answer.code
     assert "cannot be written" in answer.sentence
 
 
@@ -185,7 +185,7 @@ def test_a_damaged_backup_ends_with_4_and_names_the_file(quick, backup):
     answer = quick("verify-backup", backup)
     said = quick("verify-backup", "--json", backup).json
 
-    assert ExitCode.VALIDATION_FAILED == answer.code
+    assert ExitCode.LOCAL_FILE == answer.code
     assert "invoices.bson.gz: it is cut off" in answer.out
     assert (4, False) == (said["exitCode"], said["intact"])
     assert any("invoices" in problem["where"] for problem in said["problems"])
@@ -197,7 +197,7 @@ def test_a_backup_whose_manifest_is_damaged_ends_with_4_too(quick, backup):
     manifest.write_text(manifest.read_text()[:-40])
     answer = quick("verify-backup", backup)
 
-    assert ExitCode.VALIDATION_FAILED == answer.code
+    assert ExitCode.LOCAL_FILE == answer.code
 
 
 def test_a_comparison_says_exactly_what_differs(quick, clean, backup):
@@ -360,7 +360,7 @@ def test_a_damaged_backup_is_not_restored(quick, clean, backup):
     before = fingerprint(clean)
     answer = quick("restore", "--drop", "--confirm", backup)
 
-    assert ExitCode.VALIDATION_FAILED == answer.code
+    assert ExitCode.LOCAL_FILE == answer.code
     assert "is damaged" in answer.sentence
     assert [] == changes(before, fingerprint(clean))
 
@@ -459,7 +459,7 @@ def test_a_damaged_or_foreign_backup_backs_no_run(quick, clean, other, backup, m
     damage(backup)
     damaged = quick("migrate", "--confirm", "--backup", backup)
 
-    assert (2, 4) == (foreign.code, damaged.code)
+    assert (2, 10) == (foreign.code, damaged.code)
     assert "is of the database" in foreign.sentence
     assert {"Users", "invoices"} == set(clean.list_collection_names())
 

@@ -19,7 +19,12 @@ from newbi_migrate.backup.dumped import DumpedCollection
 from newbi_migrate.backup.reading import DamagedDataError
 from newbi_migrate.backup.verification import Verification
 from newbi_migrate.backup.verify import verify_dump
-from newbi_migrate.errors import NewbiMigrateError, UsageError
+from newbi_migrate.errors import (
+    DamagedBackupError,
+    DatabaseMovedOnError,
+    UnsupportedError,
+    UsageError,
+)
 from newbi_migrate.migration.restore.indexes import RefusedIndex, build_indexes, specifications
 from newbi_migrate.migration.restore.inserting import Inserter
 from newbi_migrate.migration.restore.record import RestoreRecord
@@ -285,7 +290,7 @@ class _Restore:
             # Left by the restore that goes on here; its options are those of the same dump.
             if error.code == Code.NAMESPACE_EXISTS and there:
                 return
-            raise NewbiMigrateError(
+            raise UnsupportedError(
                 f"The server would not create {collection.name!r} as it was ({_name_of(error)}).",
                 next_step="Restore to a server of the version it was backed up from, or later.",
                 collection=collection.name,
@@ -332,7 +337,7 @@ class _Restore:
         """Whether all documents are there, durably; then that is recorded.
 
         Raises:
-            NewbiMigrateError: There are more than the dump has.
+            DatabaseMovedOnError: There are more than the dump has.
         """
         await self._record.flush()
         # Where a collection expires by itself, the server may have begun to delete.
@@ -373,7 +378,7 @@ class _Restore:
                 for _ in range(workers):
                     tasks.create_task(work())
         except DamagedDataError as error:
-            raise NewbiMigrateError(
+            raise DamagedBackupError(
                 f"The dump changed while it was read: {error}.",
                 next_step="Verify it and run the same command again.",
             ) from error
@@ -381,8 +386,8 @@ class _Restore:
 
 def _written_to(
     collection: DumpedCollection, now: int, counts: Mapping[str, int]
-) -> NewbiMigrateError:
-    return NewbiMigrateError(
+) -> DatabaseMovedOnError:
+    return DatabaseMovedOnError(
         f"{collection.name!r} holds {now} documents after the restore instead of "
         f"{counts.get(collection.name, 0)}: somebody else writes to it.",
         next_step="Stop the application and run it again.",
