@@ -179,7 +179,7 @@ def test_a_whole_backup_verifies_without_a_database(quick, backup):
     assert "is whole" in answer.out
 
 
-def test_a_damaged_backup_ends_with_4_and_names_the_file(quick, backup):
+def test_a_damaged_backup_ends_with_10_and_names_the_file(quick, backup):
     """In words and in JSON."""
     damage(backup)
     answer = quick("verify-backup", backup)
@@ -187,11 +187,11 @@ def test_a_damaged_backup_ends_with_4_and_names_the_file(quick, backup):
 
     assert ExitCode.LOCAL_FILE == answer.code
     assert "invoices.bson.gz: it is cut off" in answer.out
-    assert (4, False) == (said["exitCode"], said["intact"])
+    assert (10, False) == (said["exitCode"], said["intact"])
     assert any("invoices" in problem["where"] for problem in said["problems"])
 
 
-def test_a_backup_whose_manifest_is_damaged_ends_with_4_too(quick, backup):
+def test_a_backup_whose_manifest_is_damaged_ends_with_10_too(quick, backup):
     """Though there is nothing that could be listed."""
     manifest = backup / "manifest.json"
     manifest.write_text(manifest.read_text()[:-40])
@@ -355,7 +355,7 @@ def test_a_dry_run_of_a_restore_writes_nothing(quick, clean, other, backup):
 
 
 def test_a_damaged_backup_is_not_restored(quick, clean, backup):
-    """With 4, and the target is as it was, even with --drop."""
+    """With 10, and the target is as it was, even with --drop."""
     damage(backup)
     before = fingerprint(clean)
     answer = quick("restore", "--drop", "--confirm", backup)
