@@ -13,8 +13,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import InvalidOperation
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeGuard
 
 import bson
 from bson import Binary, Code, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
@@ -81,7 +80,7 @@ def parse_metadata(text: str) -> Metadata:
         raise
     except RecursionError:
         raise MetadataError("it is nested too deeply") from None
-    except (ValueError, TypeError, OverflowError, BSONError, InvalidOperation) as error:
+    except (ValueError, TypeError, ArithmeticError, BSONError) as error:
         raise MetadataError("it is no Extended JSON") from error
     name, kind = _text(body, "collectionName"), _text(body, "type")
     options, indexes = body.get("options"), body.get("indexes")
@@ -105,18 +104,23 @@ def index_fault(index: Any) -> str:
     """Why something is no specification of an index, in words; empty if it is one."""
     if not isinstance(index, dict):
         return "an index is no document"
-    if not isinstance(index.get("name"), str) or not index["name"]:
+    if not _is_text(index.get("name")) or not index["name"]:
         return "an index has no name"
     if not isinstance(index.get("key"), Mapping) or not index["key"]:
         return "an index has no keys"
     return ""
 
 
+def _is_text(value: Any) -> TypeGuard[str]:
+    # Code is a kind of str to the driver.
+    return type(value) is str
+
+
 def _text(body: Mapping[str, Any], key: str) -> str:
     found = body.get(key)
     if found is None:
         return ""
-    if not isinstance(found, str):
+    if not _is_text(found):
         raise MetadataError(f"its {key} is no text")
     return found
 
@@ -208,11 +212,11 @@ def _legacy_form(value: Mapping[str, Any]) -> str:
 
 
 def _object_id(value: Any) -> ObjectId | None:
-    return ObjectId(value) if isinstance(value, str) and ObjectId.is_valid(value) else None
+    return ObjectId(value) if _is_text(value) and ObjectId.is_valid(value) else None
 
 
 def _integer(value: Any, within: range) -> int | None:
-    if not isinstance(value, str) or not _INTEGER.fullmatch(value):
+    if not _is_text(value) or not _INTEGER.fullmatch(value):
         return None
     number = int(value)
     return number if number in within else None
@@ -228,11 +232,11 @@ def _int64(value: Any) -> Int64 | None:
 
 
 def _double(value: Any) -> float | None:
-    return float(value) if isinstance(value, str) else None
+    return float(value) if _is_text(value) else None
 
 
 def _decimal(value: Any) -> Decimal128 | None:
-    return Decimal128(value) if isinstance(value, str) else None
+    return Decimal128(value) if _is_text(value) else None
 
 
 def _date(value: Any) -> DatetimeMS | None:
@@ -243,7 +247,7 @@ def _binary(value: Any) -> bytes | Binary | None:
     if not isinstance(value, dict) or value.keys() != {"base64", "subType"}:
         return None
     content, subtype = value["base64"], value["subType"]
-    if not isinstance(content, str) or not isinstance(subtype, str):
+    if not _is_text(content) or not _is_text(subtype):
         return None
     try:
         data = base64.b64decode(content, validate=True)
@@ -257,7 +261,7 @@ def _regex(value: Any) -> Regex[str] | None:
     if not isinstance(value, dict) or value.keys() != {"pattern", "options"}:
         return None
     pattern, flags = value["pattern"], value["options"]
-    if not isinstance(pattern, str) or not isinstance(flags, str) or set(flags) - _FLAGS:
+    if not _is_text(pattern) or not _is_text(flags) or set(flags) - _FLAGS:
         return None
     return Regex(pattern, flags)
 
@@ -272,11 +276,11 @@ def _timestamp(value: Any) -> Timestamp | None:
 
 
 def _code(value: Any) -> Code | None:
-    return Code(value) if isinstance(value, str) else None
+    return Code(value) if _is_text(value) else None
 
 
 def _code_with_scope(value: Any, scope: Any) -> Code | None:
-    return Code(value, scope) if isinstance(value, str) and isinstance(scope, dict) else None
+    return Code(value, scope) if _is_text(value) and isinstance(scope, dict) else None
 
 
 def _key(kind: type[MinKey | MaxKey]) -> Callable[[Any], MinKey | MaxKey | None]:
