@@ -240,7 +240,7 @@ def _decimal(value: Any) -> Decimal128 | None:
 
 
 def _date(value: Any) -> DatetimeMS | None:
-    return DatetimeMS(value) if isinstance(value, Int64) else None
+    return DatetimeMS(int(value)) if isinstance(value, Int64) else None
 
 
 def _binary(value: Any) -> bytes | Binary | None:
