@@ -17,6 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
+import bson
 from bson import Timestamp, json_util
 from pymongo.errors import OperationFailure
 from pymongo.read_concern import ReadConcern
@@ -39,6 +40,7 @@ from newbi_migrate.backup.files import (
     sync_folder,
 )
 from newbi_migrate.backup.manifest import CollectionEntry, Consistency, Manifest
+from newbi_migrate.backup.metadata import MetadataError, parse_metadata
 from newbi_migrate.backup.reporting import report_text
 from newbi_migrate.backup.sources import (
     Source,
@@ -47,7 +49,7 @@ from newbi_migrate.backup.sources import (
     list_sources,
     metadata_text,
 )
-from newbi_migrate.errors import NewbiMigrateError, UsageError
+from newbi_migrate.errors import NewbiMigrateError, UnsupportedError, UsageError
 from newbi_migrate.models.newbi import NEWBI
 from newbi_migrate.models.registry import Registry
 from newbi_migrate.progress import NullProgress, Progress
@@ -262,7 +264,9 @@ class _Backup:
         if source.type != "view":
             indexes = await read_indexes(self._database, source.name)
         metadata = stem + layout.METADATA + layout.GZIP + self._suffix
-        await asyncio.to_thread(self._write, metadata, metadata_text(source, indexes), gzip=True)
+        text = metadata_text(source, indexes)
+        _require_readable(source, indexes, text)
+        await asyncio.to_thread(self._write, metadata, text, gzip=True)
         digest, other, data = Digest(), Digest(self._without), ""
         consistency = Consistency.UNKNOWN
         if source.type != "view":
@@ -361,6 +365,28 @@ class _Backup:
             output.write(text.encode())
             output.finish()
         self._finished.append(output)
+
+
+def _require_readable(source: Source, indexes: Sequence[dict[str, Any]], text: str) -> None:
+    """Fail where a metadata file would be read as something else, as mongodump does.
+
+    Extended JSON has no form for a document such as ``{"$numberInt": "5"}``.
+    """
+    try:
+        read = parse_metadata(text)
+    except MetadataError:
+        same = False
+    else:
+        found = bson.encode({"options": read.options, "indexes": read.indexes})
+        same = found == bson.encode({"options": source.options, "indexes": indexes})
+    if not same:
+        raise UnsupportedError(
+            f"Options or indexes of {source.name!r} hold what Extended JSON, and so the format of "
+            "a backup, cannot say.",
+            next_step=f"{_NOTHING_LEFT} Look for documents in them whose only key is a type, such "
+            "as $oid or $numberInt.",
+            collection=source.name,
+        )
 
 
 def _stamp(moment: datetime) -> str:

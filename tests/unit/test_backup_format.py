@@ -15,7 +15,14 @@ import pytest
 from newbi_migrate.backup import compress
 from newbi_migrate.backup.compress import GzipWriter, gunzip
 from newbi_migrate.backup.files import FileSeal, OutputFile
-from newbi_migrate.backup.layout import backup_name, dumped, escape, temporary
+from newbi_migrate.backup.layout import (
+    alike,
+    backup_name,
+    dumped,
+    escape,
+    temporary,
+    unescape,
+)
 from newbi_migrate.backup.manifest import Consistency, Manifest
 from newbi_migrate.backup.reporting import report_text
 from newbi_migrate.errors import UsageError
@@ -58,6 +65,16 @@ def test_a_backup_is_named_after_its_beginning():
 def test_file_names_are_escaped_as_go_does(name, file):
     """Mongorestore reads the collection's name from the file's."""
     assert file == escape(name)
+
+
+def test_names_that_differ_by_case_are_told_apart():
+    """Capitals are escaped, which mongorestore undoes, where there is another such name."""
+    names = ["Users", "users", "Clients", "É", "é"]
+
+    assert {"Users", "users"} == alike(names)
+    assert ("%55sers", "users") == tuple(escape(name, apart=True) for name in names[:2])
+    assert "%C3%89%5A" == escape("ÉZ", apart=True)
+    assert "ÉZ" == unescape(escape("ÉZ", apart=True))
 
 
 def test_a_name_too_long_for_a_file_carries_a_hash():
