@@ -288,6 +288,8 @@ def restore_plan_to_json(
         "resumed": resumes,
         "dropped": list(target.existing) if drop and not resumes else [],
         "collections": {one.name: one.count for one in _chosen(verification, only)},
+        "problems": [_problem_to_json(one) for one in verification.problems],
+        "notes": list(verification.notes),
         "exitCode": 0,
     }
 
