@@ -21,7 +21,8 @@ from newbi_migrate.backup import layout
 from newbi_migrate.backup.dump import Dump
 from newbi_migrate.backup.dumped import DumpedCollection
 from newbi_migrate.backup.manifest import CollectionEntry
-from newbi_migrate.errors import UsageError
+from newbi_migrate.backup.reading import DamagedDataError
+from newbi_migrate.errors import DamagedBackupError, UsageError
 from newbi_migrate.models.registry import OWN_PREFIX
 from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.collections import CollectionInfo, collections
@@ -121,6 +122,7 @@ async def compare_backup(
 
     Raises:
         UsageError: It is no backup of ours, or encrypted and there is no key.
+        DamagedBackupError: It is damaged.
         UnreachableError: The server did not answer, or may not be read.
     """
     dump = await asyncio.to_thread(Dump, path, identities)
@@ -138,7 +140,13 @@ async def compare_backup(
                 tuple(without),
                 documents=documents,
             )
-            return await comparing.run(run_records=run_records, metadata=metadata)
+            try:
+                return await comparing.run(run_records=run_records, metadata=metadata)
+            except DamagedDataError as error:
+                raise DamagedBackupError(
+                    f"The backup {str(path)!r} is damaged: {error}.",
+                    next_step="verify-backup names the file.",
+                ) from error
 
 
 class _Comparing:
@@ -212,7 +220,7 @@ class _Comparing:
     def _indexes(self, entry: CollectionEntry, now: Sequence[dict[str, Any]]) -> str:
         if not self._dump.readable:
             return "they are not the same"
-        then = next(c.indexes for c in self._dump.collections if c.name == entry.name)
+        then = next((c.indexes for c in self._dump.collections if c.name == entry.name), ())
         old = {index["name"]: indexes_digest([index]) for index in then}
         new = {index["name"]: indexes_digest([index]) for index in now}
         parts = [f"{name} is missing" for name in sorted(old.keys() - new.keys())]

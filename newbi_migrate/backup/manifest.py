@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final
 
@@ -208,6 +209,11 @@ def _fault(manifest: Manifest) -> str:
     """What no manifest says that a backup of a database came with; empty if there is nothing."""
     if not layout.database_folder(manifest.database):
         return f"no database can be named {manifest.database!r}"
+    for moment in (manifest.started, manifest.finished):
+        try:
+            datetime.fromisoformat(moment).astimezone(UTC)
+        except (ValueError, OverflowError):
+            return f"{moment[:60]!r} is no time"
     names = [entry.name for entry in manifest.collections]
     if len(set(names)) < len(names):
         return "it lists a collection twice"

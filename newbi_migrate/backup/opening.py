@@ -147,15 +147,26 @@ class BackupFolder:
         with read_failures(), self.clear(name) as stream:
             yield from whole_documents(stream)
 
+    def size(self, name: str) -> int:
+        """Bytes of a file.
+
+        Raises:
+            DamagedDataError: It is missing or no plain file.
+        """
+        with self.raw(name) as file:
+            return os.fstat(file.fileno()).st_size
+
     def seal(self, name: str, expected: FileSeal) -> FileSeal:
         """What a file is known by now; only its size, where that is not as expected.
 
         Raises:
             DamagedDataError: It is missing or cannot be read.
         """
+        size = self.size(name)
+        if size != expected.bytes:
+            return FileSeal(size, "")
         with read_failures(), self.raw(name) as file:
-            size = os.fstat(file.fileno()).st_size
-            return seal_of(file) if size == expected.bytes else FileSeal(size, "")
+            return seal_of(file)
 
     def _path(self, name: str, wanted: EntryKind) -> Path:
         parts = name.split("/")

@@ -275,6 +275,8 @@ async def test_a_backup_written_by_hand_is_whole(sealed):
         (("database",), ""),
         (("database",), "json_exports"),
         (("database",), ["shop"]),
+        (("finished",), "yesterday"),
+        (("finished",), "0001-01-01T00:00:00+14:00"),
         (("snapshot",), [1]),
         (("snapshot",), "now"),
         (("consistency",), "perhaps"),
