@@ -171,7 +171,7 @@ def test_a_look_at_all_runs_leads_to_the_rollback_of_all(quick, clean):
         ("plan", ["plan", "--legacy-collection", "Users"]),
         (
             "migrate",
-            "plan --output plan.json --legacy-collection Users --backup B".split(),
+            ["plan", "--output", "plan.json", "--legacy-collection", "Users", "--backup", "B"],
         ),
         ("validate", ["validate", "--legacy-collection", "Users"]),
         ("rollback", ["rollback", "--dry-run"]),
