@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from pathlib import Path
 
 import pytest
 from fingerprints import changes, fingerprint
@@ -95,7 +96,7 @@ def test_nothing_is_dropped_without_a_confirmation(quick, migrated, command):
 def test_the_way_back_from_a_backup_is_the_one_the_refusal_names(
     quick, clean, servers, mongod, made_anew
 ):
-    """The legacy users come back beside what people did since, though the database is in use."""
+    """The legacy users come back beside what people did since; the page says the same commands."""
     before = fingerprint(clean)
     backup = quick("backup", "--no-exports", "--json").json["path"]
     quick("migrate", "--confirm")
@@ -118,6 +119,9 @@ def test_the_way_back_from_a_backup_is_the_one_the_refusal_names(
     clean["clients"].drop()
     after = fingerprint(clean, run_records=False)
 
+    page = (Path(__file__).parents[2] / "docs" / "rollback.md").read_text("utf-8")
+    for line in (restoring, f'db["Users"].aggregate({pipeline})'):
+        assert f"\n{line.replace(clean.name, 'newbi')}\n" in page
     assert [ExitCode.USAGE, ExitCode.DONE, ExitCode.DONE] == [
         answer.code for answer in (refused, restored, back)
     ]
