@@ -51,7 +51,9 @@ def rollback(
     everything: Annotated[
         bool,
         typer.Option(
-            "--all", help="Take all runs back, the last one first; all are looked at before."
+            "--all",
+            help="Take all runs back, the last one first; each is looked at before anything is "
+            "written, and in a dry run.",
         ),
     ] = False,
     on_conflict: Annotated[
