@@ -32,6 +32,7 @@ __all__ = [
     "migrated_users",
     "quarantined_documents",
     "read_runs",
+    "recorded_run_ids",
     "refuse_if_restoring",
     "restore_record",
 ]
@@ -146,6 +147,11 @@ async def read_runs(database: AsyncDatabase[dict[str, Any]]) -> list[RunRecord]:
     async with database[RUNS].find() as cursor:
         found = [RunRecord.of(document) async for document in cursor]
     return sorted(found, key=lambda run: run.number, reverse=True)
+
+
+async def recorded_run_ids(database: AsyncDatabase[dict[str, Any]]) -> list[ObjectId]:
+    """Ids of all runs, whatever else their records hold."""
+    return await database[RUNS].distinct("_id", {"_id": {"$type": "objectId"}})
 
 
 async def restore_record(database: AsyncDatabase[dict[str, Any]]) -> Mapping[str, Any] | None:

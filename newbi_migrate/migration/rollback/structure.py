@@ -274,6 +274,7 @@ class StructureRollback:
                 f"{database}.{now}",
                 to=f"{database}.{then}",
                 writeConcern=DURABLE.document,
+                comment=self.comment,
             )
         except OperationFailure as error:
             if error.code == Code.NAMESPACE_EXISTS:
