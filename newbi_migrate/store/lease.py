@@ -416,12 +416,14 @@ class Lease:
         )
 
     async def drop(self) -> None:
-        """Give the lease back by dropping its collection, so that nothing of it is left."""
+        """Give the lease back by dropping its collection, so that nothing of it is left.
+
+        Raises:
+            LeaseLostError: It is no longer ours.
+        """
         await _insisting(self._drop)
 
     async def _drop(self) -> None:
-        # A lease that is not ours may be that of whoever came next, where the answer to the call
-        # before this one was lost.
         renewed = await self._collection.update_one(
             self._ours(),
             [{"$set": {_UNTIL: _later(self._seconds)}}],
@@ -429,6 +431,10 @@ class Lease:
         )
         if renewed.matched_count:
             await self._collection.drop(comment=str(self._holder.run_id))
+        elif await self._collection.find_one({"_id": _ID}, {"_id": 1}) is not None:
+            # Where there is none, the answer to the call before this one was lost.
+            self._lost = True
+            self.check()
 
     def _ours(self) -> dict[str, Any]:
         return {"_id": _ID, "token": self._token, "number": self.number}

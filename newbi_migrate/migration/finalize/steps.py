@@ -22,10 +22,9 @@ from newbi_migrate.migration.planning.survey import kept_name
 from newbi_migrate.migration.run.runner import unfinished_run
 from newbi_migrate.migration.validation.report import ValidationReport
 from newbi_migrate.models.registry import Registry
-from newbi_migrate.store.collections import collections
 from newbi_migrate.store.indexes import drop_index, plan_indexes, read_indexes
 from newbi_migrate.store.journal import JOURNAL, EntryKind, Journal
-from newbi_migrate.store.runs import RunRecord, RunWriter
+from newbi_migrate.store.runs import RunRecord, RunWriter, readable_collections
 from newbi_migrate.store.session import LeasedSession
 
 __all__ = [
@@ -73,7 +72,7 @@ async def review_obsolete(
     One that keeps something unique stays until the unique indexes that are to take its place
     are all there: between the two nothing would be unique.
     """
-    infos = await collections(database, comment=_COMMENT)
+    infos = await readable_collections(database, comment=_COMMENT)
     names = {name for name, info in infos.items() if info.holds_documents}
     to_drop: list[tuple[str, dict[str, Any]]] = []
     held: list[HeldIndex] = []

@@ -130,8 +130,9 @@ class Runner:
     async def replace(self, command: str, attempt: Callable[[LeasedSession], Awaitable[_T]]) -> _T:
         """Take the lease for what replaces the whole database, its records of runs included.
 
-        They are not read, so damaged ones are not in the way. In the end the lease goes too: the
-        database then holds what was put there and nothing else.
+        They are not read, so damaged ones are not in the way. In the end the lease's collection
+        goes too, with what the attempt recorded there: the database then holds what was put there
+        and nothing else.
 
         Args:
             command: What the lease is taken for.
@@ -167,15 +168,18 @@ class Runner:
                     f"The process {lease.succeeded.pid} of {lease.succeeded.command} "
                     f"{lease.succeeded.run_id} has ended; its lease was taken over."
                 )
-            give_back = lease.release
+            dropped = False
             try:
                 async with lease.renewing():
                     result = await self._attempts(lease, holder.run_id, attempt)
                 if replacing:
-                    give_back = lease.drop
+                    # As long as it is there, the database counts as half replaced.
+                    await retry_transient(lease.drop, self.progress)
+                    dropped = True
                 return result
             finally:
-                await _quietly(give_back)
+                if not dropped:
+                    await _quietly(lease.release)
 
     async def _attempts(
         self,
