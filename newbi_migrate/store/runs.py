@@ -253,6 +253,10 @@ class RunWriter:
         """Record how many entries the run's journal has at least."""
         await self._set({"journalEntries": entries})
 
+    async def note_legacy_users(self, count: int) -> None:
+        """Record how many legacy users go with their collection."""
+        await self._set({"legacyUsers": count})
+
     async def finish(self, document: Mapping[str, Any]) -> None:
         """Record that the run is done, and what came of it."""
         await self._set({"state": RunState.DONE.value, **document}, "finishedAt")

@@ -7,7 +7,7 @@ take it back as far as that is possible.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -62,6 +62,15 @@ class FinalizeRequest:
     def policy(self) -> dict[str, Any]:
         """The choices that decide what is written."""
         return {"keep": self.keep, "dropJournal": self.drop_journal}
+
+    def of_run(self, begun: RunRecord) -> FinalizeRequest:
+        """The same, with what was found out when a run began that goes on now."""
+        recorded = begun.document
+        return replace(
+            self,
+            source=recorded.get("source"),
+            quarantined=recorded.get("quarantinedUsers", 0),
+        )
 
 
 async def review_obsolete(
@@ -197,7 +206,7 @@ async def carry_out(
     ]
     try:
         if request.command == "finalize" and request.source is not None:
-            users = LegacyUsers(session, request.source, journal, runs)
+            users = LegacyUsers(session, request.source, journal, runs, unfinished)
             await users.end(result, keep=request.keep)
     except DatabaseMovedOnError:
         # A user came in the very last moment: the indexes are dropped, the users stay.
@@ -297,6 +306,7 @@ async def _begin(
             "server": ".".join(map(str, session.server.version)),
             "database": session.database.name,
             "source": request.source,
+            "quarantinedUsers": request.quarantined,
             "collectionsBefore": sorted(names),
             "indexesBefore": before,
         }
