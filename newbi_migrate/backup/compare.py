@@ -25,7 +25,7 @@ from newbi_migrate.backup.reading import DamagedDataError
 from newbi_migrate.errors import DamagedBackupError, UsageError
 from newbi_migrate.models.registry import OWN_PREFIX
 from newbi_migrate.progress import NullProgress, Progress
-from newbi_migrate.store.collections import CollectionInfo, collections
+from newbi_migrate.store.collections import CollectionInfo
 from newbi_migrate.store.connection import open_database
 from newbi_migrate.store.digest import (
     BATCH_DOCUMENTS,
@@ -39,6 +39,7 @@ from newbi_migrate.store.digest import (
 from newbi_migrate.store.faults import explained
 from newbi_migrate.store.indexes import read_indexes
 from newbi_migrate.store.raw import document_of, element
+from newbi_migrate.store.runs import readable_collections
 
 __all__ = ["Comparison", "Difference", "compare_backup"]
 
@@ -168,7 +169,7 @@ class _Comparing:
     async def run(self, *, run_records: bool, metadata: bool) -> Comparison:
         manifest = self._dump.manifest
         assert manifest is not None  # noqa: S101  # asked by the caller
-        live = await collections(self._database)
+        live = await readable_collections(self._database)
         then = {entry.name: entry for entry in manifest.collections}
         names = sorted(
             name
