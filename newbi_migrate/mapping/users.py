@@ -23,7 +23,6 @@ from newbi_migrate.mapping.organization import (
     map_member,
     map_organization,
 )
-from newbi_migrate.mapping.profiles import BetterAuthProfile
 from newbi_migrate.mapping.user import created_at, first_name_of, map_user
 from newbi_migrate.mapping.values import flag, is_missing, legacy_flag
 from newbi_migrate.mapping.workspace import Reason
@@ -165,7 +164,6 @@ def writes_for(
     legacy: LegacyUser,
     decision: UserDecision,
     existing: Existing,
-    profile: BetterAuthProfile,
     *,
     source: str = "Users",
 ) -> UserWrites:
@@ -177,7 +175,6 @@ def writes_for(
         legacy: The legacy user as loaded.
         decision: What was decided about them.
         existing: Their documents that are there already.
-        profile: The version of Better Auth to write for.
         source: Name of the legacy collection, for findings.
     """
     user_id = decision.user_id
@@ -226,7 +223,7 @@ def writes_for(
         # the stranger chose.
         find("password-not-carried", source, decision.legacy_id, "password")
     else:
-        _account(document, user_id, existing, profile, writes, find, fill, source)
+        _account(document, user_id, existing, writes, find, source)
     _organization(legacy, decision, existing, born, writes, find, fill)
     return UserWrites(decision, tuple(writes), tuple(findings), tuple(not_carried))
 
@@ -260,10 +257,8 @@ def _account(
     document: Mapping[str, Any],
     user_id: ObjectId,
     existing: Existing,
-    profile: BetterAuthProfile,
     writes: list[Insert | Fill],
     find: _Find,
-    fill: _FillIn,
     source: str,
 ) -> None:
     password = document.get("password")
@@ -273,14 +268,13 @@ def _account(
         account = credential[0]
         if len(credential) > 1:
             find("several-credential-accounts", "account", account.get("_id"))
-        fill("account", account, dict(profile.credential_fields))
         if is_missing(account.get("password")):
             # It is not filled: what a fill writes is journaled, and no hash may be.
             find("account-without-password", "account", account["_id"], "password")
         elif kind.is_hash and account["password"] != password:
             find("password-differs", "account", account["_id"], "password")
         return
-    mapped = map_account(user_id, password, created_at(document), profile)
+    mapped = map_account(user_id, password, created_at(document))
     if mapped is None:
         find(f"password-{kind.value}", source, document.get("_id"), "password")
     elif any(account.get("_id") == account_id(user_id) for account in existing.accounts):

@@ -70,8 +70,8 @@ def plan_report(
         verbose: Every user decision and every quarantined document, not the first few.
     """
     yield title(
-        f"Plan for the database {plan.database}: legacy users from {plan.source}, "
-        f"for Better Auth {plan.options.better_auth.value}. Nothing was written."
+        f"Plan for the database {plan.database}: legacy users from {plan.source}. "
+        "Nothing was written."
     )
     if plan.users:
         yield from _users(plan)

@@ -238,8 +238,8 @@ def _users(plan: Plan) -> Section | None:
         if (count := plan.outcomes.get(outcome, 0))
     ]
     sentence = (
-        f"{counted(len(plan.users), 'legacy user')} in {plan.source}, for Better Auth "
-        f"{plan.options.better_auth.value}. The parts add up to all of them."
+        f"{counted(len(plan.users), 'legacy user')} in {plan.source}. "
+        "The parts add up to all of them."
     )
     return Section(
         "Where the users go",

@@ -59,7 +59,7 @@ def assert_no_secret(answer):
         ("migrate", "--confirm", "--workers", "65"),
         ("migrate", "--confirm", "--plan", "missing.json"),
         ("migrate", "--confirm", "--plan", "."),
-        ("backfill", "--confirm", "--better-auth", "1.3"),
+        ("backfill", "--confirm", "--aliases", "all"),
         ("status", "--confirm"),
     ],
 )
@@ -117,7 +117,6 @@ def test_a_plan_with_choices_nobody_knows_is_refused(quick, tmp_path, clean, pol
         ("--aliases", "all"),
         ("--duplicate-emails", "refuse"),
         ("--alias-owners", "keep"),
-        ("--better-auth", "1.3"),
         ("--collections", "invoices"),
         ("--schema-day", "2025-08-14"),
         ("--legacy-collection", "Users"),

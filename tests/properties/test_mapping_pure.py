@@ -19,7 +19,6 @@ from newbi_migrate.mapping.organization import (
     company_fields_missing,
     incomplete_fields,
 )
-from newbi_migrate.mapping.profiles import BetterAuthProfile, BetterAuthVersion
 from newbi_migrate.mapping.slug import choose_slug, slug_candidates
 from newbi_migrate.mapping.user import LEFT_BEHIND, created_at, map_user
 from newbi_migrate.mapping.values import ABSENT, IdForm, dig, is_missing, read_id, write_id
@@ -287,23 +286,21 @@ def test_an_organization_is_filled_with_what_does_not_contradict_it(document, or
         assert not (set(group) & set(merge.conflicts) and set(group) & merge.values.keys())
 
 
-@given(user=users, password=anything, version=st.sampled_from(BetterAuthVersion))
-def test_an_account_is_made_of_a_hash_and_of_nothing_else(user, password, version):
+@given(user=users, password=anything)
+def test_an_account_is_made_of_a_hash_and_of_nothing_else(user, password):
     """Whatever is stored as a password; where there is an account it keeps every rule."""
-    account = map_account(user, password, user.generation_time, BetterAuthProfile.of(version))
+    account = map_account(user, password, user.generation_time)
 
     assert (account is None) == (not password_kind(password).is_hash)
     if account is not None:
         assert [] == Account.violations(account.to_document())
 
 
-@given(document=legacy_users, version=st.sampled_from(BetterAuthVersion))
-def test_the_account_of_a_valid_hash_keeps_every_rule(document, version):
+@given(document=legacy_users)
+def test_the_account_of_a_valid_hash_keeps_every_rule(document):
     """Sign-in reads it in each version."""
     password = document.get("password")
-    account = map_account(
-        document["_id"], password, created_at(document), BetterAuthProfile.of(version)
-    )
+    account = map_account(document["_id"], password, created_at(document))
 
     if account is not None:
         found = account.to_document()

@@ -31,7 +31,6 @@ from newbi_migrate.testing import strategies
 policies = st.fixed_dictionaries(
     {"duplicates": st.sampled_from(DuplicatePolicy), "aliases": st.sampled_from(AliasPolicy)}
 )
-versions = st.sampled_from(["1.3", "1.7"])
 legacy_users = legacy_documents()
 
 
@@ -73,12 +72,12 @@ def test_the_same_question_has_the_same_answer(legacy, database, policy):
     assert database.plan(legacy, **policy) == deepcopy(database).plan(deepcopy(legacy), **policy)
 
 
-@given(legacy=legacy_users, database=databases(), policy=policies, version=versions)
-def test_migrating_again_writes_nothing(legacy, database, policy, version):
+@given(legacy=legacy_users, database=databases(), policy=policies)
+def test_migrating_again_writes_nothing(legacy, database, policy):
     """Once carried out, the same decisions lead to no write, and created users are merged."""
-    before = database.plan(legacy, version, **policy)
+    before = database.plan(legacy, **policy)
     database.carry_out(before)
-    again = database.plan(legacy, version, **policy)
+    again = database.plan(legacy, **policy)
 
     assert [] == writes_of(again)
     for first, second in zip(before, again, strict=True):
@@ -142,10 +141,10 @@ def test_whoever_has_a_workspace_is_a_member_of_it(legacy, database, policy):
             assert existing.is_member
 
 
-@given(legacy=legacy_users, database=databases(), policy=policies, version=versions)
-def test_created_documents_are_what_better_auth_reads(legacy, database, policy, version):
+@given(legacy=legacy_users, database=databases(), policy=policies)
+def test_created_documents_are_what_better_auth_reads(legacy, database, policy):
     """Created accounts, organizations and members keep every rule, users the critical ones."""
-    planned = database.plan(legacy, version, **policy)
+    planned = database.plan(legacy, **policy)
 
     for collection, model, least in (
         ("user", User, (Severity.CRITICAL,)),

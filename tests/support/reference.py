@@ -162,7 +162,6 @@ def migrated(database, options):
     legacy = _read(database, SOURCE)
     planned = users.plan(
         legacy,
-        options.better_auth,
         duplicates=options.duplicate_emails,
         aliases=options.aliases,
     )

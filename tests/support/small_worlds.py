@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from newbi_migrate.mapping.decisions import LegacyKey, Target, TargetUser, decide_users
 from newbi_migrate.mapping.email import normalise_email
 from newbi_migrate.mapping.ids import organization_id
-from newbi_migrate.mapping.profiles import BetterAuthProfile
 from newbi_migrate.mapping.users import Existing, Insert, UserWrites, writes_for
 from newbi_migrate.mapping.values import ABSENT, dig, is_missing
 from newbi_migrate.mapping.workspace import Membership
@@ -177,9 +176,7 @@ class Database:
             ),
         )
 
-    def plan(
-        self, legacy: list[dict[str, Any]], version: str = "1.3", **policies: Any
-    ) -> list[UserWrites]:
+    def plan(self, legacy: list[dict[str, Any]], **policies: Any) -> list[UserWrites]:
         """What a migration would write, without writing it."""
         keys = [LegacyKey.of(document) for document in legacy]
         decisions = decide_users(keys, self.target(), **policies)
@@ -188,7 +185,6 @@ class Database:
                 LegacyUser.load(document),
                 decision,
                 self.existing(decision.user_id, decision.workspace),
-                BetterAuthProfile.of(version),
             )
             for document, decision in zip(legacy, decisions, strict=True)
         ]

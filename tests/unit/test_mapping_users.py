@@ -13,7 +13,6 @@ from newbi_migrate.mapping.account import map_account
 from newbi_migrate.mapping.decisions import Outcome, UserDecision
 from newbi_migrate.mapping.ids import account_id, member_id, organization_id
 from newbi_migrate.mapping.organization import map_member, map_organization
-from newbi_migrate.mapping.profiles import BetterAuthProfile
 from newbi_migrate.mapping.user import map_user
 from newbi_migrate.mapping.users import Existing, Fill, Finding, Insert, UserWrites, writes_for
 from newbi_migrate.mapping.workspace import Reason
@@ -56,20 +55,19 @@ ORGANIZATION = map_organization(
 ).to_document()
 
 
-def written(legacy=None, decision=CREATED, existing=None, version="1.3", **changes):
+def written(legacy=None, decision=CREATED, existing=None, **changes):
     document = {**(LEGACY if legacy is None else legacy), **changes}
     document = {name: value for name, value in document.items() if value is not ...}
     return writes_for(
         LegacyUser.load(document),
         decision,
         existing or Existing(),
-        BetterAuthProfile.of(version),
         source="Users",
     )
 
 
 def in_place(*, user=USER, organization=ORGANIZATION, is_member=True, accounts=None):
-    account = map_account(LEA, BCRYPT, DAY, BetterAuthProfile.of("1.3")).to_document()
+    account = map_account(LEA, BCRYPT, DAY).to_document()
     return Existing(user, (account,) if accounts is None else accounts, organization, is_member)
 
 
@@ -84,10 +82,9 @@ def about(writes, collection):
 # -- created ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("version", ["1.3", "1.7"])
-def test_a_new_user_gets_four_documents_in_order(version):
+def test_a_new_user_gets_four_documents_in_order():
     """User, account, organization and member, so that nothing refers to what is missing."""
-    account = map_account(LEA, BCRYPT, DAY, BetterAuthProfile.of(version)).to_document()
+    account = map_account(LEA, BCRYPT, DAY).to_document()
     member = map_member(LEA, HOME, DAY).to_document()
     expected = (
         Insert("user", USER),
@@ -95,7 +92,7 @@ def test_a_new_user_gets_four_documents_in_order(version):
         Insert("organization", ORGANIZATION),
         Insert("member", member),
     )
-    found = written(version=version)
+    found = written()
 
     assert UserWrites(CREATED, expected) == found
     assert (account_id(LEA), member_id(LEA)) == (found.account_id, found.member_id)
@@ -379,22 +376,12 @@ def test_an_account_id_that_is_taken_is_told():
     assert (Finding("account-id-taken", "account", account_id(LEA)),) == found.findings
 
 
-@pytest.mark.parametrize(
-    ("issuer", "values", "prior", "paths"),
-    [
-        ({}, {"issuer": "local:credential"}, {}, []),
-        ({"issuer": None}, {"issuer": "local:credential"}, {"issuer": None}, []),
-        ({"issuer": "local:credential"}, {}, {}, []),
-        ({"issuer": "other"}, {}, {}, ["issuer"]),
-    ],
-)
-def test_an_existing_account_gets_what_its_version_requires(issuer, values, prior, paths):
-    """From 1.7 an account names its issuer."""
+@pytest.mark.parametrize("issuer", [{}, {"issuer": None}, {"issuer": "other"}])
+def test_an_existing_account_is_left_as_the_application_made_it(issuer):
+    """Its version of Better Auth wrote what it reads: an issuer, or none."""
     existing = in_place(accounts=(credential(password=BCRYPT, **issuer),))
-    found = written(decision=MERGED, existing=existing, version="1.7")
 
-    assert ([Fill("account", ACCOUNT, values, prior)] if values else []) == list(found.writes)
-    assert [Finding("conflict", "account", ACCOUNT, p) for p in paths] == list(found.findings)
+    assert UserWrites(MERGED) == written(decision=MERGED, existing=existing)
 
 
 # -- aliases ------------------------------------------------------------------------------------
@@ -508,6 +495,6 @@ def test_a_user_without_a_single_workspace_gets_none(no_workspace_reason, code):
 def test_findings_name_the_legacy_collection_they_were_read_from():
     """It is one of two names, and by default the guide's."""
     document = LegacyUser.load({**LEGACY, "password": ""})
-    found = writes_for(document, CREATED, Existing(), BetterAuthProfile.of("1.3"))
+    found = writes_for(document, CREATED, Existing())
 
     assert ["Users"] == [finding.collection for finding in found.findings]

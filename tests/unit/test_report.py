@@ -18,7 +18,6 @@ from newbi_migrate.cli import options as opt
 from newbi_migrate.cli.values import as_arguments, migration_options
 from newbi_migrate.mapping.account import PasswordKind
 from newbi_migrate.mapping.decisions import AliasPolicy, DuplicatePolicy, Outcome
-from newbi_migrate.mapping.profiles import BetterAuthVersion
 from newbi_migrate.mapping.users import FIELD_NOT_CARRIED, FOLLOWS_MEMBERSHIP, Finding
 from newbi_migrate.mapping.workspace import Directory, Reason, WorkspaceClass
 from newbi_migrate.migration.planning.options import MAX_BATCH_SIZE, AliasOwners, MigrationOptions
@@ -362,7 +361,6 @@ def test_a_place_that_takes_no_file_is_refused_beforehand(tmp_path, name):
         (opt.DuplicateChoice, DuplicatePolicy),
         (opt.AliasChoice, AliasPolicy),
         (opt.AliasOwnerChoice, AliasOwners),
-        (opt.BetterAuthChoice, BetterAuthVersion),
     ],
 )
 def test_the_choices_of_the_command_line_are_the_engines(choice, engine):
@@ -378,7 +376,6 @@ def test_the_choices_of_the_command_line_are_the_engines(choice, engine):
         (opt.DuplicateEmails, MigrationOptions().duplicate_emails),
         (opt.Aliases, MigrationOptions().aliases),
         (opt.AliasOwners, MigrationOptions().alias_owners),
-        (opt.BetterAuth, MigrationOptions().better_auth),
     ],
 )
 def test_the_defaults_that_help_shows_are_the_engines(option, default):
@@ -402,7 +399,6 @@ def test_help_gives_the_engines_range():
         duplicate_emails=st.sampled_from(DuplicatePolicy),
         aliases=st.sampled_from(AliasPolicy),
         alias_owners=st.sampled_from(AliasOwners),
-        better_auth=st.sampled_from(BetterAuthVersion),
         collections=st.none()
         | st.lists(st.sampled_from("abc"), min_size=1, unique=True).map(tuple),
         schema_day=st.none() | st.dates(),
@@ -421,7 +417,6 @@ def test_a_suggested_command_means_the_options_it_was_made_of(options):
         duplicate_emails=_choice(opt.DuplicateChoice, given_again.get("--duplicate-emails")),
         aliases=_choice(opt.AliasChoice, given_again.get("--aliases")),
         alias_owners=_choice(opt.AliasOwnerChoice, given_again.get("--alias-owners")),
-        better_auth=_choice(opt.BetterAuthChoice, given_again.get("--better-auth")),
         collections=[given_again["--collections"]] if "--collections" in given_again else None,
         schema_day=None if day is None else datetime.fromisoformat(day),
         batch_size=int(given_again.get("--batch-size", MigrationOptions().batch_size)),

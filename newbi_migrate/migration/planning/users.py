@@ -23,7 +23,6 @@ from newbi_migrate.mapping.decisions import (
 )
 from newbi_migrate.mapping.email import normalise_email
 from newbi_migrate.mapping.packed import IdColumn, PackedIds, digest_of
-from newbi_migrate.mapping.profiles import BetterAuthProfile
 from newbi_migrate.mapping.users import Existing, Fill, Finding, Insert, UserWrites, writes_for
 from newbi_migrate.mapping.values import is_missing
 from newbi_migrate.mapping.workspace import Membership
@@ -125,15 +124,8 @@ class UserPlane:
         )
         return Target(users, organizations, memberships, frozenset(unusable)), findings
 
-    async def writes(
-        self, decisions: Decisions, profile: BetterAuthProfile
-    ) -> AsyncIterator[list[UserWrites]]:
-        """What is written for the legacy users, a batch of them at a time.
-
-        Args:
-            decisions: The decisions.
-            profile: The version of Better Auth to write for.
-        """
+    async def writes(self, decisions: Decisions) -> AsyncIterator[list[UserWrites]]:
+        """What is written for the legacy users, a batch of them at a time."""
         batch: list[tuple[Mapping[str, Any], UserDecision]] = []
         async for document, _ in self._documents():
             position = decisions.position(document.get("_id"))
@@ -142,15 +134,13 @@ class UserPlane:
                 continue
             batch.append((document, decisions[position]))
             if len(batch) >= USER_BATCH:
-                yield await self._batch(batch, profile)
+                yield await self._batch(batch)
                 batch = []
         if batch:
-            yield await self._batch(batch, profile)
+            yield await self._batch(batch)
 
     async def _batch(
-        self,
-        batch: Sequence[tuple[Mapping[str, Any], UserDecision]],
-        profile: BetterAuthProfile,
+        self, batch: Sequence[tuple[Mapping[str, Any], UserDecision]]
     ) -> list[UserWrites]:
         facts = await self._facts([decision for _, decision in batch])
         results: list[UserWrites] = []
@@ -166,9 +156,7 @@ class UserPlane:
                 )
             results.append(
                 _as_stored(
-                    writes_for(
-                        LegacyUser.load(document), decision, existing, profile, source=self._source
-                    ),
+                    writes_for(LegacyUser.load(document), decision, existing, source=self._source),
                     facts.raw,
                 )
             )
