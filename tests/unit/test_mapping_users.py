@@ -233,13 +233,13 @@ def test_a_missing_name_is_made_of_the_address():
         (..., "member", {}, []),
         ("", "member", {}, []),
         (..., None, {"role": "owner"}, []),
-        ("admin", None, {"role": "admin"}, []),
+        ("admin", None, {"role": "owner"}, ["role"]),
         ("admin", "member", {}, ["role"]),
         ("admin", "admin", {}, []),
     ],
 )
 def test_a_default_role_contradicts_nobody(role, stored, values, paths):
-    """The role of an existing user stays, and differs only from one that was stored."""
+    """The role of an existing user stays; a legacy one that differs is named and not carried."""
     user = {**USER, "role": stored}
     found = written(decision=MERGED, existing=in_place(user=user), role=role)
 
@@ -382,6 +382,107 @@ def test_an_existing_account_is_left_as_the_application_made_it(issuer):
     existing = in_place(accounts=(credential(password=BCRYPT, **issuer),))
 
     assert UserWrites(MERGED) == written(decision=MERGED, existing=existing)
+
+
+@pytest.mark.parametrize("owner", [str(LEA), str(LEA).upper()])
+def test_an_account_that_names_its_user_by_text_is_seen(owner):
+    """Better Auth does not find it; a second one would have the same accountId, so none is made."""
+    account = credential(password=BCRYPT, userId=owner)
+    found = written(decision=MERGED, existing=in_place(accounts=(account,)))
+
+    assert () == found.writes
+    assert (Finding("account-user-id-text", "account", ACCOUNT, "userId"),) == found.findings
+
+
+def test_the_account_that_better_auth_finds_counts():
+    """Beside one that names the user by text it is the one whose password is compared."""
+    text = credential(_id=OTHER, password=SCRYPT, userId=str(LEA))
+    found = written(
+        decision=MERGED, existing=in_place(accounts=(text, credential(password=BCRYPT)))
+    )
+
+    assert (Finding("several-credential-accounts", "account", ACCOUNT),) == found.findings
+
+
+# -- what a person should know ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "email", ["zoé@b.fr", "camille 65", "a@localhost", "a@b_c.fr", "\x1ca@b.fr"]
+)
+def test_an_address_that_better_auth_refuses_is_named(email):
+    """The user is created like every other, and cannot sign in until the address is corrected."""
+    found = written(email=email)
+
+    assert (Finding("email-refused", "Users", LEA, "email"),) == found.findings
+    assert email == about(found, "user")[0].document["email"]
+    assert ["user", "account", "organization", "member"] == [w.collection for w in found.writes]
+
+
+def test_a_byte_order_mark_around_an_address_is_taken_off():
+    """JavaScript's trim takes it off too, so that the user can sign in."""
+    found = written(email="\ufefflea@newbi.fr")
+
+    assert () == found.findings
+    assert "lea@newbi.fr" == about(found, "user")[0].document["email"]
+
+
+@pytest.mark.parametrize("email", ["zoé@b.fr", "Lea@newbi.fr", " lea@newbi.fr", 42])
+def test_an_existing_users_address_is_corrected_where_it_is(email):
+    """It is the one that counts, whatever the legacy one is."""
+    found = written(decision=MERGED, existing=in_place(user={**USER, "email": email}))
+
+    assert [Finding("email-refused", "user", LEA, "email")] == [
+        finding for finding in found.findings if finding.code == "email-refused"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("field", "code"), [("isDisabled", "user-disabled"), ("banned", "user-banned")]
+)
+@pytest.mark.parametrize(
+    ("value", "named"), [(True, True), (1, True), (False, False), (None, False)]
+)
+def test_whoever_was_kept_out_is_named(field, code, value, named):
+    """Better Auth knows of neither: it would let them in again, and nobody had noticed."""
+    found = written(**{field: value})
+
+    assert ([Finding(code, "Users", LEA, field)] if named else []) == [
+        finding for finding in found.findings if finding.code == code
+    ]
+
+
+@pytest.mark.parametrize("field", ["isDisabled", "banned"])
+def test_whoever_is_banned_in_better_auth_stays_out(field):
+    """There is nothing to decide any more."""
+    user = {**USER, "banned": True, "isActive": False, "isDisabled": True}
+    found = written(decision=MERGED, existing=in_place(user=user), **{field: True})
+
+    assert not {"user-disabled", "user-banned"} & {finding.code for finding in found.findings}
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "path"),
+    [
+        ({"role": "admin"}, "plugin-field-not-carried", "role"),
+        ({"twoFactorEnabled": True}, "plugin-field-not-carried", "twoFactorEnabled"),
+        ({"company": {"siret": 1}}, "number-ambiguous", "company.siret"),
+        ({"profile": {"phone": 6}}, "number-ambiguous", "profile.phone"),
+        ({"createdAt": 1709596800}, "date-not-understood", "createdAt"),
+        ({"updatedAt": "hier"}, "date-not-understood", "updatedAt"),
+    ],
+)
+def test_what_is_not_carried_as_it_is_stored_is_named(changes, code, path):
+    """By the user and the field; the stored value is in the legacy document."""
+    found = written(**changes)
+
+    assert Finding(code, "Users", LEA, path) in found.findings
+
+
+@pytest.mark.parametrize("stored", [1709596800000, None, "", DAY])
+def test_a_date_that_is_understood_needs_no_mention(stored):
+    """Milliseconds are what the application casts, and an absent date is known from the id."""
+    assert () == written(createdAt=stored, updatedAt=stored).findings
 
 
 # -- aliases ------------------------------------------------------------------------------------

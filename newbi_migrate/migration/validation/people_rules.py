@@ -17,7 +17,7 @@ from newbi_migrate.mapping.account import CREDENTIAL
 from newbi_migrate.mapping.decisions import Outcome, UserDecision
 from newbi_migrate.mapping.email import is_normalised, normalise_email
 from newbi_migrate.mapping.ids import account_id
-from newbi_migrate.mapping.values import flag, text
+from newbi_migrate.mapping.values import flag, read_id, text, trim
 from newbi_migrate.migration.validation import rules
 from newbi_migrate.migration.validation.rules import StructuralRule
 from newbi_migrate.store.ids import id_key
@@ -102,7 +102,7 @@ class MemberFact:
     @property
     def is_owner(self) -> bool:
         """Whether one of the roles is that of an owner."""
-        return isinstance(self.role, str) and "owner" in map(str.strip, self.role.split(","))
+        return isinstance(self.role, str) and "owner" in map(trim, self.role.split(","))
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +143,9 @@ def check_people(people: People) -> Iterator[Offence]:
 def _legacy_users(people: People) -> Iterator[Offence]:
     accounts: dict[object, list[AccountFact]] = defaultdict(list)
     for account in people.accounts:
-        if account.provider == CREDENTIAL and isinstance(account.user_id, ObjectId):
-            accounts[account.user_id].append(account)
+        owner = read_id(account.user_id).value
+        if account.provider == CREDENTIAL and owner is not None:
+            accounts[owner].append(account)
     belonging = {
         (m.user_id, m.organization_id)
         for m in people.members
