@@ -35,7 +35,7 @@ _FillIn = Callable[[str, Mapping[str, Any], Mapping[str, Any]], None]
 
 __all__ = [
     "BARRED",
-    "EMAIL_REFUSED",
+    "CANNOT_SIGN_IN",
     "FIELD_NOT_CARRIED",
     "FOLLOWS_MEMBERSHIP",
     "Existing",
@@ -51,8 +51,8 @@ __all__ = [
 FIELD_NOT_CARRIED: Final = "field-not-carried"
 """Code of the finding that existing users are not given a field of the legacy ones."""
 
-EMAIL_REFUSED: Final = "email-refused"
-"""Code of the finding that Better Auth lets nobody sign in with the address of a user."""
+CANNOT_SIGN_IN: Final = ("email-refused", "account-user-id-text")
+"""Codes of the findings that a user cannot sign in with what is stored."""
 
 BARRED: Final[Mapping[str, str]] = {"isDisabled": "user-disabled", "banned": "user-banned"}
 """Field that kept a legacy user out to the code of the finding that Better Auth lets them in."""
@@ -260,7 +260,7 @@ def _about_person(
     if email is not None and not (is_normalised(email) and is_accepted(email)):
         collection = "user" if "email" in there else source
         identifier = decision.user_id if "email" in there else decision.legacy_id
-        yield Finding(EMAIL_REFUSED, collection, identifier, "email")
+        yield Finding("email-refused", collection, identifier, "email")
     told: list[tuple[str, str]] = []
     if flag(now.get("banned")) is not True:
         told += [(BARRED[name], name) for name in barred_by(document)]
