@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from better_auth_app import Browser
+from better_auth_app import VERSIONS, Browser
 from bson import ObjectId
 
 from newbi_migrate.models.better_auth import Account, Member, Organization, User
 
 pytestmark = [pytest.mark.node, pytest.mark.slow]
 
-VERSIONS = {
-    "better-auth-1.3": "1.3.7",
-    "better-auth-1.7.2": "1.7.2",
-    "better-auth-newest": "newest",
-}
 NEW_PASSWORD = "Tout-Nouveau-2026!"
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from better_auth_app import VERSIONS
 
 from newbi_migrate.smoke import STEPS, smoke
 
 pytestmark = [pytest.mark.node, pytest.mark.slow]
-
-VERSIONS = ["better-auth-1.3", "better-auth-newest"]
 
 
 @pytest.fixture(params=VERSIONS)
