@@ -126,6 +126,7 @@ USER_FIELDS = maybe(
     emailVerified=FLAGS,
     isEmailVerified=FLAGS,
     isActive=FLAGS,
+    banned=FLAGS,
     isDisabled=FLAGS,
     phoneNumber=st.sampled_from([*PHONES, "", None]),
     referralCode=st.sampled_from([*CODES, "", None]),
