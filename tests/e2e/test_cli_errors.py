@@ -43,7 +43,6 @@ def assert_no_secret(answer):
         ("plan", "--aliases"),
         ("plan", "--duplicate-emails", "keep"),
         ("plan", "--alias-owners", "rename"),
-        ("plan", "--better-auth", "0.9"),
         ("plan", "--schema-day", "14/08/2025"),
         ("plan", "--collections", " , "),
         ("plan", "--collections", "unheard-of"),
