@@ -22,6 +22,7 @@ from newbi_migrate.backup.compress import GZIP_ERRORS, damage_of
 from newbi_migrate.backup.manifest import Manifest
 from newbi_migrate.backup.reading import DamagedDataError, open_stream, whole_documents
 from newbi_migrate.errors import DamagedBackupError, UsageError
+from newbi_migrate.store.collections import data_namespace
 
 __all__ = [
     "Dump",
@@ -66,7 +67,7 @@ class DumpedCollection:
     @property
     def namespace(self) -> str:
         """The collection its documents belong to: the buckets of a time series."""
-        return layout.data_namespace(self.name, self.type)
+        return data_namespace(self.name, self.type)
 
 
 class Dump(Protocol):
@@ -179,7 +180,7 @@ class FolderDump:
                 continue
             documents = ""
             if one.type != "view":
-                wanted = layout.escape(layout.data_namespace(name, one.type))
+                wanted = layout.escape(data_namespace(name, one.type))
                 documents = data.pop(wanted, "")
                 if not documents:
                     raise DamagedBackupError(

@@ -16,7 +16,6 @@ from urllib.parse import quote_plus, unquote_plus
 from xxhash import xxh3_64_hexdigest
 
 __all__ = [
-    "BUCKETS",
     "DATA",
     "ENCRYPTED",
     "EXPORTS",
@@ -26,7 +25,6 @@ __all__ = [
     "PARTIAL",
     "REPORT",
     "backup_name",
-    "data_namespace",
     "dumped",
     "escape",
     "temporary",
@@ -43,8 +41,6 @@ PARTIAL: Final = ".partial"
 MANIFEST: Final = "manifest.json"
 REPORT: Final = "backup_report.txt"
 EXPORTS: Final = "json_exports"
-BUCKETS: Final = "system.buckets."
-"""What stands before a time series collection's name in that of the collection with its data."""
 
 # Together with ".metadata.json.gz" 255 bytes, what most file systems take.
 _LONGEST: Final = 238
@@ -81,11 +77,6 @@ def temporary(path: Path) -> Path:
 def unescape(file_name: str) -> str:
     """The collection a file name stands for, unless it was cut."""
     return unquote_plus(file_name)
-
-
-def data_namespace(collection: str, kind: str) -> str:
-    """The collection that holds the documents: a time series has another one for its buckets."""
-    return BUCKETS + collection if kind == "timeseries" else collection
 
 
 def dumped(collection: str) -> bool:

@@ -108,8 +108,10 @@ class LegacyKey:
     readable: bool = True
 
     @classmethod
-    def of(cls, document: Mapping[str, Any]) -> LegacyKey:
-        """The key of a legacy user's document."""
+    def of(cls, document: Mapping[str, Any], *, readable: bool = True) -> LegacyKey:
+        """The key of a legacy user's document; of one that could not be decoded the id alone."""
+        if not readable:
+            return cls(document.get("_id"), None, readable=False)
         return cls(
             id=document.get("_id"),
             email=normalise_email(document.get("email")),

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pymongo import IndexModel
-from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure
 
 from newbi_migrate.models.registry import CollectionSpec, IndexSpec
 from newbi_migrate.store.codes import INDEX_REFUSED, NOT_FOUND, Code
 from newbi_migrate.store.connection import DURABLE, Topology
+from newbi_migrate.store.handles import Database
 from newbi_migrate.store.session import LeasedSession
 
 __all__ = [
@@ -80,9 +80,7 @@ class IndexPlan:
     obsolete_present: tuple[IndexSpec, ...]
 
 
-async def read_indexes(
-    database: AsyncDatabase[dict[str, Any]], collection: str
-) -> tuple[dict[str, Any], ...]:
+async def read_indexes(database: Database, collection: str) -> tuple[dict[str, Any], ...]:
     """The index specifications of a collection as the server stores them, ``_id_`` included.
 
     Empty for a collection that does not exist.

@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from bson import ObjectId
 from pymongo import UpdateOne
-from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.errors import DamagedRecordsError, LeaseLostError, UsageError
+from newbi_migrate.store.handles import Database
 from newbi_migrate.store.journal import JOURNAL
 from newbi_migrate.store.lease import LEASE, RUNS
 from newbi_migrate.store.record_shape import is_run, is_user_line
@@ -137,7 +137,7 @@ def quarantined_documents(runs: Iterable[RunRecord], collection: str) -> int:
     return 0
 
 
-async def read_runs(database: AsyncDatabase[dict[str, Any]]) -> list[RunRecord]:
+async def read_runs(database: Database) -> list[RunRecord]:
     """All runs, the newest first: by their numbers, not by anybody's clock.
 
     Raises:
@@ -148,12 +148,12 @@ async def read_runs(database: AsyncDatabase[dict[str, Any]]) -> list[RunRecord]:
     return sorted(found, key=lambda run: run.number, reverse=True)
 
 
-async def restore_record(database: AsyncDatabase[dict[str, Any]]) -> Mapping[str, Any] | None:
+async def restore_record(database: Database) -> Mapping[str, Any] | None:
     """The record of a restore that has not come to its end, if there is one; read only."""
     return await database[RESTORE].find_one(RESTORE_ID)
 
 
-async def refuse_if_restoring(database: AsyncDatabase[dict[str, Any]]) -> None:
+async def refuse_if_restoring(database: Database) -> None:
     """Fail where a restore into a database has not come to its end; read only.
 
     Raises:
@@ -166,9 +166,7 @@ async def refuse_if_restoring(database: AsyncDatabase[dict[str, Any]]) -> None:
         )
 
 
-async def migrated_users(
-    database: AsyncDatabase[dict[str, Any]], run_id: ObjectId
-) -> AsyncIterator[Mapping[str, Any]]:
+async def migrated_users(database: Database, run_id: ObjectId) -> AsyncIterator[Mapping[str, Any]]:
     """Who became who in a run: one line for each legacy user.
 
     Raises:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from bson import ObjectId
-from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.mapping.values import ABSENT, read_id
 from newbi_migrate.mapping.workspace import (
@@ -28,13 +27,14 @@ from newbi_migrate.models.registry import CollectionSpec, Registry
 from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.census import count_groups
 from newbi_migrate.store.collections import Identities
-from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.decoding import decoded
 from newbi_migrate.store.faults import task_group
+from newbi_migrate.store.handles import Database
 from newbi_migrate.store.journal import MAX_PRIOR_BYTES, Journal, JournalGroup, portions
 from newbi_migrate.store.lookup import MAX_TREE_KEYS
+from newbi_migrate.store.reading import read_by_ids
 from newbi_migrate.store.session import LeasedSession
-from newbi_migrate.store.stamping import MAX_IDS, WindowOutcome, chunks, write_groups
+from newbi_migrate.store.stamping import WindowOutcome, write_groups
 from newbi_migrate.store.windows import (
     Window,
     WindowGroup,
@@ -92,7 +92,7 @@ class DocumentPlane:
 
     def __init__(
         self,
-        database: AsyncDatabase[dict[str, Any]],
+        database: Database,
         registry: Registry,
         directory: Directory,
         *,
@@ -297,19 +297,17 @@ class DocumentPlane:
         if not links:
             return {}
         parent = self._registry[spec.parent.collection]
-        projection = dict.fromkeys((self._field, *parent.user_fields), 1)
         found: dict[ObjectId, ObjectId] = {}
-        for ids in chunks(sorted(links), MAX_IDS):
-            cursor = self._database[parent.name].find_raw_batches(
-                {"_id": {"$in": ids}},
-                projection,
-                collation=SIMPLE_COLLATION,
-                comment=self._comment,
-            )
-            async for document, _ in decoded(cursor):
-                workspace = self._workspace_of(parent, document)
-                if workspace is not None:
-                    found[document["_id"]] = workspace
+        parents = read_by_ids(
+            self._database[parent.name],
+            sorted(links),
+            (self._field, *parent.user_fields),
+            comment=self._comment,
+        )
+        async for document, _ in decoded(parents):
+            workspace = self._workspace_of(parent, document)
+            if workspace is not None:
+                found[document["_id"]] = workspace
         return found
 
     def _workspace_of(self, spec: CollectionSpec, document: Mapping[str, Any]) -> ObjectId | None:

@@ -25,12 +25,12 @@ from newbi_migrate.mapping.workspace import Directory, Reason, WorkspaceClass
 from newbi_migrate.migration.planning.digests import Digests
 from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.models.registry import IndexSpec
+from newbi_migrate.store.collisions import Collision
 from newbi_migrate.store.raw import iter_ids, pack_ids
 
 __all__ = [
     "NOT_PLAIN",
     "CollectionSummary",
-    "Collision",
     "Findings",
     "IndexAction",
     "IndexDecision",
@@ -365,32 +365,6 @@ class IndexDecision:
             "unique": self.spec.unique,
             "action": self.action.value,
             "reason": self.reason,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Collision:
-    """Documents that would share a key that is to be unique.
-
-    Attributes:
-        collection: Where.
-        index: Name of the unique index.
-        ids: The documents with the smallest and the greatest id.
-        count: How many they are.
-    """
-
-    collection: str
-    index: str
-    ids: tuple[Any, ...]
-    count: int
-
-    def to_json(self) -> dict[str, Any]:
-        """The collision as JSON holds it."""
-        return {
-            "collection": self.collection,
-            "index": self.index,
-            "ids": [str(identifier) for identifier in self.ids],
-            "count": self.count,
         }
 
 

@@ -16,6 +16,7 @@ from newbi_migrate.mapping.values import read_id
 from newbi_migrate.store.collections import collections
 from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.decoding import decoded
+from newbi_migrate.store.raw import raw_documents
 from newbi_migrate.store.stamping import chunks
 
 __all__ = ["Readings", "References", "Released", "sessions_of"]
@@ -117,7 +118,7 @@ class Readings:
             comment=self.comment,
         )
         counts = array("q", bytes(8 * len(self.organizations)))
-        async for group, _ in decoded(cursor):
+        async for group, _ in decoded(raw_documents(cursor)):
             for organization in {read_id(value).value for value in group["_id"].values()}:
                 if organization is None:
                     continue
@@ -159,7 +160,7 @@ async def _read(
     comment: str,
 ) -> AsyncIterator[dict[str, Any]]:
     cursor = database[name].find_raw_batches(query, fields, batch_size=_TOGETHER, comment=comment)
-    async for row, _ in decoded(cursor):
+    async for row, _ in decoded(raw_documents(cursor)):
         yield row
 
 
