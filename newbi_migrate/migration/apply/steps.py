@@ -16,6 +16,7 @@ from pymongo.errors import OperationFailure
 
 from newbi_migrate.mapping.packed import PackedIds
 from newbi_migrate.mapping.workspace import Directory, Reason
+from newbi_migrate.migration.apply.documents import DocumentWriter
 from newbi_migrate.migration.apply.users import UserWriter
 from newbi_migrate.migration.planning.documents import DocumentPlane
 from newbi_migrate.migration.planning.options import AliasOwners
@@ -308,10 +309,9 @@ async def _stamp(
     repeat: bool,
 ) -> tuple[CollectionSummary, Quarantine, Quarantine]:
     options, session = request.plan.options, request.session
-    return await plane.apply(
+    writer = DocumentWriter(session, journal, plane)
+    return await writer.write(
         spec,
-        session,
-        journal,
         batch_size=session.throttle.window(options.batch_size),
         workers=options.workers,
         repeat=repeat or request.resumed,
