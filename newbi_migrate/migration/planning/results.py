@@ -193,6 +193,24 @@ class UserLine:
     creates: Mapping[str, ObjectId] = field(default_factory=dict)
     fills: Mapping[str, int] = field(default_factory=dict)
 
+    @classmethod
+    def of(
+        cls,
+        decision: UserDecision,
+        creates: Mapping[str, ObjectId],
+        fills: Mapping[str, int],
+    ) -> Self:
+        """The line of a decision, with what it leads to."""
+        return cls(
+            decision.legacy_id,
+            decision.outcome,
+            decision.reason,
+            decision.user_id,
+            decision.workspace,
+            creates,
+            fills,
+        )
+
     @property
     def writes(self) -> bool:
         """Whether anything is written for them."""
@@ -266,17 +284,9 @@ class UserLines(PackedSequence[UserLine]):
         decision = self.decisions.at(self._positions[position])
         shape = self._shapes.at(position)
         creates = self._odd.get(position)
-        return UserLine(
-            legacy_id=decision.legacy_id,
-            outcome=decision.outcome,
-            reason=decision.reason,
-            user_id=decision.user_id,
-            workspace=decision.workspace,
-            creates=_created(shape, decision.user_id, decision.workspace)
-            if creates is None
-            else creates,
-            fills=dict(shape.fills),
-        )
+        if creates is None:
+            creates = _created(shape, decision.user_id, decision.workspace)
+        return UserLine.of(decision, creates, dict(shape.fills))
 
 
 def _created(

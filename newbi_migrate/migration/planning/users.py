@@ -253,7 +253,6 @@ def _says_nothing(found: tuple[int, bytes] | None) -> bool:
 
 def line_of(writes: UserWrites) -> UserLine:
     """The line of a plan that says what is written for a user."""
-    decision = writes.decision
     fills: dict[str, int] = defaultdict(int)
     creates: dict[str, ObjectId] = {}
     for write in writes.writes:
@@ -261,12 +260,4 @@ def line_of(writes: UserWrites) -> UserLine:
             creates[write.collection] = write.document["_id"]
         elif isinstance(write, Fill):
             fills[write.collection] += len(write.values)
-    return UserLine(
-        legacy_id=decision.legacy_id,
-        outcome=decision.outcome,
-        reason=decision.reason,
-        user_id=decision.user_id,
-        workspace=decision.workspace,
-        creates=creates,
-        fills=dict(fills),
-    )
+    return UserLine.of(writes.decision, creates, dict(fills))
