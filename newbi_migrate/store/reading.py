@@ -115,19 +115,26 @@ async def read_batches(
 
 
 def matching(
-    collection: Collection, query: Mapping[str, Any], *, natural: bool = False, comment: str
+    collection: Collection,
+    query: Mapping[str, Any],
+    fields: Sequence[str] | None = None,
+    *,
+    natural: bool = False,
+    comment: str,
 ) -> AsyncGenerator[bytes]:
     """Documents that match a query, in no order.
 
     Args:
         collection: The collection.
         query: The query.
+        fields: Their fields that are read beside ``_id``; ``None`` for whole documents.
         natural: Pass over the whole collection in its own order, whatever indexes there are.
         comment: Attached to every command.
     """
     return raw_documents(
         collection.find_raw_batches(
             query,
+            fields,
             batch_size=BATCH_DOCUMENTS,
             collation=SIMPLE_COLLATION,
             hint=[("$natural", 1)] if natural else None,

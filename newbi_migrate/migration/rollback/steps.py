@@ -196,7 +196,6 @@ class _RunBack:
                 run.run_id,
                 field,
                 keys,
-                request.store.server.has_transactions,
                 result,
                 comment,
             )
