@@ -111,10 +111,10 @@ ROOT = Path(newbi_migrate.__file__).parent
 THE_LEASE_ITSELF = "store/lease.py"
 # What is no method of a collection, or names one the run may not write documents to.
 AFTER_A_SAFE_POINT = {
-    "migration/apply/steps.py": "collections are created through the database",
     "migration/finalize/legacy_users.py": "legacy users are renamed and dropped, never written to",
     "migration/finalize/steps.py": "the journal is dropped through the database",
     "migration/rollback/structure.py": "collections are dropped and renamed through the database",
+    "store/structure.py": "collections are created, dropped and renamed through the database",
     "store/indexes.py": "a stored specification is built again as it is, by a command",
 }
 
