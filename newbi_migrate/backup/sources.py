@@ -10,8 +10,9 @@ from bson import json_util
 from newbi_migrate.backup import layout
 from newbi_migrate.models.better_auth import TARGET_COLLECTIONS
 from newbi_migrate.models.registry import Registry
-from newbi_migrate.store.collections import CollectionInfo, collections
+from newbi_migrate.store.collections import CollectionInfo
 from newbi_migrate.store.handles import Database
+from newbi_migrate.store.runs import readable_collections
 
 __all__ = ["critical_collections", "list_sources", "metadata_text"]
 
@@ -22,9 +23,10 @@ async def list_sources(
     """What mongodump would read, and names of what it would pass over.
 
     Raises:
+        UsageError: The database is half restored.
         pymongo.errors.PyMongoError: The server failed.
     """
-    listed = await collections(database)
+    listed = await readable_collections(database)
     found = [info for info in listed.values() if layout.dumped(info.name)]
     return found, tuple(name for name in listed if "$" in name and not layout.dumped(name))
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
+from bson import ObjectId
 from pymongo.errors import OperationFailure
 
+from newbi_migrate.progress import Progress
 from newbi_migrate.store.codes import Code
 from newbi_migrate.store.connection import administration
+from newbi_migrate.store.handles import Database
 from newbi_migrate.store.session import LeasedSession
 
 __all__ = ["end_transaction", "wait_for_statements"]
@@ -17,35 +20,42 @@ __all__ = ["end_transaction", "wait_for_statements"]
 _LOOK_EVERY: Final = 0.5
 
 
-async def wait_for_statements(session: LeasedSession) -> None:
-    """Wait until the server has finished what a dead client had asked for.
+async def wait_for_statements(
+    database: Database,
+    runs: Collection[ObjectId],
+    progress: Progress,
+    safe_point: Callable[[], None],
+) -> None:
+    """Wait until the server has finished what dead clients had asked for.
 
     A server goes on with the statement of a client that was killed. Statements are found by
     their comment; only the current user's own operations can be seen without a privilege.
 
-    Raises:
-        NewbiMigrateError: The session stopped it.
+    Args:
+        database: The database.
+        runs: The runs whose statements are waited for, whatever became of them.
+        progress: Told if there is something to wait for.
+        safe_point: Called before each further look; what it raises ends the waiting.
     """
+    comments = [str(run_id) for run_id in runs]
     told = False
-    while await _statement_running(session):
+    while await _statement_running(database, comments):
         if not told:
-            session.progress.note(
-                "The server is still finishing a statement of the interrupted run."
-            )
+            progress.note("The server is still finishing a statement of a run that stopped.")
             told = True
-        session.safe_point()
+        safe_point()
         await asyncio.sleep(_LOOK_EVERY)
 
 
-async def _statement_running(session: LeasedSession) -> bool:
+async def _statement_running(database: Database, comments: Sequence[str]) -> bool:
     pipeline: list[Mapping[str, Any]] = [
         {"$currentOp": {"allUsers": False, "idleConnections": False}},
-        {"$match": {"command.comment": session.comment, "active": True}},
+        {"$match": {"command.comment": {"$in": comments}, "active": True}},
         {"$match": {"command.aggregate": {"$ne": 1}}},
         {"$limit": 1},
     ]
     try:
-        async with await administration(session.database).aggregate(pipeline) as cursor:
+        async with await administration(database).aggregate(pipeline) as cursor:
             return bool([operation async for operation in cursor])
     except OperationFailure as error:
         if error.code == Code.UNAUTHORIZED:

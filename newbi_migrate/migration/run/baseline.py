@@ -14,11 +14,11 @@ from newbi_migrate.backup.manifest import Manifest
 from newbi_migrate.errors import UsageError
 from newbi_migrate.models.registry import OWN_PREFIX, Registry
 from newbi_migrate.progress import NullProgress, Progress
-from newbi_migrate.store.collections import CollectionInfo, collections
+from newbi_migrate.store.collections import CollectionInfo
 from newbi_migrate.store.counting import estimated_counts
 from newbi_migrate.store.digest import digest_collection
 from newbi_migrate.store.handles import Database
-from newbi_migrate.store.runs import RunRecord, RunState
+from newbi_migrate.store.runs import RunRecord, RunState, readable_collections
 
 __all__ = [
     "Baseline",
@@ -199,7 +199,7 @@ def fields_left_out(registry: Registry, name: str) -> tuple[str, ...]:
 
 async def live_collections(database: Database, *, comment: str) -> dict[str, CollectionInfo]:
     """Each collection that counts, by name, in order."""
-    found = await collections(database, comment=comment)
+    found = await readable_collections(database, comment=comment)
     return {
         name: info
         for name, info in found.items()

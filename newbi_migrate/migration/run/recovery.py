@@ -30,7 +30,7 @@ from newbi_migrate.store.journal import (
 from newbi_migrate.store.runs import RunRecord, RunWriter, read_runs
 from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.stamping import holding
-from newbi_migrate.store.statements import end_transaction, wait_for_statements
+from newbi_migrate.store.statements import end_transaction
 
 __all__ = [
     "created_indexes",
@@ -65,7 +65,6 @@ async def recover(session: LeasedSession, run: RunRecord) -> None:
     await record.take_over()
     journal = await Journal.take_over(session)
     await record.note_journal(journal.next_seq)
-    await wait_for_statements(session)
     for entry in await journal.pending():
         await _recover(session, journal, entry)
 
