@@ -262,16 +262,22 @@ async def drop_index(session: LeasedSession, collection: str, name: str) -> None
             raise
 
 
-async def rebuild_index(session: LeasedSession, collection: str, index: Mapping[str, Any]) -> None:
-    """Build an index as the server described it before it was dropped."""
+async def rebuild_index(session: LeasedSession, collection: str, index: Mapping[str, Any]) -> bool:
+    """Build an index as the server described it before it was dropped; false if it is refused."""
     quorum = _quorum(session)
     session.allow(collection)
     session.safe_point()
-    await session.database.command(
-        "createIndexes",
-        collection,
-        indexes=[{k: v for k, v in index.items() if k != "ns"}],
-        comment=session.comment,
-        writeConcern=DURABLE.document,
-        **quorum,
-    )
+    try:
+        await session.database.command(
+            "createIndexes",
+            collection,
+            indexes=[{k: v for k, v in index.items() if k != "ns"}],
+            comment=session.comment,
+            writeConcern=DURABLE.document,
+            **quorum,
+        )
+    except OperationFailure as error:
+        if error.code not in INDEX_REFUSED:
+            raise
+        return False
+    return True

@@ -20,7 +20,7 @@ ROOT = Path(newbi_migrate.__file__).parent
 # The driver's own, and those of the document models, which a migration does not use.
 NOBODYS = {"endSessions", "hello", "killCursors"}
 SENDING = ("store/",)
-NOT_YET = tuple(f"migration/{part}/" for part in ("apply", "finalize", "restore", "rollback"))
+NOT_YET = tuple(f"migration/{part}/" for part in ("apply", "restore"))
 
 
 class Senders(CommandListener):
