@@ -136,7 +136,7 @@ Dump = Annotated[
     Path,
     typer.Argument(
         metavar="BACKUP",
-        help="Folder of a backup, or a folder or archive that mongodump wrote.",
+        help="Folder of a backup, or one that mongodump wrote.",
         show_default=False,
     ),
 ]

@@ -12,6 +12,7 @@ from newbi_migrate.store.digest import options_digest
 from newbi_migrate.store.handles import Database
 
 __all__ = [
+    "BUCKETS",
     "CollectionInfo",
     "Identities",
     "collection_names",
@@ -19,7 +20,9 @@ __all__ = [
     "data_namespace",
 ]
 
-_BUCKETS: Final = "system.buckets."
+BUCKETS: Final = "system.buckets."
+"""What stands before a time series collection's name in that of the collection with its data."""
+
 _IN_WORDS: Final = {"view": "a view", "timeseries": "a time series"}
 
 
@@ -120,7 +123,7 @@ def data_namespace(name: str, kind: str) -> str:
         name: Name of the collection.
         kind: ``collection``, ``view`` or ``timeseries``.
     """
-    return _BUCKETS + name if kind == "timeseries" else name
+    return BUCKETS + name if kind == "timeseries" else name
 
 
 class Identities:
