@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from newbi_migrate.errors import ConfirmationRequiredError
+from newbi_migrate.store.collections import collection_names
 from newbi_migrate.store.faults import explained
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.lease import LEASE, Lease
@@ -91,7 +92,7 @@ async def read_target(
 
 async def existing_collections(database: Database) -> set[str]:
     """Names of collections and views, but for the server's own and that of the lease."""
-    names = await database.list_collection_names()
+    names = await collection_names(database)
     return {
         name
         for name in names
