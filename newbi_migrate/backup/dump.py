@@ -133,7 +133,7 @@ class Dump:
 
     def _entry(self, entry: CollectionEntry) -> DumpedCollection:
         read = parse_metadata(self.folder.text(entry.metadata))
-        if read.name != entry.name:
+        if (read.name, read.kind) != (entry.name, entry.type):
             raise MetadataError("it is of another collection than the manifest says")
         return DumpedCollection(entry.name, entry.type, read.options, read.indexes, entry.data)
 

@@ -67,6 +67,13 @@ class Metadata:
     options: Mapping[str, Any] = field(default_factory=dict)
     indexes: tuple[Mapping[str, Any], ...] = ()
 
+    @property
+    def kind(self) -> str:
+        """What ``create`` makes of its options, whatever the file says."""
+        if "timeseries" in self.options:
+            return "timeseries"
+        return "view" if "viewOn" in self.options else "collection"
+
 
 def parse_metadata(text: str) -> Metadata:
     """Read the text of a metadata file.

@@ -297,7 +297,7 @@ class _Reading:
 
     def _fitting(self, name: str, read: Metadata, file: str, data: str, buckets: str) -> None:
         """A collection whose files fit what its metadata says it is."""
-        if "timeseries" in read.options:
+        if read.kind == "timeseries":
             if data and buckets:
                 self._problem(data, f"{buckets} is there as well", name)
             elif not data and not buckets:
@@ -308,7 +308,9 @@ class _Reading:
             return
         if buckets:
             self._problem(buckets, f"{file} is of no time series", name)
-        elif "viewOn" in read.options:
+        elif read.type == "timeseries":
+            self._problem(file, "it is of a time series, and does not say of which kind", name)
+        elif read.kind == "view":
             if data:
                 self._problem(data, f"{file} is of a view, which has no documents", name)
             else:
@@ -329,9 +331,8 @@ class _Reading:
         if fault:
             self._problem(where, fault, name)
             return
-        kind = next((k for o, k in _BY_OPTION.items() if o in read.options), "collection")
         self._found.collections.append(
-            DumpedCollection(name, kind, read.options, read.indexes, data)
+            DumpedCollection(name, read.kind, read.options, read.indexes, data)
         )
 
     def _keep_undamaged(self) -> None:
@@ -364,9 +365,6 @@ class _Reading:
 
     def _problem(self, file: str, what: str, collection: str | None) -> None:
         self._found.problems.append(Problem(_shown(file), what, collection or ""))
-
-
-_BY_OPTION: Final = {"timeseries": "timeseries", "viewOn": "view"}
 
 
 def _named_by_indexes(read: Metadata) -> set[str]:

@@ -21,7 +21,6 @@ __all__ = [
     "AtOnce",
     "Backup",
     "BatchSize",
-    "BetterAuth",
     "Collections",
     "Confirm",
     "DryRun",
@@ -69,13 +68,6 @@ class AliasOwnerChoice(StrEnum):
 
     REWRITE = "rewrite"
     KEEP = "keep"
-
-
-class BetterAuthChoice(StrEnum):
-    """Choices of ``--better-auth``."""
-
-    V1_3 = "1.3"
-    V1_7 = "1.7"
 
 
 AsJson = Annotated[
@@ -277,16 +269,6 @@ AliasOwners = Annotated[
         "--alias-owners",
         help="Fields of documents that name such a user: write the new id, or keep the old one.",
         show_default="rewrite",
-        rich_help_panel=_WHAT,
-    ),
-]
-BetterAuth = Annotated[
-    BetterAuthChoice | None,
-    typer.Option(
-        "--better-auth",
-        help="Version of Better Auth the application uses: 1.7 for 1.7.0 to 1.7.2, 1.3 for every "
-        "other, older or newer.",
-        show_default="1.3",
         rich_help_panel=_WHAT,
     ),
 ]

@@ -394,13 +394,13 @@ def _say(line):
     sys.stdout.flush()
 
 
-def main(number):
-    """That many inputs, a table of what came of them, and the findings."""
+def main(number, *names):
+    """That many inputs, or the named readers' shares of them; what came of them, and findings."""
     taken, refused, findings = Counter(), Counter(), []
     begun = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        for name, target in TARGETS.items():
-            for seed in range(number * target.share // 1000):
+        for name in names or TARGETS:
+            for seed in range(number * TARGETS[name].share // 1000):
                 try:
                     (taken if attack(name, seed, Path(folder)) else refused)[name] += 1
                 except AssertionError as error:
@@ -414,4 +414,4 @@ def main(number):
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 10_000))
+    sys.exit(main(int((sys.argv[1:] or ["10000"])[0]), *sys.argv[2:]))

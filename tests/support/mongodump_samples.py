@@ -379,6 +379,12 @@ def buckets_alone(folder):
     buckets(folder, "shop/system.buckets.measures")
 
 
+@sample(Refused(10, "does not say of which kind"))
+def a_time_series_without_its_options(folder):
+    folder.metadata("shop/measures", {**TIME_SERIES, "options": {}})
+    buckets(folder, "shop/measures")
+
+
 @sample(Wanted({"x": 1}, views=("above", "first")))
 def views_on_views(folder):
     folder.collection()

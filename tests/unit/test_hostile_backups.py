@@ -324,6 +324,16 @@ def test_a_manifest_that_lists_a_collection_twice_is_refused(sealed):
         Dump(sealed)
 
 
+async def test_a_collection_is_of_the_kind_that_its_options_say(sealed):
+    """Otherwise documents would go where no collection of the backup is."""
+    body = json.loads((sealed / "manifest.json").read_text())
+    body["collections"][0]["type"] = "timeseries"
+    write_manifest(sealed, body)
+    found = await verify_backup(sealed)
+
+    assert ["x"] == [problem.collection for problem in found.problems]
+
+
 async def test_files_that_the_manifest_names_elsewhere_are_not_read(sealed, outside):
     """Neither by their name nor by a link."""
     body = json.loads((sealed / "manifest.json").read_text())
