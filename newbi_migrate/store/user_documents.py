@@ -13,9 +13,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
+import bson
 import xxhash
 from bson.raw_bson import RawBSONDocument
-from pymongo import DeleteOne
+from pymongo import DeleteOne, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import OperationFailure
 
@@ -36,6 +37,7 @@ __all__ = [
     "delete_as_read",
     "delete_unchanged",
     "empty_fields",
+    "take_back",
     "writing_together",
 ]
 
@@ -147,6 +149,35 @@ class Together:
             done.filled[fill.collection] += 1
         else:
             done.skipped.append(fill)
+
+
+async def take_back(leased: LeasedSession, writes: Sequence[Insert | Fill]) -> None:
+    """Delete what was created and empty what was filled, where it is as it was written.
+
+    What refers to a document goes before it.
+    """
+    for name in _BACKWARDS:
+        collection, comment = leased.database[name], leased.comment
+        here = [write for write in writes if write.collection == name]
+        inserts = [write.document for write in here if isinstance(write, Insert)]
+        stored = await read_stored(collection, [one["_id"] for one in inserts], comment=comment)
+        operations: list[DeleteOne | UpdateOne] = [
+            delete_as_read(one["_id"], raw)
+            for one in inserts
+            if (raw := stored.get(id_key(one["_id"]))) is not None and raw == bson.encode(one)
+        ]
+        operations += [_unfill(write) for write in here if isinstance(write, Fill)]
+        if operations:
+            await leased.collection(name).bulk_write(operations, ordered=False, comment=comment)
+
+
+def _unfill(fill: Fill) -> UpdateOne:
+    held = {path: {"$eq": value} for path, value in fill.values.items()}
+    return UpdateOne(
+        {"_id": {"$eq": fill.id}, **held},
+        update_back(fill.values, fill.stored),
+        collation=SIMPLE_COLLATION,
+    )
 
 
 @asynccontextmanager

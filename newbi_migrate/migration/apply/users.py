@@ -14,8 +14,6 @@ from typing import Any
 import bson
 import xxhash
 from bson import Int64
-from bson.codec_options import CodecOptions
-from bson.raw_bson import RawBSONDocument
 
 from newbi_migrate.mapping.users import Fill, Finding, Insert, UserWrites
 from newbi_migrate.mapping.workspace import Reason
@@ -26,12 +24,9 @@ from newbi_migrate.store.collections import Identities
 from newbi_migrate.store.journal import EntryKind, Journal, prior_list
 from newbi_migrate.store.raw import elements
 from newbi_migrate.store.session import LeasedSession
-from newbi_migrate.store.undo import update_back
-from newbi_migrate.store.user_documents import Together, writing_together
+from newbi_migrate.store.user_documents import Together, take_back, writing_together
 
 __all__ = ["UserWriter", "field_digests"]
-
-_RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
 
 
 class UserWriter:
@@ -114,31 +109,7 @@ class UserWriter:
             return
         # What refused them may be the same documents, written by whoever took this run over.
         await self._session.lease.renew()
-        for name in reversed(TARGET_COLLECTIONS):
-            for writes in batch:
-                for write in writes.writes:
-                    if write.collection != name:
-                        continue
-                    if isinstance(write, Insert):
-                        await self._take_back(name, write.document)
-                    else:
-                        await self._unfill(write)
-
-    async def _take_back(self, name: str, document: Mapping[str, Any]) -> None:
-        identifier = {"_id": document["_id"]}
-        raw = self._session.database[name].with_options(codec_options=_RAW)
-        stored = await raw.find_one(identifier, comment=self._comment)
-        # Only what we wrote, to the byte, is taken back.
-        if stored is not None and stored.raw == bson.encode(document):
-            await self._session.collection(name).delete_one(identifier, comment=self._comment)
-
-    async def _unfill(self, fill: Fill) -> None:
-        held = {path: {"$eq": value} for path, value in fill.values.items()}
-        await self._session.collection(fill.collection).update_one(
-            {"_id": fill.id, **held},
-            update_back(fill.values, fill.stored),
-            comment=self._comment,
-        )
+        await take_back(self._session, [write for writes in batch for write in writes.writes])
 
 
 def _entries(
