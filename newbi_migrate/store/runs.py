@@ -19,9 +19,10 @@ from newbi_migrate.store.collections import CollectionInfo, collections
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.journal import JOURNAL
 from newbi_migrate.store.lease import LEASE, RUNS
+from newbi_migrate.store.reading import chunks
 from newbi_migrate.store.record_shape import is_run, is_user_line
 from newbi_migrate.store.session import LeasedSession
-from newbi_migrate.store.stamping import MAX_OPERATIONS, chunks
+from newbi_migrate.store.stamping import MAX_OPERATIONS
 
 __all__ = [
     "OWN_COLLECTIONS",

@@ -30,11 +30,9 @@ from newbi_migrate.store.reading import MAX_IDS, chunks, read_by_ids
 from newbi_migrate.store.session import LeasedSession
 
 __all__ = [
-    "MAX_IDS",
     "MAX_OPERATIONS",
     "Refusal",
     "WindowOutcome",
-    "chunks",
     "holding",
     "precondition",
     "write_groups",

@@ -37,8 +37,8 @@ from newbi_migrate.store.journal import (
     JournalReader,
 )
 from newbi_migrate.store.raw import document_of
+from newbi_migrate.store.reading import chunks
 from newbi_migrate.store.session import LeasedSession, Throttle
-from newbi_migrate.store.stamping import chunks
 from newbi_migrate.store.undo import (
     Chain,
     Difference,

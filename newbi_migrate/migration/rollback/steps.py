@@ -34,9 +34,9 @@ from newbi_migrate.store.counting import count
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.journal import EntryKind, JournalReader
+from newbi_migrate.store.reading import MAX_IDS
 from newbi_migrate.store.runs import RunRecord, RunState, RunWriter, migrated_users
 from newbi_migrate.store.session import LeasedSession
-from newbi_migrate.store.stamping import MAX_IDS
 
 __all__ = ["RollbackRequest", "choose_runs", "preview", "roll_back"]
 
