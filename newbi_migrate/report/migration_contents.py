@@ -13,7 +13,6 @@ from newbi_migrate.mapping.users import BARRED, CANNOT_SIGN_IN, Finding
 from newbi_migrate.mapping.workspace import Reason, WorkspaceClass
 from newbi_migrate.migration.planning.results import (
     CollectionSummary,
-    Collision,
     IndexAction,
     IndexDecision,
     Plan,
@@ -47,6 +46,7 @@ from newbi_migrate.report.words import (
     counted,
     finding_in_words,
 )
+from newbi_migrate.store.collisions import Collision
 
 __all__ = ["left_out_cases", "left_out_section", "plan_contents", "result_contents"]
 
