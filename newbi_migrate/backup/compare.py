@@ -14,19 +14,19 @@ from pathlib import Path
 from typing import Any, Final
 
 from bson import json_util
-from pymongo.asynchronous.database import AsyncDatabase
 from xxhash import xxh3_64_intdigest, xxh3_128_intdigest
 
 from newbi_migrate.backup import layout
-from newbi_migrate.backup.dump import DumpedCollection, FolderDump
+from newbi_migrate.backup.dump import Dump
+from newbi_migrate.backup.dumped import DumpedCollection
 from newbi_migrate.backup.manifest import CollectionEntry
-from newbi_migrate.errors import UsageError
+from newbi_migrate.backup.reading import DamagedDataError
+from newbi_migrate.errors import DamagedBackupError, UsageError
 from newbi_migrate.models.registry import OWN_PREFIX
 from newbi_migrate.progress import NullProgress, Progress
-from newbi_migrate.store.collections import CollectionInfo, collections
+from newbi_migrate.store.collections import CollectionInfo, data_namespace
 from newbi_migrate.store.connection import open_database
 from newbi_migrate.store.digest import (
-    BATCH_DOCUMENTS,
     Digest,
     digest_collection,
     indexes_digest,
@@ -35,8 +35,11 @@ from newbi_migrate.store.digest import (
     without_fields,
 )
 from newbi_migrate.store.faults import explained
+from newbi_migrate.store.handles import Database
 from newbi_migrate.store.indexes import read_indexes
 from newbi_migrate.store.raw import document_of, element
+from newbi_migrate.store.reading import read_batches
+from newbi_migrate.store.runs import readable_collections
 
 __all__ = ["Comparison", "Difference", "compare_backup"]
 
@@ -120,9 +123,10 @@ async def compare_backup(
 
     Raises:
         UsageError: It is no backup of ours, or encrypted and there is no key.
+        DamagedBackupError: It is damaged.
         UnreachableError: The server did not answer, or may not be read.
     """
-    dump = await asyncio.to_thread(FolderDump, path, identities)
+    dump = await asyncio.to_thread(Dump, path, identities)
     if dump.manifest is None:
         raise UsageError(
             f"{str(path)!r} has no manifest, so it cannot be compared with a database.",
@@ -137,14 +141,20 @@ async def compare_backup(
                 tuple(without),
                 documents=documents,
             )
-            return await comparing.run(run_records=run_records, metadata=metadata)
+            try:
+                return await comparing.run(run_records=run_records, metadata=metadata)
+            except DamagedDataError as error:
+                raise DamagedBackupError(
+                    f"The backup {str(path)!r} is damaged: {error}.",
+                    next_step="verify-backup names the file.",
+                ) from error
 
 
 class _Comparing:
     def __init__(
         self,
-        dump: FolderDump,
-        database: AsyncDatabase[dict[str, Any]],
+        dump: Dump,
+        database: Database,
         progress: Progress,
         without: tuple[str, ...],
         *,
@@ -159,7 +169,7 @@ class _Comparing:
     async def run(self, *, run_records: bool, metadata: bool) -> Comparison:
         manifest = self._dump.manifest
         assert manifest is not None  # noqa: S101  # asked by the caller
-        live = await collections(self._database)
+        live = await readable_collections(self._database)
         then = {entry.name: entry for entry in manifest.collections}
         names = sorted(
             name
@@ -191,7 +201,7 @@ class _Comparing:
         indexes = await read_indexes(self._database, entry.name)
         if metadata and indexes_digest(indexes) != entry.indexes:
             found.append(Difference("indexes", entry.name, detail=self._indexes(entry, indexes)))
-        name = layout.data_namespace(entry.name, entry.type)
+        name = data_namespace(entry.name, entry.type)
         digest = await digest_collection(
             self._database,
             name,
@@ -207,12 +217,11 @@ class _Comparing:
         if digest.count == entry.count:
             detail = "the documents are not the same"
         return [*found, Difference("content", entry.name, detail=detail)]
-        return found
 
     def _indexes(self, entry: CollectionEntry, now: Sequence[dict[str, Any]]) -> str:
         if not self._dump.readable:
             return "they are not the same"
-        then = next(c.indexes for c in self._dump.collections if c.name == entry.name)
+        then = next((c.indexes for c in self._dump.collections if c.name == entry.name), ())
         old = {index["name"]: indexes_digest([index]) for index in then}
         new = {index["name"]: indexes_digest([index]) for index in now}
         parts = [f"{name} is missing" for name in sorted(old.keys() - new.keys())]
@@ -257,7 +266,8 @@ class _Comparing:
         self._need_key()
         then = await asyncio.to_thread(self._sums, self._stored(entry))
         now = [0] * _BUCKETS, [0] * _BUCKETS
-        async for batch in self._batches(name):
+        collection = self._database[name]
+        async for batch in read_batches(collection, comment=_COMMENT):
             self._sum_up(batch, *now)
         differing = [b for b in range(_BUCKETS) if then[0][b] != now[0][b]]
         held = 0
@@ -269,7 +279,7 @@ class _Comparing:
             chosen.add(bucket)
         old = await asyncio.to_thread(self._chosen, self._stored(entry), chosen)
         new: dict[bytes, int] = {}
-        async for batch in self._batches(name):
+        async for batch in read_batches(collection, comment=_COMMENT):
             new |= self._chosen([batch], chosen)
         found = []
         for key in sorted({*old, *new}):
@@ -283,13 +293,6 @@ class _Comparing:
                 Difference("more", entry.name, detail=f"at least {left} further documents differ")
             )
         return found
-
-    async def _batches(self, name: str) -> Any:
-        collection: Any = self._database[name]
-        cursor = collection.find_raw_batches({}, batch_size=BATCH_DOCUMENTS, comment=_COMMENT)
-        async with cursor:
-            async for batch in cursor:
-                yield batch
 
     def _sums(self, batches: Iterator[bytes]) -> tuple[list[int], list[int]]:
         sums, counts = [0] * _BUCKETS, [0] * _BUCKETS

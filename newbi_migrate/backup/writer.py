@@ -9,26 +9,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
+import bson
 from bson import Timestamp, json_util
-from pymongo.errors import OperationFailure
-from pymongo.read_concern import ReadConcern
 
 from newbi_migrate.backup import layout
 from newbi_migrate.backup.compress import library
 from newbi_migrate.backup.consistency import (
-    SnapshotConcern,
     judge,
     judged,
-    latest_time,
-    write_counters,
 )
 from newbi_migrate.backup.exporting import Exporter
 from newbi_migrate.backup.files import (
@@ -39,23 +35,31 @@ from newbi_migrate.backup.files import (
     sync_folder,
 )
 from newbi_migrate.backup.manifest import CollectionEntry, Consistency, Manifest
+from newbi_migrate.backup.metadata import MetadataError, parse_metadata
 from newbi_migrate.backup.reporting import report_text
 from newbi_migrate.backup.sources import (
-    Source,
     critical_collections,
-    estimated_counts,
     list_sources,
     metadata_text,
 )
-from newbi_migrate.errors import NewbiMigrateError, UsageError
+from newbi_migrate.errors import NewbiMigrateError, UnsupportedError, UsageError
 from newbi_migrate.models.newbi import NEWBI
 from newbi_migrate.models.registry import Registry
 from newbi_migrate.progress import NullProgress, Progress
-from newbi_migrate.store.codes import SNAPSHOT_LOST
+from newbi_migrate.store.collections import CollectionInfo
 from newbi_migrate.store.connection import Store, Topology, open_database
-from newbi_migrate.store.digest import BATCH_DOCUMENTS, Digest, indexes_digest, options_digest
+from newbi_migrate.store.counting import estimated_counts
+from newbi_migrate.store.digest import Digest, indexes_digest, options_digest
 from newbi_migrate.store.faults import explained, task_group
 from newbi_migrate.store.indexes import read_indexes
+from newbi_migrate.store.reading import read_batches
+from newbi_migrate.store.snapshots import (
+    SnapshotLost,
+    committed,
+    latest_time,
+    snapshot_batches,
+    write_counters,
+)
 
 __all__ = ["BackupResult", "backup_database"]
 
@@ -177,6 +181,7 @@ class _Backup:
             self._recipients_and_self = ()
         self._files: dict[str, FileSeal] = {}
         self._finished: list[OutputFile] = []
+        self._alike: frozenset[str] = frozenset()
         self._snapshot: Timestamp | None = None
         self._notes: list[str] = []
 
@@ -188,6 +193,7 @@ class _Backup:
             sources, passed_over = await list_sources(self._database)
             for name in passed_over:
                 self._note(f"The collection {name!r} is left out, as mongodump does.")
+            self._alike = layout.alike({name for s in sources for name in (s.name, s.data)})
             before = await write_counters(self._database, self._data_names(sources))
             if self._store.server.topology is not Topology.STANDALONE:
                 self._snapshot = await latest_time(self._database)
@@ -202,7 +208,7 @@ class _Backup:
         consistency, notes = judge(entries, sources, there_now, snapshot=snapshot)
         for note in notes:
             self._note(note)
-        exporter = Exporter(self._folder, self._recipients, self._identities)
+        exporter = Exporter(self._folder, self._recipients, self._identities, self._alike)
         wanted = [e for e in entries if e.name in self._critical and e.data]
         exports, sealed, outputs = await exporter.export(wanted, self._progress)
         self._files |= sealed
@@ -228,8 +234,8 @@ class _Backup:
         return replace(manifest, files=dict(sorted(self._files.items())))
 
     @staticmethod
-    def _data_names(sources: Sequence[Source]) -> list[str]:
-        return [source.data for source in sources if source.type != "view"]
+    def _data_names(sources: Sequence[CollectionInfo]) -> list[str]:
+        return [source.data for source in sources if source.kind != "view"]
 
     def _note(self, sentence: str) -> None:
         if sentence not in self._notes:
@@ -238,7 +244,7 @@ class _Backup:
 
     # -- writing ------------------------------------------------------------------------------
 
-    async def _dump_all(self, sources: Sequence[Source]) -> list[CollectionEntry]:
+    async def _dump_all(self, sources: Sequence[CollectionInfo]) -> list[CollectionEntry]:
         waiting = iter(sources)
         entries: list[CollectionEntry] = []
 
@@ -254,22 +260,23 @@ class _Backup:
                 tasks.create_task(work())
         return entries
 
-    async def _dump(self, source: Source) -> CollectionEntry:
-        stem = f"{self._database.name}/{layout.escape(source.name, suffix=self._suffix)}"
+    async def _dump(self, source: CollectionInfo) -> CollectionEntry:
+        stem = self._stem(source.name)
         indexes: tuple[dict[str, Any], ...] = ()
-        if source.type != "view":
+        if source.kind != "view":
             indexes = await read_indexes(self._database, source.name)
         metadata = stem + layout.METADATA + layout.GZIP + self._suffix
-        await asyncio.to_thread(self._write, metadata, metadata_text(source, indexes), gzip=True)
+        text = metadata_text(source, indexes)
+        _require_readable(source, indexes, text)
+        await asyncio.to_thread(self._write, metadata, text, gzip=True)
         digest, other, data = Digest(), Digest(self._without), ""
         consistency = Consistency.UNKNOWN
-        if source.type != "view":
-            stem = f"{self._database.name}/{layout.escape(source.data, suffix=self._suffix)}"
-            data = stem + layout.DATA + layout.GZIP + self._suffix
+        if source.kind != "view":
+            data = self._stem(source.data) + layout.DATA + layout.GZIP + self._suffix
             consistency = await self._dump_documents(source, data, digest, other)
         return CollectionEntry(
             name=source.name,
-            type=source.type,
+            type=source.kind,
             uuid=source.uuid,
             data=data,
             metadata=metadata,
@@ -283,11 +290,14 @@ class _Backup:
             consistency=consistency,
         )
 
+    def _stem(self, name: str) -> str:
+        escaped = layout.escape(name, suffix=self._suffix, apart=name in self._alike)
+        return f"{self._database.name}/{escaped}"
+
     async def _dump_documents(
-        self, source: Source, name: str, digest: Digest, other: Digest
+        self, source: CollectionInfo, name: str, digest: Digest, other: Digest
     ) -> Consistency:
-        concern, consistency = self._concern(source)
-        collection: Any = self._database.get_collection(source.data, read_concern=concern)
+        batches, consistency = self._batches(source)
         path = self._folder / name
         with OutputFile(path, gzip=True, recipients=self._recipients_and_self) as output:
 
@@ -302,11 +312,8 @@ class _Backup:
             loop = asyncio.get_running_loop()
             try:
                 with _snapshot_explained(source.name):
-                    cursor = collection.find_raw_batches(
-                        {}, batch_size=BATCH_DOCUMENTS, comment=_COMMENT
-                    )
-                    async with cursor:
-                        async for batch in cursor:
+                    async with aclosing(batches):
+                        async for batch in batches:
                             if under_way is not None:
                                 await under_way
                                 self._progress.advance(counted.pop(), source.name)
@@ -322,16 +329,20 @@ class _Backup:
         self._finished.append(output)
         return consistency
 
-    def _concern(self, source: Source) -> tuple[ReadConcern, Consistency]:
+    def _batches(self, source: CollectionInfo) -> tuple[AsyncGenerator[bytes], Consistency]:
+        """The documents of a collection, and what is known of when they were read."""
         if self._snapshot is None:
-            return ReadConcern("local"), Consistency.UNKNOWN
-        if source.options.get("capped"):
+            batches = read_batches(self._database[source.data], comment=_COMMENT)
+            return batches, Consistency.UNKNOWN
+        if source.capped:
             self._note(
                 f"The capped collection {source.name!r} was not read at the snapshot, which the "
                 "server does not offer for it."
             )
-            return ReadConcern("majority"), Consistency.UNKNOWN
-        return SnapshotConcern(self._snapshot), Consistency.SNAPSHOT
+            batches = read_batches(committed(self._database, source.data), comment=_COMMENT)
+            return batches, Consistency.UNKNOWN
+        batches = snapshot_batches(self._database, source.data, self._snapshot, comment=_COMMENT)
+        return batches, Consistency.SNAPSHOT
 
     def _write(self, name: str, text: str, *, gzip: bool) -> None:
         with OutputFile(self._folder / name, gzip=gzip, recipients=self._recipients) as output:
@@ -356,6 +367,28 @@ class _Backup:
             output.write(text.encode())
             output.finish()
         self._finished.append(output)
+
+
+def _require_readable(source: CollectionInfo, indexes: Sequence[dict[str, Any]], text: str) -> None:
+    """Fail where a metadata file would be read as something else, as mongodump does.
+
+    Extended JSON has no form for a document such as ``{"$numberInt": "5"}``.
+    """
+    try:
+        read = parse_metadata(text)
+    except MetadataError:
+        same = False
+    else:
+        found = bson.encode({"options": read.options, "indexes": read.indexes})
+        same = found == bson.encode({"options": source.options, "indexes": indexes})
+    if not same:
+        raise UnsupportedError(
+            f"Options or indexes of {source.name!r} hold what Extended JSON, and so the format of "
+            "a backup, cannot say.",
+            next_step=f"{_NOTHING_LEFT} Look for documents in them whose only key is a type, such "
+            "as $oid or $numberInt.",
+            collection=source.name,
+        )
 
 
 def _stamp(moment: datetime) -> str:
@@ -387,9 +420,7 @@ def _failing(doing: str) -> Iterator[None]:
 def _snapshot_explained(collection: str) -> Iterator[None]:
     try:
         yield
-    except OperationFailure as error:
-        if error.code not in SNAPSHOT_LOST:
-            raise
+    except SnapshotLost as error:
         raise NewbiMigrateError(
             f"The snapshot could not be kept until {collection!r} was read: it grew too old, or "
             "the collection was altered meanwhile.",

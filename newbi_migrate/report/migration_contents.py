@@ -9,11 +9,10 @@ from itertools import chain, islice
 from typing import Any, Final
 
 from newbi_migrate.mapping.decisions import Outcome
-from newbi_migrate.mapping.users import Finding
+from newbi_migrate.mapping.users import BARRED, CANNOT_SIGN_IN, Finding
 from newbi_migrate.mapping.workspace import Reason, WorkspaceClass
 from newbi_migrate.migration.planning.results import (
     CollectionSummary,
-    Collision,
     IndexAction,
     IndexDecision,
     Plan,
@@ -47,6 +46,7 @@ from newbi_migrate.report.words import (
     counted,
     finding_in_words,
 )
+from newbi_migrate.store.collisions import Collision
 
 __all__ = ["left_out_cases", "left_out_section", "plan_contents", "result_contents"]
 
@@ -54,6 +54,7 @@ Emails = Mapping[str, str]
 """A legacy user's id to their e-mail as it may be shown."""
 
 _EXAMPLES: Final = 5
+_SIGNING_IN: Final = (*CANNOT_SIGN_IN, *BARRED.values())
 _BLOCKED: Final = (IndexAction.CONFLICT, IndexAction.COLLISION)
 _OUTCOME_TONES: Final[Mapping[Outcome, Tone]] = {
     Outcome.CREATED: Tone.NEW,
@@ -221,6 +222,7 @@ def _sections(
         _documents(collections, done=done),
         left_out_section(quarantine.counts(), quarantine.first(_EXAMPLES)),
         _indexes(indexes, plan.collisions, done=done),
+        _signing_in(findings),
         _findings(findings),
         _not_registered(plan.not_registered),
         *beside,
@@ -238,8 +240,8 @@ def _users(plan: Plan) -> Section | None:
         if (count := plan.outcomes.get(outcome, 0))
     ]
     sentence = (
-        f"{counted(len(plan.users), 'legacy user')} in {plan.source}, for Better Auth "
-        f"{plan.options.better_auth.value}. The parts add up to all of them."
+        f"{counted(len(plan.users), 'legacy user')} in {plan.source}. "
+        "The parts add up to all of them."
     )
     return Section(
         "Where the users go",
@@ -374,12 +376,29 @@ def _indexes(
     return Section("Indexes", bars=(Bar(parts),), tables=tables)
 
 
-def _findings(findings: Sequence[Finding]) -> Section | None:
-    if not findings:
+def _signing_in(findings: Sequence[Finding]) -> Section | None:
+    found = [finding for finding in findings if finding.code in _SIGNING_IN]
+    if not found:
         return None
+    return Section(
+        "Users who cannot sign in, or should not",
+        tables=table_of(
+            "Each by the document to look at",
+            ("finding", "collection", "id", "what to do"),
+            sorted(found, key=lambda finding: _SIGNING_IN.index(finding.code)),
+            lambda f: (f.code, f.collection, str(f.id), finding_in_words(f.code)),
+        ),
+    )
+
+
+def _findings(findings: Sequence[Finding]) -> Section | None:
     documents: dict[str, set[tuple[str, str]]] = {}
     for finding in findings:
+        if finding.code in _SIGNING_IN:
+            continue
         documents.setdefault(finding.code, set()).add((finding.collection, finding.subject))
+    if not documents:
+        return None
     most = max(map(len, documents.values()))
     ordered = sorted(documents.items(), key=lambda item: (-len(item[1]), item[0]))
 

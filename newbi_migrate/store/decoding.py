@@ -11,7 +11,7 @@ from bson.binary import USER_DEFINED_SUBTYPE, Binary
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.errors import InvalidBSON
 
-from newbi_migrate.store.raw import document_of, elements, raw_documents
+from newbi_migrate.store.raw import document_of, elements
 
 __all__ = ["PLAIN", "Undecodable", "decode", "decoded"]
 
@@ -104,7 +104,8 @@ def _values(raw: bytes) -> list[tuple[str, Any]]:
 def _value(kind: int, raw: bytes) -> Any:
     with suppress(Exception):
         return bson.decode(document_of(("", kind, raw)).raw, PLAIN)[""]
-    with suppress(ValueError):
+    # No server nests as deeply as Python refuses to go; a file may.
+    with suppress(ValueError, RecursionError):
         if kind == _DOCUMENT:
             return dict(_values(raw))
         if kind == _ARRAY:
@@ -112,11 +113,7 @@ def _value(kind: int, raw: bytes) -> Any:
     return Undecodable(kind, raw)
 
 
-async def decoded(cursor: AsyncIterator[Any]) -> AsyncIterator[tuple[dict[str, Any], bool]]:
-    """The documents of a cursor of raw batches, each decoded as :func:`decode` does.
-
-    Args:
-        cursor: What ``find_raw_batches`` or ``aggregate_raw_batches`` gave; it is closed.
-    """
-    async for raw in raw_documents(cursor):
+async def decoded(documents: AsyncIterator[bytes]) -> AsyncIterator[tuple[dict[str, Any], bool]]:
+    """Documents that are read as bytes, each decoded as :func:`decode` does."""
+    async for raw in documents:
         yield decode(raw)

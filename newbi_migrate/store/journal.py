@@ -25,10 +25,10 @@ from bson import CodecOptions, ObjectId
 from bson.codec_options import DatetimeConversion
 from bson.errors import InvalidBSON
 from bson.raw_bson import RawBSONDocument
-from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError
 
 from newbi_migrate.errors import DamagedRecordsError, LeaseLostError
+from newbi_migrate.store.handles import Database
 from newbi_migrate.store.raw import document_of, elements, elements_by_name, iter_ids, pack_ids
 from newbi_migrate.store.session import LeasedSession
 
@@ -385,7 +385,7 @@ class JournalReader:
         run_id: The run.
     """
 
-    def __init__(self, database: AsyncDatabase[dict[str, Any]], run_id: ObjectId) -> None:
+    def __init__(self, database: Database, run_id: ObjectId) -> None:
         self._stored = database.get_collection(JOURNAL, codec_options=_RAW)
         self._run_id = run_id
 
@@ -410,7 +410,7 @@ class JournalReader:
                 f"The journal of run {self._run_id} has {found} entries instead of {least}: "
                 "somebody dropped or changed it.",
                 next_step="Without it the run can be neither finished nor taken back completely. "
-                "Restore the backup: newbi-migrate restore.",
+                "Restore the backup: newbi-migrate restore --drop BACKUP.",
                 collection=JOURNAL,
             )
 
@@ -484,6 +484,20 @@ class Journal(JournalReader):
                 # The process before us came first, once more.
                 continue
             return journal
+
+    @classmethod
+    async def resume(cls, session: LeasedSession) -> Journal:
+        """Go on with the journal of a run that this session has taken over and recovered.
+
+        Raises:
+            LeaseLostError: Another process has taken the run over since.
+        """
+        journal = cls(session, await JournalReader(session.database, session.run_id).length())
+        last = {"_id": {"run": session.run_id, "seq": journal.next_seq - 1}}
+        mine = {**last, "token": session.token}
+        if await session.database[JOURNAL].find_one(mine, {"_id": 1}) is None:
+            raise _taken_over(session.run_id)
+        return journal
 
     @property
     def next_seq(self) -> int:
@@ -584,7 +598,7 @@ class Journal(JournalReader):
             raise _missing(self._run_id, seq) if there is None else _taken_over(self._run_id)
 
 
-async def journaled_runs(database: AsyncDatabase[dict[str, Any]]) -> list[ObjectId]:
+async def journaled_runs(database: Database) -> list[ObjectId]:
     """The runs of which the journal holds entries, found without reading them."""
     found: list[ObjectId] = []
     query: dict[str, Any] = {}
@@ -614,7 +628,7 @@ def _missing(run_id: ObjectId, seq: int) -> DamagedRecordsError:
         f"Entry {seq} of the journal of run {run_id} is missing: somebody dropped or changed "
         f"{JOURNAL}.",
         next_step="Without it the run cannot be taken back completely. Restore the backup: "
-        "newbi-migrate restore.",
+        "newbi-migrate restore --drop BACKUP.",
         collection=JOURNAL,
     )
 

@@ -23,8 +23,6 @@ from typing import Any, Final, Self, TypeGuard, TypeVar
 from bson import ObjectId
 from bson.errors import BSONError
 from pymongo import ReadPreference, ReturnDocument
-from pymongo.asynchronous.collection import AsyncCollection
-from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError, PyMongoError
 from pymongo.read_concern import ReadConcern
 
@@ -32,6 +30,7 @@ from newbi_migrate.errors import DamagedRecordsError, LeaseHeldError, LeaseLostE
 from newbi_migrate.store.connection import DURABLE
 from newbi_migrate.store.decoding import PLAIN
 from newbi_migrate.store.faults import is_transient
+from newbi_migrate.store.handles import Collection, Database
 from newbi_migrate.store.processes import Origin, has_ended
 
 __all__ = ["LEASE", "LEASE_SECONDS", "RUNS", "Holder", "Lease", "LeaseState"]
@@ -114,6 +113,7 @@ class LeaseState:
         number: The number of the lease.
         token: What is unique to this holding of it; ``None`` once it was given back.
         holder_ended: Whether it is held by a process that has surely ended.
+        predecessors: Runs of earlier holders whose statements the server may still carry out.
     """
 
     holder: Holder
@@ -124,6 +124,7 @@ class LeaseState:
     number: int = 0
     token: ObjectId | None = None
     holder_ended: bool = False
+    predecessors: tuple[ObjectId, ...] = ()
 
     @property
     def under_way(self) -> bool:
@@ -137,17 +138,19 @@ class Lease:
     Attributes:
         number: Greater than that of every lease before it; orders runs, and is their fencing token.
         succeeded: The dead holder whose lease was taken over before it had run out.
+        predecessors: Runs of earlier holders whose statements the server may still carry out.
     """
 
     def __init__(
         self,
-        collection: AsyncCollection[dict[str, Any]],
+        collection: Collection,
         holder: Holder,
         seconds: float,
         token: ObjectId,
     ) -> None:
         self.number = 0
         self.succeeded: Holder | None = None
+        self.predecessors: tuple[ObjectId, ...] = ()
         self._collection = collection
         self._holder = holder
         self._seconds = seconds
@@ -157,7 +160,7 @@ class Lease:
         self._strict = True
 
     @classmethod
-    async def current(cls, database: AsyncDatabase[dict[str, Any]]) -> LeaseState | None:
+    async def current(cls, database: Database) -> LeaseState | None:
         """Who holds the lease or held it last; ``None`` if nobody ever did. Reads only.
 
         Raises:
@@ -167,8 +170,8 @@ class Lease:
         return None if found is None else found.state
 
     @classmethod
-    async def refuse_if_held(cls, database: AsyncDatabase[dict[str, Any]]) -> None:
-        """Fail if another run is under way; read only.
+    async def refuse_if_held(cls, database: Database) -> LeaseState | None:
+        """Fail if another run is under way; give what :meth:`current` gives. Reads only.
 
         Raises:
             DamagedRecordsError: The document of the lease is not one that this tool wrote.
@@ -177,9 +180,10 @@ class Lease:
         state = await cls.current(database)
         if state is not None and state.under_way:
             raise _held(state)
+        return state
 
     @classmethod
-    async def next_number(cls, database: AsyncDatabase[dict[str, Any]]) -> int:
+    async def next_number(cls, database: Database) -> int:
         """The number that the next lease gets, if no other is taken before it. Reads only.
 
         Raises:
@@ -192,7 +196,7 @@ class Lease:
     @classmethod
     async def acquire(
         cls,
-        database: AsyncDatabase[dict[str, Any]],
+        database: Database,
         holder: Holder,
         *,
         seconds: float = LEASE_SECONDS,
@@ -230,7 +234,7 @@ class Lease:
                 lease.succeeded = None if dead is None else dead.holder
                 return lease
 
-    async def _found_or_made(self, runs: AsyncCollection[dict[str, Any]]) -> _Found:
+    async def _found_or_made(self, runs: Collection) -> _Found:
         """What is stored. Where there is no document, one is made: only an update knows $$NOW."""
         while (found := await _find(self._collection)) is None:
             # Where runs had numbers, somebody deleted it, and its holder may be alive.
@@ -244,7 +248,7 @@ class Lease:
                 )
         return found
 
-    async def _take(self, runs: AsyncCollection[dict[str, Any]], dead: LeaseState | None) -> bool:
+    async def _take(self, runs: Collection, dead: LeaseState | None) -> bool:
         """Take the lease if it is free or, if its holder is dead, still that holder's."""
         greatest = await _greatest_number(runs, strict=self._strict)
         begun = _now()
@@ -254,6 +258,8 @@ class Lease:
         }
         ours = {"$eq": [{"$ifNull": ["$token", None]}, self._token]}
         next_number = {"$toLong": {"$add": [{"$max": ["$number", greatest]}, 1]}}
+        known: dict[str, Any] = {"$ifNull": ["$predecessors", []]}
+        last = {"$cond": [{"$eq": [{"$type": "$run"}, "missing"]}, [], ["$run"]]}
         taken = await self._collection.find_one_and_update(
             {
                 "_id": _ID,
@@ -266,6 +272,7 @@ class Lease:
                         **{k: {"$literal": v} for k, v in _stored(self._holder).items()},
                         # The same however often, and however late, the server gets this.
                         "number": {"$cond": [ours, "$number", next_number]},
+                        "predecessors": {"$cond": [ours, known, {"$setUnion": [known, last]}]},
                         "token": self._token,
                         "since": "$$NOW",
                         _UNTIL: _later(self._seconds),
@@ -278,6 +285,7 @@ class Lease:
         if taken is None:
             return False
         self.number = int(taken["number"])
+        self.predecessors = tuple(taken["predecessors"])
         self._deadline = begun + self._seconds
         # Whoever held a lease whose document was deleted may have begun a run meanwhile.
         while (greatest := await _greatest_number(runs, strict=self._strict)) >= self.number:
@@ -293,9 +301,7 @@ class Lease:
         return True
 
     @classmethod
-    async def break_(
-        cls, database: AsyncDatabase[dict[str, Any]], seen: LeaseState | None = None
-    ) -> LeaseState | None:
+    async def break_(cls, database: Database, seen: LeaseState | None = None) -> LeaseState | None:
         """End the lease of a run that is dead, whoever held it.
 
         Gives what was held; ``None`` if nobody held it, and then nothing is written. A run
@@ -357,7 +363,7 @@ class Lease:
         begun = _now()
         renewed = await self._collection.update_one(
             self._ours(),
-            [{"$set": {_UNTIL: _later(self._seconds)}}],
+            [{"$set": {_UNTIL: _later(self._seconds), "predecessors": list(self.predecessors)}}],
             comment=str(self._holder.run_id),
         )
         if renewed.matched_count == 0:
@@ -395,18 +401,26 @@ class Lease:
         await _insisting(
             lambda: self._collection.update_one(
                 self._ours(),
-                {"$set": {_UNTIL: _EPOCH, "token": None}},
+                {
+                    "$set": {
+                        _UNTIL: _EPOCH,
+                        "token": None,
+                        "predecessors": list(self.predecessors),
+                    }
+                },
                 comment=str(self._holder.run_id),
             )
         )
 
     async def drop(self) -> None:
-        """Give the lease back by dropping its collection, so that nothing of it is left."""
+        """Give the lease back by dropping its collection, so that nothing of it is left.
+
+        Raises:
+            LeaseLostError: It is no longer ours.
+        """
         await _insisting(self._drop)
 
     async def _drop(self) -> None:
-        # A lease that is not ours may be that of whoever came next, where the answer to the call
-        # before this one was lost.
         renewed = await self._collection.update_one(
             self._ours(),
             [{"$set": {_UNTIL: _later(self._seconds)}}],
@@ -414,6 +428,10 @@ class Lease:
         )
         if renewed.matched_count:
             await self._collection.drop(comment=str(self._holder.run_id))
+        elif await self._collection.find_one({"_id": _ID}, {"_id": 1}) is not None:
+            # Where there is none, the answer to the call before this one was lost.
+            self._lost = True
+            self.check()
 
     def _ours(self) -> dict[str, Any]:
         return {"_id": _ID, "token": self._token, "number": self.number}
@@ -427,9 +445,7 @@ class _Found:
     seconds_left: float
 
 
-def _collection(
-    database: AsyncDatabase[dict[str, Any]], name: str
-) -> AsyncCollection[dict[str, Any]]:
+def _collection(database: Database, name: str) -> Collection:
     # Whatever the connection string or a host's handle says.
     return database.get_collection(
         name,
@@ -441,7 +457,7 @@ def _collection(
     )
 
 
-async def _find(collection: AsyncCollection[dict[str, Any]]) -> _Found | None:
+async def _find(collection: Collection) -> _Found | None:
     """What is stored, with every type looked at; ``None`` where there is no document."""
     pipeline: list[dict[str, Any]] = [
         {"$match": {"_id": _ID}},
@@ -455,7 +471,7 @@ async def _find(collection: AsyncCollection[dict[str, Any]]) -> _Found | None:
     return None if found is None else _parsed(found["it"], found["now"])
 
 
-async def _greatest_number(runs: AsyncCollection[dict[str, Any]], *, strict: bool) -> int:
+async def _greatest_number(runs: Collection, *, strict: bool) -> int:
     """The greatest number that a record of a run holds; 0 where none does."""
     greatest = {name: {"$max": f"${name}"} for name in ("number", "token")}
     async with await runs.aggregate([{"$group": {"_id": None, **greatest}}]) as cursor:
@@ -493,6 +509,7 @@ def _parsed(document: Mapping[str, Any], now: datetime) -> _Found:
         return _Found(None, left)
     token, since, run = document["token"], document.get("since"), document.get("run")
     host, command, pid = document.get("host"), document.get("command"), document.get("pid")
+    predecessors = document.get("predecessors")
     if not (
         isinstance(token, ObjectId | None)
         and isinstance(since, datetime)
@@ -500,6 +517,8 @@ def _parsed(document: Mapping[str, Any], now: datetime) -> _Found:
         and isinstance(host, str)
         and isinstance(command, str)
         and _is_integer(pid)
+        and isinstance(predecessors, list)
+        and all(isinstance(each, ObjectId) for each in predecessors)
     ):
         raise _damaged()
     holder = Holder(run, host, pid, command, _origin(document))
@@ -516,6 +535,7 @@ def _parsed(document: Mapping[str, Any], now: datetime) -> _Found:
             number=number,
             token=token,
             holder_ended=held and holder.has_ended,
+            predecessors=tuple(predecessors),
         ),
         left,
     )

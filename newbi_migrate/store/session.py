@@ -9,19 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 from bson import ObjectId
-from pymongo.asynchronous.collection import AsyncCollection
-from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.errors import DamagedRecordsError, InterruptedRunError
 from newbi_migrate.models.registry import OWN_PREFIX
 from newbi_migrate.progress import Progress
 from newbi_migrate.store.connection import DURABLE, ServerInfo, Store
+from newbi_migrate.store.handles import Collection, Database
 from newbi_migrate.store.lease import Lease
 
-__all__ = ["LeasedSession", "Throttle"]
+__all__ = ["LeasedSession", "Throttle", "stop_if"]
 
 
 class Throttle(Protocol):
@@ -59,7 +58,7 @@ class LeasedSession:
     stop_requested: Callable[[], bool] = lambda: False
 
     @property
-    def database(self) -> AsyncDatabase[dict[str, Any]]:
+    def database(self) -> Database:
         """The database, to read from."""
         return self.store.database
 
@@ -93,11 +92,7 @@ class LeasedSession:
             InterruptedRunError: Somebody asked it to stop.
             LeaseLostError: The lease is no longer surely held.
         """
-        if self.stop_requested():
-            raise InterruptedRunError(
-                "The run stopped at a safe point, as asked.",
-                next_step="The same command again finishes it.",
-            )
+        stop_if(self.stop_requested())
         self.lease.check()
 
     async def turn(self, documents: int) -> None:
@@ -124,7 +119,7 @@ class LeasedSession:
                 collection=name,
             )
 
-    def collection(self, name: str) -> AsyncCollection[dict[str, Any]]:
+    def collection(self, name: str) -> Collection:
         """A collection for one write, durable, which is to follow at once.
 
         Raises:
@@ -135,3 +130,16 @@ class LeasedSession:
         self.allow(name)
         self.safe_point()
         return self.store.database.get_collection(name, write_concern=DURABLE)
+
+
+def stop_if(requested: bool) -> None:
+    """Stop a run that was asked to.
+
+    Raises:
+        InterruptedRunError: It was.
+    """
+    if requested:
+        raise InterruptedRunError(
+            "The run stopped at a safe point, as asked.",
+            next_step="The same command again finishes it.",
+        )

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shlex
+from pathlib import Path
+
 import pytest
 from fingerprints import changes, fingerprint
 from small_legacy import legacy_user
@@ -45,6 +50,20 @@ def test_finalize_says_what_goes_and_then_drops_it(quick, migrated):
     assert "Users" not in migrated.list_collection_names()
 
 
+def test_finalize_names_whoever_was_kept_out_and_can_come_in(quick, migrated):
+    """Before it is confirmed and after, until Better Auth bans them."""
+    barred = migrated["Users"].find_one()["_id"]
+    migrated["Users"].update_one({"_id": barred}, {"$set": {"banned": True}})
+    looked = quick("finalize", "--dry-run")
+    as_json = quick("finalize", "--dry-run", "--json").json
+    migrated["user"].update_one({"_id": barred}, {"$set": {"banned": True}})
+    settled = quick("finalize", "--dry-run")
+
+    assert "whom Better Auth lets in: 1\n" in looked.out
+    assert (f"    {barred}\n" in looked.out, [str(barred)]) == (True, as_json["letInUsers"])
+    assert "lets in" not in settled.out
+
+
 def test_finalize_keeps_the_legacy_users_on_request(quick, migrated):
     """Under a name that says what they are, and a rollback brings them back."""
     kept = quick("finalize", "--keep", "--confirm", "--json").json
@@ -85,3 +104,40 @@ def test_nothing_is_dropped_without_a_confirmation(quick, migrated, command):
     answer = quick(*command)
 
     assert (ExitCode.USAGE, []) == (answer.code, changes(stood, fingerprint(migrated)))
+
+
+@pytest.mark.parametrize("made_anew", [False, True])
+def test_the_way_back_from_a_backup_is_the_one_the_refusal_names(
+    quick, clean, servers, mongod, made_anew
+):
+    """The legacy users come back beside what people did since; the page says the same commands."""
+    before = fingerprint(clean)
+    backup = quick("backup", "--no-exports", "--json").json["path"]
+    quick("migrate", "--confirm")
+    quick("finalize", "--confirm")
+    clean["clients"].insert_one({"_id": "written since"})
+    if made_anew:
+        clean.create_collection("Users")
+    refused = quick("rollback", "--all", "--confirm")
+    restoring, pipeline = re.search(
+        r"\((newbi-migrate restore .*)\), .*aggregate\((.*)\)\)", refused.err
+    ).groups()
+    rescue = f"{clean.name}_rescue"
+    try:
+        restored = quick(*shlex.split(restoring.replace("BACKUP", backup))[1:], "--confirm")
+        clean.client[rescue]["Users"].aggregate(json.loads(pipeline))
+    finally:
+        servers.drop(rescue)
+    back = quick("rollback", "--all", "--confirm")
+    survived = clean["clients"].find_one_and_delete({})
+    clean["clients"].drop()
+    after = fingerprint(clean, run_records=False)
+
+    page = (Path(__file__).parents[2] / "docs" / "rollback.md").read_text("utf-8")
+    for line in (restoring, f'db["Users"].aggregate({pipeline})'):
+        assert f"\n{line.replace(clean.name, 'newbi')}\n" in page
+    assert [ExitCode.USAGE, ExitCode.DONE, ExitCode.DONE] == [
+        answer.code for answer in (refused, restored, back)
+    ]
+    assert "written since" == survived["_id"]
+    assert [] == changes(before, after)

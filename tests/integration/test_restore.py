@@ -8,9 +8,10 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from backups import fill, write_archive, write_mongodump
+from backups import fill, write_mongodump
 from fingerprints import changes, fingerprint
 from pymongo import AsyncMongoClient
+from pymongo.monitoring import CommandListener
 
 from newbi_migrate.backup.verify import verify_backup
 from newbi_migrate.backup.writer import backup_database
@@ -105,15 +106,6 @@ async def test_a_folder_of_mongodump_is_restored(whole, sync_other, other, tmp_p
 
     expected = {n: p for n, p in fingerprint(whole).items() if len(n) < 100}
     assert_same(expected, sync_other)
-
-
-@pytest.mark.parametrize("zipped", [True, False])
-async def test_an_archive_of_mongodump_is_restored(whole, sync_other, other, tmp_path, zipped):
-    """With blocks of several collections mixed, and a checksum at the end of each."""
-    archive = write_archive(whole, tmp_path / "dump.archive", zipped=zipped)
-    await restore_backup(archive, other)
-
-    assert_same(fingerprint(whole), sync_other)
 
 
 async def test_a_target_that_holds_something_is_refused(whole, database, backup):
@@ -220,42 +212,6 @@ async def test_a_damaged_folder_of_mongodump_is_refused(whole, other, tmp_path, 
         await restore_backup(folder, other)
 
 
-@pytest.mark.parametrize("where", [0.01, 0.2, 0.6, 0.99])
-@pytest.mark.parametrize("zipped", [True, False])
-async def test_a_cut_archive_is_refused(whole, sync_other, other, tmp_path, zipped, where):
-    """Wherever it ends, compressed or not."""
-    archive = write_archive(whole, tmp_path / "dump.archive", zipped=zipped)
-    data = archive.read_bytes()
-    archive.write_bytes(data[: int(len(data) * where)])
-    with pytest.raises(DamagedBackupError):
-        await restore_backup(archive, other)
-
-    assert [] == sync_other.list_collection_names()
-
-
-async def test_a_changed_bit_in_a_compressed_archive_is_refused(whole, sync_other, other, tmp_path):
-    """Gzip's checksum covers all of it."""
-    archive = write_archive(whole, tmp_path / "dump.archive", zipped=True)
-    # The checksum's last eight bytes: a bit inside may point a match at an equal text, which
-    # changes nothing of what is read.
-    flip(archive, 1 - 6 / archive.stat().st_size)
-    with pytest.raises(DamagedBackupError):
-        await restore_backup(archive, other)
-
-    assert [] == sync_other.list_collection_names()
-
-
-async def test_a_changed_bit_in_a_plain_archive_is_refused(whole, sync_other, other, tmp_path):
-    """The archive's own CRC-64 covers the documents."""
-    archive = write_archive(whole, tmp_path / "dump.archive", zipped=False)
-    data = archive.read_bytes()
-    flip(archive, data.index("élodie30".encode()) / len(data))
-    with pytest.raises(DamagedBackupError, match="do not have their checksum"):
-        await restore_backup(archive, other)
-
-    assert [] == sync_other.list_collection_names()
-
-
 async def test_an_unfinished_backup_is_refused(other, backup):
     """What a killed backup leaves is not taken for a plain folder of mongodump."""
     left = backup.rename(backup.with_name(backup.name + ".partial"))
@@ -350,6 +306,39 @@ async def test_a_restore_works_on_a_replica_set(
         assert_same(fingerprint(sync_replica_database), sync_replica_database.client[name])
     finally:
         servers.drop(name)
+
+
+class IndexBuilds(CommandListener):
+    """For whom each index build waits."""
+
+    def __init__(self):
+        self.quorums = []
+
+    def started(self, event):
+        if event.command_name == "createIndexes":
+            self.quorums.append(event.command.get("commitQuorum"))
+
+    def succeeded(self, event):
+        pass
+
+    def failed(self, event):
+        pass
+
+
+async def test_index_builds_of_a_restore_wait_for_a_majority_of_the_members(
+    replica_uri, replica_database, sync_replica_database, servers, tmp_path
+):
+    """By default the server waits for every member, for ever where one is down."""
+    sync_replica_database["invoices"].create_index("number")
+    backup = (await backup_database(replica_database, tmp_path)).path
+    builds, name = IndexBuilds(), f"{replica_database.name}_b"
+    try:
+        async with AsyncMongoClient(replica_uri, event_listeners=[builds]) as client:
+            await restore_backup(backup, client[name])
+    finally:
+        servers.drop(name)
+
+    assert ["majority"] == builds.quorums
 
 
 async def test_a_user_with_readwrite_restores_what_has_no_validator(

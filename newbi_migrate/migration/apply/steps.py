@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from bson import ObjectId
-from pymongo.errors import OperationFailure
 
 from newbi_migrate.mapping.packed import PackedIds
 from newbi_migrate.mapping.workspace import Directory, Reason
+from newbi_migrate.migration.apply.documents import DocumentWriter
 from newbi_migrate.migration.apply.users import UserWriter
 from newbi_migrate.migration.planning.documents import DocumentPlane
 from newbi_migrate.migration.planning.options import AliasOwners
@@ -31,17 +31,18 @@ from newbi_migrate.migration.planning.results import (
     UserLine,
 )
 from newbi_migrate.migration.run.baseline import Baseline
+from newbi_migrate.migration.run.beginning import begin_run
 from newbi_migrate.migration.run.recovery import created_indexes
 from newbi_migrate.migration.run.written import tally
 from newbi_migrate.models.better_auth import TARGET_COLLECTIONS
 from newbi_migrate.models.registry import CollectionSpec, Registry
 from newbi_migrate.progress import timed
-from newbi_migrate.store.codes import Code
-from newbi_migrate.store.collections import Identities, collections
-from newbi_migrate.store.indexes import Created, Refused, create_indexes, read_indexes
+from newbi_migrate.store.collections import Identities, collection_names, collections
+from newbi_migrate.store.indexes import Created, Refused, create_indexes
 from newbi_migrate.store.journal import EntryKind, Journal
 from newbi_migrate.store.runs import RunWriter
 from newbi_migrate.store.session import LeasedSession
+from newbi_migrate.store.structure import create_collection
 
 __all__ = ["ApplyRequest", "apply_plan"]
 
@@ -58,7 +59,6 @@ class ApplyRequest:
         plan: What to do, made under the lease.
         command: ``migrate`` or ``backfill``.
         resumed: Whether it was interrupted before; then it has a record and a journal.
-        version: Version of this package, for the record.
         baseline: What a new run records of the database before it, if anything.
     """
 
@@ -67,7 +67,6 @@ class ApplyRequest:
     plan: Plan
     command: str
     resumed: bool
-    version: str
     baseline: Baseline | None = None
 
 
@@ -171,35 +170,24 @@ async def _count_all(request: ApplyRequest, state: _State) -> None:
 
 
 async def _begin(request: ApplyRequest, record: RunWriter) -> Journal:
-    """Record what was there before the run, unless it is resumed; return its journal."""
     session, plan = request.session, request.plan
     if request.resumed:
-        return await Journal.take_over(session)
+        return await Journal.resume(session)
     listed = await collections(session.database, comment=session.comment)
-    names = [i.name for i in listed.values() if i.holds_documents and not i.internal]
-    before = {
-        name: list(await read_indexes(session.database, name))
-        for name in names
-        if name in plan.collections or name in TARGET_COLLECTIONS
-    }
-    await record.start(
+    names = [i.name for i in listed.values() if i.writable]
+    return await begin_run(
+        session,
+        record,
         {
             "command": request.command,
             "policy": {**plan.options.policy(), "legacyCollection": plan.source},
-            "version": request.version,
-            "server": ".".join(map(str, session.server.version)),
-            "database": plan.database,
             "source": plan.source,
             "planDigests": plan.digests.to_json(),
-            "collectionsBefore": names,
-            # A list of pairs: names of collections may hold dots.
-            "indexesBefore": [{"collection": n, "indexes": i} for n, i in before.items()],
             "baseline": None if request.baseline is None else request.baseline.to_document(),
-        }
+        },
+        collections=names,
+        indexed=[n for n in names if n in plan.collections or n in TARGET_COLLECTIONS],
     )
-    journal = await Journal.take_over(session)
-    await record.note_journal(journal.next_seq)
-    return journal
 
 
 async def _users(
@@ -271,23 +259,13 @@ def _directory_without(plan: Plan, failed: Mapping[Any, Reason]) -> Directory:
 
 
 async def _create_collections(session: LeasedSession, journal: Journal) -> None:
-    names = set(await session.database.list_collection_names(comment=session.comment))
+    names = await collection_names(session.database, comment=session.comment)
     for name in TARGET_COLLECTIONS:
-        if name in names:
-            continue
-        seq = await journal.append(EntryKind.COLLECTION, name, {})
-        session.safe_point()
-        created = [name]
-        try:
-            await session.database.create_collection(
-                name, check_exists=False, comment=session.comment
-            )
-        except OperationFailure as error:
-            if error.code != Code.NAMESPACE_EXISTS:
-                raise
-            # The application made it at this very moment; it is not ours to drop.
-            created = []
-        await journal.applied(seq, {"created": created})
+        if name not in names:
+            seq = await journal.append(EntryKind.COLLECTION, name, {})
+            # One that the application made at this very moment is not ours to drop.
+            created = [name] if await create_collection(session, name) else []
+            await journal.applied(seq, {"created": created})
 
 
 def _plane(request: ApplyRequest, directory: Directory) -> DocumentPlane:
@@ -310,10 +288,9 @@ async def _stamp(
     repeat: bool,
 ) -> tuple[CollectionSummary, Quarantine, Quarantine]:
     options, session = request.plan.options, request.session
-    return await plane.apply(
+    writer = DocumentWriter(session, journal, plane)
+    return await writer.write(
         spec,
-        session,
-        journal,
         batch_size=session.throttle.window(options.batch_size),
         workers=options.workers,
         repeat=repeat or request.resumed,

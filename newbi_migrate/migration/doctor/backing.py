@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from pymongo.asynchronous.database import AsyncDatabase
-
-from newbi_migrate.backup.dump import FolderDump
+from newbi_migrate.backup.dump import Dump
 from newbi_migrate.backup.manifest import Consistency, Manifest
+from newbi_migrate.backup.reading import DamagedDataError
 from newbi_migrate.checks import Check, Level
 from newbi_migrate.errors import UsageError
 from newbi_migrate.models.registry import OWN_PREFIX
 from newbi_migrate.store.collections import collections
+from newbi_migrate.store.counting import estimated_counts
+from newbi_migrate.store.handles import Database
 
 __all__ = ["look_at_backup"]
 
@@ -25,7 +26,7 @@ _AGAIN: Final = "Stop the application, then make a new one: newbi-migrate backup
 _SHOWN: Final = 5
 
 
-async def look_at_backup(database: AsyncDatabase[dict[str, Any]], path: Path | None) -> list[Check]:
+async def look_at_backup(database: Database, path: Path | None) -> list[Check]:
     """Look at a backup beside the database as it is now."""
     if path is None:
         return [
@@ -37,7 +38,7 @@ async def look_at_backup(database: AsyncDatabase[dict[str, Any]], path: Path | N
             )
         ]
     try:
-        manifest = FolderDump(path).manifest
+        dump = Dump(path)
     except UsageError as error:
         return [Check("backup", Level.FAILED, error.what, error.next_step or _AGAIN)]
     except OSError as error:
@@ -49,6 +50,7 @@ async def look_at_backup(database: AsyncDatabase[dict[str, Any]], path: Path | N
                 "Name the folder of a backup.",
             )
         ]
+    manifest = dump.manifest
     if manifest is None:
         return [
             Check(
@@ -58,7 +60,7 @@ async def look_at_backup(database: AsyncDatabase[dict[str, Any]], path: Path | N
                 _AGAIN,
             )
         ]
-    failed = _damaged(path, manifest) or _of_another(manifest, database.name)
+    failed = _damaged(dump, manifest) or _of_another(manifest, database.name)
     if failed:
         return [Check("backup", Level.FAILED, failed, _AGAIN)]
     warned = _doubts(manifest) or await _moved_on(database, manifest)
@@ -74,12 +76,12 @@ async def look_at_backup(database: AsyncDatabase[dict[str, Any]], path: Path | N
     ]
 
 
-def _damaged(path: Path, manifest: Manifest) -> str:
+def _damaged(dump: Dump, manifest: Manifest) -> str:
     for name, seal in manifest.files.items():
-        file = path / name
-        size = file.stat().st_size if file.is_file() else None
-        if size is None:
-            return f"The file {name} of the backup is missing."
+        try:
+            size = dump.folder.size(name)
+        except DamagedDataError as error:
+            return f"The file {name} of the backup is damaged: {error}."
         if size != seal.bytes:
             return f"The file {name} of the backup has {size:,} bytes instead of {seal.bytes:,}."
     return ""
@@ -100,14 +102,10 @@ def _doubts(manifest: Manifest) -> str:
     return ""
 
 
-async def _moved_on(database: AsyncDatabase[dict[str, Any]], manifest: Manifest) -> str:
+async def _moved_on(database: Database, manifest: Manifest) -> str:
     """Which collections have another number of documents than the backup."""
     listed = await collections(database)
-    now = {
-        name: await database[name].estimated_document_count()
-        for name, info in listed.items()
-        if info.holds_documents and not info.internal
-    }
+    now = await estimated_counts(database, [i for i in listed.values() if i.writable])
     then = {
         entry.name: entry.count
         for entry in manifest.collections

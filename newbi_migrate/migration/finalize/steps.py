@@ -7,11 +7,8 @@ take it back as far as that is possible.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from importlib.metadata import version
+from dataclasses import dataclass, replace
 from typing import Any, Final
-
-from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.errors import DatabaseMovedOnError, UsageError, ValidationFailedError
 from newbi_migrate.mapping.decisions import Outcome
@@ -19,14 +16,17 @@ from newbi_migrate.migration.finalize.legacy_users import LegacyUsers, refuse_un
 from newbi_migrate.migration.finalize.results import FinalizeResult, HeldIndex, ObsoleteIndexes
 from newbi_migrate.migration.planning.results import Plan
 from newbi_migrate.migration.planning.survey import kept_name
+from newbi_migrate.migration.run.beginning import begin_run
 from newbi_migrate.migration.run.runner import unfinished_run
 from newbi_migrate.migration.validation.report import ValidationReport
 from newbi_migrate.models.registry import Registry
-from newbi_migrate.store.collections import collections
+from newbi_migrate.store.collections import collection_names
+from newbi_migrate.store.handles import Database
 from newbi_migrate.store.indexes import drop_index, plan_indexes, read_indexes
 from newbi_migrate.store.journal import JOURNAL, EntryKind, Journal
-from newbi_migrate.store.runs import RunRecord, RunWriter
+from newbi_migrate.store.runs import RunRecord, RunWriter, readable_collections
 from newbi_migrate.store.session import LeasedSession
+from newbi_migrate.store.structure import drop_collection
 
 __all__ = [
     "FinalizeRequest",
@@ -50,6 +50,7 @@ class FinalizeRequest:
         keep: Whether it is renamed and not dropped.
         drop_journal: Whether the journal of all runs goes too.
         quarantined: Legacy users who were left out.
+        let_in: Legacy users who were disabled or banned, and whom Better Auth lets in.
     """
 
     registry: Registry
@@ -58,22 +59,30 @@ class FinalizeRequest:
     keep: bool = False
     drop_journal: bool = False
     quarantined: int = 0
+    let_in: tuple[Any, ...] = ()
 
     @property
     def policy(self) -> dict[str, Any]:
         """The choices that decide what is written."""
         return {"keep": self.keep, "dropJournal": self.drop_journal}
 
+    def of_run(self, begun: RunRecord) -> FinalizeRequest:
+        """The same, with what was found out when a run began that goes on now."""
+        recorded = begun.document
+        return replace(
+            self,
+            source=recorded.get("source"),
+            quarantined=recorded.get("quarantinedUsers", 0),
+        )
 
-async def review_obsolete(
-    database: AsyncDatabase[dict[str, Any]], registry: Registry
-) -> ObsoleteIndexes:
+
+async def review_obsolete(database: Database, registry: Registry) -> ObsoleteIndexes:
     """Which indexes of the old structure are there, and whether they can go; reads only.
 
     One that keeps something unique stays until the unique indexes that are to take its place
     are all there: between the two nothing would be unique.
     """
-    infos = await collections(database, comment=_COMMENT)
+    infos = await readable_collections(database, comment=_COMMENT)
     names = {name for name, info in infos.items() if info.holds_documents}
     to_drop: list[tuple[str, dict[str, Any]]] = []
     held: list[HeldIndex] = []
@@ -175,13 +184,16 @@ async def carry_out(
         held=found.held,
         to_create=found.to_create,
         quarantined=request.quarantined,
+        let_in=request.let_in,
     )
     if unfinished is None and not found.to_drop and await _nothing_left(session, request):
         return result
     result.run_id = session.run_id
     record = RunWriter(session)
     source = request.source
-    if source is not None and source in await session.database.list_collection_names():
+    if source is not None and source in await collection_names(
+        session.database, comment=session.comment
+    ):
         await refuse_unaccounted(session.database, source, runs, quarantined=request.keep)
     if request.command == "finalize" and request.keep:
         await _refuse_taken_name(session, request)
@@ -198,7 +210,7 @@ async def carry_out(
     ]
     try:
         if request.command == "finalize" and request.source is not None:
-            users = LegacyUsers(session, request.source, journal, runs)
+            users = LegacyUsers(session, request.source, journal, runs, unfinished)
             await users.end(result, keep=request.keep)
     except DatabaseMovedOnError:
         # A user came in the very last moment: the indexes are dropped, the users stay.
@@ -238,6 +250,7 @@ async def end_again(
         kept_as=told["keptAs"],
         legacy_users=told["legacyUsers"],
         quarantined=request.quarantined,
+        let_in=request.let_in,
     )
     await _drop_journal(session, request, result)
     return result
@@ -248,8 +261,7 @@ async def _drop_journal(
 ) -> None:
     if request.drop_journal:
         await RunWriter(session).journal_dropped()
-        session.safe_point()
-        await session.database.drop_collection(JOURNAL, comment=session.comment)
+        await drop_collection(session, JOURNAL)
         result.journal_dropped = True
 
 
@@ -268,7 +280,7 @@ async def _nothing_left(session: LeasedSession, request: FinalizeRequest) -> boo
     """Whether, but for indexes, the command would change nothing."""
     if request.command == "indexes":
         return True
-    names = await session.database.list_collection_names(comment=_COMMENT)
+    names = await collection_names(session.database, comment=session.comment)
     source = request.source
     kept = source is not None and request.keep and source == kept_name(source)
     return (source not in names or kept) and not (request.drop_journal and JOURNAL in names)
@@ -283,34 +295,25 @@ async def _begin(
     resumed: bool,
 ) -> Journal:
     if resumed:
-        return await Journal.take_over(session)
-    names = await session.database.list_collection_names(comment=session.comment)
-    concerned = dict.fromkeys(name for name, _ in found.to_drop)
-    before = [
-        {"collection": name, "indexes": list(await read_indexes(session.database, name))}
-        for name in concerned
-    ]
-    await record.start(
+        return await Journal.resume(session)
+    return await begin_run(
+        session,
+        record,
         {
             "command": request.command,
             "policy": request.policy,
-            "version": version("newbi-migrate"),
-            "server": ".".join(map(str, session.server.version)),
-            "database": session.database.name,
             "source": request.source,
-            "collectionsBefore": sorted(names),
-            "indexesBefore": before,
-        }
+            "quarantinedUsers": request.quarantined,
+        },
+        collections=sorted(await collection_names(session.database, comment=session.comment)),
+        indexed=dict.fromkeys(name for name, _ in found.to_drop),
     )
-    journal = await Journal.take_over(session)
-    await record.note_journal(journal.next_seq)
-    return journal
 
 
 async def _refuse_taken_name(session: LeasedSession, request: FinalizeRequest) -> None:
     source = request.source or ""
-    names = await session.database.list_collection_names(comment=_COMMENT)
-    if source != kept_name(source) and {source, kept_name(source)} <= set(names):
+    names = await collection_names(session.database, comment=session.comment)
+    if source != kept_name(source) and {source, kept_name(source)} <= names:
         raise UsageError(
             f"The collection {kept_name(source)} is there already, so {source} cannot be kept "
             "under that name.",

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from bson import ObjectId
-from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.mapping.decisions import (
     Decisions,
@@ -19,7 +18,6 @@ from newbi_migrate.mapping.decisions import (
     directory_after,
 )
 from newbi_migrate.mapping.packed import PackedGroups
-from newbi_migrate.mapping.profiles import BetterAuthProfile
 from newbi_migrate.mapping.users import FIELD_NOT_CARRIED, FOLLOWS_MEMBERSHIP, Fill, Finding
 from newbi_migrate.mapping.workspace import Directory, Reason
 from newbi_migrate.migration.planning.digests import INDEXES, USERS, Digests, of_index, of_user
@@ -38,6 +36,7 @@ from newbi_migrate.migration.planning.survey import Survey, odd_target, survey
 from newbi_migrate.migration.planning.users import UserPlane, line_of
 from newbi_migrate.models.registry import CollectionSpec, Registry
 from newbi_migrate.progress import NullProgress, Progress
+from newbi_migrate.store.handles import Database
 
 __all__ = [
     "chosen_collections",
@@ -66,7 +65,7 @@ def chosen_collections(registry: Registry, options: MigrationOptions) -> list[Co
 
 
 async def make_plan(
-    database: AsyncDatabase[dict[str, Any]],
+    database: Database,
     registry: Registry,
     options: MigrationOptions,
     *,
@@ -168,7 +167,7 @@ class _Users:
 
 
 async def _plan_users(
-    database: AsyncDatabase[dict[str, Any]],
+    database: Database,
     seen: Survey,
     options: MigrationOptions,
     documents_only: bool,
@@ -210,7 +209,7 @@ async def _plan_users(
     planned.lines = UserLines(decisions)
     progress.phase("plan users", len(decisions))
     not_carried: set[str] = set()
-    async for batch in plane.writes(decisions, BetterAuthProfile.of(options.better_auth)):
+    async for batch in plane.writes(decisions):
         for writes in batch:
             planned.lines.append(line_of(writes))
             for fill in writes.writes:

@@ -12,9 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from bson import ObjectId
-from pymongo.asynchronous.database import AsyncDatabase
 
-from newbi_migrate.migration.run.user_writes import Presence, presence_of
+from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.indexes import read_indexes
 from newbi_migrate.store.journal import (
@@ -26,6 +25,7 @@ from newbi_migrate.store.journal import (
     UserWrite,
 )
 from newbi_migrate.store.stamping import holding
+from newbi_migrate.store.user_documents import Presence, presence_of
 
 __all__ = ["Tally", "Written", "certainly_written", "tally", "written"]
 
@@ -64,9 +64,7 @@ def certainly_written(entry: JournalEntry) -> Written:
     return Written(entry.collection)
 
 
-async def written(
-    database: AsyncDatabase[dict[str, Any]], run_id: ObjectId
-) -> AsyncIterator[Written]:
+async def written(database: Database, run_id: ObjectId) -> AsyncIterator[Written]:
     """What a run has written; reads only.
 
     Args:
@@ -139,7 +137,7 @@ def _only(what: Written, unknown: dict[str, set[Any]]) -> Written:
     )
 
 
-async def _there(database: AsyncDatabase[dict[str, Any]], what: Written) -> Written:
+async def _there(database: Database, what: Written) -> Written:
     """That part of what was perhaps written that is there."""
     groups: Sequence[JournalGroup] = ()
     if what.groups:
@@ -179,9 +177,7 @@ class Tally:
     touched: Counter[str] = field(default_factory=Counter)
 
 
-async def tally(
-    database: AsyncDatabase[dict[str, Any]], run_id: ObjectId, workspace_field: str
-) -> Tally:
+async def tally(database: Database, run_id: ObjectId, workspace_field: str) -> Tally:
     """Count what a run has written.
 
     Args:

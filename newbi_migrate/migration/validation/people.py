@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bson import ObjectId
-from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.mapping.account import password_kind
 from newbi_migrate.mapping.decisions import (
@@ -25,6 +24,8 @@ from newbi_migrate.mapping.decisions import (
     decide_users,
     directory_after,
 )
+from newbi_migrate.mapping.email import is_accepted
+from newbi_migrate.mapping.users import barred_by
 from newbi_migrate.mapping.values import legacy_flag
 from newbi_migrate.mapping.workspace import Directory
 from newbi_migrate.migration.planning.options import MigrationOptions
@@ -36,9 +37,10 @@ from newbi_migrate.migration.validation.people_rules import (
     People,
     UserFact,
 )
-from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.decoding import decoded
+from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import id_key
+from newbi_migrate.store.reading import scan
 
 __all__ = ["PeopleReader", "Recorded"]
 
@@ -61,6 +63,8 @@ class _Legacy:
     keys: LegacyKeys = field(default_factory=LegacyKeys)
     hashes: dict[bytes, bytes] = field(default_factory=dict)
     unverified: set[bytes] = field(default_factory=set)
+    refused: set[bytes] = field(default_factory=set)
+    barred: dict[bytes, tuple[str, ...]] = field(default_factory=dict)
 
 
 class PeopleReader:
@@ -75,7 +79,7 @@ class PeopleReader:
 
     def __init__(
         self,
-        database: AsyncDatabase[dict[str, Any]],
+        database: Database,
         source: str,
         options: MigrationOptions,
         *,
@@ -104,6 +108,8 @@ class PeopleReader:
             decisions=decisions,
             hashes=_carried(legacy, decisions),
             quarantined=recorded.quarantined,
+            refused=frozenset(legacy.refused),
+            barred=legacy.barred,
             users=[
                 UserFact(d["_id"], d.get("email"), d)
                 async for d in self._find(
@@ -113,6 +119,7 @@ class PeopleReader:
                     "isEmailVerified",
                     "isActive",
                     "isDisabled",
+                    "banned",
                     "organizationId",
                     "workspaceId",
                 )
@@ -131,23 +138,19 @@ class PeopleReader:
 
     async def _legacy(self) -> _Legacy:
         found = _Legacy()
-        cursor = self._database[self._source].find_raw_batches(
-            {},
-            sort=[("_id", 1)],
-            batch_size=1000,
-            collation=SIMPLE_COLLATION,
-            comment=self._comment,
-        )
-        async for document, readable in decoded(cursor):
-            key = LegacyKey.of(document)
-            if not readable:
-                key = LegacyKey(key.id, None, readable=False)
+        users = scan(self._database[self._source], comment=self._comment)
+        async for document, readable in decoded(users):
+            key = LegacyKey.of(document, readable=readable)
             found.keys.append(key)
             name, password = id_key(key.id), document.get("password")
             if readable and isinstance(password, str) and password_kind(password).is_hash:
                 found.hashes[name] = self._digest(password)
             if not legacy_flag(document.get("isEmailVerified")):
                 found.unverified.add(name)
+            if isinstance(key.email, str) and not is_accepted(key.email):
+                found.refused.add(name)
+            if barred := barred_by(document):
+                found.barred[name] = barred
         return found
 
     def _accounts(self) -> AsyncIterator[dict[str, Any]]:
@@ -172,15 +175,8 @@ class PeopleReader:
         ).digest()
 
     async def _find(self, collection: str, *fields: str) -> AsyncIterator[dict[str, Any]]:
-        cursor = self._database[collection].find_raw_batches(
-            {},
-            fields,
-            sort=[("_id", 1)],
-            batch_size=1000,
-            collation=SIMPLE_COLLATION,
-            comment=self._comment,
-        )
-        async for document, _ in decoded(cursor):
+        found = scan(self._database[collection], None, fields, comment=self._comment)
+        async for document, _ in decoded(found):
             yield document
 
 
