@@ -7,9 +7,10 @@ and an entry to the manual.
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -33,6 +34,9 @@ from newbi_migrate.cli.running import say_failure
 from newbi_migrate.errors import ExitCode
 
 __all__ = ["app", "run"]
+
+# Whatever the scheme, and also as a path that was made of it, with one slash.
+_CREDENTIALS: Final = re.compile(r"(?i)[a-z][a-z0-9+.-]+:/+\S*@")
 
 app = typer.Typer(
     name="newbi-migrate",
@@ -92,6 +96,15 @@ def run(arguments: Sequence[str]) -> int:
     Args:
         arguments: What stands after the program's name.
     """
+    if any(_CREDENTIALS.search(argument) for argument in arguments):
+        say_failure(
+            "An argument holds a user or a password; it was not looked at.",
+            "Others on this machine can see arguments: put the connection string into a file and "
+            "name it with --uri-file FILE, and change the password if this was a real one.",
+            ExitCode.USAGE,
+            as_json="--json" in arguments,
+        )
+        return int(ExitCode.USAGE)
     try:
         code = app(args=list(arguments), prog_name="newbi-migrate", standalone_mode=False)
     except Exception as error:

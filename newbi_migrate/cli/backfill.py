@@ -46,7 +46,7 @@ def backfill(
 
     What was left out before is tried again; where nothing is left to write, nothing is written.
     """
-    session = Session(as_json=as_json, uri_file=uri_file)
+    session = Session("backfill", as_json=as_json, uri_file=uri_file)
     with session.explained():
         if not dry_run:
             session.must_be_able_to_ask(confirmed=confirm)

@@ -6,14 +6,14 @@ They change together, when a backup can be made or checked in another way.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from newbi_migrate.cli import options as opt
 from newbi_migrate.cli.following import after_backup, after_verifying, suggest
 from newbi_migrate.cli.running import Session, interruptible
-from newbi_migrate.errors import ExitCode, UsageError
+from newbi_migrate.errors import UsageError
 
 if TYPE_CHECKING:
     from pymongo.asynchronous.database import AsyncDatabase
@@ -75,11 +75,11 @@ def backup(
     The role read on the database is enough. A replica set is read at one moment, whatever is
     written meanwhile; before a standalone is read, stop the application.
     """
-    session = Session(as_json=as_json, uri_file=uri_file)
+    session = Session("backup", as_json=as_json, uri_file=uri_file)
     with session.explained():
         from newbi_migrate.backup.encrypt import read_recipients
         from newbi_migrate.backup.manifest import Consistency
-        from newbi_migrate.report.backups import backup_exit_code, backup_report, backup_to_json
+        from newbi_migrate.report.backups import backup_document
 
         recipients = read_recipients(recipient or ())
         session.log_to(log_file, "backup --dry-run" if dry_run else "backup")
@@ -88,11 +88,8 @@ def backup(
         result = session.run(lambda: _back_up(session, output_dir, recipients, workers, exports))
         fits = result.manifest.consistency is not Consistency.WRITTEN
         following = after_backup(result.path, output_dir, fits=fits, place=session.uri_arguments)
-        session.answer(
-            lambda: backup_to_json(result.path, result.manifest),
-            backup_report(result.path, result.manifest, next_command=following, verbose=verbose),
-        )
-        raise typer.Exit(int(backup_exit_code(result.manifest)))
+        document = backup_document(result.path, result.manifest, next_command=following)
+        session.finish(document, verbose=verbose)
 
 
 async def _back_up(
@@ -119,17 +116,14 @@ async def _back_up(
             )
 
 
-def _survey(session: Session, output_dir: Path) -> None:
-    from newbi_migrate.report.backups import backup_survey_report, backup_survey_to_json
+def _survey(session: Session, output_dir: Path) -> NoReturn:
+    from newbi_migrate.report.backups import backup_survey_document
 
     counts = session.run(lambda: _counts(session))
-    database = session.target.database
     following = suggest("backup", "--output-dir", str(output_dir), *session.uri_arguments)
-    session.answer(
-        lambda: backup_survey_to_json(database, output_dir, counts),
-        backup_survey_report(database, output_dir, counts, next_command=following),
+    session.finish(
+        backup_survey_document(session.target.database, output_dir, counts, next_command=following)
     )
-    raise typer.Exit(int(ExitCode.DONE))
 
 
 async def _counts(session: Session) -> dict[str, int]:
@@ -198,13 +192,9 @@ def verify_backup(
     It takes a dump of mongodump too. Without the key of an encrypted backup the bytes of every
     file are checked, and --compare works as long as nothing differs.
     """
-    session = Session(as_json=as_json, uri_file=uri_file)
+    session = Session("verify-backup", as_json=as_json, uri_file=uri_file)
     with session.explained():
-        from newbi_migrate.report.backups import (
-            verification_exit_code,
-            verification_report,
-            verification_to_json,
-        )
+        from newbi_migrate.report.backups import verification_document
 
         if (without or database) and not compare:
             raise UsageError(
@@ -224,11 +214,8 @@ def verify_backup(
         following = after_verifying(
             path, verification, comparison, here=here, place=session.uri_arguments
         )
-        session.answer(
-            lambda: verification_to_json(verification, comparison),
-            verification_report(verification, comparison, next_command=following, verbose=verbose),
-        )
-        raise typer.Exit(int(verification_exit_code(verification, comparison)))
+        document = verification_document(verification, comparison, next_command=following)
+        session.finish(document, verbose=verbose)
 
 
 async def _verify(

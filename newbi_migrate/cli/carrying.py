@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-import typer
-
 from newbi_migrate.cli.following import after_plan, after_run
 from newbi_migrate.cli.planning import make_plan, warn_without_backup
-from newbi_migrate.cli.running import Session, say, stopping_on_signals
+from newbi_migrate.cli.running import Session, say
+from newbi_migrate.report.text import counted
 
 if TYPE_CHECKING:
     from newbi_migrate.cli.reporting import ReportFiles
@@ -45,8 +44,7 @@ def carry_out(
         NewbiMigrateError: The run failed.
     """
     from newbi_migrate.migration.planning.plan_file import refuse_other_database
-    from newbi_migrate.report.console import plan_report, result_report
-    from newbi_migrate.report.json import result_to_json
+    from newbi_migrate.report.migration import plan_document, result_document
 
     target = session.target
     if saved is not None:
@@ -58,12 +56,13 @@ def carry_out(
             shown = make_plan(session, options, documents_only=documents_only)
             place = session.uri_arguments
             following = after_plan(shown, documents_only=documents_only, place=place)
-            session.show(plan_report(shown, next_command=following, verbose=verbose), aside=True)
+            seen = plan_document(shown, command=command, next_command=following)
+            session.show(seen, verbose=verbose, aside=True)
         else:
             say(f"The plan in {saved_in} is about to be carried out.")
         warn_without_backup(session, backup_guard, pending=shown is None or shown.pending)
         # Not inside the event loop: it would keep Ctrl-C from ending the wait for an answer.
-        session.confirm(target.database, confirmed=False)
+        session.confirm(f"follows the plan in {saved_in}" if shown is None else _writes(shown))
     result = session.run(
         lambda: _run(session, options, backup_guard, throttle, command, shown, saved)
     )
@@ -71,21 +70,29 @@ def carry_out(
     following = after_run(command, result, backup_guard, session.uri_arguments)
     code = result.exit_code
     if reports is not None:
-        from newbi_migrate.report.migration_contents import result_contents
-
         code = reports.write(
             session,
-            lambda emails: result_contents(
+            lambda emails: result_document(
                 result, command=command, next_command=following, emails=emails
             ),
             code,
             users_in=result.plan.source if result.plan.users else None,
         )
-    session.answer(
-        lambda: result_to_json(result),
-        result_report(result, next_command=following, verbose=verbose),
+    document = result_document(result, command=command, next_command=following)
+    session.finish(document, verbose=verbose, code=code)
+
+
+def _writes(plan: Plan) -> str:
+    """What a run of a plan would write, in numbers."""
+    from newbi_migrate.migration.planning.results import IndexAction
+
+    documents = sum(summary.pending for summary in plan.collections.values())
+    indexes = sum(decision.action is IndexAction.CREATE for decision in plan.indexes)
+    users = sum(line.writes for line in plan.users)
+    return (
+        f"writes to {counted(documents, 'document')}, creates or completes those of "
+        f"{counted(users, 'user')}, and builds {counted(indexes, 'index', 'indexes')}"
     )
-    raise typer.Exit(int(code))
 
 
 def _in_one_line(command: str, result: RunResult) -> str:
@@ -121,7 +128,7 @@ async def _run(
             backup_guard=backup_guard,
             throttle=throttle,
         ) as migration:
-            with stopping_on_signals(migration):
+            with session.stopping_on_signals(migration):
                 if saved is not None:
                     return await migration.apply_saved(saved)
                 if command == "backfill":

@@ -64,9 +64,9 @@ def doctor(
     Each check is ok, warning, failed or skipped, with what to do. A warning is something to know
     before going on, not a reason to stop: traces of an earlier attempt are what a run repairs.
     """
-    session = Session(as_json=as_json, uri_file=uri_file)
+    session = Session("doctor", as_json=as_json, uri_file=uri_file)
     with session.explained():
-        from newbi_migrate.report.checks import checks_report
+        from newbi_migrate.report.checks import checks_document
 
         found = session.run(lambda: _diagnose(session, purpose, legacy_collection, backup, watch))
         following = ""
@@ -74,15 +74,17 @@ def doctor(
             following = after_diagnosis(
                 purpose.value, backup, legacy_collection, session.uri_arguments
             )
-        session.answer(
-            found.to_json,
-            checks_report(
+        session.finish(
+            checks_document(
+                "doctor",
+                found.database,
                 f"Ready for {purpose.value} on the database {found.database}?",
                 found.checks,
+                found.exit_code,
+                value=found.to_json,
                 next_command=following,
-            ),
+            )
         )
-        raise typer.Exit(int(found.exit_code))
 
 
 async def _diagnose(

@@ -60,7 +60,7 @@ def migrate(
     first write; so must a plan that is named. A plan brings its own choices. Where nothing is
     left to write, nothing is written.
     """
-    session = Session(as_json=as_json, uri_file=uri_file)
+    session = Session("migrate", as_json=as_json, uri_file=uri_file)
     with session.explained():
         if not dry_run:
             session.must_be_able_to_ask(confirmed=confirm)

@@ -39,7 +39,7 @@ def plan(
     One decision for each user with its reason, what is stamped in each collection, which indexes
     are created, and what is left out and why. The exit code is the one the migration would have.
     """
-    session = Session(as_json=as_json, uri_file=uri_file)
+    session = Session("plan", as_json=as_json, uri_file=uri_file)
     with session.explained():
         reports = ReportFiles(
             report, personal=show_personal_data, taken=[output, log_file, uri_file]

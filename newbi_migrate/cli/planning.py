@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-import typer
-
 from newbi_migrate.cli.following import after_plan, suggest
 from newbi_migrate.cli.running import Session, say
 
@@ -86,14 +84,13 @@ def show_plan(
     Raises:
         DatabaseMovedOnError: The saved plan is another one, or the backup is not of now.
     """
-    from newbi_migrate.migration.planning.plan import plan_to_json
     from newbi_migrate.migration.planning.plan_file import (
         plan_lines,
         refuse_if_moved_on,
         refuse_other_database,
     )
-    from newbi_migrate.report.console import plan_report
     from newbi_migrate.report.files import refuse_unwritable, write_privately
+    from newbi_migrate.report.migration import plan_document
 
     if save_to is not None:
         refuse_unwritable(save_to)
@@ -117,20 +114,16 @@ def show_plan(
     warn_without_backup(session, backup_guard, pending=plan.pending)
     code = plan.exit_code
     if reports is not None:
-        from newbi_migrate.report.migration_contents import plan_contents
-
         code = reports.write(
             session,
-            lambda emails: plan_contents(
+            lambda emails: plan_document(
                 plan, command=command, next_command=following, emails=emails
             ),
             code,
             users_in=plan.source if plan.users else None,
         )
-    session.answer(
-        lambda: plan_to_json(plan), plan_report(plan, next_command=following, verbose=verbose)
-    )
-    raise typer.Exit(int(code))
+    document = plan_document(plan, command=command, next_command=following)
+    session.finish(document, verbose=verbose, code=code)
 
 
 def _refuse_other_file(path: Path) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from newbi_migrate.cli import options as opt, values
 from newbi_migrate.cli.following import after_restoring, suggest
-from newbi_migrate.cli.running import Session, interruptible, say
-from newbi_migrate.errors import ExitCode
+from newbi_migrate.cli.running import Session, interruptible
+from newbi_migrate.report.text import counted
 
 if TYPE_CHECKING:
     from newbi_migrate.backup.verification import Verification
@@ -67,7 +67,7 @@ def restore(
     It is verified first, and a damaged one is refused before anything is touched. The target
     must be empty, unless --drop is given.
     """
-    session = Session(as_json=as_json, uri_file=uri_file)
+    session = Session("restore", as_json=as_json, uri_file=uri_file)
     with session.explained():
         from newbi_migrate.backup.encrypt import read_identities
 
@@ -94,10 +94,18 @@ def restore(
         reviewed = None
         if not confirm:
             reviewed = target
-            if drop and target.existing and not target.unfinished:
-                say(f"These collections will be dropped: {', '.join(target.existing)}.")
-            session.confirm(target.database, confirmed=False)
+            session.confirm(_does(path, target, drop=drop), database=target.database)
         restoring.report(session.run(lambda: restoring.restore(reviewed)))
+
+
+def _does(path: Path, target: RestoreTarget, *, drop: bool) -> str:
+    """What a restore would do, in numbers."""
+    if target.unfinished:
+        return f"goes on with the restore of {path}"
+    if drop and target.existing:
+        number = counted(len(target.existing), "collection")
+        return f"drops {number} ({', '.join(target.existing)}) and restores {path}"
+    return f"restores {path}"
 
 
 class _Restoring:
@@ -134,10 +142,10 @@ class _Restoring:
         found.require_empty(drop=self._drop)
         return found
 
-    def preview(self, target: RestoreTarget) -> None:
+    def preview(self, target: RestoreTarget) -> NoReturn:
         """Show what a restore would do."""
         from newbi_migrate.migration.restore.run import restore_identity
-        from newbi_migrate.report.backups import restore_plan_report, restore_plan_to_json
+        from newbi_migrate.report.backups import restore_plan_document
 
         verification = self._session.run(self._verified)
         target.require_empty(drop=self._drop, identity=restore_identity(verification, self._only))
@@ -145,18 +153,12 @@ class _Restoring:
         arguments += ["--drop"] if self._drop else []
         arguments += ["--collections", ",".join(self._only)] if self._only else []
         following = suggest("restore", *arguments, str(self._path), *self._session.uri_arguments)
-        self._session.answer(
-            lambda: restore_plan_to_json(verification, target, drop=self._drop, only=self._only),
-            restore_plan_report(
-                verification,
-                target,
-                drop=self._drop,
-                only=self._only,
-                next_command=following,
-                verbose=self._verbose,
+        self._session.finish(
+            restore_plan_document(
+                verification, target, drop=self._drop, only=self._only, next_command=following
             ),
+            verbose=self._verbose,
         )
-        raise typer.Exit(int(ExitCode.DONE))
 
     async def _verified(self) -> Verification:
         from newbi_migrate.backup.verify import verify_backup as verify
@@ -196,9 +198,9 @@ class _Restoring:
                     reviewed=reviewed,
                 )
 
-    def report(self, result: RestoreResult) -> None:
+    def report(self, result: RestoreResult) -> NoReturn:
         """Show what was restored."""
-        from newbi_migrate.report.backups import restore_report, restore_to_json
+        from newbi_migrate.report.backups import restore_document
 
         following = after_restoring(
             self._path,
@@ -206,11 +208,8 @@ class _Restoring:
             ours=result.verification.manifest is not None,
             place=self._session.uri_arguments,
         )
-        self._session.answer(
-            lambda: restore_to_json(result),
-            restore_report(result, next_command=following, verbose=self._verbose),
-        )
-        raise typer.Exit(int(ExitCode.DONE))
+        document = restore_document(result, next_command=following)
+        self._session.finish(document, verbose=self._verbose)
 
     @property
     def _elsewhere(self) -> bool:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from newbi_migrate.cli import options as opt, values
 from newbi_migrate.cli.following import after_rollback, suggest
 from newbi_migrate.cli.reporting import ReportFiles
-from newbi_migrate.cli.running import Session, say, stopping_on_signals
+from newbi_migrate.cli.running import Session, say
 from newbi_migrate.errors import ExitCode, UsageError
+from newbi_migrate.report.text import counted
 
 if TYPE_CHECKING:
     from bson import ObjectId
 
     from newbi_migrate.migration.rollback.results import RollbackOptions, RollbackResult
     from newbi_migrate.migration.run.throttle import ThrottleOptions
+    from newbi_migrate.report.document import Document
     from newbi_migrate.store.lease import LeaseState
 
 __all__ = ["register"]
@@ -96,7 +98,7 @@ def rollback(
     What people created since stays, and so does an organization they use; what they changed of
     the run's own is a conflict. Interrupted, the same command finishes it.
     """
-    session = Session(as_json=as_json, uri_file=uri_file)
+    session = Session("rollback", as_json=as_json, uri_file=uri_file)
     with session.explained():
         from newbi_migrate.migration.rollback.results import OnConflict, RollbackOptions
 
@@ -121,8 +123,8 @@ def rollback(
                     session, named, options, throttle, everything=everything, dry_run=True
                 )
             )
-            _report(session, looked, verbose=verbose, aside=True)
-            session.confirm(session.target.database, confirmed=False)
+            session.show(_document(session, looked), verbose=verbose, aside=True)
+            session.confirm(_takes_back(looked))
         done = session.run(
             lambda: _roll_back(
                 session,
@@ -135,7 +137,19 @@ def rollback(
             )
         )
         session.log_end(*map(_in_one_line, done))
-        _answer(session, done, reports, verbose=verbose, as_json=as_json)
+        document = _document(session, done)
+        code = reports.write(session, lambda _: document, document.exit_code)
+        session.finish(document, verbose=verbose, code=code)
+
+
+def _takes_back(results: list[RollbackResult]) -> str:
+    """What would be taken back, in numbers."""
+    restored = sum(back.restored for result in results for back in result.documents.values())
+    deleted = sum(result.deleted.total() for result in results)
+    return (
+        f"takes {counted(len(results), 'run')} back: restores {counted(restored, 'document')} and "
+        f"deletes {deleted:,} that were created"
+    )
 
 
 def _in_one_line(result: RollbackResult) -> str:
@@ -187,7 +201,7 @@ async def _roll_back(
 
     with showing_progress(log=session.log) as progress:
         async with Migration(session.target, progress=progress, throttle=throttle) as migration:
-            with stopping_on_signals(migration):
+            with session.stopping_on_signals(migration):
                 if everything:
                     return await migration.rollback_all(
                         options=options, dry_run=dry_run, reviewed=reviewed
@@ -201,39 +215,11 @@ async def _roll_back(
                 return [result]
 
 
-def _report(
-    session: Session, results: list[RollbackResult], *, verbose: bool, aside: bool = False
-) -> None:
-    from newbi_migrate.report.rollback import rollback_report
-
-    for result in results:
-        following = after_rollback(result, session.uri_arguments)
-        session.show(rollback_report(result, next_command=following, verbose=verbose), aside=aside)
-
-
-def _answer(
-    session: Session,
-    results: list[RollbackResult],
-    reports: ReportFiles,
-    *,
-    verbose: bool,
-    as_json: bool,
-) -> NoReturn:
-    from newbi_migrate.report.rollback_contents import rollback_contents
+def _document(session: Session, results: list[RollbackResult]) -> Document:
+    from newbi_migrate.report.rollback import rollback_document
 
     following = after_rollback(results[-1], session.uri_arguments)
-    code = reports.write(
-        session,
-        lambda _: rollback_contents(results, next_command=following),
-        ExitCode(max(int(result.exit_code) for result in results)),
-    )
-    if as_json:
-        last = results[-1].to_json()
-        earlier = [result.to_json() for result in results[:-1]]
-        session.answer(lambda: {**last, "before": earlier} if earlier else last, ())
-    else:
-        _report(session, results, verbose=verbose)
-    raise typer.Exit(int(code))
+    return rollback_document(results, next_command=following)
 
 
 def unlock(
@@ -247,11 +233,15 @@ def unlock(
     By itself it runs out 30 s after its last renewal. A run that is alive after all stops before
     its next write.
     """
-    session = Session(as_json=as_json, uri_file=uri_file)
+    session = Session("unlock", as_json=as_json, uri_file=uri_file)
     with session.explained():
+        from newbi_migrate.report.document import Document
+
         held = shown = session.run(lambda: _lease(session))
         if held is not None and held.held:
-            session.must_be_able_to_ask(confirmed=confirm)
+            session.must_be_able_to_ask(
+                confirmed=confirm, instead="wait until it has run out; status says when"
+            )
             ended_process = (
                 " Its process has ended; the same command resumes it at once, unlocked or not."
                 if held.holder_ended
@@ -261,15 +251,24 @@ def unlock(
                 f"The lease is held by {held.holder}, since {held.since:%Y-%m-%d %H:%M:%S} UTC."
                 f"{ended_process}"
             )
-            session.confirm(session.target.database, confirmed=confirm)
+            if not confirm:
+                session.confirm(f"ends the lease of {held.holder}")
             held = session.run(lambda: _unlock(session, shown))
         else:
             held = None
         ended = None if held is None else str(held.holder.run_id)
-        words = "Nobody holds the lease." if ended is None else f"The lease of {ended} was ended."
-        following = f"Next: {suggest('status', *session.uri_arguments)}"
-        session.answer(lambda: {"ended": ended}, [words, "", following])
-        raise typer.Exit(int(ExitCode.DONE))
+        session.finish(
+            Document(
+                command="unlock",
+                database=session.target.database,
+                title="Nobody holds the lease."
+                if ended is None
+                else f"The lease of {ended} was ended.",
+                exit_code=ExitCode.DONE,
+                next_command=suggest("status", *session.uri_arguments),
+                value=lambda: {"ended": ended},
+            )
+        )
 
 
 async def _lease(session: Session) -> LeaseState | None:

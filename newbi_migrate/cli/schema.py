@@ -38,7 +38,7 @@ def schema(
     take for validator. Rules that a $jsonSchema cannot say are named on standard error, and
     validate checks them all the same.
     """
-    session = Session(as_json=as_json)
+    session = Session("schema", as_json=as_json)
     with session.explained():
         from newbi_migrate.models.json_schema import models_of, rules_left_out, validator_of
 

@@ -73,9 +73,9 @@ def smoke(
     organization, can make it active, is its owner, and can sign out. The password never is an
     argument, and nothing else is changed.
     """
-    session = Session(as_json=as_json)
+    session = Session("smoke", as_json=as_json)
     with session.explained():
-        from newbi_migrate.report.checks import checks_report
+        from newbi_migrate.report.checks import checks_document
         from newbi_migrate.smoke import smoke as take_all_steps
 
         address = url or os.environ.get(_URL, "").strip() or _from_dotenv()
@@ -96,13 +96,17 @@ def smoke(
         following = ""
         if found.exit_code is ExitCode.DONE:
             following = f"days later, {suggest('finalize', '--dry-run')}"
-        session.answer(
-            found.to_json,
-            checks_report(
-                f"Signing in to {found.application}", found.checks, next_command=following
-            ),
+        session.finish(
+            checks_document(
+                "smoke",
+                found.application,
+                f"Signing in to {found.application}",
+                found.checks,
+                found.exit_code,
+                value=found.to_json,
+                next_command=following,
+            )
         )
-        raise typer.Exit(int(found.exit_code))
 
 
 def _from_dotenv() -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import IO, TYPE_CHECKING, Annotated
 
@@ -37,7 +37,10 @@ def register(app: typer.Typer) -> None:
 def validate(
     *,
     detailed: Annotated[
-        bool, typer.Option("--detailed", help="List every violation, not the first few.")
+        bool,
+        typer.Option(
+            "--detailed", "--verbose", help="List every violation, not what fits on a screen."
+        ),
     ] = False,
     only: Annotated[
         list[str] | None,
@@ -88,11 +91,11 @@ def validate(
     no rule; more than it recorded does. A dirty database may keep findings that no migration
     repairs: each says what to do, and finalize waits for the critical ones.
     """
-    session = Session(as_json=as_json, uri_file=uri_file)
+    session = Session("validate", as_json=as_json, uri_file=uri_file)
     with session.explained(), tempfile.TemporaryFile("w+", encoding="utf-8") as found:
         from newbi_migrate.migration.facade import Migration
         from newbi_migrate.migration.validation.report import FailOn
-        from newbi_migrate.report.validation_contents import validation_contents
+        from newbi_migrate.report.validation import validation_document
 
         options = values.migration_options(
             legacy_collection=legacy_collection,
@@ -124,20 +127,13 @@ def validate(
         session.log_to(log_file, "validate")
         answer = session.run(validating)
         session.log_end(_in_one_line(answer))
-        code = reports.write(
-            session,
-            lambda _: validation_contents(
-                answer,
-                next_command=after_validation(answer, session.uri_arguments),
-                findings=(lambda: map(json.loads, _lines(found))) if detailed else None,
-            ),
-            answer.exit_code,
+        document = validation_document(
+            answer,
+            next_command=after_validation(answer, session.uri_arguments),
+            findings=(lambda: map(json.loads, _lines(found))) if detailed else None,
         )
-        if as_json:
-            _print_json(answer, _lines(found) if detailed else _examples(answer))
-        else:
-            _print(session, answer, found if detailed else None)
-        raise typer.Exit(int(code))
+        code = reports.write(session, lambda _: document, answer.exit_code)
+        session.finish(document, verbose=detailed, code=code)
 
 
 def _in_one_line(report: ValidationReport) -> str:
@@ -155,31 +151,3 @@ def _lines(found: IO[str]) -> Iterator[str]:
     found.seek(0)
     for line in found:
         yield line.rstrip("\n")
-
-
-def _examples(report: ValidationReport) -> Iterator[str]:
-    return (json.dumps(finding.to_json()) for finding in report.findings)
-
-
-def _print_json(report: ValidationReport, findings: Iterable[str]) -> None:
-    from newbi_migrate.report.validation import validation_to_json
-
-    # One document, of which the last part is written as it is read.
-    print(json.dumps(validation_to_json(report), indent=2)[:-2] + ',\n  "findings": [', end="")
-    separator = "\n    "
-    for finding in findings:
-        print(separator + finding, end="")
-        separator = ",\n    "
-    print("\n  ]\n}", flush=True)
-
-
-def _print(session: Session, report: ValidationReport, found: IO[str] | None) -> None:
-    from newbi_migrate.migration.validation.report import Finding
-    from newbi_migrate.report.validation import finding_line, validation_report
-
-    if found is not None:
-        for line in _lines(found):
-            print(finding_line(Finding.from_json(json.loads(line))))
-        print()
-    following = after_validation(report, session.uri_arguments)
-    session.show(validation_report(report, next_command=following, detailed=found is not None))

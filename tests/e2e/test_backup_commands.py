@@ -222,7 +222,7 @@ def test_a_long_list_of_differences_is_cut_unless_asked_for(quick, clean, backup
     brief = quick("verify-backup", "--compare", backup)
     full = quick("verify-backup", "--compare", "--detailed", backup)
 
-    assert "and 5 more (--detailed lists all)" in brief.out
+    assert "and 12 more (--verbose lists all)" in brief.out
     assert all(str(one["_id"]) in full.out for one in clean["invoices"].find())
     left_out = quick("verify-backup", "--compare", "--without", "late", backup)
     assert ExitCode.DONE == left_out.code

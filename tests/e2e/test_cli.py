@@ -47,8 +47,8 @@ def test_what_is_left_out_shows_in_the_exit_code_and_the_report(newbi, dirty):
     answer = newbi("migrate", "--confirm")
 
     assert ExitCode.QUARANTINED == answer.code
-    assert "Users: 2 duplicate-email" in answer.out
-    assert "invoices: 5 owner-quarantined" in answer.out
+    assert "2 duplicate-email (Users)" in answer.out
+    assert "5 owner-quarantined (invoices)" in answer.out
     assert answer.out.rstrip().endswith("then newbi-migrate migrate")
 
 

@@ -98,6 +98,13 @@ class Quarantine:
         part._count = sum(size for _, _, size in part._sizes())
         return part
 
+    def of_reason(self, reason: Reason) -> Quarantine:
+        """The documents that share a reason."""
+        part = Quarantine()
+        part._groups = {key: list(packs) for key, packs in self._groups.items() if key[2] is reason}
+        part._count = sum(size for _, _, size in part._sizes())
+        return part
+
     def __len__(self) -> int:
         return self._count
 
