@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Iterator
 from enum import StrEnum
@@ -93,6 +92,8 @@ def validate(
     """
     session = Session("validate", as_json=as_json, uri_file=uri_file)
     with session.explained(), tempfile.TemporaryFile("w+", encoding="utf-8") as found:
+        from bson import json_util
+
         from newbi_migrate.migration.facade import Migration
         from newbi_migrate.migration.validation.report import FailOn
         from newbi_migrate.report.validation import validation_document
@@ -106,7 +107,7 @@ def validate(
         rules = values.names(only, "--only") or ()
 
         def keep(finding: Finding) -> None:
-            found.write(json.dumps(finding.to_json()) + "\n")
+            found.write(json_util.dumps(finding.to_json()) + "\n")
 
         async def validating() -> ValidationReport:
             from newbi_migrate.cli.progress import showing_progress
@@ -130,7 +131,7 @@ def validate(
         document = validation_document(
             answer,
             next_command=after_validation(answer, session.uri_arguments),
-            findings=(lambda: map(json.loads, _lines(found))) if detailed else None,
+            findings=(lambda: map(json_util.loads, _lines(found))) if detailed else None,
         )
         code = reports.write(session, lambda _: document, answer.exit_code)
         session.finish(document, verbose=detailed, code=code)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
+
+from bson import json_util
 
 from newbi_migrate.backup.compare import Comparison, Difference
 from newbi_migrate.backup.manifest import CollectionEntry, Consistency, Manifest
@@ -24,6 +27,7 @@ from newbi_migrate.report.document import (
     Tone,
     table_of,
 )
+from newbi_migrate.report.ids import shown_id
 from newbi_migrate.report.text import counted
 
 __all__ = [
@@ -197,7 +201,9 @@ def _compared(comparison: Comparison) -> Section:
 
 def _difference(difference: Difference) -> str:
     detail = f", {difference.detail}" if difference.detail else ""
-    where = f"{difference.document_id} " if difference.document_id else ""
+    where = (
+        f"{shown_id(json_util.loads(difference.document_id))} " if difference.document_id else ""
+    )
     return f"{where}{difference.kind}{detail}"
 
 
@@ -216,7 +222,7 @@ def _verification_to_json(
                 {
                     "kind": one.kind,
                     "collection": one.collection,
-                    "id": one.document_id,
+                    "id": json.loads(one.document_id) if one.document_id else None,
                     "detail": one.detail,
                 }
                 for one in comparison.differences

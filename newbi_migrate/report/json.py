@@ -47,8 +47,8 @@ def _nested(value: Any, depth: int) -> Iterator[str]:
 def as_json(value: Any) -> Any:
     """A value as any reader of JSON takes it.
 
-    Half a surrogate pair becomes a replacement character; what JSON has no form for, a number
-    that is none among it, is Extended JSON.
+    Half a surrogate pair becomes a replacement character. What JSON has no form for, an ObjectId,
+    a date, a number that is none, is relaxed Extended JSON, so that no two ids look alike.
     """
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
@@ -64,4 +64,7 @@ def as_json(value: Any) -> Any:
 
 
 def _extended(value: Any) -> Any:
-    return json_util.default(value, json_util.CANONICAL_JSON_OPTIONS)
+    try:
+        return json_util.default(value, json_util.RELAXED_JSON_OPTIONS)
+    except TypeError:
+        return str(value)

@@ -653,7 +653,7 @@ def _lines(found: _Found) -> Iterator[Mapping[str, Any]]:
         yield {
             "type": "left-out",
             "collection": document.collection,
-            "id": str(document.id),
+            "id": document.id,
             "path": document.path,
             "reason": document.reason.value,
         }

@@ -35,7 +35,7 @@ from newbi_migrate.report.text import counted
 __all__ = ["validation_document", "validation_to_json"]
 
 Findings = Callable[[], Iterable[Mapping[str, Any]]]
-"""Gives every finding as JSON holds it, as often as it is asked."""
+"""Gives every finding as its ``to_json`` does, as often as it is asked."""
 
 _EXAMPLES: Final = 5
 _TONES: Final[Mapping[Severity, Tone]] = {
@@ -142,8 +142,9 @@ def _every(report: ValidationReport, findings: Findings | None) -> Section | Non
 
 
 def _line(finding: Mapping[str, Any]) -> str:
-    """One finding on one line, as JSON holds it."""
-    where = " ".join(filter(None, [finding["collection"], finding["id"], finding["path"]]))
+    """One finding on one line."""
+    identifier = "" if finding["id"] is None else shown_id(finding["id"])
+    where = " ".join(filter(None, [finding["collection"], identifier, finding["path"]]))
     note = f" ({finding['note']})" if finding["note"] else ""
     return f"{finding['severity']} {finding['rule']} {where}{note}"
 

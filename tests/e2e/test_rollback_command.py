@@ -59,7 +59,7 @@ def test_conflicts_end_with_8_and_nothing_written(quick, migrated, clean):
     assert ExitCode.ROLLBACK_CONFLICTS == answer.code == as_json["exitCode"]
     assert f"{found['_id']} workspaceId" in answer.out
     assert "--on-conflict keep" in answer.out
-    assert [str(found["_id"])] == [conflict["id"] for conflict in as_json["conflicts"]]
+    assert [{"$oid": str(found["_id"])}] == [conflict["id"] for conflict in as_json["conflicts"]]
     assert [] == changes(stood, held(clean))
 
 

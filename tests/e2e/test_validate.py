@@ -43,7 +43,7 @@ def test_every_finding_is_one_json_document_with_a_place(quick, clean):
 
     assert 4 == answer.code
     assert {str(d["_id"]) for d in clean["invoices"].find({"createdBy": USERS[0]})} == {
-        finding["id"] for finding in findings
+        finding["id"]["$oid"] for finding in findings
     }
     assert {("document.workspace-present", "critical", "invoices", "workspaceId", "")} == {
         (f["rule"], f["severity"], f["collection"], f["path"], f["note"]) for f in findings

@@ -27,6 +27,7 @@ from newbi_migrate.migration.rollback.results import OnConflict
 from newbi_migrate.migration.validation.report import FailOn
 from newbi_migrate.report.document import SHOWN, Document, State, timings_section, verdict_of
 from newbi_migrate.report.html import html_report
+from newbi_migrate.report.json import as_json
 from newbi_migrate.report.junit import junit_report
 from newbi_migrate.report.masking import masked_email
 from newbi_migrate.report.migration import plan_document, result_document, result_to_json
@@ -344,7 +345,7 @@ def test_json_is_the_answer_of_the_command_with_a_header():
         value = json.loads("".join(FORMATS[".json"](document, DAY)))
 
         assert document.command == value.pop("report")["command"]
-        assert json.loads(json.dumps(answer)) == value
+        assert as_json(answer) == value
 
 
 # -- personal data ----------------------------------------------------------------------------
