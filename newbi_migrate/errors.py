@@ -50,16 +50,21 @@ class ExitCode(IntEnum):
 _MEANINGS: Final = {
     ExitCode.DONE: "done",
     ExitCode.UNEXPECTED: "unexpected error: a defect, please report it",
-    ExitCode.USAGE: "usage: an option, a missing connection string, no confirmation",
-    ExitCode.PENDING: (
-        "not what was expected: work pending, a database that moved on, or damaged run records"
+    ExitCode.USAGE: (
+        "refused: a wrong option, no connection string, no confirmation, or a step out of order"
     ),
-    ExitCode.VALIDATION_FAILED: "validation failed",
-    ExitCode.QUARANTINED: "done, with documents in quarantine",
+    ExitCode.PENDING: (
+        "not what was expected: work is pending, the database has moved on, a check failed, or run "
+        "records are damaged"
+    ),
+    ExitCode.VALIDATION_FAILED: "a rule is broken, a backup is damaged, or a step of smoke failed",
+    ExitCode.QUARANTINED: "done, but something is left out, or kept because it is in use",
     ExitCode.LEASE_HELD: "another run holds the lease",
-    ExitCode.INTERRUPTED: "interrupted: the same command again resumes",
-    ExitCode.ROLLBACK_CONFLICTS: "rollback found conflicts",
-    ExitCode.UNREACHABLE: "database unreachable, not permitted, or unsupported",
+    ExitCode.INTERRUPTED: (
+        "interrupted: the same command again finishes it; finish an interrupted rollback first"
+    ),
+    ExitCode.ROLLBACK_CONFLICTS: "a rollback has conflicts that are not settled",
+    ExitCode.UNREACHABLE: "server unreachable, not permitted, or unsupported",
 }
 
 

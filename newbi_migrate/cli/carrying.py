@@ -54,8 +54,12 @@ def carry_out(
         if saved is None:
             documents_only = command == "backfill"
             shown = make_plan(session, options, documents_only=documents_only)
-            place = session.uri_arguments
-            following = after_plan(shown, documents_only=documents_only, place=place)
+            following = after_plan(
+                shown,
+                documents_only=documents_only,
+                place=session.uri_arguments,
+                backup=backup_guard.backup,
+            )
             seen = plan_document(shown, command=command, next_command=following)
             session.show(seen, verbose=verbose, aside=True)
         else:

@@ -112,11 +112,13 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
         "plan": Entry(
             {
                 ExitCode.DONE: "the migration would end with 0",
+                ExitCode.PENDING: "the database is not as the backup says",
+                ExitCode.VALIDATION_FAILED: _DAMAGED,
                 ExitCode.QUARANTINED: "something would be left out, or an index cannot be built",
             },
             {
-                "newbi-migrate plan --output plan.json": "A plan to review, and to carry out with "
-                "migrate --plan.",
+                "newbi-migrate plan --output plan.json --backup backups/backup_…": "A plan to "
+                "review, and to carry out with migrate --plan.",
                 "newbi-migrate plan --verbose --report plan.html": "Every decision, and a page to "
                 "look at.",
             },

@@ -101,7 +101,11 @@ DryRun = Annotated[
 ]
 Confirm = Annotated[
     bool,
-    typer.Option("--confirm", help="Write without asking for the database's name to be typed."),
+    typer.Option(
+        "--confirm",
+        help="Write without asking for the database's name to be typed; nothing is compared with "
+        "an earlier --dry-run.",
+    ),
 ]
 Backup = Annotated[
     Path | None,

@@ -30,6 +30,8 @@ def plan(
     better_auth: opt.BetterAuth = None,
     collections: opt.Collections = None,
     schema_day: opt.SchemaDay = None,
+    backup: opt.Backup = None,
+    identity: opt.Identities = None,
     log_file: opt.LogFile = None,
     report: opt.Reports = None,
     show_personal_data: opt.ShowPersonalData = False,
@@ -38,6 +40,7 @@ def plan(
 
     One decision for each user with its reason, what is stamped in each collection, which indexes
     are created, and what is left out and why. The exit code is the one the migration would have.
+    A backup that is named is verified and must equal the database, as for the migration.
     """
     session = Session("plan", as_json=as_json, uri_file=uri_file)
     with session.explained():
@@ -53,5 +56,13 @@ def plan(
             collections=collections,
             schema_day=schema_day,
         )
+        backed = values.backup_guard(backup, identity)
         session.log_to(log_file, "plan")
-        show_plan(session, options, verbose=verbose, save_to=output, reports=reports)
+        show_plan(
+            session,
+            options,
+            verbose=verbose,
+            save_to=output,
+            backup_guard=backed,
+            reports=reports,
+        )

@@ -53,7 +53,9 @@ def rollback(
     everything: Annotated[
         bool,
         typer.Option(
-            "--all", help="Take all runs back, the last one first; a dry run looks at that one."
+            "--all",
+            help="Take all runs back, the last one first; each is looked at before anything is "
+            "written, and in a dry run.",
         ),
     ] = False,
     on_conflict: Annotated[
@@ -123,7 +125,9 @@ def rollback(
                     session, named, options, throttle, everything=everything, dry_run=True
                 )
             )
-            session.show(_document(session, looked), verbose=verbose, aside=True)
+            session.show(
+                _document(session, looked, everything=everything), verbose=verbose, aside=True
+            )
             session.confirm(_takes_back(looked))
         done = session.run(
             lambda: _roll_back(
@@ -137,7 +141,7 @@ def rollback(
             )
         )
         session.log_end(*map(_in_one_line, done))
-        document = _document(session, done)
+        document = _document(session, done, everything=everything)
         code = reports.write(session, lambda _: document, document.exit_code)
         session.finish(document, verbose=verbose, code=code)
 
@@ -215,10 +219,10 @@ async def _roll_back(
                 return [result]
 
 
-def _document(session: Session, results: list[RollbackResult]) -> Document:
+def _document(session: Session, results: list[RollbackResult], *, everything: bool) -> Document:
     from newbi_migrate.report.rollback import rollback_document
 
-    following = after_rollback(results[-1], session.uri_arguments)
+    following = after_rollback(results, everything=everything, place=session.uri_arguments)
     return rollback_document(results, next_command=following)
 
 

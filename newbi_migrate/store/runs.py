@@ -268,7 +268,7 @@ class RunWriter:
             raise DamagedRecordsError(
                 f"The record of run {run_id} in {RUNS} is missing: somebody dropped or changed it.",
                 next_step="Without it the run cannot be taken back. Restore the backup: "
-                "newbi-migrate restore.",
+                "newbi-migrate restore --drop BACKUP.",
                 collection=RUNS,
                 document_id=run_id,
             )

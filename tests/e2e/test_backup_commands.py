@@ -55,7 +55,7 @@ def test_backup_writes_a_folder_and_says_what_to_do_next(newbi, clean, tmp_path)
         file.name for file in folder.iterdir()
     }
     assert "18 documents" in answer.out
-    assert f"Next: newbi-migrate migrate --dry-run --backup out/{folder.name}" in answer.out
+    assert f"Next: newbi-migrate verify-backup --compare out/{folder.name}" in answer.out
     assert "backup: 18 done" in answer.err
 
 
@@ -209,7 +209,7 @@ def test_a_comparison_says_exactly_what_differs(quick, clean, backup):
     said = quick("verify-backup", "--compare", "--json", backup).json
 
     assert (0, 3, 3) == (equal.code, answer.code, said["exitCode"])
-    assert f"Next: newbi-migrate migrate --backup {backup}" in equal.out
+    assert f"Next: newbi-migrate doctor --backup {backup}" in equal.out
     assert str(victim) in answer.out
     assert [("content", "invoices")] == [
         (one["kind"], one["collection"]) for one in said["comparison"]["differences"]

@@ -307,7 +307,10 @@ def test_the_suggested_command_repeats_the_choices(quick, clean, uri, tmp_path):
     (tmp_path / "my uri").write_text(uri, "utf-8")
     answer = quick("plan", "--aliases", "all", "--uri-file", "my uri", uri=None)
 
-    assert answer.out.endswith("\nNext: newbi-migrate migrate --aliases all --uri-file 'my uri'\n")
+    assert answer.out.endswith(
+        "\nNext: newbi-migrate backup --uri-file 'my uri', and with its folder "
+        "newbi-migrate migrate --aliases all --backup DIR --uri-file 'my uri'\n"
+    )
 
 
 # -- status -----------------------------------------------------------------------------------

@@ -7,6 +7,8 @@ done.
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -104,7 +106,8 @@ def choose_runs(
             raise UsageError(
                 f"The journal of run {run.run_id} was dropped when the migration was finalized, "
                 "so it cannot be taken back.",
-                next_step="Restore the backup instead: newbi-migrate restore.",
+                next_step="The way back is the backup, and what was written since is lost with it: "
+                "newbi-migrate restore --drop BACKUP.",
             )
         if run.state.unfinished and not options.whole:
             raise UsageError(
@@ -326,8 +329,7 @@ async def _refuse_without_source(
             raise UsageError(
                 f"{gone:,} legacy users whom the run {run.run_id} migrated are no longer in "
                 f"{wanted}, so nothing can be taken back.",
-                next_step=f"Put them back into {wanted} first, from where it was kept or from the "
-                "backup: newbi-migrate restore.",
+                next_step=_put_back(database.name, wanted),
             )
     if wanted is not None and wanted not in names:
         # What a finalize renamed comes back first, by its own rollback or by one before this.
@@ -342,8 +344,31 @@ async def _refuse_without_source(
             return
         raise UsageError(
             f"The legacy users in {wanted} are no longer there, so nothing can be taken back.",
-            next_step=f"Restore {wanted} from the backup first: newbi-migrate restore.",
+            next_step=_put_back(database.name, wanted),
         )
+
+
+def _put_back(database: str, source: str) -> str:
+    """How legacy users come back from a backup into a database that is in use."""
+    rescue = f"{database}_rescue"
+    restoring = shlex.join(
+        ["newbi-migrate", "restore", "--database", rescue, "--collections", source, "BACKUP"]
+    )
+    merging = json.dumps(
+        [
+            {
+                "$merge": {
+                    "into": {"db": database, "coll": source},
+                    "on": "_id",
+                    "whenMatched": [],
+                }
+            }
+        ]
+    )
+    return (
+        f"Restore them beside it ({restoring}), copy them back (in mongosh, in {rescue}: "
+        f"db[{json.dumps(source)}].aggregate({merging})), and run the same rollback again."
+    )
 
 
 async def _legacy_users(

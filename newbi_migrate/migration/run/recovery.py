@@ -128,7 +128,8 @@ async def refuse_lost_records(
         raise DamagedRecordsError(
             f"The journal holds entries of run {lost[0]}, and there is no record of that run: "
             "somebody dropped or changed the records.",
-            next_step="Nothing was written. Restore the backup: newbi-migrate restore.",
+            next_step="Nothing was written. Restore the backup: newbi-migrate restore --drop "
+            "BACKUP.",
         )
     for run in runs:
         if run.in_place and not run.document.get("journalDropped"):

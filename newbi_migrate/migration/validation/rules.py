@@ -106,7 +106,7 @@ FLAGS_AGREE = _rule(
 )
 NO_POINTERS = _rule(
     "user.no-pointers",
-    "A user names no organization himself: membership is the only link.",
+    "A user document names no organization: membership is the only link.",
     "Remove organizationId and workspaceId from the user: they go stale unseen.",
     severity=Severity.WARNING,
 )
