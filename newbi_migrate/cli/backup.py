@@ -23,13 +23,7 @@ if TYPE_CHECKING:
     from newbi_migrate.backup.verification import Verification
     from newbi_migrate.backup.writer import BackupResult
 
-__all__ = ["register"]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command("backup")(backup)
-    app.command("verify-backup")(verify_backup)
+__all__ = ["backup", "verify_backup"]
 
 
 # -- backup -----------------------------------------------------------------------------------
@@ -66,23 +60,21 @@ def backup(
     verbose: Annotated[
         bool, typer.Option("--verbose", help="List every collection with its digest.")
     ] = False,
-    as_json: opt.AsJson = False,
-    uri_file: opt.UriFile = None,
-    log_file: opt.LogFile = None,
+    call: opt.LoggedCall,
 ) -> None:
     """Write the whole database into a folder in mongodump's format, or nothing at all.
 
     The role read on the database is enough. A replica set is read at one moment, whatever is
     written meanwhile; before a standalone is read, stop the application.
     """
-    session = Session("backup", as_json=as_json, uri_file=uri_file)
+    session = Session("backup", as_json=call.as_json, uri_file=call.uri_file)
     with session.explained():
         from newbi_migrate.backup.encrypt import read_recipients
         from newbi_migrate.backup.manifest import Consistency
         from newbi_migrate.report.backups import backup_document
 
         recipients = read_recipients(recipient or ())
-        session.log_to(log_file, "backup --dry-run" if dry_run else "backup")
+        session.log_to(call.log_file, "backup --dry-run" if dry_run else "backup")
         if dry_run:
             _survey(session, output_dir)
         result = session.run(lambda: _back_up(session, output_dir, recipients, workers, exports))
@@ -183,16 +175,14 @@ def verify_backup(
         bool,
         typer.Option("--verbose", "--detailed", help="List every collection and every difference."),
     ] = False,
-    as_json: opt.AsJson = False,
-    uri_file: opt.UriFile = None,
-    log_file: opt.LogFile = None,
+    call: opt.LoggedCall,
 ) -> None:
     """Read a backup to its end and say what is damaged, and with --compare what differs.
 
     It takes a dump of mongodump too. Without the key of an encrypted backup the bytes of every
     file are checked, and --compare works as long as nothing differs.
     """
-    session = Session("verify-backup", as_json=as_json, uri_file=uri_file)
+    session = Session("verify-backup", as_json=call.as_json, uri_file=call.uri_file)
     with session.explained():
         from newbi_migrate.report.backups import verification_document
 
@@ -202,7 +192,7 @@ def verify_backup(
                 "for.",
                 next_step="Add --compare, or leave them out.",
             )
-        session.log_to(log_file, "verify-backup", on=str(path))
+        session.log_to(call.log_file, "verify-backup", on=str(path))
         if compare:
             _ = session.target  # a missing connection string is said before anything is read
         verification, comparison = session.run(

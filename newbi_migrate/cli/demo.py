@@ -24,14 +24,9 @@ if TYPE_CHECKING:
     from newbi_migrate.migration.status import Status
     from newbi_migrate.report.example import Example
 
-__all__ = ["register"]
+__all__ = ["demo"]
 
 _DATABASE = "newbi"
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("demo")(demo)
 
 
 def demo(

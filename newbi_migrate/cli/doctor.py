@@ -16,7 +16,7 @@ from newbi_migrate.errors import ExitCode
 if TYPE_CHECKING:
     from newbi_migrate.migration.doctor import Diagnosis
 
-__all__ = ["register"]
+__all__ = ["doctor"]
 
 
 class PurposeChoice(StrEnum):
@@ -28,11 +28,6 @@ class PurposeChoice(StrEnum):
     VALIDATE = "validate"
     ROLLBACK = "rollback"
     FINALIZE = "finalize"
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("doctor")(doctor)
 
 
 def doctor(
@@ -56,15 +51,14 @@ def doctor(
         ),
     ] = 3.0,
     legacy_collection: opt.LegacyCollection = None,
-    as_json: opt.AsJson = False,
-    uri_file: opt.UriFile = None,
+    call: opt.Call,
 ) -> None:
     """Look whether everything is ready for a run; writes nothing at all.
 
     Each check is ok, warning, failed or skipped, with what to do. A warning is something to know
     before going on, not a reason to stop: traces of an earlier attempt are what a run repairs.
     """
-    session = Session("doctor", as_json=as_json, uri_file=uri_file)
+    session = Session("doctor", as_json=call.as_json, uri_file=call.uri_file)
     with session.explained():
         from newbi_migrate.report.checks import checks_document
 

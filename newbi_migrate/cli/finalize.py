@@ -15,13 +15,7 @@ if TYPE_CHECKING:
     from newbi_migrate.migration.finalize.results import FinalizeResult
     from newbi_migrate.report.document import Document
 
-__all__ = ["register"]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command("indexes")(indexes)
-    app.command("finalize")(finalize)
+__all__ = ["finalize", "indexes"]
 
 
 def indexes(
@@ -30,9 +24,7 @@ def indexes(
         bool, typer.Option("--apply", help="Drop those that can go; otherwise only show them.")
     ] = False,
     confirm: opt.Confirm = False,
-    as_json: opt.AsJson = False,
-    uri_file: opt.UriFile = None,
-    log_file: opt.LogFile = None,
+    call: opt.LoggedCall,
 ) -> None:
     """Show the indexes of the old structure that are left, or drop them.
 
@@ -40,13 +32,13 @@ def indexes(
     one text index alone. One that keeps something unique stays until the index that takes its
     place is there. A rollback builds what was dropped again.
     """
-    session = Session("indexes", as_json=as_json, uri_file=uri_file)
+    session = Session("indexes", as_json=call.as_json, uri_file=call.uri_file)
     with session.explained():
         if apply:
             session.must_be_able_to_ask(
                 confirmed=confirm, instead="leave out --apply to see what it would do"
             )
-        session.log_to(log_file, "indexes --apply" if apply else "indexes")
+        session.log_to(call.log_file, "indexes --apply" if apply else "indexes")
         looked: FinalizeResult | None = None
         if apply and not confirm:
             looked = session.run(lambda: _indexes(session, apply=False))
@@ -68,9 +60,7 @@ def finalize(
     ] = False,
     dry_run: opt.DryRun = False,
     confirm: opt.Confirm = False,
-    as_json: opt.AsJson = False,
-    uri_file: opt.UriFile = None,
-    log_file: opt.LogFile = None,
+    call: opt.LoggedCall,
 ) -> None:
     """End the migration: drop obsolete indexes and the collection of legacy users.
 
@@ -78,11 +68,11 @@ def finalize(
     migrated or is kept with --keep. Without --keep, or with --drop-journal, the backup is the
     only way back.
     """
-    session = Session("finalize", as_json=as_json, uri_file=uri_file)
+    session = Session("finalize", as_json=call.as_json, uri_file=call.uri_file)
     with session.explained():
         if not dry_run:
             session.must_be_able_to_ask(confirmed=confirm)
-        session.log_to(log_file, "finalize --dry-run" if dry_run else "finalize")
+        session.log_to(call.log_file, "finalize --dry-run" if dry_run else "finalize")
         looked: FinalizeResult | None = None
         if not (dry_run or confirm):
             looked = session.run(

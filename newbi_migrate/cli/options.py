@@ -1,4 +1,4 @@
-"""The options that commands share, each declared once.
+"""The options that commands share, each declared once, and the groups they come in.
 
 Nothing of the engine is imported here, so that ``--help`` stays quick; a test holds the choices and
 defaults that are repeated here against the engine's own.
@@ -6,10 +6,14 @@ defaults that are repeated here against the engine's own.
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import wraps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
@@ -19,30 +23,39 @@ __all__ = [
     "Aliases",
     "AsJson",
     "AtOnce",
+    "Backing",
     "Backup",
     "BatchSize",
     "BetterAuth",
+    "Call",
+    "Choices",
     "Collections",
     "Confirm",
+    "DocumentChoices",
     "DryRun",
     "Dump",
     "DuplicateEmails",
     "Identities",
     "LegacyCollection",
     "LogFile",
+    "LoggedCall",
     "MaxLag",
     "MaxRate",
     "Output",
+    "Pacing",
     "PauseFile",
     "PlanFile",
     "RecordDigests",
     "Reports",
     "SchemaDay",
+    "Scope",
     "ShowPersonalData",
+    "Size",
     "SourceDatabase",
     "UriFile",
     "Verbose",
     "Workers",
+    "flat",
 ]
 
 _WHAT = "What is decided"
@@ -311,3 +324,103 @@ SchemaDay = Annotated[
         rich_help_panel=_WHAT,
     ),
 ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """Where a command finds its database, and how it answers."""
+
+    as_json: AsJson = False
+    uri_file: UriFile = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoggedCall(Call):
+    """The same of a command that can keep a log."""
+
+    log_file: LogFile = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """Which documents a command is about."""
+
+    legacy_collection: LegacyCollection = None
+    collections: Collections = None
+    schema_day: SchemaDay = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentChoices(Scope):
+    """What is decided where documents are stamped."""
+
+    duplicate_emails: DuplicateEmails = None
+    aliases: Aliases = None
+    alias_owners: AliasOwners = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choices(DocumentChoices):
+    """What is decided where users are migrated."""
+
+    better_auth: BetterAuth = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """How much is under way at once."""
+
+    batch_size: BatchSize = None
+    workers: Workers = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backing:
+    """The backup that is relied on."""
+
+    backup: Backup = None
+    identity: Identities = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pacing:
+    """What holds a run back."""
+
+    max_rate: MaxRate = None
+    pause_file: PauseFile = None
+    max_lag: MaxLag = None
+
+
+def flat(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of each of its parameters that is a group of them."""
+    declared = inspect.signature(command, eval_str=True).parameters.values()
+    groups: dict[str, Any] = {
+        each.name: each.annotation for each in declared if is_dataclass(each.annotation)
+    }
+    parameters: list[inspect.Parameter] = []
+    for each in declared:
+        parameters += _members(groups[each.name]) if each.name in groups else [each]
+
+    @wraps(command)
+    def called(**given: Any) -> None:
+        for name, group in groups.items():
+            given[name] = group(**{each.name: given.pop(each.name) for each in fields(group)})
+        command(**given)
+
+    signature = inspect.Signature(parameters)
+    called.__signature__ = signature  # type: ignore[attr-defined]  # what Typer reads
+    called.__annotations__ = {each.name: each.annotation for each in parameters}
+    return called
+
+
+def _members(group: Any) -> list[inspect.Parameter]:
+    hints = get_type_hints(group, include_extras=True)
+    return [
+        inspect.Parameter(
+            each.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=each.default,
+            annotation=hints[each.name],
+        )
+        for each in fields(group)
+    ]

@@ -18,12 +18,7 @@ if TYPE_CHECKING:
     from newbi_migrate.migration.restore.run import RestoreResult
     from newbi_migrate.migration.restore.target import RestoreTarget
 
-__all__ = ["register"]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("restore")(restore)
+__all__ = ["restore"]
 
 
 def restore(
@@ -58,16 +53,14 @@ def restore(
     source_database: opt.SourceDatabase = None,
     workers: opt.AtOnce = 4,
     verbose: Annotated[bool, typer.Option("--verbose", help="List every collection.")] = False,
-    as_json: opt.AsJson = False,
-    uri_file: opt.UriFile = None,
-    log_file: opt.LogFile = None,
+    call: opt.LoggedCall,
 ) -> None:
     """Bring a backup or a dump of mongodump back, byte for byte; again, it finishes.
 
     It is verified first, and a damaged one is refused before anything is touched. The target
     must be empty, unless --drop is given.
     """
-    session = Session("restore", as_json=as_json, uri_file=uri_file)
+    session = Session("restore", as_json=call.as_json, uri_file=call.uri_file)
     with session.explained():
         from newbi_migrate.backup.encrypt import read_identities
 
@@ -75,7 +68,9 @@ def restore(
             session.must_be_able_to_ask(confirmed=confirm)
         database = database or session.target.database
         session.log_to(
-            log_file, "restore --dry-run" if dry_run else "restore", on=f"{path} into {database}"
+            call.log_file,
+            "restore --dry-run" if dry_run else "restore",
+            on=f"{path} into {database}",
         )
         restoring = _Restoring(
             session,

@@ -22,13 +22,7 @@ if TYPE_CHECKING:
     from newbi_migrate.report.document import Document
     from newbi_migrate.store.lease import LeaseState
 
-__all__ = ["register"]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command("rollback")(rollback)
-    app.command("unlock")(unlock)
+__all__ = ["rollback", "unlock"]
 
 
 class ConflictChoice(StrEnum):
@@ -87,20 +81,16 @@ def rollback(
     dry_run: opt.DryRun = False,
     confirm: opt.Confirm = False,
     verbose: opt.Verbose = False,
-    as_json: opt.AsJson = False,
-    uri_file: opt.UriFile = None,
+    call: opt.LoggedCall,
     report: opt.Reports = None,
-    log_file: opt.LogFile = None,
-    max_rate: opt.MaxRate = None,
-    pause_file: opt.PauseFile = None,
-    max_lag: opt.MaxLag = None,
+    pacing: opt.Pacing,
 ) -> None:
     """Take a run back: exactly what it wrote, to the byte, and nothing else.
 
     What people created since stays, and so does an organization they use; what they changed of
     the run's own is a conflict. Interrupted, the same command finishes it.
     """
-    session = Session("rollback", as_json=as_json, uri_file=uri_file)
+    session = Session("rollback", as_json=call.as_json, uri_file=call.uri_file)
     with session.explained():
         from newbi_migrate.migration.rollback.results import OnConflict, RollbackOptions
 
@@ -112,12 +102,12 @@ def rollback(
             values.names(collections, "--collections"),
             values.names(users, "--users"),
         )
-        throttle = values.throttle(max_rate, pause_file, max_lag)
+        throttle = values.throttle(pacing)
         named = None if run is None else _run_id(run)
-        reports = ReportFiles(report, taken=[uri_file, log_file, pause_file])
+        reports = ReportFiles(report, taken=[call.uri_file, call.log_file, pacing.pause_file])
         if not dry_run:
             session.must_be_able_to_ask(confirmed=confirm)
-        session.log_to(log_file, "rollback --dry-run" if dry_run else "rollback")
+        session.log_to(call.log_file, "rollback --dry-run" if dry_run else "rollback")
         looked: list[RollbackResult] | None = None
         if not (dry_run or confirm):
             looked = session.run(
@@ -229,15 +219,14 @@ def _document(session: Session, results: list[RollbackResult], *, everything: bo
 def unlock(
     *,
     confirm: opt.Confirm = False,
-    as_json: opt.AsJson = False,
-    uri_file: opt.UriFile = None,
+    call: opt.Call,
 ) -> None:
     """End the lease of a run that is dead, so that another need not wait for it to run out.
 
     By itself it runs out 30 s after its last renewal. A run that is alive after all stops before
     its next write.
     """
-    session = Session("unlock", as_json=as_json, uri_file=uri_file)
+    session = Session("unlock", as_json=call.as_json, uri_file=call.uri_file)
     with session.explained():
         from newbi_migrate.report.document import Document
 

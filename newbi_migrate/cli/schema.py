@@ -11,12 +11,7 @@ from newbi_migrate.cli import options as opt
 from newbi_migrate.cli.running import Session, say
 from newbi_migrate.errors import UsageError
 
-__all__ = ["register"]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("schema")(schema)
+__all__ = ["schema"]
 
 
 def schema(

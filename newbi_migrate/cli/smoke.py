@@ -18,16 +18,11 @@ from newbi_migrate.errors import ExitCode, UsageError
 if TYPE_CHECKING:
     from newbi_migrate.smoke import SmokeResult
 
-__all__ = ["register"]
+__all__ = ["smoke"]
 
 _URL = "FRONTEND_URL"
 _EMAIL = "NEWBI_SMOKE_EMAIL"
 _PASSWORD = "NEWBI_SMOKE_PASSWORD"  # noqa: S105  # the name of a variable
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("smoke")(smoke)
 
 
 def smoke(

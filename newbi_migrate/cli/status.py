@@ -19,12 +19,7 @@ if TYPE_CHECKING:
     from newbi_migrate.migration.status import Status
     from newbi_migrate.report.document import Document
 
-__all__ = ["register"]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("status")(status)
+__all__ = ["status"]
 
 
 def status(
@@ -43,17 +38,16 @@ def status(
         int | None,
         typer.Option("--times", metavar="N", min=1, help="Stop watching after N times."),
     ] = None,
-    as_json: opt.AsJson = False,
-    uri_file: opt.UriFile = None,
+    call: opt.Call,
 ) -> None:
     """Show runs, the lease, and what still lacks a workspace; writes nothing.
 
     It tells of organizations without members too, and can be asked while a run is under way.
     """
-    session = Session("status", as_json=as_json, uri_file=uri_file)
+    session = Session("status", as_json=call.as_json, uri_file=call.uri_file)
     with session.explained():
         if watch is not None:
-            found = session.run(lambda: _watch(session, watch, times, as_json=as_json))
+            found = session.run(lambda: _watch(session, watch, times, as_json=call.as_json))
             raise typer.Exit(int(_document(session, found).exit_code))
         session.finish(_document(session, session.run(lambda: _read(session))))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from dataclasses import asdict
 from enum import StrEnum
 from typing import IO, TYPE_CHECKING, Annotated
 
@@ -17,7 +18,7 @@ from newbi_migrate.cli.running import Session
 if TYPE_CHECKING:
     from newbi_migrate.migration.validation.report import Finding, ValidationReport
 
-__all__ = ["register"]
+__all__ = ["validate"]
 
 
 class FailOnChoice(StrEnum):
@@ -26,11 +27,6 @@ class FailOnChoice(StrEnum):
     CRITICAL = "critical"
     WARNING = "warning"
     INFO = "info"
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("validate")(validate)
 
 
 def validate(
@@ -74,13 +70,9 @@ def validate(
             "while the application is stopped.",
         ),
     ] = False,
-    legacy_collection: opt.LegacyCollection = None,
-    collections: opt.Collections = None,
-    schema_day: opt.SchemaDay = None,
+    scope: opt.Scope,
     workers: opt.Workers = None,
-    as_json: opt.AsJson = False,
-    uri_file: opt.UriFile = None,
-    log_file: opt.LogFile = None,
+    call: opt.LoggedCall,
     report: opt.Reports = None,
 ) -> None:
     """Check that the database keeps every rule; writes nothing.
@@ -90,7 +82,7 @@ def validate(
     no rule; more than it recorded does. A dirty database may keep findings that no migration
     repairs: each says what to do, and finalize waits for the critical ones.
     """
-    session = Session("validate", as_json=as_json, uri_file=uri_file)
+    session = Session("validate", as_json=call.as_json, uri_file=call.uri_file)
     with session.explained(), tempfile.TemporaryFile("w+", encoding="utf-8") as found:
         from bson import json_util
 
@@ -98,12 +90,7 @@ def validate(
         from newbi_migrate.migration.validation.report import FailOn
         from newbi_migrate.report.validation import validation_document
 
-        options = values.migration_options(
-            legacy_collection=legacy_collection,
-            collections=collections,
-            schema_day=schema_day,
-            workers=workers,
-        )
+        options = values.migration_options(**asdict(scope), workers=workers)
         rules = values.names(only, "--only") or ()
 
         def keep(finding: Finding) -> None:
@@ -124,8 +111,8 @@ def validate(
                         on_finding=keep if detailed else None,
                     )
 
-        reports = ReportFiles(report, taken=[uri_file, log_file])
-        session.log_to(log_file, "validate")
+        reports = ReportFiles(report, taken=[call.uri_file, call.log_file])
+        session.log_to(call.log_file, "validate")
         answer = session.run(validating)
         session.log_end(_in_one_line(answer))
         document = validation_document(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from newbi_migrate.errors import UsageError
 
 if TYPE_CHECKING:
+    from newbi_migrate.cli.options import Pacing
     from newbi_migrate.migration.planning.options import MigrationOptions
     from newbi_migrate.migration.run.backup_guard import BackupGuard
     from newbi_migrate.migration.run.throttle import ThrottleOptions
@@ -74,9 +75,7 @@ def backup_guard(
     return BackupGuard(backup, read_identities(identities or ()), digests)
 
 
-def throttle(
-    max_rate: int | None, pause_file: Path | None, max_lag: float | None
-) -> ThrottleOptions:
+def throttle(pacing: Pacing) -> ThrottleOptions:
     """What is to hold a run back, from the options of the command line.
 
     Raises:
@@ -84,7 +83,7 @@ def throttle(
     """
     from newbi_migrate.migration.run.throttle import ThrottleOptions
 
-    return ThrottleOptions(max_rate, pause_file, max_lag)
+    return ThrottleOptions(pacing.max_rate, pacing.pause_file, pacing.max_lag)
 
 
 def names(given: list[str] | None, option: str) -> tuple[str, ...] | None:

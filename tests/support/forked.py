@@ -17,7 +17,7 @@ import traceback
 import pymongo.monitoring
 
 import newbi_migrate.cli.app
-import newbi_migrate.cli.carrying
+import newbi_migrate.cli.migrate
 import newbi_migrate.cli.progress
 import newbi_migrate.report.console
 import newbi_migrate.report.migration  # noqa: F401
