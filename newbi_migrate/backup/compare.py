@@ -23,7 +23,7 @@ from newbi_migrate.backup.manifest import CollectionEntry
 from newbi_migrate.errors import UsageError
 from newbi_migrate.models.registry import OWN_PREFIX
 from newbi_migrate.progress import NullProgress, Progress
-from newbi_migrate.store.collections import CollectionInfo, collections
+from newbi_migrate.store.collections import CollectionInfo
 from newbi_migrate.store.connection import open_database
 from newbi_migrate.store.digest import (
     BATCH_DOCUMENTS,
@@ -37,6 +37,7 @@ from newbi_migrate.store.digest import (
 from newbi_migrate.store.faults import explained
 from newbi_migrate.store.indexes import read_indexes
 from newbi_migrate.store.raw import document_of, element
+from newbi_migrate.store.runs import readable_collections
 
 __all__ = ["Comparison", "Difference", "compare_backup"]
 
@@ -159,7 +160,7 @@ class _Comparing:
     async def run(self, *, run_records: bool, metadata: bool) -> Comparison:
         manifest = self._dump.manifest
         assert manifest is not None  # noqa: S101  # asked by the caller
-        live = await collections(self._database)
+        live = await readable_collections(self._database)
         then = {entry.name: entry for entry in manifest.collections}
         names = sorted(
             name

@@ -7,7 +7,7 @@ take it back as far as that is possible.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -22,10 +22,9 @@ from newbi_migrate.migration.planning.survey import kept_name
 from newbi_migrate.migration.run.runner import unfinished_run
 from newbi_migrate.migration.validation.report import ValidationReport
 from newbi_migrate.models.registry import Registry
-from newbi_migrate.store.collections import collections
 from newbi_migrate.store.indexes import drop_index, plan_indexes, read_indexes
 from newbi_migrate.store.journal import JOURNAL, EntryKind, Journal
-from newbi_migrate.store.runs import RunRecord, RunWriter
+from newbi_migrate.store.runs import RunRecord, RunWriter, readable_collections
 from newbi_migrate.store.session import LeasedSession
 
 __all__ = [
@@ -64,6 +63,15 @@ class FinalizeRequest:
         """The choices that decide what is written."""
         return {"keep": self.keep, "dropJournal": self.drop_journal}
 
+    def of_run(self, begun: RunRecord) -> FinalizeRequest:
+        """The same, with what was found out when a run began that goes on now."""
+        recorded = begun.document
+        return replace(
+            self,
+            source=recorded.get("source"),
+            quarantined=recorded.get("quarantinedUsers", 0),
+        )
+
 
 async def review_obsolete(
     database: AsyncDatabase[dict[str, Any]], registry: Registry
@@ -73,7 +81,7 @@ async def review_obsolete(
     One that keeps something unique stays until the unique indexes that are to take its place
     are all there: between the two nothing would be unique.
     """
-    infos = await collections(database, comment=_COMMENT)
+    infos = await readable_collections(database, comment=_COMMENT)
     names = {name for name, info in infos.items() if info.holds_documents}
     to_drop: list[tuple[str, dict[str, Any]]] = []
     held: list[HeldIndex] = []
@@ -198,7 +206,7 @@ async def carry_out(
     ]
     try:
         if request.command == "finalize" and request.source is not None:
-            users = LegacyUsers(session, request.source, journal, runs)
+            users = LegacyUsers(session, request.source, journal, runs, unfinished)
             await users.end(result, keep=request.keep)
     except DatabaseMovedOnError:
         # A user came in the very last moment: the indexes are dropped, the users stay.
@@ -298,6 +306,7 @@ async def _begin(
             "server": ".".join(map(str, session.server.version)),
             "database": session.database.name,
             "source": request.source,
+            "quarantinedUsers": request.quarantined,
             "collectionsBefore": sorted(names),
             "indexesBefore": before,
         }

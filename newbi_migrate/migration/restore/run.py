@@ -37,7 +37,7 @@ from newbi_migrate.store.codes import Code
 from newbi_migrate.store.connection import DURABLE, open_database
 from newbi_migrate.store.faults import task_group
 from newbi_migrate.store.lease import LEASE, LEASE_SECONDS
-from newbi_migrate.store.runs import RESTORE, restore_record
+from newbi_migrate.store.runs import restore_record
 from newbi_migrate.store.session import LeasedSession
 
 __all__ = [
@@ -48,8 +48,6 @@ __all__ = [
 
 # What `create` does not take back of what `listCollections` gives.
 _NOT_CREATED: Final = frozenset({"uuid", "autoIndexId"})
-# What this restore itself writes there.
-_NOT_RESTORED: Final = frozenset({LEASE, RESTORE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,15 +169,12 @@ class _Restore:
         self._drop = drop
         self._reviewed = reviewed
         self._wanted = [
-            c
-            for c in dump.collections
-            if c.name not in _NOT_RESTORED and (not only or c.name in only)
+            c for c in dump.collections if c.name != LEASE and (not only or c.name in only)
         ]
         self._counts = {one.name: one.count for one in verification.collections}
         self._identity = restore_identity(verification, only)
         self._resumed: bool | None = None
         self._dropped: set[str] = set()
-        self._result: RestoreResult | None = None
 
     async def attempt(self, session: LeasedSession) -> RestoreResult:
         """Restores, or goes on where an earlier attempt, or another call, stopped."""
@@ -187,12 +182,6 @@ class _Restore:
             name for c in self._wanted for name in (c.name, c.namespace)
         )
         self._inserter = Inserter(self._session)
-        if self._result is None:
-            self._result = await self._restore()
-        await self._session.collection(RESTORE).drop(comment=session.comment)
-        return self._result
-
-    async def _restore(self) -> RestoreResult:
         await self._begin()
         if self._record.dropping:
             await self._drop_everything()
@@ -241,7 +230,7 @@ class _Restore:
         )
 
     async def _drop_everything(self) -> None:
-        names = await existing_collections(self._session.database) - {RESTORE}
+        names = await existing_collections(self._session.database)
         session = self._session.writing_to(names)
         for name in sorted(names):
             if name == "system.js":

@@ -321,9 +321,10 @@ async def _refuse_without_source(
     """
     database = request.database
     names = set(await database.list_collection_names(comment=str(run.run_id)))
-    wanted = run.document.get("source")
+    known = await _names_of_source(request, run)
+    wanted = next((name for name in known if name in names), known[-1] if known else None)
     if wanted in names and run.command == "migrate":
-        here, gone = await _legacy_users(request, run, scope)
+        here, gone = await _legacy_users(request, run, wanted, scope)
         # The application makes an empty collection anew, and deletes a user now and then.
         if gone and (not here or await _moved_away(request, run, names)):
             raise UsageError(
@@ -371,11 +372,28 @@ def _put_back(database: str, source: str) -> str:
     )
 
 
+async def _names_of_source(request: RollbackRequest, run: RunRecord) -> list[str]:
+    """Names of the collection of a run's legacy users: its own, and the one before each rename.
+
+    A backup from before a ``finalize --keep`` has it under its first name.
+    """
+    source = run.document.get("source")
+    if source is None:
+        return []
+    known = [source]
+    for earlier in request.runs:
+        if earlier.number < run.number and earlier.command == "finalize" and earlier.in_place:
+            async for entry in JournalReader(request.database, earlier.run_id).entries():
+                if entry.kind is EntryKind.COLLECTION and entry.renamed == known[-1]:
+                    known.append(entry.collection)
+    return known
+
+
 async def _legacy_users(
-    request: RollbackRequest, run: RunRecord, scope: UserScope | None
+    request: RollbackRequest, run: RunRecord, name: str, scope: UserScope | None
 ) -> tuple[int, int]:
-    """How many of the legacy users whom a run migrated are in their collection, and are not."""
-    source = request.database[run.document["source"]]
+    """How many of the legacy users whom a run migrated are in a collection, and are not."""
+    source = request.database[name]
     migrated = here = 0
     ids: list[Any] = []
 
