@@ -47,7 +47,7 @@ def doctor(
     watch: Annotated[
         float,
         typer.Option(
-            "--watch", metavar="SECONDS", min=0, help="Watch so long for writes of others."
+            "--watch", metavar="SECONDS", min=0, help="Seconds to watch for other clients' writes."
         ),
     ] = 3.0,
     legacy_collection: opt.LegacyCollection = None,

@@ -161,7 +161,7 @@ SourceDatabase = Annotated[
 ]
 AtOnce = Annotated[
     int,
-    typer.Option("--workers", metavar="N", min=1, max=64, help="How much is under way at once."),
+    typer.Option("--workers", metavar="N", min=1, max=64, help="Concurrent workers."),
 ]
 Output = Annotated[
     Path | None,
@@ -195,7 +195,7 @@ Workers = Annotated[
     typer.Option(
         "--workers",
         metavar="N",
-        help="Statements under way at once, 1 to 64.",
+        help="Concurrent workers, 1 to 64.",
         show_default="2",
         rich_help_panel=_HOW,
     ),
@@ -269,7 +269,7 @@ DuplicateEmails = Annotated[
     typer.Option(
         "--duplicate-emails",
         help="Legacy users whose e-mails differ by case or blanks alone: leave all of them out, "
-        "or let the one keep it who could sign in.",
+        "or keep the one whose stored e-mail is already normalized.",
         show_default="refuse",
         rich_help_panel=_WHAT,
     ),
@@ -278,8 +278,8 @@ Aliases = Annotated[
     AliasChoice | None,
     typer.Option(
         "--aliases",
-        help="A legacy user whose e-mail an existing user has becomes that user: if it is "
-        "verified, always, or never.",
+        help="Link a legacy user to the existing user with the same e-mail: only if verified, "
+        "always, or never.",
         show_default="verified",
         rich_help_panel=_WHAT,
     ),

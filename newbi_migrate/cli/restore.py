@@ -55,7 +55,7 @@ def restore(
     verbose: Annotated[bool, typer.Option("--verbose", help="List every collection.")] = False,
     call: opt.LoggedCall,
 ) -> None:
-    """Bring a backup or a dump of mongodump back, byte for byte; again, it finishes.
+    """Restore a backup or a mongodump folder, byte for byte. Run it again to resume.
 
     It is verified first, and a damaged one is refused before anything is touched. The target
     must be empty, unless --drop is given.

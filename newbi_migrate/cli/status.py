@@ -42,7 +42,7 @@ def status(
 ) -> None:
     """Show runs, the lease, and what still lacks a workspace; writes nothing.
 
-    It tells of organizations without members too, and can be asked while a run is under way.
+    Also counts organizations without members. It can be asked while a run is under way.
     """
     session = Session("status", as_json=call.as_json, uri_file=call.uri_file)
     with session.explained():

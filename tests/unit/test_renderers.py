@@ -14,6 +14,8 @@ from hypothesis import given, strategies as st
 from pages import Page, junit
 
 from newbi_migrate import ExitCode
+from newbi_migrate.cli.logfile import LogFile
+from newbi_migrate.cli.progress import showing_progress
 from newbi_migrate.report.console import console_report, print_parts
 from newbi_migrate.report.document import (
     Badge,
@@ -192,3 +194,34 @@ def test_ids_of_different_types_never_look_alike():
     assert str(oid) == shown[0]
     assert f'"{oid}"' == shown[1]
     assert len(shown) == len(set(shown))
+
+
+def test_who_wants_no_colour_gets_no_escape_sequence_at_all(monkeypatch):
+    """Not even bold: NO_COLOR is for plain output."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    file = io.StringIO()
+    file.isatty = lambda: True
+    print_parts(console_report(a_document("x"), verbose=True), file)
+
+    assert "\x1b" not in file.getvalue()
+
+
+@pytest.mark.parametrize("text", NASTY)
+def test_nothing_that_is_told_of_a_run_steers_a_terminal(text, monkeypatch, tmp_path):
+    """Neither a bar, a line, a note nor the log file takes a name for anything but text."""
+    screen, lines = io.StringIO(), io.StringIO()
+    screen.isatty = lambda: True
+    log = LogFile(tmp_path / "run.log", str)
+    for stream in (screen, lines):
+        monkeypatch.setattr("sys.stderr", stream)
+        with showing_progress(log=log) as progress:
+            progress.phase(text, 3)
+            progress.advance(3, text)
+            progress.note(text)
+    log.close()
+    written = lines.getvalue() + (tmp_path / "run.log").read_text("utf-8")
+
+    assert all(c.isprintable() or c == "\n" for c in written)
+    assert screen.getvalue().encode() is not None
+    assert "\x1b[2J" not in screen.getvalue()
+    assert "\x07" not in screen.getvalue()
