@@ -154,7 +154,7 @@ def verify_backup(
     without: Annotated[
         list[str] | None,
         typer.Option(
-            "--without",
+            "--ignore-field",
             metavar="FIELD",
             help="Top-level field to leave out on both sides of --compare, for example "
             "workspaceId; may be repeated.",
@@ -188,8 +188,8 @@ def verify_backup(
 
         if (without or database) and not compare:
             raise UsageError(
-                "The options --without and --database are about a comparison, and none was asked "
-                "for.",
+                "The options --ignore-field and --database are about a comparison, and none was "
+                "asked for.",
                 next_step="Add --compare, or leave them out.",
             )
         session.log_to(call.log_file, "verify-backup", on=str(path))

@@ -20,7 +20,7 @@ __all__ = ["doctor"]
 
 
 class PurposeChoice(StrEnum):
-    """Choices of ``--for``."""
+    """Choices of ``--before``."""
 
     PLAN = "plan"
     BACKUP = "backup"
@@ -34,7 +34,9 @@ def doctor(
     *,
     purpose: Annotated[
         PurposeChoice,
-        typer.Option("--for", help="What is to be run next; it decides which rights are needed."),
+        typer.Option(
+            "--before", help="What is to be run next; it decides which rights are needed."
+        ),
     ] = PurposeChoice.MIGRATE,
     backup: Annotated[
         Path | None,

@@ -61,7 +61,7 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
             },
             {
                 "newbi-migrate doctor --backup backups/backup_…": "Before a migration.",
-                "newbi-migrate doctor --for finalize": "Before the end of one.",
+                "newbi-migrate doctor --before finalize": "Before the end of one.",
             },
         ),
         "backup": Entry(
@@ -88,9 +88,8 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
                 "newbi-migrate verify-backup backups/backup_…": "Is it whole?",
                 "newbi-migrate verify-backup --compare backups/backup_…": "Is the database as it "
                 "was?",
-                "newbi-migrate verify-backup --compare --without workspaceId backups/backup_…": (
-                    "Compare, ignoring workspaceId."
-                ),
+                "newbi-migrate verify-backup --compare --ignore-field workspaceId DIR": "Compare, "
+                "ignoring workspaceId.",
             },
         ),
         "restore": Entry(

@@ -22,6 +22,7 @@ __all__ = [
     "AliasOwners",
     "Aliases",
     "AsJson",
+    "AsOf",
     "AtOnce",
     "Backing",
     "Backup",
@@ -47,7 +48,6 @@ __all__ = [
     "PlanFile",
     "RecordDigests",
     "Reports",
-    "SchemaDay",
     "Scope",
     "ShowPersonalData",
     "Size",
@@ -313,10 +313,10 @@ Collections = Annotated[
         rich_help_panel=_WHAT,
     ),
 ]
-SchemaDay = Annotated[
+AsOf = Annotated[
     datetime | None,
     typer.Option(
-        "--schema-day",
+        "--as-of",
         formats=["%Y-%m-%d"],
         metavar="YYYY-MM-DD",
         help="Stamp only the collections that the application had scoped by that day.",
@@ -347,7 +347,7 @@ class Scope:
 
     legacy_collection: LegacyCollection = None
     collections: Collections = None
-    schema_day: SchemaDay = None
+    as_of: AsOf = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

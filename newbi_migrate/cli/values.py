@@ -29,7 +29,7 @@ def migration_options(
     alias_owners: StrEnum | None = None,
     better_auth: StrEnum | None = None,
     collections: list[str] | None = None,
-    schema_day: datetime | None = None,
+    as_of: datetime | None = None,
     batch_size: int | None = None,
     workers: int | None = None,
 ) -> MigrationOptions:
@@ -49,7 +49,7 @@ def migration_options(
         "alias_owners": alias_owners and Owners(alias_owners.value),
         "better_auth": better_auth and BetterAuthVersion(better_auth.value),
         "collections": names(collections, "--collections"),
-        "schema_day": schema_day and schema_day.date(),
+        "schema_day": as_of and as_of.date(),
         "batch_size": batch_size,
         "workers": workers,
     }
@@ -117,7 +117,7 @@ def as_arguments(options: MigrationOptions) -> list[str]:
         "--alias-owners": (options.alias_owners, usual.alias_owners),
         "--better-auth": (options.better_auth, usual.better_auth),
         "--collections": (options.collections, usual.collections),
-        "--schema-day": (options.schema_day, usual.schema_day),
+        "--as-of": (options.schema_day, usual.schema_day),
         "--batch-size": (options.batch_size, usual.batch_size),
         "--workers": (options.workers, usual.workers),
     }

@@ -224,13 +224,13 @@ def test_a_long_list_of_differences_is_cut_unless_asked_for(quick, clean, backup
 
     assert "and 12 more (--verbose lists all)" in brief.out
     assert all(str(one["_id"]) in full.out for one in clean["invoices"].find())
-    left_out = quick("verify-backup", "--compare", "--without", "late", backup)
+    left_out = quick("verify-backup", "--compare", "--ignore-field", "late", backup)
     assert ExitCode.DONE == left_out.code
 
 
 def test_options_of_a_comparison_need_one(quick, backup):
-    """--without and --database alone would be ignored, so they are refused."""
-    for option in ("--without", "--database"):
+    """--ignore-field and --database alone would be ignored, so they are refused."""
+    for option in ("--ignore-field", "--database"):
         assert ExitCode.USAGE == quick("verify-backup", option, "x", backup).code
 
 
@@ -427,7 +427,9 @@ def test_a_run_that_is_backed_records_the_backup(quick, clean, backup):
     """Its id is in the run record, and so is what proves that nothing else changed."""
     answer = quick("migrate", "--confirm", "--backup", backup)
     again = quick("migrate", "--confirm", "--backup", backup, "--json")
-    compared = quick("verify-backup", "--compare", "--without", "workspaceId", "--json", backup)
+    compared = quick(
+        "verify-backup", "--compare", "--ignore-field", "workspaceId", "--json", backup
+    )
     said = compared.json["comparison"]
 
     assert (0, 0, None) == (answer.code, again.code, again.json["runId"])

@@ -263,7 +263,7 @@ def test_a_plan_of_another_database_is_refused(quick, clean, mongod):
             ("--collections", "quotes", "--collections", "invoices"),
             {"collections": ["invoices", "quotes"]},
         ),
-        (("--schema-day", "2025-09-01"), {"schemaDay": "2025-09-01"}),
+        (("--as-of", "2025-09-01"), {"schemaDay": "2025-09-01"}),
     ],
 )
 def test_every_choice_reaches_the_plan(quick, clean, options, policy):

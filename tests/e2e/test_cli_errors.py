@@ -44,7 +44,7 @@ def assert_no_secret(answer):
         ("plan", "--duplicate-emails", "keep"),
         ("plan", "--alias-owners", "rename"),
         ("plan", "--better-auth", "0.9"),
-        ("plan", "--schema-day", "14/08/2025"),
+        ("plan", "--as-of", "14/08/2025"),
         ("plan", "--collections", " , "),
         ("plan", "--collections", "unheard-of"),
         ("plan", "--legacy-collection", "unheard-of"),
@@ -119,7 +119,7 @@ def test_a_plan_with_choices_nobody_knows_is_refused(quick, tmp_path, clean, pol
         ("--alias-owners", "keep"),
         ("--better-auth", "1.3"),
         ("--collections", "invoices"),
-        ("--schema-day", "2025-08-14"),
+        ("--as-of", "2025-08-14"),
         ("--legacy-collection", "Users"),
     ],
 )

@@ -430,7 +430,7 @@ def test_a_suggested_command_means_the_options_it_was_made_of(options):
     """What is written out as arguments and read again is the same."""
     arguments = as_arguments(options)
     given_again = dict(zip(arguments[::2], arguments[1::2], strict=True))
-    day = given_again.get("--schema-day")
+    day = given_again.get("--as-of")
 
     assert options == migration_options(
         legacy_collection=given_again.get("--legacy-collection"),
@@ -439,7 +439,7 @@ def test_a_suggested_command_means_the_options_it_was_made_of(options):
         alias_owners=_choice(opt.AliasOwnerChoice, given_again.get("--alias-owners")),
         better_auth=_choice(opt.BetterAuthChoice, given_again.get("--better-auth")),
         collections=[given_again["--collections"]] if "--collections" in given_again else None,
-        schema_day=None if day is None else datetime.fromisoformat(day),
+        as_of=None if day is None else datetime.fromisoformat(day),
         batch_size=int(given_again.get("--batch-size", MigrationOptions().batch_size)),
         workers=int(given_again.get("--workers", MigrationOptions().workers)),
     )
