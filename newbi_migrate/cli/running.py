@@ -41,7 +41,9 @@ _T = TypeVar("_T")
 
 def say(sentence: str) -> None:
     """A message to the person, on stderr."""
-    print(printable(sentence), file=sys.stderr, flush=True)
+    # A terminal that has gone is no reason to stop.
+    with contextlib.suppress(OSError):
+        print(printable(sentence), file=sys.stderr, flush=True)
 
 
 def say_failure(
@@ -103,7 +105,7 @@ class Session:
             from newbi_migrate.store.uri import find_connection_string
 
             self._target = target = find_connection_string(uri_file=self._uri_file)
-            say(f"{self._command}: {self.place} (from {target.source})")
+            say(f"{self._command}: {self.place}, from {target.source}")
             for note in self._target.notes:
                 say(f"note: {note}")
         return self._target
@@ -345,8 +347,11 @@ _CONSENT: Final = frozenset({"y", "yes", "o", "oui", "ok"})
 
 
 def _ask(question: str) -> str:
-    print(question, end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip()
+    try:
+        print(question, end="", file=sys.stderr, flush=True)
+        return sys.stdin.readline().strip()
+    except OSError:  # the terminal has gone, and nobody agrees
+        return ""
 
 
 def _can_ask() -> bool:

@@ -312,7 +312,7 @@ def test_at_a_terminal_the_name_must_be_typed(clean, backup, uri, monkeypatch, c
     said = capfd.readouterr().err
 
     assert (ExitCode.DONE if right else ExitCode.USAGE) == code
-    assert "These collections will be dropped: Users, invoices, late." in said
+    assert "restore drops 3 collections (Users, invoices, late) and restores" in said
     expected = ["late: disappeared"] if right else []
     assert expected == changes(before, fingerprint(clean))
 

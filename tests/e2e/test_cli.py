@@ -24,6 +24,11 @@ def stamped(database):
     return database["invoices"].count_documents({"workspaceId": {"$type": "objectId"}})
 
 
+def _text(value):
+    """A value of JSON, an ObjectId as text."""
+    return value["$oid"] if isinstance(value, dict) else value
+
+
 def everything(database):
     return {
         name: list(database[name].find().sort("_id", 1))
@@ -166,7 +171,7 @@ def test_a_saved_plan_is_for_its_owner_alone_and_decides_as_the_answer_does(quic
     assert 0o600 == stat.S_IMODE(path.stat().st_mode)
     assert [path] == list(tmp_path.iterdir())
     assert {answer.json[key] == kept[key] for key in ("policy", "digests", "collections")} == {True}
-    assert [[line[key] for key in same] for line in answer.json["users"]] == [
+    assert [[_text(line[key]) for key in same] for line in answer.json["users"]] == [
         [line[key] for key in same] for line in kept["users"]
     ]
 
@@ -488,11 +493,11 @@ def test_another_name_writes_nothing(uri, clean, tmp_path, monkeypatch):
     """Anything but the database's name ends with 2, and NO_COLOR keeps the screen plain."""
     monkeypatch.setenv("NO_COLOR", "1")
     before = everything(clean)
-    code, screen = at_a_terminal(["migrate"], "yes", uri, tmp_path)
+    code, screen = at_a_terminal(["migrate"], "other", uri, tmp_path)
 
     assert ExitCode.USAGE == code
     assert before == everything(clean)
-    assert not COLOUR.search(screen)
+    assert "\x1b" not in screen
 
 
 def test_sigterm_stops_a_run_as_ctrl_c_does(uri, clean, tmp_path):

@@ -71,7 +71,9 @@ def test_what_is_in_use_stays_and_ends_with_5(quick, migrated, clean):
 
     assert ExitCode.QUARANTINED == answer.code
     assert [{"quotes": 1}] == [kept["references"] for kept in answer.json["kept"]]
-    assert [str(home)] == [kept["documents"]["organization"] for kept in answer.json["kept"]]
+    assert [{"$oid": str(home)}] == [
+        kept["documents"]["organization"] for kept in answer.json["kept"]
+    ]
 
 
 def test_all_takes_every_run_back(quick, migrated, clean):

@@ -96,7 +96,7 @@ def test_the_prompt_names_server_database_verb_and_numbers(session, monkeypatch,
     session.confirm("writes to 3 documents")
     said = capfd.readouterr().err
 
-    assert said.startswith("migrate: the database newbi on db.example.net:27017 (from the ")
+    assert said.startswith("migrate: the database newbi on db.example.net:27017, from the ")
     assert "migrate writes to 3 documents, in the database 'newbi' on db.example.net:27017" in said
     assert SECRET not in said
 
