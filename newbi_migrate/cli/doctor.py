@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -12,9 +12,6 @@ from newbi_migrate.cli import options as opt, values
 from newbi_migrate.cli.following import after_diagnosis
 from newbi_migrate.cli.running import Session
 from newbi_migrate.errors import ExitCode
-
-if TYPE_CHECKING:
-    from newbi_migrate.migration.doctor import Diagnosis
 
 __all__ = ["doctor"]
 
@@ -62,9 +59,17 @@ def doctor(
     """
     session = Session("doctor", as_json=call.as_json, uri_file=call.uri_file)
     with session.explained():
+        from newbi_migrate.migration.doctor import Purpose
         from newbi_migrate.report.checks import checks_document
 
-        found = session.run(lambda: _diagnose(session, purpose, legacy_collection, backup, watch))
+        options = values.migration_options(legacy_collection=legacy_collection)
+        found = session.ask(
+            lambda migration: migration.doctor(
+                purpose=Purpose(purpose.value), backup=backup, watch=watch
+            ),
+            quiet=True,
+            options=options,
+        )
         following = ""
         if found.exit_code is ExitCode.DONE:
             following = after_diagnosis(
@@ -81,22 +86,3 @@ def doctor(
                 next_command=following,
             )
         )
-
-
-async def _diagnose(
-    session: Session,
-    purpose: StrEnum,
-    legacy_collection: str | None,
-    backup: Path | None,
-    watch: float,
-) -> Diagnosis:
-    from newbi_migrate.cli.progress import showing_progress
-    from newbi_migrate.migration.doctor import Purpose
-    from newbi_migrate.migration.facade import Migration
-
-    options = values.migration_options(legacy_collection=legacy_collection)
-    with showing_progress(quiet=True) as progress:
-        async with Migration(session.target, options=options, progress=progress) as migration:
-            return await migration.doctor(
-                purpose=Purpose(purpose.value), backup=backup, watch=watch
-            )

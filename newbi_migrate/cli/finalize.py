@@ -41,10 +41,12 @@ def indexes(
         session.log_to(call.log_file, "indexes --apply" if apply else "indexes")
         looked: FinalizeResult | None = None
         if apply and not confirm:
-            looked = session.run(lambda: _indexes(session, apply=False))
+            looked = session.ask(lambda migration: migration.indexes())
             session.show(_document(session, looked), aside=True)
             session.confirm(_drops(looked))
-        done = session.run(lambda: _indexes(session, apply=apply, reviewed=looked))
+        done = session.ask(
+            lambda migration: migration.indexes(apply=apply, reviewed=looked), writes=apply
+        )
         session.finish(_document(session, done))
 
 
@@ -75,48 +77,18 @@ def finalize(
         session.log_to(call.log_file, "finalize --dry-run" if dry_run else "finalize")
         looked: FinalizeResult | None = None
         if not (dry_run or confirm):
-            looked = session.run(
-                lambda: _finalize(session, keep=keep, drop_journal=drop_journal, dry_run=True)
+            looked = session.ask(
+                lambda m: m.finalize(keep=keep, drop_journal=drop_journal, dry_run=True)
             )
             session.show(_document(session, looked), aside=True)
             session.confirm(_drops(looked))
-        done = session.run(
-            lambda: _finalize(
-                session, keep=keep, drop_journal=drop_journal, dry_run=dry_run, reviewed=looked
-            )
+        done = session.ask(
+            lambda m: m.finalize(
+                keep=keep, drop_journal=drop_journal, dry_run=dry_run, reviewed=looked
+            ),
+            writes=not dry_run,
         )
         session.finish(_document(session, done))
-
-
-async def _indexes(
-    session: Session, *, apply: bool, reviewed: FinalizeResult | None = None
-) -> FinalizeResult:
-    from newbi_migrate.cli.progress import showing_progress
-    from newbi_migrate.migration.facade import Migration
-
-    with showing_progress(log=session.log) as progress:
-        async with Migration(session.target, progress=progress) as migration:
-            with session.stopping_on_signals(migration):
-                return await migration.indexes(apply=apply, reviewed=reviewed)
-
-
-async def _finalize(
-    session: Session,
-    *,
-    keep: bool,
-    drop_journal: bool,
-    dry_run: bool,
-    reviewed: FinalizeResult | None = None,
-) -> FinalizeResult:
-    from newbi_migrate.cli.progress import showing_progress
-    from newbi_migrate.migration.facade import Migration
-
-    with showing_progress(log=session.log) as progress:
-        async with Migration(session.target, progress=progress) as migration:
-            with session.stopping_on_signals(migration):
-                return await migration.finalize(
-                    keep=keep, drop_journal=drop_journal, dry_run=dry_run, reviewed=reviewed
-                )
 
 
 def _drops(result: FinalizeResult) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from newbi_migrate.migration.planning.results import Plan, RunResult
     from newbi_migrate.migration.run.backup_guard import BackupGuard
     from newbi_migrate.migration.run.throttle import ThrottleOptions
-    from newbi_migrate.progress import Progress
     from newbi_migrate.report.document import Document
 
 __all__ = ["backfill", "migrate", "plan"]
@@ -241,7 +240,7 @@ class _Task:
             self._warn_without_backup(pending=shown is None or shown.pending)
             # Not inside the event loop: it would keep Ctrl-C from ending the wait for an answer.
             self.session.confirm(does)
-        result = self.session.run(lambda: self._run(shown))
+        result = self._run(shown)
         self.session.log_end(_in_one_line(self.command, result))
         following = after_run(self.command, result, self.backed, self.session.uri_arguments)
         code = self.reports.write(
@@ -272,36 +271,24 @@ class _Task:
     def _plan(self, *, backed: bool = False) -> Plan:
         """The plan; with ``backed`` the backup is verified and compared first."""
 
-        async def planning() -> Plan:
-            from newbi_migrate.cli.progress import showing_progress
+        async def planning(migration: Migration) -> Plan:
+            await migration.check_backup()
+            return await migration.plan(documents_only=self.documents_only)
 
-            with showing_progress(log=self.session.log) as progress:
-                async with self._migration(progress, backed=backed) as migration:
-                    await migration.check_backup()
-                    return await migration.plan(documents_only=self.documents_only)
+        guard = self.backed if backed else None
+        return self.session.ask(planning, options=self.options, backup_guard=guard)
 
-        return self.session.run(planning)
+    def _run(self, plan: Plan | None) -> RunResult:
+        def running(migration: Migration) -> Awaitable[RunResult]:
+            if self.saved is not None:
+                return migration.apply_saved(self.saved)
+            return migration.backfill(plan) if self.documents_only else migration.apply(plan)
 
-    async def _run(self, plan: Plan | None) -> RunResult:
-        from newbi_migrate.cli.progress import showing_progress
-
-        with showing_progress(log=self.session.log) as progress:
-            async with self._migration(progress, backed=True) as migration:
-                with self.session.stopping_on_signals(migration):
-                    if self.saved is not None:
-                        return await migration.apply_saved(self.saved)
-                    if self.documents_only:
-                        return await migration.backfill(plan)
-                    return await migration.apply(plan)
-
-    def _migration(self, progress: Progress, *, backed: bool) -> Migration:
-        from newbi_migrate.migration.facade import Migration
-
-        return Migration(
-            self.session.target,
+        return self.session.ask(
+            running,
+            writes=True,
             options=self.options,
-            progress=progress,
-            backup_guard=self.backed if backed else None,
+            backup_guard=self.backed,
             throttle=self.throttle,
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -103,38 +104,27 @@ def _does(path: Path, target: RestoreTarget, *, drop: bool) -> str:
     return f"restores {path}"
 
 
+@dataclass(frozen=True, slots=True)
 class _Restoring:
     """One call of ``restore``."""
 
-    def __init__(
-        self,
-        session: Session,
-        path: Path,
-        database: str,
-        drop: bool,
-        only: Sequence[str],
-        identities: Any,
-        source: str | None,
-        workers: int,
-        verbose: bool,
-    ) -> None:
-        self._session = session
-        self._path = path
-        self._database = database
-        self._drop = drop
-        self._only = only
-        self._identities = identities
-        self._source = source
-        self._workers = workers
-        self._verbose = verbose
+    session: Session
+    path: Path
+    database: str
+    drop: bool
+    only: Sequence[str]
+    identities: Any
+    source: str | None
+    workers: int
+    verbose: bool
 
     async def look(self) -> RestoreTarget:
         """What the target holds; fails where it holds something that may not be dropped."""
         from newbi_migrate.migration.restore.target import look_at_target
 
-        async with self._session.database(self._database) as target:
+        async with self.session.database(self.database) as target:
             found = await look_at_target(target)
-        found.require_empty(drop=self._drop)
+        found.require_empty(drop=self.drop)
         return found
 
     def preview(self, target: RestoreTarget) -> NoReturn:
@@ -142,17 +132,17 @@ class _Restoring:
         from newbi_migrate.migration.restore.run import restore_identity
         from newbi_migrate.report.backups import restore_plan_document
 
-        verification = self._session.run(self._verified)
-        target.require_empty(drop=self._drop, identity=restore_identity(verification, self._only))
-        arguments = ["--database", self._database] if self._elsewhere else []
-        arguments += ["--drop"] if self._drop else []
-        arguments += ["--collections", ",".join(self._only)] if self._only else []
-        following = suggest("restore", *arguments, str(self._path), *self._session.uri_arguments)
-        self._session.finish(
+        verification = self.session.run(self._verified)
+        target.require_empty(drop=self.drop, identity=restore_identity(verification, self.only))
+        arguments = ["--database", self.database] if self._elsewhere else []
+        arguments += ["--drop"] if self.drop else []
+        arguments += ["--collections", ",".join(self.only)] if self.only else []
+        following = suggest("restore", *arguments, str(self.path), *self.session.uri_arguments)
+        self.session.finish(
             restore_plan_document(
-                verification, target, drop=self._drop, only=self._only, next_command=following
+                verification, target, drop=self.drop, only=self.only, next_command=following
             ),
-            verbose=self._verbose,
+            verbose=self.verbose,
         )
 
     async def _verified(self) -> Verification:
@@ -161,10 +151,10 @@ class _Restoring:
 
         with (
             interruptible("The verification was interrupted."),
-            showing_progress(log=self._session.log) as progress,
+            showing_progress(log=self.session.log) as progress,
         ):
             verification = await verify(
-                self._path, identities=self._identities, progress=progress, source=self._source
+                self.path, identities=self.identities, progress=progress, source=self.source
             )
             verification.require()
             return verification
@@ -178,18 +168,18 @@ class _Restoring:
             interruptible(
                 "The restore was interrupted.", "The same command again goes on where it stopped."
             ),
-            showing_progress(log=self._session.log) as progress,
+            showing_progress(log=self.session.log) as progress,
         ):
-            async with self._session.database(self._database) as target:
+            async with self.session.database(self.database) as target:
                 return await restore_backup(
-                    self._path,
+                    self.path,
                     target,
-                    drop=self._drop,
-                    only=self._only,
-                    workers=self._workers,
+                    drop=self.drop,
+                    only=self.only,
+                    workers=self.workers,
                     progress=progress,
-                    identities=self._identities,
-                    source=self._source,
+                    identities=self.identities,
+                    source=self.source,
                     reviewed=reviewed,
                 )
 
@@ -198,14 +188,14 @@ class _Restoring:
         from newbi_migrate.report.backups import restore_document
 
         following = after_restoring(
-            self._path,
-            self._database if self._elsewhere else None,
+            self.path,
+            self.database if self._elsewhere else None,
             ours=result.verification.manifest is not None,
-            place=self._session.uri_arguments,
+            place=self.session.uri_arguments,
         )
         document = restore_document(result, next_command=following)
-        self._session.finish(document, verbose=self._verbose)
+        self.session.finish(document, verbose=self.verbose)
 
     @property
     def _elsewhere(self) -> bool:
-        return self._database != self._session.target.database
+        return self.database != self.session.target.database

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,10 +18,9 @@ from newbi_migrate.report.text import counted
 if TYPE_CHECKING:
     from bson import ObjectId
 
+    from newbi_migrate.migration.facade import Migration
     from newbi_migrate.migration.rollback.results import RollbackOptions, RollbackResult
-    from newbi_migrate.migration.run.throttle import ThrottleOptions
     from newbi_migrate.report.document import Document
-    from newbi_migrate.store.lease import LeaseState
 
 __all__ = ["rollback", "unlock"]
 
@@ -108,27 +108,24 @@ def rollback(
         if not dry_run:
             session.must_be_able_to_ask(confirmed=confirm)
         session.log_to(call.log_file, "rollback --dry-run" if dry_run else "rollback")
+
+        def rolling(
+            migration: Migration, *, dry_run: bool, reviewed: list[RollbackResult] | None = None
+        ) -> Awaitable[list[RollbackResult]]:
+            if everything:
+                return migration.rollback_all(options=options, dry_run=dry_run, reviewed=reviewed)
+            return _one(migration, named, options, dry_run, reviewed)
+
         looked: list[RollbackResult] | None = None
         if not (dry_run or confirm):
-            looked = session.run(
-                lambda: _roll_back(
-                    session, named, options, throttle, everything=everything, dry_run=True
-                )
-            )
-            session.show(
-                _document(session, looked, everything=everything), verbose=verbose, aside=True
-            )
+            looked = session.ask(lambda m: rolling(m, dry_run=True), throttle=throttle)
+            seen = _document(session, looked, everything=everything)
+            session.show(seen, verbose=verbose, aside=True)
             session.confirm(_takes_back(looked))
-        done = session.run(
-            lambda: _roll_back(
-                session,
-                named,
-                options,
-                throttle,
-                everything=everything,
-                dry_run=dry_run,
-                reviewed=looked,
-            )
+        done = session.ask(
+            lambda m: rolling(m, dry_run=dry_run, reviewed=looked),
+            writes=not dry_run,
+            throttle=throttle,
         )
         session.log_end(*map(_in_one_line, done))
         document = _document(session, done, everything=everything)
@@ -180,33 +177,15 @@ def _run_id(text: str) -> ObjectId:
     return ObjectId(text)
 
 
-async def _roll_back(
-    session: Session,
+async def _one(
+    migration: Migration,
     run_id: ObjectId | None,
     options: RollbackOptions,
-    throttle: ThrottleOptions,
-    *,
-    everything: bool,
     dry_run: bool,
-    reviewed: list[RollbackResult] | None = None,
+    reviewed: list[RollbackResult] | None,
 ) -> list[RollbackResult]:
-    from newbi_migrate.cli.progress import showing_progress
-    from newbi_migrate.migration.facade import Migration
-
-    with showing_progress(log=session.log) as progress:
-        async with Migration(session.target, progress=progress, throttle=throttle) as migration:
-            with session.stopping_on_signals(migration):
-                if everything:
-                    return await migration.rollback_all(
-                        options=options, dry_run=dry_run, reviewed=reviewed
-                    )
-                result = await migration.rollback(
-                    run_id,
-                    options=options,
-                    dry_run=dry_run,
-                    reviewed=None if reviewed is None else reviewed[0],
-                )
-                return [result]
+    seen = None if reviewed is None else reviewed[0]
+    return [await migration.rollback(run_id, options=options, dry_run=dry_run, reviewed=seen)]
 
 
 def _document(session: Session, results: list[RollbackResult], *, everything: bool) -> Document:
@@ -230,7 +209,7 @@ def unlock(
     with session.explained():
         from newbi_migrate.report.document import Document
 
-        held = shown = session.run(lambda: _lease(session))
+        held = shown = session.ask(lambda migration: migration.lease(), quiet=True)
         if held is not None and held.held:
             session.must_be_able_to_ask(
                 confirmed=confirm, instead="wait until it has run out; status says when"
@@ -246,7 +225,7 @@ def unlock(
             )
             if not confirm:
                 session.confirm(f"ends the lease of {held.holder}")
-            held = session.run(lambda: _unlock(session, shown))
+            held = session.ask(lambda migration: migration.unlock(shown), quiet=True)
         else:
             held = None
         ended = None if held is None else str(held.holder.run_id)
@@ -262,17 +241,3 @@ def unlock(
                 value=lambda: {"ended": ended},
             )
         )
-
-
-async def _lease(session: Session) -> LeaseState | None:
-    from newbi_migrate.migration.facade import Migration
-
-    async with Migration(session.target) as migration:
-        return await migration.lease()
-
-
-async def _unlock(session: Session, seen: LeaseState | None) -> LeaseState | None:
-    from newbi_migrate.migration.facade import Migration
-
-    async with Migration(session.target) as migration:
-        return await migration.unlock(seen)

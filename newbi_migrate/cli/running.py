@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
@@ -218,6 +218,34 @@ class Session:
         with self.explained():
             return asyncio.run(main())
 
+    def ask(
+        self,
+        what: Callable[[Migration], Awaitable[_T]],
+        *,
+        writes: bool = False,
+        quiet: bool = False,
+        **about: Any,
+    ) -> _T:
+        """Ask the library something about the database, with progress on stderr.
+
+        Args:
+            what: Gives the answer; called with the open database.
+            writes: Whether it writes: the first Ctrl-C then stops it at its next safe point.
+            quiet: Whether progress is shown to who watches alone.
+            about: Further arguments of :class:`~newbi_migrate.Migration`.
+        """
+
+        async def asking() -> _T:
+            from newbi_migrate.cli.progress import showing_progress
+            from newbi_migrate.migration.facade import Migration
+
+            with showing_progress(quiet=quiet, log=self._log) as progress:
+                async with Migration(self.target, progress=progress, **about) as migration:
+                    with self._stopping(migration) if writes else contextlib.nullcontext():
+                        return await what(migration)
+
+        return self.run(asking)
+
     @contextmanager
     def explained(self) -> Iterator[None]:
         """End the process with one sentence and the right exit code where something fails."""
@@ -246,7 +274,7 @@ class Session:
             )
 
     @contextmanager
-    def stopping_on_signals(self, migration: Migration) -> Iterator[None]:
+    def _stopping(self, migration: Migration) -> Iterator[None]:
         """The first Ctrl-C stops a run at its next safe point, a second one at once."""
         self._begun = True
         loop = asyncio.get_running_loop()

@@ -86,7 +86,6 @@ def validate(
     with session.explained(), tempfile.TemporaryFile("w+", encoding="utf-8") as found:
         from bson import json_util
 
-        from newbi_migrate.migration.facade import Migration
         from newbi_migrate.migration.validation.report import FailOn
         from newbi_migrate.report.validation import validation_document
 
@@ -96,24 +95,20 @@ def validate(
         def keep(finding: Finding) -> None:
             found.write(json_util.dumps(finding.to_json()) + "\n")
 
-        async def validating() -> ValidationReport:
-            from newbi_migrate.cli.progress import showing_progress
-
-            with showing_progress(quiet=True, log=session.log) as progress:
-                async with Migration(session.target, options=options, progress=progress) as opened:
-                    return await opened.validate(
-                        only=rules,
-                        sample=sample,
-                        fail_on=FailOn(fail_on.value),
-                        unchanged=unchanged,
-                        detailed=detailed,
-                        # Millions of findings are kept on disk and not in memory.
-                        on_finding=keep if detailed else None,
-                    )
-
         reports = ReportFiles(report, taken=[call.uri_file, call.log_file])
         session.log_to(call.log_file, "validate")
-        answer = session.run(validating)
+        answer = session.ask(
+            lambda migration: migration.validate(
+                only=rules,
+                sample=sample,
+                fail_on=FailOn(fail_on.value),
+                unchanged=unchanged,
+                detailed=detailed,
+                # Millions of findings are kept on disk and not in memory.
+                on_finding=keep if detailed else None,
+            ),
+            options=options,
+        )
         session.log_end(_in_one_line(answer))
         document = validation_document(
             answer,

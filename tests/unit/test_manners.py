@@ -9,6 +9,7 @@ import pytest
 import typer.main
 
 from newbi_migrate.cli.app import app, run
+from newbi_migrate.cli.progress import showing_progress
 from newbi_migrate.cli.running import Session
 from newbi_migrate.errors import ExitCode
 
@@ -128,3 +129,14 @@ def test_what_is_proposed_in_place_of_an_answer_exists(monkeypatch, capfd):
             assert ExitCode.USAGE == code, name
             assert "--confirm" in said, name
             assert ("--dry-run" in options) is ("--dry-run" in said), name
+
+
+def test_phases_that_are_over_at_once_are_told_of_in_one_line(capfd):
+    """Forty collections that are looked at in a moment are no forty lines."""
+    with showing_progress() as progress:
+        for number in range(40):
+            progress.phase(f"validate {number}", None)
+        progress.phase("documents", 3)
+    said = capfd.readouterr().err.splitlines()
+
+    assert ["validate 0: begun", "documents: 3 to go"] == [line.split(" ", 1)[1] for line in said]
