@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import signal
 import sys
@@ -71,8 +70,10 @@ def say_failure(
     if next_step:
         say(f"next: {next_step}")
     if as_json:
+        from newbi_migrate.report.json import json_parts
+
         answer = {"what": what, "next": next_step, "exitCode": int(code)}
-        print(json.dumps({"error": answer}, indent=2), flush=True)
+        print("".join(json_parts({"error": answer})), end="", flush=True)
 
 
 class Session:

@@ -140,3 +140,16 @@ def test_phases_that_are_over_at_once_are_told_of_in_one_line(capfd):
     said = capfd.readouterr().err.splitlines()
 
     assert ["validate 0: begun", "documents: 3 to go"] == [line.split(" ", 1)[1] for line in said]
+
+
+@pytest.mark.parametrize("name", ["\udcff\udcfe", "a\x1b[2J", "[/b]", "\ud800"])
+def test_a_name_that_is_no_text_ends_with_a_sentence(name, capfd, monkeypatch):
+    """A path of any bytes is named in an error, in JSON too, and steers nothing."""
+    monkeypatch.setenv("MONGODB_URI", "mongodb://localhost:1/newbi")
+    code = run(["verify-backup", name, "--json"])
+    seen = capfd.readouterr()
+
+    assert ExitCode.USAGE <= code < ExitCode.UNREACHABLE
+    assert "Unexpected" not in seen.err
+    assert all(c.isprintable() or c == "\n" for c in seen.err)
+    assert json.dumps(json.loads(seen.out), ensure_ascii=False).encode()
