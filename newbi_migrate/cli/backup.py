@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from newbi_migrate.cli import options as opt
-from newbi_migrate.cli.following import after_backup, after_verifying, suggest
+from newbi_migrate.cli.next_steps import after_backup, after_verifying, suggest
 from newbi_migrate.cli.running import Session, interruptible
 from newbi_migrate.errors import UsageError
 

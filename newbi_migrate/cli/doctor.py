@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from newbi_migrate.cli import options as opt, values
-from newbi_migrate.cli.following import after_diagnosis
+from newbi_migrate.cli.next_steps import after_diagnosis
 from newbi_migrate.cli.running import Session
 from newbi_migrate.errors import ExitCode
 

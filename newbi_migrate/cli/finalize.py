@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from newbi_migrate.cli import options as opt
-from newbi_migrate.cli.following import after_finalize
+from newbi_migrate.cli.next_steps import after_finalize
 from newbi_migrate.cli.running import Session
 from newbi_migrate.report.text import counted
 

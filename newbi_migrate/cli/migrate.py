@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from newbi_migrate.cli import options as opt, values
-from newbi_migrate.cli.following import after_plan, after_run, suggest
+from newbi_migrate.cli.next_steps import after_plan, after_run, suggest
 from newbi_migrate.cli.reporting import ReportFiles
 from newbi_migrate.cli.running import Session, say
 from newbi_migrate.errors import UsageError

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from newbi_migrate.cli import options as opt, values
-from newbi_migrate.cli.following import after_restoring, suggest
+from newbi_migrate.cli.next_steps import after_restoring, suggest
 from newbi_migrate.cli.running import Session, interruptible
 from newbi_migrate.report.text import counted
 

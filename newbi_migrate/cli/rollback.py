@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from newbi_migrate.cli import options as opt, values
-from newbi_migrate.cli.following import after_rollback, suggest
+from newbi_migrate.cli.next_steps import after_rollback, suggest
 from newbi_migrate.cli.reporting import ReportFiles
 from newbi_migrate.cli.running import Session, say
 from newbi_migrate.errors import ExitCode, UsageError

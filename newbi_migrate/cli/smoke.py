@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from newbi_migrate.cli import options as opt
-from newbi_migrate.cli.following import after_smoke
+from newbi_migrate.cli.next_steps import after_smoke
 from newbi_migrate.cli.running import Session
 from newbi_migrate.errors import ExitCode, UsageError
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from newbi_migrate.cli import options as opt
-from newbi_migrate.cli.following import after_status
+from newbi_migrate.cli.next_steps import after_status
 from newbi_migrate.cli.running import Session, say
 from newbi_migrate.errors import UnreachableError
 

@@ -45,8 +45,7 @@ from newbi_migrate.report.document import (
     timings_section,
 )
 from newbi_migrate.report.ids import shown_id
-from newbi_migrate.report.text import counted
-from newbi_migrate.report.words import (
+from newbi_migrate.report.messages import (
     CLASSES,
     CURES,
     INDEX_ACTIONS,
@@ -55,6 +54,7 @@ from newbi_migrate.report.words import (
     REASONS,
     finding_in_words,
 )
+from newbi_migrate.report.text import counted
 
 __all__ = [
     "left_out_cases",

@@ -33,10 +33,10 @@ from newbi_migrate.report.console import console_report
 from newbi_migrate.report.example import Example, example_report, journeys
 from newbi_migrate.report.files import refuse_unwritable, write_privately
 from newbi_migrate.report.json import as_json
+from newbi_migrate.report.messages import CLASSES, FINDINGS, INDEX_ACTIONS, OUTCOMES, REASONS
 from newbi_migrate.report.migration import plan_document, result_document, result_to_json
 from newbi_migrate.report.status import status_document, status_to_json
 from newbi_migrate.report.text import counted, printable
-from newbi_migrate.report.words import CLASSES, FINDINGS, INDEX_ACTIONS, OUTCOMES, REASONS
 from newbi_migrate.store.lease import Holder, LeaseState
 from newbi_migrate.store.runs import RunRecord
 

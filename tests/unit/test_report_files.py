@@ -30,11 +30,11 @@ from newbi_migrate.report.html import html_report
 from newbi_migrate.report.json import as_json
 from newbi_migrate.report.junit import junit_report
 from newbi_migrate.report.masking import masked_email
+from newbi_migrate.report.messages import REASONS
 from newbi_migrate.report.migration import plan_document, result_document, result_to_json
 from newbi_migrate.report.ndjson import ndjson_report
 from newbi_migrate.report.rollback import rollback_document
 from newbi_migrate.report.validation import validation_document
-from newbi_migrate.report.words import REASONS
 from newbi_migrate.report.writing import FORMATS, refuse_as_report, write_report
 
 DAY = datetime(2025, 8, 14, 9, 30, tzinfo=UTC)
