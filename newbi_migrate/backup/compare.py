@@ -18,9 +18,11 @@ from pymongo.asynchronous.database import AsyncDatabase
 from xxhash import xxh3_64_intdigest, xxh3_128_intdigest
 
 from newbi_migrate.backup import layout
-from newbi_migrate.backup.dump import DumpedCollection, FolderDump
+from newbi_migrate.backup.dump import Dump
+from newbi_migrate.backup.dumped import DumpedCollection
 from newbi_migrate.backup.manifest import CollectionEntry
-from newbi_migrate.errors import UsageError
+from newbi_migrate.backup.reading import DamagedDataError
+from newbi_migrate.errors import DamagedBackupError, UsageError
 from newbi_migrate.models.registry import OWN_PREFIX
 from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.collections import CollectionInfo
@@ -121,9 +123,10 @@ async def compare_backup(
 
     Raises:
         UsageError: It is no backup of ours, or encrypted and there is no key.
+        DamagedBackupError: It is damaged.
         UnreachableError: The server did not answer, or may not be read.
     """
-    dump = await asyncio.to_thread(FolderDump, path, identities)
+    dump = await asyncio.to_thread(Dump, path, identities)
     if dump.manifest is None:
         raise UsageError(
             f"{str(path)!r} has no manifest, so it cannot be compared with a database.",
@@ -138,13 +141,19 @@ async def compare_backup(
                 tuple(without),
                 documents=documents,
             )
-            return await comparing.run(run_records=run_records, metadata=metadata)
+            try:
+                return await comparing.run(run_records=run_records, metadata=metadata)
+            except DamagedDataError as error:
+                raise DamagedBackupError(
+                    f"The backup {str(path)!r} is damaged: {error}.",
+                    next_step="verify-backup names the file.",
+                ) from error
 
 
 class _Comparing:
     def __init__(
         self,
-        dump: FolderDump,
+        dump: Dump,
         database: AsyncDatabase[dict[str, Any]],
         progress: Progress,
         without: tuple[str, ...],
@@ -208,12 +217,11 @@ class _Comparing:
         if digest.count == entry.count:
             detail = "the documents are not the same"
         return [*found, Difference("content", entry.name, detail=detail)]
-        return found
 
     def _indexes(self, entry: CollectionEntry, now: Sequence[dict[str, Any]]) -> str:
         if not self._dump.readable:
             return "they are not the same"
-        then = next(c.indexes for c in self._dump.collections if c.name == entry.name)
+        then = next((c.indexes for c in self._dump.collections if c.name == entry.name), ())
         old = {index["name"]: indexes_digest([index]) for index in then}
         new = {index["name"]: indexes_digest([index]) for index in now}
         parts = [f"{name} is missing" for name in sorted(old.keys() - new.keys())]

@@ -99,7 +99,7 @@ def backfill(
     confirm: opt.Confirm = False,
     verbose: opt.Verbose = False,
     call: opt.LoggedCall,
-    choices: opt.DocumentChoices,
+    choices: opt.Choices,
     size: opt.Size,
     backing: opt.Backing,
     record_digests: opt.RecordDigests = False,

@@ -27,12 +27,10 @@ __all__ = [
     "Backing",
     "Backup",
     "BatchSize",
-    "BetterAuth",
     "Call",
     "Choices",
     "Collections",
     "Confirm",
-    "DocumentChoices",
     "DryRun",
     "Dump",
     "DuplicateEmails",
@@ -82,13 +80,6 @@ class AliasOwnerChoice(StrEnum):
 
     REWRITE = "rewrite"
     KEEP = "keep"
-
-
-class BetterAuthChoice(StrEnum):
-    """Choices of ``--better-auth``."""
-
-    V1_3 = "1.3"
-    V1_7 = "1.7"
 
 
 AsJson = Annotated[
@@ -149,7 +140,7 @@ Dump = Annotated[
     Path,
     typer.Argument(
         metavar="BACKUP",
-        help="Folder of a backup, or a folder or archive that mongodump wrote.",
+        help="Folder of a backup, or one that mongodump wrote.",
         show_default=False,
     ),
 ]
@@ -293,16 +284,6 @@ AliasOwners = Annotated[
         rich_help_panel=_WHAT,
     ),
 ]
-BetterAuth = Annotated[
-    BetterAuthChoice | None,
-    typer.Option(
-        "--better-auth",
-        help="Version of Better Auth the application uses: 1.7 for 1.7.0 to 1.7.2, 1.3 for every "
-        "other, older or newer.",
-        show_default="1.3",
-        rich_help_panel=_WHAT,
-    ),
-]
 Collections = Annotated[
     list[str] | None,
     typer.Option(
@@ -351,19 +332,12 @@ class Scope:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DocumentChoices(Scope):
-    """What is decided where documents are stamped."""
+class Choices(Scope):
+    """What is decided where users and documents are migrated."""
 
     duplicate_emails: DuplicateEmails = None
     aliases: Aliases = None
     alias_owners: AliasOwners = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choices(DocumentChoices):
-    """What is decided where users are migrated."""
-
-    better_auth: BetterAuth = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,14 +52,22 @@ def restore(
     confirm: opt.Confirm = False,
     identity: opt.Identities = None,
     source_database: opt.SourceDatabase = None,
+    convert_legacy_indexes: Annotated[
+        bool,
+        typer.Option(
+            "--convert-legacy-indexes",
+            help="Make keys and options of indexes that only servers before 3.4 took into what "
+            "they stood for, as mongorestore does; otherwise such indexes are left out and listed.",
+        ),
+    ] = False,
     workers: opt.AtOnce = 4,
     verbose: Annotated[bool, typer.Option("--verbose", help="List every collection.")] = False,
     call: opt.LoggedCall,
 ) -> None:
     """Restore a backup or a mongodump folder, byte for byte. Run it again to resume.
 
-    It is verified first, and a damaged one is refused before anything is touched. The target
-    must be empty, unless --drop is given.
+    It is verified first, and a damaged one is refused before anything is touched; --collections
+    brings back what is whole of it. The target must be empty, unless --drop is given.
     """
     session = Session("restore", as_json=call.as_json, uri_file=call.uri_file)
     with session.explained():
@@ -83,6 +91,7 @@ def restore(
             source_database,
             workers,
             verbose,
+            convert_legacy_indexes,
         )
         target = session.run(restoring.look)
         if dry_run:
@@ -117,6 +126,7 @@ class _Restoring:
     source: str | None
     workers: int
     verbose: bool
+    convert: bool
 
     async def look(self) -> RestoreTarget:
         """What the target holds; fails where it holds something that may not be dropped."""
@@ -137,6 +147,7 @@ class _Restoring:
         arguments = ["--database", self.database] if self._elsewhere else []
         arguments += ["--drop"] if self.drop else []
         arguments += ["--collections", ",".join(self.only)] if self.only else []
+        arguments += ["--convert-legacy-indexes"] if self.convert else []
         following = suggest("restore", *arguments, str(self.path), *self.session.uri_arguments)
         self.session.finish(
             restore_plan_document(
@@ -156,7 +167,7 @@ class _Restoring:
             verification = await verify(
                 self.path, identities=self.identities, progress=progress, source=self.source
             )
-            verification.require()
+            verification.require(self.only)
             return verification
 
     async def restore(self, reviewed: RestoreTarget | None) -> RestoreResult:
@@ -181,6 +192,7 @@ class _Restoring:
                     identities=self.identities,
                     source=self.source,
                     reviewed=reviewed,
+                    convert_legacy_indexes=self.convert,
                 )
 
     def report(self, result: RestoreResult) -> NoReturn:

@@ -12,7 +12,7 @@ from bson import json_util
 
 from newbi_migrate.backup.compare import Comparison, Difference
 from newbi_migrate.backup.manifest import CollectionEntry, Consistency, Manifest
-from newbi_migrate.backup.verification import Verification
+from newbi_migrate.backup.verification import Problem, Verification
 from newbi_migrate.errors import ExitCode
 from newbi_migrate.migration.restore.run import RestoreResult, restore_identity
 from newbi_migrate.migration.restore.target import RestoreTarget
@@ -132,7 +132,7 @@ def backup_survey_document(
 def verification_document(
     verification: Verification, comparison: Comparison | None = None, *, next_command: str = ""
 ) -> Document:
-    """The document of what reading a backup showed; 4 where it is damaged, 3 where it differs.
+    """The document of what reading a backup showed; 10 where it is damaged, 3 where it differs.
 
     Args:
         verification: What reading it showed.
@@ -142,7 +142,7 @@ def verification_document(
     manifest, read = verification.manifest, verification.collections
     code = ExitCode.DONE
     if not verification.intact:
-        code = ExitCode.VALIDATION_FAILED
+        code = ExitCode.LOCAL_FILE
     elif comparison is not None and not comparison.equal:
         code = ExitCode.PENDING
     state = "is whole" if verification.intact else "is damaged"
@@ -234,7 +234,7 @@ def _verification_to_json(
         "database": verification.database,
         "consistency": None if manifest is None else manifest.consistency.value,
         "intact": verification.intact,
-        "problems": [{"where": one.where, "what": one.what} for one in verification.problems],
+        "problems": [_problem_to_json(one) for one in verification.problems],
         "notes": list(verification.notes),
         "collections": {
             one.name: {"documents": one.count, "bytes": one.bytes, "digest": one.digest}
@@ -277,7 +277,7 @@ def restore_plan_document(
         command="restore",
         database=target.database,
         title=(
-            f"The backup {verification.path} is whole: {documents} in "
+            f"The backup {verification.path}: {documents} in "
             f"{counted(len(chosen), 'collection')} would be restored into the database "
             f"{target.database}. Nothing was written."
         ),
@@ -285,7 +285,7 @@ def restore_plan_document(
         next_command=next_command,
         dry_run=True,
         sections=(
-            *([Section("", tuple(said))] if said else []),
+            *_said([*said, *_left_out(verification)]),
             _restored({one.name: one.count for one in chosen}),
         ),
         value=lambda: {
@@ -295,48 +295,81 @@ def restore_plan_document(
             "resumed": resumes,
             "dropped": dropped,
             "collections": {one.name: one.count for one in chosen},
+            "problems": [_problem_to_json(one) for one in verification.problems],
+            "notes": list(verification.notes),
             "exitCode": 0,
         },
     )
 
 
 def restore_document(result: RestoreResult, *, next_command: str = "") -> Document:
-    """The document of a finished restore.
+    """The document of a finished restore; 3 where the server would not build an index of it.
 
     Args:
         result: What it did.
         next_command: What to run next.
     """
     how = "An interrupted restore was finished" if result.resumed else "Restored"
-    said = (
+    code = ExitCode.PENDING if result.refused else ExitCode.DONE
+    verification = result.verification
+    numbers = (
         f"{counted(sum(result.counts.values()), 'document')} in "
         f"{counted(len(result.counts), 'collection')}, "
         f"{counted(result.indexes, 'index', 'indexes')} beside those on _id, "
         f"{counted(len(result.views), 'view')}."
     )
-    dropped = f"Dropped before: {', '.join(result.dropped)}."
+    said: list[Block] = [numbers]
+    if result.dropped:
+        said.append(f"Dropped before: {', '.join(result.dropped)}.")
+    if result.refused:
+        said.append(Badge("Not built, and everything else is there:", Tone.BAD))
+        said += [str(index) for index in result.refused]
     return Document(
         command="restore",
         database=result.database,
-        title=f"{how}: {result.verification.path} into the database {result.database}.",
-        exit_code=ExitCode.DONE,
+        title=f"{how}: {verification.path} into the database {result.database}.",
+        exit_code=code,
         next_command=next_command,
-        sections=(
-            Section("", (said, dropped) if result.dropped else (said,)),
-            _restored(result.counts),
-        ),
+        sections=(*_said([*said, *_left_out(verification)]), _restored(result.counts)),
         value=lambda: {
-            "path": str(result.verification.path),
+            "path": str(verification.path),
             "database": result.database,
-            "source": result.verification.database,
+            "source": verification.database,
             "resumed": result.resumed,
             "dropped": list(result.dropped),
             "collections": dict(result.counts),
             "views": list(result.views),
             "indexes": result.indexes,
-            "exitCode": 0,
+            "refusedIndexes": [
+                {"collection": one.collection, "name": one.name, "reason": one.reason}
+                for one in result.refused
+            ],
+            "problems": [_problem_to_json(one) for one in verification.problems],
+            "notes": list(verification.notes),
+            "exitCode": int(code),
         },
     )
+
+
+def _left_out(verification: Verification) -> Iterator[Block]:
+    """What of a dump is not restored."""
+    for problem in verification.problems:
+        yield Badge(f"Damaged, and not restored: {problem}.", Tone.BAD)
+    for note in verification.notes:
+        yield f"Note: {note}"
+
+
+def _problem_to_json(problem: Problem) -> dict[str, Any]:
+    return {
+        "where": problem.where,
+        "what": problem.what,
+        "collection": problem.collection or None,
+    }
+
+
+def _said(blocks: Sequence[Block]) -> Iterator[Section]:
+    if blocks:
+        yield Section("", tuple(blocks))
 
 
 # -- parts ------------------------------------------------------------------------------------

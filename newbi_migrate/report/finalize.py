@@ -7,6 +7,7 @@ from typing import Final
 
 from newbi_migrate.migration.finalize.results import FinalizeResult
 from newbi_migrate.report.document import Document, Section
+from newbi_migrate.report.ids import shown_id
 from newbi_migrate.report.text import counted
 
 __all__ = ["finalize_document"]
@@ -79,3 +80,11 @@ def _legacy(result: FinalizeResult) -> Iterator[Section]:
         gone = "is gone: no run can be taken back" if done else "would go: no run could go back"
         said.append(f"the journal {gone}")
     yield Section(title, tuple(said))
+    if result.let_in:
+        yield Section(
+            f"Users who were kept out there, and whom Better Auth lets in: {len(result.let_in):,}",
+            (
+                "Set banned to true in user, unless they may come back.",
+                *map(shown_id, result.let_in),
+            ),
+        )

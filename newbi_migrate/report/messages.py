@@ -17,6 +17,7 @@ __all__ = [
     "INDEX_CURES",
     "OUTCOMES",
     "REASONS",
+    "SIGN_IN_CURES",
     "finding_in_words",
 ]
 
@@ -117,6 +118,10 @@ CURES: Final[Mapping[Reason, str]] = {reason: cure for reason, (_, cure) in _REA
 """What helps, in a few words."""
 
 FINDINGS: Final[Mapping[str, str]] = {
+    "account-user-id-text": (
+        "The account names its user by text, so Better Auth does not find it and the password "
+        "opens nothing; store userId as an ObjectId."
+    ),
     "account-without-password": (
         "The account signs in with a password and has none; the user must reset it."
     ),
@@ -132,11 +137,19 @@ FINDINGS: Final[Mapping[str, str]] = {
         "The organization lacks a field the application asks for before it writes invoices."
     ),
     "conflict": "The existing value differs from the legacy one and stays.",
+    "date-not-understood": (
+        "The stored date is none, or a number that does not count milliseconds; the time in the "
+        "_id stands for it."
+    ),
     "documents-follow-membership": (
         "The user left the organization made for them; their documents that have no workspace go "
         "into the only other one they are in."
     ),
     "email-already-taken": "Another user has the same e-mail; the one without any gets none.",
+    "email-refused": (
+        "Better Auth refuses the address, so its user cannot sign in; correct it, in the legacy "
+        "document before migrating, afterwards in user."
+    ),
     "field-not-carried": (
         "Existing users are not given these fields of the legacy ones, which may be secrets; they "
         "stay in the legacy collection alone."
@@ -146,6 +159,10 @@ FINDINGS: Final[Mapping[str, str]] = {
         "A membership whose ids are no ObjectIds; the application does not see it."
     ),
     "member-of-nothing": "A membership in an organization that does not exist.",
+    "number-ambiguous": (
+        "A number stands where text belongs and may have lost a zero in front; it is carried as it "
+        "reads, so look at it."
+    ),
     "organization-without-owner": "An organization that nobody owns.",
     "organization-left": (
         "The user is no longer a member of the organization made for them; they are not "
@@ -158,11 +175,31 @@ FINDINGS: Final[Mapping[str, str]] = {
     "password-none": "No password is stored; the user signs in another way, or resets it.",
     "password-unknown": "What is stored as password is no hash; the user must reset it.",
     "phone-already-taken": "Another user has the same phone number; this one gets none.",
+    "plugin-field-not-carried": (
+        "Plug-ins of Better Auth act on a field of that name, so the user is not given it; the "
+        "legacy document keeps it."
+    ),
     "referral-code-already-taken": "Another user has the same referral code; this one gets none.",
     "several-credential-accounts": "The user has several accounts with a password.",
     "several-organizations-owned": "The user owns several organizations; none was added.",
+    "user-banned": (
+        "The legacy data bans the user, of which Better Auth knows nothing: it lets them in until "
+        "banned is true in user."
+    ),
+    "user-disabled": (
+        "The user was disabled, which is in isActive and isDisabled; Better Auth looks at neither "
+        "and lets them in until banned is true in user."
+    ),
 }
 """What a person should know beside; a sentence."""
+
+SIGN_IN_CURES: Final[Mapping[str, str]] = {
+    "email-refused": "correct the address, which Better Auth refuses",
+    "account-user-id-text": "store userId as an ObjectId",
+    "user-disabled": "set banned in user, or Better Auth lets them in",
+    "user-banned": "set banned in user, or Better Auth lets them in",
+}
+"""What helps where a user cannot sign in, or should not, in a few words."""
 
 INDEX_ACTIONS: Final[Mapping[IndexAction, str]] = {
     IndexAction.CREATE: "to create",

@@ -52,6 +52,7 @@ from newbi_migrate.report.messages import (
     INDEX_CURES,
     OUTCOMES,
     REASONS,
+    SIGN_IN_CURES,
     finding_in_words,
 )
 from newbi_migrate.report.text import counted
@@ -132,8 +133,8 @@ def plan_document(
         command=command,
         database=plan.database,
         title=(
-            f"Plan for the database {plan.database}: legacy users from {plan.source}, for Better "
-            f"Auth {plan.options.better_auth.value}. Nothing was written."
+            f"Plan for the database {plan.database}: legacy users from {plan.source}. "
+            "Nothing was written."
         ),
         exit_code=plan.exit_code,
         next_command=next_command,
@@ -258,13 +259,16 @@ def _summary(found: _Found, created: Mapping[str, int], filled: Mapping[str, int
     users = {outcome.value: found.plan.outcomes.get(outcome, 0) for outcome in Outcome}
     if found.plan.users:
         yield sum_of("Legacy users", users)
-    for words, counts in (
-        ("Created" if done else "To create", created),
-        ("Filled in what was missing" if done else "To fill in what is missing", filled),
-    ):
-        listed = ", ".join(f"{name} {count:,}" for name, count in counts.items() if count)
-        if listed:
-            yield f"{words}: {listed}."
+    said = [
+        f"{words} {', '.join(f'{name} {count:,}' for name, count in counts.items() if count)}"
+        for words, counts in (
+            ("created" if done else "to create", created),
+            ("completed" if done else "to complete", filled),
+        )
+        if any(counts.values())
+    ]
+    if said:
+        yield f"Documents of users: {'; '.join(said)}."
     summaries = found.collections.values()
     documents = {
         "written" if done else "to write": sum(s.pending for s in summaries),
@@ -283,6 +287,10 @@ def _summary(found: _Found, created: Mapping[str, int], filled: Mapping[str, int
             "of the old structure": counts[IndexAction.OBSOLETE],
         }
         yield sum_of("Indexes", indexes)
+    if found.plan.not_registered:
+        names = sorted(found.plan.not_registered.items())
+        listed = ", ".join(f"{name} ({count:,})" for name, count in names)
+        yield f"Collections nobody described, left alone: {listed}."
     yield from _why_not_zero(found)
 
 
@@ -311,8 +319,8 @@ def _sections(found: _Found) -> tuple[Section, ...]:
         _blocked(found),
         _indexes(found),
         _following(found.plan),
+        _signing_in(found.findings),
         _findings(found.findings),
-        _not_registered(found.plan.not_registered),
         *timings_section(found.timings or {}),
         _one_by_one(found.plan.users, found.emails),
     )
@@ -328,8 +336,8 @@ def _users(plan: Plan) -> Section | None:
         if (count := plan.outcomes.get(outcome, 0))
     ]
     sentence = (
-        f"{counted(len(plan.users), 'legacy user')} in {plan.source}, for Better Auth "
-        f"{plan.options.better_auth.value}. The parts add up to all of them."
+        f"{counted(len(plan.users), 'legacy user')} in {plan.source}. "
+        "The parts add up to all of them."
     )
     return Section("Where the users go", (sentence, Bar(tuple(parts))), detail=True)
 
@@ -504,30 +512,41 @@ def _following(plan: Plan) -> Section | None:
     )
 
 
-def _findings(findings: Sequence[Finding]) -> Section | None:
-    if not findings:
+def _signing_in(findings: Sequence[Finding]) -> Section | None:
+    """Users by their ids: who cannot sign in, and who was kept out and can."""
+    groups = tuple(_of_one_kind(code, findings, Tone.ODD) for code in SIGN_IN_CURES)
+    found = tuple(group for group in groups if group.count)
+    if not found:
         return None
-    by_code: dict[str, dict[tuple[str, str, bool], None]] = {}
-    for finding in findings:
-        known = by_code.setdefault(finding.code, {})
-        known[finding.collection, _subject(finding), finding.id is not None] = None
-    groups = tuple(_of_one_kind(code, subjects) for code, subjects in by_code.items())
+    return Section(
+        f"Users who cannot sign in, or should not: {sum(group.count for group in found):,}",
+        (Groups("Users who cannot sign in, or should not", "finding", found, examples=False),),
+    )
+
+
+def _findings(findings: Sequence[Finding]) -> Section | None:
+    codes = dict.fromkeys(finding.code for finding in findings)
+    groups = tuple(_of_one_kind(code, findings) for code in codes if code not in SIGN_IN_CURES)
+    if not groups:
+        return None
     return Section(
         "Worth knowing, and no obstacle",
         (Groups("Findings by kind", "finding", groups, brief=True),),
     )
 
 
-def _of_one_kind(code: str, subjects: Mapping[tuple[str, str, bool], None]) -> Group:
-    documents = all(is_document for _, _, is_document in subjects)
+def _of_one_kind(code: str, findings: Sequence[Finding], tone: Tone = Tone.PLAIN) -> Group:
+    found = [finding for finding in findings if finding.code == code]
+    # What is about fields is named by them, and what is about a collection by its name.
+    where = Counter(finding.path or finding.collection for finding in found)
     return Group(
         code,
-        len(subjects),
-        # What is about a field or a collection is named by that.
-        Counter(collection if documents else subject for collection, subject, _ in subjects),
+        len({(finding.collection, _subject(finding)) for finding in found}),
+        dict(where.most_common()),
         finding_in_words(code),
-        ids=[subject for _, subject, _ in subjects],
-        tone=Tone.PLAIN,
+        SIGN_IN_CURES.get(code, ""),
+        Each(found, _place),
+        tone,
     )
 
 
@@ -538,11 +557,9 @@ def _subject(finding: Finding) -> str:
     return shown_id(finding.id)
 
 
-def _not_registered(counts: Mapping[str, int]) -> Section | None:
-    if not counts:
-        return None
-    listed = ", ".join(f"{name} ({count:,})" for name, count in sorted(counts.items()))
-    return Section(f"Collections nobody described, left alone: {len(counts)}", (listed,))
+def _place(finding: Finding) -> str:
+    identifier = "" if finding.id is None else shown_id(finding.id)
+    return " ".join(filter(None, [finding.collection, identifier, finding.path]))
 
 
 def _one_by_one(users: Sequence[UserLine], emails: Emails | None) -> Section | None:

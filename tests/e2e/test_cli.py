@@ -261,7 +261,6 @@ def test_a_plan_of_another_database_is_refused(quick, clean, mongod):
         (("--aliases", "all"), {"aliases": "all"}),
         (("--aliases", "refuse"), {"aliases": "refuse"}),
         (("--alias-owners", "keep"), {"aliasOwners": "keep"}),
-        (("--better-auth", "1.7"), {"betterAuth": "1.7"}),
         (("--legacy-collection", "Users"), {"legacyCollection": "Users"}),
         (("--collections", "quotes,invoices"), {"collections": ["invoices", "quotes"]}),
         (
@@ -278,7 +277,6 @@ def test_every_choice_reaches_the_plan(quick, clean, options, policy):
         "duplicateEmails": "refuse",
         "aliases": "verified",
         "aliasOwners": "rewrite",
-        "betterAuth": "1.3",
         "collections": None,
         "schemaDay": None,
     }

@@ -8,7 +8,7 @@ from newbi_migrate import ExitCode
 from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.testing.legacy import build_legacy_database
 
-LINES = 44
+LINES = 45
 """Some forty lines, with room for what wraps on a screen of 100 columns."""
 
 

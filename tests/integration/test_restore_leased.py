@@ -7,7 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from backups import fill, write_archive, write_mongodump
+from backups import fill, write_mongodump
 from bson import ObjectId
 from fingerprints import changes, fingerprint
 from leases import leased
@@ -283,15 +283,12 @@ async def test_stored_functions_are_replaced_too(legacy, database, backup):
 # -- what was not durable ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("form", ["folder", "archive"])
 async def test_documents_that_a_server_forgot_are_inserted_again(
-    legacy, sync_other, other, tmp_path, form
+    legacy, sync_other, other, tmp_path
 ):
     """Acknowledged and lost, as in a failover: the count tells, also where a TTL index deletes."""
     legacy["invoices"].create_index("at", expireAfterSeconds=3600)
-    path = write_archive(legacy, tmp_path / "dump.archive", zipped=False)
-    if form == "folder":
-        path = write_mongodump(legacy, tmp_path / "dump", zipped=False)
+    path = write_mongodump(legacy, tmp_path / "dump", zipped=False)
     forgotten = []
 
     def forget():

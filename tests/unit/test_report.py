@@ -18,8 +18,13 @@ from newbi_migrate.cli import options as opt
 from newbi_migrate.cli.values import as_arguments, migration_options
 from newbi_migrate.mapping.account import PasswordKind
 from newbi_migrate.mapping.decisions import AliasPolicy, DuplicatePolicy, Outcome
-from newbi_migrate.mapping.profiles import BetterAuthVersion
-from newbi_migrate.mapping.users import FIELD_NOT_CARRIED, FOLLOWS_MEMBERSHIP, Finding
+from newbi_migrate.mapping.users import (
+    BARRED,
+    CANNOT_SIGN_IN,
+    FIELD_NOT_CARRIED,
+    FOLLOWS_MEMBERSHIP,
+    Finding,
+)
 from newbi_migrate.mapping.workspace import Directory, Reason, WorkspaceClass
 from newbi_migrate.migration.planning.options import MAX_BATCH_SIZE, AliasOwners, MigrationOptions
 from newbi_migrate.migration.planning.plan import plan_to_json
@@ -33,7 +38,14 @@ from newbi_migrate.report.console import console_report
 from newbi_migrate.report.example import Example, example_report, journeys
 from newbi_migrate.report.files import refuse_unwritable, write_privately
 from newbi_migrate.report.json import as_json
-from newbi_migrate.report.messages import CLASSES, FINDINGS, INDEX_ACTIONS, OUTCOMES, REASONS
+from newbi_migrate.report.messages import (
+    CLASSES,
+    FINDINGS,
+    INDEX_ACTIONS,
+    OUTCOMES,
+    REASONS,
+    SIGN_IN_CURES,
+)
 from newbi_migrate.report.migration import plan_document, result_document, result_to_json
 from newbi_migrate.report.status import status_document, status_to_json
 from newbi_migrate.report.text import counted, printable
@@ -117,6 +129,37 @@ def test_a_plan_names_whose_documents_go_into_somebody_elses_organization(verbos
     assert verbose or "and 8 more" in before
 
 
+@pytest.mark.parametrize(("verbose", "named"), [(False, 0), (True, 11)])
+@pytest.mark.parametrize("code", [*CANNOT_SIGN_IN, *BARRED.values()])
+@pytest.mark.parametrize("report", [plan_report, result_report])
+def test_whoever_cannot_sign_in_or_should_not_is_told(report, code, verbose, named):
+    """With the cure, in a plan and after a run, not as merely worth knowing; by id on demand."""
+    plan = a_plan(findings=tuple(Finding(code, "Users", i, "email") for i in IDS[10:21]))
+    told = plan if report is plan_report else a_result(plan, findings=plan.findings)
+    text = shown(report(told, next_command="x", verbose=verbose), width=120)
+    section, _, _ = text[text.index("Users who cannot") :].partition("\n\n")
+
+    assert f"Users who cannot sign in, or should not: 11\n   11 {code} (email): " in section
+    assert (FINDINGS[code] if verbose else SIGN_IN_CURES[code]) in " ".join(section.split())
+    assert named == sum(str(identifier) in section for identifier in IDS[10:21])
+    assert "Worth knowing" not in text
+
+
+def test_everything_about_signing_in_has_a_cure():
+    """In a few words, for a screen."""
+    assert {*CANNOT_SIGN_IN, *BARRED.values()} == set(SIGN_IN_CURES)
+
+
+def test_a_finding_names_the_fields_it_is_about():
+    """The most frequent ones first, so that a role shows among flags."""
+    code = "plugin-field-not-carried"
+    fields = ["banned", "role", "role"]
+    findings = tuple(Finding(code, "Users", IDS[n], name) for n, name in enumerate(fields))
+    text = shown(plan_report(a_plan(findings=findings), next_command="x"), width=120)
+
+    assert f"3 {code} (role 2, banned 1): Plug-ins of Better Auth act on" in text
+
+
 def test_a_plan_answers_what_a_person_asks():
     """How many users, how many documents, what is left out and why, and what to run next."""
     text = shown(plan_report(a_plan(), next_command="newbi-migrate migrate"))
@@ -192,7 +235,7 @@ def test_a_result_tells_what_was_done_and_how_long_it_took():
     text = shown(result_report(a_result(a_plan()), next_command="newbi-migrate status"))
 
     assert f"run {IDS[30]}" in text
-    assert "Created: user 1, organization 1." in text
+    assert "Documents of users: created user 1, organization 1; completed user 1." in text
     assert "Time: users 0.10 s, documents 0.20 s\n" in text
 
 
@@ -378,7 +421,6 @@ def test_a_place_that_takes_no_file_is_refused_beforehand(tmp_path, name):
         (opt.DuplicateChoice, DuplicatePolicy),
         (opt.AliasChoice, AliasPolicy),
         (opt.AliasOwnerChoice, AliasOwners),
-        (opt.BetterAuthChoice, BetterAuthVersion),
     ],
 )
 def test_the_choices_of_the_command_line_are_the_engines(choice, engine):
@@ -394,7 +436,6 @@ def test_the_choices_of_the_command_line_are_the_engines(choice, engine):
         (opt.DuplicateEmails, MigrationOptions().duplicate_emails),
         (opt.Aliases, MigrationOptions().aliases),
         (opt.AliasOwners, MigrationOptions().alias_owners),
-        (opt.BetterAuth, MigrationOptions().better_auth),
     ],
 )
 def test_the_defaults_that_help_shows_are_the_engines(option, default):
@@ -418,7 +459,6 @@ def test_help_gives_the_engines_range():
         duplicate_emails=st.sampled_from(DuplicatePolicy),
         aliases=st.sampled_from(AliasPolicy),
         alias_owners=st.sampled_from(AliasOwners),
-        better_auth=st.sampled_from(BetterAuthVersion),
         collections=st.none()
         | st.lists(st.sampled_from("abc"), min_size=1, unique=True).map(tuple),
         schema_day=st.none() | st.dates(),
@@ -437,7 +477,6 @@ def test_a_suggested_command_means_the_options_it_was_made_of(options):
         duplicate_emails=_choice(opt.DuplicateChoice, given_again.get("--duplicate-emails")),
         aliases=_choice(opt.AliasChoice, given_again.get("--aliases")),
         alias_owners=_choice(opt.AliasOwnerChoice, given_again.get("--alias-owners")),
-        better_auth=_choice(opt.BetterAuthChoice, given_again.get("--better-auth")),
         collections=[given_again["--collections"]] if "--collections" in given_again else None,
         as_of=None if day is None else datetime.fromisoformat(day),
         batch_size=int(given_again.get("--batch-size", MigrationOptions().batch_size)),

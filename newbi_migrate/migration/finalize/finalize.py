@@ -10,6 +10,7 @@ from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.mapping.decisions import Outcome
+from newbi_migrate.mapping.users import BARRED
 from newbi_migrate.migration.finalize.legacy_users import count_legacy_users, refuse_made_anew
 from newbi_migrate.migration.finalize.results import FinalizeResult
 from newbi_migrate.migration.finalize.steps import (
@@ -213,6 +214,7 @@ class Finalize:
         then = result.kept_as or aside_name(source)
         result.legacy_users = await count_legacy_users(self._database, source, then, unfinished)
         result.quarantined = request.quarantined
+        result.let_in = request.let_in
         result.journal_dropped = request.drop_journal
         return result
 
@@ -224,4 +226,9 @@ def _done(runs: Sequence[RunRecord], begun: Sequence[ObjectId]) -> RunRecord | N
 
 def _of_plan(request: FinalizeRequest, plan: Plan) -> FinalizeRequest:
     quarantined = plan.outcomes.get(Outcome.QUARANTINED, 0)
-    return replace(request, source=plan.source, quarantined=quarantined)
+    return replace(request, source=plan.source, quarantined=quarantined, let_in=_let_in(plan))
+
+
+def _let_in(plan: Plan) -> tuple[Any, ...]:
+    codes = BARRED.values()
+    return tuple(dict.fromkeys(f.id for f in plan.findings if f.code in codes))

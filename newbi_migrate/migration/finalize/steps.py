@@ -49,6 +49,7 @@ class FinalizeRequest:
         keep: Whether it is renamed and not dropped.
         drop_journal: Whether the journal of all runs goes too.
         quarantined: Legacy users who were left out.
+        let_in: Legacy users who were disabled or banned, and whom Better Auth lets in.
     """
 
     registry: Registry
@@ -57,6 +58,7 @@ class FinalizeRequest:
     keep: bool = False
     drop_journal: bool = False
     quarantined: int = 0
+    let_in: tuple[Any, ...] = ()
 
     @property
     def policy(self) -> dict[str, Any]:
@@ -183,6 +185,7 @@ async def carry_out(
         held=found.held,
         to_create=found.to_create,
         quarantined=request.quarantined,
+        let_in=request.let_in,
     )
     if unfinished is None and not found.to_drop and await _nothing_left(session, request):
         return result
@@ -246,6 +249,7 @@ async def end_again(
         kept_as=told["keptAs"],
         legacy_users=told["legacyUsers"],
         quarantined=request.quarantined,
+        let_in=request.let_in,
     )
     await _drop_journal(session, request, result)
     return result
