@@ -13,7 +13,14 @@ from newbi_migrate.mapping.ids import account_id
 from newbi_migrate.mapping.values import text
 from newbi_migrate.models.better_auth import Account
 
-__all__ = ["CREDENTIAL", "ISSUER", "PasswordKind", "map_account", "password_kind"]
+__all__ = [
+    "CREDENTIAL",
+    "ISSUER",
+    "PasswordKind",
+    "account_document",
+    "map_account",
+    "password_kind",
+]
 
 CREDENTIAL = "credential"
 """``providerId`` of an account that signs in with e-mail and password."""
@@ -60,9 +67,17 @@ def map_account(user_id: ObjectId, password: object, created: datetime) -> Accou
     The hash is carried over unchanged. Better Auth compares ``accountId`` with the user's id
     as a string and ``userId`` as an ObjectId.
     """
+    document = account_document(user_id, password, created)
+    return None if document is None else Account.load(document)
+
+
+def account_document(
+    user_id: ObjectId, password: object, created: datetime
+) -> dict[str, Any] | None:
+    """What :func:`map_account` gives, as it is stored."""
     if not password_kind(password).is_hash:
         return None
-    document: dict[str, Any] = {
+    return {
         "_id": account_id(user_id),
         "accountId": str(user_id),
         "providerId": CREDENTIAL,
@@ -72,4 +87,3 @@ def map_account(user_id: ObjectId, password: object, created: datetime) -> Accou
         "createdAt": created,
         "updatedAt": created,
     }
-    return Account.load(document)

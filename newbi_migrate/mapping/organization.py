@@ -22,6 +22,8 @@ __all__ = [
     "incomplete_fields",
     "map_member",
     "map_organization",
+    "member_document",
+    "organization_document",
 ]
 
 NEUTRAL_NAME: Final = "Mon entreprise"
@@ -157,30 +159,39 @@ def map_organization(
         slug: A slug nobody else has.
         created: The date the organization is given.
     """
-    source = legacy.to_document()
+    return Organization.load(
+        organization_document(legacy.to_document(), user_id=user_id, slug=slug, created=created)
+    )
+
+
+def organization_document(
+    source: Mapping[str, Any], *, user_id: ObjectId, slug: str, created: datetime
+) -> dict[str, Any]:
+    """What :func:`map_organization` makes of a legacy user, as it is stored."""
     fields = company_fields(source)
     first = cast_text(dig(source, "profile", "firstName"))
     # Never the e-mail address: an organization's name is shown to everybody in it.
     name = fields.get("companyName") or first or NEUTRAL_NAME
-    return Organization.load(
-        {
-            "_id": organization_id(user_id),
-            "name": name,
-            "slug": slug,
-            "createdAt": created,
-            **fields,
-        }
-    )
+    return {
+        "_id": organization_id(user_id),
+        "name": name,
+        "slug": slug,
+        "createdAt": created,
+        **fields,
+    }
 
 
 def map_member(user_id: ObjectId, organization: ObjectId, created: datetime) -> Member:
     """The membership that makes a user the owner of an organization."""
-    return Member.load(
-        {
-            "_id": member_id(user_id),
-            "organizationId": organization,
-            "userId": user_id,
-            "role": "owner",
-            "createdAt": created,
-        }
-    )
+    return Member.load(member_document(user_id, organization, created))
+
+
+def member_document(user_id: ObjectId, organization: ObjectId, created: datetime) -> dict[str, Any]:
+    """What :func:`map_member` gives, as it is stored."""
+    return {
+        "_id": member_id(user_id),
+        "organizationId": organization,
+        "userId": user_id,
+        "role": "owner",
+        "createdAt": created,
+    }

@@ -27,6 +27,7 @@ __all__ = [
     "phone_of",
     "plugin_fields_of",
     "referral_code_of",
+    "user_document",
 ]
 
 LEFT_BEHIND: Final = frozenset(
@@ -131,7 +132,20 @@ def map_user(
             unique.
         keep_referral_code: False where another user has the same code.
     """
-    source = legacy.to_document()
+    return User.load(
+        user_document(
+            legacy.to_document(),
+            keep_email=keep_email,
+            keep_phone=keep_phone,
+            keep_referral_code=keep_referral_code,
+        )
+    )
+
+
+def user_document(
+    source: Mapping[str, Any], *, keep_email: bool, keep_phone: bool, keep_referral_code: bool
+) -> dict[str, Any]:
+    """What :func:`map_user` makes of a legacy user, as it is stored."""
     email = normalise_email(source.get("email"))
     verified = legacy_flag(source.get("isEmailVerified"))
     disabled = legacy_flag(source.get("isDisabled"))
@@ -163,7 +177,7 @@ def map_user(
         if name not in _NOT_CARRIED and not is_missing(value)
     }
     document.update({name: value for name, value in mapped.items() if value is not None})
-    return User.load(document)
+    return document
 
 
 def _local_part(email: str | None) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from bson import ObjectId
 
-from newbi_migrate.mapping.account import CREDENTIAL, map_account, password_kind
+from newbi_migrate.mapping.account import CREDENTIAL, account_document, password_kind
 from newbi_migrate.mapping.decisions import Outcome, UserDecision
 from newbi_migrate.mapping.email import is_accepted, is_normalised
 from newbi_migrate.mapping.fillable import FILLABLE, only_fillable
@@ -22,10 +22,10 @@ from newbi_migrate.mapping.organization import (
     ambiguous_numbers,
     company_fields_missing,
     incomplete_fields,
-    map_member,
-    map_organization,
+    member_document,
+    organization_document,
 )
-from newbi_migrate.mapping.user import created_at, first_name_of, map_user, plugin_fields_of
+from newbi_migrate.mapping.user import created_at, first_name_of, plugin_fields_of, user_document
 from newbi_migrate.mapping.values import date_of, flag, is_missing, legacy_flag
 from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.models.legacy import LegacyUser
@@ -211,12 +211,12 @@ def writes_for(
         for path in merge.conflicts:
             find("conflict", collection, have["_id"], path)
 
-    user = map_user(
-        legacy,
+    user = user_document(
+        document,
         keep_email=decision.keep_email,
         keep_phone=decision.keep_phone,
         keep_referral_code=decision.keep_referral_code,
-    ).to_document()
+    )
     if existing.user is None:
         writes.append(Insert("user", user))
     else:
@@ -237,7 +237,7 @@ def writes_for(
         find("password-not-carried", source, decision.legacy_id, "password")
     else:
         _account(document, user_id, existing, writes, find, source)
-    _organization(legacy, decision, existing, born, writes, find, fill)
+    _organization(document, decision, existing, born, writes, find, fill)
     return UserWrites(decision, tuple(writes), tuple(findings), tuple(not_carried))
 
 
@@ -321,17 +321,17 @@ def _account(
         elif kind.is_hash and account["password"] != password:
             find("password-differs", "account", account["_id"], "password")
         return
-    mapped = map_account(user_id, password, created_at(document))
-    if mapped is None:
+    created = account_document(user_id, password, created_at(document))
+    if created is None:
         find(f"password-{kind.value}", source, document.get("_id"), "password")
     elif any(account.get("_id") == account_id(user_id) for account in existing.accounts):
         find("account-id-taken", "account", account_id(user_id))
     else:
-        writes.append(Insert("account", mapped.to_document()))
+        writes.append(Insert("account", created))
 
 
 def _organization(
-    legacy: LegacyUser,
+    document: Mapping[str, Any],
     decision: UserDecision,
     existing: Existing,
     born: datetime,
@@ -347,14 +347,12 @@ def _organization(
         find("several-organizations-owned" if several else "organization-left", "user", user_id)
         return
     if existing.organization is not None:
-        wanted = company_fields_missing(legacy.to_document(), existing.organization)
+        wanted = company_fields_missing(document, existing.organization)
         fill("organization", existing.organization, wanted)
         stored = {k: v for k, v in existing.organization.items() if not is_missing(v)}
         result: Mapping[str, Any] = {**wanted, **stored}
     elif decision.slug is not None:
-        result = map_organization(
-            legacy, user_id=user_id, slug=decision.slug, created=born
-        ).to_document()
+        result = organization_document(document, user_id=user_id, slug=decision.slug, created=born)
         writes.append(Insert("organization", result))
     else:
         # It was there when the decision was taken.
@@ -363,4 +361,4 @@ def _organization(
     for path in incomplete_fields(result):
         find("company-incomplete", "organization", workspace, path)
     if not existing.is_member:
-        writes.append(Insert("member", map_member(user_id, workspace, born).to_document()))
+        writes.append(Insert("member", member_document(user_id, workspace, born)))
