@@ -17,7 +17,7 @@ def test_validate_passes_after_a_migration(newbi, clean):
     assert "15 document.workspace-present (invoices)" in before.out
     assert before.out.rstrip().endswith("Next: newbi-migrate plan")
     assert "Passed. Found: nothing." in after.out
-    assert after.out.rstrip().endswith("days later newbi-migrate finalize --dry-run")
+    assert after.out.rstrip().endswith("days later newbi-migrate finalize --keep --dry-run")
 
 
 def test_validate_ends_with_5_where_only_recorded_documents_are_left(quick, dirty):
