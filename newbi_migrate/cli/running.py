@@ -25,12 +25,12 @@ from newbi_migrate.errors import (
 from newbi_migrate.report.text import printable
 
 if TYPE_CHECKING:
-    from pymongo.asynchronous.database import AsyncDatabase
     from rich.console import RenderableType
 
     from newbi_migrate.cli.logfile import LogFile
     from newbi_migrate.migration.facade import Migration
     from newbi_migrate.report.document import Document
+    from newbi_migrate.store.handles import Database
     from newbi_migrate.store.uri import ConnectionString
 
 __all__ = ["Session", "interruptible", "say", "say_failure"]
@@ -117,7 +117,7 @@ class Session:
         return f"the database {self.target.database} on {', '.join(self.target.hosts)}"
 
     @asynccontextmanager
-    async def database(self, name: str | None = None) -> AsyncIterator[AsyncDatabase[Any]]:
+    async def database(self, name: str | None = None) -> AsyncIterator[Database]:
         """The database of the connection string, or another one of the same server.
 
         Raises:

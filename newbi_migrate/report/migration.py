@@ -15,7 +15,6 @@ from newbi_migrate.mapping.workspace import Reason, WorkspaceClass
 from newbi_migrate.migration.planning.plan import findings_to_json, plan_to_json, quarantine_to_json
 from newbi_migrate.migration.planning.results import (
     CollectionSummary,
-    Collision,
     IndexAction,
     IndexDecision,
     Plan,
@@ -56,6 +55,7 @@ from newbi_migrate.report.messages import (
     finding_in_words,
 )
 from newbi_migrate.report.text import counted
+from newbi_migrate.store.collisions import Collision
 
 __all__ = [
     "left_out_cases",
@@ -319,7 +319,7 @@ def _sections(found: _Found) -> tuple[Section, ...]:
         _blocked(found),
         _indexes(found),
         _following(found.plan),
-        _signing_in(found.findings),
+        *_signing_in(found.findings),
         _findings(found.findings),
         *timings_section(found.timings or {}),
         _one_by_one(found.plan.users, found.emails),
@@ -512,16 +512,31 @@ def _following(plan: Plan) -> Section | None:
     )
 
 
-def _signing_in(findings: Sequence[Finding]) -> Section | None:
+def _signing_in(findings: Sequence[Finding]) -> Iterator[Section]:
     """Users by their ids: who cannot sign in, and who was kept out and can."""
-    groups = tuple(_of_one_kind(code, findings, Tone.ODD) for code in SIGN_IN_CURES)
-    found = tuple(group for group in groups if group.count)
+    found = {
+        code: some
+        for code in SIGN_IN_CURES
+        if (some := [finding for finding in findings if finding.code == code])
+    }
     if not found:
-        return None
-    return Section(
-        f"Users who cannot sign in, or should not: {sum(group.count for group in found):,}",
-        (Groups("Users who cannot sign in, or should not", "finding", found, examples=False),),
+        return
+    title = "Users who cannot sign in, or should not"
+    groups = tuple(
+        Group(code, len(some), _fields(some), cure=SIGN_IN_CURES[code])
+        for code, some in found.items()
     )
+    yield Section(
+        f"{title}: {sum(map(len, found.values())):,}",
+        (Groups(title, "finding", groups, examples=False),),
+    )
+    table = table_of(
+        "Each by the document to look at",
+        ("finding", "collection", "id", "what to do"),
+        list(chain.from_iterable(found.values())),
+        lambda f: (f.code, f.collection, shown_id(f.id), finding_in_words(f.code)),
+    )
+    yield Section(f"{title}, one by one", table, detail=True)
 
 
 def _findings(findings: Sequence[Finding]) -> Section | None:
@@ -535,19 +550,22 @@ def _findings(findings: Sequence[Finding]) -> Section | None:
     )
 
 
-def _of_one_kind(code: str, findings: Sequence[Finding], tone: Tone = Tone.PLAIN) -> Group:
+def _of_one_kind(code: str, findings: Sequence[Finding]) -> Group:
     found = [finding for finding in findings if finding.code == code]
-    # What is about fields is named by them, and what is about a collection by its name.
-    where = Counter(finding.path or finding.collection for finding in found)
     return Group(
         code,
         len({(finding.collection, _subject(finding)) for finding in found}),
-        dict(where.most_common()),
+        _fields(found),
         finding_in_words(code),
-        SIGN_IN_CURES.get(code, ""),
-        Each(found, _place),
-        tone,
+        ids=Each(found, _place),
+        tone=Tone.PLAIN,
     )
+
+
+def _fields(findings: Sequence[Finding]) -> dict[str, int]:
+    """The fields that findings are about, the most frequent first; else their collections."""
+    where = Counter(finding.path or finding.collection for finding in findings)
+    return dict(where.most_common())
 
 
 def _subject(finding: Finding) -> str:
