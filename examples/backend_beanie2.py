@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from pymongo import AsyncMongoClient
 
 from newbi_migrate import Migration
-from newbi_migrate.models.odm import Invoice, Member, Organization, Product, init_models
+from newbi_migrate.documents.odm import Invoice, Member, Organization, Product, init_models
 from newbi_migrate.testing import build_legacy_database_async, mongodb_server
 
 

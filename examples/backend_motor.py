@@ -16,7 +16,7 @@ from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import MongoClient
 
 from newbi_migrate import Migration
-from newbi_migrate.models.odm import Invoice, Member, Organization, init_models
+from newbi_migrate.documents.odm import Invoice, Member, Organization, init_models
 from newbi_migrate.testing import build_legacy_database, mongodb_server
 
 

@@ -20,8 +20,8 @@ from xxhash import xxh3_64_intdigest, xxh3_128_intdigest
 from newbi_migrate.backup import layout
 from newbi_migrate.backup.dump import DumpedCollection, FolderDump
 from newbi_migrate.backup.manifest import CollectionEntry
+from newbi_migrate.documents.registry import OWN_PREFIX
 from newbi_migrate.errors import UsageError
-from newbi_migrate.models.registry import OWN_PREFIX
 from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.collections import CollectionInfo, collections
 from newbi_migrate.store.connection import open_database

@@ -10,8 +10,8 @@ from bson import json_util
 from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.backup import layout
-from newbi_migrate.models.better_auth import TARGET_COLLECTIONS
-from newbi_migrate.models.registry import Registry
+from newbi_migrate.documents.better_auth import TARGET_COLLECTIONS
+from newbi_migrate.documents.registry import Registry
 from newbi_migrate.store.collections import collections
 from newbi_migrate.store.digest import options_digest
 

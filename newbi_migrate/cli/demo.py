@@ -202,7 +202,7 @@ class _Demo:
 
 
 def _names(database: Database[dict[str, Any]]) -> list[str]:
-    from newbi_migrate.models.registry import OWN_PREFIX
+    from newbi_migrate.documents.registry import OWN_PREFIX
 
     names = database.list_collection_names(filter={"type": "collection"})
     return sorted(name for name in names if not name.startswith(("system.", OWN_PREFIX)))

@@ -40,7 +40,7 @@ def schema(
     """
     session = Session(as_json=as_json)
     with session.explained():
-        from newbi_migrate.models.json_schema import models_of, rules_left_out, validator_of
+        from newbi_migrate.documents.json_schema import models_of, rules_left_out, validator_of
 
         models = models_of()
         wanted = list(dict.fromkeys(collection or models))

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from bson import ObjectId
 
+from newbi_migrate.documents.legacy import LegacyUser
 from newbi_migrate.mapping.account import CREDENTIAL, map_account, password_kind
 from newbi_migrate.mapping.decisions import Outcome, UserDecision
 from newbi_migrate.mapping.fillable import FILLABLE, only_fillable
@@ -27,7 +28,6 @@ from newbi_migrate.mapping.profiles import BetterAuthProfile
 from newbi_migrate.mapping.user import created_at, first_name_of, map_user
 from newbi_migrate.mapping.values import flag, is_missing, legacy_flag
 from newbi_migrate.mapping.workspace import Reason
-from newbi_migrate.models.legacy import LegacyUser
 
 _Find = Callable[..., None]
 _FillIn = Callable[[str, Mapping[str, Any], Mapping[str, Any]], None]

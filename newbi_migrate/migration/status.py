@@ -11,9 +11,9 @@ from typing import Any
 
 from pymongo.asynchronous.database import AsyncDatabase
 
+from newbi_migrate.documents.registry import Registry
 from newbi_migrate.errors import DamagedRecordsError
 from newbi_migrate.migration.run.recovery import refuse_lost_records
-from newbi_migrate.models.registry import Registry
 from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.lease import Lease, LeaseState
 from newbi_migrate.store.runs import RunRecord, quarantined_documents, read_runs

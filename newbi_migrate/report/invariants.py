@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from newbi_migrate.documents.base import DocumentModel
+from newbi_migrate.documents.better_auth import Account, Invitation, Member, Organization, User
+from newbi_migrate.documents.legacy import LegacyUser
+from newbi_migrate.documents.newbi import NEWBI
+from newbi_migrate.documents.registry import Registry
 from newbi_migrate.invariants.base import Invariant
 from newbi_migrate.migration.validation.rules import STRUCTURAL
-from newbi_migrate.models.base import DocumentModel
-from newbi_migrate.models.better_auth import Account, Invitation, Member, Organization, User
-from newbi_migrate.models.legacy import LegacyUser
-from newbi_migrate.models.newbi import NEWBI
-from newbi_migrate.models.registry import Registry
 
 __all__ = ["invariants_page"]
 

@@ -8,8 +8,8 @@ from typing import Any, Final, Self
 
 from pymongo.asynchronous.database import AsyncDatabase
 
+from newbi_migrate.documents.registry import OWN_PREFIX
 from newbi_migrate.errors import DatabaseMovedOnError
-from newbi_migrate.models.registry import OWN_PREFIX
 
 __all__ = ["CollectionInfo", "Identities", "collections"]
 

@@ -14,7 +14,7 @@ from pymongo import IndexModel
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure
 
-from newbi_migrate.models.registry import CollectionSpec, IndexSpec
+from newbi_migrate.documents.registry import CollectionSpec, IndexSpec
 from newbi_migrate.store.codes import INDEX_REFUSED, NOT_FOUND, Code
 from newbi_migrate.store.connection import DURABLE, Topology
 from newbi_migrate.store.session import LeasedSession

@@ -15,8 +15,8 @@ from bson import ObjectId
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 
+from newbi_migrate.documents.registry import OWN_PREFIX
 from newbi_migrate.errors import DamagedRecordsError, InterruptedRunError
-from newbi_migrate.models.registry import OWN_PREFIX
 from newbi_migrate.progress import Progress
 from newbi_migrate.store.connection import DURABLE, ServerInfo, Store
 from newbi_migrate.store.lease import Lease

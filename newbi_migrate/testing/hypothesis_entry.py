@@ -17,10 +17,10 @@ def register() -> None:
     """Registers every model: what is drawn keeps all its rules."""
     from hypothesis import strategies as st
 
-    from newbi_migrate.models.base import TolerantModel
+    from newbi_migrate.documents.base import TolerantModel
 
     for name in _MODULES:
-        module = import_module(f"newbi_migrate.models.{name}")
+        module = import_module(f"newbi_migrate.documents.{name}")
         for found in vars(module).values():
             if (
                 isinstance(found, type)

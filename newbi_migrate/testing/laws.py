@@ -17,8 +17,8 @@ from bson import ObjectId
 from hypothesis import HealthCheck, Phase, given, settings, strategies as st
 from pymongo.synchronous.collection import Collection
 
-from newbi_migrate.models.base import DocumentModel
-from newbi_migrate.models.suspects import suspects
+from newbi_migrate.documents.base import DocumentModel
+from newbi_migrate.documents.suspects import suspects
 from newbi_migrate.store.decoding import PLAIN
 from newbi_migrate.testing import strategies
 

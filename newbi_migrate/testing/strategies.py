@@ -16,11 +16,19 @@ from bson import Binary, Code, Decimal128, Int64, MaxKey, MinKey, ObjectId, Rege
 from bson.datetime_ms import DatetimeMS
 from hypothesis import assume, strategies as st
 
+from newbi_migrate.documents.base import DocumentModel, TolerantModel, fields_of
+from newbi_migrate.documents.legacy import LegacyUser
+from newbi_migrate.documents.rules import (
+    Embedded,
+    Foreign,
+    Leaf,
+    ListOf,
+    Nullable,
+    Rule,
+    ValueShape,
+)
 from newbi_migrate.invariants.base import Severity
 from newbi_migrate.mapping.workspace import Directory, Membership, home_of
-from newbi_migrate.models.base import DocumentModel, TolerantModel, fields_of
-from newbi_migrate.models.legacy import LegacyUser
-from newbi_migrate.models.rules import Embedded, Foreign, Leaf, ListOf, Nullable, Rule, ValueShape
 
 __all__ = [
     "bson_documents",

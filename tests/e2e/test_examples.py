@@ -16,7 +16,7 @@ import pytest
 from bson import ObjectId
 
 from newbi_migrate import ExitCode
-from newbi_migrate.models.odm import Member, Product
+from newbi_migrate.documents.odm import Member, Product
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"

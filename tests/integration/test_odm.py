@@ -15,10 +15,10 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from pydantic import ValidationError
 from pymongo import MongoClient
 
+from newbi_migrate.documents import billing, odm
+from newbi_migrate.documents.scalars import NonEmptyText
+from newbi_migrate.documents.scoped import MongooseDocument
 from newbi_migrate.errors import UsageError
-from newbi_migrate.models import billing, odm
-from newbi_migrate.models.scalars import NonEmptyText
-from newbi_migrate.models.scoped import MongooseDocument
 from newbi_migrate.testing import strategies
 
 MOTOR = hasattr(beanie.Document, "get_motor_collection")

@@ -13,6 +13,9 @@ from pymongo import AsyncMongoClient
 from small_legacy import USERS, invoices, legacy_user
 
 from newbi_migrate.backup.writer import backup_database
+from newbi_migrate.documents.newbi import NEWBI
+from newbi_migrate.documents.registry import CollectionSpec, IdType, ParentLink, Registry
+from newbi_migrate.documents.usual import DESCENDING
 from newbi_migrate.errors import ExitCode, UsageError
 from newbi_migrate.mapping.ids import account_id, member_id, organization_id
 from newbi_migrate.migration.facade import Migration, run_sync
@@ -22,9 +25,6 @@ from newbi_migrate.migration.validation import models
 from newbi_migrate.migration.validation.report import FailOn
 from newbi_migrate.migration.validation.request import Collector, ValidationRequest
 from newbi_migrate.migration.validation.rules import STRUCTURAL
-from newbi_migrate.models.newbi import NEWBI
-from newbi_migrate.models.registry import CollectionSpec, IdType, ParentLink, Registry
-from newbi_migrate.models.usual import DESCENDING
 from newbi_migrate.store.lease import Holder, Lease
 from newbi_migrate.testing.legacy import build_legacy_database
 from newbi_migrate.testing.legacy_patch import invalid_text, raw

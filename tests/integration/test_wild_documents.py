@@ -13,8 +13,8 @@ from bson.raw_bson import RawBSONDocument
 from hypothesis import HealthCheck, given, settings, strategies as st
 from small_legacy import USERS, legacy_user
 
+from newbi_migrate.documents.newbi import NEWBI
 from newbi_migrate.migration.facade import Migration
-from newbi_migrate.models.newbi import NEWBI
 from newbi_migrate.store.decoding import PLAIN
 from newbi_migrate.store.raw import elements
 from newbi_migrate.testing import strategies

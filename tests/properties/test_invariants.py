@@ -7,12 +7,12 @@ from bson import ObjectId
 from hypothesis import given, settings
 from stored_documents import samples, storable, stored
 
-from newbi_migrate.models.better_auth import Account, Invitation, Member, Organization, User
-from newbi_migrate.models.legacy import LegacyUser
-from newbi_migrate.models.newbi import NEWBI
-from newbi_migrate.models.seen import Seen
-from newbi_migrate.models.suspects import suspects
-from newbi_migrate.models.usual import DESCENDING, unusual
+from newbi_migrate.documents.better_auth import Account, Invitation, Member, Organization, User
+from newbi_migrate.documents.legacy import LegacyUser
+from newbi_migrate.documents.newbi import NEWBI
+from newbi_migrate.documents.seen import Seen
+from newbi_migrate.documents.suspects import suspects
+from newbi_migrate.documents.usual import DESCENDING, unusual
 from newbi_migrate.store.decoding import PLAIN
 from newbi_migrate.testing import strategies
 from newbi_migrate.testing.legacy import LegacyDatabase

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from pymongo.errors import WriteError
 from stored_documents import storable, stored
 
+from newbi_migrate.documents.better_auth import Member
+from newbi_migrate.documents.json_schema import models_of, rules_left_out, rules_said, validator_of
 from newbi_migrate.invariants.base import Severity
-from newbi_migrate.models.better_auth import Member
-from newbi_migrate.models.json_schema import models_of, rules_left_out, rules_said, validator_of
 from newbi_migrate.store.decoding import PLAIN
 from newbi_migrate.testing import strategies
 

@@ -9,15 +9,15 @@ import pytest
 from bson import ObjectId
 from hypothesis import HealthCheck, given, settings, strategies as st
 
+from newbi_migrate.documents.base import DocumentModel
+from newbi_migrate.documents.billing import Invoice
+from newbi_migrate.documents.conditions import forbidden, required, rule
+from newbi_migrate.documents.expenses import Expense
+from newbi_migrate.documents.rules import Rule, predicated
+from newbi_migrate.documents.scalars import NonEmptyText, OwnerId
+from newbi_migrate.documents.snapshots import Address
+from newbi_migrate.documents.suspects import suspects
 from newbi_migrate.invariants.language import Has, Not, OneOf, Within
-from newbi_migrate.models.base import DocumentModel
-from newbi_migrate.models.billing import Invoice
-from newbi_migrate.models.conditions import forbidden, required, rule
-from newbi_migrate.models.expenses import Expense
-from newbi_migrate.models.rules import Rule, predicated
-from newbi_migrate.models.scalars import NonEmptyText, OwnerId
-from newbi_migrate.models.snapshots import Address
-from newbi_migrate.models.suspects import suspects
 from newbi_migrate.testing import check_all_invariants, check_mapping_laws
 from newbi_migrate.testing.hypothesis_entry import register
 

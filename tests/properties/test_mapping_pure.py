@@ -9,6 +9,10 @@ import bson
 from bson import ObjectId
 from hypothesis import given, strategies as st
 
+from newbi_migrate.documents.better_auth import COMPANY_GUARD_FIELDS, Account, Organization
+from newbi_migrate.documents.fields import Slug
+from newbi_migrate.documents.legacy import LegacyUser
+from newbi_migrate.documents.rules import Rule
 from newbi_migrate.invariants.base import Severity
 from newbi_migrate.mapping import ids, values
 from newbi_migrate.mapping.account import map_account, password_kind
@@ -23,10 +27,6 @@ from newbi_migrate.mapping.profiles import BetterAuthProfile, BetterAuthVersion
 from newbi_migrate.mapping.slug import choose_slug, slug_candidates
 from newbi_migrate.mapping.user import LEFT_BEHIND, created_at, map_user
 from newbi_migrate.mapping.values import ABSENT, IdForm, dig, is_missing, read_id, write_id
-from newbi_migrate.models.better_auth import COMPANY_GUARD_FIELDS, Account, Organization
-from newbi_migrate.models.fields import Slug
-from newbi_migrate.models.legacy import LegacyUser
-from newbi_migrate.models.rules import Rule
 from newbi_migrate.testing import strategies
 
 anything = st.one_of(st.just(ABSENT), strategies.bson_values())

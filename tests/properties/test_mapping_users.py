@@ -11,6 +11,7 @@ from bson import ObjectId
 from hypothesis import given, strategies as st
 from small_worlds import IDS, LEGACY_FIELDS, USER_FIELDS, Database, databases, legacy_documents
 
+from newbi_migrate.documents.better_auth import Account, Member, Organization, User
 from newbi_migrate.invariants.base import Severity
 from newbi_migrate.mapping.decisions import (
     AliasPolicy,
@@ -25,7 +26,6 @@ from newbi_migrate.mapping.fillable import FILLABLE
 from newbi_migrate.mapping.user import LEFT_BEHIND
 from newbi_migrate.mapping.users import Fill, Insert
 from newbi_migrate.mapping.values import is_missing, text
-from newbi_migrate.models.better_auth import Account, Member, Organization, User
 from newbi_migrate.testing import strategies
 
 policies = st.fixed_dictionaries(

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from pydantic import ValidationError
 
+from newbi_migrate.documents import better_auth, legacy
+from newbi_migrate.documents.newbi import NEWBI
 from newbi_migrate.invariants.base import Severity
-from newbi_migrate.models import better_auth, legacy
-from newbi_migrate.models.newbi import NEWBI
 from newbi_migrate.testing import strategies
 
 MODELS = sorted(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import bson
 from hypothesis import given, strategies as st
 
+from newbi_migrate.documents.legacy import LegacyUser
 from newbi_migrate.mapping.workspace import Reason, home_of
-from newbi_migrate.models.legacy import LegacyUser
 from newbi_migrate.testing import strategies
 
 

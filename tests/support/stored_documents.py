@@ -7,7 +7,7 @@ import copy
 from bson import ObjectId, Regex
 from hypothesis import strategies as st
 
-from newbi_migrate.models.base import DocumentModel
+from newbi_migrate.documents.base import DocumentModel
 from newbi_migrate.testing import strategies
 
 

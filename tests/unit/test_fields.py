@@ -8,8 +8,8 @@ import pytest
 from bson import Int64, ObjectId
 from bson.datetime_ms import DatetimeMS
 
-from newbi_migrate.models import fields, scalars
-from newbi_migrate.models.rules import Rule
+from newbi_migrate.documents import fields, scalars
+from newbi_migrate.documents.rules import Rule
 
 KEPT = {
     "Email": ["jean.dupont@newbi.fr", "a-b@c-d.co.uk"],

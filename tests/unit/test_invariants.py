@@ -10,10 +10,10 @@ import pytest
 from bson import ObjectId
 from predicates import PREDICATES
 
+from newbi_migrate.documents.newbi import NEWBI
 from newbi_migrate.invariants.base import Invariant, Severity
 from newbi_migrate.invariants.language import HasNot
 from newbi_migrate.invariants.schemas import nullable
-from newbi_migrate.models.newbi import NEWBI
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "invariants.md"
 

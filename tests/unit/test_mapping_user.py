@@ -9,6 +9,7 @@ from bson import Int64, ObjectId
 from bson.datetime_ms import DatetimeMS
 from small_worlds import BCRYPT
 
+from newbi_migrate.documents.legacy import LegacyUser
 from newbi_migrate.mapping.user import (
     LEFT_BEHIND,
     created_at,
@@ -17,7 +18,6 @@ from newbi_migrate.mapping.user import (
     phone_of,
     referral_code_of,
 )
-from newbi_migrate.models.legacy import LegacyUser
 
 USER = ObjectId("64b000000000000000000001")
 BORN = USER.generation_time

@@ -10,8 +10,7 @@ import pytest
 from bson import Int64, ObjectId
 from pydantic import ValidationError
 
-from newbi_migrate.invariants.base import Severity
-from newbi_migrate.models import (
+from newbi_migrate.documents import (
     banking,
     better_auth,
     billing,
@@ -20,8 +19,9 @@ from newbi_migrate.models import (
     signatures,
     snapshots,
 )
-from newbi_migrate.models.agenda import Event
-from newbi_migrate.models.newbi import NEWBI
+from newbi_migrate.documents.agenda import Event
+from newbi_migrate.documents.newbi import NEWBI
+from newbi_migrate.invariants.base import Severity
 
 ID = ObjectId("64b0c0ffee0123456789abcd")
 DAY = datetime(2025, 3, 1, 12)  # noqa: DTZ001  # as PyMongo reads it

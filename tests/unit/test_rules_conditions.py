@@ -8,9 +8,7 @@ import pytest
 from bson import Int64
 from bson.datetime_ms import DatetimeMS
 
-from newbi_migrate.invariants.base import Severity
-from newbi_migrate.invariants.language import FILLED, Has, OneOf
-from newbi_migrate.models.conditions import (
+from newbi_migrate.documents.conditions import (
     equals,
     filled,
     forbidden,
@@ -22,6 +20,8 @@ from newbi_migrate.models.conditions import (
     rule,
     year_of,
 )
+from newbi_migrate.invariants.base import Severity
+from newbi_migrate.invariants.language import FILLED, Has, OneOf
 
 DONE = Has("state", OneOf(("done",)))
 DONE_SCHEMA = {

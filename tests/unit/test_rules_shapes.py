@@ -9,11 +9,9 @@ from typing import Annotated, Any, Optional
 import pytest
 from pydantic import Field, TypeAdapter, ValidationError
 
-from newbi_migrate.invariants.base import Severity, Violation
-from newbi_migrate.invariants.language import ANYTHING, ARRAY, OBJECT, Has, Within
-from newbi_migrate.models.base import EmbeddedModel
-from newbi_migrate.models.conditions import forbidden
-from newbi_migrate.models.rules import (
+from newbi_migrate.documents.base import EmbeddedModel
+from newbi_migrate.documents.conditions import forbidden
+from newbi_migrate.documents.rules import (
     DOCUMENT,
     LIST,
     REQUIRED,
@@ -28,6 +26,8 @@ from newbi_migrate.models.rules import (
     predicated,
     shape_of,
 )
+from newbi_migrate.invariants.base import Severity, Violation
+from newbi_migrate.invariants.language import ANYTHING, ARRAY, OBJECT, Has, Within
 
 NUMBERS = {"bsonType": ["double", "int", "long"]}
 HOURS_SCHEMA = {**NUMBERS, "minimum": 0, "maximum": 24}

@@ -14,6 +14,8 @@ from typing import Any, cast
 from bson import ObjectId
 from pymongo.errors import OperationFailure
 
+from newbi_migrate.documents.better_auth import TARGET_COLLECTIONS
+from newbi_migrate.documents.registry import CollectionSpec, Registry
 from newbi_migrate.mapping.packed import PackedIds
 from newbi_migrate.mapping.workspace import Directory, Reason
 from newbi_migrate.migration.apply.users import UserWriter
@@ -32,8 +34,6 @@ from newbi_migrate.migration.planning.results import (
 )
 from newbi_migrate.migration.run.baseline import Baseline
 from newbi_migrate.migration.run.recovery import created_indexes
-from newbi_migrate.models.better_auth import TARGET_COLLECTIONS
-from newbi_migrate.models.registry import CollectionSpec, Registry
 from newbi_migrate.progress import timed
 from newbi_migrate.store.codes import Code
 from newbi_migrate.store.collections import Identities, collections

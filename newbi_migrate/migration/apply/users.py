@@ -20,12 +20,12 @@ from bson.raw_bson import RawBSONDocument
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import OperationFailure
 
+from newbi_migrate.documents.better_auth import TARGET_COLLECTIONS
 from newbi_migrate.mapping.profiles import BetterAuthProfile
 from newbi_migrate.mapping.users import Fill, Finding, Insert, UserWrites
 from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.planning.results import Plan
 from newbi_migrate.migration.planning.users import UserPlane
-from newbi_migrate.models.better_auth import TARGET_COLLECTIONS
 from newbi_migrate.store.codes import Code
 from newbi_migrate.store.collections import Identities
 from newbi_migrate.store.connection import DURABLE, client_session

@@ -14,8 +14,8 @@ from pymongo.asynchronous.database import AsyncDatabase
 from newbi_migrate.backup.dump import FolderDump
 from newbi_migrate.backup.manifest import Consistency, Manifest
 from newbi_migrate.checks import Check, Level
+from newbi_migrate.documents.registry import OWN_PREFIX
 from newbi_migrate.errors import UsageError
-from newbi_migrate.models.registry import OWN_PREFIX
 from newbi_migrate.store.collections import collections
 
 __all__ = ["look_at_backup"]

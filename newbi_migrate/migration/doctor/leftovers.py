@@ -13,7 +13,7 @@ from typing import Any, Final
 from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.checks import Check, Level
-from newbi_migrate.models.registry import Registry
+from newbi_migrate.documents.registry import Registry
 from newbi_migrate.store.connection import SIMPLE_COLLATION
 
 __all__ = ["TRACES", "Trace", "look_for_leftovers"]

@@ -13,8 +13,8 @@ from typing import Any, Final
 from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.checks import Check, Level
-from newbi_migrate.models.better_auth import TARGET_COLLECTIONS
-from newbi_migrate.models.registry import Registry
+from newbi_migrate.documents.better_auth import TARGET_COLLECTIONS
+from newbi_migrate.documents.registry import Registry
 from newbi_migrate.store.connection import administration
 from newbi_migrate.store.runs import OWN_COLLECTIONS
 

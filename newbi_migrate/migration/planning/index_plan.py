@@ -10,11 +10,11 @@ from bson import ObjectId
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 
+from newbi_migrate.documents.newbi import BETTER_AUTH_SPECS
+from newbi_migrate.documents.registry import CollectionSpec, UniqueKey
 from newbi_migrate.mapping.workspace import Directory, Reason, WorkspaceClass
 from newbi_migrate.migration.planning.documents import Surveyed
 from newbi_migrate.migration.planning.results import Collision, IndexAction, IndexDecision
-from newbi_migrate.models.newbi import BETTER_AUTH_SPECS
-from newbi_migrate.models.registry import CollectionSpec, UniqueKey
 from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.decoding import decoded
 from newbi_migrate.store.indexes import plan_indexes, read_indexes

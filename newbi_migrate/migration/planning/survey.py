@@ -11,12 +11,12 @@ from typing import Any, Final
 
 from pymongo.asynchronous.database import AsyncDatabase
 
-from newbi_migrate.errors import UnsupportedError, UsageError
-from newbi_migrate.models.better_auth import (
+from newbi_migrate.documents.better_auth import (
     COLLECTIONS as BETTER_AUTH_COLLECTIONS,
     TARGET_COLLECTIONS,
 )
-from newbi_migrate.models.registry import OWN_PREFIX, Registry
+from newbi_migrate.documents.registry import OWN_PREFIX, Registry
+from newbi_migrate.errors import UnsupportedError, UsageError
 from newbi_migrate.store.collections import CollectionInfo, collections
 from newbi_migrate.store.connection import nothing_there
 from newbi_migrate.store.runs import RunState, read_runs

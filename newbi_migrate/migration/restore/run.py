@@ -19,6 +19,7 @@ from newbi_migrate.backup.dump import DumpedCollection, FolderDump
 from newbi_migrate.backup.reading import DamagedDataError
 from newbi_migrate.backup.verification import Verification
 from newbi_migrate.backup.verify import open_dump, verify_dump
+from newbi_migrate.documents.newbi import NEWBI
 from newbi_migrate.errors import NewbiMigrateError, UsageError
 from newbi_migrate.migration.restore.inserting import Inserter
 from newbi_migrate.migration.restore.record import RestoreRecord
@@ -31,7 +32,6 @@ from newbi_migrate.migration.restore.target import (
 )
 from newbi_migrate.migration.run.runner import Runner, refuse_other_preview
 from newbi_migrate.migration.run.throttle import ThrottleOptions
-from newbi_migrate.models.newbi import NEWBI
 from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.codes import Code
 from newbi_migrate.store.connection import DURABLE, open_database

@@ -15,6 +15,7 @@ from typing import Any
 from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
+from newbi_migrate.documents.registry import Registry
 from newbi_migrate.errors import UsageError
 from newbi_migrate.mapping.values import read_id
 from newbi_migrate.migration.rollback.documents import DocumentRollback, UserScope
@@ -25,7 +26,6 @@ from newbi_migrate.migration.rollback.results import (
 from newbi_migrate.migration.rollback.structure import StructureRollback
 from newbi_migrate.migration.rollback.users import UserRollback
 from newbi_migrate.migration.run.recovery import write_targets
-from newbi_migrate.models.registry import Registry
 from newbi_migrate.progress import Progress, timed
 from newbi_migrate.store.connection import SIMPLE_COLLATION, Store
 from newbi_migrate.store.ids import id_key

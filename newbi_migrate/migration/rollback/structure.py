@@ -14,6 +14,7 @@ import bson
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure
 
+from newbi_migrate.documents.registry import OWN_PREFIX
 from newbi_migrate.errors import DamagedRecordsError
 from newbi_migrate.migration.planning.survey import aside_name, kept_name
 from newbi_migrate.migration.rollback.results import (
@@ -23,7 +24,6 @@ from newbi_migrate.migration.rollback.results import (
     RollbackResult,
 )
 from newbi_migrate.migration.run.recovery import refuse_forged
-from newbi_migrate.models.registry import OWN_PREFIX
 from newbi_migrate.store.codes import INDEX_REFUSED, Code
 from newbi_migrate.store.connection import DURABLE, administration
 from newbi_migrate.store.indexes import drop_index, read_indexes, rebuild_index

@@ -13,8 +13,8 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.backup.layout import data_namespace, dumped
 from newbi_migrate.backup.manifest import Manifest
+from newbi_migrate.documents.registry import OWN_PREFIX, Registry
 from newbi_migrate.errors import UsageError
-from newbi_migrate.models.registry import OWN_PREFIX, Registry
 from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.collections import collections
 from newbi_migrate.store.digest import digest_collection

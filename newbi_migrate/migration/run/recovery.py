@@ -15,9 +15,9 @@ from typing import Any, Final
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure
 
+from newbi_migrate.documents.better_auth import TARGET_COLLECTIONS
+from newbi_migrate.documents.registry import Registry
 from newbi_migrate.errors import DamagedRecordsError
-from newbi_migrate.models.better_auth import TARGET_COLLECTIONS
-from newbi_migrate.models.registry import Registry
 from newbi_migrate.store.codes import Code
 from newbi_migrate.store.connection import administration
 from newbi_migrate.store.ids import id_key

@@ -14,11 +14,11 @@ from typing import Protocol, TypeVar
 from bson import ObjectId
 from pymongo.errors import PyMongoError
 
+from newbi_migrate.documents.registry import Registry
 from newbi_migrate.errors import DatabaseMovedOnError, InterruptedRunError, NewbiMigrateError
 from newbi_migrate.migration.run.recovery import read_whole_runs, recover, write_targets
 from newbi_migrate.migration.run.retry import HighWaterMark, retry_transient
 from newbi_migrate.migration.run.throttle import RunThrottle, ThrottleOptions, replica_lag
-from newbi_migrate.models.registry import Registry
 from newbi_migrate.progress import Progress
 from newbi_migrate.store.connection import Store
 from newbi_migrate.store.faults import explained

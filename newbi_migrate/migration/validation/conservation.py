@@ -18,6 +18,7 @@ from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.backup.layout import data_namespace
+from newbi_migrate.documents.registry import Registry
 from newbi_migrate.errors import UsageError
 from newbi_migrate.migration.run.baseline import (
     Baseline,
@@ -26,7 +27,6 @@ from newbi_migrate.migration.run.baseline import (
     fields_left_out,
     live_collections,
 )
-from newbi_migrate.models.registry import Registry
 from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.digest import BATCH_DOCUMENTS, Digest, digest_collection

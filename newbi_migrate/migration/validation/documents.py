@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from newbi_migrate.documents.base import fields_of
+from newbi_migrate.documents.registry import CollectionSpec
+from newbi_migrate.documents.rules import Leaf, Nullable
 from newbi_migrate.mapping.values import ABSENT, IdForm, read_id
 from newbi_migrate.mapping.workspace import Action, Reason, Resolution
 from newbi_migrate.migration.planning.documents import DocumentPlane
@@ -12,9 +15,6 @@ from newbi_migrate.migration.planning.options import AliasOwners
 from newbi_migrate.migration.validation import rules
 from newbi_migrate.migration.validation.request import COMMENT, State, ValidationRequest
 from newbi_migrate.migration.validation.rules import STRUCTURAL, rule_broken_by
-from newbi_migrate.models.base import fields_of
-from newbi_migrate.models.registry import CollectionSpec
-from newbi_migrate.models.rules import Leaf, Nullable
 from newbi_migrate.store.census import count_groups
 from newbi_migrate.store.runs import RunRecord, quarantined_documents
 from newbi_migrate.store.windows import WindowGroup

@@ -18,13 +18,13 @@ from bson import ObjectId
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import OperationFailure
 
+from newbi_migrate.documents.base import DocumentModel
+from newbi_migrate.documents.better_auth import Account, Member, Organization, User
+from newbi_migrate.documents.registry import CollectionSpec
+from newbi_migrate.documents.seen import Seen
+from newbi_migrate.documents.suspects import suspects
+from newbi_migrate.documents.usual import DESCENDING, unusual
 from newbi_migrate.invariants.base import Invariant, Severity
-from newbi_migrate.models.base import DocumentModel
-from newbi_migrate.models.better_auth import Account, Member, Organization, User
-from newbi_migrate.models.registry import CollectionSpec
-from newbi_migrate.models.seen import Seen
-from newbi_migrate.models.suspects import suspects
-from newbi_migrate.models.usual import DESCENDING, unusual
 from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.decoding import decode, decoded
 from newbi_migrate.store.faults import task_group

@@ -6,8 +6,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from newbi_migrate.models.base import EmbeddedModel
-from newbi_migrate.models.scalars import (
+from newbi_migrate.documents.base import EmbeddedModel
+from newbi_migrate.documents.scalars import (
     BsonDate,
     NonEmptyText,
     NonNegative,
@@ -17,7 +17,7 @@ from newbi_migrate.models.scalars import (
     WorkspaceIdString,
     choice,
 )
-from newbi_migrate.models.scoped import MongooseDocument
+from newbi_migrate.documents.scoped import MongooseDocument
 
 __all__ = ["AccessGrant", "DownloadEvent", "FileTransfer", "TransferFile"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from newbi_migrate.models.conditions import not_before
-from newbi_migrate.models.scalars import (
+from newbi_migrate.documents.conditions import not_before
+from newbi_migrate.documents.scalars import (
     BsonDate,
     Flag,
     NonEmptyText,
@@ -13,7 +13,7 @@ from newbi_migrate.models.scalars import (
     Text,
     choice,
 )
-from newbi_migrate.models.scoped import UserDocument
+from newbi_migrate.documents.scoped import UserDocument
 
 __all__ = ["Event"]
 

@@ -2,7 +2,7 @@
 
 A backend uses them as any Beanie document::
 
-    from newbi_migrate.models.odm import Invoice, init_models
+    from newbi_migrate.documents.odm import Invoice, init_models
 
     await init_models(database)
     pending = await Invoice.find(Invoice.status == "PENDING").to_list()
@@ -29,8 +29,7 @@ from bson import DatetimeMS, Timestamp
 from bson.codec_options import DatetimeConversion
 from pydantic import ConfigDict, Field
 
-from newbi_migrate.errors import UsageError
-from newbi_migrate.models import (
+from newbi_migrate.documents import (
     agenda,
     banking,
     better_auth,
@@ -46,7 +45,8 @@ from newbi_migrate.models import (
     signatures,
     transfers,
 )
-from newbi_migrate.models.base import DOCUMENT_ID, DocumentModel
+from newbi_migrate.documents.base import DOCUMENT_ID, DocumentModel
+from newbi_migrate.errors import UsageError
 
 __all__ = [
     "DOCUMENTS",

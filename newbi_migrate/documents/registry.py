@@ -2,7 +2,7 @@
 
 Backup, plan, apply, validate, rollback and reports are all driven by a :class:`Registry`, so
 an application with other collections and other field names brings its own and changes no code.
-This module knows no collection by name; Newbi's own are in :mod:`newbi_migrate.models.newbi`.
+This module knows no collection by name; Newbi's own are in :mod:`newbi_migrate.documents.newbi`.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from datetime import date
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
+from newbi_migrate.documents.better_auth import COLLECTIONS as BETTER_AUTH_COLLECTIONS
 from newbi_migrate.errors import UsageError
-from newbi_migrate.models.better_auth import COLLECTIONS as BETTER_AUTH_COLLECTIONS
 
 if TYPE_CHECKING:
-    from newbi_migrate.models.base import DocumentModel
+    from newbi_migrate.documents.base import DocumentModel
 
 __all__ = [
     "OWN_PREFIX",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from newbi_migrate.models.fields import Name
-from newbi_migrate.models.scalars import NonEmptyText, NonNegative, Percentage, Text
-from newbi_migrate.models.scoped import CreatorDocument
+from newbi_migrate.documents.fields import Name
+from newbi_migrate.documents.scalars import NonEmptyText, NonNegative, Percentage, Text
+from newbi_migrate.documents.scoped import CreatorDocument
 
 __all__ = ["Product"]
 

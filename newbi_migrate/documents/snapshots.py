@@ -10,11 +10,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from newbi_migrate.invariants.base import Invariant
-from newbi_migrate.invariants.language import NUMBER, AllOf, AnyOf, Has, Not, Within
-from newbi_migrate.models.base import EmbeddedModel
-from newbi_migrate.models.conditions import equals, filled, forbidden, required
-from newbi_migrate.models.fields import (
+from newbi_migrate.documents.base import EmbeddedModel
+from newbi_migrate.documents.conditions import equals, filled, forbidden, required
+from newbi_migrate.documents.fields import (
     Bic,
     CapitalSocial,
     City,
@@ -34,7 +32,7 @@ from newbi_migrate.models.fields import (
     Url,
     VatFr,
 )
-from newbi_migrate.models.scalars import (
+from newbi_migrate.documents.scalars import (
     Flag,
     NonNegative,
     NonZero,
@@ -45,6 +43,8 @@ from newbi_migrate.models.scalars import (
     choice,
     text,
 )
+from newbi_migrate.invariants.base import Invariant
+from newbi_migrate.invariants.language import NUMBER, AllOf, AnyOf, Has, Not, Within
 
 __all__ = [
     "Address",

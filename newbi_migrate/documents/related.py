@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from newbi_migrate.models.scalars import NonEmptyText, ObjectIdField, OwnerId, WorkspaceIdString
-from newbi_migrate.models.scoped import MongooseDocument
+from newbi_migrate.documents.scalars import NonEmptyText, ObjectIdField, OwnerId, WorkspaceIdString
+from newbi_migrate.documents.scoped import MongooseDocument
 
 __all__ = ["Integration", "ReferralEvent", "StripeConnectAccount"]
 

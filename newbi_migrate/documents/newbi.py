@@ -10,15 +10,15 @@ from datetime import date
 from types import MappingProxyType
 from typing import Any, Final
 
-from newbi_migrate.models.agenda import Event
-from newbi_migrate.models.banking import ApiMetric, BankAccount, BridgeAccount, Transaction
-from newbi_migrate.models.billing import CreditNote, Invoice, Quote
-from newbi_migrate.models.catalogue import Product
-from newbi_migrate.models.clients import Client
-from newbi_migrate.models.expenses import Expense
-from newbi_migrate.models.kanban import Board, Column, Task
-from newbi_migrate.models.ocr import OcrDocument
-from newbi_migrate.models.registry import (
+from newbi_migrate.documents.agenda import Event
+from newbi_migrate.documents.banking import ApiMetric, BankAccount, BridgeAccount, Transaction
+from newbi_migrate.documents.billing import CreditNote, Invoice, Quote
+from newbi_migrate.documents.catalogue import Product
+from newbi_migrate.documents.clients import Client
+from newbi_migrate.documents.expenses import Expense
+from newbi_migrate.documents.kanban import Board, Column, Task
+from newbi_migrate.documents.ocr import OcrDocument
+from newbi_migrate.documents.registry import (
     CollectionSpec,
     IdType,
     IndexSpec,
@@ -26,10 +26,10 @@ from newbi_migrate.models.registry import (
     Registry,
     UniqueKey,
 )
-from newbi_migrate.models.related import Integration, ReferralEvent, StripeConnectAccount
-from newbi_migrate.models.settings import DocumentSettings
-from newbi_migrate.models.signatures import EmailSignature
-from newbi_migrate.models.transfers import AccessGrant, FileTransfer
+from newbi_migrate.documents.related import Integration, ReferralEvent, StripeConnectAccount
+from newbi_migrate.documents.settings import DocumentSettings
+from newbi_migrate.documents.signatures import EmailSignature
+from newbi_migrate.documents.transfers import AccessGrant, FileTransfer
 
 __all__ = ["BETTER_AUTH_INDEXES", "BETTER_AUTH_SPECS", "NEWBI"]
 

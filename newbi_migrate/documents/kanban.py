@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from newbi_migrate.models.base import EmbeddedModel
-from newbi_migrate.models.scalars import (
+from newbi_migrate.documents.base import EmbeddedModel
+from newbi_migrate.documents.scalars import (
     BsonDate,
     Flag,
     NonEmptyText,
@@ -19,7 +19,7 @@ from newbi_migrate.models.scalars import (
     choice,
     matching,
 )
-from newbi_migrate.models.scoped import UserDocument
+from newbi_migrate.documents.scoped import UserDocument
 
 __all__ = ["Board", "ChecklistEntry", "Column", "Tag", "Task"]
 

@@ -10,12 +10,10 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from bson import ObjectId
 
-from newbi_migrate.invariants.base import Severity
-from newbi_migrate.invariants.language import AllOf, AnyOf, Has, HasNot, Kind, Matches
-from newbi_migrate.models.base import EmbeddedModel
-from newbi_migrate.models.fields import CurrencyCode
-from newbi_migrate.models.rules import predicated
-from newbi_migrate.models.scalars import (
+from newbi_migrate.documents.base import EmbeddedModel
+from newbi_migrate.documents.fields import CurrencyCode
+from newbi_migrate.documents.rules import predicated
+from newbi_migrate.documents.scalars import (
     BsonDate,
     NonEmptyText,
     NonNegative,
@@ -25,7 +23,9 @@ from newbi_migrate.models.scalars import (
     Text,
     choice,
 )
-from newbi_migrate.models.scoped import MongooseDocument, StringWorkspaceDocument, UserDocument
+from newbi_migrate.documents.scoped import MongooseDocument, StringWorkspaceDocument, UserDocument
+from newbi_migrate.invariants.base import Severity
+from newbi_migrate.invariants.language import AllOf, AnyOf, Has, HasNot, Kind, Matches
 
 __all__ = [
     "ApiMetric",

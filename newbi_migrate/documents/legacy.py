@@ -9,9 +9,9 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from newbi_migrate.models.base import EmbeddedModel
-from newbi_migrate.models.conditions import equals, required
-from newbi_migrate.models.fields import (
+from newbi_migrate.documents.base import EmbeddedModel
+from newbi_migrate.documents.conditions import equals, required
+from newbi_migrate.documents.fields import (
     BcryptHash,
     CapitalSocial,
     Email,
@@ -22,9 +22,9 @@ from newbi_migrate.models.fields import (
     Url,
     VatFr,
 )
-from newbi_migrate.models.scalars import BsonDate, Flag, Number, Text
-from newbi_migrate.models.scoped import MongooseDocument
-from newbi_migrate.models.snapshots import (
+from newbi_migrate.documents.scalars import BsonDate, Flag, Number, Text
+from newbi_migrate.documents.scoped import MongooseDocument
+from newbi_migrate.documents.snapshots import (
     Address,
     BankDetails,
     CompanyStatus,

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, get_args
 
 from bson import ObjectId
 
+from newbi_migrate.documents.rules import Rule, predicated
 from newbi_migrate.invariants.base import Severity
 from newbi_migrate.invariants.language import (
     NUMBER,
@@ -26,7 +27,6 @@ from newbi_migrate.invariants.language import (
     Whole,
     Within,
 )
-from newbi_migrate.models.rules import Rule, predicated
 
 __all__ = [
     "BsonDate",

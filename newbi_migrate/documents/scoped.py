@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from newbi_migrate.models.base import DocumentModel
-from newbi_migrate.models.scalars import BsonDate, Number, OwnerId, WorkspaceId, WorkspaceIdString
+from newbi_migrate.documents.base import DocumentModel
+from newbi_migrate.documents.scalars import (
+    BsonDate,
+    Number,
+    OwnerId,
+    WorkspaceId,
+    WorkspaceIdString,
+)
 
 __all__ = [
     "CreatorDocument",

@@ -18,9 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError,
 from pydantic.alias_generators import to_camel
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from newbi_migrate.documents.rules import REQUIRED, Leaf, Rule, ValueShape, predicated, shape_of
 from newbi_migrate.invariants.base import Invariant, Severity, Violation
 from newbi_migrate.invariants.language import Kind, Predicate, Schema, all_of
-from newbi_migrate.models.rules import REQUIRED, Leaf, Rule, ValueShape, predicated, shape_of
 
 __all__ = [
     "DocumentModel",

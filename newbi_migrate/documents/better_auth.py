@@ -14,13 +14,11 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 from bson import ObjectId
 from pydantic import Field
 
-from newbi_migrate.invariants.base import Severity
-from newbi_migrate.invariants.language import ANYTHING, STRING, AllOf, AnyOf, Has
-from newbi_migrate.models.base import DocumentModel
-from newbi_migrate.models.conditions import equals, forbidden, required, rule
-from newbi_migrate.models.fields import JsonText, NormalEmail, PasswordHash, Roles, Slug
-from newbi_migrate.models.legacy import LegacyCompany, LegacyProfile, LegacySubscription
-from newbi_migrate.models.scalars import (
+from newbi_migrate.documents.base import DocumentModel
+from newbi_migrate.documents.conditions import equals, forbidden, required, rule
+from newbi_migrate.documents.fields import JsonText, NormalEmail, PasswordHash, Roles, Slug
+from newbi_migrate.documents.legacy import LegacyCompany, LegacyProfile, LegacySubscription
+from newbi_migrate.documents.scalars import (
     BsonDate,
     Flag,
     NonEmptyText,
@@ -31,6 +29,8 @@ from newbi_migrate.models.scalars import (
     WorkspaceIdString,
     choice,
 )
+from newbi_migrate.invariants.base import Severity
+from newbi_migrate.invariants.language import ANYTHING, STRING, AllOf, AnyOf, Has
 
 __all__ = [
     "COLLECTIONS",

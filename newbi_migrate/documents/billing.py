@@ -9,17 +9,15 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from newbi_migrate.invariants.base import Invariant
-from newbi_migrate.invariants.language import Has, NoLongerThan, Not
-from newbi_migrate.models.conditions import equals, forbidden, not_before, required, year_of
-from newbi_migrate.models.fields import (
+from newbi_migrate.documents.conditions import equals, forbidden, not_before, required, year_of
+from newbi_migrate.documents.fields import (
     DocumentNumber,
     FooterText,
     PurchaseOrderNumber,
     QuoteNumber,
     Url,
 )
-from newbi_migrate.models.scalars import (
+from newbi_migrate.documents.scalars import (
     BsonDate,
     Flag,
     NonNegative,
@@ -31,8 +29,8 @@ from newbi_migrate.models.scalars import (
     choice,
     text,
 )
-from newbi_migrate.models.scoped import CreatorDocument
-from newbi_migrate.models.snapshots import (
+from newbi_migrate.documents.scoped import CreatorDocument
+from newbi_migrate.documents.snapshots import (
     Appearance,
     BankDetails,
     ClientSnapshot,
@@ -43,6 +41,8 @@ from newbi_migrate.models.snapshots import (
     Item,
     Shipping,
 )
+from newbi_migrate.invariants.base import Invariant
+from newbi_migrate.invariants.language import Has, NoLongerThan, Not
 
 __all__ = ["CreditNote", "Invoice", "Quote"]
 

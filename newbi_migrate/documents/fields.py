@@ -1,6 +1,6 @@
 """What Newbi's texts look like: e-mail, phone, SIRET, numbers of documents and so on.
 
-Every type here is an annotation with a :class:`~newbi_migrate.models.rules.Rule`: an id and one
+Every type here is an annotation with a :class:`~newbi_migrate.documents.rules.Rule`: an id and one
 sentence. None coerces: a stored value is what it is.
 """
 
@@ -11,10 +11,10 @@ import string
 import unicodedata
 from typing import Annotated, Final
 
+from newbi_migrate.documents.rules import Rule, predicated
+from newbi_migrate.documents.scalars import made_of, matching
 from newbi_migrate.invariants.base import Severity
 from newbi_migrate.invariants.language import STRING, AllOf, BuiltFrom, Contains, Length, Not
-from newbi_migrate.models.rules import Rule, predicated
-from newbi_migrate.models.scalars import made_of, matching
 
 __all__ = [
     "BcryptHash",

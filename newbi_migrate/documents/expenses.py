@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from newbi_migrate.models.base import EmbeddedModel
-from newbi_migrate.models.fields import CurrencyCode
-from newbi_migrate.models.scalars import (
+from newbi_migrate.documents.base import EmbeddedModel
+from newbi_migrate.documents.fields import CurrencyCode
+from newbi_migrate.documents.scalars import (
     BsonDate,
     Flag,
     NonEmptyText,
@@ -18,7 +18,7 @@ from newbi_migrate.models.scalars import (
     choice,
     text,
 )
-from newbi_migrate.models.scoped import CreatorDocument
+from newbi_migrate.documents.scoped import CreatorDocument
 
 __all__ = ["Expense", "ExpenseFile", "OcrMetadata"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from newbi_migrate.models.scalars import Text, choice
-from newbi_migrate.models.scoped import CreatorDocument
+from newbi_migrate.documents.scalars import Text, choice
+from newbi_migrate.documents.scoped import CreatorDocument
 
 __all__ = ["DocumentSettings"]
 

@@ -1,6 +1,6 @@
 """A question cheaper still, for documents that are like most others of their collection.
 
-:func:`~newbi_migrate.models.suspects.suspects` asks of every field all that its rule allows.
+:func:`~newbi_migrate.documents.suspects.suspects` asks of every field all that its rule allows.
 Of a collection of a million documents a sample tells which fields there are, which of them are
 always there, and which are null at times. Whoever differs from the sample is unusual, and so is
 whoever breaks a rule; the rest keeps every rule, which takes a third of the comparisons to say.
@@ -21,12 +21,16 @@ from typing import Any, Final
 
 from bson.regex import Regex
 
-from newbi_migrate.invariants import language as say
-from newbi_migrate.invariants.language import Predicate
-from newbi_migrate.models.base import DocumentModel, FieldShape, TolerantModel, fields_of, rules_of
-from newbi_migrate.models.rules import Embedded, Leaf, ListOf, Nullable, ValueShape
-from newbi_migrate.models.seen import Seen, SeenField
-from newbi_migrate.models.suspects import (
+from newbi_migrate.documents.base import (
+    DocumentModel,
+    FieldShape,
+    TolerantModel,
+    fields_of,
+    rules_of,
+)
+from newbi_migrate.documents.rules import Embedded, Leaf, ListOf, Nullable, ValueShape
+from newbi_migrate.documents.seen import Seen, SeenField
+from newbi_migrate.documents.suspects import (
     FILLED_TEXT,
     NOT_NULL,
     CannotSayError,
@@ -44,6 +48,8 @@ from newbi_migrate.models.suspects import (
     pattern_of,
     ways_of,
 )
+from newbi_migrate.invariants import language as say
+from newbi_migrate.invariants.language import Predicate
 
 __all__ = ["DESCENDING", "unusual"]
 

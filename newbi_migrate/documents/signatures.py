@@ -8,6 +8,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Final, Literal
 
+from newbi_migrate.documents.base import EmbeddedModel
+from newbi_migrate.documents.conditions import rule
+from newbi_migrate.documents.fields import SignatureEmail
+from newbi_migrate.documents.scalars import (
+    Flag,
+    NonEmptyText,
+    Number,
+    Text,
+    between,
+    choice,
+    text,
+)
+from newbi_migrate.documents.scoped import CreatorDocument
 from newbi_migrate.invariants.language import (
     NUMBER,
     OBJECT,
@@ -19,19 +32,6 @@ from newbi_migrate.invariants.language import (
     ValuesAre,
     Within,
 )
-from newbi_migrate.models.base import EmbeddedModel
-from newbi_migrate.models.conditions import rule
-from newbi_migrate.models.fields import SignatureEmail
-from newbi_migrate.models.scalars import (
-    Flag,
-    NonEmptyText,
-    Number,
-    Text,
-    between,
-    choice,
-    text,
-)
-from newbi_migrate.models.scoped import CreatorDocument
 
 __all__ = [
     "ColumnWidths",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from newbi_migrate.models.base import EmbeddedModel
-from newbi_migrate.models.scalars import (
+from newbi_migrate.documents.base import EmbeddedModel
+from newbi_migrate.documents.scalars import (
     BsonDate,
     Flag,
     NonEmptyText,
@@ -15,7 +15,7 @@ from newbi_migrate.models.scalars import (
     Text,
     choice,
 )
-from newbi_migrate.models.scoped import UserDocument
+from newbi_migrate.documents.scoped import UserDocument
 
 __all__ = ["LegacyStructuredData", "OcrDocument", "OcrUsage", "ProcessingMetadata"]
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+from newbi_migrate.documents.base import CURRENT_SHAPE, DocumentModel
+from newbi_migrate.documents.better_auth import Account, Invitation, Member, Organization, User
+from newbi_migrate.documents.newbi import NEWBI
+from newbi_migrate.documents.registry import Registry
+from newbi_migrate.documents.rules import Rule
 from newbi_migrate.invariants.base import Invariant, Severity
 from newbi_migrate.invariants.language import Schema, all_of
-from newbi_migrate.models.base import CURRENT_SHAPE, DocumentModel
-from newbi_migrate.models.better_auth import Account, Invitation, Member, Organization, User
-from newbi_migrate.models.newbi import NEWBI
-from newbi_migrate.models.registry import Registry
-from newbi_migrate.models.rules import Rule
 
 __all__ = ["json_schema_of", "models_of", "rules_left_out", "rules_said", "validator_of"]
 

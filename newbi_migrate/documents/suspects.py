@@ -16,10 +16,10 @@ from typing import Any, Final
 
 from bson.regex import Regex
 
+from newbi_migrate.documents.base import DocumentModel, TolerantModel, fields_of, rules_of
+from newbi_migrate.documents.rules import Embedded, Leaf, ListOf, Nullable, ValueShape
 from newbi_migrate.invariants import language as say
 from newbi_migrate.invariants.language import Predicate
-from newbi_migrate.models.base import DocumentModel, TolerantModel, fields_of, rules_of
-from newbi_migrate.models.rules import Embedded, Leaf, ListOf, Nullable, ValueShape
 
 __all__ = [
     "FILLED_TEXT",

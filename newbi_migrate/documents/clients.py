@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar, Final
 
+from newbi_migrate.documents.conditions import equals, forbidden, required
+from newbi_migrate.documents.fields import Email, GivenName, Phone, Siret, VatEu
+from newbi_migrate.documents.scalars import Flag, NonEmptyText
+from newbi_migrate.documents.scoped import CreatorDocument
+from newbi_migrate.documents.snapshots import Address, ClientType
 from newbi_migrate.invariants.language import STRING, AllOf, AnyOf, Has, Matches, Not
-from newbi_migrate.models.conditions import equals, forbidden, required
-from newbi_migrate.models.fields import Email, GivenName, Phone, Siret, VatEu
-from newbi_migrate.models.scalars import Flag, NonEmptyText
-from newbi_migrate.models.scoped import CreatorDocument
-from newbi_migrate.models.snapshots import Address, ClientType
 
 __all__ = ["Client"]
 
