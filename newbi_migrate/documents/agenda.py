@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from newbi_migrate.documents.conditions import not_before
+from newbi_migrate.documents.document_rules import NotBefore
 from newbi_migrate.documents.scalars import (
     BsonDate,
     Flag,
@@ -41,7 +41,7 @@ class Event(UserDocument):
     """An event, made by hand or for an invoice."""
 
     collection_name: ClassVar[str] = "events"
-    rules = (not_before("event.end", "An event does not end before it starts.", "end", "start"),)
+    rules = (NotBefore("event.end", "An event does not end before it starts.", "end", "start"),)
 
     title: NonEmptyText
     description: Text | None = None

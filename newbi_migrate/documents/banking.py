@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from bson import ObjectId
-
 from newbi_migrate.documents.base import EmbeddedModel
+from newbi_migrate.documents.document_rules import All, Not, There
 from newbi_migrate.documents.fields import CurrencyCode
-from newbi_migrate.documents.rules import predicated
 from newbi_migrate.documents.scalars import (
     BsonDate,
     NonEmptyText,
@@ -21,11 +19,10 @@ from newbi_migrate.documents.scalars import (
     ObjectIdField,
     OwnerId,
     Text,
+    WorkspaceIdOfEitherType,
     choice,
 )
 from newbi_migrate.documents.scoped import MongooseDocument, StringWorkspaceDocument, UserDocument
-from newbi_migrate.invariants.base import Severity
-from newbi_migrate.invariants.language import AllOf, AnyOf, Has, HasNot, Kind, Matches
 
 __all__ = [
     "ApiMetric",
@@ -46,19 +43,6 @@ TransactionType = Annotated[_Type, choice("transaction-type", _Type)]
 TransactionStatus = Annotated[_Status, choice("transaction-status", _Status)]
 BridgeTransactionType = Annotated[_BridgeType, choice("bridge-transaction-type", _BridgeType)]
 
-# Written as an ObjectId; the collection's type is a string now, and a migration writes that.
-AnyWorkspaceId = Annotated[
-    ObjectId | str,
-    predicated(
-        "field.workspace-id-of-either-type",
-        "The id of the workspace is there, an ObjectId or a string of 24 hexadecimal digits.",
-        AnyOf(Kind(("objectId",)), Matches("[0-9a-f]{24}")),
-        severity=Severity.CRITICAL,
-        json_schema={"type": "string", "pattern": "^[0-9a-f]{24}$"},
-        to_json=lambda value: str(value) if isinstance(value, ObjectId) else value,
-    ),
-]
-
 
 class BridgeTransaction(MongooseDocument):
     """A transaction as it was stored from 2025-08-14 to 2025-08-23."""
@@ -68,7 +52,8 @@ class BridgeTransaction(MongooseDocument):
     bridge_transaction_id: NonEmptyText
     bridge_account_id: NonEmptyText
     bridge_user_id: NonEmptyText
-    workspace_id: AnyWorkspaceId
+    # Written as an ObjectId; the collection's type is text now, and a migration writes that.
+    workspace_id: WorkspaceIdOfEitherType
     user_id: OwnerId
     amount: Number
     currency: Text | None = None
@@ -83,7 +68,7 @@ class BridgeTransaction(MongooseDocument):
     migration_note: Any = None
 
     # It names Bridge's id and no external one.
-    shape = AllOf(Has("bridgeTransactionId"), HasNot("externalId"))
+    shape = All(There("bridgeTransactionId"), Not(There("externalId")))
 
 
 class Fees(EmbeddedModel):

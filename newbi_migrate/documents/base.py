@@ -1,124 +1,146 @@
-"""What all documents have in common: tolerant on read, exact on the way back, strict on purpose.
+"""What all documents have in common: strict to make, tolerant to read, exact on the way back.
 
-Stored data breaks the rules of the schema that wrote it, so :meth:`TolerantModel.load` accepts any
-content and :meth:`TolerantModel.to_document` gives back exactly what was loaded. A rule that does
-not hold is a :class:`~newbi_migrate.invariants.base.Violation`, found by
-:meth:`DocumentModel.violations`. Construction is for documents that are new, and raises.
+A document has two states. A **new** one is constructed or taken from JSON: strict, without unknown
+fields, completed as the application would complete it. A **stored** one was read from MongoDB:
+nothing is refused, coerced, dropped or reordered, and :meth:`DocumentModel.violations` says what is
+wrong with it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping
-from dataclasses import dataclass
+import re
+from collections import Counter
+from collections.abc import Container, Generator, Iterator, Mapping
+from difflib import get_close_matches
 from functools import cache, partial
-from typing import Annotated, Any, ClassVar, Final, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
-from bson import ObjectId
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+import bson
+from bson import ObjectId, UuidRepresentation
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    ModelWrapValidatorHandler,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic.json_schema import SkipJsonSchema
+from pydantic_core import InitErrorDetails, PydanticCustomError, to_jsonable_python
 
-from newbi_migrate.documents.rules import REQUIRED, Leaf, Rule, ValueShape, predicated, shape_of
+from newbi_migrate.documents.document_rules import ABSENT, Condition, DocumentRule
+from newbi_migrate.documents.field_rules import UNKNOWN, FieldRule
+from newbi_migrate.documents.scalars import DocumentId, EmbeddedId
+from newbi_migrate.documents.shapes import (
+    Embedded,
+    ListOf,
+    all_of,
+    all_rules,
+    fields_of,
+    rules_of,
+    schema_of,
+    without_null,
+)
+from newbi_migrate.documents.stored import (
+    AS_STORED,
+    Stored,
+    loader_of,
+    plan_of,
+    rule_of,
+    violations_in,
+)
 from newbi_migrate.invariants.base import Invariant, Severity, Violation
-from newbi_migrate.invariants.language import Kind, Predicate, Schema, all_of
 
 __all__ = [
+    "CURRENT_SHAPE",
     "DocumentModel",
     "EmbeddedModel",
-    "FieldShape",
-    "TolerantModel",
+    "StoredModel",
     "document_key",
-    "fields_of",
-    "rules_of",
+    "names_of",
 ]
 
-_setattr = object.__setattr__
-
-DOCUMENT_ID: Final = predicated(
-    "field.document-id",
-    "The _id of a document is an ObjectId.",
-    Kind(("objectId",)),
-    severity=Severity.CRITICAL,
-    json_schema={"type": "string", "pattern": "^[0-9a-f]{24}$"},
-    to_json=lambda value: str(value) if isinstance(value, ObjectId) else value,
-)
-EMBEDDED_ID: Final = predicated(
-    "field.embedded-id",
-    "The _id of an embedded document is an ObjectId.",
-    Kind(("objectId",)),
-    json_schema=DOCUMENT_ID.json_schema,
-    to_json=DOCUMENT_ID.to_json,
-)
-CURRENT_SHAPE: Final = Rule(
+CURRENT_SHAPE: Final = FieldRule(
     "field.current-shape",
     "The document has the fields the application writes today, not those of an older version.",
-    lambda _: True,
 )
+_BYTES: Final = bson.CodecOptions[dict[str, Any]](uuid_representation=UuidRepresentation.STANDARD)
+_KEYS: Final = {"id": "_id", "version_key": "__v", "revision_id": "revision_id"}
+_KEYS_OF_MACHINERY: Final = {"stored_as": AS_STORED}
 
 
-def document_key(attribute: str) -> str:
-    """The name a document uses for an attribute, where the model gives no other."""
-    # Beanie writes its revision under this very name.
-    return attribute if attribute == "revision_id" else to_camel(attribute)
-
-
-@dataclass(frozen=True, slots=True)
-class FieldShape:
-    """A declared field: its attribute, its key in a document, and what its value must be."""
-
-    name: str
-    key: str
-    required: bool
-    value: ValueShape
-
-    @property
-    def when_missing(self) -> Rule:
-        """The rule that is broken where a required field is not there."""
-        # Where the type itself is structural, so is being there.
-        if isinstance(self.value, Leaf) and self.value.rule.severity is Severity.CRITICAL:
-            return self.value.rule
-        return REQUIRED
+def document_key(name: str) -> str:
+    """The name of a field in documents, where its declaration gives no other."""
+    key = _KEYS.get(name) or _KEYS_OF_MACHINERY.get(name)
+    return key or re.sub("(Ht|Ttc|Vat)$", lambda found: found[0].upper(), to_camel(name))
 
 
 @cache
-def fields_of(model: type[TolerantModel]) -> dict[str, FieldShape]:
-    """The declared fields by the name a document uses."""
-    shapes = [
-        FieldShape(
-            name=name,
-            key=info.alias or name,
-            required=info.is_required(),
-            value=shape_of(info.annotation, tuple(info.metadata)),
-        )
+def names_of(model: type[BaseModel]) -> Mapping[str, str]:
+    """The attributes by the names of documents."""
+    return {
+        info.alias or name: name
         for name, info in model.model_fields.items()
-    ]
-    return {shape.key: shape for shape in shapes}
+        if info.alias != AS_STORED
+    }
 
 
-class TolerantModel(BaseModel):
+class StoredModel(BaseModel):
     """Base of documents and embedded documents.
 
-    After :meth:`load` an attribute holds the stored value whatever its type; a field that is
-    not there reads ``None``, and ``model_fields_set`` tells which are. Assigning ``None`` to an
-    attribute that is not there leaves it so; ``del`` takes a field out of the document.
+    Of a stored document an attribute holds the stored value whatever its type. A field that is
+    absent reads as the default of its schema, ``None`` where there is none; ``model_fields_set``
+    tells which are there. Assigning what one that is absent reads as leaves it absent; ``del``
+    takes a field out of the document.
     """
 
     model_config = ConfigDict(
-        extra="allow",
+        extra="forbid",
         populate_by_name=True,
         alias_generator=document_key,
         arbitrary_types_allowed=True,
         # Values may be personal or secret, and errors end up in logs.
         hide_input_in_errors=True,
     )
-
-    rules: ClassVar[tuple[Invariant, ...]] = ()
+    rules: ClassVar[tuple[DocumentRule, ...]] = ()
     """Rules across fields that a class adds to those of its bases."""
 
-    # Keys of a loaded document in stored order.
-    _order: tuple[str, ...] = PrivateAttr(default=())
-    # Unknown fields whose names would hide an attribute or a method of the model.
-    _hidden: dict[str, Any] = PrivateAttr(default_factory=dict)
+    stored_as: SkipJsonSchema[InstanceOf[Stored] | None] = Field(
+        default=None, init=False, exclude=True, repr=False
+    )
+    """The document as it was read, ``None`` for a new one."""
+
+    # -- new ----------------------------------------------------------------------------------
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _make(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        if type(value) is Stored and issubclass(cls, DocumentModel):
+            return cls.load(value)
+        try:
+            model = handler(value)
+        except ValidationError as error:
+            raise _explained(cls, error) from None
+        if model is not value:
+            plan = plan_of(cls)
+            values = model.__dict__
+            if values.get("id", ABSENT) is None:
+                model._without_id()  # noqa: SLF001  # of this very class
+            for rule, year, day in plan.years:
+                if values[year] is None:
+                    setattr(model, year, rule.year_of(values[day]))
+            if plan.rules and (broken := plan.broken(values, model.__pydantic_fields_set__)):
+                raise _refused(cls, broken)
+        return model
+
+    def _without_id(self) -> None:
+        """Called where a new model was given no id."""
+
+    # -- stored -------------------------------------------------------------------------------
 
     @classmethod
     def load(cls, document: Mapping[str, Any]) -> Self:
@@ -127,195 +149,194 @@ class TolerantModel(BaseModel):
         Unknown fields and the order of fields are kept. Embedded documents become embedded
         models, loaded in the same way.
         """
-        fields = fields_of(cls)
-        values: dict[str, Any] = dict.fromkeys(cls.model_fields)
-        extra: dict[str, Any] = {}
-        hidden: dict[str, Any] = {}
-        present: set[str] = set()
-        for key, value in document.items():
-            shape = fields.get(key)
-            if shape is not None:
-                values[shape.name] = shape.value.read(value)
-                present.add(shape.name)
-            elif key.startswith("_") or key in values or hasattr(cls, key):
-                hidden[key] = value
-            else:
-                extra[key] = value
-        model = cls.__new__(cls)
-        _setattr(model, "__dict__", values)
-        _setattr(model, "__pydantic_fields_set__", present)
-        _setattr(model, "__pydantic_extra__", extra)
-        _setattr(model, "__pydantic_private__", None)
-        model.model_post_init(None)
-        model._order = tuple(document)  # noqa: SLF001  # a model of this very class
-        model._hidden = hidden  # noqa: SLF001
-        return model
+        raw = document if isinstance(document, dict) else dict(document)
+        loaded: Self = loader_of(cls).validate_python(raw)
+        return loaded
 
     def to_document(self) -> dict[str, Any]:
         """The MongoDB document.
 
-        A loaded model that was not changed gives what was loaded, with the same order, types
-        and nulls. A constructed one gives the fields that were set and the defaults of the
-        schema; a field that is neither is left out.
+        A stored one that was not changed gives what was read, with the same order, types and
+        nulls. A new one gives the fields that were set and the defaults of the schema; a field
+        that is neither is left out.
         """
-        fields = fields_of(type(self))
-        present = self.__pydantic_fields_set__
-        unknown = {**(self.__pydantic_extra__ or {}), **self._hidden}
-        document: dict[str, Any] = {}
-        for key in dict.fromkeys((*self._order, *fields, *unknown)):
-            shape = fields.get(key)
-            if shape is None:
-                if key in unknown:
-                    document[key] = _stored(unknown[key])
-            elif shape.name in present:
-                document[key] = _stored(self.__dict__[shape.name])
-        return document
+        return {key: _plain(value) for key, _, value in self._items()}
 
-    @classmethod
-    def all_rules(cls) -> Iterator[Rule | Invariant]:
-        """Every rule that :meth:`broken` may report; the same one may come more than once."""
-        yield from rules_of(cls)
-        for shape in fields_of(cls).values():
-            if shape.required:
-                yield shape.when_missing
-            yield from shape.value.rules()
-
-    @classmethod
-    def broken(cls, document: Mapping[str, Any], prefix: str = "") -> Iterator[Violation]:
-        """Every broken rule of a document, fields first, with paths below ``prefix``."""
-        for key, shape in fields_of(cls).items():
-            path = prefix + key
-            if key in document:
-                yield from shape.value.broken(document[key], path)
-            elif shape.required:
-                yield shape.when_missing.broken_at(path)
-        for rule in rules_of(cls):
-            for path in rule.check(document):
-                yield Violation(rule.id, (prefix + path).rstrip("."), rule.sentence, rule.severity)
-
-    @classmethod
-    def kept(
-        cls, wanted: Container[str], *, embedded: bool = False, skip: Container[str] = ()
-    ) -> Schema:
-        """The ``$jsonSchema`` of documents that keep those of the wanted rules a server can test.
-
-        Args:
-            wanted: Ids of rules.
-            embedded: Whether values that are no documents are to match too.
-            skip: Fields of which nothing is said.
-        """
-        properties: Schema = {}
-        required: list[str] = []
-        for key, shape in fields_of(cls).items():
-            if key in skip:
+    def _items(self) -> Iterator[tuple[str, str, Any]]:
+        """Each key, its attribute, and the value; unknown fields have the key for both."""
+        names, there = names_of(type(self)), self.__pydantic_fields_set__
+        stored: Mapping[str, Any] = self.stored_as or {}
+        values = self.__dict__
+        for key, value in stored.items():
+            name = names.get(key)
+            if name is None:
+                yield key, key, value
+            elif name in there:
+                yield key, name, values[name]
+        for key, name in names.items():
+            if key in stored:
                 continue
-            if shape.required and shape.when_missing.id in wanted:
-                required.append(key)
-            value = shape.value.kept(wanted)
-            if value:
-                properties[key] = value
-        own = all_of(
-            [rule.test.schema() for rule in rules_of(cls) if rule.test and rule.id in wanted]
-        )
-        if own and embedded:
-            own = {"anyOf": [{"not": {"bsonType": "object"}}, own]}
-        parts: list[Schema] = [own]
-        if required:
-            parts.append({"required": required})
-        if properties:
-            parts.append({"properties": properties})
-        return all_of(parts)
+            value = values[name]
+            there_too = name in there and not (key == "_id" and value is None)
+            if there_too or (self.stored_as is None and value is not None):
+                yield key, name, value
 
-    @model_validator(mode="after")
-    def _hold_together(self) -> Self:
-        for name in type(self).model_fields:
-            if self.__dict__.get(name) is not None:
-                self.__pydantic_fields_set__.add(name)
-        document = self.to_document()
-        errors = [
-            InitErrorDetails(
-                type=PydanticCustomError(rule.id, rule.sentence),
-                loc=tuple(int(part) if part.isdigit() else part for part in path.split(".")),
-                input=None,
-            )
-            for rule in rules_of(type(self))
-            if rule.severity is not Severity.INFO
-            for path in rule.check(document)
-        ]
-        if errors:
-            raise ValidationError.from_exception_data(type(self).__name__, errors, hide_input=True)
-        return self
+    @classmethod
+    def violations_inside(cls, document: Mapping[str, Any]) -> list[Violation]:
+        """Every broken rule of a stored document of this very shape; never raises on content."""
+        return violations_in(cls, document)
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        if (
-            value is None
-            and name in type(self).model_fields
-            and name not in self.__pydantic_fields_set__
-        ):
-            return
-        super().__setattr__(name, value)
+    # -- attributes ---------------------------------------------------------------------------
 
-    def __delattr__(self, name: str) -> None:
-        if name not in type(self).model_fields:
-            super().__delattr__(name)
-            return
-        self.__dict__[name] = None
-        self.__pydantic_fields_set__.discard(name)
+    def __iter__(self) -> Generator[tuple[str, Any], None, None]:
+        # Beanie's encoder asks for attributes, and writes what it gets in that order.
+        fields = type(self).model_fields
+        for key, name, value in self._items():
+            if name == key and key in fields and (fields[key].alias or key) != key:
+                raise ValueError(f"The unknown field {key} has the name of an attribute.")
+            yield name, value
+
+    if not TYPE_CHECKING:  # else checkers let any name be assigned
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            if name == "stored_as" and value is not None:
+                # Beanie merges what it read by assignment; this is the whole of it.
+                loader_of(type(self)).validate_python(value, self_instance=self)
+            elif name in type(self).model_fields:
+                now = self.__dict__.get(name)
+                same = type(value) is type(now) and value == now
+                if not same or name in self.__pydantic_fields_set__:
+                    super().__setattr__(name, value)
+            elif name.startswith("_") or hasattr(type(self), name):
+                super().__setattr__(name, value)
+            else:
+                raise AttributeError(
+                    f"{type(self).__name__} has no field {name}.{_meant(type(self), name)}"
+                )
+
+        def __delattr__(self, name: str) -> None:
+            if name not in type(self).model_fields:
+                super().__delattr__(name)
+                return
+            self.__dict__[name] = None
+            self.__pydantic_fields_set__.discard(name)
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, TolerantModel) or type(self) is not type(other):
+        if not isinstance(other, StoredModel) or type(self) is not type(other):
             return NotImplemented
         return self.to_document() == other.to_document()
 
     __hash__ = None  # type: ignore[assignment]
 
+    # -- JSON ---------------------------------------------------------------------------------
 
-class EmbeddedModel(TolerantModel):
+    @model_serializer(mode="wrap")
+    def _serve(self, handler: SerializerFunctionWrapHandler, info: Any):  # type: ignore[no-untyped-def] # noqa: ANN202
+        # Without a return annotation the JSON Schema of an answer stays that of the fields.
+        try:
+            return handler(self)
+        except ValueError:  # of pydantic, or of bytes that are no text
+            if info.mode != "json":
+                raise
+        values = {
+            (field.alias or name if info.by_alias else name): self.__dict__[name]
+            for name, field in type(self).model_fields.items()
+            if not field.exclude
+        }
+        return to_jsonable_python(
+            {key: _plain(value) for key, value in values.items()},
+            bytes_mode="base64",
+            inf_nan_mode="null",
+            fallback=str,
+        )
+
+
+class EmbeddedModel(StoredModel):
     """Base of documents inside a document."""
 
-    id: Annotated[ObjectId | None, EMBEDDED_ID] = Field(default=None, alias="_id")
+    # An instance may have been loaded, and a loaded one promises nothing.
+    model_config = ConfigDict(revalidate_instances="always")
 
-    @model_validator(mode="before")
-    @classmethod
-    def _check_instances_too(cls, data: Any) -> Any:
-        # An instance may have been loaded, and a loaded model promises nothing.
-        return data.to_document() if isinstance(data, cls) else data
+    id: EmbeddedId | None = Field(default_factory=ObjectId)
+
+    def _without_id(self) -> None:
+        self.id = ObjectId()  # null is what is served where a stored one has none
 
 
-class DocumentModel(TolerantModel):
+class DocumentModel(StoredModel):
     """Base of top-level documents.
 
     Attributes:
+        collection_name: The collection they are in.
         older_shapes: Models of documents that an older version of the application left in the
             same collection.
-        shape: Whether a document is of this older shape; only asked of models in `older_shapes`.
+        shape: What tells a document of this older shape; only asked of models in `older_shapes`.
     """
 
+    collection_name: ClassVar[str] = ""
     older_shapes: ClassVar[tuple[type[DocumentModel], ...]] = ()
-    shape: ClassVar[Predicate | None] = None
+    shape: ClassVar[Condition | None] = None
 
-    id: Annotated[ObjectId | None, DOCUMENT_ID] = Field(default=None, alias="_id")
+    id: DocumentId | None = None
 
-    @classmethod
-    def describes(cls, document: Mapping[str, Any]) -> bool:
-        """Whether a document is of this older shape, as :attr:`shape` says."""
-        return cls.shape is not None and cls.shape.holds(document)
+    def _without_id(self) -> None:
+        self.__pydantic_fields_set__.discard("id")
 
     @classmethod
-    def violations(cls, document: Mapping[str, Any]) -> list[Violation]:
+    def violations_of(cls, document: Mapping[str, Any]) -> list[Violation]:
         """Every broken rule of a stored document; never raises on content.
 
         A document of an older shape breaks one rule by that, and is else held to the rules of
         its own time.
         """
         for older in cls.older_shapes:
-            if older.describes(document):
-                return [CURRENT_SHAPE.broken_at(""), *older.violations(document)]
-        return list(cls.broken(document))
+            if older.shape is not None and older.shape.holds(document.get):
+                return [CURRENT_SHAPE.broken_at(""), *older.violations_of(document)]
+        return cls.violations_inside(document)
+
+    def violations(self) -> list[Violation]:
+        """Every rule that the document breaks as it is now, new or stored."""
+        return self.violations_of(self.to_document())
+
+    def differs_from_stored(self) -> bool:
+        """Whether it is new, or was changed since it was read."""
+        return self.stored_as is None or not _same(self.to_document(), self.stored_as)
+
+    def new_violations(self) -> list[Violation]:
+        """The rules it breaks that it did not break when it was read.
+
+        What was wrong already and has the same value may stay, wherever in a list it stands now.
+        What is only worth knowing (severity ``info``) is passed over.
+        """
+        document = self.to_document()
+        found = [v for v in self.violations_of(document) if v.severity is not Severity.INFO]
+        if not found or self.stored_as is None:
+            return found
+        before = Counter(_fault(v, self.stored_as) for v in self.violations_of(self.stored_as))
+        fresh: list[Violation] = []
+        for violation in found:
+            fault = _fault(violation, document)
+            if before[fault]:
+                before[fault] -= 1
+            else:
+                fresh.append(violation)
+        return fresh
+
+    def check(self) -> None:
+        """Refuses what breaks a rule that held when the document was read.
+
+        Raises:
+            pydantic.ValidationError: It names the paths and the rules.
+        """
+        found = self.new_violations() if self.differs_from_stored() else []
+        if found:
+            raise _refused(type(self), found)
+
+    # -- rules as values ----------------------------------------------------------------------
 
     @classmethod
     def invariants(cls) -> tuple[Invariant, ...]:
-        """Every rule that :meth:`violations` may report, of fields and across fields.
+        """Every rule that :meth:`violations_of` may report, of fields and across fields.
 
         Where a server can tell, :attr:`~newbi_migrate.invariants.base.Invariant.violators` is
         the match expression that finds the very documents.
@@ -323,9 +344,9 @@ class DocumentModel(TolerantModel):
         return _invariants(cls)
 
     @classmethod
-    def served(cls) -> frozenset[str]:
+    def server_checkable_rules(cls) -> frozenset[str]:
         """Ids of the rules that a server can be asked, wherever in a document they stand."""
-        return _served(cls)
+        return _server_checkable(cls)
 
     @classmethod
     def violators(cls, wanted: Container[str], *, skip: Container[str] = ()) -> dict[str, Any]:
@@ -338,50 +359,165 @@ class DocumentModel(TolerantModel):
         return {"$or": list(_broken_ways(cls, wanted, skip)) or [{"$expr": False}]}
 
 
-@cache
-def rules_of(model: type[TolerantModel]) -> tuple[Invariant, ...]:
-    """The rules across fields that a model and its bases declare."""
-    found = [rule for base in reversed(model.__mro__) for rule in base.__dict__.get("rules", ())]
-    return tuple({rule.id: rule for rule in found}.values())
+# -- errors -----------------------------------------------------------------------------------
+
+
+def _refused(model: type[BaseModel], violations: list[Violation]) -> ValidationError:
+    return ValidationError.from_exception_data(
+        model.__name__,
+        [
+            InitErrorDetails(
+                type=PydanticCustomError(found.rule, found.message),
+                loc=tuple(int(part) if part.isdigit() else part for part in _parts(found.path)),
+                input=None,
+            )
+            for found in violations
+        ],
+        hide_input=True,
+    )
+
+
+def _parts(path: str) -> list[str]:
+    return path.split(".") if path else []
+
+
+def _explained(model: type[StoredModel], error: ValidationError) -> ValidationError:
+    """The same error with the names of documents for paths, and rules for types."""
+    violations = []
+    for each in error.errors(include_url=False, include_context=False, include_input=False):
+        loc = _as_stored(model, each["loc"])
+        rule = rule_of(model, each["type"], loc)
+        message = each["msg"] if rule is UNKNOWN and each["type"] == UNKNOWN.id else rule.sentence
+        if each["type"] == "extra_forbidden":
+            message = f"{rule.sentence}{_meant(_inside(model, loc[:-1]), str(loc[-1]))}"
+        violations.append(Violation(rule.id, ".".join(map(str, loc)), message, rule.severity))
+    return _refused(model, violations)
+
+
+def _as_stored(model: type[StoredModel], loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """A path by the names of documents, where it was given by those of attributes."""
+    found: list[int | str] = []
+    inside: type[BaseModel] | None = model
+    for part in loc:
+        name = part
+        if isinstance(part, str) and inside is not None:
+            info = inside.model_fields.get(part)
+            if info is not None and part not in fields_of(inside):
+                name = info.alias or part
+            inside = _model_at(inside, str(name))
+        found.append(name)
+    return tuple(found)
+
+
+def _inside(model: type[BaseModel], loc: tuple[int | str, ...]) -> type[BaseModel] | None:
+    inside: type[BaseModel] | None = model
+    for part in loc:
+        if isinstance(part, str):
+            inside = None if inside is None else _model_at(inside, part)
+    return inside
+
+
+def _model_at(model: type[BaseModel], key: str) -> type[BaseModel] | None:
+    shape = fields_of(model).get(key)
+    value = None if shape is None else without_null(shape.value)
+    while isinstance(value, ListOf):
+        value = without_null(value.element)
+    return value.model if isinstance(value, Embedded) else None
+
+
+def _meant(model: type[BaseModel] | None, name: str) -> str:
+    """Which name was meant by a wrong one, in a sentence; nothing where none is like it."""
+    if model is None:
+        return ""
+    names = {shape.name: key for key, shape in fields_of(model).items()}
+    close = get_close_matches(name, [*names, *names.values()], n=1)
+    return f" Did you mean {close[0]}?" if close else ""
+
+
+def _fault(violation: Violation, document: Mapping[str, Any]) -> tuple[str, str, bytes]:
+    """A violation without its position: rule, path without indexes, and the value there."""
+    value: Any = document
+    names = []
+    for part in _parts(violation.path):
+        if isinstance(value, list) and part.isdigit():
+            value = value[int(part)] if int(part) < len(value) else None
+            continue
+        names.append(part)
+        value = value.get(part) if isinstance(value, dict) else None
+    return violation.rule, ".".join(names), _bytes_of({"": value})
+
+
+def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return _bytes_of(one) == _bytes_of(other)
+
+
+def _bytes_of(document: Mapping[str, Any]) -> bytes:
+    # Bytes tell an integer from a double, and one order from another.
+    try:
+        return bson.encode(document, codec_options=_BYTES)
+    except (bson.errors.InvalidDocument, OverflowError):
+        # Nothing that was stored, but for types that Beanie alone knows how to store.
+        return repr(document).encode()
+
+
+def _plain(value: Any) -> Any:
+    # Containers are copied, so that whoever changes a document does not change the model.
+    if isinstance(value, StoredModel):
+        return value.to_document()
+    if type(value) is list:
+        return [_plain(element) for element in value]
+    if isinstance(value, dict):
+        return {key: _plain(element) for key, element in value.items()}
+    return value
+
+
+# -- rules as values --------------------------------------------------------------------------
 
 
 @cache
 def _invariants(model: type[DocumentModel]) -> tuple[Invariant, ...]:
-    # A document of an older shape is not held to the rules of today.
-    own = {} if model.older_shapes else {rule.id: rule for rule in rules_of(model)}
-    lifted: dict[str, Rule | Invariant] = {rule.id: rule for rule in model.all_rules()}
+    rules: dict[str, FieldRule | DocumentRule | Invariant] = {
+        rule.id: rule for rule in all_rules(model)
+    }
     if model.older_shapes:
-        lifted[CURRENT_SHAPE.id] = CURRENT_SHAPE
+        rules[CURRENT_SHAPE.id] = CURRENT_SHAPE
     for older in model.older_shapes:
-        lifted.update({rule.id: rule for rule in older.invariants()})
-    served = model.served()
+        rules.update({rule.id: rule for rule in older.invariants()})
+    checkable = model.server_checkable_rules()
     return tuple(
-        own.get(id_)
-        or Invariant(
+        Invariant(
             id_,
             rule.sentence,
             rule.severity,
             partial(_paths_of, model, id_),
-            finder=partial(model.violators, {id_}) if id_ in served else None,
+            finder=partial(model.violators, {id_}) if id_ in checkable else None,
         )
-        for id_, rule in lifted.items()
+        for id_, rule in rules.items()
     )
 
 
+def _paths_of(model: type[DocumentModel], rule_id: str, document: Mapping[str, Any]) -> list[str]:
+    return [found.path for found in model.violations_of(document) if found.rule == rule_id]
+
+
 @cache
-def _served(model: type[DocumentModel]) -> frozenset[str]:
+def _server_checkable(model: type[DocumentModel]) -> frozenset[str]:
     if any(older.shape is None for older in model.older_shapes):
         return frozenset()
     asked: set[str] = {CURRENT_SHAPE.id} if model.older_shapes else set()
     not_asked: set[str] = set()
-    declared = rules_of(model)
-    for rule in model.all_rules():
-        query = isinstance(rule, Invariant) and rule.query is not None and rule in declared
-        (asked if rule.test is not None or query else not_asked).add(rule.id)
+    own = rules_of(model)
+    for rule in all_rules(model):
+        if isinstance(rule, FieldRule):
+            can = not rule.python_only
+        else:
+            # A query can be asked of whole documents alone.
+            can = rule.schema({}) is not None or (rule in own and rule.violators() is not None)
+        (asked if can else not_asked).add(rule.id)
     for older in model.older_shapes:
         ids = {rule.id for rule in older.invariants()}
-        asked |= ids & older.served()
-        not_asked |= ids - older.served()
+        asked |= ids & older.server_checkable_rules()
+        not_asked |= ids - older.server_checkable_rules()
     return frozenset(asked - not_asked)
 
 
@@ -389,11 +525,11 @@ def _broken_ways(
     model: type[DocumentModel], wanted: Container[str], skip: Container[str]
 ) -> Iterator[dict[str, Any]]:
     """Match expressions, each of which finds documents that break some of the wanted rules."""
-    older_ones: list[Schema] = []
+    older_ones: list[dict[str, Any]] = []
     for older in model.older_shapes:
         if older.shape is None:
             continue
-        shape = older.shape.schema()
+        shape = older.shape.schema({})
         mine = all_of([shape, *({"not": one} for one in older_ones)])
         if CURRENT_SHAPE.id in wanted:
             yield {"$jsonSchema": mine}
@@ -401,25 +537,11 @@ def _broken_ways(
             yield {"$and": [{"$jsonSchema": mine}, way]}
         older_ones.append(shape)
     current = [{"$nor": [{"$jsonSchema": shape} for shape in older_ones]}] if older_ones else []
-    schema = model.kept(wanted, skip=skip)
-    ways = [{"$nor": [{"$jsonSchema": schema}]}] if schema else []
-    ways += [
-        dict(rule.query) for rule in rules_of(model) if rule.query is not None and rule.id in wanted
-    ]
+    schema = schema_of(model, wanted, skip=skip)
+    ways: list[dict[str, Any]] = [{"$nor": [{"$jsonSchema": schema}]}] if schema else []
+    for rule in rules_of(model):
+        found = rule.violators() if rule.id in wanted else None
+        if found is not None:
+            ways.append(dict(found))
     for way in ways:
         yield {"$and": [*current, way]} if current else way
-
-
-def _paths_of(model: type[DocumentModel], rule_id: str, document: Mapping[str, Any]) -> list[str]:
-    return [found.path for found in model.violations(document) if found.rule == rule_id]
-
-
-def _stored(value: Any) -> Any:
-    # Containers are copied, so that whoever changes a document does not change the model.
-    if isinstance(value, TolerantModel):
-        return value.to_document()
-    if type(value) is list:
-        return [_stored(element) for element in value]
-    if type(value) is dict:
-        return {key: _stored(element) for key, element in value.items()}
-    return value

@@ -8,17 +8,30 @@ hold.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 from bson import ObjectId
+from bson.code import Code
 from pydantic import Field
 
 from newbi_migrate.documents.base import DocumentModel
-from newbi_migrate.documents.conditions import equals, forbidden, required, rule
+from newbi_migrate.documents.document_rules import (
+    All,
+    AnyOf,
+    DocumentRule,
+    Forbidden,
+    Get,
+    Is,
+    Required,
+    There,
+)
 from newbi_migrate.documents.fields import JsonText, NormalEmail, PasswordHash, Roles, Slug
 from newbi_migrate.documents.legacy import LegacyCompany, LegacyProfile, LegacySubscription
 from newbi_migrate.documents.scalars import (
+    STORED_ALWAYS,
     BsonDate,
     Flag,
     NonEmptyText,
@@ -27,10 +40,11 @@ from newbi_migrate.documents.scalars import (
     OwnerId,
     Text,
     WorkspaceIdString,
+    WrittenDate,
     choice,
+    now,
 )
 from newbi_migrate.invariants.base import Severity
-from newbi_migrate.invariants.language import ANYTHING, STRING, AllOf, AnyOf, Has
 
 __all__ = [
     "COLLECTIONS",
@@ -75,16 +89,10 @@ COMPANY_GUARD_FIELDS = (
 
 _DISAGREEING: Final = {
     "emailVerified": AnyOf(
-        *(
-            AllOf(equals("emailVerified", says), equals("isEmailVerified", not says))
-            for says in (True, False)
-        )
+        *(All(Is("emailVerified", says), Is("isEmailVerified", not says)) for says in (True, False))
     ),
     "isActive": AnyOf(
-        *(
-            AllOf(equals("isActive", says, default=True), equals("isDisabled", says))
-            for says in (True, False)
-        )
+        *(All(Is("isActive", says), Is("isDisabled", says)) for says in (True, False))
     ),
 }
 _FALSE_ID: Final[Mapping[str, Any]] = {
@@ -109,10 +117,21 @@ _FALSE_ID: Final[Mapping[str, Any]] = {
 }
 
 
-def _false_id(document: Mapping[str, Any]) -> list[str]:
-    account, user = document.get("accountId"), document.get("userId")
-    right = isinstance(user, ObjectId) and account == str(user) and STRING.holds(account)
-    return [] if right or document.get("providerId") != "credential" else ["accountId"]
+@dataclass(frozen=True)
+class _IdOfCredential(DocumentRule):
+    @property
+    def reads(self) -> Sequence[str]:
+        return ("accountId", "userId", "providerId")
+
+    def broken(self, get: Get) -> Sequence[str]:
+        account, user = get("accountId"), get("userId")
+        right = (
+            isinstance(user, ObjectId) and account == str(user) and not isinstance(account, Code)
+        )
+        return () if right or get("providerId") != "credential" else ("accountId",)
+
+    def violators(self) -> Mapping[str, Any]:
+        return _FALSE_ID
 
 
 class User(DocumentModel):
@@ -120,23 +139,23 @@ class User(DocumentModel):
 
     collection_name: ClassVar[str] = "user"
     rules = (
-        forbidden(
+        Forbidden(
             "user.flags-agree",
             "The flags of the old and of the new sign-in say the same.",
             _DISAGREEING,
         ),
-        forbidden(
+        Forbidden(
             "user.no-workspace",
             "A user names no organization: membership is the only link.",
-            {name: Has(name) for name in ("organizationId", "workspaceId")},
+            {name: There(name) for name in ("organizationId", "workspaceId")},
         ),
     )
 
     name: NonEmptyText
     email: NormalEmail
     email_verified: Flag
-    created_at: BsonDate
-    updated_at: BsonDate
+    created_at: WrittenDate = Field(default_factory=now)
+    updated_at: WrittenDate = Field(default_factory=now)
     role: Text | None = None
     is_active: Flag | None = True
     image: Text | None = None
@@ -175,19 +194,17 @@ class Account(DocumentModel):
 
     collection_name: ClassVar[str] = "account"
     rules = (
-        required(
+        Required(
             "account.credential-password",
             "A credential account has a password.",
-            equals("providerId", "credential"),
-            "password",
+            ("password",),
+            Is("providerId", "credential"),
             severity=Severity.CRITICAL,
         ),
-        rule(
+        _IdOfCredential(
             "account.credential-id",
             "The accountId of a credential account is its user's id in hexadecimal.",
-            _false_id,
-            Severity.CRITICAL,
-            query=_FALSE_ID,
+            severity=Severity.CRITICAL,
         ),
     )
 
@@ -202,8 +219,8 @@ class Account(DocumentModel):
     access_token_expires_at: BsonDate | None = None
     refresh_token_expires_at: BsonDate | None = None
     scope: Text | None = None
-    created_at: BsonDate
-    updated_at: BsonDate
+    created_at: WrittenDate = Field(default_factory=now)
+    updated_at: WrittenDate = Field(default_factory=now)
 
 
 class Session(DocumentModel):
@@ -239,11 +256,10 @@ class Organization(DocumentModel):
 
     collection_name: ClassVar[str] = "organization"
     rules = (
-        required(
+        Required(
             "organization.company-guard",
             "The organization has all the company fields the application demands.",
-            ANYTHING,
-            *COMPANY_GUARD_FIELDS,
+            COMPANY_GUARD_FIELDS,
             # Nobody can invent them: the user is asked for them in the application.
             severity=Severity.INFO,
         ),
@@ -251,7 +267,7 @@ class Organization(DocumentModel):
 
     name: NonEmptyText
     slug: Slug
-    created_at: BsonDate
+    created_at: WrittenDate = Field(default_factory=now)
     updated_at: BsonDate | None = None
     logo: Text | None = None
     metadata: JsonText | None = None
@@ -299,20 +315,37 @@ class Member(DocumentModel):
     organization_id: OwnerId
     user_id: OwnerId
     role: Roles = "member"
-    created_at: BsonDate
+    created_at: WrittenDate = Field(default_factory=now)
+
+    @property
+    def roles(self) -> frozenset[str]:
+        """Every role; Better Auth joins several by commas."""
+        stored: object = self.role
+        return frozenset(stored.split(",")) if isinstance(stored, str) else frozenset()
+
+    @property
+    def is_owner(self) -> bool:
+        """Whether the user owns the organization, be it beside other roles."""
+        return "owner" in self.roles
 
 
 _InvitationStatus = Literal["pending", "accepted", "rejected", "canceled"]
 
 
+def _in_two_days() -> datetime:
+    return now() + timedelta(hours=48)
+
+
 class Invitation(DocumentModel):
-    """An invitation into an organization; for reading."""
+    """An invitation into an organization; it expires after two days, as Better Auth has it."""
 
     collection_name: ClassVar[str] = "invitation"
 
     organization_id: OwnerId
     email: NormalEmail
     role: Roles | None = None
-    status: Annotated[_InvitationStatus, choice("invitation-status", _InvitationStatus)]
-    expires_at: BsonDate
+    status: Annotated[
+        _InvitationStatus, choice("invitation-status", _InvitationStatus), STORED_ALWAYS
+    ] = "pending"
+    expires_at: WrittenDate = Field(default_factory=_in_two_days)
     inviter_id: ObjectIdField

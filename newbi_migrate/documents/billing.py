@@ -5,11 +5,20 @@ What they share is said once; numbers, items and totals differ from kind to kind
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
+from annotated_types import Len
 from pydantic import Field
 
-from newbi_migrate.documents.conditions import equals, forbidden, not_before, required, year_of
+from newbi_migrate.documents.document_rules import (
+    DocumentRule,
+    Is,
+    Not,
+    NotBefore,
+    Required,
+    YearInFrance,
+)
+from newbi_migrate.documents.field_rules import FieldRule
 from newbi_migrate.documents.fields import (
     DocumentNumber,
     FooterText,
@@ -26,7 +35,9 @@ from newbi_migrate.documents.scalars import (
     ObjectIdField,
     Text,
     WholeNumber,
+    WrittenDate,
     choice,
+    now,
     text,
 )
 from newbi_migrate.documents.scoped import CreatorDocument
@@ -41,8 +52,6 @@ from newbi_migrate.documents.snapshots import (
     Item,
     Shipping,
 )
-from newbi_migrate.invariants.base import Invariant
-from newbi_migrate.invariants.language import Has, NoLongerThan, Not
 
 __all__ = ["CreditNote", "Invoice", "Quote"]
 
@@ -57,23 +66,21 @@ PaymentMethod = Annotated[_PaymentMethod, choice("invoice-payment-method", _Paym
 CreditType = Annotated[_CreditType, choice("credit-type", _CreditType)]
 CreditNoteStatus = Annotated[_CreditNoteStatus, choice("credit-note-status", _CreditNoteStatus)]
 RefundMethod = Annotated[_RefundMethod, choice("refund-method", _RefundMethod)]
-Notes = Annotated[str, text(maximum=1000)]
-Terms = Annotated[str, text(maximum=2000)]
-LinkTitle = Annotated[str, text(maximum=100)]
-Reason = Annotated[str, text(maximum=500)]
+Notes = Annotated[str, text(max_length=1000)]
+Terms = Annotated[str, text(max_length=2000)]
+LinkTitle = Annotated[str, text(max_length=100)]
+Reason = Annotated[str, text(max_length=500)]
 Prefix = Annotated[str, text(1, 10)]
+
+
+ITEMS: Final = FieldRule("billing.items", "There is at least one line.")
 
 
 class _BillingDocument(CreatorDocument):
     """What an invoice, a quote and a credit note share."""
 
-    rules: ClassVar[tuple[Invariant, ...]] = (
-        forbidden(
-            "billing.items",
-            "There is at least one line.",
-            {"items": Has("items", NoLongerThan(0))},
-        ),
-        year_of(
+    rules: ClassVar[tuple[DocumentRule, ...]] = (
+        YearInFrance(
             "billing.issue-year",
             "The year of issue is the year of the date of issue in France.",
             "issueYear",
@@ -82,7 +89,7 @@ class _BillingDocument(CreatorDocument):
     )
 
     prefix: Prefix | None = None
-    issue_date: BsonDate
+    issue_date: WrittenDate = Field(default_factory=now)
     issue_year: WholeNumber | None = None
     company_info: CompanySnapshot
     client: ClientSnapshot
@@ -93,7 +100,7 @@ class _BillingDocument(CreatorDocument):
     terms_and_conditions_link: Url | None = None
     discount: Number | None = 0
     discount_type: DiscountType | None = "FIXED"
-    custom_fields: list[CustomField] | None = None
+    custom_fields: list[CustomField] | None = Field(default_factory=list)
     appearance: Appearance | None = None
     shipping: Shipping | None = None
 
@@ -103,23 +110,23 @@ class Invoice(_BillingDocument):
 
     collection_name: ClassVar[str] = "invoices"
     rules = (
-        required(
+        Required(
             "invoice.number",
             "An invoice that is no draft has a number.",
-            Not(equals("status", "DRAFT", default="DRAFT")),
-            "number",
+            ("number",),
+            Not(Is("status", "DRAFT")),
         ),
-        not_before(
+        NotBefore(
             "invoice.due-date",
             "An invoice is not due before it is issued.",
             "dueDate",
             "issueDate",
         ),
-        required(
+        Required(
             "invoice.bank-details",
             "Bank details that are shown are there.",
-            equals("showBankDetails", True),
-            "bankDetails",
+            ("bankDetails",),
+            Is("showBankDetails", True),
         ),
     )
 
@@ -128,18 +135,18 @@ class Invoice(_BillingDocument):
     due_date: BsonDate | None = None
     is_deposit: Flag | None = False
     deposit_amount: Number | None = 0
-    items: list[Item]
+    items: Annotated[list[Item], Len(1), ITEMS]
     status: InvoiceStatus | None = "DRAFT"
     payment_method: PaymentMethod | None = "BANK_TRANSFER"
     payment_date: BsonDate | None = None
     purchase_order_number: PurchaseOrderNumber | None = None
     show_bank_details: Flag | None = False
     bank_details: BankDetails | None = None
-    total_ht: NonNegative | None = Field(default=None, alias="totalHT")
-    total_ttc: NonNegative | None = Field(default=None, alias="totalTTC")
-    total_vat: NonNegative | None = Field(default=None, alias="totalVAT")
-    final_total_ht: NonNegative | None = Field(default=None, alias="finalTotalHT")
-    final_total_ttc: NonNegative | None = Field(default=None, alias="finalTotalTTC")
+    total_ht: NonNegative | None = None
+    total_ttc: NonNegative | None = None
+    total_vat: NonNegative | None = None
+    final_total_ht: NonNegative | None = None
+    final_total_ttc: NonNegative | None = None
     stripe_invoice_id: Text | None = None
     source_quote: ObjectIdField | None = None
 
@@ -149,7 +156,7 @@ class Quote(_BillingDocument):
 
     collection_name: ClassVar[str] = "quotes"
     rules = (
-        not_before(
+        NotBefore(
             "quote.valid-until",
             "A quote is valid at least until the day of its issue.",
             "validUntil",
@@ -159,17 +166,17 @@ class Quote(_BillingDocument):
 
     number: QuoteNumber
     valid_until: BsonDate | None = None
-    items: list[Item]
+    items: Annotated[list[Item], Len(1), ITEMS]
     status: InvoiceStatus | None = "PENDING"
     purchase_order_number: PurchaseOrderNumber | None = None
     discount_amount: Number | None = None
-    total_ht: NonNegative | None = Field(default=None, alias="totalHT")
-    total_ttc: NonNegative | None = Field(default=None, alias="totalTTC")
-    total_vat: NonNegative | None = Field(default=None, alias="totalVAT")
-    final_total_ht: NonNegative | None = Field(default=None, alias="finalTotalHT")
-    final_total_ttc: NonNegative | None = Field(default=None, alias="finalTotalTTC")
+    total_ht: NonNegative | None = None
+    total_ttc: NonNegative | None = None
+    total_vat: NonNegative | None = None
+    final_total_ht: NonNegative | None = None
+    final_total_ttc: NonNegative | None = None
     converted_to_invoice: ObjectIdField | None = None
-    linked_invoices: list[ObjectIdField] | None = None
+    linked_invoices: list[ObjectIdField] | None = Field(default_factory=list)
 
 
 class CreditNote(_BillingDocument):
@@ -177,11 +184,11 @@ class CreditNote(_BillingDocument):
 
     collection_name: ClassVar[str] = "creditnotes"
     rules = (
-        required(
+        Required(
             "credit-note.bank-details",
             "Bank details that are shown are there.",
-            equals("showBankDetails", True),
-            "bankDetails",
+            ("bankDetails",),
+            Is("showBankDetails", True),
         ),
     )
 
@@ -191,13 +198,13 @@ class CreditNote(_BillingDocument):
     credit_type: CreditType
     reason: Reason | None = None
     execution_date: BsonDate | None = None
-    items: list[CreditNoteItem]
+    items: Annotated[list[CreditNoteItem], Len(1), ITEMS]
     status: CreditNoteStatus | None = "CREATED"
     refund_method: RefundMethod | None = "NEXT_INVOICE"
     show_bank_details: Flag | None = False
     bank_details: BankDetails | None = None
-    total_ht: NonPositive | None = Field(default=None, alias="totalHT")
-    total_ttc: NonPositive | None = Field(default=None, alias="totalTTC")
-    total_vat: NonPositive | None = Field(default=None, alias="totalVAT")
-    final_total_ht: NonPositive | None = Field(default=None, alias="finalTotalHT")
-    final_total_ttc: NonPositive | None = Field(default=None, alias="finalTotalTTC")
+    total_ht: NonPositive | None = None
+    total_ttc: NonPositive | None = None
+    total_vat: NonPositive | None = None
+    final_total_ht: NonPositive | None = None
+    final_total_ttc: NonPositive | None = None

@@ -4,28 +4,21 @@ from __future__ import annotations
 
 from typing import ClassVar, Final
 
-from newbi_migrate.documents.conditions import equals, forbidden, required
+from newbi_migrate.documents.characters import BLANKS, LETTERS
+from newbi_migrate.documents.document_rules import All, AnyOf, Fits, Forbidden, Is, Not, Required
 from newbi_migrate.documents.fields import Email, GivenName, Phone, Siret, VatEu
 from newbi_migrate.documents.scalars import Flag, NonEmptyText
 from newbi_migrate.documents.scoped import CreatorDocument
 from newbi_migrate.documents.snapshots import Address, ClientType
-from newbi_migrate.invariants.language import STRING, AllOf, AnyOf, Has, Matches, Not
 
 __all__ = ["Client"]
 
 _NAMES: Final = {
-    "COMPANY": r"[A-Za-zÀ-ÖØ-öø-ÿ0-9\s&'\"\-.,()]{2,100}",
-    "INDIVIDUAL": r"[A-Za-zÀ-ÖØ-öø-ÿ\s'-]{2,50}",
+    "COMPANY": rf"[{LETTERS}0-9{BLANKS}&'\"\-.,()]{{2,100}}",
+    "INDIVIDUAL": rf"[{LETTERS}{BLANKS}'-]{{2,50}}",
 }
 _MISNAMED: Final = AnyOf(
-    *(
-        AllOf(
-            equals("type", kind, default="COMPANY"),
-            Has("name", STRING),
-            Not(Has("name", Matches(pattern, ascii_only=False))),
-        )
-        for kind, pattern in _NAMES.items()
-    )
+    *(All(Is("type", kind), Not(Fits("name", pattern))) for kind, pattern in _NAMES.items())
 )
 
 
@@ -34,17 +27,17 @@ class Client(CreatorDocument):
 
     collection_name: ClassVar[str] = "clients"
     rules = (
-        forbidden(
+        Forbidden(
             "client.name",
             "The name of a person is 2 to 50 letters, blanks, apostrophes and hyphens; that of a "
             "company 2 to 100 letters, digits, blanks and & ' \" - . , ( ) characters.",
             {"name": _MISNAMED},
         ),
-        required(
+        Required(
             "client.shipping-address",
             "A shipping address that differs is there.",
-            equals("hasDifferentShippingAddress", True),
-            "shippingAddress",
+            ("shippingAddress",),
+            Is("hasDifferentShippingAddress", True),
         ),
     )
 

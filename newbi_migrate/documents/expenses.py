@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
+from annotated_types import Ge, Le
+from pydantic import Field, Strict
+
 from newbi_migrate.documents.base import EmbeddedModel
+from newbi_migrate.documents.field_rules import FieldRule
 from newbi_migrate.documents.fields import CurrencyCode
 from newbi_migrate.documents.scalars import (
     BsonDate,
@@ -14,7 +18,6 @@ from newbi_migrate.documents.scalars import (
     Number,
     Positive,
     Text,
-    between,
     choice,
     text,
 )
@@ -44,6 +47,10 @@ _Category = Literal[
 _Status = Literal["DRAFT", "PENDING", "APPROVED", "REJECTED", "PAID"]
 _PaymentMethod = Literal["CREDIT_CARD", "BANK_TRANSFER", "CASH", "CHECK", "PAYPAL", "OTHER"]
 
+Confidence = Annotated[
+    Annotated[int, Strict(), Ge(0), Le(1)] | Annotated[float, Strict(), Ge(0), Le(1)],
+    FieldRule("field.number-0-1", "The value is a number from 0 to 1."),
+]
 Category = Annotated[_Category, choice("expense-category", _Category)]
 ExpenseStatus = Annotated[_Status, choice("expense-status", _Status)]
 ExpensePaymentMethod = Annotated[_PaymentMethod, choice("expense-payment-method", _PaymentMethod)]
@@ -75,7 +82,7 @@ class OcrMetadata(EmbeddedModel):
     total_amount: Number | None = None
     vat_amount: Number | None = None
     currency: Text | None = None
-    confidence_score: Annotated[int | float, between(0, 1)] | None = None
+    confidence_score: Confidence | None = None
     raw_extracted_text: Text | None = None
 
 
@@ -85,23 +92,23 @@ class Expense(CreatorDocument):
     collection_name: ClassVar[str] = "expenses"
 
     title: Annotated[str, text(1, 100)]
-    description: Annotated[str, text(maximum=1000)] | None = None
+    description: Annotated[str, text(max_length=1000)] | None = None
     amount: NonNegative
     currency: CurrencyCode = "EUR"
     category: Category = "OTHER"
     date: BsonDate
-    vendor: Annotated[str, text(maximum=100)] | None = None
-    vendor_vat_number: Annotated[str, text(maximum=30)] | None = None
-    invoice_number: Annotated[str, text(maximum=50)] | None = None
-    document_number: Annotated[str, text(maximum=50)] | None = None
-    accounting_account: Annotated[str, text(maximum=20)] | None = None
+    vendor: Annotated[str, text(max_length=100)] | None = None
+    vendor_vat_number: Annotated[str, text(max_length=30)] | None = None
+    invoice_number: Annotated[str, text(max_length=50)] | None = None
+    document_number: Annotated[str, text(max_length=50)] | None = None
+    accounting_account: Annotated[str, text(max_length=20)] | None = None
     vat_amount: Number | None = 0
     vat_rate: Number | None = 0
     is_vat_deductible: Flag | None = True
     status: ExpenseStatus | None = "DRAFT"
     payment_method: ExpensePaymentMethod | None = "BANK_TRANSFER"
     payment_date: BsonDate | None = None
-    files: list[ExpenseFile] | None = None
+    files: list[ExpenseFile] | None = Field(default_factory=list)
     ocr_metadata: OcrMetadata | None = None
-    notes: Annotated[str, text(maximum=1000)] | None = None
-    tags: list[Annotated[str, text(maximum=30)]] | None = None
+    notes: Annotated[str, text(max_length=1000)] | None = None
+    tags: list[Annotated[str, text(max_length=30)]] | None = Field(default_factory=list)

@@ -10,11 +10,12 @@ from typing import Any
 
 from newbi_migrate.documents.base import CURRENT_SHAPE, DocumentModel
 from newbi_migrate.documents.better_auth import Account, Invitation, Member, Organization, User
+from newbi_migrate.documents.document_rules import DocumentRule, Schema
+from newbi_migrate.documents.field_rules import FieldRule
 from newbi_migrate.documents.newbi import NEWBI
 from newbi_migrate.documents.registry import Registry
-from newbi_migrate.documents.rules import Rule
+from newbi_migrate.documents.shapes import all_of, all_rules, schema_of
 from newbi_migrate.invariants.base import Invariant, Severity
-from newbi_migrate.invariants.language import Schema, all_of
 
 __all__ = ["json_schema_of", "models_of", "rules_left_out", "rules_said", "validator_of"]
 
@@ -25,7 +26,7 @@ def models_of(registry: Registry = NEWBI) -> dict[str, type[DocumentModel]]:
     """Each collection that has a model, with it: the registry's and Better Auth's, by name."""
     found = {spec.name: spec.model for spec in registry if spec.model is not None}
     for model in _BETTER_AUTH:
-        found[getattr(model, "collection_name", "")] = model
+        found[model.collection_name] = model
     return dict(sorted(found.items()))
 
 
@@ -38,21 +39,23 @@ def rules_said(model: type[DocumentModel]) -> frozenset[str]:
     """
     said: set[str] = set()
     unsaid: set[str] = set()
-    for rule in model.all_rules():
+    for rule in all_rules(model):
         (said if _can_be_said(rule) else unsaid).add(rule.id)
     if model.older_shapes and all(older.shape is not None for older in model.older_shapes):
         said.add(CURRENT_SHAPE.id)
     return frozenset(said - unsaid)
 
 
-def _can_be_said(rule: Rule | Invariant) -> bool:
-    return rule.test is not None and rule.severity is not Severity.INFO
+def _can_be_said(rule: FieldRule | DocumentRule) -> bool:
+    if rule.severity is Severity.INFO:
+        return False
+    return not rule.python_only if isinstance(rule, FieldRule) else rule.schema({}) is not None
 
 
 def rules_left_out(model: type[DocumentModel]) -> tuple[Invariant, ...]:
     """The rules of documents of today's shape that a ``$jsonSchema`` does not say."""
     said = rules_said(model)
-    own = {rule.id for rule in model.all_rules()}
+    own = {rule.id for rule in all_rules(model)}
     return tuple(rule for rule in model.invariants() if rule.id in own and rule.id not in said)
 
 
@@ -66,8 +69,8 @@ def json_schema_of(model: type[DocumentModel]) -> Schema:
         model: The model.
     """
     said = rules_said(model)
-    older = [one.shape.schema() for one in model.older_shapes if one.shape is not None]
-    parts = [model.kept(said)]
+    older = [one.shape.schema({}) for one in model.older_shapes if one.shape is not None]
+    parts = [schema_of(model, said)]
     if CURRENT_SHAPE.id in said:
         parts.append({"not": older[0] if len(older) == 1 else {"anyOf": older}})
     return all_of([{"bsonType": "object"}, *parts])

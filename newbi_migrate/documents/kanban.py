@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
+from pydantic import Field
+
 from newbi_migrate.documents.base import EmbeddedModel
+from newbi_migrate.documents.field_rules import FieldRule
 from newbi_migrate.documents.scalars import (
     BsonDate,
     Flag,
@@ -17,7 +20,7 @@ from newbi_migrate.documents.scalars import (
     ObjectIdField,
     Text,
     choice,
-    matching,
+    whole,
 )
 from newbi_migrate.documents.scoped import UserDocument
 
@@ -28,7 +31,8 @@ _Priority = Literal["low", "medium", "high"]
 Priority = Annotated[_Priority, choice("task-priority", _Priority)]
 ColumnId = Annotated[
     str,
-    matching("column-id", "The id of a column is 24 hexadecimal digits, as text.", "[0-9a-f]{24}"),
+    whole("[0-9a-f]{24}"),
+    FieldRule("field.column-id", "The id of a column is 24 hexadecimal digits, as text."),
 ]
 
 
@@ -78,9 +82,9 @@ class Task(UserDocument):
     description: Text | None = None
     status: NonEmptyText
     priority: Priority | None = None
-    tags: list[Tag] | None = None
+    tags: list[Tag] | None = Field(default_factory=list)
     due_date: BsonDate | None = None
     board_id: ObjectIdField
     column_id: ColumnId
     position: Number | None = 0
-    checklist: list[ChecklistEntry] | None = None
+    checklist: list[ChecklistEntry] | None = Field(default_factory=list)

@@ -10,7 +10,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from newbi_migrate.documents.base import EmbeddedModel
-from newbi_migrate.documents.conditions import equals, required
+from newbi_migrate.documents.document_rules import Is, Required
 from newbi_migrate.documents.fields import (
     BcryptHash,
     CapitalSocial,
@@ -53,11 +53,11 @@ class LegacyCompany(EmbeddedModel):
 
     rules = (
         *company_obligations("company"),
-        required(
+        Required(
             "company.sole-trader",
             "A sole trader has a SIRET.",
-            equals("companyStatus", *LegalForms.SOLE),
-            "siret",
+            ("siret",),
+            Is("companyStatus", *LegalForms.SOLE),
         ),
     )
 

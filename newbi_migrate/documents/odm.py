@@ -1,33 +1,26 @@
 """Beanie documents: persistence on top of the plain models, which declare everything.
 
-A backend uses them as any Beanie document::
-
-    from newbi_migrate.documents.odm import Invoice, init_models
-
-    await init_models(database)
-    pending = await Invoice.find(Invoice.status == "PENDING").to_list()
-
-Reading is tolerant: whatever is stored is loaded, unknown fields, order and BSON types
-included. Constructing is strict and raises :class:`pydantic.ValidationError`. ``replace``
-writes a document back as it is in Python; ``save`` sets its fields, as Beanie does, and so
-removes none. Nothing is built on import or on :func:`init_models`, no index and no collection.
+:mod:`newbi_migrate.documents` is where they are imported from. A new document is strict, see
+:mod:`newbi_migrate.documents.base`. Whatever is stored is read, unknown fields, order and BSON
+types included. ``insert``, ``replace``, ``save`` and ``insert_many`` refuse what breaks a rule that
+held before. Nothing is built on import or on :func:`init_documents`, no index and no collection.
 
 The migration itself never writes through these classes: its writes are narrow updates.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+import re
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar
 from types import new_class
-from typing import Annotated, Any, Final, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol, Self
 
 import beanie
 from beanie import PydanticObjectId
-from bson import DatetimeMS, Timestamp
+from bson import DatetimeMS, ObjectId, Timestamp
 from bson.codec_options import DatetimeConversion
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict
 
 from newbi_migrate.documents import (
     agenda,
@@ -45,8 +38,14 @@ from newbi_migrate.documents import (
     signatures,
     transfers,
 )
-from newbi_migrate.documents.base import DOCUMENT_ID, DocumentModel
+from newbi_migrate.documents.base import DocumentModel, names_of
+from newbi_migrate.documents.scalars import DOCUMENT_ID, now
+from newbi_migrate.documents.shapes import Leaf, fields_of, without_null
+from newbi_migrate.documents.stored import Stored
 from newbi_migrate.errors import UsageError
+
+if TYPE_CHECKING:
+    from beanie.odm.queries.find import FindMany
 
 __all__ = [
     "DOCUMENTS",
@@ -82,34 +81,55 @@ __all__ = [
     "Transaction",
     "User",
     "Verification",
+    "descending",
     "document_for",
-    "init_models",
+    "init_documents",
 ]
 
 
-class _Stored(dict[str, Any]):
-    """A document as the driver read it; the type tells it from what a caller made up."""
+class Belonging(Protocol):
+    """What names an organization: a member, an invitation."""
 
-
-_read: ContextVar[list[PersistentDocument] | None] = ContextVar("newbi_migrate_read", default=None)
-
-
-@contextmanager
-def _reading() -> Iterator[list[PersistentDocument]]:
-    """Collects the documents that Beanie reads meanwhile."""
-    documents: list[PersistentDocument] = []
-    token = _read.set(documents)
-    try:
-        yield documents
-    finally:
-        _read.reset(token)
+    @property
+    def organization_id(self) -> Any:
+        """The organization's id."""
 
 
 def _as_it_is(value: Any) -> Any:
     return value
 
 
-class PersistentDocument(beanie.Document, DocumentModel):
+class _Beanie1:
+    """Beanie 1 iterates a document to encode and to merge; only before it encodes it parses."""
+
+    _encoding = False
+
+    def parse_store(self) -> None:
+        super().parse_store()  # type: ignore[misc]  # of Beanie's document
+        object.__setattr__(self, "_encoding", True)
+
+    def __iter__(self) -> Generator[tuple[str, Any], None, None]:
+        encoding = self._encoding
+        object.__setattr__(self, "_encoding", False)
+        if encoding:
+            yield from super().__iter__()  # type: ignore[misc]
+        else:
+            yield "stored_as", self.stored_as  # type: ignore[attr-defined]
+
+
+_SAVING: Final = "_saving"
+_WRITING: Final = "_writing"
+_MOTOR: Final = hasattr(beanie.Document, "get_motor_collection")
+
+if TYPE_CHECKING:
+
+    class _Differences:
+        """What differs between the versions of Beanie."""
+else:
+    _Differences = _Beanie1 if _MOTOR else type("_Beanie2", (), {})
+
+
+class PersistentDocument(_Differences, beanie.Document, DocumentModel):
     """Base of the Beanie documents; give the plain model as second base.
 
     The collection's name is that of the plain model. Settings of a subclass's own ``Settings``
@@ -118,31 +138,36 @@ class PersistentDocument(beanie.Document, DocumentModel):
 
     model_config = ConfigDict(**DocumentModel.model_config)  # type: ignore[misc]
 
-    id: Annotated[PydanticObjectId | None, DOCUMENT_ID] = Field(default=None, alias="_id")
+    id: Annotated[PydanticObjectId | None, *DOCUMENT_ID] = None
 
     @classmethod
     def __pydantic_init_subclass__(cls, **options: Any) -> None:
-        """Gives the class its settings, and makes it the document of its plain model."""
+        """Gives the class its settings."""
         super().__pydantic_init_subclass__(**options)
         own = cls.__dict__.get("Settings")
-        defaults = {
-            "name": getattr(cls, "collection_name", cls.__name__),
+        inherited = getattr(cls, "Settings", None)
+        settings: dict[str, Any] = {
+            "name": cls.collection_name or cls.__name__,
             "use_state_management": False,
             "keep_nulls": True,
+            # Else Beanie asks the server for the declared fields alone.
+            "projection": None,
             # Beanie's encoder knows all BSON types but these.
             "bson_encoders": {DatetimeMS: _as_it_is, Timestamp: _as_it_is},
         }
-        bases = () if own is None else (own,)
-        missing = {name: value for name, value in defaults.items() if not hasattr(own, name)}
-        cls.Settings = type("Settings", bases, missing)
+        missing = {name: value for name, value in settings.items() if not hasattr(inherited, name)}
+        if own is None and "collection_name" in cls.__dict__:
+            missing["name"] = cls.collection_name
+        cls.Settings = type("Settings", () if inherited is None else (inherited,), missing)
+        cls.collection_name = cls.Settings.name
 
     @classmethod
     async def custom_init(cls) -> None:
         """Called by Beanie at the end of its initialization: reading becomes tolerant."""
-        name = "get_pymongo_collection"
-        collection = getattr(cls, name if hasattr(cls, name) else "get_motor_collection")()
+        collection = cls.get_motor_collection() if _MOTOR else cls.get_pymongo_collection()
         options = collection.codec_options.with_options(
-            document_class=_Stored,
+            document_class=Stored,
+            tz_aware=True,
             # A date beyond the year 9999 could not be read otherwise.
             datetime_conversion=DatetimeConversion.DATETIME_AUTO,
         )
@@ -150,47 +175,122 @@ class PersistentDocument(beanie.Document, DocumentModel):
             collection.with_options(codec_options=options)
         )
 
+    # -- queries ------------------------------------------------------------------------------
+
     @classmethod
-    def model_validate(cls, obj: Any, **options: Any) -> Self:
-        """Validates strictly, except for what Beanie has just read from the database."""
-        if not isinstance(obj, _Stored):
-            return super().model_validate(obj, **options)
-        document = cls.load(obj)
-        read = _read.get()
-        if read is not None:
-            read.append(document)
-        return document
+    def in_workspace(cls, workspace: ObjectId | str | Belonging) -> FindMany[Self]:
+        """The documents of a workspace, as the collection stores its id.
 
-    def __iter__(self) -> Generator[tuple[str, Any], None, None]:
-        # Beanie's encoder asks for attribute names, and writes what it gets in that order.
-        names = {field.alias: name for name, field in type(self).model_fields.items()}
-        for key, value in self.to_document().items():
-            yield names.get(key, key), value
+        Args:
+            workspace: The organization's id, as an ObjectId or as text, or a member of it.
 
-    async def update(self, *args: Any, **options: Any) -> Self:
-        """Updates the stored document; afterwards this one is as the stored one."""
-        with _reading() as documents:
-            await super().update(*args, **options)
-        self._become(documents)
+        Raises:
+            UsageError: The documents belong to no workspace, or the text is no id.
+        """
+        identifier = getattr(workspace, "organization_id", workspace)
+        if not ObjectId.is_valid(identifier):
+            raise UsageError(
+                "The id of the workspace is no ObjectId.",
+                next_step="Give the organization's id, or a member.",
+            )
+        fields = fields_of(cls)
+        key = "workspaceId" if "workspaceId" in fields else "organizationId"
+        if key not in fields:
+            raise UsageError(
+                f"Documents of {cls.__name__} belong to no workspace.",
+                next_step="Find them by their user.",
+            )
+        value = without_null(fields[key].value)
+        kinds = {choice.kind for choice in value.choices} if isinstance(value, Leaf) else set()
+        ways: list[Any] = [ObjectId(str(identifier))] if ObjectId in kinds else []
+        ways += [str(identifier)] if str in kinds else []
+        return cls.find({key: ways[0] if len(ways) == 1 else {"$in": ways}})
+
+    # -- writing ------------------------------------------------------------------------------
+
+    async def validate_self(self, *args: Any, **options: Any) -> None:
+        """Called by Beanie before it inserts, replaces or saves.
+
+        Raises:
+            pydantic.ValidationError: The document breaks a rule that held when it was read.
+        """
+        await super().validate_self(*args, **options)
+        self.check()
+        timed = self.stored_as is not None and "updated_at" in type(self).model_fields
+        if timed and self.differs_from_stored():
+            self.updated_at: Any = now()
+
+    def parse_store(self) -> None:
+        """Called by Beanie before it encodes the document."""
+        super().parse_store()
+        if self.__dict__.get(_WRITING):
+            self.check()  # event hooks may have changed it since
+
+    async def insert(self, *args: Any, **options: Any) -> Self:
+        """Inserts the document; it is a stored one afterwards."""
+        with self._being_written():
+            await super().insert(*args, **options)
+        self._is_stored_now()
         return self
 
-    async def sync(self, *args: Any, **options: Any) -> None:
-        """Reads the stored document again."""
-        with _reading() as documents:
-            await super().sync(*args, **options)
-        self._become(documents)
+    async def replace(self, *args: Any, **options: Any) -> Self:
+        """Writes the document as it is in Python."""
+        with self._being_written():
+            await super().replace(*args, **options)
+        self._is_stored_now()
+        return self
 
-    def _become(self, documents: Sequence[PersistentDocument]) -> None:
-        # Beanie copies attributes one by one, and cannot tell null from absent.
-        if documents:
-            for name in ("__dict__", "__pydantic_fields_set__", "__pydantic_extra__"):
-                object.__setattr__(self, name, getattr(documents[-1], name))
-            for name in ("_order", "_hidden"):
-                setattr(self, name, getattr(documents[-1], name))
+    async def save(self, *args: Any, **options: Any) -> Self:
+        """Sets the fields of the stored document, and takes out those that were deleted here."""
+        self.__dict__[_SAVING] = True
+        try:
+            with self._being_written():
+                return await super().save(*args, **options)
+        finally:
+            self.__dict__.pop(_SAVING, None)
+
+    @contextmanager
+    def _being_written(self) -> Iterator[None]:
+        self.__dict__[_WRITING] = True
+        try:
+            yield
+        finally:
+            self.__dict__.pop(_WRITING, None)
+
+    async def update(self, *args: Mapping[Any, Any], **options: Any) -> Self:
+        """Updates the stored document; afterwards this one is as the stored one."""
+        if self.__dict__.pop(_SAVING, False) and self.stored_as is not None:
+            gone = self.stored_as.keys() - self.to_document().keys()
+            if gone:
+                args = (*args, {"$unset": dict.fromkeys(sorted(gone), "")})
+        return await super().update(*args, **options)
+
+    @classmethod
+    async def insert_many(cls, documents: Iterable[Self], *args: Any, **options: Any) -> Any:
+        """Inserts several; Beanie validates nothing here.
+
+        Raises:
+            pydantic.ValidationError: One of the documents breaks a rule; none is inserted.
+        """
+        found = list(documents)
+        for document in found:
+            document.check()
+        return await super().insert_many(found, *args, **options)
+
+    def _is_stored_now(self) -> None:
+        document = self.to_document()
+        self.__dict__["stored_as"] = Stored(document)
+        names = names_of(type(self))
+        self.__pydantic_fields_set__.update(names[key] for key in document if key in names)
+
+
+def descending(field: Any) -> str:
+    """A field to sort by, greatest first: ``find(...).sort(descending(Invoice.created_at))``."""
+    return f"-{field}"
 
 
 class LegacyUser(PersistentDocument, legacy.LegacyUser):
-    """A legacy user; :func:`init_models` is told the collection's exact name."""
+    """A legacy user; :func:`init_documents` is told the collection's exact name."""
 
 
 class User(PersistentDocument, better_auth.User):
@@ -215,6 +315,15 @@ class Organization(PersistentDocument, better_auth.Organization):
 
 class Member(PersistentDocument, better_auth.Member):
     """That a user belongs to an organization."""
+
+    @classmethod
+    def in_role(cls, role: str) -> FindMany[Self]:
+        """The members in a role, be it beside others.
+
+        Args:
+            role: ``owner``, ``admin``, ``member``, ``viewer`` or ``accountant``.
+        """
+        return cls.find({"role": {"$regex": f"(?:^|,){re.escape(role)}(?:,|$)"}})
 
 
 class Invitation(PersistentDocument, better_auth.Invitation):
@@ -336,7 +445,7 @@ def document_for(model: type[DocumentModel]) -> type[PersistentDocument]:
     found = _BY_MODEL.get(model)
     if found is not None:
         return found
-    if not getattr(model, "collection_name", ""):
+    if not model.collection_name:
         raise UsageError(
             f"The model {model.__name__} names no collection.",
             next_step="Give it a collection_name.",
@@ -351,9 +460,9 @@ def document_for(model: type[DocumentModel]) -> type[PersistentDocument]:
     return document
 
 
-async def init_models(
+async def init_documents(
     database: Any,
-    *models: type[beanie.Document],
+    *documents: type[beanie.Document],
     legacy_collection: str = "users",
 ) -> None:
     """Connects documents with a database, and writes nothing to it.
@@ -361,26 +470,25 @@ async def init_models(
     Args:
         database: An ``AsyncDatabase`` of PyMongo with Beanie 2, a Motor database with
             Beanie 1.30.
-        models: The documents, of this module or of a host application; all of this module if
+        documents: The documents, of this module or of a host application; all of this module if
             none is given.
         legacy_collection: The exact name of the legacy users' collection.
 
     Raises:
         UsageError: The database belongs to the other driver.
     """
-    wants_motor = hasattr(beanie.Document, "get_motor_collection")
     if type(database).__module__.partition(".")[0] == "motor":
-        if not wants_motor:
+        if not _MOTOR:
             raise UsageError(
                 "Beanie 2 does not understand a Motor database.",
                 next_step="Pass a database of pymongo.AsyncMongoClient.",
             )
-    elif wants_motor:
+    elif _MOTOR:
         raise UsageError(
             "Beanie 1 understands Motor databases alone.",
             next_step="Pass a database of motor.motor_asyncio.AsyncIOMotorClient.",
         )
     setattr(LegacyUser.Settings, "name", legacy_collection)  # noqa: B010  # its type is made here
     await beanie.init_beanie(
-        database=database, document_models=list(models or DOCUMENTS), skip_indexes=True
+        database=database, document_models=list(documents or DOCUMENTS), skip_indexes=True
     )

@@ -1,35 +1,41 @@
-"""Rules for BSON scalars: text, numbers, flags, dates, ids, and how to make more of them.
+"""BSON scalars as annotations: text, numbers, flags, dates, ids.
 
-None coerces: a value of another BSON type breaks the rule and stays what it is.
+Each is declared with pydantic's own constraints and is strict: a value of another BSON type is
+refused and never coerced. Ids and dates alone are also understood as JSON writes them, where a
+document is new; a stored one has to hold the BSON type itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import datetime
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final, get_args
 
+from annotated_types import Ge, GroupedMetadata, Gt, Le, Lt
 from bson import ObjectId
-
-from newbi_migrate.documents.rules import Rule, predicated
-from newbi_migrate.invariants.base import Severity
-from newbi_migrate.invariants.language import (
-    NUMBER,
-    AllOf,
-    AnyOf,
-    BuiltFrom,
-    Contains,
-    Kind,
-    Length,
-    Matches,
-    OneOf,
-    Predicate,
-    Whole,
-    Within,
+from bson.datetime_ms import DatetimeMS
+from pydantic import (
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    Strict,
+    StringConstraints,
 )
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema as cs
+
+from newbi_migrate.documents.characters import BLANKS
+from newbi_migrate.documents.field_rules import FieldRule
+from newbi_migrate.invariants.base import Severity
 
 __all__ = [
+    "DOCUMENT_ID",
+    "STORED_ALWAYS",
     "BsonDate",
+    "BsonType",
+    "DocumentId",
+    "EmbeddedId",
     "Flag",
     "NonEmptyText",
     "NonNegative",
@@ -43,178 +49,261 @@ __all__ = [
     "Text",
     "WholeNumber",
     "WorkspaceId",
+    "WorkspaceIdOfEitherType",
     "WorkspaceIdString",
-    "between",
+    "WrittenDate",
     "choice",
-    "made_of",
-    "matching",
+    "now",
     "text",
+    "whole",
 ]
 
 
-def matching(name: str, sentence: str, pattern: str, *, ascii_only: bool = True) -> Rule:
-    """A string of which the whole matches a regular expression."""
-    return predicated(
-        f"field.{name}",
-        sentence,
-        Matches(pattern, ascii_only=ascii_only),
-        json_schema={"type": "string", "pattern": f"^(?:{pattern})$"},
-    )
+def now() -> datetime:
+    """This moment, to the millisecond as BSON holds it."""
+    moment = datetime.now(UTC)
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
-def made_of(
-    name: str, sentence: str, minimum: int, maximum: int, allowed: Callable[[str], bool]
-) -> Rule:
-    """A string of a number of characters, each of which is allowed."""
-    return predicated(
-        f"field.{name}",
-        sentence,
-        BuiltFrom(allowed, Length(minimum, maximum)),
-        json_schema={"type": "string", "minLength": minimum, "maxLength": maximum},
-    )
+class _StoredAlways:
+    def __repr__(self) -> str:
+        return "STORED_ALWAYS"
 
 
-def text(minimum: int = 0, maximum: int | None = None) -> Rule:
-    """A string with a number of characters; with a minimum, not of blanks alone."""
-    if maximum is None:
-        name, extent = (f"text-min-{minimum}", f" of at least {minimum} characters")
-        if minimum == 0:
-            name, extent = ("text", "")
-        elif minimum == 1:
-            name, extent = ("text-not-blank", " that is not blank")
-    elif minimum == 0:
-        name, extent = (f"text-max-{maximum}", f" of at most {maximum} characters")
-    else:
-        name, extent = (f"text-{minimum}-{maximum}", f" of {minimum} to {maximum} characters")
-    schema: dict[str, Any] = {"type": "string"}
-    if minimum:
-        schema["minLength"] = minimum
-    if maximum is not None:
-        schema["maxLength"] = maximum
-    length = Length(minimum, maximum)
-    return predicated(
-        f"field.{name}",
-        f"The value is text{extent}.",
-        AllOf(length, Contains(r"[^\s]")) if minimum else length,
-        json_schema=schema,
-    )
+STORED_ALWAYS: Final = _StoredAlways()
+"""In ``Annotated``: a stored document has to have the field, though a new one has a default."""
 
 
-def between(low: float, high: float) -> Rule:
-    """A number from ``low`` to ``high``, both included."""
-    return predicated(
-        f"field.number-{low}-{high}",
-        f"The value is a number from {low} to {high}.",
-        Within(low, high),
-        json_schema={"type": "number", "minimum": low, "maximum": high},
-    )
+# -- ids and dates ----------------------------------------------------------------------------
 
 
-def choice(name: str, values: Any) -> Rule:
-    """One of the strings of a ``Literal``."""
-    allowed = get_args(values)
-    return predicated(
-        f"field.{name}",
-        f"The value is one of {', '.join(allowed)}.",
-        OneOf(allowed),
-        json_schema={"type": "string", "enum": list(allowed)},
-    )
+@dataclass(frozen=True, slots=True, eq=False)
+class BsonType:
+    """A type of BSON: an instance of it where BSON comes in, and text where JSON does.
+
+    Attributes:
+        name: MongoDB's name of the type.
+        kinds: Its classes in Python.
+        text: How pydantic reads its text.
+        json: The JSON Schema of its text.
+    """
+
+    name: str
+    kinds: tuple[type[Any], ...]
+    text: CoreSchema
+    json: dict[str, Any]
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        stored: CoreSchema = cs.is_instance_schema(self.kinds[0])
+        if len(self.kinds) > 1:
+            stored = cs.union_schema([cs.is_instance_schema(kind) for kind in self.kinds])
+        made = cs.lax_or_strict_schema(
+            lax_schema=cs.union_schema([stored, self.text], mode="left_to_right"),
+            strict_schema=stored,
+            serialization=cs.to_string_ser_schema(when_used="json")
+            if ObjectId in self.kinds
+            else None,
+        )
+        # Beanie reads the annotation of its id, which has to be a plain ``X | None``.
+        return cs.nullable_schema(made) if type(None) in get_args(source) else made
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return dict(self.json)
 
 
-OBJECT_ID: Final = Kind(("objectId",))
-
-
-def _object_id(name: str, sentence: str, severity: Severity) -> Rule:
-    return predicated(
-        f"field.{name}",
-        sentence,
-        OBJECT_ID,
-        severity=severity,
-        json_schema={"type": "string", "pattern": "^[0-9a-f]{24}$"},
-        to_json=lambda value: str(value) if isinstance(value, ObjectId) else value,
-    )
-
+_OBJECT_ID: Final = BsonType(
+    "objectId",
+    (ObjectId,),
+    cs.no_info_after_validator_function(
+        ObjectId, cs.str_schema(pattern="^[0-9a-fA-F]{24}$", strict=True)
+    ),
+    {"type": "string", "pattern": "^[0-9a-f]{24}$"},
+)
+_DATE: Final = BsonType(
+    "date",
+    (datetime, DatetimeMS),
+    # A number in a text is no date, as pydantic would have it.
+    cs.chain_schema([cs.str_schema(strict=True, pattern="^[0-9]{4}-"), cs.datetime_schema()]),
+    {"type": "string", "format": "date-time"},
+)
 
 ObjectIdField = Annotated[
-    ObjectId, _object_id("object-id", "The value is an ObjectId.", Severity.WARNING)
+    ObjectId, _OBJECT_ID, FieldRule("field.object-id", "The value is an ObjectId.")
+]
+DOCUMENT_ID: Final = (
+    _OBJECT_ID,
+    FieldRule("field.document-id", "The _id of a document is an ObjectId.", Severity.CRITICAL),
+)
+DocumentId = Annotated[ObjectId, _OBJECT_ID, DOCUMENT_ID[1]]
+EmbeddedId = Annotated[
+    ObjectId,
+    _OBJECT_ID,
+    FieldRule("field.embedded-id", "The _id of an embedded document is an ObjectId."),
 ]
 OwnerId = Annotated[
     ObjectId,
-    _object_id("owner-id", "The id of a user is there and an ObjectId.", Severity.CRITICAL),
+    _OBJECT_ID,
+    FieldRule("field.owner-id", "The id of a user is there and an ObjectId.", Severity.CRITICAL),
 ]
 WorkspaceId = Annotated[
     ObjectId,
-    _object_id(
-        "workspace-id", "The id of the workspace is there and an ObjectId.", Severity.CRITICAL
+    _OBJECT_ID,
+    FieldRule(
+        "field.workspace-id", "The id of the workspace is there and an ObjectId.", Severity.CRITICAL
     ),
 ]
-WorkspaceIdString = Annotated[
-    str,
-    predicated(
-        "field.workspace-id-string",
-        "The id of the workspace is there and a string of 24 hexadecimal digits.",
-        Matches("[0-9a-f]{24}"),
-        severity=Severity.CRITICAL,
-        json_schema={"type": "string", "pattern": "^[0-9a-f]{24}$"},
-    ),
+BsonDate = Annotated[datetime, _DATE, FieldRule("field.date", "The value is a date.")]
+WrittenDate = Annotated[BsonDate, STORED_ALWAYS]
+"""A date the application always writes: a new document has a default for it."""
+Flag = Annotated[bool, Strict(), FieldRule("field.boolean", "The value is true or false.")]
+
+
+# -- numbers ----------------------------------------------------------------------------------
+
+# JavaScript has one kind of number, and a driver may store a whole one as a double.
+_MOST: Final = 2**63 - 1
+
+Number = Annotated[
+    Annotated[int, Strict(), Ge(-_MOST - 1), Le(_MOST)] | Annotated[float, Strict()],
+    FieldRule("field.number", "The value is a number."),
 ]
-
-Flag = Annotated[
-    bool,
-    predicated(
-        "field.boolean",
-        "The value is true or false.",
-        Kind(("bool",)),
-        json_schema={"type": "boolean"},
-    ),
-]
-BsonDate = Annotated[
-    datetime,
-    predicated(
-        "field.date",
-        "The value is a date.",
-        Kind(("date",)),
-        json_schema={"type": "string", "format": "date-time"},
-    ),
-]
-
-
-def _number(name: str, sentence: str, test: Predicate, **schema: object) -> Rule:
-    return predicated(f"field.{name}", sentence, test, json_schema={"type": "number", **schema})
-
-
-Number = Annotated[int | float, _number("number", "The value is a number.", NUMBER)]
 NonNegative = Annotated[
-    int | float,
-    _number("number-min-0", "The value is a number, 0 or more.", Within(low=0), minimum=0),
+    Annotated[int, Strict(), Ge(0), Le(_MOST)] | Annotated[float, Strict(), Ge(0)],
+    FieldRule("field.number-min-0", "The value is a number, 0 or more."),
 ]
 NonPositive = Annotated[
-    int | float,
-    _number("number-max-0", "The value is a number, 0 or less.", Within(high=0), maximum=0),
+    Annotated[int, Strict(), Ge(-_MOST - 1), Le(0)] | Annotated[float, Strict(), Le(0)],
+    FieldRule("field.number-max-0", "The value is a number, 0 or less."),
 ]
 Positive = Annotated[
-    int | float,
-    _number(
-        "number-positive",
-        "The value is a number greater than 0.",
-        Within(above=0),
-        exclusiveMinimum=0,
-    ),
+    Annotated[int, Strict(), Gt(0), Le(_MOST)] | Annotated[float, Strict(), Gt(0)],
+    FieldRule("field.number-positive", "The value is a number greater than 0."),
 ]
 NonZero = Annotated[
-    int | float,
-    _number(
-        "number-not-0",
-        "The value is a number other than 0.",
-        AnyOf(Within(above=0), Within(below=0)),
-    ),
+    Annotated[int, Strict(), Gt(0), Le(_MOST)]
+    | Annotated[int, Strict(), Ge(-_MOST - 1), Lt(0)]
+    | Annotated[float, Strict(), Gt(0)]
+    | Annotated[float, Strict(), Lt(0)],
+    FieldRule("field.number-not-0", "The value is a number other than 0."),
 ]
-# JavaScript has one kind of number, and a driver may store a whole one as a double.
+Percentage = Annotated[
+    Annotated[int, Strict(), Ge(0), Le(100)] | Annotated[float, Strict(), Ge(0), Le(100)],
+    FieldRule("field.number-0-100", "The value is a number from 0 to 100."),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class WholeDouble:
+    """A double that is a whole number, as a server sees it: rounded to 15 digits."""
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return cs.no_info_after_validator_function(_whole, handler(source))
+
+
+def _whole(value: float) -> float:
+    if float(f"{value:.15g}") % 1:
+        raise ValueError
+    return value
+
+
 WholeNumber = Annotated[
-    int | float,
-    _number("number-whole", "The value is a whole number of at most 15 digits.", Whole()),
+    Annotated[int, Strict(), Gt(-(10**15)), Lt(10**15)]
+    | Annotated[float, Strict(), Gt(-(10**15)), Lt(10**15), WholeDouble()],
+    FieldRule("field.number-whole", "The value is a whole number of at most 15 digits."),
 ]
-Percentage = Annotated[int | float, between(0, 100)]
+
+
+# -- text -------------------------------------------------------------------------------------
+
+
+def whole(
+    pattern: str, *, min_length: int | None = None, max_length: int | None = None
+) -> StringConstraints:
+    """Text of which the whole matches a pattern.
+
+    Args:
+        pattern: A regular expression without classes whose meaning differs from engine to engine,
+            see :mod:`~newbi_migrate.documents.characters`.
+        min_length: The least number of characters.
+        max_length: The greatest.
+
+    Raises:
+        ValueError: The pattern holds such a class.
+    """
+    if re.search(r"\\[sSdDwWbBZzA]", pattern):
+        raise ValueError(f"{pattern} means another thing in each engine")
+    return StringConstraints(
+        strict=True, pattern=f"^(?:{pattern})$", min_length=min_length, max_length=max_length
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class text(GroupedMetadata):  # noqa: N801  # read as a function, as pydantic's own are
+    """Text of a number of characters; with a minimum, not of blanks alone.
+
+    Constraints and rule in one, for the many fields that say no more than how long they are.
+    """
+
+    min_length: int = 0
+    max_length: int | None = None
+
+    def __iter__(self) -> Iterator[object]:
+        yield from StringConstraints(
+            strict=True,
+            min_length=self.min_length or None,
+            max_length=self.max_length,
+            pattern=f"[^{BLANKS}]" if self.min_length else None,
+        )
+        yield FieldRule(*self._says())
+
+    def _says(self) -> tuple[str, str]:
+        low, high = self.min_length, self.max_length
+        if high is not None and low:
+            return f"field.text-{low}-{high}", f"The value is text of {low} to {high} characters."
+        if high is not None:
+            return f"field.text-max-{high}", f"The value is text of at most {high} characters."
+        if low > 1:
+            return f"field.text-min-{low}", f"The value is text of at least {low} characters."
+        if low:
+            return "field.text-not-blank", "The value is text that is not blank."
+        return "field.text", "The value is text."
+
 
 Text = Annotated[str, text()]
 NonEmptyText = Annotated[str, text(1)]
+
+_HEX_ID: Final = whole("[0-9a-f]{24}")
+
+WorkspaceIdString = Annotated[
+    str,
+    _HEX_ID,
+    FieldRule(
+        "field.workspace-id-string",
+        "The id of the workspace is there and a string of 24 hexadecimal digits.",
+        Severity.CRITICAL,
+    ),
+]
+WorkspaceIdOfEitherType = Annotated[
+    Annotated[str, _HEX_ID] | Annotated[ObjectId, _OBJECT_ID],
+    FieldRule(
+        "field.workspace-id-of-either-type",
+        "The id of the workspace is there, an ObjectId or a string of 24 hexadecimal digits.",
+        Severity.CRITICAL,
+    ),
+]
+
+
+def choice(name: str, values: Any) -> FieldRule:
+    """The rule of a ``Literal`` of strings.
+
+    Args:
+        name: The rule's id without ``field.``.
+        values: The ``Literal``.
+    """
+    return FieldRule(f"field.{name}", f"The value is one of {', '.join(get_args(values))}.")

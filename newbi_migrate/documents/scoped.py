@@ -11,6 +11,7 @@ from newbi_migrate.documents.scalars import (
     OwnerId,
     WorkspaceId,
     WorkspaceIdString,
+    now,
 )
 
 __all__ = [
@@ -25,9 +26,9 @@ __all__ = [
 class MongooseDocument(DocumentModel):
     """A document with the fields that Mongoose adds."""
 
-    version_key: Number | None = Field(default=None, alias="__v")
-    created_at: BsonDate | None = None
-    updated_at: BsonDate | None = None
+    version_key: Number | None = 0
+    created_at: BsonDate | None = Field(default_factory=now)
+    updated_at: BsonDate | None = Field(default_factory=now)
 
 
 class WorkspaceDocument(MongooseDocument):

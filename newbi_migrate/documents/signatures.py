@@ -5,33 +5,24 @@ Both shapes live in one collection, and some fields have one name and two types.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Literal
+
+from annotated_types import Ge, Le
+from pydantic import Strict
 
 from newbi_migrate.documents.base import EmbeddedModel
-from newbi_migrate.documents.conditions import rule
+from newbi_migrate.documents.document_rules import All, AnyOf, Not, There, ValuesWithin
+from newbi_migrate.documents.field_rules import FieldRule
 from newbi_migrate.documents.fields import SignatureEmail
 from newbi_migrate.documents.scalars import (
     Flag,
     NonEmptyText,
     Number,
     Text,
-    between,
     choice,
     text,
 )
 from newbi_migrate.documents.scoped import CreatorDocument
-from newbi_migrate.invariants.language import (
-    NUMBER,
-    OBJECT,
-    AllOf,
-    AnyOf,
-    Has,
-    HasNot,
-    Not,
-    ValuesAre,
-    Within,
-)
 
 __all__ = [
     "ColumnWidths",
@@ -48,7 +39,18 @@ _ImageShape = Literal["round", "square"]
 Layout = Annotated[_Layout, choice("signature-layout", _Layout)]
 ImageShape = Annotated[_ImageShape, choice("signature-image-shape", _ImageShape)]
 
-_NARROW: Final = AnyOf(Not(NUMBER), Within(0, 50))
+NameSpacing = Annotated[
+    Annotated[int, Strict(), Ge(0), Le(20)] | Annotated[float, Strict(), Ge(0), Le(20)],
+    FieldRule("field.number-0-20", "The value is a number from 0 to 20."),
+]
+ImageSize = Annotated[
+    Annotated[int, Strict(), Ge(40), Le(200)] | Annotated[float, Strict(), Ge(40), Le(200)],
+    FieldRule("field.number-40-200", "The value is a number from 40 to 200."),
+]
+LogoSize = Annotated[
+    Annotated[int, Strict(), Ge(20), Le(150)] | Annotated[float, Strict(), Ge(20), Le(150)],
+    FieldRule("field.number-20-150", "The value is a number from 20 to 150."),
+]
 
 
 class SocialLinks(EmbeddedModel):
@@ -93,7 +95,7 @@ class LegacyEmailSignature(CreatorDocument):
     icons: Any = None
 
     # It has a name, and not that of today.
-    shape = AllOf(HasNot("signatureName"), AnyOf(Has("fullName"), Has("name")))
+    shape = All(Not(There("signatureName")), AnyOf(There("fullName"), There("name")))
 
 
 class SignatureColors(EmbeddedModel):
@@ -122,32 +124,20 @@ class FontSizes(EmbeddedModel):
     contact: Number | None = 12
 
 
-def _wide(document: Mapping[str, Any]) -> list[str]:
-    spacings = document.get("spacings")
-    if not isinstance(spacings, Mapping):
-        return []
-    return [f"spacings.{name}" for name, value in spacings.items() if not _NARROW.holds(value)]
-
-
 class EmailSignature(CreatorDocument):
     """A signature."""
 
     collection_name: ClassVar[str] = "emailsignatures"
     older_shapes = (LegacyEmailSignature,)
     rules = (
-        rule(
-            "signature.spacings",
-            "A spacing is from 0 to 50 pixels.",
-            _wide,
-            keeps=Not(Has("spacings", AllOf(OBJECT, Not(ValuesAre(_NARROW))))),
-        ),
+        ValuesWithin("signature.spacings", "A spacing is from 0 to 50 pixels.", "spacings", 0, 50),
     )
 
     signature_name: NonEmptyText
     is_default: Flag | None = None
-    first_name: Annotated[str, text(maximum=50)] | None = None
-    last_name: Annotated[str, text(maximum=50)] | None = None
-    position: Annotated[str, text(maximum=100)] | None = None
+    first_name: Annotated[str, text(max_length=50)] | None = None
+    last_name: Annotated[str, text(max_length=50)] | None = None
+    position: Annotated[str, text(max_length=100)] | None = None
     email: SignatureEmail | None = None
     phone: Text | None = None
     mobile: Text | None = None
@@ -156,7 +146,7 @@ class EmailSignature(CreatorDocument):
     company_name: Text | None = None
     primary_color: Text | None = None
     colors: SignatureColors | None = None
-    name_spacing: Annotated[int | float, between(0, 20)] | None = None
+    name_spacing: NameSpacing | None = None
     name_alignment: Text | None = None
     layout: Layout | None = "horizontal"
     column_widths: ColumnWidths | None = None
@@ -164,9 +154,9 @@ class EmailSignature(CreatorDocument):
     photo_key: Text | None = None
     logo: Text | None = None
     logo_key: Text | None = None
-    image_size: Annotated[int | float, between(40, 200)] | None = None
+    image_size: ImageSize | None = None
     image_shape: ImageShape | None = "round"
-    logo_size: Annotated[int | float, between(20, 150)] | None = None
+    logo_size: LogoSize | None = None
     spacings: Any = None
     font_family: Text | None = None
     font_size: FontSizes | None = None

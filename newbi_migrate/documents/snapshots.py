@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
-
 from newbi_migrate.documents.base import EmbeddedModel
-from newbi_migrate.documents.conditions import equals, filled, forbidden, required
+from newbi_migrate.documents.document_rules import (
+    DocumentRule,
+    Filled,
+    FilledIffZero,
+    Is,
+    Required,
+)
 from newbi_migrate.documents.fields import (
     Bic,
     CapitalSocial,
@@ -43,8 +47,6 @@ from newbi_migrate.documents.scalars import (
     choice,
     text,
 )
-from newbi_migrate.invariants.base import Invariant
-from newbi_migrate.invariants.language import NUMBER, AllOf, AnyOf, Has, Not, Within
 
 __all__ = [
     "Address",
@@ -115,18 +117,17 @@ class Address(EmbeddedModel):
 
 
 _BANK_FIELDS = ("iban", "bic", "bankName")
-_SOME_FILLED = AnyOf(*map(filled, _BANK_FIELDS))
 
 
 class BankDetails(EmbeddedModel):
     """Where to pay."""
 
     rules = (
-        required(
+        Required(
             "bank-details.all-or-none",
             "IBAN, BIC and the bank's name are all there, or none is.",
-            _SOME_FILLED,
-            *_BANK_FIELDS,
+            _BANK_FIELDS,
+            Filled(*_BANK_FIELDS),
         ),
     )
 
@@ -135,28 +136,24 @@ class BankDetails(EmbeddedModel):
     bank_name: Text | None = None
 
 
-def company_obligations(prefix: str) -> tuple[Invariant, ...]:
+def company_obligations(prefix: str) -> tuple[DocumentRule, ...]:
     """What companies owe by their legal form, whether as a user's own or as an issuer.
 
     Args:
         prefix: First part of the rules' ids.
     """
     return (
-        required(
+        Required(
             f"{prefix}.company",
             "A company has SIRET, VAT number, capital and RCS.",
-            equals("companyStatus", *LegalForms.COMPANIES),
-            "siret",
-            "vatNumber",
-            "capitalSocial",
-            "rcs",
+            ("siret", "vatNumber", "capitalSocial", "rcs"),
+            Is("companyStatus", *LegalForms.COMPANIES),
         ),
-        required(
+        Required(
             f"{prefix}.civil-company",
             "A civil company has SIRET and RCS.",
-            equals("companyStatus", *LegalForms.CIVIL),
-            "siret",
-            "rcs",
+            ("siret", "rcs"),
+            Is("companyStatus", *LegalForms.CIVIL),
         ),
     )
 
@@ -186,26 +183,23 @@ class ClientSnapshot(EmbeddedModel):
     """The customer; it holds no id of a client."""
 
     rules = (
-        required(
+        Required(
             "client-info.individual",
             "A person has a first and a last name.",
-            equals("type", "INDIVIDUAL", default="COMPANY"),
-            "firstName",
-            "lastName",
+            ("firstName", "lastName"),
+            Is("type", "INDIVIDUAL"),
         ),
-        required(
+        Required(
             "client-info.company",
             "A company has a name, a SIRET and a VAT number.",
-            equals("type", "COMPANY", default="COMPANY"),
-            "name",
-            "siret",
-            "vatNumber",
+            ("name", "siret", "vatNumber"),
+            Is("type", "COMPANY"),
         ),
-        required(
+        Required(
             "client-info.shipping-address",
             "A shipping address that differs is there.",
-            equals("hasDifferentShippingAddress", True),
-            "shippingAddress",
+            ("shippingAddress",),
+            Is("hasDifferentShippingAddress", True),
         ),
     )
 
@@ -221,23 +215,15 @@ class ClientSnapshot(EmbeddedModel):
     vat_number: VatFr | None = None
 
 
-_WITHOUT_VAT = Has("vatRate", Within(0, 0))
-_WITH_VAT = AllOf(Has("vatRate", NUMBER), Not(_WITHOUT_VAT))
-_EXEMPT = filled("vatExemptionText")
-
-
 class Item(EmbeddedModel):
     """A line of an invoice or a quote."""
 
     rules = (
-        forbidden(
+        FilledIffZero(
             "item.vat-exemption",
             "A line without VAT says why, and only such a line.",
-            {
-                "vatExemptionText": AnyOf(
-                    AllOf(_WITHOUT_VAT, Not(_EXEMPT)), AllOf(_WITH_VAT, _EXEMPT)
-                )
-            },
+            "vatExemptionText",
+            "vatRate",
         ),
     )
 
@@ -245,11 +231,11 @@ class Item(EmbeddedModel):
     quantity: NonNegative
     unit_price: Positive
     vat_rate: Percentage
-    vat_exemption_text: Annotated[str, text(maximum=500)] | None = None
+    vat_exemption_text: Annotated[str, text(max_length=500)] | None = None
     unit: ItemUnit | None = "unité"
     discount: NonNegative | None = 0
     discount_type: DiscountType | None = "PERCENTAGE"
-    details: Annotated[str, text(maximum=500)] | None = None
+    details: Annotated[str, text(max_length=500)] | None = None
 
 
 class CreditNoteItem(Item):
@@ -271,17 +257,17 @@ class Shipping(EmbeddedModel):
     """Shipping costs."""
 
     rules = (
-        required(
+        Required(
             "shipping.address",
             "Shipping that is billed has an address.",
-            equals("billShipping", True),
-            "shippingAddress",
+            ("shippingAddress",),
+            Is("billShipping", True),
         ),
     )
 
     bill_shipping: Flag | None = False
     shipping_address: Address | None = None
-    shipping_amount_ht: NonNegative | None = Field(default=0, alias="shippingAmountHT")
+    shipping_amount_ht: NonNegative | None = 0
     shipping_vat_rate: Percentage | None = 20
 
 

@@ -54,7 +54,7 @@ class FileTransfer(MongooseDocument):
 
     user_id: OwnerId
     workspace_id: WorkspaceIdString | None = None
-    files: list[TransferFile] | None = None
+    files: list[TransferFile] | None = Field(default_factory=list)
     total_size: NonNegative
     share_link: NonEmptyText = Field(repr=False)
     download_link: Text | None = Field(default=None, repr=False)

@@ -154,7 +154,7 @@ def test_created_documents_are_what_better_auth_reads(legacy, database, policy, 
         ("member", Member, (Severity.CRITICAL, Severity.WARNING)),
     ):
         for document in inserted(planned, collection):
-            assert [] == [v for v in model.violations(document) if v.severity in least]
+            assert [] == [v for v in model.violations_of(document) if v.severity in least]
             assert type(document["_id"]) is ObjectId
             assert bson.encode(document)
     for document in inserted(planned, "user"):

@@ -22,7 +22,7 @@ def test_any_drawn_document_can_be_stored(document):
 @given(strategies.legacy_users())
 def test_a_clean_legacy_user_is_valid(document):
     """Unless told otherwise, a drawn user breaks no rule."""
-    assert [] == LegacyUser.violations(document)
+    assert [] == LegacyUser.violations_of(document)
 
 
 @given(strategies.directories())

@@ -71,10 +71,10 @@ def test_clean_documents_break_no_rule_but_that_of_the_workspace(seed):
         (spec.name, violation)
         for spec in NEWBI
         for document in legacy.documents(spec.name)
-        for violation in spec.model.violations(document)
+        for violation in spec.model.violations_of(document)
         if violation.path != "workspaceId"
     ]
-    broken += [("users", v) for user in legacy.users for v in LegacyUser.violations(user)]
+    broken += [("users", v) for user in legacy.users for v in LegacyUser.violations_of(user)]
 
     assert [] == broken
 

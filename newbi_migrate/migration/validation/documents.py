@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from newbi_migrate.documents.base import fields_of
 from newbi_migrate.documents.registry import CollectionSpec
-from newbi_migrate.documents.rules import Leaf, Nullable
+from newbi_migrate.documents.shapes import Leaf, fields_of, without_null
 from newbi_migrate.mapping.values import ABSENT, IdForm, read_id
 from newbi_migrate.mapping.workspace import Action, Reason, Resolution
 from newbi_migrate.migration.planning.documents import DocumentPlane
@@ -180,7 +179,7 @@ def owner_of(spec: CollectionSpec) -> Owner | None:
     shape = fields_of(spec.model).get(spec.owner_field)
     if shape is None:
         return None
-    value = shape.value.inner if isinstance(shape.value, Nullable) else shape.value
+    value = without_null(shape.value)
     if isinstance(value, Leaf) and value.rule.id in _OWNER_RULES:
         return Owner(spec.owner_field, shape.required)
     return None
