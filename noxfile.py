@@ -63,6 +63,13 @@ def faults(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """A million hostile inputs for the readers of files and of raw BSON; takes half an hour."""
+    session.install("-e", ".[testing]", *group("tests"))
+    session.run("python", "tests/support/fuzzing.py", *(session.posargs or ("1000000",)))
+
+
+@nox.session
 def coverage(session: nox.Session) -> None:
     """Lines and branches that the suite runs, against the floor in pyproject.toml."""
     session.install("-e", ".[testing,examples]", *group("coverage"))

@@ -18,6 +18,7 @@ __all__ = [
     "InterruptedRunError",
     "LeaseHeldError",
     "LeaseLostError",
+    "LocalFileError",
     "NewbiMigrateError",
     "NotPermittedError",
     "UnreachableError",
@@ -40,6 +41,7 @@ class ExitCode(IntEnum):
     INTERRUPTED = 7
     ROLLBACK_CONFLICTS = 8
     UNREACHABLE = 9
+    LOCAL_FILE = 10
 
     @property
     def meaning(self) -> str:
@@ -50,16 +52,22 @@ class ExitCode(IntEnum):
 _MEANINGS: Final = {
     ExitCode.DONE: "done",
     ExitCode.UNEXPECTED: "unexpected error: a defect, please report it",
-    ExitCode.USAGE: "usage: an option, a missing connection string, no confirmation",
-    ExitCode.PENDING: (
-        "not what was expected: work pending, a database that moved on, or damaged run records"
+    ExitCode.USAGE: (
+        "refused: a wrong option, no connection string, no confirmation, or a step out of order"
     ),
-    ExitCode.VALIDATION_FAILED: "validation failed",
-    ExitCode.QUARANTINED: "done, with documents in quarantine",
+    ExitCode.PENDING: (
+        "not what was expected: work is pending, the database has moved on, a check failed, or run "
+        "records are damaged"
+    ),
+    ExitCode.VALIDATION_FAILED: "a rule is broken, or a step of smoke failed",
+    ExitCode.QUARANTINED: "done, but something is left out, or kept because it is in use",
     ExitCode.LEASE_HELD: "another run holds the lease",
-    ExitCode.INTERRUPTED: "interrupted: the same command again resumes",
-    ExitCode.ROLLBACK_CONFLICTS: "rollback found conflicts",
-    ExitCode.UNREACHABLE: "database unreachable, not permitted, or unsupported",
+    ExitCode.INTERRUPTED: (
+        "interrupted: the same command again finishes it; finish an interrupted rollback first"
+    ),
+    ExitCode.ROLLBACK_CONFLICTS: "a rollback has conflicts that are not settled",
+    ExitCode.UNREACHABLE: "server unreachable, not permitted, or unsupported",
+    ExitCode.LOCAL_FILE: "a file or disk here: damaged, not readable, not writable, or full",
 }
 
 
@@ -101,10 +109,14 @@ class ConfirmationRequiredError(UsageError):
     """A command that writes was neither confirmed nor able to ask."""
 
 
-class DamagedBackupError(UsageError):
-    """A backup is not as it was written; nothing was done with it."""
+class LocalFileError(UsageError):
+    """A file or a disk here is damaged, not readable, not writable, or full."""
 
-    exit_code = ExitCode.VALIDATION_FAILED
+    exit_code = ExitCode.LOCAL_FILE
+
+
+class DamagedBackupError(LocalFileError):
+    """A backup is not as it was written; nothing was done with it."""
 
 
 class DatabaseMovedOnError(NewbiMigrateError):

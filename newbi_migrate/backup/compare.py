@@ -18,12 +18,14 @@ from pymongo.asynchronous.database import AsyncDatabase
 from xxhash import xxh3_64_intdigest, xxh3_128_intdigest
 
 from newbi_migrate.backup import layout
-from newbi_migrate.backup.dump import DumpedCollection, FolderDump
+from newbi_migrate.backup.dump import Dump
+from newbi_migrate.backup.dumped import DumpedCollection
 from newbi_migrate.backup.manifest import CollectionEntry
+from newbi_migrate.backup.reading import DamagedDataError
 from newbi_migrate.documents.registry import OWN_PREFIX
-from newbi_migrate.errors import UsageError
+from newbi_migrate.errors import DamagedBackupError, UsageError
 from newbi_migrate.progress import NullProgress, Progress
-from newbi_migrate.store.collections import CollectionInfo, collections
+from newbi_migrate.store.collections import CollectionInfo
 from newbi_migrate.store.connection import open_database
 from newbi_migrate.store.digest import (
     BATCH_DOCUMENTS,
@@ -37,6 +39,7 @@ from newbi_migrate.store.digest import (
 from newbi_migrate.store.faults import explained
 from newbi_migrate.store.indexes import read_indexes
 from newbi_migrate.store.raw import document_of, element
+from newbi_migrate.store.runs import readable_collections
 
 __all__ = ["Comparison", "Difference", "compare_backup"]
 
@@ -120,9 +123,10 @@ async def compare_backup(
 
     Raises:
         UsageError: It is no backup of ours, or encrypted and there is no key.
+        DamagedBackupError: It is damaged.
         UnreachableError: The server did not answer, or may not be read.
     """
-    dump = await asyncio.to_thread(FolderDump, path, identities)
+    dump = await asyncio.to_thread(Dump, path, identities)
     if dump.manifest is None:
         raise UsageError(
             f"{str(path)!r} has no manifest, so it cannot be compared with a database.",
@@ -137,13 +141,19 @@ async def compare_backup(
                 tuple(without),
                 documents=documents,
             )
-            return await comparing.run(run_records=run_records, metadata=metadata)
+            try:
+                return await comparing.run(run_records=run_records, metadata=metadata)
+            except DamagedDataError as error:
+                raise DamagedBackupError(
+                    f"The backup {str(path)!r} is damaged: {error}.",
+                    next_step="verify-backup names the file.",
+                ) from error
 
 
 class _Comparing:
     def __init__(
         self,
-        dump: FolderDump,
+        dump: Dump,
         database: AsyncDatabase[dict[str, Any]],
         progress: Progress,
         without: tuple[str, ...],
@@ -159,7 +169,7 @@ class _Comparing:
     async def run(self, *, run_records: bool, metadata: bool) -> Comparison:
         manifest = self._dump.manifest
         assert manifest is not None  # noqa: S101  # asked by the caller
-        live = await collections(self._database)
+        live = await readable_collections(self._database)
         then = {entry.name: entry for entry in manifest.collections}
         names = sorted(
             name
@@ -207,12 +217,11 @@ class _Comparing:
         if digest.count == entry.count:
             detail = "the documents are not the same"
         return [*found, Difference("content", entry.name, detail=detail)]
-        return found
 
     def _indexes(self, entry: CollectionEntry, now: Sequence[dict[str, Any]]) -> str:
         if not self._dump.readable:
             return "they are not the same"
-        then = next(c.indexes for c in self._dump.collections if c.name == entry.name)
+        then = next((c.indexes for c in self._dump.collections if c.name == entry.name), ())
         old = {index["name"]: indexes_digest([index]) for index in then}
         new = {index["name"]: indexes_digest([index]) for index in now}
         parts = [f"{name} is missing" for name in sorted(old.keys() - new.keys())]

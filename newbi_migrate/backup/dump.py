@@ -1,212 +1,110 @@
-"""A dump that lies somewhere: what collections it has, and the stream of their documents.
-
-One interface for backups of ours and folders of mongodump; archives have theirs in
-:mod:`~newbi_migrate.backup.archive`.
-"""
+"""A dump that lies somewhere: what collections it has, and the stream of their documents."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final, Protocol
-
-from bson import json_util
-from bson.codec_options import DatetimeConversion
-from bson.errors import BSONError
-from bson.json_util import JSONMode, JSONOptions
+from typing import Any, Final
 
 from newbi_migrate.backup import layout
-from newbi_migrate.backup.compress import GZIP_ERRORS, damage_of
-from newbi_migrate.backup.manifest import Manifest
-from newbi_migrate.backup.reading import DamagedDataError, open_stream, whole_documents
+from newbi_migrate.backup.dumped import DumpedCollection
+from newbi_migrate.backup.manifest import CollectionEntry, Manifest
+from newbi_migrate.backup.metadata import MetadataError, parse_metadata
+from newbi_migrate.backup.mongodump import Contents, find_database, read_database
+from newbi_migrate.backup.opening import BackupFolder
+from newbi_migrate.backup.reading import DamagedDataError
+from newbi_migrate.backup.verification import Problem
 from newbi_migrate.errors import DamagedBackupError, UsageError
 
-__all__ = [
-    "Dump",
-    "DumpedCollection",
-    "FolderDump",
-    "choose_database",
-    "parse_metadata",
-    "read_failures",
-]
+__all__ = ["Dump"]
 
-_JSON: Final = JSONOptions(
-    json_mode=JSONMode.CANONICAL,
-    tz_aware=False,
-    tzinfo=None,
-    datetime_conversion=DatetimeConversion.DATETIME_AUTO,
-)
 _OTHER_COPY: Final = "Take another copy of the backup."
-# What a server has beside the databases of applications.
-_OWN: Final = frozenset({"admin", "config", "local"})
-
-DAMAGE: Final[tuple[type[Exception], ...]] = (*GZIP_ERRORS, DamagedDataError)
-
-
-@dataclass(frozen=True, slots=True)
-class DumpedCollection:
-    """A collection or view in a dump.
-
-    Attributes:
-        name: Its name in the database.
-        type: ``collection``, ``timeseries`` or ``view``.
-        options: As ``create`` takes them.
-        indexes: Specifications as ``listIndexes`` gave them.
-        data: File of its documents, relative to the dump; empty if it has none.
-    """
-
-    name: str
-    type: str
-    options: Mapping[str, Any] = field(default_factory=dict)
-    indexes: tuple[Mapping[str, Any], ...] = ()
-    data: str = ""
-
-    @property
-    def namespace(self) -> str:
-        """The collection its documents belong to: the buckets of a time series."""
-        return layout.data_namespace(self.name, self.type)
+_ARCHIVE: Final = b"\x6d\xe2\x99\x81"
+_GZIP: Final = b"\x1f\x8b"
+_OF_A_DUMP: Final = (layout.DATA + layout.GZIP, layout.METADATA + layout.GZIP)
+_OURS: Final = "newbi-migrate backup"
 
 
-class Dump(Protocol):
-    """A dump of one database."""
-
-    @property
-    def path(self) -> Path:
-        """Where it is."""
-        ...
-
-    @property
-    def database(self) -> str:
-        """The database it was made of."""
-        ...
-
-    @property
-    def collections(self) -> Sequence[DumpedCollection]:
-        """What it holds."""
-        ...
-
-    @property
-    def checked(self) -> bool:
-        """Whether reading it to the end finds every changed bit."""
-        ...
-
-    def batches(self) -> Iterator[tuple[DumpedCollection, bytes]]:
-        """All documents, in batches of whole documents of one collection.
-
-        Raises:
-            DamagedDataError: It is damaged.
-        """
-        ...
-
-
-class FolderDump:
-    """A folder as mongodump writes it, with or without a manifest of ours.
+class Dump:
+    """A dump of one database: a backup of ours, or a folder of mongodump.
 
     Args:
         path: The backup, or the folder of one database in it.
         identities: Secret keys for encrypted files.
-        source: Name of the database, where the folder holds several.
+        source: Name of the database, where a folder of mongodump holds several.
 
     Raises:
-        UsageError: It is no dump, an unfinished one, or holds several databases.
-        DamagedBackupError: Its manifest or a metadata file is damaged.
+        UsageError: It is no dump, or holds several databases.
+        DamagedBackupError: It is an unfinished one, or its manifest is damaged.
     """
 
     def __init__(
         self, path: Path, identities: Sequence[Any] = (), *, source: str | None = None
     ) -> None:
+        _refuse_no_folder(path)
         _refuse_partial(path)
-        root = path
-        if not (path / layout.MANIFEST).is_file() and (path.parent / layout.MANIFEST).is_file():
-            root = path.parent
-            _refuse_partial(root)
-        self.identities = identities
+        self.path = path
         self.manifest: Manifest | None = None
-        if (root / layout.MANIFEST).is_file():
-            self.manifest = _read_manifest(root / layout.MANIFEST)
-            self.path, self.database = root, self.manifest.database
-            self._data = root / self.database
-        else:
-            self._data = _database_folder(path, source)
-            self.path, self.database = self._data.parent, self._data.name
-        self._collections: tuple[DumpedCollection, ...] | None = None
+        self._identities = identities
+        self._contents: Contents | None = None
+        self._notes: list[str] = []
+        manifest = self._find_manifest(path)
+        if manifest is not None:
+            if source not in {None, manifest.database}:
+                raise UsageError(
+                    f"The backup {str(path)!r} holds no database {source!r}.",
+                    next_step=f"It holds {manifest.database}.",
+                )
+            self.manifest, self.database = manifest, manifest.database
+            self.folder = BackupFolder(self.path, identities)
+            return
+        data, self.database, self._notes = find_database(path, source)
+        self.folder = BackupFolder(data, identities)
+
+    def _find_manifest(self, path: Path) -> Manifest | None:
+        """The manifest of a backup of ours, also where the folder of its database was named."""
+        if BackupFolder(path).has(layout.MANIFEST):
+            return _read_manifest(path, or_foreign=False)
+        above = path.absolute().parent
+        if not BackupFolder(above).has(layout.MANIFEST):
+            return None
+        manifest = _read_manifest(above, or_foreign=True)
+        if manifest is None or manifest.database != path.absolute().name:
+            return None
+        _refuse_partial(above)
+        self.path = above
+        return manifest
 
     @property
     def readable(self) -> bool:
         """Whether the documents can be read: they are not encrypted, or there is a key."""
-        return self.manifest is None or not self.manifest.encrypted or bool(self.identities)
+        return self.manifest is None or not self.manifest.encrypted or bool(self._identities)
 
     @property
     def checked(self) -> bool:
-        """Gzip and manifests have checksums; a plain file has none."""
+        """Whether every changed bit is found: gzip has checksums, a plain file has none."""
         sealed = (layout.GZIP, layout.ENCRYPTED)
         return all(c.data.endswith(sealed) for c in self.collections if c.data)
 
     @property
     def collections(self) -> Sequence[DumpedCollection]:
-        """What it holds, read once.
+        """What can be restored, read once.
 
         Raises:
-            DamagedBackupError: A file is missing or its metadata cannot be read.
+            DamagedBackupError: Its folder cannot be listed.
+            UsageError: There is nothing.
         """
-        if self._collections is None:
-            read = self._listed if self.manifest else self._found
-            self._collections = tuple(read())
-        return self._collections
+        return self._read().collections
 
-    def _listed(self) -> Iterator[DumpedCollection]:
-        assert self.manifest is not None  # noqa: S101  # asked by the caller
-        for entry in self.manifest.collections:
-            text = self.read_text(entry.metadata)
-            one = parse_metadata(text, where=entry.metadata)
-            yield DumpedCollection(entry.name, entry.type, one.options, one.indexes, entry.data)
+    @property
+    def problems(self) -> Sequence[Problem]:
+        """What keeps other collections from being restored, before any document is read."""
+        return self._read().problems
 
-    def _found(self) -> Iterator[DumpedCollection]:
-        data, metadata = {}, {}
-        for file in sorted(self._data.iterdir()):
-            name = file.name.removesuffix(layout.GZIP)
-            relative = f"{self._data.name}/{file.name}"
-            if name.endswith(layout.METADATA):
-                metadata[name.removesuffix(layout.METADATA)] = relative
-            elif name.endswith(layout.DATA):
-                data[name.removesuffix(layout.DATA)] = relative
-        for stem, file_name in metadata.items():
-            one = parse_metadata(self.read_text(file_name), where=file_name)
-            name = one.name or layout.unescape(stem)
-            if not layout.dumped(name):
-                continue
-            documents = ""
-            if one.type != "view":
-                wanted = layout.escape(layout.data_namespace(name, one.type))
-                documents = data.pop(wanted, "")
-                if not documents:
-                    raise DamagedBackupError(
-                        f"The file {wanted}{layout.DATA} of the collection {name!r} is missing "
-                        f"in {str(self._data)!r}.",
-                        next_step=_OTHER_COPY,
-                        collection=name,
-                    )
-            yield DumpedCollection(name, one.type, one.options, one.indexes, documents)
-        for stem, file_name in data.items():
-            name = layout.unescape(stem)
-            if layout.dumped(name):
-                yield DumpedCollection(name, "collection", data=file_name)
-
-    def read_text(self, name: str) -> str:
-        """A text file of the dump, in clear.
-
-        Raises:
-            DamagedBackupError: It is missing or damaged.
-        """
-        try:
-            with read_failures(), open_stream(self.path / name, self.identities, name=name) as file:
-                return file.read().decode()
-        except (DamagedDataError, UnicodeDecodeError) as error:
-            raise DamagedBackupError(
-                f"The file {name} of the backup is damaged: {error}.", next_step=_OTHER_COPY
-            ) from error
+    @property
+    def notes(self) -> Sequence[str]:
+        """What is there and is not restored."""
+        return [*self._notes, *self._read().notes]
 
     def batches_of(self, collection: DumpedCollection) -> Iterator[bytes]:
         """The documents of one collection.
@@ -214,118 +112,63 @@ class FolderDump:
         Raises:
             DamagedDataError: The file is damaged or missing.
         """
-        if not collection.data:
-            return
-        path = self.path / collection.data
-        with read_failures(), open_stream(path, self.identities, name=collection.data) as stream:
-            if collection.data.endswith(layout.GZIP) and not path.stat().st_size:
-                raise DamagedDataError("it is cut off")
-            yield from whole_documents(stream)
+        return self.folder.documents(collection.data) if collection.data else iter(())
 
-    def batches(self) -> Iterator[tuple[DumpedCollection, bytes]]:
-        """All documents, one collection after the other."""
-        for collection in self.collections:
-            for batch in self.batches_of(collection):
-                yield collection, batch
+    def _read(self) -> Contents:
+        if self._contents is None:
+            if self.manifest is None:
+                self._contents = read_database(self.folder)
+            else:
+                self._contents = self._listed(self.manifest)
+        return self._contents
 
+    def _listed(self, manifest: Manifest) -> Contents:
+        found = Contents()
+        for entry in manifest.collections:
+            try:
+                found.collections.append(self._entry(entry))
+            except (DamagedDataError, MetadataError) as error:
+                found.problems.append(Problem(entry.metadata, str(error), entry.name))
+        return found
 
-class read_failures:  # noqa: N801  # used like a function
-    """Turns what reading a damaged file raises into one error.
-
-    Raises:
-        DamagedDataError: The message says what is wrong with the file.
-    """
-
-    def __enter__(self) -> None:
-        """Begins."""
-
-    def __exit__(self, kind: object, error: BaseException | None, where: object) -> None:
-        """Turns the error."""
-        if error is None or isinstance(error, DamagedDataError | GeneratorExit):
-            return
-        if isinstance(error, GZIP_ERRORS):
-            raise DamagedDataError(damage_of(error)) from error
-        if isinstance(error, FileNotFoundError):
-            raise DamagedDataError("it is missing") from error
-        if isinstance(error, OSError):
-            reason = error.strerror or type(error).__name__
-            raise DamagedDataError(f"it cannot be read ({reason})") from error
-        from newbi_migrate.backup.encrypt import Undecryptable
-
-        if isinstance(error, Undecryptable):
-            raise DamagedDataError("no key opens it, or its bytes are changed") from error
+    def _entry(self, entry: CollectionEntry) -> DumpedCollection:
+        read = parse_metadata(self.folder.text(entry.metadata))
+        if (read.name, read.kind) != (entry.name, entry.type):
+            raise MetadataError("it is of another collection than the manifest says")
+        return DumpedCollection(entry.name, entry.type, read.options, read.indexes, entry.data)
 
 
-def parse_metadata(text: str, *, where: str) -> DumpedCollection:
-    """A collection from the text of its metadata file, of any version of mongodump.
-
-    Raises:
-        DamagedBackupError: It is no such text.
-    """
+def _refuse_no_folder(path: Path) -> None:
+    """Say why something that is no folder is not read as a dump."""
     try:
-        body = json_util.loads(text, json_options=_JSON)
-        options = dict(body.get("options") or {})
-        kind = body.get("type") or ("view" if "viewOn" in options else "")
-        kind = kind or ("timeseries" if "timeseries" in options else "collection")
-        indexes = tuple(dict(index) for index in body.get("indexes") or ())
-        return DumpedCollection(body.get("collectionName", ""), kind, options, indexes)
-    except (ValueError, TypeError, AttributeError, BSONError) as error:
+        if path.is_dir():
+            return
+        there = path.exists()
+    except OSError as error:
         raise DamagedBackupError(
-            f"The file {where} of the backup holds no metadata of a collection.",
-            next_step=_OTHER_COPY,
+            f"{str(path)!r} cannot be read ({error.strerror or type(error).__name__}).",
+            next_step="Name the folder of a backup.",
         ) from error
-
-
-def choose_database(names: Sequence[str], source: str | None, *, where: str) -> str:
-    """The database that is meant, of those a dump holds.
-
-    Raises:
-        UsageError: There is none, or there are several and none was named.
-    """
-    if source is not None:
-        if source in names:
-            return source
+    if not there:
+        raise UsageError(f"There is no backup {str(path)!r}.", next_step="Name its folder.")
+    resolved = path.resolve()
+    try:
+        with BackupFolder(resolved.parent).raw(resolved.name) as file:
+            begins = file.read(len(_ARCHIVE))
+    except DamagedDataError as error:
+        raise DamagedBackupError(
+            f"{str(path)!r} is no backup: {error}.", next_step="Name the folder of a backup."
+        ) from error
+    if begins == _ARCHIVE or (begins.startswith(_GZIP) and not path.name.endswith(_OF_A_DUMP)):
         raise UsageError(
-            f"{where} holds no database {source!r}.",
-            next_step=f"It holds {', '.join(names) or 'none'}.",
-        )
-    own = [name for name in names if name not in _OWN]
-    if len(own) == 1:
-        return own[0]
-    if not own:
-        raise UsageError(
-            f"{where} is no backup and no dump of mongodump.",
-            next_step="Name the folder that holds backup_report.txt, or mongodump's folder.",
+            f"{str(path)!r} is a file, and may be an archive of mongodump, which is not read here.",
+            next_step="Restore it with mongorestore --archive=FILE, and --gzip if it is "
+            "compressed, or dump into a folder.",
         )
     raise UsageError(
-        f"{where} holds several databases: {', '.join(own)}.",
-        next_step="Say which one with --source-database.",
+        f"{str(path)!r} is a file.",
+        next_step="Name the folder that holds it; --collections chooses what is restored.",
     )
-
-
-def _database_folder(path: Path, source: str | None) -> Path:
-    if not path.is_dir():
-        raise UsageError(
-            f"There is no backup {str(path)!r}.", next_step="Name a folder or an archive."
-        )
-    if _has_data(path) and source in {None, path.name}:
-        return path.absolute()
-    names = sorted(
-        entry.name
-        for entry in path.iterdir()
-        if entry.is_dir() and entry.name != layout.EXPORTS and _has_data(entry)
-    )
-    return (path / choose_database(names, source, where=repr(str(path)))).absolute()
-
-
-def _has_data(folder: Path) -> bool:
-    endings = (layout.DATA, layout.METADATA)
-    for file in folder.iterdir():
-        if file.name.endswith(layout.PARTIAL):
-            _refuse_partial(file)
-        if file.name.removesuffix(layout.GZIP).endswith(endings):
-            return True
-    return False
 
 
 def _refuse_partial(path: Path) -> None:
@@ -335,16 +178,15 @@ def _refuse_partial(path: Path) -> None:
         )
 
 
-def _read_manifest(path: Path) -> Manifest:
+def _read_manifest(root: Path, *, or_foreign: bool) -> Manifest | None:
+    """The manifest in a folder; ``None`` for one of another program, where that may be."""
+    where = repr(str(root / layout.MANIFEST))
     try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = BackupFolder(root).text(layout.MANIFEST)
+    except DamagedDataError as error:
         raise DamagedBackupError(
-            f"The manifest {str(path)!r} cannot be read.", next_step=_OTHER_COPY
+            f"The manifest {where} cannot be read: {error}.", next_step=_OTHER_COPY
         ) from error
-    try:
-        return Manifest.from_json(text, where=repr(str(path)))
-    except (KeyError, TypeError, ValueError, json.JSONDecodeError) as error:
-        raise DamagedBackupError(
-            f"The manifest {str(path)!r} is incomplete.", next_step=_OTHER_COPY
-        ) from error
+    if or_foreign and _OURS not in text:
+        return None
+    return Manifest.from_json(text, where=where)

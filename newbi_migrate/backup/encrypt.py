@@ -24,6 +24,7 @@ __all__ = [
     "read_recipients",
 ]
 
+_LONGEST_KEYS: Final = 1 << 20
 _PIECES: Final = 16
 _WAIT_SECONDS: Final = 0.1
 _PIECE: Final = 1 << 18
@@ -82,7 +83,8 @@ def read_identities(files: Sequence[Path]) -> tuple[Any, ...]:
     keys: list[Any] = []
     for path in files:
         try:
-            text = path.read_text("utf-8")
+            with path.open(encoding="utf-8") as file:
+                text = file.read(_LONGEST_KEYS)
             if text.startswith("-----BEGIN"):
                 keys.append(library.ssh.Identity.from_buffer(text.encode()))
                 continue

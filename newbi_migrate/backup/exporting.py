@@ -7,7 +7,7 @@ and, where it is worth it, by processes of their own.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from newbi_migrate.backup import layout
 from newbi_migrate.backup.converting import Converter
 from newbi_migrate.backup.files import FileSeal, OutputFile
 from newbi_migrate.backup.manifest import CollectionEntry, ExportEntry
-from newbi_migrate.backup.reading import open_stream, whole_documents
+from newbi_migrate.backup.opening import BackupFolder
+from newbi_migrate.backup.reading import whole_documents
 from newbi_migrate.progress import Progress
 
 __all__ = ["Exporter"]
@@ -28,6 +29,7 @@ class Exporter:
         folder: The backup while it is being written.
         recipients: Public keys, none where files are not encrypted.
         identities: Secret keys that open the files just written.
+        alike: Names of collections that differ from another's by case alone.
     """
 
     def __init__(
@@ -35,10 +37,12 @@ class Exporter:
         folder: Path,
         recipients: Sequence[Any],
         identities: Sequence[Any],
+        alike: Collection[str] = (),
     ) -> None:
+        self._alike = alike
         self._folder = folder
         self._recipients = recipients
-        self._identities = identities
+        self._source = BackupFolder(folder, identities)
 
     async def export(
         self, entries: Sequence[CollectionEntry], progress: Progress
@@ -68,12 +72,14 @@ class Exporter:
         self, entry: CollectionEntry, converter: Converter, told: _Told
     ) -> tuple[ExportEntry, FileSeal, OutputFile]:
         suffix = layout.ENCRYPTED if self._recipients else ""
-        name = f"{layout.EXPORTS}/{layout.escape(entry.name, suffix=suffix)}.json{suffix}"
-        source = layout.temporary(self._folder / entry.data)
+        stem = layout.escape(entry.name, suffix=suffix, apart=entry.name in self._alike)
+        name = f"{layout.EXPORTS}/{stem}.json{suffix}"
+        # It has its name when the whole backup is on disk.
+        source = layout.temporary(Path(entry.data)).as_posix()
         total = 0
         with (
             OutputFile(self._folder / name, gzip=False, recipients=self._recipients) as output,
-            open_stream(source, self._identities, name=entry.data) as stream,
+            self._source.clear(source, written_as=entry.data) as stream,
         ):
             for lines, text in converter.convert(whole_documents(stream)):
                 if told.stopped:

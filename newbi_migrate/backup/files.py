@@ -16,7 +16,7 @@ from xxhash import xxh3_128
 
 from newbi_migrate.backup.compress import GzipWriter, Sink
 from newbi_migrate.backup.layout import temporary
-from newbi_migrate.errors import UsageError
+from newbi_migrate.errors import LocalFileError
 
 __all__ = [
     "FileSeal",
@@ -194,17 +194,17 @@ def explained_by_system(where: Path, *, leaving: str) -> Iterator[None]:
         leaving: What is left behind, as a sentence.
 
     Raises:
-        UsageError: In place of an ``OSError``.
+        LocalFileError: In place of an ``OSError``.
     """
     try:
         yield
     except OSError as error:
         if error.errno in _FULL:
-            raise UsageError(
+            raise LocalFileError(
                 f"There is no space left on the disk of {str(where)!r}.",
                 next_step=f"{leaving} Make room, or name another --output-dir.",
             ) from error
-        raise UsageError(
+        raise LocalFileError(
             f"{str(where)!r} cannot be written ({error.strerror or type(error).__name__}).",
             next_step=f"{leaving} Name another --output-dir.",
         ) from error

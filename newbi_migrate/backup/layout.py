@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -21,16 +24,25 @@ __all__ = [
     "ENCRYPTED",
     "EXPORTS",
     "GZIP",
+    "LONGEST",
+    "LONGEST_COLLECTION",
     "MANIFEST",
     "METADATA",
     "PARTIAL",
     "REPORT",
+    "alike",
     "backup_name",
+    "collection_of",
     "data_namespace",
+    "database_folder",
     "dumped",
     "escape",
+    "name_fault",
+    "split_name",
     "temporary",
     "unescape",
+    "unescaped_names",
+    "was_cut",
 ]
 
 DATA: Final = ".bson"
@@ -46,8 +58,17 @@ EXPORTS: Final = "json_exports"
 BUCKETS: Final = "system.buckets."
 """What stands before a time series collection's name in that of the collection with its data."""
 
+LONGEST_COLLECTION: Final = 255
+"""Bytes of a collection's name that a server takes, were its database's name empty."""
+_CAPITAL: Final = re.compile(r"%..|([A-Z])")
+_BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_CUT: Final = re.compile(r"%24[\w-]{27}\Z", re.ASCII)
+# https://www.mongodb.com/docs/manual/reference/limits/#naming-restrictions
+_NOT_IN_DATABASES: Final = frozenset('/\\. "$\0')
+_TAKEN: Final = frozenset({EXPORTS})
 # Together with ".metadata.json.gz" 255 bytes, what most file systems take.
-_LONGEST: Final = 238
+LONGEST: Final = 238
+"""Characters of a collection's file name, before its ending."""
 _KEPT: Final = 208
 
 
@@ -56,7 +77,19 @@ def backup_name(now: datetime) -> str:
     return f"backup_{now:%Y-%m-%d_%H-%M-%S}"
 
 
-def escape(collection: str, *, suffix: str = "") -> str:
+def database_folder(name: str) -> bool:
+    """Whether a folder in a backup can have the name of this database."""
+    return bool(name) and not _NOT_IN_DATABASES.intersection(name) and name not in _TAKEN
+
+
+def name_fault(collection: str) -> str:
+    """Why no collection can have that name, in words; empty if one can."""
+    if not collection or "\0" in collection or collection[0] == "." or collection[-1] == ".":
+        return "no collection can have its name"
+    return "" if len(collection.encode()) <= LONGEST_COLLECTION else "its name is too long"
+
+
+def escape(collection: str, *, suffix: str = "", apart: bool = False) -> str:
     """The file name of a collection, without what follows it.
 
     A long name is cut and carries a hash; the metadata file tells the whole name.
@@ -64,13 +97,29 @@ def escape(collection: str, *, suffix: str = "") -> str:
     Args:
         collection: Its name.
         suffix: What is added behind mongodump's own endings, which leaves less room.
+        apart: Whether capitals are escaped as well, which mongorestore reads like any other: of
+            names that differ by case alone, a disk that ignores case would make one file.
     """
     escaped = quote_plus(collection, safe="")
-    if len(escaped) <= _LONGEST - len(suffix):
+    if apart:
+        escaped = _CAPITAL.sub(_escape_capital, escaped)
+    if len(escaped) <= LONGEST - len(suffix):
         return escaped
     digest = hashlib.sha1(collection.encode(), usedforsecurity=False).digest()
     kept = escaped[: _KEPT - len(suffix)]
     return f"{kept}%24{base64.urlsafe_b64encode(digest).decode().rstrip('=')}"
+
+
+def _escape_capital(found: re.Match[str]) -> str:
+    # Digits of an escape that is there already stay.
+    return f"%{ord(found[1]):02X}" if found[1] else found[0]
+
+
+def alike(collections: Iterable[str]) -> frozenset[str]:
+    """Those whose file names a disk that ignores case could not tell apart."""
+    names = sorted(collections)
+    often = Counter(escape(name).lower() for name in names)
+    return frozenset(name for name in names if often[escape(name).lower()] > 1)
 
 
 def temporary(path: Path) -> Path:
@@ -78,9 +127,46 @@ def temporary(path: Path) -> Path:
     return path.with_name(f"{xxh3_64_hexdigest(path.name.encode())}{PARTIAL}")
 
 
-def unescape(file_name: str) -> str:
-    """The collection a file name stands for, unless it was cut."""
-    return unquote_plus(file_name)
+def unescape(stem: str) -> str | None:
+    """The collection a file name stands for, unless it was cut; ``None`` if it stands for none."""
+    if _BAD_ESCAPE.search(stem):
+        return None
+    try:
+        name = unquote_plus(stem, errors="strict")
+        name.encode()
+    except UnicodeError:
+        return None
+    return name
+
+
+def unescaped_names(collection: str) -> frozenset[str]:
+    """What :func:`unescape` gives for the file names a collection may have."""
+    found = {unescape(escape(collection, apart=apart)) for apart in (False, True)}
+    return frozenset(name for name in found if name is not None)
+
+
+def was_cut(stem: str) -> bool:
+    """Whether a file name, without its ending, is one that was too long."""
+    return len(stem) == LONGEST and _CUT.search(stem) is not None
+
+
+def split_name(file_name: str) -> tuple[str, str]:
+    """The part of a file name that stands for a collection, and the ending mongodump gives it.
+
+    Both are empty for a file that is none of mongodump's. No collection's name begins with a dot;
+    what macOS leaves behind does.
+    """
+    plain = file_name.removesuffix(GZIP)
+    for ending in (METADATA, DATA):
+        if plain.endswith(ending) and not plain.startswith("."):
+            return plain.removesuffix(ending), ending
+    return "", ""
+
+
+def collection_of(file_name: str) -> str | None:
+    """The collection that mongorestore would take a file for a part of, if it would."""
+    stem, ending = split_name(file_name.removesuffix(ENCRYPTED))
+    return (unescape(stem) or stem) if ending else None
 
 
 def data_namespace(collection: str, kind: str) -> str:

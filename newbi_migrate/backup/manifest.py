@@ -1,24 +1,32 @@
-"""What a backup says of itself, for machines.
-
-Older formats stay readable.
-"""
+"""What a backup says of itself, for machines."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
+from annotated_types import Ge
+from pydantic import ConfigDict, StringConstraints, TypeAdapter, ValidationError
+from pydantic.alias_generators import to_camel
 from xxhash import xxh3_128_hexdigest
 
+from newbi_migrate.backup import layout
 from newbi_migrate.backup.files import FileSeal
 from newbi_migrate.errors import DamagedBackupError, UsageError
 
 __all__ = ["FORMAT", "CollectionEntry", "Consistency", "ExportEntry", "Manifest"]
 
 FORMAT: Final = "newbi-migrate backup 1"
+_ADVICE: Final = "Take another copy of the backup."
+_CONFIG: Final = ConfigDict(
+    strict=True, extra="forbid", alias_generator=to_camel, validate_by_name=False
+)
+_Count = Annotated[int, Ge(0)]
+_Kind = Annotated[str, StringConstraints(pattern=r"^(collection|timeseries|view)$")]
 
 
 class Consistency(StrEnum):
@@ -54,16 +62,18 @@ class CollectionEntry:
         consistency: What is known about writes to it while it was read.
     """
 
+    __pydantic_config__ = _CONFIG
+
     name: str
-    type: str
+    type: _Kind
     uuid: str
     data: str
     metadata: str
-    count: int
-    bytes: int
+    count: _Count
+    bytes: _Count
     digest: str
     digest_without: str
-    bytes_without: int
+    bytes_without: _Count
     options: str
     indexes: str
     consistency: Consistency
@@ -79,9 +89,11 @@ class ExportEntry:
         lines: Documents.
     """
 
+    __pydantic_config__ = _CONFIG
+
     collection: str
     file: str
-    lines: int
+    lines: _Count
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +117,8 @@ class Manifest:
         exports: In order of their names.
         files: Size and digest of every other file of the backup, by path relative to it.
     """
+
+    __pydantic_config__ = _CONFIG
 
     tool: str
     database: str
@@ -147,78 +161,75 @@ class Manifest:
         return {**body, "seal": _seal(body)}
 
     def _body(self) -> dict[str, Any]:
-        body: dict[str, Any] = {"format": FORMAT, **_camel(asdict(replace(self, files={})))}
-        body["files"] = {
-            name: {"bytes": seal.bytes, "digest": seal.digest} for name, seal in self.files.items()
-        }
-        return body
+        return {"format": FORMAT, **_MANIFEST.dump_python(self, mode="json", by_alias=True)}
 
     @classmethod
     def from_json(cls, text: str, *, where: str) -> Manifest:
-        """Reads a manifest file.
+        """Read a manifest file.
 
         Raises:
             DamagedBackupError: It is damaged.
             UsageError: It is of a format that this version does not know.
         """
-        advice = "Take another copy of the backup."
         try:
             body = json.loads(text)
-            form = body["format"]
+            form = body.pop("format")
             seal = body.pop("seal")
-        except (ValueError, KeyError, TypeError, AttributeError):
+            sealed = _seal({"format": form, **body})
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise DamagedBackupError(
-                f"{where} is no manifest of a backup.", next_step=advice
+                f"{where} is no manifest of a backup.", next_step=_ADVICE
             ) from None
         if form != FORMAT:
             raise UsageError(
-                f"{where} has the format {form!r}, which this version does not know.",
+                f"{where} has the format {str(form)[:60]!r}, which this version does not know.",
                 next_step="Use the version of newbi-migrate that wrote it, or a later one.",
             )
-        if seal != _seal(body):
-            raise DamagedBackupError(f"{where} was changed after it was written.", next_step=advice)
-        return cls._of(body)
+        if seal != sealed:
+            raise DamagedBackupError(
+                f"{where} was changed after it was written.", next_step=_ADVICE
+            )
+        try:
+            found = _MANIFEST.validate_json(json.dumps(body))
+        except (ValidationError, RecursionError):
+            # Without its cause, which repeats what the file holds.
+            raise DamagedBackupError(
+                f"{where} does not hold what a manifest does.", next_step=_ADVICE
+            ) from None
+        fault = _fault(found)
+        if fault:
+            raise DamagedBackupError(f"{where} is not to be trusted: {fault}.", next_step=_ADVICE)
+        return found
 
-    @classmethod
-    def _of(cls, body: Mapping[str, Any]) -> Manifest:
-        fields = _snake(body)
-        fields.pop("format")
-        snapshot = fields["snapshot"]
-        fields.update(
-            consistency=Consistency(fields["consistency"]),
-            snapshot=None if snapshot is None else (snapshot[0], snapshot[1]),
-            without=tuple(fields["without"]),
-            notes=tuple(fields["notes"]),
-            collections=tuple(
-                CollectionEntry(**{**_snake(one), "consistency": Consistency(one["consistency"])})
-                for one in fields["collections"]
-            ),
-            exports=tuple(ExportEntry(**_snake(one)) for one in fields["exports"]),
-            files={name: FileSeal(**seal) for name, seal in fields["files"].items()},
-        )
-        return cls(**fields)
+
+_MANIFEST: Final = TypeAdapter(Manifest)
+
+
+def _fault(manifest: Manifest) -> str:
+    """What no manifest says that a backup of a database came with; empty if there is nothing."""
+    if not layout.database_folder(manifest.database):
+        return f"no database can be named {manifest.database!r}"
+    for moment in (manifest.started, manifest.finished):
+        try:
+            datetime.fromisoformat(moment).astimezone(UTC)
+        except (ValueError, OverflowError):
+            return f"{moment[:60]!r} is no time"
+    names = [entry.name for entry in manifest.collections]
+    if len(set(names)) < len(names):
+        return "it lists a collection twice"
+    for entry in manifest.collections:
+        if not layout.dumped(entry.name) or layout.name_fault(entry.name):
+            return f"it lists a collection {entry.name!r}"
+        files = [entry.metadata] if entry.type == "view" else [entry.metadata, entry.data]
+        for file in files:
+            folder, _, _ = file.rpartition("/")
+            if folder != manifest.database or file not in manifest.files:
+                return f"it says that {file!r} holds a part of {entry.name!r}"
+        if entry.type == "view" and entry.data:
+            return f"it says that the view {entry.name!r} has documents"
+    return ""
 
 
 def _seal(body: Mapping[str, Any]) -> str:
     text = json.dumps(body, sort_keys=True, separators=(",", ":"))
     return xxh3_128_hexdigest(text.encode())
-
-
-def _camel(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {_camel_key(key): _camel(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_camel(inner) for inner in value]
-    return value
-
-
-def _camel_key(key: str) -> str:
-    first, *rest = key.split("_")
-    return first + "".join(word.capitalize() for word in rest)
-
-
-def _snake(body: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "".join(f"_{c.lower()}" if c.isupper() else c for c in key): value
-        for key, value in body.items()
-    }

@@ -1,4 +1,4 @@
-"""Reading the files of a dump as streams of whole documents."""
+"""Reading the bytes of a backup's files: in clear, as streams of whole documents."""
 
 from __future__ import annotations
 
@@ -6,48 +6,71 @@ import io
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
-from typing import IO, Any, Final, cast
+from typing import IO, Any, Final
 
 from newbi_migrate.backup import layout
-from newbi_migrate.backup.compress import gunzip
+from newbi_migrate.backup.compress import GZIP_ERRORS, damage_of, gunzip
+from newbi_migrate.backup.encrypt import DecryptingReader, Undecryptable
 
-__all__ = ["DamagedDataError", "open_stream", "whole_documents"]
+__all__ = ["DamagedDataError", "in_clear", "read_failures", "whole_documents"]
 
 _CHUNK: Final = 1 << 20
 _INT32 = struct.Struct("<i")
 _SMALLEST: Final = 5
 # What the server stores at most: 16 MiB, and 16 KiB for what it adds itself.
-LARGEST: Final = (1 << 24) + (1 << 14)
+_LARGEST: Final = (1 << 24) + (1 << 14)
 
 
 class DamagedDataError(Exception):
-    """A file's bytes are not what they have to be; the message follows the file's name."""
+    """A file is not what it has to be; the message follows the file's name."""
 
 
 @contextmanager
-def open_stream(path: Path, identities: Sequence[Any] = (), *, name: str) -> Iterator[IO[bytes]]:
-    """A file in clear, decrypted and decompressed as its name says.
+def in_clear(
+    file: io.BufferedReader, identities: Sequence[Any] = (), *, name: str
+) -> Iterator[IO[bytes]]:
+    """An open file, decrypted and decompressed as its name says.
 
     Args:
-        path: Where it is.
+        file: The file; it stays open.
         identities: Secret keys for encrypted files.
-        name: Its final name, whatever that of ``path``.
+        name: Its final name.
 
     Raises:
-        OSError: It cannot be read.
+        DamagedDataError: It is empty where compressed bytes have to be.
     """
     with ExitStack() as stack:
-        stream: IO[bytes] = stack.enter_context(path.open("rb"))
+        stream = file
         if name.endswith(layout.ENCRYPTED):
-            from newbi_migrate.backup.encrypt import DecryptingReader
-
             reader = stack.enter_context(DecryptingReader(stream, identities))
-            stream = cast("IO[bytes]", io.BufferedReader(reader, _CHUNK))
+            stream = io.BufferedReader(reader, _CHUNK)
             name = name.removesuffix(layout.ENCRYPTED)
-        if name.endswith(layout.GZIP):
-            stream = gunzip(stream)
-        yield stream
+        if not name.endswith(layout.GZIP):
+            yield stream
+            return
+        if not stream.peek(1):
+            raise DamagedDataError("it is cut off")
+        yield gunzip(stream)
+
+
+@contextmanager
+def read_failures() -> Iterator[None]:
+    """Turn whatever reading a damaged file raises into one error.
+
+    Raises:
+        DamagedDataError: The message says what is wrong with the file.
+    """
+    try:
+        yield
+    except GZIP_ERRORS as error:
+        raise DamagedDataError(damage_of(error)) from error
+    except FileNotFoundError as error:
+        raise DamagedDataError("it is missing") from error
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise DamagedDataError(f"it cannot be read ({reason})") from error
+    except Undecryptable as error:
+        raise DamagedDataError("no key opens it, or its bytes are changed") from error
 
 
 def whole_documents(stream: IO[bytes]) -> Iterator[bytes]:
@@ -72,7 +95,7 @@ def _whole(data: bytes) -> int:
     size_at, position, end = _INT32.unpack_from, 0, len(data)
     while end - position >= 4:
         size = size_at(data, position)[0]
-        if not _SMALLEST <= size <= LARGEST:
+        if not _SMALLEST <= size <= _LARGEST:
             raise DamagedDataError("holds a document of impossible size")
         if position + size > end:
             break

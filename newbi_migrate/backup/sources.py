@@ -12,8 +12,8 @@ from pymongo.asynchronous.database import AsyncDatabase
 from newbi_migrate.backup import layout
 from newbi_migrate.documents.better_auth import TARGET_COLLECTIONS
 from newbi_migrate.documents.registry import Registry
-from newbi_migrate.store.collections import collections
 from newbi_migrate.store.digest import options_digest
+from newbi_migrate.store.runs import readable_collections
 
 __all__ = ["Source", "critical_collections", "estimated_counts", "list_sources", "metadata_text"]
 
@@ -51,9 +51,10 @@ async def list_sources(
     """What mongodump would read, and names of what it would pass over.
 
     Raises:
+        UsageError: The database is half restored.
         pymongo.errors.PyMongoError: The server failed.
     """
-    listed = await collections(database)
+    listed = await readable_collections(database)
     found = [
         Source(info.name, info.kind, info.options, info.uuid)
         for info in listed.values()

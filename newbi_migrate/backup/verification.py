@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,13 +20,19 @@ class Problem:
     Attributes:
         where: File or collection.
         what: What is wrong; a sentence without its end that follows ``where``.
+        collection: The one collection that cannot be restored for it; empty if none can.
     """
 
     where: str
     what: str
+    collection: str = ""
 
     def __str__(self) -> str:
         return f"{self.where}: {self.what}"
+
+    def concerns(self, only: Collection[str]) -> bool:
+        """Whether it keeps one of these collections from being restored."""
+        return not self.collection or self.collection in only
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,17 +87,28 @@ class Verification:
             parts.add(f"{one.name}\0{one.digest}".encode())
         return parts.hexdigest()
 
-    def require(self) -> None:
-        """Fails where something is damaged.
+    def require(self, only: Sequence[str] = ()) -> None:
+        """Fail where something is damaged.
+
+        Args:
+            only: Collections that are needed; by default all.
 
         Raises:
             DamagedBackupError: It is; the first problems are named.
         """
-        if self.problems:
-            shown = "; ".join(map(str, self.problems[:3]))
-            more = len(self.problems) - 3
-            raise DamagedBackupError(
-                f"The backup {str(self.path)!r} is damaged: {shown}"
-                f"{f'; and {more} more' if more > 0 else ''}.",
-                next_step="Nothing was done with it; take another copy.",
-            )
+        problems = [one for one in self.problems if not only or one.concerns(only)]
+        if not problems:
+            return
+        shown = "; ".join(map(str, problems[:3]))
+        more = len(problems) - 3
+        damaged = {one.collection for one in self.problems}
+        salvage = not only and "" not in damaged and any(self._sound(damaged))
+        raise DamagedBackupError(
+            f"The backup {str(self.path)!r} is damaged: {shown}"
+            f"{f'; and {more} more' if more > 0 else ''}.",
+            next_step="Nothing was done with it; take another copy"
+            f"{', or restore what is whole with --collections' if salvage else ''}.",
+        )
+
+    def _sound(self, damaged: Collection[str]) -> Iterator[str]:
+        return (one.name for one in self.collections if one.name not in damaged)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,19 +16,17 @@ from bson.errors import InvalidBSON
 from bson.raw_bson import RawBSONDocument
 
 from newbi_migrate.backup import layout
-from newbi_migrate.backup.archive import ArchiveDump, is_archive
-from newbi_migrate.backup.dump import Dump, DumpedCollection, FolderDump
-from newbi_migrate.backup.files import FileSeal, seal_of
+from newbi_migrate.backup.dump import Dump
+from newbi_migrate.backup.dumped import DumpedCollection
+from newbi_migrate.backup.files import FileSeal
 from newbi_migrate.backup.manifest import CollectionEntry, Manifest
 from newbi_migrate.backup.reading import DamagedDataError
 from newbi_migrate.backup.verification import CheckedCollection, Problem, Verification
-from newbi_migrate.errors import DamagedBackupError, UsageError
 from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.digest import Digest, indexes_digest, options_digest, spans
 from newbi_migrate.store.faults import task_group
 
 __all__ = [
-    "open_dump",
     "verify_backup",
     "verify_dump",
 ]
@@ -40,25 +38,6 @@ _LENIENT: Final[CodecOptions[RawBSONDocument]] = CodecOptions(
     datetime_conversion=DatetimeConversion.DATETIME_MS,
     unicode_decode_error_handler="replace",
 )
-
-
-def open_dump(
-    path: Path, identities: Sequence[Any] = (), *, source: str | None = None
-) -> FolderDump | ArchiveDump:
-    """A backup of ours, a folder of mongodump, or an archive of mongodump.
-
-    Raises:
-        UsageError: It is none of these, or holds several databases.
-        DamagedBackupError: It is one, and damaged.
-    """
-    if path.is_file():
-        if not is_archive(path):
-            raise UsageError(
-                f"{str(path)!r} is no archive of mongodump.",
-                next_step="Name the folder of a backup, or what mongodump --archive wrote.",
-            )
-        return ArchiveDump(path, source=source)
-    return FolderDump(path, identities, source=source)
 
 
 async def verify_backup(
@@ -73,7 +52,7 @@ async def verify_backup(
     Of an encrypted backup without a key, the bytes of the files are checked and no more.
 
     Args:
-        path: The backup, or a folder or archive of mongodump.
+        path: The backup, or a folder of mongodump.
         identities: Secret keys, as :func:`~newbi_migrate.backup.encrypt.read_identities` gives
             them.
         progress: Listener; nothing is said where none is given.
@@ -83,19 +62,17 @@ async def verify_backup(
         UsageError: It is no backup.
         DamagedBackupError: It is damaged so that it cannot even be listed.
     """
-    dump = await asyncio.to_thread(open_dump, path, identities, source=source)
+    dump = await asyncio.to_thread(Dump, path, identities, source=source)
     return await verify_dump(dump, progress=progress)
 
 
-async def verify_dump(
-    dump: FolderDump | ArchiveDump, *, progress: Progress | None = None
-) -> Verification:
+async def verify_dump(dump: Dump, *, progress: Progress | None = None) -> Verification:
     """The same for a dump that is open already."""
     listener = progress or NullProgress()
     manifest = dump.manifest
     counting = _Counting()
     listener.phase("verify", manifest.count if manifest else None)
-    if isinstance(dump, FolderDump) and manifest is not None:
+    if manifest is not None:
         work = asyncio.ensure_future(_manifested(dump, manifest, counting))
     else:
         work = asyncio.ensure_future(_plain(dump, counting))
@@ -156,36 +133,37 @@ async def _plain(dump: Dump, counting: _Counting) -> _Found:
 
 
 def _read_plain(dump: Dump, counting: _Counting) -> _Found:
-    digests: dict[str, Digest] = {c.name: Digest() for c in dump.collections if c.type != "view"}
-    problems: list[Problem] = []
-    notes: list[str] = []
+    checked: list[CheckedCollection] = []
+    problems = list(dump.problems)
+    notes = list(dump.notes)
     if not dump.checked:
         notes.append("Files that are not compressed have no checksum; only their form was checked.")
-    check = None if dump.checked else _check_form
-    parts: Iterator[tuple[str, Iterator[tuple[DumpedCollection, bytes]]]]
-    if isinstance(dump, FolderDump):
-        parts = ((c.data, _labelled(dump, c)) for c in dump.collections if c.data)
-    else:
-        parts = iter([(dump.path.name, dump.batches())])
-    for where, batches in parts:
+    for collection in dump.collections:
+        if collection.type == "view":
+            continue
+        digest, without_id = Digest(), 0
         try:
-            for collection, batch in batches:
-                before = digests[collection.name].count
-                digests[collection.name].add_batch(batch)
-                if check:
-                    check(batch)
-                counting.add(collection.name, digests[collection.name].count - before)
+            for batch in dump.batches_of(collection):
+                before = digest.count
+                digest.add_batch(batch)
+                without_id += _without_id(batch)
+                if not collection.data.endswith(layout.GZIP):
+                    _check_form(batch)
+                counting.add(collection.name, digest.count - before)
         except DamagedDataError as error:
-            problems.append(Problem(where, str(error)))
-    checked = [_checked(name, digest) for name, digest in digests.items()]
+            problems.append(Problem(collection.data, str(error), collection.name))
+        else:
+            checked.append(_checked(collection.name, digest))
+        if without_id:
+            notes.append(
+                f"{collection.name}: {without_id:,} documents have no _id in the first place; the "
+                "server will move it there, or make one."
+            )
     return checked, problems, notes
 
 
-def _labelled(
-    dump: FolderDump, collection: DumpedCollection
-) -> Iterator[tuple[DumpedCollection, bytes]]:
-    for batch in dump.batches_of(collection):
-        yield collection, batch
+def _without_id(batch: bytes) -> int:
+    return sum(batch[start + 5 : start + 9] != b"_id\0" for start, _ in spans(batch))
 
 
 def _check_form(batch: bytes) -> None:
@@ -205,8 +183,10 @@ def _checked(name: str, digest: Digest) -> CheckedCollection:
 # -- a backup of ours -------------------------------------------------------------------------
 
 
-async def _manifested(dump: FolderDump, manifest: Manifest, counting: _Counting) -> _Found:
+async def _manifested(dump: Dump, manifest: Manifest, counting: _Counting) -> _Found:
     by_file = {entry.data: entry for entry in manifest.collections if entry.data}
+    owners = {entry.metadata: entry.name for entry in manifest.collections}
+    owners |= {file: entry.name for file, entry in by_file.items()}
     notes = []
     if not dump.readable:
         notes.append("It is encrypted and no key was given: only the files' bytes were checked.")
@@ -223,35 +203,35 @@ async def _manifested(dump: FolderDump, manifest: Manifest, counting: _Counting)
             if entry is not None and dump.readable:
                 job = _job(_read_data, dump, entry, seal, counting)
             else:
-                job = _job(_read_file, dump, name, seal)
+                job = _job(_read_file, dump, name, seal, owners.get(name, ""))
             tasks.create_task(one(job))
         tasks.create_task(one(_job(_read_metadata, dump, manifest)))
     checked = [one for one, _ in found if one is not None]
-    problems = sorted((p for _, some in found for p in some), key=lambda p: (p.where, p.what))
-    return checked, [*problems, *_strangers(dump, manifest)], notes
+    strange, stray = _strangers(dump, manifest)
+    problems = {problem for _, some in found for problem in some} | set(strange)
+    return checked, sorted(problems, key=lambda p: (p.where, p.what)), [*notes, *stray]
 
 
 def _job(function: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
     return lambda: function(*arguments)
 
 
-def _read_file(dump: FolderDump, name: str, seal: FileSeal) -> tuple[None, list[Problem]]:
+def _read_file(
+    dump: Dump, name: str, seal: FileSeal, collection: str
+) -> tuple[None, list[Problem]]:
     """A file that is compared byte by byte alone."""
     try:
-        with (dump.path / name).open("rb") as file:
-            now = seal_of(file)
-    except OSError as error:
-        return None, [Problem(name, _unreadable(error))]
-    return None, [] if now == seal else [Problem(name, _changed(seal, now))]
+        now = dump.folder.seal(name, seal)
+    except DamagedDataError as error:
+        return None, [Problem(name, str(error), collection)]
+    return None, [] if now == seal else [Problem(name, _changed(seal, now), collection)]
 
 
 def _read_data(
-    dump: FolderDump, entry: CollectionEntry, seal: FileSeal, counting: _Counting
+    dump: Dump, entry: CollectionEntry, seal: FileSeal, counting: _Counting
 ) -> tuple[CheckedCollection | None, list[Problem]]:
     """A file of documents: its bytes, its checksums, and what it holds."""
-    _, problems = _read_file(dump, entry.data, seal)
-    if problems and problems[0].what == _MISSING:
-        return None, problems
+    _, problems = _read_file(dump, entry.data, seal, entry.name)
     digest = Digest()
     collection = DumpedCollection(entry.name, entry.type, data=entry.data)
     try:
@@ -260,55 +240,58 @@ def _read_data(
             digest.add_batch(batch)
             counting.add(entry.name, digest.count - before)
     except DamagedDataError as error:
-        return None, [*problems, Problem(entry.data, str(error))]
+        damage = Problem(entry.data, str(error), entry.name)
+        return None, problems if damage in problems else [*problems, damage]
     for what, now, then in (
         ("documents", digest.count, entry.count),
         ("bytes", digest.bytes, entry.bytes),
         ("digest", digest.hexdigest(), entry.digest),
     ):
         if now != then:
-            problems.append(Problem(entry.name, f"{what} {now} instead of {then}"))
+            problems.append(Problem(entry.name, f"{what} {now} instead of {then}", entry.name))
     return _checked(entry.name, digest), problems
 
 
-def _read_metadata(dump: FolderDump, manifest: Manifest) -> tuple[None, list[Problem]]:
+def _read_metadata(dump: Dump, manifest: Manifest) -> tuple[None, list[Problem]]:
     """Options and indexes against their digests."""
     if not dump.readable:
         return None, []
-    problems = []
-    try:
-        collections = {c.name: c for c in dump.collections}
-    except DamagedBackupError as error:
-        return None, [Problem(layout.METADATA, error.what)]
-    for entry in manifest.collections:
-        found = collections.get(entry.name)
-        if found is None:
-            problems.append(Problem(entry.metadata, "it is missing"))
-            continue
-        if options_digest(found.options) != entry.options:
-            problems.append(Problem(entry.metadata, "its options are not those of the manifest"))
-        if indexes_digest(found.indexes) != entry.indexes:
-            problems.append(Problem(entry.metadata, "its indexes are not those of the manifest"))
+    problems = list(dump.problems)
+    entries = {entry.name: entry for entry in manifest.collections}
+    for found in dump.collections:
+        entry = entries[found.name]
+        for what, now, then in (
+            ("options", options_digest(found.options), entry.options),
+            ("indexes", indexes_digest(found.indexes), entry.indexes),
+        ):
+            if now != then:
+                changed = f"its {what} are not those of the manifest"
+                problems.append(Problem(entry.metadata, changed, entry.name))
     return None, problems
 
 
-def _strangers(dump: FolderDump, manifest: Manifest) -> list[Problem]:
-    """Files in the database's folder that mongorestore would take for part of the backup."""
-    folder = dump.path / manifest.database
-    if not folder.is_dir():
-        return []
+def _strangers(dump: Dump, manifest: Manifest) -> tuple[list[Problem], list[str]]:
+    """Files in the database's folder that are not of the backup.
+
+    What mongorestore would take for a part of it is a problem of that collection; the rest, such
+    as what a file manager leaves behind, is a note.
+    """
     known = set(manifest.files)
-    names = [f"{folder.name}/{file.name}" for file in sorted(folder.iterdir())]
-    return [Problem(name, "it is no part of the backup") for name in names if name not in known]
-
-
-_MISSING: Final = "it is missing"
-
-
-def _unreadable(error: OSError) -> str:
-    if isinstance(error, FileNotFoundError):
-        return _MISSING
-    return f"it cannot be read ({error.strerror or type(error).__name__})"
+    try:
+        names = [f"{manifest.database}/{name}" for name in dump.folder.entries(manifest.database)]
+    except DamagedDataError as error:
+        return [Problem(manifest.database, str(error))], []
+    strange, stray = [], []
+    for name in names:
+        if name in known:
+            continue
+        collection = layout.collection_of(name.rpartition("/")[2])
+        if collection is None:
+            stray.append(name)
+        else:
+            strange.append(Problem(name, "it is no part of the backup", collection))
+    note = f"Not read, for they are no part of it: {', '.join(stray)}."
+    return strange, [note] if stray else []
 
 
 def _changed(seal: FileSeal, now: FileSeal) -> str:

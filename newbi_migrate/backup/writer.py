@@ -17,6 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
+import bson
 from bson import Timestamp, json_util
 from pymongo.errors import OperationFailure
 from pymongo.read_concern import ReadConcern
@@ -39,6 +40,7 @@ from newbi_migrate.backup.files import (
     sync_folder,
 )
 from newbi_migrate.backup.manifest import CollectionEntry, Consistency, Manifest
+from newbi_migrate.backup.metadata import MetadataError, parse_metadata
 from newbi_migrate.backup.reporting import report_text
 from newbi_migrate.backup.sources import (
     Source,
@@ -49,7 +51,7 @@ from newbi_migrate.backup.sources import (
 )
 from newbi_migrate.documents.newbi import NEWBI
 from newbi_migrate.documents.registry import Registry
-from newbi_migrate.errors import NewbiMigrateError, UsageError
+from newbi_migrate.errors import NewbiMigrateError, UnsupportedError, UsageError
 from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.codes import SNAPSHOT_LOST
 from newbi_migrate.store.connection import Store, Topology, open_database
@@ -177,6 +179,7 @@ class _Backup:
             self._recipients_and_self = ()
         self._files: dict[str, FileSeal] = {}
         self._finished: list[OutputFile] = []
+        self._alike: frozenset[str] = frozenset()
         self._snapshot: Timestamp | None = None
         self._notes: list[str] = []
 
@@ -188,6 +191,7 @@ class _Backup:
             sources, passed_over = await list_sources(self._database)
             for name in passed_over:
                 self._note(f"The collection {name!r} is left out, as mongodump does.")
+            self._alike = layout.alike({name for s in sources for name in (s.name, s.data)})
             before = await write_counters(self._database, self._data_names(sources))
             if self._store.server.topology is not Topology.STANDALONE:
                 self._snapshot = await latest_time(self._database)
@@ -202,7 +206,7 @@ class _Backup:
         consistency, notes = judge(entries, sources, there_now, snapshot=snapshot)
         for note in notes:
             self._note(note)
-        exporter = Exporter(self._folder, self._recipients, self._identities)
+        exporter = Exporter(self._folder, self._recipients, self._identities, self._alike)
         wanted = [e for e in entries if e.name in self._critical and e.data]
         exports, sealed, outputs = await exporter.export(wanted, self._progress)
         self._files |= sealed
@@ -255,17 +259,18 @@ class _Backup:
         return entries
 
     async def _dump(self, source: Source) -> CollectionEntry:
-        stem = f"{self._database.name}/{layout.escape(source.name, suffix=self._suffix)}"
+        stem = self._stem(source.name)
         indexes: tuple[dict[str, Any], ...] = ()
         if source.type != "view":
             indexes = await read_indexes(self._database, source.name)
         metadata = stem + layout.METADATA + layout.GZIP + self._suffix
-        await asyncio.to_thread(self._write, metadata, metadata_text(source, indexes), gzip=True)
+        text = metadata_text(source, indexes)
+        _require_readable(source, indexes, text)
+        await asyncio.to_thread(self._write, metadata, text, gzip=True)
         digest, other, data = Digest(), Digest(self._without), ""
         consistency = Consistency.UNKNOWN
         if source.type != "view":
-            stem = f"{self._database.name}/{layout.escape(source.data, suffix=self._suffix)}"
-            data = stem + layout.DATA + layout.GZIP + self._suffix
+            data = self._stem(source.data) + layout.DATA + layout.GZIP + self._suffix
             consistency = await self._dump_documents(source, data, digest, other)
         return CollectionEntry(
             name=source.name,
@@ -282,6 +287,10 @@ class _Backup:
             indexes=indexes_digest(indexes),
             consistency=consistency,
         )
+
+    def _stem(self, name: str) -> str:
+        escaped = layout.escape(name, suffix=self._suffix, apart=name in self._alike)
+        return f"{self._database.name}/{escaped}"
 
     async def _dump_documents(
         self, source: Source, name: str, digest: Digest, other: Digest
@@ -356,6 +365,28 @@ class _Backup:
             output.write(text.encode())
             output.finish()
         self._finished.append(output)
+
+
+def _require_readable(source: Source, indexes: Sequence[dict[str, Any]], text: str) -> None:
+    """Fail where a metadata file would be read as something else, as mongodump does.
+
+    Extended JSON has no form for a document such as ``{"$numberInt": "5"}``.
+    """
+    try:
+        read = parse_metadata(text)
+    except MetadataError:
+        same = False
+    else:
+        found = bson.encode({"options": read.options, "indexes": read.indexes})
+        same = found == bson.encode({"options": source.options, "indexes": indexes})
+    if not same:
+        raise UnsupportedError(
+            f"Options or indexes of {source.name!r} hold what Extended JSON, and so the format of "
+            "a backup, cannot say.",
+            next_step=f"{_NOTHING_LEFT} Look for documents in them whose only key is a type, such "
+            "as $oid or $numberInt.",
+            collection=source.name,
+        )
 
 
 def _stamp(moment: datetime) -> str:

@@ -56,8 +56,12 @@ def carry_out(
         if saved is None:
             documents_only = command == "backfill"
             shown = make_plan(session, options, documents_only=documents_only)
-            place = session.uri_arguments
-            following = after_plan(shown, documents_only=documents_only, place=place)
+            following = after_plan(
+                shown,
+                documents_only=documents_only,
+                place=session.uri_arguments,
+                backup=backup_guard.backup,
+            )
             session.show(plan_report(shown, next_command=following, verbose=verbose), aside=True)
         else:
             say(f"The plan in {saved_in} is about to be carried out.")

@@ -1,7 +1,8 @@
-"""The command to run next, after every command, in the order of the run book.
+"""The command to run next, in the order of the run book (docs/run.md).
 
 Each function gives a line that can be copied, with the connection string where the one before it
-was; where a person must do something first, that stands before it.
+was; where something must be done first, that stands before it. Options that decide what is written
+are repeated; those that only hold a run back are not.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from newbi_migrate.cli.values import as_arguments
 from newbi_migrate.errors import ExitCode
@@ -32,11 +33,16 @@ __all__ = [
     "after_restoring",
     "after_rollback",
     "after_run",
+    "after_smoke",
     "after_status",
     "after_validation",
     "after_verifying",
     "suggest",
 ]
+
+
+# Where the run book keeps the plan that is reviewed.
+_PLAN: Final = "plan.json"
 
 
 def suggest(command: str, *arguments: str) -> str:
@@ -47,19 +53,22 @@ def suggest(command: str, *arguments: str) -> str:
 def after_diagnosis(
     purpose: str, backup: Path | None, legacy_collection: str | None, place: Sequence[str]
 ) -> str:
-    """What the diagnosis was for; what would write is looked at first, where it can be."""
+    """What the diagnosis was for; what would write is looked at first."""
     chosen: list[str] = []
     if purpose in ("plan", "migrate", "validate") and legacy_collection is not None:
         chosen += ["--legacy-collection", legacy_collection]
-    if purpose == "migrate" and backup is not None:
-        chosen += ["--backup", str(backup)]
-    if purpose in ("migrate", "rollback", "finalize"):
-        chosen.insert(0, "--dry-run")
+    if purpose == "migrate":
+        backed = [] if backup is None else ["--backup", str(backup)]
+        return suggest("plan", "--output", _PLAN, *chosen, *backed, *place)
+    if purpose == "rollback":
+        chosen.append("--dry-run")
+    if purpose == "finalize":
+        chosen += ["--keep", "--dry-run"]
     return suggest(purpose, *chosen, *place)
 
 
 def after_backup(path: Path, output_dir: Path, *, fits: bool, place: Sequence[str]) -> str:
-    """A plan that the backup backs, or another backup while nobody writes.
+    """A comparison with the database, or another backup while nobody writes.
 
     Args:
         path: The backup.
@@ -70,7 +79,7 @@ def after_backup(path: Path, output_dir: Path, *, fits: bool, place: Sequence[st
     if not fits:
         again = suggest("backup", "--output-dir", str(output_dir), *place)
         return f"stop the application, then {again}"
-    return suggest("migrate", "--dry-run", "--backup", str(path), *place)
+    return suggest("verify-backup", "--compare", str(path), *place)
 
 
 def after_verifying(
@@ -81,7 +90,7 @@ def after_verifying(
     here: bool,
     place: Sequence[str],
 ) -> str:
-    """A migration that a backup of the database as it is backs; else a comparison or a restore.
+    """A diagnosis, where the database is as the backup says; else a comparison or a restore.
 
     Args:
         path: The backup.
@@ -93,7 +102,10 @@ def after_verifying(
     if not verification.intact:
         return "take another copy, or make a new backup while the database is what it should be"
     if comparison is not None and comparison.equal and not comparison.without and here:
-        return suggest("migrate", "--backup", str(path), *place)
+        if verification.manifest is None:
+            # A run is backed by a backup of ours alone.
+            return suggest("backup", *place)
+        return suggest("doctor", "--backup", str(path), *place)
     if comparison is None and verification.manifest is not None:
         return suggest("verify-backup", "--compare", str(path), *place)
     return suggest("restore", "--dry-run", str(path), *place)
@@ -124,6 +136,8 @@ def after_plan(
 ) -> str:
     """The command that carries a plan out, or the proof that nothing is left to do.
 
+    Where no backup is named for a migration, making one comes first.
+
     Args:
         plan: The plan.
         documents_only: Whether it is one of ``backfill``.
@@ -134,10 +148,13 @@ def after_plan(
     if not plan.pending:
         return suggest("validate" if plan.users or documents_only else "status", *place)
     backed = [] if backup is None else ["--backup", str(backup)]
-    if saved_in is not None:
-        return suggest("migrate", "--plan", str(saved_in), *backed, *place)
-    command = "backfill" if documents_only else "migrate"
-    return suggest(command, *as_arguments(plan.options), *backed, *place)
+    if documents_only:
+        return suggest("backfill", *as_arguments(plan.options), *backed, *place)
+    chosen = as_arguments(plan.options) if saved_in is None else ["--plan", str(saved_in)]
+    if backup is not None:
+        return suggest("migrate", *chosen, *backed, *place)
+    migrating = suggest("migrate", *chosen, "--backup", "DIR", *place)
+    return f"{suggest('backup', *place)}, and with its folder {migrating}"
 
 
 def after_run(
@@ -173,9 +190,12 @@ def after_validation(report: ValidationReport, place: Sequence[str]) -> str:
     if report.failed:
         pending = any(rule.startswith(("document.workspace", "legacy-user.")) for rule in broken)
         return suggest("plan", *place) if pending else suggest("validate", "--detailed", *place)
-    keep = ["--keep"] if report.quarantined else []
-    ending = suggest("finalize", *keep, "--dry-run", *place)
-    return f"start the application, then {suggest('smoke')}, and days later {ending}"
+    return f"start the application, then {suggest('smoke')}, and {after_smoke(place)}"
+
+
+def after_smoke(place: Sequence[str] = ()) -> str:
+    """The end of the migration, which first keeps the legacy users under another name."""
+    return f"days later {suggest('finalize', '--keep', '--dry-run', *place)}"
 
 
 def after_status(found: Status, place: Sequence[str]) -> str:
@@ -198,20 +218,35 @@ def after_status(found: Status, place: Sequence[str]) -> str:
     return suggest("validate", *place)
 
 
-def after_rollback(result: RollbackResult, place: Sequence[str]) -> str:
-    """The rollback itself after a look at it; then a plan, or what a part of one left."""
+def after_rollback(
+    results: Sequence[RollbackResult], *, everything: bool, place: Sequence[str]
+) -> str:
+    """The same rollback after a look at it; then a plan, or what a part of one left.
+
+    Args:
+        results: One for each run.
+        everything: Whether all runs were asked for.
+        place: The arguments that name the connection string.
+    """
     from newbi_migrate.migration.rollback.results import OnConflict
 
-    if result.run_id is None:
+    last = results[-1]
+    if last.run_id is None:
         return suggest("status", *place)
-    run = ["--run", str(result.run_id)]
-    if result.refused:
-        return suggest("rollback", *run, "--on-conflict", "keep", "--dry-run", *place)
-    if result.dry_run:
-        choice = result.options.on_conflict
-        chosen = [] if choice is OnConflict.STOP else ["--on-conflict", choice.value]
-        return suggest("rollback", *run, *chosen, *place)
-    return suggest("plan" if result.options.whole else "status", *place)
+    options = last.options
+    # The run that was looked at is named: another may be the last by then.
+    chosen = ["--all"] if everything else ["--run", str(last.run_id)]
+    if options.collections is not None:
+        chosen += ["--collections", ",".join(options.collections)]
+    if options.users is not None:
+        chosen += ["--users", ",".join(map(str, options.users))]
+    if any(result.refused for result in results):
+        return suggest("rollback", *chosen, "--on-conflict", "keep", "--dry-run", *place)
+    if last.dry_run:
+        if options.on_conflict is not OnConflict.STOP:
+            chosen += ["--on-conflict", options.on_conflict.value]
+        return suggest("rollback", *chosen, *place)
+    return suggest("plan" if options.whole else "status", *place)
 
 
 def after_finalize(result: FinalizeResult, place: Sequence[str]) -> str:

@@ -19,6 +19,7 @@ ANY_COMMAND: Final = (
     ExitCode.USAGE,
     ExitCode.INTERRUPTED,
     ExitCode.UNREACHABLE,
+    ExitCode.LOCAL_FILE,
 )
 """What every command may end with."""
 
@@ -81,7 +82,7 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
             {
                 ExitCode.DONE: "it is whole, and the database, if compared, equals it",
                 ExitCode.PENDING: "the database differs from it",
-                ExitCode.VALIDATION_FAILED: _DAMAGED,
+                ExitCode.LOCAL_FILE: _DAMAGED,
                 ExitCode.INTERRUPTED: "it was interrupted",
             },
             {
@@ -96,9 +97,9 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
         "restore": Entry(
             {
                 ExitCode.DONE: "all of it is there",
-                ExitCode.PENDING: "something came between what was shown and the confirmation; "
-                "nothing was touched",
-                ExitCode.VALIDATION_FAILED: f"{_DAMAGED}; nothing was touched",
+                ExitCode.PENDING: "something came between what was shown and the confirmation, and "
+                "nothing was touched; or all is there but indexes that the server would not build",
+                ExitCode.LOCAL_FILE: f"{_DAMAGED}; nothing was touched",
                 ExitCode.LEASE_HELD: "a run or another restore is under way in that database",
                 ExitCode.INTERRUPTED: "it was interrupted, or lost its lease; the same command "
                 "goes on where it stopped",
@@ -112,11 +113,13 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
         "plan": Entry(
             {
                 ExitCode.DONE: "the migration would end with 0",
+                ExitCode.PENDING: "the database is not as the backup says",
+                ExitCode.VALIDATION_FAILED: _DAMAGED,
                 ExitCode.QUARANTINED: "something would be left out, or an index cannot be built",
             },
             {
-                "newbi-migrate plan --output plan.json": "A plan to review, and to carry out with "
-                "migrate --plan.",
+                "newbi-migrate plan --output plan.json --backup backups/backup_…": "A plan to "
+                "review, and to carry out with migrate --plan.",
                 "newbi-migrate plan --verbose --report plan.html": "Every decision, and a page to "
                 "look at.",
             },
@@ -126,7 +129,7 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
                 ExitCode.DONE: "all is done, or was done already",
                 ExitCode.PENDING: "the database is no longer what the plan or the backup was made "
                 "for, and nothing was written; or documents kept coming in and are still pending",
-                ExitCode.VALIDATION_FAILED: f"{_DAMAGED}; nothing was written",
+                ExitCode.LOCAL_FILE: f"{_DAMAGED}; nothing was written",
                 ExitCode.QUARANTINED: f"{_LEFT_OUT}; again, it ends so as long as this is so",
                 ExitCode.LEASE_HELD: _UNDER_WAY,
                 ExitCode.INTERRUPTED: _RESUMED,
@@ -143,7 +146,7 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
                 ExitCode.DONE: "all is done, or was done already",
                 ExitCode.PENDING: "the database is no longer what the backup was made of, and "
                 "nothing was written; or documents kept coming in and are still pending",
-                ExitCode.VALIDATION_FAILED: f"{_DAMAGED}; nothing was written",
+                ExitCode.LOCAL_FILE: f"{_DAMAGED}; nothing was written",
                 ExitCode.QUARANTINED: _LEFT_OUT,
                 ExitCode.LEASE_HELD: _UNDER_WAY,
                 ExitCode.INTERRUPTED: _RESUMED,

@@ -41,7 +41,6 @@ def migrate(
     duplicate_emails: opt.DuplicateEmails = None,
     aliases: opt.Aliases = None,
     alias_owners: opt.AliasOwners = None,
-    better_auth: opt.BetterAuth = None,
     collections: opt.Collections = None,
     schema_day: opt.SchemaDay = None,
     backup: opt.Backup = None,
@@ -74,7 +73,6 @@ def migrate(
             "duplicate_emails": duplicate_emails,
             "aliases": aliases,
             "alias_owners": alias_owners,
-            "better_auth": better_auth,
             "collections": collections,
             "schema_day": schema_day,
         }

@@ -21,7 +21,6 @@ __all__ = [
     "AtOnce",
     "Backup",
     "BatchSize",
-    "BetterAuth",
     "Collections",
     "Confirm",
     "DryRun",
@@ -71,13 +70,6 @@ class AliasOwnerChoice(StrEnum):
     KEEP = "keep"
 
 
-class BetterAuthChoice(StrEnum):
-    """Choices of ``--better-auth``."""
-
-    V1_3 = "1.3"
-    V1_7 = "1.7"
-
-
 AsJson = Annotated[
     bool, typer.Option("--json", help="Answer with one JSON document on standard output.")
 ]
@@ -101,7 +93,11 @@ DryRun = Annotated[
 ]
 Confirm = Annotated[
     bool,
-    typer.Option("--confirm", help="Write without asking for the database's name to be typed."),
+    typer.Option(
+        "--confirm",
+        help="Write without asking for the database's name to be typed; nothing is compared with "
+        "an earlier --dry-run.",
+    ),
 ]
 Backup = Annotated[
     Path | None,
@@ -132,7 +128,7 @@ Dump = Annotated[
     Path,
     typer.Argument(
         metavar="BACKUP",
-        help="Folder of a backup, or a folder or archive that mongodump wrote.",
+        help="Folder of a backup, or one that mongodump wrote.",
         show_default=False,
     ),
 ]
@@ -273,16 +269,6 @@ AliasOwners = Annotated[
         "--alias-owners",
         help="Fields of documents that name such a user: write the new id, or keep the old one.",
         show_default="rewrite",
-        rich_help_panel=_WHAT,
-    ),
-]
-BetterAuth = Annotated[
-    BetterAuthChoice | None,
-    typer.Option(
-        "--better-auth",
-        help="Version of Better Auth the application uses: 1.7 for 1.7.0 to 1.7.2, 1.3 for every "
-        "other, older or newer.",
-        show_default="1.3",
         rich_help_panel=_WHAT,
     ),
 ]

@@ -27,9 +27,10 @@ def plan(
     duplicate_emails: opt.DuplicateEmails = None,
     aliases: opt.Aliases = None,
     alias_owners: opt.AliasOwners = None,
-    better_auth: opt.BetterAuth = None,
     collections: opt.Collections = None,
     schema_day: opt.SchemaDay = None,
+    backup: opt.Backup = None,
+    identity: opt.Identities = None,
     log_file: opt.LogFile = None,
     report: opt.Reports = None,
     show_personal_data: opt.ShowPersonalData = False,
@@ -38,6 +39,7 @@ def plan(
 
     One decision for each user with its reason, what is stamped in each collection, which indexes
     are created, and what is left out and why. The exit code is the one the migration would have.
+    A backup that is named is verified and must equal the database, as for the migration.
     """
     session = Session(as_json=as_json, uri_file=uri_file)
     with session.explained():
@@ -49,9 +51,16 @@ def plan(
             duplicate_emails=duplicate_emails,
             aliases=aliases,
             alias_owners=alias_owners,
-            better_auth=better_auth,
             collections=collections,
             schema_day=schema_day,
         )
+        backed = values.backup_guard(backup, identity)
         session.log_to(log_file, "plan")
-        show_plan(session, options, verbose=verbose, save_to=output, reports=reports)
+        show_plan(
+            session,
+            options,
+            verbose=verbose,
+            save_to=output,
+            backup_guard=backed,
+            reports=reports,
+        )

@@ -36,8 +36,10 @@ show e-mails, masked unless they are asked for in full. With `--json` the answer
 is [one JSON document](json.md).
 
 At a terminal a command that writes says what it is going to do and asks for the database's name to
-be typed. Without a terminal it needs `--confirm`, and says so before it connects. How a run is
-watched, held back and stopped: [Operate a run](../how-to/operate-a-run.md).
+be typed. If what it showed has changed by then, it writes nothing. Without a terminal it needs
+`--confirm`, and says so before it connects; it then does what the database gives, and compares
+nothing with an earlier `--dry-run`. Only `migrate --plan` does exactly what was reviewed before.
+How a run is watched, held back and stopped: [Operate a run](../how-to/operate-a-run.md).
 
 The connection string must name the database. It is taken from `--uri-file`, else from the
 environment variable `MONGODB_URI`, else from the same name in a file `.env` in the working

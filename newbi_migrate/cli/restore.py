@@ -56,6 +56,14 @@ def restore(
     confirm: opt.Confirm = False,
     identity: opt.Identities = None,
     source_database: opt.SourceDatabase = None,
+    convert_legacy_indexes: Annotated[
+        bool,
+        typer.Option(
+            "--convert-legacy-indexes",
+            help="Make keys and options of indexes that only servers before 3.4 took into what "
+            "they stood for, as mongorestore does; otherwise such indexes are left out and listed.",
+        ),
+    ] = False,
     workers: opt.AtOnce = 4,
     verbose: Annotated[bool, typer.Option("--verbose", help="List every collection.")] = False,
     as_json: opt.AsJson = False,
@@ -64,8 +72,8 @@ def restore(
 ) -> None:
     """Bring a backup or a dump of mongodump back, byte for byte; again, it finishes.
 
-    It is verified first, and a damaged one is refused before anything is touched. The target
-    must be empty, unless --drop is given.
+    It is verified first, and a damaged one is refused before anything is touched; --collections
+    brings back what is whole of it. The target must be empty, unless --drop is given.
     """
     session = Session(as_json=as_json, uri_file=uri_file)
     with session.explained():
@@ -87,6 +95,7 @@ def restore(
             source_database,
             workers,
             verbose,
+            convert_legacy_indexes,
         )
         target = session.run(restoring.look)
         if dry_run:
@@ -114,7 +123,9 @@ class _Restoring:
         source: str | None,
         workers: int,
         verbose: bool,
+        convert: bool,
     ) -> None:
+        self._convert = convert
         self._session = session
         self._path = path
         self._database = database
@@ -144,6 +155,7 @@ class _Restoring:
         arguments = ["--database", self._database] if self._elsewhere else []
         arguments += ["--drop"] if self._drop else []
         arguments += ["--collections", ",".join(self._only)] if self._only else []
+        arguments += ["--convert-legacy-indexes"] if self._convert else []
         following = suggest("restore", *arguments, str(self._path), *self._session.uri_arguments)
         self._session.answer(
             lambda: restore_plan_to_json(verification, target, drop=self._drop, only=self._only),
@@ -169,7 +181,7 @@ class _Restoring:
             verification = await verify(
                 self._path, identities=self._identities, progress=progress, source=self._source
             )
-            verification.require()
+            verification.require(self._only)
             return verification
 
     async def restore(self, reviewed: RestoreTarget | None) -> RestoreResult:
@@ -194,11 +206,16 @@ class _Restoring:
                     identities=self._identities,
                     source=self._source,
                     reviewed=reviewed,
+                    convert_legacy_indexes=self._convert,
                 )
 
     def report(self, result: RestoreResult) -> None:
         """Show what was restored."""
-        from newbi_migrate.report.backups import restore_report, restore_to_json
+        from newbi_migrate.report.backups import (
+            restore_exit_code,
+            restore_report,
+            restore_to_json,
+        )
 
         following = after_restoring(
             self._path,
@@ -210,7 +227,7 @@ class _Restoring:
             lambda: restore_to_json(result),
             restore_report(result, next_command=following, verbose=self._verbose),
         )
-        raise typer.Exit(int(ExitCode.DONE))
+        raise typer.Exit(int(restore_exit_code(result)))
 
     @property
     def _elsewhere(self) -> bool:

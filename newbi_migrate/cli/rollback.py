@@ -51,7 +51,9 @@ def rollback(
     everything: Annotated[
         bool,
         typer.Option(
-            "--all", help="Take all runs back, the last one first; a dry run looks at that one."
+            "--all",
+            help="Take all runs back, the last one first; each is looked at before anything is "
+            "written, and in a dry run.",
         ),
     ] = False,
     on_conflict: Annotated[
@@ -121,7 +123,7 @@ def rollback(
                     session, named, options, throttle, everything=everything, dry_run=True
                 )
             )
-            _report(session, looked, verbose=verbose, aside=True)
+            _report(session, looked, everything=everything, verbose=verbose, aside=True)
             session.confirm(session.target.database, confirmed=False)
         done = session.run(
             lambda: _roll_back(
@@ -135,7 +137,7 @@ def rollback(
             )
         )
         session.log_end(*map(_in_one_line, done))
-        _answer(session, done, reports, verbose=verbose, as_json=as_json)
+        _answer(session, done, reports, everything=everything, verbose=verbose, as_json=as_json)
 
 
 def _in_one_line(result: RollbackResult) -> str:
@@ -202,13 +204,20 @@ async def _roll_back(
 
 
 def _report(
-    session: Session, results: list[RollbackResult], *, verbose: bool, aside: bool = False
+    session: Session,
+    results: list[RollbackResult],
+    *,
+    everything: bool,
+    verbose: bool,
+    aside: bool = False,
 ) -> None:
     from newbi_migrate.report.rollback import rollback_report
 
-    for result in results:
-        following = after_rollback(result, session.uri_arguments)
-        session.show(rollback_report(result, next_command=following, verbose=verbose), aside=aside)
+    following = after_rollback(results, everything=everything, place=session.uri_arguments)
+    for result in results[:-1]:
+        session.show([*rollback_report(result, verbose=verbose), ""], aside=aside)
+    last = rollback_report(results[-1], next_command=following, verbose=verbose)
+    session.show(last, aside=aside)
 
 
 def _answer(
@@ -216,12 +225,13 @@ def _answer(
     results: list[RollbackResult],
     reports: ReportFiles,
     *,
+    everything: bool,
     verbose: bool,
     as_json: bool,
 ) -> NoReturn:
     from newbi_migrate.report.rollback_contents import rollback_contents
 
-    following = after_rollback(results[-1], session.uri_arguments)
+    following = after_rollback(results, everything=everything, place=session.uri_arguments)
     code = reports.write(
         session,
         lambda _: rollback_contents(results, next_command=following),
@@ -232,7 +242,7 @@ def _answer(
         earlier = [result.to_json() for result in results[:-1]]
         session.answer(lambda: {**last, "before": earlier} if earlier else last, ())
     else:
-        _report(session, results, verbose=verbose)
+        _report(session, results, everything=everything, verbose=verbose)
     raise typer.Exit(int(code))
 
 

@@ -309,8 +309,9 @@ def stopping_on_signals(migration: Migration) -> Iterator[None]:
             from newbi_migrate.store.lease import LEASE_SECONDS
 
             say(
-                "Stopping at once; the same command again finishes the run, as soon as its lease "
-                f"has run out, in at most {LEASE_SECONDS:.0f} s."
+                "Stopping at once; the same command again finishes the run. Where it cannot see "
+                "that this process is gone, that takes until the lease has run out, "
+                f"{LEASE_SECONDS:.0f} s at most."
             )
             os._exit(ExitCode.INTERRUPTED)
         asked = True

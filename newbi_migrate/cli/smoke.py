@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from newbi_migrate.cli import options as opt
-from newbi_migrate.cli.following import suggest
+from newbi_migrate.cli.following import after_smoke
 from newbi_migrate.cli.running import Session
 from newbi_migrate.errors import ExitCode, UsageError
 
@@ -93,9 +93,7 @@ def smoke(
         found: SmokeResult = take_all_steps(
             address, user, _password(password_file), timeout=timeout, allow_http=allow_http
         )
-        following = ""
-        if found.exit_code is ExitCode.DONE:
-            following = f"days later, {suggest('finalize', '--dry-run')}"
+        following = after_smoke() if found.exit_code is ExitCode.DONE else ""
         session.answer(
             found.to_json,
             checks_report(

@@ -26,7 +26,6 @@ def migration_options(
     duplicate_emails: StrEnum | None = None,
     aliases: StrEnum | None = None,
     alias_owners: StrEnum | None = None,
-    better_auth: StrEnum | None = None,
     collections: list[str] | None = None,
     schema_day: datetime | None = None,
     batch_size: int | None = None,
@@ -38,7 +37,6 @@ def migration_options(
         UsageError: A value is out of its range, or a list of collections names none.
     """
     from newbi_migrate.mapping.decisions import AliasPolicy, DuplicatePolicy
-    from newbi_migrate.mapping.profiles import BetterAuthVersion
     from newbi_migrate.migration.planning.options import AliasOwners as Owners, MigrationOptions
 
     given: dict[str, Any] = {
@@ -46,7 +44,6 @@ def migration_options(
         "duplicate_emails": duplicate_emails and DuplicatePolicy(duplicate_emails.value),
         "aliases": aliases and AliasPolicy(aliases.value),
         "alias_owners": alias_owners and Owners(alias_owners.value),
-        "better_auth": better_auth and BetterAuthVersion(better_auth.value),
         "collections": names(collections, "--collections"),
         "schema_day": schema_day and schema_day.date(),
         "batch_size": batch_size,
@@ -116,7 +113,6 @@ def as_arguments(options: MigrationOptions) -> list[str]:
         "--duplicate-emails": (options.duplicate_emails, usual.duplicate_emails),
         "--aliases": (options.aliases, usual.aliases),
         "--alias-owners": (options.alias_owners, usual.alias_owners),
-        "--better-auth": (options.better_auth, usual.better_auth),
         "--collections": (options.collections, usual.collections),
         "--schema-day": (options.schema_day, usual.schema_day),
         "--batch-size": (options.batch_size, usual.batch_size),

@@ -11,13 +11,25 @@ from bson import ObjectId
 
 from newbi_migrate.documents.better_auth import Account
 from newbi_migrate.mapping.ids import account_id
-from newbi_migrate.mapping.profiles import BetterAuthProfile
 from newbi_migrate.mapping.values import text
 
-__all__ = ["CREDENTIAL", "PasswordKind", "map_account", "password_kind"]
+__all__ = [
+    "CREDENTIAL",
+    "ISSUER",
+    "PasswordKind",
+    "account_document",
+    "map_account",
+    "password_kind",
+]
 
 CREDENTIAL = "credential"
 """``providerId`` of an account that signs in with e-mail and password."""
+
+ISSUER = "local:credential"
+"""``issuer`` of such an account: Better Auth 1.7.0 to 1.7.2 find none without it, others ignore it.
+
+Tried with the packages of 1.3.7, 1.4.22, 1.5.6, 1.6.34, 1.7.0, 1.7.2, 1.7.3 and 1.7.25.
+"""
 
 _BCRYPT = re.compile(r"\A\$2[aby]\$[0-9]{2}\$[./A-Za-z0-9]{53}\Z")
 # Better Auth's own format: salt of 16 bytes and key of 64, in hexadecimal.
@@ -49,24 +61,29 @@ def password_kind(value: object) -> PasswordKind:
     return PasswordKind.SCRYPT if _SCRYPT.match(value) else PasswordKind.UNKNOWN
 
 
-def map_account(
-    user_id: ObjectId, password: object, created: datetime, profile: BetterAuthProfile
-) -> Account | None:
+def map_account(user_id: ObjectId, password: object, created: datetime) -> Account | None:
     """The credential account of a user, or ``None`` where there is no hash to sign in with.
 
     The hash is carried over unchanged. Better Auth compares ``accountId`` with the user's id
     as a string and ``userId`` as an ObjectId.
     """
+    document = account_document(user_id, password, created)
+    return None if document is None else Account.load(document)
+
+
+def account_document(
+    user_id: ObjectId, password: object, created: datetime
+) -> dict[str, Any] | None:
+    """What :func:`map_account` gives, as it is stored."""
     if not password_kind(password).is_hash:
         return None
-    document: dict[str, Any] = {
+    return {
         "_id": account_id(user_id),
         "accountId": str(user_id),
         "providerId": CREDENTIAL,
         "userId": user_id,
         "password": password,
-        **dict(profile.credential_fields),
+        "issuer": ISSUER,
         "createdAt": created,
         "updatedAt": created,
     }
-    return Account.load(document)

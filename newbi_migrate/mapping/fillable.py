@@ -52,7 +52,6 @@ FILLABLE: Final[Mapping[str, Fields]] = {
         },
         "subscription": _values("licence", "trial", "stripeCustomerId"),
     },
-    "account": _values("issuer"),
     "organization": {
         **_values("companyName", "companyEmail", "companyPhone", "website", "logo"),
         **_values("siret", "vatNumber", "isVatSubject", "rcs", "capitalSocial", "legalForm"),

@@ -6,20 +6,24 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from bson import ObjectId
+from bson import Decimal128, ObjectId
 
 from newbi_migrate.documents.better_auth import COMPANY_GUARD_FIELDS, Member, Organization
 from newbi_migrate.documents.legacy import LegacyUser
 from newbi_migrate.mapping.ids import member_id, organization_id
+from newbi_migrate.mapping.numbers import cast_text, number_text
 from newbi_migrate.mapping.values import dig, is_missing, text
 
 __all__ = [
     "NEUTRAL_NAME",
+    "ambiguous_numbers",
     "company_fields",
     "company_fields_missing",
     "incomplete_fields",
     "map_member",
     "map_organization",
+    "member_document",
+    "organization_document",
 ]
 
 NEUTRAL_NAME: Final = "Mon entreprise"
@@ -45,6 +49,15 @@ _COMPANY_PATHS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("bankName", ("bankDetails", "bankName")),
 )
 
+# Where a number may stand for a text, and of how many digits that text is; zero for any.
+_NUMBERS: Final[tuple[tuple[tuple[str, ...], int], ...]] = (
+    *(
+        (("company", *path), {"siret": 14, "addressZipCode": 5, "companyPhone": 10}.get(name, 0))
+        for name, path in _COMPANY_PATHS
+    ),
+    (("profile", "phone"), 10),
+)
+
 # Fields that are one thing together, and the flags that follow from them.
 _TOGETHER: Final[tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]] = (
     (("addressStreet", "addressCity", "addressZipCode", "addressCountry"), ()),
@@ -63,7 +76,7 @@ def company_fields(legacy: Mapping[str, Any]) -> dict[str, Any]:
     company = dig(legacy, "company")
     fields: dict[str, Any] = {}
     for name, path in _COMPANY_PATHS:
-        value = text(dig(company, *path))
+        value = cast_text(dig(company, *path))
         if value is not None:
             fields[name] = value
     if not isinstance(company, Mapping):
@@ -82,6 +95,27 @@ def company_fields(legacy: Mapping[str, Any]) -> dict[str, Any]:
     if "bankIban" in fields or "bankBic" in fields:
         fields["showBankDetails"] = True
     return fields
+
+
+def ambiguous_numbers(legacy: Mapping[str, Any]) -> tuple[str, ...]:
+    """Paths of the legacy user's numbers of which nobody can say what text they were.
+
+    ``1000`` where a postal code belongs was ``01000``, or never was one; infinity was nothing.
+    """
+    return tuple(
+        ".".join(path)
+        for path, digits in _NUMBERS
+        if _is_number(found := dig(legacy, *path))
+        and ((shown := number_text(found)) is None or (digits and not _has(shown, digits)))
+    )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float | Decimal128) and not isinstance(value, bool)
+
+
+def _has(shown: str, digits: int) -> bool:
+    return len(shown) == digits and shown.isdecimal()
 
 
 def company_fields_missing(
@@ -125,30 +159,39 @@ def map_organization(
         slug: A slug nobody else has.
         created: The date the organization is given.
     """
-    source = legacy.to_document()
+    return Organization.load(
+        organization_document(legacy.to_document(), user_id=user_id, slug=slug, created=created)
+    )
+
+
+def organization_document(
+    source: Mapping[str, Any], *, user_id: ObjectId, slug: str, created: datetime
+) -> dict[str, Any]:
+    """What :func:`map_organization` makes of a legacy user, as it is stored."""
     fields = company_fields(source)
-    first = text(dig(source, "profile", "firstName"))
+    first = cast_text(dig(source, "profile", "firstName"))
     # Never the e-mail address: an organization's name is shown to everybody in it.
     name = fields.get("companyName") or first or NEUTRAL_NAME
-    return Organization.load(
-        {
-            "_id": organization_id(user_id),
-            "name": name,
-            "slug": slug,
-            "createdAt": created,
-            **fields,
-        }
-    )
+    return {
+        "_id": organization_id(user_id),
+        "name": name,
+        "slug": slug,
+        "createdAt": created,
+        **fields,
+    }
 
 
 def map_member(user_id: ObjectId, organization: ObjectId, created: datetime) -> Member:
     """The membership that makes a user the owner of an organization."""
-    return Member.load(
-        {
-            "_id": member_id(user_id),
-            "organizationId": organization,
-            "userId": user_id,
-            "role": "owner",
-            "createdAt": created,
-        }
-    )
+    return Member.load(member_document(user_id, organization, created))
+
+
+def member_document(user_id: ObjectId, organization: ObjectId, created: datetime) -> dict[str, Any]:
+    """What :func:`map_member` gives, as it is stored."""
+    return {
+        "_id": member_id(user_id),
+        "organizationId": organization,
+        "userId": user_id,
+        "role": "owner",
+        "createdAt": created,
+    }

@@ -1,7 +1,7 @@
 """A legacy user becomes a Better Auth user.
 
 Everything the legacy document holds is carried over as it is, except top-level fields that are null
-or blank, and what must not be: see :data:`LEFT_BEHIND`.
+or blank, and what must not be: see :data:`LEFT_BEHIND` and :data:`PLUGIN_FIELDS`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,20 @@ from bson import ObjectId
 from newbi_migrate.documents.better_auth import User
 from newbi_migrate.documents.legacy import LegacyUser
 from newbi_migrate.mapping.email import normalise_email
+from newbi_migrate.mapping.numbers import cast_text
 from newbi_migrate.mapping.values import date_of, dig, is_missing, legacy_flag, text
 
-__all__ = ["LEFT_BEHIND", "created_at", "first_name_of", "map_user", "phone_of", "referral_code_of"]
+__all__ = [
+    "LEFT_BEHIND",
+    "PLUGIN_FIELDS",
+    "created_at",
+    "first_name_of",
+    "map_user",
+    "phone_of",
+    "plugin_fields_of",
+    "referral_code_of",
+    "user_document",
+]
 
 LEFT_BEHIND: Final = frozenset(
     {
@@ -36,23 +47,61 @@ LEFT_BEHIND: Final = frozenset(
 )
 """Fields of a legacy user that the new user does not get."""
 
+PLUGIN_FIELDS: Final = frozenset(
+    {
+        # admin
+        "role",
+        "banned",
+        "banReason",
+        "banExpires",
+        # two-factor, anonymous, last-login-method
+        "twoFactorEnabled",
+        "isAnonymous",
+        "lastLoginMethod",
+        # username
+        "username",
+        "displayUsername",
+        # phone-number; the number itself is mapped
+        "phoneNumberVerified",
+        # stripe, and the other payment plug-ins of Better Auth's own documentation
+        "stripeCustomerId",
+        "creemCustomerId",
+        "chargebeeCustomerId",
+    }
+)
+"""Fields of a user that plug-ins of Better Auth act on: ``role: "admin"`` opens everything.
+
+In a legacy document they meant something else, if anything. The new user gets only what
+:func:`map_user` itself says of them.
+"""
+
 # What two users cannot share is decided about and never carried over by itself.
 _UNIQUE: Final = frozenset({"email", "phoneNumber", "referralCode"})
+_NOT_CARRIED: Final = LEFT_BEHIND | PLUGIN_FIELDS | _UNIQUE
 
 
 def phone_of(document: Mapping[str, Any]) -> str | None:
     """The legacy user's phone number, if they have one."""
-    return text(dig(document, "profile", "phone")) or text(dig(document, "phoneNumber"))
+    return cast_text(dig(document, "profile", "phone")) or text(dig(document, "phoneNumber"))
 
 
 def first_name_of(document: Mapping[str, Any]) -> str | None:
     """What the legacy user is called, if it is stored; in Newbi's forms it is the first name."""
-    return text(dig(document, "profile", "firstName")) or text(dig(document, "name"))
+    return cast_text(dig(document, "profile", "firstName")) or text(dig(document, "name"))
 
 
 def referral_code_of(document: Mapping[str, Any]) -> str | None:
     """The legacy user's own referral code, if they have one."""
-    return text(dig(document, "referralCode"))
+    return cast_text(dig(document, "referralCode"))
+
+
+def plugin_fields_of(document: Mapping[str, Any], user: Mapping[str, Any]) -> tuple[str, ...]:
+    """The legacy user's fields of plug-ins that the new user does not have so, sorted."""
+    return tuple(
+        name
+        for name in sorted(PLUGIN_FIELDS)
+        if not is_missing(document.get(name)) and document[name] != user.get(name)
+    )
 
 
 def created_at(document: Mapping[str, Any]) -> datetime:
@@ -83,7 +132,20 @@ def map_user(
             unique.
         keep_referral_code: False where another user has the same code.
     """
-    source = legacy.to_document()
+    return User.load(
+        user_document(
+            legacy.to_document(),
+            keep_email=keep_email,
+            keep_phone=keep_phone,
+            keep_referral_code=keep_referral_code,
+        )
+    )
+
+
+def user_document(
+    source: Mapping[str, Any], *, keep_email: bool, keep_phone: bool, keep_referral_code: bool
+) -> dict[str, Any]:
+    """What :func:`map_user` makes of a legacy user, as it is stored."""
     email = normalise_email(source.get("email"))
     verified = legacy_flag(source.get("isEmailVerified"))
     disabled = legacy_flag(source.get("isDisabled"))
@@ -94,10 +156,11 @@ def map_user(
     mapped: dict[str, Any] = {
         "email": email if keep_email else None,
         "name": first_name_of(source) or _local_part(email),
-        "lastName": text(dig(source, "profile", "lastName")),
+        "lastName": cast_text(dig(source, "profile", "lastName")),
         "emailVerified": bool(verified),
         "isActive": not disabled,
-        "role": text(source.get("role")) or "owner",
+        # What the application's admin plug-in gave everybody.
+        "role": "owner",
         "phoneNumber": phone_of(source) if keep_phone else None,
         "avatar": picture,
         "image": picture,
@@ -111,10 +174,10 @@ def map_user(
     document = {
         name: value
         for name, value in source.items()
-        if name not in LEFT_BEHIND and name not in _UNIQUE and not is_missing(value)
+        if name not in _NOT_CARRIED and not is_missing(value)
     }
     document.update({name: value for name, value in mapped.items() if value is not None})
-    return User.load(document)
+    return document
 
 
 def _local_part(email: str | None) -> str:

@@ -5,7 +5,7 @@ The reference of what a migration writes for a user: the engine writes exactly t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -13,26 +13,29 @@ from typing import Any, Final
 from bson import ObjectId
 
 from newbi_migrate.documents.legacy import LegacyUser
-from newbi_migrate.mapping.account import CREDENTIAL, map_account, password_kind
+from newbi_migrate.mapping.account import CREDENTIAL, account_document, password_kind
 from newbi_migrate.mapping.decisions import Outcome, UserDecision
+from newbi_migrate.mapping.email import is_accepted, is_normalised
 from newbi_migrate.mapping.fillable import FILLABLE, only_fillable
 from newbi_migrate.mapping.ids import account_id
 from newbi_migrate.mapping.merge import fill_missing
 from newbi_migrate.mapping.organization import (
+    ambiguous_numbers,
     company_fields_missing,
     incomplete_fields,
-    map_member,
-    map_organization,
+    member_document,
+    organization_document,
 )
-from newbi_migrate.mapping.profiles import BetterAuthProfile
-from newbi_migrate.mapping.user import created_at, first_name_of, map_user
-from newbi_migrate.mapping.values import flag, is_missing, legacy_flag
+from newbi_migrate.mapping.user import created_at, first_name_of, plugin_fields_of, user_document
+from newbi_migrate.mapping.values import date_of, flag, is_missing, legacy_flag
 from newbi_migrate.mapping.workspace import Reason
 
 _Find = Callable[..., None]
 _FillIn = Callable[[str, Mapping[str, Any], Mapping[str, Any]], None]
 
 __all__ = [
+    "BARRED",
+    "CANNOT_SIGN_IN",
     "FIELD_NOT_CARRIED",
     "FOLLOWS_MEMBERSHIP",
     "Existing",
@@ -40,12 +43,19 @@ __all__ = [
     "Finding",
     "Insert",
     "UserWrites",
+    "barred_by",
     "writes_for",
 ]
 
 
 FIELD_NOT_CARRIED: Final = "field-not-carried"
 """Code of the finding that existing users are not given a field of the legacy ones."""
+
+CANNOT_SIGN_IN: Final = ("email-refused", "account-user-id-text")
+"""Codes of the findings that a user cannot sign in with what is stored."""
+
+BARRED: Final[Mapping[str, str]] = {"isDisabled": "user-disabled", "banned": "user-banned"}
+"""Field that kept a legacy user out to the code of the finding that Better Auth lets them in."""
 
 FOLLOWS_MEMBERSHIP: Final = "documents-follow-membership"
 """Code of the finding that a user's documents go into an organization that is not theirs."""
@@ -115,7 +125,7 @@ class Existing:
 
     Attributes:
         user: Their user document, ``None`` if they have none.
-        accounts: Their accounts.
+        accounts: Their accounts, those too that name them by text, which Better Auth does not see.
         organization: The organization of their decision, if it exists.
         is_member: Whether they are a member of it.
     """
@@ -161,11 +171,15 @@ class UserWrites:
         return None
 
 
+def barred_by(legacy: Mapping[str, Any]) -> tuple[str, ...]:
+    """The fields by which a legacy user is kept out, as the legacy application reads them."""
+    return tuple(name for name in BARRED if legacy_flag(legacy.get(name)))
+
+
 def writes_for(
     legacy: LegacyUser,
     decision: UserDecision,
     existing: Existing,
-    profile: BetterAuthProfile,
     *,
     source: str = "Users",
 ) -> UserWrites:
@@ -177,7 +191,6 @@ def writes_for(
         legacy: The legacy user as loaded.
         decision: What was decided about them.
         existing: Their documents that are there already.
-        profile: The version of Better Auth to write for.
         source: Name of the legacy collection, for findings.
     """
     user_id = decision.user_id
@@ -203,12 +216,12 @@ def writes_for(
         for path in merge.conflicts:
             find("conflict", collection, have["_id"], path)
 
-    user = map_user(
-        legacy,
+    user = user_document(
+        document,
         keep_email=decision.keep_email,
         keep_phone=decision.keep_phone,
         keep_referral_code=decision.keep_referral_code,
-    ).to_document()
+    )
     if existing.user is None:
         writes.append(Insert("user", user))
     else:
@@ -220,15 +233,46 @@ def writes_for(
     if not decision.keep_referral_code:
         find("referral-code-already-taken", source, decision.legacy_id, "referralCode")
 
+    findings.extend(_about_person(document, user, decision, existing, source))
+
     if decision.outcome is Outcome.ALIASED and not legacy_flag(document.get("isEmailVerified")):
         # The address makes two users one person only where both have proven that it is theirs.
         # Else a stranger who once took the address would sign in as its owner, with the password
         # the stranger chose.
         find("password-not-carried", source, decision.legacy_id, "password")
     else:
-        _account(document, user_id, existing, profile, writes, find, fill, source)
-    _organization(legacy, decision, existing, born, writes, find, fill)
+        _account(document, user_id, existing, writes, find, source)
+    _organization(document, decision, existing, born, writes, find, fill)
     return UserWrites(decision, tuple(writes), tuple(findings), tuple(not_carried))
+
+
+def _about_person(
+    document: Mapping[str, Any],
+    user: Mapping[str, Any],
+    decision: UserDecision,
+    existing: Existing,
+    source: str,
+) -> Iterator[Finding]:
+    """Who cannot sign in, who should not, and what is not carried over as it is stored."""
+    there = {name: v for name, v in (existing.user or {}).items() if not is_missing(v)}
+    now = {**user, **there}
+    email = now.get("email")
+    if email is not None and not (is_normalised(email) and is_accepted(email)):
+        collection = "user" if "email" in there else source
+        identifier = decision.user_id if "email" in there else decision.legacy_id
+        yield Finding("email-refused", collection, identifier, "email")
+    told: list[tuple[str, str]] = []
+    if flag(now.get("banned")) is not True:
+        told += [(BARRED[name], name) for name in barred_by(document)]
+    told += [("plugin-field-not-carried", name) for name in plugin_fields_of(document, now)]
+    told += [("number-ambiguous", path) for path in ambiguous_numbers(document)]
+    told += [
+        ("date-not-understood", name)
+        for name in ("createdAt", "updatedAt")
+        if not is_missing(document.get(name)) and date_of(document[name]) is None
+    ]
+    for code, path in told:
+        yield Finding(code, source, decision.legacy_id, path)
 
 
 def _beside(
@@ -242,7 +286,7 @@ def _beside(
     wanted = dict(user)
     if first_name_of(legacy) is None and not is_missing(have.get("name")):
         del wanted["name"]
-    if is_missing(legacy.get("role")) and not is_missing(have.get("role")):
+    if not is_missing(have.get("role")):
         del wanted["role"]
     for new, old, opposite in (
         ("emailVerified", "isEmailVerified", False),
@@ -260,37 +304,39 @@ def _account(
     document: Mapping[str, Any],
     user_id: ObjectId,
     existing: Existing,
-    profile: BetterAuthProfile,
     writes: list[Insert | Fill],
     find: _Find,
-    fill: _FillIn,
     source: str,
 ) -> None:
     password = document.get("password")
     kind = password_kind(password)
-    credential = [a for a in existing.accounts if a.get("providerId") == CREDENTIAL]
+    credential = sorted(
+        (a for a in existing.accounts if a.get("providerId") == CREDENTIAL),
+        key=lambda account: not isinstance(account.get("userId"), ObjectId),
+    )
     if credential:
         account = credential[0]
+        if not isinstance(account.get("userId"), ObjectId):
+            find("account-user-id-text", "account", account.get("_id"), "userId")
         if len(credential) > 1:
             find("several-credential-accounts", "account", account.get("_id"))
-        fill("account", account, dict(profile.credential_fields))
         if is_missing(account.get("password")):
             # It is not filled: what a fill writes is journaled, and no hash may be.
             find("account-without-password", "account", account["_id"], "password")
         elif kind.is_hash and account["password"] != password:
             find("password-differs", "account", account["_id"], "password")
         return
-    mapped = map_account(user_id, password, created_at(document), profile)
-    if mapped is None:
+    created = account_document(user_id, password, created_at(document))
+    if created is None:
         find(f"password-{kind.value}", source, document.get("_id"), "password")
     elif any(account.get("_id") == account_id(user_id) for account in existing.accounts):
         find("account-id-taken", "account", account_id(user_id))
     else:
-        writes.append(Insert("account", mapped.to_document()))
+        writes.append(Insert("account", created))
 
 
 def _organization(
-    legacy: LegacyUser,
+    document: Mapping[str, Any],
     decision: UserDecision,
     existing: Existing,
     born: datetime,
@@ -306,14 +352,12 @@ def _organization(
         find("several-organizations-owned" if several else "organization-left", "user", user_id)
         return
     if existing.organization is not None:
-        wanted = company_fields_missing(legacy.to_document(), existing.organization)
+        wanted = company_fields_missing(document, existing.organization)
         fill("organization", existing.organization, wanted)
         stored = {k: v for k, v in existing.organization.items() if not is_missing(v)}
         result: Mapping[str, Any] = {**wanted, **stored}
     elif decision.slug is not None:
-        result = map_organization(
-            legacy, user_id=user_id, slug=decision.slug, created=born
-        ).to_document()
+        result = organization_document(document, user_id=user_id, slug=decision.slug, created=born)
         writes.append(Insert("organization", result))
     else:
         # It was there when the decision was taken.
@@ -322,4 +366,4 @@ def _organization(
     for path in incomplete_fields(result):
         find("company-incomplete", "organization", workspace, path)
     if not existing.is_member:
-        writes.append(Insert("member", map_member(user_id, workspace, born).to_document()))
+        writes.append(Insert("member", member_document(user_id, workspace, born)))

@@ -29,10 +29,19 @@ __all__ = [
     "legacy_flag",
     "read_id",
     "text",
+    "trim",
     "write_id",
 ]
 
 _HEX_ID = re.compile(r"\A[0-9a-fA-F]{24}\Z")
+# White space and ends of lines of ECMAScript: a byte order mark is one, U+001C to U+001F and
+# U+0085 are none, the other way round than in Python.
+_BLANKS = (
+    "\t\n\v\f\r \u00a0\u1680\u2028\u2029\u202f\u205f\u3000\ufeff"
+    "\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+)
+# In milliseconds since 1970. Newbi stored nothing before 2000: a smaller number counts seconds.
+_MILLENNIUM, _YEAR_10000 = 946_684_800_000, 253_402_300_800_000
 
 
 class Absent:
@@ -55,11 +64,16 @@ ABSENT: Final = Absent()
 """Stands for a field that is not there, which in MongoDB is not the same as ``null``."""
 
 
+def trim(value: str) -> str:
+    """The text without the blanks around it, as JavaScript's ``trim()`` leaves it."""
+    return value.strip(_BLANKS)
+
+
 def text(value: object) -> str | None:
     """The trimmed text, or ``None`` where the value is no string or has nothing but blanks."""
     if not isinstance(value, str):
         return None
-    return value.strip() or None
+    return trim(value) or None
 
 
 def flag(value: object) -> bool | None:
@@ -84,7 +98,7 @@ def legacy_flag(value: object) -> bool | None:
 
 def is_missing(value: object) -> bool:
     """Whether a stored value says nothing: absent, null or a blank string."""
-    return value is ABSENT or value is None or (isinstance(value, str) and not value.strip())
+    return value is ABSENT or value is None or (isinstance(value, str) and not trim(value))
 
 
 def dig(document: Mapping[str, Any], *path: str) -> Any:
@@ -98,10 +112,16 @@ def dig(document: Mapping[str, Any], *path: str) -> Any:
 
 
 def date_of(value: object) -> datetime | None:
-    """A UTC date with millisecond precision, from a BSON date or an ISO 8601 string.
+    """A UTC date with millisecond precision, from a BSON date, an ISO 8601 string or a number.
 
-    Dates outside the years 1 to 9999, which Python cannot hold, answer ``None``.
+    A number counts the milliseconds since 1970, as Mongoose casts it. Numbers that would be dates
+    before the year 2000 answer ``None``, for they count something else (seconds), and so do dates
+    outside the years 1 to 9999, which Python cannot hold.
     """
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        if not _MILLENNIUM <= value < _YEAR_10000:
+            return None
+        value = DatetimeMS(int(value))
     if isinstance(value, DatetimeMS):
         try:
             value = value.as_datetime()
@@ -109,7 +129,7 @@ def date_of(value: object) -> datetime | None:
             return None
     if isinstance(value, str):
         try:
-            value = datetime.fromisoformat(value.strip())
+            value = datetime.fromisoformat(trim(value))
         except ValueError:
             return None
     if not isinstance(value, datetime):

@@ -11,7 +11,7 @@ from rich.console import RenderableType
 
 from newbi_migrate.backup.compare import Comparison, Difference
 from newbi_migrate.backup.manifest import CollectionEntry, Consistency, Manifest
-from newbi_migrate.backup.verification import CheckedCollection, Verification
+from newbi_migrate.backup.verification import CheckedCollection, Problem, Verification
 from newbi_migrate.errors import ExitCode
 from newbi_migrate.migration.restore.run import RestoreResult, restore_identity
 from newbi_migrate.migration.restore.target import RestoreTarget
@@ -24,6 +24,7 @@ __all__ = [
     "backup_survey_report",
     "backup_survey_to_json",
     "backup_to_json",
+    "restore_exit_code",
     "restore_plan_report",
     "restore_plan_to_json",
     "restore_report",
@@ -129,9 +130,9 @@ def backup_survey_to_json(
 def verification_exit_code(
     verification: Verification, comparison: Comparison | None = None
 ) -> ExitCode:
-    """4 where the backup is damaged, 3 where a database differs from it, else 0."""
+    """10 where the backup is damaged, 3 where a database differs from it, else 0."""
     if not verification.intact:
-        return ExitCode.VALIDATION_FAILED
+        return ExitCode.LOCAL_FILE
     if comparison is not None and not comparison.equal:
         return ExitCode.PENDING
     return ExitCode.DONE
@@ -227,7 +228,7 @@ def verification_to_json(
         "database": verification.database,
         "consistency": None if manifest is None else manifest.consistency.value,
         "intact": verification.intact,
-        "problems": [{"where": one.where, "what": one.what} for one in verification.problems],
+        "problems": [_problem_to_json(one) for one in verification.problems],
         "notes": list(verification.notes),
         "collections": {
             one.name: {"documents": one.count, "bytes": one.bytes, "digest": one.digest}
@@ -254,7 +255,7 @@ def restore_plan_report(
     chosen = _chosen(verification, only)
     documents = sum(one.count for one in chosen)
     yield title(
-        f"The backup {verification.path} is whole: {counted(documents, 'document')} in "
+        f"The backup {verification.path}: {counted(documents, 'document')} in "
         f"{counted(len(chosen), 'collection')} would be restored into the "
         f"database {target.database}. Nothing was written."
     )
@@ -267,6 +268,7 @@ def restore_plan_report(
         for one in chosen:
             table.add_row(plain(one.name), f"{one.count:,}")
         yield table
+    yield from _left_out(verification)
     yield from following(next_command)
 
 
@@ -286,8 +288,15 @@ def restore_plan_to_json(
         "resumed": resumes,
         "dropped": list(target.existing) if drop and not resumes else [],
         "collections": {one.name: one.count for one in _chosen(verification, only)},
+        "problems": [_problem_to_json(one) for one in verification.problems],
+        "notes": list(verification.notes),
         "exitCode": 0,
     }
+
+
+def restore_exit_code(result: RestoreResult) -> ExitCode:
+    """3 where the server would not build an index of the backup, else 0."""
+    return ExitCode.PENDING if result.refused else ExitCode.DONE
 
 
 def restore_report(
@@ -310,6 +319,11 @@ def restore_report(
     )
     if result.dropped:
         yield indented(f"Dropped before: {', '.join(result.dropped)}.")
+    if result.refused:
+        yield indented("Not built, and everything else is there:", style="bold")
+        for index in result.refused:
+            yield indented(str(index), by=4)
+    yield from _left_out(result.verification)
     if verbose:
         table = table_of("collection", "documents")
         for name, count in result.counts.items():
@@ -329,7 +343,29 @@ def restore_to_json(result: RestoreResult) -> dict[str, Any]:
         "collections": dict(result.counts),
         "views": list(result.views),
         "indexes": result.indexes,
-        "exitCode": 0,
+        "refusedIndexes": [
+            {"collection": one.collection, "name": one.name, "reason": one.reason}
+            for one in result.refused
+        ],
+        "problems": [_problem_to_json(one) for one in result.verification.problems],
+        "notes": list(result.verification.notes),
+        "exitCode": int(restore_exit_code(result)),
+    }
+
+
+def _left_out(verification: Verification) -> Iterator[RenderableType]:
+    """What of a dump is not restored."""
+    for problem in verification.problems:
+        yield indented(f"Damaged, and not restored: {problem}.", style="bold")
+    for note in verification.notes:
+        yield indented(f"Note: {note}")
+
+
+def _problem_to_json(problem: Problem) -> dict[str, Any]:
+    return {
+        "where": problem.where,
+        "what": problem.what,
+        "collection": problem.collection or None,
     }
 
 

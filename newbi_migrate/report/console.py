@@ -6,17 +6,17 @@ one text.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any, Final
 
 from rich.console import RenderableType
 from rich.table import Table
 
 from newbi_migrate.mapping.decisions import Outcome
-from newbi_migrate.mapping.users import FOLLOWS_MEMBERSHIP, Finding
+from newbi_migrate.mapping.users import BARRED, CANNOT_SIGN_IN, FOLLOWS_MEMBERSHIP, Finding
 from newbi_migrate.migration.planning.results import (
     CollectionSummary,
     Collision,
@@ -56,6 +56,11 @@ _RUNS: Final = 10
 _FOLLOWING: Final = 10
 # Names of fields or collections a finding lists.
 _NAMES: Final = 10
+_SIGNING_IN: Final = {
+    "Users who cannot sign in": CANNOT_SIGN_IN,
+    "Users who were kept out, and whom Better Auth lets in": tuple(BARRED.values()),
+}
+_NAMED: Final = frozenset(chain.from_iterable(_SIGNING_IN.values()))
 _BLOCKED: Final = (IndexAction.CONFLICT, IndexAction.COLLISION)
 
 
@@ -70,8 +75,8 @@ def plan_report(
         verbose: Every user decision and every quarantined document, not the first few.
     """
     yield title(
-        f"Plan for the database {plan.database}: legacy users from {plan.source}, "
-        f"for Better Auth {plan.options.better_auth.value}. Nothing was written."
+        f"Plan for the database {plan.database}: legacy users from {plan.source}. "
+        "Nothing was written."
     )
     if plan.users:
         yield from _users(plan)
@@ -83,6 +88,7 @@ def plan_report(
     yield from _quarantine(plan.quarantine, verbose=verbose)
     yield from _indexes(plan.indexes, plan.collisions, verbose=verbose)
     yield from _following(plan, verbose=verbose)
+    yield from _signing_in(plan.findings, verbose=verbose)
     yield from _findings(plan.findings, verbose=verbose)
     yield from _not_registered(plan.not_registered)
     if not plan.pending:
@@ -125,6 +131,7 @@ def result_report(
         yield from _findings(result.findings, verbose=verbose)
         yield from _not_registered(plan.not_registered)
         yield from _why_not_zero(result.quarantine, result.indexes)
+    yield from _signing_in(result.findings, verbose=verbose)
     yield from _pending(result)
     yield from _timings(result.timings)
     yield from following(next_command)
@@ -332,14 +339,21 @@ def _findings(findings: Sequence[Finding], *, verbose: bool) -> Iterator[Rendera
         return
     by_code: dict[str, list[Finding]] = defaultdict(list)
     for finding in findings:
-        by_code[finding.code].append(finding)
-    yield from heading("Worth knowing, and no obstacle")
+        if finding.code not in _NAMED:
+            by_code[finding.code].append(finding)
+    if by_code:
+        yield from heading("Worth knowing, and no obstacle")
     for code, found in by_code.items():
         subjects = dict.fromkeys((finding.collection, finding.subject) for finding in found)
         noun = "document"
         if found[0].id is None:
             noun = "field" if found[0].path else "collection"
         yield indented(f"{code} ({counted(len(subjects), noun)}): {finding_in_words(code)}")
+        if found[0].id is not None and found[0].path:
+            paths = Counter(finding.path for finding in found)
+            shown = [f"{path} {number:,}" for path, number in paths.most_common(_NAMES)]
+            more = [and_more(len(paths) - len(shown))] if len(paths) > len(shown) else []
+            yield indented(", ".join([*shown, *more]), by=4)
         if found[0].id is None:
             listed = [subject for _, subject in subjects]
             shown = listed if verbose else listed[:_NAMES]
@@ -350,6 +364,23 @@ def _findings(findings: Sequence[Finding], *, verbose: bool) -> Iterator[Rendera
             for finding in found:
                 where = f"{finding.collection} {finding.subject}"
                 yield indented(f"{where} {finding.path}".rstrip(), by=4, style="dim")
+
+
+def _signing_in(findings: Sequence[Finding], *, verbose: bool) -> Iterator[RenderableType]:
+    """Users by their ids: who cannot sign in, and who was kept out and can."""
+    for what, codes in _SIGNING_IN.items():
+        found = [finding for finding in findings if finding.code in codes]
+        if not found:
+            continue
+        yield from heading(f"{what}: {len({finding.id for finding in found}):,}")
+        for code in codes:
+            some = [finding for finding in found if finding.code == code]
+            if some:
+                places = dict.fromkeys(finding.collection for finding in some)
+                yield indented(f"{', '.join(places)}: {len(some):,} {code}", style="bold")
+                yield indented(finding_in_words(code), by=4)
+                shown = some if verbose else some[:_FOLLOWING]
+                yield from _ids([finding.id for finding in shown], len(some), verbose=verbose)
 
 
 def _following(plan: Plan, *, verbose: bool) -> Iterator[RenderableType]:

@@ -69,6 +69,13 @@ def _legacy(result: FinalizeResult, *, done: bool) -> Iterator[RenderableType]:
         yield indented(
             f"{counted(result.quarantined, 'legacy user')} left out of the migration there alone"
         )
+    if result.let_in:
+        yield from heading(
+            f"Users who were kept out there, and whom Better Auth lets in: {len(result.let_in):,}"
+        )
+        for identifier in result.let_in:
+            yield indented(printable(identifier), by=4)
+        yield indented("Set banned to true in user, unless they may come back.")
     if result.journal_dropped:
         gone = "is gone: no run can be taken back" if done else "would go: no run could go back"
         yield indented(f"the journal {gone}")

@@ -9,7 +9,7 @@ from itertools import chain, islice
 from typing import Any, Final
 
 from newbi_migrate.mapping.decisions import Outcome
-from newbi_migrate.mapping.users import Finding
+from newbi_migrate.mapping.users import BARRED, CANNOT_SIGN_IN, Finding
 from newbi_migrate.mapping.workspace import Reason, WorkspaceClass
 from newbi_migrate.migration.planning.results import (
     CollectionSummary,
@@ -221,6 +221,7 @@ def _sections(
         _documents(collections, done=done),
         left_out_section(quarantine.counts(), quarantine.first(_EXAMPLES)),
         _indexes(indexes, plan.collisions, done=done),
+        _signing_in(findings),
         _findings(findings),
         _not_registered(plan.not_registered),
         *beside,
@@ -238,8 +239,8 @@ def _users(plan: Plan) -> Section | None:
         if (count := plan.outcomes.get(outcome, 0))
     ]
     sentence = (
-        f"{counted(len(plan.users), 'legacy user')} in {plan.source}, for Better Auth "
-        f"{plan.options.better_auth.value}. The parts add up to all of them."
+        f"{counted(len(plan.users), 'legacy user')} in {plan.source}. "
+        "The parts add up to all of them."
     )
     return Section(
         "Where the users go",
@@ -372,6 +373,22 @@ def _indexes(
         ),
     )
     return Section("Indexes", bars=(Bar(parts),), tables=tables)
+
+
+def _signing_in(findings: Sequence[Finding]) -> Section | None:
+    codes = (*CANNOT_SIGN_IN, *BARRED.values())
+    found = [finding for finding in findings if finding.code in codes]
+    if not found:
+        return None
+    return Section(
+        "Users who cannot sign in, or should not",
+        tables=table_of(
+            "Each by the document to look at",
+            ("finding", "collection", "id", "what to do"),
+            sorted(found, key=lambda finding: codes.index(finding.code)),
+            lambda f: (f.code, f.collection, str(f.id), finding_in_words(f.code)),
+        ),
+    )
 
 
 def _findings(findings: Sequence[Finding]) -> Section | None:

@@ -52,13 +52,13 @@ SETTLED: Final = {
 
 
 def rollback_report(
-    result: RollbackResult, *, next_command: str, verbose: bool = False
+    result: RollbackResult, *, next_command: str = "", verbose: bool = False
 ) -> Iterator[RenderableType]:
     """What a rollback did, or would do.
 
     Args:
         result: The result.
-        next_command: What to run next; the report ends with it.
+        next_command: What to run next; the report ends with it, if there is one.
         verbose: Everything that is listed, not the first few.
     """
     database = printable(result.database)
@@ -90,7 +90,8 @@ def rollback_report(
     if result.timings:
         listed = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in result.timings.items())
         yield from heading(f"Time: {listed}")
-    yield from following(next_command)
+    if next_command:
+        yield from following(next_command)
 
 
 def _documents(result: RollbackResult, *, done: bool) -> Iterator[RenderableType]:

@@ -95,6 +95,10 @@ REASONS: Final[Mapping[Reason, str]] = {
 """Why a user or document was left as it is, and what helps; a sentence."""
 
 FINDINGS: Final[Mapping[str, str]] = {
+    "account-user-id-text": (
+        "The account names its user by text, so Better Auth does not find it and the password "
+        "opens nothing; store userId as an ObjectId."
+    ),
     "account-without-password": (
         "The account signs in with a password and has none; the user must reset it."
     ),
@@ -110,11 +114,19 @@ FINDINGS: Final[Mapping[str, str]] = {
         "The organization lacks a field the application asks for before it writes invoices."
     ),
     "conflict": "The existing value differs from the legacy one and stays.",
+    "date-not-understood": (
+        "The stored date is none, or a number that does not count milliseconds; the time in the "
+        "_id stands for it."
+    ),
     "documents-follow-membership": (
         "The user left the organization made for them; their documents that have no workspace go "
         "into the only other one they are in."
     ),
     "email-already-taken": "Another user has the same e-mail; the one without any gets none.",
+    "email-refused": (
+        "Better Auth refuses the address, so its user cannot sign in; correct it, in the legacy "
+        "document before migrating, afterwards in user."
+    ),
     "field-not-carried": (
         "Existing users are not given these fields of the legacy ones, which may be secrets; they "
         "stay in the legacy collection alone."
@@ -124,6 +136,10 @@ FINDINGS: Final[Mapping[str, str]] = {
         "A membership whose ids are no ObjectIds; the application does not see it."
     ),
     "member-of-nothing": "A membership in an organization that does not exist.",
+    "number-ambiguous": (
+        "A number stands where text belongs and may have lost a zero in front; it is carried as it "
+        "reads, so look at it."
+    ),
     "organization-without-owner": "An organization that nobody owns.",
     "organization-left": (
         "The user is no longer a member of the organization made for them; they are not "
@@ -136,9 +152,21 @@ FINDINGS: Final[Mapping[str, str]] = {
     "password-none": "No password is stored; the user signs in another way, or resets it.",
     "password-unknown": "What is stored as password is no hash; the user must reset it.",
     "phone-already-taken": "Another user has the same phone number; this one gets none.",
+    "plugin-field-not-carried": (
+        "Plug-ins of Better Auth act on a field of that name, so the user is not given it; the "
+        "legacy document keeps it."
+    ),
     "referral-code-already-taken": "Another user has the same referral code; this one gets none.",
     "several-credential-accounts": "The user has several accounts with a password.",
     "several-organizations-owned": "The user owns several organizations; none was added.",
+    "user-banned": (
+        "The legacy data bans the user, of which Better Auth knows nothing: it lets them in until "
+        "banned is true in user."
+    ),
+    "user-disabled": (
+        "The user was disabled, which is in isActive and isDisabled; Better Auth looks at neither "
+        "and lets them in until banned is true in user."
+    ),
 }
 """What a person should know beside; a sentence."""
 

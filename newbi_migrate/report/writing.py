@@ -115,6 +115,9 @@ def write_report(path: Path, contents: Contents, *, written_at: datetime) -> Non
 
 def _refuse_other_file(path: Path) -> None:
     """A report may take the place of a report, and of nothing else."""
+    if path.exists() and not path.is_file():
+        # Nobody waits for what a pipe would say.
+        raise UsageError(f"{str(path)!r} is no file.", next_step="Name another file.")
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
             ours = GENERATOR in file.read(_MARKED_WITHIN)

@@ -104,7 +104,8 @@ def _values(raw: bytes) -> list[tuple[str, Any]]:
 def _value(kind: int, raw: bytes) -> Any:
     with suppress(Exception):
         return bson.decode(document_of(("", kind, raw)).raw, PLAIN)[""]
-    with suppress(ValueError):
+    # No server nests as deeply as Python refuses to go; a file may.
+    with suppress(ValueError, RecursionError):
         if kind == _DOCUMENT:
             return dict(_values(raw))
         if kind == _ARRAY:

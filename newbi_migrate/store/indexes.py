@@ -18,6 +18,7 @@ from newbi_migrate.documents.indexes import key_pattern, matches, wanted_pattern
 from newbi_migrate.documents.registry import CollectionSpec, IndexSpec
 from newbi_migrate.store.codes import INDEX_REFUSED, NOT_FOUND, Code
 from newbi_migrate.store.connection import DURABLE, Topology
+from newbi_migrate.store.faults import name_of
 from newbi_migrate.store.session import LeasedSession
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "plan_indexes",
     "read_indexes",
     "rebuild_index",
+    "refusal",
 ]
 
 _ID_INDEX: Final = "_id_"
@@ -189,12 +191,19 @@ async def create_indexes(
         if error.code not in INDEX_REFUSED:
             raise
         if len(specs) == 1:
-            return {specs[0].name: Refused(_REFUSALS.get(error.code, _NOT_TAKEN), error.code)}
+            return {specs[0].name: Refused(refusal(error), error.code)}
         outcomes: dict[str, Created | Refused] = {}
         for spec in specs:
             outcomes |= await create_indexes(session, collection, [spec])
         return outcomes
     return {spec.name: Created(spec.name) for spec in specs}
+
+
+def refusal(error: OperationFailure) -> str:
+    """Why the server would not create an index, in a sentence that quotes no document."""
+    if error.code in INDEX_REFUSED:
+        return _REFUSALS.get(error.code, _NOT_TAKEN)
+    return f"The server would not build it: {name_of(error)}."
 
 
 def _quorum(session: LeasedSession) -> dict[str, Any]:

@@ -431,7 +431,7 @@ class JournalReader:
                 f"The journal of run {self._run_id} has {found} entries instead of {least}: "
                 "somebody dropped or changed it.",
                 next_step="Without it the run can be neither finished nor taken back completely. "
-                "Restore the backup: newbi-migrate restore.",
+                "Restore the backup: newbi-migrate restore --drop BACKUP.",
                 collection=JOURNAL,
             )
 
@@ -636,7 +636,7 @@ def _missing(run_id: ObjectId, seq: int) -> DamagedRecordsError:
         f"Entry {seq} of the journal of run {run_id} is missing: somebody dropped or changed "
         f"{JOURNAL}.",
         next_step="Without it the run cannot be taken back completely. Restore the backup: "
-        "newbi-migrate restore.",
+        "newbi-migrate restore --drop BACKUP.",
         collection=JOURNAL,
     )
 

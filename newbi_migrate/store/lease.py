@@ -114,6 +114,7 @@ class LeaseState:
         number: The number of the lease.
         token: What is unique to this holding of it; ``None`` once it was given back.
         holder_ended: Whether it is held by a process that has surely ended.
+        predecessors: Runs of earlier holders whose statements the server may still carry out.
     """
 
     holder: Holder
@@ -124,6 +125,7 @@ class LeaseState:
     number: int = 0
     token: ObjectId | None = None
     holder_ended: bool = False
+    predecessors: tuple[ObjectId, ...] = ()
 
     @property
     def under_way(self) -> bool:
@@ -137,6 +139,7 @@ class Lease:
     Attributes:
         number: Greater than that of every lease before it; orders runs, and is their fencing token.
         succeeded: The dead holder whose lease was taken over before it had run out.
+        predecessors: Runs of earlier holders whose statements the server may still carry out.
     """
 
     def __init__(
@@ -148,6 +151,7 @@ class Lease:
     ) -> None:
         self.number = 0
         self.succeeded: Holder | None = None
+        self.predecessors: tuple[ObjectId, ...] = ()
         self._collection = collection
         self._holder = holder
         self._seconds = seconds
@@ -167,8 +171,8 @@ class Lease:
         return None if found is None else found.state
 
     @classmethod
-    async def refuse_if_held(cls, database: AsyncDatabase[dict[str, Any]]) -> None:
-        """Fail if another run is under way; read only.
+    async def refuse_if_held(cls, database: AsyncDatabase[dict[str, Any]]) -> LeaseState | None:
+        """Fail if another run is under way; give what :meth:`current` gives. Reads only.
 
         Raises:
             DamagedRecordsError: The document of the lease is not one that this tool wrote.
@@ -177,6 +181,7 @@ class Lease:
         state = await cls.current(database)
         if state is not None and state.under_way:
             raise _held(state)
+        return state
 
     @classmethod
     async def next_number(cls, database: AsyncDatabase[dict[str, Any]]) -> int:
@@ -254,6 +259,8 @@ class Lease:
         }
         ours = {"$eq": [{"$ifNull": ["$token", None]}, self._token]}
         next_number = {"$toLong": {"$add": [{"$max": ["$number", greatest]}, 1]}}
+        known: dict[str, Any] = {"$ifNull": ["$predecessors", []]}
+        last = {"$cond": [{"$eq": [{"$type": "$run"}, "missing"]}, [], ["$run"]]}
         taken = await self._collection.find_one_and_update(
             {
                 "_id": _ID,
@@ -266,6 +273,7 @@ class Lease:
                         **{k: {"$literal": v} for k, v in _stored(self._holder).items()},
                         # The same however often, and however late, the server gets this.
                         "number": {"$cond": [ours, "$number", next_number]},
+                        "predecessors": {"$cond": [ours, known, {"$setUnion": [known, last]}]},
                         "token": self._token,
                         "since": "$$NOW",
                         _UNTIL: _later(self._seconds),
@@ -278,6 +286,7 @@ class Lease:
         if taken is None:
             return False
         self.number = int(taken["number"])
+        self.predecessors = tuple(taken["predecessors"])
         self._deadline = begun + self._seconds
         # Whoever held a lease whose document was deleted may have begun a run meanwhile.
         while (greatest := await _greatest_number(runs, strict=self._strict)) >= self.number:
@@ -357,7 +366,7 @@ class Lease:
         begun = _now()
         renewed = await self._collection.update_one(
             self._ours(),
-            [{"$set": {_UNTIL: _later(self._seconds)}}],
+            [{"$set": {_UNTIL: _later(self._seconds), "predecessors": list(self.predecessors)}}],
             comment=str(self._holder.run_id),
         )
         if renewed.matched_count == 0:
@@ -395,18 +404,26 @@ class Lease:
         await _insisting(
             lambda: self._collection.update_one(
                 self._ours(),
-                {"$set": {_UNTIL: _EPOCH, "token": None}},
+                {
+                    "$set": {
+                        _UNTIL: _EPOCH,
+                        "token": None,
+                        "predecessors": list(self.predecessors),
+                    }
+                },
                 comment=str(self._holder.run_id),
             )
         )
 
     async def drop(self) -> None:
-        """Give the lease back by dropping its collection, so that nothing of it is left."""
+        """Give the lease back by dropping its collection, so that nothing of it is left.
+
+        Raises:
+            LeaseLostError: It is no longer ours.
+        """
         await _insisting(self._drop)
 
     async def _drop(self) -> None:
-        # A lease that is not ours may be that of whoever came next, where the answer to the call
-        # before this one was lost.
         renewed = await self._collection.update_one(
             self._ours(),
             [{"$set": {_UNTIL: _later(self._seconds)}}],
@@ -414,6 +431,10 @@ class Lease:
         )
         if renewed.matched_count:
             await self._collection.drop(comment=str(self._holder.run_id))
+        elif await self._collection.find_one({"_id": _ID}, {"_id": 1}) is not None:
+            # Where there is none, the answer to the call before this one was lost.
+            self._lost = True
+            self.check()
 
     def _ours(self) -> dict[str, Any]:
         return {"_id": _ID, "token": self._token, "number": self.number}
@@ -493,6 +514,7 @@ def _parsed(document: Mapping[str, Any], now: datetime) -> _Found:
         return _Found(None, left)
     token, since, run = document["token"], document.get("since"), document.get("run")
     host, command, pid = document.get("host"), document.get("command"), document.get("pid")
+    predecessors = document.get("predecessors")
     if not (
         isinstance(token, ObjectId | None)
         and isinstance(since, datetime)
@@ -500,6 +522,8 @@ def _parsed(document: Mapping[str, Any], now: datetime) -> _Found:
         and isinstance(host, str)
         and isinstance(command, str)
         and _is_integer(pid)
+        and isinstance(predecessors, list)
+        and all(isinstance(each, ObjectId) for each in predecessors)
     ):
         raise _damaged()
     holder = Holder(run, host, pid, command, _origin(document))
@@ -516,6 +540,7 @@ def _parsed(document: Mapping[str, Any], now: datetime) -> _Found:
             number=number,
             token=token,
             holder_ended=held and holder.has_ended,
+            predecessors=tuple(predecessors),
         ),
         left,
     )

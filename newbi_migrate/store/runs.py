@@ -16,6 +16,7 @@ from pymongo import UpdateOne
 from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.errors import DamagedRecordsError, LeaseLostError, UsageError
+from newbi_migrate.store.collections import CollectionInfo, collections
 from newbi_migrate.store.journal import JOURNAL
 from newbi_migrate.store.lease import LEASE, RUNS
 from newbi_migrate.store.record_shape import is_run, is_user_line
@@ -24,7 +25,6 @@ from newbi_migrate.store.stamping import MAX_OPERATIONS, chunks
 
 __all__ = [
     "OWN_COLLECTIONS",
-    "RESTORE",
     "RESTORE_ID",
     "RunRecord",
     "RunState",
@@ -32,15 +32,15 @@ __all__ = [
     "migrated_users",
     "quarantined_documents",
     "read_runs",
+    "readable_collections",
+    "recorded_run_ids",
     "refuse_if_restoring",
     "restore_record",
 ]
 
 USERS = "newbi_migrate_users"
-RESTORE = "newbi_migrate_restore"
-"""Holds the record of a restore until it has come to its end."""
 RESTORE_ID: Final = {"_id": "restore"}
-"""The one record there."""
+"""Record of a restore until it has come to its end; beside the lease, with which it goes."""
 OWN_COLLECTIONS = (RUNS, USERS, JOURNAL, LEASE)
 """Collections of the run records."""
 
@@ -148,9 +148,26 @@ async def read_runs(database: AsyncDatabase[dict[str, Any]]) -> list[RunRecord]:
     return sorted(found, key=lambda run: run.number, reverse=True)
 
 
+async def recorded_run_ids(database: AsyncDatabase[dict[str, Any]]) -> list[ObjectId]:
+    """Ids of all runs, whatever else their records hold."""
+    return await database[RUNS].distinct("_id", {"_id": {"$type": "objectId"}})
+
+
 async def restore_record(database: AsyncDatabase[dict[str, Any]]) -> Mapping[str, Any] | None:
     """The record of a restore that has not come to its end, if there is one; read only."""
-    return await database[RESTORE].find_one(RESTORE_ID)
+    return await database[LEASE].find_one(RESTORE_ID)
+
+
+async def readable_collections(
+    database: AsyncDatabase[dict[str, Any]], *, comment: str | None = None
+) -> dict[str, CollectionInfo]:
+    """Everything in a database, as :func:`collections` gives it, for whoever reads the whole.
+
+    Raises:
+        UsageError: Part of what the database is to hold is not there yet.
+    """
+    await refuse_if_restoring(database)
+    return await collections(database, comment=comment)
 
 
 async def refuse_if_restoring(database: AsyncDatabase[dict[str, Any]]) -> None:
@@ -236,6 +253,10 @@ class RunWriter:
         """Record how many entries the run's journal has at least."""
         await self._set({"journalEntries": entries})
 
+    async def note_legacy_users(self, count: int) -> None:
+        """Record how many legacy users go with their collection."""
+        await self._set({"legacyUsers": count})
+
     async def finish(self, document: Mapping[str, Any]) -> None:
         """Record that the run is done, and what came of it."""
         await self._set({"state": RunState.DONE.value, **document}, "finishedAt")
@@ -268,7 +289,7 @@ class RunWriter:
             raise DamagedRecordsError(
                 f"The record of run {run_id} in {RUNS} is missing: somebody dropped or changed it.",
                 next_step="Without it the run cannot be taken back. Restore the backup: "
-                "newbi-migrate restore.",
+                "newbi-migrate restore --drop BACKUP.",
                 collection=RUNS,
                 document_id=run_id,
             )

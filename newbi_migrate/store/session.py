@@ -21,7 +21,7 @@ from newbi_migrate.progress import Progress
 from newbi_migrate.store.connection import DURABLE, ServerInfo, Store
 from newbi_migrate.store.lease import Lease
 
-__all__ = ["LeasedSession", "Throttle"]
+__all__ = ["LeasedSession", "Throttle", "stop_if"]
 
 
 class Throttle(Protocol):
@@ -93,11 +93,7 @@ class LeasedSession:
             InterruptedRunError: Somebody asked it to stop.
             LeaseLostError: The lease is no longer surely held.
         """
-        if self.stop_requested():
-            raise InterruptedRunError(
-                "The run stopped at a safe point, as asked.",
-                next_step="The same command again finishes it.",
-            )
+        stop_if(self.stop_requested())
         self.lease.check()
 
     async def turn(self, documents: int) -> None:
@@ -135,3 +131,16 @@ class LeasedSession:
         self.allow(name)
         self.safe_point()
         return self.store.database.get_collection(name, write_concern=DURABLE)
+
+
+def stop_if(requested: bool) -> None:
+    """Stop a run that was asked to.
+
+    Raises:
+        InterruptedRunError: It was.
+    """
+    if requested:
+        raise InterruptedRunError(
+            "The run stopped at a safe point, as asked.",
+            next_step="The same command again finishes it.",
+        )

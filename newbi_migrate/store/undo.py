@@ -24,8 +24,10 @@ from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.stamping import MAX_IDS, MAX_OPERATIONS, chunks
 
 __all__ = [
+    "Chain",
     "Comparison",
     "Difference",
+    "Followed",
     "Outcome",
     "compare_groups",
     "follow",
@@ -46,11 +48,13 @@ class Difference:
         id: ``_id`` of the document.
         field: The field.
         group: What was written.
+        now: What it holds; ``None`` where it is absent.
     """
 
     id: Any
     field: str
     group: JournalGroup
+    now: _Element | None
 
 
 @dataclass(slots=True)
@@ -128,7 +132,9 @@ async def compare_groups(
                 result.restored += 1
                 continue
             document_id = decode_id(kind, value)
-            result.differences.extend(Difference(document_id, n, group) for n in changed)
+            result.differences.extend(
+                Difference(document_id, n, group, stored.get(n)) for n in changed
+            )
             if ours:
                 part = {name: group.changes[name] for name in ours}
                 result.partly.append(replace(group, changes=part, ids=[document_id]))
@@ -220,52 +226,90 @@ async def _one_by_one(
     return Outcome(modified, tuple(refused))
 
 
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """What was written to one document, the last first.
+
+    Attributes:
+        id: ``_id`` of the document.
+        later: By later runs, which are taken back before.
+        groups: By the run that is looked at.
+    """
+
+    id: Any
+    later: Sequence[JournalGroup]
+    groups: Sequence[JournalGroup]
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """What happens to a document when a run is taken back, after later ones.
+
+    Attributes:
+        restored: Whether it is given anything back.
+        differences: Fields somebody changed since.
+        now: Its elements, by name.
+        before: The same once the later runs are taken back.
+        after: The same once this run is, too.
+    """
+
+    restored: bool
+    differences: tuple[Difference, ...]
+    now: Mapping[str, _Element]
+    before: Mapping[str, _Element]
+    after: Mapping[str, _Element]
+
+
 async def follow(
     collection: AsyncCollection[dict[str, Any]],
-    chains: Mapping[bytes, Sequence[JournalGroup]],
+    chains: Sequence[Chain],
     *,
+    discard: bool,
     comment: str,
-) -> tuple[list[Difference], list[JournalGroup], int, int]:
-    """How documents stand that were written to more than once, their writes taken back in turn.
+) -> list[Followed]:
+    """How documents fare that were written to more than once, their writes taken back in turn.
 
     A document that was written to twice holds what was written last; seen from the first write,
     that may look like somebody's change, or like what was written first.
 
     Args:
         collection: Where.
-        chains: Key of each document's id to what was written to it alone, last first.
+        chains: What was written to each document.
+        discard: Whether what somebody changed since is overwritten.
         comment: Attached to every command.
 
     Returns:
-        What somebody changed; for each document that holds what was written, what that is; how
-        many documents hold already what stood there before; how many are gone.
+        One for each document that is still there.
     """
-    differences: list[Difference] = []
-    to_restore: list[JournalGroup] = []
-    already = 0
-    ids = [groups[0].ids[0] for groups in chains.values()]
-    stored = await read_stored(collection, ids, comment=comment)
-    for key, groups in chains.items():
-        if key not in stored:
+    stored = await read_stored(collection, [chain.id for chain in chains], comment=comment)
+    found = []
+    for chain in chains:
+        if (raw := stored.get(id_key(chain.id))) is None:
             continue
-        (identifier,) = groups[0].ids
-        state = elements_by_name(stored[key])
-        found: list[Difference] = []
-        taken_back = False
-        for group in groups:
-            written, prior = elements_by_name(bson.encode(group.changes)), group.prior_elements()
-            ours, changed = _states(state, written, prior, certain=group.certain)
-            found.extend(Difference(identifier, name, group) for name in changed)
-            if ours and not taken_back:
-                taken_back = True
-                to_restore.append(replace(group, ids=[identifier]))
-            for name in ours:
-                state.pop(name, None)
-                if name in prior:
-                    state[name] = prior[name]
-        differences.extend(found)
-        already += not found and not taken_back
-    return differences, to_restore, already, len(chains.keys() - stored.keys())
+        now = elements_by_name(raw)
+        state = dict(now)
+        _take_back(state, chain.id, chain.later, discard=discard)
+        before = dict(state)
+        restored, differences = _take_back(state, chain.id, chain.groups, discard=discard)
+        found.append(Followed(restored, tuple(differences), now, before, state))
+    return found
+
+
+def _take_back(
+    state: dict[str, _Element], identifier: Any, groups: Sequence[JournalGroup], *, discard: bool
+) -> tuple[bool, list[Difference]]:
+    restored = False
+    differences: list[Difference] = []
+    for group in groups:
+        written, prior = elements_by_name(bson.encode(group.changes)), group.prior_elements()
+        ours, changed = _states(state, written, prior, certain=group.certain)
+        differences += [Difference(identifier, name, group, state.get(name)) for name in changed]
+        restored = restored or bool(ours)
+        for name in (*ours, *(changed if discard else ())):
+            state.pop(name, None)
+            if name in prior:
+                state[name] = prior[name]
+    return restored, differences
 
 
 async def read_stored(

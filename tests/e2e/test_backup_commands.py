@@ -16,6 +16,7 @@ import pytest
 from backups import write_mongodump
 from bson import ObjectId
 from fingerprints import changes, fingerprint
+from mongodump_samples import SAMPLES, Folder, Refused
 
 from newbi_migrate import ExitCode
 from newbi_migrate.backup.encrypt import new_identity
@@ -55,7 +56,7 @@ def test_backup_writes_a_folder_and_says_what_to_do_next(newbi, clean, tmp_path)
         file.name for file in folder.iterdir()
     }
     assert "18 documents" in answer.out
-    assert f"Next: newbi-migrate migrate --dry-run --backup out/{folder.name}" in answer.out
+    assert f"Next: newbi-migrate verify-backup --compare out/{folder.name}" in answer.out
     assert "backup: 18 done" in answer.err
 
 
@@ -122,11 +123,11 @@ def test_no_secret_and_no_personal_data_is_shown_by_these_commands(
 
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(quick, clean, tmp_path):
-    """With exit code 2, and nothing is left."""
+    """With exit code 10, and nothing is left."""
     (tmp_path / "file").write_text("")
     answer = quick("backup", "--output-dir", "file/out")
 
-    assert ExitCode.USAGE == answer.code
+    assert ExitCode.LOCAL_FILE == answer.code
     assert "cannot be written" in answer.sentence
 
 
@@ -179,25 +180,25 @@ def test_a_whole_backup_verifies_without_a_database(quick, backup):
     assert "is whole" in answer.out
 
 
-def test_a_damaged_backup_ends_with_4_and_names_the_file(quick, backup):
+def test_a_damaged_backup_ends_with_10_and_names_the_file(quick, backup):
     """In words and in JSON."""
     damage(backup)
     answer = quick("verify-backup", backup)
     said = quick("verify-backup", "--json", backup).json
 
-    assert ExitCode.VALIDATION_FAILED == answer.code
+    assert ExitCode.LOCAL_FILE == answer.code
     assert "invoices.bson.gz: it is cut off" in answer.out
-    assert (4, False) == (said["exitCode"], said["intact"])
+    assert (10, False) == (said["exitCode"], said["intact"])
     assert any("invoices" in problem["where"] for problem in said["problems"])
 
 
-def test_a_backup_whose_manifest_is_damaged_ends_with_4_too(quick, backup):
+def test_a_backup_whose_manifest_is_damaged_ends_with_10_too(quick, backup):
     """Though there is nothing that could be listed."""
     manifest = backup / "manifest.json"
     manifest.write_text(manifest.read_text()[:-40])
     answer = quick("verify-backup", backup)
 
-    assert ExitCode.VALIDATION_FAILED == answer.code
+    assert ExitCode.LOCAL_FILE == answer.code
 
 
 def test_a_comparison_says_exactly_what_differs(quick, clean, backup):
@@ -209,7 +210,7 @@ def test_a_comparison_says_exactly_what_differs(quick, clean, backup):
     said = quick("verify-backup", "--compare", "--json", backup).json
 
     assert (0, 3, 3) == (equal.code, answer.code, said["exitCode"])
-    assert f"Next: newbi-migrate migrate --backup {backup}" in equal.out
+    assert f"Next: newbi-migrate doctor --backup {backup}" in equal.out
     assert str(victim) in answer.out
     assert [("content", "invoices")] == [
         (one["kind"], one["collection"]) for one in said["comparison"]["differences"]
@@ -355,14 +356,70 @@ def test_a_dry_run_of_a_restore_writes_nothing(quick, clean, other, backup):
 
 
 def test_a_damaged_backup_is_not_restored(quick, clean, backup):
-    """With 4, and the target is as it was, even with --drop."""
+    """With 10, and the target is as it was, even with --drop."""
     damage(backup)
     before = fingerprint(clean)
     answer = quick("restore", "--drop", "--confirm", backup)
 
-    assert ExitCode.VALIDATION_FAILED == answer.code
+    assert ExitCode.LOCAL_FILE == answer.code
     assert "is damaged" in answer.sentence
     assert [] == changes(before, fingerprint(clean))
+
+
+@pytest.mark.parametrize("name", sorted(n for n, (_, w) in SAMPLES.items() if type(w) is Refused))
+def test_a_dump_that_is_not_restored_ends_with_a_sentence(quick, other, tmp_path, name):
+    """With 2 or 10, never 1, and nothing was written."""
+    build, wanted = SAMPLES[name]
+    build(Folder(tmp_path / "dump"))
+    checked = quick("verify-backup", tmp_path / "dump", uri=None)
+    answer = quick("restore", "--confirm", "--database", other.name, tmp_path / "dump")
+
+    assert (wanted.code, wanted.code) == (checked.code, answer.code)
+    assert answer.sentence
+    assert "Traceback" not in checked.err + answer.err
+    assert [] == other.list_collection_names()
+
+
+def test_names_of_files_are_shown_and_not_obeyed(quick, other, tmp_path):
+    """Control characters, markup and bytes that are no text."""
+    made = Folder(tmp_path / "dump")
+    made.collection("a[/b]\x1b[31m")
+    for name in (b"\x1b[2J.txt", b"[b]x.txt", b"\xff\xfe.txt"):
+        (made.path / "shop" / os.fsdecode(name)).touch()
+    checked = quick("verify-backup", "--verbose", made.path, uri=None)
+    answer = quick("restore", "--confirm", "--database", other.name, made.path)
+
+    assert (0, 0) == (checked.code, answer.code)
+    assert "\x1b" not in checked.out + checked.err + answer.out + answer.err
+    assert "[b]x.txt" in answer.out
+
+
+def test_an_index_that_is_refused_ends_a_restore_with_3(quick, other, tmp_path):
+    """Everything else is there, and the index is named, in words and in JSON."""
+    SAMPLES["legacy_indexes"][0](Folder(tmp_path / "dump"))
+    answer = quick("restore", "--confirm", "--database", other.name, tmp_path / "dump")
+    arguments = ["--drop", "--confirm", "--json", "--database", other.name]
+    said = quick("restore", *arguments, tmp_path / "dump").json
+    converted = quick("restore", *arguments, "--convert-legacy-indexes", tmp_path / "dump")
+
+    assert ExitCode.PENDING == answer.code
+    assert "safe of x: Servers before 3.4 alone took the option safe and the option w" in answer.out
+    assert {"safe", "zero", "true", "text", "v0"} == {i["name"] for i in said["refusedIndexes"]}
+    assert ["text"] == [i["name"] for i in converted.json["refusedIndexes"]]
+    assert 1 == other["x"].count_documents({})
+
+
+def test_what_is_whole_of_a_damaged_backup_is_restored_by_name(quick, clean, other, backup):
+    """The damaged collection is named, and blocks none but itself."""
+    damage(backup)
+    refused = quick("restore", "--confirm", "--database", other.name, backup)
+    chosen = ["--collections", "Users", "--database", other.name]
+    answer = quick("restore", "--confirm", *chosen, backup)
+
+    assert (ExitCode.LOCAL_FILE, ExitCode.DONE) == (refused.code, answer.code)
+    assert "--collections" in refused.err
+    assert "Damaged, and not restored: " in answer.out
+    assert ["Users"] == other.list_collection_names()
 
 
 @pytest.mark.parametrize("name", ["admin", "a/b", "$x"])
@@ -459,7 +516,7 @@ def test_a_damaged_or_foreign_backup_backs_no_run(quick, clean, other, backup, m
     damage(backup)
     damaged = quick("migrate", "--confirm", "--backup", backup)
 
-    assert (2, 4) == (foreign.code, damaged.code)
+    assert (2, 10) == (foreign.code, damaged.code)
     assert "is of the database" in foreign.sentence
     assert {"Users", "invoices"} == set(clean.list_collection_names())
 

@@ -256,7 +256,6 @@ def test_a_plan_of_another_database_is_refused(quick, clean, mongod):
         (("--aliases", "all"), {"aliases": "all"}),
         (("--aliases", "refuse"), {"aliases": "refuse"}),
         (("--alias-owners", "keep"), {"aliasOwners": "keep"}),
-        (("--better-auth", "1.7"), {"betterAuth": "1.7"}),
         (("--legacy-collection", "Users"), {"legacyCollection": "Users"}),
         (("--collections", "quotes,invoices"), {"collections": ["invoices", "quotes"]}),
         (
@@ -273,7 +272,6 @@ def test_every_choice_reaches_the_plan(quick, clean, options, policy):
         "duplicateEmails": "refuse",
         "aliases": "verified",
         "aliasOwners": "rewrite",
-        "betterAuth": "1.3",
         "collections": None,
         "schemaDay": None,
     }
@@ -307,7 +305,10 @@ def test_the_suggested_command_repeats_the_choices(quick, clean, uri, tmp_path):
     (tmp_path / "my uri").write_text(uri, "utf-8")
     answer = quick("plan", "--aliases", "all", "--uri-file", "my uri", uri=None)
 
-    assert answer.out.endswith("\nNext: newbi-migrate migrate --aliases all --uri-file 'my uri'\n")
+    assert answer.out.endswith(
+        "\nNext: newbi-migrate backup --uri-file 'my uri', and with its folder "
+        "newbi-migrate migrate --aliases all --backup DIR --uri-file 'my uri'\n"
+    )
 
 
 # -- status -----------------------------------------------------------------------------------

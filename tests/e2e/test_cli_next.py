@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 
 import pytest
 from small_legacy import USERS
 
 from newbi_migrate import ExitCode
+from newbi_migrate.backup.compare import Comparison
+from newbi_migrate.backup.verification import Verification
+from newbi_migrate.cli.following import after_diagnosis, after_smoke, after_verifying
 
 
 def following(answer):
@@ -28,20 +32,58 @@ def test_whoever_follows_the_last_lines_is_led_through_the_run_book(quick, clean
     """From the backup to the application that is tried, and to a backup of what is new."""
     backup = quick("backup", "--output-dir", "out", "--no-exports")
     folder = command(backup)[-1]
-    planned = quick(*command(backup))
+    compared = quick(*command(backup))
+    # A doctor names nothing where it warns, and here it does: the test itself is connected.
+    planned = quick("plan", "--output", "plan.json", "--backup", folder)
     migrated = quick(*command(planned), "--confirm")
     validated = quick(*command(migrated))
     end = shlex.split(following(validated).rpartition("newbi-migrate ")[2])
     looked = quick(*end)
     finished = quick(*command(looked), "--confirm")
 
-    assert ["migrate", "--dry-run", "--backup", folder] == command(backup)
-    assert ["migrate", "--backup", folder] == command(planned)
+    assert ["verify-backup", "--compare", folder] == command(backup)
+    assert ["doctor", "--backup", folder] == command(compared)
+    assert ["migrate", "--plan", "plan.json", "--backup", folder] == command(planned)
     assert ["validate", "--unchanged"] == command(migrated)
     assert following(validated).startswith("start the application, then newbi-migrate smoke")
-    assert ["finalize", "--dry-run"] == end
+    assert ["finalize", "--keep", "--dry-run"] == end
     assert [ExitCode.DONE] * 3 == [validated.code, looked.code, finished.code]
-    assert (["finalize"], ["backup"]) == (command(looked), command(finished))
+    assert (["finalize", "--keep"], ["backup"]) == (command(looked), command(finished))
+
+
+def test_a_plan_without_a_backup_leads_to_one_first(quick, clean):
+    """The migration that is named stands behind it, with the plan and a place for the folder."""
+    bare = following(quick("plan", "--aliases", "all"))
+    saved = following(quick("plan", "--output", "plan.json"))
+    late = following(quick("backfill", "--dry-run"))
+
+    first = "newbi-migrate backup, and with its folder newbi-migrate migrate "
+    assert first + "--aliases all --backup DIR" == bare
+    assert first + "--plan plan.json --backup DIR" == saved
+    assert "newbi-migrate backfill" == late
+
+
+def test_a_plan_refuses_a_backup_that_is_not_of_now(quick, clean):
+    """As the migration would; no plan is kept that it could not carry out."""
+    backup = quick("backup", "--no-exports", "--json").json["path"]
+    clean["invoices"].insert_one({"createdBy": USERS[0]})
+    refused = quick("plan", "--output", "plan.json", "--backup", backup)
+
+    assert ExitCode.PENDING == refused.code
+    assert "is not as the backup" in refused.err
+    assert not Path("plan.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("manifest", "expected"),
+    [(None, "newbi-migrate backup"), (object(), "newbi-migrate doctor --backup B")],
+)
+def test_a_dump_that_cannot_back_a_run_leads_to_a_backup_that_can(manifest, expected):
+    """A dump of mongodump that equals the database has no manifest, and `migrate` refuses it."""
+    verified = Verification(Path("B"), "newbi", manifest, (), (), ())
+    comparison = Comparison("newbi", 1, ())
+
+    assert expected == after_verifying(Path("B"), verified, comparison, here=True, place=())
 
 
 @pytest.mark.parametrize("again", [("migrate", "--confirm"), ("backfill", "--confirm"), ("plan",)])
@@ -56,8 +98,10 @@ def test_where_nothing_is_left_to_write_the_next_command_is_the_proof(quick, cle
 def test_where_users_are_left_out_the_end_keeps_their_collection(quick, dirty):
     """They are in the collection of legacy users alone, so `finalize` without --keep refuses."""
     quick("migrate", "--confirm")
+    end = "days later newbi-migrate finalize --keep --dry-run"
 
-    assert following(quick("validate")).endswith("newbi-migrate finalize --keep --dry-run")
+    assert following(quick("validate")).endswith(end)
+    assert end == after_smoke()
 
 
 def test_documents_that_a_run_left_out_lead_to_no_run_that_leaves_them_out_again(quick, dirty):
@@ -92,20 +136,51 @@ def test_after_a_rollback_comes_the_plan_of_the_next_attempt(quick, clean):
 
 
 @pytest.mark.parametrize(
+    "chosen",
+    [
+        ["--collections", "invoices,clients"],
+        ["--users", f"{USERS[0]},{USERS[1]}"],
+        ["--collections", "invoices", "--on-conflict", "keep"],
+        ["--on-conflict", "discard"],
+    ],
+)
+def test_a_look_at_a_rollback_leads_to_that_very_rollback(quick, clean, chosen):
+    """With its run, its part and its choice: whoever looked at a part does not undo all."""
+    quick("migrate", "--confirm")
+    run = quick("status", "--json").json["runs"][0]["runId"]
+
+    assert ["rollback", "--run", run, *chosen] == command(quick("rollback", *chosen, "--dry-run"))
+
+
+def test_a_look_at_all_runs_leads_to_the_rollback_of_all(quick, clean):
+    """One last line, not one for each run; what is in the way of one of them leads to a look."""
+    quick("migrate", "--confirm")
+    clean["invoices"].insert_one({"createdBy": USERS[0], "number": "late"})
+    quick("backfill", "--confirm")
+    looked = quick("rollback", "--all", "--dry-run")
+    clean["invoices"].update_one({"number": "late"}, {"$set": {"workspaceId": "elsewhere"}})
+    refused = quick("rollback", "--all", "--dry-run")
+
+    assert (1, ["rollback", "--all"]) == (looked.out.count("Next: "), command(looked))
+    assert ["rollback", "--all", "--on-conflict", "keep", "--dry-run"] == command(refused)
+
+
+@pytest.mark.parametrize(
     ("purpose", "expected"),
     [
         ("plan", ["plan", "--legacy-collection", "Users"]),
-        ("migrate", ["migrate", "--dry-run", "--legacy-collection", "Users", "--backup", "B"]),
+        (
+            "migrate",
+            ["plan", "--output", "plan.json", "--legacy-collection", "Users", "--backup", "B"],
+        ),
         ("validate", ["validate", "--legacy-collection", "Users"]),
         ("rollback", ["rollback", "--dry-run"]),
-        ("finalize", ["finalize", "--dry-run"]),
+        ("finalize", ["finalize", "--keep", "--dry-run"]),
         ("backup", ["backup"]),
     ],
 )
 def test_a_diagnosis_leads_to_what_it_was_for(purpose, expected):
     """With what was named for it; and to a look first, where that command writes."""
-    from newbi_migrate.cli.following import after_diagnosis
-
     words = shlex.split(after_diagnosis(purpose, "B", "Users", ()))
 
     assert expected == words[1:]

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shlex
+from pathlib import Path
+
 import pytest
 from fingerprints import changes, fingerprint
 from small_legacy import legacy_user
@@ -85,3 +90,40 @@ def test_nothing_is_dropped_without_a_confirmation(quick, migrated, command):
     answer = quick(*command)
 
     assert (ExitCode.USAGE, []) == (answer.code, changes(stood, fingerprint(migrated)))
+
+
+@pytest.mark.parametrize("made_anew", [False, True])
+def test_the_way_back_from_a_backup_is_the_one_the_refusal_names(
+    quick, clean, servers, mongod, made_anew
+):
+    """The legacy users come back beside what people did since; the page says the same commands."""
+    before = fingerprint(clean)
+    backup = quick("backup", "--no-exports", "--json").json["path"]
+    quick("migrate", "--confirm")
+    quick("finalize", "--confirm")
+    clean["clients"].insert_one({"_id": "written since"})
+    if made_anew:
+        clean.create_collection("Users")
+    refused = quick("rollback", "--all", "--confirm")
+    restoring, pipeline = re.search(
+        r"\((newbi-migrate restore .*)\), .*aggregate\((.*)\)\)", refused.err
+    ).groups()
+    rescue = f"{clean.name}_rescue"
+    try:
+        restored = quick(*shlex.split(restoring.replace("BACKUP", backup))[1:], "--confirm")
+        clean.client[rescue]["Users"].aggregate(json.loads(pipeline))
+    finally:
+        servers.drop(rescue)
+    back = quick("rollback", "--all", "--confirm")
+    survived = clean["clients"].find_one_and_delete({})
+    clean["clients"].drop()
+    after = fingerprint(clean, run_records=False)
+
+    page = (Path(__file__).parents[2] / "docs" / "rollback.md").read_text("utf-8")
+    for line in (restoring, f'db["Users"].aggregate({pipeline})'):
+        assert f"\n{line.replace(clean.name, 'newbi')}\n" in page
+    assert [ExitCode.USAGE, ExitCode.DONE, ExitCode.DONE] == [
+        answer.code for answer in (refused, restored, back)
+    ]
+    assert "written since" == survived["_id"]
+    assert [] == changes(before, after)

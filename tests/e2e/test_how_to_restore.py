@@ -7,6 +7,8 @@ import re
 import shlex
 from pathlib import Path
 
+import bson
+
 from newbi_migrate import ExitCode
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "restore-one-collection.md"
@@ -17,10 +19,10 @@ def blocks(language):
 
 
 def test_the_recipe_gets_deleted_documents_back(quick, clean, servers, mongod, tmp_path):
-    """Deleted invoices return as they were, with their workspace; the others stay as they are."""
+    """Deleted invoices return to the byte, with their workspace; the others stay as they are."""
     backup = quick("backup", "--no-exports", "--json").json["path"]
     assert ExitCode.DONE == quick("migrate", "--confirm", "--backup", backup).code
-    stamped = {document["_id"]: document for document in clean["invoices"].find()}
+    stamped = {document["_id"]: bson.encode(document) for document in clean["invoices"].find()}
     clean["invoices"].delete_many({"number": {"$in": ["000001", "000002"]}})
     clean["invoices"].update_one({"number": "000003"}, {"$set": {"title": "edited since"}})
     edited = clean["invoices"].find_one({"title": "edited since"})
@@ -37,5 +39,5 @@ def test_the_recipe_gets_deleted_documents_back(quick, clean, servers, mongod, t
     finally:
         servers.drop(rescue)
 
-    stamped[edited["_id"]] = edited
-    assert stamped == {document["_id"]: document for document in clean["invoices"].find()}
+    stamped[edited["_id"]] = bson.encode(edited)
+    assert stamped == {found["_id"]: bson.encode(found) for found in clean["invoices"].find()}

@@ -10,6 +10,7 @@ import pytest
 from fingerprints import changes, fingerprint
 from little import little_legacy
 from pymongo import MongoClient
+from small_legacy import USERS
 from traces import differences, expire_lease, trace
 
 from newbi_migrate.testing import build_legacy_database
@@ -122,6 +123,35 @@ def test_a_statement_the_server_is_still_finishing_is_waited_for(mongod, servers
     assert "still finishing a statement" in ended.stderr
     assert QUARANTINED == ended.status
     assert [] == differences(expected, trace(database))
+
+
+@pytest.mark.parametrize("part", [("--collections", "invoices"), ("--users", str(USERS[0]))])
+def test_the_statement_of_a_killed_rollback_of_a_part_is_waited_for(
+    mongod, servers, fresh, processes, part
+):
+    """The run it takes a part of back is done; the next command looks all the same, and waits."""
+    database, uri = fresh(mongod, little_legacy)
+    processes.run(uri, *MIGRATE)
+    stamped = held(database)
+    client: MongoClient = servers.client(mongod)
+    with statements_hanging(client, database):
+        killed = processes.start(uri, *ROLLBACK, *part)
+        while not under_way(client, database):
+            time.sleep(0.02)
+        killed.send("SIGKILL")
+        assert killed.wait().killed
+        then = processes.start(uri, *BACKFILL)
+        time.sleep(1.5)
+    ended = then.wait()
+
+    assert "still finishing a statement" in ended.stderr
+    assert QUARANTINED == ended.status
+    assert stamped == held(database)
+
+
+def held(database):
+    """The invoices, as they are."""
+    return list(database["invoices"].find().sort("_id", 1))
 
 
 @pytest.mark.parametrize("then", ["taken back", "finished and taken back"])

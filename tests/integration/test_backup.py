@@ -14,6 +14,7 @@ import sys
 import time
 import uuid
 from datetime import UTC, datetime
+from urllib.parse import unquote_plus
 
 import bson
 import pytest
@@ -28,7 +29,7 @@ from newbi_migrate.backup.layout import escape
 from newbi_migrate.backup.manifest import Consistency
 from newbi_migrate.backup.verify import verify_backup
 from newbi_migrate.backup.writer import backup_database
-from newbi_migrate.errors import UnreachableError, UsageError
+from newbi_migrate.errors import UnreachableError, UnsupportedError, UsageError
 from newbi_migrate.migration.restore.run import restore_backup
 from newbi_migrate.store.digest import Digest, digest_collection
 from newbi_migrate.testing.bulk import bulk_invoices, bulk_owners
@@ -564,6 +565,63 @@ async def test_the_server_leaves_fields_out_as_the_client_does(database, sync_da
 
 
 # -- the real programs ------------------------------------------------------------------------
+
+
+async def test_names_that_differ_by_case_are_never_one_file(
+    database, sync_database, servers, tmp_path
+):
+    """On a disk that ignores case a file would take the other's place; so each has its own name."""
+    names = ["Users", "users", "uSers", "Clients", "quotes", "Quotes"]
+    for name in names:
+        sync_database[name].insert_one({"_id": name})
+    before = fingerprint(sync_database)
+    result = await backup_database(database, tmp_path / "ours")
+    files = [str(f.relative_to(result.path)) for f in result.path.rglob("*") if f.is_file()]
+
+    assert len(files) == len({file.lower() for file in files})
+    stems = {unquote_plus(f.name.split(".")[0]) for f in result.path.glob("newbi*/*.bson.gz")}
+    assert set(names) == stems
+    assert (result.path / database.name / "Clients.bson.gz").is_file()
+    copy = f"{database.name}_c"
+    try:
+        await restore_backup(result.path, database.client[copy])
+        assert [] == changes(before, fingerprint(sync_database.client[copy]))
+        # The same without a manifest, as mongorestore reads it.
+        (result.path / "manifest.json").unlink()
+        await restore_backup(result.path, database.client[copy], drop=True)
+        assert [] == changes(before, fingerprint(sync_database.client[copy]))
+    finally:
+        servers.drop(copy)
+
+
+async def test_operators_that_look_like_values_are_backed_up(
+    database, sync_database, servers, tmp_path
+):
+    """``{"$regex": …}`` in a validator and ``{"$date": …}`` in a view are documents."""
+    sync_database.create_collection(
+        "named", validator={"name": {"$regex": "^a", "$ne": "ab"}}, validationLevel="off"
+    )
+    sync_database.create_collection(
+        "shown", viewOn="named", pipeline=[{"$addFields": {"d": {"$literal": {"$date": "2020"}}}}]
+    )
+    before = fingerprint(sync_database)
+    result = await backup_database(database, tmp_path)
+    copy = f"{database.name}_c"
+    try:
+        await restore_backup(result.path, database.client[copy])
+        assert [] == changes(before, fingerprint(sync_database.client[copy]))
+    finally:
+        servers.drop(copy)
+
+
+async def test_options_that_the_format_cannot_say_are_refused(database, sync_database, tmp_path):
+    """Now and not when they are restored, and nothing that looks like a backup is left."""
+    literal = {"$literal": {"$numberInt": "5"}}
+    sync_database.create_collection("odd", validator={"$expr": {"$eq": ["$n", literal]}})
+    with pytest.raises(UnsupportedError, match="'odd' hold what Extended JSON"):
+        await backup_database(database, tmp_path)
+
+    assert [] == list(tmp_path.iterdir())
 
 
 @pytest.mark.skipif(

@@ -152,6 +152,19 @@ async def test_what_finalizing_removed_is_accounted_for(uri, database, legacy, k
         assert ["Users"] == [one.collection for one in (await proof(database)).differing]
 
 
+async def test_what_was_kept_and_then_dropped_is_accounted_for(uri, database, legacy):
+    """Two runs, the second of which knows the legacy users by the name the first gave them."""
+    async with Migration(uri, backup_guard=WITH_DIGESTS) as migration:
+        await migration.apply()
+        await migration.finalize(keep=True)
+        await migration.finalize()
+    found = await proof(database)
+    users = next(one for one in found.collections if one.collection == "Users")
+
+    assert found.holds
+    assert (Verdict.ACCOUNTED, 0) == (users.verdict, users.now)
+
+
 async def test_a_dropped_journal_ends_the_proof(uri, database, legacy):
     """What nobody knows any more is not called a difference."""
     async with Migration(uri, backup_guard=WITH_DIGESTS) as migration:

@@ -320,9 +320,7 @@ async def test_a_run_under_way_and_one_that_was_interrupted_are_named(legacy, ur
 
 async def test_a_database_that_is_half_restored_is_not_ready(legacy, uri):
     """A restore that was interrupted comes first; the doctor says so."""
-    from newbi_migrate.store.runs import RESTORE
-
-    legacy[RESTORE].insert_one({"_id": "restore", "backup": "x"})
+    legacy["newbi_migrate_lease"].insert_one({"_id": "restore", "backup": "x"})
     _, checks = await look(uri)
 
     assert Level.FAILED is checks["runs"].level

@@ -11,6 +11,7 @@ from small_legacy import USERS, invoices, legacy_user
 from newbi_migrate.errors import ExitCode, InterruptedRunError, UsageError, ValidationFailedError
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.planning.options import MigrationOptions
+from newbi_migrate.store.journal import Journal
 from newbi_migrate.store.runs import RunWriter
 from newbi_migrate.store.session import LeasedSession
 
@@ -350,6 +351,64 @@ async def test_what_comes_while_it_is_interrupted_can_be_migrated_once_it_is_tak
     assert ExitCode.DONE == result.exit_code
 
 
+@pytest.mark.parametrize("together", [True, False])
+async def test_kept_then_dropped_the_legacy_users_come_back_under_their_first_name(
+    migrated, migration, sync_database, together
+):
+    """Every backup has them under that one: nobody can be asked for another."""
+    users = list(sync_database["Users"].find())
+    await migration.finalize(keep=True)
+    await migration.finalize()
+    with pytest.raises(UsageError, match="legacy users in Users are no longer there") as told:
+        await migration.rollback_all()
+    sync_database["Users"].insert_many(users)
+    if together:
+        shown = await migration.rollback_all(dry_run=True)
+        back = await migration.rollback_all(reviewed=shown)
+    else:
+        shown = [await migration.rollback(dry_run=True)]
+        back = [await migration.rollback()]
+        back += [await migration.rollback() for _ in range(2)]
+
+    assert "Restore Users from the backup" in told.value.next_step
+    assert [[]] * len(shown) == [result.collections_renamed for result in shown]
+    assert [ExitCode.DONE] * 3 == [result.exit_code for result in back]
+    assert [] == changes(migrated, held(sync_database))
+
+
+@pytest.mark.parametrize("keep", [True, False])
+@pytest.mark.parametrize("method", ["append", "applied"])
+async def test_resumed_it_says_what_it_would_have_said_at_once(
+    uri, migration, sync_database, monkeypatch, keep, method
+):
+    """Wherever it stopped, also where the legacy users are dropped already."""
+    twice = {"email": "JEANNE0@exemple.fr"} if keep else {}
+    sync_database["Users"].insert_many([legacy_user(0), legacy_user(1, **twice), legacy_user(2)])
+    await migration.apply()
+    shown = await migration.finalize(keep=keep, dry_run=True)
+    real = getattr(Journal, method)
+    calls = 0
+
+    async def stopping(*arguments):
+        nonlocal calls
+        calls += 1
+        if calls == (1 if keep else 2):
+            raise InterruptedRunError("Stopped.", next_step="Go on.")
+        return await real(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, method, stopping)
+        with pytest.raises(InterruptedRunError):
+            await migration.finalize(keep=keep)
+    again = await migration.finalize(keep=keep, dry_run=True)
+    result = await migration.finalize(keep=keep)
+
+    expected = ("Users", shown.kept_as, 3, 2 if keep else 0)
+    for each in (shown, again, result):
+        told = (each.legacy, each.kept_as, each.legacy_users, each.quarantined)
+        assert expected == told
+
+
 async def test_it_follows_the_choices_of_the_migration(uri, migration, sync_database):
     """A collection of another name, and who keeps an e-mail: the record of the run says so."""
     twice = {"email": "JEANNE0@exemple.fr"}
@@ -379,5 +438,5 @@ async def test_done_and_the_answer_lost_it_says_what_it_did(
     result = await getattr(migration, command)(**chosen, **act, reviewed=shown)
 
     assert shown.dropped == result.dropped
-    assert shown.legacy_users == result.legacy_users
+    assert (shown.legacy_users, shown.quarantined) == (result.legacy_users, result.quarantined)
     assert ends == ("newbi_migrate_journal" not in sync_database.list_collection_names())

@@ -19,6 +19,7 @@ from bson.datetime_ms import DatetimeMS
 from bson.raw_bson import RawBSONDocument
 from fingerprints import fingerprint
 from pymongo import AsyncMongoClient
+from traces import expire_lease
 
 from newbi_migrate.errors import DamagedRecordsError, LeaseHeldError, LeaseLostError
 from newbi_migrate.store import lease as lease_module
@@ -432,6 +433,7 @@ async def test_a_number_of_another_lease_is_not_renewed(database, sync_database)
         *({"number": value} for value in ("x", -1, 0.5, float("nan"), True)),
         *({"pid": value} for value in ("x", None, 1.5)),
         *({"run": 7}, {"host": None}, {"command": {}}, {"token": "x"}),
+        *({"predecessors": value} for value in (None, {}, ["x"])),
         {"token": None, "expiresAt": datetime(2999, 1, 1, tzinfo=UTC)},
     ],
     ids=str,
@@ -446,6 +448,27 @@ async def test_a_lease_of_another_form_is_told(database, sync_database, damage):
             await look(database)
     with pytest.raises(DamagedRecordsError, match="'lease' in newbi_migrate_lease"):
         await Lease.acquire(database, holder())
+
+
+async def test_holders_for_whose_statements_nobody_has_waited_are_handed_on(
+    database, sync_database
+):
+    """Whoever ends before having waited for them leaves them, and themselves, to the next one."""
+    first, second, third, fourth = (holder(pid) for pid in range(1, 5))
+    for each in (first, second):
+        await Lease.acquire(database, each)
+        expire_lease(sync_database)
+    lease = await Lease.acquire(database, third)
+    left = set(lease.predecessors)
+    lease.predecessors = ()
+    await lease.renew()
+    seen = (await Lease.current(database)).predecessors
+    await lease.release()
+    last = await Lease.acquire(database, fourth)
+
+    assert {first.run_id, second.run_id} == left
+    assert () == seen
+    assert (third.run_id,) == last.predecessors
 
 
 @pytest.mark.parametrize("field", ["bootId", "namespaces", "processStarted"])

@@ -10,7 +10,6 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from reference import REGISTRY, SOURCE, bytes_of, migrated, worlds
 
 from newbi_migrate.mapping.decisions import AliasPolicy, DuplicatePolicy
-from newbi_migrate.mapping.profiles import BetterAuthVersion
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.planning.options import AliasOwners, MigrationOptions
 
@@ -20,7 +19,6 @@ options = st.builds(
     duplicate_emails=st.sampled_from(DuplicatePolicy),
     aliases=st.sampled_from(AliasPolicy),
     alias_owners=st.sampled_from(AliasOwners),
-    better_auth=st.sampled_from(BetterAuthVersion),
     batch_size=st.sampled_from([1, 2, 3, 50_000]),
     workers=st.integers(1, 3),
 )

@@ -8,7 +8,7 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from backups import fill, write_archive, write_mongodump
+from backups import fill, write_mongodump
 from fingerprints import changes, fingerprint
 from pymongo import AsyncMongoClient
 
@@ -105,15 +105,6 @@ async def test_a_folder_of_mongodump_is_restored(whole, sync_other, other, tmp_p
 
     expected = {n: p for n, p in fingerprint(whole).items() if len(n) < 100}
     assert_same(expected, sync_other)
-
-
-@pytest.mark.parametrize("zipped", [True, False])
-async def test_an_archive_of_mongodump_is_restored(whole, sync_other, other, tmp_path, zipped):
-    """With blocks of several collections mixed, and a checksum at the end of each."""
-    archive = write_archive(whole, tmp_path / "dump.archive", zipped=zipped)
-    await restore_backup(archive, other)
-
-    assert_same(fingerprint(whole), sync_other)
 
 
 async def test_a_target_that_holds_something_is_refused(whole, database, backup):
@@ -218,42 +209,6 @@ async def test_a_damaged_folder_of_mongodump_is_refused(whole, other, tmp_path, 
     damage(folder, kind)
     with pytest.raises(DamagedBackupError):
         await restore_backup(folder, other)
-
-
-@pytest.mark.parametrize("where", [0.01, 0.2, 0.6, 0.99])
-@pytest.mark.parametrize("zipped", [True, False])
-async def test_a_cut_archive_is_refused(whole, sync_other, other, tmp_path, zipped, where):
-    """Wherever it ends, compressed or not."""
-    archive = write_archive(whole, tmp_path / "dump.archive", zipped=zipped)
-    data = archive.read_bytes()
-    archive.write_bytes(data[: int(len(data) * where)])
-    with pytest.raises(DamagedBackupError):
-        await restore_backup(archive, other)
-
-    assert [] == sync_other.list_collection_names()
-
-
-async def test_a_changed_bit_in_a_compressed_archive_is_refused(whole, sync_other, other, tmp_path):
-    """Gzip's checksum covers all of it."""
-    archive = write_archive(whole, tmp_path / "dump.archive", zipped=True)
-    # The checksum's last eight bytes: a bit inside may point a match at an equal text, which
-    # changes nothing of what is read.
-    flip(archive, 1 - 6 / archive.stat().st_size)
-    with pytest.raises(DamagedBackupError):
-        await restore_backup(archive, other)
-
-    assert [] == sync_other.list_collection_names()
-
-
-async def test_a_changed_bit_in_a_plain_archive_is_refused(whole, sync_other, other, tmp_path):
-    """The archive's own CRC-64 covers the documents."""
-    archive = write_archive(whole, tmp_path / "dump.archive", zipped=False)
-    data = archive.read_bytes()
-    flip(archive, data.index("élodie30".encode()) / len(data))
-    with pytest.raises(DamagedBackupError, match="do not have their checksum"):
-        await restore_backup(archive, other)
-
-    assert [] == sync_other.list_collection_names()
 
 
 async def test_an_unfinished_backup_is_refused(other, backup):

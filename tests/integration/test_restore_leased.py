@@ -7,11 +7,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from backups import fill, write_archive, write_mongodump
+from backups import fill, write_mongodump
 from bson import ObjectId
 from fingerprints import changes, fingerprint
 from leases import leased
 from little import little_legacy
+from losing import losing_the_answer_to
 
 from newbi_migrate.backup.writer import backup_database
 from newbi_migrate.errors import (
@@ -19,12 +20,13 @@ from newbi_migrate.errors import (
     LeaseHeldError,
     LeaseLostError,
     NewbiMigrateError,
+    UsageError,
 )
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.restore.run import restore_backup
 from newbi_migrate.migration.restore.target import look_at_target
 from newbi_migrate.store.lease import LEASE, Holder, Lease
-from newbi_migrate.store.runs import RESTORE
+from newbi_migrate.store.runs import RESTORE_ID
 
 RUNS = "newbi_migrate_runs"
 
@@ -109,12 +111,11 @@ async def test_the_lease_in_a_backup_is_not_restored(legacy, uri, other, sync_ot
     """A backup of a migrated database brings its runs back, and no lease."""
     async with Migration(uri) as migration:
         await migration.apply()
-        legacy[RESTORE].insert_one({"_id": "restore", "backup": "another", "token": 99})
         path = (await migration.backup(tmp_path)).path
     await restore_backup(path, other, drop=True)
     there = set(sync_other.list_collection_names())
 
-    assert {LEASE, RESTORE} == set(legacy.list_collection_names()) - there
+    assert {LEASE} == set(legacy.list_collection_names()) - there
     assert list(legacy[RUNS].find()) == list(sync_other[RUNS].find())
 
 
@@ -208,7 +209,7 @@ async def test_unlocked_while_it_runs_a_restore_stops(sync_other, other, backup,
     written = []
 
     def unlock():
-        sync_other[LEASE].update_one({}, {"$set": {"token": None}})
+        sync_other[LEASE].update_one({"_id": "lease"}, {"$set": {"token": None}})
         written.append(fingerprint(sync_other))
         time.sleep(0.6)
 
@@ -218,16 +219,27 @@ async def test_unlocked_while_it_runs_a_restore_stops(sync_other, other, backup,
     assert [] == changes(written[0], fingerprint(sync_other))
 
 
+async def test_a_restore_has_ended_where_the_answer_to_its_last_write_is_lost(
+    legacy, sync_other, other, backup, monkeypatch
+):
+    """The lease is gone by then, and nobody else's is there."""
+    losing_the_answer_to(monkeypatch, Lease, "drop")
+    result = await restore_backup(backup, other)
+
+    assert not result.resumed
+    assert [] == changes(fingerprint(legacy), fingerprint(sync_other))
+
+
 async def test_a_holder_that_was_replaced_does_not_say_what_is_whole(sync_other, other, backup):
     """The record's number is another's: nothing is recorded under it."""
 
     def take_over():
-        sync_other[RESTORE].update_one({}, {"$set": {"token": 99}})
+        sync_other[LEASE].update_one(RESTORE_ID, {"$set": {"token": 99}})
 
     with pytest.raises(LeaseLostError, match="taken over this restore"):
         await restore_backup(backup, other, progress=At(take_over, "restore", "clients"))
 
-    assert "clients" not in sync_other[RESTORE].find_one()["done"]
+    assert "clients" not in sync_other[LEASE].find_one(RESTORE_ID)["done"]
 
 
 @pytest.mark.parametrize(
@@ -271,15 +283,12 @@ async def test_stored_functions_are_replaced_too(legacy, database, backup):
 # -- what was not durable ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("form", ["folder", "archive"])
 async def test_documents_that_a_server_forgot_are_inserted_again(
-    legacy, sync_other, other, tmp_path, form
+    legacy, sync_other, other, tmp_path
 ):
     """Acknowledged and lost, as in a failover: the count tells, also where a TTL index deletes."""
     legacy["invoices"].create_index("at", expireAfterSeconds=3600)
-    path = write_archive(legacy, tmp_path / "dump.archive", zipped=False)
-    if form == "folder":
-        path = write_mongodump(legacy, tmp_path / "dump", zipped=False)
+    path = write_mongodump(legacy, tmp_path / "dump", zipped=False)
     forgotten = []
 
     def forget():
@@ -311,3 +320,22 @@ async def test_a_lost_answer_is_retried_without_another_call(
 
     assert not result.resumed
     assert [] == changes(fingerprint(sync_database), fingerprint(sync_other))
+
+
+@pytest.mark.parametrize("command", ["plan", "backup", "validate", "apply", "indexes"])
+async def test_what_is_half_restored_is_read_by_no_other_command(
+    other, sync_other, backup, tmp_path, command
+):
+    """What it would say, or keep, would be of a part; it names the restore and writes nothing."""
+    with pytest.raises(ZeroDivisionError):
+        await restore_backup(backup, other, progress=At(lambda: 1 / 0, "restore", "invoices"))
+    stood = fingerprint(sync_other)
+    folder = tmp_path / "again"
+    folder.mkdir()
+    async with Migration(other) as migration:
+        arguments = (folder,) if command == "backup" else ()
+        with pytest.raises(UsageError, match="half restored"):
+            await getattr(migration, command)(*arguments)
+
+    assert [] == list(folder.iterdir())
+    assert [] == changes(stood, fingerprint(sync_other))

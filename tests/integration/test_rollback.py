@@ -574,6 +574,55 @@ async def test_a_document_the_run_wrote_to_twice_is_no_conflict(uri, migrated, s
     assert [] == changes(migrated[0], held(sync_database))
 
 
+async def test_a_document_two_runs_wrote_to_is_foretold_once(uri, migrated, sync_database):
+    """Once the later run is taken back, the earlier one finds nothing to do in it."""
+    stamped = sync_database["invoices"].find_one({"createdBy": USERS[0]})
+    sync_database["invoices"].update_one({"_id": stamped["_id"]}, {"$unset": {"workspaceId": 1}})
+    async with Migration(uri) as migration:
+        await migration.backfill()
+        # Of somebody's after both runs: the organization stays in use.
+        sync_database["invoices"].insert_one(
+            {**stamped, "_id": ObjectId(), "number": "since", "createdBy": ObjectId()}
+        )
+        shown = await migration.rollback_all(dry_run=True)
+        back = await migration.rollback_all(reviewed=shown)
+
+    assert told(back) == told(shown)
+    assert (1, 0) == (back[0].documents["invoices"].restored, back[0].documents["invoices"].already)
+    assert 1 == back[1].documents["invoices"].already
+    assert 1 == len(back[1].kept)
+
+
+async def test_a_discarded_workspace_is_foretold_to_be_in_use_no_more(uri, migrated, sync_database):
+    """Moved to another's workspace since, a document goes back, and that one can go too."""
+    moved, other = (sync_database["invoices"].find_one({"createdBy": u}) for u in USERS[:2])
+    sync_database["invoices"].update_one(
+        {"_id": moved["_id"]}, {"$set": {"workspaceId": other["workspaceId"], "number": "X"}}
+    )
+    async with Migration(uri) as migration:
+        shown = await migration.rollback(options=DISCARD, dry_run=True)
+        back = await migration.rollback(options=DISCARD, reviewed=shown)
+    number = {"number": moved["number"]}
+    sync_database["invoices"].update_one({"_id": moved["_id"]}, {"$set": number})
+
+    assert told([back]) == told([shown])
+    assert [] == back.kept
+    assert [] == changes(migrated[0], held(sync_database))
+
+
+def told(results):
+    """What rollbacks say of documents and of users."""
+    return [
+        (
+            {n: b.to_json() for n, b in one.documents.items()},
+            one.deleted,
+            one.kept,
+            len(one.conflicts),
+        )
+        for one in results
+    ]
+
+
 async def test_a_prior_value_that_does_not_decode_comes_back(uri, sync_database):
     """Bytes that are no text stood there; they are carried as bytes."""
     sync_database["Users"].insert_one(legacy_user(0))

@@ -132,9 +132,15 @@ HARM = {
         {"_id": account_id(USERS[0])},
         [{"$set": {"password": "0" * 32 + ":" + "1" * 128, "updatedAt": "$$NOW"}}],
     ),
+    "legacy-user.kept-out": lambda db: db["Users"].update_one(
+        {"_id": USERS[0]}, {"$set": {"banned": True}}
+    ),
     "user.id-type": lambda db: db["user"].insert_one({"_id": "u", "email": "x@exemple.fr"}),
     "user.email-normal": lambda db: db["user"].update_one(
         {"_id": USERS[0]}, {"$set": {"email": "Jeanne0@exemple.fr"}}
+    ),
+    "user.email-accepted": lambda db: db["user"].update_one(
+        {"_id": USERS[0]}, {"$set": {"email": "zoé@exemple.fr"}}
     ),
     "user.email-unique": lambda db: (
         drop_unique(db),

@@ -9,7 +9,6 @@ from bson import json_util
 from hypothesis import given, strategies as st
 
 from newbi_migrate.backup.compress import GzipWriter, gunzip
-from newbi_migrate.backup.crc64 import Crc64Check
 from newbi_migrate.backup.exports import json_lines
 from newbi_migrate.backup.layout import escape, unescape
 from newbi_migrate.backup.reading import whole_documents
@@ -127,27 +126,6 @@ def test_what_is_compressed_comes_back(pieces):
     sink.seek(0)
 
     assert b"".join(pieces) == gunzip(sink).read()
-
-
-def crc64(data):
-    crc = (1 << 64) - 1
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = (crc >> 1) ^ (0xC96C5795D7870F42 if crc & 1 else 0)
-    return crc ^ ((1 << 64) - 1)
-
-
-@given(st.lists(st.binary(max_size=400), max_size=4), st.integers(0, 63))
-def test_the_checksum_of_an_archive_is_told_right(pieces, bit):
-    """CRC-64 by its definition passes, and any other number does not."""
-    right = crc64(b"".join(pieces))
-    for checksum, expected in ((right, True), (right ^ 1 << bit, False)):
-        check = Crc64Check()
-        for piece in pieces:
-            check.update(piece)
-
-        assert expected is check.matches(checksum)
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40))

@@ -8,30 +8,32 @@ from dataclasses import replace
 
 import bson
 from bson import ObjectId
-from hypothesis import given, strategies as st
-from small_worlds import IDS, LEGACY_FIELDS, USER_FIELDS, Database, databases, legacy_documents
+from hypothesis import event, given, strategies as st
+from small_worlds import (
+    IDS,
+    LEGACY_FIELDS,
+    USER_FIELDS,
+    Database,
+    legacy_documents,
+    policies,
+    small_worlds,
+)
 
 from newbi_migrate.documents.better_auth import Account, Member, Organization, User
 from newbi_migrate.invariants.base import Severity
 from newbi_migrate.mapping.decisions import (
-    AliasPolicy,
-    DuplicatePolicy,
     LegacyKey,
     Outcome,
     decide_users,
     directory_after,
 )
-from newbi_migrate.mapping.email import normalise_email
+from newbi_migrate.mapping.email import is_accepted, is_normalised, normalise_email
 from newbi_migrate.mapping.fillable import FILLABLE
-from newbi_migrate.mapping.user import LEFT_BEHIND
-from newbi_migrate.mapping.users import Fill, Insert
-from newbi_migrate.mapping.values import is_missing, text
+from newbi_migrate.mapping.user import LEFT_BEHIND, PLUGIN_FIELDS
+from newbi_migrate.mapping.users import BARRED, Fill, Insert
+from newbi_migrate.mapping.values import is_missing, legacy_flag, text
 from newbi_migrate.testing import strategies
 
-policies = st.fixed_dictionaries(
-    {"duplicates": st.sampled_from(DuplicatePolicy), "aliases": st.sampled_from(AliasPolicy)}
-)
-versions = st.sampled_from(["1.3", "1.7"])
 legacy_users = legacy_documents()
 
 
@@ -48,9 +50,10 @@ def more_than_once(values):
     return {value for value, number in Counter(values).items() if number > 1}
 
 
-@given(legacy=legacy_users, database=databases(), policy=policies)
-def test_every_legacy_user_is_accounted_for_once(legacy, database, policy):
+@given(world=small_worlds(), policy=policies)
+def test_every_legacy_user_is_accounted_for_once(world, policy):
     """Users in = created + merged + aliased + quarantined, and each outcome is complete."""
+    legacy, database = world
     planned = database.plan(legacy, **policy)
     decisions = [writes.decision for writes in planned]
 
@@ -67,18 +70,20 @@ def test_every_legacy_user_is_accounted_for_once(legacy, database, policy):
         )
 
 
-@given(legacy=legacy_users, database=databases(), policy=policies)
-def test_the_same_question_has_the_same_answer(legacy, database, policy):
+@given(world=small_worlds(), policy=policies)
+def test_the_same_question_has_the_same_answer(world, policy):
     """A plan depends on nothing but what is there."""
+    legacy, database = world
     assert database.plan(legacy, **policy) == deepcopy(database).plan(deepcopy(legacy), **policy)
 
 
-@given(legacy=legacy_users, database=databases(), policy=policies, version=versions)
-def test_migrating_again_writes_nothing(legacy, database, policy, version):
+@given(world=small_worlds(), policy=policies)
+def test_migrating_again_writes_nothing(world, policy):
     """Once carried out, the same decisions lead to no write, and created users are merged."""
-    before = database.plan(legacy, version, **policy)
+    legacy, database = world
+    before = database.plan(legacy, **policy)
     database.carry_out(before)
-    again = database.plan(legacy, version, **policy)
+    again = database.plan(legacy, **policy)
 
     assert [] == writes_of(again)
     for first, second in zip(before, again, strict=True):
@@ -90,9 +95,10 @@ def test_migrating_again_writes_nothing(legacy, database, policy, version):
         )
 
 
-@given(legacy=legacy_users, database=databases(), policy=policies, data=st.data())
-def test_an_interruption_after_any_write_is_made_up_for(legacy, database, policy, data):
+@given(world=small_worlds(), policy=policies, data=st.data())
+def test_an_interruption_after_any_write_is_made_up_for(world, policy, data):
     """Stopped after any number of writes, a second run ends in the same documents."""
+    legacy, database = world
     whole, broken = database, deepcopy(database)
     planned = whole.plan(legacy, **policy)
     number = data.draw(st.integers(0, len(writes_of(planned))))
@@ -106,9 +112,10 @@ def test_an_interruption_after_any_write_is_made_up_for(legacy, database, policy
     assert whole.collections == broken.collections
 
 
-@given(legacy=legacy_users, database=databases(), policy=policies)
-def test_no_value_that_must_be_unique_is_given_to_a_second_user(legacy, database, policy):
-    """E-mails, phone numbers, codes and slugs that are twice afterwards were twice before."""
+@given(world=small_worlds(), policy=policies)
+def test_no_value_that_must_be_unique_is_given_to_a_second_user(world, policy):
+    """E-mails, phones, codes, slugs and accounts that are twice afterwards were twice before."""
+    legacy, database = world
 
     def twice():
         users, organizations = database.every("user"), database.every("organization")
@@ -119,6 +126,9 @@ def test_no_value_that_must_be_unique_is_given_to_a_second_user(legacy, database
             "phone": more_than_once(p for d in users if (p := text(d.get("phoneNumber")))),
             "code": more_than_once(c for d in users if (c := text(d.get("referralCode")))),
             "slug": more_than_once(s for d in organizations if (s := text(d.get("slug")))),
+            "account": more_than_once(
+                (d["providerId"], d["accountId"]) for d in database.every("account")
+            ),
         }
 
     before = twice()
@@ -127,9 +137,10 @@ def test_no_value_that_must_be_unique_is_given_to_a_second_user(legacy, database
     assert before == twice()
 
 
-@given(legacy=legacy_users, database=databases(), policy=policies)
-def test_whoever_has_a_workspace_is_a_member_of_it(legacy, database, policy):
+@given(world=small_worlds(), policy=policies)
+def test_whoever_has_a_workspace_is_a_member_of_it(world, policy):
     """A decision's user exists afterwards, and so do his organization and his membership."""
+    legacy, database = world
     planned = database.plan(legacy, **policy)
     database.carry_out(planned)
 
@@ -142,10 +153,11 @@ def test_whoever_has_a_workspace_is_a_member_of_it(legacy, database, policy):
             assert existing.is_member
 
 
-@given(legacy=legacy_users, database=databases(), policy=policies, version=versions)
-def test_created_documents_are_what_better_auth_reads(legacy, database, policy, version):
+@given(world=small_worlds(), policy=policies)
+def test_created_documents_are_what_better_auth_reads(world, policy):
     """Created accounts, organizations and members keep every rule, users the critical ones."""
-    planned = database.plan(legacy, version, **policy)
+    legacy, database = world
+    planned = database.plan(legacy, **policy)
 
     for collection, model, least in (
         ("user", User, (Severity.CRITICAL,)),
@@ -164,34 +176,40 @@ def test_created_documents_are_what_better_auth_reads(legacy, database, policy, 
         assert str(document["userId"]) == document["accountId"]
 
 
-@given(legacy=legacy_users, database=databases(), policy=policies)
-def test_nothing_blank_is_written(legacy, database, policy):
+@given(world=small_worlds(), policy=policies)
+def test_nothing_blank_is_written(world, policy):
     """No field of a created document and no filled field is null or a blank text."""
+    legacy, database = world
     for write in writes_of(database.plan(legacy, **policy)):
         values = write.values if isinstance(write, Fill) else write.document
 
         assert [] == [name for name, value in values.items() if is_missing(value)]
 
 
-@given(legacy=legacy_users, database=databases(), policy=policies)
-def test_secrets_and_stale_pointers_stay_behind(legacy, database, policy):
-    """No hash, one-time token or old pointer reaches a user, and no fill carries a hash."""
+@given(world=small_worlds(), policy=policies)
+def test_secrets_and_stale_pointers_stay_behind(world, policy):
+    """No hash, token, old pointer or privilege reaches a user, and no fill carries a hash."""
+    legacy, database = world
     for write in writes_of(database.plan(legacy, **policy)):
         values = write.values if isinstance(write, Fill) else write.document
         names = {path.partition(".")[0] for path in values}
 
         if write.collection == "user":
             assert set() == names & LEFT_BEHIND
+            assert names & PLUGIN_FIELDS <= {"role", "stripeCustomerId"}
+            assert values.get("role", "owner") == "owner"
         assert not (isinstance(write, Fill) and "password" in names)
 
 
-@given(legacy=legacy_users, database=databases(), policy=policies)
-def test_a_hash_is_carried_unchanged_and_only_to_its_owner(legacy, database, policy):
+@given(world=small_worlds(), policy=policies)
+def test_a_hash_is_carried_unchanged_and_only_to_its_owner(world, policy):
     """An account has the legacy user's very hash; another user gets it from a verified one."""
+    legacy, database = world
     planned = database.plan(legacy, **policy)
 
     for document, writes in zip(legacy, planned, strict=True):
         for account in inserted([writes], "account"):
+            event(f"an account for somebody {writes.decision.outcome.value}")
             assert document["password"] == account["password"]
             assert writes.decision.user_id == account["userId"]
             assert writes.decision.outcome is not Outcome.ALIASED or document.get(
@@ -199,9 +217,10 @@ def test_a_hash_is_carried_unchanged_and_only_to_its_owner(legacy, database, pol
             ) in (True, 1, "true")
 
 
-@given(legacy=legacy_users, database=databases(), policy=policies)
-def test_what_is_carried_over_keeps_its_bytes(legacy, database, policy):
+@given(world=small_worlds(), policy=policies)
+def test_what_is_carried_over_keeps_its_bytes(world, policy):
     """Fields a new user has no rule for are those of the legacy user, byte for byte."""
+    legacy, database = world
     planned = database.plan(legacy, **policy)
 
     for document, writes in zip(legacy, planned, strict=True):
@@ -213,11 +232,10 @@ def test_what_is_carried_over_keeps_its_bytes(legacy, database, policy):
                 assert bson.encode(expected) == bson.encode(found)
 
 
-@given(legacy=legacy_users, database=databases(), policy=policies, data=st.data())
-def test_the_order_of_users_decides_only_who_gets_what_is_wanted_twice(
-    legacy, database, policy, data
-):
+@given(world=small_worlds(), policy=policies, data=st.data())
+def test_the_order_of_users_decides_only_who_gets_what_is_wanted_twice(world, policy, data):
     """Outcome, reason, id and workspace of a user do not depend on the order of the others."""
+    legacy, database = world
     shuffled = data.draw(st.permutations(legacy))
 
     def fates(documents):
@@ -230,9 +248,10 @@ def test_the_order_of_users_decides_only_who_gets_what_is_wanted_twice(
     assert fates(legacy) == fates(shuffled)
 
 
-@given(legacy=legacy_users, database=databases(), policy=policies)
-def test_the_directory_foresees_what_the_database_says_afterwards(legacy, database, policy):
+@given(world=small_worlds(), policy=policies)
+def test_the_directory_foresees_what_the_database_says_afterwards(world, policy):
     """Workspaces of migrated users are the same from the plan and from the documents."""
+    legacy, database = world
     target = database.target()
     planned = database.plan(legacy, **policy)
     ids = [document["_id"] for document in legacy]
@@ -249,6 +268,27 @@ def test_into_an_empty_database_nobody_is_merged_or_aliased(legacy, policy):
     outcomes = {writes.decision.outcome for writes in Database().plan(legacy, **policy)}
 
     assert outcomes <= {Outcome.CREATED, Outcome.QUARANTINED}
+
+
+@given(world=small_worlds(), policy=policies)
+def test_whoever_cannot_sign_in_or_should_not_is_named_and_nobody_else(world, policy):
+    """What a plan says of addresses and of those kept out is what is so once it is carried out."""
+    legacy, database = world
+    planned = database.plan(legacy, **policy)
+    database.carry_out(planned)
+
+    for document, writes in zip(legacy, planned, strict=True):
+        codes = {finding.code for finding in writes.findings}
+        user = database.collections["user"].get(writes.decision.user_id)
+        if user is None:
+            assert () == writes.findings
+            continue
+        email = user.get("email")
+        usable = is_accepted(email) and is_normalised(email)
+        assert (not is_missing(email) and not usable) == ("email-refused" in codes)
+        kept_out = {code for name, code in BARRED.items() if legacy_flag(document.get(name))}
+        let_in = set() if user.get("banned") is True else kept_out
+        assert let_in == codes & {*BARRED.values()}
 
 
 EXTRA = st.dictionaries(

@@ -13,11 +13,11 @@ from hypothesis import given, strategies as st
 from leases import leased
 
 from newbi_migrate.store.decoding import PLAIN
-from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.journal import JournalGroup
-from newbi_migrate.store.raw import document_of, element, elements
+from newbi_migrate.store.raw import document_of, element, element_of, elements
 from newbi_migrate.store.stamping import write_groups
 from newbi_migrate.store.undo import (
+    Chain,
     compare_groups,
     follow,
     overwrite,
@@ -199,12 +199,11 @@ def test_a_chain_of_writes_is_no_difference(in_database, values):
 
     async def act(_, collection):
         await collection.insert_one({"_id": 1, "f": values[-1]})
-        key = id_key(1)
-        return await follow(collection, {key: list(reversed(links))}, comment="test")
+        chain = Chain(1, (), list(reversed(links)))
+        return await follow(collection, [chain], discard=False, comment="test")
 
-    differences, to_restore, already, gone = in_database(act)
+    (followed,) = in_database(act)
 
     assert first != rest[0]
-    assert [] == differences
-    assert [[1]] == [group.ids for group in to_restore]
-    assert (0, 0) == (already, gone)
+    assert (True, ()) == (followed.restored, followed.differences)
+    assert element_of(first) == followed.after["f"]

@@ -6,12 +6,10 @@ What is written here is written from the format's description, not by the code u
 from __future__ import annotations
 
 import gzip
-import io
 import struct
 from datetime import datetime, timedelta
 from urllib.parse import quote_plus
 
-import bson
 from bson import (
     Binary,
     Code,
@@ -179,72 +177,3 @@ def write_mongodump(database, root, *, zipped):
             name = data_name(info)
             write(f"{quote_plus(name)}.bson", b"".join(raw_documents(database, name)))
     return root
-
-
-def crc64(data):
-    """CRC-64/XZ, bit by bit, as its definition says."""
-    crc = (1 << 64) - 1
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = (crc >> 1) ^ (0xC96C5795D7870F42 if crc & 1 else 0)
-    return crc ^ ((1 << 64) - 1)
-
-
-def _signed(number):
-    return Int64(number - (1 << 64) if number >> 63 else number)
-
-
-def write_archive(database, path, *, zipped):
-    """An archive as ``mongodump --archive [--gzip]`` writes it, blocks of collections mixed."""
-    end = b"\xff\xff\xff\xff"
-    parts = [
-        struct.pack("<I", 0x8199E26D),
-        bson.encode(
-            {
-                "concurrent_collections": 4,
-                "version": "0.1",
-                "server_version": "6.0.5",
-                "tool_version": "100.9.4",
-            }
-        ),
-    ]
-    infos = dumped_infos(database)
-    parts += [
-        bson.encode(
-            {
-                "db": database.name,
-                "collection": info["name"],
-                "metadata": metadata_of(database, info),
-                "size": 0,
-                "type": info["type"],
-            }
-        )
-        for info in infos
-    ]
-    parts.append(end)
-    waiting = {}
-    for info in infos:
-        if info["type"] != "view":
-            name = data_name(info)
-            whole = b"".join(raw_documents(database, name))
-            waiting[name] = [whole, []]
-            for document in bson.decode_file_iter(io.BytesIO(whole), _RAW):
-                waiting[name][1].append(bytes(document.raw))
-    while waiting:
-        for name in list(waiting):
-            whole, documents = waiting[name]
-            header = {"db": database.name, "collection": name, "EOF": False, "CRC": Int64(0)}
-            if documents:
-                some = [documents.pop(0) for _ in range(min(9, len(documents)))]
-                parts += [bson.encode(header), *some, end]
-            else:
-                header |= {"EOF": True, "CRC": _signed(crc64(whole))}
-                parts += [bson.encode(header), end]
-                del waiting[name]
-    data = b"".join(parts)
-    path.write_bytes(gzip.compress(data) if zipped else data)
-    return path
-
-
-_RAW = bson.CodecOptions(document_class=RawBSONDocument)

@@ -20,6 +20,12 @@ from node_packages import modules
 
 ROOT = Path(__file__).parents[2]
 HOW_TO = ROOT / "docs" / "how-to" / "better-auth-passwords.md"
+VERSIONS = {
+    "better-auth-1.3": "1.3.7",
+    "better-auth-1.7.2": "1.7.2",
+    "better-auth-newest": "newest",
+}
+"""Folder of the packages to the version of Better Auth among them."""
 SERVER = ROOT / "tests" / "e2e" / "better_auth" / "server.mjs"
 
 

@@ -11,15 +11,7 @@ from bson import ObjectId
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from hypothesis import strategies as st
-from small_worlds import (
-    EMAIL_VALUES,
-    EMAILS,
-    IDS,
-    USER_FIELDS,
-    Database,
-    databases,
-    legacy_documents,
-)
+from small_worlds import IDS, Database, small_worlds
 
 from newbi_migrate.documents.registry import CollectionSpec, IdType, ParentLink, Registry
 from newbi_migrate.mapping.decisions import directory_after
@@ -106,15 +98,9 @@ def worlds(draw):
 
     Most legacy users can be migrated, and most documents are somebody's.
     """
-    existing = draw(databases())
+    legacy, existing = draw(small_worlds().filter(lambda world: world[0]))
     world = {name: existing.every(name) for name in BETTER_AUTH}
-    world[SOURCE] = draw(legacy_documents().filter(bool))
-    for document, usual in zip(world[SOURCE], [*EMAILS, "tom@newbi.fr", "lou@newbi.fr"]):  # noqa: B905  # five at most
-        document["email"] = draw(_mostly(st.just(usual), EMAIL_VALUES))
-    if draw(st.booleans()):
-        # Somebody signed up with the first one's address, and proved that it is his.
-        fields = {**draw(USER_FIELDS), "email": EMAILS[0], "emailVerified": True}
-        world["user"].append({"_id": ObjectId("65b0000300000000cccccccc"), **fields})
+    world[SOURCE] = legacy
     users = [d["_id"] for name in (SOURCE, "user") for d in world[name]]
     users = [identifier for identifier in users if isinstance(identifier, ObjectId)] or IDS
     organizations = [d["_id"] for d in world["organization"]] + [*map(organization_id, users)]
@@ -162,7 +148,6 @@ def migrated(database, options):
     legacy = _read(database, SOURCE)
     planned = users.plan(
         legacy,
-        options.better_auth,
         duplicates=options.duplicate_emails,
         aliases=options.aliases,
     )

@@ -13,12 +13,18 @@ from bson import ObjectId
 from hypothesis import strategies as st
 
 from newbi_migrate.documents.legacy import LegacyUser
-from newbi_migrate.mapping.decisions import LegacyKey, Target, TargetUser, decide_users
+from newbi_migrate.mapping.decisions import (
+    AliasPolicy,
+    DuplicatePolicy,
+    LegacyKey,
+    Target,
+    TargetUser,
+    decide_users,
+)
 from newbi_migrate.mapping.email import normalise_email
 from newbi_migrate.mapping.ids import organization_id
-from newbi_migrate.mapping.profiles import BetterAuthProfile
 from newbi_migrate.mapping.users import Existing, Insert, UserWrites, writes_for
-from newbi_migrate.mapping.values import ABSENT, dig, is_missing
+from newbi_migrate.mapping.values import ABSENT, dig, is_missing, read_id
 from newbi_migrate.mapping.workspace import Membership
 from newbi_migrate.testing import strategies
 
@@ -39,7 +45,11 @@ CODES = ["AAAA1111", "BBBB2222"]
 
 
 def _spelled(value: str) -> st.SearchStrategy[str]:
-    return st.sampled_from([value, value, value.upper(), f" {value} ", value.title()])
+    return st.one_of(st.just(value), _misspelled(value))
+
+
+def _misspelled(value: str) -> st.SearchStrategy[str]:
+    return st.sampled_from([value.upper(), f" {value} ", value.title(), f"\ufeff{value}"])
 
 
 EMAIL_VALUES = st.one_of(
@@ -77,22 +87,27 @@ PROFILES = st.one_of(
         profilePictureUrl=TEXTS,
     ),
 )
-PASSWORDS = st.sampled_from([BCRYPT, BCRYPT, SCRYPT, "", None, "en clair", 7])
+PASSWORDS = st.sampled_from([BCRYPT, BCRYPT, SCRYPT, SCRYPT, "", None, "en clair", 7])
 LEGACY_FIELDS = maybe(
     email=EMAIL_VALUES,
-    password=PASSWORDS,
-    isEmailVerified=FLAGS,
     isDisabled=FLAGS,
+    banned=FLAGS,
+    twoFactorEnabled=FLAGS,
     profile=PROFILES,
     company=COMPANIES,
     referralCode=st.sampled_from([*CODES, "", None]),
     phoneNumber=st.sampled_from([*PHONES, "", None]),
-    role=st.sampled_from(["owner", "", None, 7]),
+    role=st.sampled_from(["owner", "admin", "", None, 7]),
     subscription=st.one_of(st.none(), maybe(stripeCustomerId=TEXTS)),
-    createdAt=st.one_of(st.none(), strategies.dates(), st.just("2025-01-02T03:04:05Z")),
+    createdAt=st.one_of(
+        st.none(),
+        strategies.dates(),
+        st.sampled_from(["2025-01-02T03:04:05Z", 1709596800000, 1709596800.0, "hier"]),
+    ),
     unknown=strategies.bson_values(),
 )
-# Most people have an address of their own; without them every user would be quarantined.
+# Most have a hash and a verified address: only then may it become an account's of somebody else.
+SIGN_IN = st.fixed_dictionaries({"password": PASSWORDS, "isEmailVerified": FLAGS})
 SECRETIVE = st.sampled_from([{}, SECRETS])
 LEGACY_IDS = st.sampled_from([*IDS, *IDS, *IDS, "user-1", 7])
 
@@ -100,8 +115,9 @@ LEGACY_IDS = st.sampled_from([*IDS, *IDS, *IDS, "user-1", 7])
 @st.composite
 def legacy_documents(draw: st.DrawFn) -> list[dict[str, Any]]:
     """Legacy users with distinct ids, of which a few are no ObjectIds."""
-    ids = draw(st.lists(LEGACY_IDS, max_size=5, unique=True))
-    return [{"_id": i, **draw(LEGACY_FIELDS), **draw(SECRETIVE)} for i in ids]
+    fewest = draw(st.sampled_from([0, 2, 3]))
+    ids = draw(st.lists(LEGACY_IDS, min_size=fewest, max_size=5, unique=True))
+    return [{"_id": i, **draw(LEGACY_FIELDS), **draw(SIGN_IN), **draw(SECRETIVE)} for i in ids]
 
 
 USER_FIELDS = maybe(
@@ -110,6 +126,7 @@ USER_FIELDS = maybe(
     emailVerified=FLAGS,
     isEmailVerified=FLAGS,
     isActive=FLAGS,
+    banned=FLAGS,
     isDisabled=FLAGS,
     phoneNumber=st.sampled_from([*PHONES, "", None]),
     referralCode=st.sampled_from([*CODES, "", None]),
@@ -169,7 +186,9 @@ class Database:
     def existing(self, user_id: ObjectId | None, workspace: ObjectId | None) -> Existing:
         return Existing(
             user=self.collections["user"].get(user_id),
-            accounts=tuple(a for a in self.every("account") if a["userId"] == user_id),
+            accounts=tuple(
+                a for a in self.every("account") if read_id(a["userId"]).value == user_id
+            ),
             organization=self.collections["organization"].get(workspace),
             is_member=any(
                 (workspace, user_id) == (m["organizationId"], m["userId"])
@@ -177,9 +196,7 @@ class Database:
             ),
         )
 
-    def plan(
-        self, legacy: list[dict[str, Any]], version: str = "1.3", **policies: Any
-    ) -> list[UserWrites]:
+    def plan(self, legacy: list[dict[str, Any]], **policies: Any) -> list[UserWrites]:
         """What a migration would write, without writing it."""
         keys = [LegacyKey.of(document) for document in legacy]
         decisions = decide_users(keys, self.target(), **policies)
@@ -188,7 +205,6 @@ class Database:
                 LegacyUser.load(document),
                 decision,
                 self.existing(decision.user_id, decision.workspace),
-                BetterAuthProfile.of(version),
             )
             for document, decision in zip(legacy, decisions, strict=True)
         ]
@@ -214,6 +230,16 @@ def _set(document: dict[str, Any], path: list[str], value: Any) -> None:
     document[path[-1]] = value
 
 
+def _account(user_id: ObjectId, provider: str) -> dict[str, Any]:
+    identifier = ObjectId(user_id.binary[:11] + provider[:1].encode())
+    return {
+        "_id": identifier,
+        "userId": user_id,
+        "providerId": provider,
+        "accountId": str(user_id),
+    }
+
+
 @st.composite
 def databases(draw: st.DrawFn) -> Database:
     """What is there before a migration: often nothing, sometimes anything."""
@@ -223,10 +249,9 @@ def databases(draw: st.DrawFn) -> Database:
     for user_id in draw(st.lists(USER_IDS, max_size=3, unique=True)):
         database.add("user", {"_id": user_id, **draw(USER_FIELDS)})
         for provider in draw(st.lists(st.sampled_from(["credential", "google"]), max_size=1)):
-            account = {"userId": user_id, "providerId": provider, "accountId": str(user_id)}
-            secret = draw(maybe(password=PASSWORDS))
-            database.add("account", {"_id": ObjectId(), **account, **secret})
-    for email in draw(st.lists(EMAIL_VALUES, max_size=1)):
+            secret = draw(maybe(password=PASSWORDS, userId=st.just(str(user_id))))
+            database.add("account", {**_account(user_id, provider), **secret})
+    for email in draw(st.one_of(st.just([]), st.lists(EMAIL_VALUES, max_size=1))):
         database.add("user", {"_id": "user-1", "email": email})
     organizations = draw(st.lists(ORGANIZATION_IDS, max_size=3, unique=True))
     for organization in organizations:
@@ -243,3 +268,48 @@ def databases(draw: st.DrawFn) -> Database:
             },
         )
     return database
+
+
+# Twice as often as not somebody who is registered may become that user.
+policies = st.fixed_dictionaries(
+    {
+        "duplicates": st.sampled_from(DuplicatePolicy),
+        "aliases": st.sampled_from([*AliasPolicy, AliasPolicy.VERIFIED, AliasPolicy.ALL]),
+    }
+)
+_OWN = ["ana@newbi.fr", "tom@newbi.fr", "lou@newbi.fr", "zoé@localhost", "eva@newbi.fr"]
+_REGISTERED = [ObjectId(f"65b0000{n}00000000eeeeeeee") for n in range(1, 6)]
+_PROVEN = st.sampled_from([True, True, True, False, None])
+_KIN = st.sampled_from(["alone", "registered", "there", "twin", "registered", "anything"])
+
+
+@st.composite
+def small_worlds(draw: st.DrawFn) -> tuple[list[dict[str, Any]], Database]:
+    """Legacy users, and a database in which many of them are already, in every way they can be.
+
+    Drawn apart they would hardly ever meet, and whatever is said of aliased users, of merged ones
+    and of twins would be said of nobody. ``test_small_worlds`` counts them.
+    """
+    database, legacy = draw(databases()), draw(legacy_documents())
+    for number, document in enumerate(legacy):
+        kin, own = draw(_KIN), _OWN[number]
+        if kin == "anything":
+            continue
+        if kin == "twin":
+            own = normalise_email(legacy[number - 1].get("email")) or own
+        # Of twins with one spelling none is kept, whatever the policy.
+        document["email"] = draw(_misspelled(own) if kin == "twin" else _spelled(own))
+        user_id = _REGISTERED[number] if kin == "registered" else document["_id"]
+        if kin in ("registered", "there") and isinstance(user_id, ObjectId):
+            _sign_up(draw, database, user_id, own)
+    return legacy, database
+
+
+def _sign_up(draw: st.DrawFn, database: Database, user_id: ObjectId, email: str) -> None:
+    if user_id in database.collections["user"]:
+        return
+    fields = {**draw(USER_FIELDS), "email": email, "emailVerified": draw(_PROVEN)}
+    database.add("user", {"_id": user_id, **fields})
+    for provider in draw(st.sampled_from([[], [], ["google"], ["credential"]])):
+        secret = draw(maybe(password=PASSWORDS, userId=st.just(str(user_id))))
+        database.add("account", {**_account(user_id, provider), **secret})

@@ -14,17 +14,18 @@ import pytest
 
 from newbi_migrate.backup import compress
 from newbi_migrate.backup.compress import GzipWriter, gunzip
-from newbi_migrate.backup.crc64 import Crc64Check
-from newbi_migrate.backup.dump import (
-    FolderDump,
-    choose_database,
-    parse_metadata,
-)
 from newbi_migrate.backup.files import FileSeal, OutputFile
-from newbi_migrate.backup.layout import backup_name, dumped, escape, temporary
+from newbi_migrate.backup.layout import (
+    alike,
+    backup_name,
+    dumped,
+    escape,
+    temporary,
+    unescape,
+)
 from newbi_migrate.backup.manifest import Consistency, Manifest
 from newbi_migrate.backup.reporting import report_text
-from newbi_migrate.errors import DamagedBackupError, UsageError
+from newbi_migrate.errors import UsageError
 
 MANIFEST = Manifest(
     tool="newbi-migrate 0",
@@ -66,6 +67,16 @@ def test_file_names_are_escaped_as_go_does(name, file):
     assert file == escape(name)
 
 
+def test_names_that_differ_by_case_are_told_apart():
+    """Capitals are escaped, which mongorestore undoes, where there is another such name."""
+    names = ["Users", "users", "Clients", "É", "é"]
+
+    assert {"Users", "users"} == alike(names)
+    assert ("%55sers", "users") == tuple(escape(name, apart=True) for name in names[:2])
+    assert "%C3%89%5A" == escape("ÉZ", apart=True)
+    assert "ÉZ" == unescape(escape("ÉZ", apart=True))
+
+
 def test_a_name_too_long_for_a_file_carries_a_hash():
     """238 characters, of which the last 27 are SHA-1 in URL-safe base64 without padding."""
     found = escape("n" * 250)
@@ -81,31 +92,6 @@ def test_the_servers_own_collections_are_left_out_but_for_functions():
     names = ["invoices", "system.js", "system.views", "system.buckets.x", "system.profile", "a$b"]
 
     assert ["invoices", "system.js"] == [name for name in names if dumped(name)]
-
-
-@pytest.mark.parametrize(
-    ("text", "kind"),
-    [
-        ('{"indexes":[],"collectionName":"x","type":"view"}', "view"),
-        ('{"options":{"viewOn":"y","pipeline":[]},"indexes":[]}', "view"),
-        ('{"options":{"timeseries":{"timeField":"t"}},"indexes":[]}', "timeseries"),
-        (
-            '{"options":{},"indexes":[{"v":1,"key":{"_id":1},"name":"_id_","ns":"a.b"}]}',
-            "collection",
-        ),
-        ('{"indexes":[{"v":{"$numberInt":"2"},"key":{"_id":{"$numberInt":"1"}}}]}', "collection"),
-    ],
-)
-def test_metadata_of_any_version_of_mongodump_is_read(text, kind):
-    """Canonical, relaxed and without the newer keys."""
-    assert kind == parse_metadata(text, where="x").type
-
-
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"indexes": 5}', '"x"'])
-def test_metadata_that_is_none_is_damage(text):
-    """Rather than a collection without indexes."""
-    with pytest.raises(DamagedBackupError):
-        parse_metadata(text, where="x")
 
 
 def test_a_manifest_comes_back_as_it_was():
@@ -194,37 +180,3 @@ print(library())
     )
 
     assert "zlib\n" == done.stdout
-
-
-def test_the_checksum_of_archives_is_the_published_one():
-    """CRC-64/XZ of the nine digits, from the catalogue of parametrised CRC algorithms."""
-    check = Crc64Check()
-    check.update(b"123456789")
-
-    assert check.matches(0x995DC9BBDF1939FA)
-
-
-def test_of_several_databases_one_must_be_named():
-    """The server's own do not count."""
-    assert "newbi" == choose_database(["admin", "newbi", "config"], None, where="x")
-    assert "b" == choose_database(["a", "b"], "b", where="x")
-    for names, source in ((["a", "b"], None), ([], None), (["a"], "c")):
-        with pytest.raises(UsageError):
-            choose_database(names, source, where="x")
-
-
-def test_a_folder_that_is_no_dump_is_refused(tmp_path):
-    """Empty, missing, or with other files."""
-    (tmp_path / "notes.txt").write_text("x")
-    for path in (tmp_path, tmp_path / "missing"):
-        with pytest.raises(UsageError):
-            FolderDump(path)
-
-
-def test_a_collection_without_its_documents_is_damage(tmp_path):
-    """Metadata of a collection promises a file of documents."""
-    folder = tmp_path / "newbi"
-    folder.mkdir()
-    (folder / "x.metadata.json").write_text('{"indexes":[],"collectionName":"x"}')
-    with pytest.raises(DamagedBackupError, match=r"x\.bson"):
-        _ = FolderDump(tmp_path).collections

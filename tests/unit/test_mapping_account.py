@@ -9,7 +9,6 @@ from bson import ObjectId
 
 from newbi_migrate.mapping.account import CREDENTIAL, PasswordKind, map_account, password_kind
 from newbi_migrate.mapping.ids import account_id
-from newbi_migrate.mapping.profiles import BetterAuthProfile
 
 USER = ObjectId("64b000000000000000000001")
 DAY = datetime(2025, 1, 2, tzinfo=UTC)
@@ -55,22 +54,19 @@ def test_only_hashes_sign_in():
 
 
 @pytest.mark.parametrize("password", [BCRYPT, SCRYPT])
-@pytest.mark.parametrize(
-    ("version", "more"), [("1.3", {}), ("1.7", {"issuer": "local:credential"})]
-)
-def test_a_hash_becomes_the_account_its_version_reads(password, version, more):
-    """The id is text in accountId and an ObjectId in userId, the hash unchanged, in this order."""
+def test_a_hash_becomes_the_account_every_version_reads(password):
+    """It names its issuer and its user as text and as ObjectId, the hash unchanged, in order."""
     expected = {
         "_id": account_id(USER),
         "accountId": str(USER),
         "providerId": "credential",
         "userId": USER,
         "password": password,
-        **more,
+        "issuer": "local:credential",
         "createdAt": DAY,
         "updatedAt": DAY,
     }
-    found = map_account(USER, password, DAY, BetterAuthProfile.of(version)).to_document()
+    found = map_account(USER, password, DAY).to_document()
 
     assert list(expected.items()) == list(found.items())
     assert CREDENTIAL == found["providerId"]
@@ -79,4 +75,4 @@ def test_a_hash_becomes_the_account_its_version_reads(password, version, more):
 @pytest.mark.parametrize("password", ["", None, "Secret-123", 7, BCRYPT[:-1]])
 def test_without_a_hash_there_is_no_account(password):
     """Nobody is given an account he cannot sign in with, least of all a plain password."""
-    assert map_account(USER, password, DAY, BetterAuthProfile.of("1.3")) is None
+    assert map_account(USER, password, DAY) is None

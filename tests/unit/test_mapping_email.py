@@ -6,7 +6,7 @@ import pytest
 from bson import ObjectId
 from bson.code import Code
 
-from newbi_migrate.mapping.email import is_normalised, normalise_email
+from newbi_migrate.mapping.email import is_accepted, is_normalised, normalise_email
 
 
 @pytest.mark.parametrize(
@@ -17,6 +17,8 @@ from newbi_migrate.mapping.email import is_normalised, normalise_email
         (" lea@newbi.fr\t\n", "lea@newbi.fr"),
         ("ZOÉ+facture@newbi.online", "zoé+facture@newbi.online"),
         ("no address", "no address"),
+        ("\ufefflea@newbi.fr", "lea@newbi.fr"),
+        ("\x1clea@newbi.fr", "\x1clea@newbi.fr"),
         ("", None),
         (" \t ", None),
         (None, None),
@@ -28,6 +30,40 @@ from newbi_migrate.mapping.email import is_normalised, normalise_email
 def test_an_address_is_trimmed_and_lower_cased(stored, expected):
     """Nothing but blanks and case is touched, and what is no text is no address."""
     assert expected == normalise_email(stored)
+
+
+@pytest.mark.parametrize(
+    ("stored", "expected"),
+    [
+        ("lea@newbi.fr", True),
+        ("Lea.Martin+facture@sous.newbi.online", True),
+        ("l'ea_2@n-1.fr", True),
+        ("-@n.fr", True),
+        ("zoé@b.fr", False),
+        ("camille 65", False),
+        ("camille", False),
+        ("\ufeffa@b.fr", False),
+        ("a@localhost", False),
+        ("a@b_c.fr", False),
+        ("a@-b.fr", False),
+        ("a@b.f", False),
+        ("a@b.fr1", False),
+        ("a@é.fr", False),
+        (".a@b.fr", False),
+        ("a.@b.fr", False),
+        ("a..b@c.fr", False),
+        ("a'@b.fr", False),
+        ("a@b..fr", False),
+        ("a@b.fr\n", False),
+        (" a@b.fr", False),
+        ("", False),
+        (None, False),
+        (42, False),
+    ],
+)
+def test_better_auth_takes_an_address_by_the_check_of_zod(stored, expected):
+    """Whoever has another cannot sign in, sign up or reset a password."""
+    assert expected is is_accepted(stored)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ from newbi_migrate.documents.legacy import LegacyUser
 from newbi_migrate.mapping.fillable import FILLABLE, only_fillable
 from newbi_migrate.mapping.merge import Merge
 from newbi_migrate.mapping.organization import company_fields
-from newbi_migrate.mapping.profiles import BetterAuthProfile, BetterAuthVersion
 from newbi_migrate.mapping.user import LEFT_BEHIND
 
 ONE = ObjectId("64b000000000000000000001")
@@ -92,9 +91,7 @@ def test_no_secret_is_listed():
         assert set() == {*leaves(fields)} & (hidden | LEFT_BEHIND)
 
 
-@pytest.mark.parametrize(
-    ("collection", "model"), [("user", User), ("account", Account), ("organization", Organization)]
-)
+@pytest.mark.parametrize(("collection", "model"), [("user", User), ("organization", Organization)])
 def test_what_is_listed_is_a_field_of_its_model(collection, model):
     """But for two that only legacy users of some months have."""
     known = {field.alias for field in model.model_fields.values()}
@@ -103,7 +100,7 @@ def test_what_is_listed_is_a_field_of_its_model(collection, model):
 
 
 def test_whatever_a_company_becomes_is_listed():
-    """All company fields, and the fields of every version's accounts, can be filled."""
+    """All company fields can be filled."""
     company = {
         **dict.fromkeys(("name", "email", "phone", "website", "logo", "siret", "vatNumber"), "x"),
         **dict.fromkeys(("rcs", "capitalSocial", "companyStatus"), "x"),
@@ -111,11 +108,5 @@ def test_whatever_a_company_becomes_is_listed():
         "address": dict.fromkeys(("street", "city", "postalCode", "country"), "x"),
         "bankDetails": dict.fromkeys(("iban", "bic", "bankName"), "x"),
     }
-    issued = {
-        name
-        for version in BetterAuthVersion
-        for name, _ in BetterAuthProfile.of(version).credential_fields
-    }
 
     assert FILLABLE["organization"].keys() == company_fields({"company": company}).keys()
-    assert FILLABLE["account"].keys() == issued

@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from bson import ObjectId
+from bson import Decimal128, Int64, ObjectId
 
 from newbi_migrate.documents.legacy import LegacyUser
 from newbi_migrate.mapping.ids import member_id, organization_id
 from newbi_migrate.mapping.organization import (
     NEUTRAL_NAME,
+    ambiguous_numbers,
     company_fields,
     company_fields_missing,
     incomplete_fields,
@@ -91,7 +92,7 @@ def test_a_whole_company_has_the_applications_names():
         {"company": {}},
         {"company": {"name": "", "siret": " ", "address": None, "bankDetails": {"iban": ""}}},
         {"company": {"companyStatus": "AUTRE", "transactionCategory": "SERVICES"}},
-        {"company": {"name": 7, "address": "Lyon", "bankDetails": [1]}},
+        {"company": {"name": [7], "address": "Lyon", "bankDetails": [1], "siret": True}},
         {"name": "Atelier"},
     ],
 )
@@ -128,6 +129,42 @@ def test_a_company_of_which_nothing_is_known_has_no_fields(legacy):
 def test_flags_and_forms_follow_from_what_is_stored(company, expected):
     """What the application asks as a choice is derived only where the legacy value can tell."""
     assert expected == company_fields({"company": company})
+
+
+@pytest.mark.parametrize(
+    ("stored", "expected"),
+    [(69001, "69001"), (69001.0, "69001"), (Int64(69001), "69001"), (Decimal128("69001"), "69001")],
+)
+def test_a_number_is_the_text_the_application_reads(stored, expected):
+    """A postal code, a SIRET and a capital that were stored as numbers are there all the same."""
+    company = {"siret": stored, "capitalSocial": stored, "address": {"postalCode": stored}}
+    names = ("siret", "capitalSocial", "addressZipCode")
+
+    assert dict.fromkeys(names, expected) == company_fields({"company": company})
+
+
+@pytest.mark.parametrize(
+    ("document", "expected"),
+    [
+        ({"company": {"address": {"postalCode": 1000}}}, ("company.address.postalCode",)),
+        ({"company": {"address": {"postalCode": 69001.5}}}, ("company.address.postalCode",)),
+        ({"company": {"address": {"postalCode": 69001}}}, ()),
+        ({"company": {"address": {"postalCode": "1000"}}}, ()),
+        ({"company": {"siret": 1234567890123}}, ("company.siret",)),
+        ({"company": {"siret": 12345678901234.0}}, ()),
+        ({"company": {"siret": -1234567890123}}, ("company.siret",)),
+        ({"company": {"capitalSocial": 1}}, ()),
+        ({"company": {"capitalSocial": Decimal128("Infinity")}}, ("company.capitalSocial",)),
+        ({"company": {"capitalSocial": True}}, ()),
+        ({"company": {"phone": 612121212}}, ("company.phone",)),
+        ({"profile": {"phone": 612121212}}, ("profile.phone",)),
+        ({"profile": {"phone": 33612121212}}, ("profile.phone",)),
+        ({"company": "Atelier"}, ()),
+    ],
+)
+def test_a_number_that_may_have_lost_a_zero_is_told(document, expected):
+    """Nobody can say whether 1000 was the postal code 01000."""
+    assert expected == ambiguous_numbers(document)
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,12 @@ from small_worlds import BCRYPT
 from newbi_migrate.documents.legacy import LegacyUser
 from newbi_migrate.mapping.user import (
     LEFT_BEHIND,
+    PLUGIN_FIELDS,
     created_at,
     first_name_of,
     map_user,
     phone_of,
+    plugin_fields_of,
     referral_code_of,
 )
 
@@ -221,12 +223,37 @@ def test_stored_flags_of_the_new_sign_in_do_not_win():
     assert (False, False) == (found["emailVerified"], found["isActive"])
 
 
+@pytest.mark.parametrize("role", ["admin", "", None, 7])
+def test_everybody_is_owner(role):
+    """The role is the one the application's admin plug-in gave; no legacy role opens anything."""
+    assert "owner" == mapped({"role": role})["role"]
+
+
+@pytest.mark.parametrize("name", sorted(PLUGIN_FIELDS))
+@pytest.mark.parametrize("value", ["admin", True, DAY])
+def test_what_a_plug_in_of_better_auth_acts_on_is_not_carried_over(name, value):
+    """A legacy field of that name meant something else; it stays behind and is named."""
+    document = {"email": "lea@newbi.fr", name: value}
+    user = mapped(document)
+
+    assert value != user.get(name)
+    assert (name,) == plugin_fields_of(document, user)
+
+
 @pytest.mark.parametrize(
-    ("role", "expected"), [(" admin ", "admin"), ("", "owner"), (None, "owner"), (7, "owner")]
+    ("document", "expected"),
+    [
+        ({"role": "owner"}, ()),
+        ({"role": None, "banned": None, "username": " "}, ()),
+        ({"banned": False}, ("banned",)),
+        ({"twoFactorEnabled": True, "banned": True}, ("banned", "twoFactorEnabled")),
+        ({"stripeCustomerId": "cus_1", "subscription": {"stripeCustomerId": "cus_1"}}, ()),
+        ({"phoneNumber": "07", "unknown": 1}, ()),
+    ],
 )
-def test_a_role_is_kept_and_else_owner(role, expected):
-    """The default is the one the application's admin plug-in had."""
-    assert expected == mapped({"role": role})["role"]
+def test_a_field_of_a_plug_in_is_named_where_something_is_lost(document, expected):
+    """What says nothing, or what the new user has by another way, needs no mention."""
+    assert expected == plugin_fields_of(document, mapped(document))
 
 
 @pytest.mark.parametrize(
@@ -252,7 +279,7 @@ def test_a_picture_is_avatar_and_image(profile, expected):
         ({"profile": {"phone": ""}, "phoneNumber": " 07 "}, "07"),
         ({"profile": "06"}, None),
         ({"phone": "06"}, None),
-        ({"profile": {"phone": 612121212}}, None),
+        ({"profile": {"phone": 612121212}}, "612121212"),
         ({}, None),
     ],
 )
@@ -267,6 +294,7 @@ def test_a_phone_number_is_the_profiles_first(document, expected):
     [
         ({"profile": {"firstName": " Léa "}, "name": "Hugo"}, "Léa"),
         ({"profile": {"firstName": None}, "name": " Hugo "}, "Hugo"),
+        ({"profile": {"firstName": 7}}, "7"),
         ({"profile": [], "name": ""}, None),
         ({"firstName": "Léa"}, None),
     ],
@@ -278,7 +306,12 @@ def test_a_first_name_is_the_profiles_first(document, expected):
 
 @pytest.mark.parametrize(
     ("document", "expected"),
-    [({"referralCode": " A1 "}, "A1"), ({"referralCode": ""}, None), ({"referredBy": "B"}, None)],
+    [
+        ({"referralCode": " A1 "}, "A1"),
+        ({"referralCode": 12345678}, "12345678"),
+        ({"referralCode": ""}, None),
+        ({"referredBy": "B"}, None),
+    ],
 )
 def test_a_referral_code_is_the_users_own(document, expected):
     """The code of whoever brought him is another's."""
@@ -290,6 +323,8 @@ def test_a_referral_code_is_the_users_own(document, expected):
     [
         ({"_id": USER, "createdAt": DAY}, DAY),
         ({"_id": USER, "createdAt": "2024-03-05T00:00:00Z"}, DAY),
+        ({"_id": USER, "createdAt": 1709596800000}, DAY),
+        ({"_id": USER, "createdAt": 1709596800}, BORN),
         ({"_id": USER, "createdAt": None}, BORN),
         ({"_id": USER, "createdAt": DatetimeMS(2**62)}, BORN),
         ({"_id": USER}, BORN),

@@ -14,7 +14,6 @@ from newbi_migrate.mapping.account import map_account
 from newbi_migrate.mapping.decisions import Outcome, UserDecision
 from newbi_migrate.mapping.ids import account_id, member_id, organization_id
 from newbi_migrate.mapping.organization import map_member, map_organization
-from newbi_migrate.mapping.profiles import BetterAuthProfile
 from newbi_migrate.mapping.user import map_user
 from newbi_migrate.mapping.users import Existing, Fill, Finding, Insert, UserWrites, writes_for
 from newbi_migrate.mapping.workspace import Reason
@@ -56,20 +55,19 @@ ORGANIZATION = map_organization(
 ).to_document()
 
 
-def written(legacy=None, decision=CREATED, existing=None, version="1.3", **changes):
+def written(legacy=None, decision=CREATED, existing=None, **changes):
     document = {**(LEGACY if legacy is None else legacy), **changes}
     document = {name: value for name, value in document.items() if value is not ...}
     return writes_for(
         LegacyUser.load(document),
         decision,
         existing or Existing(),
-        BetterAuthProfile.of(version),
         source="Users",
     )
 
 
 def in_place(*, user=USER, organization=ORGANIZATION, is_member=True, accounts=None):
-    account = map_account(LEA, BCRYPT, DAY, BetterAuthProfile.of("1.3")).to_document()
+    account = map_account(LEA, BCRYPT, DAY).to_document()
     return Existing(user, (account,) if accounts is None else accounts, organization, is_member)
 
 
@@ -84,10 +82,9 @@ def about(writes, collection):
 # -- created ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("version", ["1.3", "1.7"])
-def test_a_new_user_gets_four_documents_in_order(version):
+def test_a_new_user_gets_four_documents_in_order():
     """User, account, organization and member, so that nothing refers to what is missing."""
-    account = map_account(LEA, BCRYPT, DAY, BetterAuthProfile.of(version)).to_document()
+    account = map_account(LEA, BCRYPT, DAY).to_document()
     member = map_member(LEA, HOME, DAY).to_document()
     expected = (
         Insert("user", USER),
@@ -95,7 +92,7 @@ def test_a_new_user_gets_four_documents_in_order(version):
         Insert("organization", ORGANIZATION),
         Insert("member", member),
     )
-    found = written(version=version)
+    found = written()
 
     assert UserWrites(CREATED, expected) == found
     assert (account_id(LEA), member_id(LEA)) == (found.account_id, found.member_id)
@@ -236,13 +233,13 @@ def test_a_missing_name_is_made_of_the_address():
         (..., "member", {}, []),
         ("", "member", {}, []),
         (..., None, {"role": "owner"}, []),
-        ("admin", None, {"role": "admin"}, []),
+        ("admin", None, {"role": "owner"}, ["role"]),
         ("admin", "member", {}, ["role"]),
         ("admin", "admin", {}, []),
     ],
 )
 def test_a_default_role_contradicts_nobody(role, stored, values, paths):
-    """The role of an existing user stays, and differs only from one that was stored."""
+    """The role of an existing user stays; a legacy one that differs is named and not carried."""
     user = {**USER, "role": stored}
     found = written(decision=MERGED, existing=in_place(user=user), role=role)
 
@@ -379,22 +376,113 @@ def test_an_account_id_that_is_taken_is_told():
     assert (Finding("account-id-taken", "account", account_id(LEA)),) == found.findings
 
 
+@pytest.mark.parametrize("issuer", [{}, {"issuer": None}, {"issuer": "other"}])
+def test_an_existing_account_is_left_as_the_application_made_it(issuer):
+    """Its version of Better Auth wrote what it reads: an issuer, or none."""
+    existing = in_place(accounts=(credential(password=BCRYPT, **issuer),))
+
+    assert UserWrites(MERGED) == written(decision=MERGED, existing=existing)
+
+
+@pytest.mark.parametrize("owner", [str(LEA), str(LEA).upper()])
+def test_an_account_that_names_its_user_by_text_is_seen(owner):
+    """Better Auth does not find it; a second one would have the same accountId, so none is made."""
+    account = credential(password=BCRYPT, userId=owner)
+    found = written(decision=MERGED, existing=in_place(accounts=(account,)))
+
+    assert () == found.writes
+    assert (Finding("account-user-id-text", "account", ACCOUNT, "userId"),) == found.findings
+
+
+def test_the_account_that_better_auth_finds_counts():
+    """Beside one that names the user by text it is the one whose password is compared."""
+    text = credential(_id=OTHER, password=SCRYPT, userId=str(LEA))
+    found = written(
+        decision=MERGED, existing=in_place(accounts=(text, credential(password=BCRYPT)))
+    )
+
+    assert (Finding("several-credential-accounts", "account", ACCOUNT),) == found.findings
+
+
+# -- what a person should know ------------------------------------------------------------------
+
+
 @pytest.mark.parametrize(
-    ("issuer", "values", "prior", "paths"),
+    "email", ["zoé@b.fr", "camille 65", "a@localhost", "a@b_c.fr", "\x1ca@b.fr"]
+)
+def test_an_address_that_better_auth_refuses_is_named(email):
+    """The user is created like every other, and cannot sign in until the address is corrected."""
+    found = written(email=email)
+
+    assert (Finding("email-refused", "Users", LEA, "email"),) == found.findings
+    assert email == about(found, "user")[0].document["email"]
+    assert ["user", "account", "organization", "member"] == [w.collection for w in found.writes]
+
+
+def test_a_byte_order_mark_around_an_address_is_taken_off():
+    """JavaScript's trim takes it off too, so that the user can sign in."""
+    found = written(email="\ufefflea@newbi.fr")
+
+    assert () == found.findings
+    assert "lea@newbi.fr" == about(found, "user")[0].document["email"]
+
+
+@pytest.mark.parametrize("email", ["zoé@b.fr", "Lea@newbi.fr", " lea@newbi.fr", 42])
+def test_an_existing_users_address_is_corrected_where_it_is(email):
+    """It is the one that counts, whatever the legacy one is."""
+    found = written(decision=MERGED, existing=in_place(user={**USER, "email": email}))
+
+    assert [Finding("email-refused", "user", LEA, "email")] == [
+        finding for finding in found.findings if finding.code == "email-refused"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("field", "code"), [("isDisabled", "user-disabled"), ("banned", "user-banned")]
+)
+@pytest.mark.parametrize(
+    ("value", "named"), [(True, True), (1, True), (False, False), (None, False)]
+)
+def test_whoever_was_kept_out_is_named(field, code, value, named):
+    """Better Auth knows of neither: it would let them in again, and nobody had noticed."""
+    found = written(**{field: value})
+
+    assert ([Finding(code, "Users", LEA, field)] if named else []) == [
+        finding for finding in found.findings if finding.code == code
+    ]
+
+
+@pytest.mark.parametrize("field", ["isDisabled", "banned"])
+def test_whoever_is_banned_in_better_auth_stays_out(field):
+    """There is nothing to decide any more."""
+    user = {**USER, "banned": True, "isActive": False, "isDisabled": True}
+    found = written(decision=MERGED, existing=in_place(user=user), **{field: True})
+
+    assert not {"user-disabled", "user-banned"} & {finding.code for finding in found.findings}
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "path"),
     [
-        ({}, {"issuer": "local:credential"}, {}, []),
-        ({"issuer": None}, {"issuer": "local:credential"}, {"issuer": None}, []),
-        ({"issuer": "local:credential"}, {}, {}, []),
-        ({"issuer": "other"}, {}, {}, ["issuer"]),
+        ({"role": "admin"}, "plugin-field-not-carried", "role"),
+        ({"twoFactorEnabled": True}, "plugin-field-not-carried", "twoFactorEnabled"),
+        ({"company": {"siret": 1}}, "number-ambiguous", "company.siret"),
+        ({"profile": {"phone": 6}}, "number-ambiguous", "profile.phone"),
+        ({"createdAt": 1709596800}, "date-not-understood", "createdAt"),
+        ({"updatedAt": "hier"}, "date-not-understood", "updatedAt"),
     ],
 )
-def test_an_existing_account_gets_what_its_version_requires(issuer, values, prior, paths):
-    """From 1.7 an account names its issuer."""
-    existing = in_place(accounts=(credential(password=BCRYPT, **issuer),))
-    found = written(decision=MERGED, existing=existing, version="1.7")
+def test_what_is_not_carried_as_it_is_stored_is_named(changes, code, path):
+    """By the user and the field; the stored value is in the legacy document."""
+    found = written(**changes)
 
-    assert ([Fill("account", ACCOUNT, values, prior)] if values else []) == list(found.writes)
-    assert [Finding("conflict", "account", ACCOUNT, p) for p in paths] == list(found.findings)
+    assert Finding(code, "Users", LEA, path) in found.findings
+
+
+@pytest.mark.parametrize("stored", [1709596800000, None, "", DAY])
+def test_a_date_that_is_understood_needs_no_mention(stored):
+    """Milliseconds are what the application casts, and an absent date is known from the id."""
+    assert () == written(createdAt=stored, updatedAt=stored).findings
 
 
 # -- aliases ------------------------------------------------------------------------------------
@@ -508,6 +596,6 @@ def test_a_user_without_a_single_workspace_gets_none(no_workspace_reason, code):
 def test_findings_name_the_legacy_collection_they_were_read_from():
     """It is one of two names, and by default the guide's."""
     document = LegacyUser.load({**LEGACY, "password": ""})
-    found = writes_for(document, CREATED, Existing(), BetterAuthProfile.of("1.3"))
+    found = writes_for(document, CREATED, Existing())
 
     assert ["Users"] == [finding.collection for finding in found.findings]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import sys
 from copy import copy, deepcopy
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -23,6 +24,7 @@ from newbi_migrate.mapping.values import (
     legacy_flag,
     read_id,
     text,
+    trim,
     write_id,
 )
 
@@ -54,6 +56,10 @@ def test_there_is_one_absent(again):
         ("", None),
         (" \t\n", None),
         ("\u00a0", None),
+        ("\ufeffAtelier\ufeff", "Atelier"),
+        ("\ufeff", None),
+        ("\x1cAtelier\x85", "\x1cAtelier\x85"),
+        ("\x1f", "\x1f"),
         (None, None),
         (ABSENT, None),
         (0, None),
@@ -64,6 +70,14 @@ def test_there_is_one_absent(again):
 def test_text_is_a_trimmed_string_or_nothing(stored, expected):
     """Blanks around a text are dropped, a blank text is none, and nothing is turned into one."""
     assert expected == text(stored)
+
+
+def test_what_is_trimmed_is_what_javascript_trims():
+    """Of all characters these 25 are blank to `trim()`: asked of Node.js."""
+    spaces = "\t\n\v\f\r \u00a0\u1680\u2028\u2029\u202f\u205f\u3000\ufeff"
+    blank = {*spaces, *map(chr, range(0x2000, 0x200B))}
+
+    assert blank == {c for c in map(chr, range(sys.maxunicode + 1)) if not trim(c)}
 
 
 @pytest.mark.parametrize(
@@ -118,6 +132,8 @@ def test_a_legacy_flag_is_what_mongoose_makes_of_it(stored, expected):
         (None, True),
         ("", True),
         (" \n", True),
+        ("\ufeff", True),
+        ("\x1c", False),
         ("x", False),
         (0, False),
         (False, False),
@@ -179,14 +195,27 @@ def test_digging_stops_where_the_path_ends_early(path, expected):
         ("0001-01-01T00:00:00+05:00", None),
         ("", None),
         ("\ud800", None),
-        (1735787045678, None),
+        (1735787045678, DAY),
+        (Int64(1735787045678), DAY),
+        (1735787045678.9, DAY),
+        (946684800000, datetime(2000, 1, 1, tzinfo=UTC)),
+        (946684799999, None),
+        (1735787045, None),
+        (253402300800000, None),
+        (2.0**80, None),
+        (float("inf"), None),
+        (float("nan"), None),
+        (-1, None),
+        (0, None),
+        (True, None),
+        (Decimal128("1735787045678"), None),
         (None, None),
         (ABSENT, None),
         ({"$date": "2025-01-02"}, None),
     ],
 )
 def test_a_date_is_in_utc_and_exact_to_the_millisecond(stored, expected):
-    """BSON dates and ISO 8601 texts are dates; what Python cannot hold, and the rest, are none."""
+    """BSON dates, ISO 8601 texts and milliseconds are dates; what Python cannot hold is none."""
     found = date_of(stored)
 
     assert expected == found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from dataclasses import replace
 from hashlib import blake2b
@@ -326,6 +327,17 @@ def test_a_line_without_an_end_is_not_read_to_its_end(tmp_path):
         file.truncate(1 << 40)
     with pytest.raises(UsageError, match="is not a plan of this version"):
         load_plan(path)
+
+
+@pytest.mark.timeout(10)
+def test_nobody_waits_for_a_pipe(tmp_path):
+    """One in the place of a plan is neither read nor replaced."""
+    pipe = tmp_path / "plan.json"
+    os.mkfifo(pipe)
+    with pytest.raises(UsageError, match="no file"):
+        load_plan(pipe)
+
+    assert not may_be_replaced(pipe)
 
 
 def test_a_plan_of_any_version_may_be_replaced_and_nothing_else(tmp_path):

@@ -18,8 +18,13 @@ from newbi_migrate.cli import options as opt
 from newbi_migrate.cli.values import as_arguments, migration_options
 from newbi_migrate.mapping.account import PasswordKind
 from newbi_migrate.mapping.decisions import AliasPolicy, DuplicatePolicy, Outcome
-from newbi_migrate.mapping.profiles import BetterAuthVersion
-from newbi_migrate.mapping.users import FIELD_NOT_CARRIED, FOLLOWS_MEMBERSHIP, Finding
+from newbi_migrate.mapping.users import (
+    BARRED,
+    CANNOT_SIGN_IN,
+    FIELD_NOT_CARRIED,
+    FOLLOWS_MEMBERSHIP,
+    Finding,
+)
 from newbi_migrate.mapping.workspace import Directory, Reason, WorkspaceClass
 from newbi_migrate.migration.planning.options import MAX_BATCH_SIZE, AliasOwners, MigrationOptions
 from newbi_migrate.migration.planning.plan import plan_to_json
@@ -98,6 +103,34 @@ def test_a_plan_names_whose_documents_go_into_somebody_elses_organization(verbos
     assert "into somebody else's organization" in before
     assert named == sum(f"user {i} to organization {IDS[20]}" in before for i in IDS[:11])
     assert verbose or "and 1 more" in before
+
+
+@pytest.mark.parametrize(("verbose", "named"), [(False, 10), (True, 11)])
+@pytest.mark.parametrize("code", [*CANNOT_SIGN_IN, *BARRED.values()])
+@pytest.mark.parametrize("report", [plan_report, result_report])
+def test_whoever_cannot_sign_in_or_should_not_is_named(report, code, verbose, named):
+    """By id and with the cure, in a plan and after a run, and not as merely worth knowing."""
+    plan = a_plan(findings=tuple(Finding(code, "Users", i, "email") for i in IDS[:11]))
+    told = plan if report is plan_report else a_result(plan, findings=plan.findings)
+    text = shown(report(told, next_command="x", verbose=verbose), width=120)
+    section = text[text.index("Users who") :]
+
+    assert f": 11\n  Users: 11 {code}\n" in section
+    assert FINDINGS[code] in " ".join(section.split())
+    assert named == sum(str(identifier) in section for identifier in IDS[:11])
+    assert verbose or "and 1 more" in section
+    assert "Worth knowing" not in text
+
+
+def test_a_finding_names_the_fields_it_is_about():
+    """The most frequent ones first, so that a role shows among flags."""
+    code = "plugin-field-not-carried"
+    fields = ["banned", "role", "role"]
+    findings = tuple(Finding(code, "Users", IDS[n], name) for n, name in enumerate(fields))
+    text = shown(plan_report(a_plan(findings=findings), next_command="x"), width=120)
+
+    assert f"{code} (3 documents): {FINDINGS[code].split(',', maxsplit=1)[0]}" in text
+    assert "\n    role 2, banned 1\n" in text
 
 
 def test_a_plan_answers_what_a_person_asks():
@@ -362,7 +395,6 @@ def test_a_place_that_takes_no_file_is_refused_beforehand(tmp_path, name):
         (opt.DuplicateChoice, DuplicatePolicy),
         (opt.AliasChoice, AliasPolicy),
         (opt.AliasOwnerChoice, AliasOwners),
-        (opt.BetterAuthChoice, BetterAuthVersion),
     ],
 )
 def test_the_choices_of_the_command_line_are_the_engines(choice, engine):
@@ -378,7 +410,6 @@ def test_the_choices_of_the_command_line_are_the_engines(choice, engine):
         (opt.DuplicateEmails, MigrationOptions().duplicate_emails),
         (opt.Aliases, MigrationOptions().aliases),
         (opt.AliasOwners, MigrationOptions().alias_owners),
-        (opt.BetterAuth, MigrationOptions().better_auth),
     ],
 )
 def test_the_defaults_that_help_shows_are_the_engines(option, default):
@@ -402,7 +433,6 @@ def test_help_gives_the_engines_range():
         duplicate_emails=st.sampled_from(DuplicatePolicy),
         aliases=st.sampled_from(AliasPolicy),
         alias_owners=st.sampled_from(AliasOwners),
-        better_auth=st.sampled_from(BetterAuthVersion),
         collections=st.none()
         | st.lists(st.sampled_from("abc"), min_size=1, unique=True).map(tuple),
         schema_day=st.none() | st.dates(),
@@ -421,7 +451,6 @@ def test_a_suggested_command_means_the_options_it_was_made_of(options):
         duplicate_emails=_choice(opt.DuplicateChoice, given_again.get("--duplicate-emails")),
         aliases=_choice(opt.AliasChoice, given_again.get("--aliases")),
         alias_owners=_choice(opt.AliasOwnerChoice, given_again.get("--alias-owners")),
-        better_auth=_choice(opt.BetterAuthChoice, given_again.get("--better-auth")),
         collections=[given_again["--collections"]] if "--collections" in given_again else None,
         schema_day=None if day is None else datetime.fromisoformat(day),
         batch_size=int(given_again.get("--batch-size", MigrationOptions().batch_size)),

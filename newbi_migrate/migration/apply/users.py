@@ -21,7 +21,6 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import OperationFailure
 
 from newbi_migrate.documents.better_auth import TARGET_COLLECTIONS
-from newbi_migrate.mapping.profiles import BetterAuthProfile
 from newbi_migrate.mapping.users import Fill, Finding, Insert, UserWrites
 from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.planning.results import Plan
@@ -70,8 +69,7 @@ class UserWriter:
     async def write(self, plan: Plan) -> dict[Any, Reason]:
         """Write all users; return those the server refused, with the reason."""
         failed: dict[Any, Reason] = {}
-        profile = BetterAuthProfile.of(plan.options.better_auth)
-        async for batch in self._plane.writes(plan.users.decisions, profile):
+        async for batch in self._plane.writes(plan.users.decisions):
             with_writes = [writes for writes in batch if writes.writes]
             if with_writes:
                 await self._session.turn(sum(len(writes.writes) for writes in with_writes))

@@ -11,8 +11,9 @@ from typing import Any, Final
 
 from pymongo.asynchronous.database import AsyncDatabase
 
-from newbi_migrate.backup.dump import FolderDump
+from newbi_migrate.backup.dump import Dump
 from newbi_migrate.backup.manifest import Consistency, Manifest
+from newbi_migrate.backup.reading import DamagedDataError
 from newbi_migrate.checks import Check, Level
 from newbi_migrate.documents.registry import OWN_PREFIX
 from newbi_migrate.errors import UsageError
@@ -37,7 +38,7 @@ async def look_at_backup(database: AsyncDatabase[dict[str, Any]], path: Path | N
             )
         ]
     try:
-        manifest = FolderDump(path).manifest
+        dump = Dump(path)
     except UsageError as error:
         return [Check("backup", Level.FAILED, error.what, error.next_step or _AGAIN)]
     except OSError as error:
@@ -49,6 +50,7 @@ async def look_at_backup(database: AsyncDatabase[dict[str, Any]], path: Path | N
                 "Name the folder of a backup.",
             )
         ]
+    manifest = dump.manifest
     if manifest is None:
         return [
             Check(
@@ -58,7 +60,7 @@ async def look_at_backup(database: AsyncDatabase[dict[str, Any]], path: Path | N
                 _AGAIN,
             )
         ]
-    failed = _damaged(path, manifest) or _of_another(manifest, database.name)
+    failed = _damaged(dump, manifest) or _of_another(manifest, database.name)
     if failed:
         return [Check("backup", Level.FAILED, failed, _AGAIN)]
     warned = _doubts(manifest) or await _moved_on(database, manifest)
@@ -74,12 +76,12 @@ async def look_at_backup(database: AsyncDatabase[dict[str, Any]], path: Path | N
     ]
 
 
-def _damaged(path: Path, manifest: Manifest) -> str:
+def _damaged(dump: Dump, manifest: Manifest) -> str:
     for name, seal in manifest.files.items():
-        file = path / name
-        size = file.stat().st_size if file.is_file() else None
-        if size is None:
-            return f"The file {name} of the backup is missing."
+        try:
+            size = dump.folder.size(name)
+        except DamagedDataError as error:
+            return f"The file {name} of the backup is damaged: {error}."
         if size != seal.bytes:
             return f"The file {name} of the backup has {size:,} bytes instead of {seal.bytes:,}."
     return ""

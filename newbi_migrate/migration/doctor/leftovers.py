@@ -122,7 +122,8 @@ TRACES: Final[tuple[Trace, ...]] = (
         "account",
         _which({"$match": _typed("userId", "string")}),
         "Accounts with their user's id as text, with which nobody can sign in",
-        "A run makes each user an account of their own; remove the others by hand.",
+        "A run makes no second one, which would have the same accountId; store userId as an "
+        "ObjectId by hand.",
     ),
     Trace(
         "members-of-nothing",

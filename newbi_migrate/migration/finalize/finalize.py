@@ -10,7 +10,8 @@ from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.mapping.decisions import Outcome
-from newbi_migrate.migration.finalize.legacy_users import refuse_made_anew
+from newbi_migrate.mapping.users import BARRED
+from newbi_migrate.migration.finalize.legacy_users import count_legacy_users, refuse_made_anew
 from newbi_migrate.migration.finalize.results import FinalizeResult
 from newbi_migrate.migration.finalize.steps import (
     FinalizeRequest,
@@ -22,7 +23,7 @@ from newbi_migrate.migration.finalize.steps import (
 from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.planning.plan import make_plan
 from newbi_migrate.migration.planning.results import Plan
-from newbi_migrate.migration.planning.survey import kept_name
+from newbi_migrate.migration.planning.survey import aside_name, kept_name
 from newbi_migrate.migration.run.runner import (
     Runner,
     refuse_other_preview,
@@ -122,16 +123,15 @@ class Finalize:
         async def attempt(session: LeasedSession, runs: Sequence[RunRecord]) -> FinalizeResult:
             refuse_while_rolling_back(runs)
             if (done := _done(runs, begun)) is not None:
-                return await end_again(session, request, done)
+                return await end_again(session, request.of_run(done), done)
             unfinished = unfinished_run(runs)
             begun.append(session.run_id if unfinished is None else unfinished.run_id)
             if unfinished is not None:
                 await self._check_again(request, session.progress, unfinished, runs)
-                source = unfinished.document.get("source")
-                return await carry_out(session, replace(request, source=source), runs)
+                return await carry_out(session, request.of_run(unfinished), runs)
             plan = await self._plan(request, session.progress, runs, asking=session.run_id)
             if reviewed is not None:
-                now = await self._describe(request, plan)
+                now = await self._describe(_of_plan(request, plan))
                 refuse_other_preview(reviewed.to_json(), now.to_json())
             return await carry_out(session, _of_plan(request, plan), runs)
 
@@ -157,11 +157,9 @@ class Finalize:
         unfinished = unfinished_run(runs)
         if unfinished is not None and unfinished.command == "finalize":
             await self._check_again(request, self.runner.progress, unfinished, runs)
-            result = await self._look_at_indexes()
-            result.command, result.legacy = "finalize", unfinished.document.get("source")
-            return result
+            return await self._describe(request.of_run(unfinished), unfinished)
         plan = await self._plan(request, self.runner.progress, runs)
-        return await self._describe(request, plan)
+        return await self._describe(_of_plan(request, plan))
 
     async def _check_again(
         self,
@@ -206,12 +204,17 @@ class Finalize:
         refuse_unless_ready(report, plan, keep=request.keep, resumed=resumed)
         return plan
 
-    async def _describe(self, request: FinalizeRequest, plan: Plan) -> FinalizeResult:
+    async def _describe(
+        self, request: FinalizeRequest, unfinished: RunRecord | None = None
+    ) -> FinalizeResult:
         result = await self._look_at_indexes()
-        result.command, result.legacy = "finalize", plan.source
-        result.kept_as = kept_name(plan.source) if request.keep else None
-        result.legacy_users = await self._database[plan.source].count_documents({})
-        result.quarantined = _of_plan(request, plan).quarantined
+        source = str(request.source)
+        result.command, result.legacy = "finalize", source
+        result.kept_as = kept_name(source) if request.keep else None
+        then = result.kept_as or aside_name(source)
+        result.legacy_users = await count_legacy_users(self._database, source, then, unfinished)
+        result.quarantined = request.quarantined
+        result.let_in = request.let_in
         result.journal_dropped = request.drop_journal
         return result
 
@@ -223,4 +226,9 @@ def _done(runs: Sequence[RunRecord], begun: Sequence[ObjectId]) -> RunRecord | N
 
 def _of_plan(request: FinalizeRequest, plan: Plan) -> FinalizeRequest:
     quarantined = plan.outcomes.get(Outcome.QUARANTINED, 0)
-    return replace(request, source=plan.source, quarantined=quarantined)
+    return replace(request, source=plan.source, quarantined=quarantined, let_in=_let_in(plan))
+
+
+def _let_in(plan: Plan) -> tuple[Any, ...]:
+    codes = BARRED.values()
+    return tuple(dict.fromkeys(f.id for f in plan.findings if f.code in codes))

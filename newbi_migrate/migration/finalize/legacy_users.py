@@ -13,10 +13,10 @@ from newbi_migrate.migration.planning.survey import aside_name, kept_name
 from newbi_migrate.store.ids import decode_id, id_key, id_key_of
 from newbi_migrate.store.journal import EntryKind, Journal
 from newbi_migrate.store.raw import element, raw_documents
-from newbi_migrate.store.runs import RunRecord, migrated_users
+from newbi_migrate.store.runs import RunRecord, RunWriter, migrated_users
 from newbi_migrate.store.session import LeasedSession
 
-__all__ = ["LegacyUsers", "refuse_made_anew", "refuse_unaccounted"]
+__all__ = ["LegacyUsers", "count_legacy_users", "refuse_made_anew", "refuse_unaccounted"]
 
 _BATCH: Final = 10_000
 
@@ -29,15 +29,22 @@ class LegacyUsers:
         source: Name of the collection.
         journal: Journal of the run.
         runs: All runs, the newest first.
+        resumed: The run, as it was left, if it goes on.
     """
 
     def __init__(
-        self, session: LeasedSession, source: str, journal: Journal, runs: Sequence[RunRecord]
+        self,
+        session: LeasedSession,
+        source: str,
+        journal: Journal,
+        runs: Sequence[RunRecord],
+        resumed: RunRecord | None,
     ) -> None:
         self._session = session
         self._source = source
         self._journal = journal
         self._runs = runs
+        self._resumed = resumed
 
     async def end(self, result: FinalizeResult, *, keep: bool) -> None:
         """Rename or drop it; either may be done already.
@@ -55,19 +62,21 @@ class LegacyUsers:
         if keep:
             if source in names and source != kept_name(source):
                 await self._rename(source, kept_name(source))
-            result.legacy_users = await database[kept_name(source)].count_documents({})
+            kept = kept_name(source)
+            result.legacy_users = await count_legacy_users(database, source, kept, self._resumed)
             return
         aside = aside_name(source)
         if source in names:
             await self._rename(source, aside)
-        elif aside not in names:
+        result.legacy_users = await count_legacy_users(database, source, aside, self._resumed)
+        if source not in names and aside not in names:
             return
-        result.legacy_users = await database[aside].count_documents({})
         try:
             await refuse_unaccounted(database, aside, self._runs, quarantined=False)
         except DatabaseMovedOnError:
             await self._rename_back(aside)
             raise
+        await RunWriter(self._session).note_legacy_users(result.legacy_users)
         seq = await self._journal.append(EntryKind.COLLECTION, source, {"dropped": True})
         self._session.safe_point()
         await database.drop_collection(aside, comment=self._session.comment)
@@ -83,6 +92,24 @@ class LegacyUsers:
         refuse_made_anew(self._source, await self._session.database.list_collection_names())
         self._session.safe_point()
         await self._session.database[aside].rename(self._source, comment=self._session.comment)
+
+
+async def count_legacy_users(
+    database: AsyncDatabase[dict[str, Any]], source: str, then: str, resumed: RunRecord | None
+) -> int:
+    """How many legacy users there are, or were before they were dropped.
+
+    Args:
+        database: Where.
+        source: Name their collection has, or had.
+        then: Name it is given, under which it is already, perhaps.
+        resumed: A run that dropped it, perhaps, and was interrupted.
+    """
+    names = await database.list_collection_names()
+    for name in (source, then):
+        if name in names:
+            return await database[name].count_documents({})
+    return 0 if resumed is None else int(resumed.document.get("legacyUsers", 0))
 
 
 def refuse_made_anew(source: str, names: Collection[str]) -> None:

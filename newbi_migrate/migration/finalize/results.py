@@ -59,6 +59,7 @@ class FinalizeResult:
         legacy_users: How many documents it holds, or held.
         journal_dropped: Whether the journal is gone, and with it the way back.
         quarantined: Legacy users who were left out and are in the kept collection alone.
+        let_in: Legacy users who were disabled or banned there, and whom Better Auth lets in.
     """
 
     database: str
@@ -73,6 +74,7 @@ class FinalizeResult:
     legacy_users: int = 0
     journal_dropped: bool = False
     quarantined: int = 0
+    let_in: tuple[Any, ...] = ()
 
     @property
     def exit_code(self) -> ExitCode:
@@ -98,5 +100,6 @@ class FinalizeResult:
             "legacyUsers": self.legacy_users,
             "journalDropped": self.journal_dropped,
             "quarantinedUsers": self.quarantined,
+            "letInUsers": [str(identifier) for identifier in self.let_in],
             "exitCode": int(self.exit_code),
         }

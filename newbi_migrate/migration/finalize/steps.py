@@ -7,7 +7,7 @@ take it back as far as that is possible.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -22,10 +22,9 @@ from newbi_migrate.migration.planning.results import Plan
 from newbi_migrate.migration.planning.survey import kept_name
 from newbi_migrate.migration.run.runner import unfinished_run
 from newbi_migrate.migration.validation.report import ValidationReport
-from newbi_migrate.store.collections import collections
 from newbi_migrate.store.indexes import drop_index, plan_indexes, read_indexes
 from newbi_migrate.store.journal import JOURNAL, EntryKind, Journal
-from newbi_migrate.store.runs import RunRecord, RunWriter
+from newbi_migrate.store.runs import RunRecord, RunWriter, readable_collections
 from newbi_migrate.store.session import LeasedSession
 
 __all__ = [
@@ -50,6 +49,7 @@ class FinalizeRequest:
         keep: Whether it is renamed and not dropped.
         drop_journal: Whether the journal of all runs goes too.
         quarantined: Legacy users who were left out.
+        let_in: Legacy users who were disabled or banned, and whom Better Auth lets in.
     """
 
     registry: Registry
@@ -58,11 +58,21 @@ class FinalizeRequest:
     keep: bool = False
     drop_journal: bool = False
     quarantined: int = 0
+    let_in: tuple[Any, ...] = ()
 
     @property
     def policy(self) -> dict[str, Any]:
         """The choices that decide what is written."""
         return {"keep": self.keep, "dropJournal": self.drop_journal}
+
+    def of_run(self, begun: RunRecord) -> FinalizeRequest:
+        """The same, with what was found out when a run began that goes on now."""
+        recorded = begun.document
+        return replace(
+            self,
+            source=recorded.get("source"),
+            quarantined=recorded.get("quarantinedUsers", 0),
+        )
 
 
 async def review_obsolete(
@@ -73,7 +83,7 @@ async def review_obsolete(
     One that keeps something unique stays until the unique indexes that are to take its place
     are all there: between the two nothing would be unique.
     """
-    infos = await collections(database, comment=_COMMENT)
+    infos = await readable_collections(database, comment=_COMMENT)
     names = {name for name, info in infos.items() if info.holds_documents}
     to_drop: list[tuple[str, dict[str, Any]]] = []
     held: list[HeldIndex] = []
@@ -175,6 +185,7 @@ async def carry_out(
         held=found.held,
         to_create=found.to_create,
         quarantined=request.quarantined,
+        let_in=request.let_in,
     )
     if unfinished is None and not found.to_drop and await _nothing_left(session, request):
         return result
@@ -198,7 +209,7 @@ async def carry_out(
     ]
     try:
         if request.command == "finalize" and request.source is not None:
-            users = LegacyUsers(session, request.source, journal, runs)
+            users = LegacyUsers(session, request.source, journal, runs, unfinished)
             await users.end(result, keep=request.keep)
     except DatabaseMovedOnError:
         # A user came in the very last moment: the indexes are dropped, the users stay.
@@ -238,6 +249,7 @@ async def end_again(
         kept_as=told["keptAs"],
         legacy_users=told["legacyUsers"],
         quarantined=request.quarantined,
+        let_in=request.let_in,
     )
     await _drop_journal(session, request, result)
     return result
@@ -298,6 +310,7 @@ async def _begin(
             "server": ".".join(map(str, session.server.version)),
             "database": session.database.name,
             "source": request.source,
+            "quarantinedUsers": request.quarantined,
             "collectionsBefore": sorted(names),
             "indexesBefore": before,
         }

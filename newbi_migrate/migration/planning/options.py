@@ -13,7 +13,6 @@ from typing import Any, Final
 
 from newbi_migrate.errors import UsageError
 from newbi_migrate.mapping.decisions import AliasPolicy, DuplicatePolicy
-from newbi_migrate.mapping.profiles import BetterAuthVersion
 
 __all__ = ["MAX_BATCH_SIZE", "AliasOwners", "MigrationOptions"]
 
@@ -37,7 +36,6 @@ class MigrationOptions:
         duplicate_emails: Policy for addresses that differ by case or blanks alone.
         aliases: Policy for addresses that an existing user has.
         alias_owners: Whether owner fields of aliased users are rewritten.
-        better_auth: Version of Better Auth to write for.
         collections: Only these collections are stamped; ``None`` for all of the registry.
         schema_day: Stamp the collections the application had scoped by that day; ``None`` for
             all.
@@ -53,7 +51,6 @@ class MigrationOptions:
     duplicate_emails: DuplicatePolicy = DuplicatePolicy.REFUSE
     aliases: AliasPolicy = AliasPolicy.VERIFIED
     alias_owners: AliasOwners = AliasOwners.REWRITE
-    better_auth: BetterAuthVersion = BetterAuthVersion.V1_3
     collections: tuple[str, ...] | None = None
     schema_day: date | None = None
     batch_size: int = 50_000
@@ -78,7 +75,6 @@ class MigrationOptions:
             "duplicateEmails": self.duplicate_emails.value,
             "aliases": self.aliases.value,
             "aliasOwners": self.alias_owners.value,
-            "betterAuth": self.better_auth.value,
             "collections": None if self.collections is None else sorted(self.collections),
             "schemaDay": None if self.schema_day is None else self.schema_day.isoformat(),
         }
@@ -98,7 +94,6 @@ class MigrationOptions:
                 duplicate_emails=DuplicatePolicy(policy["duplicateEmails"]),
                 aliases=AliasPolicy(policy["aliases"]),
                 alias_owners=AliasOwners(policy["aliasOwners"]),
-                better_auth=BetterAuthVersion(policy["betterAuth"]),
                 collections=(
                     None if policy["collections"] is None else tuple(policy["collections"])
                 ),

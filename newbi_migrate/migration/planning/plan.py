@@ -20,7 +20,6 @@ from newbi_migrate.mapping.decisions import (
     directory_after,
 )
 from newbi_migrate.mapping.packed import PackedGroups
-from newbi_migrate.mapping.profiles import BetterAuthProfile
 from newbi_migrate.mapping.users import FIELD_NOT_CARRIED, FOLLOWS_MEMBERSHIP, Fill, Finding
 from newbi_migrate.mapping.workspace import Directory, Reason
 from newbi_migrate.migration.planning.digests import INDEXES, USERS, Digests, of_index, of_user
@@ -210,7 +209,7 @@ async def _plan_users(
     planned.lines = UserLines(decisions)
     progress.phase("plan users", len(decisions))
     not_carried: set[str] = set()
-    async for batch in plane.writes(decisions, BetterAuthProfile.of(options.better_auth)):
+    async for batch in plane.writes(decisions):
         for writes in batch:
             planned.lines.append(line_of(writes))
             for fill in writes.writes:

@@ -101,6 +101,8 @@ def load_plan(path: Path) -> SavedPlan:
 
 def may_be_replaced(path: Path) -> bool:
     """Whether a file is a plan, of whatever version, so that a new one may take its place."""
+    if not path.is_file():
+        return False
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
             return file.read(len(_ANY_FORMAT)) == _ANY_FORMAT

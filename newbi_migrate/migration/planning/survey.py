@@ -17,9 +17,9 @@ from newbi_migrate.documents.better_auth import (
 )
 from newbi_migrate.documents.registry import OWN_PREFIX, Registry
 from newbi_migrate.errors import UnsupportedError, UsageError
-from newbi_migrate.store.collections import CollectionInfo, collections
+from newbi_migrate.store.collections import CollectionInfo
 from newbi_migrate.store.connection import nothing_there
-from newbi_migrate.store.runs import RunState, read_runs
+from newbi_migrate.store.runs import RunState, read_runs, readable_collections
 
 __all__ = ["Survey", "aside_name", "kept_name", "odd_target", "survey"]
 
@@ -70,9 +70,9 @@ async def survey(
     Raises:
         UnsupportedError: The database holds nothing, or no legacy users.
         UsageError: Legacy users are in two collections and none was named, or the named one
-            is one this tool writes to, or a view.
+            is one this tool writes to, or a view; or the database is half restored.
     """
-    listed = await collections(database, comment=comment)
+    listed = await readable_collections(database, comment=comment)
     infos = {name: info for name, info in listed.items() if not info.internal}
     counts = {
         # Metadata answers at once; an exact count of everything is not needed here.

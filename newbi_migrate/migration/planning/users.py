@@ -24,9 +24,8 @@ from newbi_migrate.mapping.decisions import (
 )
 from newbi_migrate.mapping.email import normalise_email
 from newbi_migrate.mapping.packed import IdColumn, PackedIds, digest_of
-from newbi_migrate.mapping.profiles import BetterAuthProfile
 from newbi_migrate.mapping.users import Existing, Fill, Finding, Insert, UserWrites, writes_for
-from newbi_migrate.mapping.values import is_missing
+from newbi_migrate.mapping.values import is_missing, read_id, trim
 from newbi_migrate.mapping.workspace import Membership
 from newbi_migrate.migration.planning.results import Findings, UserLine
 from newbi_migrate.store.connection import SIMPLE_COLLATION
@@ -112,7 +111,7 @@ class UserPlane:
                 continue
             role = document.get("role")
             roles = frozenset(
-                part.strip() for part in (role.split(",") if isinstance(role, str) else ())
+                trim(part) for part in (role.split(",") if isinstance(role, str) else ())
             )
             memberships.append(Membership(organization, user_id, roles))
             if "owner" in roles:
@@ -125,15 +124,8 @@ class UserPlane:
         )
         return Target(users, organizations, memberships, frozenset(unusable)), findings
 
-    async def writes(
-        self, decisions: Decisions, profile: BetterAuthProfile
-    ) -> AsyncIterator[list[UserWrites]]:
-        """What is written for the legacy users, a batch of them at a time.
-
-        Args:
-            decisions: The decisions.
-            profile: The version of Better Auth to write for.
-        """
+    async def writes(self, decisions: Decisions) -> AsyncIterator[list[UserWrites]]:
+        """What is written for the legacy users, a batch of them at a time."""
         batch: list[tuple[Mapping[str, Any], UserDecision]] = []
         async for document, _ in self._documents():
             position = decisions.position(document.get("_id"))
@@ -142,15 +134,13 @@ class UserPlane:
                 continue
             batch.append((document, decisions[position]))
             if len(batch) >= USER_BATCH:
-                yield await self._batch(batch, profile)
+                yield await self._batch(batch)
                 batch = []
         if batch:
-            yield await self._batch(batch, profile)
+            yield await self._batch(batch)
 
     async def _batch(
-        self,
-        batch: Sequence[tuple[Mapping[str, Any], UserDecision]],
-        profile: BetterAuthProfile,
+        self, batch: Sequence[tuple[Mapping[str, Any], UserDecision]]
     ) -> list[UserWrites]:
         facts = await self._facts([decision for _, decision in batch])
         results: list[UserWrites] = []
@@ -166,9 +156,7 @@ class UserPlane:
                 )
             results.append(
                 _as_stored(
-                    writes_for(
-                        LegacyUser.load(document), decision, existing, profile, source=self._source
-                    ),
+                    writes_for(LegacyUser.load(document), decision, existing, source=self._source),
                     facts.raw,
                 )
             )
@@ -180,7 +168,7 @@ class UserPlane:
         raw: dict[tuple[str, bytes], bytes] = {}
 
         async def read(
-            name: str, field: str, wanted: Sequence[ObjectId]
+            name: str, field: str, wanted: Sequence[ObjectId | str]
         ) -> list[Mapping[str, Any]]:
             found: list[Mapping[str, Any]] = []
             async for stored in self._raw(name, {field: {"$in": wanted}}):
@@ -190,8 +178,12 @@ class UserPlane:
             return found
 
         accounts: dict[ObjectId, list[Mapping[str, Any]]] = defaultdict(list)
-        for document in await read("account", "userId", users):
-            accounts[document["userId"]].append(document)
+        # An account that names its user by text is no use to sign in, and still in the way.
+        texts = [form(str(user)) for user in users for form in (str.lower, str.upper)]
+        for document in await read("account", "userId", [*users, *texts]):
+            owner = read_id(document["userId"]).value
+            if owner is not None:
+                accounts[owner].append(document)
         return _Facts(
             users={d["_id"]: d for d in await read("user", "_id", users)},
             accounts={user: tuple(found) for user, found in accounts.items()},

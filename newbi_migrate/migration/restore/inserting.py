@@ -8,14 +8,14 @@ from typing import Any, Final
 from bson import json_util
 from bson.raw_bson import RawBSONDocument
 from pymongo.asynchronous.collection import AsyncCollection
-from pymongo.errors import BulkWriteError
+from pymongo.errors import BulkWriteError, OperationFailure
 from pymongo.write_concern import WriteConcern
 
-from newbi_migrate.backup.dump import DumpedCollection
-from newbi_migrate.errors import NewbiMigrateError
+from newbi_migrate.backup.dumped import DumpedCollection
+from newbi_migrate.errors import DamagedBackupError, DatabaseMovedOnError, UnsupportedError
 from newbi_migrate.store.codes import Code
 from newbi_migrate.store.digest import spans
-from newbi_migrate.store.faults import codes_of
+from newbi_migrate.store.faults import codes_of, name_of
 from newbi_migrate.store.raw import document_of, element
 from newbi_migrate.store.session import LeasedSession
 
@@ -27,6 +27,8 @@ _FAST: Final = WriteConcern(w=1)
 # A message holds 48 MB and 100,000 documents; the driver takes a sequence for one document.
 _MOST_BYTES: Final = 15 << 20
 _MOST_DOCUMENTS: Final = 50_000
+# What the server says of bytes that are no BSON, or nested deeper than it reads.
+_UNREADABLE: Final = frozenset({Code.INVALID_BSON, Code.OVERFLOW})
 
 
 class _Sequence(RawBSONDocument):
@@ -71,7 +73,8 @@ class Inserter:
             perhaps_there: Whether some may be there already, from a restore that was stopped.
 
         Raises:
-            NewbiMigrateError: A document with the same ``_id`` is there, with other bytes.
+            DamagedBackupError: A document is none that a server reads.
+            DatabaseMovedOnError: A document with the same ``_id`` is there, with other bytes.
             LeaseLostError: The lease is no longer surely held; nothing was sent.
             pymongo.errors.PyMongoError: The server failed; what was written is unknown, and not
                 only of this batch.
@@ -91,7 +94,17 @@ class Inserter:
             command["bypassDocumentValidation"] = True
         self._session.allow(collection.namespace)
         self._session.safe_point()
-        answer = await self._session.database.command(command)
+        try:
+            answer = await self._session.database.command(command)
+        except OperationFailure as error:
+            if error.code not in _UNREADABLE:
+                raise
+            raise DamagedBackupError(
+                f"The backup holds a document of {collection.name!r} that no server reads: "
+                f"{name_of(error)}.",
+                next_step="Leave that collection out with --collections, or take another copy.",
+                collection=collection.name,
+            ) from error
         if answer.get("n") != count:
             self._refuse(collection, answer)
             await self._one_by_one(collection, batch, perhaps_there=True)
@@ -103,7 +116,7 @@ class Inserter:
         codes = {one.get("code") for one in answer.get("writeErrors", ())}
         if codes - {Code.DUPLICATE_KEY} or (codes and _keeps_order(collection)):
             listed = ", ".join(sorted(map(str, codes)))
-            raise NewbiMigrateError(
+            raise UnsupportedError(
                 f"The server refused documents of {collection.name!r} (code {listed}).",
                 next_step="Restore to a server of the version it was backed up from, or later.",
                 collection=collection.name,
@@ -172,9 +185,9 @@ def _key(document: RawBSONDocument) -> tuple[int, bytes]:
     return found if found is not None else (0x0A, b"")
 
 
-def _conflict(collection: DumpedCollection, document: RawBSONDocument) -> NewbiMigrateError:
+def _conflict(collection: DumpedCollection, document: RawBSONDocument) -> DatabaseMovedOnError:
     shown = json_util.dumps(document["_id"], json_options=json_util.RELAXED_JSON_OPTIONS)
-    return NewbiMigrateError(
+    return DatabaseMovedOnError(
         f"{collection.name!r} holds another document with the _id {shown}, which was not "
         "overwritten.",
         next_step="Stop whoever else writes there, and restore into an empty database.",

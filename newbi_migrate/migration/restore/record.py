@@ -10,7 +10,8 @@ from typing import Any, Self
 from pymongo.errors import DuplicateKeyError
 
 from newbi_migrate.errors import LeaseLostError
-from newbi_migrate.store.runs import RESTORE, RESTORE_ID
+from newbi_migrate.store.lease import LEASE
+from newbi_migrate.store.runs import RESTORE_ID
 from newbi_migrate.store.session import LeasedSession
 
 __all__ = ["RestoreRecord"]
@@ -52,7 +53,7 @@ class RestoreRecord:
             "done": [],
         }
         try:
-            replaced = await session.collection(RESTORE).replace_one(
+            replaced = await session.collection(LEASE).replace_one(
                 _replaced(session, found), begun, upsert=found is None, comment=session.comment
             )
         except DuplicateKeyError:
@@ -68,7 +69,7 @@ class RestoreRecord:
         Raises:
             LeaseLostError: Somebody else has written there meanwhile.
         """
-        taken = await session.collection(RESTORE).update_one(
+        taken = await session.collection(LEASE).update_one(
             _replaced(session, found), {"$set": {"token": session.token}}, comment=session.comment
         )
         _must_match(taken.matched_count)
@@ -89,7 +90,7 @@ class RestoreRecord:
         self.done.add(name)
 
     async def _update(self, update: Mapping[str, Any]) -> None:
-        done = await self.session.collection(RESTORE).update_one(
+        done = await self.session.collection(LEASE).update_one(
             {**RESTORE_ID, "token": self.session.token}, update, comment=self.session.comment
         )
         _must_match(done.matched_count)

@@ -40,6 +40,7 @@ from newbi_migrate.store.raw import document_of
 from newbi_migrate.store.session import LeasedSession, Throttle
 from newbi_migrate.store.stamping import chunks
 from newbi_migrate.store.undo import (
+    Chain,
     Difference,
     Outcome,
     compare_groups,
@@ -114,7 +115,7 @@ class DocumentRollback:
             await self._compare(name, once)
             progress.advance(sum(len(group.ids) for group in groups), name)
         for name, found in chains.items():
-            await self._follow(name, await _lengthened(name, found, newer))
+            await self._follow(name, await _chains(name, found, newer))
 
     async def _repeated(self, newer: Sequence[DocumentRollback]) -> frozenset[int]:
         """Hashes of the documents that were written to more than once, and perhaps of others.
@@ -140,22 +141,31 @@ class DocumentRollback:
         back = self._back(name)
         compared = await compare_groups(self.database[name], groups, comment=self.comment)
         self._release(name, compared.to_restore)
+        if self._discards:
+            for one in compared.differences:
+                if one.field == self.workspace_field:
+                    now = _id_in(one.field, one.now)
+                    self._released(name, now, _stood(one.group, one.field), 1)
         back.restored += sum(len(group.ids) for group in compared.to_restore)
         back.already += compared.restored
         back.gone += compared.gone
         self._conflicts(name, compared.differences)
 
-    async def _follow(self, name: str, chains: Mapping[bytes, Sequence[JournalGroup]]) -> None:
-        back = self._back(name)
-        for keys in chunks(chains, _CHAINS_TOGETHER):
-            differences, to_restore, already, gone = await follow(
-                self.database[name], {key: chains[key] for key in keys}, comment=self.comment
+    async def _follow(self, name: str, chains: Iterable[Chain]) -> None:
+        back, path = self._back(name), self.workspace_field
+        for some in chunks(chains, _CHAINS_TOGETHER):
+            found = await follow(
+                self.database[name], some, discard=self._discards, comment=self.comment
             )
-            self._release(name, to_restore)
-            back.restored += len(to_restore)
-            back.already += already
-            back.gone += gone
-            self._conflicts(name, differences)
+            back.gone += len(some) - len(found)
+            for one in found:
+                back.restored += one.restored
+                back.already += not one.restored and not one.differences
+                self._conflicts(name, one.differences)
+                now, before, after = (e.get(path) for e in (one.now, one.before, one.after))
+                # Where a later run wrote it, that one releases it.
+                if now == before:
+                    self._released(name, _id_in(path, now), _id_in(path, after), 1)
 
     async def apply(self, session: LeasedSession) -> None:
         """Take every window back, the last one first, and no more at once than it may.
@@ -163,7 +173,6 @@ class DocumentRollback:
         Raises:
             NewbiMigrateError: The session stopped it; the same call finishes it.
         """
-        discard = self.result.options.on_conflict is OnConflict.DISCARD
         throttle = session.throttle
         async for entry, groups in self.windows():
             name = entry.collection
@@ -178,7 +187,7 @@ class DocumentRollback:
                 back.restored += outcome.written
                 self._refused(name, outcome)
             self._conflicts(name, compared.differences)
-            if discard:
+            if self._discards:
                 differences = compared.differences
                 for changed in chunks(differences, throttle.window(max(len(differences), 1))):
                     await session.turn(len(changed))
@@ -202,6 +211,10 @@ class DocumentRollback:
             if groups:
                 yield entry, groups
 
+    @property
+    def _discards(self) -> bool:
+        return self.result.options.on_conflict is OnConflict.DISCARD
+
     def _concerns(self, group: JournalGroup) -> bool:
         if self.chosen is None:
             return True
@@ -214,8 +227,14 @@ class DocumentRollback:
     def _release(self, name: str, groups: Sequence[JournalGroup]) -> None:
         for group in groups:
             written = read_id(group.changes.get(self.workspace_field, ABSENT)).value
-            if written is not None and written != _stood(group, self.workspace_field):
-                self.released.add(name, written, len(group.ids))
+            stood = _stood(group, self.workspace_field)
+            self._released(name, written, stood, len(group.ids))
+
+    def _released(
+        self, name: str, now: ObjectId | None, then: ObjectId | None, number: int
+    ) -> None:
+        if now is not None and now != then:
+            self.released.add(name, now, number)
 
     def _refused(self, name: str, outcome: Outcome) -> None:
         for identifier, path in outcome.refused:
@@ -223,7 +242,7 @@ class DocumentRollback:
 
     def _conflicts(self, name: str, differences: Sequence[Difference]) -> None:
         back, documents = self._back(name), len({id_key(found.id) for found in differences})
-        if self.result.options.on_conflict is OnConflict.DISCARD:
+        if self._discards:
             back.overwritten += documents
         else:
             back.kept += documents
@@ -252,11 +271,15 @@ def _portions(groups: Sequence[JournalGroup], throttle: Throttle) -> Iterator[li
 
 def _stood(group: JournalGroup, path: str) -> ObjectId | None:
     """The id that stood in a field before; ``None`` if none did."""
-    found = group.prior_elements().get(path)
-    if found is None:
+    return _id_in(path, group.prior_elements().get(path))
+
+
+def _id_in(path: str, element: tuple[int, bytes] | None) -> ObjectId | None:
+    """The id that an element of that name holds; ``None`` if it holds none."""
+    if element is None:
         return None
-    # What stood there may be anything, also what does not decode.
-    document, _ = decode(bytes(document_of((path, *found)).raw))
+    # It may be anything, also what does not decode.
+    document, _ = decode(bytes(document_of((path, *element)).raw))
     return read_id(document[path]).value
 
 
@@ -273,17 +296,17 @@ def _holds(ordered: Sequence[int], wanted: int) -> bool:
     return position < len(ordered) and ordered[position] == wanted
 
 
-async def _lengthened(
-    name: str, chains: Mapping[bytes, list[JournalGroup]], newer: Sequence[DocumentRollback]
-) -> Mapping[bytes, list[JournalGroup]]:
-    """What was written to documents, with what later runs wrote to them put before it."""
-    before: dict[bytes, list[JournalGroup]] = defaultdict(list)
+async def _chains(
+    name: str, written: Mapping[bytes, list[JournalGroup]], newer: Sequence[DocumentRollback]
+) -> Iterator[Chain]:
+    """What was written to documents, together with what later runs wrote to them."""
+    later: dict[bytes, list[JournalGroup]] = defaultdict(list)
     for run in newer:
         async for entry, groups in run.windows():
             if entry.collection != name:
                 continue
             for group in groups:
                 for identifier in group.ids:
-                    if (key := id_key(identifier)) in chains:
-                        before[key].append(replace(group, ids=[identifier]))
-    return {key: before[key] + groups for key, groups in chains.items()}
+                    if (key := id_key(identifier)) in written:
+                        later[key].append(replace(group, ids=[identifier]))
+    return (Chain(groups[0].ids[0], later.get(key, ()), groups) for key, groups in written.items())

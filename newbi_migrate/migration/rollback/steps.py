@@ -7,6 +7,8 @@ done.
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -104,7 +106,8 @@ def choose_runs(
             raise UsageError(
                 f"The journal of run {run.run_id} was dropped when the migration was finalized, "
                 "so it cannot be taken back.",
-                next_step="Restore the backup instead: newbi-migrate restore.",
+                next_step="The way back is the backup, and what was written since is lost with it: "
+                "newbi-migrate restore --drop BACKUP.",
             )
         if run.state.unfinished and not options.whole:
             raise UsageError(
@@ -318,16 +321,16 @@ async def _refuse_without_source(
     """
     database = request.database
     names = set(await database.list_collection_names(comment=str(run.run_id)))
-    wanted = run.document.get("source")
+    known = await _names_of_source(request, run)
+    wanted = next((name for name in known if name in names), known[-1] if known else None)
     if wanted in names and run.command == "migrate":
-        here, gone = await _legacy_users(request, run, scope)
+        here, gone = await _legacy_users(request, run, wanted, scope)
         # The application makes an empty collection anew, and deletes a user now and then.
         if gone and (not here or await _moved_away(request, run, names)):
             raise UsageError(
                 f"{gone:,} legacy users whom the run {run.run_id} migrated are no longer in "
                 f"{wanted}, so nothing can be taken back.",
-                next_step=f"Put them back into {wanted} first, from where it was kept or from the "
-                "backup: newbi-migrate restore.",
+                next_step=_put_back(database.name, wanted),
             )
     if wanted is not None and wanted not in names:
         # What a finalize renamed comes back first, by its own rollback or by one before this.
@@ -342,15 +345,55 @@ async def _refuse_without_source(
             return
         raise UsageError(
             f"The legacy users in {wanted} are no longer there, so nothing can be taken back.",
-            next_step=f"Restore {wanted} from the backup first: newbi-migrate restore.",
+            next_step=_put_back(database.name, wanted),
         )
 
 
+def _put_back(database: str, source: str) -> str:
+    """How legacy users come back from a backup into a database that is in use."""
+    rescue = f"{database}_rescue"
+    restoring = shlex.join(
+        ["newbi-migrate", "restore", "--database", rescue, "--collections", source, "BACKUP"]
+    )
+    merging = json.dumps(
+        [
+            {
+                "$merge": {
+                    "into": {"db": database, "coll": source},
+                    "on": "_id",
+                    "whenMatched": [],
+                }
+            }
+        ]
+    )
+    return (
+        f"Restore them beside it ({restoring}), copy them back (in mongosh, in {rescue}: "
+        f"db[{json.dumps(source)}].aggregate({merging})), and run the same rollback again."
+    )
+
+
+async def _names_of_source(request: RollbackRequest, run: RunRecord) -> list[str]:
+    """Names of the collection of a run's legacy users: its own, and the one before each rename.
+
+    A backup from before a ``finalize --keep`` has it under its first name.
+    """
+    source = run.document.get("source")
+    if source is None:
+        return []
+    known = [source]
+    for earlier in request.runs:
+        if earlier.number < run.number and earlier.command == "finalize" and earlier.in_place:
+            async for entry in JournalReader(request.database, earlier.run_id).entries():
+                if entry.kind is EntryKind.COLLECTION and entry.renamed == known[-1]:
+                    known.append(entry.collection)
+    return known
+
+
 async def _legacy_users(
-    request: RollbackRequest, run: RunRecord, scope: UserScope | None
+    request: RollbackRequest, run: RunRecord, name: str, scope: UserScope | None
 ) -> tuple[int, int]:
-    """How many of the legacy users whom a run migrated are in their collection, and are not."""
-    source = request.database[run.document["source"]]
+    """How many of the legacy users whom a run migrated are in a collection, and are not."""
+    source = request.database[name]
     migrated = here = 0
     ids: list[Any] = []
 

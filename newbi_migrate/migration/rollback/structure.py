@@ -59,6 +59,8 @@ class StructureRollback:
     result: RollbackResult
     comment: str
     targets: Collection[str]
+    renaming_back: list[tuple[str, str]] = field(default_factory=list)
+    """Name each collection had, and the one it has, of those that get their names back."""
     _to_drop: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
     _in_the_way: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
     _to_rebuild: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
@@ -95,11 +97,7 @@ class StructureRollback:
             for pair in self.run.document.get("indexesBefore", ())
         }
         names = set(await self.database.list_collection_names(comment=self.comment))
-        for was, now in self._renamed:
-            if {was, now} <= names:
-                # Somebody made a collection of that name since.
-                self._taken.add((was, now))
-                self._conflict(ConflictKind.COLLECTION_IN_USE, was, now)
+        self._look_at_names(names, newer)
         gone = {key for run in newer for key in run.dropped_indexes()}
         for collection in sorted((built.keys() | before.keys()) & names):
             if self.collections is not None and collection not in self.collections:
@@ -127,6 +125,19 @@ class StructureRollback:
             "created" not in entry.body or entry.names("created")
         ):
             self._created.append(name)
+
+    def _look_at_names(self, names: set[str], newer: Sequence[StructureRollback]) -> None:
+        then = {*names}
+        for run in newer:
+            for was, now in run.renaming_back:
+                then = then - {now} | {was}
+        for was, now in self._renamed:
+            if {was, now} <= then:
+                # Somebody made a collection of that name since.
+                self._taken.add((was, now))
+                self._conflict(ConflictKind.COLLECTION_IN_USE, was, now)
+            elif now in then:
+                self.renaming_back.append((was, now))
 
     def dropped_indexes(self) -> set[tuple[str, str]]:
         """Collection and name of each index that is dropped."""
@@ -165,9 +176,7 @@ class StructureRollback:
             (name, index["name"]) for name, index in (*self._to_drop, *foreign)
         )
         self.result.indexes_rebuilt.extend((n, index["name"]) for n, index in self._to_rebuild)
-        self.result.collections_renamed.extend(
-            (now, was) for was, now in self._renamed if (was, now) not in self._taken
-        )
+        self.result.collections_renamed.extend((now, was) for was, now in self.renaming_back)
 
     async def drop(self, session: LeasedSession) -> None:
         """Drop what the run built, and what refuses documents as they were.
@@ -274,6 +283,7 @@ class StructureRollback:
                 f"{database}.{now}",
                 to=f"{database}.{then}",
                 writeConcern=DURABLE.document,
+                comment=self.comment,
             )
         except OperationFailure as error:
             if error.code == Code.NAMESPACE_EXISTS:

@@ -16,9 +16,8 @@ from newbi_migrate.backup.manifest import Manifest
 from newbi_migrate.documents.registry import OWN_PREFIX, Registry
 from newbi_migrate.errors import UsageError
 from newbi_migrate.progress import NullProgress, Progress
-from newbi_migrate.store.collections import collections
 from newbi_migrate.store.digest import digest_collection
-from newbi_migrate.store.runs import RunRecord, RunState
+from newbi_migrate.store.runs import RunRecord, RunState, readable_collections
 
 __all__ = [
     "Baseline",
@@ -204,7 +203,7 @@ async def live_collections(
     database: AsyncDatabase[dict[str, Any]], *, comment: str
 ) -> dict[str, str]:
     """Name and type of each collection that counts, in order."""
-    found = await collections(database, comment=comment)
+    found = await readable_collections(database, comment=comment)
     return {
         name: info.kind
         for name, info in found.items()

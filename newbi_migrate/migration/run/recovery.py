@@ -8,16 +8,18 @@ What the documents show is marked as written; the rest stays in the entry as per
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure
 
 from newbi_migrate.documents.better_auth import TARGET_COLLECTIONS
 from newbi_migrate.documents.registry import Registry
 from newbi_migrate.errors import DamagedRecordsError
+from newbi_migrate.progress import Progress
 from newbi_migrate.store.codes import Code
 from newbi_migrate.store.connection import administration
 from newbi_migrate.store.ids import id_key
@@ -40,6 +42,7 @@ __all__ = [
     "recover",
     "refuse_forged",
     "refuse_lost_records",
+    "wait_for_statements",
     "write_targets",
 ]
 
@@ -69,7 +72,6 @@ async def recover(session: LeasedSession, run: RunRecord) -> None:
     await record.take_over()
     journal = await Journal.take_over(session)
     await record.note_journal(journal.next_seq)
-    await _wait_for_statements(session)
     for entry in await journal.pending():
         await _recover(session, journal, entry)
 
@@ -128,7 +130,8 @@ async def refuse_lost_records(
         raise DamagedRecordsError(
             f"The journal holds entries of run {lost[0]}, and there is no record of that run: "
             "somebody dropped or changed the records.",
-            next_step="Nothing was written. Restore the backup: newbi-migrate restore.",
+            next_step="Nothing was written. Restore the backup: newbi-migrate restore --drop "
+            "BACKUP.",
         )
     for run in runs:
         if run.in_place and not run.document.get("journalDropped"):
@@ -143,32 +146,44 @@ async def created_indexes(
     return {"created": [index["name"] for index in stored], "specifications": stored}
 
 
-async def _wait_for_statements(session: LeasedSession) -> None:
-    """Wait until the server has finished what a dead client had asked for.
+async def wait_for_statements(
+    database: AsyncDatabase[dict[str, Any]],
+    runs: Collection[ObjectId],
+    progress: Progress,
+    safe_point: Callable[[], None],
+) -> None:
+    """Wait until the server has finished what dead clients had asked for.
 
     A server goes on with the statement of a client that was killed. Statements are found by
     their comment; only the current user's own operations can be seen without a privilege.
+
+    Args:
+        database: The database.
+        runs: The runs whose statements are waited for, whatever became of them.
+        progress: Told if there is something to wait for.
+        safe_point: Called before each further look; what it raises ends the waiting.
     """
+    comments = [str(run_id) for run_id in runs]
     told = False
-    while await _statement_running(session):
+    while await _statement_running(database, comments):
         if not told:
-            session.progress.note(
-                "The server is still finishing a statement of the interrupted run."
-            )
+            progress.note("The server is still finishing a statement of a run that stopped.")
             told = True
-        session.safe_point()
+        safe_point()
         await asyncio.sleep(_LOOK_EVERY)
 
 
-async def _statement_running(session: LeasedSession) -> bool:
+async def _statement_running(
+    database: AsyncDatabase[dict[str, Any]], comments: Sequence[str]
+) -> bool:
     pipeline: list[Mapping[str, Any]] = [
         {"$currentOp": {"allUsers": False, "idleConnections": False}},
-        {"$match": {"command.comment": session.comment, "active": True}},
+        {"$match": {"command.comment": {"$in": comments}, "active": True}},
         {"$match": {"command.aggregate": {"$ne": 1}}},
         {"$limit": 1},
     ]
     try:
-        async with await administration(session.database).aggregate(pipeline) as cursor:
+        async with await administration(database).aggregate(pipeline) as cursor:
             return bool([operation async for operation in cursor])
     except OperationFailure as error:
         if error.code == Code.UNAUTHORIZED:

@@ -16,15 +16,26 @@ from pymongo.errors import PyMongoError
 
 from newbi_migrate.documents.registry import Registry
 from newbi_migrate.errors import DatabaseMovedOnError, InterruptedRunError, NewbiMigrateError
-from newbi_migrate.migration.run.recovery import read_whole_runs, recover, write_targets
+from newbi_migrate.migration.run.recovery import (
+    read_whole_runs,
+    recover,
+    wait_for_statements,
+    write_targets,
+)
 from newbi_migrate.migration.run.retry import HighWaterMark, retry_transient
 from newbi_migrate.migration.run.throttle import RunThrottle, ThrottleOptions, replica_lag
 from newbi_migrate.progress import Progress
 from newbi_migrate.store.connection import Store
 from newbi_migrate.store.faults import explained
 from newbi_migrate.store.lease import Holder, Lease
-from newbi_migrate.store.runs import RunRecord, RunState, read_runs, refuse_if_restoring
-from newbi_migrate.store.session import LeasedSession
+from newbi_migrate.store.runs import (
+    RunRecord,
+    RunState,
+    read_runs,
+    recorded_run_ids,
+    refuse_if_restoring,
+)
+from newbi_migrate.store.session import LeasedSession, stop_if
 
 __all__ = [
     "Attempt",
@@ -84,8 +95,10 @@ class Runner:
         """
 
         async def once() -> _T:
-            await Lease.refuse_if_held(self.store.database)
+            last = await Lease.refuse_if_held(self.store.database)
             await refuse_if_restoring(self.store.database)
+            holders = [] if last is None else [last.holder.run_id, *last.predecessors]
+            await self._settle(holders, lambda: stop_if(self.stop_requested()))
             return await look(await read_whole_runs(self.store.database))
 
         with explained("looking at the database"):
@@ -117,8 +130,9 @@ class Runner:
     async def replace(self, command: str, attempt: Callable[[LeasedSession], Awaitable[_T]]) -> _T:
         """Take the lease for what replaces the whole database, its records of runs included.
 
-        They are not read, so damaged ones are not in the way. In the end the lease goes too: the
-        database then holds what was put there and nothing else.
+        They are not read, so damaged ones are not in the way. In the end the lease's collection
+        goes too, with what the attempt recorded there: the database then holds what was put there
+        and nothing else.
 
         Args:
             command: What the lease is taken for.
@@ -154,15 +168,18 @@ class Runner:
                     f"The process {lease.succeeded.pid} of {lease.succeeded.command} "
                     f"{lease.succeeded.run_id} has ended; its lease was taken over."
                 )
-            give_back = lease.release
+            dropped = False
             try:
                 async with lease.renewing():
                     result = await self._attempts(lease, holder.run_id, attempt)
                 if replacing:
-                    give_back = lease.drop
+                    # As long as it is there, the database counts as half replaced.
+                    await retry_transient(lease.drop, self.progress)
+                    dropped = True
                 return result
             finally:
-                await _quietly(give_back)
+                if not dropped:
+                    await _quietly(lease.release)
 
     async def _attempts(
         self,
@@ -181,9 +198,22 @@ class Runner:
                 await lease.renew()
             first = False
             reach.restart()
-            return await attempt(self._session(lease, run_id, reach))
+            session = self._session(lease, run_id, reach)
+            # Its own, too: what failed may have left a statement behind.
+            await self._settle([run_id, *lease.predecessors], session.safe_point)
+            lease.predecessors = ()
+            return await attempt(session)
 
         return await retry_transient(once, self.progress, best_progress=lambda: reach.furthest)
+
+    async def _settle(self, holders: Sequence[ObjectId], safe_point: Callable[[], None]) -> None:
+        """Wait for what the server still does for holders of the lease.
+
+        A statement carries the id of the run it is about, which a part of is taken back perhaps,
+        so those of all runs are waited for, whatever their states.
+        """
+        runs = {*holders, *await recorded_run_ids(self.store.database)}
+        await wait_for_statements(self.store.database, runs, self.progress, safe_point)
 
     def _session(self, lease: Lease, run_id: ObjectId, progress: Progress) -> LeasedSession:
         return LeasedSession(

@@ -163,8 +163,10 @@ async def check_conservation(
             )
             ledger = journals.ledgers.get(name, _Ledger())
             here: str | None = name
-            if name not in live and name in journals.removed:
-                here = journals.removed[name]
+            # Kept by one run, it may have been dropped by the next.
+            for _ in journals.removed:
+                if here is not None and here not in live:
+                    here = journals.removed.get(here, here)
             if here is None:
                 found.append(ConservedCollection(name, Verdict.ACCOUNTED, then.count, 0))
             else:

@@ -25,6 +25,8 @@ from newbi_migrate.mapping.decisions import (
     decide_users,
     directory_after,
 )
+from newbi_migrate.mapping.email import is_accepted
+from newbi_migrate.mapping.users import barred_by
 from newbi_migrate.mapping.values import legacy_flag
 from newbi_migrate.mapping.workspace import Directory
 from newbi_migrate.migration.planning.options import MigrationOptions
@@ -61,6 +63,8 @@ class _Legacy:
     keys: LegacyKeys = field(default_factory=LegacyKeys)
     hashes: dict[bytes, bytes] = field(default_factory=dict)
     unverified: set[bytes] = field(default_factory=set)
+    refused: set[bytes] = field(default_factory=set)
+    barred: dict[bytes, tuple[str, ...]] = field(default_factory=dict)
 
 
 class PeopleReader:
@@ -104,6 +108,8 @@ class PeopleReader:
             decisions=decisions,
             hashes=_carried(legacy, decisions),
             quarantined=recorded.quarantined,
+            refused=frozenset(legacy.refused),
+            barred=legacy.barred,
             users=[
                 UserFact(d["_id"], d.get("email"), d)
                 async for d in self._find(
@@ -113,6 +119,7 @@ class PeopleReader:
                     "isEmailVerified",
                     "isActive",
                     "isDisabled",
+                    "banned",
                     "organizationId",
                     "workspaceId",
                 )
@@ -148,6 +155,10 @@ class PeopleReader:
                 found.hashes[name] = self._digest(password)
             if not legacy_flag(document.get("isEmailVerified")):
                 found.unverified.add(name)
+            if isinstance(key.email, str) and not is_accepted(key.email):
+                found.refused.add(name)
+            if barred := barred_by(document):
+                found.barred[name] = barred
         return found
 
     def _accounts(self) -> AsyncIterator[dict[str, Any]]:

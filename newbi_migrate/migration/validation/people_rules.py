@@ -15,9 +15,9 @@ from bson import ObjectId
 
 from newbi_migrate.mapping.account import CREDENTIAL
 from newbi_migrate.mapping.decisions import Outcome, UserDecision
-from newbi_migrate.mapping.email import is_normalised, normalise_email
+from newbi_migrate.mapping.email import is_accepted, is_normalised, normalise_email
 from newbi_migrate.mapping.ids import account_id
-from newbi_migrate.mapping.values import flag, text
+from newbi_migrate.mapping.values import flag, read_id, text, trim
 from newbi_migrate.migration.validation import rules
 from newbi_migrate.migration.validation.rules import StructuralRule
 from newbi_migrate.store.ids import id_key
@@ -102,7 +102,7 @@ class MemberFact:
     @property
     def is_owner(self) -> bool:
         """Whether one of the roles is that of an owner."""
-        return isinstance(self.role, str) and "owner" in map(str.strip, self.role.split(","))
+        return isinstance(self.role, str) and "owner" in map(trim, self.role.split(","))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +115,8 @@ class People:
         hashes: Key of a legacy user's id to a digest of the password hash that is to be carried
             over; a user without one, or whose hash is not to be, is not in it.
         quarantined: Keys of legacy users that a run recorded as quarantined.
+        refused: Keys of legacy users whose address Better Auth refuses.
+        barred: Key of a legacy user who was kept out to the fields that say so.
         users: The users.
         accounts: Their accounts.
         organizations: The organizations.
@@ -125,6 +127,8 @@ class People:
     decisions: Sequence[UserDecision] = ()
     hashes: Mapping[bytes, bytes] = field(default_factory=dict)
     quarantined: frozenset[bytes] = frozenset()
+    refused: frozenset[bytes] = frozenset()
+    barred: Mapping[bytes, tuple[str, ...]] = field(default_factory=dict)
     users: Sequence[UserFact] = ()
     accounts: Sequence[AccountFact] = ()
     organizations: Sequence[OrganizationFact] = ()
@@ -143,15 +147,26 @@ def check_people(people: People) -> Iterator[Offence]:
 def _legacy_users(people: People) -> Iterator[Offence]:
     accounts: dict[object, list[AccountFact]] = defaultdict(list)
     for account in people.accounts:
-        if account.provider == CREDENTIAL and isinstance(account.user_id, ObjectId):
-            accounts[account.user_id].append(account)
+        owner = read_id(account.user_id).value
+        if account.provider == CREDENTIAL and owner is not None:
+            accounts[owner].append(account)
     belonging = {
         (m.user_id, m.organization_id)
         for m in people.members
         if isinstance(m.user_id, ObjectId) and isinstance(m.organization_id, ObjectId)
     }
+    banned = {
+        user.id
+        for user in people.users
+        if isinstance(user.id, ObjectId) and flag(user.document.get("banned")) is True
+    }
     for decision in people.decisions:
         key = id_key(decision.legacy_id)
+        if decision.user_id is not None and decision.user_id not in banned:
+            for name in people.barred.get(key, ()):
+                yield Offence(rules.KEPT_OUT, people.source, decision.legacy_id, name)
+        if decision.outcome is Outcome.CREATED and key in people.refused:
+            yield Offence(rules.EMAIL_ACCEPTED, people.source, decision.legacy_id, "email")
         if decision.user_id is None or decision.outcome is Outcome.CREATED:
             if key not in people.quarantined:
                 note = "" if decision.reason is None else decision.reason.value
@@ -197,6 +212,8 @@ def _users(people: People) -> Iterator[Offence]:
         address = normalise_email(user.email)
         if address is None or not is_normalised(user.email):
             yield Offence(rules.EMAIL_NORMAL, "user", user.id, "email")
+        if address is not None and not is_accepted(address):
+            yield Offence(rules.EMAIL_ACCEPTED, "user", user.id, "email")
         if address is not None and addresses[address] > 1:
             yield Offence(rules.EMAIL_UNIQUE, "user", user.id, "email")
         for new, old, opposite in (

@@ -84,6 +84,12 @@ PASSWORD_DIFFERS = _rule(
     "Nothing, if the user chose a new password; else let them reset it.",
     severity=Severity.INFO,
 )
+KEPT_OUT = _rule(
+    "legacy-user.kept-out",
+    "Whoever was disabled or banned in the legacy data is banned in Better Auth too.",
+    "Better Auth lets them in again: set banned to true in user, unless they may come back.",
+    severity=Severity.WARNING,
+)
 USER_ID_TYPE = _rule(
     "user.id-type",
     "The _id of a user is an ObjectId.",
@@ -93,6 +99,12 @@ EMAIL_NORMAL = _rule(
     "user.email-normal",
     "The e-mail of a user is there, in lower case and without blanks around it.",
     "Sign-in looks it up in lower case and does not find it; correct it.",
+)
+EMAIL_ACCEPTED = _rule(
+    "user.email-accepted",
+    "The e-mail of a user is one that Better Auth accepts.",
+    "They cannot sign in: correct the address, in the legacy user if they are not migrated yet.",
+    severity=Severity.WARNING,
 )
 EMAIL_UNIQUE = _rule(
     "user.email-unique",
@@ -106,7 +118,7 @@ FLAGS_AGREE = _rule(
 )
 NO_POINTERS = _rule(
     "user.no-pointers",
-    "A user names no organization himself: membership is the only link.",
+    "A user document names no organization: membership is the only link.",
     "Remove organizationId and workspaceId from the user: they go stale unseen.",
     severity=Severity.WARNING,
 )

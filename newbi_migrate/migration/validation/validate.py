@@ -28,10 +28,9 @@ from newbi_migrate.migration.validation.request import (
 from newbi_migrate.migration.validation.rules import STRUCTURAL
 from newbi_migrate.migration.validation.structure import Structure
 from newbi_migrate.progress import timed
-from newbi_migrate.store.collections import collections
 from newbi_migrate.store.connection import nothing_there
 from newbi_migrate.store.lease import Lease
-from newbi_migrate.store.runs import RunRecord, read_runs
+from newbi_migrate.store.runs import RunRecord, read_runs, readable_collections
 
 __all__ = ["ValidationRequest", "recorded_choices", "validate"]
 
@@ -53,7 +52,7 @@ async def validate(request: ValidationRequest) -> ValidationReport:
     lease = await Lease.current(database)
     under_way = request.asking is None and lease is not None and lease.under_way
     newest = _newest(runs)
-    listed = await collections(database, comment=COMMENT)
+    listed = await readable_collections(database, comment=COMMENT)
     if not listed:
         raise nothing_there(database.name)
     names = [name for name, info in listed.items() if info.holds_documents]

@@ -11,8 +11,7 @@ import pytest
 from better_auth_app import Browser, application
 from node_packages import modules
 
-from newbi_migrate import Migration, MigrationOptions
-from newbi_migrate.mapping.profiles import BetterAuthVersion
+from newbi_migrate import Migration
 from newbi_migrate.migration.facade import run_sync
 from newbi_migrate.testing import LegacyDatabase, build_legacy_database
 
@@ -23,6 +22,7 @@ SEED, USERS, DOCUMENTS = 3, 4, 20
 class Deployment:
     """A migrated database, and the application that works on it."""
 
+    packages: str
     app: Any
     uri: str
     database: Any
@@ -52,16 +52,16 @@ def migrated(servers, mongod):
     with ExitStack() as stack:
         made = {}
 
-        def make(profile, name=""):
-            if name and (profile, name) in made:
-                return made[profile, name]
+        def make(packages, name=""):
+            if name and (packages, name) in made:
+                return made[packages, name]
             database_name = f"newbi_auth_{uuid.uuid4().hex[:12]}"
             stack.callback(servers.drop, database_name)
             uri, database = mongod.uri_for(database_name), servers.client(mongod)[database_name]
             legacy = LegacyDatabase(SEED, USERS, DOCUMENTS)
             build_legacy_database(database, seed=SEED, users=USERS, documents_per_user=DOCUMENTS)
-            made[profile, name] = uri, database, legacy, run_sync(_migrated(uri, profile))
-            return made[profile, name]
+            made[packages, name] = uri, database, legacy, run_sync(_migrated(uri))
+            return made[packages, name]
 
         yield make
 
@@ -76,20 +76,19 @@ def deploy(migrated, tmp_path_factory):
     running = {}
     with ExitStack() as stack:
 
-        def start(packages, profile, *, shared="", **settings):
+        def start(packages, *, shared="", **settings):
             modules(packages)  # skips before anything is built
-            key = (packages, profile, shared, *sorted(settings.items()))
+            key = (packages, shared, *sorted(settings.items()))
             if not shared or key not in running:
-                uri, database, legacy, result = migrated(profile, shared)
+                uri, database, legacy, result = migrated(packages, shared)
                 folder = tmp_path_factory.mktemp("app")
                 app = stack.enter_context(application(packages, uri, folder, **settings))
-                running[key] = Deployment(app, uri, database, legacy, result)
+                running[key] = Deployment(packages, app, uri, database, legacy, result)
             return running[key]
 
         yield start
 
 
-async def _migrated(uri, profile):
-    options = MigrationOptions(better_auth=BetterAuthVersion(profile))
-    async with Migration(uri, options=options) as migration:
+async def _migrated(uri):
+    async with Migration(uri) as migration:
         return await migration.apply()

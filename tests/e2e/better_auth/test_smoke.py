@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from better_auth_app import VERSIONS
 
 from newbi_migrate.smoke import STEPS, smoke
 
 pytestmark = [pytest.mark.node, pytest.mark.slow]
-
-VERSIONS = ["better-auth-1.3", "better-auth-newest"]
 
 
 @pytest.fixture(params=VERSIONS)
@@ -17,7 +16,7 @@ def deployment(deploy, request):
 
 
 def deployed(deploy, packages, **settings):
-    return deploy(packages, "1.3", shared="smoked", **settings)
+    return deploy(packages, shared="smoked", **settings)
 
 
 def levels(result):
@@ -104,7 +103,7 @@ def test_a_user_who_never_verified_his_address_is_told_apart(deploy, packages):
 
 def test_an_organization_nobody_can_see_fails(deploy):
     """A member whose ids are text leaves its user without organizations."""
-    deployment = deploy("better-auth-newest", "1.3", shared="broken")
+    deployment = deploy("better-auth-newest", shared="broken")
     owner = deployment.legacy.user_ids[0]
     members = deployment.database["member"]
     stored = members.find_one({"userId": owner})
@@ -117,7 +116,7 @@ def test_an_organization_nobody_can_see_fails(deploy):
 
 def test_an_incomplete_company_is_a_warning(deploy):
     """What the application will ask for is named, and the code stays 0."""
-    deployment = deploy("better-auth-newest", "1.3", shared="broken")
+    deployment = deploy("better-auth-newest", shared="broken")
     organization = deployment.result.plan.users[0].workspace
     deployment.database["organization"].update_one(
         {"_id": organization}, {"$unset": {"addressZipCode": 1}}
