@@ -72,6 +72,11 @@ class BareDocument(beanie.Document):
     model_config = ConfigDict(populate_by_name=True, arbitrary_types_allowed=True)
     id: PydanticObjectId | None = Field(default=None, alias="_id")
 
+    class Settings:
+        """The collection."""
+
+        name = "invoices"
+
 
 def rate(work: Callable[[], object], seconds: float = 0.3) -> float:
     """How often a second."""
@@ -92,9 +97,7 @@ async def reading(documents: int, repeats: int) -> dict[str, float]:
             await database["invoices"].insert_many(
                 [{**sample, "_id": ObjectId()} for _ in range(documents)]
             )
-            settings = {"Settings": type("Settings", (), {"name": "invoices"})}
-            base: Any = type("BareBase", (BareDocument,), {**settings, "__module__": __name__})
-            plain: Any = bare(Plain, base)
+            plain: Any = bare(Plain, BareDocument)
             await init_documents(database, Invoice)
             await beanie.init_beanie(database=database, document_models=[plain])
             ways: dict[str, Callable[[], Awaitable[Any]]] = {

@@ -194,7 +194,8 @@ class StoredModel(BaseModel):
         for key, name, value in self._items():
             if name == key and key in fields and (fields[key].alias or key) != key:
                 raise ValueError(f"The unknown field {key} has the name of an attribute.")
-            yield name, value
+            # As documents, for Beanie 1 asks embedded models in a way that pydantic deprecates.
+            yield name, _plain(value)
 
     if not TYPE_CHECKING:  # else checkers let any name be assigned
 
@@ -386,7 +387,8 @@ def _explained(model: type[StoredModel], error: ValidationError) -> ValidationEr
     violations = []
     for each in error.errors(include_url=False, include_context=False, include_input=False):
         loc = _as_stored(model, each["loc"])
-        rule = rule_of(model, each["type"], loc)
+        # Nobody but the loader gives a document the one it was read as.
+        rule = UNKNOWN if "stored_as" in loc else rule_of(model, each["type"], loc)
         message = each["msg"] if rule is UNKNOWN and each["type"] == UNKNOWN.id else rule.sentence
         if each["type"] == "extra_forbidden":
             message = f"{rule.sentence}{_meant(_inside(model, loc[:-1]), str(loc[-1]))}"
@@ -399,8 +401,8 @@ def _as_stored(model: type[StoredModel], loc: tuple[int | str, ...]) -> tuple[in
     found: list[int | str] = []
     inside: type[BaseModel] | None = model
     for part in loc:
-        name = part
-        if isinstance(part, str) and inside is not None:
+        name = "stored_as" if part == AS_STORED else part
+        if isinstance(part, str) and inside is not None and name == part:
             info = inside.model_fields.get(part)
             if info is not None and part not in fields_of(inside):
                 name = info.alias or part

@@ -192,6 +192,13 @@ async def test_the_application_keeps_workspaces_apart(backend, sync_database, pe
     assert [1, 0] == [len(invoices) for invoices in seen]
 
 
+def without_nulls(value):
+    """A value as it was before what is absent was served as null."""
+    if isinstance(value, dict):
+        return {key: without_nulls(v) for key, v in value.items() if v is not None}
+    return [without_nulls(v) for v in value] if isinstance(value, list) else value
+
+
 @fastapi
 async def test_what_was_served_can_be_posted_back(backend, people, sync_database):
     """Dates, ids and numbers come back as what they were, in what is embedded too."""
@@ -202,7 +209,7 @@ async def test_what_was_served_can_be_posted_back(backend, people, sync_database
     first, second = sync_database["invoices"].find({}, {"_id": 0})
 
     assert 201 == again.status_code
-    assert first == {key: value for key, value in second.items() if value is not None}
+    assert first == without_nulls(second)
 
 
 @fastapi
@@ -240,7 +247,7 @@ async def test_a_stored_invoice_is_served_whatever_it_holds(backend, people, syn
         ({"dueDat": None}, ["dueDat"], "field.unknown"),
         ({"items": []}, ["items"], "billing.items"),
         ({"items": [{}]}, ["items", 0, "description"], "field.required"),
-        ({"stored_as": {"a": 1}}, ["stored_as"], "field.type"),
+        ({"stored_as": {"a": 1}}, ["stored_as"], "field.unknown"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from bson import ObjectId
 
 from newbi_migrate.documents.newbi import NEWBI
 from newbi_migrate.documents.shapes import nullable
@@ -51,7 +50,6 @@ def test_every_rule_of_every_model_has_a_sentence_and_one_severity():
             said = (rule.sentence, rule.severity)
             assert seen.setdefault(rule.id, said) == said, rule.id
             assert rule.sentence.endswith(".")
-            assert not rule.check({"_id": ObjectId()}) or rule.sentence
 
 
 def test_the_page_of_invariants_is_up_to_date():

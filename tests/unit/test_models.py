@@ -447,11 +447,3 @@ def test_every_rule_has_an_id_and_a_sentence(spec):
     assert len(rules) == len({rule.id for rule in rules})
     assert all(rule.id == rule.id.lower() and "." in rule.id for rule in rules)
     assert all(rule.sentence.endswith(".") for rule in rules)
-
-
-@pytest.mark.parametrize("spec", list(NEWBI), ids=lambda spec: spec.name)
-def test_an_invariant_finds_what_violations_list(spec):
-    """Asked one by one, the rules find what a model finds for an empty document."""
-    one_by_one = [(rule.id, path) for rule in spec.model.invariants() for path in rule.check({})]
-
-    assert sorted(one_by_one) == sorted((v.rule, v.path) for v in spec.model.violations_of({}))

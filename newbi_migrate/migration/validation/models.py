@@ -184,9 +184,13 @@ class ModelRules:
         async def read(part: Mapping[str, Any]) -> None:
             nonlocal left
             query = {**part, **match}
-            # Each range reads the collection in its own order and passes over what is not its:
-            # that is quicker than to fetch its documents by id.
-            options: dict[str, Any] = {"hint": [("$natural", 1)]} if large else {}
+            options: dict[str, Any] = {}
+            if large and "$or" in match:
+                # Each range reads the collection in its own order and passes over what is not
+                # its: that is quicker than to fetch its documents by id. The server compares the
+                # id before it asks a $nor, and would ask an $or first.
+                query = {**part, "$nor": [{"$nor": match["$or"]}]}
+                options = {"hint": [("$natural", 1)]}
             cursor = collection.find_raw_batches(
                 query, batch_size=1000, collation=SIMPLE_COLLATION, comment=self._comment, **options
             )
