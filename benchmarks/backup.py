@@ -35,7 +35,8 @@ from newbi_migrate.backup.compress import library
 from newbi_migrate.backup.verify import verify_backup
 from newbi_migrate.backup.writer import backup_database
 from newbi_migrate.migration.restore.run import restore_backup
-from newbi_migrate.store.digest import BATCH_DOCUMENTS, digest_collection, spans
+from newbi_migrate.store.digest import digest_collection, spans
+from newbi_migrate.store.reading import BATCH_DOCUMENTS
 from newbi_migrate.testing import EmbeddedMongod
 from newbi_migrate.testing.bulk import bulk_invoices, bulk_owners
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from bson import json_util
-from pymongo.asynchronous.database import AsyncDatabase
 from xxhash import xxh3_64_intdigest, xxh3_128_intdigest
 
 from newbi_migrate.backup import layout
@@ -25,10 +24,9 @@ from newbi_migrate.backup.reading import DamagedDataError
 from newbi_migrate.documents.registry import OWN_PREFIX
 from newbi_migrate.errors import DamagedBackupError, UsageError
 from newbi_migrate.progress import NullProgress, Progress
-from newbi_migrate.store.collections import CollectionInfo
+from newbi_migrate.store.collections import CollectionInfo, data_namespace
 from newbi_migrate.store.connection import open_database
 from newbi_migrate.store.digest import (
-    BATCH_DOCUMENTS,
     Digest,
     digest_collection,
     indexes_digest,
@@ -37,8 +35,10 @@ from newbi_migrate.store.digest import (
     without_fields,
 )
 from newbi_migrate.store.faults import explained
+from newbi_migrate.store.handles import Database
 from newbi_migrate.store.indexes import read_indexes
 from newbi_migrate.store.raw import document_of, element
+from newbi_migrate.store.reading import read_batches
 from newbi_migrate.store.runs import readable_collections
 
 __all__ = ["Comparison", "Difference", "compare_backup"]
@@ -154,7 +154,7 @@ class _Comparing:
     def __init__(
         self,
         dump: Dump,
-        database: AsyncDatabase[dict[str, Any]],
+        database: Database,
         progress: Progress,
         without: tuple[str, ...],
         *,
@@ -201,7 +201,7 @@ class _Comparing:
         indexes = await read_indexes(self._database, entry.name)
         if metadata and indexes_digest(indexes) != entry.indexes:
             found.append(Difference("indexes", entry.name, detail=self._indexes(entry, indexes)))
-        name = layout.data_namespace(entry.name, entry.type)
+        name = data_namespace(entry.name, entry.type)
         digest = await digest_collection(
             self._database,
             name,
@@ -266,7 +266,8 @@ class _Comparing:
         self._need_key()
         then = await asyncio.to_thread(self._sums, self._stored(entry))
         now = [0] * _BUCKETS, [0] * _BUCKETS
-        async for batch in self._batches(name):
+        collection = self._database[name]
+        async for batch in read_batches(collection, comment=_COMMENT):
             self._sum_up(batch, *now)
         differing = [b for b in range(_BUCKETS) if then[0][b] != now[0][b]]
         held = 0
@@ -278,7 +279,7 @@ class _Comparing:
             chosen.add(bucket)
         old = await asyncio.to_thread(self._chosen, self._stored(entry), chosen)
         new: dict[bytes, int] = {}
-        async for batch in self._batches(name):
+        async for batch in read_batches(collection, comment=_COMMENT):
             new |= self._chosen([batch], chosen)
         found = []
         for key in sorted({*old, *new}):
@@ -292,13 +293,6 @@ class _Comparing:
                 Difference("more", entry.name, detail=f"at least {left} further documents differ")
             )
         return found
-
-    async def _batches(self, name: str) -> Any:
-        collection: Any = self._database[name]
-        cursor = collection.find_raw_batches({}, batch_size=BATCH_DOCUMENTS, comment=_COMMENT)
-        async with cursor:
-            async for batch in cursor:
-                yield batch
 
     def _sums(self, batches: Iterator[bytes]) -> tuple[list[int], list[int]]:
         sums, counts = [0] * _BUCKETS, [0] * _BUCKETS

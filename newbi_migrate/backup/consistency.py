@@ -2,96 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
 
-from bson import Timestamp
-from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import OperationFailure
-from pymongo.read_concern import ReadConcern
-
-from newbi_migrate.backup import layout
 from newbi_migrate.backup.manifest import CollectionEntry, Consistency
-from newbi_migrate.backup.sources import Source
+from newbi_migrate.store.collections import CollectionInfo, data_namespace
 
 __all__ = [
-    "SnapshotConcern",
     "judge",
     "judged",
-    "latest_time",
     "verdict",
-    "write_counters",
 ]
 
 Counters = Mapping[str, tuple[int, ...] | None]
 """How much was written to each collection so far; ``None`` where the server does not tell."""
-
-_CURSOR: Final = ("insert calls", "update calls", "modify calls", "remove calls")
-
-
-class SnapshotConcern(ReadConcern):
-    """Reads a collection as it was at one cluster time, whatever is written meanwhile.
-
-    Args:
-        at: The cluster time. A snapshot session would let the server choose it, but serves one
-            reader at a time.
-    """
-
-    def __init__(self, at: Timestamp) -> None:
-        super().__init__("snapshot")
-        self._at = at
-
-    @property
-    def document(self) -> dict[str, Any]:
-        """As commands have it."""
-        return {"level": "snapshot", "atClusterTime": self._at}
-
-
-async def latest_time(database: AsyncDatabase[dict[str, Any]]) -> Timestamp | None:
-    """Cluster time of the last write the server has applied; ``None`` on a standalone."""
-    answer = await database.command("ping")
-    time = answer.get("operationTime")
-    return time if isinstance(time, Timestamp) else None
-
-
-async def write_counters(
-    database: AsyncDatabase[dict[str, Any]], names: Iterable[str]
-) -> dict[str, tuple[int, ...] | None]:
-    """How much was written to each collection since the server started.
-
-    Two counts, because either has a blind spot: operations of clients (``latencyStats``), and
-    changes of the storage engine's table, which the server makes on its own account too, when
-    documents expire. Both come with the role ``read``.
-    """
-    counters: dict[str, tuple[int, ...] | None] = {}
-    for name in names:
-        try:
-            cursor = await database[name].aggregate(
-                [{"$collStats": {"latencyStats": {}, "storageStats": {}}}]
-            )
-            async with cursor:
-                found = [part async for part in cursor]
-        except OperationFailure:
-            counters[name] = None
-            continue
-        counters[name] = _counted(found)
-    return counters
-
-
-def _counted(parts: list[dict[str, Any]]) -> tuple[int, ...] | None:
-    if not parts:
-        return None
-    totals = [0] * (1 + len(_CURSOR))
-    for part in parts:
-        try:
-            table = part["storageStats"]["wiredTiger"]["cursor"]
-            counts = [part["latencyStats"]["writes"]["ops"]]
-        except (KeyError, TypeError):
-            return None
-        counts += [table.get(kind, 0) for kind in _CURSOR]
-        totals = [total + int(count) for total, count in zip(totals, counts, strict=True)]
-    return tuple(totals)
 
 
 def verdict(before: tuple[int, ...] | None, after: tuple[int, ...] | None) -> Consistency:
@@ -109,14 +33,14 @@ def judged(
         return replace(entry, consistency=Consistency.SNAPSHOT if snapshot else Consistency.QUIET)
     if entry.consistency is Consistency.SNAPSHOT:
         return entry
-    name = layout.data_namespace(entry.name, entry.type)
+    name = data_namespace(entry.name, entry.type)
     return replace(entry, consistency=verdict(before.get(name), after.get(name)))
 
 
 def judge(
     entries: Sequence[CollectionEntry],
-    sources: Sequence[Source],
-    there_now: Sequence[Source],
+    sources: Sequence[CollectionInfo],
+    there_now: Sequence[CollectionInfo],
     *,
     snapshot: bool,
 ) -> tuple[Consistency, tuple[str, ...]]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from newbi_migrate.backup import layout
+from newbi_migrate.store.collections import data_namespace
 
 __all__ = ["DumpedCollection"]
 
@@ -36,7 +36,7 @@ class DumpedCollection:
     @property
     def namespace(self) -> str:
         """The collection its documents belong to: the buckets of a time series."""
-        return layout.data_namespace(self.name, self.type)
+        return data_namespace(self.name, self.type)
 
     @property
     def created_with(self) -> dict[str, Any]:

@@ -19,7 +19,6 @@ from urllib.parse import quote_plus, unquote_plus
 from xxhash import xxh3_64_hexdigest
 
 __all__ = [
-    "BUCKETS",
     "DATA",
     "ENCRYPTED",
     "EXPORTS",
@@ -33,7 +32,6 @@ __all__ = [
     "alike",
     "backup_name",
     "collection_of",
-    "data_namespace",
     "database_folder",
     "dumped",
     "escape",
@@ -55,8 +53,6 @@ PARTIAL: Final = ".partial"
 MANIFEST: Final = "manifest.json"
 REPORT: Final = "backup_report.txt"
 EXPORTS: Final = "json_exports"
-BUCKETS: Final = "system.buckets."
-"""What stands before a time series collection's name in that of the collection with its data."""
 
 LONGEST_COLLECTION: Final = 255
 """Bytes of a collection's name that a server takes, were its database's name empty."""
@@ -167,11 +163,6 @@ def collection_of(file_name: str) -> str | None:
     """The collection that mongorestore would take a file for a part of, if it would."""
     stem, ending = split_name(file_name.removesuffix(ENCRYPTED))
     return (unescape(stem) or stem) if ending else None
-
-
-def data_namespace(collection: str, kind: str) -> str:
-    """The collection that holds the documents: a time series has another one for its buckets."""
-    return BUCKETS + collection if kind == "timeseries" else collection
 
 
 def dumped(collection: str) -> bool:

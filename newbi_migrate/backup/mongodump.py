@@ -23,6 +23,7 @@ from newbi_migrate.backup.opening import BackupFolder, EntryKind
 from newbi_migrate.backup.reading import DamagedDataError
 from newbi_migrate.backup.verification import Problem
 from newbi_migrate.errors import DamagedBackupError, UsageError
+from newbi_migrate.store.collections import BUCKETS
 
 __all__ = ["Contents", "find_database", "read_database"]
 
@@ -218,11 +219,11 @@ class _Reading:
         old = self._old_indexes()
         bare = []
         for collection, name in self._data.items():
-            if collection.startswith(layout.BUCKETS):
+            if collection.startswith(BUCKETS):
                 self._problem(
                     name,
                     "it holds the buckets of a time series, whose metadata file is missing",
-                    collection.removeprefix(layout.BUCKETS),
+                    collection.removeprefix(BUCKETS),
                 )
             elif _was_cut(name):
                 self._problem(
@@ -257,7 +258,7 @@ class _Reading:
         has_metadata = bool(self._metadata)
         for files in (self._metadata, self._data):
             for name, file in list(files.items()):
-                if layout.dumped(name) or name.startswith(layout.BUCKETS) or _was_cut(file):
+                if layout.dumped(name) or name.startswith(BUCKETS) or _was_cut(file):
                     continue
                 del files[name]
                 if name == _INDEXES and not has_metadata:
@@ -271,7 +272,7 @@ class _Reading:
         try:
             read = parse_metadata(self._folder.text(file))
         except (DamagedDataError, MetadataError) as error:
-            for name in (shown, layout.BUCKETS + shown):
+            for name in (shown, BUCKETS + shown):
                 self._taken(name)
             self._problem(file, str(error), shown)
             return
@@ -287,7 +288,7 @@ class _Reading:
             self._problem(file, f"no collection is named {_shown(name)}", shown)
         else:
             data = self._data.pop(shown, "")
-            self._fitting(name, read, file, data, self._taken(layout.BUCKETS + name))
+            self._fitting(name, read, file, data, self._taken(BUCKETS + name))
 
     def _taken(self, name: str) -> str:
         """The file of documents of a collection, of which nobody has to ask any more."""
@@ -300,7 +301,7 @@ class _Reading:
             if data and buckets:
                 self._problem(data, f"{buckets} is there as well", name)
             elif not data and not buckets:
-                self._missing(name, layout.BUCKETS + name)
+                self._missing(name, BUCKETS + name)
             else:
                 # Servers from 8.3 on have no collection of buckets; the documents are the same.
                 self._add(name, read, buckets or data, file)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -19,17 +19,12 @@ from typing import Any, Final
 
 import bson
 from bson import Timestamp, json_util
-from pymongo.errors import OperationFailure
-from pymongo.read_concern import ReadConcern
 
 from newbi_migrate.backup import layout
 from newbi_migrate.backup.compress import library
 from newbi_migrate.backup.consistency import (
-    SnapshotConcern,
     judge,
     judged,
-    latest_time,
-    write_counters,
 )
 from newbi_migrate.backup.exporting import Exporter
 from newbi_migrate.backup.files import (
@@ -43,9 +38,7 @@ from newbi_migrate.backup.manifest import CollectionEntry, Consistency, Manifest
 from newbi_migrate.backup.metadata import MetadataError, parse_metadata
 from newbi_migrate.backup.reporting import report_text
 from newbi_migrate.backup.sources import (
-    Source,
     critical_collections,
-    estimated_counts,
     list_sources,
     metadata_text,
 )
@@ -53,11 +46,20 @@ from newbi_migrate.documents.newbi import NEWBI
 from newbi_migrate.documents.registry import Registry
 from newbi_migrate.errors import NewbiMigrateError, UnsupportedError, UsageError
 from newbi_migrate.progress import NullProgress, Progress
-from newbi_migrate.store.codes import SNAPSHOT_LOST
+from newbi_migrate.store.collections import CollectionInfo
 from newbi_migrate.store.connection import Store, Topology, open_database
-from newbi_migrate.store.digest import BATCH_DOCUMENTS, Digest, indexes_digest, options_digest
+from newbi_migrate.store.counting import estimated_counts
+from newbi_migrate.store.digest import Digest, indexes_digest, options_digest
 from newbi_migrate.store.faults import explained, task_group
 from newbi_migrate.store.indexes import read_indexes
+from newbi_migrate.store.reading import read_batches
+from newbi_migrate.store.snapshots import (
+    SnapshotLost,
+    committed,
+    latest_time,
+    snapshot_batches,
+    write_counters,
+)
 
 __all__ = ["BackupResult", "backup_database"]
 
@@ -232,8 +234,8 @@ class _Backup:
         return replace(manifest, files=dict(sorted(self._files.items())))
 
     @staticmethod
-    def _data_names(sources: Sequence[Source]) -> list[str]:
-        return [source.data for source in sources if source.type != "view"]
+    def _data_names(sources: Sequence[CollectionInfo]) -> list[str]:
+        return [source.data for source in sources if source.kind != "view"]
 
     def _note(self, sentence: str) -> None:
         if sentence not in self._notes:
@@ -242,7 +244,7 @@ class _Backup:
 
     # -- writing ------------------------------------------------------------------------------
 
-    async def _dump_all(self, sources: Sequence[Source]) -> list[CollectionEntry]:
+    async def _dump_all(self, sources: Sequence[CollectionInfo]) -> list[CollectionEntry]:
         waiting = iter(sources)
         entries: list[CollectionEntry] = []
 
@@ -258,10 +260,10 @@ class _Backup:
                 tasks.create_task(work())
         return entries
 
-    async def _dump(self, source: Source) -> CollectionEntry:
+    async def _dump(self, source: CollectionInfo) -> CollectionEntry:
         stem = self._stem(source.name)
         indexes: tuple[dict[str, Any], ...] = ()
-        if source.type != "view":
+        if source.kind != "view":
             indexes = await read_indexes(self._database, source.name)
         metadata = stem + layout.METADATA + layout.GZIP + self._suffix
         text = metadata_text(source, indexes)
@@ -269,12 +271,12 @@ class _Backup:
         await asyncio.to_thread(self._write, metadata, text, gzip=True)
         digest, other, data = Digest(), Digest(self._without), ""
         consistency = Consistency.UNKNOWN
-        if source.type != "view":
+        if source.kind != "view":
             data = self._stem(source.data) + layout.DATA + layout.GZIP + self._suffix
             consistency = await self._dump_documents(source, data, digest, other)
         return CollectionEntry(
             name=source.name,
-            type=source.type,
+            type=source.kind,
             uuid=source.uuid,
             data=data,
             metadata=metadata,
@@ -293,10 +295,9 @@ class _Backup:
         return f"{self._database.name}/{escaped}"
 
     async def _dump_documents(
-        self, source: Source, name: str, digest: Digest, other: Digest
+        self, source: CollectionInfo, name: str, digest: Digest, other: Digest
     ) -> Consistency:
-        concern, consistency = self._concern(source)
-        collection: Any = self._database.get_collection(source.data, read_concern=concern)
+        batches, consistency = self._batches(source)
         path = self._folder / name
         with OutputFile(path, gzip=True, recipients=self._recipients_and_self) as output:
 
@@ -311,11 +312,8 @@ class _Backup:
             loop = asyncio.get_running_loop()
             try:
                 with _snapshot_explained(source.name):
-                    cursor = collection.find_raw_batches(
-                        {}, batch_size=BATCH_DOCUMENTS, comment=_COMMENT
-                    )
-                    async with cursor:
-                        async for batch in cursor:
+                    async with aclosing(batches):
+                        async for batch in batches:
                             if under_way is not None:
                                 await under_way
                                 self._progress.advance(counted.pop(), source.name)
@@ -331,16 +329,20 @@ class _Backup:
         self._finished.append(output)
         return consistency
 
-    def _concern(self, source: Source) -> tuple[ReadConcern, Consistency]:
+    def _batches(self, source: CollectionInfo) -> tuple[AsyncGenerator[bytes], Consistency]:
+        """The documents of a collection, and what is known of when they were read."""
         if self._snapshot is None:
-            return ReadConcern("local"), Consistency.UNKNOWN
-        if source.options.get("capped"):
+            batches = read_batches(self._database[source.data], comment=_COMMENT)
+            return batches, Consistency.UNKNOWN
+        if source.capped:
             self._note(
                 f"The capped collection {source.name!r} was not read at the snapshot, which the "
                 "server does not offer for it."
             )
-            return ReadConcern("majority"), Consistency.UNKNOWN
-        return SnapshotConcern(self._snapshot), Consistency.SNAPSHOT
+            batches = read_batches(committed(self._database, source.data), comment=_COMMENT)
+            return batches, Consistency.UNKNOWN
+        batches = snapshot_batches(self._database, source.data, self._snapshot, comment=_COMMENT)
+        return batches, Consistency.SNAPSHOT
 
     def _write(self, name: str, text: str, *, gzip: bool) -> None:
         with OutputFile(self._folder / name, gzip=gzip, recipients=self._recipients) as output:
@@ -367,7 +369,7 @@ class _Backup:
         self._finished.append(output)
 
 
-def _require_readable(source: Source, indexes: Sequence[dict[str, Any]], text: str) -> None:
+def _require_readable(source: CollectionInfo, indexes: Sequence[dict[str, Any]], text: str) -> None:
     """Fail where a metadata file would be read as something else, as mongodump does.
 
     Extended JSON has no form for a document such as ``{"$numberInt": "5"}``.
@@ -418,9 +420,7 @@ def _failing(doing: str) -> Iterator[None]:
 def _snapshot_explained(collection: str) -> Iterator[None]:
     try:
         yield
-    except OperationFailure as error:
-        if error.code not in SNAPSHOT_LOST:
-            raise
+    except SnapshotLost as error:
         raise NewbiMigrateError(
             f"The snapshot could not be kept until {collection!r} was read: it grew too old, or "
             "the collection was altered meanwhile.",

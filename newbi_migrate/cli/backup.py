@@ -16,12 +16,11 @@ from newbi_migrate.cli.running import Session, interruptible
 from newbi_migrate.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from pymongo.asynchronous.database import AsyncDatabase
-
     from newbi_migrate.backup.compare import Comparison
-    from newbi_migrate.backup.sources import Source
     from newbi_migrate.backup.verification import Verification
     from newbi_migrate.backup.writer import BackupResult
+    from newbi_migrate.store.collections import CollectionInfo
+    from newbi_migrate.store.handles import Database
 
 __all__ = ["register"]
 
@@ -133,7 +132,7 @@ def _survey(session: Session, output_dir: Path) -> None:
 
 
 async def _counts(session: Session) -> dict[str, int]:
-    from newbi_migrate.backup.sources import estimated_counts
+    from newbi_migrate.store.counting import estimated_counts
     from newbi_migrate.store.faults import explained
 
     async with session.database() as database:
@@ -142,7 +141,7 @@ async def _counts(session: Session) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
-async def _sources(database: AsyncDatabase[Any]) -> list[Source]:
+async def _sources(database: Database) -> list[CollectionInfo]:
     """What there is to back up: a backup of nothing would be taken for one of something."""
     from newbi_migrate.backup.sources import list_sources
     from newbi_migrate.store.connection import nothing_there

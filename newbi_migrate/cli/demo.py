@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,14 +13,13 @@ from newbi_migrate.cli.running import Session, say
 from newbi_migrate.errors import NewbiMigrateError
 
 if TYPE_CHECKING:
-    from pymongo.synchronous.collection import Collection
-    from pymongo.synchronous.database import Database
     from rich.console import RenderableType
 
     from newbi_migrate.migration.planning.results import Plan, RunResult
     from newbi_migrate.migration.rollback.results import RollbackResult
     from newbi_migrate.migration.status import Status
     from newbi_migrate.report.example import Example
+    from newbi_migrate.testing.demo import DemoDatabase
 
 __all__ = ["register"]
 
@@ -83,18 +81,16 @@ class _Demo:
         Raises:
             NewbiMigrateError: Something went otherwise than it should.
         """
-        from pymongo import MongoClient
-
         from newbi_migrate.report.console import plan_report, result_report, status_report
         from newbi_migrate.report.example import example_report
         from newbi_migrate.report.json import result_to_json, status_to_json
+        from newbi_migrate.testing.demo import DemoDatabase
 
-        with MongoClient[dict[str, Any]](self._uri) as client:
-            database = client[_DATABASE]
+        with DemoDatabase(self._uri) as database:
             begun = time.perf_counter()
             self._build(database)
-            before = {name: database[name].count_documents({}) for name in _names(database)}
-            original = _hashes(database)
+            before = database.counts()
+            original = database.hashes()
             built = time.perf_counter()
             self._show(_what_there_is(before, built - begun))
 
@@ -116,18 +112,18 @@ class _Demo:
             self._show(status_report(status, next_command="newbi-migrate migrate"))
             self._show(_who_lacks_what(result, status))
 
-            migrated = _hashes(database)
+            migrated = database.hashes()
             again = self._session.run(self._migrate)
             self._step("6. The same command again.")
-            unchanged = migrated == _hashes(database)
+            unchanged = migrated == database.hashes()
             self._show(_nothing_written())
 
             back = self._session.run(self._roll_back)
             self._step("7. Back again, and forth once more.")
-            returned = original == _hashes(database)
+            returned = original == database.hashes()
             self._show(_taken_back(back))
             self._session.run(self._migrate)
-            repeated = migrated == _hashes(database)
+            repeated = migrated == database.hashes()
             _check(
                 before,
                 result,
@@ -150,18 +146,9 @@ class _Demo:
             "seconds": round(time.perf_counter() - begun, 3),
         }
 
-    def _build(self, database: Database[dict[str, Any]]) -> None:
-        from newbi_migrate.testing.legacy import build_legacy_database
-
+    def _build(self, database: DemoDatabase) -> None:
         say("Making up a legacy database …")
-        build_legacy_database(
-            database,
-            seed=self._seed,
-            users=self._users,
-            documents_per_user=max(1, self._documents // self._users),
-            source="Users",
-            dirty=True,
-        )
+        database.build(users=self._users, documents=self._documents, seed=self._seed)
 
     async def _plan(self) -> Plan:
         from newbi_migrate.migration.facade import Migration
@@ -201,13 +188,6 @@ class _Demo:
         self._session.narrate(parts)
 
 
-def _names(database: Database[dict[str, Any]]) -> list[str]:
-    from newbi_migrate.documents.registry import OWN_PREFIX
-
-    names = database.list_collection_names(filter={"type": "collection"})
-    return sorted(name for name in names if not name.startswith(("system.", OWN_PREFIX)))
-
-
 def _what_there_is(counts: Mapping[str, int], seconds: float) -> Iterator[RenderableType]:
     from rich.columns import Columns
     from rich.rule import Rule
@@ -222,35 +202,17 @@ def _what_there_is(counts: Mapping[str, int], seconds: float) -> Iterator[Render
     yield Columns([Text(f"{name} {count:,}") for name, count in counts.items() if count], width=25)
 
 
-def _remember(database: Database[dict[str, Any]], plan: Plan) -> dict[Any, dict[str, Any]]:
+def _remember(database: DemoDatabase, plan: Plan) -> dict[Any, dict[str, Any]]:
     """Invoices of users who are created, before they are stamped."""
     from newbi_migrate.mapping.decisions import Outcome
 
     created = [line.legacy_id for line in plan.users if line.outcome is Outcome.CREATED]
-    found = _readable(database, "invoices", {"createdBy": {"$in": created}}, limit=500)
+    found = database.find("invoices", {"createdBy": {"$in": created}}, limit=500)
     return {document["_id"]: document for document in found}
 
 
-def _readable(
-    database: Database[dict[str, Any]], name: str, query: Mapping[str, Any], *, limit: int = 1
-) -> Iterator[dict[str, Any]]:
-    """Documents as plain dictionaries, without those that cannot be decoded."""
-    import bson
-    from bson.codec_options import CodecOptions
-    from bson.errors import BSONError
-    from bson.raw_bson import RawBSONDocument
-
-    from newbi_migrate.store.decoding import PLAIN
-
-    raw: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
-    collection: Collection[Any] = database.get_collection(name, raw)
-    for document in collection.find(query).limit(limit):
-        with contextlib.suppress(BSONError):
-            yield bson.decode(document.raw, PLAIN)
-
-
 def _example(
-    database: Database[dict[str, Any]], plan: Plan, remembered: Mapping[Any, dict[str, Any]]
+    database: DemoDatabase, plan: Plan, remembered: Mapping[Any, dict[str, Any]]
 ) -> Example:
     """The user with the fullest profile, who shows most, and an invoice of theirs."""
     from bson import ObjectId
@@ -275,12 +237,12 @@ def _example(
 
 
 def _example_of(
-    database: Database[dict[str, Any]], source: str, owner: Any, before: dict[str, Any]
+    database: DemoDatabase, source: str, owner: Any, before: dict[str, Any]
 ) -> Example | None:
     from newbi_migrate.report.example import Example
 
     def one(name: str, query: Mapping[str, Any]) -> dict[str, Any]:
-        return next(_readable(database, name, query), {})
+        return next(database.find(name, query), {})
 
     member = one("member", {"userId": owner})
     after = one("invoices", {"_id": before["_id"]})
@@ -300,13 +262,6 @@ def _example_of(
         document_before=before,
         document_after=after,
     )
-
-
-def _hashes(database: Database[dict[str, Any]]) -> Mapping[str, str]:
-    """The server's own digest of each collection but the run records."""
-    answer = database.command("dbHash", collections=_names(database))
-    hashes: Mapping[str, str] = answer["collections"]
-    return hashes
 
 
 def _check(

@@ -24,11 +24,11 @@ from newbi_migrate.errors import (
 )
 
 if TYPE_CHECKING:
-    from pymongo.asynchronous.database import AsyncDatabase
     from rich.console import RenderableType
 
     from newbi_migrate.cli.logfile import LogFile
     from newbi_migrate.migration.facade import Migration
+    from newbi_migrate.store.handles import Database
     from newbi_migrate.store.uri import ConnectionString
 
 __all__ = ["Session", "interruptible", "say", "say_failure", "stopping_on_signals"]
@@ -100,7 +100,7 @@ class Session:
         return self._target
 
     @asynccontextmanager
-    async def database(self, name: str | None = None) -> AsyncIterator[AsyncDatabase[Any]]:
+    async def database(self, name: str | None = None) -> AsyncIterator[Database]:
         """The database of the connection string, or another one of the same server.
 
         Raises:

@@ -26,6 +26,7 @@ from newbi_migrate.mapping.packed import (
     PackedGroups,
     PackedIds,
     PackedMap,
+    PackedMapping,
     PackedSequence,
     TextColumn,
     digest_of,
@@ -108,8 +109,10 @@ class LegacyKey:
     readable: bool = True
 
     @classmethod
-    def of(cls, document: Mapping[str, Any]) -> LegacyKey:
-        """The key of a legacy user's document."""
+    def of(cls, document: Mapping[str, Any], *, readable: bool = True) -> LegacyKey:
+        """The key of a legacy user's document; of one that could not be decoded the id alone."""
+        if not readable:
+            return cls(document.get("_id"), None, readable=False)
         return cls(
             id=document.get("_id"),
             email=normalise_email(document.get("email")),
@@ -184,11 +187,11 @@ class TargetUser:
         )
 
 
-class TargetUsers(Mapping[ObjectId, TargetUser]):
+class TargetUsers(PackedMapping[TargetUser]):
     """Users who already exist, by id, packed, with digests in place of texts."""
 
     def __init__(self) -> None:
-        self._ids = PackedIds()
+        super().__init__()
         self.emails, self.phones, self.codes = TextColumn(), TextColumn(), TextColumn()
         self._verified: Interned[bool] = Interned()
 
@@ -204,68 +207,46 @@ class TargetUsers(Mapping[ObjectId, TargetUser]):
 
     def id_at(self, position: int) -> ObjectId:
         """The id of the user who stands there."""
-        return self._ids.at(position)
+        return self._keys.at(position)
 
     def append(self, user: TargetUser) -> None:
         """Add a user whose id is greater than all that are there."""
-        self._ids.append(user.id)
+        self._keys.append(user.id)
         self.emails.append(user.email)
         self.phones.append(user.phone)
         self.codes.append(user.referral_code)
         self._verified.append(user.verified)
 
-    def __getitem__(self, key: ObjectId) -> TargetUser:
-        position = self._ids.position(key)
-        if position < 0:
-            raise KeyError(key)
+    def at(self, position: int) -> TargetUser:
+        """The user who stands at a position."""
         return TargetUser(
-            key,
+            self._keys.at(position),
             self.emails.at(position),
             self._verified.at(position),
             self.phones.at(position),
             self.codes.at(position),
         )
 
-    def __contains__(self, key: object) -> bool:
-        return key in self._ids
 
-    def __iter__(self) -> Iterator[ObjectId]:
-        return iter(self._ids)
-
-    def __len__(self) -> int:
-        return len(self._ids)
-
-
-class Slugs(Mapping[ObjectId, str | None]):
+class Slugs(PackedMapping[str | None]):
     """Slugs of organizations, by their ids, packed; ``None`` where there is no slug."""
 
     def __init__(self) -> None:
-        self._ids = PackedIds()
+        super().__init__()
         self._texts, self._ends = bytearray(), array("Q")
 
     def append(self, identifier: ObjectId, slug: str | None) -> None:
         """Add the slug of an organization whose id is greater than all that are there."""
-        self._ids.append(identifier)
+        self._keys.append(identifier)
         # No text holds this byte in UTF-8, so it says that there is none.
         self._texts += b"\xff" if slug is None else slug.encode("utf-8", "surrogatepass")
         self._ends.append(len(self._texts))
 
-    def __getitem__(self, key: ObjectId) -> str | None:
-        position = self._ids.position(key)
-        if position < 0:
-            raise KeyError(key)
+    def at(self, position: int) -> str | None:
+        """The slug of the organization that stands at a position."""
         start = self._ends[position - 1] if position else 0
         stored = bytes(self._texts[start : self._ends[position]])
         return None if stored == b"\xff" else stored.decode("utf-8", "surrogatepass")
-
-    def __contains__(self, key: object) -> bool:
-        return key in self._ids
-
-    def __iter__(self) -> Iterator[ObjectId]:
-        return iter(self._ids)
-
-    def __len__(self) -> int:
-        return len(self._ids)
 
 
 class Memberships(PackedSequence[Membership]):

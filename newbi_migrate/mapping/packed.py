@@ -24,6 +24,7 @@ __all__ = [
     "PackedGroups",
     "PackedIds",
     "PackedMap",
+    "PackedMapping",
     "PackedSequence",
     "TextColumn",
     "digest_of",
@@ -267,7 +268,38 @@ class PackedIds(AbstractSet[ObjectId]):
         return len(self._heads)
 
 
-class PackedMap(Mapping[ObjectId, _T]):
+class PackedMapping(Mapping[ObjectId, _T]):
+    """A mapping of ObjectIds, which are packed; values are made when they are asked for."""
+
+    def __init__(self) -> None:
+        self._keys = PackedIds()
+
+    @abstractmethod
+    def at(self, position: int) -> _T:
+        """The value of the key that stands at a position of the sorted keys."""
+
+    def __getitem__(self, key: ObjectId) -> _T:
+        position = self._keys.position(key)
+        if position < 0:
+            raise KeyError(key)
+        return self.at(position)
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        """The value of a key, or a default."""
+        position = self._keys.position(key)
+        return default if position < 0 else self.at(position)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._keys
+
+    def __iter__(self) -> Iterator[ObjectId]:
+        return iter(self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+
+class PackedMap(PackedMapping[_T]):
     """ObjectIds to ObjectIds, or to values of which few differ; of equal keys the last counts.
 
     Args:
@@ -275,6 +307,7 @@ class PackedMap(Mapping[ObjectId, _T]):
     """
 
     def __init__(self, rows: Iterable[tuple[bytes, Any]] = ()) -> None:
+        super().__init__()
         values = _Values()
 
         def numbered() -> Iterator[bytes]:
@@ -282,7 +315,7 @@ class PackedMap(Mapping[ObjectId, _T]):
                 values.append(value)
                 yield key + number.to_bytes(4, "big")
 
-        self._keys, self._order = PackedIds(), array("I")
+        self._order = array("I")
         last = b""
         for row in _ascending(numbered()):
             key, number = row[:_SIZE], int.from_bytes(row[_SIZE:], "big")
@@ -294,25 +327,12 @@ class PackedMap(Mapping[ObjectId, _T]):
             last = key
         self._values = values
 
-    def __getitem__(self, key: ObjectId) -> _T:
-        position = self._keys.position(key)
-        if position < 0:
-            raise KeyError(key)
+    def at(self, position: int) -> _T:
+        """The value of the key that stands at a position."""
         return cast(_T, self._values.at(self._order[position]))
 
-    def get(self, key: Any, default: Any = None) -> Any:
-        """The value of a key, or a default."""
-        position = self._keys.position(key)
-        return default if position < 0 else self._values.at(self._order[position])
 
-    def __iter__(self) -> Iterator[ObjectId]:
-        return iter(self._keys)
-
-    def __len__(self) -> int:
-        return len(self._keys)
-
-
-class PackedGroups(Mapping[ObjectId, frozenset[ObjectId]]):
+class PackedGroups(PackedMapping[frozenset[ObjectId]]):
     """ObjectIds to sets of ObjectIds.
 
     Args:
@@ -320,7 +340,8 @@ class PackedGroups(Mapping[ObjectId, frozenset[ObjectId]]):
     """
 
     def __init__(self, rows: Iterable[bytes] = ()) -> None:
-        self._keys, self._members, self._ends = PackedIds(), IdColumn(), array("I")
+        super().__init__()
+        self._members, self._ends = IdColumn(), array("I")
         last = b""
         for row in _ascending(rows):
             if row == last:
@@ -332,18 +353,10 @@ class PackedGroups(Mapping[ObjectId, frozenset[ObjectId]]):
             self._ends[-1] += 1
             last = row
 
-    def __getitem__(self, key: ObjectId) -> frozenset[ObjectId]:
-        position = self._keys.position(key)
-        if position < 0:
-            raise KeyError(key)
+    def at(self, position: int) -> frozenset[ObjectId]:
+        """The set of the key that stands at a position."""
         start = self._ends[position - 1] if position else 0
         return frozenset(self._members[start : self._ends[position]])
-
-    def __iter__(self) -> Iterator[ObjectId]:
-        return iter(self._keys)
-
-    def __len__(self) -> int:
-        return len(self._keys)
 
 
 class _Values:

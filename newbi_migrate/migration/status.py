@@ -7,20 +7,35 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-
-from pymongo.asynchronous.database import AsyncDatabase
+from typing import Any, Final
 
 from newbi_migrate.documents.registry import Registry
 from newbi_migrate.errors import DamagedRecordsError
 from newbi_migrate.migration.run.recovery import refuse_lost_records
-from newbi_migrate.store.connection import SIMPLE_COLLATION
+from newbi_migrate.store.collections import collection_names
+from newbi_migrate.store.counting import count, count_by
+from newbi_migrate.store.handles import Database
 from newbi_migrate.store.lease import Lease, LeaseState
 from newbi_migrate.store.runs import RunRecord, quarantined_documents, read_runs
 
 __all__ = ["Status", "read_status"]
 
-_COMMENT = "newbi-migrate status"
+_COMMENT: Final = "newbi-migrate status"
+
+# Organizations without a member.
+_NOBODYS: Final[list[dict[str, Any]]] = [
+    {
+        "$lookup": {
+            "from": "member",
+            "localField": "_id",
+            "foreignField": "organizationId",
+            "as": "members",
+            "pipeline": [{"$limit": 1}, {"$project": {"_id": 1}}],
+        }
+    },
+    {"$match": {"members": {"$size": 0}}},
+    {"$count": "n"},
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,39 +74,18 @@ class Status:
         }
 
 
-async def read_status(database: AsyncDatabase[dict[str, Any]], registry: Registry) -> Status:
+async def read_status(database: Database, registry: Registry) -> Status:
     """Read how a database stands; send no write command."""
-    names = set(await database.list_collection_names(comment=_COMMENT))
+    names = await collection_names(database, comment=_COMMENT)
     field = registry.workspace_field
     without = {
-        spec.name: await database[spec.name].count_documents(
-            {field: {"$in": [None, ""]}}, collation=SIMPLE_COLLATION, comment=_COMMENT
-        )
+        spec.name: await count(database[spec.name], {field: {"$in": [None, ""]}}, comment=_COMMENT)
         for spec in registry.scoped
         if spec.name in names
     }
     orphans = 0
     if "organization" in names:
-        cursor = await database["organization"].aggregate(
-            [
-                {
-                    "$lookup": {
-                        "from": "member",
-                        "localField": "_id",
-                        "foreignField": "organizationId",
-                        "as": "members",
-                        "pipeline": [{"$limit": 1}, {"$project": {"_id": 1}}],
-                    }
-                },
-                {"$match": {"members": {"$size": 0}}},
-                {"$count": "n"},
-            ],
-            collation=SIMPLE_COLLATION,
-            comment=_COMMENT,
-        )
-        async with cursor:
-            async for found in cursor:
-                orphans = found["n"]
+        orphans = await count_by(database["organization"], _NOBODYS, comment=_COMMENT)
     runs: list[RunRecord] = []
     lease = damage = None
     try:

@@ -19,7 +19,6 @@ from newbi_migrate.mapping.decisions import Outcome
 from newbi_migrate.mapping.users import BARRED, CANNOT_SIGN_IN, FOLLOWS_MEMBERSHIP, Finding
 from newbi_migrate.migration.planning.results import (
     CollectionSummary,
-    Collision,
     IndexAction,
     IndexDecision,
     Plan,
@@ -47,6 +46,7 @@ from newbi_migrate.report.words import (
     counted,
     finding_in_words,
 )
+from newbi_migrate.store.collisions import Collision
 from newbi_migrate.store.runs import RunRecord, RunState
 
 __all__ = ["plan_report", "printable", "result_report", "status_report"]

@@ -13,7 +13,6 @@ from newbi_migrate.mapping.users import BARRED, CANNOT_SIGN_IN, Finding
 from newbi_migrate.mapping.workspace import Reason, WorkspaceClass
 from newbi_migrate.migration.planning.results import (
     CollectionSummary,
-    Collision,
     IndexAction,
     IndexDecision,
     Plan,
@@ -47,6 +46,7 @@ from newbi_migrate.report.words import (
     counted,
     finding_in_words,
 )
+from newbi_migrate.store.collisions import Collision
 
 __all__ = ["left_out_cases", "left_out_section", "plan_contents", "result_contents"]
 
@@ -54,6 +54,7 @@ Emails = Mapping[str, str]
 """A legacy user's id to their e-mail as it may be shown."""
 
 _EXAMPLES: Final = 5
+_SIGNING_IN: Final = (*CANNOT_SIGN_IN, *BARRED.values())
 _BLOCKED: Final = (IndexAction.CONFLICT, IndexAction.COLLISION)
 _OUTCOME_TONES: Final[Mapping[Outcome, Tone]] = {
     Outcome.CREATED: Tone.NEW,
@@ -376,8 +377,7 @@ def _indexes(
 
 
 def _signing_in(findings: Sequence[Finding]) -> Section | None:
-    codes = (*CANNOT_SIGN_IN, *BARRED.values())
-    found = [finding for finding in findings if finding.code in codes]
+    found = [finding for finding in findings if finding.code in _SIGNING_IN]
     if not found:
         return None
     return Section(
@@ -385,18 +385,20 @@ def _signing_in(findings: Sequence[Finding]) -> Section | None:
         tables=table_of(
             "Each by the document to look at",
             ("finding", "collection", "id", "what to do"),
-            sorted(found, key=lambda finding: codes.index(finding.code)),
+            sorted(found, key=lambda finding: _SIGNING_IN.index(finding.code)),
             lambda f: (f.code, f.collection, str(f.id), finding_in_words(f.code)),
         ),
     )
 
 
 def _findings(findings: Sequence[Finding]) -> Section | None:
-    if not findings:
-        return None
     documents: dict[str, set[tuple[str, str]]] = {}
     for finding in findings:
+        if finding.code in _SIGNING_IN:
+            continue
         documents.setdefault(finding.code, set()).add((finding.collection, finding.subject))
+    if not documents:
+        return None
     most = max(map(len, documents.values()))
     ordered = sorted(documents.items(), key=lambda item: (-len(item[1]), item[0]))
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, cast
-
-from pymongo.asynchronous.collection import AsyncCollection
+from typing import cast
 
 from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.decoding import decode
+from newbi_migrate.store.handles import Collection
 from newbi_migrate.store.ids import decode_id
 from newbi_migrate.store.raw import elements_by_name, split_documents
 from newbi_migrate.store.windows import WindowGroup
@@ -17,7 +16,7 @@ __all__ = ["count_groups"]
 
 
 async def count_groups(
-    collection: AsyncCollection[dict[str, Any]], fields: Sequence[str], *, comment: str
+    collection: Collection, fields: Sequence[str], *, comment: str
 ) -> AsyncIterator[list[WindowGroup]]:
     """The documents of a collection by the values of some fields, in portions.
 

@@ -6,12 +6,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
-from pymongo.asynchronous.database import AsyncDatabase
-
 from newbi_migrate.documents.registry import OWN_PREFIX
 from newbi_migrate.errors import DatabaseMovedOnError
+from newbi_migrate.store.digest import options_digest
+from newbi_migrate.store.handles import Database
 
-__all__ = ["CollectionInfo", "Identities", "collections"]
+__all__ = [
+    "BUCKETS",
+    "CollectionInfo",
+    "Identities",
+    "collection_names",
+    "collections",
+    "data_namespace",
+]
+
+BUCKETS: Final = "system.buckets."
+"""What stands before a time series collection's name in that of the collection with its data."""
 
 _IN_WORDS: Final = {"view": "a view", "timeseries": "a time series"}
 
@@ -44,6 +54,21 @@ class CollectionInfo:
         return self.kind == "collection"
 
     @property
+    def writable(self) -> bool:
+        """Whether it is the application's, and single documents of it can be updated."""
+        return self.holds_documents and not self.internal
+
+    @property
+    def data(self) -> str:
+        """The collection that holds its documents."""
+        return data_namespace(self.name, self.kind)
+
+    @property
+    def identity(self) -> tuple[str, str, str]:
+        """What changes when it is dropped, made anew or altered."""
+        return self.name, self.uuid, options_digest(self.options)
+
+    @property
     def capped(self) -> bool:
         """Whether the server removes its oldest documents by itself."""
         return bool(self.options.get("capped"))
@@ -57,7 +82,7 @@ class CollectionInfo:
 
 
 async def collections(
-    database: AsyncDatabase[Any], *, comment: str | None = None
+    database: Database, *, comment: str | None = None
 ) -> dict[str, CollectionInfo]:
     """Everything in a database by name, in order, the server's and the tool's own included.
 
@@ -82,6 +107,25 @@ async def collections(
     return dict(sorted(found.items()))
 
 
+async def collection_names(database: Database, *, comment: str | None = None) -> frozenset[str]:
+    """The names of everything in a database.
+
+    Raises:
+        pymongo.errors.PyMongoError: The server failed.
+    """
+    return frozenset(await database.list_collection_names(comment=comment))
+
+
+def data_namespace(name: str, kind: str) -> str:
+    """The collection that holds the documents of another, which for a time series are its buckets.
+
+    Args:
+        name: Name of the collection.
+        kind: ``collection``, ``view`` or ``timeseries``.
+    """
+    return BUCKETS + name if kind == "timeseries" else name
+
+
 class Identities:
     """The identities of collections, by which one is noticed that was dropped or renamed.
 
@@ -92,14 +136,14 @@ class Identities:
     """
 
     def __init__(
-        self, database: AsyncDatabase[Any], known: Mapping[str, CollectionInfo], comment: str
+        self, database: Database, known: Mapping[str, CollectionInfo], comment: str
     ) -> None:
         self._database = database
         self._known = known
         self._comment = comment
 
     @classmethod
-    async def now(cls, database: AsyncDatabase[Any], *, comment: str) -> Self:
+    async def now(cls, database: Database, *, comment: str) -> Self:
         """Those that the collections of a database have now."""
         return cls(database, await collections(database, comment=comment), comment)
 

@@ -27,7 +27,7 @@ from pymongo.errors import (
     ServerSelectionTimeoutError,
 )
 from pymongo.read_concern import ReadConcern
-from pymongo.synchronous.database import Database
+from pymongo.synchronous.database import Database as SynchronousDatabase
 from pymongo.write_concern import WriteConcern
 
 from newbi_migrate.errors import (
@@ -38,6 +38,7 @@ from newbi_migrate.errors import (
 )
 from newbi_migrate.store.decoding import PLAIN
 from newbi_migrate.store.faults import explanation
+from newbi_migrate.store.handles import Database
 from newbi_migrate.store.redact import redact
 from newbi_migrate.store.uri import ConnectionString
 
@@ -110,7 +111,7 @@ class Store:
         server: What the server says of itself.
     """
 
-    database: AsyncDatabase[dict[str, Any]]
+    database: Database
     server: ServerInfo
 
 
@@ -152,12 +153,12 @@ async def open_database(source: Any, *, name: str | None = None) -> AsyncIterato
         yield Store(database, server)
 
 
-def administration(database: AsyncDatabase[Any]) -> AsyncDatabase[dict[str, Any]]:
+def administration(database: Database) -> Database:
     """The database ``admin`` of the same server, as :class:`Store` has its own: all explicit."""
     return _plain(database.client.get_database("admin"))
 
 
-def client_session(database: AsyncDatabase[Any]) -> AsyncClientSession:
+def client_session(database: Database) -> AsyncClientSession:
     """A session whose transactions read from the primary and are written durably."""
     return database.client.start_session(
         # Transactions follow one another on the primary, which has seen what it has written.
@@ -193,7 +194,7 @@ class _Place:
                 next_step="Name the application's database.",
             )
 
-    def of(self, client: AsyncMongoClient[Any]) -> AsyncDatabase[dict[str, Any]]:
+    def of(self, client: AsyncMongoClient[Any]) -> Database:
         """The database."""
         try:
             return _plain(client.get_database(self.name))
@@ -269,7 +270,7 @@ def _defaults(target: ConnectionString) -> dict[str, Any]:
     return defaults
 
 
-def _plain(database: AsyncDatabase[Any]) -> AsyncDatabase[dict[str, Any]]:
+def _plain(database: AsyncDatabase[Any]) -> Database:
     # A host's codec options may drop or retype what is stored, and a secondary may lag behind.
     return database.with_options(
         codec_options=PLAIN,
@@ -279,14 +280,14 @@ def _plain(database: AsyncDatabase[Any]) -> AsyncDatabase[dict[str, Any]]:
     )
 
 
-def _synchronous(handle: Any) -> Database[Any]:
+def _synchronous(handle: Any) -> SynchronousDatabase[Any]:
     """The synchronous database that a handle is, or, of Motor, that it stands for."""
     synchronous = handle
     # The type is asked before the attribute: a PyMongo database answers any attribute with a
     # collection of that name.
-    if not isinstance(handle, Database):
+    if not isinstance(handle, SynchronousDatabase):
         synchronous = getattr(handle, "delegate", None)
-    if not isinstance(synchronous, Database):
+    if not isinstance(synchronous, SynchronousDatabase):
         raise UsageError(
             f"A {type(handle).__name__} is no database handle.",
             next_step="Hand in a connection string, or a database of PyMongo or Motor.",
@@ -294,7 +295,7 @@ def _synchronous(handle: Any) -> Database[Any]:
     return synchronous
 
 
-async def _server_info(database: AsyncDatabase[dict[str, Any]], where: str) -> ServerInfo:
+async def _server_info(database: Database, where: str) -> ServerInfo:
     admin = administration(database)
     try:
         hello = await admin.command("hello")

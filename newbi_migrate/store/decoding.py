@@ -11,7 +11,7 @@ from bson.binary import USER_DEFINED_SUBTYPE, Binary
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.errors import InvalidBSON
 
-from newbi_migrate.store.raw import document_of, elements, raw_documents
+from newbi_migrate.store.raw import document_of, elements
 
 __all__ = ["PLAIN", "Undecodable", "decode", "decoded"]
 
@@ -113,11 +113,7 @@ def _value(kind: int, raw: bytes) -> Any:
     return Undecodable(kind, raw)
 
 
-async def decoded(cursor: AsyncIterator[Any]) -> AsyncIterator[tuple[dict[str, Any], bool]]:
-    """The documents of a cursor of raw batches, each decoded as :func:`decode` does.
-
-    Args:
-        cursor: What ``find_raw_batches`` or ``aggregate_raw_batches`` gave; it is closed.
-    """
-    async for raw in raw_documents(cursor):
+async def decoded(documents: AsyncIterator[bytes]) -> AsyncIterator[tuple[dict[str, Any], bool]]:
+    """Documents that are read as bytes, each decoded as :func:`decode` does."""
+    async for raw in documents:
         yield decode(raw)

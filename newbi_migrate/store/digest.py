@@ -13,14 +13,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from bson import json_util
-from pymongo.asynchronous.collection import AsyncCollection
-from pymongo.asynchronous.database import AsyncDatabase
 from xxhash import xxh3_128_hexdigest, xxh3_128_intdigest
 
+from newbi_migrate.store.handles import Database
 from newbi_migrate.store.raw import elements
+from newbi_migrate.store.reading import read_batches
 
 __all__ = [
-    "BATCH_DOCUMENTS",
     "Digest",
     "digest_collection",
     "indexes_digest",
@@ -28,9 +27,6 @@ __all__ = [
     "spans",
     "without_fields",
 ]
-
-BATCH_DOCUMENTS: Final = 1000
-"""Documents in a raw batch: larger replies cost page faults, smaller ones round trips."""
 
 _INT32 = struct.Struct("<i")
 _MASK: Final = (1 << 128) - 1
@@ -175,7 +171,7 @@ def without_fields(raw: bytes, names: Iterable[str]) -> bytes:
 
 
 async def digest_collection(
-    database: AsyncDatabase[dict[str, Any]],
+    database: Database,
     name: str,
     *,
     without: Sequence[str] = ("workspaceId",),
@@ -197,18 +193,13 @@ async def digest_collection(
     Raises:
         pymongo.errors.PyMongoError: The server failed.
     """
-    collection: AsyncCollection[Any] = database[name]
     projection = dict.fromkeys(without, False) or None
-    cursor = collection.find_raw_batches(
-        {}, projection, batch_size=BATCH_DOCUMENTS, comment=comment
-    )
     read = Digest()
-    async with cursor:
-        async for batch in cursor:
-            before = read.count
-            read.add_batch(batch)
-            if advance is not None:
-                advance(read.count - before)
+    async for batch in read_batches(database[name], projection, comment=comment):
+        before = read.count
+        read.add_batch(batch)
+        if advance is not None:
+            advance(read.count - before)
     digest = Digest(without)
     digest._take(read)  # noqa: SLF001  # of this module; the server has left the fields out
     return digest

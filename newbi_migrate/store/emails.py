@@ -5,16 +5,15 @@ Reads only.
 
 from __future__ import annotations
 
-from typing import Any
-
-from pymongo.asynchronous.database import AsyncDatabase
-
-from newbi_migrate.store.decoding import decoded
+from newbi_migrate.store.decoding import decode
+from newbi_migrate.store.handles import Database
+from newbi_migrate.store.raw import split_documents
+from newbi_migrate.store.reading import read_batches
 
 __all__ = ["read_emails"]
 
 
-async def read_emails(database: AsyncDatabase[Any], collection: str) -> dict[str, str]:
+async def read_emails(database: Database, collection: str) -> dict[str, str]:
     """Each legacy user's id, as text, to their e-mail, where they have one.
 
     Args:
@@ -22,9 +21,9 @@ async def read_emails(database: AsyncDatabase[Any], collection: str) -> dict[str
         collection: Name of the legacy users' collection.
     """
     found: dict[str, str] = {}
-    users: Any = database[collection]
-    cursor = users.find_raw_batches({}, {"email": 1}, comment="newbi-migrate report")
-    async for user, _ in decoded(cursor):
-        if isinstance(user.get("email"), str):
-            found[str(user["_id"])] = user["email"]
+    users = database[collection]
+    async for batch in read_batches(users, ["email"], comment="newbi-migrate report"):
+        for user, _ in map(decode, split_documents(batch)):
+            if isinstance(user.get("email"), str):
+                found[str(user["_id"])] = user["email"]
     return found

@@ -11,6 +11,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator, Set as AbstractSet
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from typing import Any, Final
 
 from bson.errors import BSONError, InvalidDocument, InvalidStringData
@@ -48,12 +49,14 @@ from newbi_migrate.store.codes import (
 )
 
 __all__ = [
+    "PassingError",
     "codes_of",
     "explained",
     "explanation",
     "first_error",
     "is_transient",
     "name_of",
+    "passing_error",
     "refuses_documents",
     "task_group",
 ]
@@ -111,6 +114,30 @@ def is_transient(error: PyMongoError) -> bool:
     return bool(codes & TRANSIENT) or any(
         error.has_error_label(label) for label in _TRANSIENT_LABELS
     )
+
+
+@dataclass(frozen=True, slots=True)
+class PassingError:
+    """An error after which the same may succeed a little later.
+
+    Attributes:
+        name: The server's name for it, or the driver's.
+        unreachable: Whether the server could not be reached, so that it said nothing at all.
+    """
+
+    name: str
+    unreachable: bool
+
+
+def passing_error(error: BaseException) -> PassingError | None:
+    """What may pass of an error, also of one that has been explained; ``None`` if nothing may."""
+    found = error.__cause__ if isinstance(error, NewbiMigrateError) else error
+    if not isinstance(found, PyMongoError):
+        return None
+    # A set whose primary has died elects another within some twelve seconds.
+    if is_transient(found) or isinstance(found, ServerSelectionTimeoutError):
+        return PassingError(name_of(found), isinstance(found, ConnectionFailure))
+    return None
 
 
 def name_of(error: PyMongoError) -> str:

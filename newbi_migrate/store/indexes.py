@@ -11,20 +11,21 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pymongo import IndexModel
-from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure
 
 from newbi_migrate.documents.indexes import key_pattern, matches, wanted_pattern
 from newbi_migrate.documents.registry import CollectionSpec, IndexSpec
-from newbi_migrate.store.codes import INDEX_REFUSED, NOT_FOUND, Code
+from newbi_migrate.store.codes import AUTHENTICATION, INDEX_REFUSED, NOT_FOUND, STABLE_API, Code
 from newbi_migrate.store.connection import DURABLE, Topology
-from newbi_migrate.store.faults import name_of
+from newbi_migrate.store.faults import is_transient, name_of
+from newbi_migrate.store.handles import Database
 from newbi_migrate.store.session import LeasedSession
 
 __all__ = [
     "Created",
     "IndexPlan",
     "Refused",
+    "build_as_described",
     "create_indexes",
     "drop_index",
     "key_pattern",
@@ -32,7 +33,6 @@ __all__ = [
     "plan_indexes",
     "read_indexes",
     "rebuild_index",
-    "refusal",
 ]
 
 _ID_INDEX: Final = "_id_"
@@ -43,6 +43,8 @@ _REFUSALS: Final[Mapping[int, str]] = {
     Code.INDEX_KEY_SPECS_CONFLICT: "An index of the same name has other keys or options.",
     Code.CANNOT_INDEX_PARALLEL_ARRAYS: "The keys hold arrays in more than one field.",
 }
+# What the server would answer to any index.
+_OF_NO_INDEX: Final = AUTHENTICATION | STABLE_API | {Code.UNAUTHORIZED, Code.OUT_OF_DISK_SPACE}
 _NOT_TAKEN: Final = "The server does not take its specification."
 
 
@@ -65,6 +67,11 @@ class Refused:
     reason: str
     code: int
 
+    @property
+    def impossible(self) -> bool:
+        """Whether the server cannot create it at all, or not beside the indexes there are."""
+        return self.code == Code.CANNOT_CREATE_INDEX
+
 
 @dataclass(frozen=True, slots=True)
 class IndexPlan:
@@ -83,9 +90,7 @@ class IndexPlan:
     obsolete_present: tuple[IndexSpec, ...]
 
 
-async def read_indexes(
-    database: AsyncDatabase[dict[str, Any]], collection: str
-) -> tuple[dict[str, Any], ...]:
+async def read_indexes(database: Database, collection: str) -> tuple[dict[str, Any], ...]:
     """The index specifications of a collection as the server stores them, ``_id_`` included.
 
     Empty for a collection that does not exist.
@@ -191,7 +196,7 @@ async def create_indexes(
         if error.code not in INDEX_REFUSED:
             raise
         if len(specs) == 1:
-            return {specs[0].name: Refused(refusal(error), error.code)}
+            return {specs[0].name: Refused(_refusal(error), error.code)}
         outcomes: dict[str, Created | Refused] = {}
         for spec in specs:
             outcomes |= await create_indexes(session, collection, [spec])
@@ -199,7 +204,7 @@ async def create_indexes(
     return {spec.name: Created(spec.name) for spec in specs}
 
 
-def refusal(error: OperationFailure) -> str:
+def _refusal(error: OperationFailure) -> str:
     """Why the server would not create an index, in a sentence that quotes no document."""
     if error.code in INDEX_REFUSED:
         return _REFUSALS.get(error.code, _NOT_TAKEN)
@@ -236,15 +241,56 @@ async def drop_index(session: LeasedSession, collection: str, name: str) -> None
             raise
 
 
-async def rebuild_index(session: LeasedSession, collection: str, index: Mapping[str, Any]) -> None:
-    """Build an index as the server described it before it was dropped."""
+async def rebuild_index(session: LeasedSession, collection: str, index: Mapping[str, Any]) -> bool:
+    """Build an index as the server described it before it was dropped; false if it is refused."""
+    try:
+        await _build(session, collection, [index])
+    except OperationFailure as error:
+        if error.code not in INDEX_REFUSED:
+            raise
+        return False
+    return True
+
+
+async def build_as_described(
+    session: LeasedSession, collection: str, indexes: Sequence[Mapping[str, Any]]
+) -> list[tuple[Mapping[str, Any], Refused]]:
+    """Build indexes as they are described, whatever the server takes; return those it refuses.
+
+    They are built together or, where one is refused, one by one. Nothing is done for those that
+    are there.
+
+    Raises:
+        pymongo.errors.PyMongoError: The server failed, or would take no index at all.
+        NewbiMigrateError: The session stopped it.
+    """
+    if not indexes:
+        return []
+    try:
+        await _build(session, collection, indexes)
+    except OperationFailure as error:
+        if is_transient(error) or error.code in _OF_NO_INDEX:
+            raise
+        if len(indexes) > 1:
+            return [
+                each
+                for index in indexes
+                for each in await build_as_described(session, collection, [index])
+            ]
+        return [(indexes[0], Refused(_refusal(error), error.code or 0))]
+    return []
+
+
+async def _build(
+    session: LeasedSession, collection: str, indexes: Sequence[Mapping[str, Any]]
+) -> None:
     quorum = _quorum(session)
     session.allow(collection)
     session.safe_point()
     await session.database.command(
         "createIndexes",
         collection,
-        indexes=[{k: v for k, v in index.items() if k != "ns"}],
+        indexes=[{k: v for k, v in index.items() if k != "ns"} for index in indexes],
         comment=session.comment,
         writeConcern=DURABLE.document,
         **quorum,

@@ -26,10 +26,10 @@ from bson import CodecOptions, ObjectId
 from bson.codec_options import DatetimeConversion
 from bson.errors import InvalidBSON
 from bson.raw_bson import RawBSONDocument
-from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError
 
 from newbi_migrate.errors import DamagedRecordsError, LeaseLostError
+from newbi_migrate.store.handles import Database
 from newbi_migrate.store.raw import document_of, elements, elements_by_name, iter_ids, pack_ids
 from newbi_migrate.store.session import LeasedSession
 
@@ -406,7 +406,7 @@ class JournalReader:
         run_id: The run.
     """
 
-    def __init__(self, database: AsyncDatabase[dict[str, Any]], run_id: ObjectId) -> None:
+    def __init__(self, database: Database, run_id: ObjectId) -> None:
         self._stored = database.get_collection(JOURNAL, codec_options=_RAW)
         self._run_id = run_id
 
@@ -606,7 +606,7 @@ class Journal(JournalReader):
             raise _missing(self._run_id, seq) if there is None else _taken_over(self._run_id)
 
 
-async def journaled_runs(database: AsyncDatabase[dict[str, Any]]) -> list[ObjectId]:
+async def journaled_runs(database: Database) -> list[ObjectId]:
     """The runs of which the journal holds entries, found without reading them."""
     found: list[ObjectId] = []
     query: dict[str, Any] = {}

@@ -23,8 +23,6 @@ from typing import Any, Final, Self, TypeGuard, TypeVar
 from bson import ObjectId
 from bson.errors import BSONError
 from pymongo import ReadPreference, ReturnDocument
-from pymongo.asynchronous.collection import AsyncCollection
-from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError, PyMongoError
 from pymongo.read_concern import ReadConcern
 
@@ -32,6 +30,7 @@ from newbi_migrate.errors import DamagedRecordsError, LeaseHeldError, LeaseLostE
 from newbi_migrate.store.connection import DURABLE
 from newbi_migrate.store.decoding import PLAIN
 from newbi_migrate.store.faults import is_transient
+from newbi_migrate.store.handles import Collection, Database
 from newbi_migrate.store.processes import Origin, has_ended
 
 __all__ = ["LEASE", "LEASE_SECONDS", "RUNS", "Holder", "Lease", "LeaseState"]
@@ -144,7 +143,7 @@ class Lease:
 
     def __init__(
         self,
-        collection: AsyncCollection[dict[str, Any]],
+        collection: Collection,
         holder: Holder,
         seconds: float,
         token: ObjectId,
@@ -161,7 +160,7 @@ class Lease:
         self._strict = True
 
     @classmethod
-    async def current(cls, database: AsyncDatabase[dict[str, Any]]) -> LeaseState | None:
+    async def current(cls, database: Database) -> LeaseState | None:
         """Who holds the lease or held it last; ``None`` if nobody ever did. Reads only.
 
         Raises:
@@ -171,7 +170,7 @@ class Lease:
         return None if found is None else found.state
 
     @classmethod
-    async def refuse_if_held(cls, database: AsyncDatabase[dict[str, Any]]) -> LeaseState | None:
+    async def refuse_if_held(cls, database: Database) -> LeaseState | None:
         """Fail if another run is under way; give what :meth:`current` gives. Reads only.
 
         Raises:
@@ -184,7 +183,7 @@ class Lease:
         return state
 
     @classmethod
-    async def next_number(cls, database: AsyncDatabase[dict[str, Any]]) -> int:
+    async def next_number(cls, database: Database) -> int:
         """The number that the next lease gets, if no other is taken before it. Reads only.
 
         Raises:
@@ -197,7 +196,7 @@ class Lease:
     @classmethod
     async def acquire(
         cls,
-        database: AsyncDatabase[dict[str, Any]],
+        database: Database,
         holder: Holder,
         *,
         seconds: float = LEASE_SECONDS,
@@ -235,7 +234,7 @@ class Lease:
                 lease.succeeded = None if dead is None else dead.holder
                 return lease
 
-    async def _found_or_made(self, runs: AsyncCollection[dict[str, Any]]) -> _Found:
+    async def _found_or_made(self, runs: Collection) -> _Found:
         """What is stored. Where there is no document, one is made: only an update knows $$NOW."""
         while (found := await _find(self._collection)) is None:
             # Where runs had numbers, somebody deleted it, and its holder may be alive.
@@ -249,7 +248,7 @@ class Lease:
                 )
         return found
 
-    async def _take(self, runs: AsyncCollection[dict[str, Any]], dead: LeaseState | None) -> bool:
+    async def _take(self, runs: Collection, dead: LeaseState | None) -> bool:
         """Take the lease if it is free or, if its holder is dead, still that holder's."""
         greatest = await _greatest_number(runs, strict=self._strict)
         begun = _now()
@@ -302,9 +301,7 @@ class Lease:
         return True
 
     @classmethod
-    async def break_(
-        cls, database: AsyncDatabase[dict[str, Any]], seen: LeaseState | None = None
-    ) -> LeaseState | None:
+    async def break_(cls, database: Database, seen: LeaseState | None = None) -> LeaseState | None:
         """End the lease of a run that is dead, whoever held it.
 
         Gives what was held; ``None`` if nobody held it, and then nothing is written. A run
@@ -448,9 +445,7 @@ class _Found:
     seconds_left: float
 
 
-def _collection(
-    database: AsyncDatabase[dict[str, Any]], name: str
-) -> AsyncCollection[dict[str, Any]]:
+def _collection(database: Database, name: str) -> Collection:
     # Whatever the connection string or a host's handle says.
     return database.get_collection(
         name,
@@ -462,7 +457,7 @@ def _collection(
     )
 
 
-async def _find(collection: AsyncCollection[dict[str, Any]]) -> _Found | None:
+async def _find(collection: Collection) -> _Found | None:
     """What is stored, with every type looked at; ``None`` where there is no document."""
     pipeline: list[dict[str, Any]] = [
         {"$match": {"_id": _ID}},
@@ -476,7 +471,7 @@ async def _find(collection: AsyncCollection[dict[str, Any]]) -> _Found | None:
     return None if found is None else _parsed(found["it"], found["now"])
 
 
-async def _greatest_number(runs: AsyncCollection[dict[str, Any]], *, strict: bool) -> int:
+async def _greatest_number(runs: Collection, *, strict: bool) -> int:
     """The greatest number that a record of a run holds; 0 where none does."""
     greatest = {name: {"$max": f"${name}"} for name in ("number", "token")}
     async with await runs.aggregate([{"$group": {"_id": None, **greatest}}]) as cursor:

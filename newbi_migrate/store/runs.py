@@ -13,15 +13,16 @@ from typing import Any, Final
 
 from bson import ObjectId
 from pymongo import UpdateOne
-from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.errors import DamagedRecordsError, LeaseLostError, UsageError
 from newbi_migrate.store.collections import CollectionInfo, collections
+from newbi_migrate.store.handles import Database
 from newbi_migrate.store.journal import JOURNAL
 from newbi_migrate.store.lease import LEASE, RUNS
+from newbi_migrate.store.reading import chunks
 from newbi_migrate.store.record_shape import is_run, is_user_line
 from newbi_migrate.store.session import LeasedSession
-from newbi_migrate.store.stamping import MAX_OPERATIONS, chunks
+from newbi_migrate.store.stamping import MAX_OPERATIONS
 
 __all__ = [
     "OWN_COLLECTIONS",
@@ -137,7 +138,7 @@ def quarantined_documents(runs: Iterable[RunRecord], collection: str) -> int:
     return 0
 
 
-async def read_runs(database: AsyncDatabase[dict[str, Any]]) -> list[RunRecord]:
+async def read_runs(database: Database) -> list[RunRecord]:
     """All runs, the newest first: by their numbers, not by anybody's clock.
 
     Raises:
@@ -148,18 +149,18 @@ async def read_runs(database: AsyncDatabase[dict[str, Any]]) -> list[RunRecord]:
     return sorted(found, key=lambda run: run.number, reverse=True)
 
 
-async def recorded_run_ids(database: AsyncDatabase[dict[str, Any]]) -> list[ObjectId]:
+async def recorded_run_ids(database: Database) -> list[ObjectId]:
     """Ids of all runs, whatever else their records hold."""
     return await database[RUNS].distinct("_id", {"_id": {"$type": "objectId"}})
 
 
-async def restore_record(database: AsyncDatabase[dict[str, Any]]) -> Mapping[str, Any] | None:
+async def restore_record(database: Database) -> Mapping[str, Any] | None:
     """The record of a restore that has not come to its end, if there is one; read only."""
     return await database[LEASE].find_one(RESTORE_ID)
 
 
 async def readable_collections(
-    database: AsyncDatabase[dict[str, Any]], *, comment: str | None = None
+    database: Database, *, comment: str | None = None
 ) -> dict[str, CollectionInfo]:
     """Everything in a database, as :func:`collections` gives it, for whoever reads the whole.
 
@@ -170,7 +171,7 @@ async def readable_collections(
     return await collections(database, comment=comment)
 
 
-async def refuse_if_restoring(database: AsyncDatabase[dict[str, Any]]) -> None:
+async def refuse_if_restoring(database: Database) -> None:
     """Fail where a restore into a database has not come to its end; read only.
 
     Raises:
@@ -183,9 +184,7 @@ async def refuse_if_restoring(database: AsyncDatabase[dict[str, Any]]) -> None:
         )
 
 
-async def migrated_users(
-    database: AsyncDatabase[dict[str, Any]], run_id: ObjectId
-) -> AsyncIterator[Mapping[str, Any]]:
+async def migrated_users(database: Database, run_id: ObjectId) -> AsyncIterator[Mapping[str, Any]]:
     """Who became who in a run: one line for each legacy user.
 
     Raises:

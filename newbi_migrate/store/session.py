@@ -9,16 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 from bson import ObjectId
-from pymongo.asynchronous.collection import AsyncCollection
-from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.documents.registry import OWN_PREFIX
 from newbi_migrate.errors import DamagedRecordsError, InterruptedRunError
 from newbi_migrate.progress import Progress
 from newbi_migrate.store.connection import DURABLE, ServerInfo, Store
+from newbi_migrate.store.handles import Collection, Database
 from newbi_migrate.store.lease import Lease
 
 __all__ = ["LeasedSession", "Throttle", "stop_if"]
@@ -59,7 +58,7 @@ class LeasedSession:
     stop_requested: Callable[[], bool] = lambda: False
 
     @property
-    def database(self) -> AsyncDatabase[dict[str, Any]]:
+    def database(self) -> Database:
         """The database, to read from."""
         return self.store.database
 
@@ -120,7 +119,7 @@ class LeasedSession:
                 collection=name,
             )
 
-    def collection(self, name: str) -> AsyncCollection[dict[str, Any]]:
+    def collection(self, name: str) -> Collection:
         """A collection for one write, durable, which is to follow at once.
 
         Raises:

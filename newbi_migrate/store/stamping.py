@@ -6,19 +6,18 @@ it again changes nothing, and a document that somebody changed meanwhile is left
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import bson
 from pymongo import UpdateMany, UpdateOne
-from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import BulkWriteError
 
 from newbi_migrate.store.codes import TOO_LARGE, Code
 from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.faults import refuses_documents
+from newbi_migrate.store.handles import Collection
 from newbi_migrate.store.ids import id_key, id_key_of
 from newbi_migrate.store.journal import JournalGroup
 from newbi_migrate.store.raw import (
@@ -26,28 +25,21 @@ from newbi_migrate.store.raw import (
     element,
     element_at,
     elements_by_name,
-    raw_documents,
 )
+from newbi_migrate.store.reading import MAX_IDS, chunks, read_by_ids
 from newbi_migrate.store.session import LeasedSession
 
 __all__ = [
-    "MAX_IDS",
     "MAX_OPERATIONS",
     "Refusal",
     "WindowOutcome",
-    "chunks",
     "holding",
     "precondition",
     "write_groups",
 ]
 
-MAX_IDS: Final = 10_000
-"""Ids named in one query, far below what 16 MiB hold."""
-
 MAX_OPERATIONS: Final = 1000
 """Operations in one bulk write."""
-
-_T = TypeVar("_T")
 
 # Without it the server tries out other indexes first, for every statement.
 _BY_ID: Final = {"_id": 1}
@@ -141,28 +133,20 @@ async def write_groups(
 
 
 async def holding(
-    collection: AsyncCollection[dict[str, Any]], groups: Sequence[JournalGroup], *, comment: str
+    collection: Collection, groups: Sequence[JournalGroup], *, comment: str
 ) -> list[JournalGroup]:
     """Read which documents hold the new values now; return the groups with these ids alone."""
     wanted = [elements_by_name(bson.encode(group.changes)) for group in groups]
     place = {id_key(i): (n, i) for n, group in enumerate(groups) for i in group.ids}
     held: list[list[Any]] = [[] for _ in groups]
-    projection = {"_id": 1, **dict.fromkeys((name for g in groups for name in g.changes), 1)}
-    for ids in chunks([i for group in groups for i in group.ids], MAX_IDS):
-        cursor = collection.find_raw_batches(
-            {"_id": {"$in": ids}},
-            projection,
-            batch_size=1000,
-            collation=SIMPLE_COLLATION,
-            hint=_BY_ID,
-            comment=comment,
-        )
-        async for raw in raw_documents(cursor):
-            position, identifier = place[id_key_of(*(element(raw, "_id") or (_NULL, b"")))]
-            expected = wanted[position].items()
-            if all(element_at(raw, name) == value for name, value in expected):
-                held[position].append(identifier)
-    return [replace(group, ids=ids) for group, ids in zip(groups, held, strict=True) if ids]
+    fields = list(dict.fromkeys(name for group in groups for name in group.changes))
+    ids = (identifier for group in groups for identifier in group.ids)
+    async for raw in read_by_ids(collection, ids, fields, comment=comment):
+        position, identifier = place[id_key_of(*(element(raw, "_id") or (_NULL, b"")))]
+        expected = wanted[position].items()
+        if all(element_at(raw, name) == value for name, value in expected):
+            held[position].append(identifier)
+    return [replace(group, ids=some) for group, some in zip(groups, held, strict=True) if some]
 
 
 def _condition(group: JournalGroup, read: Sequence[str]) -> dict[str, Any]:
@@ -233,10 +217,3 @@ async def _look_again(
     accounted.update(id_key(refusal.id) for refusal in refused)
     changed = (i for group in groups for i in group.ids if id_key(i) not in accounted)
     return WindowOutcome(written, tuple(held), tuple(refused), tuple(changed))
-
-
-def chunks(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
-    """The items in portions of ``size``, the last one as long as it happens to be."""
-    rest = iter(items)
-    while portion := list(islice(rest, size)):
-        yield portion

@@ -6,22 +6,23 @@ is a difference, told by id and field.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import bson
 from pymongo import UpdateMany, UpdateOne
-from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import BulkWriteError
 
 from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.faults import refuses_documents
+from newbi_migrate.store.handles import Collection
 from newbi_migrate.store.ids import decode_id, id_key, id_key_of
 from newbi_migrate.store.journal import JournalGroup
-from newbi_migrate.store.raw import document_of, element, elements_by_name, raw_documents
+from newbi_migrate.store.raw import document_of, element, elements_by_name
+from newbi_migrate.store.reading import MAX_IDS, chunks, read_by_ids
 from newbi_migrate.store.session import LeasedSession
-from newbi_migrate.store.stamping import MAX_IDS, MAX_OPERATIONS, chunks
+from newbi_migrate.store.stamping import MAX_OPERATIONS
 
 __all__ = [
     "Chain",
@@ -95,51 +96,40 @@ class Outcome:
 
 
 async def compare_groups(
-    collection: AsyncCollection[dict[str, Any]], groups: Sequence[JournalGroup], *, comment: str
+    collection: Collection, groups: Sequence[JournalGroup], *, comment: str
 ) -> Comparison:
     """Read how the documents of a journal entry stand, compared byte for byte."""
     result = Comparison()
     written = [elements_by_name(bson.encode(group.changes)) for group in groups]
     prior = [group.prior_elements() for group in groups]
     group_of = {id_key(i): n for n, group in enumerate(groups) for i in group.ids}
-    projection = {"_id": 1, **dict.fromkeys((name for g in groups for name in g.changes), 1)}
+    fields = list(dict.fromkeys(name for group in groups for name in group.changes))
+    ids = (identifier for group in groups for identifier in group.ids)
     intact: list[list[Any]] = [[] for _ in groups]
     seen = 0
-    for ids in chunks([i for group in groups for i in group.ids], MAX_IDS):
-        cursor = collection.find_raw_batches(
-            {"_id": {"$in": ids}},
-            projection,
-            batch_size=1000,
-            collation=SIMPLE_COLLATION,
-            comment=comment,
-        )
-        async for raw in raw_documents(cursor):
-            stored = elements_by_name(raw)
-            kind, value = stored.pop("_id")
-            position = group_of.get(id_key_of(kind, value))
-            if position is None:
-                # Another document has taken its place, under an id that is like it.
-                continue
-            seen += 1
-            group = groups[position]
-            ours, changed = _states(
-                stored, written[position], prior[position], certain=group.certain
-            )
-            if len(ours) == len(group.changes):
-                intact[position].append(decode_id(kind, value))
-                continue
-            if not ours and not changed:
-                result.restored += 1
-                continue
-            document_id = decode_id(kind, value)
-            result.differences.extend(
-                Difference(document_id, n, group, stored.get(n)) for n in changed
-            )
-            if ours:
-                part = {name: group.changes[name] for name in ours}
-                result.partly.append(replace(group, changes=part, ids=[document_id]))
+    async for raw in read_by_ids(collection, ids, fields, comment=comment):
+        stored = elements_by_name(raw)
+        kind, value = stored.pop("_id")
+        position = group_of.get(id_key_of(kind, value))
+        if position is None:
+            # Another document has taken its place, under an id that is like it.
+            continue
+        seen += 1
+        group = groups[position]
+        ours, changed = _states(stored, written[position], prior[position], certain=group.certain)
+        if len(ours) == len(group.changes):
+            intact[position].append(decode_id(kind, value))
+            continue
+        if not ours and not changed:
+            result.restored += 1
+            continue
+        document_id = decode_id(kind, value)
+        result.differences.extend(Difference(document_id, n, group, stored.get(n)) for n in changed)
+        if ours:
+            part = {name: group.changes[name] for name in ours}
+            result.partly.append(replace(group, changes=part, ids=[document_id]))
     result.written = [
-        replace(group, ids=ids) for group, ids in zip(groups, intact, strict=True) if ids
+        replace(group, ids=some) for group, some in zip(groups, intact, strict=True) if some
     ]
     result.gone = len(group_of) - seen
     return result
@@ -261,7 +251,7 @@ class Followed:
 
 
 async def follow(
-    collection: AsyncCollection[dict[str, Any]],
+    collection: Collection,
     chains: Sequence[Chain],
     *,
     discard: bool,
@@ -313,18 +303,14 @@ def _take_back(
 
 
 async def read_stored(
-    collection: AsyncCollection[dict[str, Any]], ids: Sequence[Any], *, comment: str
+    collection: Collection, ids: Sequence[Any], *, comment: str
 ) -> dict[bytes, bytes]:
     """The bytes of documents by the keys of their ids; what is gone is not in it."""
     found: dict[bytes, bytes] = {}
-    for part in chunks(ids, MAX_IDS):
-        cursor = collection.find_raw_batches(
-            {"_id": {"$in": part}}, collation=SIMPLE_COLLATION, comment=comment
-        )
-        async for raw in raw_documents(cursor):
-            identifier = element(raw, "_id")
-            if identifier is not None:
-                found[id_key_of(*identifier)] = raw
+    async for raw in read_by_ids(collection, ids, comment=comment):
+        identifier = element(raw, "_id")
+        if identifier is not None:
+            found[id_key_of(*identifier)] = raw
     return found
 
 
@@ -332,17 +318,18 @@ def _held(group: JournalGroup) -> dict[str, Any]:
     return {name: {"$eq": value} for name, value in group.changes.items()}
 
 
-def _back(group: JournalGroup, names: Collection[str]) -> dict[str, Any]:
+def _back(group: JournalGroup, names: Iterable[str]) -> dict[str, Any]:
     return update_back(names, group.prior_elements())
 
 
-def update_back(names: Collection[str], prior: Mapping[str, _Element]) -> dict[str, Any]:
+def update_back(names: Iterable[str], prior: Mapping[str, _Element]) -> dict[str, Any]:
     """The update that gives fields their prior values, byte for byte.
 
     Args:
         names: Names of the fields, or dotted paths to them.
         prior: Name to type and bytes of what stood there; other fields were absent.
     """
+    names = list(names)
     stood = [(name, *prior[name]) for name in names if name in prior]
     absent = dict.fromkeys((name for name in names if name not in prior), "")
     update: dict[str, Any] = {}

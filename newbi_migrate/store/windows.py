@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from bson import ObjectId
 from bson.raw_bson import RawBSONDocument
-from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import OperationFailure
 
 from newbi_migrate.store.codes import REPLY_TOO_LARGE
 from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.decoding import Undecodable, decode
+from newbi_migrate.store.handles import Collection
 from newbi_migrate.store.ids import decode_id
 from newbi_migrate.store.raw import (
     document_of,
@@ -28,13 +28,24 @@ from newbi_migrate.store.raw import (
     raw_documents,
     split_documents,
 )
+from newbi_migrate.store.reading import read_batches
 
-__all__ = ["Window", "WindowGroup", "WindowReader", "has_only_object_ids", "read_singly"]
+__all__ = [
+    "Window",
+    "WindowGroup",
+    "WindowReader",
+    "has_only_object_ids",
+    "id_ranges",
+    "read_singly",
+]
 
 # Types whose equal values are equal bytes. Others (numbers, documents, …) can be equal for the
 # server and differ in bytes, so their documents are not grouped.
 _EXACT_TYPES: Final = ("missing", "null", "objectId", "string", "bool", "date")
 _OBJECT_ID: Final = 0x07
+
+# Ids that are drawn for each range that is wanted.
+_DRAWN: Final = 500
 
 _Element = tuple[int, bytes]
 
@@ -88,7 +99,7 @@ class Window:
 
 
 async def read_singly(
-    collection: AsyncCollection[dict[str, Any]], fields: Sequence[str], *, comment: str
+    collection: Collection, fields: Sequence[str], *, comment: str
 ) -> AsyncIterator[list[WindowGroup]]:
     """All documents, each a group of its own, in portions and in no order.
 
@@ -100,15 +111,13 @@ async def read_singly(
         fields: The fields the groups hold.
         comment: Attached to every command.
     """
-    cursor = collection.find_raw_batches({}, ["_id", *fields], batch_size=1000, comment=comment)
-    async with cursor:
-        async for batch in cursor:
-            groups = []
-            for raw in split_documents(cast(bytes, batch)):
-                document, readable = decode(raw)
-                stored = {field: document[field] for field in fields if field in document}
-                groups.append(WindowGroup(stored, raw, [document.get("_id")], 1, readable))
-            yield groups
+    async for batch in read_batches(collection, ["_id", *fields], comment=comment):
+        groups = []
+        for raw in split_documents(batch):
+            document, readable = decode(raw)
+            stored = {field: document[field] for field in fields if field in document}
+            groups.append(WindowGroup(stored, raw, [document.get("_id")], 1, readable))
+        yield groups
 
 
 class WindowReader:
@@ -123,7 +132,7 @@ class WindowReader:
 
     def __init__(
         self,
-        collection: AsyncCollection[dict[str, Any]],
+        collection: Collection,
         fields: Sequence[str],
         *,
         size: int,
@@ -238,7 +247,7 @@ class WindowReader:
         )
 
 
-async def has_only_object_ids(collection: AsyncCollection[dict[str, Any]], *, comment: str) -> bool:
+async def has_only_object_ids(collection: Collection, *, comment: str) -> bool:
     """Whether every ``_id`` of a collection is an ObjectId; so it is where there is none.
 
     Args:
@@ -253,9 +262,29 @@ async def has_only_object_ids(collection: AsyncCollection[dict[str, Any]], *, co
     return True
 
 
-async def _first_id(
-    collection: AsyncCollection[dict[str, Any]], direction: int, **options: Any
-) -> _Element | None:
+async def id_ranges(
+    collection: Collection, parts: int, *, comment: str
+) -> AsyncIterator[dict[str, Any]]:
+    """Queries for ranges of ids that hold about as many documents each; together they hold all.
+
+    Where some ids are no ObjectIds, there is one range.
+    """
+    splits: list[Any] = []
+    if parts > 1 and await has_only_object_ids(collection, comment=comment):
+        cursor = await collection.aggregate(
+            [{"$sample": {"size": _DRAWN * parts}}, {"$project": {"_id": 1}}], comment=comment
+        )
+        async with cursor:
+            ids = sorted([found["_id"] async for found in cursor])
+        splits = sorted({ids[len(ids) * n // parts] for n in range(1, parts) if ids})
+    for low, high in zip([None, *splits], [*splits, None], strict=True):
+        limits = {} if low is None else {"$gte": low}
+        if high is not None:
+            limits["$lt"] = high
+        yield {"_id": limits} if limits else {}
+
+
+async def _first_id(collection: Collection, direction: int, **options: Any) -> _Element | None:
     cursor = collection.find_raw_batches(
         projection={"_id": 1}, sort=[("_id", direction)], limit=1, **options
     )

@@ -155,7 +155,7 @@ def test_an_interrupted_backup_leaves_nothing(clean, uri, tmp_path):
 def test_writes_during_a_backup_end_it_with_3(quick, clean, monkeypatch):
     """The backup is there, and says that collections may not fit together."""
     from newbi_migrate.backup import writer
-    from newbi_migrate.backup.sources import estimated_counts
+    from newbi_migrate.store.counting import estimated_counts
 
     async def written_meanwhile(database, sources):
         clean["invoices"].update_many({}, {"$set": {"late": True}})

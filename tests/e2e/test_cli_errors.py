@@ -58,7 +58,7 @@ def assert_no_secret(answer):
         ("migrate", "--confirm", "--workers", "65"),
         ("migrate", "--confirm", "--plan", "missing.json"),
         ("migrate", "--confirm", "--plan", "."),
-        ("backfill", "--confirm", "--aliases", "all"),
+        ("backfill", "--confirm", "--plan", "plan.json"),
         ("status", "--confirm"),
     ],
 )

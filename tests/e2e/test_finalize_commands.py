@@ -50,6 +50,20 @@ def test_finalize_says_what_goes_and_then_drops_it(quick, migrated):
     assert "Users" not in migrated.list_collection_names()
 
 
+def test_finalize_names_whoever_was_kept_out_and_can_come_in(quick, migrated):
+    """Before it is confirmed and after, until Better Auth bans them."""
+    barred = migrated["Users"].find_one()["_id"]
+    migrated["Users"].update_one({"_id": barred}, {"$set": {"banned": True}})
+    looked = quick("finalize", "--dry-run")
+    as_json = quick("finalize", "--dry-run", "--json").json
+    migrated["user"].update_one({"_id": barred}, {"$set": {"banned": True}})
+    settled = quick("finalize", "--dry-run")
+
+    assert "whom Better Auth lets in: 1\n" in looked.out
+    assert (f"    {barred}\n" in looked.out, [str(barred)]) == (True, as_json["letInUsers"])
+    assert "lets in" not in settled.out
+
+
 def test_finalize_keeps_the_legacy_users_on_request(quick, migrated):
     """Under a name that says what they are, and a rollback brings them back."""
     kept = quick("finalize", "--keep", "--confirm", "--json").json

@@ -25,6 +25,7 @@ from newbi_migrate.migration.doctor.leftovers import TRACES
 from newbi_migrate.store.connection import open_database
 from newbi_migrate.store.lease import Holder, Lease
 from newbi_migrate.store.runs import RunWriter
+from newbi_migrate.store.server import Room
 from newbi_migrate.testing import EmbeddedMongod
 
 STRANGER = ObjectId("65f0000000000000000000aa")
@@ -181,15 +182,15 @@ async def test_a_disk_too_small_for_a_backup_is_seen_before_it_is_made(
 )
 def test_a_server_without_room_for_a_run_is_a_warning(used, level):
     """What is free must hold the stamped pages beside the old ones, and the journal."""
-    stats = {"fsTotalSize": 1_000_000, "fsUsedSize": used, "storageSize": 5_000, "objects": 10}
-    (check,) = machine._room_on_server(stats)
+    room = Room(documents=10, data=20_000, storage=5_000, free=1_000_000 - used)
+    (check,) = machine._room_on_server(room)
 
     assert level is check.level
 
 
 def test_a_sharded_cluster_says_nothing_of_its_disks():
     """Where the server names no disk there is no check, and no guess."""
-    assert [] == machine._room_on_server({"storageSize": 1, "objects": 1})
+    assert [] == machine._room_on_server(Room(documents=1, data=1, storage=1, free=None))
 
 
 # -- rights -----------------------------------------------------------------------------------

@@ -111,10 +111,7 @@ ROOT = Path(newbi_migrate.__file__).parent
 THE_LEASE_ITSELF = "store/lease.py"
 # What is no method of a collection, or names one the run may not write documents to.
 AFTER_A_SAFE_POINT = {
-    "migration/apply/steps.py": "collections are created through the database",
-    "migration/finalize/legacy_users.py": "legacy users are renamed and dropped, never written to",
-    "migration/finalize/steps.py": "the journal is dropped through the database",
-    "migration/rollback/structure.py": "collections are dropped and renamed through the database",
+    "store/structure.py": "collections are created, dropped and renamed through the database",
     "store/indexes.py": "a stored specification is built again as it is, by a command",
 }
 
@@ -171,8 +168,10 @@ def test_nothing_in_the_code_writes_but_through_the_session():
             if name == THE_LEASE_ITSELF:
                 continue
             source = path.read_text("utf-8")
-            assert '"$out"' not in source, name
-            assert '"$merge"' not in source, name
+            if folder == "store":
+                # Elsewhere nothing is sent, and people may be told of such a stage.
+                assert '"$out"' not in source, name
+                assert '"$merge"' not in source, name
             for function, call in writes_in(ast.parse(source)):
                 if is_of_session(call):
                     continue

@@ -11,6 +11,7 @@ import pytest
 from backups import fill, write_mongodump
 from fingerprints import changes, fingerprint
 from pymongo import AsyncMongoClient
+from pymongo.monitoring import CommandListener
 
 from newbi_migrate.backup.verify import verify_backup
 from newbi_migrate.backup.writer import backup_database
@@ -305,6 +306,39 @@ async def test_a_restore_works_on_a_replica_set(
         assert_same(fingerprint(sync_replica_database), sync_replica_database.client[name])
     finally:
         servers.drop(name)
+
+
+class IndexBuilds(CommandListener):
+    """For whom each index build waits."""
+
+    def __init__(self):
+        self.quorums = []
+
+    def started(self, event):
+        if event.command_name == "createIndexes":
+            self.quorums.append(event.command.get("commitQuorum"))
+
+    def succeeded(self, event):
+        pass
+
+    def failed(self, event):
+        pass
+
+
+async def test_index_builds_of_a_restore_wait_for_a_majority_of_the_members(
+    replica_uri, replica_database, sync_replica_database, servers, tmp_path
+):
+    """By default the server waits for every member, for ever where one is down."""
+    sync_replica_database["invoices"].create_index("number")
+    backup = (await backup_database(replica_database, tmp_path)).path
+    builds, name = IndexBuilds(), f"{replica_database.name}_b"
+    try:
+        async with AsyncMongoClient(replica_uri, event_listeners=[builds]) as client:
+            await restore_backup(backup, client[name])
+    finally:
+        servers.drop(name)
+
+    assert ["majority"] == builds.quorums
 
 
 async def test_a_user_with_readwrite_restores_what_has_no_validator(

@@ -23,9 +23,10 @@ from newbi_migrate.errors import (
 )
 from newbi_migrate.migration.rollback.results import OnConflict, RollbackOptions
 from newbi_migrate.migration.run import throttle
-from newbi_migrate.migration.run.throttle import RunThrottle, ThrottleOptions, replica_lag
+from newbi_migrate.migration.run.throttle import RunThrottle, ThrottleOptions
 from newbi_migrate.progress import NullProgress
 from newbi_migrate.store.connection import Topology, open_database
+from newbi_migrate.store.server import replica_lag
 from newbi_migrate.testing import EmbeddedMongod
 
 

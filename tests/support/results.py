@@ -16,7 +16,6 @@ from newbi_migrate.migration.planning.digests import Digests
 from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.planning.results import (
     CollectionSummary,
-    Collision,
     Findings,
     IndexAction,
     IndexDecision,
@@ -43,6 +42,7 @@ from newbi_migrate.migration.validation.report import (
     RuleResult,
     ValidationReport,
 )
+from newbi_migrate.store.collisions import Collision
 
 IDS = [ObjectId(f"{n:024x}") for n in range(1, 40)]
 

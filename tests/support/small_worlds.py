@@ -6,6 +6,7 @@ Few ids, addresses and numbers are drawn from, so that users collide in every wa
 from __future__ import annotations
 
 from collections import defaultdict
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -159,7 +160,8 @@ class Database:
 
     def add(self, collection: str, document: dict[str, Any]) -> None:
         assert document["_id"] not in self.collections[collection]
-        self.collections[collection][document["_id"]] = document
+        # A sampled value is one object in all examples: what is filled in later must not reach it.
+        self.collections[collection][document["_id"]] = deepcopy(document)
 
     def every(self, collection: str) -> list[dict[str, Any]]:
         return list(self.collections[collection].values())
@@ -213,7 +215,7 @@ class Database:
         """Writes it, and refuses what the rules of a write forbid."""
         for write in (write for writes in planned for write in writes.writes):
             if isinstance(write, Insert):
-                self.add(write.collection, dict(write.document))
+                self.add(write.collection, {**write.document})
                 continue
             document = self.collections[write.collection][write.id]
             for path, value in write.values.items():
@@ -221,7 +223,7 @@ class Database:
                 assert is_missing(stored), f"{path} would be overwritten"
                 assert (stored is not ABSENT) == (path in write.prior)
                 assert stored is ABSENT or stored == write.prior[path]
-                _set(document, path.split("."), value)
+                _set(document, path.split("."), deepcopy(value))
 
 
 def _set(document: dict[str, Any], path: list[str], value: Any) -> None:

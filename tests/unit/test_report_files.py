@@ -19,6 +19,7 @@ from results import IDS, a_clean_plan, a_plan, a_result, a_rollback, a_rule, a_v
 
 from newbi_migrate import ExitCode, UsageError
 from newbi_migrate.invariants.base import Severity
+from newbi_migrate.mapping.users import BARRED, CANNOT_SIGN_IN, Finding
 from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.planning.plan_file import plan_lines
 from newbi_migrate.migration.planning.results import CollectionSummary, Quarantine
@@ -33,7 +34,7 @@ from newbi_migrate.report.migration_contents import plan_contents, result_conten
 from newbi_migrate.report.ndjson import ndjson_report
 from newbi_migrate.report.rollback_contents import rollback_contents
 from newbi_migrate.report.validation_contents import validation_contents
-from newbi_migrate.report.words import REASONS
+from newbi_migrate.report.words import FINDINGS, REASONS
 from newbi_migrate.report.writing import FORMATS, refuse_as_report, write_report
 
 DAY = datetime(2025, 8, 14, 9, 30, tzinfo=UTC)
@@ -141,6 +142,18 @@ def test_a_long_table_is_cut_and_says_so():
     contents = plan_contents(a_plan(not_registered=counts))
 
     assert "and 11 more, which an NDJSON report lists" in words(Page(html(contents)).text)
+
+
+@pytest.mark.parametrize("code", [*CANNOT_SIGN_IN, *BARRED.values()])
+def test_whoever_cannot_sign_in_or_should_not_has_a_row_on_the_page(code):
+    """Each with the document to look at and the cure, all of them and not the first few."""
+    findings = tuple(Finding(code, "Users", identifier, "email") for identifier in IDS[:9])
+    text = words(Page(html(plan_contents(a_plan(findings=findings)))).text)
+    section = text[text.index("Users who cannot sign in, or should not") :]
+
+    assert 9 == section.count(FINDINGS[code])
+    assert "Worth knowing" not in text
+    assert all(str(identifier) in section for identifier in IDS[:9])
 
 
 def test_users_who_need_a_decision_come_first():

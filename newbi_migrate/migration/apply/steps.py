@@ -12,12 +12,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from bson import ObjectId
-from pymongo.errors import OperationFailure
 
 from newbi_migrate.documents.better_auth import TARGET_COLLECTIONS
 from newbi_migrate.documents.registry import CollectionSpec, Registry
 from newbi_migrate.mapping.packed import PackedIds
 from newbi_migrate.mapping.workspace import Directory, Reason
+from newbi_migrate.migration.apply.documents import DocumentWriter
 from newbi_migrate.migration.apply.users import UserWriter
 from newbi_migrate.migration.planning.documents import DocumentPlane
 from newbi_migrate.migration.planning.options import AliasOwners
@@ -35,12 +35,12 @@ from newbi_migrate.migration.planning.results import (
 from newbi_migrate.migration.run.baseline import Baseline
 from newbi_migrate.migration.run.recovery import created_indexes
 from newbi_migrate.progress import timed
-from newbi_migrate.store.codes import Code
-from newbi_migrate.store.collections import Identities, collections
+from newbi_migrate.store.collections import Identities, collection_names, collections
 from newbi_migrate.store.indexes import Created, Refused, create_indexes, read_indexes
 from newbi_migrate.store.journal import EntryKind, Journal
 from newbi_migrate.store.runs import RunWriter
 from newbi_migrate.store.session import LeasedSession
+from newbi_migrate.store.structure import create_collection
 
 __all__ = ["ApplyRequest", "apply_plan"]
 
@@ -174,7 +174,7 @@ async def _begin(request: ApplyRequest, record: RunWriter) -> Journal:
     if request.resumed:
         return await Journal.take_over(session)
     listed = await collections(session.database, comment=session.comment)
-    names = [i.name for i in listed.values() if i.holds_documents and not i.internal]
+    names = [i.name for i in listed.values() if i.writable]
     before = {
         name: list(await read_indexes(session.database, name))
         for name in names
@@ -269,23 +269,13 @@ def _directory_without(plan: Plan, failed: Mapping[Any, Reason]) -> Directory:
 
 
 async def _create_collections(session: LeasedSession, journal: Journal) -> None:
-    names = set(await session.database.list_collection_names(comment=session.comment))
+    names = await collection_names(session.database, comment=session.comment)
     for name in TARGET_COLLECTIONS:
-        if name in names:
-            continue
-        seq = await journal.append(EntryKind.COLLECTION, name, {})
-        session.safe_point()
-        created = [name]
-        try:
-            await session.database.create_collection(
-                name, check_exists=False, comment=session.comment
-            )
-        except OperationFailure as error:
-            if error.code != Code.NAMESPACE_EXISTS:
-                raise
-            # The application made it at this very moment; it is not ours to drop.
-            created = []
-        await journal.applied(seq, {"created": created})
+        if name not in names:
+            seq = await journal.append(EntryKind.COLLECTION, name, {})
+            # One that the application made at this very moment is not ours to drop.
+            created = [name] if await create_collection(session, name) else []
+            await journal.applied(seq, {"created": created})
 
 
 def _plane(request: ApplyRequest, directory: Directory) -> DocumentPlane:
@@ -308,10 +298,9 @@ async def _stamp(
     repeat: bool,
 ) -> tuple[CollectionSummary, Quarantine, Quarantine]:
     options, session = request.plan.options, request.session
-    return await plane.apply(
+    writer = DocumentWriter(session, journal, plane)
+    return await writer.write(
         spec,
-        session,
-        journal,
         batch_size=session.throttle.window(options.batch_size),
         workers=options.workers,
         repeat=repeat or request.resumed,

@@ -7,7 +7,6 @@ to something missing, and the next run completes them.
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,32 +14,19 @@ from typing import Any
 import bson
 import xxhash
 from bson import Int64
-from bson.codec_options import CodecOptions
-from bson.raw_bson import RawBSONDocument
-from pymongo.asynchronous.client_session import AsyncClientSession
-from pymongo.errors import OperationFailure
 
 from newbi_migrate.documents.better_auth import TARGET_COLLECTIONS
 from newbi_migrate.mapping.users import Fill, Finding, Insert, UserWrites
 from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.planning.results import Plan
 from newbi_migrate.migration.planning.users import UserPlane
-from newbi_migrate.store.codes import Code
 from newbi_migrate.store.collections import Identities
-from newbi_migrate.store.connection import DURABLE, client_session
-from newbi_migrate.store.faults import refuses_documents
 from newbi_migrate.store.journal import EntryKind, Journal, prior_list
 from newbi_migrate.store.raw import elements
 from newbi_migrate.store.session import LeasedSession
-from newbi_migrate.store.stamping import precondition
-from newbi_migrate.store.undo import update_back
+from newbi_migrate.store.user_documents import Together, take_back, writing_together
 
 __all__ = ["UserWriter", "field_digests"]
-
-_RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
-
-# Seconds between attempts of a transaction that the application's own writes got in the way of.
-_CONFLICT_PAUSES = (0.05, 0.1, 0.2, 0.4)
 
 
 class UserWriter:
@@ -94,94 +80,28 @@ class UserWriter:
 
     async def _try(self, batch: Sequence[UserWrites]) -> bool:
         """Write a batch; False if the server refused one of its documents."""
-        if not self._transactions:
-            return await self._journaled(batch, None)
-        async with client_session(self._session.database) as session:
-            return await self._journaled(batch, session)
+        async with writing_together(self._session) as together:
+            return await self._journaled(batch, together)
 
-    async def _journaled(
-        self, batch: Sequence[UserWrites], session: AsyncClientSession | None
-    ) -> bool:
+    async def _journaled(self, batch: Sequence[UserWrites], together: Together) -> bool:
         body: dict[str, Any] = {"writes": _entries(batch)}
-        if session is not None:
+        if together.id is not None:
             # A transaction outlives a client that dies; whoever resumes ends it by this id.
-            body["session"] = session.session_id["id"]
+            body["session"] = together.id
         seq = await self._journal.append(EntryKind.USERS, "", body)
-        try:
-            if session is None:
-                done = await self._send(batch, None)
-            else:
-                done = await self._together(batch, session)
-        except OperationFailure as error:
-            if not refuses_documents(error):
-                raise
+        done = await together.write([write for writes in batch for write in writes.writes])
+        if done is None:
             await self._undo(batch)
             await self._journal.applied(seq, {"writes": []})
             return False
-        created, filled, skipped = done
-        self.created.update(created)
-        self.filled.update(filled)
+        self.created.update(done.created)
+        self.filled.update(done.filled)
         self.findings.extend(
-            Finding("changed-meanwhile", fill.collection, fill.id) for fill in skipped
+            Finding("changed-meanwhile", fill.collection, fill.id) for fill in done.skipped
         )
-        found = {"writes": _entries(batch, without=skipped)} if skipped else None
+        found = {"writes": _entries(batch, without=done.skipped)} if done.skipped else None
         await self._journal.applied(seq, found)
         return True
-
-    async def _together(
-        self, batch: Sequence[UserWrites], session: AsyncClientSession
-    ) -> tuple[Counter[str], Counter[str], list[Fill]]:
-        """Write a batch in a transaction; a few conflicts with the application are sat out."""
-        for pause in _CONFLICT_PAUSES:
-            try:
-                return await self._transaction(batch, session)
-            except OperationFailure as error:
-                if error.code != Code.WRITE_CONFLICT:
-                    raise
-            await asyncio.sleep(pause)
-        return await self._transaction(batch, session)
-
-    async def _transaction(
-        self, batch: Sequence[UserWrites], session: AsyncClientSession
-    ) -> tuple[Counter[str], Counter[str], list[Fill]]:
-        async with await session.start_transaction(write_concern=DURABLE):
-            done = await self._send(batch, session)
-            self._session.safe_point()
-        return done
-
-    async def _send(
-        self, batch: Sequence[UserWrites], session: AsyncClientSession | None
-    ) -> tuple[Counter[str], Counter[str], list[Fill]]:
-        created: Counter[str] = Counter()
-        filled: Counter[str] = Counter()
-        skipped: list[Fill] = []
-        for name in TARGET_COLLECTIONS:
-            inserts = [
-                dict(write.document)
-                for writes in batch
-                for write in writes.writes
-                if isinstance(write, Insert) and write.collection == name
-            ]
-            if inserts:
-                await self._session.collection(name).insert_many(
-                    inserts, session=session, comment=self._comment
-                )
-                created[name] += len(inserts)
-            for writes in batch:
-                for write in writes.writes:
-                    if not isinstance(write, Fill) or write.collection != name:
-                        continue
-                    result = await self._session.collection(name).update_one(
-                        {"_id": write.id, **_guard(write)},
-                        {"$set": dict(write.values)},
-                        session=session,
-                        comment=self._comment,
-                    )
-                    if result.modified_count:
-                        filled[name] += 1
-                    else:
-                        skipped.append(write)
-        return created, filled, skipped
 
     async def _undo(self, batch: Sequence[UserWrites]) -> None:
         """Take back what a refused batch left on a server without transactions."""
@@ -189,35 +109,7 @@ class UserWriter:
             return
         # What refused them may be the same documents, written by whoever took this run over.
         await self._session.lease.renew()
-        for name in reversed(TARGET_COLLECTIONS):
-            for writes in batch:
-                for write in writes.writes:
-                    if write.collection != name:
-                        continue
-                    if isinstance(write, Insert):
-                        await self._take_back(name, write.document)
-                    else:
-                        await self._unfill(write)
-
-    async def _take_back(self, name: str, document: Mapping[str, Any]) -> None:
-        identifier = {"_id": document["_id"]}
-        raw = self._session.database[name].with_options(codec_options=_RAW)
-        stored = await raw.find_one(identifier, comment=self._comment)
-        # Only what we wrote, to the byte, is taken back.
-        if stored is not None and stored.raw == bson.encode(document):
-            await self._session.collection(name).delete_one(identifier, comment=self._comment)
-
-    async def _unfill(self, fill: Fill) -> None:
-        held = {path: {"$eq": value} for path, value in fill.values.items()}
-        await self._session.collection(fill.collection).update_one(
-            {"_id": fill.id, **held},
-            update_back(fill.values, fill.stored),
-            comment=self._comment,
-        )
-
-
-def _guard(fill: Fill) -> dict[str, Any]:
-    return {path: precondition(fill.stored.get(path)) for path in fill.values}
+        await take_back(self._session, [write for writes in batch for write in writes.writes])
 
 
 def _entries(

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
-
-from pymongo.asynchronous.database import AsyncDatabase
+from typing import Final
 
 from newbi_migrate.backup.dump import Dump
 from newbi_migrate.backup.manifest import Consistency, Manifest
@@ -18,6 +16,8 @@ from newbi_migrate.checks import Check, Level
 from newbi_migrate.documents.registry import OWN_PREFIX
 from newbi_migrate.errors import UsageError
 from newbi_migrate.store.collections import collections
+from newbi_migrate.store.counting import estimated_counts
+from newbi_migrate.store.handles import Database
 
 __all__ = ["look_at_backup"]
 
@@ -26,7 +26,7 @@ _AGAIN: Final = "Stop the application, then make a new one: newbi-migrate backup
 _SHOWN: Final = 5
 
 
-async def look_at_backup(database: AsyncDatabase[dict[str, Any]], path: Path | None) -> list[Check]:
+async def look_at_backup(database: Database, path: Path | None) -> list[Check]:
     """Look at a backup beside the database as it is now."""
     if path is None:
         return [
@@ -102,14 +102,10 @@ def _doubts(manifest: Manifest) -> str:
     return ""
 
 
-async def _moved_on(database: AsyncDatabase[dict[str, Any]], manifest: Manifest) -> str:
+async def _moved_on(database: Database, manifest: Manifest) -> str:
     """Which collections have another number of documents than the backup."""
     listed = await collections(database)
-    now = {
-        name: await database[name].estimated_document_count()
-        for name, info in listed.items()
-        if info.holds_documents and not info.internal
-    }
+    now = await estimated_counts(database, [i for i in listed.values() if i.writable])
     then = {
         entry.name: entry.count
         for entry in manifest.collections

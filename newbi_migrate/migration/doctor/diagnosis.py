@@ -10,11 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pymongo.errors import OperationFailure
-
 from newbi_migrate.checks import Check, Level, worst
 from newbi_migrate.documents.registry import Registry
-from newbi_migrate.errors import ExitCode
+from newbi_migrate.errors import ExitCode, NotPermittedError
 from newbi_migrate.migration.doctor.backing import look_at_backup
 from newbi_migrate.migration.doctor.leftovers import look_for_leftovers
 from newbi_migrate.migration.doctor.machine import look_at_clock, look_at_disk, look_at_server
@@ -26,8 +24,8 @@ from newbi_migrate.migration.doctor.records import (
 from newbi_migrate.migration.doctor.rights import Purpose, look_at_rights
 from newbi_migrate.migration.doctor.writers import look_for_writers
 from newbi_migrate.progress import NullProgress, Progress
-from newbi_migrate.store.codes import Code
 from newbi_migrate.store.connection import Store
+from newbi_migrate.store.faults import explained
 
 __all__ = ["Diagnosis", "diagnose"]
 
@@ -84,7 +82,7 @@ async def diagnose(
         progress: Told of what is being looked at.
 
     Raises:
-        pymongo.errors.PyMongoError: The server cannot be asked at all.
+        NewbiMigrateError: The server cannot be asked at all.
     """
     database = store.database
     looks: list[tuple[str, Callable[[], Awaitable[list[Check]]]]] = [
@@ -104,10 +102,9 @@ async def diagnose(
     checks: list[Check] = []
     for name, look in looks:
         try:
-            checks += await look()
-        except OperationFailure as error:
-            if error.code != Code.UNAUTHORIZED:
-                raise
+            with explained("looking at the database"):
+                checks += await look()
+        except NotPermittedError:
             checks.append(
                 Check(
                     name.replace(" ", "-"),

@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pymongo.asynchronous.database import AsyncDatabase
-
 from newbi_migrate.checks import Check, Level
 from newbi_migrate.documents.registry import Registry
-from newbi_migrate.store.connection import SIMPLE_COLLATION
+from newbi_migrate.store.collections import collection_names
+from newbi_migrate.store.counting import count_by
+from newbi_migrate.store.handles import Database
 
 __all__ = ["TRACES", "Trace", "look_for_leftovers"]
 
@@ -208,11 +208,9 @@ TRACES: Final[tuple[Trace, ...]] = (
 """The traces, in the order in which they are reported."""
 
 
-async def look_for_leftovers(
-    database: AsyncDatabase[dict[str, Any]], registry: Registry
-) -> list[Check]:
+async def look_for_leftovers(database: Database, registry: Registry) -> list[Check]:
     """Look for every trace; one check for each that is there, or one that says there is none."""
-    names = set(await database.list_collection_names(comment=_COMMENT))
+    names = await collection_names(database, comment=_COMMENT)
     checks = [
         Check(
             f"leftover-{trace.id}",
@@ -222,7 +220,7 @@ async def look_for_leftovers(
         )
         for trace in TRACES
         if trace.collection in names
-        and (number := await _count(database, trace.collection, trace.pipeline))
+        and (number := await count_by(database[trace.collection], trace.pipeline, comment=_COMMENT))
     ]
     lost = {
         spec.name: number
@@ -244,22 +242,7 @@ async def look_for_leftovers(
     return checks or [Check("leftovers", Level.OK, "There is no trace of an earlier attempt.")]
 
 
-async def _count(
-    database: AsyncDatabase[dict[str, Any]], collection: str, pipeline: _Pipeline
-) -> int:
-    cursor = await database[collection].aggregate(
-        list(pipeline), collation=SIMPLE_COLLATION, comment=_COMMENT
-    )
-    async with cursor:
-        async for found in cursor:
-            number: int = found["n"]
-            return number
-    return 0
-
-
-async def _in_lost_workspaces(
-    database: AsyncDatabase[dict[str, Any]], collection: str, field: str
-) -> int:
+async def _in_lost_workspaces(database: Database, collection: str, field: str) -> int:
     """Documents whose workspace is no organization, whichever way its id is written."""
     pipeline: list[Mapping[str, Any]] = [
         # Grouped before anything is looked up: there are few workspaces and many documents.
@@ -278,4 +261,4 @@ async def _in_lost_workspaces(
         {"$match": {"found": []}},
         {"$group": {"_id": None, "n": {"$sum": "$n"}}},
     ]
-    return await _count(database, collection, pipeline)
+    return await count_by(database[collection], pipeline, comment=_COMMENT)

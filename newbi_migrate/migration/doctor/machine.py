@@ -6,20 +6,16 @@ import shutil
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
-
-from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import OperationFailure
+from typing import Final
 
 from newbi_migrate.checks import Check, Level
-from newbi_migrate.store.codes import Code
-from newbi_migrate.store.connection import Store, Topology, administration
+from newbi_migrate.store.connection import Store, Topology
+from newbi_migrate.store.handles import Database
+from newbi_migrate.store.server import Room, disk_room, members, server_time
 
 __all__ = ["look_at_clock", "look_at_disk", "look_at_server"]
 
 _CLOCK_SECONDS: Final = 10.0
-_HEALTHY: Final = (1, 2, 7)
-"""Primary, secondary, arbiter."""
 
 # A workspace id, its place in the journal, and its entry in two indexes.
 _BYTES_A_DOCUMENT: Final = 100
@@ -45,12 +41,9 @@ async def look_at_server(store: Store) -> list[Check]:
     return checks
 
 
-async def _members(database: AsyncDatabase[dict[str, Any]]) -> list[Check]:
-    try:
-        status = await administration(database).command("replSetGetStatus")
-    except OperationFailure as error:
-        if error.code != Code.UNAUTHORIZED:
-            raise
+async def _members(database: Database) -> list[Check]:
+    found = await members(database)
+    if found is None:
         return [
             Check(
                 "members",
@@ -59,30 +52,26 @@ async def _members(database: AsyncDatabase[dict[str, Any]]) -> list[Check]:
                 "With the role clusterMonitor it may.",
             )
         ]
-    members = status["members"]
-    down = [member["name"] for member in members if member["state"] not in _HEALTHY]
+    down = [member.name for member in found if not member.healthy]
     if not down:
-        alone = len(members) == 1
-        said = "its only member is" if alone else f"all {len(members)} members are"
+        said = "its only member is" if len(found) == 1 else f"all {len(found)} members are"
         return [Check("members", Level.OK, f"The replica set is complete: {said} up.")]
-    enough = len(members) - len(down) > len(members) / 2
+    enough = len(found) - len(down) > len(found) / 2
     return [
         Check(
             "members",
             Level.WARNING if enough else Level.FAILED,
-            f"{len(down)} of {len(members)} members are not up: {', '.join(down)}.",
+            f"{len(down)} of {len(found)} members are not up: {', '.join(down)}.",
             "Every write waits for a majority of the members; bring them back first.",
         )
     ]
 
 
-async def look_at_clock(database: AsyncDatabase[dict[str, Any]]) -> list[Check]:
+async def look_at_clock(database: Database) -> list[Check]:
     """The difference between the server's clock and ours, less the way there and back."""
     begun = time.perf_counter()
-    hello = await administration(database).command("hello")
+    theirs = await server_time(database)
     way = time.perf_counter() - begun
-    # PyMongo gives dates without a zone; they are in UTC.
-    theirs = hello["localTime"].replace(tzinfo=UTC)
     apart = abs((theirs - datetime.now(UTC)).total_seconds() + way / 2)
     if apart <= _CLOCK_SECONDS:
         return [Check("clock", Level.OK, f"The server's clock agrees with ours to {apart:.1f} s.")]
@@ -97,35 +86,33 @@ async def look_at_clock(database: AsyncDatabase[dict[str, Any]]) -> list[Check]:
     ]
 
 
-async def look_at_disk(database: AsyncDatabase[dict[str, Any]], backup: Path | None) -> list[Check]:
+async def look_at_disk(database: Database, backup: Path | None) -> list[Check]:
     """Room on the server for what a run adds, and here for a backup, where there is none yet."""
-    stats = await database.command("dbStats")
-    checks = _room_on_server(stats)
+    room = await disk_room(database)
+    checks = _room_on_server(room)
     if backup is None:
-        checks.append(_room_here(float(stats["dataSize"])))
+        checks.append(_room_here(room.data))
     return checks
 
 
-def _room_on_server(stats: dict[str, Any]) -> list[Check]:
-    # A sharded cluster answers for each shard; none tells the room of the others.
-    if "fsTotalSize" not in stats:
+def _room_on_server(room: Room) -> list[Check]:
+    if room.free is None:
         return []
-    free = float(stats["fsTotalSize"]) - float(stats["fsUsedSize"])
     # Stamped pages are written anew before the old ones are given back.
-    needed = float(stats["storageSize"]) + _BYTES_A_DOCUMENT * float(stats["objects"])
-    if free >= needed:
+    needed = room.storage + _BYTES_A_DOCUMENT * room.documents
+    if room.free >= needed:
         return [
             Check(
                 "disk",
                 Level.OK,
-                f"The server has {_size(free)} free; a run may take up to {_size(needed)}.",
+                f"The server has {_size(room.free)} free; a run may take up to {_size(needed)}.",
             )
         ]
     return [
         Check(
             "disk",
             Level.WARNING,
-            f"The server has {_size(free)} free; a run may take up to {_size(needed)}.",
+            f"The server has {_size(room.free)} free; a run may take up to {_size(needed)}.",
             "Make room: a run that finds none stops, and goes on when there is some.",
         )
     ]

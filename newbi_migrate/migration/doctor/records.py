@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
-
-from pymongo.asynchronous.database import AsyncDatabase
+from typing import Final
 
 from newbi_migrate.checks import Check, Level
 from newbi_migrate.documents.registry import Registry
@@ -13,6 +11,7 @@ from newbi_migrate.errors import NewbiMigrateError
 from newbi_migrate.migration.planning.survey import odd_target, survey
 from newbi_migrate.migration.run.recovery import refuse_lost_records
 from newbi_migrate.store.collections import CollectionInfo, collections
+from newbi_migrate.store.handles import Database
 from newbi_migrate.store.lease import Lease
 from newbi_migrate.store.runs import RunState, read_runs, refuse_if_restoring
 
@@ -21,9 +20,7 @@ __all__ = ["look_at_collections", "look_at_runs", "look_at_source"]
 _COMMENT: Final = "newbi-migrate doctor"
 
 
-async def look_at_source(
-    database: AsyncDatabase[dict[str, Any]], registry: Registry, source: str | None
-) -> list[Check]:
+async def look_at_source(database: Database, registry: Registry, source: str | None) -> list[Check]:
     """Whether there is one collection of legacy users."""
     try:
         found = await survey(database, registry, source=source)
@@ -38,9 +35,7 @@ async def look_at_source(
     ]
 
 
-async def look_at_collections(
-    database: AsyncDatabase[dict[str, Any]], registry: Registry
-) -> list[Check]:
+async def look_at_collections(database: Database, registry: Registry) -> list[Check]:
     """Whether what a run writes to are plain collections."""
     infos = await collections(database, comment=_COMMENT)
     refusal = odd_target(infos)
@@ -71,7 +66,7 @@ def _registered(odd: Sequence[CollectionInfo]) -> Check:
     return Check("registered-collections", Level.OK, "All registered collections are plain ones.")
 
 
-async def look_at_runs(database: AsyncDatabase[dict[str, Any]]) -> list[Check]:
+async def look_at_runs(database: Database) -> list[Check]:
     """Whether a run, or a restore, is under way or was interrupted."""
     try:
         await refuse_if_restoring(database)

@@ -6,17 +6,16 @@ well as built-in ones.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, Final
-
-from pymongo.asynchronous.database import AsyncDatabase
+from typing import Final
 
 from newbi_migrate.checks import Check, Level
 from newbi_migrate.documents.better_auth import TARGET_COLLECTIONS
 from newbi_migrate.documents.registry import Registry
-from newbi_migrate.store.connection import administration
+from newbi_migrate.store.handles import Database
 from newbi_migrate.store.runs import OWN_COLLECTIONS
+from newbi_migrate.store.server import granted
 
 __all__ = ["Purpose", "look_at_rights"]
 
@@ -47,21 +46,17 @@ _NEEDED: Final[Mapping[Purpose, tuple[frozenset[str], str]]] = {
 }
 
 
-async def look_at_rights(
-    database: AsyncDatabase[dict[str, Any]], registry: Registry, purpose: Purpose
-) -> list[Check]:
+async def look_at_rights(database: Database, registry: Registry, purpose: Purpose) -> list[Check]:
     """Compare what is needed with what the server grants."""
-    answer = await administration(database).command("connectionStatus", showPrivileges=True)
-    auth = answer["authInfo"]
-    if not auth["authenticatedUsers"]:
+    grants = await granted(database)
+    if grants is None:
         # Where the server wants credentials after all, the other checks are refused and say so.
         return [Check("rights", Level.OK, "The connection string names no user.")]
     needed, role = _NEEDED[purpose]
     names = [*(spec.name for spec in registry), *TARGET_COLLECTIONS]
     names += [] if purpose in (Purpose.PLAN, Purpose.BACKUP) else OWN_COLLECTIONS
-    granted = _Granted(database.name, auth["authenticatedUserPrivileges"])
-    lacking = {action for name in names for action in needed - granted.on(name)}
-    lacking |= _EVERYWHERE - granted.on("")
+    lacking = {action for name in names for action in needed - grants.on(name)}
+    lacking |= _EVERYWHERE - grants.on("")
     if lacking:
         return [
             Check(
@@ -73,25 +68,3 @@ async def look_at_rights(
             )
         ]
     return [Check("rights", Level.OK, f"This user may do all that {purpose.value} does.")]
-
-
-class _Granted:
-    """What a user may do on each collection of one database."""
-
-    def __init__(self, database: str, privileges: Iterable[Mapping[str, Any]]) -> None:
-        self._everywhere: set[str] = set()
-        self._by_name: dict[str, set[str]] = {}
-        for privilege in privileges:
-            resource = privilege["resource"]
-            actions = set(privilege["actions"])
-            if resource.get("anyResource"):
-                self._everywhere |= actions
-            elif resource.get("db") in ("", database) and "collection" in resource:
-                if resource["collection"] == "":
-                    self._everywhere |= actions
-                else:
-                    self._by_name.setdefault(resource["collection"], set()).update(actions)
-
-    def on(self, name: str) -> set[str]:
-        """The actions that are allowed on a collection, or with an empty name on all."""
-        return self._everywhere | self._by_name.get(name, set())

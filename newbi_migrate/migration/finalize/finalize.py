@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bson import ObjectId
-from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.mapping.decisions import Outcome
 from newbi_migrate.mapping.users import BARRED
@@ -36,7 +35,9 @@ from newbi_migrate.migration.validation.validate import (
     validate,
 )
 from newbi_migrate.progress import Progress
+from newbi_migrate.store.collections import collection_names
 from newbi_migrate.store.faults import explained
+from newbi_migrate.store.handles import Database
 from newbi_migrate.store.runs import RunRecord, RunState
 from newbi_migrate.store.session import LeasedSession
 
@@ -138,7 +139,7 @@ class Finalize:
         return await self.runner.run("finalize", attempt)
 
     @property
-    def _database(self) -> AsyncDatabase[dict[str, Any]]:
+    def _database(self) -> Database:
         return self.runner.store.database
 
     async def _look_at_indexes(self) -> FinalizeResult:
@@ -170,7 +171,7 @@ class Finalize:
     ) -> None:
         """Fail where an interrupted run cannot go on with what has come since."""
         source = unfinished.document.get("source")
-        names = await self._database.list_collection_names()
+        names = await collection_names(self._database)
         if source not in names:
             return
         refuse_made_anew(str(source), names)
@@ -188,7 +189,7 @@ class Finalize:
         """Plan and validate; fail unless nothing would be lost."""
         database, registry = self._database, self.runner.registry
         options = recorded_choices(self.options, runs)
-        if options.legacy_collection not in await database.list_collection_names():
+        if options.legacy_collection not in await collection_names(database):
             # Renamed or dropped by an earlier one.
             options = replace(options, legacy_collection=self.options.legacy_collection)
         plan = await make_plan(database, registry, options, progress=progress)

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
-from pymongo.asynchronous.database import AsyncDatabase
-
-from newbi_migrate.errors import DatabaseMovedOnError, UsageError
+from newbi_migrate.errors import DatabaseMovedOnError, NewbiMigrateError, UsageError
 from newbi_migrate.migration.finalize.results import FinalizeResult
 from newbi_migrate.migration.planning.survey import aside_name, kept_name
+from newbi_migrate.store.collections import collection_names
+from newbi_migrate.store.counting import count
+from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import decode_id, id_key, id_key_of
 from newbi_migrate.store.journal import EntryKind, Journal
-from newbi_migrate.store.raw import element, raw_documents
+from newbi_migrate.store.raw import element
+from newbi_migrate.store.reading import matching
 from newbi_migrate.store.runs import RunRecord, RunWriter, migrated_users
 from newbi_migrate.store.session import LeasedSession
+from newbi_migrate.store.structure import Renamed, drop_collection, rename_collection
 
 __all__ = ["LegacyUsers", "count_legacy_users", "refuse_made_anew", "refuse_unaccounted"]
 
-_BATCH: Final = 10_000
+_COMMENT: Final = "newbi-migrate finalize"
 
 
 class LegacyUsers:
@@ -58,7 +61,7 @@ class LegacyUsers:
         source, database = self._source, self._session.database
         result.legacy = source
         result.kept_as = kept_name(source) if keep else None
-        names = set(await database.list_collection_names(comment=self._session.comment))
+        names = await collection_names(database, comment=self._session.comment)
         if keep:
             if source in names and source != kept_name(source):
                 await self._rename(source, kept_name(source))
@@ -78,24 +81,31 @@ class LegacyUsers:
             raise
         await RunWriter(self._session).note_legacy_users(result.legacy_users)
         seq = await self._journal.append(EntryKind.COLLECTION, source, {"dropped": True})
-        self._session.safe_point()
-        await database.drop_collection(aside, comment=self._session.comment)
+        await drop_collection(self._session, aside)
         await self._journal.applied(seq)
 
     async def _rename(self, now: str, then: str) -> None:
         seq = await self._journal.append(EntryKind.COLLECTION, now, {"renamed": then})
-        self._session.safe_point()
-        await self._session.database[now].rename(then, comment=self._session.comment)
+        await self._move(now, then)
         await self._journal.applied(seq)
 
     async def _rename_back(self, aside: str) -> None:
-        refuse_made_anew(self._source, await self._session.database.list_collection_names())
-        self._session.safe_point()
-        await self._session.database[aside].rename(self._source, comment=self._session.comment)
+        database, comment = self._session.database, self._session.comment
+        refuse_made_anew(self._source, await collection_names(database, comment=comment))
+        await self._move(aside, self._source)
+
+    async def _move(self, now: str, then: str) -> None:
+        if await rename_collection(self._session, now, then) is not Renamed.DONE:
+            raise NewbiMigrateError(
+                f"The collection {now} could not be renamed to {then}: somebody removed the one, "
+                "or made the other, at that moment.",
+                next_step="No user was dropped. The same command again goes on with what is there.",
+                collection=now,
+            )
 
 
 async def count_legacy_users(
-    database: AsyncDatabase[dict[str, Any]], source: str, then: str, resumed: RunRecord | None
+    database: Database, source: str, then: str, resumed: RunRecord | None
 ) -> int:
     """How many legacy users there are, or were before they were dropped.
 
@@ -105,10 +115,10 @@ async def count_legacy_users(
         then: Name it is given, under which it is already, perhaps.
         resumed: A run that dropped it, perhaps, and was interrupted.
     """
-    names = await database.list_collection_names()
+    names = await collection_names(database, comment=_COMMENT)
     for name in (source, then):
         if name in names:
-            return await database[name].count_documents({})
+            return await count(database[name], comment=_COMMENT)
     return 0 if resumed is None else int(resumed.document.get("legacyUsers", 0))
 
 
@@ -132,7 +142,7 @@ def refuse_made_anew(source: str, names: Collection[str]) -> None:
 
 
 async def refuse_unaccounted(
-    database: AsyncDatabase[dict[str, Any]],
+    database: Database,
     name: str,
     runs: Sequence[RunRecord],
     *,
@@ -151,15 +161,16 @@ async def refuse_unaccounted(
     """
     accounted = await _accounted_users(database, runs, quarantined=quarantined)
     example: Any = None
-    count = 0
-    async for kind, value in _ids(database, name):
-        if id_key_of(kind, value) not in accounted:
-            if not count:
-                example = decode_id(kind, value)
-            count += 1
-    if count:
+    number = 0
+    async for raw in matching(database[name], {}, (), comment=_COMMENT):
+        identifier = element(raw, "_id")
+        if identifier is not None and id_key_of(*identifier) not in accounted:
+            if not number:
+                example = decode_id(*identifier)
+            number += 1
+    if number:
         raise DatabaseMovedOnError(
-            f"{count:,} legacy users are in the records of no migration that is in place, for "
+            f"{number:,} legacy users are in the records of no migration that is in place, for "
             f"example {example}.",
             next_step="They were not dropped. Migrate them first: newbi-migrate migrate.",
             document_id=example,
@@ -167,7 +178,7 @@ async def refuse_unaccounted(
 
 
 async def _accounted_users(
-    database: AsyncDatabase[dict[str, Any]], runs: Sequence[RunRecord], *, quarantined: bool
+    database: Database, runs: Sequence[RunRecord], *, quarantined: bool
 ) -> set[bytes]:
     """Keys of the legacy users whom a run that is in place migrated.
 
@@ -183,13 +194,3 @@ async def _accounted_users(
                 if quarantined or line.get("userId") is not None:
                     found.add(id_key(line["legacyUserId"]))
     return found
-
-
-async def _ids(
-    database: AsyncDatabase[dict[str, Any]], name: str
-) -> AsyncIterator[tuple[int, bytes]]:
-    cursor = database[name].find_raw_batches({}, {"_id": 1}, batch_size=_BATCH)
-    async for raw in raw_documents(cursor):
-        found = element(raw, "_id")
-        if found is not None:
-            yield found

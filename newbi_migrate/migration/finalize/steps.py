@@ -11,8 +11,6 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any, Final
 
-from pymongo.asynchronous.database import AsyncDatabase
-
 from newbi_migrate.documents.registry import Registry
 from newbi_migrate.errors import DatabaseMovedOnError, UsageError, ValidationFailedError
 from newbi_migrate.mapping.decisions import Outcome
@@ -22,10 +20,13 @@ from newbi_migrate.migration.planning.results import Plan
 from newbi_migrate.migration.planning.survey import kept_name
 from newbi_migrate.migration.run.runner import unfinished_run
 from newbi_migrate.migration.validation.report import ValidationReport
+from newbi_migrate.store.collections import collection_names
+from newbi_migrate.store.handles import Database
 from newbi_migrate.store.indexes import drop_index, plan_indexes, read_indexes
 from newbi_migrate.store.journal import JOURNAL, EntryKind, Journal
 from newbi_migrate.store.runs import RunRecord, RunWriter, readable_collections
 from newbi_migrate.store.session import LeasedSession
+from newbi_migrate.store.structure import drop_collection
 
 __all__ = [
     "FinalizeRequest",
@@ -75,9 +76,7 @@ class FinalizeRequest:
         )
 
 
-async def review_obsolete(
-    database: AsyncDatabase[dict[str, Any]], registry: Registry
-) -> ObsoleteIndexes:
+async def review_obsolete(database: Database, registry: Registry) -> ObsoleteIndexes:
     """Which indexes of the old structure are there, and whether they can go; reads only.
 
     One that keeps something unique stays until the unique indexes that are to take its place
@@ -192,7 +191,9 @@ async def carry_out(
     result.run_id = session.run_id
     record = RunWriter(session)
     source = request.source
-    if source is not None and source in await session.database.list_collection_names():
+    if source is not None and source in await collection_names(
+        session.database, comment=session.comment
+    ):
         await refuse_unaccounted(session.database, source, runs, quarantined=request.keep)
     if request.command == "finalize" and request.keep:
         await _refuse_taken_name(session, request)
@@ -260,8 +261,7 @@ async def _drop_journal(
 ) -> None:
     if request.drop_journal:
         await RunWriter(session).journal_dropped()
-        session.safe_point()
-        await session.database.drop_collection(JOURNAL, comment=session.comment)
+        await drop_collection(session, JOURNAL)
         result.journal_dropped = True
 
 
@@ -280,7 +280,7 @@ async def _nothing_left(session: LeasedSession, request: FinalizeRequest) -> boo
     """Whether, but for indexes, the command would change nothing."""
     if request.command == "indexes":
         return True
-    names = await session.database.list_collection_names(comment=_COMMENT)
+    names = await collection_names(session.database, comment=session.comment)
     source = request.source
     kept = source is not None and request.keep and source == kept_name(source)
     return (source not in names or kept) and not (request.drop_journal and JOURNAL in names)
@@ -296,7 +296,7 @@ async def _begin(
 ) -> Journal:
     if resumed:
         return await Journal.take_over(session)
-    names = await session.database.list_collection_names(comment=session.comment)
+    names = await collection_names(session.database, comment=session.comment)
     concerned = dict.fromkeys(name for name, _ in found.to_drop)
     before = [
         {"collection": name, "indexes": list(await read_indexes(session.database, name))}
@@ -322,8 +322,8 @@ async def _begin(
 
 async def _refuse_taken_name(session: LeasedSession, request: FinalizeRequest) -> None:
     source = request.source or ""
-    names = await session.database.list_collection_names(comment=_COMMENT)
-    if source != kept_name(source) and {source, kept_name(source)} <= set(names):
+    names = await collection_names(session.database, comment=session.comment)
+    if source != kept_name(source) and {source, kept_name(source)} <= names:
         raise UsageError(
             f"The collection {kept_name(source)} is there already, so {source} cannot be kept "
             "under that name.",

@@ -14,11 +14,11 @@ from typing import Any, Final, Self
 
 import bson
 from bson import ObjectId
-from pymongo.asynchronous.database import AsyncDatabase
 from xxhash import xxh3_128_digest, xxh3_128_hexdigest, xxh3_128_intdigest
 
 from newbi_migrate.mapping.users import Insert, UserWrites
 from newbi_migrate.mapping.workspace import Reason
+from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.journal import EntryKind, JournalEntry, JournalReader, UserWrite
 
@@ -172,7 +172,7 @@ def of_index(collection: str, name: str, action: str = "create") -> int:
     return _of("index", collection, name, action)
 
 
-async def of_journal(database: AsyncDatabase[dict[str, Any]], run_id: ObjectId) -> Digests:
+async def of_journal(database: Database, run_id: ObjectId) -> Digests:
     """Digests of what the journal of a run says was surely written.
 
     Args:

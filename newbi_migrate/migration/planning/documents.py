@@ -1,17 +1,15 @@
-"""The document plane: every document of a collection, decided in windows and stamped.
+"""The document plane: every document of a collection, read in windows and decided in groups.
 
-The same code reads for a plan and for a run; a run writes besides.
+A plan, a run and a validation decide by the same code; what is decided is written elsewhere.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from bson import ObjectId
-from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.documents.registry import CollectionSpec, Registry
 from newbi_migrate.mapping.values import ABSENT, read_id
@@ -27,14 +25,11 @@ from newbi_migrate.migration.planning.digests import of_group, of_quarantined
 from newbi_migrate.migration.planning.results import CollectionSummary, Quarantine
 from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.census import count_groups
-from newbi_migrate.store.collections import Identities
-from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.decoding import decoded
-from newbi_migrate.store.faults import task_group
-from newbi_migrate.store.journal import MAX_PRIOR_BYTES, Journal, JournalGroup, portions
+from newbi_migrate.store.handles import Database
+from newbi_migrate.store.journal import MAX_PRIOR_BYTES
 from newbi_migrate.store.lookup import MAX_TREE_KEYS
-from newbi_migrate.store.session import LeasedSession
-from newbi_migrate.store.stamping import MAX_IDS, WindowOutcome, chunks, write_groups
+from newbi_migrate.store.reading import read_by_ids
 from newbi_migrate.store.windows import (
     Window,
     WindowGroup,
@@ -43,7 +38,7 @@ from newbi_migrate.store.windows import (
     read_singly,
 )
 
-__all__ = ["PLAN_WINDOW", "DocumentPlane", "Surveyed"]
+__all__ = ["PLAN_WINDOW", "DocumentCounts", "DocumentPlane", "Surveyed"]
 
 PLAN_WINDOW: Final = 50_000
 """Documents in a window of a plan, whatever the batch size."""
@@ -78,7 +73,7 @@ class Surveyed:
 
 
 class DocumentPlane:
-    """Decisions about the documents of registered collections, and the stamping of them.
+    """Decisions about the documents of registered collections.
 
     Args:
         database: Where.
@@ -88,11 +83,14 @@ class DocumentPlane:
         comment: Attached to every command.
         unwritable: Names of views and time series: whatever is to be changed in them is
             quarantined.
+
+    Attributes:
+        workspace_field: Name of the field that scopes a document.
     """
 
     def __init__(
         self,
-        database: AsyncDatabase[dict[str, Any]],
+        database: Database,
         registry: Registry,
         directory: Directory,
         *,
@@ -101,12 +99,12 @@ class DocumentPlane:
         unwritable: Container[str] = (),
     ) -> None:
         self._database = database
-        self._unwritable = unwritable
+        self.unwritable = unwritable
         self._registry = registry
         self._directory = directory
         self._rewrite = rewrite_owners
         self._comment = comment
-        self._field = registry.workspace_field
+        self.workspace_field = registry.workspace_field
 
     def concerns(self, spec: CollectionSpec) -> bool:
         """Whether documents of a collection can be changed at all."""
@@ -122,104 +120,39 @@ class DocumentPlane:
             progress: Told of every window.
             watched: Owners who are noted however many others there are.
         """
-        summary = CollectionSummary(spec.name)
-        quarantine = Quarantine()
+        counts = self.counts(spec)
         owners: dict[ObjectId, ObjectId] = {}
         digest = 0
         async for groups in self._all(spec):
             for group, resolution in await self.decide(spec, groups):
-                self._count(spec, summary, quarantine, group, resolution)
+                counts.add(group, resolution)
                 if resolution.action is Action.STAMP:
-                    self._count_changes(summary, resolution.changes, len(group.ids))
+                    counts.add_changes(resolution.changes, len(group.ids))
                     self._note_owner(spec, group, resolution, owners, watched)
                 digest += _digest(group, resolution)
             progress.advance(sum(group.count for group in groups), spec.name)
-        return Surveyed(summary, quarantine, digest, owners)
-
-    async def apply(
-        self,
-        spec: CollectionSpec,
-        session: LeasedSession,
-        journal: Journal,
-        *,
-        batch_size: int,
-        workers: int,
-        repeat: bool,
-    ) -> tuple[CollectionSummary, Quarantine, Quarantine]:
-        """Stamp every document of a collection that can be resolved.
-
-        One task reads and journals window after window; ``workers`` tasks send the statements.
-
-        Args:
-            spec: The collection.
-            session: The leased session.
-            journal: Journal of the run.
-            batch_size: Documents in a window.
-            workers: Statements under way at once.
-            repeat: Whether the run may have written to some of the documents before.
-
-        Returns:
-            A summary; the documents that the server refused to write; those that cannot be
-            resolved.
-        """
-        if spec.name in self._unwritable:
-            seen = await self.survey(spec, session.progress)
-            return seen.summary, Quarantine(), seen.quarantine
-        summary = CollectionSummary(spec.name)
-        refused, left = Quarantine(), Quarantine()
-        queue: asyncio.Queue[_Journaled | None] = asyncio.Queue(maxsize=workers)
-        identities = await Identities.now(self._database, comment=self._comment)
-
-        async def work() -> None:
-            while (window := await queue.get()) is not None:
-                for seq, groups in window.entries:
-                    await session.turn(sum(len(group.ids) for group in groups))
-                    await identities.check(spec.name)
-                    outcome = await write_groups(session, spec.name, groups, read=self.fields(spec))
-                    await journal.applied_window(seq, outcome.groups)
-                    self._account(spec, summary, refused, groups, outcome)
-                session.progress.advance(window.count, spec.name)
-
-        async def read() -> None:
-            async for window in self._reader(spec, batch_size).windows():
-                journaled = _Journaled(window.count)
-                for groups in portions(await self._groups(spec, window, summary, left)):
-                    seq = await journal.append_window(spec.name, groups, repeat=repeat)
-                    journaled.entries.append((seq, groups))
-                if journaled.entries:
-                    await queue.put(journaled)
-                else:
-                    session.progress.advance(window.count, spec.name)
-            for _ in range(workers):
-                await queue.put(None)
-
-        async with task_group() as tasks:
-            tasks.create_task(read())
-            for _ in range(workers):
-                tasks.create_task(work())
-        return summary, refused, left
+        return Surveyed(counts.summary, counts.quarantine, digest, owners)
 
     async def census(self, spec: CollectionSpec) -> CollectionSummary:
         """Decide about every document of a collection by what it holds, without its id."""
-        if spec.name in self._unwritable:
+        if spec.name in self.unwritable:
             return (await self.survey(spec, NullProgress())).summary
-        summary = CollectionSummary(spec.name)
         # Whom a census quarantines is counted, and not named.
-        unnamed = Quarantine()
+        counts = self.counts(spec)
         collection = self._database[spec.name]
         if not await has_only_object_ids(collection, comment=self._comment):
             # Some ids cannot be decoded, which no count tells.
             async for group, resolution in self.decided(spec):
-                self._count(spec, summary, unnamed, group, resolution)
-            return summary
+                counts.add(group, resolution)
+            return counts.summary
         async for groups in count_groups(collection, self.fields(spec), comment=self._comment):
             for group, resolution in await self.decide(spec, groups):
-                self._count(spec, summary, unnamed, group, resolution)
-        return summary
+                counts.add(group, resolution)
+        return counts.summary
 
     def fields(self, spec: CollectionSpec) -> list[str]:
         """The fields on which a decision depends, the workspace first."""
-        fields = [] if not spec.scoped else [self._field]
+        fields = [] if not spec.scoped else [self.workspace_field]
         fields += spec.user_fields
         if spec.parent is not None and spec.parent.field not in fields:
             fields.append(spec.parent.field)
@@ -227,25 +160,31 @@ class DocumentPlane:
 
     async def decided(self, spec: CollectionSpec) -> AsyncIterator[tuple[WindowGroup, Resolution]]:
         """Decide about every document of a collection; the groups hold all ids."""
-        async for window in self._reader(spec, PLAN_WINDOW).windows():
+        async for window in self.windows(spec, PLAN_WINDOW):
             for group, resolution in await self.decide(spec, window.groups):
                 yield group, resolution
 
     async def _all(self, spec: CollectionSpec) -> AsyncIterator[Sequence[WindowGroup]]:
         """All documents of a collection, in groups that hold their ids."""
-        if spec.name in self._unwritable:
+        if spec.name in self.unwritable:
             async for groups in read_singly(
                 self._database[spec.name], self.fields(spec), comment=self._comment
             ):
                 yield groups
             return
-        async for window in self._reader(spec, PLAN_WINDOW).windows():
+        async for window in self.windows(spec, PLAN_WINDOW):
             yield window.groups
 
-    def _reader(self, spec: CollectionSpec, size: int) -> WindowReader:
-        return WindowReader(
+    def windows(self, spec: CollectionSpec, size: int) -> AsyncIterator[Window]:
+        """The windows of a collection, of so many documents each."""
+        reader = WindowReader(
             self._database[spec.name], self.fields(spec), size=size, comment=self._comment
         )
+        return reader.windows()
+
+    def counts(self, spec: CollectionSpec) -> DocumentCounts:
+        """Counts of the documents of a collection, to begin with."""
+        return DocumentCounts(spec, self.workspace_field)
 
     async def decide(
         self, spec: CollectionSpec, groups: Sequence[WindowGroup]
@@ -266,13 +205,13 @@ class DocumentPlane:
             resolution = resolve(
                 spec,
                 self._directory,
-                stored=group.stored.get(self._field, ABSENT),
+                stored=group.stored.get(self.workspace_field, ABSENT),
                 users=group.stored,
                 parent_workspace=parent,
-                workspace_field=self._field,
+                workspace_field=self.workspace_field,
                 rewrite_owners=self._rewrite,
             )
-            if resolution.action is Action.STAMP and spec.name in self._unwritable:
+            if resolution.action is Action.STAMP and spec.name in self.unwritable:
                 resolution = Resolution(
                     resolution.stored, Action.QUARANTINE, reason=Reason.NOT_A_PLAIN_COLLECTION
                 )
@@ -297,60 +236,31 @@ class DocumentPlane:
         if not links:
             return {}
         parent = self._registry[spec.parent.collection]
-        projection = dict.fromkeys((self._field, *parent.user_fields), 1)
         found: dict[ObjectId, ObjectId] = {}
-        for ids in chunks(sorted(links), MAX_IDS):
-            cursor = self._database[parent.name].find_raw_batches(
-                {"_id": {"$in": ids}},
-                projection,
-                collation=SIMPLE_COLLATION,
-                comment=self._comment,
-            )
-            async for document, _ in decoded(cursor):
-                workspace = self._workspace_of(parent, document)
-                if workspace is not None:
-                    found[document["_id"]] = workspace
+        parents = read_by_ids(
+            self._database[parent.name],
+            sorted(links),
+            (self.workspace_field, *parent.user_fields),
+            comment=self._comment,
+        )
+        async for document, _ in decoded(parents):
+            workspace = self._workspace_of(parent, document)
+            if workspace is not None:
+                found[document["_id"]] = workspace
         return found
 
     def _workspace_of(self, spec: CollectionSpec, document: Mapping[str, Any]) -> ObjectId | None:
         resolution = resolve(
             spec,
             self._directory,
-            stored=document.get(self._field, ABSENT),
+            stored=document.get(self.workspace_field, ABSENT),
             users=document,
-            workspace_field=self._field,
+            workspace_field=self.workspace_field,
             rewrite_owners=False,
         )
-        stored = document.get(self._field, ABSENT)
-        held = read_id(resolution.changes.get(self._field, stored)).value
+        stored = document.get(self.workspace_field, ABSENT)
+        held = read_id(resolution.changes.get(self.workspace_field, stored)).value
         return held if held in self._directory.organizations else None
-
-    def _count(
-        self,
-        spec: CollectionSpec,
-        summary: CollectionSummary,
-        quarantine: Quarantine,
-        group: WindowGroup,
-        resolution: Resolution,
-    ) -> None:
-        number = group.count
-        summary.documents += number
-        if resolution.stored is not None:
-            summary.classes[resolution.stored] += number
-        if resolution.action is Action.KEEP:
-            summary.kept += number
-        elif resolution.reason is not None:
-            summary.quarantined += number
-            path = _path(spec, resolution.reason, self._field)
-            quarantine.add(spec.name, path, resolution.reason, group.ids)
-
-    def _count_changes(
-        self, summary: CollectionSummary, changes: Mapping[str, Any], documents: int
-    ) -> None:
-        if self._field in changes:
-            summary.stamped += documents
-        if changes.keys() - {self._field}:
-            summary.owners_rewritten += documents
 
     def _note_owner(
         self,
@@ -363,58 +273,50 @@ class DocumentPlane:
         if spec.owner_field is None:
             return
         owner = read_id(group.stored.get(spec.owner_field, ABSENT)).value
-        workspace = read_id(resolution.changes.get(self._field, ABSENT)).value
+        workspace = read_id(resolution.changes.get(self.workspace_field, ABSENT)).value
         if owner is None or workspace is None:
             return
         if len(owners) < MOST_OWNERS or owner in watched:
             owners[owner] = workspace
 
-    async def _groups(
-        self, spec: CollectionSpec, window: Window, summary: CollectionSummary, left: Quarantine
-    ) -> list[JournalGroup]:
-        """What is to be written to a window: documents of which the same was read go together."""
-        fields = self.fields(spec)
-        found: dict[bytes, JournalGroup] = {}
-        for group, resolution in await self.decide(spec, window.groups):
-            self._count(spec, summary, left, group, resolution)
-            if resolution.action is Action.STAMP:
-                prior = group.prior(fields, window.names)
-                # What was read decides what is written.
-                same = found.setdefault(
-                    bytes(prior.raw), JournalGroup(resolution.changes, prior, [])
-                )
-                same.ids.extend(group.ids)
-        return list(found.values())
 
-    def _account(
-        self,
-        spec: CollectionSpec,
-        summary: CollectionSummary,
-        refused: Quarantine,
-        groups: Sequence[JournalGroup],
-        outcome: WindowOutcome,
-    ) -> None:
-        for group in groups if outcome.groups is None else outcome.groups:
-            self._count_changes(summary, group.changes, len(group.ids))
-        for refusal in outcome.refused:
-            reason = Reason.WRITE_REFUSED
-            if refusal.too_large:
-                reason = Reason.DOCUMENT_TOO_LARGE
-            elif refusal.duplicate:
-                reason = Reason.UNIQUE_KEY
-            summary.quarantined += 1
-            refused.add(spec.name, self._field, reason, [refusal.id])
-        # A document somebody changed or deleted meanwhile is not ours to count: the re-scan at
-        # the end of the run sees what it is now.
-        summary.documents -= len(outcome.changed)
+class DocumentCounts:
+    """What happens to the documents of a collection, counted as they are decided about.
 
+    Args:
+        spec: The collection.
+        workspace_field: Name of the field that scopes a document.
 
-@dataclass(slots=True)
-class _Journaled:
-    """A window that has been journaled: number and groups of each entry."""
+    Attributes:
+        summary: The counts.
+        quarantine: The documents that cannot be resolved.
+    """
 
-    count: int
-    entries: list[tuple[int, Sequence[JournalGroup]]] = field(default_factory=list)
+    def __init__(self, spec: CollectionSpec, workspace_field: str) -> None:
+        self._spec = spec
+        self._field = workspace_field
+        self.summary = CollectionSummary(spec.name)
+        self.quarantine = Quarantine()
+
+    def add(self, group: WindowGroup, resolution: Resolution) -> None:
+        """Count documents by what was decided; what is changed in them is counted apart."""
+        summary, number = self.summary, group.count
+        summary.documents += number
+        if resolution.stored is not None:
+            summary.classes[resolution.stored] += number
+        if resolution.action is Action.KEEP:
+            summary.kept += number
+        elif resolution.reason is not None:
+            summary.quarantined += number
+            path = _path(self._spec, resolution.reason, self._field)
+            self.quarantine.add(self._spec.name, path, resolution.reason, group.ids)
+
+    def add_changes(self, changes: Mapping[str, Any], documents: int) -> None:
+        """Count documents in which something is changed."""
+        if self._field in changes:
+            self.summary.stamped += documents
+        if changes.keys() - {self._field}:
+            self.summary.owners_rewritten += documents
 
 
 _OWNER_REASONS = frozenset(

@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from bson import ObjectId
-from pymongo.asynchronous.collection import AsyncCollection
-from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.documents.newbi import BETTER_AUTH_SPECS
 from newbi_migrate.documents.registry import CollectionSpec, UniqueKey
 from newbi_migrate.mapping.workspace import Directory, Reason, WorkspaceClass
 from newbi_migrate.migration.planning.documents import Surveyed
-from newbi_migrate.migration.planning.results import Collision, IndexAction, IndexDecision
-from newbi_migrate.store.connection import SIMPLE_COLLATION
-from newbi_migrate.store.decoding import decoded
+from newbi_migrate.migration.planning.results import IndexAction, IndexDecision
+from newbi_migrate.store.collisions import Collision, find_collisions
+from newbi_migrate.store.handles import Database
 from newbi_migrate.store.indexes import plan_indexes, read_indexes
 from newbi_migrate.store.lookup import MAX_TREE_KEYS, search_tree
 
-__all__ = ["find_collisions", "future_workspace", "plan_index_changes"]
+__all__ = ["future_workspace", "plan_index_changes"]
 
-_MOST: Final = 1000
-_SEVERAL: Final = {"$match": {"n": {"$gt": 1}}}
 _KEPT: Final = "Belongs to the old structure; it is kept until it is dropped on request."
 
 
 async def plan_index_changes(
-    database: AsyncDatabase[dict[str, Any]],
+    database: Database,
     specs: Sequence[CollectionSpec],
     directory: Directory,
     surveyed: Mapping[str, Surveyed],
@@ -77,15 +72,14 @@ async def plan_index_changes(
             key = unique.get(index.name)
             now: tuple[Collision, ...] = ()
             if key is not None and spec.name in collections and workspace is not None:
-                finder = _CollisionFinder(
+                now, later = await find_collisions(
                     database[spec.name],
                     key,
-                    workspace,
-                    workspace_field,
-                    comment,
-                    _but_for(filled, spec.name, key),
+                    workspace_field=workspace_field,
+                    workspace=workspace,
+                    among=_but_for(filled, spec.name, key),
+                    comment=comment,
                 )
-                now, later = await finder.find()
                 collisions += now + later
             decisions.append(
                 IndexDecision(
@@ -107,29 +101,6 @@ def _but_for(
     """
     ids = [i for path, _ in key.index.keys for i in filled.get((collection, path), ())]
     return {"_id": {"$nin": ids}} if ids else {}
-
-
-async def find_collisions(
-    collection: AsyncCollection[dict[str, Any]],
-    key: UniqueKey,
-    *,
-    workspace_field: str,
-    comment: str,
-    among: Mapping[str, Any] | None = None,
-) -> tuple[tuple[Collision, ...], tuple[Collision, ...]]:
-    """Documents that share a unique key as they are, and once what they lack has been added.
-
-    Args:
-        collection: Where.
-        key: The key.
-        workspace_field: Name of the field that scopes a document.
-        comment: Attached to every command.
-        among: Only documents that match this; ``None`` for all.
-    """
-    finder = _CollisionFinder(
-        collection, key, f"${workspace_field}", workspace_field, comment, among or {}
-    )
-    return await finder.find()
 
 
 def _collision_reason(found: Sequence[Collision]) -> str:
@@ -196,73 +167,3 @@ def _by_stored_user(spec: CollectionSpec, directory: Directory, surveyed: Survey
         return tree
     nobody = {"$eq": [{"$ifNull": [f"${spec.owner_field}", None]}, None]}
     return {"$cond": [nobody, tree, None]}
-
-
-@dataclass(frozen=True, slots=True)
-class _CollisionFinder:
-    """Finder of documents that share the values of a unique key; the server groups them.
-
-    A document that has no workspace after the run counts as one without it, as it will for
-    the index.
-    """
-
-    collection: AsyncCollection[dict[str, Any]]
-    key: UniqueKey
-    workspace: Any
-    workspace_field: str
-    comment: str
-    among: Mapping[str, Any] = field(default_factory=dict)
-
-    async def find(self) -> tuple[tuple[Collision, ...], tuple[Collision, ...]]:
-        """Documents that collide as they are, and once the application has added what they lack."""
-        derived = self.key.derived
-        if derived and not await self._any(without=derived):
-            # Whatever collides in all fields collides in fewer: mostly one pass is enough.
-            return (), ()
-        now = await self._all({})
-        later = await self._all(derived) if derived else ()
-        return now, tuple(collision for collision in later if collision not in now)
-
-    async def _any(self, *, without: Container[str]) -> bool:
-        paths = [path for path in self._paths if path not in without]
-        groups = {"_id": self._values(paths, {}), "n": {"$sum": 1}}
-        found = await self._aggregate([{"$group": groups}, _SEVERAL, {"$limit": 1}])
-        return bool(found)
-
-    async def _all(self, derived: Mapping[str, Any]) -> tuple[Collision, ...]:
-        groups = {
-            "_id": self._values(self._paths, derived),
-            "n": {"$sum": 1},
-            "first": {"$min": "$_id"},
-            "last": {"$max": "$_id"},
-        }
-        found = await self._aggregate(
-            [{"$group": groups}, _SEVERAL, {"$sort": {"first": 1}}, {"$limit": _MOST}]
-        )
-        return tuple(
-            Collision(
-                self.collection.name, self.key.index.name, (each["first"], each["last"]), each["n"]
-            )
-            for each in found
-        )
-
-    @property
-    def _paths(self) -> list[str]:
-        return [path for path, _ in self.key.index.keys]
-
-    def _values(self, paths: Sequence[str], derived: Mapping[str, Any]) -> dict[str, Any]:
-        expressions = {self.workspace_field: self.workspace, **derived}
-        return {f"k{n}": expressions.get(path, f"${path}") for n, path in enumerate(paths)}
-
-    async def _aggregate(self, stages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        index = self.key.index
-        match: dict[str, Any] = dict(index.partial or {})
-        if index.sparse:
-            match["$or"] = [{path: {"$exists": True}} for path in self._paths]
-        cursor = await self.collection.aggregate_raw_batches(
-            [{"$match": {"$and": [match, self.among]}}, *stages],
-            allowDiskUse=True,
-            collation=SIMPLE_COLLATION,
-            comment=self.comment,
-        )
-        return [found async for found, _ in decoded(cursor)]

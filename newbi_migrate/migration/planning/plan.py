@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from bson import ObjectId
-from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.documents.registry import CollectionSpec, Registry
 from newbi_migrate.mapping.decisions import (
@@ -37,6 +36,7 @@ from newbi_migrate.migration.planning.results import (
 from newbi_migrate.migration.planning.survey import Survey, odd_target, survey
 from newbi_migrate.migration.planning.users import UserPlane, line_of
 from newbi_migrate.progress import NullProgress, Progress
+from newbi_migrate.store.handles import Database
 
 __all__ = [
     "chosen_collections",
@@ -65,7 +65,7 @@ def chosen_collections(registry: Registry, options: MigrationOptions) -> list[Co
 
 
 async def make_plan(
-    database: AsyncDatabase[dict[str, Any]],
+    database: Database,
     registry: Registry,
     options: MigrationOptions,
     *,
@@ -167,7 +167,7 @@ class _Users:
 
 
 async def _plan_users(
-    database: AsyncDatabase[dict[str, Any]],
+    database: Database,
     seen: Survey,
     options: MigrationOptions,
     documents_only: bool,

@@ -25,12 +25,12 @@ from newbi_migrate.mapping.users import Finding
 from newbi_migrate.mapping.workspace import Directory, Reason, WorkspaceClass
 from newbi_migrate.migration.planning.digests import Digests
 from newbi_migrate.migration.planning.options import MigrationOptions
+from newbi_migrate.store.collisions import Collision
 from newbi_migrate.store.raw import iter_ids, pack_ids
 
 __all__ = [
     "NOT_PLAIN",
     "CollectionSummary",
-    "Collision",
     "Findings",
     "IndexAction",
     "IndexDecision",
@@ -193,6 +193,24 @@ class UserLine:
     creates: Mapping[str, ObjectId] = field(default_factory=dict)
     fills: Mapping[str, int] = field(default_factory=dict)
 
+    @classmethod
+    def of(
+        cls,
+        decision: UserDecision,
+        creates: Mapping[str, ObjectId],
+        fills: Mapping[str, int],
+    ) -> Self:
+        """The line of a decision, with what it leads to."""
+        return cls(
+            decision.legacy_id,
+            decision.outcome,
+            decision.reason,
+            decision.user_id,
+            decision.workspace,
+            creates,
+            fills,
+        )
+
     @property
     def writes(self) -> bool:
         """Whether anything is written for them."""
@@ -266,17 +284,9 @@ class UserLines(PackedSequence[UserLine]):
         decision = self.decisions.at(self._positions[position])
         shape = self._shapes.at(position)
         creates = self._odd.get(position)
-        return UserLine(
-            legacy_id=decision.legacy_id,
-            outcome=decision.outcome,
-            reason=decision.reason,
-            user_id=decision.user_id,
-            workspace=decision.workspace,
-            creates=_created(shape, decision.user_id, decision.workspace)
-            if creates is None
-            else creates,
-            fills=dict(shape.fills),
-        )
+        if creates is None:
+            creates = _created(shape, decision.user_id, decision.workspace)
+        return UserLine.of(decision, creates, dict(shape.fills))
 
 
 def _created(
@@ -365,32 +375,6 @@ class IndexDecision:
             "unique": self.spec.unique,
             "action": self.action.value,
             "reason": self.reason,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Collision:
-    """Documents that would share a key that is to be unique.
-
-    Attributes:
-        collection: Where.
-        index: Name of the unique index.
-        ids: The documents with the smallest and the greatest id.
-        count: How many they are.
-    """
-
-    collection: str
-    index: str
-    ids: tuple[Any, ...]
-    count: int
-
-    def to_json(self) -> dict[str, Any]:
-        """The collision as JSON holds it."""
-        return {
-            "collection": self.collection,
-            "index": self.index,
-            "ids": [str(identifier) for identifier in self.ids],
-            "count": self.count,
         }
 
 

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
-
-from pymongo.asynchronous.database import AsyncDatabase
+from typing import Final
 
 from newbi_migrate.documents.better_auth import (
     COLLECTIONS as BETTER_AUTH_COLLECTIONS,
@@ -19,6 +17,8 @@ from newbi_migrate.documents.registry import OWN_PREFIX, Registry
 from newbi_migrate.errors import UnsupportedError, UsageError
 from newbi_migrate.store.collections import CollectionInfo
 from newbi_migrate.store.connection import nothing_there
+from newbi_migrate.store.counting import count, estimated_counts, has_any
+from newbi_migrate.store.handles import Database
 from newbi_migrate.store.runs import RunState, read_runs, readable_collections
 
 __all__ = ["Survey", "aside_name", "kept_name", "odd_target", "survey"]
@@ -53,7 +53,7 @@ class Survey:
 
 
 async def survey(
-    database: AsyncDatabase[dict[str, Any]],
+    database: Database,
     registry: Registry,
     *,
     source: str | None = None,
@@ -74,12 +74,9 @@ async def survey(
     """
     listed = await readable_collections(database, comment=comment)
     infos = {name: info for name, info in listed.items() if not info.internal}
-    counts = {
-        # Metadata answers at once; an exact count of everything is not needed here.
-        name: await database[name].estimated_document_count(comment=comment)
-        for name, info in infos.items()
-        if info.holds_documents
-    }
+    writable = [info for info in infos.values() if info.writable]
+    # Metadata answers at once; an exact count of everything is not needed here.
+    counts = await estimated_counts(database, writable, comment=comment)
     chosen = await _source(database, registry, infos, counts, source, comment)
     known = {spec.name for spec in registry}.union(
         BETTER_AUTH_COLLECTIONS, registry.legacy_candidates
@@ -87,10 +84,10 @@ async def survey(
     return Survey(
         database=database.name,
         source=chosen,
-        legacy_users=await database[chosen].count_documents({}, comment=comment),
+        legacy_users=await count(database[chosen], comment=comment),
         counts=counts,
         unwritable={
-            name: await database[name].count_documents({}, comment=comment)
+            name: await count(database[name], comment=comment)
             for name, info in infos.items()
             if name in registry and not info.holds_documents
         },
@@ -115,7 +112,7 @@ def odd_target(infos: Mapping[str, CollectionInfo]) -> UnsupportedError | None:
 
 
 async def _source(
-    database: AsyncDatabase[dict[str, Any]],
+    database: Database,
     registry: Registry,
     infos: Mapping[str, CollectionInfo],
     counts: Mapping[str, int],
@@ -142,7 +139,7 @@ async def _source(
     holding = [
         name
         for name in candidates
-        if name in counts and await database[name].count_documents({}, limit=1, comment=comment)
+        if name in counts and await has_any(database[name], comment=comment)
     ]
     if len(holding) > 1:
         raise UsageError(
@@ -178,7 +175,7 @@ def _refuse_if_odd(info: CollectionInfo | None) -> None:
     )
 
 
-async def _finalized(database: AsyncDatabase[dict[str, Any]]) -> str | None:
+async def _finalized(database: Database) -> str | None:
     """Where the legacy users are, or were, if the migration was finalized."""
     for run in await read_runs(database):
         result = run.document.get("result")

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from bson import ObjectId
-from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.documents.legacy import LegacyUser
 from newbi_migrate.mapping.decisions import (
@@ -28,10 +27,11 @@ from newbi_migrate.mapping.users import Existing, Fill, Finding, Insert, UserWri
 from newbi_migrate.mapping.values import is_missing, read_id, trim
 from newbi_migrate.mapping.workspace import Membership
 from newbi_migrate.migration.planning.results import Findings, UserLine
-from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.decoding import decode, decoded
+from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import id_key
-from newbi_migrate.store.raw import document_of, element_at, has_room_at, raw_documents
+from newbi_migrate.store.raw import document_of, element_at, has_room_at
+from newbi_migrate.store.reading import scan
 
 __all__ = ["USER_BATCH", "UserPlane", "line_of"]
 
@@ -57,9 +57,7 @@ class UserPlane:
         comment: Attached to every command.
     """
 
-    def __init__(
-        self, database: AsyncDatabase[dict[str, Any]], source: str, *, comment: str
-    ) -> None:
+    def __init__(self, database: Database, source: str, *, comment: str) -> None:
         self._database = database
         self._source = source
         self._comment = comment
@@ -68,10 +66,7 @@ class UserPlane:
         """The key of every legacy user, in the order of their ids."""
         found = LegacyKeys()
         async for document, readable in self._documents():
-            key = LegacyKey.of(document)
-            if not readable:
-                key = LegacyKey(key.id, None, readable=False)
-            found.append(key)
+            found.append(LegacyKey.of(document, readable=readable))
         return found
 
     async def target(self) -> tuple[Target, Findings]:
@@ -171,7 +166,8 @@ class UserPlane:
             name: str, field: str, wanted: Sequence[ObjectId | str]
         ) -> list[Mapping[str, Any]]:
             found: list[Mapping[str, Any]] = []
-            async for stored in self._raw(name, {field: {"$in": wanted}}):
+            query = {field: {"$in": wanted}}
+            async for stored in scan(self._database[name], query, comment=self._comment):
                 document, _ = decode(stored)
                 raw[name, id_key(document["_id"])] = stored
                 found.append(document)
@@ -191,43 +187,26 @@ class UserPlane:
             members=frozenset(
                 [
                     (d["organizationId"], d["userId"])
-                    async for d in self._find("member", None, {"userId": {"$in": users}})
+                    async for d in self._find(
+                        "member", ("organizationId", "userId"), {"userId": {"$in": users}}
+                    )
                     if isinstance(d.get("organizationId"), ObjectId)
                 ]
             ),
             raw=raw,
         )
 
-    async def _documents(self) -> AsyncIterator[tuple[dict[str, Any], bool]]:
-        async for raw in self._raw(self._source, {}):
-            yield decode(raw)
-
-    async def _raw(self, collection: str, query: Mapping[str, Any]) -> AsyncIterator[bytes]:
-        cursor = self._database[collection].find_raw_batches(
-            query,
-            sort=[("_id", 1)],
-            batch_size=1000,
-            collation=SIMPLE_COLLATION,
-            comment=self._comment,
-        )
-        async for raw in raw_documents(cursor):
-            yield raw
+    def _documents(self) -> AsyncIterator[tuple[dict[str, Any], bool]]:
+        return decoded(scan(self._database[self._source], comment=self._comment))
 
     async def _find(
         self,
         collection: str,
-        fields: Sequence[str] | None,
+        fields: Sequence[str],
         query: Mapping[str, Any] | None = None,
     ) -> AsyncIterator[dict[str, Any]]:
-        cursor = self._database[collection].find_raw_batches(
-            query or {},
-            fields,
-            sort=[("_id", 1)],
-            batch_size=1000,
-            collation=SIMPLE_COLLATION,
-            comment=self._comment,
-        )
-        async for document, _ in decoded(cursor):
+        found = scan(self._database[collection], query, fields, comment=self._comment)
+        async for document, _ in decoded(found):
             yield document
 
 
@@ -266,7 +245,6 @@ def _says_nothing(found: tuple[int, bytes] | None) -> bool:
 
 def line_of(writes: UserWrites) -> UserLine:
     """The line of a plan that says what is written for a user."""
-    decision = writes.decision
     fills: dict[str, int] = defaultdict(int)
     creates: dict[str, ObjectId] = {}
     for write in writes.writes:
@@ -274,12 +252,4 @@ def line_of(writes: UserWrites) -> UserLine:
             creates[write.collection] = write.document["_id"]
         elif isinstance(write, Fill):
             fills[write.collection] += len(write.values)
-    return UserLine(
-        legacy_id=decision.legacy_id,
-        outcome=decision.outcome,
-        reason=decision.reason,
-        user_id=decision.user_id,
-        workspace=decision.workspace,
-        creates=creates,
-        fills=dict(fills),
-    )
+    return UserLine.of(writes.decision, creates, dict(fills))

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pymongo.errors import OperationFailure
-
 from newbi_migrate.backup.dumped import DumpedCollection
 from newbi_migrate.backup.legacy_indexes import convert_legacy_indexes, legacy_parts
-from newbi_migrate.store.codes import AUTHENTICATION, STABLE_API, Code
-from newbi_migrate.store.faults import is_transient
-from newbi_migrate.store.indexes import refusal
+from newbi_migrate.store.indexes import Refused, build_as_described
+from newbi_migrate.store.session import LeasedSession
 
 __all__ = ["RefusedIndex", "build_indexes", "specifications"]
 
 _OPTION: Final = "--convert-legacy-indexes"
 _TYPES: Final = frozenset({"2d", "2dsphere", "hashed", "text"})
-# What the server would answer to any index.
-_OF_NO_INDEX: Final = AUTHENTICATION | STABLE_API | {Code.UNAUTHORIZED, Code.OUT_OF_DISK_SPACE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,42 +59,32 @@ def specifications(
 
 
 async def build_indexes(
-    command: Callable[[dict[str, Any]], Awaitable[None]],
-    collection: DumpedCollection,
-    indexes: Sequence[dict[str, Any]],
+    session: LeasedSession, collection: DumpedCollection, indexes: Sequence[dict[str, Any]]
 ) -> list[RefusedIndex]:
-    """Build indexes together or, where the server refuses one, one by one.
+    """Build indexes; return those that the server refuses, and why.
 
     Nothing is done for those that are there.
 
     Args:
-        command: Sends a command.
+        session: The leased session.
         collection: The collection.
         indexes: As :func:`specifications` gives them.
 
     Raises:
         pymongo.errors.PyMongoError: The server failed.
     """
-    if not indexes:
-        return []
-    try:
-        await command({"createIndexes": collection.name, "indexes": list(indexes)})
-    except OperationFailure as error:
-        if is_transient(error) or error.code in _OF_NO_INDEX:
-            raise
-        if len(indexes) > 1:
-            refused = [await build_indexes(command, collection, [index]) for index in indexes]
-            return [one for some in refused for one in some]
-        (index,) = indexes
-        return [RefusedIndex(collection.name, index["name"], _reason(index, error))]
-    return []
+    refused = await build_as_described(session, collection.name, indexes)
+    return [
+        RefusedIndex(collection.name, index["name"], _reason(index, found))
+        for index, found in refused
+    ]
 
 
-def _reason(index: dict[str, Any], error: OperationFailure) -> str:
+def _reason(index: Mapping[str, Any], refused: Refused) -> str:
     types = sorted({key for key in index["key"].values() if isinstance(key, str) and key})
-    if error.code == Code.CANNOT_CREATE_INDEX and set(types) - _TYPES:
+    if refused.impossible and set(types) - _TYPES:
         return f"The server knows no index of the type {', '.join(types)}."
     legacy = legacy_parts(index)
     if legacy:
         return f"Servers before 3.4 alone took {' and '.join(legacy)}; {_OPTION} converts it."
-    return refusal(error)
+    return refused.reason

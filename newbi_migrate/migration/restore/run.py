@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pymongo.errors import OperationFailure
-
 from newbi_migrate.backup.dump import Dump
 from newbi_migrate.backup.dumped import DumpedCollection
 from newbi_migrate.backup.reading import DamagedDataError
@@ -27,8 +25,6 @@ from newbi_migrate.errors import (
     UsageError,
 )
 from newbi_migrate.migration.restore.indexes import RefusedIndex, build_indexes, specifications
-from newbi_migrate.migration.restore.inserting import Inserter
-from newbi_migrate.migration.restore.record import RestoreRecord
 from newbi_migrate.migration.restore.target import (
     RestoreTarget,
     existing_collections,
@@ -39,12 +35,15 @@ from newbi_migrate.migration.restore.target import (
 from newbi_migrate.migration.run.runner import Runner, refuse_other_preview
 from newbi_migrate.migration.run.throttle import ThrottleOptions
 from newbi_migrate.progress import NullProgress, Progress
-from newbi_migrate.store.codes import Code
-from newbi_migrate.store.connection import DURABLE, open_database
+from newbi_migrate.store.connection import open_database
+from newbi_migrate.store.counting import count
 from newbi_migrate.store.faults import task_group
+from newbi_migrate.store.inserting import Inserter
 from newbi_migrate.store.lease import LEASE, LEASE_SECONDS
+from newbi_migrate.store.restores import RestoreRecord
 from newbi_migrate.store.runs import restore_record
 from newbi_migrate.store.session import LeasedSession
+from newbi_migrate.store.structure import create_as_described, drop_collection, empty_collection
 
 __all__ = [
     "RestoreResult",
@@ -254,9 +253,9 @@ class _Restore:
         for name in sorted(names):
             if name == "system.js":
                 # The server drops none of its own.
-                await session.collection(name).delete_many({}, comment=session.comment)
+                await empty_collection(session, name)
             else:
-                await session.collection(name).drop(comment=session.comment)
+                await drop_collection(session, name)
             self._dropped.add(name)
         await self._record.dropped()
 
@@ -268,21 +267,17 @@ class _Restore:
         there = collection.name in self._there_before
         if there and collection.options.get("capped"):
             # Documents of a capped collection keep their order, so it is filled from the start.
-            session = self._session
-            await session.collection(collection.name).drop(comment=session.comment)
+            await drop_collection(self._session, collection.name)
             self._there_before.discard(collection.name)
             there = False
-        try:
-            await self._command({"create": collection.name, **collection.created_with})
-        except OperationFailure as error:
-            # Left by the restore that goes on here; its options are those of the same dump.
-            if error.code == Code.NAMESPACE_EXISTS and there:
-                return
+        created = await create_as_described(self._session, collection.name, collection.created_with)
+        # One that is there was left by the restore that goes on here, with the same options.
+        if not created and not there:
             raise UnsupportedError(
-                f"The server would not create {collection.name!r} as it was ({_name_of(error)}).",
-                next_step="Restore to a server of the version it was backed up from, or later.",
+                f"The server would not create {collection.name!r}: somebody made it meanwhile.",
+                next_step="Stop whoever else writes there, and run the same command again.",
                 collection=collection.name,
-            ) from error
+            )
 
     async def _indexes(
         self, collections: Sequence[DumpedCollection]
@@ -291,20 +286,11 @@ class _Restore:
         self._session.progress.phase("indexes", sum(len(some) for _, some, _ in wanted))
         built, refused = 0, []
         for collection, indexes, equal in wanted:
-            lacking = await build_indexes(self._command, collection, indexes)
+            lacking = await build_indexes(self._session, collection, indexes)
             built += len(indexes) - len(lacking)
             refused += [*equal, *lacking]
             self._session.progress.advance(len(indexes), collection.name)
         return built, refused
-
-    async def _command(self, command: dict[str, Any]) -> None:
-        """Send a write command whose first value is the name of a collection."""
-        session = self._session
-        name = next(iter(command.values()))
-        # A collection that a failing primary forgot would be made anew, and plain, by an insert.
-        durable = {"writeConcern": DURABLE.document, "comment": session.comment}
-        session.collection(name)
-        await session.database.command({**command, **durable})
 
     # -- documents ----------------------------------------------------------------------------
 
@@ -339,9 +325,8 @@ class _Restore:
         return True
 
     async def _count(self, collection: DumpedCollection) -> int:
-        return await self._session.database[collection.namespace].count_documents(
-            {}, comment=self._session.comment
-        )
+        session = self._session
+        return await count(session.database[collection.namespace], comment=session.comment)
 
     async def _insert(self, collection: DumpedCollection) -> None:
         batches = self._dump.batches_of(collection)
@@ -397,9 +382,3 @@ def _require_all(dump: Dump, only: Sequence[str]) -> None:
             f"The backup has no {', '.join(lacking)}.",
             next_step=f"It has {first_names(sorted(names))}.",
         )
-
-
-def _name_of(error: OperationFailure) -> str:
-    # The server's message may quote documents; its name for the error does not.
-    name = (error.details or {}).get("codeName")
-    return f"{name}, code {error.code}" if name else f"code {error.code}"

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pymongo.asynchronous.database import AsyncDatabase
-
 from newbi_migrate.errors import ConfirmationRequiredError
+from newbi_migrate.store.collections import collection_names
 from newbi_migrate.store.faults import explained
+from newbi_migrate.store.handles import Database
 from newbi_migrate.store.lease import LEASE, Lease
 from newbi_migrate.store.runs import restore_record
 
@@ -58,7 +58,7 @@ class RestoreTarget:
             )
 
 
-async def look_at_target(database: AsyncDatabase[dict[str, Any]]) -> RestoreTarget:
+async def look_at_target(database: Database) -> RestoreTarget:
     """What a restore would find; reads only.
 
     Raises:
@@ -73,7 +73,7 @@ async def look_at_target(database: AsyncDatabase[dict[str, Any]]) -> RestoreTarg
 
 
 async def read_target(
-    database: AsyncDatabase[dict[str, Any]], record: Mapping[str, Any] | None, *, next_lease: int
+    database: Database, record: Mapping[str, Any] | None, *, next_lease: int
 ) -> RestoreTarget:
     """What a restore finds, whoever holds the lease; reads only.
 
@@ -90,9 +90,9 @@ async def read_target(
     return RestoreTarget(database.name, tuple(sorted(existing)), unfinished, next_lease)
 
 
-async def existing_collections(database: AsyncDatabase[dict[str, Any]]) -> set[str]:
+async def existing_collections(database: Database) -> set[str]:
     """Names of collections and views, but for the server's own and that of the lease."""
-    names = await database.list_collection_names()
+    names = await collection_names(database)
     return {
         name
         for name in names

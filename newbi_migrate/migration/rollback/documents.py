@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bson import ObjectId
-from pymongo.asynchronous.database import AsyncDatabase
 from xxhash import xxh3_64_intdigest
 
 from newbi_migrate.mapping.values import ABSENT, read_id
@@ -28,6 +27,7 @@ from newbi_migrate.migration.rollback.results import (
 )
 from newbi_migrate.progress import Progress
 from newbi_migrate.store.decoding import decode
+from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.journal import (
     EntryKind,
@@ -37,8 +37,8 @@ from newbi_migrate.store.journal import (
     JournalReader,
 )
 from newbi_migrate.store.raw import document_of
+from newbi_migrate.store.reading import chunks
 from newbi_migrate.store.session import LeasedSession, Throttle
-from newbi_migrate.store.stamping import chunks
 from newbi_migrate.store.undo import (
     Chain,
     Difference,
@@ -81,7 +81,7 @@ class DocumentRollback:
         comment: Attached to every command.
     """
 
-    database: AsyncDatabase[dict[str, Any]]
+    database: Database
     run_id: ObjectId
     workspace_field: str
     collections: Collection[str] | None

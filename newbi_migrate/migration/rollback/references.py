@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from bson import ObjectId
-from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.mapping.packed import IdColumn, PackedIds
 from newbi_migrate.mapping.values import read_id
+from newbi_migrate.store.census import count_groups
 from newbi_migrate.store.collections import collections
-from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.decoding import decoded
-from newbi_migrate.store.stamping import chunks
+from newbi_migrate.store.handles import Database
+from newbi_migrate.store.reading import matching, read_by_ids
 
 __all__ = ["Readings", "References", "Released", "sessions_of"]
 
@@ -30,7 +30,6 @@ _ROWS: Final[Mapping[str, tuple[str, ...]]] = {
     "account": ("userId",),
     "invitation": ("inviterId",),
 }
-_TOGETHER: Final = 1000
 
 References = dict[ObjectId, Counter[str]]
 """User or organization to the number of documents, by collection, that name it."""
@@ -67,7 +66,7 @@ class Readings:
         comment: Attached to every command.
     """
 
-    database: AsyncDatabase[dict[str, Any]]
+    database: Database
     organizations: PackedIds
     users: PackedIds
     going: Mapping[str, Container[Any]]
@@ -89,15 +88,18 @@ class Readings:
                 continue
             await self._count(name, fields, found, released)
         for name in _ROWS:
-            await self._add_rows(name, {}, found)
+            rows = matching(self.database[name], {}, _ROWS[name], comment=self.comment)
+            await self._add_rows(name, rows, found, self.going.get(name, ()))
         return found
 
     async def of_documents(self, collection: str, ids: Collection[Any]) -> References:
         """What some documents of a collection refer to, whether they go or not."""
         found: References = defaultdict(Counter)
         if collection in _ROWS:
-            for some in chunks(ids, _TOGETHER):
-                await self._add_rows(collection, {"_id": {"$in": some}}, found, whole=True)
+            rows = read_by_ids(
+                self.database[collection], ids, _ROWS[collection], comment=self.comment
+            )
+            await self._add_rows(collection, rows, found, ())
         return found
 
     async def _count(
@@ -107,23 +109,15 @@ class Readings:
         found: References,
         released: Iterable[Released],
     ) -> None:
-        cursor = await self.database[name].aggregate_raw_batches(
-            [
-                {"$match": {"$or": [{path: {"$exists": True}} for path in fields]}},
-                {"$group": {"_id": {path: f"${path}" for path in fields}, "n": {"$sum": 1}}},
-            ],
-            allowDiskUse=True,
-            collation=SIMPLE_COLLATION,
-            comment=self.comment,
-        )
         counts = array("q", bytes(8 * len(self.organizations)))
-        async for group, _ in decoded(cursor):
-            for organization in {read_id(value).value for value in group["_id"].values()}:
-                if organization is None:
-                    continue
-                position = self.organizations.position(organization)
-                if position >= 0:
-                    counts[position] += group["n"]
+        async for groups in count_groups(self.database[name], fields, comment=self.comment):
+            for group in groups:
+                for organization in {read_id(value).value for value in group.stored.values()}:
+                    if organization is None:
+                        continue
+                    position = self.organizations.position(organization)
+                    if position >= 0:
+                        counts[position] += group.count
         for one in released:
             for organization, number in one.of(name):
                 position = self.organizations.position(organization)
@@ -134,16 +128,18 @@ class Readings:
                 found[self.organizations.at(position)][name] += number
 
     async def _add_rows(
-        self, name: str, query: Mapping[str, Any], found: References, *, whole: bool = False
+        self,
+        name: str,
+        rows: AsyncIterator[bytes],
+        found: References,
+        going: Container[Any],
     ) -> None:
-        going = () if whole else self.going.get(name, ())
-        fields = _ROWS[name]
-        async for row in _read(self.database, name, query, fields, self.comment):
+        async for row, _ in decoded(rows):
             if row["_id"] in going:
                 continue
             named = {
                 identifier
-                for path in fields
+                for path in _ROWS[name]
                 if (identifier := read_id(row.get(path)).value)
                 in (self.organizations if path == "organizationId" else self.users)
             }
@@ -151,26 +147,13 @@ class Readings:
                 found[cast(ObjectId, identifier)][name] += 1
 
 
-async def _read(
-    database: AsyncDatabase[dict[str, Any]],
-    name: str,
-    query: Mapping[str, Any],
-    fields: tuple[str, ...],
-    comment: str,
-) -> AsyncIterator[dict[str, Any]]:
-    cursor = database[name].find_raw_batches(query, fields, batch_size=_TOGETHER, comment=comment)
-    async for row, _ in decoded(cursor):
-        yield row
-
-
-async def sessions_of(
-    database: AsyncDatabase[dict[str, Any]], users: PackedIds, *, comment: str
-) -> int:
+async def sessions_of(database: Database, users: PackedIds, *, comment: str) -> int:
     """How many sessions some users have; sessions are never written to."""
     if not users:
         return 0
     count = 0
-    async for row in _read(database, "session", {}, ("userId",), comment):
+    rows = matching(database["session"], {}, ("userId",), comment=comment)
+    async for row, _ in decoded(rows):
         user = read_id(row.get("userId")).value
         # As the application refers to users: by their id, or by its digits.
         count += user in users and row["userId"] in (user, str(user))

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from bson import ObjectId
-from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.documents.registry import Registry
 from newbi_migrate.errors import UsageError
@@ -29,12 +28,15 @@ from newbi_migrate.migration.rollback.structure import StructureRollback
 from newbi_migrate.migration.rollback.users import UserRollback
 from newbi_migrate.migration.run.recovery import write_targets
 from newbi_migrate.progress import Progress, timed
-from newbi_migrate.store.connection import SIMPLE_COLLATION, Store
+from newbi_migrate.store.collections import collection_names
+from newbi_migrate.store.connection import Store
+from newbi_migrate.store.counting import count
+from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.journal import EntryKind, JournalReader
+from newbi_migrate.store.reading import MAX_IDS
 from newbi_migrate.store.runs import RunRecord, RunState, RunWriter, migrated_users
 from newbi_migrate.store.session import LeasedSession
-from newbi_migrate.store.stamping import MAX_IDS
 
 __all__ = ["RollbackRequest", "choose_runs", "preview", "roll_back"]
 
@@ -60,7 +62,7 @@ class RollbackRequest:
     progress: Progress
 
     @property
-    def database(self) -> AsyncDatabase[dict[str, Any]]:
+    def database(self) -> Database:
         """The database, to read from."""
         return self.store.database
 
@@ -199,7 +201,6 @@ class _RunBack:
                 run.run_id,
                 field,
                 keys,
-                request.store.server.has_transactions,
                 result,
                 comment,
             )
@@ -320,7 +321,7 @@ async def _refuse_without_source(
         UsageError: They are not.
     """
     database = request.database
-    names = set(await database.list_collection_names(comment=str(run.run_id)))
+    names = await collection_names(database, comment=str(run.run_id))
     known = await _names_of_source(request, run)
     wanted = next((name for name in known if name in names), known[-1] if known else None)
     if wanted in names and run.command == "migrate":
@@ -397,10 +398,8 @@ async def _legacy_users(
     migrated = here = 0
     ids: list[Any] = []
 
-    async def count() -> int:
-        return await source.count_documents(
-            {"_id": {"$in": ids}}, collation=SIMPLE_COLLATION, comment=str(run.run_id)
-        )
+    async def count_here() -> int:
+        return await count(source, {"_id": {"$in": ids}}, comment=str(run.run_id))
 
     async for line in migrated_users(request.database, run.run_id):
         identifier = line["legacyUserId"]
@@ -409,9 +408,9 @@ async def _legacy_users(
         migrated += 1
         ids.append(identifier)
         if len(ids) == MAX_IDS:
-            here += await count()
+            here += await count_here()
             ids.clear()
-    here += await count() if ids else 0
+    here += await count_here() if ids else 0
     return here, migrated - here
 
 

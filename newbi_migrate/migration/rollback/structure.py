@@ -6,13 +6,11 @@ would refuse them; what it dropped is built again afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import bson
-from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import OperationFailure
 
 from newbi_migrate.documents.registry import OWN_PREFIX
 from newbi_migrate.errors import DamagedRecordsError
@@ -24,12 +22,14 @@ from newbi_migrate.migration.rollback.results import (
     RollbackResult,
 )
 from newbi_migrate.migration.run.recovery import refuse_forged
-from newbi_migrate.store.codes import INDEX_REFUSED, Code
-from newbi_migrate.store.connection import DURABLE, administration
+from newbi_migrate.store.collections import collection_names
+from newbi_migrate.store.counting import count, has_any
+from newbi_migrate.store.handles import Database
 from newbi_migrate.store.indexes import drop_index, read_indexes, rebuild_index
 from newbi_migrate.store.journal import EntryKind, JournalEntry, JournalReader
 from newbi_migrate.store.runs import RunRecord, RunWriter
 from newbi_migrate.store.session import LeasedSession
+from newbi_migrate.store.structure import Renamed, drop_collection, rename_collection
 
 __all__ = ["StructureRollback"]
 
@@ -52,7 +52,7 @@ class StructureRollback:
     It reads every entry before anything is written, so it is the one that refuses forged ones.
     """
 
-    database: AsyncDatabase[dict[str, Any]]
+    database: Database
     run: RunRecord
     workspace_field: str
     collections: Collection[str] | None
@@ -96,7 +96,7 @@ class StructureRollback:
             pair["collection"]: {index["name"]: index for index in pair["indexes"]}
             for pair in self.run.document.get("indexesBefore", ())
         }
-        names = set(await self.database.list_collection_names(comment=self.comment))
+        names = await collection_names(self.database, comment=self.comment)
         self._look_at_names(names, newer)
         gone = {key for run in newer for key in run.dropped_indexes()}
         for collection in sorted((built.keys() | before.keys()) & names):
@@ -126,7 +126,7 @@ class StructureRollback:
         ):
             self._created.append(name)
 
-    def _look_at_names(self, names: set[str], newer: Sequence[StructureRollback]) -> None:
+    def _look_at_names(self, names: AbstractSet[str], newer: Sequence[StructureRollback]) -> None:
         then = {*names}
         for run in newer:
             for was, now in run.renaming_back:
@@ -206,14 +206,10 @@ class StructureRollback:
                 if bson.encode(stored[index["name"]]) != bson.encode(index):
                     self._conflict(ConflictKind.INDEX_CHANGED, collection, index["name"])
                 continue
-            try:
-                await rebuild_index(session, collection, index)
-            except OperationFailure as error:
-                if error.code not in INDEX_REFUSED:
-                    raise
-                self._conflict(ConflictKind.REFUSED, collection, index["name"])
-            else:
+            if await rebuild_index(session, collection, index):
                 self.result.indexes_rebuilt.append((collection, index["name"]))
+            else:
+                self._conflict(ConflictKind.REFUSED, collection, index["name"])
 
     async def rename_back(self, session: LeasedSession) -> None:
         """Give collections their names back.
@@ -222,13 +218,13 @@ class StructureRollback:
             NewbiMigrateError: The session stopped it; the same call finishes it.
         """
         for was, now in self._renamed:
-            names = set(await self.database.list_collection_names(comment=self.comment))
+            names = await collection_names(self.database, comment=self.comment)
             if now not in names or (was, now) in self._taken:
                 continue
-            if await self._rename(session, now, was):
-                self.result.collections_renamed.append((now, was))
-            else:
+            if await rename_collection(session, now, was) is Renamed.TAKEN:
                 self._conflict(ConflictKind.COLLECTION_IN_USE, was, now)
+            else:
+                self.result.collections_renamed.append((now, was))
 
     async def drop_collections(self, session: LeasedSession) -> None:
         """Drop the collections the run had created, where they are empty again.
@@ -241,17 +237,16 @@ class StructureRollback:
         for name in self._created:
             session.allow(name)
             aside = _emptied_name(name)
-            names = set(await self.database.list_collection_names(comment=self.comment))
+            names = await collection_names(self.database, comment=self.comment)
             if aside not in names:
                 if name not in names or not await self._is_bare(name):
                     continue
                 # Out of everybody's reach first: what is written to it until now is seen then.
-                await self._rename(session, name, aside)
+                await rename_collection(session, name, aside)
             if await self._is_bare(aside):
-                session.safe_point()
-                await self.database.drop_collection(aside, comment=self.comment)
+                await drop_collection(session, aside)
                 self.result.collections_dropped.append(name)
-            elif not await self._rename(session, aside, name):
+            elif await rename_collection(session, aside, name) is Renamed.TAKEN:
                 self._conflict(ConflictKind.COLLECTION_IN_USE, name, aside)
 
     async def preview_collections(self, deleted: Mapping[str, int]) -> None:
@@ -261,36 +256,18 @@ class StructureRollback:
             deleted: Collection to the number of documents that are deleted before.
         """
         for name in self._created:
-            count = await self.database[name].count_documents({}, comment=self.comment)
-            if count == deleted.get(name, 0) and await self._has_no_index(name):
+            number = await count(self.database[name], comment=self.comment)
+            if number == deleted.get(name, 0) and await self._has_no_index(name):
                 self.result.collections_dropped.append(name)
 
     async def _is_bare(self, name: str) -> bool:
-        some = await self.database[name].count_documents({}, limit=1, comment=self.comment)
+        some = await has_any(self.database[name], comment=self.comment)
         return not some and await self._has_no_index(name)
 
     async def _has_no_index(self, name: str) -> bool:
         ours = {index["name"] for n, index in self._to_drop if n == name}
         stored = await read_indexes(self.database, name)
         return all(i["name"] == _ID_INDEX or i["name"] in ours for i in stored)
-
-    async def _rename(self, session: LeasedSession, now: str, then: str) -> bool:
-        database = self.database.name
-        session.safe_point()
-        try:
-            await administration(self.database).command(
-                "renameCollection",
-                f"{database}.{now}",
-                to=f"{database}.{then}",
-                writeConcern=DURABLE.document,
-                comment=self.comment,
-            )
-        except OperationFailure as error:
-            if error.code == Code.NAMESPACE_EXISTS:
-                return False
-            if error.code != Code.NAMESPACE_NOT_FOUND:
-                raise
-        return True
 
     def _conflict(self, kind: ConflictKind, collection: str, name: str) -> None:
         self.result.conflicts.add(Conflict(kind, collection, None, name))

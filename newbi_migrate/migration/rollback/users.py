@@ -13,11 +13,6 @@ from typing import Any, Final
 
 import xxhash
 from bson import ObjectId
-from bson.raw_bson import RawBSONDocument
-from pymongo import DeleteOne
-from pymongo.asynchronous.client_session import AsyncClientSession
-from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import OperationFailure
 
 from newbi_migrate.migration.apply.users import field_digests
 from newbi_migrate.migration.rollback.references import (
@@ -34,14 +29,14 @@ from newbi_migrate.migration.rollback.results import (
     RollbackResult,
 )
 from newbi_migrate.migration.rollback.units import BACKWARDS, Created, Going, IdSet, Unit, Units
-from newbi_migrate.store.connection import DURABLE, client_session
-from newbi_migrate.store.faults import refuses_documents
+from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.journal import EntryKind, EntryState, JournalReader, UserWrite
 from newbi_migrate.store.raw import element_at, element_of, has_room_at, set_back
+from newbi_migrate.store.reading import chunks
 from newbi_migrate.store.session import LeasedSession
-from newbi_migrate.store.stamping import chunks, precondition
-from newbi_migrate.store.undo import read_stored, update_back
+from newbi_migrate.store.undo import read_stored
+from newbi_migrate.store.user_documents import delete_unchanged, empty_fields
 
 __all__ = ["UserRollback"]
 
@@ -68,10 +63,6 @@ class _Filled:
     prior: dict[str, tuple[int, bytes]]
 
 
-class _ChangedMeanwhileError(Exception):
-    """A document was changed between reading and deleting it."""
-
-
 @dataclass(slots=True)
 class UserRollback:
     """Rollback of what a run wrote for users.
@@ -81,16 +72,14 @@ class UserRollback:
         run_id: The run.
         workspace_field: The field that scopes a document.
         chosen: Keys of the legacy users that are taken back; ``None`` for all.
-        transactions: Whether the server has them.
         result: Told what happens.
         comment: Attached to every command.
     """
 
-    database: AsyncDatabase[dict[str, Any]]
+    database: Database
     run_id: ObjectId
     workspace_field: str
     chosen: frozenset[bytes] | None
-    transactions: bool
     result: RollbackResult
     comment: str
     going: Going = field(default_factory=lambda: Going(Units()))
@@ -202,10 +191,7 @@ class UserRollback:
         """
         for batch in chunks(self.going, session.throttle.window(_UNITS_TOGETHER)):
             await session.turn(sum(len(unit.created) for unit in batch))
-            if self.transactions:
-                await self._in_transaction(batch, session)
-            else:
-                await self._in_order(batch, session)
+            await self._delete(batch, session)
             session.progress.advance(len(batch))
         for fills in self._fills.values():
             for filled in fills:
@@ -285,89 +271,16 @@ class UserRollback:
     async def _read(self, collection: str, ids: Sequence[Any]) -> dict[bytes, bytes]:
         return await read_stored(self.database[collection], ids, comment=self.comment)
 
-    async def _in_transaction(self, units: Sequence[Unit], leased: LeasedSession) -> None:
-        async def delete(session: AsyncClientSession) -> Counter[str]:
-            return await self._delete(units, session, leased, [])
-
-        try:
-            async with client_session(self.database) as session:
-                done = await session.with_transaction(delete, write_concern=DURABLE)
-        except _ChangedMeanwhileError:
-            if len(units) == 1:
-                self._changed_meanwhile(units[0])
-                return
+    async def _delete(self, units: Sequence[Unit], leased: LeasedSession) -> None:
+        """Delete all that was created for some users, or, where one was changed meanwhile, none."""
+        deleted = await delete_unchanged(leased, [d for unit in units for d in unit.created])
+        if deleted is not None:
+            self.result.deleted.update(deleted)
+        elif len(units) == 1:
+            self._changed_meanwhile(units[0])
+        else:
             for unit in units:
-                await self._in_transaction([unit], leased)
-            return
-        self.result.deleted.update(done)
-
-    async def _in_order(self, units: Sequence[Unit], leased: LeasedSession) -> None:
-        """Delete without a transaction; put all back where a document was changed meanwhile."""
-        gone: list[tuple[Created, bytes]] = []
-        try:
-            self.result.deleted.update(await self._delete(units, None, leased, gone))
-        except _ChangedMeanwhileError:
-            await self._put_back(gone, leased)
-            if len(units) == 1:
-                self._changed_meanwhile(units[0])
-                return
-            for unit in units:
-                await self._in_order([unit], leased)
-
-    async def _put_back(self, gone: Sequence[tuple[Created, bytes]], leased: LeasedSession) -> None:
-        # What is gone may have been deleted by whoever took this rollback over.
-        await leased.lease.renew()
-        for name in reversed(BACKWARDS):
-            here = [(document, raw) for document, raw in gone if document.collection == name]
-            there = await self._read(name, [document.id for document, _ in here])
-            lost = [raw for document, raw in here if id_key(document.id) not in there]
-            if lost:
-                await leased.collection(name).insert_many(
-                    [RawBSONDocument(raw) for raw in lost], comment=self.comment
-                )
-
-    async def _delete(
-        self,
-        units: Sequence[Unit],
-        session: AsyncClientSession | None,
-        leased: LeasedSession,
-        gone: list[tuple[Created, bytes]],
-    ) -> Counter[str]:
-        deleted: Counter[str] = Counter()
-        stored: dict[str, dict[bytes, bytes]] = {}
-        wanted: dict[str, list[Created]] = {}
-        for name in BACKWARDS:
-            wanted[name] = [document for unit in units for document in unit.of(name)]
-            stored[name] = await self._read(name, [document.id for document in wanted[name]])
-            for document in wanted[name]:
-                raw = stored[name].get(id_key(document.id))
-                if raw is not None and xxhash.xxh3_64_digest(raw) != document.digest:
-                    raise _ChangedMeanwhileError
-        for name in BACKWARDS:
-            going = [
-                (document, raw)
-                for document in wanted[name]
-                if (raw := stored[name].get(id_key(document.id))) is not None
-            ]
-            if not going:
-                continue
-            operations = [
-                DeleteOne(
-                    {
-                        "_id": {"$eq": document.id},
-                        "$expr": {"$eq": ["$$ROOT", {"$literal": RawBSONDocument(raw)}]},
-                    }
-                )
-                for document, raw in going
-            ]
-            result = await leased.collection(name).bulk_write(
-                operations, ordered=False, session=session, comment=self.comment
-            )
-            gone += going
-            if result.deleted_count < len(going):
-                raise _ChangedMeanwhileError
-            deleted[name] += result.deleted_count
-        return deleted
+                await self._delete([unit], leased)
 
     def _changed_meanwhile(self, unit: Unit) -> None:
         for document in unit.created:
@@ -377,22 +290,16 @@ class UserRollback:
         self._keep(unit, KeptReason.CHANGED, Counter())
 
     async def _empty(self, filled: _Filled, leased: LeasedSession) -> None:
-        held = {path: precondition(now) for path, now in filled.values.items()}
-        try:
-            result = await leased.collection(filled.collection).update_one(
-                {"_id": {"$eq": filled.id}, **held},
-                update_back(filled.values, filled.prior),
-                comment=self.comment,
-            )
-        except OperationFailure as error:
-            if not refuses_documents(error):
-                raise
+        emptied = await empty_fields(
+            leased, filled.collection, filled.id, filled.values, filled.prior
+        )
+        if emptied is None:
             for path in filled.values:
                 self.result.conflicts.add(
                     Conflict(ConflictKind.REFUSED, filled.collection, filled.id, path)
                 )
             return
-        self.result.unfilled[filled.collection] += result.modified_count
+        self.result.unfilled[filled.collection] += emptied
 
     def _keep(self, unit: Unit, reason: KeptReason, references: Counter[str]) -> None:
         self.result.kept.append(

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pymongo.asynchronous.database import AsyncDatabase
-
 from newbi_migrate.backup.compare import compare_backup
 from newbi_migrate.backup.verification import Verification
 from newbi_migrate.backup.verify import verify_backup
@@ -17,6 +15,7 @@ from newbi_migrate.errors import DatabaseMovedOnError, UsageError
 from newbi_migrate.migration.run.baseline import Baseline, take_baseline
 from newbi_migrate.migration.run.runner import unfinished_run
 from newbi_migrate.progress import Progress
+from newbi_migrate.store.handles import Database
 from newbi_migrate.store.runs import RunRecord, read_runs
 
 __all__ = ["BackupGuard"]
@@ -70,7 +69,7 @@ class BackupGuard:
 
     async def baseline(
         self,
-        database: AsyncDatabase[dict[str, Any]],
+        database: Database,
         registry: Registry,
         verified: Baseline | None,
         progress: Progress,
@@ -89,9 +88,7 @@ class BackupGuard:
         await self.compared(database, progress)
         return verified
 
-    async def check(
-        self, database: AsyncDatabase[dict[str, Any]], registry: Registry, progress: Progress
-    ) -> None:
+    async def check(self, database: Database, registry: Registry, progress: Progress) -> None:
         """Ask of the backup what a run would ask; without one, nothing. Reads only.
 
         Where a run was interrupted, the backup must be its own.
@@ -111,7 +108,7 @@ class BackupGuard:
         else:
             await self.compared(database, progress)
 
-    async def compared(self, database: AsyncDatabase[dict[str, Any]], progress: Progress) -> None:
+    async def compared(self, database: Database, progress: Progress) -> None:
         """Compare the backup with the database as it is now.
 
         Raises:

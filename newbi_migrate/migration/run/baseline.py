@@ -9,14 +9,15 @@ from enum import StrEnum
 from functools import partial
 from typing import Any, Self
 
-from pymongo.asynchronous.database import AsyncDatabase
-
-from newbi_migrate.backup.layout import data_namespace, dumped
+from newbi_migrate.backup.layout import dumped
 from newbi_migrate.backup.manifest import Manifest
 from newbi_migrate.documents.registry import OWN_PREFIX, Registry
 from newbi_migrate.errors import UsageError
 from newbi_migrate.progress import NullProgress, Progress
+from newbi_migrate.store.collections import CollectionInfo
+from newbi_migrate.store.counting import estimated_counts
 from newbi_migrate.store.digest import digest_collection
+from newbi_migrate.store.handles import Database
 from newbi_migrate.store.runs import RunRecord, RunState, readable_collections
 
 __all__ = [
@@ -156,7 +157,7 @@ def provable_run(runs: Sequence[RunRecord]) -> RunRecord:
 
 
 async def take_baseline(
-    database: AsyncDatabase[dict[str, Any]],
+    database: Database,
     registry: Registry,
     *,
     progress: Progress | None = None,
@@ -171,16 +172,13 @@ async def take_baseline(
     taken = datetime.now(UTC).isoformat(timespec="milliseconds")
     known = {}
     live = await live_collections(database, comment=comment)
-    sizes = [
-        await database[data_namespace(name, kind)].estimated_document_count()
-        for name, kind in live.items()
-    ]
-    listener.phase("digests", sum(sizes))
-    for name, kind in live.items():
+    sizes = await estimated_counts(database, live.values(), comment=comment)
+    listener.phase("digests", sum(sizes.values()))
+    for name, info in live.items():
         without = fields_left_out(registry, name)
         digest = await digest_collection(
             database,
-            data_namespace(name, kind),
+            info.data,
             without=without,
             comment=comment,
             advance=partial(_advanced, listener, name),
@@ -199,13 +197,11 @@ def fields_left_out(registry: Registry, name: str) -> tuple[str, ...]:
     return (registry.workspace_field,) if scoped else ()
 
 
-async def live_collections(
-    database: AsyncDatabase[dict[str, Any]], *, comment: str
-) -> dict[str, str]:
-    """Name and type of each collection that counts, in order."""
+async def live_collections(database: Database, *, comment: str) -> dict[str, CollectionInfo]:
+    """Each collection that counts, by name, in order."""
     found = await readable_collections(database, comment=comment)
     return {
-        name: info.kind
+        name: info
         for name, info in found.items()
         if info.kind != "view" and dumped(name) and not name.startswith(OWN_PREFIX)
     }

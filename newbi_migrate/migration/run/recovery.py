@@ -7,21 +7,16 @@ What the documents show is marked as written; the rest stays in the entry as per
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
-
-from bson import ObjectId
-from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import OperationFailure
+from typing import Any
 
 from newbi_migrate.documents.better_auth import TARGET_COLLECTIONS
 from newbi_migrate.documents.registry import Registry
 from newbi_migrate.errors import DamagedRecordsError
-from newbi_migrate.progress import Progress
-from newbi_migrate.store.codes import Code
-from newbi_migrate.store.connection import administration
+from newbi_migrate.store.collections import collection_names
+from newbi_migrate.store.counting import has_any
+from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.indexes import read_indexes
 from newbi_migrate.store.journal import (
@@ -35,6 +30,7 @@ from newbi_migrate.store.journal import (
 from newbi_migrate.store.runs import RunRecord, RunWriter, read_runs
 from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.stamping import holding
+from newbi_migrate.store.statements import end_transaction
 
 __all__ = [
     "created_indexes",
@@ -42,11 +38,8 @@ __all__ = [
     "recover",
     "refuse_forged",
     "refuse_lost_records",
-    "wait_for_statements",
     "write_targets",
 ]
-
-_LOOK_EVERY: Final = 0.5
 
 
 def write_targets(registry: Registry) -> frozenset[str]:
@@ -76,7 +69,7 @@ async def recover(session: LeasedSession, run: RunRecord) -> None:
         await _recover(session, journal, entry)
 
 
-def refuse_forged(entry: JournalEntry, run: RunRecord, targets: Collection[str]) -> None:
+def refuse_forged(entry: JournalEntry, run: RunRecord, targets: Iterable[str]) -> None:
     """Fail where an entry names a collection to which a run never writes in that way.
 
     Args:
@@ -105,7 +98,7 @@ def refuse_forged(entry: JournalEntry, run: RunRecord, targets: Collection[str])
         )
 
 
-async def read_whole_runs(database: AsyncDatabase[dict[str, Any]]) -> list[RunRecord]:
+async def read_whole_runs(database: Database) -> list[RunRecord]:
     """All runs, the newest first, whose records and journals are whole.
 
     Raises:
@@ -116,9 +109,7 @@ async def read_whole_runs(database: AsyncDatabase[dict[str, Any]]) -> list[RunRe
     return runs
 
 
-async def refuse_lost_records(
-    database: AsyncDatabase[dict[str, Any]], runs: Sequence[RunRecord]
-) -> None:
+async def refuse_lost_records(database: Database, runs: Sequence[RunRecord]) -> None:
     """Fail where a run has a journal and no record, or a record and no whole journal.
 
     Raises:
@@ -139,58 +130,11 @@ async def refuse_lost_records(
 
 
 async def created_indexes(
-    database: AsyncDatabase[dict[str, Any]], collection: str, names: Collection[str]
+    database: Database, collection: str, names: Container[str]
 ) -> dict[str, Any]:
     """What the journal says of indexes that were created: those that are there, as they are."""
     stored = [i for i in await read_indexes(database, collection) if i["name"] in names]
     return {"created": [index["name"] for index in stored], "specifications": stored}
-
-
-async def wait_for_statements(
-    database: AsyncDatabase[dict[str, Any]],
-    runs: Collection[ObjectId],
-    progress: Progress,
-    safe_point: Callable[[], None],
-) -> None:
-    """Wait until the server has finished what dead clients had asked for.
-
-    A server goes on with the statement of a client that was killed. Statements are found by
-    their comment; only the current user's own operations can be seen without a privilege.
-
-    Args:
-        database: The database.
-        runs: The runs whose statements are waited for, whatever became of them.
-        progress: Told if there is something to wait for.
-        safe_point: Called before each further look; what it raises ends the waiting.
-    """
-    comments = [str(run_id) for run_id in runs]
-    told = False
-    while await _statement_running(database, comments):
-        if not told:
-            progress.note("The server is still finishing a statement of a run that stopped.")
-            told = True
-        safe_point()
-        await asyncio.sleep(_LOOK_EVERY)
-
-
-async def _statement_running(
-    database: AsyncDatabase[dict[str, Any]], comments: Sequence[str]
-) -> bool:
-    pipeline: list[Mapping[str, Any]] = [
-        {"$currentOp": {"allUsers": False, "idleConnections": False}},
-        {"$match": {"command.comment": {"$in": comments}, "active": True}},
-        {"$match": {"command.aggregate": {"$ne": 1}}},
-        {"$limit": 1},
-    ]
-    try:
-        async with await administration(database).aggregate(pipeline) as cursor:
-            return bool([operation async for operation in cursor])
-    except OperationFailure as error:
-        if error.code == Code.UNAUTHORIZED:
-            # Without that privilege nobody can look; statements are guarded all the same, and
-            # what they may still write stays in the journal.
-            return False
-        raise
 
 
 async def _recover(session: LeasedSession, journal: Journal, entry: JournalEntry) -> None:
@@ -200,8 +144,9 @@ async def _recover(session: LeasedSession, journal: Journal, entry: JournalEntry
         held = await holding(database[entry.collection], groups, comment=session.comment)
         await journal.recovered_window(entry.seq, [*held, *_perhaps(groups, held)])
     elif entry.kind is EntryKind.USERS:
-        await _end_transaction(session, entry)
-        await journal.recovered(entry.seq, {"writes": await _writes(database, entry)})
+        if entry.session_id is not None:
+            await end_transaction(session, entry.session_id)
+        await journal.recovered(entry.seq, {"writes": await _writes(session, entry)})
     elif entry.kind is EntryKind.INDEX:
         await journal.recovered(entry.seq, await _indexes(database, entry))
     elif entry.kind is EntryKind.COLLECTION:
@@ -214,10 +159,8 @@ async def _created(session: LeasedSession, entry: JournalEntry) -> dict[str, Any
     """Say that a collection is there; one that is not, or was to be renamed, may yet be."""
     if entry.drops_collection or entry.renamed is not None:
         return {}
-    there = await session.database.list_collection_names(
-        filter={"name": entry.collection}, comment=session.comment
-    )
-    return {"created": list(there)} if there else {}
+    names = await collection_names(session.database, comment=session.comment)
+    return {"created": [entry.collection]} if entry.collection in names else {}
 
 
 def _perhaps(
@@ -231,18 +174,7 @@ def _perhaps(
             yield replace(group, ids=rest, certain=False)
 
 
-async def _end_transaction(session: LeasedSession, entry: JournalEntry) -> None:
-    """End a transaction that its client left open, and wait for one that is being committed.
-
-    The server would keep it for a minute, and the documents it wrote locked.
-    """
-    if entry.session_id is not None:
-        session.safe_point()
-        admin = administration(session.database)
-        await admin.command("killSessions", [{"id": entry.session_id}])
-
-
-async def _indexes(database: AsyncDatabase[dict[str, Any]], entry: JournalEntry) -> dict[str, Any]:
+async def _indexes(database: Database, entry: JournalEntry) -> dict[str, Any]:
     """Add what is there already; any other index may yet be built, or dropped."""
     if "dropped" in entry.body:
         return {}
@@ -250,13 +182,12 @@ async def _indexes(database: AsyncDatabase[dict[str, Any]], entry: JournalEntry)
     return {**found, "created": list(entry.names("names"))}
 
 
-async def _writes(
-    database: AsyncDatabase[dict[str, Any]], entry: JournalEntry
-) -> list[Mapping[str, Any]]:
+async def _writes(session: LeasedSession, entry: JournalEntry) -> list[Mapping[str, Any]]:
     found: list[Mapping[str, Any]] = []
     for write, stored in zip(entry.writes(), entry.stored_writes(), strict=True):
         query: dict[str, Any] = {"_id": write.id}
         query.update({path: {"$eq": value} for path, value in write.values.items()})
-        there = await database[write.collection].find_one(query, {"_id": 1})
-        found.append(dict(stored) if there is not None else {**stored, "certain": False})
+        collection = session.database[write.collection]
+        there = await has_any(collection, query, comment=session.comment)
+        found.append(dict(stored) if there else {**stored, "certain": False})
     return found

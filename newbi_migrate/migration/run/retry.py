@@ -10,11 +10,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
-from pymongo.errors import ConnectionFailure, PyMongoError, ServerSelectionTimeoutError
-
-from newbi_migrate.errors import InterruptedRunError, NewbiMigrateError
+from newbi_migrate.errors import InterruptedRunError
 from newbi_migrate.progress import Progress
-from newbi_migrate.store.faults import is_transient, name_of
+from newbi_migrate.store.faults import passing_error
 
 __all__ = ["ATTEMPTS", "HighWaterMark", "retry_transient"]
 
@@ -86,35 +84,22 @@ async def retry_transient(
     while True:
         try:
             return await attempt()
-        except (PyMongoError, NewbiMigrateError) as error:
-            cause = _transient(error)
-            if cause is None:
+        except Exception as error:
+            passing = passing_error(error)
+            if passing is None:
                 raise
             failed_attempts = 1 if best_progress() > best else failed_attempts + 1
             best = max(best, best_progress())
             if failed_attempts >= ATTEMPTS:
-                if isinstance(cause, ConnectionFailure):
+                if passing.unreachable:
                     raise
                 raise InterruptedRunError(
                     f"The server interrupted the run {ATTEMPTS} times in a row and nothing was "
-                    f"achieved in between ({name_of(cause)}).",
+                    f"achieved in between ({passing.name}).",
                     next_step="Once the server is at rest, the same command again finishes it.",
                 ) from error
             progress.note(
-                f"An error that may pass ({name_of(cause)}): looking at what was written, "
+                f"An error that may pass ({passing.name}): looking at what was written, "
                 "and going on."
             )
             await asyncio.sleep(_FIRST_PAUSE * 2 ** (failed_attempts - 1))
-
-
-def _transient(error: BaseException) -> PyMongoError | None:
-    """The transient error of the driver, also where it has been explained already."""
-    found: BaseException | None = error
-    if isinstance(error, NewbiMigrateError):
-        found = error.__cause__
-    if not isinstance(found, PyMongoError):
-        return None
-    # A set whose primary has died elects another within some twelve seconds.
-    if is_transient(found) or isinstance(found, ServerSelectionTimeoutError):
-        return found
-    return None

@@ -8,22 +8,21 @@ runs as they are under it, and decides by what it reads itself.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from bson import ObjectId
-from pymongo.errors import PyMongoError
 
 from newbi_migrate.documents.registry import Registry
 from newbi_migrate.errors import DatabaseMovedOnError, InterruptedRunError, NewbiMigrateError
 from newbi_migrate.migration.run.recovery import (
     read_whole_runs,
     recover,
-    wait_for_statements,
     write_targets,
 )
 from newbi_migrate.migration.run.retry import HighWaterMark, retry_transient
-from newbi_migrate.migration.run.throttle import RunThrottle, ThrottleOptions, replica_lag
+from newbi_migrate.migration.run.throttle import RunThrottle, ThrottleOptions
 from newbi_migrate.progress import Progress
 from newbi_migrate.store.connection import Store
 from newbi_migrate.store.faults import explained
@@ -35,7 +34,9 @@ from newbi_migrate.store.runs import (
     recorded_run_ids,
     refuse_if_restoring,
 )
+from newbi_migrate.store.server import replica_lag
 from newbi_migrate.store.session import LeasedSession, stop_if
+from newbi_migrate.store.statements import wait_for_statements
 
 __all__ = [
     "Attempt",
@@ -265,8 +266,6 @@ def refuse_other_preview(shown: object, now: object) -> None:
 
 async def _quietly(give_back: Callable[[], Awaitable[None]]) -> None:
     """Give the lease back if the server lets us; else it runs out by itself."""
-    try:
+    # The error that brought us here matters more.
+    with suppress(NewbiMigrateError), explained("giving the lease back"):
         await give_back()
-    except (PyMongoError, NewbiMigrateError):
-        # The error that brought us here matters more.
-        return

@@ -11,24 +11,16 @@ import math
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import OperationFailure
-
-from newbi_migrate.errors import NotPermittedError, UsageError
+from newbi_migrate.errors import UsageError
 from newbi_migrate.progress import Progress
-from newbi_migrate.store.codes import Code
-from newbi_migrate.store.connection import Topology, administration
 
-__all__ = ["RunThrottle", "ThrottleOptions", "replica_lag"]
+__all__ = ["RunThrottle", "ThrottleOptions"]
 
 _LOOK_EVERY: Final = 0.2
 _LAG_EVERY: Final = 1.0
-_PRIMARY: Final = 1
-_SECONDARY: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,44 +138,3 @@ async def _rest(seconds: float, safe_point: Callable[[], None]) -> None:
     safe_point()
     await asyncio.sleep(seconds)
     safe_point()
-
-
-async def replica_lag(database: AsyncDatabase[dict[str, Any]], topology: Topology) -> float:
-    """Seconds by which the slowest secondary that is up is behind the primary.
-
-    A standalone has none, and 0 is given; so it is where every secondary is down, for then
-    there is nobody to wait for.
-
-    Raises:
-        NotPermittedError: This user may not ask.
-        UsageError: The shards of a cluster cannot be asked from here.
-    """
-    if topology is Topology.STANDALONE:
-        return 0.0
-    if topology is Topology.SHARDED:
-        raise UsageError(
-            "The lag of a sharded cluster's secondaries cannot be read through its router.",
-            next_step="Leave --max-lag out; every write waits for a majority of its shard.",
-        )
-    try:
-        status = await administration(database).command("replSetGetStatus")
-    except OperationFailure as error:
-        if error.code != Code.UNAUTHORIZED:
-            raise
-        raise NotPermittedError(
-            "This user may not ask how far the secondaries are behind.",
-            next_step="Grant them the role clusterMonitor on admin, or leave --max-lag out.",
-        ) from error
-    members = status["members"]
-    newest: datetime | None = next(
-        (member["optimeDate"] for member in members if member["state"] == _PRIMARY), None
-    )
-    if newest is None:
-        # There is no primary to be behind; a write is going to find that out.
-        return 0.0
-    behind = [
-        (newest - member["optimeDate"]).total_seconds()
-        for member in members
-        if member["state"] == _SECONDARY and member.get("health") == 1
-    ]
-    return max(behind, default=0.0)

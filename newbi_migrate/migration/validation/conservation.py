@@ -9,15 +9,13 @@ were, one by one. If the sums are equal, every other byte is what it was.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
 from bson import ObjectId
-from pymongo.asynchronous.database import AsyncDatabase
 
-from newbi_migrate.backup.layout import data_namespace
 from newbi_migrate.documents.registry import Registry
 from newbi_migrate.errors import UsageError
 from newbi_migrate.migration.run.baseline import (
@@ -28,18 +26,18 @@ from newbi_migrate.migration.run.baseline import (
     live_collections,
 )
 from newbi_migrate.progress import NullProgress, Progress
-from newbi_migrate.store.connection import SIMPLE_COLLATION
-from newbi_migrate.store.digest import BATCH_DOCUMENTS, Digest, digest_collection
+from newbi_migrate.store.digest import Digest, digest_collection
 from newbi_migrate.store.faults import explained
+from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import id_key, id_key_of
 from newbi_migrate.store.journal import (
     EntryKind,
     JournalEntry,
     JournalReader,
 )
-from newbi_migrate.store.raw import element, element_of, raw_documents, set_back
+from newbi_migrate.store.raw import element, element_of, set_back
+from newbi_migrate.store.reading import read_by_ids
 from newbi_migrate.store.runs import RunRecord, RunState, read_runs
-from newbi_migrate.store.stamping import MAX_IDS, chunks
 
 __all__ = [
     "Conservation",
@@ -117,7 +115,7 @@ class Conservation:
 
 
 async def check_conservation(
-    database: AsyncDatabase[dict[str, Any]],
+    database: Database,
     registry: Registry,
     run: RunRecord,
     *,
@@ -170,7 +168,7 @@ async def check_conservation(
             if here is None:
                 found.append(ConservedCollection(name, Verdict.ACCOUNTED, then.count, 0))
             else:
-                stored_in = data_namespace(here, live.get(here, "collection"))
+                stored_in = live[here].data if here in live else here
                 found.append(await _compared(database, name, stored_in, then, ledger, listener))
     return Conservation(run.run_id, baseline, tuple(found))
 
@@ -230,7 +228,7 @@ class _Journals:
 
 
 async def _read_journals(
-    database: AsyncDatabase[dict[str, Any]], first: RunRecord, workspace: str, baseline: Baseline
+    database: Database, first: RunRecord, workspace: str, baseline: Baseline
 ) -> _Journals:
     journals = _Journals()
     for run in await read_runs(database):  # the newest first
@@ -291,7 +289,7 @@ def _note_users(journals: _Journals, entry: JournalEntry) -> None:
 
 
 async def _compared(
-    database: AsyncDatabase[dict[str, Any]],
+    database: Database,
     name: str,
     stored_in: str,
     then: CollectionBaseline,
@@ -307,11 +305,12 @@ async def _compared(
     )
     now, created, changed = digest.count, 0, 0
     unexplained: list[Any] = []
-    async for raw in _documents(database, stored_in, ledger.created.values()):
+    collection = database[stored_in]
+    async for raw in read_by_ids(collection, ledger.created.values(), comment=_COMMENT):
         digest.remove(raw)
         created += 1
     gone = dict(ledger.ids)
-    async for raw in _documents(database, stored_in, ledger.ids.values()):
+    async for raw in read_by_ids(collection, ledger.ids.values(), comment=_COMMENT):
         key = id_key_of(*element(raw, "_id") or _NO_ID)
         if key not in gone or key in ledger.created:
             continue
@@ -331,21 +330,6 @@ async def _compared(
     return ConservedCollection(
         name, verdict, then.count, now, created, changed, tuple(unexplained[:_LISTED])
     )
-
-
-async def _documents(
-    database: AsyncDatabase[dict[str, Any]], name: str, ids: Iterable[Any]
-) -> AsyncIterator[bytes]:
-    for some in chunks(ids, MAX_IDS):
-        collection: Any = database[name]
-        cursor = collection.find_raw_batches(
-            {"_id": {"$in": some}},
-            batch_size=BATCH_DOCUMENTS,
-            collation=SIMPLE_COLLATION,
-            comment=_COMMENT,
-        )
-        async for raw in raw_documents(cursor):
-            yield raw
 
 
 def _set_back(raw: bytes, steps: Sequence[_Step]) -> bytes | None:

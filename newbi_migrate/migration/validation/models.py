@@ -7,23 +7,21 @@ rule instead. What no server can be asked is asked of every document here.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
-
-from bson import ObjectId
-from pymongo.asynchronous.collection import AsyncCollection
 
 from newbi_migrate.documents.base import DocumentModel
 from newbi_migrate.documents.better_auth import Account, Member, Organization, User
 from newbi_migrate.documents.registry import CollectionSpec
 from newbi_migrate.invariants.base import Invariant, Severity
-from newbi_migrate.store.connection import SIMPLE_COLLATION
-from newbi_migrate.store.decoding import decode, decoded
+from newbi_migrate.store.counting import count_each, estimated_count
+from newbi_migrate.store.decoding import decode
 from newbi_migrate.store.faults import task_group
-from newbi_migrate.store.raw import raw_documents
-from newbi_migrate.store.windows import has_only_object_ids
+from newbi_migrate.store.handles import Collection
+from newbi_migrate.store.reading import matching, sample
+from newbi_migrate.store.windows import id_ranges
 
 if TYPE_CHECKING:
     from newbi_migrate.migration.validation.request import Collector, ValidationRequest
@@ -124,7 +122,7 @@ class ModelRules:
         name: str,
         model: type[DocumentModel],
         skip: frozenset[str],
-        left: Collection[str],
+        left: Container[str],
     ) -> None:
         asked = [rule for rule in model.invariants() if rule.id not in left]
         self._known.update(dict.fromkeys(rule.id for rule in asked))
@@ -142,7 +140,7 @@ class ModelRules:
             self._request.progress.phase(f"validate {target.name} by its model", None)
             collection = self._request.database[target.name]
             if self._request.sample is not None:
-                async for raw in self._drawn(collection, self._request.sample):
+                async for raw in sample(collection, self._request.sample, comment=self._comment):
                     _look(target, raw, findings)
                 continue
             served = target.model.server_checkable_rules()
@@ -153,18 +151,7 @@ class ModelRules:
             if streamed:
                 await self._stream(_narrowed(target, streamed), collection, findings, {})
 
-    async def _drawn(
-        self, collection: AsyncCollection[dict[str, Any]], size: int
-    ) -> AsyncIterator[bytes]:
-        cursor = await collection.aggregate_raw_batches(
-            [{"$sample": {"size": size}}], comment=self._comment
-        )
-        async for raw in raw_documents(cursor):
-            yield raw
-
-    async def _ask(
-        self, target: _Target, collection: AsyncCollection[dict[str, Any]], findings: Collector
-    ) -> None:
+    async def _ask(self, target: _Target, collection: Collection, findings: Collector) -> None:
         match = target.model.violators(target.rules.keys(), skip=target.skip)
         if not await self._stream(target, collection, findings, match):
             await self._count(target, collection, findings, match)
@@ -172,7 +159,7 @@ class ModelRules:
     async def _stream(
         self,
         target: _Target,
-        collection: AsyncCollection[dict[str, Any]],
+        collection: Collection,
         findings: Collector,
         match: Mapping[str, Any],
     ) -> bool:
@@ -184,17 +171,14 @@ class ModelRules:
         async def read(part: Mapping[str, Any]) -> None:
             nonlocal left
             query = {**part, **match}
-            options: dict[str, Any] = {}
-            if large and "$or" in match:
+            in_order = large and "$or" in match
+            if in_order:
                 # Each range reads the collection in its own order and passes over what is not
-                # its: that is quicker than to fetch its documents by id. The server compares the
-                # id before it asks a $nor, and would ask an $or first.
+                # its: that is quicker than to fetch its documents by id. The server compares
+                # the id before it asks a $nor, and would ask an $or first.
                 query = {**part, "$nor": [{"$nor": match["$or"]}]}
-                options = {"hint": [("$natural", 1)]}
-            cursor = collection.find_raw_batches(
-                query, batch_size=1000, collation=SIMPLE_COLLATION, comment=self._comment, **options
-            )
-            async with aclosing(raw_documents(cursor)) as documents:
+            found = matching(collection, query, natural=in_order, comment=self._comment)
+            async with aclosing(found) as documents:
                 async for raw in documents:
                     if stop.is_set():
                         return
@@ -204,66 +188,30 @@ class ModelRules:
                         if not left:
                             stop.set()
 
-        parts = self._ranges if large else _whole
+        parts = self._request.options.workers if large else 1
         async with task_group() as tasks:
-            async for part in parts(collection):
+            async for part in id_ranges(collection, parts, comment=self._comment):
                 tasks.create_task(read(part))
         return not stop.is_set()
 
-    async def _ranges(
-        self, collection: AsyncCollection[dict[str, Any]]
-    ) -> AsyncIterator[dict[str, Any]]:
-        """Ranges of ids that hold about as many documents each; together they hold all."""
-        workers = self._request.options.workers
-        splits: list[ObjectId] = []
-        if workers > 1 and await has_only_object_ids(collection, comment=self._comment):
-            cursor = await collection.aggregate(
-                [{"$sample": {"size": _SAMPLE * workers}}, {"$project": {"_id": 1}}],
-                comment=self._comment,
-            )
-            async with cursor:
-                ids = sorted([found["_id"] async for found in cursor])
-            splits = sorted({ids[len(ids) * n // workers] for n in range(1, workers) if ids})
-        for low, high in zip([None, *splits], [*splits, None], strict=True):
-            limits = {} if low is None else {"$gte": low}
-            if high is not None:
-                limits["$lt"] = high
-            yield {"_id": limits} if limits else {}
-
-    async def _is_large(self, collection: AsyncCollection[dict[str, Any]]) -> bool:
-        return await collection.estimated_document_count(comment=self._comment) >= _LARGE
+    async def _is_large(self, collection: Collection) -> bool:
+        return await estimated_count(collection, comment=self._comment) >= _LARGE
 
     async def _count(
         self,
         target: _Target,
-        collection: AsyncCollection[dict[str, Any]],
+        collection: Collection,
         findings: Collector,
         match: Mapping[str, Any],
     ) -> None:
         """Count the violators of each rule on the server."""
-        ids = list(target.rules)
-        facets = {
-            f"r{position}": [
-                {"$match": target.model.violators({rule_id}, skip=target.skip)},
-                {"$group": {"_id": None, "n": {"$sum": 1}, "first": {"$min": "$_id"}}},
-            ]
-            for position, rule_id in enumerate(ids)
+        violators = {
+            rule_id: target.model.violators({rule_id}, skip=target.skip) for rule_id in target.rules
         }
-        cursor = await collection.aggregate_raw_batches(
-            [{"$match": match}, {"$facet": facets}],
-            allowDiskUse=True,
-            collation=SIMPLE_COLLATION,
-            comment=self._comment,
-        )
-        async for answer, _ in decoded(cursor):
-            for position, rule_id in enumerate(ids):
-                for found in answer[f"r{position}"]:
-                    rule = target.rules[rule_id]
-                    findings.count(rule, target.name, found["n"], found["first"])
-
-
-async def _whole(collection: object) -> AsyncIterator[dict[str, Any]]:  # noqa: ARG001  # all of it
-    yield {}
+        async for rule_id, number, first in count_each(
+            collection, violators, among=match, comment=self._comment
+        ):
+            findings.count(target.rules[rule_id], target.name, number, first)
 
 
 def _said(rule: Invariant) -> _Asked:

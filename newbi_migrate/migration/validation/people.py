@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bson import ObjectId
-from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.mapping.account import password_kind
 from newbi_migrate.mapping.decisions import (
@@ -38,9 +37,10 @@ from newbi_migrate.migration.validation.people_rules import (
     People,
     UserFact,
 )
-from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.decoding import decoded
+from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import id_key
+from newbi_migrate.store.reading import scan
 
 __all__ = ["PeopleReader", "Recorded"]
 
@@ -79,7 +79,7 @@ class PeopleReader:
 
     def __init__(
         self,
-        database: AsyncDatabase[dict[str, Any]],
+        database: Database,
         source: str,
         options: MigrationOptions,
         *,
@@ -138,17 +138,9 @@ class PeopleReader:
 
     async def _legacy(self) -> _Legacy:
         found = _Legacy()
-        cursor = self._database[self._source].find_raw_batches(
-            {},
-            sort=[("_id", 1)],
-            batch_size=1000,
-            collation=SIMPLE_COLLATION,
-            comment=self._comment,
-        )
-        async for document, readable in decoded(cursor):
-            key = LegacyKey.of(document)
-            if not readable:
-                key = LegacyKey(key.id, None, readable=False)
+        users = scan(self._database[self._source], comment=self._comment)
+        async for document, readable in decoded(users):
+            key = LegacyKey.of(document, readable=readable)
             found.keys.append(key)
             name, password = id_key(key.id), document.get("password")
             if readable and isinstance(password, str) and password_kind(password).is_hash:
@@ -183,15 +175,8 @@ class PeopleReader:
         ).digest()
 
     async def _find(self, collection: str, *fields: str) -> AsyncIterator[dict[str, Any]]:
-        cursor = self._database[collection].find_raw_batches(
-            {},
-            fields,
-            sort=[("_id", 1)],
-            batch_size=1000,
-            collation=SIMPLE_COLLATION,
-            comment=self._comment,
-        )
-        async for document, _ in decoded(cursor):
+        found = scan(self._database[collection], None, fields, comment=self._comment)
+        async for document, _ in decoded(found):
             yield document
 
 

@@ -9,7 +9,6 @@ from fnmatch import fnmatchcase
 from typing import Any, Final, Protocol
 
 from bson import ObjectId
-from pymongo.asynchronous.database import AsyncDatabase
 
 from newbi_migrate.documents.registry import Registry
 from newbi_migrate.invariants.base import Severity
@@ -18,6 +17,7 @@ from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.planning.results import QuarantinedDocument
 from newbi_migrate.migration.validation.report import EXAMPLES, FailOn, Finding, RuleResult
 from newbi_migrate.progress import NullProgress, Progress
+from newbi_migrate.store.handles import Database
 
 __all__ = ["COMMENT", "Asked", "Collector", "State", "ValidationRequest"]
 
@@ -69,7 +69,7 @@ class ValidationRequest:
             neither as under way nor as unfinished.
     """
 
-    database: AsyncDatabase[dict[str, Any]]
+    database: Database
     registry: Registry
     options: MigrationOptions = field(default_factory=MigrationOptions)
     only: tuple[str, ...] = ()

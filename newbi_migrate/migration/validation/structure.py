@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from bson import ObjectId
 
@@ -12,8 +11,6 @@ from newbi_migrate.documents.registry import CollectionSpec, UniqueKey
 from newbi_migrate.errors import UsageError
 from newbi_migrate.mapping.values import ABSENT, IdForm, read_id
 from newbi_migrate.mapping.workspace import Reason
-from newbi_migrate.migration.planning.index_plan import find_collisions
-from newbi_migrate.migration.planning.results import Collision
 from newbi_migrate.migration.planning.survey import survey
 from newbi_migrate.migration.run.baseline import provable_run
 from newbi_migrate.migration.validation import rules
@@ -23,11 +20,12 @@ from newbi_migrate.migration.validation.people_rules import check_people
 from newbi_migrate.migration.validation.request import COMMENT, State, ValidationRequest
 from newbi_migrate.migration.validation.rules import STRUCTURAL
 from newbi_migrate.store.census import count_groups
-from newbi_migrate.store.connection import SIMPLE_COLLATION
-from newbi_migrate.store.decoding import decoded
+from newbi_migrate.store.collisions import Collision, find_collisions
+from newbi_migrate.store.counting import has_any
 from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.indexes import IndexPlan, plan_indexes, read_indexes
 from newbi_migrate.store.lease import RUNS
+from newbi_migrate.store.questions import differing_companions
 from newbi_migrate.store.runs import RunRecord, migrated_users
 
 __all__ = ["Structure"]
@@ -125,7 +123,7 @@ class Structure:
             return str(named)
         if self._newest is not None or not any(
             [
-                await self._database[name].count_documents({}, limit=1, comment=COMMENT)
+                await has_any(self._database[name], comment=COMMENT)
                 for name in self._request.registry.legacy_candidates
                 if name in self._names
             ]
@@ -168,41 +166,11 @@ class Structure:
             await self._sessions()
 
     async def _companions(self, spec: CollectionSpec, path: str, other: str) -> None:
-        def as_text(value: Any) -> dict[str, Any]:
-            return {"$convert": {"input": value, "to": "string", "onError": None, "onNull": None}}
-
-        pipeline: list[dict[str, Any]] = [
-            {"$match": {path: {"$type": "objectId"}}},
-            {"$project": {path: 1, self._field: 1}},
-            {
-                "$lookup": {
-                    "from": other,
-                    "localField": path,
-                    "foreignField": "_id",
-                    "as": "companion",
-                }
-            },
-            {
-                "$project": {
-                    "mine": as_text(f"${self._field}"),
-                    "its": as_text({"$first": f"$companion.{self._field}"}),
-                }
-            },
-            {
-                "$match": {
-                    "mine": {"$ne": None},
-                    "its": {"$ne": None},
-                    "$expr": {"$ne": ["$mine", "$its"]},
-                }
-            },
-            {"$project": {"_id": 1}},
-        ]
-        cursor = await self._database[spec.name].aggregate_raw_batches(
-            pipeline, allowDiskUse=True, collation=SIMPLE_COLLATION, comment=COMMENT
-        )
-        async for found, _ in decoded(cursor):
+        async for identifier in differing_companions(
+            self._database[spec.name], path, other, self._field, comment=COMMENT
+        ):
             self._state.findings.add(
-                rules.COMPANION_WORKSPACE, spec.name, found["_id"], path, f"see {other}"
+                rules.COMPANION_WORKSPACE, spec.name, identifier, path, f"see {other}"
             )
 
     async def _sessions(self) -> None:
@@ -293,7 +261,6 @@ class Structure:
         some = {"$or": [{path: {"$exists": True}} for path in key.derived]}
         lacking = {"$or": [{path: {"$exists": False}} for path in key.derived]}
         for query in (some, lacking):
-            collection = self._database[spec.name]
-            if not await collection.count_documents(query, limit=1, comment=COMMENT):
+            if not await has_any(self._database[spec.name], query, comment=COMMENT):
                 return False
         return True

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Protocol
 
 from bson import json_util
 from bson.raw_bson import RawBSONDocument
-from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import BulkWriteError, OperationFailure
 from pymongo.write_concern import WriteConcern
 
-from newbi_migrate.backup.dumped import DumpedCollection
 from newbi_migrate.errors import DamagedBackupError, DatabaseMovedOnError, UnsupportedError
 from newbi_migrate.store.codes import Code
 from newbi_migrate.store.digest import spans
 from newbi_migrate.store.faults import codes_of, name_of
 from newbi_migrate.store.raw import document_of, element
+from newbi_migrate.store.reading import read_by_ids
 from newbi_migrate.store.session import LeasedSession
 
-__all__ = ["Inserter"]
+__all__ = ["Inserter", "Receiving"]
 
 # Each collection is followed by a durable record, which waits for all that was written before it;
 # then it is counted, and after an error all of it is looked at again.
@@ -29,6 +28,25 @@ _MOST_BYTES: Final = 15 << 20
 _MOST_DOCUMENTS: Final = 50_000
 # What the server says of bytes that are no BSON, or nested deeper than it reads.
 _UNREADABLE: Final = frozenset({Code.INVALID_BSON, Code.OVERFLOW})
+
+
+class Receiving(Protocol):
+    """A collection that receives the documents of a dump."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def namespace(self) -> str:
+        """The collection its documents belong to: the buckets of a time series."""
+        ...
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """As ``create`` takes them."""
+        ...
 
 
 class _Sequence(RawBSONDocument):
@@ -50,6 +68,7 @@ class _Sequence(RawBSONDocument):
 
 
 _EMPTY: Final = b"\x05\0\0\0\0"
+_NO_ID: Final = (0x0A, b"")
 
 
 class Inserter:
@@ -62,9 +81,7 @@ class Inserter:
     def __init__(self, session: LeasedSession) -> None:
         self._session = session
 
-    async def insert(
-        self, collection: DumpedCollection, batch: bytes, *, perhaps_there: bool
-    ) -> int:
+    async def insert(self, collection: Receiving, batch: bytes, *, perhaps_there: bool) -> int:
         """Insert a batch; return its number of documents.
 
         Args:
@@ -111,7 +128,7 @@ class Inserter:
         return count
 
     @staticmethod
-    def _refuse(collection: DumpedCollection, answer: dict[str, Any]) -> None:
+    def _refuse(collection: Receiving, answer: dict[str, Any]) -> None:
         """Fail where the server refused documents for another reason than that they are there."""
         codes = {one.get("code") for one in answer.get("writeErrors", ())}
         if codes - {Code.DUPLICATE_KEY} or (codes and _keeps_order(collection)):
@@ -123,7 +140,7 @@ class Inserter:
             )
 
     async def _one_by_one(
-        self, collection: DumpedCollection, batch: bytes, *, perhaps_there: bool
+        self, collection: Receiving, batch: bytes, *, perhaps_there: bool
     ) -> None:
         documents = [RawBSONDocument(batch[start:end]) for start, end in spans(batch)]
         if perhaps_there:
@@ -151,41 +168,36 @@ class Inserter:
                 raise _conflict(collection, rest[0]) from None
 
     async def _absent(
-        self, collection: DumpedCollection, documents: Sequence[RawBSONDocument]
+        self, collection: Receiving, documents: Sequence[RawBSONDocument]
     ) -> list[RawBSONDocument]:
         """Those that are not there yet; one that is there with other bytes is a conflict."""
         keys = {_key(document): document for document in documents}
         ids = [document_of(("_id", kind, value))["_id"] for kind, value in keys]
-        database = self._session.database
-        raw: AsyncCollection[Any] = database.get_collection(
-            collection.namespace,
-            codec_options=database.codec_options.with_options(document_class=RawBSONDocument),
-        )
         there = set()
-        async for stored in raw.find({"_id": {"$in": ids}}, comment=self._session.comment):
-            key = _key(stored)
+        target = self._session.database[collection.namespace]
+        async for stored in read_by_ids(target, ids, comment=self._session.comment):
+            key = element(stored, "_id") or _NO_ID
             wanted = keys.get(key)
-            if wanted is not None and wanted.raw != stored.raw:
+            if wanted is not None and wanted.raw != stored:
                 raise _conflict(collection, wanted)
             there.add(key)
         return [document for key, document in keys.items() if key not in there]
 
 
-def _keeps_order(collection: DumpedCollection) -> bool:
+def _keeps_order(collection: Receiving) -> bool:
     return bool(collection.options.get("capped"))
 
 
-def _needs_bypass(collection: DumpedCollection) -> bool:
+def _needs_bypass(collection: Receiving) -> bool:
     # A role that may not bypass validation restores what needs no bypass.
     return "validator" in collection.options
 
 
 def _key(document: RawBSONDocument) -> tuple[int, bytes]:
-    found = element(bytes(document.raw), "_id")
-    return found if found is not None else (0x0A, b"")
+    return element(bytes(document.raw), "_id") or _NO_ID
 
 
-def _conflict(collection: DumpedCollection, document: RawBSONDocument) -> DatabaseMovedOnError:
+def _conflict(collection: Receiving, document: RawBSONDocument) -> DatabaseMovedOnError:
     shown = json_util.dumps(document["_id"], json_options=json_util.RELAXED_JSON_OPTIONS)
     return DatabaseMovedOnError(
         f"{collection.name!r} holds another document with the _id {shown}, which was not "

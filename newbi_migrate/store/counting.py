@@ -1,0 +1,105 @@
+"""Counting documents on the server."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from newbi_migrate.store.collections import CollectionInfo
+from newbi_migrate.store.connection import SIMPLE_COLLATION
+from newbi_migrate.store.decoding import decoded
+from newbi_migrate.store.handles import Collection, Database
+from newbi_migrate.store.raw import raw_documents
+
+__all__ = ["count", "count_by", "count_each", "estimated_count", "estimated_counts", "has_any"]
+
+_T = TypeVar("_T")
+
+
+async def estimated_count(collection: Collection, *, comment: str | None = None) -> int:
+    """The number of documents by the server's own bookkeeping, at once."""
+    return await collection.estimated_document_count(comment=comment)
+
+
+async def estimated_counts(
+    database: Database, infos: Iterable[CollectionInfo], *, comment: str | None = None
+) -> dict[str, int]:
+    """Documents of each collection by the server's own bookkeeping; views are left out.
+
+    Raises:
+        pymongo.errors.PyMongoError: The server failed.
+    """
+    return {
+        info.name: await estimated_count(database[info.data], comment=comment)
+        for info in infos
+        if info.kind != "view"
+    }
+
+
+async def count(
+    collection: Collection, query: Mapping[str, Any] | None = None, *, comment: str
+) -> int:
+    """How many documents match a query, or how many there are; counted, not estimated."""
+    return await _count(collection, query, comment=comment)
+
+
+async def has_any(
+    collection: Collection, query: Mapping[str, Any] | None = None, *, comment: str
+) -> bool:
+    """Whether any document matches a query, or whether there is one at all."""
+    return bool(await _count(collection, query, comment=comment, limit=1))
+
+
+async def _count(
+    collection: Collection, query: Mapping[str, Any] | None, *, comment: str, **options: Any
+) -> int:
+    if query:
+        # A view takes no collation but its own, and where all are counted nothing is compared.
+        options["collation"] = SIMPLE_COLLATION
+    return await collection.count_documents(query or {}, comment=comment, **options)
+
+
+async def count_by(
+    collection: Collection, pipeline: Sequence[Mapping[str, Any]], *, comment: str
+) -> int:
+    """The number ``n`` that a pipeline gives; 0 where it gives nothing."""
+    cursor = await collection.aggregate(list(pipeline), collation=SIMPLE_COLLATION, comment=comment)
+    async with cursor:
+        async for found in cursor:
+            return int(found["n"])
+    return 0
+
+
+async def count_each(
+    collection: Collection,
+    queries: Mapping[_T, Mapping[str, Any]],
+    *,
+    among: Mapping[str, Any],
+    comment: str,
+) -> AsyncIterator[tuple[_T, int, Any]]:
+    """Count the documents that match each of some queries, in one pass.
+
+    Args:
+        collection: The collection.
+        queries: Each by the key it is told by.
+        among: What all of them match.
+        comment: Attached to every command.
+
+    Yields:
+        The key, how many documents there are, if any, and the smallest of their ids.
+    """
+    counted = {"$group": {"_id": None, "n": {"$sum": 1}, "first": {"$min": "$_id"}}}
+    facets = {
+        f"q{position}": [{"$match": query}, counted]
+        for position, query in enumerate(queries.values())
+    }
+    cursor = await collection.aggregate_raw_batches(
+        [{"$match": among}, {"$facet": facets}],
+        allowDiskUse=True,
+        collation=SIMPLE_COLLATION,
+        comment=comment,
+    )
+    async for answer, _ in decoded(raw_documents(cursor)):
+        for position, key in enumerate(queries):
+            for found in answer[f"q{position}"]:
+                yield key, found["n"], found["first"]

@@ -1,0 +1,150 @@
+"""Reading documents as bytes: all in the order of their ids, some by their ids, or in batches.
+
+Strings are compared as they are, whatever the collation of a collection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, Final, TypeVar, cast
+
+from newbi_migrate.store.connection import SIMPLE_COLLATION
+from newbi_migrate.store.handles import Collection
+from newbi_migrate.store.raw import raw_documents
+
+__all__ = [
+    "BATCH_DOCUMENTS",
+    "MAX_IDS",
+    "chunks",
+    "matching",
+    "read_batches",
+    "read_by_ids",
+    "sample",
+    "scan",
+]
+
+BATCH_DOCUMENTS: Final = 1000
+"""Documents in a raw batch: larger replies cost page faults, smaller ones round trips."""
+
+MAX_IDS: Final = 10_000
+"""Ids named in one query, far below what 16 MiB hold."""
+
+_T = TypeVar("_T")
+
+
+def chunks(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
+    """The items in portions of ``size``, the last one as long as it happens to be."""
+    rest = iter(items)
+    while portion := list(islice(rest, size)):
+        yield portion
+
+
+def scan(
+    collection: Collection,
+    query: Mapping[str, Any] | None = None,
+    fields: Sequence[str] | None = None,
+    *,
+    comment: str,
+) -> AsyncGenerator[bytes]:
+    """Documents in the order of their ids.
+
+    Args:
+        collection: The collection.
+        query: What they match; ``None`` for all.
+        fields: Their fields that are read beside ``_id``; ``None`` for whole documents.
+        comment: Attached to every command.
+    """
+    return raw_documents(
+        collection.find_raw_batches(
+            query or {},
+            fields,
+            sort=[("_id", 1)],
+            batch_size=BATCH_DOCUMENTS,
+            collation=SIMPLE_COLLATION,
+            comment=comment,
+        )
+    )
+
+
+async def read_by_ids(
+    collection: Collection,
+    ids: Iterable[Any],
+    fields: Sequence[str] | None = None,
+    *,
+    comment: str,
+) -> AsyncGenerator[bytes]:
+    """Those of some documents that are there, in no order.
+
+    Args:
+        collection: The collection.
+        ids: Their ids, any number of them.
+        fields: Their fields that are read beside ``_id``; ``None`` for whole documents.
+        comment: Attached to every command.
+    """
+    for some in chunks(ids, MAX_IDS):
+        cursor = collection.find_raw_batches(
+            {"_id": {"$in": some}},
+            fields,
+            batch_size=BATCH_DOCUMENTS,
+            collation=SIMPLE_COLLATION,
+            comment=comment,
+        )
+        async for raw in raw_documents(cursor):
+            yield raw
+
+
+async def read_batches(
+    collection: Collection, projection: Any = None, *, comment: str | None
+) -> AsyncGenerator[bytes]:
+    """All documents of a collection or view, in batches and in natural order.
+
+    No collation is said: nothing is compared, and a view takes none but its own.
+
+    Args:
+        collection: The collection.
+        projection: Fields to read, or to leave out, as ``find`` takes them; by default all.
+        comment: Attached to every command.
+    """
+    cursor = collection.find_raw_batches(
+        {}, projection, batch_size=BATCH_DOCUMENTS, comment=comment
+    )
+    async with cursor:
+        async for batch in cursor:
+            yield cast(bytes, batch)
+
+
+def matching(
+    collection: Collection,
+    query: Mapping[str, Any],
+    fields: Sequence[str] | None = None,
+    *,
+    natural: bool = False,
+    comment: str,
+) -> AsyncGenerator[bytes]:
+    """Documents that match a query, in no order.
+
+    Args:
+        collection: The collection.
+        query: The query.
+        fields: Their fields that are read beside ``_id``; ``None`` for whole documents.
+        natural: Pass over the whole collection in its own order, whatever indexes there are.
+        comment: Attached to every command.
+    """
+    return raw_documents(
+        collection.find_raw_batches(
+            query,
+            fields,
+            batch_size=BATCH_DOCUMENTS,
+            collation=SIMPLE_COLLATION,
+            hint=[("$natural", 1)] if natural else None,
+            comment=comment,
+        )
+    )
+
+
+async def sample(collection: Collection, size: int, *, comment: str) -> AsyncGenerator[bytes]:
+    """So many documents, drawn at random by the server."""
+    cursor = await collection.aggregate_raw_batches([{"$sample": {"size": size}}], comment=comment)
+    async for raw in raw_documents(cursor):
+        yield raw

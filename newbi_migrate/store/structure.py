@@ -1,0 +1,129 @@
+"""Creating, dropping and renaming collections in a leased session.
+
+The run need not be allowed to write documents to them: legacy users are moved and dropped, and
+never written to. Whoever calls this has looked at what the collection is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum, auto
+from typing import Any
+
+from pymongo.errors import OperationFailure
+
+from newbi_migrate.errors import UnsupportedError
+from newbi_migrate.store.codes import Code
+from newbi_migrate.store.connection import DURABLE, administration
+from newbi_migrate.store.faults import name_of
+from newbi_migrate.store.session import LeasedSession
+
+__all__ = [
+    "Renamed",
+    "create_as_described",
+    "create_collection",
+    "drop_collection",
+    "empty_collection",
+    "rename_collection",
+]
+
+
+async def create_collection(session: LeasedSession, name: str) -> bool:
+    """Create a collection; false where somebody has made it meanwhile.
+
+    Raises:
+        NewbiMigrateError: The session stopped it.
+        pymongo.errors.PyMongoError: The server failed; whether it is there is unknown.
+    """
+    session.safe_point()
+    try:
+        await session.database.create_collection(name, check_exists=False, comment=session.comment)
+    except OperationFailure as error:
+        if error.code != Code.NAMESPACE_EXISTS:
+            raise
+        return False
+    return True
+
+
+async def create_as_described(
+    session: LeasedSession, name: str, options: Mapping[str, Any]
+) -> bool:
+    """Create a collection or view with its options; false where one of that name is there.
+
+    A collection that a failing primary forgot would be made anew, and plain, by an insert: so it
+    is written durably.
+
+    Raises:
+        UnsupportedError: The server does not take the options.
+        NewbiMigrateError: The session stopped it, or the run may not write to it.
+    """
+    session.allow(name)
+    session.safe_point()
+    durable = {"writeConcern": DURABLE.document, "comment": session.comment}
+    try:
+        await session.database.command({"create": name, **options, **durable})
+    except OperationFailure as error:
+        if error.code == Code.NAMESPACE_EXISTS:
+            return False
+        raise UnsupportedError(
+            f"The server would not create {name!r} as it was: {name_of(error)}.",
+            next_step="Restore to a server of the version it was backed up from, or later.",
+            collection=name,
+        ) from error
+    return True
+
+
+async def empty_collection(session: LeasedSession, name: str) -> None:
+    """Delete all documents of a collection that the server does not let anybody drop.
+
+    Raises:
+        NewbiMigrateError: The session stopped it, or the run may not write to it.
+    """
+    await session.collection(name).delete_many({}, comment=session.comment)
+
+
+async def drop_collection(session: LeasedSession, name: str) -> None:
+    """Drop a collection; one that is not there is as good as dropped.
+
+    Raises:
+        NewbiMigrateError: The session stopped it.
+        pymongo.errors.PyMongoError: The server failed; whether it is there is unknown.
+    """
+    session.safe_point()
+    await session.database.drop_collection(name, comment=session.comment)
+
+
+class Renamed(Enum):
+    """What became of renaming a collection."""
+
+    DONE = auto()
+    TAKEN = auto()
+    """Another collection has that name."""
+    GONE = auto()
+    """There is no such collection."""
+
+
+async def rename_collection(session: LeasedSession, name: str, to: str) -> Renamed:
+    """Give a collection another name, in the same database.
+
+    Raises:
+        NewbiMigrateError: The session stopped it.
+        pymongo.errors.PyMongoError: The server failed; under which name it is is unknown.
+    """
+    session.safe_point()
+    database = session.database.name
+    try:
+        await administration(session.database).command(
+            "renameCollection",
+            f"{database}.{name}",
+            to=f"{database}.{to}",
+            writeConcern=DURABLE.document,
+            comment=session.comment,
+        )
+    except OperationFailure as error:
+        if error.code == Code.NAMESPACE_EXISTS:
+            return Renamed.TAKEN
+        if error.code == Code.NAMESPACE_NOT_FOUND:
+            return Renamed.GONE
+        raise
+    return Renamed.DONE

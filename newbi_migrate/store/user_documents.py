@@ -1,0 +1,342 @@
+"""Writing and deleting the documents of users, together where the server has transactions.
+
+Elsewhere they are written in an order in which an interruption leaves nothing that refers to
+something missing, and deleted in the other order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+import bson
+import xxhash
+from bson.raw_bson import RawBSONDocument
+from pymongo import DeleteOne, UpdateOne
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.errors import OperationFailure
+
+from newbi_migrate.documents.better_auth import TARGET_COLLECTIONS
+from newbi_migrate.mapping.users import Fill, Insert
+from newbi_migrate.store.codes import Code
+from newbi_migrate.store.connection import DURABLE, SIMPLE_COLLATION, client_session
+from newbi_migrate.store.faults import refuses_documents
+from newbi_migrate.store.ids import id_key
+from newbi_migrate.store.session import LeasedSession
+from newbi_migrate.store.stamping import precondition
+from newbi_migrate.store.undo import read_stored, update_back
+
+__all__ = [
+    "Deletion",
+    "Together",
+    "WrittenUsers",
+    "delete_as_read",
+    "delete_unchanged",
+    "empty_fields",
+    "take_back",
+    "writing_together",
+]
+
+_FORWARDS: Final = TARGET_COLLECTIONS
+_BACKWARDS: Final = TARGET_COLLECTIONS[::-1]
+
+# Seconds between attempts of a transaction that the application's own writes got in the way of.
+_CONFLICT_PAUSES: Final = (0.05, 0.1, 0.2, 0.4)
+
+
+# -- writing -----------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class WrittenUsers:
+    """What was written for some users.
+
+    Attributes:
+        created: Collection to the number of documents created.
+        filled: Collection to the number of documents in which fields were filled.
+        skipped: What was not filled, because the document was changed since it was read.
+    """
+
+    created: Counter[str] = field(default_factory=Counter)
+    filled: Counter[str] = field(default_factory=Counter)
+    skipped: list[Fill] = field(default_factory=list)
+
+
+class Together:
+    """Writer of documents that are all there or none, where the server has transactions.
+
+    Args:
+        leased: The leased session.
+        transactions: The client's session; ``None`` on a server without transactions.
+    """
+
+    def __init__(self, leased: LeasedSession, transactions: AsyncClientSession | None) -> None:
+        self._leased = leased
+        self._transactions = transactions
+
+    @property
+    def id(self) -> Any:
+        """Id by which whoever resumes ends a transaction of a client that died; else ``None``."""
+        return None if self._transactions is None else self._transactions.session_id["id"]
+
+    async def write(self, writes: Sequence[Insert | Fill]) -> WrittenUsers | None:
+        """Write; ``None`` if the server refused one of the documents.
+
+        Then nothing is written in a transaction, and elsewhere perhaps a part.
+
+        Raises:
+            NewbiMigrateError: The session stopped it.
+            pymongo.errors.PyMongoError: The server failed; what was written is unknown.
+        """
+        try:
+            if self._transactions is None:
+                return await self._send(writes)
+            return await self._in_transaction(writes, self._transactions)
+        except OperationFailure as error:
+            if not refuses_documents(error):
+                raise
+            return None
+
+    async def _in_transaction(
+        self, writes: Sequence[Insert | Fill], session: AsyncClientSession
+    ) -> WrittenUsers:
+        """Write in a transaction; a few conflicts with the application are sat out."""
+        for pause in _CONFLICT_PAUSES:
+            try:
+                return await self._transaction(writes, session)
+            except OperationFailure as error:
+                if error.code != Code.WRITE_CONFLICT:
+                    raise
+            await asyncio.sleep(pause)
+        return await self._transaction(writes, session)
+
+    async def _transaction(
+        self, writes: Sequence[Insert | Fill], session: AsyncClientSession
+    ) -> WrittenUsers:
+        async with await session.start_transaction(write_concern=DURABLE):
+            done = await self._send(writes)
+            self._leased.safe_point()
+        return done
+
+    async def _send(self, writes: Sequence[Insert | Fill]) -> WrittenUsers:
+        done = WrittenUsers()
+        for name in _FORWARDS:
+            here = [write for write in writes if write.collection == name]
+            inserts = [dict(write.document) for write in here if isinstance(write, Insert)]
+            if inserts:
+                await self._leased.collection(name).insert_many(
+                    inserts, session=self._transactions, comment=self._leased.comment
+                )
+                done.created[name] += len(inserts)
+            for write in here:
+                if isinstance(write, Fill):
+                    await self._fill(write, done)
+        return done
+
+    async def _fill(self, fill: Fill, done: WrittenUsers) -> None:
+        as_read = {path: precondition(fill.stored.get(path)) for path in fill.values}
+        result = await self._leased.collection(fill.collection).update_one(
+            {"_id": fill.id, **as_read},
+            {"$set": dict(fill.values)},
+            session=self._transactions,
+            comment=self._leased.comment,
+        )
+        if result.modified_count:
+            done.filled[fill.collection] += 1
+        else:
+            done.skipped.append(fill)
+
+
+async def take_back(leased: LeasedSession, writes: Sequence[Insert | Fill]) -> None:
+    """Delete what was created and empty what was filled, where it is as it was written.
+
+    What refers to a document goes before it.
+    """
+    for name in _BACKWARDS:
+        collection, comment = leased.database[name], leased.comment
+        here = [write for write in writes if write.collection == name]
+        inserts = [write.document for write in here if isinstance(write, Insert)]
+        stored = await read_stored(collection, [one["_id"] for one in inserts], comment=comment)
+        operations: list[DeleteOne | UpdateOne] = [
+            delete_as_read(one["_id"], raw)
+            for one in inserts
+            if (raw := stored.get(id_key(one["_id"]))) is not None and raw == bson.encode(one)
+        ]
+        operations += [_unfill(write) for write in here if isinstance(write, Fill)]
+        if operations:
+            await leased.collection(name).bulk_write(operations, ordered=False, comment=comment)
+
+
+def _unfill(fill: Fill) -> UpdateOne:
+    held = {path: {"$eq": value} for path, value in fill.values.items()}
+    return UpdateOne(
+        {"_id": {"$eq": fill.id}, **held},
+        update_back(fill.values, fill.stored),
+        collation=SIMPLE_COLLATION,
+    )
+
+
+@asynccontextmanager
+async def writing_together(leased: LeasedSession) -> AsyncIterator[Together]:
+    """What writes documents together, where the server can."""
+    if not leased.server.has_transactions:
+        yield Together(leased, None)
+        return
+    async with client_session(leased.database) as transactions:
+        yield Together(leased, transactions)
+
+
+# -- deleting ----------------------------------------------------------------------------------
+
+
+class Deletion(Protocol):
+    """A document that is to be deleted, if it is as it was read."""
+
+    @property
+    def collection(self) -> str:
+        """Where it is."""
+        ...
+
+    @property
+    def id(self) -> Any:
+        """Its ``_id``."""
+        ...
+
+    @property
+    def digest(self) -> bytes:
+        """XXH3 of its bytes as they were read, 64 bits."""
+        ...
+
+
+class _ChangedMeanwhileError(Exception):
+    """A document was changed between reading and deleting it."""
+
+
+def delete_as_read(identifier: Any, raw: bytes) -> DeleteOne:
+    """The statement that deletes a document if it is, byte for byte, as it was read."""
+    as_read = {"$eq": ["$$ROOT", {"$literal": RawBSONDocument(raw)}]}
+    return DeleteOne({"_id": {"$eq": identifier}, "$expr": as_read}, collation=SIMPLE_COLLATION)
+
+
+async def delete_unchanged(
+    leased: LeasedSession, documents: Sequence[Deletion]
+) -> Counter[str] | None:
+    """Delete documents, all or none; ``None`` if one of them is no longer as it was read.
+
+    One that is gone already is passed over. What refers to a document goes before it.
+
+    Returns:
+        Collection to the number of documents deleted.
+
+    Raises:
+        NewbiMigrateError: The session stopped it.
+        pymongo.errors.PyMongoError: The server failed; what was deleted is unknown.
+    """
+    if leased.server.has_transactions:
+
+        async def delete(session: AsyncClientSession) -> Counter[str]:
+            return await _delete(leased, documents, session, [])
+
+        try:
+            async with client_session(leased.database) as session:
+                return await session.with_transaction(delete, write_concern=DURABLE)
+        except _ChangedMeanwhileError:
+            return None
+    gone: list[tuple[Deletion, bytes]] = []
+    try:
+        return await _delete(leased, documents, None, gone)
+    except _ChangedMeanwhileError:
+        await _put_back(leased, gone)
+        return None
+
+
+async def _delete(
+    leased: LeasedSession,
+    documents: Sequence[Deletion],
+    session: AsyncClientSession | None,
+    gone: list[tuple[Deletion, bytes]],
+) -> Counter[str]:
+    going: dict[str, list[tuple[Deletion, bytes]]] = {}
+    for name in _BACKWARDS:
+        here = [document for document in documents if document.collection == name]
+        stored = await _stored(leased, name, here)
+        going[name] = [
+            (document, raw)
+            for document in here
+            if (raw := stored.get(id_key(document.id))) is not None
+        ]
+        if any(xxhash.xxh3_64_digest(raw) != document.digest for document, raw in going[name]):
+            raise _ChangedMeanwhileError
+    deleted: Counter[str] = Counter()
+    for name, here_and_raw in going.items():
+        if not here_and_raw:
+            continue
+        result = await leased.collection(name).bulk_write(
+            [delete_as_read(document.id, raw) for document, raw in here_and_raw],
+            ordered=False,
+            session=session,
+            comment=leased.comment,
+        )
+        gone += here_and_raw
+        if result.deleted_count < len(here_and_raw):
+            raise _ChangedMeanwhileError
+        deleted[name] += result.deleted_count
+    return deleted
+
+
+async def _put_back(leased: LeasedSession, gone: Sequence[tuple[Deletion, bytes]]) -> None:
+    # What is gone may have been deleted by whoever took this rollback over.
+    await leased.lease.renew()
+    for name in _FORWARDS:
+        here = [(document, raw) for document, raw in gone if document.collection == name]
+        there = await _stored(leased, name, [document for document, _ in here])
+        lost = [raw for document, raw in here if id_key(document.id) not in there]
+        if lost:
+            await leased.collection(name).insert_many(
+                [RawBSONDocument(raw) for raw in lost], comment=leased.comment
+            )
+
+
+async def _stored(
+    leased: LeasedSession, name: str, documents: Sequence[Deletion]
+) -> dict[bytes, bytes]:
+    ids = [document.id for document in documents]
+    return await read_stored(leased.database[name], ids, comment=leased.comment)
+
+
+async def empty_fields(
+    leased: LeasedSession,
+    collection: str,
+    identifier: Any,
+    now: Mapping[str, tuple[int, bytes] | None],
+    prior: Mapping[str, tuple[int, bytes]],
+) -> bool | None:
+    """Give fields that were filled their prior values, if they hold what they held when read.
+
+    Args:
+        leased: The leased session.
+        collection: Where.
+        identifier: ``_id`` of the document.
+        now: Path to what it holds; ``None`` where the field is absent.
+        prior: Path to what stood there; other paths were absent.
+
+    Returns:
+        Whether the document was changed; ``None`` if the server refused it.
+    """
+    held = {path: precondition(element) for path, element in now.items()}
+    try:
+        result = await leased.collection(collection).update_one(
+            {"_id": {"$eq": identifier}, **held},
+            update_back(now, prior),
+            collation=SIMPLE_COLLATION,
+            comment=leased.comment,
+        )
+    except OperationFailure as error:
+        if not refuses_documents(error):
+            raise
+        return None
+    return bool(result.modified_count)

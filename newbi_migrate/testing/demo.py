@@ -1,0 +1,74 @@
+"""The database of a demonstration: made up, counted, digested by the server, and looked into."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any, Self
+
+import bson
+from bson.codec_options import CodecOptions
+from bson.errors import BSONError
+from bson.raw_bson import RawBSONDocument
+from pymongo import MongoClient
+from pymongo.synchronous.collection import Collection
+
+from newbi_migrate.documents.registry import OWN_PREFIX
+from newbi_migrate.store.decoding import PLAIN
+from newbi_migrate.testing.legacy import build_legacy_database
+
+__all__ = ["DemoDatabase"]
+
+_RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
+
+
+class DemoDatabase:
+    """A database that nobody else uses, as a context manager.
+
+    Args:
+        uri: Its connection string.
+    """
+
+    def __init__(self, uri: str) -> None:
+        self._client: MongoClient[dict[str, Any]] = MongoClient(uri)
+        self._database = self._client.get_default_database()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self._client.close()
+
+    def build(self, *, users: int, documents: int, seed: int) -> None:
+        """Make up a legacy database, with the dirt that years of production leave behind."""
+        build_legacy_database(
+            self._database,
+            seed=seed,
+            users=users,
+            documents_per_user=max(1, documents // users),
+            source="Users",
+            dirty=True,
+        )
+
+    def counts(self) -> dict[str, int]:
+        """Documents of each collection, in order of their names."""
+        return {name: self._database[name].count_documents({}) for name in self._names()}
+
+    def hashes(self) -> Mapping[str, str]:
+        """The server's own digest of each collection but the run records."""
+        answer = self._database.command("dbHash", collections=self._names())
+        hashes: Mapping[str, str] = answer["collections"]
+        return hashes
+
+    def find(
+        self, name: str, query: Mapping[str, Any], *, limit: int = 1
+    ) -> Iterator[dict[str, Any]]:
+        """Documents as plain dictionaries, without those that cannot be decoded."""
+        collection: Collection[Any] = self._database.get_collection(name, _RAW)
+        for document in collection.find(query).limit(limit):
+            with contextlib.suppress(BSONError):
+                yield bson.decode(document.raw, PLAIN)
+
+    def _names(self) -> list[str]:
+        names = self._database.list_collection_names(filter={"type": "collection"})
+        return sorted(name for name in names if not name.startswith(("system.", OWN_PREFIX)))
