@@ -101,8 +101,8 @@ async def reading(documents: int, repeats: int) -> dict[str, float]:
             await init_documents(database, Invoice)
             await beanie.init_beanie(database=database, document_models=[plain])
             ways: dict[str, Callable[[], Awaitable[Any]]] = {
-                "driver": lambda: database["invoices"].find().to_list(),
-                "plain Beanie document": lambda: plain.find_all().to_list(),
+                "the driver": lambda: database["invoices"].find().to_list(),
+                "a plain Beanie document": lambda: plain.find_all().to_list(),
                 "our document": lambda: Invoice.find_all().to_list(),
             }
             for _ in range(repeats):
@@ -140,8 +140,8 @@ def main() -> None:
         print(f"{name:<34}{speed:10,.0f}")
     read = asyncio.run(reading(asked.documents, asked.repeats))
     for name, speed in read.items():
-        print(f"read with the {name:<20}{speed:10,.0f}")
-    share = read["our document"] / read["plain Beanie document"]
+        print(f"read with {name:<24}{speed:10,.0f}")
+    share = read["our document"] / read["a plain Beanie document"]
     print(f"of what a plain document reads    {share:10.2f}")
 
 
