@@ -16,6 +16,7 @@ __all__ = ["main"]
 def main() -> None:
     """Entry point of ``newbi-migrate``."""
     from newbi_migrate.cli.app import run
+    from newbi_migrate.report.text import FOR_TERMINALS
 
     if sys.stdout is None:  # closed by the caller, who wants no results
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
@@ -23,5 +24,5 @@ def main() -> None:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             # A name the terminal cannot show is no reason to lose a report.
-            reconfigure(errors="backslashreplace")
+            reconfigure(errors=FOR_TERMINALS)
     sys.exit(run(sys.argv[1:]))

@@ -1,26 +1,25 @@
 """The command line as a whole: its commands, and how it answers a call it cannot read.
 
-A command is a module with a function ``register``; adding one adds its module to the list here,
-and an entry to the manual.
+A command is a function that takes its options and calls one use-case; adding one adds it to the
+table here, and an entry to the manual.
 """
 
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Final
 
 import typer
 
 from newbi_migrate.cli import (
-    backfill,
     backup,
     demo,
     doctor,
     finalize,
     migrate,
-    plan,
     restore,
     rollback,
     schema,
@@ -29,37 +28,42 @@ from newbi_migrate.cli import (
     validate,
 )
 from newbi_migrate.cli.manual import epilog
+from newbi_migrate.cli.options import flat
 from newbi_migrate.cli.running import say_failure
 from newbi_migrate.errors import ExitCode
 
 __all__ = ["app", "run"]
 
+# Whatever the scheme, and also as a path that was made of it, with one slash.
+_CREDENTIALS: Final = re.compile(r"(?i)[a-z][a-z0-9+.-]+:/+\S*@")
+
 app = typer.Typer(
     name="newbi-migrate",
     help="Takes Newbi's MongoDB from legacy users to organizations and workspaces, losing nothing.",
     epilog="Exit codes: " + "; ".join(f"{int(code)} {code.meaning}" for code in ExitCode) + ".",
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (
-    demo,
-    doctor,
-    backup,
-    restore,
-    plan,
-    migrate,
-    backfill,
-    status,
-    validate,
-    smoke,
-    rollback,
-    finalize,
-    schema,
-):
-    command.register(app)
-for registered in app.registered_commands:
-    registered.epilog = epilog(str(registered.name))
+COMMANDS: Final[Mapping[str, Callable[..., None]]] = {
+    "demo": demo.demo,
+    "doctor": doctor.doctor,
+    "backup": backup.backup,
+    "verify-backup": backup.verify_backup,
+    "restore": restore.restore,
+    "plan": migrate.plan,
+    "migrate": migrate.migrate,
+    "backfill": migrate.backfill,
+    "status": status.status,
+    "validate": validate.validate,
+    "smoke": smoke.smoke,
+    "rollback": rollback.rollback,
+    "unlock": rollback.unlock,
+    "indexes": finalize.indexes,
+    "finalize": finalize.finalize,
+    "schema": schema.schema,
+}
+for name, command in COMMANDS.items():
+    app.command(name, epilog=epilog(name))(flat(command))
 
 
 def _show_version(asked: bool) -> None:
@@ -92,6 +96,15 @@ def run(arguments: Sequence[str]) -> int:
     Args:
         arguments: What stands after the program's name.
     """
+    if any(_CREDENTIALS.search(argument) for argument in arguments):
+        say_failure(
+            "An argument holds a user or a password; it was not looked at.",
+            "Others on this machine can see arguments: put the connection string into a file and "
+            "name it with --uri-file FILE, and change the password if this was a real one.",
+            ExitCode.USAGE,
+            as_json="--json" in arguments,
+        )
+        return int(ExitCode.USAGE)
     try:
         code = app(args=list(arguments), prog_name="newbi-migrate", standalone_mode=False)
     except Exception as error:

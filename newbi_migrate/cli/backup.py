@@ -6,14 +6,14 @@ They change together, when a backup can be made or checked in another way.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from newbi_migrate.cli import options as opt
-from newbi_migrate.cli.following import after_backup, after_verifying, suggest
+from newbi_migrate.cli.next_steps import after_backup, after_verifying, suggest
 from newbi_migrate.cli.running import Session, interruptible
-from newbi_migrate.errors import ExitCode, UsageError
+from newbi_migrate.errors import UsageError
 
 if TYPE_CHECKING:
     from newbi_migrate.backup.compare import Comparison
@@ -22,13 +22,7 @@ if TYPE_CHECKING:
     from newbi_migrate.store.collections import CollectionInfo
     from newbi_migrate.store.handles import Database
 
-__all__ = ["register"]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command("backup")(backup)
-    app.command("verify-backup")(verify_backup)
+__all__ = ["backup", "verify_backup"]
 
 
 # -- backup -----------------------------------------------------------------------------------
@@ -65,33 +59,28 @@ def backup(
     verbose: Annotated[
         bool, typer.Option("--verbose", help="List every collection with its digest.")
     ] = False,
-    as_json: opt.AsJson = False,
-    uri_file: opt.UriFile = None,
-    log_file: opt.LogFile = None,
+    call: opt.LoggedCall,
 ) -> None:
     """Write the whole database into a folder in mongodump's format, or nothing at all.
 
     The role read on the database is enough. A replica set is read at one moment, whatever is
     written meanwhile; before a standalone is read, stop the application.
     """
-    session = Session(as_json=as_json, uri_file=uri_file)
+    session = Session("backup", as_json=call.as_json, uri_file=call.uri_file)
     with session.explained():
         from newbi_migrate.backup.encrypt import read_recipients
         from newbi_migrate.backup.manifest import Consistency
-        from newbi_migrate.report.backups import backup_exit_code, backup_report, backup_to_json
+        from newbi_migrate.report.backups import backup_document
 
         recipients = read_recipients(recipient or ())
-        session.log_to(log_file, "backup --dry-run" if dry_run else "backup")
+        session.log_to(call.log_file, "backup --dry-run" if dry_run else "backup")
         if dry_run:
             _survey(session, output_dir)
         result = session.run(lambda: _back_up(session, output_dir, recipients, workers, exports))
         fits = result.manifest.consistency is not Consistency.WRITTEN
         following = after_backup(result.path, output_dir, fits=fits, place=session.uri_arguments)
-        session.answer(
-            lambda: backup_to_json(result.path, result.manifest),
-            backup_report(result.path, result.manifest, next_command=following, verbose=verbose),
-        )
-        raise typer.Exit(int(backup_exit_code(result.manifest)))
+        document = backup_document(result.path, result.manifest, next_command=following)
+        session.finish(document, verbose=verbose)
 
 
 async def _back_up(
@@ -118,17 +107,14 @@ async def _back_up(
             )
 
 
-def _survey(session: Session, output_dir: Path) -> None:
-    from newbi_migrate.report.backups import backup_survey_report, backup_survey_to_json
+def _survey(session: Session, output_dir: Path) -> NoReturn:
+    from newbi_migrate.report.backups import backup_survey_document
 
     counts = session.run(lambda: _counts(session))
-    database = session.target.database
     following = suggest("backup", "--output-dir", str(output_dir), *session.uri_arguments)
-    session.answer(
-        lambda: backup_survey_to_json(database, output_dir, counts),
-        backup_survey_report(database, output_dir, counts, next_command=following),
+    session.finish(
+        backup_survey_document(session.target.database, output_dir, counts, next_command=following)
     )
-    raise typer.Exit(int(ExitCode.DONE))
 
 
 async def _counts(session: Session) -> dict[str, int]:
@@ -167,7 +153,7 @@ def verify_backup(
     without: Annotated[
         list[str] | None,
         typer.Option(
-            "--without",
+            "--ignore-field",
             metavar="FIELD",
             help="Top-level field to leave out on both sides of --compare, for example "
             "workspaceId; may be repeated.",
@@ -188,30 +174,24 @@ def verify_backup(
         bool,
         typer.Option("--verbose", "--detailed", help="List every collection and every difference."),
     ] = False,
-    as_json: opt.AsJson = False,
-    uri_file: opt.UriFile = None,
-    log_file: opt.LogFile = None,
+    call: opt.LoggedCall,
 ) -> None:
     """Read a backup to its end and say what is damaged, and with --compare what differs.
 
     It takes a dump of mongodump too. Without the key of an encrypted backup the bytes of every
     file are checked, and --compare works as long as nothing differs.
     """
-    session = Session(as_json=as_json, uri_file=uri_file)
+    session = Session("verify-backup", as_json=call.as_json, uri_file=call.uri_file)
     with session.explained():
-        from newbi_migrate.report.backups import (
-            verification_exit_code,
-            verification_report,
-            verification_to_json,
-        )
+        from newbi_migrate.report.backups import verification_document
 
         if (without or database) and not compare:
             raise UsageError(
-                "The options --without and --database are about a comparison, and none was asked "
-                "for.",
+                "The options --ignore-field and --database are about a comparison, and none was "
+                "asked for.",
                 next_step="Add --compare, or leave them out.",
             )
-        session.log_to(log_file, "verify-backup", on=str(path))
+        session.log_to(call.log_file, "verify-backup", on=str(path))
         if compare:
             _ = session.target  # a missing connection string is said before anything is read
         verification, comparison = session.run(
@@ -223,11 +203,8 @@ def verify_backup(
         following = after_verifying(
             path, verification, comparison, here=here, place=session.uri_arguments
         )
-        session.answer(
-            lambda: verification_to_json(verification, comparison),
-            verification_report(verification, comparison, next_command=following, verbose=verbose),
-        )
-        raise typer.Exit(int(verification_exit_code(verification, comparison)))
+        document = verification_document(verification, comparison, next_command=following)
+        session.finish(document, verbose=verbose)
 
 
 async def _verify(

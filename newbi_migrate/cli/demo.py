@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -21,14 +22,9 @@ if TYPE_CHECKING:
     from newbi_migrate.report.example import Example
     from newbi_migrate.testing.demo import DemoDatabase
 
-__all__ = ["register"]
+__all__ = ["demo"]
 
 _DATABASE = "newbi"
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("demo")(demo)
 
 
 def demo(
@@ -51,7 +47,7 @@ def demo(
     It needs no database and touches none of yours: neither MONGODB_URI nor a file .env is looked
     at. It takes the extra embedded, or a mongod on the search path or named by NEWBI_MONGOD.
     """
-    session = Session(as_json=as_json)
+    session = Session("demo", as_json=as_json)
     with session.explained():
         from newbi_migrate.testing import EmbeddedMongod
 
@@ -60,7 +56,10 @@ def demo(
             version = ".".join(map(str, server.version))
             say(f"MongoDB {version} listens on port {server.port}; its data are temporary.")
             told = _Demo(session, server.uri_for(_DATABASE), users, documents, seed).tell()
-            session.answer(lambda: told, ())
+            if as_json:
+                from newbi_migrate.report.json import json_parts
+
+                print("".join(json_parts(told)), end="", flush=True)
             if keep:
                 _wait(server.uri_for(_DATABASE))
 
@@ -81,9 +80,10 @@ class _Demo:
         Raises:
             NewbiMigrateError: Something went otherwise than it should.
         """
-        from newbi_migrate.report.console import plan_report, result_report, status_report
+        from newbi_migrate.report.console import console_report
         from newbi_migrate.report.example import example_report
-        from newbi_migrate.report.json import result_to_json, status_to_json
+        from newbi_migrate.report.migration import plan_document, result_document, result_to_json
+        from newbi_migrate.report.status import status_document, status_to_json
         from newbi_migrate.testing.demo import DemoDatabase
 
         with DemoDatabase(self._uri) as database:
@@ -96,12 +96,14 @@ class _Demo:
 
             plan = self._session.run(self._plan)
             self._step("2. The plan. It writes nothing; a run does exactly this.")
-            self._show(plan_report(plan, next_command="newbi-migrate migrate"))
+            self._show(console_report(plan_document(plan, next_command="newbi-migrate migrate")))
 
             remembered = _remember(database, plan)
             result = self._session.run(self._migrate)
             self._step("3. The migration.")
-            self._show(result_report(result, next_command="newbi-migrate validate", brief=True))
+            done = result_document(result, command="migrate", next_command="newbi-migrate validate")
+            # The plan above lists what was left out.
+            self._show(console_report(replace(done, sections=())))
 
             example = _example(database, plan, remembered)
             self._step("4. One user, before and after.")
@@ -109,7 +111,9 @@ class _Demo:
 
             status = self._session.run(self._status)
             self._step("5. How the database stands now.")
-            self._show(status_report(status, next_command="newbi-migrate migrate"))
+            self._show(
+                console_report(status_document(status, next_command="newbi-migrate validate"))
+            )
             self._show(_who_lacks_what(result, status))
 
             migrated = database.hashes()

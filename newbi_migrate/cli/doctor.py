@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from newbi_migrate.cli import options as opt, values
-from newbi_migrate.cli.following import after_diagnosis
+from newbi_migrate.cli.next_steps import after_diagnosis
 from newbi_migrate.cli.running import Session
 from newbi_migrate.errors import ExitCode
 
-if TYPE_CHECKING:
-    from newbi_migrate.migration.doctor import Diagnosis
-
-__all__ = ["register"]
+__all__ = ["doctor"]
 
 
 class PurposeChoice(StrEnum):
-    """Choices of ``--for``."""
+    """Choices of ``--before``."""
 
     PLAN = "plan"
     BACKUP = "backup"
@@ -30,16 +27,13 @@ class PurposeChoice(StrEnum):
     FINALIZE = "finalize"
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("doctor")(doctor)
-
-
 def doctor(
     *,
     purpose: Annotated[
         PurposeChoice,
-        typer.Option("--for", help="What is to be run next; it decides which rights are needed."),
+        typer.Option(
+            "--before", help="What is to be run next; it decides which rights are needed."
+        ),
     ] = PurposeChoice.MIGRATE,
     backup: Annotated[
         Path | None,
@@ -52,53 +46,43 @@ def doctor(
     watch: Annotated[
         float,
         typer.Option(
-            "--watch", metavar="SECONDS", min=0, help="Watch so long for writes of others."
+            "--watch", metavar="SECONDS", min=0, help="Seconds to watch for other clients' writes."
         ),
     ] = 3.0,
     legacy_collection: opt.LegacyCollection = None,
-    as_json: opt.AsJson = False,
-    uri_file: opt.UriFile = None,
+    call: opt.Call,
 ) -> None:
     """Look whether everything is ready for a run; writes nothing at all.
 
     Each check is ok, warning, failed or skipped, with what to do. A warning is something to know
     before going on, not a reason to stop: traces of an earlier attempt are what a run repairs.
     """
-    session = Session(as_json=as_json, uri_file=uri_file)
+    session = Session("doctor", as_json=call.as_json, uri_file=call.uri_file)
     with session.explained():
-        from newbi_migrate.report.checks import checks_report
+        from newbi_migrate.migration.doctor import Purpose
+        from newbi_migrate.report.checks import checks_document
 
-        found = session.run(lambda: _diagnose(session, purpose, legacy_collection, backup, watch))
+        options = values.migration_options(legacy_collection=legacy_collection)
+        found = session.ask(
+            lambda migration: migration.doctor(
+                purpose=Purpose(purpose.value), backup=backup, watch=watch
+            ),
+            quiet=True,
+            options=options,
+        )
         following = ""
         if found.exit_code is ExitCode.DONE:
             following = after_diagnosis(
                 purpose.value, backup, legacy_collection, session.uri_arguments
             )
-        session.answer(
-            found.to_json,
-            checks_report(
+        session.finish(
+            checks_document(
+                "doctor",
+                found.database,
                 f"Ready for {purpose.value} on the database {found.database}?",
                 found.checks,
+                found.exit_code,
+                value=found.to_json,
                 next_command=following,
-            ),
-        )
-        raise typer.Exit(int(found.exit_code))
-
-
-async def _diagnose(
-    session: Session,
-    purpose: StrEnum,
-    legacy_collection: str | None,
-    backup: Path | None,
-    watch: float,
-) -> Diagnosis:
-    from newbi_migrate.cli.progress import showing_progress
-    from newbi_migrate.migration.doctor import Purpose
-    from newbi_migrate.migration.facade import Migration
-
-    options = values.migration_options(legacy_collection=legacy_collection)
-    with showing_progress(quiet=True) as progress:
-        async with Migration(session.target, options=options, progress=progress) as migration:
-            return await migration.doctor(
-                purpose=Purpose(purpose.value), backup=backup, watch=watch
             )
+        )

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from newbi_migrate.cli import options as opt
-from newbi_migrate.cli.following import after_finalize
-from newbi_migrate.cli.running import Session, stopping_on_signals
+from newbi_migrate.cli.next_steps import after_finalize
+from newbi_migrate.cli.running import Session
+from newbi_migrate.report.text import counted
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from newbi_migrate.migration.finalize.results import FinalizeResult
+    from newbi_migrate.report.document import Document
 
-__all__ = ["register"]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command("indexes")(indexes)
-    app.command("finalize")(finalize)
+__all__ = ["finalize", "indexes"]
 
 
 def indexes(
@@ -31,9 +24,7 @@ def indexes(
         bool, typer.Option("--apply", help="Drop those that can go; otherwise only show them.")
     ] = False,
     confirm: opt.Confirm = False,
-    as_json: opt.AsJson = False,
-    uri_file: opt.UriFile = None,
-    log_file: opt.LogFile = None,
+    call: opt.LoggedCall,
 ) -> None:
     """Show the indexes of the old structure that are left, or drop them.
 
@@ -41,18 +32,22 @@ def indexes(
     one text index alone. One that keeps something unique stays until the index that takes its
     place is there. A rollback builds what was dropped again.
     """
-    session = Session(as_json=as_json, uri_file=uri_file)
+    session = Session("indexes", as_json=call.as_json, uri_file=call.uri_file)
     with session.explained():
         if apply:
-            session.must_be_able_to_ask(confirmed=confirm)
-        session.log_to(log_file, "indexes --apply" if apply else "indexes")
+            session.must_be_able_to_ask(
+                confirmed=confirm, instead="leave out --apply to see what it would do"
+            )
+        session.log_to(call.log_file, "indexes --apply" if apply else "indexes")
         looked: FinalizeResult | None = None
         if apply and not confirm:
-            looked = session.run(lambda: _indexes(session, apply=False))
-            session.show(_report(session, looked), aside=True)
-            session.confirm(session.target.database, confirmed=False)
-        done = session.run(lambda: _indexes(session, apply=apply, reviewed=looked))
-        _answer(session, done)
+            looked = session.ask(lambda migration: migration.indexes())
+            session.show(_document(session, looked), aside=True)
+            session.confirm(_drops(looked))
+        done = session.ask(
+            lambda migration: migration.indexes(apply=apply, reviewed=looked), writes=apply
+        )
+        session.finish(_document(session, done))
 
 
 def finalize(
@@ -67,9 +62,7 @@ def finalize(
     ] = False,
     dry_run: opt.DryRun = False,
     confirm: opt.Confirm = False,
-    as_json: opt.AsJson = False,
-    uri_file: opt.UriFile = None,
-    log_file: opt.LogFile = None,
+    call: opt.LoggedCall,
 ) -> None:
     """End the migration: drop obsolete indexes and the collection of legacy users.
 
@@ -77,63 +70,38 @@ def finalize(
     migrated or is kept with --keep. Without --keep, or with --drop-journal, the backup is the
     only way back.
     """
-    session = Session(as_json=as_json, uri_file=uri_file)
+    session = Session("finalize", as_json=call.as_json, uri_file=call.uri_file)
     with session.explained():
         if not dry_run:
             session.must_be_able_to_ask(confirmed=confirm)
-        session.log_to(log_file, "finalize --dry-run" if dry_run else "finalize")
+        session.log_to(call.log_file, "finalize --dry-run" if dry_run else "finalize")
         looked: FinalizeResult | None = None
         if not (dry_run or confirm):
-            looked = session.run(
-                lambda: _finalize(session, keep=keep, drop_journal=drop_journal, dry_run=True)
+            looked = session.ask(
+                lambda m: m.finalize(keep=keep, drop_journal=drop_journal, dry_run=True)
             )
-            session.show(_report(session, looked), aside=True)
-            session.confirm(session.target.database, confirmed=False)
-        done = session.run(
-            lambda: _finalize(
-                session, keep=keep, drop_journal=drop_journal, dry_run=dry_run, reviewed=looked
-            )
+            session.show(_document(session, looked), aside=True)
+            session.confirm(_drops(looked))
+        done = session.ask(
+            lambda m: m.finalize(
+                keep=keep, drop_journal=drop_journal, dry_run=dry_run, reviewed=looked
+            ),
+            writes=not dry_run,
         )
-        _answer(session, done)
+        session.finish(_document(session, done))
 
 
-async def _indexes(
-    session: Session, *, apply: bool, reviewed: FinalizeResult | None = None
-) -> FinalizeResult:
-    from newbi_migrate.cli.progress import showing_progress
-    from newbi_migrate.migration.facade import Migration
-
-    with showing_progress(log=session.log) as progress:
-        async with Migration(session.target, progress=progress) as migration:
-            with stopping_on_signals(migration):
-                return await migration.indexes(apply=apply, reviewed=reviewed)
+def _drops(result: FinalizeResult) -> str:
+    """What would go, in numbers."""
+    said = f"drops {counted(len(result.dropped), 'index', 'indexes')} of the old structure"
+    if result.legacy is not None:
+        users = f"{result.legacy} with {counted(result.legacy_users, 'legacy user')}"
+        kept = result.kept_as
+        said += f" and {users}" if kept is None else f" and renames {users} to {kept}"
+    return f"{said}, and the journal" if result.journal_dropped else said
 
 
-async def _finalize(
-    session: Session,
-    *,
-    keep: bool,
-    drop_journal: bool,
-    dry_run: bool,
-    reviewed: FinalizeResult | None = None,
-) -> FinalizeResult:
-    from newbi_migrate.cli.progress import showing_progress
-    from newbi_migrate.migration.facade import Migration
+def _document(session: Session, result: FinalizeResult) -> Document:
+    from newbi_migrate.report.finalize import finalize_document
 
-    with showing_progress(log=session.log) as progress:
-        async with Migration(session.target, progress=progress) as migration:
-            with stopping_on_signals(migration):
-                return await migration.finalize(
-                    keep=keep, drop_journal=drop_journal, dry_run=dry_run, reviewed=reviewed
-                )
-
-
-def _answer(session: Session, result: FinalizeResult) -> NoReturn:
-    session.answer(result.to_json, _report(session, result))
-    raise typer.Exit(int(result.exit_code))
-
-
-def _report(session: Session, result: FinalizeResult) -> Iterator[RenderableType]:
-    from newbi_migrate.report.finalize import finalize_report
-
-    return finalize_report(result, next_command=after_finalize(result, session.uri_arguments))
+    return finalize_document(result, next_command=after_finalize(result, session.uri_arguments))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from newbi_migrate.errors import UsageError
+from newbi_migrate.report.text import printable
 
 __all__ = ["LogFile", "stamped"]
 
@@ -18,7 +19,7 @@ __all__ = ["LogFile", "stamped"]
 def stamped(sentence: str) -> str:
     """A sentence on one line, after the time with its offset from UTC."""
     time = datetime.now().astimezone().isoformat(timespec="seconds")
-    return f"{time} {' '.join(sentence.split())}"
+    return f"{time} {printable(' '.join(sentence.split()))}"
 
 
 class LogFile:

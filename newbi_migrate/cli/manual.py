@@ -62,7 +62,7 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
             },
             {
                 "newbi-migrate doctor --backup backups/backup_…": "Before a migration.",
-                "newbi-migrate doctor --for finalize": "Before the end of one.",
+                "newbi-migrate doctor --before finalize": "Before the end of one.",
             },
         ),
         "backup": Entry(
@@ -89,9 +89,8 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
                 "newbi-migrate verify-backup backups/backup_…": "Is it whole?",
                 "newbi-migrate verify-backup --compare backups/backup_…": "Is the database as it "
                 "was?",
-                "newbi-migrate verify-backup --compare --without workspaceId backups/backup_…": (
-                    "Is it, but for what a migration stamps?"
-                ),
+                "newbi-migrate verify-backup --compare --ignore-field workspaceId DIR": "Compare, "
+                "ignoring workspaceId.",
             },
         ),
         "restore": Entry(
@@ -114,7 +113,7 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
             {
                 ExitCode.DONE: "the migration would end with 0",
                 ExitCode.PENDING: "the database is not as the backup says",
-                ExitCode.VALIDATION_FAILED: _DAMAGED,
+                ExitCode.LOCAL_FILE: _DAMAGED,
                 ExitCode.QUARANTINED: "something would be left out, or an index cannot be built",
             },
             {
@@ -130,7 +129,8 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
                 ExitCode.PENDING: "the database is no longer what the plan or the backup was made "
                 "for, and nothing was written; or documents kept coming in and are still pending",
                 ExitCode.LOCAL_FILE: f"{_DAMAGED}; nothing was written",
-                ExitCode.QUARANTINED: f"{_LEFT_OUT}; again, it ends so as long as this is so",
+                ExitCode.QUARANTINED: f"{_LEFT_OUT}; running it again also exits 5 "
+                "until that is resolved",
                 ExitCode.LEASE_HELD: _UNDER_WAY,
                 ExitCode.INTERRUPTED: _RESUMED,
             },
@@ -180,7 +180,7 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
         ),
         "smoke": Entry(
             {
-                ExitCode.DONE: "they could do all of it; a warning alone leaves it 0",
+                ExitCode.DONE: "every step passed; warnings are allowed",
                 ExitCode.VALIDATION_FAILED: "a step failed; those after it were skipped",
                 ExitCode.UNREACHABLE: "the application does not answer",
             },
@@ -194,7 +194,7 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
                 ExitCode.DONE: "everything the run wrote is taken back",
                 ExitCode.PENDING: "something came between what was shown and the confirmation, and "
                 "nothing was written; or somebody changed something while it wrote, which is kept",
-                ExitCode.QUARANTINED: "it is, but for what somebody uses by now",
+                ExitCode.QUARANTINED: "rolled back, except for records that are in use by now",
                 ExitCode.LEASE_HELD: _UNDER_WAY,
                 ExitCode.INTERRUPTED: _RESUMED,
                 ExitCode.ROLLBACK_CONFLICTS: "somebody changed what the run wrote, and that is "

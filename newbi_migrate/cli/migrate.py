@@ -1,30 +1,55 @@
-"""``newbi-migrate migrate``."""
+"""``newbi-migrate plan``, ``migrate`` and ``backfill``: one plan, shown or carried out."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import typer
+from typing import TYPE_CHECKING, NoReturn
 
 from newbi_migrate.cli import options as opt, values
-from newbi_migrate.cli.carrying import carry_out
-from newbi_migrate.cli.planning import show_plan
+from newbi_migrate.cli.next_steps import after_plan, after_run, suggest
 from newbi_migrate.cli.reporting import ReportFiles
-from newbi_migrate.cli.running import Session
+from newbi_migrate.cli.running import Session, say
 from newbi_migrate.errors import UsageError
+from newbi_migrate.report.text import counted
 
 if TYPE_CHECKING:
+    from newbi_migrate.migration.facade import Migration
     from newbi_migrate.migration.planning.options import MigrationOptions
     from newbi_migrate.migration.planning.plan_file import SavedPlan
+    from newbi_migrate.migration.planning.results import Plan, RunResult
+    from newbi_migrate.migration.run.backup_guard import BackupGuard
+    from newbi_migrate.migration.run.throttle import ThrottleOptions
+    from newbi_migrate.report.document import Document
 
-__all__ = ["register"]
+__all__ = ["backfill", "migrate", "plan"]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("migrate")(migrate)
+def plan(
+    *,
+    output: opt.Output = None,
+    verbose: opt.Verbose = False,
+    call: opt.LoggedCall,
+    choices: opt.Choices,
+    backing: opt.Backing,
+    report: opt.Reports = None,
+    show_personal_data: opt.ShowPersonalData = False,
+) -> None:
+    """Decide everything a migration would do, and show it; writes nothing.
+
+    One decision for each user with its reason, what is stamped in each collection, which indexes
+    are created, and what is left out and why. The exit code is the one the migration would have.
+    A backup that is named is verified and must equal the database, as for the migration.
+    """
+    session = Session("plan", as_json=call.as_json, uri_file=call.uri_file)
+    with session.explained():
+        taken = [output, call.log_file, call.uri_file]
+        reports = ReportFiles(report, personal=show_personal_data, taken=taken)
+        options = values.migration_options(**asdict(choices))
+        backed = values.backup_guard(backing.backup, backing.identity)
+        session.log_to(call.log_file, "plan")
+        _Task(session, "plan", options, verbose, backed, reports).show(save_to=output)
 
 
 def migrate(
@@ -33,23 +58,12 @@ def migrate(
     plan: opt.PlanFile = None,
     confirm: opt.Confirm = False,
     verbose: opt.Verbose = False,
-    as_json: opt.AsJson = False,
-    uri_file: opt.UriFile = None,
-    batch_size: opt.BatchSize = None,
-    workers: opt.Workers = None,
-    legacy_collection: opt.LegacyCollection = None,
-    duplicate_emails: opt.DuplicateEmails = None,
-    aliases: opt.Aliases = None,
-    alias_owners: opt.AliasOwners = None,
-    collections: opt.Collections = None,
-    schema_day: opt.SchemaDay = None,
-    backup: opt.Backup = None,
-    identity: opt.Identities = None,
+    call: opt.LoggedCall,
+    choices: opt.Choices,
+    size: opt.Size,
+    backing: opt.Backing,
     record_digests: opt.RecordDigests = False,
-    max_rate: opt.MaxRate = None,
-    pause_file: opt.PauseFile = None,
-    max_lag: opt.MaxLag = None,
-    log_file: opt.LogFile = None,
+    pacing: opt.Pacing,
     report: opt.Reports = None,
     show_personal_data: opt.ShowPersonalData = False,
 ) -> None:
@@ -59,70 +73,266 @@ def migrate(
     first write; so must a plan that is named. A plan brings its own choices. Where nothing is
     left to write, nothing is written.
     """
-    session = Session(as_json=as_json, uri_file=uri_file)
+    session = Session("migrate", as_json=call.as_json, uri_file=call.uri_file)
     with session.explained():
         if not dry_run:
             session.must_be_able_to_ask(confirmed=confirm)
-        reports = ReportFiles(
-            report, personal=show_personal_data, taken=[plan, log_file, pause_file, uri_file]
-        )
-        backed = values.backup_guard(backup, identity, digests=record_digests)
-        throttle = values.throttle(max_rate, pause_file, max_lag)
-        choices: dict[str, Any] = {
-            "legacy_collection": legacy_collection,
-            "duplicate_emails": duplicate_emails,
-            "aliases": aliases,
-            "alias_owners": alias_owners,
-            "collections": collections,
-            "schema_day": schema_day,
-        }
-        session.log_to(log_file, "migrate --dry-run" if dry_run else "migrate")
+        taken = [plan, call.log_file, pacing.pause_file, call.uri_file]
+        reports = ReportFiles(report, personal=show_personal_data, taken=taken)
+        backed = values.backup_guard(backing.backup, backing.identity, digests=record_digests)
+        throttle = values.throttle(pacing)
+        session.log_to(call.log_file, "migrate --dry-run" if dry_run else "migrate")
         saved: SavedPlan | None = None
         if plan is None:
-            options = values.migration_options(**choices, batch_size=batch_size, workers=workers)
+            options = values.migration_options(**asdict(choices), **asdict(size))
         else:
-            saved, options = _of_saved(plan, choices, batch_size, workers)
+            saved, options = _of_saved(plan, choices, size)
+        task = _Task(session, "migrate", options, verbose, backed, reports, throttle, saved, plan)
         if dry_run:
-            show_plan(
-                session,
-                options,
-                verbose=verbose,
-                saved=saved,
-                saved_in=plan,
-                backup_guard=backed,
-                reports=reports,
-                command="migrate",
-            )
-        carry_out(
-            session,
-            options,
-            command="migrate",
-            confirmed=confirm,
-            verbose=verbose,
-            backup_guard=backed,
-            throttle=throttle,
-            saved=saved,
-            saved_in=plan,
-            reports=reports,
-        )
+            task.show()
+        task.carry_out(confirmed=confirm)
+
+
+def backfill(
+    *,
+    dry_run: opt.DryRun = False,
+    confirm: opt.Confirm = False,
+    verbose: opt.Verbose = False,
+    call: opt.LoggedCall,
+    choices: opt.Choices,
+    size: opt.Size,
+    backing: opt.Backing,
+    record_digests: opt.RecordDigests = False,
+    pacing: opt.Pacing,
+    report: opt.Reports = None,
+) -> None:
+    """Stamp documents alone, for late documents or further collections; users stay as they are.
+
+    What was left out before is tried again; where nothing is left to write, nothing is written.
+    """
+    session = Session("backfill", as_json=call.as_json, uri_file=call.uri_file)
+    with session.explained():
+        if not dry_run:
+            session.must_be_able_to_ask(confirmed=confirm)
+        reports = ReportFiles(report, taken=[call.log_file, pacing.pause_file, call.uri_file])
+        backed = values.backup_guard(backing.backup, backing.identity, digests=record_digests)
+        throttle = values.throttle(pacing)
+        options = values.migration_options(**asdict(choices), **asdict(size))
+        session.log_to(call.log_file, "backfill --dry-run" if dry_run else "backfill")
+        task = _Task(session, "backfill", options, verbose, backed, reports, throttle)
+        if dry_run:
+            task.show()
+        task.carry_out(confirmed=confirm)
 
 
 def _of_saved(
-    path: Path, choices: Mapping[str, Any], batch_size: int | None, workers: int | None
+    path: Path, choices: opt.Choices, size: opt.Size
 ) -> tuple[SavedPlan, MigrationOptions]:
     """A saved plan and its choices; others given beside it would only contradict it."""
     from newbi_migrate.migration.planning.options import MigrationOptions
     from newbi_migrate.migration.planning.plan_file import load_plan
 
-    given = [f"--{name.replace('_', '-')}" for name, value in choices.items() if value]
+    given = [f"--{name.replace('_', '-')}" for name, value in asdict(choices).items() if value]
     if given:
         raise UsageError(
             f"A plan brings its own choices, so {', '.join(given)} cannot be given beside --plan.",
             next_step="Leave them out, or make a new plan with them.",
         )
     saved = load_plan(path)
-    usual = values.migration_options(batch_size=batch_size, workers=workers)
+    usual = values.migration_options(**asdict(size))
     options = MigrationOptions.from_policy(
         saved.policy, batch_size=usual.batch_size, workers=usual.workers
     )
     return saved, options
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """What one call of a command is to plan, show or carry out.
+
+    Attributes:
+        session: The call.
+        command: Its name.
+        options: The choices.
+        verbose: Whether everything is listed.
+        backed: What the run is backed by.
+        reports: The report files that were asked for.
+        throttle: What is to hold a run back.
+        saved: A plan that must be followed.
+        saved_in: Where that plan is.
+    """
+
+    session: Session
+    command: str
+    options: MigrationOptions
+    verbose: bool
+    backed: BackupGuard
+    reports: ReportFiles
+    throttle: ThrottleOptions | None = None
+    saved: SavedPlan | None = None
+    saved_in: Path | None = None
+
+    @property
+    def documents_only(self) -> bool:
+        """Whether users stay as they are."""
+        return self.command == "backfill"
+
+    def show(self, *, save_to: Path | None = None) -> NoReturn:
+        """Make a plan, show it, and end with the exit code its run would have.
+
+        Args:
+            save_to: File the plan is saved in.
+
+        Raises:
+            DatabaseMovedOnError: The saved plan is another one, or the backup is not of now.
+        """
+        from newbi_migrate.migration.planning.plan_file import (
+            plan_lines,
+            refuse_if_moved_on,
+            refuse_other_database,
+        )
+        from newbi_migrate.report.files import refuse_unwritable, write_privately
+
+        if save_to is not None:
+            refuse_unwritable(save_to)
+            _refuse_other_file(save_to)
+        if self.saved is not None:
+            refuse_other_database(self.saved, self.session.target.database)
+        plan = self._plan(backed=True)
+        if self.saved is not None:
+            refuse_if_moved_on(self.saved.digests, plan.digests)
+        if save_to is not None:
+            replaced = save_to.exists()
+            write_privately(save_to, plan_lines(plan))
+            say(f"The plan was written to {save_to}{', in place of another' if replaced else ''}.")
+        self._warn_without_backup(pending=plan.pending)
+        document = self._document(plan, saved_in=save_to or self.saved_in)
+        code = self.reports.write(
+            self.session,
+            lambda emails: self._document(plan, saved_in=save_to or self.saved_in, emails=emails),
+            plan.exit_code,
+            users_in=plan.source if plan.users else None,
+        )
+        self.session.finish(document, verbose=self.verbose, code=code)
+
+    def carry_out(self, *, confirmed: bool) -> NoReturn:
+        """Run, report, and end with the run's exit code.
+
+        Without a confirmation the plan is shown on stderr and the database's name must be typed;
+        what is carried out then is the plan that was shown.
+
+        Raises:
+            ConfirmationRequiredError: Nobody agreed.
+            NewbiMigrateError: The run failed.
+        """
+        from newbi_migrate.migration.planning.plan_file import refuse_other_database
+        from newbi_migrate.report.migration import result_document
+
+        if self.saved is not None:
+            refuse_other_database(self.saved, self.session.target.database)
+        shown: Plan | None = None
+        if not confirmed:
+            does = f"follows the plan in {self.saved_in}"
+            if self.saved is None:
+                shown = self._plan()
+                self.session.show(self._document(shown), verbose=self.verbose, aside=True)
+                does = _writes(shown)
+            self._warn_without_backup(pending=shown is None or shown.pending)
+            # Not inside the event loop: it would keep Ctrl-C from ending the wait for an answer.
+            self.session.confirm(does)
+        result = self._run(shown)
+        self.session.log_end(_in_one_line(self.command, result))
+        following = after_run(self.command, result, self.backed, self.session.uri_arguments)
+        code = self.reports.write(
+            self.session,
+            lambda emails: result_document(
+                result, command=self.command, next_command=following, emails=emails
+            ),
+            result.exit_code,
+            users_in=result.plan.source if result.plan.users else None,
+        )
+        document = result_document(result, command=self.command, next_command=following)
+        self.session.finish(document, verbose=self.verbose, code=code)
+
+    def _document(
+        self, plan: Plan, *, saved_in: Path | None = None, emails: Mapping[str, str] | None = None
+    ) -> Document:
+        from newbi_migrate.report.migration import plan_document
+
+        following = after_plan(
+            plan,
+            documents_only=self.documents_only,
+            place=self.session.uri_arguments,
+            saved_in=saved_in,
+            backup=self.backed.backup,
+        )
+        return plan_document(plan, command=self.command, next_command=following, emails=emails)
+
+    def _plan(self, *, backed: bool = False) -> Plan:
+        """The plan; with ``backed`` the backup is verified and compared first."""
+
+        async def planning(migration: Migration) -> Plan:
+            await migration.check_backup()
+            return await migration.plan(documents_only=self.documents_only)
+
+        guard = self.backed if backed else None
+        return self.session.ask(planning, options=self.options, backup_guard=guard)
+
+    def _run(self, plan: Plan | None) -> RunResult:
+        def running(migration: Migration) -> Awaitable[RunResult]:
+            if self.saved is not None:
+                return migration.apply_saved(self.saved)
+            return migration.backfill(plan) if self.documents_only else migration.apply(plan)
+
+        return self.session.ask(
+            running,
+            writes=True,
+            options=self.options,
+            backup_guard=self.backed,
+            throttle=self.throttle,
+        )
+
+    def _warn_without_backup(self, *, pending: bool) -> None:
+        """Say that a run would have nothing to go back to but its journal."""
+        if pending and self.backed.backup is None:
+            make_one = suggest("backup", *self.session.uri_arguments)
+            say(
+                f"warning: no backup is named. Make one ({make_one}) and migrate with --backup DIR."
+            )
+
+
+def _writes(plan: Plan) -> str:
+    """What a run of a plan would write, in numbers."""
+    from newbi_migrate.migration.planning.results import IndexAction
+
+    documents = sum(summary.pending for summary in plan.collections.values())
+    indexes = sum(decision.action is IndexAction.CREATE for decision in plan.indexes)
+    users = sum(line.writes for line in plan.users)
+    return (
+        f"writes to {counted(documents, 'document')}, creates or completes those of "
+        f"{counted(users, 'user')}, and builds {counted(indexes, 'index', 'indexes')}"
+    )
+
+
+def _in_one_line(command: str, result: RunResult) -> str:
+    """How a run ended, for the log."""
+    if result.run_id is None:
+        return f"Nothing was left to do for {command}. Exit code {int(result.exit_code)}."
+    stamped = sum(summary.stamped for summary in result.collections.values())
+    created = sum(result.created.values())
+    return (
+        f"The run {result.run_id} of {command} is done: {created:,} documents created for users, "
+        f"{stamped:,} stamped, {len(result.quarantine):,} left out. "
+        f"Exit code {int(result.exit_code)}."
+    )
+
+
+def _refuse_other_file(path: Path) -> None:
+    """A plan may take the place of a plan, and of nothing else."""
+    from newbi_migrate.migration.planning.plan_file import may_be_replaced
+
+    if path.exists() and not may_be_replaced(path):
+        raise UsageError(
+            f"{str(path)!r} is there already and is no plan; it was left alone.",
+            next_step="Name another file, or remove that one.",
+        )

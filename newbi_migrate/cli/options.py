@@ -1,4 +1,4 @@
-"""The options that commands share, each declared once.
+"""The options that commands share, each declared once, and the groups they come in.
 
 Nothing of the engine is imported here, so that ``--help`` stays quick; a test holds the choices and
 defaults that are repeated here against the engine's own.
@@ -6,10 +6,14 @@ defaults that are repeated here against the engine's own.
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import wraps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
@@ -18,9 +22,13 @@ __all__ = [
     "AliasOwners",
     "Aliases",
     "AsJson",
+    "AsOf",
     "AtOnce",
+    "Backing",
     "Backup",
     "BatchSize",
+    "Call",
+    "Choices",
     "Collections",
     "Confirm",
     "DryRun",
@@ -29,19 +37,23 @@ __all__ = [
     "Identities",
     "LegacyCollection",
     "LogFile",
+    "LoggedCall",
     "MaxLag",
     "MaxRate",
     "Output",
+    "Pacing",
     "PauseFile",
     "PlanFile",
     "RecordDigests",
     "Reports",
-    "SchemaDay",
+    "Scope",
     "ShowPersonalData",
+    "Size",
     "SourceDatabase",
     "UriFile",
     "Verbose",
     "Workers",
+    "flat",
 ]
 
 _WHAT = "What is decided"
@@ -140,7 +152,7 @@ SourceDatabase = Annotated[
 ]
 AtOnce = Annotated[
     int,
-    typer.Option("--workers", metavar="N", min=1, max=64, help="How much is under way at once."),
+    typer.Option("--workers", metavar="N", min=1, max=64, help="Concurrent workers."),
 ]
 Output = Annotated[
     Path | None,
@@ -174,7 +186,7 @@ Workers = Annotated[
     typer.Option(
         "--workers",
         metavar="N",
-        help="Statements under way at once, 1 to 64.",
+        help="Concurrent workers, 1 to 64.",
         show_default="2",
         rich_help_panel=_HOW,
     ),
@@ -248,7 +260,7 @@ DuplicateEmails = Annotated[
     typer.Option(
         "--duplicate-emails",
         help="Legacy users whose e-mails differ by case or blanks alone: leave all of them out, "
-        "or let the one keep it who could sign in.",
+        "or keep the one whose stored e-mail is already normalized.",
         show_default="refuse",
         rich_help_panel=_WHAT,
     ),
@@ -257,8 +269,8 @@ Aliases = Annotated[
     AliasChoice | None,
     typer.Option(
         "--aliases",
-        help="A legacy user whose e-mail an existing user has becomes that user: if it is "
-        "verified, always, or never.",
+        help="Link a legacy user to the existing user with the same e-mail: only if verified, "
+        "always, or never.",
         show_default="verified",
         rich_help_panel=_WHAT,
     ),
@@ -282,10 +294,10 @@ Collections = Annotated[
         rich_help_panel=_WHAT,
     ),
 ]
-SchemaDay = Annotated[
+AsOf = Annotated[
     datetime | None,
     typer.Option(
-        "--schema-day",
+        "--as-of",
         formats=["%Y-%m-%d"],
         metavar="YYYY-MM-DD",
         help="Stamp only the collections that the application had scoped by that day.",
@@ -293,3 +305,96 @@ SchemaDay = Annotated[
         rich_help_panel=_WHAT,
     ),
 ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """Where a command finds its database, and how it answers."""
+
+    as_json: AsJson = False
+    uri_file: UriFile = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoggedCall(Call):
+    """The same of a command that can keep a log."""
+
+    log_file: LogFile = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """Which documents a command is about."""
+
+    legacy_collection: LegacyCollection = None
+    collections: Collections = None
+    as_of: AsOf = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choices(Scope):
+    """What is decided where users and documents are migrated."""
+
+    duplicate_emails: DuplicateEmails = None
+    aliases: Aliases = None
+    alias_owners: AliasOwners = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """How much is under way at once."""
+
+    batch_size: BatchSize = None
+    workers: Workers = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backing:
+    """The backup that is relied on."""
+
+    backup: Backup = None
+    identity: Identities = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pacing:
+    """What holds a run back."""
+
+    max_rate: MaxRate = None
+    pause_file: PauseFile = None
+    max_lag: MaxLag = None
+
+
+def flat(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of each of its parameters that is a group of them."""
+    declared = inspect.signature(command, eval_str=True).parameters.values()
+    groups: dict[str, Any] = {
+        each.name: each.annotation for each in declared if is_dataclass(each.annotation)
+    }
+    parameters: list[inspect.Parameter] = []
+    for each in declared:
+        parameters += _members(groups[each.name]) if each.name in groups else [each]
+
+    @wraps(command)
+    def called(**given: Any) -> None:
+        for name, group in groups.items():
+            given[name] = group(**{each.name: given.pop(each.name) for each in fields(group)})
+        command(**given)
+
+    signature = inspect.Signature(parameters)
+    called.__signature__ = signature  # type: ignore[attr-defined]  # what Typer reads
+    called.__annotations__ = {each.name: each.annotation for each in parameters}
+    return called
+
+
+def _members(group: Any) -> list[inspect.Parameter]:
+    hints = get_type_hints(group, include_extras=True)
+    return [
+        inspect.Parameter(
+            each.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=each.default,
+            annotation=hints[each.name],
+        )
+        for each in fields(group)
+    ]

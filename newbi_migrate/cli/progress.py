@@ -5,6 +5,7 @@ The same lines go to a log file, if there is one, whoever watches.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ from rich.text import Text
 
 from newbi_migrate.cli.logfile import LogFile, stamped
 from newbi_migrate.progress import Progress
+from newbi_migrate.report.text import printable
 
 __all__ = ["showing_progress"]
 
@@ -38,19 +40,29 @@ class _Rate(ProgressColumn):
 
 
 class _Lines:
-    """A line when a phase begins, every two seconds, and when it is complete."""
+    """A line when a phase begins, every two seconds, and when it is complete.
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    Args:
+        say: Takes a line.
+        brief: Whether phases of no known size that follow each other at once are told of by the
+            first of them.
+    """
+
+    def __init__(self, say: Callable[[str], None], *, brief: bool) -> None:
         self._say = say
+        self._brief = brief
         self._name = ""
         self._total: int | None = None
         self._done = 0
-        self._begun = self._said = time.monotonic()
+        self._begun = self._said = -_EVERY_SECONDS
 
     def phase(self, name: str, total: int | None) -> None:
         """A phase begins."""
         self._name, self._total, self._done = name, total, 0
-        self._begun = self._said = time.monotonic()
+        self._begun = time.monotonic()
+        if self._brief and total is None and self._begun - self._said < _EVERY_SECONDS:
+            return
+        self._said = self._begun
         self._say(f"{name}: {'begun' if total is None else f'{total:,} to go'}")
 
     def advance(self, amount: int, detail: str = "") -> None:
@@ -113,16 +125,16 @@ class _Watched:
 
     def phase(self, name: str, total: int | None) -> None:
         """A phase begins."""
-        self._task = self._bars.add_task(name, total=total, detail="")
+        self._task = self._bars.add_task(printable(name), total=total, detail="")
 
     def advance(self, amount: int, detail: str = "") -> None:
         """So many have been dealt with."""
         if self._task is not None:
-            self._bars.update(self._task, advance=amount, detail=detail)
+            self._bars.update(self._task, advance=amount, detail=printable(detail))
 
     def note(self, sentence: str) -> None:
         """Something a person should read."""
-        self._bars.console.print(sentence)
+        self._bars.console.print(printable(sentence))
 
 
 @contextmanager
@@ -134,24 +146,25 @@ def showing_progress(*, quiet: bool = False, log: LogFile | None = None) -> Iter
         log: File that keeps what is told.
     """
     with _shown(quiet=quiet) as shown:
-        yield shown if log is None else _Both(shown, _Lines(log.write))
+        yield shown if log is None else _Both(shown, _Lines(log.write, brief=False))
 
 
 @contextmanager
 def _shown(*, quiet: bool) -> Iterator[Progress]:
     from newbi_migrate.progress import NullProgress
 
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield NullProgress() if quiet else _Lines(_to_stderr)
+    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+    # Who wants plain output gets lines, and so does a terminal that cannot move its cursor.
+    if not console.is_terminal or console.is_dumb_terminal or os.environ.get("NO_COLOR"):
+        yield NullProgress() if quiet else _Lines(_to_stderr, brief=True)
         return
     with Bars(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         _Rate(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[detail]}"),
+        TextColumn("{task.fields[detail]}", markup=False),
         console=console,
         transient=True,
     ) as bars:

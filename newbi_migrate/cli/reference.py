@@ -1,25 +1,22 @@
 """The page of documentation on the command line: ``python -m newbi_migrate.cli.reference > FILE``.
 
-Everything on it is read from the commands themselves, from what they declare to Typer, and from
-their manual.
+Typer writes what the commands declare; their exit codes and examples come from the manual.
 """
 
 from __future__ import annotations
 
-import inspect
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from enum import Enum
-from typing import Any, Final, get_args, get_type_hints
+from collections.abc import Iterator
+from typing import Any, Final
 
-from typer.models import ArgumentInfo, ParameterInfo
+import typer
+from typer.cli import get_docs_for_click
 
 from newbi_migrate.cli.app import app
 from newbi_migrate.cli.manual import ANY_COMMAND, ENVIRONMENT, MANUAL
 from newbi_migrate.errors import ExitCode
 
-__all__ = ["Parameter", "cli_page", "main", "parameters"]
+__all__ = ["cli_page", "main"]
 
 _INTRODUCTION: Final = """\
 # Command line
@@ -41,85 +38,13 @@ be typed. If what it showed has changed by then, it writes nothing. Without a te
 nothing with an earlier `--dry-run`. Only `migrate --plan` does exactly what was reviewed before.
 How a run is watched, held back and stopped: [Operate a run](../how-to/operate-a-run.md).
 
+`newbi-migrate --install-completion` has the shell complete commands and options;
+`--show-completion` prints what that adds.
+
 The connection string must name the database. It is taken from `--uri-file`, else from the
 environment variable `MONGODB_URI`, else from the same name in a file `.env` in the working
 directory.
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """An option or an argument, as a reader needs it.
-
-    Attributes:
-        names: What is typed, such as ``--verbose``; the name alone for an argument.
-        value: Placeholder of what stands after it; empty for a flag, and where it is a choice.
-        choices: What can be chosen.
-        meaning: Its sentence.
-        default: What holds where it is not given; empty where that goes without saying.
-        panel: The heading it stands under.
-        argument: Whether it is an argument.
-    """
-
-    names: tuple[str, ...]
-    value: str
-    choices: tuple[str, ...]
-    meaning: str
-    default: str
-    panel: str
-    argument: bool
-
-
-def parameters(command: Callable[..., Any]) -> Iterator[Parameter]:
-    """What a command declares to Typer, in order."""
-    hints = get_type_hints(command, include_extras=True)
-    for name, declared in inspect.signature(command).parameters.items():
-        annotation, info = get_args(hints[name])[:2]
-        yield _parameter(name, annotation, info, declared.default)
-
-
-def _parameter(name: str, annotation: Any, info: ParameterInfo, default: Any) -> Parameter:
-    argument = isinstance(info, ArgumentInfo)
-    flag = annotation is bool
-    choices = next((kind for kind in (annotation, *get_args(annotation)) if _is_choice(kind)), ())
-    return Parameter(
-        names=(str(info.metavar or name.upper()),) if argument else _names(name, info),
-        value="" if argument or flag or choices else str(info.metavar or ""),
-        choices=tuple(str(choice.value) for choice in choices),
-        meaning=(info.help or "") + _range(info),
-        default=_default(info, default, flag=flag),
-        panel=getattr(info, "rich_help_panel", None) or "",
-        argument=argument,
-    )
-
-
-def _names(name: str, info: ParameterInfo) -> tuple[str, ...]:
-    # Within Annotated the first name stands where a default would.
-    given = [info.default, *(info.param_decls or ())]
-    declared = [each for each in given if isinstance(each, str)]
-    return tuple("/".join(declared).split("/")) if declared else (f"--{name.replace('_', '-')}",)
-
-
-def _is_choice(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, Enum)
-
-
-def _range(info: ParameterInfo) -> str:
-    if info.max is not None:
-        return f" From {info.min} to {info.max}."
-    return "" if info.min is None else f" At least {info.min}."
-
-
-def _default(info: ParameterInfo, default: Any, *, flag: bool) -> str:
-    if isinstance(info.show_default, str):
-        return info.show_default
-    if default is inspect.Parameter.empty or default is None or info.show_default is False:
-        return ""
-    if flag:
-        # A flag that has no opposite is off unless it is given.
-        return "on" if default else ""
-    shown = default.value if isinstance(default, Enum) else default
-    return f"`{shown:g}`" if isinstance(shown, float) else f"`{shown}`"
 
 
 def cli_page() -> str:
@@ -136,9 +61,11 @@ def _lines() -> Iterator[str]:
     yield _INTRODUCTION
     yield "| command | what it does |"
     yield "|---|---|"
-    commands = {str(info.name): info.callback for info in app.registered_commands}
+    group: Any = typer.main.get_command(app)
+    context = typer.Context(group, info_name="newbi-migrate")
+    commands = {name: group.get_command(context, name) for name in group.list_commands(context)}
     for name, command in commands.items():
-        yield _row(f"[`{name}`](#{name})", _paragraphs(command)[0])
+        yield _row(f"[`{name}`](#{name})", " ".join(command.help.split("\n\n")[0].split()))
     yield "\n## Exit codes\n"
     yield "| code | meaning |"
     yield "|---|---|"
@@ -152,23 +79,17 @@ def _lines() -> Iterator[str]:
     for variable, holds in ENVIRONMENT.items():
         yield _row(f"`{variable}`", holds)
     for name, command in commands.items():
-        yield from _command(name, command)
+        yield from _command(name, command, context)
 
 
-def _command(name: str, command: Callable[..., Any] | None) -> Iterator[str]:
-    declared = list(parameters(command)) if command is not None else []
-    arguments = [each for each in declared if each.argument]
-    yield f"\n## {name}\n"
-    yield "\n\n".join(_paragraphs(command))
-    usage = " ".join(["newbi-migrate", name, "[OPTIONS]", *(a.names[0] for a in arguments)])
-    yield f"\n```text\n{usage}\n```"
-    panels = dict.fromkeys(each.panel for each in declared)
-    for panel in sorted(panels, key=bool):
-        yield f"\n| {panel.lower() or 'option'} | meaning | otherwise |"
-        yield "|---|---|---|"
-        for each in declared:
-            if each.panel == panel:
-                yield _row(_called(each), _meaning(each), each.default)
+def _command(name: str, command: Any, context: Any) -> Iterator[str]:
+    # What the terminal shows below the options stands in tables here.
+    command.epilog = None
+    written = get_docs_for_click(
+        obj=command, ctx=context, indent=1, call_prefix="newbi-migrate", title=name
+    )
+    # What is printed at the terminal has no marks of emphasis in it.
+    yield "\n" + written.replace("***", "\\*\\*\\*").rstrip()
     yield "\n| code | when |"
     yield "|---|---|"
     for code, when in MANUAL[name].endings.items():
@@ -178,29 +99,6 @@ def _command(name: str, command: Callable[..., Any] | None) -> Iterator[str]:
         yield f"# {purpose}"
         yield line
     yield "```"
-
-
-def _called(parameter: Parameter) -> str:
-    last = len(parameter.names) - 1
-    return ", ".join(
-        f"`{name} {parameter.value}`" if parameter.value and number == last else f"`{name}`"
-        for number, name in enumerate(parameter.names)
-    )
-
-
-def _meaning(parameter: Parameter) -> str:
-    # What is printed at the terminal has no marks of emphasis in it.
-    meaning = parameter.meaning.replace("*", "\\*")
-    if not parameter.choices:
-        return meaning
-    listed = " · ".join(f"`{choice}`" for choice in parameter.choices)
-    return f"{meaning} One of {listed}."
-
-
-def _paragraphs(command: Callable[..., Any] | None) -> list[str]:
-    """What a command says of itself; a paragraph that was wrapped is one line again."""
-    said = inspect.getdoc(command) or ""
-    return [" ".join(part.split()) for part in said.split("\n\n")]
 
 
 def _row(*cells: str) -> str:

@@ -12,7 +12,7 @@ from newbi_migrate.cli.running import Session, say, say_failure
 from newbi_migrate.errors import ExitCode, NewbiMigrateError, UsageError
 
 if TYPE_CHECKING:
-    from newbi_migrate.report.contents import Contents
+    from newbi_migrate.report.document import Document
 
 __all__ = ["ReportFiles"]
 
@@ -53,7 +53,7 @@ class ReportFiles:
     def write(
         self,
         session: Session,
-        contents: Callable[[Mapping[str, str] | None], Contents],
+        document: Callable[[Mapping[str, str] | None], Document],
         code: ExitCode,
         *,
         users_in: str | None = None,
@@ -65,7 +65,7 @@ class ReportFiles:
 
         Args:
             session: The call.
-            contents: Gives what they say, with the users' e-mails as they may be shown.
+            document: Gives what they say, with the users' e-mails as they may be shown.
             code: What the command would end with.
             users_in: The collection of legacy users whose e-mails belong in the report.
         """
@@ -75,7 +75,7 @@ class ReportFiles:
 
         try:
             emails = None if users_in is None else self._emails(session, users_in)
-            said = contents(emails)
+            said = document(emails)
             for path in self._paths:
                 write_report(path, said, written_at=datetime.now(UTC))
                 say(f"The report was written to {path}.")

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from newbi_migrate.cli import options as opt, values
-from newbi_migrate.cli.following import after_restoring, suggest
-from newbi_migrate.cli.running import Session, interruptible, say
-from newbi_migrate.errors import ExitCode
+from newbi_migrate.cli.next_steps import after_restoring, suggest
+from newbi_migrate.cli.running import Session, interruptible
+from newbi_migrate.report.text import counted
 
 if TYPE_CHECKING:
     from newbi_migrate.backup.verification import Verification
     from newbi_migrate.migration.restore.run import RestoreResult
     from newbi_migrate.migration.restore.target import RestoreTarget
 
-__all__ = ["register"]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("restore")(restore)
+__all__ = ["restore"]
 
 
 def restore(
@@ -66,16 +62,14 @@ def restore(
     ] = False,
     workers: opt.AtOnce = 4,
     verbose: Annotated[bool, typer.Option("--verbose", help="List every collection.")] = False,
-    as_json: opt.AsJson = False,
-    uri_file: opt.UriFile = None,
-    log_file: opt.LogFile = None,
+    call: opt.LoggedCall,
 ) -> None:
-    """Bring a backup or a dump of mongodump back, byte for byte; again, it finishes.
+    """Restore a backup or a mongodump folder, byte for byte. Run it again to resume.
 
     It is verified first, and a damaged one is refused before anything is touched; --collections
     brings back what is whole of it. The target must be empty, unless --drop is given.
     """
-    session = Session(as_json=as_json, uri_file=uri_file)
+    session = Session("restore", as_json=call.as_json, uri_file=call.uri_file)
     with session.explained():
         from newbi_migrate.backup.encrypt import read_identities
 
@@ -83,7 +77,9 @@ def restore(
             session.must_be_able_to_ask(confirmed=confirm)
         database = database or session.target.database
         session.log_to(
-            log_file, "restore --dry-run" if dry_run else "restore", on=f"{path} into {database}"
+            call.log_file,
+            "restore --dry-run" if dry_run else "restore",
+            on=f"{path} into {database}",
         )
         restoring = _Restoring(
             session,
@@ -103,72 +99,62 @@ def restore(
         reviewed = None
         if not confirm:
             reviewed = target
-            if drop and target.existing and not target.unfinished:
-                say(f"These collections will be dropped: {', '.join(target.existing)}.")
-            session.confirm(target.database, confirmed=False)
+            session.confirm(_does(path, target, drop=drop), database=target.database)
         restoring.report(session.run(lambda: restoring.restore(reviewed)))
 
 
+def _does(path: Path, target: RestoreTarget, *, drop: bool) -> str:
+    """What a restore would do, in numbers."""
+    if target.unfinished:
+        return f"goes on with the restore of {path}"
+    if drop and target.existing:
+        number = counted(len(target.existing), "collection")
+        return f"drops {number} ({', '.join(target.existing)}) and restores {path}"
+    return f"restores {path}"
+
+
+@dataclass(frozen=True, slots=True)
 class _Restoring:
     """One call of ``restore``."""
 
-    def __init__(
-        self,
-        session: Session,
-        path: Path,
-        database: str,
-        drop: bool,
-        only: Sequence[str],
-        identities: Any,
-        source: str | None,
-        workers: int,
-        verbose: bool,
-        convert: bool,
-    ) -> None:
-        self._convert = convert
-        self._session = session
-        self._path = path
-        self._database = database
-        self._drop = drop
-        self._only = only
-        self._identities = identities
-        self._source = source
-        self._workers = workers
-        self._verbose = verbose
+    session: Session
+    path: Path
+    database: str
+    drop: bool
+    only: Sequence[str]
+    identities: Any
+    source: str | None
+    workers: int
+    verbose: bool
+    convert: bool
 
     async def look(self) -> RestoreTarget:
         """What the target holds; fails where it holds something that may not be dropped."""
         from newbi_migrate.migration.restore.target import look_at_target
 
-        async with self._session.database(self._database) as target:
+        async with self.session.database(self.database) as target:
             found = await look_at_target(target)
-        found.require_empty(drop=self._drop)
+        found.require_empty(drop=self.drop)
         return found
 
-    def preview(self, target: RestoreTarget) -> None:
+    def preview(self, target: RestoreTarget) -> NoReturn:
         """Show what a restore would do."""
         from newbi_migrate.migration.restore.run import restore_identity
-        from newbi_migrate.report.backups import restore_plan_report, restore_plan_to_json
+        from newbi_migrate.report.backups import restore_plan_document
 
-        verification = self._session.run(self._verified)
-        target.require_empty(drop=self._drop, identity=restore_identity(verification, self._only))
-        arguments = ["--database", self._database] if self._elsewhere else []
-        arguments += ["--drop"] if self._drop else []
-        arguments += ["--collections", ",".join(self._only)] if self._only else []
-        arguments += ["--convert-legacy-indexes"] if self._convert else []
-        following = suggest("restore", *arguments, str(self._path), *self._session.uri_arguments)
-        self._session.answer(
-            lambda: restore_plan_to_json(verification, target, drop=self._drop, only=self._only),
-            restore_plan_report(
-                verification,
-                target,
-                drop=self._drop,
-                only=self._only,
-                next_command=following,
-                verbose=self._verbose,
+        verification = self.session.run(self._verified)
+        target.require_empty(drop=self.drop, identity=restore_identity(verification, self.only))
+        arguments = ["--database", self.database] if self._elsewhere else []
+        arguments += ["--drop"] if self.drop else []
+        arguments += ["--collections", ",".join(self.only)] if self.only else []
+        arguments += ["--convert-legacy-indexes"] if self.convert else []
+        following = suggest("restore", *arguments, str(self.path), *self.session.uri_arguments)
+        self.session.finish(
+            restore_plan_document(
+                verification, target, drop=self.drop, only=self.only, next_command=following
             ),
+            verbose=self.verbose,
         )
-        raise typer.Exit(int(ExitCode.DONE))
 
     async def _verified(self) -> Verification:
         from newbi_migrate.backup.verify import verify_backup as verify
@@ -176,12 +162,12 @@ class _Restoring:
 
         with (
             interruptible("The verification was interrupted."),
-            showing_progress(log=self._session.log) as progress,
+            showing_progress(log=self.session.log) as progress,
         ):
             verification = await verify(
-                self._path, identities=self._identities, progress=progress, source=self._source
+                self.path, identities=self.identities, progress=progress, source=self.source
             )
-            verification.require(self._only)
+            verification.require(self.only)
             return verification
 
     async def restore(self, reviewed: RestoreTarget | None) -> RestoreResult:
@@ -193,42 +179,35 @@ class _Restoring:
             interruptible(
                 "The restore was interrupted.", "The same command again goes on where it stopped."
             ),
-            showing_progress(log=self._session.log) as progress,
+            showing_progress(log=self.session.log) as progress,
         ):
-            async with self._session.database(self._database) as target:
+            async with self.session.database(self.database) as target:
                 return await restore_backup(
-                    self._path,
+                    self.path,
                     target,
-                    drop=self._drop,
-                    only=self._only,
-                    workers=self._workers,
+                    drop=self.drop,
+                    only=self.only,
+                    workers=self.workers,
                     progress=progress,
-                    identities=self._identities,
-                    source=self._source,
+                    identities=self.identities,
+                    source=self.source,
                     reviewed=reviewed,
-                    convert_legacy_indexes=self._convert,
+                    convert_legacy_indexes=self.convert,
                 )
 
-    def report(self, result: RestoreResult) -> None:
+    def report(self, result: RestoreResult) -> NoReturn:
         """Show what was restored."""
-        from newbi_migrate.report.backups import (
-            restore_exit_code,
-            restore_report,
-            restore_to_json,
-        )
+        from newbi_migrate.report.backups import restore_document
 
         following = after_restoring(
-            self._path,
-            self._database if self._elsewhere else None,
+            self.path,
+            self.database if self._elsewhere else None,
             ours=result.verification.manifest is not None,
-            place=self._session.uri_arguments,
+            place=self.session.uri_arguments,
         )
-        self._session.answer(
-            lambda: restore_to_json(result),
-            restore_report(result, next_command=following, verbose=self._verbose),
-        )
-        raise typer.Exit(int(restore_exit_code(result)))
+        document = restore_document(result, next_command=following)
+        self.session.finish(document, verbose=self.verbose)
 
     @property
     def _elsewhere(self) -> bool:
-        return self._database != self._session.target.database
+        return self.database != self.session.target.database

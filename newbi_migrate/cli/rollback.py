@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from newbi_migrate.cli import options as opt, values
-from newbi_migrate.cli.following import after_rollback, suggest
+from newbi_migrate.cli.next_steps import after_rollback, suggest
 from newbi_migrate.cli.reporting import ReportFiles
-from newbi_migrate.cli.running import Session, say, stopping_on_signals
+from newbi_migrate.cli.running import Session, say
 from newbi_migrate.errors import ExitCode, UsageError
+from newbi_migrate.report.text import counted
 
 if TYPE_CHECKING:
     from bson import ObjectId
 
+    from newbi_migrate.migration.facade import Migration
     from newbi_migrate.migration.rollback.results import RollbackOptions, RollbackResult
-    from newbi_migrate.migration.run.throttle import ThrottleOptions
-    from newbi_migrate.store.lease import LeaseState
+    from newbi_migrate.report.document import Document
 
-__all__ = ["register"]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command("rollback")(rollback)
-    app.command("unlock")(unlock)
+__all__ = ["rollback", "unlock"]
 
 
 class ConflictChoice(StrEnum):
@@ -85,20 +81,16 @@ def rollback(
     dry_run: opt.DryRun = False,
     confirm: opt.Confirm = False,
     verbose: opt.Verbose = False,
-    as_json: opt.AsJson = False,
-    uri_file: opt.UriFile = None,
+    call: opt.LoggedCall,
     report: opt.Reports = None,
-    log_file: opt.LogFile = None,
-    max_rate: opt.MaxRate = None,
-    pause_file: opt.PauseFile = None,
-    max_lag: opt.MaxLag = None,
+    pacing: opt.Pacing,
 ) -> None:
     """Take a run back: exactly what it wrote, to the byte, and nothing else.
 
     What people created since stays, and so does an organization they use; what they changed of
     the run's own is a conflict. Interrupted, the same command finishes it.
     """
-    session = Session(as_json=as_json, uri_file=uri_file)
+    session = Session("rollback", as_json=call.as_json, uri_file=call.uri_file)
     with session.explained():
         from newbi_migrate.migration.rollback.results import OnConflict, RollbackOptions
 
@@ -110,34 +102,45 @@ def rollback(
             values.names(collections, "--collections"),
             values.names(users, "--users"),
         )
-        throttle = values.throttle(max_rate, pause_file, max_lag)
+        throttle = values.throttle(pacing)
         named = None if run is None else _run_id(run)
-        reports = ReportFiles(report, taken=[uri_file, log_file, pause_file])
+        reports = ReportFiles(report, taken=[call.uri_file, call.log_file, pacing.pause_file])
         if not dry_run:
             session.must_be_able_to_ask(confirmed=confirm)
-        session.log_to(log_file, "rollback --dry-run" if dry_run else "rollback")
+        session.log_to(call.log_file, "rollback --dry-run" if dry_run else "rollback")
+
+        def rolling(
+            migration: Migration, *, dry_run: bool, reviewed: list[RollbackResult] | None = None
+        ) -> Awaitable[list[RollbackResult]]:
+            if everything:
+                return migration.rollback_all(options=options, dry_run=dry_run, reviewed=reviewed)
+            return _one(migration, named, options, dry_run, reviewed)
+
         looked: list[RollbackResult] | None = None
         if not (dry_run or confirm):
-            looked = session.run(
-                lambda: _roll_back(
-                    session, named, options, throttle, everything=everything, dry_run=True
-                )
-            )
-            _report(session, looked, everything=everything, verbose=verbose, aside=True)
-            session.confirm(session.target.database, confirmed=False)
-        done = session.run(
-            lambda: _roll_back(
-                session,
-                named,
-                options,
-                throttle,
-                everything=everything,
-                dry_run=dry_run,
-                reviewed=looked,
-            )
+            looked = session.ask(lambda m: rolling(m, dry_run=True), throttle=throttle)
+            seen = _document(session, looked, everything=everything)
+            session.show(seen, verbose=verbose, aside=True)
+            session.confirm(_takes_back(looked))
+        done = session.ask(
+            lambda m: rolling(m, dry_run=dry_run, reviewed=looked),
+            writes=not dry_run,
+            throttle=throttle,
         )
         session.log_end(*map(_in_one_line, done))
-        _answer(session, done, reports, everything=everything, verbose=verbose, as_json=as_json)
+        document = _document(session, done, everything=everything)
+        code = reports.write(session, lambda _: document, document.exit_code)
+        session.finish(document, verbose=verbose, code=code)
+
+
+def _takes_back(results: list[RollbackResult]) -> str:
+    """What would be taken back, in numbers."""
+    restored = sum(back.restored for result in results for back in result.documents.values())
+    deleted = sum(result.deleted.total() for result in results)
+    return (
+        f"takes {counted(len(results), 'run')} back: restores {counted(restored, 'document')} and "
+        f"deletes {deleted:,} that were created"
+    )
 
 
 def _in_one_line(result: RollbackResult) -> str:
@@ -174,94 +177,43 @@ def _run_id(text: str) -> ObjectId:
     return ObjectId(text)
 
 
-async def _roll_back(
-    session: Session,
+async def _one(
+    migration: Migration,
     run_id: ObjectId | None,
     options: RollbackOptions,
-    throttle: ThrottleOptions,
-    *,
-    everything: bool,
     dry_run: bool,
-    reviewed: list[RollbackResult] | None = None,
+    reviewed: list[RollbackResult] | None,
 ) -> list[RollbackResult]:
-    from newbi_migrate.cli.progress import showing_progress
-    from newbi_migrate.migration.facade import Migration
-
-    with showing_progress(log=session.log) as progress:
-        async with Migration(session.target, progress=progress, throttle=throttle) as migration:
-            with stopping_on_signals(migration):
-                if everything:
-                    return await migration.rollback_all(
-                        options=options, dry_run=dry_run, reviewed=reviewed
-                    )
-                result = await migration.rollback(
-                    run_id,
-                    options=options,
-                    dry_run=dry_run,
-                    reviewed=None if reviewed is None else reviewed[0],
-                )
-                return [result]
+    seen = None if reviewed is None else reviewed[0]
+    return [await migration.rollback(run_id, options=options, dry_run=dry_run, reviewed=seen)]
 
 
-def _report(
-    session: Session,
-    results: list[RollbackResult],
-    *,
-    everything: bool,
-    verbose: bool,
-    aside: bool = False,
-) -> None:
-    from newbi_migrate.report.rollback import rollback_report
+def _document(session: Session, results: list[RollbackResult], *, everything: bool) -> Document:
+    from newbi_migrate.report.rollback import rollback_document
 
     following = after_rollback(results, everything=everything, place=session.uri_arguments)
-    for result in results[:-1]:
-        session.show([*rollback_report(result, verbose=verbose), ""], aside=aside)
-    last = rollback_report(results[-1], next_command=following, verbose=verbose)
-    session.show(last, aside=aside)
-
-
-def _answer(
-    session: Session,
-    results: list[RollbackResult],
-    reports: ReportFiles,
-    *,
-    everything: bool,
-    verbose: bool,
-    as_json: bool,
-) -> NoReturn:
-    from newbi_migrate.report.rollback_contents import rollback_contents
-
-    following = after_rollback(results, everything=everything, place=session.uri_arguments)
-    code = reports.write(
-        session,
-        lambda _: rollback_contents(results, next_command=following),
-        ExitCode(max(int(result.exit_code) for result in results)),
-    )
-    if as_json:
-        last = results[-1].to_json()
-        earlier = [result.to_json() for result in results[:-1]]
-        session.answer(lambda: {**last, "before": earlier} if earlier else last, ())
-    else:
-        _report(session, results, everything=everything, verbose=verbose)
-    raise typer.Exit(int(code))
+    return rollback_document(results, next_command=following)
 
 
 def unlock(
     *,
     confirm: opt.Confirm = False,
-    as_json: opt.AsJson = False,
-    uri_file: opt.UriFile = None,
+    call: opt.Call,
 ) -> None:
     """End the lease of a run that is dead, so that another need not wait for it to run out.
 
     By itself it runs out 30 s after its last renewal. A run that is alive after all stops before
     its next write.
     """
-    session = Session(as_json=as_json, uri_file=uri_file)
+    session = Session("unlock", as_json=call.as_json, uri_file=call.uri_file)
     with session.explained():
-        held = shown = session.run(lambda: _lease(session))
+        from newbi_migrate.report.document import Document
+
+        held = shown = session.ask(lambda migration: migration.lease(), quiet=True)
         if held is not None and held.held:
-            session.must_be_able_to_ask(confirmed=confirm)
+            session.must_be_able_to_ask(
+                confirmed=confirm, instead="wait until it has run out; status says when"
+            )
             ended_process = (
                 " Its process has ended; the same command resumes it at once, unlocked or not."
                 if held.holder_ended
@@ -271,26 +223,21 @@ def unlock(
                 f"The lease is held by {held.holder}, since {held.since:%Y-%m-%d %H:%M:%S} UTC."
                 f"{ended_process}"
             )
-            session.confirm(session.target.database, confirmed=confirm)
-            held = session.run(lambda: _unlock(session, shown))
+            if not confirm:
+                session.confirm(f"ends the lease of {held.holder}")
+            held = session.ask(lambda migration: migration.unlock(shown), quiet=True)
         else:
             held = None
         ended = None if held is None else str(held.holder.run_id)
-        words = "Nobody holds the lease." if ended is None else f"The lease of {ended} was ended."
-        following = f"Next: {suggest('status', *session.uri_arguments)}"
-        session.answer(lambda: {"ended": ended}, [words, "", following])
-        raise typer.Exit(int(ExitCode.DONE))
-
-
-async def _lease(session: Session) -> LeaseState | None:
-    from newbi_migrate.migration.facade import Migration
-
-    async with Migration(session.target) as migration:
-        return await migration.lease()
-
-
-async def _unlock(session: Session, seen: LeaseState | None) -> LeaseState | None:
-    from newbi_migrate.migration.facade import Migration
-
-    async with Migration(session.target) as migration:
-        return await migration.unlock(seen)
+        session.finish(
+            Document(
+                command="unlock",
+                database=session.target.database,
+                title="Nobody holds the lease."
+                if ended is None
+                else f"The lease of {ended} was ended.",
+                exit_code=ExitCode.DONE,
+                next_command=suggest("status", *session.uri_arguments),
+                value=lambda: {"ended": ended},
+            )
+        )

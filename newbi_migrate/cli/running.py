@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import signal
 import sys
 import traceback
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 import typer
 
@@ -21,24 +20,29 @@ from newbi_migrate.errors import (
     ExitCode,
     InterruptedRunError,
     NewbiMigrateError,
+    UsageError,
 )
+from newbi_migrate.report.text import printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from newbi_migrate.cli.logfile import LogFile
     from newbi_migrate.migration.facade import Migration
+    from newbi_migrate.report.document import Document
     from newbi_migrate.store.handles import Database
     from newbi_migrate.store.uri import ConnectionString
 
-__all__ = ["Session", "interruptible", "say", "say_failure", "stopping_on_signals"]
+__all__ = ["Session", "interruptible", "say", "say_failure"]
 
 _T = TypeVar("_T")
 
 
 def say(sentence: str) -> None:
     """A message to the person, on stderr."""
-    print(sentence, file=sys.stderr, flush=True)
+    # A terminal that has gone is no reason to stop.
+    with contextlib.suppress(OSError):
+        print(printable(sentence), file=sys.stderr, flush=True)
 
 
 def say_failure(
@@ -66,27 +70,34 @@ def say_failure(
     if next_step:
         say(f"next: {next_step}")
     if as_json:
+        from newbi_migrate.report.json import json_parts
+
         answer = {"what": what, "next": next_step, "exitCode": int(code)}
-        print(json.dumps({"error": answer}, indent=2), flush=True)
+        print("".join(json_parts({"error": answer})), end="", flush=True)
 
 
 class Session:
     """One call of a command.
 
     Args:
+        command: Its name.
         as_json: Whether the answer, and an error, is one JSON document on stdout.
         uri_file: File that holds the connection string, if one was named.
     """
 
-    def __init__(self, *, as_json: bool = False, uri_file: Path | None = None) -> None:
+    def __init__(
+        self, command: str, *, as_json: bool = False, uri_file: Path | None = None
+    ) -> None:
+        self._command = command
         self._json = as_json
         self._uri_file = uri_file
         self._target: ConnectionString | None = None
         self._log: LogFile | None = None
+        self._begun = False
 
     @property
     def target(self) -> ConnectionString:
-        """The connection string, found once.
+        """The connection string, found once; the first who asks has it said where that leads.
 
         Raises:
             UsageError: There is none, or it is malformed.
@@ -94,10 +105,16 @@ class Session:
         if self._target is None:
             from newbi_migrate.store.uri import find_connection_string
 
-            self._target = find_connection_string(uri_file=self._uri_file)
+            self._target = target = find_connection_string(uri_file=self._uri_file)
+            say(f"{self._command}: {self.place}, from {target.source}")
             for note in self._target.notes:
                 say(f"note: {note}")
         return self._target
+
+    @property
+    def place(self) -> str:
+        """The database and its server, for people."""
+        return f"the database {self.target.database} on {', '.join(self.target.hosts)}"
 
     @asynccontextmanager
     async def database(self, name: str | None = None) -> AsyncIterator[Database]:
@@ -158,8 +175,14 @@ class Session:
         """The arguments that name the same connection string, for a command to suggest."""
         return [] if self._uri_file is None else ["--uri-file", str(self._uri_file)]
 
-    def must_be_able_to_ask(self, *, confirmed: bool) -> None:
+    def must_be_able_to_ask(
+        self, *, confirmed: bool, instead: str = "use --dry-run to see what it would do"
+    ) -> None:
         """Fail at once where a command that writes can neither ask nor was confirmed.
+
+        Args:
+            confirmed: Whether it was.
+            instead: What else can be done.
 
         Raises:
             ConfirmationRequiredError: Neither.
@@ -167,25 +190,25 @@ class Session:
         if not confirmed and not _can_ask():
             raise ConfirmationRequiredError(
                 "This command writes, and there is no terminal to ask for confirmation.",
-                next_step="Add --confirm, or use --dry-run to see what it would do.",
+                next_step=f"Add --confirm, or {instead}.",
             )
 
-    def confirm(self, database: str, *, confirmed: bool) -> None:
-        """Ask for the database's name to be typed, unless the command was confirmed.
+    def confirm(self, what: str, *, database: str | None = None) -> None:
+        """Ask for the database's name to be typed.
+
+        Args:
+            what: What will be done, with its numbers; a clause such as "drops 3 indexes".
+            database: The database, where it is another than the connection string's.
 
         Raises:
             ConfirmationRequiredError: Something else was typed.
         """
-        if confirmed:
-            return
-        print(
-            f"This writes to the database {database!r}. Type its name to go on: ",
-            end="",
-            file=sys.stderr,
-            flush=True,
-        )
-        typed = sys.stdin.readline().strip()
-        if typed != database:
+        name = database or self.target.database
+        say(f"{self._command} {what}, in the database {name!r} on {', '.join(self.target.hosts)}.")
+        typed = _ask("Type its name to go on: ")
+        if typed.lower() in _CONSENT:
+            typed = _ask(f"That is not its name. Type {name} to go on: ")
+        if typed != name:
             raise ConfirmationRequiredError(
                 "The name that was typed is not the database's; nothing was written.",
                 next_step="Run the command again, or add --confirm.",
@@ -196,6 +219,34 @@ class Session:
         with self.explained():
             return asyncio.run(main())
 
+    def ask(
+        self,
+        what: Callable[[Migration], Awaitable[_T]],
+        *,
+        writes: bool = False,
+        quiet: bool = False,
+        **about: Any,
+    ) -> _T:
+        """Ask the library something about the database, with progress on stderr.
+
+        Args:
+            what: Gives the answer; called with the open database.
+            writes: Whether it writes: the first Ctrl-C then stops it at its next safe point.
+            quiet: Whether progress is shown to who watches alone.
+            about: Further arguments of :class:`~newbi_migrate.Migration`.
+        """
+
+        async def asking() -> _T:
+            from newbi_migrate.cli.progress import showing_progress
+            from newbi_migrate.migration.facade import Migration
+
+            with showing_progress(quiet=quiet, log=self._log) as progress:
+                async with Migration(self.target, progress=progress, **about) as migration:
+                    with self._stopping(migration) if writes else contextlib.nullcontext():
+                        return await what(migration)
+
+        return self.run(asking)
+
     @contextmanager
     def explained(self) -> Iterator[None]:
         """End the process with one sentence and the right exit code where something fails."""
@@ -204,7 +255,11 @@ class Session:
         except NewbiMigrateError as error:
             self._fail(error.what, error.next_step, error.exit_code)
         except (KeyboardInterrupt, asyncio.CancelledError):
-            self._fail("Interrupted.", "The same command again finishes it.", ExitCode.INTERRUPTED)
+            if self._begun:
+                again = "The same command again finishes it."
+                self._fail("Interrupted.", again, ExitCode.INTERRUPTED)
+            nothing = "Interrupted before anything was begun; nothing was written."
+            self._fail(nothing, "", ExitCode.USAGE)
         except typer.Exit as ended:
             self.log_end(f"Done. Exit code {ended.exit_code}.")
             raise
@@ -219,45 +274,94 @@ class Session:
                 ExitCode.UNEXPECTED,
             )
 
-    def answer(
-        self, value: Callable[[], Mapping[str, Any]], parts: Iterable[RenderableType]
-    ) -> None:
-        """The command's result on stdout: one JSON document if asked for, else text.
+    @contextmanager
+    def _stopping(self, migration: Migration) -> Iterator[None]:
+        """The first Ctrl-C stops a run at its next safe point, a second one at once."""
+        self._begun = True
+        loop = asyncio.get_running_loop()
+        asked = False
+
+        def stop() -> None:
+            nonlocal asked
+            if asked:
+                from newbi_migrate.store.lease import LEASE_SECONDS
+
+                say(
+                    "Stopping at once; the same command again finishes the run. Where it cannot "
+                    "see that this process is gone, that takes until the lease has run out, "
+                    f"{LEASE_SECONDS:.0f} s at most."
+                )
+                os._exit(ExitCode.INTERRUPTED)
+            asked = True
+            say("Stopping at the next safe point; press Ctrl-C again to stop at once.")
+            migration.stop()
+
+        signals = (signal.SIGINT, signal.SIGTERM)
+        for number in signals:
+            # Windows has no signal handlers in its event loop; Ctrl-C raises there.
+            with contextlib.suppress(NotImplementedError):
+                loop.add_signal_handler(number, stop)
+        try:
+            yield
+        finally:
+            for number in signals:
+                with contextlib.suppress(NotImplementedError):
+                    loop.remove_signal_handler(number)
+
+    def finish(
+        self, document: Document, *, verbose: bool = False, code: ExitCode | None = None
+    ) -> NoReturn:
+        """Give the command's result, on stdout, and end with its exit code.
 
         Args:
-            value: Gives what goes into the JSON document.
-            parts: What a report function gave.
+            document: The result: one JSON document if asked for, else text.
+            verbose: Everything that is listed, not what fits on a screen.
+            code: The exit code, where it is another than the document's.
         """
+        code = document.exit_code if code is None else code
+        try:
+            self.answer(document, verbose=verbose)
+        except BrokenPipeError:
+            # Whoever read our output has gone, and what was done is done all the same.
+            self.log_end(f"Done. Exit code {int(code)}.")
+            sys.stderr.close()
+            os._exit(code)
+        except OSError as error:
+            raise UsageError(
+                f"Standard output cannot be written to ({error.strerror}).",
+                next_step="What the command did is done; send its output elsewhere.",
+            ) from None
+        raise typer.Exit(int(code))
+
+    def answer(self, document: Document, *, verbose: bool = False) -> None:
+        """Give a result on stdout, as JSON or as text, and go on."""
         if self._json:
-            print(json.dumps(value(), indent=2), flush=True)
+            from newbi_migrate.report.json import json_parts
+
+            for part in json_parts(document.value()):
+                sys.stdout.write(part)
+            sys.stdout.flush()
         else:
-            self.show(parts)
+            self.show(document, verbose=verbose)
 
     def narrate(self, parts: Iterable[RenderableType]) -> None:
         """A part of a longer story, on stdout; nothing where JSON was asked for."""
+        from newbi_migrate.report.console import print_parts
+
         if not self._json:
-            self.show(parts)
+            print_parts(parts, sys.stdout)
 
     @staticmethod
-    def show(parts: Iterable[RenderableType], *, aside: bool = False) -> None:
-        """A report for people, on stdout or, ``aside``, on stderr."""
-        from rich.console import Console
+    def show(document: Document, *, verbose: bool = False, aside: bool = False) -> None:
+        """Show a document to people, on stdout or, ``aside``, on stderr."""
+        from newbi_migrate.report.console import console_report, print_parts
 
-        console = Console(stderr=aside, highlight=False, markup=False, emoji=False)
-        for part in parts:
-            if console.is_terminal:
-                console.print(part, crop=False)
-                continue
-            # A table fills its columns with blanks, which nobody wants in a file.
-            with console.capture() as shown:
-                console.print(part, crop=False)
-            lines = shown.get().split("\n")
-            console.file.write("\n".join(line.rstrip(" ") for line in lines))
-        console.file.flush()
+        parts = console_report(document, verbose=verbose)
+        print_parts(parts, sys.stderr if aside else sys.stdout)
 
     def _fail(self, what: str, next_step: str, code: ExitCode) -> NoReturn:
         if os.environ.get("NEWBI_MIGRATE_TRACEBACK"):
-            say(self._redact(traceback.format_exc()))
+            print(self._redact(traceback.format_exc()), file=sys.stderr)
         say_failure(what, next_step, code, as_json=self._json, redact=self._redact)
         self.log_end(f"error: {what} {next_step} Exit code {int(code)}.")
         raise typer.Exit(int(code))
@@ -266,6 +370,17 @@ class Session:
         from newbi_migrate.store.redact import redact
 
         return redact(text) if self._target is None else self._target.redactor(text)
+
+
+_CONSENT: Final = frozenset({"y", "yes", "o", "oui", "ok"})
+
+
+def _ask(question: str) -> str:
+    try:
+        print(question, end="", file=sys.stderr, flush=True)
+        return sys.stdin.readline().strip()
+    except OSError:  # the terminal has gone, and nobody agrees
+        return ""
 
 
 def _can_ask() -> bool:
@@ -295,37 +410,3 @@ def interruptible(what: str, next_step: str = "Run the same command again.") -> 
     finally:
         with contextlib.suppress(NotImplementedError):
             loop.remove_signal_handler(signal.SIGTERM)
-
-
-@contextmanager
-def stopping_on_signals(migration: Migration) -> Iterator[None]:
-    """The first Ctrl-C stops a run at its next safe point, a second one at once."""
-    loop = asyncio.get_running_loop()
-    asked = False
-
-    def stop() -> None:
-        nonlocal asked
-        if asked:
-            from newbi_migrate.store.lease import LEASE_SECONDS
-
-            say(
-                "Stopping at once; the same command again finishes the run. Where it cannot see "
-                "that this process is gone, that takes until the lease has run out, "
-                f"{LEASE_SECONDS:.0f} s at most."
-            )
-            os._exit(ExitCode.INTERRUPTED)
-        asked = True
-        say("Stopping at the next safe point; press Ctrl-C again to stop at once.")
-        migration.stop()
-
-    signals = (signal.SIGINT, signal.SIGTERM)
-    for number in signals:
-        # Windows has no signal handlers in its event loop; Ctrl-C raises there.
-        with contextlib.suppress(NotImplementedError):
-            loop.add_signal_handler(number, stop)
-    try:
-        yield
-    finally:
-        for number in signals:
-            with contextlib.suppress(NotImplementedError):
-                loop.remove_signal_handler(number)

@@ -11,12 +11,7 @@ from newbi_migrate.cli import options as opt
 from newbi_migrate.cli.running import Session, say
 from newbi_migrate.errors import UsageError
 
-__all__ = ["register"]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("schema")(schema)
+__all__ = ["schema"]
 
 
 def schema(
@@ -38,7 +33,7 @@ def schema(
     take for validator. Rules that a $jsonSchema cannot say are named on standard error, and
     validate checks them all the same.
     """
-    session = Session(as_json=as_json)
+    session = Session("schema", as_json=as_json)
     with session.explained():
         from newbi_migrate.documents.json_schema import models_of, rules_left_out, validator_of
 

@@ -11,23 +11,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from newbi_migrate.cli import options as opt
-from newbi_migrate.cli.following import after_smoke
+from newbi_migrate.cli.next_steps import after_smoke
 from newbi_migrate.cli.running import Session
 from newbi_migrate.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from newbi_migrate.smoke import SmokeResult
 
-__all__ = ["register"]
+__all__ = ["smoke"]
 
 _URL = "FRONTEND_URL"
 _EMAIL = "NEWBI_SMOKE_EMAIL"
 _PASSWORD = "NEWBI_SMOKE_PASSWORD"  # noqa: S105  # the name of a variable
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("smoke")(smoke)
 
 
 def smoke(
@@ -73,9 +68,9 @@ def smoke(
     organization, can make it active, is its owner, and can sign out. The password never is an
     argument, and nothing else is changed.
     """
-    session = Session(as_json=as_json)
+    session = Session("smoke", as_json=as_json)
     with session.explained():
-        from newbi_migrate.report.checks import checks_report
+        from newbi_migrate.report.checks import checks_document
         from newbi_migrate.smoke import smoke as take_all_steps
 
         address = url or os.environ.get(_URL, "").strip() or _from_dotenv()
@@ -94,13 +89,17 @@ def smoke(
             address, user, _password(password_file), timeout=timeout, allow_http=allow_http
         )
         following = after_smoke() if found.exit_code is ExitCode.DONE else ""
-        session.answer(
-            found.to_json,
-            checks_report(
-                f"Signing in to {found.application}", found.checks, next_command=following
-            ),
+        session.finish(
+            checks_document(
+                "smoke",
+                found.application,
+                f"Signing in to {found.application}",
+                found.checks,
+                found.exit_code,
+                value=found.to_json,
+                next_command=following,
+            )
         )
-        raise typer.Exit(int(found.exit_code))
 
 
 def _from_dotenv() -> str:

@@ -11,19 +11,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from newbi_migrate.cli import options as opt
-from newbi_migrate.cli.following import after_status
+from newbi_migrate.cli.next_steps import after_status
 from newbi_migrate.cli.running import Session, say
-from newbi_migrate.errors import ExitCode, UnreachableError
+from newbi_migrate.errors import UnreachableError
 
 if TYPE_CHECKING:
     from newbi_migrate.migration.status import Status
+    from newbi_migrate.report.document import Document
 
-__all__ = ["register"]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("status")(status)
+__all__ = ["status"]
 
 
 def status(
@@ -42,32 +38,24 @@ def status(
         int | None,
         typer.Option("--times", metavar="N", min=1, help="Stop watching after N times."),
     ] = None,
-    as_json: opt.AsJson = False,
-    uri_file: opt.UriFile = None,
+    call: opt.Call,
 ) -> None:
     """Show runs, the lease, and what still lacks a workspace; writes nothing.
 
-    It tells of organizations without members too, and can be asked while a run is under way.
+    Also counts organizations without members. It can be asked while a run is under way.
     """
-    session = Session(as_json=as_json, uri_file=uri_file)
+    session = Session("status", as_json=call.as_json, uri_file=call.uri_file)
     with session.explained():
-        from newbi_migrate.report.console import status_report
-        from newbi_migrate.report.json import status_to_json
-
         if watch is not None:
-            found = session.run(lambda: _watch(session, watch, times, as_json=as_json))
-            raise typer.Exit(_code(found))
-        found = session.run(lambda: _read(session))
-        session.answer(
-            lambda: status_to_json(found),
-            status_report(found, next_command=after_status(found, session.uri_arguments)),
-        )
-        raise typer.Exit(_code(found))
+            found = session.run(lambda: _watch(session, watch, times, as_json=call.as_json))
+            raise typer.Exit(int(_document(session, found).exit_code))
+        session.finish(_document(session, session.run(lambda: _read(session))))
 
 
-def _code(found: Status) -> int:
-    settled = found.unfinished is None and found.damage is None
-    return int(ExitCode.DONE if settled else ExitCode.PENDING)
+def _document(session: Session, found: Status) -> Document:
+    from newbi_migrate.report.status import status_document
+
+    return status_document(found, next_command=after_status(found, session.uri_arguments))
 
 
 async def _watch(session: Session, seconds: float, times: int | None, *, as_json: bool) -> Status:
@@ -91,15 +79,16 @@ async def _watch(session: Session, seconds: float, times: int | None, *, as_json
 
 
 def _show_again(session: Session, found: Status, *, as_json: bool) -> None:
-    from newbi_migrate.report.console import status_report
-    from newbi_migrate.report.json import status_to_json
+    from newbi_migrate.report.json import as_json as cleaned
 
     now = datetime.now().astimezone().isoformat(timespec="seconds")
+    document = _document(session, found)
     if as_json:
-        print(json.dumps({"at": now, **status_to_json(found)}), flush=True)
+        print(json.dumps(cleaned({"at": now, **document.value()})), flush=True)
     else:
-        report = status_report(found, next_command=after_status(found, session.uri_arguments))
-        session.show([now, *report, ""])
+        print(now)
+        session.show(document)
+        print(flush=True)
 
 
 async def _read(session: Session) -> Status:

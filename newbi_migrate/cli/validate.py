@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from dataclasses import asdict
 from enum import StrEnum
 from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
 from newbi_migrate.cli import options as opt, values
-from newbi_migrate.cli.following import after_validation
+from newbi_migrate.cli.next_steps import after_validation
 from newbi_migrate.cli.reporting import ReportFiles
 from newbi_migrate.cli.running import Session
 
 if TYPE_CHECKING:
     from newbi_migrate.migration.validation.report import Finding, ValidationReport
 
-__all__ = ["register"]
+__all__ = ["validate"]
 
 
 class FailOnChoice(StrEnum):
@@ -29,15 +29,13 @@ class FailOnChoice(StrEnum):
     INFO = "info"
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("validate")(validate)
-
-
 def validate(
     *,
     detailed: Annotated[
-        bool, typer.Option("--detailed", help="List every violation, not the first few.")
+        bool,
+        typer.Option(
+            "--detailed", "--verbose", help="List every violation, not what fits on a screen."
+        ),
     ] = False,
     only: Annotated[
         list[str] | None,
@@ -72,13 +70,9 @@ def validate(
             "while the application is stopped.",
         ),
     ] = False,
-    legacy_collection: opt.LegacyCollection = None,
-    collections: opt.Collections = None,
-    schema_day: opt.SchemaDay = None,
+    scope: opt.Scope,
     workers: opt.Workers = None,
-    as_json: opt.AsJson = False,
-    uri_file: opt.UriFile = None,
-    log_file: opt.LogFile = None,
+    call: opt.LoggedCall,
     report: opt.Reports = None,
 ) -> None:
     """Check that the database keeps every rule; writes nothing.
@@ -88,56 +82,41 @@ def validate(
     no rule; more than it recorded does. A dirty database may keep findings that no migration
     repairs: each says what to do, and finalize waits for the critical ones.
     """
-    session = Session(as_json=as_json, uri_file=uri_file)
+    session = Session("validate", as_json=call.as_json, uri_file=call.uri_file)
     with session.explained(), tempfile.TemporaryFile("w+", encoding="utf-8") as found:
-        from newbi_migrate.migration.facade import Migration
-        from newbi_migrate.migration.validation.report import FailOn
-        from newbi_migrate.report.validation_contents import validation_contents
+        from bson import json_util
 
-        options = values.migration_options(
-            legacy_collection=legacy_collection,
-            collections=collections,
-            schema_day=schema_day,
-            workers=workers,
-        )
+        from newbi_migrate.migration.validation.report import FailOn
+        from newbi_migrate.report.validation import validation_document
+
+        options = values.migration_options(**asdict(scope), workers=workers)
         rules = values.names(only, "--only") or ()
 
         def keep(finding: Finding) -> None:
-            found.write(json.dumps(finding.to_json()) + "\n")
+            found.write(json_util.dumps(finding.to_json()) + "\n")
 
-        async def validating() -> ValidationReport:
-            from newbi_migrate.cli.progress import showing_progress
-
-            with showing_progress(quiet=True, log=session.log) as progress:
-                async with Migration(session.target, options=options, progress=progress) as opened:
-                    return await opened.validate(
-                        only=rules,
-                        sample=sample,
-                        fail_on=FailOn(fail_on.value),
-                        unchanged=unchanged,
-                        detailed=detailed,
-                        # Millions of findings are kept on disk and not in memory.
-                        on_finding=keep if detailed else None,
-                    )
-
-        reports = ReportFiles(report, taken=[uri_file, log_file])
-        session.log_to(log_file, "validate")
-        answer = session.run(validating)
-        session.log_end(_in_one_line(answer))
-        code = reports.write(
-            session,
-            lambda _: validation_contents(
-                answer,
-                next_command=after_validation(answer, session.uri_arguments),
-                findings=(lambda: map(json.loads, _lines(found))) if detailed else None,
+        reports = ReportFiles(report, taken=[call.uri_file, call.log_file])
+        session.log_to(call.log_file, "validate")
+        answer = session.ask(
+            lambda migration: migration.validate(
+                only=rules,
+                sample=sample,
+                fail_on=FailOn(fail_on.value),
+                unchanged=unchanged,
+                detailed=detailed,
+                # Millions of findings are kept on disk and not in memory.
+                on_finding=keep if detailed else None,
             ),
-            answer.exit_code,
+            options=options,
         )
-        if as_json:
-            _print_json(answer, _lines(found) if detailed else _examples(answer))
-        else:
-            _print(session, answer, found if detailed else None)
-        raise typer.Exit(int(code))
+        session.log_end(_in_one_line(answer))
+        document = validation_document(
+            answer,
+            next_command=after_validation(answer, session.uri_arguments),
+            findings=(lambda: map(json_util.loads, _lines(found))) if detailed else None,
+        )
+        code = reports.write(session, lambda _: document, answer.exit_code)
+        session.finish(document, verbose=detailed, code=code)
 
 
 def _in_one_line(report: ValidationReport) -> str:
@@ -155,31 +134,3 @@ def _lines(found: IO[str]) -> Iterator[str]:
     found.seek(0)
     for line in found:
         yield line.rstrip("\n")
-
-
-def _examples(report: ValidationReport) -> Iterator[str]:
-    return (json.dumps(finding.to_json()) for finding in report.findings)
-
-
-def _print_json(report: ValidationReport, findings: Iterable[str]) -> None:
-    from newbi_migrate.report.validation import validation_to_json
-
-    # One document, of which the last part is written as it is read.
-    print(json.dumps(validation_to_json(report), indent=2)[:-2] + ',\n  "findings": [', end="")
-    separator = "\n    "
-    for finding in findings:
-        print(separator + finding, end="")
-        separator = ",\n    "
-    print("\n  ]\n}", flush=True)
-
-
-def _print(session: Session, report: ValidationReport, found: IO[str] | None) -> None:
-    from newbi_migrate.migration.validation.report import Finding
-    from newbi_migrate.report.validation import finding_line, validation_report
-
-    if found is not None:
-        for line in _lines(found):
-            print(finding_line(Finding.from_json(json.loads(line))))
-        print()
-    following = after_validation(report, session.uri_arguments)
-    session.show(validation_report(report, next_command=following, detailed=found is not None))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from newbi_migrate.errors import UsageError
 
 if TYPE_CHECKING:
+    from newbi_migrate.cli.options import Pacing
     from newbi_migrate.migration.planning.options import MigrationOptions
     from newbi_migrate.migration.run.backup_guard import BackupGuard
     from newbi_migrate.migration.run.throttle import ThrottleOptions
@@ -27,7 +28,7 @@ def migration_options(
     aliases: StrEnum | None = None,
     alias_owners: StrEnum | None = None,
     collections: list[str] | None = None,
-    schema_day: datetime | None = None,
+    as_of: datetime | None = None,
     batch_size: int | None = None,
     workers: int | None = None,
 ) -> MigrationOptions:
@@ -45,7 +46,7 @@ def migration_options(
         "aliases": aliases and AliasPolicy(aliases.value),
         "alias_owners": alias_owners and Owners(alias_owners.value),
         "collections": names(collections, "--collections"),
-        "schema_day": schema_day and schema_day.date(),
+        "schema_day": as_of and as_of.date(),
         "batch_size": batch_size,
         "workers": workers,
     }
@@ -71,9 +72,7 @@ def backup_guard(
     return BackupGuard(backup, read_identities(identities or ()), digests)
 
 
-def throttle(
-    max_rate: int | None, pause_file: Path | None, max_lag: float | None
-) -> ThrottleOptions:
+def throttle(pacing: Pacing) -> ThrottleOptions:
     """What is to hold a run back, from the options of the command line.
 
     Raises:
@@ -81,7 +80,7 @@ def throttle(
     """
     from newbi_migrate.migration.run.throttle import ThrottleOptions
 
-    return ThrottleOptions(max_rate, pause_file, max_lag)
+    return ThrottleOptions(pacing.max_rate, pacing.pause_file, pacing.max_lag)
 
 
 def names(given: list[str] | None, option: str) -> tuple[str, ...] | None:
@@ -114,7 +113,7 @@ def as_arguments(options: MigrationOptions) -> list[str]:
         "--aliases": (options.aliases, usual.aliases),
         "--alias-owners": (options.alias_owners, usual.alias_owners),
         "--collections": (options.collections, usual.collections),
-        "--schema-day": (options.schema_day, usual.schema_day),
+        "--as-of": (options.schema_day, usual.schema_day),
         "--batch-size": (options.batch_size, usual.batch_size),
         "--workers": (options.workers, usual.workers),
     }

@@ -104,17 +104,12 @@ class Finding:
     id: Any
     path: str = ""
 
-    @property
-    def subject(self) -> str:
-        """What it is about: a document by its id, else a field, else the collection."""
-        return (self.path or self.collection) if self.id is None else str(self.id)
-
-    def to_json(self) -> dict[str, str]:
-        """The finding as JSON holds it."""
+    def to_json(self) -> dict[str, Any]:
+        """The finding as JSON holds it, with the id as it is."""
         return {
             "code": self.code,
             "collection": self.collection,
-            "id": "" if self.id is None else str(self.id),
+            "id": self.id,
             "path": self.path,
         }
 

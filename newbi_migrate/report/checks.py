@@ -1,59 +1,62 @@
-"""Checks as lines for people and as JSON: one line each, with its remedy below."""
+"""Checks as documents: one line each, with its remedy below."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Final
-
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 from newbi_migrate.checks import Check, Level
-from newbi_migrate.report.words import counted
+from newbi_migrate.errors import ExitCode
+from newbi_migrate.report.document import Badge, Document, Figure, Section, Table, Tone
+from newbi_migrate.report.text import counted
 
-__all__ = ["checks_report"]
+__all__ = ["checks_document"]
 
-_STYLES: Final = {
-    Level.OK: "green",
-    Level.SKIPPED: "dim",
-    Level.WARNING: "yellow",
-    Level.FAILED: "bold red",
+_TONES: Final = {
+    Level.OK: Tone.GOOD,
+    Level.SKIPPED: Tone.PLAIN_3,
+    Level.WARNING: Tone.ODD,
+    Level.FAILED: Tone.BAD,
 }
 
 
-def checks_report(
-    title: str, checks: Sequence[Check], *, next_command: str = ""
-) -> Iterator[RenderableType]:
-    """Some checks, in order.
+def checks_document(
+    command: str,
+    database: str,
+    title: str,
+    checks: Sequence[Check],
+    code: ExitCode,
+    *,
+    value: Callable[[], Mapping[str, Any]],
+    next_command: str = "",
+) -> Document:
+    """The document of some checks, in their order.
 
     Args:
+        command: The command that made them.
+        database: The database, or the application, that was looked at.
         title: What was looked at.
         checks: The checks.
-        next_command: What to run next; the report ends with it.
+        code: What the command ends with.
+        value: Gives them as JSON holds them.
+        next_command: What to run next.
     """
-    yield Text(title, style="bold")
-    yield ""
-    table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
+    rows: list[tuple[Badge | str, str]] = []
     for check in checks:
-        table.add_row(Text(check.level.value, style=_STYLES[check.level]), Text(check.sentence))
+        rows.append((Badge(check.level.value, _TONES[check.level]), check.sentence))
         if check.remedy:
-            table.add_row("", Text(f"→ {check.remedy}", style="dim"))
-    yield table
-    yield ""
-    yield Text(_summary(checks))
-    if next_command:
-        yield ""
-        # In one piece, however long, so that it can be copied.
-        yield Group(Text(f"Next: {next_command}", style="bold", no_wrap=True, overflow="ignore"))
-
-
-def _summary(checks: Sequence[Check]) -> str:
+            rows.append(("", f"→ {check.remedy}"))
     failed = sum(check.level is Level.FAILED for check in checks)
     warned = sum(check.level is Level.WARNING for check in checks)
-    if not failed and not warned:
-        return "All is well."
-    parts = [f"{failed:,} failed"] * bool(failed) + [counted(warned, "warning")] * bool(warned)
-    return f"{', '.join(parts)}."
+    said = [f"{failed:,} failed"] * bool(failed) + [counted(warned, "warning")] * bool(warned)
+    return Document(
+        command=command,
+        database=database,
+        title=title,
+        exit_code=code,
+        next_command=next_command,
+        figures=(Figure(failed, "failed"), Figure(warned, "warnings")),
+        sections=(Section("", (Table("Checks", (), tuple(rows)),)),),
+        summary=(f"{', '.join(said)}." if said else "All is well.",),
+        value=value,
+    )

@@ -1,17 +1,16 @@
-"""`indexes` and `finalize` as text for people."""
+"""`indexes` and `finalize` as documents."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Final
 
-from rich.console import RenderableType
-
 from newbi_migrate.migration.finalize.results import FinalizeResult
-from newbi_migrate.report.forms import following, heading, indented, printable, title
-from newbi_migrate.report.words import counted
+from newbi_migrate.report.document import Document, Section
+from newbi_migrate.report.ids import shown_id
+from newbi_migrate.report.text import counted
 
-__all__ = ["finalize_report"]
+__all__ = ["finalize_document"]
 
 _TITLES: Final = {
     "indexes": "Indexes of the old structure",
@@ -19,63 +18,73 @@ _TITLES: Final = {
 }
 
 
-def finalize_report(result: FinalizeResult, *, next_command: str) -> Iterator[RenderableType]:
-    """What the end of a migration drops, or would drop.
+def finalize_document(result: FinalizeResult, *, next_command: str = "") -> Document:
+    """The document of what the end of a migration drops, or would drop.
 
     Args:
         result: The result.
-        next_command: What to run next; the report ends with it.
+        next_command: What to run next.
     """
-    database, done = printable(result.database), not result.dry_run
-    words = _TITLES[result.command]
+    words, database = _TITLES[result.command], result.database
     if result.dry_run:
-        yield title(f"{words} in the database {database}: nothing was written.")
+        title = f"{words} in the database {database}: nothing was written."
     elif result.run_id is None:
-        yield title(f"Nothing is left to drop in the database {database}; nothing was written.")
+        title = f"Nothing is left to drop in the database {database}; nothing was written."
     else:
-        yield title(f"{words} in the database {database}: run {result.run_id}.")
-    if result.dropped:
-        dropped = "dropped" if done else "to drop"
-        number = counted(len(result.dropped), "index", "indexes")
-        yield from heading(f"{number} of the old structure {dropped}")
-    else:
-        yield from heading("No index of the old structure can go.")
-    for collection, name in result.dropped:
-        yield indented(f"{printable(collection)}.{printable(name)}", by=4)
-    for held in result.held:
-        yield indented(
-            f"{held.collection}.{held.name} stays until {held.missing}, which takes its place, "
-            "is there"
-        )
+        title = f"{words} in the database {database}: run {result.run_id}."
+    return Document(
+        command=result.command,
+        database=database,
+        title=title,
+        exit_code=result.exit_code,
+        next_command=next_command,
+        run_id=None if result.run_id is None else str(result.run_id),
+        dry_run=result.dry_run,
+        sections=(*_indexes(result), *_legacy(result)),
+        value=result.to_json,
+    )
+
+
+def _indexes(result: FinalizeResult) -> Iterator[Section]:
+    dropped = "to drop" if result.dry_run else "dropped"
+    number = counted(len(result.dropped), "index", "indexes")
+    names = [f"{collection}.{name}" for collection, name in result.dropped]
+    held = [
+        f"{one.collection}.{one.name} stays until {one.missing}, which takes its place, is there"
+        for one in result.held
+    ]
+    title = f"{number} of the old structure {dropped}"
+    yield Section(title if names else "No index of the old structure can go.", (*names, *held))
     if result.to_create:
         missing = ", ".join(f"{collection}.{name}" for collection, name in result.to_create)
-        yield from heading(f"Missing: {counted(len(result.to_create), 'index', 'indexes')}")
-        yield indented(f"migrate builds what it can of {missing}")
-    yield from _legacy(result, done=done)
-    yield from following(next_command)
+        yield Section(
+            f"Missing: {counted(len(result.to_create), 'index', 'indexes')}",
+            (f"migrate builds what it can of {missing}",),
+        )
 
 
-def _legacy(result: FinalizeResult, *, done: bool) -> Iterator[RenderableType]:
+def _legacy(result: FinalizeResult) -> Iterator[Section]:
     if result.legacy is None:
         return
+    done = not result.dry_run
     what = f"{result.legacy} with {counted(result.legacy_users, 'legacy user')}"
     if result.kept_as is None:
-        yield from heading(f"Collection {what} {'dropped' if done else 'to drop'}")
+        title = f"Collection {what} {'dropped' if done else 'to drop'}"
     else:
-        yield from heading(
-            f"Collection {what} {'is kept' if done else 'would be kept'} as {result.kept_as}"
-        )
+        title = f"Collection {what} {'is kept' if done else 'would be kept'} as {result.kept_as}"
+    said = []
     if result.quarantined:
-        yield indented(
-            f"{counted(result.quarantined, 'legacy user')} left out of the migration there alone"
-        )
-    if result.let_in:
-        yield from heading(
-            f"Users who were kept out there, and whom Better Auth lets in: {len(result.let_in):,}"
-        )
-        for identifier in result.let_in:
-            yield indented(printable(identifier), by=4)
-        yield indented("Set banned to true in user, unless they may come back.")
+        left_out = counted(result.quarantined, "legacy user")
+        said.append(f"{left_out} left out of the migration there alone")
     if result.journal_dropped:
         gone = "is gone: no run can be taken back" if done else "would go: no run could go back"
-        yield indented(f"the journal {gone}")
+        said.append(f"the journal {gone}")
+    yield Section(title, tuple(said))
+    if result.let_in:
+        yield Section(
+            f"Users who were kept out there, and whom Better Auth lets in: {len(result.let_in):,}",
+            (
+                "Set banned to true in user, unless they may come back.",
+                *map(shown_id, result.let_in),
+            ),
+        )

@@ -1,95 +1,70 @@
-"""Results as values that JSON can hold: counts, ids, reasons; no personal data.
-
-What a saved plan looks like is decided where plans are compared, in
-:mod:`newbi_migrate.migration.planning.plan`.
-"""
+"""Documents as JSON, written as they come: a list may be longer than memory."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Any
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
 
-from newbi_migrate.mapping.decisions import Outcome
-from newbi_migrate.migration.planning.plan import findings_to_json, plan_to_json, quarantine_to_json
-from newbi_migrate.migration.planning.results import RunResult
-from newbi_migrate.migration.status import Status
-from newbi_migrate.store.lease import LeaseState
-from newbi_migrate.store.runs import RunRecord
+from bson import json_util
 
-__all__ = ["plan_to_json", "result_to_json", "status_to_json"]
+__all__ = ["as_json", "json_parts"]
 
-
-def result_to_json(result: RunResult) -> dict[str, Any]:
-    """What a run did; ``runId`` is null where there was nothing to do. Timings are seconds."""
-    plan = result.plan
-    return {
-        "database": plan.database,
-        "source": plan.source,
-        "runId": None if result.run_id is None else str(result.run_id),
-        "resumed": result.resumed,
-        "exitCode": int(result.exit_code),
-        "policy": plan.options.policy(),
-        "timings": dict(result.timings),
-        "outcomes": {outcome.value: plan.outcomes.get(outcome, 0) for outcome in Outcome},
-        "created": dict(result.created),
-        "filled": dict(result.filled),
-        "collections": {name: s.to_json() for name, s in result.collections.items()},
-        "pending": dict(result.pending),
-        "notRegistered": dict(plan.not_registered),
-        "indexes": [decision.to_json() for decision in result.indexes],
-        "collisions": [collision.to_json() for collision in plan.collisions],
-        "quarantine": quarantine_to_json(result.quarantine),
-        "findings": findings_to_json(result.findings),
-    }
+_INDENT: Final = 2
+_ENCODER: Final = json.JSONEncoder(indent=_INDENT, allow_nan=False)
 
 
-def status_to_json(status: Status) -> dict[str, Any]:
-    """How a database stands. Times are UTC in ISO 8601."""
-    unfinished = status.unfinished
-    return {
-        "database": status.database,
-        "unfinished": None if unfinished is None else str(unfinished.run_id),
-        "damage": None if status.damage is None else status.damage.what,
-        "lease": None if status.lease is None else _lease(status.lease),
-        "withoutWorkspace": dict(status.without_workspace),
-        "organizationsWithoutMembers": status.organizations_without_members,
-        "runs": [_run(run) for run in status.runs],
-    }
+def json_parts(value: Mapping[str, Any]) -> Iterator[str]:
+    """A JSON document, part by part, with its end of line.
+
+    Args:
+        value: The document; a list that may be very long may be an iterator.
+    """
+    separator = "{"
+    for name, part in value.items():
+        yield f"{separator}\n{' ' * _INDENT}{json.dumps(as_json(name))}: "
+        separator = ","
+        yield from _listed(part) if isinstance(part, Iterator) else _nested(part, _INDENT)
+    yield "{}\n" if separator == "{" else "\n}\n"
 
 
-def _lease(lease: LeaseState) -> dict[str, Any]:
-    return {
-        "held": lease.held,
-        "runId": str(lease.holder.run_id),
-        "command": lease.holder.command,
-        "host": lease.holder.host,
-        "pid": lease.holder.pid,
-        "processEnded": lease.holder_ended,
-        "since": _time(lease.since),
-        "until": _time(lease.until),
-        "secondsLeft": lease.seconds_left,
-    }
+def _listed(values: Iterator[Any]) -> Iterator[str]:
+    separator = "["
+    for value in values:
+        yield f"{separator}\n{' ' * 2 * _INDENT}"
+        yield from _nested(value, 2 * _INDENT)
+        separator = ","
+    yield "[]" if separator == "[" else f"\n{' ' * _INDENT}]"
 
 
-def _run(run: RunRecord) -> dict[str, Any]:
-    record = run.document
-    return {
-        "runId": str(run.run_id),
-        "command": run.command,
-        "state": run.state.value,
-        "policy": dict(run.policy),
-        "version": record.get("version"),
-        "startedAt": _time(record.get("startedAt")),
-        "finishedAt": _time(record.get("finishedAt")),
-        "exitCode": record.get("exitCode"),
-        "quarantined": record.get("quarantined"),
-        "timings": dict(record.get("timings") or {}),
-    }
+def _nested(value: Any, depth: int) -> Iterator[str]:
+    # A line ends between values alone: one inside of a text is escaped.
+    for written in _ENCODER.iterencode(as_json(value)):
+        yield written.replace("\n", "\n" + " " * depth)
 
 
-def _time(value: object) -> str | None:
-    if not isinstance(value, datetime):
-        return None
-    # PyMongo gives UTC without saying so.
-    aware = value if value.tzinfo else value.replace(tzinfo=UTC)
-    return aware.isoformat(timespec="milliseconds")
+def as_json(value: Any) -> Any:
+    """A value as any reader of JSON takes it.
+
+    Half a surrogate pair becomes a replacement character. What JSON has no form for, an ObjectId,
+    a date, a number that is none, is relaxed Extended JSON, so that no two ids look alike.
+    """
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else _extended(value)
+    if isinstance(value, Mapping):
+        return {as_json(str(name)): as_json(part) for name, part in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
+        return [as_json(part) for part in value]
+    return _extended(value)
+
+
+def _extended(value: Any) -> Any:
+    try:
+        return json_util.default(value, json_util.RELAXED_JSON_OPTIONS)
+    except TypeError:
+        return str(value)

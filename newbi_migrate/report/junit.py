@@ -1,4 +1,4 @@
-"""Reports as JUnit XML, the form in which pipelines show what failed.
+"""Documents as JUnit XML, the form in which pipelines show what failed.
 
 There is a failure where a person has to do something, and it says what.
 """
@@ -10,24 +10,24 @@ from datetime import UTC, datetime
 from html import escape
 from itertools import groupby
 
-from newbi_migrate.report.contents import GENERATOR, Case, Contents, State
-from newbi_migrate.report.forms import printable
+from newbi_migrate.report.document import GENERATOR, Case, Document, State
+from newbi_migrate.report.text import printable
 
 __all__ = ["junit_report"]
 
 
-def junit_report(contents: Contents, *, written_at: datetime) -> Iterator[str]:
+def junit_report(document: Document, *, written_at: datetime) -> Iterator[str]:
     """The lines of an XML document.
 
     Args:
-        contents: What the report says.
+        document: What the report says.
         written_at: The time it is written, with its offset from UTC.
     """
-    cases = sorted(contents.cases, key=lambda case: case.suite)
+    cases = sorted(document.cases, key=lambda case: case.suite)
     whole = {
-        "name": f"newbi-migrate {contents.command} {contents.database}",
+        "name": f"newbi-migrate {document.command} {document.database}",
         **_counts(cases),
-        "time": f"{sum(s for name, s in contents.timings.items() if '.' not in name):.3f}",
+        "time": f"{sum(s for name, s in document.timings.items() if '.' not in name):.3f}",
     }
     yield '<?xml version="1.0" encoding="UTF-8"?>\n'
     yield f"<!-- {GENERATOR} -->\n"
@@ -45,7 +45,7 @@ def junit_report(contents: Contents, *, written_at: datetime) -> Iterator[str]:
         }
         yield f"  <testsuite{_attributes(about)}>\n"
         for case in found:
-            yield from _case(contents, case)
+            yield from _case(document, case)
         yield "  </testsuite>\n"
     yield "</testsuites>\n"
 
@@ -56,9 +56,9 @@ def _counts(cases: Iterable[Case]) -> dict[str, str]:
     return {"tests": str(len(found)), "failures": str(failed), "errors": "0"}
 
 
-def _case(contents: Contents, case: Case) -> Iterator[str]:
+def _case(document: Document, case: Case) -> Iterator[str]:
     about = {
-        "classname": f"{contents.command}.{case.suite}",
+        "classname": f"{document.command}.{case.suite}",
         "name": case.name,
         "time": f"{case.seconds:.3f}",
     }

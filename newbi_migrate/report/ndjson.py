@@ -1,4 +1,4 @@
-"""Reports as NDJSON: one JSON value a line, the first of which says what the file is."""
+"""Documents as NDJSON: one JSON value a line, the first of which says what the file is."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ import json
 from collections.abc import Iterator
 from datetime import datetime
 
-from newbi_migrate.report.contents import Contents, header
+from newbi_migrate.report.document import Document, header
+from newbi_migrate.report.json import as_json
 
 __all__ = ["ndjson_report"]
 
 
-def ndjson_report(contents: Contents, *, written_at: datetime) -> Iterator[str]:
+def ndjson_report(document: Document, *, written_at: datetime) -> Iterator[str]:
     """The lines of a report, each with its end of line.
 
     Args:
-        contents: What the report says.
+        document: What the report says.
         written_at: The time it is written, with its offset from UTC.
     """
-    yield json.dumps({"type": "report", **header(contents, written_at)}) + "\n"
-    for line in contents.lines():
-        yield json.dumps(line) + "\n"
+    yield json.dumps(as_json({"type": "report", **header(document, written_at)})) + "\n"
+    for line in document.lines():
+        yield json.dumps(as_json(line)) + "\n"

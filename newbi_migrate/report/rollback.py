@@ -1,37 +1,45 @@
-"""Rollbacks as text for people."""
+"""Rollbacks as documents."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import groupby
-from typing import Final
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
 
-from rich.console import RenderableType
-
+from newbi_migrate.errors import ExitCode
 from newbi_migrate.migration.rollback.results import (
     Conflict,
     ConflictKind,
+    DocumentsBack,
+    Kept,
     KeptReason,
     OnConflict,
     RollbackResult,
 )
-from newbi_migrate.report.forms import (
-    and_more,
-    following,
-    heading,
-    indented,
-    line_of_counts,
-    plain,
-    printable,
+from newbi_migrate.report.document import (
+    Bar,
+    Block,
+    Case,
+    Document,
+    Each,
+    Figure,
+    Group,
+    Groups,
+    Part,
+    Row,
+    Section,
+    State,
+    Tone,
     table_of,
-    title,
+    timings_section,
 )
-from newbi_migrate.report.words import counted
+from newbi_migrate.report.ids import shown_id
+from newbi_migrate.report.text import counted
 
-__all__ = ["CONFLICT_KINDS", "KEPT_REASONS", "SETTLED", "rollback_report"]
+__all__ = ["rollback_document"]
 
-_FIRST: Final = 5
-CONFLICT_KINDS: Final = {
+_EXAMPLES: Final = 5
+_CONFLICT_KINDS: Final = {
     ConflictKind.CHANGED: "somebody changed what the run wrote",
     ConflictKind.ADDED: "somebody added to a document the run created",
     ConflictKind.REFUSED: "the server refuses it as it was",
@@ -39,11 +47,11 @@ CONFLICT_KINDS: Final = {
     ConflictKind.INDEX_IN_THE_WAY: "a unique index that was built since",
     ConflictKind.COLLECTION_IN_USE: "a collection that was written to meanwhile",
 }
-KEPT_REASONS: Final = {
+_KEPT_REASONS: Final = {
     KeptReason.IN_USE: "in use",
     KeptReason.CHANGED: "changed since",
 }
-SETTLED: Final = {
+_SETTLED: Final = {
     OnConflict.STOP: "Nothing was written. Settle them by hand, or choose --on-conflict keep to "
     "leave them, or discard to overwrite them.",
     OnConflict.KEEP: "They were left as they are.",
@@ -51,125 +59,299 @@ SETTLED: Final = {
 }
 
 
-def rollback_report(
-    result: RollbackResult, *, next_command: str = "", verbose: bool = False
-) -> Iterator[RenderableType]:
-    """What a rollback did, or would do.
+def rollback_document(results: Sequence[RollbackResult], *, next_command: str = "") -> Document:
+    """The document of a rollback.
 
     Args:
-        result: The result.
-        next_command: What to run next; the report ends with it, if there is one.
-        verbose: Everything that is listed, not the first few.
+        results: What it did, or would do: one for each run, the last of them last.
+        next_command: What to run next.
     """
-    database = printable(result.database)
+    last = results[-1]
+    # Of the last, as with --json; the codes of errors have the greater numbers.
+    code = ExitCode(max(int(result.exit_code) for result in results))
+    several = len(results) > 1
+
+    def value() -> dict[str, Any]:
+        earlier = [result.to_json() for result in results[:-1]]
+        return {**last.to_json(), "before": earlier} if earlier else last.to_json()
+
+    return Document(
+        command="rollback",
+        database=last.database,
+        title=(
+            f"Rollback of {counted(len(results), 'run')} in the database {last.database}."
+            if several
+            else _title(last)
+        ),
+        exit_code=code,
+        next_command=next_command,
+        run_id=None if last.run_id is None else str(last.run_id),
+        dry_run=last.dry_run,
+        figures=_figures(results),
+        sections=tuple(section for result in results for section in _sections(result, several)),
+        summary=() if several else tuple(_numbers(last)),
+        cases=tuple(case for result in results for case in _cases(result)),
+        timings=dict(sum((Counter(result.timings) for result in results), Counter())),
+        lines=lambda: (line for result in results for line in _lines(result)),
+        value=value,
+    )
+
+
+def _done(result: RollbackResult) -> bool:
+    return not (result.dry_run or result.refused)
+
+
+def _title(result: RollbackResult) -> str:
     if result.run_id is None:
-        yield title(f"No run is in place in the database {database}; nothing was written.")
-        yield from following(next_command)
-        return
-    what = f"the {result.command} run {result.run_id} in the database {database}"
+        return f"No run is in place in the database {result.database}; nothing was written."
+    what = f"the {result.command} run {result.run_id} in the database {result.database}"
     if result.dry_run:
-        yield title(f"Rollback of {what}: what it would do. Nothing was written.")
-    elif result.refused:
-        yield title(f"Rollback of {what}: refused, nothing was written.")
-    elif result.options.whole:
-        yield title(f"Rolled back {what}.")
-    else:
-        yield title(f"Rolled back a part of {what}.")
-    done = not (result.dry_run or result.refused)
-    yield from _documents(result, done=done)
-    deleted = "deleted" if done else "to delete"
-    yield from heading(f"Documents created for users: {result.deleted.total():,} {deleted}")
-    yield from line_of_counts(deleted, result.deleted)
-    emptied = "fields emptied again in" if done else "fields to empty again in"
-    yield from line_of_counts(emptied, result.unfilled)
-    if result.sessions:
-        yield indented(f"{counted(result.sessions, 'session')} of deleted users are left alone")
-    yield from _structure(result, verbose=verbose, done=done)
-    yield from _kept(result, verbose=verbose)
-    yield from _conflicts(result, verbose=verbose)
-    if result.timings:
-        listed = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in result.timings.items())
-        yield from heading(f"Time: {listed}")
-    if next_command:
-        yield from following(next_command)
+        return f"Rollback of {what}: what it would do. Nothing was written."
+    if result.refused:
+        return f"Rollback of {what}: refused, nothing was written."
+    part = "" if result.options.whole else "a part of "
+    return f"Rolled back {part}{what}."
 
 
-def _documents(result: RollbackResult, *, done: bool) -> Iterator[RenderableType]:
-    total = sum(back.restored for back in result.documents.values())
-    restored = "restored" if done else "to restore"
-    yield from heading(
-        f"Documents: {total:,} {restored} in {counted(len(result.documents), 'collection')}"
+def _figures(results: Sequence[RollbackResult]) -> tuple[Figure, ...]:
+    done = not any(result.dry_run or result.refused for result in results)
+    conflicts = sum(len(result.conflicts) for result in results)
+    kept = sum(len(result.kept) for result in results)
+    return (
+        Figure(
+            sum(back.restored for result in results for back in result.documents.values()),
+            "documents restored" if done else "documents to restore",
+            Tone.NEW,
+        ),
+        Figure(
+            sum(result.deleted.total() for result in results),
+            "created ones deleted" if done else "created ones to delete",
+        ),
+        Figure(kept, "users whose documents stay", Tone.ODD if kept else Tone.GOOD),
+        Figure(conflicts, "conflicts", Tone.BAD if conflicts else Tone.GOOD),
     )
-    if not result.documents:
+
+
+# -- for people -------------------------------------------------------------------------------
+
+
+def _sections(result: RollbackResult, several: bool) -> Iterator[Section]:
+    if several:
+        yield Section(_title(result), tuple(_numbers(result)))
+    if result.conflicts:
+        yield _conflicts(result)
+    if result.kept:
+        yield _kept(result)
+    if result.documents:
+        yield _documents(result)
+    yield from _created(result)
+    yield from _structure(result)
+    yield from timings_section(result.timings)
+
+
+def _numbers(result: RollbackResult) -> Iterator[str]:
+    """What becomes of everything, a sentence for each kind of thing."""
+    if result.run_id is None:
         return
-    table = table_of("collection", restored, "as it was", "gone", "kept", "overwritten")
-    for name, back in sorted(result.documents.items()):
-        table.add_row(
-            plain(name),
-            f"{back.restored:,}",
-            f"{back.already:,}",
-            f"{back.gone:,}",
-            f"{back.kept:,}",
-            f"{back.overwritten:,}",
-        )
-    yield table
-
-
-def _structure(result: RollbackResult, *, verbose: bool, done: bool) -> Iterator[RenderableType]:
-    dropped, rebuilt = ("dropped", "built again") if done else ("to drop", "to build again")
-    yield from heading(
-        f"Indexes: {len(result.indexes_dropped):,} {dropped}, {len(result.indexes_rebuilt):,} "
-        f"{rebuilt}"
+    done = _done(result)
+    total = sum(back.restored for back in result.documents.values())
+    yield (
+        f"Documents: {total:,} {'restored' if done else 'to restore'} in "
+        f"{counted(len(result.documents), 'collection')}."
     )
-    if verbose:
-        for words, pairs in (
-            (dropped, result.indexes_dropped),
-            (rebuilt, result.indexes_rebuilt),
-        ):
-            for collection, name in pairs:
-                yield indented(f"{collection}.{name}: {words}", by=4, style="dim")
+    counts = Counter[str]()
+    for back in result.documents.values():
+        counts["as it was"] += back.already
+        counts["gone since"] += back.gone
+        counts["kept with somebody's change"] += back.kept
+        counts["overwritten"] += back.overwritten
+    if +counts:
+        yield f"Beside them: {', '.join(f'{n:,} {words}' for words, n in counts.items() if n)}."
+    deleted = "deleted" if done else "to delete"
+    yield f"Documents created for users: {result.deleted.total():,} {deleted}."
+    if result.unfilled:
+        emptied = "emptied again" if done else "to empty again"
+        listed = ", ".join(f"{name} {count:,}" for name, count in result.unfilled.items())
+        yield f"Fields {emptied} in: {listed}."
+    dropped, rebuilt = ("dropped", "built again") if done else ("to drop", "to build again")
+    yield (
+        f"Indexes: {len(result.indexes_dropped):,} {dropped}, {len(result.indexes_rebuilt):,} "
+        f"{rebuilt}."
+    )
     if result.collections_dropped:
         names = ", ".join(result.collections_dropped)
-        yield indented(f"collections that did not exist before, {dropped}: {names}")
+        yield f"Collections that did not exist before, {dropped}: {names}."
     for now, was in result.collections_renamed:
         again = "is called" if done else "would be called"
-        yield indented(f"collection {now} {again} {was} again")
+        yield f"The collection {now} {again} {was} again."
+    if result.sessions:
+        yield f"Sessions of deleted users that are left alone: {result.sessions:,}."
 
 
-def _kept(result: RollbackResult, *, verbose: bool) -> Iterator[RenderableType]:
-    if not result.kept:
-        return
-    yield from heading(f"Users whose documents stay, all of them: {len(result.kept):,}")
-    for kept in result.kept if verbose else result.kept[:_FIRST]:
-        names = ", ".join(f"{name} {i}" for name, i in kept.documents.items())
-        by = ", ".join(f"{name} {number:,}" for name, number in kept.references.items())
-        yield indented(
-            f"{printable(kept.legacy_id)}: {KEPT_REASONS[kept.reason]}{f' by {by}' if by else ''}"
+def _conflicts(result: RollbackResult) -> Section:
+    found: dict[ConflictKind, list[Conflict]] = {}
+    for conflict in result.conflicts:
+        found.setdefault(conflict.kind, []).append(conflict)
+    groups = tuple(
+        Group(
+            kind.value,
+            result.conflicts.kinds[kind],
+            Counter(conflict.collection for conflict in found[kind]),
+            f"{_CONFLICT_KINDS[kind]}.",
+            ids=Each(found[kind], _named),
+            tone=Tone.BAD,
         )
-        yield indented(names, by=4, style="dim")
-    yield from _more(len(result.kept), verbose=verbose)
-
-
-def _conflicts(result: RollbackResult, *, verbose: bool) -> Iterator[RenderableType]:
-    if not len(result.conflicts):
-        return
-    yield from heading(f"Conflicts: {len(result.conflicts):,}")
-    ordered = sorted(result.conflicts, key=lambda c: (c.kind, c.collection, c.path))
-    for (kind, collection), group in groupby(ordered, key=lambda c: (c.kind, c.collection)):
-        found = list(group)
-        yield indented(f"{collection}: {len(found):,}, {CONFLICT_KINDS[kind]}", style="bold")
-        yield from _listed(found, verbose=verbose)
+        for kind in ConflictKind
+        if kind in found
+    )
+    blocks: list[Block] = [Groups("What somebody changed since the run", "kind", groups)]
     if not result.dry_run:
-        yield indented(SETTLED[result.options.on_conflict])
+        blocks.append(_SETTLED[result.options.on_conflict])
+    listed = sum(map(len, found.values()))
+    if listed < len(result.conflicts):
+        blocks.append(f"The first {listed:,} of them are listed.")
+    return Section(f"Conflicts: {len(result.conflicts):,}", tuple(blocks))
 
 
-def _listed(found: Sequence[Conflict], *, verbose: bool) -> Iterator[RenderableType]:
-    for conflict in found if verbose else found[:_FIRST]:
-        where = "" if conflict.id is None else f"{printable(conflict.id)} "
-        yield indented(f"{where}{printable(conflict.path)}", by=4, style="dim")
-    yield from _more(len(found), verbose=verbose)
+def _named(conflict: Conflict) -> str:
+    identifier = "" if conflict.id is None else shown_id(conflict.id)
+    return f"{conflict.collection} {identifier} {conflict.path}".replace("  ", " ").strip()
 
 
-def _more(number: int, *, verbose: bool) -> Iterator[RenderableType]:
-    if not verbose and number > _FIRST:
-        yield indented(and_more(number - _FIRST), by=4, style="dim")
+def _documents(result: RollbackResult) -> Section:
+    done = _done(result)
+
+    def row(item: tuple[str, DocumentsBack]) -> Row:
+        name, back = item
+        parts = (
+            Part("restored" if done else "to restore", back.restored, Tone.NEW),
+            Part("as it was", back.already, Tone.GOOD),
+            Part("gone since", back.gone, Tone.PLAIN),
+            Part("kept with somebody's change", back.kept, Tone.ODD),
+            Part("overwritten", back.overwritten, Tone.BAD),
+        )
+        bar = Bar(tuple(part for part in parts if part.count))
+        return name, sum(int(part.count) for part in parts), (bar,)
+
+    return Section(
+        "Documents",
+        table_of(
+            "What becomes of the documents the run wrote to; each bar is all of a collection's",
+            ("collection", "documents", "what becomes of them"),
+            sorted(result.documents.items()),
+            row,
+        ),
+        detail=True,
+    )
+
+
+def _kept(result: RollbackResult) -> Section:
+    """Who keeps what was created for them, by why: something refers to it, or it was changed."""
+    groups = tuple(
+        Group(
+            _KEPT_REASONS[reason],
+            len(kept),
+            sum((Counter(each.references) for each in kept), Counter()),
+            "What was created for them stays, all of it together.",
+            ids=Each(kept, _stays),
+        )
+        for reason in KeptReason
+        if (kept := [each for each in result.kept if each.reason is reason])
+    )
+    return Section(
+        f"Users whose documents stay, all of them: {len(result.kept):,}",
+        (Groups("Users whose documents stay, with what refers to them", "reason", groups),),
+    )
+
+
+def _stays(kept: Kept) -> str:
+    names = ", ".join(f"{name} {shown_id(i)}" for name, i in kept.documents.items())
+    return f"{shown_id(kept.legacy_id)}: {names}"
+
+
+def _created(result: RollbackResult) -> Iterator[Section]:
+    deleted, emptied = result.deleted, result.unfilled
+    names = sorted({*deleted, *emptied})
+    if names:
+        yield Section(
+            "What the run created for users",
+            table_of(
+                "Documents created, and completed, by the run",
+                (
+                    "collection",
+                    "deleted" if _done(result) else "to delete",
+                    "fields emptied again in",
+                ),
+                names,
+                lambda name: (name, deleted[name], emptied[name]),
+            ),
+            detail=True,
+        )
+
+
+def _structure(result: RollbackResult) -> Iterator[Section]:
+    rows: list[tuple[str, str, str]] = [
+        *((name, collection, "index that goes") for collection, name in result.indexes_dropped),
+        *((name, collection, "index built again") for collection, name in result.indexes_rebuilt),
+        *((name, name, "collection that goes") for name in result.collections_dropped),
+        *((was, now, "collection called so again") for now, was in result.collections_renamed),
+    ]
+    if rows:
+        yield Section(
+            "Indexes and collections",
+            table_of(
+                "Indexes and collections that are as they were",
+                ("name", "collection", "what becomes of it"),
+                rows,
+                lambda row: row,
+            ),
+            detail=True,
+        )
+
+
+# -- for pipelines and programs ---------------------------------------------------------------
+
+
+def _cases(result: RollbackResult) -> Iterator[Case]:
+    found: dict[str, dict[ConflictKind, list[str]]] = {name: {} for name in result.documents}
+    counts: Counter[tuple[str, ConflictKind]] = Counter()
+    for conflict in result.conflicts:
+        listed = found.setdefault(conflict.collection, {}).setdefault(conflict.kind, [])
+        counts[conflict.collection, conflict.kind] += 1
+        if len(listed) < _EXAMPLES:
+            listed.append(_named(conflict))
+    for collection, kinds in found.items():
+        if not kinds:
+            yield Case(collection, "nothing is in the way")
+        for kind, named in kinds.items():
+            settled = result.options.on_conflict is OnConflict.DISCARD and kind.discardable
+            yield Case(
+                collection,
+                f"no conflict: {kind.value}",
+                State.PASSED if settled else State.FAILED,
+                kind.value,
+                f"{counted(counts[collection, kind], 'conflict')}: {_CONFLICT_KINDS[kind]}.",
+                (_SETTLED[result.options.on_conflict], *named),
+            )
+    stays: Counter[KeptReason] = Counter(kept.reason for kept in result.kept)
+    for reason, number in stays.items():
+        yield Case(
+            "users",
+            f"nothing stays that is {_KEPT_REASONS[reason]}",
+            State.SKIPPED,
+            reason.value,
+            f"What was created for {counted(number, 'user')} stays: {_KEPT_REASONS[reason]}.",
+            tuple(str(kept.legacy_id) for kept in result.kept if kept.reason is reason)[:_EXAMPLES],
+        )
+    if not stays:
+        yield Case("users", "nothing that was created for a user stays")
+
+
+def _lines(result: RollbackResult) -> Iterator[Mapping[str, Any]]:
+    run = {"runId": None if result.run_id is None else str(result.run_id)}
+    for name, back in result.documents.items():
+        yield {"type": "collection", **run, "collection": name, **back.to_json()}
+    for kept in result.kept:
+        yield {"type": "kept", **run, **kept.to_json()}
+    for conflict in result.conflicts:
+        yield {"type": "conflict", **run, **conflict.to_json()}

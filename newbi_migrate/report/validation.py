@@ -1,85 +1,84 @@
-"""A validation as text for people and as JSON.
+"""Validations as documents.
 
-Both name documents by collection and id, never by a value.
+They name documents by collection and id, never by a value.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import groupby
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, Final
 
-from rich.console import Group, RenderableType
-from rich.padding import Padding
-from rich.text import Text
-
 from newbi_migrate.invariants.base import Severity
+from newbi_migrate.mapping.workspace import Reason
+from newbi_migrate.migration.planning.results import QuarantinedDocument
 from newbi_migrate.migration.validation.report import Finding, RuleResult, ValidationReport
-from newbi_migrate.report.console import printable
-from newbi_migrate.report.words import REASONS, counted
+from newbi_migrate.report.document import (
+    Case,
+    Document,
+    Each,
+    Figure,
+    Group,
+    Groups,
+    Listing,
+    Section,
+    State,
+    Tone,
+    table_of,
+    timings_section,
+)
+from newbi_migrate.report.ids import shown_id
+from newbi_migrate.report.migration import left_out_cases, left_out_groups
+from newbi_migrate.report.text import counted
 
-__all__ = ["finding_line", "validation_report", "validation_to_json"]
+__all__ = ["validation_document", "validation_to_json"]
 
-_FIRST: Final = 3
-_STYLES: Final = {
-    Severity.CRITICAL: "bold red",
-    Severity.WARNING: "yellow",
-    Severity.INFO: "dim",
+Findings = Callable[[], Iterable[Mapping[str, Any]]]
+"""Gives every finding as its ``to_json`` does, as often as it is asked."""
+
+_EXAMPLES: Final = 5
+_TONES: Final[Mapping[Severity, Tone]] = {
+    Severity.CRITICAL: Tone.BAD,
+    Severity.WARNING: Tone.ODD,
+    Severity.INFO: Tone.PLAIN,
 }
 
 
-def validation_report(
-    report: ValidationReport, *, next_command: str, detailed: bool = False
-) -> Iterator[RenderableType]:
-    """What a validation found.
+def validation_document(
+    report: ValidationReport, *, next_command: str = "", findings: Findings | None = None
+) -> Document:
+    """The document of a validation.
 
     Args:
         report: The validation.
-        next_command: What to run next; the report ends with it.
-        detailed: Each finding was shown already; name no examples.
+        next_command: What to run next.
+        findings: Every finding, where more were asked for than the report keeps.
     """
-    documents = sum(report.documents.values())
-    yield _text(
-        f"Validation of the database {report.database}: {counted(report.checked, 'rule')}, "
-        f"{counted(documents, 'document')} in {counted(len(report.documents), 'collection')}. "
-        "Nothing was written.",
-        "bold",
+
+    def all_findings() -> Iterable[Mapping[str, Any]]:
+        if findings is not None:
+            return findings()
+        return (finding.to_json() for finding in report.findings)
+
+    return Document(
+        command="validate",
+        database=report.database,
+        title=(
+            f"Validation of the database {report.database}: "
+            f"{'failed' if report.failed else 'passed'}. Nothing was written."
+        ),
+        exit_code=report.exit_code,
+        next_command=next_command,
+        run_id=None if report.run_id is None else str(report.run_id),
+        figures=_figures(report),
+        sections=_sections(report, findings),
+        summary=tuple(_summary(report)),
+        cases=_cases(report),
+        timings=report.timings,
+        lines=lambda: _lines(report, all_findings()),
+        value=lambda: {**validation_to_json(report), "findings": iter(all_findings())},
     )
-    if report.sampled is not None:
-        yield _indented(
-            f"The rules of the models were asked of {report.sampled:,} documents of each "
-            "collection, drawn at random."
-        )
-    for note in report.notes:
-        yield _indented(f"note: {note}")
-    by_rule = groupby(report.results, key=lambda result: (result.severity, result.rule))
-    for (severity, rule), results in by_rule:
-        here = list(results)
-        yield ""
-        yield Group(
-            Text.assemble((f"{severity.value} ", _STYLES[severity]), (rule, "bold")),
-            _indented(here[0].sentence),
-        )
-        for result in here:
-            yield _indented(_where(result, detailed=detailed), by=4)
-        yield _indented(f"→ {here[0].next_step}", style="dim")
-    yield from _left_out(report)
-    yield ""
-    yield _text(_verdict(report), "bold")
-    yield ""
-    # In one piece, however long, so that it can be copied.
-    yield Group(Text(f"Next: {next_command}", style="bold", no_wrap=True, overflow="ignore"))
-
-
-def finding_line(finding: Finding) -> str:
-    """One finding on one line."""
-    where = printable(finding.collection)
-    if finding.id is not None:
-        where += f" {printable(finding.id)}"
-    if finding.path:
-        where += f" {printable(finding.path)}"
-    note = f" ({printable(finding.note)})" if finding.note else ""
-    return f"{finding.severity.value} {finding.rule} {where}{note}"
 
 
 def validation_to_json(report: ValidationReport) -> dict[str, Any]:
@@ -105,37 +104,157 @@ def validation_to_json(report: ValidationReport) -> dict[str, Any]:
     }
 
 
-def _where(result: RuleResult, *, detailed: bool) -> str:
-    said = f"{printable(result.collection)}: {result.violations:,}"
-    if detailed:
-        return said
-    named = [_named(finding) for finding in result.examples[:_FIRST]]
-    shown = [name for name in named if name]
-    if not shown:
-        return said
-    more = result.violations - len(shown)
-    tail = f" and {more:,} more (--detailed lists all)" if more > 0 else ""
-    return f"{said}, {', '.join(shown)}{tail}"
+def _figures(report: ValidationReport) -> tuple[Figure, ...]:
+    violations = (
+        Figure(count, f"{severity.value} violations", _TONES[severity] if count else Tone.GOOD)
+        for severity in (Severity.CRITICAL, Severity.WARNING)
+        for count in [report.count(severity)]
+    )
+    return (
+        Figure(report.checked, "rules checked"),
+        Figure(sum(report.documents.values()), "documents looked at"),
+        *violations,
+        Figure(
+            report.quarantined, "left out, recorded", Tone.ODD if report.quarantined else Tone.GOOD
+        ),
+    )
 
 
-def _named(finding: Finding) -> str:
-    parts = [] if finding.id is None else [printable(finding.id)]
-    if finding.path:
-        parts.append(printable(finding.path))
-    if finding.note:
-        parts.append(f"({printable(finding.note)})")
-    return " ".join(parts)
+def _sections(report: ValidationReport, findings: Findings | None) -> tuple[Section, ...]:
+    sections = [
+        _every(report, findings),
+        _notes(report),
+        *(_broken(report, severity) for severity in Severity),
+        _left_out(report),
+        _looked_at(report),
+        *timings_section(report.timings),
+    ]
+    return tuple(section for section in sections if section is not None)
 
 
-def _left_out(report: ValidationReport) -> Iterator[RenderableType]:
+def _every(report: ValidationReport, findings: Findings | None) -> Section | None:
+    if findings is None:
+        return None
+    every = Listing(
+        lambda: map(_line, findings()), sum(result.violations for result in report.results)
+    )
+    return Section("", (every,), detail=True)
+
+
+def _line(finding: Mapping[str, Any]) -> str:
+    """One finding on one line."""
+    identifier = "" if finding["id"] is None else shown_id(finding["id"])
+    where = " ".join(filter(None, [finding["collection"], identifier, finding["path"]]))
+    note = f" ({finding['note']})" if finding["note"] else ""
+    return f"{finding['severity']} {finding['rule']} {where}{note}"
+
+
+def _notes(report: ValidationReport) -> Section | None:
+    notes = [f"note: {note}" for note in report.notes]
+    if report.sampled is not None:
+        notes.insert(
+            0,
+            f"The rules of the models were asked of {report.sampled:,} documents of each "
+            "collection, drawn at random.",
+        )
+    return Section("", tuple(notes)) if notes else None
+
+
+def _broken(report: ValidationReport, severity: Severity) -> Section | None:
+    rules: dict[str, list[RuleResult]] = {}
+    for result in report.results:
+        if result.severity is severity and result.violations:
+            rules.setdefault(result.rule, []).append(result)
+    if not rules:
+        return None
+    groups = tuple(_rule(found) for found in rules.values())
+    violations = sum(group.count for group in groups)
+    return Section(
+        f"{severity.value.capitalize()}: {counted(violations, 'violation')} of "
+        f"{counted(len(groups), 'rule')}",
+        (
+            Groups(
+                f"Rules of the severity {severity.value} that are broken",
+                "rule",
+                groups,
+                brief=not report.fail_on.covers(severity),
+            ),
+        ),
+    )
+
+
+def _rule(found: Sequence[RuleResult]) -> Group:
+    first = found[0]
+    where: Counter[str] = Counter()
+    for result in found:
+        where[result.collection] += result.violations
+    several = len(where) > 1
+
+    def named(finding: Finding) -> str:
+        return f"{finding.collection} {_named(finding)}".rstrip() if several else _named(finding)
+
+    return Group(
+        first.rule,
+        where.total(),
+        where,
+        f"{first.sentence} {first.next_step}".strip(),
+        first.next_step,
+        Each(tuple(chain.from_iterable(result.examples for result in found)), named),
+        _TONES[first.severity],
+    )
+
+
+def _left_out(report: ValidationReport) -> Section | None:
     if not report.quarantined:
-        return
-    yield ""
-    yield _text(f"Left out as the run recorded, no violation: {report.quarantined:,}", "bold")
-    for name, reasons in report.quarantine.items():
-        for reason, number in sorted(reasons.items()):
-            yield _indented(f"{printable(name)}: {number:,} {reason.value}")
-            yield _indented(REASONS[reason], by=4, style="dim")
+        return None
+
+    def known(reason: Reason) -> list[QuarantinedDocument]:
+        return [document for document in report.quarantine_examples if document.reason is reason]
+
+    return Section(
+        f"Left out as the run recorded, no violation: {report.quarantined:,}",
+        (
+            Groups(
+                "Users and documents that are left out, by reason",
+                "reason",
+                left_out_groups(_left_out_counts(report), known),
+                brief=True,
+            ),
+        ),
+    )
+
+
+def _looked_at(report: ValidationReport) -> Section:
+    return Section(
+        "What was looked at",
+        table_of(
+            "Documents of each collection",
+            ("collection", "documents"),
+            tuple(report.documents.items()),
+            lambda item: (item[0], item[1]),
+        ),
+        detail=True,
+    )
+
+
+def _left_out_counts(report: ValidationReport) -> dict[tuple[str, Reason], int]:
+    return {
+        (collection, reason): number
+        for collection, reasons in report.quarantine.items()
+        for reason, number in reasons.items()
+    }
+
+
+def _summary(report: ValidationReport) -> Iterator[str]:
+    documents = sum(report.documents.values())
+    yield (
+        f"Checked: {counted(report.checked, 'rule')}, {counted(documents, 'document')} in "
+        f"{counted(len(report.documents), 'collection')}."
+    )
+    if report.quarantined:
+        left = counted(report.quarantined, "user or document", "users or documents")
+        yield f"Left out: the same {left} as the run recorded."
+    yield _verdict(report)
 
 
 def _verdict(report: ValidationReport) -> str:
@@ -152,9 +271,53 @@ def _verdict(report: ValidationReport) -> str:
     return f"Passed. Found: {found}."
 
 
-def _text(words: str, style: str = "") -> Text:
-    return Text(words, style=style, overflow="fold")
+def _named(finding: Finding) -> str:
+    identifier = "" if finding.id is None else shown_id(finding.id)
+    note = f"({finding.note})" if finding.note else ""
+    return " ".join(filter(None, [identifier, finding.path, note]))
 
 
-def _indented(words: str, *, by: int = 2, style: str = "") -> RenderableType:
-    return Padding(_text(words, style), (0, 0, 0, by), expand=False)
+def _cases(report: ValidationReport) -> tuple[Case, ...]:
+    broken = [result for result in report.results if result.violations]
+    cases = [_case(report, result) for result in broken]
+    failing = {result.collection for result in broken}
+    cases += [
+        Case(collection, "no rule is broken")
+        for collection in report.documents
+        if collection not in failing
+    ]
+    # What was left out and recorded breaks no rule: it waits for a person.
+    left = left_out_cases(_left_out_counts(report), report.quarantine_examples, State.SKIPPED)
+    return (*cases, *left)
+
+
+def _case(report: ValidationReport, result: RuleResult) -> Case:
+    named = [_named(finding) for finding in result.examples]
+    violations = counted(result.violations, f"{result.severity.value} violation")
+    return Case(
+        result.collection,
+        result.rule,
+        State.FAILED if report.fail_on.covers(result.severity) else State.PASSED,
+        result.severity.value,
+        f"{violations}: {result.sentence}",
+        tuple(filter(None, [result.next_step, *named])),
+    )
+
+
+def _lines(
+    report: ValidationReport, findings: Iterable[Mapping[str, Any]]
+) -> Iterator[Mapping[str, Any]]:
+    for collection, number in report.documents.items():
+        yield {"type": "collection", "collection": collection, "documents": number}
+    for result in report.results:
+        yield {"type": "rule", **result.to_json()}
+    for finding in findings:
+        yield {"type": "violation", **finding}
+    for collection, reasons in report.quarantine.items():
+        for reason, number in sorted(reasons.items()):
+            yield {
+                "type": "left-out-count",
+                "collection": collection,
+                "reason": reason.value,
+                "count": number,
+            }

@@ -2,67 +2,42 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from newbi_migrate.errors import UsageError
-from newbi_migrate.report.contents import GENERATOR, Contents, header
+from newbi_migrate.report.document import GENERATOR, Document, header
 from newbi_migrate.report.files import refuse_unwritable, write_privately
+from newbi_migrate.report.json import json_parts
 
 __all__ = ["FORMATS", "refuse_as_report", "write_report"]
 
 
-def _html(contents: Contents, written_at: datetime) -> Iterable[str]:
+def _html(document: Document, written_at: datetime) -> Iterable[str]:
     from newbi_migrate.report.html import html_report
 
-    return html_report(contents, written_at=written_at)
+    return html_report(document, written_at=written_at)
 
 
-def _junit(contents: Contents, written_at: datetime) -> Iterable[str]:
+def _junit(document: Document, written_at: datetime) -> Iterable[str]:
     from newbi_migrate.report.junit import junit_report
 
-    return junit_report(contents, written_at=written_at)
+    return junit_report(document, written_at=written_at)
 
 
-def _ndjson(contents: Contents, written_at: datetime) -> Iterable[str]:
+def _ndjson(document: Document, written_at: datetime) -> Iterable[str]:
     from newbi_migrate.report.ndjson import ndjson_report
 
-    return ndjson_report(contents, written_at=written_at)
+    return ndjson_report(document, written_at=written_at)
 
 
-_INDENTED: Final = json.JSONEncoder(indent=1)
+def _json(document: Document, written_at: datetime) -> Iterable[str]:
+    return json_parts({"report": header(document, written_at), **document.value()})
 
 
-def _json(contents: Contents, written_at: datetime) -> Iterator[str]:
-    value = {"report": header(contents, written_at), **contents.value()}
-    separator = "{"
-    for name, part in value.items():
-        yield f"{separator}\n {json.dumps(name)}: "
-        separator = ","
-        # What is given one by one may be more than memory holds, and is written as it comes.
-        yield from _listed(part) if isinstance(part, Iterator) else _nested(part, 1)
-    yield "\n}\n"
-
-
-def _listed(values: Iterator[Any]) -> Iterator[str]:
-    separator = "["
-    for value in values:
-        yield f"{separator}\n  "
-        yield from _nested(value, 2)
-        separator = ","
-    yield "[]" if separator == "[" else "\n ]"
-
-
-def _nested(value: Any, depth: int) -> Iterator[str]:
-    # A line ends between values alone: one inside of a text is escaped.
-    for written in _INDENTED.iterencode(value):
-        yield written.replace("\n", "\n" + " " * depth)
-
-
-FORMATS: Final[Mapping[str, Callable[[Contents, datetime], Iterable[str]]]] = {
+FORMATS: Final[Mapping[str, Callable[[Document, datetime], Iterable[str]]]] = {
     ".html": _html,
     ".json": _json,
     ".ndjson": _ndjson,
@@ -98,19 +73,19 @@ def refuse_as_report(path: Path, taken: Iterable[Path | None] = ()) -> None:
     _refuse_other_file(path)
 
 
-def write_report(path: Path, contents: Contents, *, written_at: datetime) -> None:
+def write_report(path: Path, document: Document, *, written_at: datetime) -> None:
     """Writes a report, readable by its owner alone, all of it or nothing.
 
     Args:
         path: Where; the end of its name is the format.
-        contents: What it says.
+        document: What it says.
         written_at: The time, with its offset from UTC.
 
     Raises:
         UsageError: It cannot be written, or something else came to be there meanwhile.
     """
     _refuse_other_file(path)
-    write_privately(path, FORMATS[path.suffix.lower()](contents, written_at))
+    write_privately(path, FORMATS[path.suffix.lower()](document, written_at))
 
 
 def _refuse_other_file(path: Path) -> None:

@@ -39,7 +39,7 @@ class Collision:
         return {
             "collection": self.collection,
             "index": self.index,
-            "ids": [str(identifier) for identifier in self.ids],
+            "ids": list(self.ids),
             "count": self.count,
         }
 

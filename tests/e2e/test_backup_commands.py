@@ -223,15 +223,15 @@ def test_a_long_list_of_differences_is_cut_unless_asked_for(quick, clean, backup
     brief = quick("verify-backup", "--compare", backup)
     full = quick("verify-backup", "--compare", "--detailed", backup)
 
-    assert "and 5 more (--detailed lists all)" in brief.out
+    assert "and 12 more (--verbose lists all)" in brief.out
     assert all(str(one["_id"]) in full.out for one in clean["invoices"].find())
-    left_out = quick("verify-backup", "--compare", "--without", "late", backup)
+    left_out = quick("verify-backup", "--compare", "--ignore-field", "late", backup)
     assert ExitCode.DONE == left_out.code
 
 
 def test_options_of_a_comparison_need_one(quick, backup):
-    """--without and --database alone would be ignored, so they are refused."""
-    for option in ("--without", "--database"):
+    """--ignore-field and --database alone would be ignored, so they are refused."""
+    for option in ("--ignore-field", "--database"):
         assert ExitCode.USAGE == quick("verify-backup", option, "x", backup).code
 
 
@@ -313,7 +313,7 @@ def test_at_a_terminal_the_name_must_be_typed(clean, backup, uri, monkeypatch, c
     said = capfd.readouterr().err
 
     assert (ExitCode.DONE if right else ExitCode.USAGE) == code
-    assert "These collections will be dropped: Users, invoices, late." in said
+    assert "restore drops 3 collections (Users, invoices, late) and restores" in said
     expected = ["late: disappeared"] if right else []
     assert expected == changes(before, fingerprint(clean))
 
@@ -484,7 +484,9 @@ def test_a_run_that_is_backed_records_the_backup(quick, clean, backup):
     """Its id is in the run record, and so is what proves that nothing else changed."""
     answer = quick("migrate", "--confirm", "--backup", backup)
     again = quick("migrate", "--confirm", "--backup", backup, "--json")
-    compared = quick("verify-backup", "--compare", "--without", "workspaceId", "--json", backup)
+    compared = quick(
+        "verify-backup", "--compare", "--ignore-field", "workspaceId", "--json", backup
+    )
     said = compared.json["comparison"]
 
     assert (0, 0, None) == (answer.code, again.code, again.json["runId"])

@@ -43,7 +43,7 @@ def assert_no_secret(answer):
         ("plan", "--aliases"),
         ("plan", "--duplicate-emails", "keep"),
         ("plan", "--alias-owners", "rename"),
-        ("plan", "--schema-day", "14/08/2025"),
+        ("plan", "--as-of", "14/08/2025"),
         ("plan", "--collections", " , "),
         ("plan", "--collections", "unheard-of"),
         ("plan", "--legacy-collection", "unheard-of"),
@@ -117,7 +117,7 @@ def test_a_plan_with_choices_nobody_knows_is_refused(quick, tmp_path, clean, pol
         ("--duplicate-emails", "refuse"),
         ("--alias-owners", "keep"),
         ("--collections", "invoices"),
-        ("--schema-day", "2025-08-14"),
+        ("--as-of", "2025-08-14"),
         ("--legacy-collection", "Users"),
     ],
 )

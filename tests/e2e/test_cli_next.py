@@ -11,7 +11,7 @@ from small_legacy import USERS
 from newbi_migrate import ExitCode
 from newbi_migrate.backup.compare import Comparison
 from newbi_migrate.backup.verification import Verification
-from newbi_migrate.cli.following import after_diagnosis, after_smoke, after_verifying
+from newbi_migrate.cli.next_steps import after_diagnosis, after_smoke, after_verifying
 
 
 def following(answer):

@@ -32,7 +32,7 @@ def test_each_check_is_shown_with_its_remedy_and_the_code_says_whether_to_act(
     if arguments:
         assert set(CHECKS) <= {check["id"] for check in answer.json["checks"]}
     else:
-        assert "ok       MongoDB" in answer.out
+        assert " ok      MongoDB" in answer.out
         assert "→ " in answer.out
 
 

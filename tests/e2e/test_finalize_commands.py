@@ -60,7 +60,10 @@ def test_finalize_names_whoever_was_kept_out_and_can_come_in(quick, migrated):
     settled = quick("finalize", "--dry-run")
 
     assert "whom Better Auth lets in: 1\n" in looked.out
-    assert (f"    {barred}\n" in looked.out, [str(barred)]) == (True, as_json["letInUsers"])
+    assert (f"  {barred}\n" in looked.out, [{"$oid": str(barred)}]) == (
+        True,
+        as_json["letInUsers"],
+    )
     assert "lets in" not in settled.out
 
 

@@ -15,7 +15,7 @@ from results import a_plan, a_result
 from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.planning.results import CollectionSummary
 from newbi_migrate.report.html import html_report
-from newbi_migrate.report.migration_contents import result_contents
+from newbi_migrate.report.migration import result_document
 
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -37,10 +37,10 @@ def page():
         not_registered={NASTY: 2},
     )
     plan.quarantine.add(NASTY, NASTY, Reason.OWNER_UNKNOWN, [NASTY])
-    contents = result_contents(
+    document = result_document(
         a_result(plan), command="migrate", next_command="newbi-migrate status"
     )
-    return "".join(html_report(contents, written_at=datetime(2025, 8, 14, tzinfo=UTC)))
+    return "".join(html_report(document, written_at=datetime(2025, 8, 14, tzinfo=UTC)))
 
 
 @pytest.fixture

@@ -59,7 +59,7 @@ def test_conflicts_end_with_8_and_nothing_written(quick, migrated, clean):
     assert ExitCode.ROLLBACK_CONFLICTS == answer.code == as_json["exitCode"]
     assert f"{found['_id']} workspaceId" in answer.out
     assert "--on-conflict keep" in answer.out
-    assert [str(found["_id"])] == [conflict["id"] for conflict in as_json["conflicts"]]
+    assert [{"$oid": str(found["_id"])}] == [conflict["id"] for conflict in as_json["conflicts"]]
     assert [] == changes(stood, held(clean))
 
 
@@ -71,7 +71,9 @@ def test_what_is_in_use_stays_and_ends_with_5(quick, migrated, clean):
 
     assert ExitCode.QUARANTINED == answer.code
     assert [{"quotes": 1}] == [kept["references"] for kept in answer.json["kept"]]
-    assert [str(home)] == [kept["documents"]["organization"] for kept in answer.json["kept"]]
+    assert [{"$oid": str(home)}] == [
+        kept["documents"]["organization"] for kept in answer.json["kept"]
+    ]
 
 
 def test_all_takes_every_run_back(quick, migrated, clean):

@@ -14,11 +14,10 @@ def test_validate_passes_after_a_migration(newbi, clean):
     after = newbi("validate", "--only", "document.*,legacy-user.*")
 
     assert (4, 0) == (before.code, after.code)
-    assert "critical document.workspace-present" in before.out
-    assert "invoices: 15" in before.out
+    assert "15 document.workspace-present (invoices)" in before.out
     assert before.out.rstrip().endswith("Next: newbi-migrate plan")
     assert "Passed. Found: nothing." in after.out
-    assert after.out.rstrip().endswith("days later newbi-migrate finalize --dry-run")
+    assert after.out.rstrip().endswith("days later newbi-migrate finalize --keep --dry-run")
 
 
 def test_validate_ends_with_5_where_only_recorded_documents_are_left(quick, dirty):
@@ -44,7 +43,7 @@ def test_every_finding_is_one_json_document_with_a_place(quick, clean):
 
     assert 4 == answer.code
     assert {str(d["_id"]) for d in clean["invoices"].find({"createdBy": USERS[0]})} == {
-        finding["id"] for finding in findings
+        finding["id"]["$oid"] for finding in findings
     }
     assert {("document.workspace-present", "critical", "invoices", "workspaceId", "")} == {
         (f["rule"], f["severity"], f["collection"], f["path"], f["note"]) for f in findings
@@ -59,8 +58,8 @@ def test_every_finding_is_a_line_where_all_are_wanted(quick, clean):
     answer = quick("validate", "--detailed", "--only", "document.*")
     lines = [line for line in answer.out.splitlines() if line.startswith("critical document.")]
 
-    assert 16 == len(lines)
-    assert all(" invoices " in line for line in lines[:15])
+    assert 15 == len(lines)
+    assert all(" invoices " in line for line in lines)
 
 
 def test_no_value_is_shown(quick, clean):

@@ -59,7 +59,7 @@ def test_who_watches_sees_what_changes_until_ctrl_c(watch, clean, uri):
     )
     assert first["at"] <= latest["at"]
     assert ExitCode.DONE == process.returncode
-    assert "" == said
+    assert 1 == len(said.splitlines())
     assert all(json.loads(line) for line in rest.splitlines())
 
 
@@ -81,7 +81,8 @@ def test_a_server_that_is_away_for_a_while_is_waited_for(watch):
         process = watch(uri, "0.2", "--json")
         process.stdout.readline()
         server.stop()
-        said = process.stderr.readline()
+        place, said = process.stderr.readline(), process.stderr.readline()
 
+        assert place.startswith("status: the database newbi on ")
         assert said.startswith("note: ")
         assert process.poll() is None

@@ -461,7 +461,7 @@ async def test_a_folder_that_is_no_backup_fails(legacy, uri, tmp_path):
 
 
 def test_the_purposes_of_the_command_are_those_of_the_use_case():
-    """The choices of `--for` are repeated in the command line, so that `--help` stays quick."""
+    """The choices of `--before` are repeated in the command line, so that `--help` stays quick."""
     from newbi_migrate.cli.doctor import PurposeChoice
 
     assert [p.value for p in Purpose] == [p.value for p in PurposeChoice]

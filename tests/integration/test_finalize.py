@@ -370,7 +370,7 @@ async def test_kept_then_dropped_the_legacy_users_come_back_under_their_first_na
         back = [await migration.rollback()]
         back += [await migration.rollback() for _ in range(2)]
 
-    assert "Restore Users from the backup" in told.value.next_step
+    assert "Restore them beside it" in told.value.next_step
     assert [[]] * len(shown) == [result.collections_renamed for result in shown]
     assert [ExitCode.DONE] * 3 == [result.exit_code for result in back]
     assert [] == changes(migrated, held(sync_database))

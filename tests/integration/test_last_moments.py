@@ -16,7 +16,8 @@ from newbi_migrate.migration.finalize.legacy_users import LegacyUsers
 from newbi_migrate.migration.planning.documents import DocumentPlane
 from newbi_migrate.migration.rollback.results import ConflictKind
 from newbi_migrate.progress import NullProgress
-from newbi_migrate.report.console import result_report
+from newbi_migrate.report.console import console_report
+from newbi_migrate.report.migration import result_document
 
 LATE = ObjectId("65b000000000000000000009")
 
@@ -85,7 +86,7 @@ async def test_a_run_that_documents_keep_coming_in_on_says_how_many_are_pending(
         patch.setattr(DocumentPlane, "census", census_after_one_more)
         result = await run(uri, Migration.apply)
     console = Console(file=io.StringIO(), width=200)
-    for part in result_report(result, next_command=""):
+    for part in console_report(result_document(result, command="migrate")):
         console.print(part)
     (recorded,) = legacy["newbi_migrate_runs"].find()
     again = await run(uri, Migration.apply)

@@ -12,7 +12,7 @@ from newbi_migrate.mapping.ids import organization_id
 from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.planning.options import MigrationOptions
-from newbi_migrate.report.words import FINDINGS
+from newbi_migrate.report.messages import FINDINGS
 from newbi_migrate.store.collections import collections
 from newbi_migrate.store.connection import open_database
 

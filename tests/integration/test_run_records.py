@@ -32,8 +32,8 @@ from newbi_migrate.errors import (
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.run.backup_guard import BackupGuard
 from newbi_migrate.progress import NullProgress
-from newbi_migrate.report.console import status_report
-from newbi_migrate.report.json import status_to_json
+from newbi_migrate.report.console import console_report
+from newbi_migrate.report.status import status_document, status_to_json
 from newbi_migrate.store.journal import EntryKind, Journal, JournalGroup
 
 RUNS, JOURNAL, LEASE = "newbi_migrate_runs", "newbi_migrate_journal", "newbi_migrate_lease"
@@ -280,7 +280,7 @@ def put(document, place, value):
 def shown(status):
     """The status as people and programs get it."""
     console = Console(file=io.StringIO())
-    for part in status_report(status, next_command=""):
+    for part in console_report(status_document(status)):
         console.print(part)
     json.dumps(status_to_json(status))
 

@@ -17,10 +17,10 @@ import traceback
 import pymongo.monitoring
 
 import newbi_migrate.cli.app
-import newbi_migrate.cli.carrying
+import newbi_migrate.cli.migrate
 import newbi_migrate.cli.progress
 import newbi_migrate.report.console
-import newbi_migrate.report.json  # noqa: F401
+import newbi_migrate.report.migration  # noqa: F401
 from newbi_migrate.cli import main
 from newbi_migrate.errors import NewbiMigrateError
 from newbi_migrate.migration.facade import Migration

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import shlex
 import subprocess
@@ -14,7 +15,6 @@ import typer.main
 
 from newbi_migrate.cli.app import app
 from newbi_migrate.cli.manual import ENVIRONMENT, MANUAL
-from newbi_migrate.cli.reference import parameters
 from newbi_migrate.documents.json_schema import models_of, rules_left_out
 from newbi_migrate.errors import ExitCode
 from newbi_migrate.migration.doctor.leftovers import TRACES
@@ -49,7 +49,7 @@ def test_a_command_on_a_page_can_be_typed(commands, page, line):
     """Neither a command nor an option that is shown is made up or out of date."""
     words = [word for word in shlex.split(line.replace("…", "")) if word]
     # `newbi-migrate report` is how a report names the program that wrote it.
-    if words[0] in ("COMMAND", "--version", "--help", "report"):
+    if words[0] in ("COMMAND", "--version", "--help", "--install-completion", "report"):
         return
 
     assert words[0] in commands, page
@@ -91,17 +91,34 @@ def test_every_command_has_an_entry_in_the_manual(commands):
         assert all(line.startswith(f"newbi-migrate {name}") for line in entry.examples), name
 
 
-def test_the_reference_lists_the_options_that_typer_knows(commands):
-    """What is read from the declarations is what can be typed."""
-    for registered in app.registered_commands:
-        listed = {name for each in parameters(registered.callback) for name in each.names}
-        known = {
-            parameter.metavar if parameter.param_type_name == "argument" else option
-            for parameter in typer.main.get_command(app).commands[registered.name].params
-            for option in (*parameter.opts, *parameter.secondary_opts)
-        }
+def test_the_reference_lists_the_options_that_can_be_typed(commands):
+    """Each stands in the section of its command."""
+    page = (REFERENCE / "cli.md").read_text("utf-8")
+    for name, options in commands.items():
+        section = page.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
 
-        assert known - {"--help", "-h"} == listed, registered.name
+        assert {option for option in options - {"-h"} if option.startswith("--")} <= set(
+            re.findall(r"--[a-z-]+", section)
+        ), name
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_completes_commands(shell):
+    """What is asked for by the script that --install-completion adds."""
+    typed = {"COMP_WORDS": "newbi-migrate verif", "COMP_CWORD": "1"}
+    typed |= {
+        "_TYPER_COMPLETE_ARGS": "newbi-migrate verif",
+        "_TYPER_COMPLETE_FISH_ACTION": "get-args",
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "newbi_migrate"],
+        env={**os.environ, **typed, "_NEWBI_MIGRATE_COMPLETE": f"complete_{shell}"},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+    assert "verify-backup" in done.stdout
 
 
 def test_the_readme_gives_every_exit_code_its_meaning():

@@ -17,10 +17,10 @@ from newbi_migrate.backup.manifest import (
     ExportEntry,
     Manifest,
 )
-from newbi_migrate.report.contents import header
-from newbi_migrate.report.migration_contents import plan_contents, result_contents
-from newbi_migrate.report.rollback_contents import rollback_contents
-from newbi_migrate.report.validation_contents import validation_contents
+from newbi_migrate.report.document import header
+from newbi_migrate.report.migration import plan_document, result_document
+from newbi_migrate.report.rollback import rollback_document
+from newbi_migrate.report.validation import validation_document
 from newbi_migrate.report.writing import FORMATS
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
@@ -55,13 +55,13 @@ def test_each_type_of_an_ndjson_line_has_the_keys_that_are_listed():
     """For every type that a result of every use-case with a little of everything gives."""
     emails = {str(IDS[0]): "j***@e***.fr"}
     given = defaultdict(set)
-    for contents in (
-        plan_contents(a_plan(), emails=emails),
-        result_contents(a_result(), command="migrate", emails=emails),
-        validation_contents(a_validation()),
-        rollback_contents([a_rollback()]),
+    for document in (
+        plan_document(a_plan(), emails=emails),
+        result_document(a_result(), command="migrate", emails=emails),
+        validation_document(a_validation()),
+        rollback_document([a_rollback()]),
     ):
-        for line in contents.lines():
+        for line in document.lines():
             given[line["type"]] |= line.keys() - {"type"}
     listed = {
         name.strip("`"): names(keys)
@@ -77,7 +77,7 @@ def test_each_type_of_an_ndjson_line_has_the_keys_that_are_listed():
 def test_the_first_line_of_ndjson_has_the_keys_that_are_listed():
     """And its type, which is the only one of its kind."""
     text = section("reports.md", "NDJSON").partition("|")[0]
-    keys = header(plan_contents(a_plan()), datetime.now(UTC)).keys()
+    keys = header(plan_document(a_plan()), datetime.now(UTC)).keys()
 
     assert set(keys) == names(text) - {"report", "type"}
 

@@ -21,20 +21,21 @@ from newbi_migrate import ExitCode, UsageError
 from newbi_migrate.invariants.base import Severity
 from newbi_migrate.mapping.users import BARRED, CANNOT_SIGN_IN, Finding
 from newbi_migrate.mapping.workspace import Reason
+from newbi_migrate.migration.planning.plan import plan_to_json
 from newbi_migrate.migration.planning.plan_file import plan_lines
 from newbi_migrate.migration.planning.results import CollectionSummary, Quarantine
 from newbi_migrate.migration.rollback.results import OnConflict
 from newbi_migrate.migration.validation.report import FailOn
-from newbi_migrate.report.contents import SHOWN, Contents, State, timings_section, verdict_of
+from newbi_migrate.report.document import SHOWN, Document, State, timings_section, verdict_of
 from newbi_migrate.report.html import html_report
-from newbi_migrate.report.json import plan_to_json, result_to_json
+from newbi_migrate.report.json import as_json
 from newbi_migrate.report.junit import junit_report
 from newbi_migrate.report.masking import masked_email
-from newbi_migrate.report.migration_contents import plan_contents, result_contents
+from newbi_migrate.report.messages import FINDINGS, REASONS
+from newbi_migrate.report.migration import plan_document, result_document, result_to_json
 from newbi_migrate.report.ndjson import ndjson_report
-from newbi_migrate.report.rollback_contents import rollback_contents
-from newbi_migrate.report.validation_contents import validation_contents
-from newbi_migrate.report.words import FINDINGS, REASONS
+from newbi_migrate.report.rollback import rollback_document
+from newbi_migrate.report.validation import validation_document
 from newbi_migrate.report.writing import FORMATS, refuse_as_report, write_report
 
 DAY = datetime(2025, 8, 14, 9, 30, tzinfo=UTC)
@@ -42,16 +43,16 @@ NASTY = "<script>alert('&')</script>"
 EMAILS = {str(IDS[0]): "j***@e***.fr"}
 
 
-def html(contents):
-    return "".join(html_report(contents, written_at=DAY))
+def html(document):
+    return "".join(html_report(document, written_at=DAY))
 
 
-def xml(contents):
-    return "".join(junit_report(contents, written_at=DAY))
+def xml(document):
+    return "".join(junit_report(document, written_at=DAY))
 
 
-def lines(contents):
-    return [json.loads(line) for line in ndjson_report(contents, written_at=DAY)]
+def lines(document):
+    return [json.loads(line) for line in ndjson_report(document, written_at=DAY)]
 
 
 def words(text):
@@ -63,7 +64,7 @@ def words(text):
 
 def test_a_page_tells_where_users_and_documents_went():
     """Users by outcome, documents before and after, reasons, time, the next command."""
-    page = Page(html(result_contents(a_result(), command="migrate", next_command="x status")))
+    page = Page(html(result_document(a_result(), command="migrate", next_command="x status")))
     text = words(page.text)
 
     assert f"run {IDS[30]}" in text
@@ -78,7 +79,7 @@ def test_a_page_tells_where_users_and_documents_went():
 
 def test_a_page_asks_for_nothing_and_runs_nothing():
     """No script, no handler, no address of anything; its policy forbids them too."""
-    text = html(plan_contents(a_plan()))
+    text = html(plan_document(a_plan()))
     page = Page(text)
     (policy,) = (m for m in page.all("meta") if "http-equiv" in m)
 
@@ -92,7 +93,7 @@ def test_a_page_asks_for_nothing_and_runs_nothing():
 
 def test_a_page_can_be_used_without_eyes_or_mouse():
     """It has a language, a title, headings in order, captions, and headers for every row."""
-    page = Page(html(result_contents(a_result(), command="migrate")))
+    page = Page(html(result_document(a_result(), command="migrate")))
     headings = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
     ids = [a["id"] for _, a in page.elements if "id" in a]
 
@@ -113,12 +114,12 @@ def test_what_is_stored_is_text_on_a_page_and_in_xml():
         not_registered={NASTY: 1},
     )
     plan.quarantine.add(NASTY, NASTY, Reason.OWNER_UNKNOWN, [NASTY])
-    contents = plan_contents(plan, emails={str(IDS[0]): NASTY}, next_command=NASTY)
-    page = Page(html(contents))
+    document = plan_document(plan, emails={str(IDS[0]): NASTY}, next_command=NASTY)
+    page = Page(html(document))
 
     assert not page.all("script")
     assert 5 < page.text.count(NASTY)
-    assert NASTY in {suite.get("name") for suite in junit(xml(contents)).iter("testsuite")}
+    assert NASTY in {suite.get("name") for suite in junit(xml(document)).iter("testsuite")}
 
 
 @given(st.text(), st.text())
@@ -126,29 +127,29 @@ def test_whatever_is_stored_a_report_is_well_formed(name, identifier):
     """No name and no id breaks a page or an XML document, or leaves a line of NDJSON."""
     quarantine = Quarantine()
     quarantine.add(name, identifier, Reason.OWNER_UNKNOWN, [identifier])
-    contents = plan_contents(a_plan(quarantine=quarantine, source=name))
-    text = xml(contents)
+    document = plan_document(a_plan(quarantine=quarantine, source=name))
+    text = xml(document)
 
-    assert Page(html(contents)).all("table")
+    assert Page(html(document)).all("table")
     assert junit(text) is not None
     assert {"collection", "user", "left-out", "report", "finding", "index", "collision"} == {
-        line["type"] for line in lines(contents)
+        line["type"] for line in lines(document)
     }
 
 
 def test_a_long_table_is_cut_and_says_so():
     """The page holds the first rows of a table and the number of the others; NDJSON has all."""
-    counts = {f"c{n}": 1 for n in range(SHOWN + 11)}
-    contents = plan_contents(a_plan(not_registered=counts))
+    names = {f"c{n}": CollectionSummary(f"c{n}", 1) for n in range(SHOWN + 11)}
+    document = plan_document(a_plan(collections=names))
 
-    assert "and 11 more, which an NDJSON report lists" in words(Page(html(contents)).text)
+    assert "and 11 more, which an NDJSON report lists" in words(Page(html(document)).text)
 
 
 @pytest.mark.parametrize("code", [*CANNOT_SIGN_IN, *BARRED.values()])
 def test_whoever_cannot_sign_in_or_should_not_has_a_row_on_the_page(code):
     """Each with the document to look at and the cure, all of them and not the first few."""
     findings = tuple(Finding(code, "Users", identifier, "email") for identifier in IDS[:9])
-    text = words(Page(html(plan_contents(a_plan(findings=findings)))).text)
+    text = words(Page(html(plan_document(a_plan(findings=findings)))).text)
     section = text[text.index("Users who cannot sign in, or should not") :]
 
     assert 9 == section.count(FINDINGS[code])
@@ -158,7 +159,7 @@ def test_whoever_cannot_sign_in_or_should_not_has_a_row_on_the_page(code):
 
 def test_users_who_need_a_decision_come_first():
     """The one who is left out stands above the ones who are not."""
-    text = html(plan_contents(a_plan(), emails=EMAILS))
+    text = html(plan_document(a_plan(), emails=EMAILS))
     text = text[text.index("Users one by one") :]
 
     assert text.index(str(IDS[1])) < text.index(str(IDS[2])) < text.index(str(IDS[0]))
@@ -193,7 +194,7 @@ def test_every_text_can_be_read_on_its_ground(scheme):
 
 def test_a_pipeline_sees_a_failure_for_each_thing_to_settle():
     """Each reason in each collection and each index is a case; a failure says what helps."""
-    root = junit(xml(result_contents(a_result(), command="migrate")))
+    root = junit(xml(result_document(a_result(), command="migrate")))
     failures = {case.get("name"): case.find("failure") for case in root.iter("testcase")}
     owners = failures["nothing is left out as owner-unknown"]
 
@@ -208,11 +209,11 @@ def test_a_pipeline_sees_a_failure_for_each_thing_to_settle():
 @pytest.mark.parametrize("plan", [a_plan(), a_clean_plan()], ids=["dirty", "clean"])
 def test_there_are_failures_exactly_where_the_exit_code_is_not_zero(plan):
     """Whoever reads the code and whoever reads the file come to the same answer."""
-    for contents in (plan_contents(plan), result_contents(a_result(plan), command="migrate")):
-        failed = [case for case in contents.cases if case.state is State.FAILED]
+    for document in (plan_document(plan), result_document(a_result(plan), command="migrate")):
+        failed = [case for case in document.cases if case.state is State.FAILED]
 
-        assert bool(contents.exit_code) is bool(failed)
-        assert contents.cases
+        assert bool(document.exit_code) is bool(failed)
+        assert document.cases
 
 
 # -- validations and rollbacks ----------------------------------------------------------------
@@ -220,7 +221,7 @@ def test_there_are_failures_exactly_where_the_exit_code_is_not_zero(plan):
 
 def test_a_page_of_a_validation_tells_what_is_broken_and_what_to_do():
     """Each broken rule with its severity, sentence, next step and first documents."""
-    text = words(Page(html(validation_contents(a_validation()))).text)
+    text = words(Page(html(validation_document(a_validation()))).text)
 
     assert "Validation of the database newbi: failed." in text
     assert "critical violations2" in text
@@ -233,7 +234,7 @@ def test_a_page_of_a_validation_tells_what_is_broken_and_what_to_do():
 @pytest.mark.parametrize(("fail_on", "failures"), list(zip(FailOn, (1, 2, 3), strict=True)))
 def test_a_broken_rule_fails_a_pipeline_from_the_chosen_severity_on(fail_on, failures):
     """The others passed and are told; a collection without a broken rule passed too."""
-    root = junit(xml(validation_contents(a_validation(fail_on=fail_on))))
+    root = junit(xml(validation_document(a_validation(fail_on=fail_on))))
     cases = {case.get("name"): case for case in root.iter("testcase")}
     failure = cases["invoice.number"].find("failure")
 
@@ -247,7 +248,7 @@ def test_a_broken_rule_fails_a_pipeline_from_the_chosen_severity_on(fail_on, fai
 def test_a_validation_that_passed_has_no_failure_whatever_was_left_out():
     """What the run recorded as left out is skipped, as the exit code 5 is no failure."""
     report = a_validation(results=(a_rule("a.b", Severity.WARNING, 1),))
-    root = junit(xml(validation_contents(report)))
+    root = junit(xml(validation_document(report)))
 
     assert (ExitCode.QUARANTINED, "0") == (report.exit_code, root.get("failures"))
 
@@ -255,11 +256,11 @@ def test_a_validation_that_passed_has_no_failure_whatever_was_left_out():
 def test_every_violation_is_a_line_where_all_were_asked_for():
     """They are read when the report is written, and may be more than are kept in memory."""
     every = [{"rule": "a.b", "id": str(n)} for n in range(500)]
-    contents = validation_contents(a_validation(), findings=lambda: iter(every))
-    found = [line for line in lines(contents) if line["type"] == "violation"]
+    document = validation_document(a_validation(), findings=lambda: iter(every))
+    found = [line for line in lines(document) if line["type"] == "violation"]
 
     assert [{"type": "violation", **one} for one in every] == found
-    assert every == list(contents.value()["findings"])
+    assert every == list(document.value()["findings"])
 
 
 def violations(number):
@@ -271,12 +272,12 @@ def violations(number):
 def test_json_with_very_many_violations_is_whole():
     """What is written as it comes reads as if written at once, also where it is one or none."""
     for number in (0, 1, 3):
-        contents = validation_contents(a_validation(), findings=partial(violations, number))
-        written = "".join(FORMATS[".json"](contents, DAY))
+        document = validation_document(a_validation(), findings=partial(violations, number))
+        written = "".join(FORMATS[".json"](document, DAY))
         value = json.loads(written)
 
         assert list(violations(number)) == value["findings"]
-        assert json.dumps(value, indent=1) + "\n" == written
+        assert json.dumps(value, indent=2) + "\n" == written
 
 
 @pytest.mark.parametrize("suffix", [".json", ".ndjson"])
@@ -284,9 +285,9 @@ def test_memory_is_flat_however_many_violations_there_are(tmp_path, suffix):
     """Ten times as many violations take no more memory: none is held once it is written."""
     peaks = []
     for number in (500, 5_000):
-        contents = validation_contents(a_validation(), findings=partial(violations, number))
+        document = validation_document(a_validation(), findings=partial(violations, number))
         tracemalloc.start()
-        write_report(tmp_path / f"report{suffix}", contents, written_at=DAY)
+        write_report(tmp_path / f"report{suffix}", document, written_at=DAY)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     with (tmp_path / f"report{suffix}").open(encoding="utf-8") as written:
@@ -298,10 +299,10 @@ def test_memory_is_flat_however_many_violations_there_are(tmp_path, suffix):
 
 def test_a_page_of_a_rollback_tells_what_is_in_the_way():
     """Conflicts by kind, documents by what becomes of them, who stays and why."""
-    text = words(Page(html(rollback_contents([a_rollback()]))).text)
+    text = words(Page(html(rollback_document([a_rollback()]))).text)
 
     assert "refused, nothing was written" in text
-    assert f"{IDS[0]} workspaceId, {IDS[1]} workspaceId" in text
+    assert f"{IDS[0]} workspaceId, invoices {IDS[1]} workspaceId" in text
     assert "5 to restore, 1 as it was, 2 kept with somebody's change" in text
     assert "in use" in text
     assert "Users_before_migration" in text
@@ -313,7 +314,7 @@ def test_a_page_of_a_rollback_tells_what_is_in_the_way():
 def test_a_pipeline_sees_a_failure_for_a_conflict_that_is_not_settled(on_conflict, conflicts, kept):
     """There are failures exactly where the exit code is 8; who stays in use is skipped."""
     result = a_rollback(conflicts=conflicts, kept=kept, on_conflict=on_conflict)
-    root = junit(xml(rollback_contents([result])))
+    root = junit(xml(rollback_document([result])))
 
     assert (result.exit_code is ExitCode.ROLLBACK_CONFLICTS) is bool(int(root.get("failures")))
     assert bool(kept) is (root.find(".//skipped") is not None)
@@ -322,12 +323,12 @@ def test_a_pipeline_sees_a_failure_for_a_conflict_that_is_not_settled(on_conflic
 def test_several_runs_taken_back_are_one_report():
     """Each has its sections and lines; JSON is that of the last, with the others before it."""
     results = [a_rollback(conflicts=0), a_rollback(kept=0)]
-    contents = rollback_contents(results)
+    document = rollback_document(results)
 
-    assert "Rollback of 2 runs" in Page(html(contents)).text
-    assert 2 == sum(line["type"] == "conflict" for line in lines(contents))
-    assert [results[0].to_json()] == contents.value()["before"]
-    assert ExitCode.ROLLBACK_CONFLICTS is contents.exit_code
+    assert "Rollback of 2 runs" in Page(html(document)).text
+    assert 2 == sum(line["type"] == "conflict" for line in lines(document))
+    assert [results[0].to_json()] == document.value()["before"]
+    assert ExitCode.ROLLBACK_CONFLICTS is document.exit_code
 
 
 # -- NDJSON and JSON --------------------------------------------------------------------------
@@ -335,7 +336,7 @@ def test_several_runs_taken_back_are_one_report():
 
 def test_the_first_line_says_what_the_file_is_and_every_other_what_it_is_of():
     """A header, then a line for each collection, user, document, finding, index and collision."""
-    first, *others = lines(result_contents(a_result(), command="migrate", emails=EMAILS))
+    first, *others = lines(result_document(a_result(), command="migrate", emails=EMAILS))
     (user, left_out, _) = (line for line in others if line["type"] == "user")
 
     assert ("report", "newbi-migrate report", 1, "migrate", 5) == tuple(
@@ -350,14 +351,14 @@ def test_the_first_line_says_what_the_file_is_and_every_other_what_it_is_of():
 def test_json_is_the_answer_of_the_command_with_a_header():
     """Whoever reads --json reads the report too."""
     plan, result = a_plan(), a_result()
-    for contents, answer in (
-        (plan_contents(plan), plan_to_json(plan)),
-        (result_contents(result, command="migrate"), result_to_json(result)),
+    for document, answer in (
+        (plan_document(plan), plan_to_json(plan)),
+        (result_document(result, command="migrate"), result_to_json(result)),
     ):
-        value = json.loads("".join(FORMATS[".json"](contents, DAY)))
+        value = json.loads("".join(FORMATS[".json"](document, DAY)))
 
-        assert contents.command == value.pop("report")["command"]
-        assert json.loads(json.dumps(answer)) == value
+        assert document.command == value.pop("report")["command"]
+        assert as_json(answer) == value
 
 
 # -- personal data ----------------------------------------------------------------------------
@@ -400,7 +401,7 @@ def test_a_report_takes_the_place_of_a_report(tmp_path, end):
     path = tmp_path / f"report{end}"
     for _ in range(2):
         refuse_as_report(path)
-        write_report(path, plan_contents(a_plan()), written_at=DAY)
+        write_report(path, plan_document(a_plan()), written_at=DAY)
 
     assert 0o600 == stat.S_IMODE(path.stat().st_mode)
     assert [path] == list(tmp_path.iterdir())
@@ -414,7 +415,7 @@ def test_a_report_takes_the_place_of_nothing_else(tmp_path, end):
     with pytest.raises(UsageError, match="is no report"):
         refuse_as_report(path)
     with pytest.raises(UsageError, match="is no report"):
-        write_report(path, plan_contents(a_plan()), written_at=DAY)
+        write_report(path, plan_document(a_plan()), written_at=DAY)
 
     assert b"mine \xff" == path.read_bytes()
 
@@ -430,7 +431,7 @@ def test_a_saved_plan_is_no_report(tmp_path):
 def test_a_report_that_fails_halfway_leaves_what_was_there(tmp_path):
     """Nothing is written in parts, and no temporary file stays."""
     path = tmp_path / "report.ndjson"
-    write_report(path, plan_contents(a_plan()), written_at=DAY)
+    write_report(path, plan_document(a_plan()), written_at=DAY)
     before = path.read_bytes()
 
     def broken():
@@ -438,7 +439,7 @@ def test_a_report_that_fails_halfway_leaves_what_was_there(tmp_path):
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        write_report(path, Contents("plan", "d", "t", ExitCode.DONE, lines=broken), written_at=DAY)
+        write_report(path, Document("plan", "d", "t", ExitCode.DONE, lines=broken), written_at=DAY)
 
     assert before == path.read_bytes()
     assert [path] == list(tmp_path.iterdir())
@@ -461,7 +462,7 @@ def test_a_report_is_no_other_file_of_the_command(tmp_path):
 def test_every_exit_code_has_a_verdict(code):
     """A page never shows a bare number."""
     for dry_run in (True, False):
-        sentence, _ = verdict_of(Contents("plan", "d", "t", code, dry_run=dry_run))
+        sentence, _ = verdict_of(Document("plan", "d", "t", code, dry_run=dry_run))
 
         assert sentence.endswith(".")
 
@@ -469,7 +470,7 @@ def test_every_exit_code_has_a_verdict(code):
 def test_phases_come_before_the_collections_of_one():
     """Phases in the order they ran, then collections, the slowest first."""
     times = {"users": 1.0, "documents.a": 2.0, "documents.b": 3.0, "documents": 5.0}
-    ((table,),) = (section.tables for section in timings_section(times))
+    ((table,),) = (section.blocks for section in timings_section(times))
 
     assert ["users", "documents", "documents.b", "documents.a"] == [row[0] for row in table.rows]
 

@@ -100,6 +100,6 @@ class FinalizeResult:
             "legacyUsers": self.legacy_users,
             "journalDropped": self.journal_dropped,
             "quarantinedUsers": self.quarantined,
-            "letInUsers": [str(identifier) for identifier in self.let_in],
+            "letInUsers": list(self.let_in),
             "exitCode": int(self.exit_code),
         }

@@ -258,12 +258,12 @@ def plan_to_json(plan: Plan) -> dict[str, Any]:
     }
 
 
-def quarantine_to_json(quarantine: Quarantine) -> list[dict[str, str]]:
+def quarantine_to_json(quarantine: Quarantine) -> list[dict[str, Any]]:
     """The quarantined documents as JSON holds them."""
     return [
         {
             "collection": document.collection,
-            "id": str(document.id),
+            "id": document.id,
             "path": document.path,
             "reason": document.reason.value,
         }
@@ -271,6 +271,6 @@ def quarantine_to_json(quarantine: Quarantine) -> list[dict[str, str]]:
     ]
 
 
-def findings_to_json(findings: Iterable[Finding]) -> list[dict[str, str]]:
+def findings_to_json(findings: Iterable[Finding]) -> list[dict[str, Any]]:
     """The findings as JSON holds them."""
     return [finding.to_json() for finding in findings]

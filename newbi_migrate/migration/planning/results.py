@@ -1,7 +1,7 @@
 """What the use-cases answer: plain values, the same for the console, JSON and a program.
 
-Values hold ids, counts and reasons, no personal
-data.
+Values hold ids, counts and reasons, no personal data. ``to_json`` gives ids as they are, which
+whoever writes JSON gives as Extended JSON.
 """
 
 from __future__ import annotations
@@ -95,6 +95,13 @@ class Quarantine:
         for key, packs in self._groups.items():
             if key[0] == collection:
                 part._groups[key] = list(packs)  # of this very class
+        part._count = sum(size for _, _, size in part._sizes())
+        return part
+
+    def of_reason(self, reason: Reason) -> Quarantine:
+        """The documents that share a reason."""
+        part = Quarantine()
+        part._groups = {key: list(packs) for key, packs in self._groups.items() if key[2] is reason}
         part._count = sum(size for _, _, size in part._sizes())
         return part
 
@@ -219,12 +226,12 @@ class UserLine:
     def to_json(self) -> dict[str, Any]:
         """The line as JSON holds it."""
         return {
-            "legacyId": str(self.legacy_id),
+            "legacyId": self.legacy_id,
             "outcome": self.outcome.value,
             "reason": None if self.reason is None else self.reason.value,
-            "userId": None if self.user_id is None else str(self.user_id),
-            "workspaceId": None if self.workspace is None else str(self.workspace),
-            "creates": {name: str(i) for name, i in self.creates.items()},
+            "userId": self.user_id,
+            "workspaceId": self.workspace,
+            "creates": dict(self.creates),
             "fills": dict(self.fills),
         }
 

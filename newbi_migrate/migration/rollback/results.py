@@ -1,6 +1,7 @@
 """What a rollback answers: plain values, the same for the console, JSON and a program.
 
-Values hold ids, paths and counts, no personal data.
+Values hold ids, paths and counts, no personal data. ``to_json`` gives ids as they are, which
+whoever writes JSON gives as Extended JSON.
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ class Conflict:
         return {
             "kind": self.kind.value,
             "collection": self.collection,
-            "id": None if self.id is None else str(self.id),
+            "id": self.id,
             "path": self.path,
         }
 
@@ -177,9 +178,9 @@ class Kept:
     def to_json(self) -> dict[str, Any]:
         """The entry as JSON holds it."""
         return {
-            "legacyId": str(self.legacy_id),
+            "legacyId": self.legacy_id,
             "reason": self.reason.value,
-            "documents": {name: str(i) for name, i in self.documents.items()},
+            "documents": dict(self.documents),
             "references": dict(self.references),
         }
 

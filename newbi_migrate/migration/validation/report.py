@@ -57,25 +57,13 @@ class Finding:
     path: str = ""
     note: str = ""
 
-    @classmethod
-    def from_json(cls, found: Mapping[str, Any]) -> Finding:
-        """The finding of :meth:`to_json`; its id is text."""
-        return cls(
-            found["rule"],
-            Severity(found["severity"]),
-            found["collection"],
-            found["id"],
-            found["path"],
-            found["note"],
-        )
-
     def to_json(self) -> dict[str, Any]:
-        """The finding as JSON holds it."""
+        """The finding as JSON holds it, with the id as it is."""
         return {
             "rule": self.rule,
             "severity": self.severity.value,
             "collection": self.collection,
-            "id": None if self.id is None else str(self.id),
+            "id": self.id,
             "path": self.path,
             "note": self.note,
         }

@@ -11,11 +11,13 @@ from newbi_migrate.migration.planning.results import IndexAction
 
 __all__ = [
     "CLASSES",
+    "CURES",
     "FINDINGS",
     "INDEX_ACTIONS",
+    "INDEX_CURES",
     "OUTCOMES",
     "REASONS",
-    "counted",
+    "SIGN_IN_CURES",
     "finding_in_words",
 ]
 
@@ -39,60 +41,81 @@ CLASSES: Final[Mapping[WorkspaceClass, str]] = {
 }
 """What a stored workspace id is worth; a phrase."""
 
-REASONS: Final[Mapping[Reason, str]] = {
+_REASONS: Final[Mapping[Reason, tuple[str, str]]] = {
     Reason.ALIAS_AMBIGUOUS: (
-        "Several users have this e-mail, or the one who has it has an id that is no ObjectId; "
-        "keep one of them."
+        "Several users have this e-mail, or the one who has it has an id that is no ObjectId",
+        "keep one user with this e-mail",
     ),
     Reason.ALIAS_REFUSED: (
-        "A user with this e-mail exists under another id; --aliases verified or all lets this "
-        "one become them."
+        "A user with this e-mail exists under another id",
+        "link them with --aliases verified or all",
     ),
     Reason.ALIAS_UNVERIFIED: (
-        "A user with this e-mail exists under another id and never proved that it is theirs; have "
-        "them verify it, or decide with --aliases all."
-    ),
-    Reason.DOCUMENT_TOO_LARGE: (
-        "With the workspace it would exceed MongoDB's 16 MB, or what stands in its place fills "
-        "them; shorten it."
+        "A user with this e-mail exists under another id and never proved that it is theirs",
+        "have them verify it, or decide with --aliases all",
     ),
     Reason.DUPLICATE_EMAIL: (
-        "Several legacy users have this e-mail, but for case and blanks; keep one, or decide "
-        "with --duplicate-emails reachable."
+        "Several legacy users have this e-mail, but for case and blanks",
+        "keep one, or decide with --duplicate-emails reachable",
     ),
-    Reason.EMAIL_MISSING: "There is no e-mail to sign in with; give this user one.",
-    Reason.FOREIGN_WORKSPACE: (
-        "It is in a workspace that its owner is not a member of; only a person can say which is "
-        "right."
+    Reason.EMAIL_MISSING: ("There is no e-mail to sign in with", "give this user one"),
+    Reason.ID_NOT_OBJECT_ID: (
+        "The user's _id is no ObjectId, which Better Auth cannot refer to",
+        "store the user again under an ObjectId",
     ),
-    Reason.ID_NOT_OBJECT_ID: "The user's _id is no ObjectId, which Better Auth cannot refer to.",
+    Reason.UNREADABLE: ("The stored bytes cannot be decoded", "repair the document"),
     Reason.NOT_A_PLAIN_COLLECTION: (
-        "It is in a view or a time series, whose documents cannot be updated; migrate the "
-        "collection that holds them."
+        "It is in a view or a time series, whose documents cannot be updated",
+        "migrate the collection that holds them",
+    ),
+    Reason.OWNER_MISSING: ("No owner is named", "fill in the field that names the owner"),
+    Reason.OWNER_MALFORMED: (
+        "The field that names the owner holds no id",
+        "correct the id of the owner",
+    ),
+    Reason.OWNER_UNKNOWN: ("Its owner is no known user", "give it to one who is"),
+    Reason.OWNER_QUARANTINED: (
+        "Its owner was left out, see the users above",
+        "it follows once that user is migrated",
+    ),
+    Reason.OWNER_WITHOUT_WORKSPACE: (
+        "The owner has no workspace",
+        "migrate them first, or add a membership",
     ),
     Reason.OWNER_AMBIGUOUS: (
-        "The owner has several workspaces and none comes first; say which by setting workspaceId."
+        "The owner has several workspaces and none comes first",
+        "say which by setting workspaceId",
     ),
-    Reason.OWNER_MALFORMED: "The field that names the owner holds no id; correct it there.",
-    Reason.OWNER_MISSING: "No owner is named; fill the field in.",
-    Reason.OWNER_QUARANTINED: (
-        "Its owner was left out, see the users above; it follows once that user is migrated."
-    ),
-    Reason.OWNER_UNKNOWN: "Its owner is no known user; give it to one who is.",
-    Reason.OWNER_WITHOUT_WORKSPACE: (
-        "The owner has no workspace; migrate them first, or make them a member of one."
+    Reason.FOREIGN_WORKSPACE: (
+        "It is in a workspace that its owner is not a member of",
+        "decide which workspace is right",
     ),
     Reason.PARENT_ELSEWHERE: (
-        "It is in another workspace than the document it belongs to; only a person can say which "
-        "is right."
+        "It is in another workspace than the document it belongs to",
+        "decide which workspace is right",
     ),
     Reason.UNIQUE_KEY: (
-        "It would share a key that must be unique in its workspace; nothing is renumbered here."
+        "It would share a key that must be unique in its workspace, and nothing is renumbered here",
+        "decide which of them keeps it",
     ),
-    Reason.UNREADABLE: "The stored bytes cannot be decoded; repair the document.",
-    Reason.WRITE_REFUSED: "The server refused the write, for example for a validator.",
+    Reason.DOCUMENT_TOO_LARGE: (
+        "With the workspace, or what stands in its place, it would exceed MongoDB's 16 MB",
+        "shorten it",
+    ),
+    Reason.WRITE_REFUSED: (
+        "The server refused the write, for example for a validator",
+        "see what the validator asks for",
+    ),
+}
+# In the order in which they are listed: a user's reasons come before those of their documents.
+
+REASONS: Final[Mapping[Reason, str]] = {
+    reason: f"{why}; {cure}." for reason, (why, cure) in _REASONS.items()
 }
 """Why a user or document was left as it is, and what helps; a sentence."""
+
+CURES: Final[Mapping[Reason, str]] = {reason: cure for reason, (_, cure) in _REASONS.items()}
+"""What helps, in a few words."""
 
 FINDINGS: Final[Mapping[str, str]] = {
     "account-user-id-text": (
@@ -170,6 +193,14 @@ FINDINGS: Final[Mapping[str, str]] = {
 }
 """What a person should know beside; a sentence."""
 
+SIGN_IN_CURES: Final[Mapping[str, str]] = {
+    "email-refused": "correct the address, which Better Auth refuses",
+    "account-user-id-text": "store userId as an ObjectId",
+    "user-disabled": "set banned in user, or Better Auth lets them in",
+    "user-banned": "set banned in user, or Better Auth lets them in",
+}
+"""What helps where a user cannot sign in, or should not, in a few words."""
+
 INDEX_ACTIONS: Final[Mapping[IndexAction, str]] = {
     IndexAction.CREATE: "to create",
     IndexAction.PRESENT: "there already",
@@ -179,10 +210,11 @@ INDEX_ACTIONS: Final[Mapping[IndexAction, str]] = {
 }
 """What happens to an index; follows a number."""
 
-
-def counted(number: int, one: str, many: str = "") -> str:
-    """A number with the word for what it counts, in the singular where it is one."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
+INDEX_CURES: Final[Mapping[IndexAction, str]] = {
+    IndexAction.CONFLICT: "indexes --apply replaces it",
+    IndexAction.COLLISION: "decide which document keeps the key",
+}
+"""What helps where an index cannot be created, in a few words."""
 
 
 def finding_in_words(code: str) -> str:

@@ -1,6 +1,7 @@
-"""What a report file says, whatever its format: figures, sections, cases, lines.
+"""The one presentation of a command's result, which every renderer writes in its own way.
 
-Each use-case's result is turned into :class:`Contents` once, and each format writes these.
+A result is turned into a :class:`Document` once: typed blocks for people, cases for a pipeline,
+lines and a value for programs. Text in it is raw; each renderer cleans at its own edge.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from itertools import islice
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from newbi_migrate.errors import ExitCode
 
@@ -21,17 +22,24 @@ __all__ = [
     "SHOWN",
     "Badge",
     "Bar",
+    "Block",
     "Case",
     "Cell",
-    "Contents",
+    "Document",
+    "Each",
     "Figure",
+    "Group",
+    "Groups",
+    "Listing",
     "Part",
+    "Row",
     "Section",
     "State",
     "Table",
     "Tone",
     "header",
     "share",
+    "sum_of",
     "table_of",
     "timings_section",
     "verdict_of",
@@ -106,6 +114,10 @@ Cell = str | int | Bar | tuple[Bar, ...] | Badge
 """A value in a table: words, a number, bars, or words that matter to a degree."""
 
 
+Row = tuple[Cell, ...]
+"""The cells of one row of a table."""
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """Rows for people; the first cell of each names it.
@@ -115,29 +127,95 @@ class Table:
         columns: Their names.
         rows: The first rows.
         more: How many rows there are beside.
+        every: Gives all rows, as often as it is asked.
     """
 
     caption: str
     columns: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
+    rows: tuple[Row, ...]
     more: int = 0
+    every: Callable[[], Iterator[Row]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Things that are listed together because they have the same reason.
+
+    Attributes:
+        name: The reason, the rule, the kind.
+        count: How many things.
+        where: Collection to how many of them are in it.
+        meaning: A sentence or two: what it means and what helps.
+        cure: What helps, in a few words; where there is none, a screen shows the sentence.
+        ids: All of them, or the first where the others are only counted.
+        tone: How much it matters.
+    """
+
+    name: str
+    count: int
+    where: Mapping[str, int]
+    meaning: str = ""
+    cure: str = ""
+    ids: Iterable[str] = ()
+    tone: Tone = Tone.ODD
+
+    @property
+    def places(self) -> str:
+        """Where they are; how many in each where that is not said by the number of all."""
+        if len(self.where) == 1 or len(self.where) == sum(self.where.values()):
+            return ", ".join(self.where)
+        return ", ".join(f"{name} {count:,}" for name, count in self.where.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """A list that is grouped by reason, in a stable order, the cause before the symptom.
+
+    Attributes:
+        caption: What the list is of.
+        kind: What a group's name is: ``reason``, ``rule``.
+        groups: The groups; none is ever left out, only examples are.
+        brief: Whether a screen shows the names and numbers alone where they are several.
+        examples: Whether a screen shows the first of each group where there is room.
+    """
+
+    caption: str
+    kind: str
+    groups: tuple[Group, ...]
+    brief: bool = False
+    examples: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Lines that stand as they are, one for each thing, however many.
+
+    Attributes:
+        lines: Gives them.
+        count: How many they are.
+    """
+
+    lines: Callable[[], Iterable[str]]
+    count: int
+
+
+Block = str | Badge | Bar | Table | Groups | Listing
+"""A part of a section: a sentence, one that matters to a degree, a whole, a table, lists."""
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A part of a report with a title.
+    """A part of a document with a title.
 
     Attributes:
-        title: Its title.
-        sentences: What is said first.
-        bars: Wholes and their parts, each shown large with the numbers beside.
-        tables: Tables.
+        title: Its title; empty where what it says follows the document's title.
+        blocks: What it says, in order.
+        detail: Whether a screen shows it only where everything was asked for.
     """
 
     title: str
-    sentences: tuple[str, ...] = ()
-    bars: tuple[Bar, ...] = ()
-    tables: tuple[Table, ...] = ()
+    blocks: tuple[Block, ...] = ()
+    detail: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +263,7 @@ def _nothing() -> Iterator[Mapping[str, Any]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Contents:
+class Document:
     """What a report says.
 
     Attributes:
@@ -198,6 +276,7 @@ class Contents:
         dry_run: Whether nothing was to be written.
         figures: What is looked at first.
         sections: What people read.
+        summary: The sentences a screen ends with: what became of everything, in numbers.
         cases: What a pipeline counts.
         timings: Phase to seconds.
         lines: Gives everything that is listed, one value each.
@@ -214,47 +293,71 @@ class Contents:
     dry_run: bool = False
     figures: tuple[Figure, ...] = ()
     sections: tuple[Section, ...] = ()
+    summary: tuple[str, ...] = ()
     cases: tuple[Case, ...] = ()
     timings: Mapping[str, float] = field(default_factory=dict)
     lines: Callable[[], Iterator[Mapping[str, Any]]] = _nothing
     value: Callable[[], Mapping[str, Any]] = dict
 
 
-def header(contents: Contents, written_at: datetime) -> dict[str, Any]:
+def header(document: Document, written_at: datetime) -> dict[str, Any]:
     """What every report for programs begins with."""
     return {
         "generator": GENERATOR,
         "format": FORMAT,
-        "command": contents.command,
-        "database": contents.database,
-        "runId": contents.run_id,
-        "dryRun": contents.dry_run,
-        "exitCode": int(contents.exit_code),
+        "command": document.command,
+        "database": document.database,
+        "runId": document.run_id,
+        "dryRun": document.dry_run,
+        "exitCode": int(document.exit_code),
         "writtenAt": written_at.isoformat(timespec="seconds"),
     }
 
 
 def table_of(
-    caption: str,
-    columns: tuple[str, ...],
-    found: Iterable[_R],
-    row: Callable[[_R], tuple[Cell, ...]],
-    *,
-    count: int | None = None,
+    caption: str, columns: tuple[str, ...], found: Iterable[_R], row: Callable[[_R], Row]
 ) -> tuple[Table, ...]:
-    """A table of the first things that were found; no table where nothing was.
+    """A table of the things that were found; no table where nothing was.
 
     Args:
         caption: What the table is of.
         columns: Their names.
-        found: The things.
+        found: The things, as often as they are asked for.
         row: A row for one of them.
-        count: How many they are, where more exist than are given.
     """
     iterator = iter(found)
     rows = tuple(row(one) for one in islice(iterator, SHOWN))
-    total = len(rows) + sum(1 for _ in iterator) if count is None else count
-    return (Table(caption, columns, rows, total - len(rows)),) if rows else ()
+    more = sum(1 for _ in iterator)
+    return (Table(caption, columns, rows, more, lambda: map(row, found)),) if rows else ()
+
+
+@dataclass(frozen=True, slots=True)
+class Each(Generic[_R]):
+    """Words for each of many things, made when they are read, as often as they are.
+
+    Attributes:
+        things: The things.
+        words: Words for one of them.
+    """
+
+    things: Iterable[_R]
+    words: Callable[[_R], str]
+
+    def __iter__(self) -> Iterator[str]:
+        return map(self.words, self.things)
+
+
+def sum_of(whole: str, parts: Mapping[str, int], *, more: str = "") -> str:
+    """A sentence in which the parts add up to the whole; parts of nothing are left out.
+
+    Args:
+        whole: What it is a number of.
+        parts: What becomes of them, with how many.
+        more: What is said beside.
+    """
+    shown = " + ".join(f"{count:,} {words}" for words, count in parts.items() if count)
+    total = f"{sum(parts.values()):,}"
+    return f"{whole}: {total}{f' = {shown}' if shown else ''}{more}."
 
 
 def share(words: str, count: int, of: int, tone: Tone) -> Bar:
@@ -269,12 +372,12 @@ def timings_section(timings: Mapping[str, float]) -> tuple[Section, ...]:
     longest = max(timings.values())
     ordered = sorted(timings.items(), key=lambda item: -item[1] if "." in item[0] else -math.inf)
 
-    def row(item: tuple[str, float]) -> tuple[Cell, ...]:
+    def row(item: tuple[str, float]) -> Row:
         name, seconds = item
         return name, Bar((Part(name, seconds, Tone.PLAIN),), scale=longest, unit="s")
 
     tables = table_of("Seconds for each phase", ("phase", "seconds"), ordered, row)
-    return (Section("Time", tables=tables),)
+    return (Section("Time", tables, detail=True),)
 
 
 _VERDICTS: Final[Mapping[ExitCode, str]] = {
@@ -286,10 +389,10 @@ _VERDICTS: Final[Mapping[ExitCode, str]] = {
 }
 
 
-def verdict_of(contents: Contents) -> tuple[str, Tone]:
+def verdict_of(document: Document) -> tuple[str, Tone]:
     """What the exit code means, and how much it matters."""
-    code = contents.exit_code
-    if code is ExitCode.QUARANTINED and contents.dry_run:
+    code = document.exit_code
+    if code is ExitCode.QUARANTINED and document.dry_run:
         return "Something would be left as it is, and a person has to decide.", Tone.ODD
     words = _VERDICTS.get(code, "It did not come to its end.")
     mild = {ExitCode.DONE: Tone.GOOD, ExitCode.QUARANTINED: Tone.ODD, ExitCode.PENDING: Tone.ODD}

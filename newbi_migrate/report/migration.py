@@ -1,0 +1,700 @@
+"""Plans and runs as documents."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from typing import Any, Final
+
+from newbi_migrate.mapping.decisions import Outcome
+from newbi_migrate.mapping.users import FOLLOWS_MEMBERSHIP, Finding
+from newbi_migrate.mapping.workspace import Reason, WorkspaceClass
+from newbi_migrate.migration.planning.plan import findings_to_json, plan_to_json, quarantine_to_json
+from newbi_migrate.migration.planning.results import (
+    CollectionSummary,
+    IndexAction,
+    IndexDecision,
+    Plan,
+    Quarantine,
+    QuarantinedDocument,
+    RunResult,
+    UserLine,
+)
+from newbi_migrate.report.document import (
+    Badge,
+    Bar,
+    Block,
+    Case,
+    Cell,
+    Document,
+    Each,
+    Figure,
+    Group,
+    Groups,
+    Part,
+    Row,
+    Section,
+    State,
+    Tone,
+    sum_of,
+    table_of,
+    timings_section,
+)
+from newbi_migrate.report.ids import shown_id
+from newbi_migrate.report.messages import (
+    CLASSES,
+    CURES,
+    INDEX_ACTIONS,
+    INDEX_CURES,
+    OUTCOMES,
+    REASONS,
+    SIGN_IN_CURES,
+    finding_in_words,
+)
+from newbi_migrate.report.text import counted
+from newbi_migrate.store.collisions import Collision
+
+__all__ = [
+    "left_out_cases",
+    "left_out_groups",
+    "plan_document",
+    "result_document",
+    "result_to_json",
+]
+
+Emails = Mapping[str, str]
+"""A legacy user's id to their e-mail as it may be shown."""
+
+_EXAMPLES: Final = 5
+_BLOCKED: Final = (IndexAction.CONFLICT, IndexAction.COLLISION)
+_OUTCOME_TONES: Final[Mapping[Outcome, Tone]] = {
+    Outcome.CREATED: Tone.NEW,
+    Outcome.MERGED: Tone.GOOD,
+    Outcome.ALIASED: Tone.PLAIN,
+    Outcome.QUARANTINED: Tone.ODD,
+}
+_CLASS_TONES: Final[Mapping[WorkspaceClass, Tone]] = {
+    WorkspaceClass.VALID: Tone.GOOD,
+    WorkspaceClass.MISSING: Tone.PLAIN,
+    WorkspaceClass.NULL: Tone.PLAIN_2,
+    WorkspaceClass.BLANK: Tone.PLAIN_3,
+    WorkspaceClass.WRONG_TYPE: Tone.ODD,
+    WorkspaceClass.USER_ID: Tone.ODD_2,
+    WorkspaceClass.DANGLING: Tone.ODD_3,
+    WorkspaceClass.FOREIGN: Tone.BAD,
+}
+_ACTION_TONES: Final[Mapping[IndexAction, Tone]] = {
+    IndexAction.CREATE: Tone.NEW,
+    IndexAction.PRESENT: Tone.GOOD,
+    IndexAction.CONFLICT: Tone.BAD,
+    IndexAction.COLLISION: Tone.ODD,
+    IndexAction.OBSOLETE: Tone.PLAIN,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a plan and the run that follows it tell in the same way."""
+
+    plan: Plan
+    collections: Mapping[str, CollectionSummary]
+    quarantine: Quarantine
+    findings: Sequence[Finding]
+    indexes: Sequence[IndexDecision]
+    done: bool
+    emails: Emails | None = None
+    timings: Mapping[str, float] | None = None
+
+    @property
+    def blocked(self) -> list[IndexDecision]:
+        """The indexes that cannot be built."""
+        return [decision for decision in self.indexes if decision.action in _BLOCKED]
+
+
+def plan_document(
+    plan: Plan, *, command: str = "plan", next_command: str = "", emails: Emails | None = None
+) -> Document:
+    """The document of a plan.
+
+    Args:
+        plan: The plan.
+        command: The command that made it.
+        next_command: What to run next.
+        emails: The legacy users' e-mails, as they may be shown.
+    """
+    found = _Found(
+        plan, plan.collections, plan.quarantine, plan.findings, plan.indexes, False, emails
+    )
+    nothing = () if plan.pending else ("Nothing is left to write.",)
+    return Document(
+        command=command,
+        database=plan.database,
+        title=(
+            f"Plan for the database {plan.database}: legacy users from {plan.source}. "
+            "Nothing was written."
+        ),
+        exit_code=plan.exit_code,
+        next_command=next_command,
+        dry_run=True,
+        figures=_figures(found),
+        sections=_sections(found),
+        summary=(*_summary(found, _created_by(plan), _filled_by(plan)), *nothing),
+        cases=_cases(found),
+        lines=partial(_lines, found),
+        value=lambda: _with_emails(plan_to_json(plan), emails),
+    )
+
+
+def result_document(
+    result: RunResult, *, command: str, next_command: str = "", emails: Emails | None = None
+) -> Document:
+    """The document of a run.
+
+    Args:
+        result: What it did.
+        command: The command it was.
+        next_command: What to run next.
+        emails: The legacy users' e-mails, as they may be shown.
+    """
+    plan = result.plan
+    if result.run_id is None:
+        title = f"Nothing was left to do in the database {plan.database}, and nothing was written."
+    else:
+        how = "An interrupted run was finished" if result.resumed else "Done"
+        title = f"{how} in the database {plan.database}: run {result.run_id}."
+    found = _Found(
+        plan,
+        result.collections,
+        result.quarantine,
+        result.findings,
+        result.indexes,
+        True,
+        emails,
+        result.timings,
+    )
+    late = [
+        f"Still pending: {documents:,} documents of {name} came while the run looked for late "
+        "ones, again and again. Stop the application, or backfill later."
+        for name, documents in result.pending.items()
+    ]
+    return Document(
+        command=command,
+        database=plan.database,
+        title=title,
+        exit_code=result.exit_code,
+        next_command=next_command,
+        run_id=None if result.run_id is None else str(result.run_id),
+        figures=_figures(found),
+        sections=(*_sections(found), *([Section("Late documents", tuple(late))] if late else [])),
+        summary=(
+            *_summary(found, result.created, result.filled),
+            *_seconds(result.timings),
+        ),
+        cases=_cases(found),
+        timings=result.timings,
+        lines=partial(_lines, found),
+        value=lambda: _with_emails(result_to_json(result), emails),
+    )
+
+
+def result_to_json(result: RunResult) -> dict[str, Any]:
+    """What a run did; ``runId`` is null where there was nothing to do. Timings are seconds."""
+    plan = result.plan
+    return {
+        "database": plan.database,
+        "source": plan.source,
+        "runId": None if result.run_id is None else str(result.run_id),
+        "resumed": result.resumed,
+        "exitCode": int(result.exit_code),
+        "policy": plan.options.policy(),
+        "timings": dict(result.timings),
+        "outcomes": {outcome.value: plan.outcomes.get(outcome, 0) for outcome in Outcome},
+        "created": dict(result.created),
+        "filled": dict(result.filled),
+        "collections": {name: s.to_json() for name, s in result.collections.items()},
+        "pending": dict(result.pending),
+        "notRegistered": dict(plan.not_registered),
+        "indexes": [decision.to_json() for decision in result.indexes],
+        "collisions": [collision.to_json() for collision in plan.collisions],
+        "quarantine": quarantine_to_json(result.quarantine),
+        "findings": findings_to_json(result.findings),
+    }
+
+
+def _with_emails(value: dict[str, Any], emails: Emails | None) -> dict[str, Any]:
+    return value if emails is None else {**value, "emails": dict(emails)}
+
+
+def _created_by(plan: Plan) -> Counter[str]:
+    return Counter(chain.from_iterable(line.creates for line in plan.users))
+
+
+def _filled_by(plan: Plan) -> Counter[str]:
+    return Counter(chain.from_iterable(line.fills for line in plan.users))
+
+
+# -- for people -------------------------------------------------------------------------------
+
+
+def _figures(found: _Found) -> tuple[Figure, ...]:
+    users, left = len(found.plan.users), len(found.quarantine)
+    summaries = found.collections.values()
+    return (
+        *([Figure(users, "legacy users")] if users else []),
+        Figure(sum(s.documents for s in summaries), "documents"),
+        Figure(
+            sum(s.pending for s in summaries),
+            "documents written" if found.done else "documents to write",
+            Tone.NEW,
+        ),
+        Figure(left, "left out, unchanged", Tone.ODD if left else Tone.GOOD),
+    )
+
+
+def _summary(found: _Found, created: Mapping[str, int], filled: Mapping[str, int]) -> Iterator[str]:
+    done = found.done
+    users = {outcome.value: found.plan.outcomes.get(outcome, 0) for outcome in Outcome}
+    if found.plan.users:
+        yield sum_of("Legacy users", users)
+    said = [
+        f"{words} {', '.join(f'{name} {count:,}' for name, count in counts.items() if count)}"
+        for words, counts in (
+            ("created" if done else "to create", created),
+            ("completed" if done else "to complete", filled),
+        )
+        if any(counts.values())
+    ]
+    if said:
+        yield f"Documents of users: {'; '.join(said)}."
+    summaries = found.collections.values()
+    documents = {
+        "written" if done else "to write": sum(s.pending for s in summaries),
+        "right already": sum(s.kept for s in summaries),
+        "left out": sum(s.quarantined for s in summaries),
+    }
+    collections = counted(sum(bool(s.documents) for s in summaries), "collection")
+    yield sum_of("Documents", documents, more=f", in {collections}")
+    if found.indexes:
+        counts = Counter(decision.action for decision in found.indexes)
+        create = "created" if done else "to create"
+        indexes = {
+            create: counts[IndexAction.CREATE],
+            "there already": counts[IndexAction.PRESENT],
+            "that cannot be created": sum(counts[action] for action in _BLOCKED),
+            "of the old structure": counts[IndexAction.OBSOLETE],
+        }
+        yield sum_of("Indexes", indexes)
+    if found.plan.not_registered:
+        names = sorted(found.plan.not_registered.items())
+        listed = ", ".join(f"{name} ({count:,})" for name, count in names)
+        yield f"Collections nobody described, left alone: {listed}."
+    yield from _why_not_zero(found)
+
+
+def _why_not_zero(found: _Found) -> Iterator[str]:
+    left = counted(len(found.quarantine), "user or document", "users or documents")
+    indexes = counted(len(found.blocked), "index", "indexes")
+    reasons = [
+        f"{left} left out" if len(found.quarantine) else "",
+        f"{indexes} not created" if found.blocked else "",
+    ]
+    if any(reasons):
+        yield f"Exit code 5: {', '.join(filter(None, reasons))}."
+
+
+def _seconds(timings: Mapping[str, float]) -> Iterator[str]:
+    phases = {name: seconds for name, seconds in timings.items() if "." not in name}
+    if phases:
+        yield "Time: " + ", ".join(f"{name} {seconds:.2f} s" for name, seconds in phases.items())
+
+
+def _sections(found: _Found) -> tuple[Section, ...]:
+    sections = (
+        _users(found.plan),
+        _documents(found),
+        _left_out(found.quarantine),
+        _blocked(found),
+        _indexes(found),
+        _following(found.plan),
+        *_signing_in(found.findings),
+        _findings(found.findings),
+        *timings_section(found.timings or {}),
+        _one_by_one(found.plan.users, found.emails),
+    )
+    return tuple(section for section in sections if section is not None)
+
+
+def _users(plan: Plan) -> Section | None:
+    if not plan.users:
+        return None
+    parts = [
+        Part(f"{outcome.value}: {OUTCOMES[outcome]}", count, _OUTCOME_TONES[outcome])
+        for outcome in Outcome
+        if (count := plan.outcomes.get(outcome, 0))
+    ]
+    sentence = (
+        f"{counted(len(plan.users), 'legacy user')} in {plan.source}. "
+        "The parts add up to all of them."
+    )
+    return Section("Where the users go", (sentence, Bar(tuple(parts))), detail=True)
+
+
+def _documents(found: _Found) -> Section | None:
+    collections = found.collections
+    present = [summary for summary in collections.values() if summary.documents]
+    empty = len(collections) - len(present)
+    if not present:
+        return None
+    parts = (
+        Part("written" if found.done else "to write", sum(s.pending for s in present), Tone.NEW),
+        Part("right already", sum(s.kept for s in present), Tone.GOOD),
+        Part("left out, unchanged", sum(s.quarantined for s in present), Tone.ODD),
+    )
+    sentence = (
+        f"{counted(sum(s.documents for s in present), 'document')} in "
+        f"{counted(len(present), 'collection')}"
+    )
+    sentence += f"; {counted(empty, 'collection')} without any." if empty else "."
+    blocks: tuple[Block, ...] = (
+        sentence,
+        Bar(tuple(part for part in parts if part.count)),
+        *table_of(
+            "The workspace of the documents before and after; each bar is the whole collection",
+            ("collection", "documents", "workspaceId", "user fields rewritten"),
+            present,
+            _collection,
+        ),
+    )
+    return Section("Where the documents go", blocks, detail=True)
+
+
+def _collection(summary: CollectionSummary) -> Row:
+    before = tuple(
+        Part(CLASSES[name], summary.classes[name], _CLASS_TONES[name])
+        for name in WorkspaceClass
+        if summary.classes[name]
+    )
+    after = (
+        Part("in the right workspace", summary.pending + summary.kept, Tone.GOOD),
+        Part("left as it is", summary.quarantined, Tone.ODD),
+    )
+    bars = (Bar(before, "before"), Bar(tuple(p for p in after if p.count), "after"))
+    # Collections without a workspace have no classes; only user fields follow an alias there.
+    shown: Cell = bars if before else "not scoped"
+    return summary.name, summary.documents, shown, summary.owners_rewritten
+
+
+# -- what is left out -------------------------------------------------------------------------
+
+
+def _left_out(quarantine: Quarantine) -> Section:
+    if not len(quarantine):
+        return Section("Left out: nothing")
+    groups = left_out_groups(quarantine.counts(), quarantine.of_reason)
+    return Section(
+        f"Left out, unchanged: {len(quarantine):,}",
+        (Groups("Users and documents that are left out, by reason", "reason", groups),),
+    )
+
+
+def left_out_groups(
+    counts: Mapping[tuple[str, Reason], int],
+    documents: Callable[[Reason], Iterable[QuarantinedDocument]],
+) -> tuple[Group, ...]:
+    """One group for each reason, those of users first.
+
+    Args:
+        counts: Collection and reason to how many are left out.
+        documents: Gives what is known of those with a reason.
+    """
+    return tuple(
+        Group(
+            name=reason.value,
+            count=sum(where.values()),
+            where=where,
+            meaning=sentence,
+            cure=CURES[reason],
+            ids=Each(documents(reason), _named),
+        )
+        for reason, sentence in REASONS.items()
+        if (where := {name: n for (name, why), n in sorted(counts.items()) if why is reason})
+    )
+
+
+def _named(document: QuarantinedDocument) -> str:
+    return f"{document.collection} {shown_id(document.id)} {document.path}".rstrip()
+
+
+def _blocked(found: _Found) -> Section | None:
+    if not found.blocked:
+        return None
+    groups = [
+        Group(
+            INDEX_ACTIONS[action].rpartition(": ")[2],
+            len(decisions),
+            {f"{one.collection}.{one.spec.name}": 1 for one in decisions},
+            INDEX_CURES[action],
+            tone=_ACTION_TONES[action],
+            ids=[_why(one, found.plan.collisions) for one in decisions],
+        )
+        for action in _BLOCKED
+        if (decisions := [one for one in found.blocked if one.action is action])
+    ]
+    return Section(
+        f"Indexes that cannot be built: {len(found.blocked):,}",
+        (
+            Groups(
+                "Indexes that cannot be built, by reason",
+                "reason",
+                tuple(groups),
+                examples=False,
+            ),
+        ),
+    )
+
+
+def _why(decision: IndexDecision, collisions: Sequence[Collision]) -> str:
+    """Why an index cannot be built, with the documents that share a key."""
+    name = f"{decision.collection}.{decision.spec.name}"
+    for collision in collisions:
+        if (collision.collection, collision.index) == (decision.collection, decision.spec.name):
+            first, last = map(shown_id, collision.ids)
+            among = "" if collision.count == len(collision.ids) else ", among them"
+            return f"{name}: {collision.count:,} documents{among} {first} and {last}"
+    return f"{name}: {decision.reason}"
+
+
+def _indexes(found: _Found) -> Section | None:
+    if not found.indexes:
+        return None
+    counts = Counter(decision.action for decision in found.indexes)
+
+    def words(action: IndexAction) -> str:
+        return "created" if found.done and action is IndexAction.CREATE else INDEX_ACTIONS[action]
+
+    parts = tuple(
+        Part(words(action), counts[action], _ACTION_TONES[action])
+        for action in IndexAction
+        if counts[action]
+    )
+    tables = table_of(
+        "Indexes, one by one",
+        ("index", "collection", "what happens"),
+        found.indexes,
+        lambda d: (d.spec.name, d.collection, Badge(d.action.value, _ACTION_TONES[d.action])),
+    )
+    return Section("Indexes", (Bar(parts), *tables), detail=True)
+
+
+# -- what is worth knowing --------------------------------------------------------------------
+
+
+def _following(plan: Plan) -> Section | None:
+    users = [finding.id for finding in plan.findings if finding.code == FOLLOWS_MEMBERSHIP]
+    if not users:
+        return None
+    group = Group(
+        FOLLOWS_MEMBERSHIP,
+        len(users),
+        {},
+        finding_in_words(FOLLOWS_MEMBERSHIP),
+        ids=Each(
+            users, lambda user: f"user {shown_id(user)} to organization {plan.directory.home(user)}"
+        ),
+    )
+    return Section(
+        "Documents that go into somebody else's organization, since their user left their own: "
+        f"{counted(len(users), 'user')}",
+        (Groups("Users whose documents follow their membership", "finding", (group,)),),
+    )
+
+
+def _signing_in(findings: Sequence[Finding]) -> Iterator[Section]:
+    """Users by their ids: who cannot sign in, and who was kept out and can."""
+    found = {
+        code: some
+        for code in SIGN_IN_CURES
+        if (some := [finding for finding in findings if finding.code == code])
+    }
+    if not found:
+        return
+    title = "Users who cannot sign in, or should not"
+    groups = tuple(
+        Group(code, len(some), _fields(some), cure=SIGN_IN_CURES[code])
+        for code, some in found.items()
+    )
+    yield Section(
+        f"{title}: {sum(map(len, found.values())):,}",
+        (Groups(title, "finding", groups, examples=False),),
+    )
+    table = table_of(
+        "Each by the document to look at",
+        ("finding", "collection", "id", "what to do"),
+        list(chain.from_iterable(found.values())),
+        lambda f: (f.code, f.collection, shown_id(f.id), finding_in_words(f.code)),
+    )
+    yield Section(f"{title}, one by one", table, detail=True)
+
+
+def _findings(findings: Sequence[Finding]) -> Section | None:
+    codes = dict.fromkeys(finding.code for finding in findings)
+    groups = tuple(_of_one_kind(code, findings) for code in codes if code not in SIGN_IN_CURES)
+    if not groups:
+        return None
+    return Section(
+        "Worth knowing, and no obstacle",
+        (Groups("Findings by kind", "finding", groups, brief=True),),
+    )
+
+
+def _of_one_kind(code: str, findings: Sequence[Finding]) -> Group:
+    found = [finding for finding in findings if finding.code == code]
+    return Group(
+        code,
+        len({(finding.collection, _subject(finding)) for finding in found}),
+        _fields(found),
+        finding_in_words(code),
+        ids=Each(found, _place),
+        tone=Tone.PLAIN,
+    )
+
+
+def _fields(findings: Sequence[Finding]) -> dict[str, int]:
+    """The fields that findings are about, the most frequent first; else their collections."""
+    where = Counter(finding.path or finding.collection for finding in findings)
+    return dict(where.most_common())
+
+
+def _subject(finding: Finding) -> str:
+    """What a finding is about: a document by its id, else a field, else the collection."""
+    if finding.id is None:
+        return finding.path or finding.collection
+    return shown_id(finding.id)
+
+
+def _place(finding: Finding) -> str:
+    identifier = "" if finding.id is None else shown_id(finding.id)
+    return " ".join(filter(None, [finding.collection, identifier, finding.path]))
+
+
+def _one_by_one(users: Sequence[UserLine], emails: Emails | None) -> Section | None:
+    if not users:
+        return None
+    columns: tuple[str, ...] = ("legacy user", "what becomes of them", "user id", "workspace")
+
+    def row(line: UserLine) -> Row:
+        why = "" if line.reason is None else f": {line.reason.value}"
+        outcome = Badge(f"{line.outcome.value}{why}", _OUTCOME_TONES[line.outcome])
+        same = line.user_id is not None and line.user_id == line.legacy_id
+        user = "the same" if same else _text(line.user_id)
+        cells = (outcome, user, _text(line.workspace))
+        name = shown_id(line.legacy_id)
+        if emails is None:
+            return (name, *cells)
+        return (name, emails.get(str(line.legacy_id), ""), *cells)
+
+    if emails is not None:
+        columns = (columns[0], "e-mail", *columns[1:])
+    table = table_of(
+        "Legacy users, those who need a decision first", columns, _UrgentFirst(users), row
+    )
+    return Section("Users one by one", table, detail=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _UrgentFirst:
+    """Lines of users, whoever needs a person's decision first."""
+
+    lines: Sequence[UserLine]
+
+    def __iter__(self) -> Iterator[UserLine]:
+        urgent = (Outcome.QUARANTINED, Outcome.ALIASED, Outcome.MERGED, Outcome.CREATED)
+        return chain.from_iterable(
+            (line for line in self.lines if line.outcome is outcome) for outcome in urgent
+        )
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+# -- for pipelines ----------------------------------------------------------------------------
+
+
+def left_out_cases(
+    counts: Mapping[tuple[str, Reason], int],
+    examples: Iterable[QuarantinedDocument],
+    state: State,
+) -> list[Case]:
+    """One case for each collection and reason."""
+    ids: dict[tuple[str, Reason], list[str]] = {key: [] for key in counts}
+    for document in examples:
+        known = ids.setdefault((document.collection, document.reason), [])
+        if len(known) < _EXAMPLES:
+            known.append(_named(document))
+    return [
+        Case(
+            collection,
+            f"nothing is left out as {reason.value}",
+            state,
+            "left-out",
+            f"{counted(count, 'user or document', 'users or documents')} left out: "
+            f"{REASONS[reason]}",
+            tuple(ids[collection, reason]),
+        )
+        for (collection, reason), count in counts.items()
+    ]
+
+
+def _cases(found: _Found) -> tuple[Case, ...]:
+    plan, timings = found.plan, found.timings or {}
+    looked_at = ([plan.source] if plan.users else []) + list(found.collections)
+    counts = found.quarantine.counts()
+    left_out = {name for name, _ in counts}
+    cases = [
+        Case(name, "nothing is left out", seconds=timings.get(f"documents.{name}", 0.0))
+        for name in looked_at
+        if name not in left_out
+    ]
+    cases += left_out_cases(counts, found.quarantine.first(_EXAMPLES), State.FAILED)
+    for decision in found.indexes:
+        blocked = decision.action in _BLOCKED
+        cases.append(
+            Case(
+                decision.collection,
+                f"index {decision.spec.name}",
+                State.FAILED if blocked else State.PASSED,
+                f"index-{decision.action.value}" if blocked else "",
+                decision.reason,
+            )
+        )
+    return tuple(sorted(cases, key=lambda case: case.suite))
+
+
+# -- for programs -----------------------------------------------------------------------------
+
+
+def _lines(found: _Found) -> Iterator[Mapping[str, Any]]:
+    for name, summary in found.collections.items():
+        yield {"type": "collection", "collection": name, **summary.to_json()}
+    emails = found.emails
+    for line in found.plan.users:
+        email = {} if emails is None else {"email": emails.get(str(line.legacy_id))}
+        yield {"type": "user", **line.to_json(), **email}
+    for document in found.quarantine:
+        yield {
+            "type": "left-out",
+            "collection": document.collection,
+            "id": document.id,
+            "path": document.path,
+            "reason": document.reason.value,
+        }
+    for finding in found.findings:
+        yield {"type": "finding", **finding.to_json()}
+    for decision in found.indexes:
+        yield {"type": "index", **decision.to_json()}
+    for collision in found.plan.collisions:
+        yield {"type": "collision", **collision.to_json()}

@@ -1,0 +1,181 @@
+"""The state of a database as a document."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from newbi_migrate.errors import ExitCode
+from newbi_migrate.migration.status import Status
+from newbi_migrate.report.document import Badge, Document, Section, Tone, table_of
+from newbi_migrate.report.text import counted
+from newbi_migrate.store.lease import LeaseState
+from newbi_migrate.store.runs import RunRecord, RunState
+
+__all__ = ["status_document", "status_exit_code", "status_to_json"]
+
+_RUNS = 10
+
+
+def status_exit_code(status: Status) -> ExitCode:
+    """3 where a run has not come to its end or its records are damaged, else 0."""
+    settled = status.unfinished is None and status.damage is None
+    return ExitCode.DONE if settled else ExitCode.PENDING
+
+
+def status_document(status: Status, *, next_command: str = "") -> Document:
+    """The document of how a database stands.
+
+    Args:
+        status: The database's status.
+        next_command: What to run next.
+    """
+    orphans = status.organizations_without_members
+    return Document(
+        command="status",
+        database=status.database,
+        title=f"Status of the database {status.database}",
+        exit_code=status_exit_code(status),
+        next_command=next_command,
+        sections=(*_damage(status), *_runs(status), *_lease(status), *_without(status)),
+        summary=(f"Organizations without members: {orphans:,}",),
+        value=lambda: status_to_json(status),
+    )
+
+
+def _damage(status: Status) -> Iterator[Section]:
+    if status.damage is not None:
+        said = f"{status.damage.what} {status.damage.next_step}"
+        yield Section("", (Badge(said, Tone.BAD),))
+
+
+def _runs(status: Status) -> Iterator[Section]:
+    runs = status.runs
+    if not runs and status.damage is None:
+        yield Section("No run yet.")
+    if not runs:
+        return
+    table = table_of(
+        "Runs, the newest first",
+        ("run", "command", "state", "started (UTC)", "left out", "exit"),
+        runs[:_RUNS],
+        lambda run: (
+            str(run.run_id),
+            run.command,
+            "unfinished" if run.state is RunState.RUNNING else run.state.value,
+            _when(run.document.get("startedAt"), "%Y-%m-%d %H:%M"),
+            _number(run.document.get("quarantined")),
+            _number(run.document.get("exitCode")),
+        ),
+    )
+    older = [f"and {len(runs) - _RUNS:,} older (--json lists all)"] * (len(runs) > _RUNS)
+    yield Section(
+        f"Runs: {len(runs):,}{', the newest first' if len(runs) > 1 else ''}", (*table, *older)
+    )
+
+
+def _number(value: object) -> int | str:
+    return value if isinstance(value, int) else "" if value is None else str(value)
+
+
+def _lease(status: Status) -> Iterator[Section]:
+    lease = status.lease
+    if lease is not None and lease.holder_ended:
+        said = (
+            f"The run {lease.holder} was interrupted: its process has ended. The same command "
+            "resumes it at once."
+        )
+    elif lease is not None and lease.under_way:
+        said = (
+            f"A run is under way: {lease.holder}, since {_when(lease.since)}; its lease "
+            f"lasts {lease.seconds_left:.0f} s unless it is renewed."
+        )
+    elif status.unfinished is not None:
+        said = "Nobody holds the lease: the unfinished run was interrupted."
+    else:
+        return
+    yield Section("", (said,))
+
+
+def _without(status: Status) -> Iterator[Section]:
+    lacking = {name: count for name, count in status.without_workspace.items() if count}
+    if not lacking:
+        looked_at = counted(len(status.without_workspace), "collection")
+        yield Section(f"Every document has a workspace, in {looked_at}.")
+        return
+    quarantined = status.quarantined
+    rows: Sequence[tuple[str, int]] = tuple(lacking.items())
+    yield Section(
+        f"Documents without a workspace: {sum(lacking.values()):,}",
+        table_of(
+            "Documents without a workspace, by collection",
+            ("collection", "documents", ""),
+            rows,
+            lambda item: (
+                *item,
+                f"{quarantined[item[0]]:,} of them left out by the last run"
+                if quarantined[item[0]]
+                else "",
+            ),
+        ),
+    )
+
+
+def _when(value: object, form: str = "%Y-%m-%d %H:%M:%S") -> str:
+    return value.strftime(form) if isinstance(value, datetime) else ""
+
+
+# -- for programs -----------------------------------------------------------------------------
+
+
+def status_to_json(status: Status) -> dict[str, Any]:
+    """How a database stands. Times are UTC in ISO 8601."""
+    unfinished = status.unfinished
+    return {
+        "database": status.database,
+        "unfinished": None if unfinished is None else str(unfinished.run_id),
+        "damage": None if status.damage is None else status.damage.what,
+        "lease": None if status.lease is None else _lease_to_json(status.lease),
+        "withoutWorkspace": dict(status.without_workspace),
+        "organizationsWithoutMembers": status.organizations_without_members,
+        "runs": [_run_to_json(run) for run in status.runs],
+    }
+
+
+def _lease_to_json(lease: LeaseState) -> dict[str, Any]:
+    return {
+        "held": lease.held,
+        "runId": str(lease.holder.run_id),
+        "command": lease.holder.command,
+        "host": lease.holder.host,
+        "pid": lease.holder.pid,
+        "processEnded": lease.holder_ended,
+        "since": _time(lease.since),
+        "until": _time(lease.until),
+        "secondsLeft": lease.seconds_left,
+    }
+
+
+def _run_to_json(run: RunRecord) -> dict[str, Any]:
+    record = run.document
+    return {
+        "runId": str(run.run_id),
+        "command": run.command,
+        "state": run.state.value,
+        "policy": dict(run.policy),
+        "version": record.get("version"),
+        "startedAt": _time(record.get("startedAt")),
+        "finishedAt": _time(record.get("finishedAt")),
+        "exitCode": record.get("exitCode"),
+        "quarantined": record.get("quarantined"),
+        "timings": dict(record.get("timings") or {}),
+    }
+
+
+def _time(value: object) -> str | None:
+    if not isinstance(value, datetime):
+        return None
+    # PyMongo gives UTC without saying so.
+    aware = value if value.tzinfo else value.replace(tzinfo=UTC)
+    return aware.isoformat(timespec="milliseconds")

@@ -1,0 +1,66 @@
+"""What a command shows of a database with the dirt of years fits on a screen."""
+
+from __future__ import annotations
+
+import pytest
+
+from newbi_migrate import ExitCode
+from newbi_migrate.mapping.workspace import Reason
+from newbi_migrate.testing.legacy import build_legacy_database
+
+LINES = 45
+"""Some forty lines, with room for what wraps on a screen of 100 columns."""
+
+
+@pytest.fixture
+def screens(sync_database, quick, monkeypatch):
+    """The screens of the demo's database: before a migration, of it, and after it."""
+    monkeypatch.setenv("COLUMNS", "100")
+    build_legacy_database(
+        sync_database, seed=2025, users=40, documents_per_user=50, source="Users", dirty=True
+    )
+    plan, listed = quick("plan"), quick("plan", "--json").json
+    migrate = quick("migrate", "--confirm")
+    validate, checked = quick("validate"), quick("validate", "--json").json
+    return {"plan": plan, "migrate": migrate, "validate": validate}, listed, checked
+
+
+def test_a_screen_is_enough_for_a_dirty_database(screens):
+    """No list is longer than that; every reason and every critical rule is there all the same."""
+    shown, plan, validation = screens
+    reasons = {document["reason"] for document in plan["quarantine"]}
+    critical = {r["rule"] for r in validation["rules"] if r["severity"] == "critical"}
+
+    for command, answer in shown.items():
+        assert LINES >= len(answer.out.splitlines()), command
+        assert 100 >= max(map(len, answer.out.splitlines()[:-1])), command
+        assert all(f"{reason} " in answer.out for reason in reasons), command
+    assert len(reasons) > 10 < len(critical)
+    assert all(f" {rule} (" in shown["validate"].out for rule in critical)
+    assert ExitCode.VALIDATION_FAILED is ExitCode(shown["validate"].code)
+
+
+def test_a_screen_ends_with_the_numbers_and_the_next_command(screens):
+    """The last paragraph but one is a summary of at most ten lines, of users to exit code."""
+    for command, answer in screens[0].items():
+        *_, summary, following = answer.out.strip().split("\n\n")
+
+        assert following.startswith("Next: "), command
+        assert 10 >= len(summary.splitlines()), command
+        assert ("Found: " if command == "validate" else "Exit code 5") in summary
+
+
+def test_the_cause_stands_before_the_symptom(screens):
+    """Users who are left out come before the documents that wait for them, in the same order."""
+    shown, _, _ = screens
+    order = [reason.value for reason in Reason]
+    for answer in shown.values():
+        places = {r: answer.out.index(f"{r} ") for r in order if f"{r} " in answer.out}
+
+        assert places["email-missing"] < places["owner-quarantined"]
+    listed = [
+        [line.split()[1] for line in answer.out.splitlines() if line[:5].strip().isdigit()]
+        for answer in (shown["plan"], shown["migrate"])
+    ]
+
+    assert listed[0] == listed[1]

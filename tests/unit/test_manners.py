@@ -1,0 +1,155 @@
+"""How the command line treats whoever types: what it asks, refuses and never repeats."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+import typer.main
+
+from newbi_migrate.cli.app import app, run
+from newbi_migrate.cli.progress import showing_progress
+from newbi_migrate.cli.running import Session
+from newbi_migrate.errors import ExitCode
+
+SECRET = "s3cr3t-pa55"
+SLIPS = (
+    f"mongodb://app:{SECRET}@localhost:27017/newbi",
+    f"mongodb+srv://app:{SECRET}@cluster.example.net/newbi",
+    f"mongodb:/app:{SECRET}@localhost/newbi",
+    f"MongoDB://app:{SECRET}/with/slashes@localhost/newbi",
+    f"https://app:{SECRET}@app.example.com",
+    f"postgres://app:{SECRET}@localhost/newbi",
+)
+
+
+def every_place():
+    """Each option and each argument of each command."""
+    for name, command in typer.main.get_command(app).commands.items():
+        for parameter in command.params:
+            if parameter.param_type_name == "argument":
+                yield name, ""
+            for option in (*parameter.opts, *parameter.secondary_opts):
+                if option.startswith("-"):
+                    yield name, option
+        yield name, "--no-such-option"
+
+
+@pytest.mark.parametrize(("command", "option"), sorted(set(every_place())))
+def test_no_credential_is_repeated_wherever_it_was_typed(command, option, capfd, monkeypatch):
+    """A connection string in place of anything, of any scheme, is refused and not shown."""
+    monkeypatch.delenv("MONGODB_URI", raising=False)
+    for slip in SLIPS:
+        for value in ([option, slip] if option else [slip], [f"{option}={slip}"]):
+            for more in ([], ["--json"]):
+                code = run([command, *value, *more])
+                seen = capfd.readouterr()
+
+                assert ExitCode.USAGE == code
+                assert SECRET not in seen.out + seen.err
+                assert seen.err.startswith("error: ")
+                assert not more or "error" in json.loads(seen.out)
+
+
+# -- the prompt -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def session(monkeypatch):
+    """A call of `migrate` on a database whose name is asked for."""
+    monkeypatch.setenv("MONGODB_URI", f"mongodb://app:{SECRET}@db.example.net:27017/newbi")
+    return Session("migrate")
+
+
+def answering(monkeypatch, *answers):
+    monkeypatch.setattr("sys.stdin", io.StringIO("".join(f"{answer}\n" for answer in answers)))
+
+
+@pytest.mark.parametrize(
+    ("answers", "agreed"),
+    [
+        (["newbi"], True),
+        (["yes", "newbi"], True),
+        (["oui", "newbi"], True),
+        (["yes", "yes"], False),
+        (["other"], False),
+        (["other", "newbi"], False),
+        ([], False),
+    ],
+)
+def test_a_yes_gets_a_second_try_and_nothing_else_does(session, monkeypatch, answers, agreed):
+    """Only the database's name agrees."""
+    answering(monkeypatch, *answers)
+    code = ExitCode.DONE
+    try:
+        with session.explained():
+            session.confirm("writes to 3 documents")
+    except typer.Exit as ended:
+        code = ended.exit_code
+
+    assert (ExitCode.DONE if agreed else ExitCode.USAGE) == code
+
+
+def test_the_prompt_names_server_database_verb_and_numbers(session, monkeypatch, capfd):
+    """Two databases of the same name on two servers cannot be mistaken; no credential is shown."""
+    answering(monkeypatch, "newbi")
+    session.confirm("writes to 3 documents")
+    said = capfd.readouterr().err
+
+    assert said.startswith("migrate: the database newbi on db.example.net:27017, from the ")
+    assert "migrate writes to 3 documents, in the database 'newbi' on db.example.net:27017" in said
+    assert SECRET not in said
+
+
+def test_an_interrupt_before_anything_was_begun_is_no_interrupted_run(session, capfd):
+    """It ends with 2, and offers nothing to be finished."""
+    with pytest.raises(typer.Exit) as ended, session.explained():
+        raise KeyboardInterrupt
+    said = capfd.readouterr().err
+
+    assert ExitCode.USAGE == ended.value.exit_code
+    assert "nothing was written" in said
+    assert "same command" not in said
+
+
+def test_what_is_proposed_in_place_of_an_answer_exists(monkeypatch, capfd):
+    """A command that writes proposes --dry-run only where it has it."""
+    monkeypatch.setenv("MONGODB_URI", "mongodb://localhost:1/newbi")
+    monkeypatch.setattr("sys.stdin", None)
+    commands = typer.main.get_command(app).commands
+    for name, command in commands.items():
+        options = {option for parameter in command.params for option in parameter.opts}
+        if "--confirm" in options and name != "unlock":
+            arguments = ["folder"] if name == "restore" else []
+            arguments += ["--apply"] if name == "indexes" else []
+            code = run([name, *arguments])
+            said = capfd.readouterr().err
+
+            assert ExitCode.USAGE == code, name
+            assert "--confirm" in said, name
+            assert ("--dry-run" in options) is ("--dry-run" in said), name
+
+
+def test_phases_that_are_over_at_once_are_told_of_in_one_line(capfd):
+    """Forty collections that are looked at in a moment are no forty lines."""
+    with showing_progress() as progress:
+        for number in range(40):
+            progress.phase(f"validate {number}", None)
+        progress.phase("documents", 3)
+    said = capfd.readouterr().err.splitlines()
+
+    assert ["validate 0: begun", "documents: 3 to go"] == [line.split(" ", 1)[1] for line in said]
+
+
+@pytest.mark.parametrize("name", ["\udcff\udcfe", "a\x1b[2J", "[/b]", "\ud800"])
+def test_a_name_that_is_no_text_ends_with_a_sentence(name, capfd, monkeypatch):
+    """A path of any bytes is named in an error, in JSON too, and steers nothing."""
+    monkeypatch.setenv("MONGODB_URI", "mongodb://localhost:1/newbi")
+    code = run(["verify-backup", name, "--json"])
+    seen = capfd.readouterr()
+
+    assert ExitCode.USAGE <= code < ExitCode.UNREACHABLE
+    assert "Unexpected" not in seen.err
+    assert all(c.isprintable() or c == "\n" for c in seen.err)
+    assert json.dumps(json.loads(seen.out), ensure_ascii=False).encode()
