@@ -88,9 +88,8 @@ def mutation(session: nox.Session) -> None:
 
     At least 90 in 100 of each package must. Names of mutants choose some of them:
     ``nox -s mutation -- "newbi_migrate.mapping.merge.*"``. A few survive that say the same in
-    another way and are no fault: ``None`` for ``False`` where a truth value is asked (``in_class``
-    and ``ascii_only`` of patterns), and ``None`` asked of what gives ``None`` for it (``resolve``,
-    ``Nullable.read``); a Protocol's default is never read.
+    another way and are no fault: ``None`` for ``False`` where a truth value is asked, and ``None``
+    asked of what gives ``None`` for it (``resolve``).
     """
     session.install("-e", ".[testing]", *group("mutation"))
     # mutmut writes the changed package beside the original; a copy keeps the tree clean. It

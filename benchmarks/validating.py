@@ -20,11 +20,11 @@ from typing import Any
 from pymongo import MongoClient
 from pymongo.synchronous.database import Database
 
+from newbi_migrate.documents.newbi import NEWBI
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.validation.report import ValidationReport
 from newbi_migrate.migration.validation.rules import STRUCTURAL
-from newbi_migrate.models.newbi import NEWBI
 from newbi_migrate.testing import EmbeddedMongod
 from newbi_migrate.testing.bulk import bulk_invoices
 from newbi_migrate.testing.legacy import LegacyDatabase

@@ -1,4 +1,4 @@
-"""In a backend on Beanie 2: its own database handle, for the migration and for the new models.
+"""In a backend on Beanie 2: its own database handle, for the migration and for the new documents.
 
     python examples/backend_beanie2.py
 
@@ -10,12 +10,44 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from beanie import Update, after_event
 from pydantic import ValidationError
 from pymongo import AsyncMongoClient
 
 from newbi_migrate import Migration
-from newbi_migrate.models.odm import Invoice, Member, Organization, Product, init_models
+from newbi_migrate.documents import (
+    Client,
+    Invitation,
+    Invoice,
+    Item,
+    Member,
+    Organization,
+    create_indexes,
+    descending,
+    init_documents,
+)
+from newbi_migrate.documents.scalars import Text
 from newbi_migrate.testing import build_legacy_database_async, mongodb_server
+
+
+class OurInvoice(Invoice):
+    """An invoice with a field that this application has and the package does not know."""
+
+    project: Text | None = None
+
+    @after_event(Update)
+    async def count_for_client(self) -> None:
+        """Hooks may read and write other documents."""
+        client = await Client.in_workspace(self.workspace_id).first_or_none()
+        if client is not None:
+            await client.save()
+
+
+def reasons(error: ValidationError) -> str:
+    """The paths and the rules of what was refused."""
+    return ", ".join(
+        f"{'.'.join(map(str, each['loc']))} ({each['type']})" for each in error.errors()
+    )
 
 
 async def backend(uri: str) -> None:
@@ -29,36 +61,59 @@ async def backend(uri: str) -> None:
             await migration.apply()
 
         # Connects the documents this backend uses; builds no index and no collection.
-        await init_models(database, Invoice, Member, Organization, Product)
-        member = await Member.find_one(Member.role == "owner")
-        if member is None:
+        await init_documents(database, OurInvoice, Client, Invitation, Member, Organization)
+        report = await create_indexes(database, OurInvoice, Client, Member)
+        print(f"indexes there: {len(report.built) + len(report.present)}")
+        for obstacle in report.obstacles:
+            print(f"{obstacle.collection}.{obstacle.index.name}: {obstacle.reason}")
+
+        member = await Member.in_role("owner").first_or_none()
+        if member is None or not member.is_owner:
             raise SystemExit("Nobody owns an organization.")
-        workspace = member.organization_id
-        found = await Invoice.find(Invoice.workspace_id == workspace).to_list()
+
+        # A member stands for the workspace, and so does its id as an ObjectId or as text.
+        found = await OurInvoice.in_workspace(member).sort(descending(Invoice.created_at)).to_list()
         print(f"invoices of one workspace: {len(found)}")
 
-        # Reading is tolerant: a stored document that breaks a rule is read all the same, and
-        # `violations` says what it breaks.
-        broken = [rule for invoice in found for rule in Invoice.violations(invoice.to_document())]
+        # Reading is tolerant: a stored document that breaks a rule is read all the same.
+        broken = [violation for invoice in found for violation in invoice.violations()]
         print(f"rules that stored invoices break: {len(broken)}")
 
-        # Construction is strict: a new document that breaks a rule is not made.
+        # Making a new document is strict. Wrong names are refused, in Python by the type checker.
+        template = next(invoice for invoice in found if not invoice.violations())
         try:
-            Product(name="Conseil", unit_price=-1, vat_rate=20, unit="heure")
+            Item.model_validate({"descripton": "Conseil", "quantity": 1, "unitPrice": 0})
         except ValidationError as error:
-            paths = sorted(".".join(map(str, each["loc"])) for each in error.errors())
-            print(f"refused: {', '.join(paths)}")
-        product = Product(
-            name="Conseil",
-            unit_price=90,
-            vat_rate=20,
-            unit="heure",
-            workspace_id=workspace,
+            print(f"refused: {reasons(error)}")
+        invoice = OurInvoice(
+            company_info=template.company_info,
+            client=template.client,
+            items=[Item(description="Conseil", quantity=2, unit_price=90, vat_rate=20)],
+            workspace_id=member.organization_id,
             created_by=member.user_id,
+            project="Site",
         )
-        await product.insert()
-        count = await Product.find(Product.workspace_id == workspace).count()
-        print(f"products of the workspace, with the new one: {count}")
+        await invoice.insert()
+        print(f"made: {invoice.status}, issued in {invoice.issue_year}")
+
+        # Assigning checks nothing but names, so that two fields can be moved one after the other;
+        # saving refuses what breaks a rule that held before.
+        invoice.status = "PENDING"
+        try:
+            await invoice.save()
+        except ValidationError as error:
+            print(f"not saved: {reasons(error)}")
+        invoice.number = "2026-000042"
+        await invoice.save()
+
+        invitation = Invitation(
+            organization_id=member.organization_id,
+            email="nouvelle@exemple.fr",
+            role="member",
+            inviter_id=member.user_id,
+        )
+        await invitation.insert()
+        print(f"invited until {invitation.expires_at:%Y-%m-%d}")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import MongoClient
 
 from newbi_migrate import Migration
-from newbi_migrate.models.odm import Invoice, Member, Organization, init_models
+from newbi_migrate.documents import Invoice, Member, Organization, create_indexes, init_documents
 from newbi_migrate.testing import build_legacy_database, mongodb_server
 
 
@@ -33,15 +33,17 @@ async def backend(uri: str) -> None:
     print(f"organizations: {result.created['organization']}")
 
     # The documents are Beanie's own, on Motor here; the code that uses them is the same.
-    await init_models(database, Invoice, Member, Organization)
-    member = await Member.find_one(Member.role == "owner")
+    await init_documents(database, Invoice, Member, Organization)
+    member = await Member.in_role("owner").first_or_none()
     if member is None:
         raise SystemExit("Nobody owns an organization.")
     organization = await Organization.get(member.organization_id)
     if organization is None:
         raise SystemExit("A membership in an organization that does not exist.")
-    found = await Invoice.find(Invoice.workspace_id == organization.id).to_list()
+    found = await Invoice.in_workspace(member).to_list()
     print(f"invoices of one workspace: {len(found)}")
+    report = await create_indexes(database, Invoice, Member)
+    print(f"indexes there: {len(report.built) + len(report.present)}")
 
     # The client is the backend's, and still open: the migration closed only its own.
     await database["invoices"].find_one({"workspaceId": organization.id})

@@ -1,4 +1,4 @@
-"""In a backend on FastAPI: routes that serve the new models, each within one workspace.
+"""In a backend on FastAPI: routes that take and answer documents, each within one workspace.
 
     python examples/fastapi_app.py
 
@@ -16,11 +16,10 @@ from typing import Annotated, Any
 import httpx
 from bson import ObjectId
 from fastapi import Depends, FastAPI, Header, HTTPException
-from pydantic import ValidationError
 from pymongo import AsyncMongoClient
 
 from newbi_migrate import Migration
-from newbi_migrate.models.odm import Member, Product, init_models
+from newbi_migrate.documents import Invoice, Member, Product, init_documents
 from newbi_migrate.testing import build_legacy_database_async, mongodb_server
 
 
@@ -42,25 +41,29 @@ def create_app(database: Any) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await init_models(database, Member, Product)  # builds no index and no collection
+        # Builds no index and no collection.
+        await init_documents(database, Invoice, Member, Product)
         yield
 
     app = FastAPI(title="Newbi", lifespan=lifespan)
 
+    @app.get("/invoices")
+    async def invoices(mine: Mine) -> list[Invoice]:
+        # What breaks a rule is served like any other.
+        return await Invoice.in_workspace(mine).to_list()
+
+    @app.post("/invoices", status_code=201)
+    async def add_invoice(invoice: Invoice, mine: Mine) -> Invoice:
+        # What was served can be posted back. A body that breaks a rule never comes here: it is
+        # answered with 422, path and rule. Whose it is the membership says, whatever the body says.
+        invoice.id = None
+        invoice.workspace_id = mine.organization_id
+        invoice.created_by = mine.user_id
+        return await invoice.insert()
+
     @app.get("/products")
     async def products(mine: Mine) -> list[Product]:
-        return await Product.find(Product.workspace_id == mine.organization_id).to_list()
-
-    @app.post("/products", status_code=201)
-    async def add_product(body: dict[str, Any], mine: Mine) -> Product:
-        # Workspace and owner come from the membership, whatever the body says.
-        own = {"workspaceId": mine.organization_id, "createdBy": mine.user_id}
-        try:
-            product = Product(**{**body, **own})
-        except ValidationError as error:
-            broken = [{"path": each["loc"], "rule": each["msg"]} for each in error.errors()]
-            raise HTTPException(422, broken) from None
-        return await product.insert()
+        return await Product.in_workspace(mine).to_list()
 
     return app
 
@@ -81,10 +84,13 @@ async def ask(uri: str) -> None:
                 transport=transport, base_url="http://newbi", headers={"X-User": user}
             ) as browser,
         ):
-            good = {"name": "Conseil", "unitPrice": 90, "vatRate": 20, "unit": "heure"}
-            print((await browser.post("/products", json=good)).json()["workspaceId"])
-            print((await browser.post("/products", json={**good, "unitPrice": -1})).text)
-            print(len((await browser.get("/products")).json()), "products")
+            served = (await browser.get("/invoices")).json()
+            print(len(served), "invoices")
+            body = {**served[0], "number": "2026-000042"}
+            print((await browser.post("/invoices", json=body)).status_code)
+            wrong = {**body, "dueDate": "2001-01-01T00:00:00Z"}
+            for broken in (await browser.post("/invoices", json=wrong)).json()["detail"]:
+                print(broken["loc"], broken["type"], broken["msg"])
 
 
 if __name__ == "__main__":

@@ -13,6 +13,15 @@ if TYPE_CHECKING:
     from newbi_migrate.backup.compare import compare_backup as compare_backup
     from newbi_migrate.backup.verify import verify_backup as verify_backup
     from newbi_migrate.backup.writer import backup_database as backup_database
+    from newbi_migrate.documents.newbi import NEWBI as NEWBI
+    from newbi_migrate.documents.registry import (
+        CollectionSpec as CollectionSpec,
+        IdType as IdType,
+        IndexSpec as IndexSpec,
+        ParentLink as ParentLink,
+        Registry as Registry,
+        UniqueKey as UniqueKey,
+    )
     from newbi_migrate.errors import (
         ConfirmationRequiredError as ConfirmationRequiredError,
         DamagedBackupError as DamagedBackupError,
@@ -47,15 +56,6 @@ if TYPE_CHECKING:
         Finding as Finding,
         ValidationReport as ValidationReport,
     )
-    from newbi_migrate.models.newbi import NEWBI as NEWBI
-    from newbi_migrate.models.registry import (
-        CollectionSpec as CollectionSpec,
-        IdType as IdType,
-        IndexSpec as IndexSpec,
-        ParentLink as ParentLink,
-        Registry as Registry,
-        UniqueKey as UniqueKey,
-    )
     from newbi_migrate.store.connection import open_database as open_database
     from newbi_migrate.store.uri import ConnectionString as ConnectionString
 
@@ -88,8 +88,8 @@ _HOMES = {
     "newbi_migrate.migration.run.throttle": ("ThrottleOptions",),
     "newbi_migrate.migration.run.backup_guard": ("BackupGuard",),
     "newbi_migrate.migration.validation.report": ("FailOn", "Finding", "ValidationReport"),
-    "newbi_migrate.models.newbi": ("NEWBI",),
-    "newbi_migrate.models.registry": (
+    "newbi_migrate.documents.newbi": ("NEWBI",),
+    "newbi_migrate.documents.registry": (
         "CollectionSpec",
         "IdType",
         "IndexSpec",

@@ -21,8 +21,8 @@ from newbi_migrate.backup.dump import Dump
 from newbi_migrate.backup.dumped import DumpedCollection
 from newbi_migrate.backup.manifest import CollectionEntry
 from newbi_migrate.backup.reading import DamagedDataError
+from newbi_migrate.documents.registry import OWN_PREFIX
 from newbi_migrate.errors import DamagedBackupError, UsageError
-from newbi_migrate.models.registry import OWN_PREFIX
 from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.collections import CollectionInfo, data_namespace
 from newbi_migrate.store.connection import open_database

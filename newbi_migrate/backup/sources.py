@@ -8,8 +8,8 @@ from typing import Any
 from bson import json_util
 
 from newbi_migrate.backup import layout
-from newbi_migrate.models.better_auth import TARGET_COLLECTIONS
-from newbi_migrate.models.registry import Registry
+from newbi_migrate.documents.better_auth import TARGET_COLLECTIONS
+from newbi_migrate.documents.registry import Registry
 from newbi_migrate.store.collections import CollectionInfo
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.runs import readable_collections

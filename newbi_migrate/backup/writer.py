@@ -42,9 +42,9 @@ from newbi_migrate.backup.sources import (
     list_sources,
     metadata_text,
 )
+from newbi_migrate.documents.newbi import NEWBI
+from newbi_migrate.documents.registry import Registry
 from newbi_migrate.errors import NewbiMigrateError, UnsupportedError, UsageError
-from newbi_migrate.models.newbi import NEWBI
-from newbi_migrate.models.registry import Registry
 from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.collections import CollectionInfo
 from newbi_migrate.store.connection import Store, Topology, open_database

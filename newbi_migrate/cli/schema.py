@@ -35,7 +35,7 @@ def schema(
     """
     session = Session("schema", as_json=as_json)
     with session.explained():
-        from newbi_migrate.models.json_schema import models_of, rules_left_out, validator_of
+        from newbi_migrate.documents.json_schema import models_of, rules_left_out, validator_of
 
         models = models_of()
         wanted = list(dict.fromkeys(collection or models))

@@ -1,4 +1,4 @@
-"""A rule as a value: id, sentence, severity, a check, and where possible a query.
+"""A rule as a value: id, sentence, severity, a check, and where possible a question to a server.
 
 This module knows no document; rules are declared where the documents are.
 """
@@ -9,8 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
-
-from newbi_migrate.invariants.language import Predicate
 
 __all__ = ["Invariant", "Severity", "Violation"]
 
@@ -28,7 +26,7 @@ class Violation:
     """A rule that does not hold for a document.
 
     Attributes:
-        rule: Id of the invariant, or of the field rule, that is violated.
+        rule: Id of the rule that is broken.
         path: Where in the document, in MongoDB's dotted notation; empty for the whole.
         message: One sentence for people; it quotes no value, since values may be personal.
         severity: Severity of the rule.
@@ -50,10 +48,7 @@ class Invariant:
         severity: What a violation means.
         check: Given the document as a mapping, tells the paths at which the rule is broken;
             it never raises, whatever types the document holds.
-        query: A MongoDB match expression that finds the violators, where the server can tell.
-        test: Whether a document keeps the rule, in the language a server understands too; unlike
-            a query it can also be asked of embedded documents. One of the two is enough.
-        finder: Makes the match expression where it is worth making only when it is needed.
+        finder: Makes the match expression that finds the violators, where a server can tell.
         next_step: What to do about a violation, in one sentence.
     """
 
@@ -61,19 +56,13 @@ class Invariant:
     sentence: str
     severity: Severity
     check: Callable[[Mapping[str, Any]], list[str]]
-    query: Mapping[str, Any] | None = None
-    test: Predicate | None = None
     finder: Callable[[], Mapping[str, Any]] | None = None
     next_step: str = ""
 
     @property
     def violators(self) -> Mapping[str, Any] | None:
         """The match expression that finds the violators, ``None`` where the server cannot tell."""
-        if self.query is not None:
-            return self.query
-        if self.finder is not None:
-            return self.finder()
-        return None if self.test is None else {"$nor": [{"$jsonSchema": self.test.schema()}]}
+        return None if self.finder is None else self.finder()
 
     def violations(self, document: Mapping[str, Any]) -> list[Violation]:
         """The violations of this rule in one document."""

@@ -9,9 +9,9 @@ from typing import Any
 
 from bson import ObjectId
 
+from newbi_migrate.documents.better_auth import Account
 from newbi_migrate.mapping.ids import account_id
 from newbi_migrate.mapping.values import text
-from newbi_migrate.models.better_auth import Account
 
 __all__ = [
     "CREDENTIAL",

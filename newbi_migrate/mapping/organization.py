@@ -8,11 +8,11 @@ from typing import Any, Final
 
 from bson import Decimal128, ObjectId
 
+from newbi_migrate.documents.better_auth import COMPANY_GUARD_FIELDS, Member, Organization
+from newbi_migrate.documents.legacy import LegacyUser
 from newbi_migrate.mapping.ids import member_id, organization_id
 from newbi_migrate.mapping.numbers import cast_text, number_text
 from newbi_migrate.mapping.values import dig, is_missing, text
-from newbi_migrate.models.better_auth import COMPANY_GUARD_FIELDS, Member, Organization
-from newbi_migrate.models.legacy import LegacyUser
 
 __all__ = [
     "NEUTRAL_NAME",

@@ -12,11 +12,11 @@ from typing import Any, Final
 
 from bson import ObjectId
 
+from newbi_migrate.documents.better_auth import User
+from newbi_migrate.documents.legacy import LegacyUser
 from newbi_migrate.mapping.email import normalise_email
 from newbi_migrate.mapping.numbers import cast_text
 from newbi_migrate.mapping.values import date_of, dig, is_missing, legacy_flag, text
-from newbi_migrate.models.better_auth import User
-from newbi_migrate.models.legacy import LegacyUser
 
 __all__ = [
     "LEFT_BEHIND",

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from bson import ObjectId
 
+from newbi_migrate.documents.legacy import LegacyUser
 from newbi_migrate.mapping.account import CREDENTIAL, account_document, password_kind
 from newbi_migrate.mapping.decisions import Outcome, UserDecision
 from newbi_migrate.mapping.email import is_accepted, is_normalised
@@ -28,7 +29,6 @@ from newbi_migrate.mapping.organization import (
 from newbi_migrate.mapping.user import created_at, first_name_of, plugin_fields_of, user_document
 from newbi_migrate.mapping.values import date_of, flag, is_missing, legacy_flag
 from newbi_migrate.mapping.workspace import Reason
-from newbi_migrate.models.legacy import LegacyUser
 
 _Find = Callable[..., None]
 _FillIn = Callable[[str, Mapping[str, Any], Mapping[str, Any]], None]

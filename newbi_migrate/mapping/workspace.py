@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from bson import ObjectId
 
+from newbi_migrate.documents.registry import CollectionSpec, IdType
 from newbi_migrate.mapping.values import ABSENT, IdForm, StoredId, is_missing, read_id, write_id
-from newbi_migrate.models.registry import CollectionSpec, IdType
 
 __all__ = [
     "Action",

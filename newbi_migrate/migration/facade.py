@@ -11,6 +11,8 @@ from typing import Any, Self, TypeVar
 from bson import ObjectId
 
 from newbi_migrate.backup.writer import BackupResult, backup_database
+from newbi_migrate.documents.newbi import NEWBI
+from newbi_migrate.documents.registry import Registry
 from newbi_migrate.errors import UsageError
 from newbi_migrate.migration.apply.migrate import migrate
 from newbi_migrate.migration.doctor import Diagnosis, Purpose, diagnose
@@ -31,8 +33,6 @@ from newbi_migrate.migration.status import Status, read_status
 from newbi_migrate.migration.validation.conservation import Conservation, check_conservation
 from newbi_migrate.migration.validation.report import FailOn, Finding, ValidationReport
 from newbi_migrate.migration.validation.validate import ValidationRequest, validate
-from newbi_migrate.models.newbi import NEWBI
-from newbi_migrate.models.registry import Registry
 from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.connection import Store, open_database
 from newbi_migrate.store.faults import explained

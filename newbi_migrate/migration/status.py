@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from newbi_migrate.documents.registry import Registry
 from newbi_migrate.errors import DamagedRecordsError
 from newbi_migrate.migration.run.recovery import refuse_lost_records
-from newbi_migrate.models.registry import Registry
 from newbi_migrate.store.collections import collection_names
 from newbi_migrate.store.counting import count, count_by
 from newbi_migrate.store.handles import Database

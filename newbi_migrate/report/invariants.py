@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from newbi_migrate.documents.base import DocumentModel
+from newbi_migrate.documents.better_auth import Account, Invitation, Member, Organization, User
+from newbi_migrate.documents.legacy import LegacyUser
+from newbi_migrate.documents.newbi import NEWBI
+from newbi_migrate.documents.registry import Registry
+from newbi_migrate.documents.shapes import rules_of
 from newbi_migrate.invariants.base import Invariant
 from newbi_migrate.migration.validation.rules import STRUCTURAL
-from newbi_migrate.models.base import DocumentModel
-from newbi_migrate.models.better_auth import Account, Invitation, Member, Organization, User
-from newbi_migrate.models.legacy import LegacyUser
-from newbi_migrate.models.newbi import NEWBI
-from newbi_migrate.models.registry import Registry
 
 __all__ = ["invariants_page"]
 
@@ -88,9 +89,10 @@ def _of_models(registry: Registry) -> dict[str, tuple[Invariant, str, set[str]]]
 
 
 def _asked(model: type[DocumentModel], rule: Invariant) -> str:
-    if rule.id not in model.served():
+    if rule.id not in model.server_checkable_rules():
         return "Python"
-    return "`$expr`" if rule.query is not None else "`$jsonSchema`"
+    compares = any(own.id == rule.id and own.violators() is not None for own in rules_of(model))
+    return "`$expr`" if compares else "`$jsonSchema`"
 
 
 def _row(*cells: str) -> str:

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from newbi_migrate.checks import Check, Level, worst
+from newbi_migrate.documents.better_auth import COMPANY_GUARD_FIELDS
 from newbi_migrate.errors import ExitCode
-from newbi_migrate.models.better_auth import COMPANY_GUARD_FIELDS
 from newbi_migrate.smoke.browser import Browser, Reply, application_url
 
 __all__ = ["STEPS", "SmokeResult", "smoke"]

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
+from newbi_migrate.documents.registry import OWN_PREFIX
 from newbi_migrate.errors import DatabaseMovedOnError
-from newbi_migrate.models.registry import OWN_PREFIX
 from newbi_migrate.store.digest import options_digest
 from newbi_migrate.store.handles import Database
 

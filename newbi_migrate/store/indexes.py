@@ -13,7 +13,8 @@ from typing import Any, Final
 from pymongo import IndexModel
 from pymongo.errors import OperationFailure
 
-from newbi_migrate.models.registry import CollectionSpec, IndexSpec
+from newbi_migrate.documents.indexes import key_pattern, matches, wanted_pattern
+from newbi_migrate.documents.registry import CollectionSpec, IndexSpec
 from newbi_migrate.store.codes import AUTHENTICATION, INDEX_REFUSED, NOT_FOUND, STABLE_API, Code
 from newbi_migrate.store.connection import DURABLE, Topology
 from newbi_migrate.store.faults import is_transient, name_of
@@ -99,44 +100,6 @@ async def read_indexes(database: Database, collection: str) -> tuple[dict[str, A
         return tuple([dict(index) async for index in cursor])
 
 
-def key_pattern(index: Mapping[str, Any]) -> tuple[tuple[str, int | str], ...]:
-    """Keys of a stored index in the form of :class:`IndexSpec`.
-
-    The server stores a text index's fields as weights, in alphabetical order.
-    """
-    keys: list[tuple[str, int | str]] = []
-    for path, direction in index["key"].items():
-        if path == "_fts":
-            keys.extend((name, "text") for name in sorted(index.get("weights", ())))
-        elif path != "_ftsx":
-            keys.append((path, direction if isinstance(direction, str) else int(direction)))
-    return tuple(keys)
-
-
-def _wanted_pattern(spec: IndexSpec) -> tuple[tuple[str, int | str], ...]:
-    texts = sorted(path for path, direction in spec.keys if direction == "text")
-    keys: list[tuple[str, int | str]] = []
-    for path, direction in spec.keys:
-        if direction != "text":
-            keys.append((path, direction))
-        elif texts:
-            keys.extend((name, "text") for name in texts)
-            texts = []
-    return tuple(keys)
-
-
-def matches(index: Mapping[str, Any], spec: IndexSpec) -> bool:
-    """Whether a stored index is the described one, by keys and options."""
-    return (
-        key_pattern(index) == _wanted_pattern(spec)
-        and bool(index.get("unique")) == spec.unique
-        and bool(index.get("sparse")) == spec.sparse
-        and (index.get("partialFilterExpression") or None) == (spec.partial or None)
-        and "collation" not in index
-        and "expireAfterSeconds" not in index
-    )
-
-
 def plan_indexes(existing: Iterable[Mapping[str, Any]], spec: CollectionSpec) -> IndexPlan:
     """Compare the indexes of a collection with its description.
 
@@ -177,7 +140,7 @@ def _conflict(stored: Sequence[Mapping[str, Any]], index: IndexSpec) -> str:
 def _same_to_the_server(found: Mapping[str, Any], index: IndexSpec) -> bool:
     # Since 5.0 the server tells indexes of equal keys apart by these options, and no others.
     return (
-        key_pattern(found) == _wanted_pattern(index)
+        key_pattern(found) == wanted_pattern(index)
         and bool(found.get("unique")) == index.unique
         and bool(found.get("sparse")) == index.sparse
         and (found.get("partialFilterExpression") or None) == (index.partial or None)
@@ -197,7 +160,7 @@ def _obsolete(
             continue
         for spec in obsolete:
             # Uniqueness is what hinders, whatever else the index was created with.
-            if keys == _wanted_pattern(spec) and bool(index.get("unique")) == spec.unique:
+            if keys == wanted_pattern(spec) and bool(index.get("unique")) == spec.unique:
                 found.append(
                     IndexSpec(
                         keys,

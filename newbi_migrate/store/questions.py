@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator
 from typing import Any
-
-from pymongo.errors import OperationFailure
 
 from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.decoding import decoded
-from newbi_migrate.store.handles import Collection, Database
+from newbi_migrate.store.handles import Collection
 from newbi_migrate.store.raw import raw_documents
 
-__all__ = ["differing_companions", "which_match"]
+__all__ = ["differing_companions"]
 
 
 async def differing_companions(
@@ -65,26 +63,3 @@ async def differing_companions(
     )
     async for found, _ in decoded(raw_documents(cursor)):
         yield found["_id"]
-
-
-async def which_match(
-    database: Database,
-    documents: Sequence[Mapping[str, Any]],
-    query: Mapping[str, Any],
-    *,
-    comment: str,
-) -> list[Any] | None:
-    """Ids of those of some made-up documents that match a query; ``None`` if it is not understood.
-
-    Tells what a server makes of a query, without a stored document.
-    """
-    try:
-        cursor = await database.aggregate(
-            [{"$documents": list(documents)}, {"$match": query}, {"$project": {"_id": 1}}],
-            collation=SIMPLE_COLLATION,
-            comment=comment,
-        )
-        async with cursor:
-            return [document["_id"] async for document in cursor]
-    except OperationFailure:
-        return None

@@ -13,8 +13,8 @@ from typing import Protocol, Self
 
 from bson import ObjectId
 
+from newbi_migrate.documents.registry import OWN_PREFIX
 from newbi_migrate.errors import DamagedRecordsError, InterruptedRunError
-from newbi_migrate.models.registry import OWN_PREFIX
 from newbi_migrate.progress import Progress
 from newbi_migrate.store.connection import DURABLE, ServerInfo, Store
 from newbi_migrate.store.handles import Collection, Database

@@ -20,8 +20,8 @@ from pymongo import DeleteOne, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import OperationFailure
 
+from newbi_migrate.documents.better_auth import TARGET_COLLECTIONS
 from newbi_migrate.mapping.users import Fill, Insert
-from newbi_migrate.models.better_auth import TARGET_COLLECTIONS
 from newbi_migrate.store.codes import Code
 from newbi_migrate.store.connection import DURABLE, SIMPLE_COLLATION, client_session
 from newbi_migrate.store.faults import refuses_documents

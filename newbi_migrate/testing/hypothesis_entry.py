@@ -17,14 +17,14 @@ def register() -> None:
     """Registers every model: what is drawn keeps all its rules."""
     from hypothesis import strategies as st
 
-    from newbi_migrate.models.base import TolerantModel
+    from newbi_migrate.documents.base import StoredModel
 
     for name in _MODULES:
-        module = import_module(f"newbi_migrate.models.{name}")
+        module = import_module(f"newbi_migrate.documents.{name}")
         for found in vars(module).values():
             if (
                 isinstance(found, type)
-                and issubclass(found, TolerantModel)
+                and issubclass(found, StoredModel)
                 and found.__module__ == module.__name__
                 and not found.__name__.startswith("_")
             ):
@@ -35,4 +35,4 @@ def _drawn(model: Any) -> Any:
     # Whoever imports the strategies imports Hypothesis, and so comes here before they are there.
     from newbi_migrate.testing import strategies
 
-    return strategies.documents(model).map(model.load)
+    return strategies.documents(model).map(lambda document: model(**document))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
+from newbi_migrate.documents.json_schema import models_of, validator_of
 from newbi_migrate.errors import ExitCode
-from newbi_migrate.models.json_schema import models_of, validator_of
 
 
 def test_the_validators_of_all_collections_are_one_json_document(quick):

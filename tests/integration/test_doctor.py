@@ -18,10 +18,10 @@ from small_legacy import USERS, invoices, legacy_user
 from newbi_migrate import Migration
 from newbi_migrate.backup.writer import backup_database
 from newbi_migrate.checks import Level
+from newbi_migrate.documents.newbi import NEWBI
 from newbi_migrate.errors import ExitCode
 from newbi_migrate.migration.doctor import Purpose, diagnose, machine
 from newbi_migrate.migration.doctor.leftovers import TRACES
-from newbi_migrate.models.newbi import NEWBI
 from newbi_migrate.store.connection import open_database
 from newbi_migrate.store.lease import Holder, Lease
 from newbi_migrate.store.runs import RunWriter

@@ -6,7 +6,7 @@ import pytest
 from leases import leased
 from pymongo import IndexModel
 
-from newbi_migrate.models.registry import CollectionSpec, IdType, IndexSpec, UniqueKey
+from newbi_migrate.documents.registry import CollectionSpec, IdType, IndexSpec, UniqueKey
 from newbi_migrate.store.indexes import (
     Created,
     Refused,

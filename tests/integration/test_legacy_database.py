@@ -6,10 +6,10 @@ import bson
 import pytest
 from fingerprints import fingerprint
 
+from newbi_migrate.documents.newbi import NEWBI
 from newbi_migrate.errors import ExitCode
 from newbi_migrate.mapping.values import ABSENT, dig, read_id
 from newbi_migrate.migration.facade import Migration
-from newbi_migrate.models.newbi import NEWBI
 from newbi_migrate.testing.legacy import (
     LEGACY_INDEXES,
     build_legacy_database,

@@ -8,10 +8,10 @@ from fingerprints import changes, fingerprint
 from leases import leased
 from small_legacy import USERS, legacy_user
 
+from newbi_migrate.documents.newbi import NEWBI
+from newbi_migrate.documents.registry import CollectionSpec, IdType, ParentLink, Registry
 from newbi_migrate.errors import InterruptedRunError
 from newbi_migrate.migration.facade import Migration
-from newbi_migrate.models.newbi import NEWBI
-from newbi_migrate.models.registry import CollectionSpec, IdType, ParentLink, Registry
 from newbi_migrate.store.journal import EntryKind, Journal, JournalGroup, JournalReader
 from newbi_migrate.store.stamping import write_groups
 

@@ -10,6 +10,7 @@ from fingerprints import changes, fingerprint
 from losing import losing_the_answer_to
 from small_legacy import USERS, invoices, legacy_user
 
+from newbi_migrate.documents.newbi import NEWBI
 from newbi_migrate.errors import (
     DatabaseMovedOnError,
     ExitCode,
@@ -21,7 +22,6 @@ from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.planning import index_plan
 from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.planning.plan_file import SavedPlan
-from newbi_migrate.models.newbi import NEWBI
 from newbi_migrate.progress import NullProgress
 from newbi_migrate.store.lease import Holder, Lease
 from newbi_migrate.store.raw import elements

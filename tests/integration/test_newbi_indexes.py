@@ -9,7 +9,7 @@ from bson import ObjectId
 from bson.datetime_ms import DatetimeMS
 from pymongo.errors import DuplicateKeyError
 
-from newbi_migrate.models.newbi import BETTER_AUTH_INDEXES, NEWBI
+from newbi_migrate.documents.newbi import BETTER_AUTH_INDEXES, NEWBI
 
 
 def create(collection, index):

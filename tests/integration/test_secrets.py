@@ -9,11 +9,11 @@ from bson.raw_bson import RawBSONDocument
 from fingerprints import changes, fingerprint
 from small_legacy import BCRYPT, USERS, legacy_user
 
+from newbi_migrate.documents.registry import OWN_PREFIX
 from newbi_migrate.errors import ExitCode
 from newbi_migrate.mapping.users import FIELD_NOT_CARRIED
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.planning.plan import plan_to_json
-from newbi_migrate.models.registry import OWN_PREFIX
 
 RAW = CodecOptions(document_class=RawBSONDocument)
 SECRET = "planted-secret"

@@ -9,6 +9,10 @@ import bson
 from bson import ObjectId
 from hypothesis import given, strategies as st
 
+from newbi_migrate.documents.better_auth import COMPANY_GUARD_FIELDS, Account, Organization
+from newbi_migrate.documents.fields import Slug
+from newbi_migrate.documents.legacy import LegacyUser
+from newbi_migrate.documents.shapes import shape_of
 from newbi_migrate.invariants.base import Severity
 from newbi_migrate.mapping import ids, values
 from newbi_migrate.mapping.account import PasswordKind, map_account, password_kind
@@ -23,18 +27,15 @@ from newbi_migrate.mapping.organization import (
 from newbi_migrate.mapping.slug import choose_slug, slug_candidates
 from newbi_migrate.mapping.user import LEFT_BEHIND, created_at, map_user
 from newbi_migrate.mapping.values import ABSENT, IdForm, dig, is_missing, read_id, write_id
-from newbi_migrate.models.better_auth import COMPANY_GUARD_FIELDS, Account, Organization
-from newbi_migrate.models.fields import Slug
-from newbi_migrate.models.legacy import LegacyUser
-from newbi_migrate.models.rules import Rule
 from newbi_migrate.testing import strategies
+from newbi_migrate.testing.field_values import accepts
 
 anything = st.one_of(st.just(ABSENT), strategies.bson_values())
 addresses = st.one_of(
     st.text(max_size=20), st.from_regex(r"[ A-Za-zÀ-ÿ.+]{0,5}@?[A-Za-zİΣß.]{0,8}", fullmatch=True)
 )
 users = strategies.object_ids()
-SLUG = next(found for found in Slug.__metadata__ if isinstance(found, Rule))
+SLUG = shape_of(Slug)
 DERIVE = (ids.organization_id, ids.member_id, ids.account_id)
 
 
@@ -87,7 +88,7 @@ def test_a_slug_is_free_and_one_that_better_auth_takes(user, number, others):
     slug = choose_slug(user, taken)
 
     assert slug not in taken
-    assert SLUG.holds(slug)
+    assert accepts(SLUG, slug)
     assert str(user).endswith(slug.removeprefix("org-").split("-")[0])
     assert slug == choose_slug(user, taken)
 
@@ -296,7 +297,7 @@ def test_an_account_is_made_of_a_hash_and_of_nothing_else(user, password):
 
     assert (account is None) == (not password_kind(password).is_hash)
     if account is not None:
-        assert [] == Account.violations(account.to_document())
+        assert [] == Account.violations_of(account.to_document())
 
 
 @given(document=legacy_users)
@@ -308,5 +309,5 @@ def test_the_account_of_a_valid_hash_keeps_every_rule(document):
     if account is not None:
         found = account.to_document()
         critical = (Severity.CRITICAL, Severity.WARNING)
-        assert [] == [v for v in Account.violations(found) if v.severity in critical]
+        assert [] == [v for v in Account.violations_of(found) if v.severity in critical]
         assert password == found["password"]

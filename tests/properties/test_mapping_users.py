@@ -19,6 +19,7 @@ from small_worlds import (
     small_worlds,
 )
 
+from newbi_migrate.documents.better_auth import Account, Member, Organization, User
 from newbi_migrate.invariants.base import Severity
 from newbi_migrate.mapping.decisions import (
     LegacyKey,
@@ -31,7 +32,6 @@ from newbi_migrate.mapping.fillable import FILLABLE
 from newbi_migrate.mapping.user import LEFT_BEHIND, PLUGIN_FIELDS
 from newbi_migrate.mapping.users import BARRED, Fill, Insert
 from newbi_migrate.mapping.values import is_missing, legacy_flag, text
-from newbi_migrate.models.better_auth import Account, Member, Organization, User
 from newbi_migrate.testing import strategies
 
 legacy_users = legacy_documents()
@@ -166,7 +166,7 @@ def test_created_documents_are_what_better_auth_reads(world, policy):
         ("member", Member, (Severity.CRITICAL, Severity.WARNING)),
     ):
         for document in inserted(planned, collection):
-            assert [] == [v for v in model.violations(document) if v.severity in least]
+            assert [] == [v for v in model.violations_of(document) if v.severity in least]
             assert type(document["_id"]) is ObjectId
             assert bson.encode(document)
     for document in inserted(planned, "user"):

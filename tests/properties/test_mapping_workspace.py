@@ -8,6 +8,8 @@ import bson
 from bson import ObjectId
 from hypothesis import given, strategies as st
 
+from newbi_migrate.documents.newbi import NEWBI
+from newbi_migrate.documents.registry import CollectionSpec, IdType, ParentLink
 from newbi_migrate.mapping.values import ABSENT, IdForm, read_id
 from newbi_migrate.mapping.workspace import (
     Action,
@@ -17,8 +19,6 @@ from newbi_migrate.mapping.workspace import (
     home_of,
     resolve,
 )
-from newbi_migrate.models.newbi import NEWBI
-from newbi_migrate.models.registry import CollectionSpec, IdType, ParentLink
 from newbi_migrate.testing import strategies
 
 SPECS = [

@@ -5,8 +5,8 @@ from __future__ import annotations
 import bson
 from hypothesis import given, strategies as st
 
+from newbi_migrate.documents.legacy import LegacyUser
 from newbi_migrate.mapping.workspace import Reason, home_of
-from newbi_migrate.models.legacy import LegacyUser
 from newbi_migrate.testing import strategies
 
 
@@ -22,7 +22,7 @@ def test_any_drawn_document_can_be_stored(document):
 @given(strategies.legacy_users())
 def test_a_clean_legacy_user_is_valid(document):
     """Unless told otherwise, a drawn user breaks no rule."""
-    assert [] == LegacyUser.violations(document)
+    assert [] == LegacyUser.violations_of(document)
 
 
 @given(strategies.directories())

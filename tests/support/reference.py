@@ -13,12 +13,12 @@ from bson.raw_bson import RawBSONDocument
 from hypothesis import strategies as st
 from small_worlds import IDS, Database, small_worlds
 
+from newbi_migrate.documents.registry import CollectionSpec, IdType, ParentLink, Registry
 from newbi_migrate.mapping.decisions import directory_after
 from newbi_migrate.mapping.ids import organization_id
 from newbi_migrate.mapping.users import Insert
 from newbi_migrate.mapping.values import ABSENT, read_id
 from newbi_migrate.mapping.workspace import Action, resolve
-from newbi_migrate.models.registry import CollectionSpec, IdType, ParentLink, Registry
 from newbi_migrate.store.decoding import PLAIN
 from newbi_migrate.store.raw import document_of, elements
 from newbi_migrate.testing import strategies

@@ -13,6 +13,7 @@ from typing import Any
 from bson import ObjectId
 from hypothesis import strategies as st
 
+from newbi_migrate.documents.legacy import LegacyUser
 from newbi_migrate.mapping.decisions import (
     AliasPolicy,
     DuplicatePolicy,
@@ -26,7 +27,6 @@ from newbi_migrate.mapping.ids import organization_id
 from newbi_migrate.mapping.users import Existing, Insert, UserWrites, writes_for
 from newbi_migrate.mapping.values import ABSENT, dig, is_missing, read_id
 from newbi_migrate.mapping.workspace import Membership
-from newbi_migrate.models.legacy import LegacyUser
 from newbi_migrate.testing import strategies
 
 BCRYPT = "$2b$10$" + "a" * 53

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import copy
-
 from bson import ObjectId, Regex
 from hypothesis import strategies as st
 
-from newbi_migrate.models.base import DocumentModel
+from newbi_migrate.documents.base import DocumentModel
 from newbi_migrate.testing import strategies
 
 
@@ -15,16 +13,6 @@ from newbi_migrate.testing import strategies
 def bent(draw, model: type[DocumentModel]):
     """A document that keeps its rules, with the values of some of its fields exchanged."""
     return _bend(draw, draw(strategies.documents(model)))
-
-
-@st.composite
-def samples(draw, model: type[DocumentModel]):
-    """A sample, good or bad, and documents: good ones, and some that differ from them."""
-    good = draw(st.lists(strategies.documents(model), min_size=1, max_size=3))
-    others = [_bend(draw, copy.deepcopy(document)) for document in good for _ in range(3)]
-    others.append(draw(strategies.wild_documents(model, unknown_fields=False)))
-    sample = draw(st.one_of(st.just(good), st.lists(st.sampled_from([*good, *others]), min_size=1)))
-    return sample, [storable(document, n) for n, document in enumerate((*good, *others))]
 
 
 def _bend(draw, document):
@@ -62,7 +50,7 @@ def stored(model):
     one = st.one_of(
         strategies.wild_documents(model, unknown_fields=False),
         strategies.documents(model),
-        bent(model),
+        strategies.documents_breaking_one_rule(model),
         bent(model),
     )
     return st.lists(one, min_size=1, max_size=12).map(

@@ -15,9 +15,9 @@ import typer.main
 
 from newbi_migrate.cli.app import app
 from newbi_migrate.cli.manual import ENVIRONMENT, MANUAL
+from newbi_migrate.documents.json_schema import models_of, rules_left_out
 from newbi_migrate.errors import ExitCode
 from newbi_migrate.migration.doctor.leftovers import TRACES
-from newbi_migrate.models.json_schema import models_of, rules_left_out
 from newbi_migrate.smoke.story import STEPS
 
 ROOT = Path(__file__).parents[2]

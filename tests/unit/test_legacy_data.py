@@ -9,11 +9,11 @@ import pytest
 from bson import ObjectId
 from hypothesis import given, strategies as st
 
+from newbi_migrate.documents.legacy import LegacyUser
+from newbi_migrate.documents.newbi import NEWBI
 from newbi_migrate.errors import UsageError
 from newbi_migrate.mapping.account import PasswordKind, password_kind
 from newbi_migrate.mapping.workspace import Action, Reason
-from newbi_migrate.models.legacy import LegacyUser
-from newbi_migrate.models.newbi import NEWBI
 from newbi_migrate.testing.bulk import bulk_invoices, bulk_owners
 from newbi_migrate.testing.legacy import PASSWORDS, LegacyDatabase
 from newbi_migrate.testing.legacy_dirt import CASES, HUGE_CASE, LegacyDirt
@@ -71,10 +71,10 @@ def test_clean_documents_break_no_rule_but_that_of_the_workspace(seed):
         (spec.name, violation)
         for spec in NEWBI
         for document in legacy.documents(spec.name)
-        for violation in spec.model.violations(document)
+        for violation in spec.model.violations_of(document)
         if violation.path != "workspaceId"
     ]
-    broken += [("users", v) for user in legacy.users for v in LegacyUser.violations(user)]
+    broken += [("users", v) for user in legacy.users for v in LegacyUser.violations_of(user)]
 
     assert [] == broken
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from bson import Binary, Code, DBRef, ObjectId
 
+from newbi_migrate.documents.better_auth import Account, Organization, User
+from newbi_migrate.documents.legacy import LegacyUser
 from newbi_migrate.mapping.fillable import FILLABLE, only_fillable
 from newbi_migrate.mapping.merge import Merge
 from newbi_migrate.mapping.organization import company_fields
 from newbi_migrate.mapping.user import LEFT_BEHIND
-from newbi_migrate.models.better_auth import Account, Organization, User
-from newbi_migrate.models.legacy import LegacyUser
 
 ONE = ObjectId("64b000000000000000000001")
 FIELDS = {"name": None, "company": {"name": None, "address": {"city": None}}}

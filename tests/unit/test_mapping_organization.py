@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from bson import Decimal128, Int64, ObjectId
 
+from newbi_migrate.documents.legacy import LegacyUser
 from newbi_migrate.mapping.ids import member_id, organization_id
 from newbi_migrate.mapping.organization import (
     NEUTRAL_NAME,
@@ -17,7 +18,6 @@ from newbi_migrate.mapping.organization import (
     map_member,
     map_organization,
 )
-from newbi_migrate.models.legacy import LegacyUser
 
 USER = ObjectId("64b000000000000000000001")
 OTHER = ObjectId("64b000000000000000000002")

@@ -9,6 +9,7 @@ from bson import Int64, ObjectId
 from bson.datetime_ms import DatetimeMS
 from small_worlds import BCRYPT
 
+from newbi_migrate.documents.legacy import LegacyUser
 from newbi_migrate.mapping.user import (
     LEFT_BEHIND,
     PLUGIN_FIELDS,
@@ -19,7 +20,6 @@ from newbi_migrate.mapping.user import (
     plugin_fields_of,
     referral_code_of,
 )
-from newbi_migrate.models.legacy import LegacyUser
 
 USER = ObjectId("64b000000000000000000001")
 BORN = USER.generation_time

@@ -9,6 +9,7 @@ import pytest
 from bson import ObjectId
 from small_worlds import BCRYPT, SCRYPT
 
+from newbi_migrate.documents.legacy import LegacyUser
 from newbi_migrate.mapping.account import map_account
 from newbi_migrate.mapping.decisions import Outcome, UserDecision
 from newbi_migrate.mapping.ids import account_id, member_id, organization_id
@@ -16,7 +17,6 @@ from newbi_migrate.mapping.organization import map_member, map_organization
 from newbi_migrate.mapping.user import map_user
 from newbi_migrate.mapping.users import Existing, Fill, Finding, Insert, UserWrites, writes_for
 from newbi_migrate.mapping.workspace import Reason
-from newbi_migrate.models.legacy import LegacyUser
 
 LEA = ObjectId("64b000000000000000000001")
 OTHER = ObjectId("64b0000000000000000000ff")

@@ -6,6 +6,7 @@ import pytest
 from bson import Int64, MinKey, ObjectId
 from bson.code import Code
 
+from newbi_migrate.documents.registry import CollectionSpec, IdType, ParentLink
 from newbi_migrate.mapping.values import ABSENT
 from newbi_migrate.mapping.workspace import (
     Action,
@@ -17,7 +18,6 @@ from newbi_migrate.mapping.workspace import (
     home_of,
     resolve,
 )
-from newbi_migrate.models.registry import CollectionSpec, IdType, ParentLink
 
 LEA, HUGO, ZOE, TOM, INES, LOU = (ObjectId(f"64b00000000000000000000{n}") for n in range(1, 7))
 OLD_LEA = ObjectId("64b0000000000000000000a1")

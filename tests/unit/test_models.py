@@ -10,8 +10,7 @@ import pytest
 from bson import Int64, ObjectId
 from pydantic import ValidationError
 
-from newbi_migrate.invariants.base import Severity
-from newbi_migrate.models import (
+from newbi_migrate.documents import (
     banking,
     better_auth,
     billing,
@@ -20,8 +19,9 @@ from newbi_migrate.models import (
     signatures,
     snapshots,
 )
-from newbi_migrate.models.agenda import Event
-from newbi_migrate.models.newbi import NEWBI
+from newbi_migrate.documents.agenda import Event
+from newbi_migrate.documents.newbi import NEWBI
+from newbi_migrate.invariants.base import Severity
 
 ID = ObjectId("64b0c0ffee0123456789abcd")
 DAY = datetime(2025, 3, 1, 12)  # noqa: DTZ001  # as PyMongo reads it
@@ -168,7 +168,7 @@ def changed(document, changes):
 @examples
 def test_an_example_holds(model, document):
     """A document as the application writes it today breaks no rule, and can be constructed."""
-    assert [] == model.violations(document)
+    assert [] == model.violations_of(document)
     assert document.keys() <= model(**document).to_document().keys()
 
 
@@ -185,7 +185,7 @@ COUNTEREXAMPLES = [
     (billing.Invoice, INVOICE, {"number": ...}, "invoice.number", "number"),
     (billing.Invoice, INVOICE, {"showBankDetails": True}, "invoice.bank-details", "bankDetails"),
     (billing.Invoice, INVOICE, {"totalHT": -1}, "field.number-min-0", "totalHT"),
-    (billing.Invoice, INVOICE, {"workspaceId": str(ID)}, "field.workspace-id", "workspaceId"),
+    (billing.Invoice, INVOICE, {"workspaceId": "newbi"}, "field.workspace-id", "workspaceId"),
     (billing.Invoice, INVOICE, {"createdBy": ...}, "field.owner-id", "createdBy"),
     (
         billing.Invoice,
@@ -342,7 +342,7 @@ def test_a_rule_is_broken_by_its_counterexample(model, document, changes, rule, 
     """The change breaks that rule at that path; construction refuses it, and reading does not."""
     wrong = changed(document, changes)
 
-    assert (rule, path) in [(found.rule, found.path) for found in model.violations(wrong)]
+    assert (rule, path) in [(found.rule, found.path) for found in model.violations_of(wrong)]
     with pytest.raises(ValidationError):
         model(**wrong)
     assert wrong == model.load(wrong).to_document()
@@ -359,12 +359,12 @@ def test_the_year_of_issue_is_that_in_france(moment, year):
     """Half past eleven in the evening of UTC's New Year's Eve is next year in Paris."""
     invoice = {**INVOICE, "issueDate": moment, "issueYear": year, "dueDate": None}
 
-    assert [] == billing.Invoice.violations(invoice)
+    assert [] == billing.Invoice.violations_of(invoice)
 
 
 def test_a_draft_needs_no_number():
     """Only an invoice that is out of draft must have a number."""
-    assert [] == billing.Invoice.violations(
+    assert [] == billing.Invoice.violations_of(
         {**changed(INVOICE, {"number": ...}), "status": "DRAFT"}
     )
 
@@ -376,7 +376,7 @@ def test_a_draft_needs_no_number():
 )
 def test_an_older_shape_breaks_one_rule(model, document):
     """A document of its own time is told from one of today and held to its own rules."""
-    (found,) = model.violations(document)
+    (found,) = model.violations_of(document)
 
     assert ("field.current-shape", Severity.WARNING) == (found.rule, found.severity)
     assert bson.encode(document) == bson.encode(model.load(document).to_document())
@@ -384,7 +384,7 @@ def test_an_older_shape_breaks_one_rule(model, document):
 
 def test_an_old_transaction_keeps_its_shape_after_a_migration():
     """A workspace written as text into a row of the old shape is no critical violation."""
-    (found,) = banking.Transaction.violations({**OLD_TRANSACTION, "workspaceId": str(ID)})
+    (found,) = banking.Transaction.violations_of({**OLD_TRANSACTION, "workspaceId": str(ID)})
 
     assert "field.current-shape" == found.rule
 
@@ -447,11 +447,3 @@ def test_every_rule_has_an_id_and_a_sentence(spec):
     assert len(rules) == len({rule.id for rule in rules})
     assert all(rule.id == rule.id.lower() and "." in rule.id for rule in rules)
     assert all(rule.sentence.endswith(".") for rule in rules)
-
-
-@pytest.mark.parametrize("spec", list(NEWBI), ids=lambda spec: spec.name)
-def test_an_invariant_finds_what_violations_list(spec):
-    """Asked one by one, the rules find what a model finds for an empty document."""
-    one_by_one = [(rule.id, path) for rule in spec.model.invariants() for path in rule.check({})]
-
-    assert sorted(one_by_one) == sorted((v.rule, v.path) for v in spec.model.violations({}))

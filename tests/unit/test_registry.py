@@ -8,9 +8,9 @@ from datetime import date
 
 import pytest
 
+from newbi_migrate.documents.newbi import BETTER_AUTH_INDEXES, NEWBI
+from newbi_migrate.documents.registry import CollectionSpec, IdType, IndexSpec, ParentLink, Registry
 from newbi_migrate.errors import UsageError
-from newbi_migrate.models.newbi import BETTER_AUTH_INDEXES, NEWBI
-from newbi_migrate.models.registry import CollectionSpec, IdType, IndexSpec, ParentLink, Registry
 
 MIGRATION = date(2025, 9, 17)
 EARLY = {

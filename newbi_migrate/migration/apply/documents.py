@@ -9,10 +9,10 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from newbi_migrate.documents.registry import CollectionSpec
 from newbi_migrate.mapping.workspace import Action, Reason
 from newbi_migrate.migration.planning.documents import DocumentCounts, DocumentPlane
 from newbi_migrate.migration.planning.results import CollectionSummary, Quarantine
-from newbi_migrate.models.registry import CollectionSpec
 from newbi_migrate.store.collections import Identities
 from newbi_migrate.store.faults import task_group
 from newbi_migrate.store.journal import Journal, JournalGroup, portions

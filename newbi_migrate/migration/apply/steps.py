@@ -13,6 +13,8 @@ from typing import Any, cast
 
 from bson import ObjectId
 
+from newbi_migrate.documents.better_auth import TARGET_COLLECTIONS
+from newbi_migrate.documents.registry import CollectionSpec, Registry
 from newbi_migrate.mapping.packed import PackedIds
 from newbi_migrate.mapping.workspace import Directory, Reason
 from newbi_migrate.migration.apply.documents import DocumentWriter
@@ -34,8 +36,6 @@ from newbi_migrate.migration.run.baseline import Baseline
 from newbi_migrate.migration.run.beginning import begin_run
 from newbi_migrate.migration.run.recovery import created_indexes
 from newbi_migrate.migration.run.written import tally
-from newbi_migrate.models.better_auth import TARGET_COLLECTIONS
-from newbi_migrate.models.registry import CollectionSpec, Registry
 from newbi_migrate.progress import timed
 from newbi_migrate.store.collections import Identities, collection_names, collections
 from newbi_migrate.store.indexes import Created, Refused, create_indexes

@@ -15,11 +15,11 @@ import bson
 import xxhash
 from bson import Int64
 
+from newbi_migrate.documents.better_auth import TARGET_COLLECTIONS
 from newbi_migrate.mapping.users import Fill, Finding, Insert, UserWrites
 from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.planning.results import Plan
 from newbi_migrate.migration.planning.users import UserPlane
-from newbi_migrate.models.better_auth import TARGET_COLLECTIONS
 from newbi_migrate.store.collections import Identities
 from newbi_migrate.store.journal import EntryKind, Journal, UserWrite, prior_list
 from newbi_migrate.store.raw import elements

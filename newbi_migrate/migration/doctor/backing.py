@@ -13,8 +13,8 @@ from newbi_migrate.backup.dump import Dump
 from newbi_migrate.backup.manifest import Consistency, Manifest
 from newbi_migrate.backup.reading import DamagedDataError
 from newbi_migrate.checks import Check, Level
+from newbi_migrate.documents.registry import OWN_PREFIX
 from newbi_migrate.errors import UsageError
-from newbi_migrate.models.registry import OWN_PREFIX
 from newbi_migrate.store.collections import collections
 from newbi_migrate.store.counting import estimated_counts
 from newbi_migrate.store.handles import Database

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from newbi_migrate.checks import Check, Level
-from newbi_migrate.models.registry import Registry
+from newbi_migrate.documents.registry import Registry
 from newbi_migrate.store.collections import collection_names
 from newbi_migrate.store.counting import count_by
 from newbi_migrate.store.handles import Database

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from newbi_migrate.checks import Check, Level
+from newbi_migrate.documents.registry import Registry
 from newbi_migrate.errors import NewbiMigrateError
 from newbi_migrate.migration.planning.survey import odd_target, survey
 from newbi_migrate.migration.run.recovery import refuse_lost_records
-from newbi_migrate.models.registry import Registry
 from newbi_migrate.store.collections import CollectionInfo, collections
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.lease import Lease

@@ -11,8 +11,8 @@ from enum import StrEnum
 from typing import Final
 
 from newbi_migrate.checks import Check, Level
-from newbi_migrate.models.better_auth import TARGET_COLLECTIONS
-from newbi_migrate.models.registry import Registry
+from newbi_migrate.documents.better_auth import TARGET_COLLECTIONS
+from newbi_migrate.documents.registry import Registry
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.runs import OWN_COLLECTIONS
 from newbi_migrate.store.server import granted

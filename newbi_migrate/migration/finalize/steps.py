@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from newbi_migrate.documents.registry import Registry
 from newbi_migrate.errors import DatabaseMovedOnError, UsageError, ValidationFailedError
 from newbi_migrate.mapping.decisions import Outcome
 from newbi_migrate.migration.finalize.legacy_users import LegacyUsers, refuse_unaccounted
@@ -19,7 +20,6 @@ from newbi_migrate.migration.planning.survey import kept_name
 from newbi_migrate.migration.run.beginning import begin_run
 from newbi_migrate.migration.run.runner import unfinished_run
 from newbi_migrate.migration.validation.report import ValidationReport
-from newbi_migrate.models.registry import Registry
 from newbi_migrate.store.collections import collection_names
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.indexes import drop_index, plan_indexes, read_indexes

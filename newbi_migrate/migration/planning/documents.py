@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from bson import ObjectId
 
+from newbi_migrate.documents.registry import CollectionSpec, Registry
 from newbi_migrate.mapping.values import ABSENT, read_id
 from newbi_migrate.mapping.workspace import (
     Action,
@@ -22,7 +23,6 @@ from newbi_migrate.mapping.workspace import (
 )
 from newbi_migrate.migration.planning.digests import of_group, of_quarantined
 from newbi_migrate.migration.planning.results import CollectionSummary, Quarantine
-from newbi_migrate.models.registry import CollectionSpec, Registry
 from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.census import count_groups
 from newbi_migrate.store.decoding import decoded

@@ -7,11 +7,11 @@ from typing import Any, Final
 
 from bson import ObjectId
 
+from newbi_migrate.documents.newbi import BETTER_AUTH_SPECS
+from newbi_migrate.documents.registry import CollectionSpec, UniqueKey
 from newbi_migrate.mapping.workspace import Directory, Reason, WorkspaceClass
 from newbi_migrate.migration.planning.documents import Surveyed
 from newbi_migrate.migration.planning.results import IndexAction, IndexDecision
-from newbi_migrate.models.newbi import BETTER_AUTH_SPECS
-from newbi_migrate.models.registry import CollectionSpec, UniqueKey
 from newbi_migrate.store.collisions import Collision, find_collisions
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.indexes import plan_indexes, read_indexes

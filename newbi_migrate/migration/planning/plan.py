@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from bson import ObjectId
 
+from newbi_migrate.documents.registry import CollectionSpec, Registry
 from newbi_migrate.mapping.decisions import (
     Decisions,
     Outcome,
@@ -34,7 +35,6 @@ from newbi_migrate.migration.planning.results import (
 )
 from newbi_migrate.migration.planning.survey import Survey, odd_target, survey
 from newbi_migrate.migration.planning.users import UserPlane, line_of
-from newbi_migrate.models.registry import CollectionSpec, Registry
 from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.handles import Database
 

@@ -16,6 +16,7 @@ from typing import Any, Final, Self
 
 from bson import ObjectId
 
+from newbi_migrate.documents.registry import IndexSpec
 from newbi_migrate.errors import ExitCode
 from newbi_migrate.mapping.decisions import Decisions, Outcome, UserDecision
 from newbi_migrate.mapping.ids import account_id, member_id
@@ -24,7 +25,6 @@ from newbi_migrate.mapping.users import Finding
 from newbi_migrate.mapping.workspace import Directory, Reason, WorkspaceClass
 from newbi_migrate.migration.planning.digests import Digests
 from newbi_migrate.migration.planning.options import MigrationOptions
-from newbi_migrate.models.registry import IndexSpec
 from newbi_migrate.store.collisions import Collision
 from newbi_migrate.store.raw import iter_ids, pack_ids
 

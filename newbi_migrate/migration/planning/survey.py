@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from newbi_migrate.errors import UnsupportedError, UsageError
-from newbi_migrate.models.better_auth import (
+from newbi_migrate.documents.better_auth import (
     COLLECTIONS as BETTER_AUTH_COLLECTIONS,
     TARGET_COLLECTIONS,
 )
-from newbi_migrate.models.registry import OWN_PREFIX, Registry
+from newbi_migrate.documents.registry import OWN_PREFIX, Registry
+from newbi_migrate.errors import UnsupportedError, UsageError
 from newbi_migrate.store.collections import CollectionInfo
 from newbi_migrate.store.connection import nothing_there
 from newbi_migrate.store.counting import count, estimated_counts, has_any

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from bson import ObjectId
 
+from newbi_migrate.documents.legacy import LegacyUser
 from newbi_migrate.mapping.decisions import (
     Decisions,
     LegacyKey,
@@ -26,7 +27,6 @@ from newbi_migrate.mapping.users import Existing, Fill, Finding, Insert, UserWri
 from newbi_migrate.mapping.values import is_missing, read_id, trim
 from newbi_migrate.mapping.workspace import Membership
 from newbi_migrate.migration.planning.results import Findings, UserLine
-from newbi_migrate.models.legacy import LegacyUser
 from newbi_migrate.store.decoding import decode, decoded
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import id_key

@@ -17,6 +17,7 @@ from newbi_migrate.backup.dumped import DumpedCollection
 from newbi_migrate.backup.reading import DamagedDataError
 from newbi_migrate.backup.verification import Verification
 from newbi_migrate.backup.verify import verify_dump
+from newbi_migrate.documents.newbi import NEWBI
 from newbi_migrate.errors import (
     DamagedBackupError,
     DatabaseMovedOnError,
@@ -33,7 +34,6 @@ from newbi_migrate.migration.restore.target import (
 )
 from newbi_migrate.migration.run.runner import Runner, refuse_other_preview
 from newbi_migrate.migration.run.throttle import ThrottleOptions
-from newbi_migrate.models.newbi import NEWBI
 from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.connection import open_database
 from newbi_migrate.store.counting import count

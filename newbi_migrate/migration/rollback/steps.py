@@ -16,6 +16,7 @@ from typing import Any
 
 from bson import ObjectId
 
+from newbi_migrate.documents.registry import Registry
 from newbi_migrate.errors import UsageError
 from newbi_migrate.mapping.values import read_id
 from newbi_migrate.migration.rollback.documents import DocumentRollback, UserScope
@@ -26,7 +27,6 @@ from newbi_migrate.migration.rollback.results import (
 from newbi_migrate.migration.rollback.structure import StructureRollback
 from newbi_migrate.migration.rollback.users import UserRollback
 from newbi_migrate.migration.run.recovery import write_targets
-from newbi_migrate.models.registry import Registry
 from newbi_migrate.progress import Progress, timed
 from newbi_migrate.store.collections import collection_names
 from newbi_migrate.store.connection import Store

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import bson
 
+from newbi_migrate.documents.registry import OWN_PREFIX
 from newbi_migrate.errors import DamagedRecordsError
 from newbi_migrate.migration.planning.survey import aside_name, kept_name
 from newbi_migrate.migration.rollback.results import (
@@ -21,7 +22,6 @@ from newbi_migrate.migration.rollback.results import (
     RollbackResult,
 )
 from newbi_migrate.migration.run.recovery import refuse_forged
-from newbi_migrate.models.registry import OWN_PREFIX
 from newbi_migrate.store.collections import collection_names
 from newbi_migrate.store.counting import count, has_any
 from newbi_migrate.store.handles import Database

@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from bson import ObjectId
 
+from newbi_migrate.documents.better_auth import TARGET_COLLECTIONS
 from newbi_migrate.mapping.packed import IdColumn, PackedIds, PackedSequence
 from newbi_migrate.migration.rollback.results import ConflictKind
-from newbi_migrate.models.better_auth import TARGET_COLLECTIONS
 from newbi_migrate.store.ids import id_key
 
 __all__ = ["BACKWARDS", "Created", "Going", "IdSet", "Unit", "Units"]

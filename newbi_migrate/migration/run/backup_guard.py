@@ -10,10 +10,10 @@ from typing import Any
 from newbi_migrate.backup.compare import compare_backup
 from newbi_migrate.backup.verification import Verification
 from newbi_migrate.backup.verify import verify_backup
+from newbi_migrate.documents.registry import Registry
 from newbi_migrate.errors import DatabaseMovedOnError, UsageError
 from newbi_migrate.migration.run.baseline import Baseline, take_baseline
 from newbi_migrate.migration.run.runner import unfinished_run
-from newbi_migrate.models.registry import Registry
 from newbi_migrate.progress import Progress
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.runs import RunRecord, read_runs

@@ -11,8 +11,8 @@ from typing import Any, Self
 
 from newbi_migrate.backup.layout import dumped
 from newbi_migrate.backup.manifest import Manifest
+from newbi_migrate.documents.registry import OWN_PREFIX, Registry
 from newbi_migrate.errors import UsageError
-from newbi_migrate.models.registry import OWN_PREFIX, Registry
 from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.collections import CollectionInfo
 from newbi_migrate.store.counting import estimated_counts

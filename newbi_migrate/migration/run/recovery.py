@@ -11,9 +11,9 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from newbi_migrate.documents.better_auth import TARGET_COLLECTIONS
+from newbi_migrate.documents.registry import Registry
 from newbi_migrate.errors import DamagedRecordsError
-from newbi_migrate.models.better_auth import TARGET_COLLECTIONS
-from newbi_migrate.models.registry import Registry
 from newbi_migrate.store.collections import collection_names
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import id_key

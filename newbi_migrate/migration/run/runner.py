@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 
 from bson import ObjectId
 
+from newbi_migrate.documents.registry import Registry
 from newbi_migrate.errors import DatabaseMovedOnError, InterruptedRunError, NewbiMigrateError
 from newbi_migrate.migration.run.recovery import (
     read_whole_runs,
@@ -22,7 +23,6 @@ from newbi_migrate.migration.run.recovery import (
 )
 from newbi_migrate.migration.run.retry import HighWaterMark, retry_transient
 from newbi_migrate.migration.run.throttle import RunThrottle, ThrottleOptions
-from newbi_migrate.models.registry import Registry
 from newbi_migrate.progress import Progress
 from newbi_migrate.store.connection import Store
 from newbi_migrate.store.faults import explained

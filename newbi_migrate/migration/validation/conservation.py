@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from bson import ObjectId
 
+from newbi_migrate.documents.registry import Registry
 from newbi_migrate.errors import UsageError
 from newbi_migrate.migration.run.baseline import (
     Baseline,
@@ -24,7 +25,6 @@ from newbi_migrate.migration.run.baseline import (
     fields_left_out,
     live_collections,
 )
-from newbi_migrate.models.registry import Registry
 from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.digest import Digest, digest_collection
 from newbi_migrate.store.faults import explained

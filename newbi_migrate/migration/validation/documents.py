@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from newbi_migrate.documents.registry import CollectionSpec
+from newbi_migrate.documents.shapes import Leaf, fields_of, without_null
 from newbi_migrate.mapping.values import ABSENT, IdForm, read_id
 from newbi_migrate.mapping.workspace import Action, Reason, Resolution
 from newbi_migrate.migration.planning.documents import DocumentPlane
@@ -12,9 +14,6 @@ from newbi_migrate.migration.planning.options import AliasOwners
 from newbi_migrate.migration.validation import rules
 from newbi_migrate.migration.validation.request import COMMENT, State, ValidationRequest
 from newbi_migrate.migration.validation.rules import STRUCTURAL, rule_broken_by
-from newbi_migrate.models.base import fields_of
-from newbi_migrate.models.registry import CollectionSpec
-from newbi_migrate.models.rules import Leaf, Nullable
 from newbi_migrate.store.census import count_groups
 from newbi_migrate.store.runs import RunRecord, quarantined_documents
 from newbi_migrate.store.windows import WindowGroup
@@ -180,7 +179,7 @@ def owner_of(spec: CollectionSpec) -> Owner | None:
     shape = fields_of(spec.model).get(spec.owner_field)
     if shape is None:
         return None
-    value = shape.value.inner if isinstance(shape.value, Nullable) else shape.value
+    value = without_null(shape.value)
     if isinstance(value, Leaf) and value.rule.id in _OWNER_RULES:
         return Owner(spec.owner_field, shape.required)
     return None

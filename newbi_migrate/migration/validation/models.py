@@ -1,9 +1,7 @@
-"""The rules of the models, asked of a database: the server finds suspects, Python looks closely.
+"""The rules of the models, asked of a database: the server finds violators, Python looks closely.
 
-Only documents that may break a rule travel. Where these are very many, the server counts them rule
-by rule instead. Of a large collection the server first passes over the documents that are like most
-others and keep every rule, which it tells at less cost. What no server can be asked is asked of
-every document here.
+Only documents that break a rule travel. Where these are very many, the server counts them rule by
+rule instead. What no server can be asked is asked of every document here.
 """
 
 from __future__ import annotations
@@ -14,18 +12,14 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from newbi_migrate.documents.base import DocumentModel
+from newbi_migrate.documents.better_auth import Account, Member, Organization, User
+from newbi_migrate.documents.registry import CollectionSpec
 from newbi_migrate.invariants.base import Invariant, Severity
-from newbi_migrate.models.base import DocumentModel
-from newbi_migrate.models.better_auth import Account, Member, Organization, User
-from newbi_migrate.models.registry import CollectionSpec
-from newbi_migrate.models.seen import Seen
-from newbi_migrate.models.suspects import suspects
-from newbi_migrate.models.usual import DESCENDING, unusual
 from newbi_migrate.store.counting import count_each, estimated_count
 from newbi_migrate.store.decoding import decode
 from newbi_migrate.store.faults import task_group
 from newbi_migrate.store.handles import Collection
-from newbi_migrate.store.questions import which_match
 from newbi_migrate.store.reading import matching, sample
 from newbi_migrate.store.windows import id_ranges
 
@@ -35,13 +29,12 @@ if TYPE_CHECKING:
 __all__ = ["CLOSELY", "ModelRules"]
 
 CLOSELY: Final = 20_000
-"""Suspects of a collection that are looked at one by one, unless every violation is wanted."""
+"""Violators of a collection that are looked at one by one, unless every violation is wanted."""
 
 _ADVICE: Final = "Correct it in the application; nothing is ever changed for it here."
 _CRITICAL_ADVICE: Final = "The application does not find this document; correct the field."
 _LARGE: Final = 50_000
 _SAMPLE: Final = 500
-_FEW: Final = 8
 
 # What the structural rules ask more exactly.
 _PEOPLE: Final[tuple[tuple[str, type[DocumentModel], frozenset[str], frozenset[str]], ...]] = (
@@ -85,7 +78,7 @@ class _Target:
 
     def broken_by(self, document: Mapping[str, Any]) -> Iterator[tuple[_Asked, str]]:
         """The rules a document breaks, and where."""
-        for violation in self.model.violations(document):
+        for violation in self.model.violations_of(document):
             asked = self.rules.get(violation.rule)
             if asked is not None and violation.path.partition(".")[0] not in self.skip:
                 yield asked, violation.path
@@ -114,7 +107,6 @@ class ModelRules:
         self._comment = comment
         self._names = names
         self._known: dict[str, None] = {}
-        self._descends: bool | None = None
         self._targets: list[_Target] = []
         for spec in specs:
             if spec.model is not None:
@@ -151,7 +143,7 @@ class ModelRules:
                 async for raw in sample(collection, self._request.sample, comment=self._comment):
                     _look(target, raw, findings)
                 continue
-            served = target.model.served()
+            served = target.model.server_checkable_rules()
             asked = {name: rule for name, rule in target.rules.items() if name in served}
             if asked:
                 await self._ask(_narrowed(target, asked), collection, findings)
@@ -160,12 +152,7 @@ class ModelRules:
                 await self._stream(_narrowed(target, streamed), collection, findings, {})
 
     async def _ask(self, target: _Target, collection: Collection, findings: Collector) -> None:
-        # For a few rules the exact question is as quick, and nobody is suspected for others.
-        match = (
-            suspects(target.model, skip=target.skip)
-            if len(target.rules) > _FEW
-            else target.model.violators(target.rules.keys(), skip=target.skip)
-        )
+        match = target.model.violators(target.rules.keys(), skip=target.skip)
         if not await self._stream(target, collection, findings, match):
             await self._count(target, collection, findings, match)
 
@@ -180,18 +167,16 @@ class ModelRules:
         left = CLOSELY if match and not self._request.detailed else None
         stop = asyncio.Event()
         large = await self._is_large(collection)
-        in_order = large and "$or" in match
-        passed = await self._usual(target, collection) if in_order else []
 
         async def read(part: Mapping[str, Any]) -> None:
             nonlocal left
             query = {**part, **match}
+            in_order = large and "$or" in match
             if in_order:
                 # Each range reads the collection in its own order and passes over what is not
                 # its: that is quicker than to fetch its documents by id. The server compares
-                # the id before it asks a $nor, and would ask an $or first; of a $nor it asks
-                # the $and first.
-                query = {**part, "$nor": [*passed, {"$nor": match["$or"]}]}
+                # the id before it asks a $nor, and would ask an $or first.
+                query = {**part, "$nor": [{"$nor": match["$or"]}]}
             found = matching(collection, query, natural=in_order, comment=self._comment)
             async with aclosing(found) as documents:
                 async for raw in documents:
@@ -208,24 +193,6 @@ class ModelRules:
             async for part in id_ranges(collection, parts, comment=self._comment):
                 tasks.create_task(read(part))
         return not stop.is_set()
-
-    async def _usual(self, target: _Target, collection: Collection) -> list[dict[str, Any]]:
-        """What a document must not be, to be asked any more: like most, with every rule kept."""
-        if self._descends is None:
-            self._descends = await self._knows_descending()
-        if not self._descends:
-            return []
-        seen = Seen()
-        async for raw in sample(collection, _SAMPLE, comment=self._comment):
-            seen.add(decode(raw)[0])
-        ways = unusual(target.model, seen, skip=target.skip).get("$or")
-        # An $and of two, which the server does not take apart.
-        return [{"$and": [{"$nor": ways}, {"_id": {"$exists": True}}]}] if ways else []
-
-    async def _knows_descending(self) -> bool:
-        documents, match, found = DESCENDING
-        database = self._request.database
-        return await which_match(database, documents, match, comment=self._comment) == found
 
     async def _is_large(self, collection: Collection) -> bool:
         return await estimated_count(collection, comment=self._comment) >= _LARGE

@@ -10,12 +10,12 @@ from typing import Any, Final, Protocol
 
 from bson import ObjectId
 
+from newbi_migrate.documents.registry import Registry
 from newbi_migrate.invariants.base import Severity
 from newbi_migrate.mapping.workspace import Directory, Reason
 from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.planning.results import QuarantinedDocument
 from newbi_migrate.migration.validation.report import EXAMPLES, FailOn, Finding, RuleResult
-from newbi_migrate.models.registry import Registry
 from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.handles import Database
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from bson import ObjectId
 
+from newbi_migrate.documents.newbi import BETTER_AUTH_SPECS
+from newbi_migrate.documents.registry import CollectionSpec, UniqueKey
 from newbi_migrate.errors import UsageError
 from newbi_migrate.mapping.values import ABSENT, IdForm, read_id
 from newbi_migrate.mapping.workspace import Reason
@@ -17,8 +19,6 @@ from newbi_migrate.migration.validation.people import PeopleReader, Recorded
 from newbi_migrate.migration.validation.people_rules import check_people
 from newbi_migrate.migration.validation.request import COMMENT, State, ValidationRequest
 from newbi_migrate.migration.validation.rules import STRUCTURAL
-from newbi_migrate.models.newbi import BETTER_AUTH_SPECS
-from newbi_migrate.models.registry import CollectionSpec, UniqueKey
 from newbi_migrate.store.census import count_groups
 from newbi_migrate.store.collisions import Collision, find_collisions
 from newbi_migrate.store.counting import has_any

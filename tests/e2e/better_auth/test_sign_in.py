@@ -6,7 +6,7 @@ import pytest
 from better_auth_app import VERSIONS, Browser
 from bson import ObjectId
 
-from newbi_migrate.models.better_auth import Account, Member, Organization, User
+from newbi_migrate.documents.better_auth import Account, Member, Organization, User
 
 pytestmark = [pytest.mark.node, pytest.mark.slow]
 

@@ -1,0 +1,549 @@
+"""What all documents have in common: strict to make, tolerant to read, exact on the way back.
+
+A document has two states. A **new** one is constructed or taken from JSON: strict, without unknown
+fields, completed as the application would complete it. A **stored** one was read from MongoDB:
+nothing is refused, coerced, dropped or reordered, and :meth:`DocumentModel.violations` says what is
+wrong with it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Container, Generator, Iterator, Mapping
+from difflib import get_close_matches
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
+
+import bson
+from bson import ObjectId, UuidRepresentation
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    ModelWrapValidatorHandler,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
+from pydantic.alias_generators import to_camel
+from pydantic.json_schema import SkipJsonSchema
+from pydantic_core import InitErrorDetails, PydanticCustomError, to_jsonable_python
+
+from newbi_migrate.documents.document_rules import ABSENT, Condition, DocumentRule
+from newbi_migrate.documents.field_rules import UNKNOWN, FieldRule
+from newbi_migrate.documents.scalars import DocumentId, EmbeddedId
+from newbi_migrate.documents.shapes import (
+    Embedded,
+    ListOf,
+    all_of,
+    all_rules,
+    fields_of,
+    rules_of,
+    schema_of,
+    without_null,
+)
+from newbi_migrate.documents.stored import (
+    AS_STORED,
+    Stored,
+    loader_of,
+    plan_of,
+    rule_of,
+    violations_in,
+)
+from newbi_migrate.invariants.base import Invariant, Severity, Violation
+
+__all__ = [
+    "CURRENT_SHAPE",
+    "DocumentModel",
+    "EmbeddedModel",
+    "StoredModel",
+    "document_key",
+    "names_of",
+]
+
+CURRENT_SHAPE: Final = FieldRule(
+    "field.current-shape",
+    "The document has the fields the application writes today, not those of an older version.",
+)
+_BYTES: Final = bson.CodecOptions[dict[str, Any]](uuid_representation=UuidRepresentation.STANDARD)
+_KEYS: Final = {"id": "_id", "version_key": "__v", "revision_id": "revision_id"}
+_KEYS_OF_MACHINERY: Final = {"stored_as": AS_STORED}
+
+
+def document_key(name: str) -> str:
+    """The name of a field in documents, where its declaration gives no other."""
+    key = _KEYS.get(name) or _KEYS_OF_MACHINERY.get(name)
+    return key or re.sub("(Ht|Ttc|Vat)$", lambda found: found[0].upper(), to_camel(name))
+
+
+@cache
+def names_of(model: type[BaseModel]) -> Mapping[str, str]:
+    """The attributes by the names of documents."""
+    return {
+        info.alias or name: name
+        for name, info in model.model_fields.items()
+        if info.alias != AS_STORED
+    }
+
+
+class StoredModel(BaseModel):
+    """Base of documents and embedded documents.
+
+    Of a stored document an attribute holds the stored value whatever its type. A field that is
+    absent reads as the default of its schema, ``None`` where there is none; ``model_fields_set``
+    tells which are there. Assigning what one that is absent reads as leaves it absent; ``del``
+    takes a field out of the document.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+        populate_by_name=True,
+        alias_generator=document_key,
+        arbitrary_types_allowed=True,
+        # Values may be personal or secret, and errors end up in logs.
+        hide_input_in_errors=True,
+    )
+    rules: ClassVar[tuple[DocumentRule, ...]] = ()
+    """Rules across fields that a class adds to those of its bases."""
+
+    stored_as: SkipJsonSchema[InstanceOf[Stored] | None] = Field(
+        default=None, init=False, exclude=True, repr=False
+    )
+    """The document as it was read, ``None`` for a new one."""
+
+    # -- new ----------------------------------------------------------------------------------
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _make(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        if type(value) is Stored and issubclass(cls, DocumentModel):
+            return cls.load(value)
+        try:
+            model = handler(value)
+        except ValidationError as error:
+            raise _explained(cls, error) from None
+        if model is not value:
+            plan = plan_of(cls)
+            values = model.__dict__
+            if values.get("id", ABSENT) is None:
+                model._without_id()  # noqa: SLF001  # of this very class
+            for rule, year, day in plan.years:
+                if values[year] is None:
+                    setattr(model, year, rule.year_of(values[day]))
+            if plan.rules and (broken := plan.broken(values, model.__pydantic_fields_set__)):
+                raise _refused(cls, broken)
+        return model
+
+    def _without_id(self) -> None:
+        """Called where a new model was given no id."""
+
+    # -- stored -------------------------------------------------------------------------------
+
+    @classmethod
+    def load(cls, document: Mapping[str, Any]) -> Self:
+        """Reads a stored document; never raises on content and changes no value.
+
+        Unknown fields and the order of fields are kept. Embedded documents become embedded
+        models, loaded in the same way.
+        """
+        raw = document if isinstance(document, dict) else dict(document)
+        loaded: Self = loader_of(cls).validate_python(raw)
+        return loaded
+
+    def to_document(self) -> dict[str, Any]:
+        """The MongoDB document.
+
+        A stored one that was not changed gives what was read, with the same order, types and
+        nulls. A new one gives the fields that were set and the defaults of the schema; a field
+        that is neither is left out.
+        """
+        return {key: _plain(value) for key, _, value in self._items()}
+
+    def _items(self) -> Iterator[tuple[str, str, Any]]:
+        """Each key, its attribute, and the value; unknown fields have the key for both."""
+        names, there = names_of(type(self)), self.__pydantic_fields_set__
+        stored: Mapping[str, Any] = self.stored_as or {}
+        values = self.__dict__
+        for key, value in stored.items():
+            name = names.get(key)
+            if name is None:
+                yield key, key, value
+            elif name in there:
+                yield key, name, values[name]
+        for key, name in names.items():
+            if key in stored:
+                continue
+            value = values[name]
+            there_too = name in there and not (key == "_id" and value is None)
+            if there_too or (self.stored_as is None and value is not None):
+                yield key, name, value
+
+    @classmethod
+    def violations_inside(cls, document: Mapping[str, Any]) -> list[Violation]:
+        """Every broken rule of a stored document of this very shape; never raises on content."""
+        return violations_in(cls, document)
+
+    # -- attributes ---------------------------------------------------------------------------
+
+    def __iter__(self) -> Generator[tuple[str, Any], None, None]:
+        # Beanie's encoder asks for attributes, and writes what it gets in that order.
+        fields = type(self).model_fields
+        for key, name, value in self._items():
+            if name == key and key in fields and (fields[key].alias or key) != key:
+                raise ValueError(f"The unknown field {key} has the name of an attribute.")
+            # As documents, for Beanie 1 asks embedded models in a way that pydantic deprecates.
+            yield name, _plain(value)
+
+    if not TYPE_CHECKING:  # else checkers let any name be assigned
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            if name == "stored_as" and value is not None:
+                # Beanie merges what it read by assignment; this is the whole of it.
+                loader_of(type(self)).validate_python(value, self_instance=self)
+            elif name in type(self).model_fields:
+                now = self.__dict__.get(name)
+                same = type(value) is type(now) and value == now
+                if not same or name in self.__pydantic_fields_set__:
+                    super().__setattr__(name, value)
+            elif name.startswith("_") or hasattr(type(self), name):
+                super().__setattr__(name, value)
+            else:
+                raise AttributeError(
+                    f"{type(self).__name__} has no field {name}.{_meant(type(self), name)}"
+                )
+
+        def __delattr__(self, name: str) -> None:
+            if name not in type(self).model_fields:
+                super().__delattr__(name)
+                return
+            self.__dict__[name] = None
+            self.__pydantic_fields_set__.discard(name)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, StoredModel) or type(self) is not type(other):
+            return NotImplemented
+        return self.to_document() == other.to_document()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    # -- JSON ---------------------------------------------------------------------------------
+
+    @model_serializer(mode="wrap")
+    def _serve(self, handler: SerializerFunctionWrapHandler, info: Any):  # type: ignore[no-untyped-def] # noqa: ANN202
+        # Without a return annotation the JSON Schema of an answer stays that of the fields.
+        try:
+            return handler(self)
+        except ValueError:  # of pydantic, or of bytes that are no text
+            if info.mode != "json":
+                raise
+        values = {
+            (field.alias or name if info.by_alias else name): self.__dict__[name]
+            for name, field in type(self).model_fields.items()
+            if not field.exclude
+        }
+        return to_jsonable_python(
+            {key: _plain(value) for key, value in values.items()},
+            bytes_mode="base64",
+            inf_nan_mode="null",
+            fallback=str,
+        )
+
+
+class EmbeddedModel(StoredModel):
+    """Base of documents inside a document."""
+
+    # An instance may have been loaded, and a loaded one promises nothing.
+    model_config = ConfigDict(revalidate_instances="always")
+
+    id: EmbeddedId | None = Field(default_factory=ObjectId)
+
+    def _without_id(self) -> None:
+        self.id = ObjectId()  # null is what is served where a stored one has none
+
+
+class DocumentModel(StoredModel):
+    """Base of top-level documents.
+
+    Attributes:
+        collection_name: The collection they are in.
+        older_shapes: Models of documents that an older version of the application left in the
+            same collection.
+        shape: What tells a document of this older shape; only asked of models in `older_shapes`.
+    """
+
+    collection_name: ClassVar[str] = ""
+    older_shapes: ClassVar[tuple[type[DocumentModel], ...]] = ()
+    shape: ClassVar[Condition | None] = None
+
+    id: DocumentId | None = None
+
+    def _without_id(self) -> None:
+        self.__pydantic_fields_set__.discard("id")
+
+    @classmethod
+    def violations_of(cls, document: Mapping[str, Any]) -> list[Violation]:
+        """Every broken rule of a stored document; never raises on content.
+
+        A document of an older shape breaks one rule by that, and is else held to the rules of
+        its own time.
+        """
+        for older in cls.older_shapes:
+            if older.shape is not None and older.shape.holds(document.get):
+                return [CURRENT_SHAPE.broken_at(""), *older.violations_of(document)]
+        return cls.violations_inside(document)
+
+    def violations(self) -> list[Violation]:
+        """Every rule that the document breaks as it is now, new or stored."""
+        return self.violations_of(self.to_document())
+
+    def differs_from_stored(self) -> bool:
+        """Whether it is new, or was changed since it was read."""
+        return self.stored_as is None or not _same(self.to_document(), self.stored_as)
+
+    def new_violations(self) -> list[Violation]:
+        """The rules it breaks that it did not break when it was read.
+
+        What was wrong already and has the same value may stay, wherever in a list it stands now.
+        What is only worth knowing (severity ``info``) is passed over.
+        """
+        document = self.to_document()
+        found = [v for v in self.violations_of(document) if v.severity is not Severity.INFO]
+        if not found or self.stored_as is None:
+            return found
+        before = Counter(_fault(v, self.stored_as) for v in self.violations_of(self.stored_as))
+        fresh: list[Violation] = []
+        for violation in found:
+            fault = _fault(violation, document)
+            if before[fault]:
+                before[fault] -= 1
+            else:
+                fresh.append(violation)
+        return fresh
+
+    def check(self) -> None:
+        """Refuses what breaks a rule that held when the document was read.
+
+        Raises:
+            pydantic.ValidationError: It names the paths and the rules.
+        """
+        found = self.new_violations() if self.differs_from_stored() else []
+        if found:
+            raise _refused(type(self), found)
+
+    # -- rules as values ----------------------------------------------------------------------
+
+    @classmethod
+    def invariants(cls) -> tuple[Invariant, ...]:
+        """Every rule that :meth:`violations_of` may report, of fields and across fields.
+
+        Where a server can tell, :attr:`~newbi_migrate.invariants.base.Invariant.violators` is
+        the match expression that finds the very documents.
+        """
+        return _invariants(cls)
+
+    @classmethod
+    def server_checkable_rules(cls) -> frozenset[str]:
+        """Ids of the rules that a server can be asked, wherever in a document they stand."""
+        return _server_checkable(cls)
+
+    @classmethod
+    def violators(cls, wanted: Container[str], *, skip: Container[str] = ()) -> dict[str, Any]:
+        """The match expression that finds documents which break any of some rules.
+
+        Args:
+            wanted: Ids of rules; those that no server can be asked are passed over.
+            skip: Top-level fields of which nothing is said.
+        """
+        return {"$or": list(_broken_ways(cls, wanted, skip)) or [{"$expr": False}]}
+
+
+# -- errors -----------------------------------------------------------------------------------
+
+
+def _refused(model: type[BaseModel], violations: list[Violation]) -> ValidationError:
+    return ValidationError.from_exception_data(
+        model.__name__,
+        [
+            InitErrorDetails(
+                type=PydanticCustomError(found.rule, found.message),
+                loc=tuple(int(part) if part.isdigit() else part for part in _parts(found.path)),
+                input=None,
+            )
+            for found in violations
+        ],
+        hide_input=True,
+    )
+
+
+def _parts(path: str) -> list[str]:
+    return path.split(".") if path else []
+
+
+def _explained(model: type[StoredModel], error: ValidationError) -> ValidationError:
+    """The same error with the names of documents for paths, and rules for types."""
+    violations = []
+    for each in error.errors(include_url=False, include_context=False, include_input=False):
+        loc = _as_stored(model, each["loc"])
+        # Nobody but the loader gives a document the one it was read as.
+        rule = UNKNOWN if "stored_as" in loc else rule_of(model, each["type"], loc)
+        message = each["msg"] if rule is UNKNOWN and each["type"] == UNKNOWN.id else rule.sentence
+        if each["type"] == "extra_forbidden":
+            message = f"{rule.sentence}{_meant(_inside(model, loc[:-1]), str(loc[-1]))}"
+        violations.append(Violation(rule.id, ".".join(map(str, loc)), message, rule.severity))
+    return _refused(model, violations)
+
+
+def _as_stored(model: type[StoredModel], loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """A path by the names of documents, where it was given by those of attributes."""
+    found: list[int | str] = []
+    inside: type[BaseModel] | None = model
+    for part in loc:
+        name = "stored_as" if part == AS_STORED else part
+        if isinstance(part, str) and inside is not None and name == part:
+            info = inside.model_fields.get(part)
+            if info is not None and part not in fields_of(inside):
+                name = info.alias or part
+            inside = _model_at(inside, str(name))
+        found.append(name)
+    return tuple(found)
+
+
+def _inside(model: type[BaseModel], loc: tuple[int | str, ...]) -> type[BaseModel] | None:
+    inside: type[BaseModel] | None = model
+    for part in loc:
+        if isinstance(part, str):
+            inside = None if inside is None else _model_at(inside, part)
+    return inside
+
+
+def _model_at(model: type[BaseModel], key: str) -> type[BaseModel] | None:
+    shape = fields_of(model).get(key)
+    value = None if shape is None else without_null(shape.value)
+    while isinstance(value, ListOf):
+        value = without_null(value.element)
+    return value.model if isinstance(value, Embedded) else None
+
+
+def _meant(model: type[BaseModel] | None, name: str) -> str:
+    """Which name was meant by a wrong one, in a sentence; nothing where none is like it."""
+    if model is None:
+        return ""
+    names = {shape.name: key for key, shape in fields_of(model).items()}
+    close = get_close_matches(name, [*names, *names.values()], n=1)
+    return f" Did you mean {close[0]}?" if close else ""
+
+
+def _fault(violation: Violation, document: Mapping[str, Any]) -> tuple[str, str, bytes]:
+    """A violation without its position: rule, path without indexes, and the value there."""
+    value: Any = document
+    names = []
+    for part in _parts(violation.path):
+        if isinstance(value, list) and part.isdigit():
+            value = value[int(part)] if int(part) < len(value) else None
+            continue
+        names.append(part)
+        value = value.get(part) if isinstance(value, dict) else None
+    return violation.rule, ".".join(names), _bytes_of({"": value})
+
+
+def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return _bytes_of(one) == _bytes_of(other)
+
+
+def _bytes_of(document: Mapping[str, Any]) -> bytes:
+    # Bytes tell an integer from a double, and one order from another.
+    try:
+        return bson.encode(document, codec_options=_BYTES)
+    except (bson.errors.InvalidDocument, OverflowError):
+        # Nothing that was stored, but for types that Beanie alone knows how to store.
+        return repr(document).encode()
+
+
+def _plain(value: Any) -> Any:
+    # Containers are copied, so that whoever changes a document does not change the model.
+    if isinstance(value, StoredModel):
+        return value.to_document()
+    if type(value) is list:
+        return [_plain(element) for element in value]
+    if isinstance(value, dict):
+        return {key: _plain(element) for key, element in value.items()}
+    return value
+
+
+# -- rules as values --------------------------------------------------------------------------
+
+
+@cache
+def _invariants(model: type[DocumentModel]) -> tuple[Invariant, ...]:
+    rules: dict[str, FieldRule | DocumentRule | Invariant] = {
+        rule.id: rule for rule in all_rules(model)
+    }
+    if model.older_shapes:
+        rules[CURRENT_SHAPE.id] = CURRENT_SHAPE
+    for older in model.older_shapes:
+        rules.update({rule.id: rule for rule in older.invariants()})
+    checkable = model.server_checkable_rules()
+    return tuple(
+        Invariant(
+            id_,
+            rule.sentence,
+            rule.severity,
+            partial(_paths_of, model, id_),
+            finder=partial(model.violators, {id_}) if id_ in checkable else None,
+        )
+        for id_, rule in rules.items()
+    )
+
+
+def _paths_of(model: type[DocumentModel], rule_id: str, document: Mapping[str, Any]) -> list[str]:
+    return [found.path for found in model.violations_of(document) if found.rule == rule_id]
+
+
+@cache
+def _server_checkable(model: type[DocumentModel]) -> frozenset[str]:
+    if any(older.shape is None for older in model.older_shapes):
+        return frozenset()
+    asked: set[str] = {CURRENT_SHAPE.id} if model.older_shapes else set()
+    not_asked: set[str] = set()
+    own = rules_of(model)
+    for rule in all_rules(model):
+        if isinstance(rule, FieldRule):
+            can = not rule.python_only
+        else:
+            # A query can be asked of whole documents alone.
+            can = rule.schema({}) is not None or (rule in own and rule.violators() is not None)
+        (asked if can else not_asked).add(rule.id)
+    for older in model.older_shapes:
+        ids = {rule.id for rule in older.invariants()}
+        asked |= ids & older.server_checkable_rules()
+        not_asked |= ids - older.server_checkable_rules()
+    return frozenset(asked - not_asked)
+
+
+def _broken_ways(
+    model: type[DocumentModel], wanted: Container[str], skip: Container[str]
+) -> Iterator[dict[str, Any]]:
+    """Match expressions, each of which finds documents that break some of the wanted rules."""
+    older_ones: list[dict[str, Any]] = []
+    for older in model.older_shapes:
+        if older.shape is None:
+            continue
+        shape = older.shape.schema({})
+        mine = all_of([shape, *({"not": one} for one in older_ones)])
+        if CURRENT_SHAPE.id in wanted:
+            yield {"$jsonSchema": mine}
+        for way in _broken_ways(older, wanted, skip):
+            yield {"$and": [{"$jsonSchema": mine}, way]}
+        older_ones.append(shape)
+    current = [{"$nor": [{"$jsonSchema": shape} for shape in older_ones]}] if older_ones else []
+    schema = schema_of(model, wanted, skip=skip)
+    ways: list[dict[str, Any]] = [{"$nor": [{"$jsonSchema": schema}]}] if schema else []
+    for rule in rules_of(model):
+        found = rule.violators() if rule.id in wanted else None
+        if found is not None:
+            ways.append(dict(found))
+    for way in ways:
+        yield {"$and": [*current, way]} if current else way

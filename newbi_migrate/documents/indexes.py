@@ -1,0 +1,177 @@
+"""The indexes of a backend: what the registry wants, built, and what stands in the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from pymongo.errors import OperationFailure
+
+from newbi_migrate.documents.newbi import BETTER_AUTH_SPECS, NEWBI
+from newbi_migrate.documents.registry import CollectionSpec, IndexSpec, Registry
+
+__all__ = [
+    "IndexObstacle",
+    "IndexReport",
+    "create_indexes",
+    "key_pattern",
+    "matches",
+    "wanted_pattern",
+]
+
+_DUPLICATE: Final = 11000
+_OPTIONS_CONFLICT, _KEYS_CONFLICT = 85, 86
+_REFUSALS: Final[Mapping[int, str]] = {
+    _OPTIONS_CONFLICT: "An index on the same keys has other options, or another text index is "
+    "there; drop it first.",
+    _KEYS_CONFLICT: "An index of the same name has other keys or options; drop it first.",
+    67: "The server cannot create it beside the indexes that are there.",
+    171: "The keys hold arrays in more than one field.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class IndexObstacle:
+    """An index that could not be built.
+
+    Attributes:
+        collection: The collection.
+        index: What was wanted.
+        reason: What stands in the way, in one sentence that quotes no document.
+    """
+
+    collection: str
+    index: IndexSpec
+    reason: str
+
+
+@dataclass(slots=True)
+class IndexReport:
+    """What became of the indexes that were wanted, as collection and name.
+
+    Attributes:
+        built: Those that were built.
+        present: Those that were there already, under whatever name.
+        obstacles: Those that could not be built, and why.
+    """
+
+    built: list[tuple[str, str]] = field(default_factory=list)
+    present: list[tuple[str, str]] = field(default_factory=list)
+    obstacles: list[IndexObstacle] = field(default_factory=list)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every index is there now."""
+        return not self.obstacles
+
+
+def key_pattern(index: Mapping[str, Any]) -> tuple[tuple[str, int | str], ...]:
+    """Keys of a stored index in the form of :class:`IndexSpec`.
+
+    The server stores a text index's fields as weights, in alphabetical order.
+    """
+    keys: list[tuple[str, int | str]] = []
+    for path, direction in index["key"].items():
+        if path == "_fts":
+            keys.extend((name, "text") for name in sorted(index.get("weights", ())))
+        elif path != "_ftsx":
+            keys.append((path, direction if isinstance(direction, str) else int(direction)))
+    return tuple(keys)
+
+
+def wanted_pattern(spec: IndexSpec) -> tuple[tuple[str, int | str], ...]:
+    """Keys of a description, a text index's as the server stores them."""
+    texts = sorted(path for path, direction in spec.keys if direction == "text")
+    keys: list[tuple[str, int | str]] = []
+    for path, direction in spec.keys:
+        if direction != "text":
+            keys.append((path, direction))
+        elif texts:
+            keys.extend((name, "text") for name in texts)
+            texts = []
+    return tuple(keys)
+
+
+def matches(index: Mapping[str, Any], spec: IndexSpec) -> bool:
+    """Whether a stored index is the described one, by keys and options."""
+    return (
+        key_pattern(index) == wanted_pattern(spec)
+        and bool(index.get("unique")) == spec.unique
+        and bool(index.get("sparse")) == spec.sparse
+        and (index.get("partialFilterExpression") or None) == (spec.partial or None)
+        and "collation" not in index
+        and "expireAfterSeconds" not in index
+    )
+
+
+async def create_indexes(
+    database: Any, *collections: str | type[Any], registry: Registry = NEWBI
+) -> IndexReport:
+    """Build the indexes that the registry wants; what is there already is left as it is.
+
+    A backend calls it once after a migration, or when it is deployed. Documents that share a key
+    which would have to be unique, or another index on the same keys, stand in the way: nothing is
+    dropped for that, and the report names them.
+
+    Args:
+        database: An ``AsyncDatabase`` of PyMongo, or a Motor database.
+        collections: Names, or documents with a ``collection_name``; all that are described if
+            none is given, Better Auth's included.
+        registry: The collections of a host application.
+
+    Returns:
+        What was built, what was there, and what stands in the way.
+    """
+    wanted = {name if isinstance(name, str) else str(name.collection_name) for name in collections}
+    report = IndexReport()
+    for spec in (*BETTER_AUTH_SPECS, *registry):
+        if not wanted or spec.name in wanted:
+            await _create(database[spec.name], spec, report)
+    return report
+
+
+async def _create(collection: Any, spec: CollectionSpec, report: IndexReport) -> None:
+    stored = await _stored(collection)
+    for index in (*(key.index for key in spec.unique_keys), *spec.indexes):
+        there = [str(known["name"]) for known in stored if matches(known, index)]
+        if there:
+            report.present.append((spec.name, there[0]))
+            continue
+        options: dict[str, Any] = {"name": index.name, **_options(index)}
+        try:
+            await collection.create_index(list(index.keys), **options)
+        except OperationFailure as error:
+            reason = _reason(error, index)
+            if reason is None:
+                raise
+            report.obstacles.append(IndexObstacle(spec.name, index, reason))
+        else:
+            report.built.append((spec.name, index.name))
+
+
+async def _stored(collection: Any) -> Iterable[Mapping[str, Any]]:
+    found = await collection.index_information()
+    return [
+        {**known, "name": name, "key": dict(known["key"])}
+        for name, known in found.items()
+        if name != "_id_"
+    ]
+
+
+def _options(index: IndexSpec) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    if index.unique:
+        options["unique"] = True
+    if index.sparse:
+        options["sparse"] = True
+    if index.partial is not None:
+        options["partialFilterExpression"] = dict(index.partial)
+    return options
+
+
+def _reason(error: OperationFailure, index: IndexSpec) -> str | None:
+    if error.code == _DUPLICATE:
+        keys = ", ".join(path for path, _ in index.keys)
+        return f"Several documents have the same {keys}; find them with validate."
+    return _REFUSALS.get(error.code or 0)

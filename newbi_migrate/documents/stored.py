@@ -1,0 +1,278 @@
+"""Stored documents: how they are checked and how they are loaded, derived from the models.
+
+A stored document may hold anything. Its checker is the model's declaration once more, as a
+``TypedDict`` in strict mode that passes over unknown fields; its loader takes any content. Both run
+inside pydantic, without a callback into Python but for embedded documents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping
+from functools import cache
+from types import UnionType
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Final,
+    NotRequired,
+    Required,
+    Union,
+    get_args,
+    get_origin,
+)
+
+from pydantic import ConfigDict, TypeAdapter
+from pydantic_core import PydanticUndefined, SchemaValidator, core_schema as cs
+from typing_extensions import TypedDict
+
+from newbi_migrate.documents.document_rules import DocumentRule, Get, YearInFrance
+from newbi_migrate.documents.field_rules import NATIVE, TYPE, FieldRule
+from newbi_migrate.documents.shapes import (
+    Embedded,
+    ListOf,
+    all_rules,
+    defaults_of,
+    fields_of,
+    rules_of,
+    without_null,
+)
+from newbi_migrate.invariants.base import Severity, Violation
+
+if TYPE_CHECKING:
+    from newbi_migrate.documents.base import StoredModel
+
+__all__ = ["AS_STORED", "Stored", "checker_of", "loader_of", "plan_of", "rule_of", "violations_in"]
+
+AS_STORED: Final = "\0stored"
+"""Under this key a loader finds the document itself; no key of BSON holds a NUL."""
+
+
+class Stored(dict[str, Any]):
+    """A document as the driver read it, told by its type from what a caller made up."""
+
+    __slots__ = ()
+
+
+# -- the checker ------------------------------------------------------------------------------
+
+
+def _mapped(annotation: Any, change: Any) -> Any:
+    """An annotation with its models changed."""
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return Annotated[(_mapped(args[0], change), *args[1:])]
+    if origin in (Union, UnionType):
+        return Union[tuple(_mapped(arg, change) for arg in args)]  # noqa: UP007
+    if origin is list:
+        return list[_mapped(args[0], change)]  # type: ignore[misc]
+    return change(annotation) if _is_model(annotation) else annotation
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and hasattr(annotation, "violations_inside")
+
+
+@cache
+def stored_type(model: type[StoredModel]) -> Any:
+    """The ``TypedDict`` of stored documents: the same fields and constraints, nothing coerced."""
+    fields: dict[str, Any] = {}
+    for key, shape in fields_of(model).items():
+        info = model.model_fields[shape.name]
+        annotation: Any = info.annotation
+        if key == "_id":  # of a new document alone it may be null
+            annotation = next(a for a in get_args(annotation) if a is not type(None))
+        kind = _mapped(annotation, stored_type)
+        if info.metadata:
+            kind = Annotated[(kind, *info.metadata)]
+        fields[key] = Required[kind] if shape.required else NotRequired[kind]
+    made: Any = TypedDict(f"Stored{model.__name__}", fields)  # type: ignore[misc]
+    config: Any = made
+    config.__pydantic_config__ = ConfigDict(
+        strict=True, extra="ignore", arbitrary_types_allowed=True, hide_input_in_errors=True
+    )
+    return made
+
+
+@cache
+def checker_of(model: type[StoredModel]) -> Any:
+    """What tells which rules of its fields a stored document breaks."""
+    return TypeAdapter(stored_type(model)).validator
+
+
+# -- the loader -------------------------------------------------------------------------------
+
+
+@cache
+def loader_of(model: type[StoredModel]) -> SchemaValidator:
+    """What makes a model of a stored document, whatever it holds."""
+    return SchemaValidator(_loading(model))
+
+
+def _with_itself(raw: Any) -> Any:
+    if isinstance(raw, dict):
+        return {**raw, AS_STORED: raw if type(raw) is Stored else Stored(raw)}
+    raise ValueError
+
+
+def _loading(model: type[StoredModel]) -> cs.CoreSchema:
+    def field(name: str) -> cs.ModelField:
+        info = model.model_fields[name]
+        value = _loading_value(info.annotation)
+        default = None if info.default is PydanticUndefined else info.default
+        return cs.model_field(
+            cs.with_default_schema(value, default=default),
+            validation_alias=info.alias or name,
+        )
+
+    fields = cs.model_fields_schema({name: field(name) for name in model.model_fields})
+    made = cs.model_schema(model, fields, post_init=getattr(model, "__pydantic_post_init__", None))
+    return cs.no_info_before_validator_function(_with_itself, made)
+
+
+def _loading_value(annotation: Any) -> cs.CoreSchema:
+    """Any value as it is, but embedded documents as their models."""
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Annotated or origin in (Union, UnionType):
+        inner = [some for some in map(_loading_value, args) if some["type"] != "any"]
+        return inner[0] if inner else cs.any_schema()
+    if origin is list and (element := _loading_value(args[0]))["type"] != "any":
+        some: cs.CoreSchema = cs.list_schema(element, strict=True)
+    elif _is_model(annotation):
+        some = _loading(annotation)
+    else:
+        return cs.any_schema()
+    return cs.union_schema([some, cs.any_schema()], mode="left_to_right")
+
+
+# -- rules across fields ----------------------------------------------------------------------
+
+
+class Plan:
+    """The rules across fields of a model and of the models inside it.
+
+    Attributes:
+        rules: Its own.
+        reads: The attributes they read, by the names of documents.
+        defaults: What these fields count as where they are absent.
+        years: The rules that say a year, with the attributes of the year and of the day.
+        children: The names of embedded documents, their plans, and whether they are in a list.
+    """
+
+    __slots__ = ("children", "defaults", "reads", "rules", "years")
+
+    def __init__(self, model: type[StoredModel]) -> None:
+        fields = fields_of(model)
+        self.rules = rules_of(model)
+        read = {name for rule in self.rules for name in rule.reads}
+        self.reads = [(key, fields[key].name) for key in fields if key in read]
+        self.years = [
+            (rule, fields[rule.year].name, fields[rule.day].name)
+            for rule in self.rules
+            if isinstance(rule, YearInFrance)
+        ]
+        self.defaults = {k: v for k, v in defaults_of(model).items() if k in read}
+        self.children: list[tuple[str, Plan, bool]] = []
+        for key, shape in fields.items():
+            value = without_null(shape.value)
+            listed = isinstance(value, ListOf)
+            if isinstance(value, ListOf):
+                value = without_null(value.element)
+            if isinstance(value, Embedded):
+                plan = plan_of(value.model)
+                if plan.rules or plan.children:
+                    self.children.append((key, plan, listed))
+
+    def broken(self, values: Mapping[str, Any], there: Container[str]) -> list[Violation]:
+        """The rules that a new model breaks, none where they are only worth knowing.
+
+        Args:
+            values: The attributes of the model.
+            there: Those that were set.
+        """
+        document = {
+            key: values[name]
+            for key, name in self.reads
+            if values[name] is not None or name in there
+        }
+        get = document.get if not self.defaults else {**self.defaults, **document}.get
+        found = [rule.broken_at(path) for rule in self.rules for path in rule.broken(get)]
+        return found if any(v.severity is not Severity.INFO for v in found) else []
+
+    def getter(self, document: Mapping[str, Any]) -> Get:
+        """What gives the fields of a document to a rule."""
+        if self.defaults.keys() <= document.keys():
+            return document.get
+        return {**self.defaults, **document}.get
+
+
+@cache
+def plan_of(model: type[StoredModel]) -> Plan:
+    """The plan of a model."""
+    return Plan(model)
+
+
+def _walk(plan: Plan, document: Mapping[str, Any], path: str, found: list[Violation]) -> None:
+    if plan.rules:
+        get = plan.getter(document)
+        for rule in plan.rules:
+            found += [rule.broken_at(path + name) for name in rule.broken(get)]
+    for key, child, listed in plan.children:
+        value = document.get(key)
+        if isinstance(value, dict) and not listed:
+            _walk(child, value, f"{path}{key}.", found)
+        elif isinstance(value, list) and listed:
+            for index, element in enumerate(value):
+                if isinstance(element, dict):
+                    _walk(child, element, f"{path}{key}.{index}.", found)
+
+
+# -- violations -------------------------------------------------------------------------------
+
+
+@cache
+def _rules_by_id(model: type[StoredModel]) -> Mapping[str, FieldRule | DocumentRule]:
+    own = {rule.id: rule for rule in all_rules(model)}
+    return {**{rule.id: rule for rule in (*NATIVE.values(), TYPE)}, **own}
+
+
+def rule_of(
+    model: type[StoredModel], kind: str, loc: tuple[int | str, ...]
+) -> FieldRule | DocumentRule:
+    """The rule that an error of pydantic is about.
+
+    Args:
+        model: The model that was validated.
+        kind: The type of the error.
+        loc: Where it is, by the names of documents.
+    """
+    known = _rules_by_id(model).get(kind)
+    if known is not None:
+        return known
+    if kind != "missing":
+        return NATIVE.get(kind, TYPE)
+    inside = model
+    for part in loc[:-1]:
+        if isinstance(part, str):
+            value = without_null(fields_of(inside)[part].value)
+            while isinstance(value, ListOf):
+                value = without_null(value.element)
+            if not isinstance(value, Embedded):
+                return NATIVE[kind]
+            inside = value.model
+    return fields_of(inside)[str(loc[-1])].when_missing
+
+
+def violations_in(model: type[StoredModel], document: Mapping[str, Any]) -> list[Violation]:
+    """Every broken rule of a stored document: of fields first, then across fields."""
+    raw = document if isinstance(document, dict) else dict(document)
+    found: list[Violation] = []
+    try:
+        checker_of(model).validate_python(raw)
+    except ValueError as error:
+        found = [
+            rule_of(model, e["type"], e["loc"]).broken_at(".".join(map(str, e["loc"])))
+            for e in error.errors(include_url=False, include_context=False, include_input=False)  # type: ignore[attr-defined]  # pydantic's
+        ]
+    _walk(plan_of(model), raw, "", found)
+    return found

@@ -1,1 +1,0 @@
-"""What a document is: plain models, their rules, and the registry of collections as data."""

@@ -1,0 +1,128 @@
+"""Rules across fields: when they are broken, where, and what a server is asked."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from bson import Code
+from bson.datetime_ms import DatetimeMS
+from rules_across_fields import DONE, NAIVE, RULES
+
+from newbi_migrate.documents.billing import Invoice
+from newbi_migrate.documents.document_rules import (
+    Fits,
+    Required,
+    is_filled,
+    milliseconds,
+    year_in_france,
+)
+from newbi_migrate.invariants.base import Severity, Violation
+
+FRANCE = timezone(timedelta(hours=1))
+YEAR_1, YEAR_10000 = -62_135_596_800_000, 253_402_300_800_000
+HOUR = 3_600_000
+rules = pytest.mark.parametrize(("rule", "good", "bad"), RULES.values(), ids=RULES)
+
+
+@rules
+def test_a_rule_is_broken_where_it_is_not_kept(rule, good, bad):
+    """Each field that breaks it is named, and nothing of a document that keeps it."""
+    assert [[] for _ in good] == [list(rule.broken(document.get)) for document in good]
+    assert [paths for _, paths in bad] == [list(rule.broken(document.get)) for document, _ in bad]
+
+
+@rules
+def test_a_rule_says_what_it_reads(rule, good, bad):
+    """What it does not name does not matter to it."""
+    for document in (*good, *(document for document, _ in bad)):
+        seen = {key: value for key, value in document.items() if key in rule.reads}
+
+        assert rule.broken(document.get) == rule.broken(seen.get)
+
+
+@pytest.mark.parametrize(
+    ("default", "document", "broken"),
+    [
+        ("done", {}, True),
+        ("done", {"state": "new"}, False),
+        ("done", {"state": None}, False),
+        ("new", {}, False),
+        ("new", {"state": "done"}, True),
+    ],
+)
+def test_a_field_that_is_absent_counts_as_its_default(default, document, broken):
+    """A condition sees the default."""
+    rule, defaults = Required("x.y", "It is.", ("end",), DONE), {"state": default}
+
+    assert broken is bool(rule.broken({**defaults, **document}.get))
+
+
+def test_a_violation_is_told_in_the_words_of_its_rule():
+    """Id, sentence and severity are those that were declared."""
+    rule = Required("x.y", "It is.", ("a",), severity=Severity.CRITICAL)
+
+    assert Violation("x.y", "p.a", "It is.", Severity.CRITICAL) == rule.broken_at("p.a")
+    assert Severity.WARNING is Required("x.y", "It is.", ("a",)).severity
+
+
+def test_a_list_in_place_of_a_document_is_looked_into_by_no_rule():
+    """It breaks one rule by what it is, and none of those of the document it should be."""
+    found = Invoice.violations_of({"client": [{}], "items": {"vatRate": 0}})
+    inside = [v for v in found if v.path.startswith(("client", "items"))]
+
+    assert [("field.document", "client"), ("field.list", "items")] == [
+        (violation.rule, violation.path) for violation in inside
+    ]
+
+
+def test_code_is_no_text():
+    """JavaScript code fits every pattern, as it is none of the texts a server compares."""
+    assert Fits("a", "b").holds({"a": Code("c")}.get)
+
+
+def test_a_field_says_something_or_not():
+    """Absent, null and blank say nothing; zero, false and what is empty otherwise do."""
+    assert [True, True, True, False, False] == [is_filled(v) for v in (0, False, [], None, " \t")]
+
+
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [
+        (datetime(1970, 1, 1, tzinfo=UTC), 0),
+        (datetime(1970, 1, 1, 1, tzinfo=FRANCE), 0),
+        (datetime(1970, 1, 1, 0, 0, 1, 2_999), 1_002),  # noqa: DTZ001
+        (datetime(1969, 12, 31, 23, 59, 59), -1_000),  # noqa: DTZ001
+        (DatetimeMS(-(2**60)), -(2**60)),
+        (0, None),
+        ("1970-01-01", None),
+        (None, None),
+    ],
+)
+def test_a_date_is_a_number_of_milliseconds(value, number):
+    """A date without a zone is of UTC, one Python cannot hold is a number as stored."""
+    found = milliseconds(value)
+
+    assert number == found
+    assert type(number) is type(found)
+
+
+@pytest.mark.parametrize(
+    ("value", "year"),
+    [
+        (NAIVE, 2024),
+        (NAIVE.replace(hour=23, minute=0), 2025),
+        (DatetimeMS(0), 1970),
+        (DatetimeMS(-HOUR - 1), 1969),
+        (DatetimeMS(-HOUR), 1970),
+        (DatetimeMS(YEAR_1 - HOUR), 1),
+        (DatetimeMS(YEAR_1 - HOUR - 1), None),
+        (DatetimeMS(YEAR_10000 - HOUR - 1), 9999),
+        (DatetimeMS(YEAR_10000 - HOUR), None),
+        (2024, None),
+        (None, None),
+    ],
+)
+def test_a_year_begins_an_hour_before_that_of_utc(value, year):
+    """In France, and where a year has no number of four digits there is none."""
+    assert year == year_in_france(value)
