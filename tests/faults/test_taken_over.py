@@ -134,8 +134,8 @@ def test_a_saved_plan_is_finished_whatever_a_suspended_run_of_it_still_wrote(
         carry_out = (*MIGRATE, "--plan", plan)
         first = suspended(processes, uri, carry_out, at)
         unlocked(database, processes, uri)
-        # It takes the run over, and is killed soon after.
-        second = processes.run(uri, *carry_out, at=10, when="before")
+        # It takes the run over, notes what was perhaps written, and is killed.
+        second = processes.run(uri, *carry_out, at=6, when="before")
         ended = woken(first)
         third = processes.run(uri, *carry_out)
         finished = holds(database)
