@@ -14,7 +14,6 @@ Layout: docs/reference/run-records.md.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -42,7 +41,6 @@ __all__ = [
     "Journal",
     "JournalEntry",
     "JournalGroup",
-    "Tally",
     "UserWrite",
     "journaled_runs",
     "portions",
@@ -379,25 +377,6 @@ def _readable(identifier: Any) -> Iterator[None]:
         ) from error
 
 
-@dataclass(slots=True)
-class Tally:
-    """What the entries of a run say was written, by collection.
-
-    Attributes:
-        created: Documents created for users.
-        filled: Documents in which missing fields were filled.
-        stamped: Documents that got a workspace.
-        owners_rewritten: Documents of which another field was changed.
-        touched: Documents of which anything was.
-    """
-
-    created: Counter[str] = field(default_factory=Counter)
-    filled: Counter[str] = field(default_factory=Counter)
-    stamped: Counter[str] = field(default_factory=Counter)
-    owners_rewritten: Counter[str] = field(default_factory=Counter)
-    touched: Counter[str] = field(default_factory=Counter)
-
-
 class JournalReader:
     """The journal of one run, to read.
 
@@ -456,30 +435,16 @@ class JournalReader:
         query = {**self._mine(), "state": EntryState.PENDING.value}
         return [entry async for entry in self._read(query, 1)]
 
-    async def tally(self, workspace_field: str) -> Tally:
-        """Count what the entries say was certainly written.
-
-        Args:
-            workspace_field: Name of the field that scopes a document.
-        """
-        tally = Tally()
-        async for entry in self.entries():
-            if entry.kind is EntryKind.USERS:
-                for write in entry.writes():
-                    if write.certain:
-                        kind = tally.created if write.inserts else tally.filled
-                        kind[write.collection] += 1
-            elif entry.kind is EntryKind.WINDOW:
-                for group in entry.groups():
-                    if not group.certain:
-                        continue
-                    number = len(group.ids)
-                    tally.touched[entry.collection] += number
-                    if workspace_field in group.changes:
-                        tally.stamped[entry.collection] += number
-                    if set(group.changes) - {workspace_field}:
-                        tally.owners_rewritten[entry.collection] += number
-        return tally
+    async def uncertain(self) -> list[JournalEntry]:
+        """The entries that say of something that it was perhaps written, in order of writing."""
+        perhaps = [
+            {"state": EntryState.PENDING.value},
+            {"groups.certain": False},
+            {"writes.certain": False},
+            # What it names and does not describe was not seen.
+            {"kind": EntryKind.INDEX.value},
+        ]
+        return [entry async for entry in self._read({**self._mine(), "$or": perhaps}, 1)]
 
     def _mine(self) -> dict[str, Any]:
         # A range of _id values, so that the entries need no index of their own.
@@ -519,6 +484,20 @@ class Journal(JournalReader):
                 # The process before us came first, once more.
                 continue
             return journal
+
+    @classmethod
+    async def resume(cls, session: LeasedSession) -> Journal:
+        """Go on with the journal of a run that this session has taken over and recovered.
+
+        Raises:
+            LeaseLostError: Another process has taken the run over since.
+        """
+        journal = cls(session, await JournalReader(session.database, session.run_id).length())
+        last = {"_id": {"run": session.run_id, "seq": journal.next_seq - 1}}
+        mine = {**last, "token": session.token}
+        if await session.database[JOURNAL].find_one(mine, {"_id": 1}) is None:
+            raise _taken_over(session.run_id)
+        return journal
 
     @property
     def next_seq(self) -> int:
@@ -573,7 +552,7 @@ class Journal(JournalReader):
             LeaseLostError: Another process has taken the run over.
             DamagedRecordsError: The entry is gone.
         """
-        await self._apply(seq, body, {"token": self._session.token})
+        await self._set(seq, EntryState.PENDING, body, {"token": self._session.token})
 
     async def applied_window(self, seq: int, groups: Sequence[JournalGroup] | None = None) -> None:
         """Mark a window as written; ``groups`` replaces them where not all was written."""
@@ -586,18 +565,31 @@ class Journal(JournalReader):
             LeaseLostError: Another process has taken the run over.
             DamagedRecordsError: The entry is gone.
         """
-        await self._apply(seq, {**body, "token": self._session.token}, {})
+        await self._set(seq, EntryState.PENDING, {**body, "token": self._session.token}, {})
+
+    async def revise(self, seq: int, body: Mapping[str, Any]) -> None:
+        """Correct what an entry of a process that stopped says, once it was looked at.
+
+        Raises:
+            LeaseLostError: Another process has taken the run over.
+            DamagedRecordsError: The entry is gone.
+        """
+        await self._set(seq, EntryState.APPLIED, {**body, "token": self._session.token}, {})
 
     async def recovered_window(self, seq: int, groups: Sequence[JournalGroup]) -> None:
         """The same for a window."""
         await self.recovered(seq, _window(groups))
 
-    async def _apply(
-        self, seq: int, body: Mapping[str, Any] | None, mine: Mapping[str, Any]
+    async def _set(
+        self,
+        seq: int,
+        state: EntryState,
+        body: Mapping[str, Any] | None,
+        mine: Mapping[str, Any],
     ) -> None:
         key = {"_id": {"run": self._run_id, "seq": seq}}
         done = await self._session.collection(JOURNAL).update_one(
-            {**key, "state": EntryState.PENDING.value, **mine},
+            {**key, "state": state.value, **mine},
             {"$set": {"state": EntryState.APPLIED.value, **(body or {})}},
             comment=self._session.comment,
         )

@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import Any, Final, Protocol
 
-import bson
 import xxhash
 from bson.raw_bson import RawBSONDocument
 from pymongo import DeleteOne, UpdateOne
@@ -25,18 +25,23 @@ from newbi_migrate.mapping.users import Fill, Insert
 from newbi_migrate.store.codes import Code
 from newbi_migrate.store.connection import DURABLE, SIMPLE_COLLATION, client_session
 from newbi_migrate.store.faults import refuses_documents
+from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import id_key
+from newbi_migrate.store.journal import UserWrite
+from newbi_migrate.store.raw import element_at, element_of
 from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.stamping import precondition
 from newbi_migrate.store.undo import read_stored, update_back
 
 __all__ = [
     "Deletion",
+    "Presence",
     "Together",
     "WrittenUsers",
     "delete_as_read",
     "delete_unchanged",
     "empty_fields",
+    "presence_of",
     "take_back",
     "writing_together",
 ]
@@ -151,35 +156,6 @@ class Together:
             done.skipped.append(fill)
 
 
-async def take_back(leased: LeasedSession, writes: Sequence[Insert | Fill]) -> None:
-    """Delete what was created and empty what was filled, where it is as it was written.
-
-    What refers to a document goes before it.
-    """
-    for name in _BACKWARDS:
-        collection, comment = leased.database[name], leased.comment
-        here = [write for write in writes if write.collection == name]
-        inserts = [write.document for write in here if isinstance(write, Insert)]
-        stored = await read_stored(collection, [one["_id"] for one in inserts], comment=comment)
-        operations: list[DeleteOne | UpdateOne] = [
-            delete_as_read(one["_id"], raw)
-            for one in inserts
-            if (raw := stored.get(id_key(one["_id"]))) is not None and raw == bson.encode(one)
-        ]
-        operations += [_unfill(write) for write in here if isinstance(write, Fill)]
-        if operations:
-            await leased.collection(name).bulk_write(operations, ordered=False, comment=comment)
-
-
-def _unfill(fill: Fill) -> UpdateOne:
-    held = {path: {"$eq": value} for path, value in fill.values.items()}
-    return UpdateOne(
-        {"_id": {"$eq": fill.id}, **held},
-        update_back(fill.values, fill.stored),
-        collation=SIMPLE_COLLATION,
-    )
-
-
 @asynccontextmanager
 async def writing_together(leased: LeasedSession) -> AsyncIterator[Together]:
     """What writes documents together, where the server can."""
@@ -188,6 +164,84 @@ async def writing_together(leased: LeasedSession) -> AsyncIterator[Together]:
         return
     async with client_session(leased.database) as transactions:
         yield Together(leased, transactions)
+
+
+# -- what is there of what was written ---------------------------------------------------------
+
+
+class Presence(Enum):
+    """What is there of a write."""
+
+    ABSENT = auto()
+    """The document is not there, or lacks what was filled in."""
+    CHANGED = auto()
+    """A document was created, and one with its ``_id`` is there that holds something else."""
+    INTACT = auto()
+    """It is as it was written."""
+
+
+async def presence_of(
+    database: Database, writes: Sequence[UserWrite], *, comment: str
+) -> list[Presence]:
+    """What is there now of some writes, in their order."""
+    return [
+        Presence.ABSENT if raw is None else _presence(write, raw)
+        for write, raw in zip(writes, await _documents_of(database, writes, comment), strict=True)
+    ]
+
+
+async def take_back(leased: LeasedSession, writes: Sequence[UserWrite]) -> None:
+    """Delete what was created and empty what was filled, where it is as it was written.
+
+    What refers to a document goes before it. A document that the server will not have without
+    what was filled in stays as it is.
+    """
+    for name in _BACKWARDS:
+        here = [write for write in writes if write.collection == name]
+        stored = await _documents_of(leased.database, here, leased.comment)
+        operations = [
+            delete_as_read(write.id, raw) if write.inserts else _empty(write)
+            for write, raw in zip(here, stored, strict=True)
+            if raw is not None and _presence(write, raw) is Presence.INTACT
+        ]
+        if not operations:
+            continue
+        try:
+            await leased.collection(name).bulk_write(
+                operations, ordered=False, comment=leased.comment
+            )
+        except OperationFailure as error:
+            if not refuses_documents(error):
+                raise
+
+
+def _presence(write: UserWrite, raw: bytes) -> Presence:
+    if write.inserts:
+        intact = xxhash.xxh3_128_hexdigest(raw) == write.digest
+        return Presence.INTACT if intact else Presence.CHANGED
+    held = all(element_at(raw, path) == element_of(v) for path, v in write.values.items())
+    return Presence.INTACT if held else Presence.ABSENT
+
+
+async def _documents_of(
+    database: Database, writes: Sequence[UserWrite], comment: str
+) -> list[bytes | None]:
+    found: dict[tuple[str, bytes], bytes] = {}
+    for name in _FORWARDS:
+        ids = [write.id for write in writes if write.collection == name]
+        if ids:
+            stored = await read_stored(database[name], ids, comment=comment)
+            found.update({(name, key): raw for key, raw in stored.items()})
+    return [found.get((write.collection, id_key(write.id))) for write in writes]
+
+
+def _empty(write: UserWrite) -> UpdateOne:
+    held = {path: {"$eq": value} for path, value in write.values.items()}
+    return UpdateOne(
+        {"_id": {"$eq": write.id}, **held},
+        update_back(write.values, write.prior),
+        collation=SIMPLE_COLLATION,
+    )
 
 
 # -- deleting ----------------------------------------------------------------------------------

@@ -115,6 +115,39 @@ def test_users_that_another_wrote_are_not_taken_for_ones_own_that_were_refused(
 
 
 @pytest.mark.timeout(900)
+def test_a_saved_plan_is_finished_whatever_a_suspended_run_of_it_still_wrote(
+    server, fresh, processes, sample, tmp_path
+):
+    """Its statement lands after it was journaled as perhaps written, and is no change of others."""
+    _, uri = fresh(server, little_legacy)
+    commands = processes.run(uri, *MIGRATE).commands
+    stamps = [
+        at
+        for at, command in enumerate(commands, start=1)
+        if command.startswith("update ") and "newbi_migrate" not in command
+    ]
+    wrong = {}
+    for at in sample.of(stamps, 3):
+        database, uri = fresh(server, little_legacy)
+        plan = str(tmp_path / f"{database.name}.json")
+        assert QUARANTINED == processes.run(uri, "plan", "--output", plan).status
+        carry_out = (*MIGRATE, "--plan", plan)
+        first = suspended(processes, uri, carry_out, at)
+        unlocked(database, processes, uri)
+        # It takes the run over, notes what was perhaps written, and is killed.
+        second = processes.run(uri, *carry_out, at=6, when="before")
+        ended = woken(first)
+        third = processes.run(uri, *carry_out)
+        finished = holds(database)
+        again = processes.run(uri, *MIGRATE)
+        found = (ended.status, third.status, again.status, changes(finished, holds(database)))
+        if not second.killed or found != (INTERRUPTED, QUARANTINED, QUARANTINED, []):
+            wrong[at] = (found, ended.stderr, second.stderr, third.stderr)
+
+    assert not wrong, sample
+
+
+@pytest.mark.timeout(900)
 def test_what_a_suspended_run_writes_after_its_rollback_is_given_back_by_another(
     server, fresh, processes, moments, sample
 ):

@@ -31,6 +31,7 @@ from newbi_migrate.errors import (
 )
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.run.backup_guard import BackupGuard
+from newbi_migrate.migration.run.written import tally
 from newbi_migrate.progress import NullProgress
 from newbi_migrate.report.console import console_report
 from newbi_migrate.report.status import status_document, status_to_json
@@ -127,15 +128,19 @@ async def test_what_was_perhaps_written_counts_for_nothing(database):
     insert = {"op": "insert", "user": 1, "collection": "account", "id": 2}
     async with leased(database, targets=["c", "d"]) as session:
         journal = await Journal.take_over(session)
-        await journal.append_window("c", [group], repeat=False)
-        await journal.append_window("d", [replace(group, certain=False)], repeat=False)
+        doubtful = replace(group, certain=False)
         writes = [{**fill, "certain": False}, insert]
-        await journal.append(EntryKind.USERS, "", {"writes": writes})
-        tally = await journal.tally("workspaceId")
+        for seq in (
+            await journal.append_window("c", [group], repeat=False),
+            await journal.append_window("d", [doubtful], repeat=False),
+            await journal.append(EntryKind.USERS, "", {"writes": writes}),
+        ):
+            await journal.applied(seq)
+        counted = await tally(session.database, session.run_id, "workspaceId")
 
-    assert ({"account": 1}, {}) == (tally.created, tally.filled)
-    assert {"c": 2} == tally.touched == tally.stamped
-    assert {} == tally.owners_rewritten
+    assert ({"account": 1}, {}) == (counted.created, counted.filled)
+    assert {"c": 2} == counted.touched == counted.stamped
+    assert {} == counted.owners_rewritten
 
 
 # -- lost -------------------------------------------------------------------------------------

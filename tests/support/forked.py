@@ -38,7 +38,7 @@ def say(line):
 
 
 class Boundaries(pymongo.monitoring.CommandListener):
-    """Counts write commands; at one of them, before or after it, sends a signal to itself.
+    """Notes write commands; at one of them, before or after it, sends a signal to itself.
 
     PyMongo tells of a command before its bytes are sent, and of its success once the answer has
     been read.
@@ -46,14 +46,14 @@ class Boundaries(pymongo.monitoring.CommandListener):
 
     def __init__(self, at, when, number):
         self._at, self._when, self._signal = at, when, number
-        self.seen = 0
+        self.sent = []
         self._mine = set()
 
     def started(self, event):
         if event.command_name not in WRITES:
             return
-        self.seen += 1
-        if self.seen == self._at:
+        self.sent.append(f"{event.command_name} {event.command[event.command_name]}")
+        if len(self.sent) == self._at:
             self._mine.add(event.request_id)
             if self._when == "before":
                 os.kill(os.getpid(), self._signal)
@@ -108,7 +108,7 @@ def child(request):
     if "moment" in request:
         time.sleep(max(0.0, request["moment"] - time.time()))
     status = as_command(request) if "argv" in request else as_call(request)
-    say(f"writes: {boundaries.seen}")
+    say(f"writes: {json.dumps(boundaries.sent)}")
     sys.stdout.flush()
     return status
 

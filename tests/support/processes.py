@@ -29,9 +29,14 @@ class Ended:
         return self.status == -signal.SIGKILL
 
     @property
+    def commands(self):
+        """The write commands it sent, if it came to its end: each its name and its collection."""
+        return json.loads(re.search(r"^writes: (.+)$", self.stderr, re.MULTILINE).group(1))
+
+    @property
     def writes(self):
         """How many write commands it sent, if it came to its end."""
-        return int(re.search(r"^writes: (\d+)$", self.stderr, re.MULTILINE).group(1))
+        return len(self.commands)
 
 
 class Running:

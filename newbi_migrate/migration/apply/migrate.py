@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 
 from bson import ObjectId
 
@@ -22,6 +21,7 @@ from newbi_migrate.migration.planning.results import Plan, RunResult
 from newbi_migrate.migration.planning.survey import odd_target, survey
 from newbi_migrate.migration.run.backup_guard import BackupGuard
 from newbi_migrate.migration.run.baseline import Baseline
+from newbi_migrate.migration.run.partly_written import take_back_partly_written
 from newbi_migrate.migration.run.runner import (
     Runner,
     refuse_while_rolling_back,
@@ -29,6 +29,7 @@ from newbi_migrate.migration.run.runner import (
 )
 from newbi_migrate.progress import Progress
 from newbi_migrate.store.faults import explained
+from newbi_migrate.store.journal import Journal, JournalReader
 from newbi_migrate.store.runs import RunRecord, RunState
 from newbi_migrate.store.session import LeasedSession
 
@@ -81,7 +82,7 @@ class _Migrate:
     saved: SavedPlan | None
     backup: Baseline | None = None
     agreed: Digests | None = None
-    """What was reviewed, and all that the run had written before; known after the first look."""
+    """What was reviewed of a run that had been interrupted, and what it had written before."""
     carried_out: ObjectId | None = None
     """The run, once it is known which one is carried out."""
 
@@ -91,6 +92,11 @@ class _Migrate:
         Refuses what the lease would only be taken for to refuse.
         """
         refuse_while_rolling_back(runs)
+        unfinished = unfinished_run(runs)
+        if unfinished is not None and self.reviewed is not None:
+            # Recovery may take some of it back, which is then to be written again.
+            written = await of_journal(self.runner.store.database, unfinished.run_id)
+            self.agreed = self.reviewed.digests + written
         seen = await survey(
             self.runner.store.database,
             self.runner.registry,
@@ -98,7 +104,7 @@ class _Migrate:
         )
         if (refusal := odd_target(seen.infos)) is not None:
             raise refusal
-        if unfinished_run(runs) is not None or not any(run.in_place for run in runs):
+        if unfinished is not None or not any(run.in_place for run in runs):
             return None
         plan = self.reviewed or await self._plan(self.runner.progress)
         if self.saved is not None and not _was_followed(self.saved, runs, plan):
@@ -118,9 +124,9 @@ class _Migrate:
         """Plan under the lease, compare, and carry out."""
         database, registry = session.database, self.runner.registry
         refuse_while_rolling_back(runs)
-        plan = await self._plan(session.progress)
         if any(run.run_id == self.carried_out and run.state is RunState.DONE for run in runs):
             # All was done, and only the answer to the very last write was lost.
+            plan = await self._plan(session.progress)
             return replace(_nothing_done(plan), run_id=self.carried_out)
         unfinished = unfinished_run(runs)
         if unfinished is not None:
@@ -129,8 +135,9 @@ class _Migrate:
             if self.saved is not None:
                 refuse_other_plan(self.saved, unfinished)
             session = session.of_run(unfinished.run_id)
+            await take_back_partly_written(session, await Journal.resume(session))
         self.carried_out = session.run_id
-        await self._compare(session, plan, runs, unfinished)
+        plan = await self._compared(session, runs, unfinished)
         if unfinished is None and not plan.pending:
             return _nothing_done(plan)
         baseline = None
@@ -145,38 +152,55 @@ class _Migrate:
                 plan=plan,
                 command=self.command,
                 resumed=unfinished is not None,
-                version=version("newbi-migrate"),
                 baseline=baseline,
             )
         )
 
-    async def _compare(
+    async def _compared(
         self,
         session: LeasedSession,
-        plan: Plan,
         runs: Sequence[RunRecord],
         unfinished: RunRecord | None,
-    ) -> None:
-        """Compare what a person reviewed with what the database gives under the lease.
+    ) -> Plan:
+        """Plan under the lease, and compare with what a person reviewed.
 
         What a run has written already and what is left to write add up to what was reviewed.
         """
         if self.saved is None and self.reviewed is None:
-            return
-        total = plan.digests
-        if unfinished is not None:
-            total += await of_journal(session.database, unfinished.run_id)
+            return await self._plan(session.progress)
+        resumed = unfinished is not None
+        followers = [] if self.saved is None else _followers(self.saved, runs)
+        # Where none is unfinished, what the server refused to write is still to be written.
+        run = unfinished or next(iter(followers), None)
+        plan, written = await self._at_one_moment(session, run)
+        total = plan.digests + written
         if self.saved is not None and not _was_followed(self.saved, runs, plan):
-            if unfinished is None:
-                # What the server refused to write is still to be written.
-                for run in _followers(self.saved, runs)[:1]:
-                    total += await of_journal(session.database, run.run_id)
-            refuse_if_moved_on(self.saved.digests, total, resumed=unfinished is not None)
-        if self.reviewed is not None:
-            if self.agreed is None:
-                refuse_if_moved_on(self.reviewed.digests, plan.digests)
-                self.agreed = total
-            refuse_if_moved_on(self.agreed, total, resumed=unfinished is not None)
+            refuse_if_moved_on(self.saved.digests, total, resumed=resumed)
+        if self.reviewed is not None and resumed:
+            refuse_if_moved_on(self.agreed or self.reviewed.digests, total, resumed=True)
+        elif self.reviewed is not None:
+            refuse_if_moved_on(self.reviewed.digests, plan.digests)
+        return plan
+
+    async def _at_one_moment(
+        self, session: LeasedSession, run: RunRecord | None
+    ) -> tuple[Plan, Digests]:
+        """What is left to write, and what a run has written, with nothing counted in both.
+
+        A statement of a dead run that lands between the two readings would be. There is one for
+        each process that died, so they come to an end.
+        """
+        if run is None:
+            return await self._plan(session.progress), Digests()
+        certain = not await JournalReader(session.database, run.run_id).uncertain()
+        before = Digests()
+        while True:
+            plan = await self._plan(session.progress)
+            written = await of_journal(session.database, run.run_id)
+            if certain or written == before:
+                return plan, written
+            session.safe_point()
+            before = written
 
 
 def _was_followed(saved: SavedPlan, runs: Sequence[RunRecord], plan: Plan) -> bool:

@@ -33,10 +33,12 @@ from newbi_migrate.migration.planning.results import (
     UserLine,
 )
 from newbi_migrate.migration.run.baseline import Baseline
+from newbi_migrate.migration.run.beginning import begin_run
 from newbi_migrate.migration.run.recovery import created_indexes
+from newbi_migrate.migration.run.written import tally
 from newbi_migrate.progress import timed
 from newbi_migrate.store.collections import Identities, collection_names, collections
-from newbi_migrate.store.indexes import Created, Refused, create_indexes, read_indexes
+from newbi_migrate.store.indexes import Created, Refused, create_indexes
 from newbi_migrate.store.journal import EntryKind, Journal
 from newbi_migrate.store.runs import RunWriter
 from newbi_migrate.store.session import LeasedSession
@@ -57,7 +59,6 @@ class ApplyRequest:
         plan: What to do, made under the lease.
         command: ``migrate`` or ``backfill``.
         resumed: Whether it was interrupted before; then it has a record and a journal.
-        version: Version of this package, for the record.
         baseline: What a new run records of the database before it, if anything.
     """
 
@@ -66,7 +67,6 @@ class ApplyRequest:
     plan: Plan
     command: str
     resumed: bool
-    version: str
     baseline: Baseline | None = None
 
 
@@ -122,7 +122,7 @@ async def apply_plan(request: ApplyRequest) -> RunResult:
     with timed(state.timings, "indexes"):
         await _indexes(request, state, journal)
     if request.resumed:
-        await _count_all(request, state, journal)
+        await _count_all(request, state)
 
     await journal.require(journal.next_seq)
     result = RunResult(
@@ -154,50 +154,40 @@ async def apply_plan(request: ApplyRequest) -> RunResult:
     return result
 
 
-async def _count_all(request: ApplyRequest, state: _State, journal: Journal) -> None:
+async def _count_all(request: ApplyRequest, state: _State) -> None:
     """Count what the whole run wrote, its attempts before the interruption included."""
-    tally = await journal.tally(request.registry.workspace_field)
-    state.created, state.filled = tally.created, tally.filled
+    session = request.session
+    counted = await tally(session.database, session.run_id, request.registry.workspace_field)
+    state.created, state.filled = counted.created, counted.filled
     for name, summary in state.collections.items():
-        touched = tally.touched[name]
+        touched = counted.touched[name]
         state.collections[name] = replace(
             summary,
-            stamped=tally.stamped[name],
-            owners_rewritten=tally.owners_rewritten[name],
+            stamped=counted.stamped[name],
+            owners_rewritten=counted.owners_rewritten[name],
             kept=max(0, summary.documents - summary.quarantined - touched),
         )
 
 
 async def _begin(request: ApplyRequest, record: RunWriter) -> Journal:
-    """Record what was there before the run, unless it is resumed; return its journal."""
     session, plan = request.session, request.plan
     if request.resumed:
-        return await Journal.take_over(session)
+        return await Journal.resume(session)
     listed = await collections(session.database, comment=session.comment)
     names = [i.name for i in listed.values() if i.writable]
-    before = {
-        name: list(await read_indexes(session.database, name))
-        for name in names
-        if name in plan.collections or name in TARGET_COLLECTIONS
-    }
-    await record.start(
+    return await begin_run(
+        session,
+        record,
         {
             "command": request.command,
             "policy": {**plan.options.policy(), "legacyCollection": plan.source},
-            "version": request.version,
-            "server": ".".join(map(str, session.server.version)),
-            "database": plan.database,
             "source": plan.source,
             "planDigests": plan.digests.to_json(),
-            "collectionsBefore": names,
-            # A list of pairs: names of collections may hold dots.
-            "indexesBefore": [{"collection": n, "indexes": i} for n, i in before.items()],
             "baseline": None if request.baseline is None else request.baseline.to_document(),
-        }
+        },
+        collections=names,
+        indexed=[n for n in names if n in plan.collections or n in TARGET_COLLECTIONS],
     )
-    journal = await Journal.take_over(session)
-    await record.note_journal(journal.next_seq)
-    return journal
 
 
 async def _users(

@@ -21,10 +21,16 @@ from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.planning.results import Plan
 from newbi_migrate.migration.planning.users import UserPlane
 from newbi_migrate.store.collections import Identities
-from newbi_migrate.store.journal import EntryKind, Journal, prior_list
+from newbi_migrate.store.journal import EntryKind, Journal, UserWrite, prior_list
 from newbi_migrate.store.raw import elements
 from newbi_migrate.store.session import LeasedSession
-from newbi_migrate.store.user_documents import Together, take_back, writing_together
+from newbi_migrate.store.user_documents import (
+    Presence,
+    Together,
+    presence_of,
+    take_back,
+    writing_together,
+)
 
 __all__ = ["UserWriter", "field_digests"]
 
@@ -84,15 +90,15 @@ class UserWriter:
             return await self._journaled(batch, together)
 
     async def _journaled(self, batch: Sequence[UserWrites], together: Together) -> bool:
-        body: dict[str, Any] = {"writes": _entries(batch)}
+        entries = _entries(batch)
+        body: dict[str, Any] = {"writes": entries}
         if together.id is not None:
             # A transaction outlives a client that dies; whoever resumes ends it by this id.
             body["session"] = together.id
         seq = await self._journal.append(EntryKind.USERS, "", body)
         done = await together.write([write for writes in batch for write in writes.writes])
         if done is None:
-            await self._undo(batch)
-            await self._journal.applied(seq, {"writes": []})
+            await self._journal.applied(seq, {"writes": await self._undo(entries)})
             return False
         self.created.update(done.created)
         self.filled.update(done.filled)
@@ -103,13 +109,20 @@ class UserWriter:
         await self._journal.applied(seq, found)
         return True
 
-    async def _undo(self, batch: Sequence[UserWrites]) -> None:
-        """Take back what a refused batch left on a server without transactions."""
+    async def _undo(self, entries: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """Take back what a refused batch left; return what the server would not let go."""
         if self._transactions:
-            return
+            return []
         # What refused them may be the same documents, written by whoever took this run over.
         await self._session.lease.renew()
-        await take_back(self._session, [write for writes in batch for write in writes.writes])
+        writes = [UserWrite.of(entry) for entry in entries]
+        await take_back(self._session, writes)
+        left = await presence_of(self._session.database, writes, comment=self._session.comment)
+        return [
+            entry
+            for entry, presence in zip(entries, left, strict=True)
+            if presence is Presence.INTACT
+        ]
 
 
 def _entries(

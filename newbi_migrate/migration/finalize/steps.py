@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from typing import Any, Final
 
 from newbi_migrate.documents.registry import Registry
@@ -18,6 +17,7 @@ from newbi_migrate.migration.finalize.legacy_users import LegacyUsers, refuse_un
 from newbi_migrate.migration.finalize.results import FinalizeResult, HeldIndex, ObsoleteIndexes
 from newbi_migrate.migration.planning.results import Plan
 from newbi_migrate.migration.planning.survey import kept_name
+from newbi_migrate.migration.run.beginning import begin_run
 from newbi_migrate.migration.run.runner import unfinished_run
 from newbi_migrate.migration.validation.report import ValidationReport
 from newbi_migrate.store.collections import collection_names
@@ -295,29 +295,19 @@ async def _begin(
     resumed: bool,
 ) -> Journal:
     if resumed:
-        return await Journal.take_over(session)
-    names = await collection_names(session.database, comment=session.comment)
-    concerned = dict.fromkeys(name for name, _ in found.to_drop)
-    before = [
-        {"collection": name, "indexes": list(await read_indexes(session.database, name))}
-        for name in concerned
-    ]
-    await record.start(
+        return await Journal.resume(session)
+    return await begin_run(
+        session,
+        record,
         {
             "command": request.command,
             "policy": request.policy,
-            "version": version("newbi-migrate"),
-            "server": ".".join(map(str, session.server.version)),
-            "database": session.database.name,
             "source": request.source,
             "quarantinedUsers": request.quarantined,
-            "collectionsBefore": sorted(names),
-            "indexesBefore": before,
-        }
+        },
+        collections=sorted(await collection_names(session.database, comment=session.comment)),
+        indexed=dict.fromkeys(name for name, _ in found.to_drop),
     )
-    journal = await Journal.take_over(session)
-    await record.note_journal(journal.next_seq)
-    return journal
 
 
 async def _refuse_taken_name(session: LeasedSession, request: FinalizeRequest) -> None:

@@ -18,15 +18,15 @@ from xxhash import xxh3_128_digest, xxh3_128_hexdigest, xxh3_128_intdigest
 
 from newbi_migrate.mapping.users import Insert, UserWrites
 from newbi_migrate.mapping.workspace import Reason
+from newbi_migrate.migration.run.written import Written, written
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import id_key
-from newbi_migrate.store.journal import EntryKind, JournalEntry, JournalReader, UserWrite
+from newbi_migrate.store.journal import UserWrite
 
 __all__ = [
     "INDEXES",
     "USERS",
     "Digests",
-    "of_entry",
     "of_fill",
     "of_group",
     "of_index",
@@ -35,6 +35,7 @@ __all__ = [
     "of_quarantined",
     "of_quarantined_user",
     "of_user",
+    "of_written",
 ]
 
 USERS: Final = "users"
@@ -173,7 +174,7 @@ def of_index(collection: str, name: str, action: str = "create") -> int:
 
 
 async def of_journal(database: Database, run_id: ObjectId) -> Digests:
-    """Digests of what the journal of a run says was surely written.
+    """Digests of what a run has written.
 
     Args:
         database: Where.
@@ -183,26 +184,20 @@ async def of_journal(database: Database, run_id: ObjectId) -> Digests:
         DamagedRecordsError: An entry is missing, or is not what this tool writes.
     """
     found = Digests()
-    async for entry in JournalReader(database, run_id).entries():
-        found += of_entry(entry)
+    async for part in written(database, run_id):
+        found += of_written(part)
     return found
 
 
-def of_entry(entry: JournalEntry) -> Digests:
-    """Digests of what an entry of a journal says was surely written."""
+def of_written(part: Written) -> Digests:
+    """Digests of a part of what a run has written."""
     found = Digests()
-    if entry.kind is EntryKind.WINDOW:
-        for group in entry.groups():
-            if group.certain:
-                found.add(entry.collection, of_group(group.changes, group.ids))
-    elif entry.kind is EntryKind.USERS:
-        for write in entry.writes():
-            if write.certain:
-                found.add(USERS, _of_write(write))
-    elif entry.kind is EntryKind.INDEX:
-        # Those that are there; one that was named and not seen may not be.
-        for index in entry.indexes("specifications"):
-            found.add(INDEXES, of_index(entry.collection, index["name"]))
+    for group in part.groups:
+        found.add(part.collection, of_group(group.changes, group.ids))
+    for write in part.writes:
+        found.add(USERS, _of_write(write))
+    for name in part.indexes:
+        found.add(INDEXES, of_index(part.collection, name))
     return found
 
 

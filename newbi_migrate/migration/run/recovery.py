@@ -15,7 +15,6 @@ from newbi_migrate.documents.better_auth import TARGET_COLLECTIONS
 from newbi_migrate.documents.registry import Registry
 from newbi_migrate.errors import DamagedRecordsError
 from newbi_migrate.store.collections import collection_names
-from newbi_migrate.store.counting import has_any
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.indexes import read_indexes
@@ -31,6 +30,7 @@ from newbi_migrate.store.runs import RunRecord, RunWriter, read_runs
 from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.stamping import holding
 from newbi_migrate.store.statements import end_transaction
+from newbi_migrate.store.user_documents import Presence, presence_of
 
 __all__ = [
     "created_indexes",
@@ -183,11 +183,9 @@ async def _indexes(database: Database, entry: JournalEntry) -> dict[str, Any]:
 
 
 async def _writes(session: LeasedSession, entry: JournalEntry) -> list[Mapping[str, Any]]:
-    found: list[Mapping[str, Any]] = []
-    for write, stored in zip(entry.writes(), entry.stored_writes(), strict=True):
-        query: dict[str, Any] = {"_id": write.id}
-        query.update({path: {"$eq": value} for path, value in write.values.items()})
-        collection = session.database[write.collection]
-        there = await has_any(collection, query, comment=session.comment)
-        found.append(dict(stored) if there else {**stored, "certain": False})
-    return found
+    """Say which writes are there; any other may yet be made."""
+    there = await presence_of(session.database, entry.writes(), comment=session.comment)
+    return [
+        {**stored, "certain": False} if presence is Presence.ABSENT else dict(stored)
+        for stored, presence in zip(entry.stored_writes(), there, strict=True)
+    ]
