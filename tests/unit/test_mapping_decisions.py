@@ -69,7 +69,7 @@ def test_a_legacy_user_is_known_by_five_values():
     }
 
     assert LegacyKey(LEA, "lea@newbi.fr", False, "06", "A1") == LegacyKey.of(document)
-    assert LegacyKey.of({"_id": LEA, "email": "lea@newbi.fr"}).reachable
+    assert LegacyKey.of({"_id": LEA, "email": "lea@newbi.fr"}).normalized
     assert LegacyKey(None, None, False) == LegacyKey.of({})
 
 
@@ -189,19 +189,19 @@ def test_an_address_of_a_user_migrated_before_is_a_duplicate():
 
 
 @pytest.mark.parametrize(
-    ("policy", "reachable", "kept"),
+    ("policy", "normalized", "kept"),
     [
-        (DuplicatePolicy.REFUSE, (True, False, False), ()),
-        (DuplicatePolicy.REACHABLE, (True, False, False), (0,)),
-        (DuplicatePolicy.REACHABLE, (False, False, True), (2,)),
-        (DuplicatePolicy.REACHABLE, (True, True, False), ()),
-        (DuplicatePolicy.REACHABLE, (False, False, False), ()),
+        (DuplicatePolicy.QUARANTINE, (True, False, False), ()),
+        (DuplicatePolicy.KEEP_NORMALIZED, (True, False, False), (0,)),
+        (DuplicatePolicy.KEEP_NORMALIZED, (False, False, True), (2,)),
+        (DuplicatePolicy.KEEP_NORMALIZED, (True, True, False), ()),
+        (DuplicatePolicy.KEEP_NORMALIZED, (False, False, False), ()),
     ],
 )
-def test_of_users_with_one_address_only_a_single_reachable_one_is_kept(policy, reachable, kept):
+def test_of_users_with_one_address_only_a_single_reachable_one_is_kept(policy, normalized, kept):
     """Only he could sign in before; where that is nobody or not one alone, all are refused."""
     ids = (LEA, HUGO, ZOE)
-    keys = [key(i, reachable=r) for i, r in zip(ids, reachable, strict=True)]
+    keys = [key(i, normalized=r) for i, r in zip(ids, normalized, strict=True)]
     found = decide(*keys, duplicates=policy)
 
     for position, decision in enumerate(found):
@@ -212,13 +212,13 @@ def test_of_users_with_one_address_only_a_single_reachable_one_is_kept(policy, r
 
 
 @pytest.mark.parametrize("policy", DuplicatePolicy)
-@pytest.mark.parametrize("reachable", [(True, False), (False, True), (True, True)])
-def test_who_was_migrated_before_keeps_the_address(policy, reachable):
+@pytest.mark.parametrize("normalized", [(True, False), (False, True), (True, True)])
+def test_who_was_migrated_before_keeps_the_address(policy, normalized):
     """A decision that was carried out is not taken again."""
     there = target(TargetUser(HUGO, "lea@newbi.fr"))
     found = decide(
-        key(LEA, reachable=reachable[0]),
-        key(HUGO, reachable=reachable[1]),
+        key(LEA, normalized=normalized[0]),
+        key(HUGO, normalized=normalized[1]),
         there=there,
         duplicates=policy,
     )
@@ -258,9 +258,9 @@ def test_no_address_is_no_duplicate():
     assert [quarantined(i, Reason.EMAIL_MISSING) for i in (LEA, HUGO)] == found
 
 
-def test_duplicates_are_refused_by_default():
+def test_duplicates_are_quarantined_by_default():
     """Which of two people an address belongs to is for a person to say."""
-    found = decide(key(LEA), key(HUGO, reachable=False))
+    found = decide(key(LEA), key(HUGO, normalized=False))
 
     assert [quarantined(i, Reason.DUPLICATE_EMAIL) for i in (LEA, HUGO)] == found
 
