@@ -48,7 +48,7 @@ def test_a_clean_database_is_migrated_and_the_command_ends_with_zero(newbi, clea
 
 
 def test_what_is_left_out_shows_in_the_exit_code_and_the_report(newbi, dirty):
-    """A quarantined user and his documents are listed with their reason, and the code is 5."""
+    """A quarantined user and their documents are listed with their reason, and the code is 5."""
     answer = newbi("migrate", "--confirm")
 
     assert ExitCode.QUARANTINED == answer.code
