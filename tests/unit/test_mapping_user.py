@@ -209,7 +209,7 @@ def test_an_address_is_verified_only_where_the_legacy_flag_says_so(stored, expec
     ("stored", "expected"),
     [(True, False), (1, False), ("true", False), (False, True), (None, True), ("oui", True)],
 )
-def test_a_user_is_active_unless_he_was_disabled(stored, expected):
+def test_a_user_is_active_unless_they_were_disabled(stored, expected):
     """Somebody the legacy application kept out is kept out, and nobody else is."""
     found = mapped({"email": "lea@newbi.fr", "isDisabled": stored})
 
