@@ -188,7 +188,7 @@ class PersistentDocument(_Differences, beanie.Document, DocumentModel):
             UsageError: The documents belong to no workspace, or the text is no id.
         """
         identifier = getattr(workspace, "organization_id", workspace)
-        if not ObjectId.is_valid(identifier):
+        if not isinstance(identifier, ObjectId | str) or not ObjectId.is_valid(identifier):
             raise UsageError(
                 "The id of the workspace is no ObjectId.",
                 next_step="Give the organization's id, or a member.",

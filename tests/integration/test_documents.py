@@ -10,18 +10,20 @@ import bson
 import pytest
 from beanie import Insert, Replace, Save, Update, after_event, before_event
 from bson import ObjectId
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from newbi_migrate import documents
 from newbi_migrate.documents import (
     AccessGrant,
     Client,
+    ClientSnapshot,
     Invitation,
     Invoice,
     Item,
     Member,
     Organization,
     Transaction,
+    billing,
     create_indexes,
     descending,
     init_documents,
@@ -112,6 +114,8 @@ async def test_a_new_document_is_completed_as_the_application_completes_it(host)
     ("changes", "path", "meant"),
     [
         ({"dueDat": None}, "dueDat", "dueDate"),
+        ({"due_dat": None}, "due_dat", "due_date"),
+        ({"totalTtc": 5}, "totalTtc", "totalTTC"),
         ({"client": {**MADE["client"], "frstName": "A"}}, "client.frstName", "firstName"),
         ({"items": [{**MADE["items"][0], "unitPric": 1}]}, "items.0.unitPric", "unitPrice"),
     ],
@@ -143,6 +147,17 @@ async def test_what_was_loaded_promises_nothing_to_what_is_made(host):
         made(client=loaded.client)
 
     assert {("field.email", "client.email")} == broken(raised.value)
+
+
+def test_what_was_loaded_is_served_on_its_own():
+    """A route may answer with a part of a stored document, whatever rule it breaks."""
+    document = dirty(client={**MADE["client"], "email": 7})
+    loaded = billing.Invoice.load(document)
+    client = TypeAdapter(ClientSnapshot).validate_python(loaded.client)
+    items = TypeAdapter(list[Item]).validate_python(loaded.items)
+
+    assert client is loaded.client
+    assert document["items"] == [item.to_document() for item in items]
 
 
 # -- saving -----------------------------------------------------------------------------------
@@ -183,8 +198,9 @@ async def test_a_misspelt_attribute_raises_at_once(host):
     """With the name that was meant."""
     await init_documents(host, Invoice)
 
-    with pytest.raises(AttributeError, match=r"no field dueDate\. Did you mean due_date|dueDate"):
-        made().dueDat = None
+    for name in ("dueDate", "dueDat", "due_dat"):
+        with pytest.raises(AttributeError, match=rf"no field {name}\. Did you mean due_date\?"):
+            setattr(made(), name, None)
 
 
 async def test_old_dirt_may_stay_where_it_is_and_move(host, sync_database):
@@ -358,11 +374,12 @@ async def test_a_workspace_is_found_however_its_id_is_given(host, sync_database,
 
 
 async def test_what_is_no_workspace_is_refused(host):
-    """A text that is no id, and documents that belong to none."""
+    """What is no id, and documents that belong to none."""
     await init_documents(host, Invoice, AccessGrant)
 
-    with pytest.raises(UsageError, match="no ObjectId"):
-        Invoice.in_workspace("newbi")
+    for given in ("newbi", b"newbi/newbi/", None):
+        with pytest.raises(UsageError, match="no ObjectId"):
+            Invoice.in_workspace(given)
     with pytest.raises(UsageError, match="belong to no workspace"):
         AccessGrant.in_workspace(ObjectId())
 
@@ -429,6 +446,14 @@ async def test_what_stands_in_the_way_of_an_index_is_told(host, sync_database):
     assert "the same number, workspaceId, issueYear" in report.obstacles[1].reason
     assert "000001" not in report.obstacles[1].reason
     assert 4 == sum(name == "invoices" for name, _ in report.built)
+
+
+async def test_a_collection_that_is_not_described_is_refused(host, sync_database):
+    """With the one that was meant, and before any index is built."""
+    with pytest.raises(UsageError, match=r"No collection invoces .* Did you mean invoices\?"):
+        await create_indexes(host, "member", "invoces")
+
+    assert [] == sync_database.list_collection_names()
 
 
 # -- the one place ----------------------------------------------------------------------------
