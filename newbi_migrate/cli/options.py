@@ -63,8 +63,8 @@ _HOW = "How fast"
 class DuplicateChoice(StrEnum):
     """Choices of ``--duplicate-emails``."""
 
-    REFUSE = "refuse"
-    REACHABLE = "reachable"
+    QUARANTINE = "quarantine"
+    KEEP_NORMALIZED = "keep-normalized"
 
 
 class AliasChoice(StrEnum):
@@ -259,9 +259,9 @@ DuplicateEmails = Annotated[
     DuplicateChoice | None,
     typer.Option(
         "--duplicate-emails",
-        help="Legacy users whose e-mails differ by case or blanks alone: leave all of them out, "
-        "or keep the one whose stored e-mail is already normalized.",
-        show_default="refuse",
+        help="Legacy users whose e-mails differ by case or blanks alone: quarantine all of "
+        "them, or all but the one whose stored e-mail is already normalized.",
+        show_default="quarantine",
         rich_help_panel=_WHAT,
     ),
 ]

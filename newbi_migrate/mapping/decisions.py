@@ -64,9 +64,9 @@ _NOBODY = ObjectId(bytes(12))
 class DuplicatePolicy(StrEnum):
     """What happens to legacy users whose addresses differ by case or blanks alone."""
 
-    REFUSE = "refuse"
+    QUARANTINE = "quarantine"
     """All of them are quarantined."""
-    REACHABLE = "reachable"
+    KEEP_NORMALIZED = "keep-normalized"
     """The one who could sign in, because their address is stored as it is looked up, keeps it."""
 
 
@@ -95,7 +95,7 @@ class LegacyKey:
     Attributes:
         id: The stored ``_id``, of whatever type.
         email: The normalised address, if there is one.
-        reachable: Whether the address is stored in the form in which it is looked up.
+        normalized: Whether the address is stored in the form in which it is looked up.
         phone: Phone number, which Better Auth treats as unique.
         referral_code: The user's own code, unique in the application.
         readable: Whether the document could be decoded.
@@ -103,7 +103,7 @@ class LegacyKey:
 
     id: Any
     email: _Text | None
-    reachable: bool = True
+    normalized: bool = True
     phone: _Text | None = None
     referral_code: _Text | None = None
     readable: bool = True
@@ -116,7 +116,7 @@ class LegacyKey:
         return cls(
             id=document.get("_id"),
             email=normalise_email(document.get("email")),
-            reachable=is_normalised(document.get("email")),
+            normalized=is_normalised(document.get("email")),
             phone=phone_of(document),
             referral_code=referral_code_of(document),
         )
@@ -144,18 +144,18 @@ class LegacyKeys(PackedSequence[LegacyKey]):
         self.emails.append(key.email)
         self.phones.append(key.phone)
         self.codes.append(key.referral_code)
-        self._flags.append((key.reachable, key.readable))
+        self._flags.append((key.normalized, key.readable))
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def at(self, position: int) -> LegacyKey:
         """The key at a position."""
-        reachable, readable = self._flags.at(position)
+        normalized, readable = self._flags.at(position)
         return LegacyKey(
             self.ids.at(position),
             self.emails.at(position),
-            reachable,
+            normalized,
             self.phones.at(position),
             self.codes.at(position),
             readable,
@@ -457,7 +457,7 @@ def decide_users(
     legacy: Iterable[LegacyKey],
     target: Target,
     *,
-    duplicates: DuplicatePolicy = DuplicatePolicy.REFUSE,
+    duplicates: DuplicatePolicy = DuplicatePolicy.QUARANTINE,
     aliases: AliasPolicy = AliasPolicy.VERIFIED,
 ) -> Iterator[UserDecision]:
     """Decide about every legacy user, in the order in which they are given.
@@ -468,7 +468,7 @@ def decide_users(
     keys = legacy if isinstance(legacy, LegacyKeys) else LegacyKeys.of(legacy)
     legacy_ids = PackedIds.of_rows(keys.ids.object_ids())
     users = TargetUsers.of(target)
-    refused = _refused_duplicates(keys, users, duplicates)
+    refused = _quarantined_duplicates(keys, users, duplicates)
     unusable = frozenset(map(digest_of, target.unusable_emails))
     wanted = _claims(keys, users)
     # Claims to what must be unique; addresses of users with unusable ids stay reserved.
@@ -720,7 +720,9 @@ def _owned(memberships: Iterable[Membership]) -> ObjectId | Reason | None:
     return home_of(owners) if owners else None
 
 
-def _refused_duplicates(keys: LegacyKeys, users: TargetUsers, policy: DuplicatePolicy) -> set[int]:
+def _quarantined_duplicates(
+    keys: LegacyKeys, users: TargetUsers, policy: DuplicatePolicy
+) -> set[int]:
     groups: dict[_Text, list[int]] = defaultdict(list)
     shared = repeated(keys.emails.heads())
     for position, head in enumerate(keys.emails.heads() if shared else ()):
@@ -733,8 +735,8 @@ def _refused_duplicates(keys: LegacyKeys, users: TargetUsers, policy: DuplicateP
             continue
         # Whoever was migrated before has the address; that decision is not taken again.
         keepers = [p for p in positions if keys.ids[p] in users]
-        if not keepers and policy is DuplicatePolicy.REACHABLE:
-            keepers = [p for p in positions if keys[p].reachable]
+        if not keepers and policy is DuplicatePolicy.KEEP_NORMALIZED:
+            keepers = [p for p in positions if keys[p].normalized]
         if len(keepers) > 1 and not all(keys.ids[p] in users for p in keepers):
             keepers = []
         refused.update(p for p in positions if p not in keepers)

@@ -56,7 +56,7 @@ _REASONS: Final[Mapping[Reason, tuple[str, str]]] = {
     ),
     Reason.DUPLICATE_EMAIL: (
         "Several legacy users have this e-mail, but for case and blanks",
-        "keep one, or decide with --duplicate-emails reachable",
+        "keep one, or decide with --duplicate-emails keep-normalized",
     ),
     Reason.EMAIL_MISSING: ("There is no e-mail to sign in with", "give this user one"),
     Reason.ID_NOT_OBJECT_ID: (

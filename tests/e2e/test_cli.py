@@ -48,7 +48,7 @@ def test_a_clean_database_is_migrated_and_the_command_ends_with_zero(newbi, clea
 
 
 def test_what_is_left_out_shows_in_the_exit_code_and_the_report(newbi, dirty):
-    """A quarantined user and his documents are listed with their reason, and the code is 5."""
+    """A quarantined user and their documents are listed with their reason, and the code is 5."""
     answer = newbi("migrate", "--confirm")
 
     assert ExitCode.QUARANTINED == answer.code
@@ -222,10 +222,10 @@ def test_the_dry_run_of_a_saved_plan_says_whether_it_still_fits(quick, clean):
 
 def test_a_saved_plan_brings_its_own_choices(quick, dirty):
     """What was chosen for the plan is what the run does, without saying it again."""
-    quick("plan", "--duplicate-emails", "reachable", "--output", "plan.json")
+    quick("plan", "--duplicate-emails", "keep-normalized", "--output", "plan.json")
     answer = quick("migrate", "--plan", "plan.json", "--confirm", "--json")
 
-    assert "reachable" == answer.json["policy"]["duplicateEmails"]
+    assert "keep-normalized" == answer.json["policy"]["duplicateEmails"]
     assert 4 == answer.json["outcomes"]["created"]
 
 
@@ -257,7 +257,7 @@ def test_a_plan_of_another_database_is_refused(quick, clean, mongod):
     ("options", "policy"),
     [
         ((), {}),
-        (("--duplicate-emails", "reachable"), {"duplicateEmails": "reachable"}),
+        (("--duplicate-emails", "keep-normalized"), {"duplicateEmails": "keep-normalized"}),
         (("--aliases", "all"), {"aliases": "all"}),
         (("--aliases", "refuse"), {"aliases": "refuse"}),
         (("--alias-owners", "keep"), {"aliasOwners": "keep"}),
@@ -274,7 +274,7 @@ def test_every_choice_reaches_the_plan(quick, clean, options, policy):
     """Each option changes the one choice it is for, and all others keep their defaults."""
     usual = {
         "legacyCollection": None,
-        "duplicateEmails": "refuse",
+        "duplicateEmails": "quarantine",
         "aliases": "verified",
         "aliasOwners": "rewrite",
         "collections": None,

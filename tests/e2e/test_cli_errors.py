@@ -114,7 +114,7 @@ def test_a_plan_with_choices_nobody_knows_is_refused(quick, tmp_path, clean, pol
     "choice",
     [
         ("--aliases", "all"),
-        ("--duplicate-emails", "refuse"),
+        ("--duplicate-emails", "quarantine"),
         ("--alias-owners", "keep"),
         ("--collections", "invoices"),
         ("--as-of", "2025-08-14"),

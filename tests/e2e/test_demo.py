@@ -70,7 +70,7 @@ def test_the_demo_tells_the_whole_story_in_order(story):
 
 
 def test_the_demo_shows_where_a_users_fields_went(story):
-    """Of one user: his id, address, name and company, and where each stands afterwards."""
+    """Of one user: id, address, name and company, and where each stands afterwards."""
     done, _ = story
     part = done.stdout.partition("4. One user")[2].partition("5. How")[0]
 

@@ -282,7 +282,7 @@ async def test_openapi_says_what_the_routes_take_and_answer(backend):
 @fastapi
 @pytest.mark.parametrize("user", ["", "nobody", "0" * 24])
 async def test_the_application_lets_no_stranger_in(backend, user):
-    """Who is a member of nothing gets 403, whatever he says he is."""
+    """Who is a member of nothing gets 403, whatever the request says."""
     answer = await backend.get("/invoices", headers={"X-User": user})
 
     assert 403 == answer.status_code

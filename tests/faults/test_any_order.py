@@ -195,7 +195,7 @@ class AnyOrder(RuleBasedStateMachine):
     # -- what must be there -------------------------------------------------------------------
 
     def everybody_is_whole(self, users):
-        """Each of these users has an organization of his own, a membership and an account."""
+        """Each of these users has an organization of their own, a membership and an account."""
         workspaces = {organization_id(user) for user in users}
         found = {name: stored(self.database, name) for name in PEOPLE}
 

@@ -15,7 +15,7 @@ LEASE = 1.0  # seconds
 
 
 def test_of_twenty_processes_one_works_and_the_rest_are_told_who(mongod, fresh, processes):
-    """Started at the same instant: nineteen end with 6 while the winner works, and name him."""
+    """Started at the same instant: nineteen end with 6 while the winner works, and name it."""
     database, uri = fresh(mongod, little_legacy)
     moment = time.time() + 1
     # Whoever gets as far as a fourth write holds the lease, and waits there for the others.

@@ -139,7 +139,7 @@ def test_no_value_that_must_be_unique_is_given_to_a_second_user(world, policy):
 
 @given(world=small_worlds(), policy=policies)
 def test_whoever_has_a_workspace_is_a_member_of_it(world, policy):
-    """A decision's user exists afterwards, and so do his organization and his membership."""
+    """A decision's user exists afterwards, and so do their organization and their membership."""
     legacy, database = world
     planned = database.plan(legacy, **policy)
     database.carry_out(planned)

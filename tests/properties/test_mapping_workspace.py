@@ -135,7 +135,7 @@ def test_a_child_is_where_its_parent_is_or_is_quarantined(case):
 
 @given(case=cases())
 def test_without_a_parent_a_document_is_where_its_owner_is(case):
-    """A stamped workspace is the owner's home, or one he is in that was of the wrong type."""
+    """A stamped workspace is the owner's home, or one they are in that was of the wrong type."""
     spec, directory, _, users, parent = case
     found = resolved(case)
     owner = read_id(users.get(spec.owner_field, ABSENT)).value
@@ -150,7 +150,7 @@ def test_without_a_parent_a_document_is_where_its_owner_is(case):
 
 @given(case=cases())
 def test_an_owner_changes_only_to_who_took_his_place_and_in_his_form(case):
-    """Every rewritten field named an alias, and names the user he became, as it named him."""
+    """Every rewritten field named an alias, and names the user it became, in the same form."""
     _, directory, _, users, _ = case
 
     for name, value in resolved(case).changes.items():

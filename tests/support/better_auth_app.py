@@ -114,7 +114,7 @@ class Reply:
 
 
 class Browser:
-    """Somebody at the application, with cookies of his own."""
+    """Somebody at the application, with cookies of their own."""
 
     def __init__(self, app):
         self._url = app.url

@@ -74,5 +74,5 @@ def test_a_hash_becomes_the_account_every_version_reads(password):
 
 @pytest.mark.parametrize("password", ["", None, "Secret-123", 7, BCRYPT[:-1]])
 def test_without_a_hash_there_is_no_account(password):
-    """Nobody is given an account he cannot sign in with, least of all a plain password."""
+    """Nobody is given an account they cannot sign in with, least of all a plain password."""
     assert map_account(USER, password, DAY) is None

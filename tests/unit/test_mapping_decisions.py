@@ -69,7 +69,7 @@ def test_a_legacy_user_is_known_by_five_values():
     }
 
     assert LegacyKey(LEA, "lea@newbi.fr", False, "06", "A1") == LegacyKey.of(document)
-    assert LegacyKey.of({"_id": LEA, "email": "lea@newbi.fr"}).reachable
+    assert LegacyKey.of({"_id": LEA, "email": "lea@newbi.fr"}).normalized
     assert LegacyKey(None, None, False) == LegacyKey.of({})
 
 
@@ -92,7 +92,7 @@ def test_an_existing_user_is_verified_only_by_a_boolean(verified, expected):
 
 @pytest.mark.parametrize("id_", ["user-1", str(OTHER), 7, None])
 def test_an_existing_user_without_an_object_id_is_none(id_):
-    """No document can refer to him."""
+    """No document can refer to them."""
     assert TargetUser.of({"_id": id_, "email": "lea@newbi.fr"}) is None
     assert TargetUser(OTHER, None) == TargetUser.of({"_id": OTHER})
 
@@ -101,12 +101,12 @@ def test_an_existing_user_without_an_object_id_is_none(id_):
 
 
 def test_a_new_user_is_created_with_an_organization_of_his_own():
-    """His id stays, the organization's id follows from it, the slug is the application's."""
+    """The user's id stays, the organization's id follows from it, the slug is the application's."""
     assert [created(LEA, "org-aaaaaaaa")] == decide(key(LEA))
 
 
 def test_a_user_who_is_there_already_is_merged():
-    """The same id is the same person, whatever his address says today."""
+    """The same id is the same person, whatever their address says today."""
     there = target(TargetUser(LEA, "other@newbi.fr"))
     expected = replace(created(LEA, "org-aaaaaaaa"), outcome=Outcome.MERGED)
 
@@ -126,7 +126,7 @@ def test_a_user_who_is_there_already_is_merged():
     ],
 )
 def test_a_user_becomes_another_only_as_the_policy_has_it(verified, policy, expected):
-    """Whoever registered a stranger's address must not inherit what is his."""
+    """Whoever registered a stranger's address must not inherit what is theirs."""
     there = target(TargetUser(OTHER, "lea@newbi.fr", verified))
     (found,) = decide(key(LEA), there=there, aliases=policy)
 
@@ -170,7 +170,7 @@ def test_an_unverified_address_is_no_alias_by_default():
     ],
 )
 def test_who_cannot_be_told_is_quarantined(legacy, there, reason):
-    """Without a usable id, readable bytes or an address that is his alone, nothing is written."""
+    """Without a usable id, readable bytes or an address of theirs alone, nothing is written."""
     assert [quarantined(legacy.id, reason)] == decide(legacy, there=there)
 
 
@@ -189,19 +189,19 @@ def test_an_address_of_a_user_migrated_before_is_a_duplicate():
 
 
 @pytest.mark.parametrize(
-    ("policy", "reachable", "kept"),
+    ("policy", "normalized", "kept"),
     [
-        (DuplicatePolicy.REFUSE, (True, False, False), ()),
-        (DuplicatePolicy.REACHABLE, (True, False, False), (0,)),
-        (DuplicatePolicy.REACHABLE, (False, False, True), (2,)),
-        (DuplicatePolicy.REACHABLE, (True, True, False), ()),
-        (DuplicatePolicy.REACHABLE, (False, False, False), ()),
+        (DuplicatePolicy.QUARANTINE, (True, False, False), ()),
+        (DuplicatePolicy.KEEP_NORMALIZED, (True, False, False), (0,)),
+        (DuplicatePolicy.KEEP_NORMALIZED, (False, False, True), (2,)),
+        (DuplicatePolicy.KEEP_NORMALIZED, (True, True, False), ()),
+        (DuplicatePolicy.KEEP_NORMALIZED, (False, False, False), ()),
     ],
 )
-def test_of_users_with_one_address_only_a_single_reachable_one_is_kept(policy, reachable, kept):
-    """Only he could sign in before; where that is nobody or not one alone, all are refused."""
+def test_of_users_with_one_address_only_a_single_normalized_one_is_kept(policy, normalized, kept):
+    """Only that one could sign in before; where it is nobody or not one alone, all go."""
     ids = (LEA, HUGO, ZOE)
-    keys = [key(i, reachable=r) for i, r in zip(ids, reachable, strict=True)]
+    keys = [key(i, normalized=r) for i, r in zip(ids, normalized, strict=True)]
     found = decide(*keys, duplicates=policy)
 
     for position, decision in enumerate(found):
@@ -212,13 +212,13 @@ def test_of_users_with_one_address_only_a_single_reachable_one_is_kept(policy, r
 
 
 @pytest.mark.parametrize("policy", DuplicatePolicy)
-@pytest.mark.parametrize("reachable", [(True, False), (False, True), (True, True)])
-def test_who_was_migrated_before_keeps_the_address(policy, reachable):
+@pytest.mark.parametrize("normalized", [(True, False), (False, True), (True, True)])
+def test_who_was_migrated_before_keeps_the_address(policy, normalized):
     """A decision that was carried out is not taken again."""
     there = target(TargetUser(HUGO, "lea@newbi.fr"))
     found = decide(
-        key(LEA, reachable=reachable[0]),
-        key(HUGO, reachable=reachable[1]),
+        key(LEA, normalized=normalized[0]),
+        key(HUGO, normalized=normalized[1]),
         there=there,
         duplicates=policy,
     )
@@ -229,7 +229,7 @@ def test_who_was_migrated_before_keeps_the_address(policy, reachable):
 
 @pytest.mark.parametrize("policy", DuplicatePolicy)
 def test_two_who_were_migrated_before_are_both_merged(policy):
-    """Refusing one of them now would leave his documents behind."""
+    """Refusing one of them now would leave their documents behind."""
     there = target(TargetUser(LEA, "lea@newbi.fr"), TargetUser(HUGO, "lea@newbi.fr"))
     found = decide(key(LEA), key(HUGO), key(ZOE), there=there, duplicates=policy)
 
@@ -245,7 +245,7 @@ def test_an_address_of_ones_own_does_not_hide_the_duplicates_of_others():
 
 
 def test_an_id_of_another_type_makes_no_duplicate():
-    """He is quarantined for his id, and takes nobody's address."""
+    """The user is quarantined for the id, and takes nobody's address."""
     found = decide(key("user-1"), key(LEA))
 
     assert [quarantined("user-1", Reason.ID_NOT_OBJECT_ID), created(LEA, "org-aaaaaaaa")] == found
@@ -258,9 +258,9 @@ def test_no_address_is_no_duplicate():
     assert [quarantined(i, Reason.EMAIL_MISSING) for i in (LEA, HUGO)] == found
 
 
-def test_duplicates_are_refused_by_default():
+def test_duplicates_are_quarantined_by_default():
     """Which of two people an address belongs to is for a person to say."""
-    found = decide(key(LEA), key(HUGO, reachable=False))
+    found = decide(key(LEA), key(HUGO, normalized=False))
 
     assert [quarantined(i, Reason.DUPLICATE_EMAIL) for i in (LEA, HUGO)] == found
 
@@ -270,7 +270,7 @@ def test_duplicates_are_refused_by_default():
 
 @pytest.mark.parametrize("role", ["owner", "member,owner"])
 def test_who_owns_an_organization_keeps_it(role):
-    """No second one is made for him."""
+    """No second one is made for them."""
     there = target(
         TargetUser(LEA, None), organizations={ATELIER: None}, members=[(ATELIER, LEA, role)]
     )
@@ -281,7 +281,7 @@ def test_who_owns_an_organization_keeps_it(role):
 
 @pytest.mark.parametrize("role", ["member", "admin", "viewer", "admin,member"])
 def test_who_is_only_a_member_gets_an_organization_of_his_own(role):
-    """His documents do not move into the workspace of whoever invited him."""
+    """Their documents do not move into the workspace of whoever invited them."""
     there = target(
         TargetUser(LEA, None), organizations={ATELIER: None}, members=[(ATELIER, LEA, role)]
     )
@@ -291,7 +291,7 @@ def test_who_is_only_a_member_gets_an_organization_of_his_own(role):
 
 
 def test_who_owns_several_has_no_single_workspace():
-    """Nobody but he knows which one his old documents belong to."""
+    """Nobody but that user knows which one their old documents belong to."""
     there = target(
         TargetUser(LEA, None),
         organizations={ATELIER: None, STUDIO: None},
@@ -320,7 +320,7 @@ def test_who_owns_several_has_no_single_workspace():
 def test_an_organization_that_was_made_for_a_user_is_his_unless_he_left_it(
     members, workspace, no_workspace_reason
 ):
-    """Where others are in it and he is not, nobody brings him back; no second one is made."""
+    """Where others are in it and not the user, nobody brings them back; no second one is made."""
     there = target(organizations={organization_id(LEA): "org-aaaaaaaa"}, members=members)
     expected = UserDecision(
         LEA,
@@ -398,7 +398,7 @@ def test_who_has_the_value_already_keeps_it(name, value, keep):
 
 @unique
 def test_an_existing_user_without_the_value_may_get_it(name, value, keep):
-    """It is his as long as nobody else has it."""
+    """It is theirs as long as nobody else has it."""
     there = target(TargetUser(LEA, "a@b.fr"), replace(TargetUser(OTHER, None), **{name: value}))
     free = target(TargetUser(LEA, "a@b.fr"))
     legacy = key(LEA, "a@b.fr", **{name: value})
@@ -432,7 +432,7 @@ def test_an_address_is_filled_into_one_user_alone():
 
 
 def test_a_quarantined_user_claims_nothing():
-    """What he has is free for somebody who is migrated."""
+    """What they have is free for somebody who is migrated."""
     found = decide(key("user-1", phone="06"), key(LEA, "a@b.fr", phone="06"))
 
     assert [True, True] == [decision.keep_phone for decision in found]
@@ -496,7 +496,7 @@ def test_a_directory_names_everybody_after_the_decisions():
     ("there", "home"),
     [
         (Target(), Reason.OWNER_QUARANTINED),
-        # He was never migrated: memberships of his id are nobody's.
+        # The user was never migrated: memberships of that id are nobody's.
         (
             target(organizations={ATELIER: None}, members=[(ATELIER, LEA, "owner")]),
             Reason.OWNER_QUARANTINED,
@@ -513,7 +513,7 @@ def test_a_directory_names_everybody_after_the_decisions():
     ],
 )
 def test_a_quarantined_user_has_a_workspace_only_from_before(there, home):
-    """One who was migrated before, and cannot be read today, stays where he is."""
+    """One who was migrated before, and cannot be read today, stays where they are."""
     directory = directory_after([LEA], [quarantined(LEA, Reason.UNREADABLE)], there)
 
     assert home == directory.home(LEA)
@@ -539,7 +539,7 @@ def test_a_user_nobody_decides_about_keeps_what_his_memberships_give_him(members
 
 
 def test_a_user_who_owns_several_has_no_home_afterwards():
-    """His documents are told why."""
+    """Their documents are told why."""
     there = target(
         TargetUser(LEA, None),
         organizations={ATELIER: None, STUDIO: None},
@@ -552,7 +552,7 @@ def test_a_user_who_owns_several_has_no_home_afterwards():
 
 
 def test_a_legacy_id_of_another_type_is_nobody():
-    """No document can be his by it."""
+    """No document can be theirs by it."""
     directory = directory_after(
         ["user-1", 7], [quarantined("user-1", Reason.ID_NOT_OBJECT_ID)], Target()
     )

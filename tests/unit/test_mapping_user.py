@@ -150,7 +150,7 @@ def test_what_stays_behind_is_known_by_name():
     ],
 )
 def test_what_another_user_has_already_is_left_out(name, option, field):
-    """An address, number or code that is not his to keep is not written, and all else is."""
+    """An address, number or code that is not theirs to keep is not written, and all else is."""
     expected = {key: value for key, value in MAPPED.items() if key != field}
 
     assert expected == mapped(WHOLE, **{option: False})
@@ -190,7 +190,7 @@ def test_nothing_blank_is_carried_over(name, value):
     ],
 )
 def test_a_user_has_a_name_always(document, expected):
-    """The first name, else a name of his own, else what stands before the at sign."""
+    """The first name, else a name of their own, else what stands before the at sign."""
     assert expected == mapped(document)["name"]
 
 
@@ -314,7 +314,7 @@ def test_a_first_name_is_the_profiles_first(document, expected):
     ],
 )
 def test_a_referral_code_is_the_users_own(document, expected):
-    """The code of whoever brought him is another's."""
+    """The code of whoever brought them is another's."""
     assert expected == referral_code_of(document)
 
 

@@ -1,4 +1,4 @@
-"""The documents that are written for one legacy user, and what there is to say about him."""
+"""The documents that are written for one legacy user, and what there is to say about them."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_a_new_user_gets_four_documents_in_order():
 
 
 def test_a_quarantined_user_gets_nothing():
-    """He is left as he is, and his reason is told elsewhere."""
+    """They are left as they are, and the reason is told elsewhere."""
     decision = UserDecision(LEA, Outcome.QUARANTINED, reason=Reason.EMAIL_MISSING)
     found = written(decision=decision)
 
@@ -141,7 +141,7 @@ def test_what_is_another_users_is_left_out_and_told(option, code, path, missing)
     ],
 )
 def test_without_a_hash_there_is_no_account_and_a_person_is_told(password, code):
-    """He cannot sign in until he asks for a new password; the rest is written."""
+    """They cannot sign in until they ask for a new password; the rest is written."""
     found = written(password=password)
 
     assert (Finding(code, "Users", LEA, "password"),) == found.findings
@@ -340,7 +340,7 @@ def test_flags_that_contradict_the_legacy_user_are_told():
     ],
 )
 def test_an_existing_credential_account_is_never_given_a_hash(stored, legacy, codes):
-    """Not filled, not overwritten: whoever can sign in keeps his password; the rest is told."""
+    """Not filled, not overwritten: whoever can sign in keeps their password; the rest is told."""
     existing = in_place(accounts=(credential(**stored),))
     found = written(decision=MERGED, existing=existing, password=legacy)
 
@@ -349,7 +349,7 @@ def test_an_existing_credential_account_is_never_given_a_hash(stored, legacy, co
 
 
 def test_an_account_of_another_provider_is_no_credential_account():
-    """Who signed in with Google only gets the account for his password besides."""
+    """Who signed in with Google only gets the account for their password besides."""
     google = {"_id": ACCOUNT, "userId": LEA, "providerId": "google"}
     found = written(decision=MERGED, existing=in_place(accounts=(google,)))
 
@@ -585,7 +585,7 @@ def test_an_organization_that_is_gone_since_is_left_alone():
     ],
 )
 def test_a_user_without_a_single_workspace_gets_none(no_workspace_reason, code):
-    """His user and account are written; why he has no organization is told."""
+    """Their user and account are written; why they have no organization is told."""
     decision = replace(CREATED, workspace=None, slug=None, no_workspace_reason=no_workspace_reason)
     found = written(decision=decision)
 

@@ -87,7 +87,7 @@ def test_what_names_no_organization_is_replaced_by_the_owners(spec, written, sto
 
 @by_type
 def test_a_workspace_of_the_owner_in_the_right_type_is_kept(spec, written):
-    """Any organization the owner is in is valid, also one that is not his own."""
+    """Any organization the owner is in is valid, also one that is not their own."""
     for organization in (ATELIER, SHARED):
         expected = Resolution(WorkspaceClass.VALID, KEEP)
 
@@ -356,7 +356,7 @@ def test_memberships_are_read_once():
     ],
 )
 def test_a_user_is_known_by_his_present_id(user, current, home):
-    """An alias leads to the user who took the place, and his home is theirs."""
+    """An alias leads to the user who took the place, and that user's home is theirs."""
     assert current == WHO.current(user)
     assert home == WHO.home(user)
 

@@ -17,6 +17,7 @@ from newbi_migrate.migration.finalize.steps import (
     carry_out,
     end_again,
     refuse_unless_ready,
+    refuse_unmigrated,
     review_obsolete,
 )
 from newbi_migrate.migration.planning.options import MigrationOptions
@@ -36,7 +37,6 @@ from newbi_migrate.migration.validation.validate import (
 )
 from newbi_migrate.progress import Progress
 from newbi_migrate.store.collections import collection_names
-from newbi_migrate.store.faults import explained
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.runs import RunRecord, RunState
 from newbi_migrate.store.session import LeasedSession
@@ -64,17 +64,17 @@ class Finalize:
         Raises:
             NewbiMigrateError: See :class:`~newbi_migrate.migration.facade.Migration`.
         """
-        if not apply:
-            with explained("reading the indexes"):
-                return await self._look_at_indexes()
 
         async def look(runs: Sequence[RunRecord]) -> FinalizeResult | None:
+            refuse_unmigrated(runs)
             looked = await self._look_at_indexes()
-            looked.dry_run = False
-            return None if looked.dropped or unfinished_run(runs) is not None else looked
+            if apply and (looked.dropped or unfinished_run(runs) is not None):
+                return None
+            looked.dry_run = not apply
+            return looked
 
         if (nothing := await self.runner.look(look)) is not None:
-            # Nothing can go, and nothing is written for it.
+            # Nothing is to be written, or nothing can go.
             return nothing
 
         request = FinalizeRequest(self.runner.registry, "indexes")
@@ -82,6 +82,7 @@ class Finalize:
 
         async def attempt(session: LeasedSession, runs: Sequence[RunRecord]) -> FinalizeResult:
             refuse_while_rolling_back(runs)
+            refuse_unmigrated(runs)
             if (done := _done(runs, begun)) is not None:
                 return await end_again(session, request, done)
             unfinished = unfinished_run(runs)
@@ -113,16 +114,15 @@ class Finalize:
         begun: list[ObjectId] = []
 
         async def look(runs: Sequence[RunRecord]) -> FinalizeResult | None:
-            if dry_run or not any(run.in_place for run in runs):
-                # Without a migration it refuses, and the lease is not taken for that.
-                return await self._preview(request, runs)
-            return None
+            refuse_unmigrated(runs)
+            return await self._preview(request, runs) if dry_run else None
 
         if (looked := await self.runner.look(look)) is not None:
             return looked
 
         async def attempt(session: LeasedSession, runs: Sequence[RunRecord]) -> FinalizeResult:
             refuse_while_rolling_back(runs)
+            refuse_unmigrated(runs)
             if (done := _done(runs, begun)) is not None:
                 return await end_again(session, request.of_run(done), done)
             unfinished = unfinished_run(runs)

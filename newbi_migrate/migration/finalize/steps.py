@@ -6,7 +6,7 @@ take it back as far as that is possible.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -33,10 +33,12 @@ __all__ = [
     "carry_out",
     "end_again",
     "refuse_unless_ready",
+    "refuse_unmigrated",
     "review_obsolete",
 ]
 
 _COMMENT: Final = "newbi-migrate indexes"
+_MIGRATING: Final = frozenset({"migrate", "backfill"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,19 @@ async def review_obsolete(database: Database, registry: Registry) -> ObsoleteInd
     return ObsoleteIndexes(tuple(to_drop), tuple(held), tuple(to_create))
 
 
+def refuse_unmigrated(runs: Iterable[RunRecord]) -> None:
+    """Fail where no migration is in place: the old structure is all there is.
+
+    Raises:
+        UsageError: None is.
+    """
+    if not any(run.in_place and run.command in _MIGRATING for run in runs):
+        raise UsageError(
+            "No run has migrated this database, so nothing of its old structure can go.",
+            next_step="Nothing was written. Migrate it first: newbi-migrate plan.",
+        )
+
+
 def refuse_unless_ready(
     report: ValidationReport, plan: Plan, *, keep: bool, resumed: bool = False
 ) -> None:
@@ -117,13 +132,8 @@ def refuse_unless_ready(
 
     Raises:
         ValidationFailedError: A rule that must hold does not.
-        UsageError: There is no migration, work is pending, or somebody was left out.
+        UsageError: Work is pending, or somebody was left out.
     """
-    if report.run_id is None:
-        raise UsageError(
-            "No run has migrated this database, so there is nothing to finalize.",
-            next_step="Migrate it first: newbi-migrate plan.",
-        )
     pending = any(line.writes for line in plan.users) or any(
         summary.pending for summary in plan.collections.values()
     )

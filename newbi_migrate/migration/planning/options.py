@@ -48,7 +48,7 @@ class MigrationOptions:
     """
 
     legacy_collection: str | None = None
-    duplicate_emails: DuplicatePolicy = DuplicatePolicy.REFUSE
+    duplicate_emails: DuplicatePolicy = DuplicatePolicy.QUARANTINE
     aliases: AliasPolicy = AliasPolicy.VERIFIED
     alias_owners: AliasOwners = AliasOwners.REWRITE
     collections: tuple[str, ...] | None = None

@@ -69,7 +69,7 @@ def deployment(request, servers, mongod, tmp_path_factory):
 
 
 async def _migrated(uri):
-    options = MigrationOptions(duplicate_emails=DuplicatePolicy.REACHABLE)
+    options = MigrationOptions(duplicate_emails=DuplicatePolicy.KEEP_NORMALIZED)
     async with Migration(uri, options=options) as migration:
         plan = await migration.plan()
         await migration.apply()

@@ -26,7 +26,7 @@ def everybody(deployment):
 
 
 def test_every_migrated_user_signs_in_with_his_old_password(deployment):
-    """A bcrypt hash carried over lets in whoever knows the password, as himself."""
+    """A bcrypt hash carried over lets in whoever knows the password, as that user."""
     for position in everybody(deployment):
         browser = deployment.signed_in(position)
         session = browser.get("/get-session").body
@@ -66,7 +66,7 @@ def test_an_email_is_found_however_it_is_typed(deployment):
 
 
 def test_nobody_can_sign_up_with_the_address_of_a_migrated_user(deployment):
-    """A migrated user is a user: his address is taken."""
+    """A migrated user is a user: their address is taken."""
     email, _ = deployment.person(3)
     reply = Browser(deployment.app).post(
         "/sign-up/email", email=email.upper(), password=NEW_PASSWORD, name="Autre"
@@ -141,7 +141,7 @@ def test_every_migrated_user_is_owner_of_the_organization_he_makes_active(deploy
 
 
 def test_the_full_organization_shows_the_company_where_the_application_reads_it(deployment):
-    """Company fields are at the top level, and the only member is the user himself."""
+    """Company fields are at the top level, and the only member is that user."""
     browser = deployment.signed_in(0)
     browser.post("/organization/set-active", organizationId=deployment.workspace(0))
     full = browser.get("/organization/get-full-organization").body

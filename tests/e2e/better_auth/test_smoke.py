@@ -55,7 +55,7 @@ def test_the_command_reports_each_step_and_no_secret(newbi, deployment):
 
     assert (0, 0) == (answer.code, as_json.code), answer.err
     assert list(STEPS) == [check["id"] for check in as_json.json["checks"]]
-    assert len(STEPS) == answer.out.count("\nok ")
+    assert len(STEPS) == answer.out.count("\n ok ")
     for secret in (email, password):
         assert secret not in answer.out + answer.err + as_json.out + as_json.err
 

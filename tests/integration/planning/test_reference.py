@@ -67,7 +67,7 @@ async def test_the_engine_writes_what_the_mapping_says(mongod, servers, world, c
 
 
 async def test_an_index_is_built_in_the_run_whose_fill_makes_it_possible(uri, sync_database):
-    """Two users without an address share none any more once one of them is given his."""
+    """Two users without an address share none any more once one of them is given one."""
     ids = [ObjectId(f"64b{n:021d}") for n in range(2)]
     sync_database["user"].insert_many([{"_id": id_} for id_ in ids])
     sync_database[SOURCE].insert_one({"_id": ids[0], "email": "lea@newbi.fr"})

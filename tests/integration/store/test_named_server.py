@@ -15,7 +15,7 @@ from newbi_migrate.errors import UsageError
 from newbi_migrate.testing import mongodb_server
 from newbi_migrate.testing.server import TEST_DATABASE_PREFIX, _with_database
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_the_test_suite_passes_by_what_the_environment_names(production):
     """Tests run with a production database in MONGODB_URI, which they neither reach nor change."""
     uri, database = production
     before = fingerprint(database), set(database.client.list_database_names())
-    tests = ["tests/integration/test_fixtures.py", "tests/e2e/test_cli.py"]
+    tests = ["tests/integration/testing/test_fixtures.py", "tests/e2e/test_cli.py"]
     chosen = "one_database or lacks_a_workspace"
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests, "-k", chosen],

@@ -215,7 +215,7 @@ async def test_a_second_run_at_once_is_refused(uri, sync_database, database):
 
 
 async def test_backfill_stamps_late_documents_alone(uri, sync_database):
-    """A document of a migrated user that came late gets his workspace; users are left alone."""
+    """A document of a migrated user that came late gets their workspace; users are left alone."""
     build_legacy_database(sync_database, seed=15, users=3, documents_per_user=5, source="Users")
     await migrated(uri)
     owner = sync_database["member"].find_one()
@@ -233,7 +233,7 @@ async def test_backfill_stamps_late_documents_alone(uri, sync_database):
 async def test_whose_documents_would_follow_a_membership_is_named_beforehand(
     uri, sync_database, command
 ):
-    """He left the organization made for him; only he, and only while documents of his would go."""
+    """Only who left the organization made for them, and only while their documents would go."""
     sync_database["Users"].insert_many([legacy_user(n) for n in range(3)])
     await migrated(uri)
     left, host, idle = USERS[:3]

@@ -97,7 +97,7 @@ def test_a_replica_set_commits_and_aborts_transactions(replica_set, database_nam
 
 
 def test_a_server_with_credentials_refuses_who_has_none(mongod_with_auth, database_name):
-    """Without a user nothing is read; with one, only what his role allows."""
+    """Without a user nothing is read; with one, only what its role allows."""
     name = database_name
     reader = mongod_with_auth.add_user("reader", "s3/cr:et@", database=name, roles=["read"])
     with (

@@ -326,7 +326,7 @@ async def test_what_was_left_out_and_recorded_is_no_violation(uri, sync_database
 
 
 async def test_an_alias_is_followed(uri, sync_database):
-    """A document that still names a user by the id he had is found."""
+    """A document that still names a user by the id they had is found."""
     sync_database["Users"].insert_one(legacy_user(0))
     sync_database["user"].insert_one(
         {"_id": STRANGER, "email": "jeanne0@exemple.fr", "emailVerified": True}

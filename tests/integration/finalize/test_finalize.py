@@ -186,7 +186,7 @@ async def test_finalize_refuses_pending_work(migrated, migration, sync_database)
 
 
 async def test_finalize_does_not_drop_a_user_who_was_left_out(uri, migration, sync_database):
-    """He is in the legacy collection alone; --keep is the way."""
+    """The user is in the legacy collection alone; --keep is the way."""
     sync_database["Users"].insert_many([legacy_user(0), legacy_user(1, email=None)])
     await migration.apply()
     with pytest.raises(UsageError, match="left out"):
@@ -197,13 +197,31 @@ async def test_finalize_does_not_drop_a_user_who_was_left_out(uri, migration, sy
     assert 2 == sync_database["Users_before_migration"].count_documents({})
 
 
-async def test_finalize_refuses_without_a_migration(uri, migration, sync_database):
-    """There is nothing to finalize."""
-    sync_database["Users"].insert_one(legacy_user(0))
-    with pytest.raises((UsageError, ValidationFailedError)):
-        await migration.finalize()
+ENDING = {
+    "indexes": Migration.indexes,
+    "indexes --apply": lambda migration: migration.indexes(apply=True),
+    "finalize --dry-run": lambda migration: migration.finalize(dry_run=True),
+    "finalize": Migration.finalize,
+    "finalize --keep": lambda migration: migration.finalize(keep=True),
+}
 
-    assert 1 == sync_database["Users"].count_documents({})
+
+@pytest.mark.parametrize("taken_back", [False, True])
+@pytest.mark.parametrize("command", ENDING)
+async def test_nothing_old_goes_unless_a_migration_is_in_place(
+    migration, sync_database, command, taken_back
+):
+    """The old structure is all there is: its text index serves the application's search."""
+    sync_database["Users"].insert_one(legacy_user(0))
+    sync_database["expenses"].create_index([("vendor", "text")], name="vendor_text")
+    if taken_back:
+        await migration.apply()
+        await migration.rollback()
+    stood = held(sync_database)
+    with pytest.raises(UsageError, match="No run has migrated this database"):
+        await ENDING[command](migration)
+
+    assert [] == changes(stood, held(sync_database))
 
 
 async def test_late_documents_are_stamped_after_finalize_too(migrated, migration, sync_database):

@@ -199,7 +199,7 @@ async def test_a_deleted_document_is_not_brought_back(uri, migrated, sync_databa
 
 
 async def test_what_people_created_since_survives(uri, migrated, sync_database):
-    """A new user with his organization and invoice is untouched to the byte."""
+    """A new user with their organization and invoice is untouched to the byte."""
     newcomer, home = ObjectId(), ObjectId()
     sync_database["user"].insert_one({"_id": newcomer, "email": "nouveau@exemple.fr"})
     sync_database["organization"].insert_one({"_id": home, "name": "Neuf", "slug": "neuf"})
@@ -296,7 +296,7 @@ async def test_a_created_document_changed_since_is_a_conflict(
 
 
 async def test_fields_filled_into_an_existing_user_are_emptied_again(uri, sync_database):
-    """The user himself, who was there before, stays as he was."""
+    """The user, who was there before, stays as they were."""
     sync_database["Users"].insert_one(legacy_user(0, profile={"phone": "0612345678"}))
     sync_database["user"].insert_one(
         {"_id": USERS[0], "email": "jeanne0@exemple.fr", "name": "Jeanne", "phoneNumber": None}
@@ -465,7 +465,7 @@ async def test_a_collection_alone_goes_back(uri, sync_database):
 
 
 async def test_one_user_alone_goes_back(uri, migrated, sync_database):
-    """His documents and his four; everybody else's stay migrated, and so do the indexes."""
+    """Their documents and the four made for them; all else stays migrated, and so do indexes."""
     indexes = sync_database["invoices"].index_information()
     result = await rollback(uri, options=RollbackOptions(users=(str(USERS[0]),)))
     left = {"workspaceId": {"$exists": True}}
