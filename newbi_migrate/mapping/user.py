@@ -16,7 +16,7 @@ from newbi_migrate.documents.better_auth import User
 from newbi_migrate.documents.legacy import LegacyUser
 from newbi_migrate.mapping.email import normalise_email
 from newbi_migrate.mapping.numbers import cast_text
-from newbi_migrate.mapping.values import date_of, dig, is_missing, legacy_flag, text
+from newbi_migrate.mapping.values import date_of, get_path, is_missing, legacy_flag, text
 
 __all__ = [
     "LEFT_BEHIND",
@@ -82,17 +82,19 @@ _NOT_CARRIED: Final = LEFT_BEHIND | PLUGIN_FIELDS | _UNIQUE
 
 def phone_of(document: Mapping[str, Any]) -> str | None:
     """The legacy user's phone number, if they have one."""
-    return cast_text(dig(document, "profile", "phone")) or text(dig(document, "phoneNumber"))
+    return cast_text(get_path(document, "profile", "phone")) or text(
+        get_path(document, "phoneNumber")
+    )
 
 
 def first_name_of(document: Mapping[str, Any]) -> str | None:
     """What the legacy user is called, if it is stored; in Newbi's forms it is the first name."""
-    return cast_text(dig(document, "profile", "firstName")) or text(dig(document, "name"))
+    return cast_text(get_path(document, "profile", "firstName")) or text(get_path(document, "name"))
 
 
 def referral_code_of(document: Mapping[str, Any]) -> str | None:
     """The legacy user's own referral code, if they have one."""
-    return cast_text(dig(document, "referralCode"))
+    return cast_text(get_path(document, "referralCode"))
 
 
 def plugin_fields_of(document: Mapping[str, Any], user: Mapping[str, Any]) -> tuple[str, ...]:
@@ -149,14 +151,14 @@ def user_document(
     email = normalise_email(source.get("email"))
     verified = legacy_flag(source.get("isEmailVerified"))
     disabled = legacy_flag(source.get("isDisabled"))
-    picture = text(dig(source, "profile", "profilePictureUrl")) or text(
-        dig(source, "profile", "profilePicture")
+    picture = text(get_path(source, "profile", "profilePictureUrl")) or text(
+        get_path(source, "profile", "profilePicture")
     )
     born = created_at(source)
     mapped: dict[str, Any] = {
         "email": email if keep_email else None,
         "name": first_name_of(source) or _local_part(email),
-        "lastName": cast_text(dig(source, "profile", "lastName")),
+        "lastName": cast_text(get_path(source, "profile", "lastName")),
         "emailVerified": bool(verified),
         "isActive": not disabled,
         # What the application's admin plug-in gave everybody.
@@ -164,7 +166,7 @@ def user_document(
         "phoneNumber": phone_of(source) if keep_phone else None,
         "avatar": picture,
         "image": picture,
-        "stripeCustomerId": text(dig(source, "subscription", "stripeCustomerId")),
+        "stripeCustomerId": text(get_path(source, "subscription", "stripeCustomerId")),
         "referralCode": referral_code_of(source) if keep_referral_code else None,
         "createdAt": born,
         "updatedAt": date_of(source.get("updatedAt")) or born,

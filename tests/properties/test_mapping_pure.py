@@ -26,7 +26,7 @@ from newbi_migrate.mapping.organization import (
 )
 from newbi_migrate.mapping.slug import choose_slug, slug_candidates
 from newbi_migrate.mapping.user import LEFT_BEHIND, created_at, map_user
-from newbi_migrate.mapping.values import ABSENT, IdForm, dig, is_missing, read_id, write_id
+from newbi_migrate.mapping.values import ABSENT, IdForm, get_path, is_missing, read_id, write_id
 from newbi_migrate.testing import strategies
 from newbi_migrate.testing.field_values import accepts
 
@@ -169,7 +169,7 @@ def carry_out(document, merge):
 
 
 def stored_at(document, path):
-    return dig(document, *path.split("."))
+    return get_path(document, *path.split("."))
 
 
 @given(pair=pairs)
@@ -205,7 +205,7 @@ def test_a_fill_and_what_was_there_before_give_the_document_back(pair):
     filled = carry_out(have, merge)
     for path in merge.values:
         *way, name = path.split(".")
-        inner = dig(filled, *way)
+        inner = get_path(filled, *way)
         if path in merge.prior:
             inner[name] = merge.prior[path]
         else:
