@@ -1,7 +1,7 @@
 """A legacy user becomes a Better Auth user.
 
 Everything the legacy document holds is carried over as it is, except top-level fields that are null
-or blank, and what must not be: see :data:`LEFT_BEHIND` and :data:`PLUGIN_FIELDS`.
+or blank, and what must not be: see :data:`NOT_CARRIED` and :data:`PLUGIN_FIELDS`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from newbi_migrate.mapping.numbers import cast_text
 from newbi_migrate.mapping.values import date_of, get_path, is_missing, legacy_flag, text
 
 __all__ = [
-    "LEFT_BEHIND",
+    "NOT_CARRIED",
     "PLUGIN_FIELDS",
     "created_at",
     "first_name_of",
@@ -30,7 +30,7 @@ __all__ = [
     "user_document",
 ]
 
-LEFT_BEHIND: Final = frozenset(
+NOT_CARRIED: Final = frozenset(
     {
         "__v",
         # The hash moves to the credential account; the legacy document keeps it.
@@ -77,7 +77,7 @@ In a legacy document they meant something else, if anything. The new user gets o
 
 # What two users cannot share is decided about and never carried over by itself.
 _UNIQUE: Final = frozenset({"email", "phoneNumber", "referralCode"})
-_NOT_CARRIED: Final = LEFT_BEHIND | PLUGIN_FIELDS | _UNIQUE
+_NOT_COPIED: Final = NOT_CARRIED | PLUGIN_FIELDS | _UNIQUE
 
 
 def phone_of(document: Mapping[str, Any]) -> str | None:
@@ -176,7 +176,7 @@ def user_document(
     document = {
         name: value
         for name, value in source.items()
-        if name not in _NOT_CARRIED and not is_missing(value)
+        if name not in _NOT_COPIED and not is_missing(value)
     }
     document.update({name: value for name, value in mapped.items() if value is not None})
     return document

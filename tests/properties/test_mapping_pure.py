@@ -25,7 +25,7 @@ from newbi_migrate.mapping.organization import (
     incomplete_fields,
 )
 from newbi_migrate.mapping.slug import choose_slug, slug_candidates
-from newbi_migrate.mapping.user import LEFT_BEHIND, created_at, map_user
+from newbi_migrate.mapping.user import NOT_CARRIED, created_at, map_user
 from newbi_migrate.mapping.values import ABSENT, IdForm, get_path, is_missing, read_id, write_id
 from newbi_migrate.testing import strategies
 from newbi_migrate.testing.field_values import accepts
@@ -249,7 +249,7 @@ def test_any_legacy_user_becomes_a_user_who_is_whole(document):
     user = map_user(LegacyUser.load(document)).to_document()
 
     assert bson.encode(user)
-    assert not LEFT_BEHIND & user.keys()
+    assert not NOT_CARRIED & user.keys()
     assert [] == [name for name, value in user.items() if name != "_id" and is_missing(value)]
     for name, kind in (("name", str), ("role", str), ("emailVerified", bool), ("isActive", bool)):
         assert kind is type(user[name])
