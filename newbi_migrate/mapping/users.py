@@ -39,9 +39,9 @@ __all__ = [
     "FIELD_NOT_CARRIED",
     "FOLLOWS_MEMBERSHIP",
     "Existing",
-    "Fill",
     "Finding",
     "Insert",
+    "SetMissing",
     "UserWrites",
     "barred_by",
     "writes_for",
@@ -70,7 +70,7 @@ class Insert:
 
 
 @dataclass(frozen=True, slots=True)
-class Fill:
+class SetMissing:
     """Missing fields of an existing document to set.
 
     Attributes:
@@ -144,7 +144,7 @@ class UserWrites:
     """
 
     decision: UserDecision
-    writes: tuple[Insert | Fill, ...] = ()
+    writes: tuple[Insert | SetMissing, ...] = ()
     findings: tuple[Finding, ...] = ()
     not_carried: tuple[str, ...] = ()
 
@@ -196,7 +196,7 @@ def writes_for(
         return UserWrites(decision, findings=(Finding("changed-meanwhile", "user", user_id),))
     document = legacy.to_document()
     born = created_at(document)
-    writes: list[Insert | Fill] = []
+    writes: list[Insert | SetMissing] = []
     findings: list[Finding] = []
     not_carried: list[str] = []
 
@@ -207,7 +207,7 @@ def writes_for(
         merge, left = only_fillable(fill_missing(have, wanted), FILLABLE[collection])
         not_carried.extend(left)
         if merge.values:
-            writes.append(Fill(collection, have["_id"], merge.values, merge.prior))
+            writes.append(SetMissing(collection, have["_id"], merge.values, merge.prior))
         for path in merge.conflicts:
             report("conflict", collection, have["_id"], path)
 
@@ -299,7 +299,7 @@ def _account(
     document: Mapping[str, Any],
     user_id: ObjectId,
     existing: Existing,
-    writes: list[Insert | Fill],
+    writes: list[Insert | SetMissing],
     report: _Report,
     source: str,
 ) -> None:
@@ -335,7 +335,7 @@ def _organization(
     decision: UserDecision,
     existing: Existing,
     born: datetime,
-    writes: list[Insert | Fill],
+    writes: list[Insert | SetMissing],
     report: _Report,
     fill: _FillIn,
 ) -> None:
