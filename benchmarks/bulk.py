@@ -32,7 +32,7 @@ _NUMBER: Final = "#" * 9
 
 def bulk_owners(count: int, *, seed: int = 0) -> list[ObjectId]:
     """Ids of pretended users, in order."""
-    rng = Random(f"{seed}:bulk:owners")  # noqa: S311 - repeatable, not secret
+    rng = Random(f"{seed}:bulk:owners")
     return [object_id(rng, _BORN + number) for number in range(count)]
 
 
@@ -65,7 +65,7 @@ def bulk_invoices(
             f"Invoices of {len(owners)} owners in batches of {batch} cannot be made.",
             next_step="Give at least one owner and one document a batch.",
         )
-    rng = Random(f"{seed}:bulk:{count}")  # noqa: S311 - repeatable, not secret
+    rng = Random(f"{seed}:bulk:{count}")
     templates = [_template(rng, size) for _ in range(_TEMPLATES)]
     weights = list(accumulate(1 / (rank + 1) ** zipf for rank in range(len(owners))))
     hexes = [owner.binary for owner in owners]
