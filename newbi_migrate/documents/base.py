@@ -179,7 +179,7 @@ class StoredModel(BaseModel):
             name = names.get(key)
             if name is None:
                 yield key, key, value
-            elif name in there:
+            elif name in there and not (key == "_id" and values[name] is None is not value):
                 yield key, name, values[name]
         for key, name in names.items():
             if key in stored:

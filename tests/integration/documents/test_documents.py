@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import beanie
 import bson
 import pytest
-from beanie import Insert, Replace, Save, Update, after_event, before_event
+from beanie import BulkWriter, Insert, Replace, Save, Update, after_event, before_event
 from bson import ObjectId
 from pydantic import TypeAdapter, ValidationError
 
@@ -251,6 +251,31 @@ async def test_several_are_inserted_only_if_all_are_right(host, sync_database):
     assert 0 == sync_database["invoices"].count_documents({})
 
 
+@pytest.mark.parametrize("way", ["insert", "save"])
+async def test_a_copy_without_its_id_is_a_new_document(host, sync_database, way):
+    """What was stored can be written a second time, under an id of its own."""
+    await init_documents(host, Invoice)
+    invoice = await made().insert()
+    copied = invoice.model_copy(deep=True)
+    copied.id = None
+    await getattr(copied, way)()
+
+    assert invoice.id != copied.id
+    assert {invoice.id, copied.id} == set(sync_database["invoices"].distinct("_id"))
+
+
+async def test_a_bulk_writer_inserts_nothing_that_breaks_a_rule(host, sync_database):
+    """Beanie validates nothing on that way."""
+    await init_documents(host, Invoice)
+    invoice = made()
+    invoice.status = "PAYEE"
+    async with BulkWriter() as writer:
+        with pytest.raises(ValidationError):
+            await Invoice.insert_one(invoice, bulk_writer=writer)
+
+    assert 0 == sync_database["invoices"].count_documents({})
+
+
 async def test_what_was_deleted_is_gone_after_saving(host, sync_database):
     """Saving sets fields, and takes out those that were deleted in Python."""
     await init_documents(host, Invoice)
@@ -353,6 +378,15 @@ async def test_a_host_adds_its_fields_and_uses_its_document_instead(host, sync_d
     assert ("Site", "Site") == (found.project, sync_database["invoices"].find_one()["project"])
     assert {("field.text", "project")} == broken(raised.value)
     assert "project" not in Invoice.model_fields
+
+
+async def test_what_a_host_extends_still_reads_whatever_is_stored(host, sync_database):
+    """Code that knows the package's document alone reads those of the host, dirt included."""
+    await init_documents(host, OurInvoice)
+    sync_database["invoices"].insert_one(dirty(project="Site"))
+    found = await Invoice.find_one()
+
+    assert "Site" == found.to_document()["project"]
 
 
 # -- finding ----------------------------------------------------------------------------------
