@@ -320,6 +320,8 @@ class DocumentModel(StoredModel):
         found = [v for v in self.violations_of(document) if v.severity is not Severity.INFO]
         if not found or self.stored_as is None:
             return found
+        if document.get("_id") != self.stored_as.get("_id"):  # a copy, to be another document
+            return found
         before = Counter(_fault(v, self.stored_as) for v in self.violations_of(self.stored_as))
         fresh: list[Violation] = []
         for violation in found:

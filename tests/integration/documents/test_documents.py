@@ -264,6 +264,18 @@ async def test_a_copy_without_its_id_is_a_new_document(host, sync_database, way)
     assert {invoice.id, copied.id} == set(sync_database["invoices"].distinct("_id"))
 
 
+async def test_a_copy_takes_no_dirt_along(host, sync_database):
+    """What is old in a stored document is new in another."""
+    await init_documents(host, Invoice)
+    copied = Invoice.load(dirty())
+    copied.id = None
+    with pytest.raises(ValidationError) as raised:
+        await copied.insert()
+
+    assert ("field.email", "client.email") in broken(raised.value)
+    assert 0 == sync_database["invoices"].count_documents({})
+
+
 async def test_a_bulk_writer_inserts_nothing_that_breaks_a_rule(host, sync_database):
     """Beanie validates nothing on that way."""
     await init_documents(host, Invoice)
