@@ -15,7 +15,14 @@ from newbi_migrate.mapping.decisions import Outcome, UserDecision
 from newbi_migrate.mapping.ids import account_id, member_id, organization_id
 from newbi_migrate.mapping.organization import map_member, map_organization
 from newbi_migrate.mapping.user import map_user
-from newbi_migrate.mapping.users import Existing, Fill, Finding, Insert, UserWrites, writes_for
+from newbi_migrate.mapping.users import (
+    Existing,
+    Finding,
+    Insert,
+    SetMissing,
+    UserWrites,
+    writes_for,
+)
 from newbi_migrate.mapping.workspace import Reason
 
 LEA = ObjectId("64b000000000000000000001")
@@ -193,7 +200,7 @@ def test_an_existing_user_is_filled_where_they_say_nothing():
     found = written(decision=MERGED, existing=in_place(user=user))
     values = {"company": LEGACY["company"], "name": "Léa", "referralCode": "A1"}
 
-    assert (Fill("user", LEA, values, {"name": " "}),) == found.writes
+    assert (SetMissing("user", LEA, values, {"name": " "}),) == found.writes
     assert (Finding("conflict", "user", LEA, "phoneNumber"),) == found.findings
 
 
@@ -541,7 +548,7 @@ def test_an_existing_organization_is_filled_where_it_says_nothing():
         "addressCountry": "France",
     }
 
-    assert (Fill("organization", ATELIER, values, {"companyEmail": None}),) == found.writes
+    assert (SetMissing("organization", ATELIER, values, {"companyEmail": None}),) == found.writes
     assert (Finding("conflict", "organization", ATELIER, "companyName"),) == found.findings
 
 
