@@ -16,6 +16,7 @@ from typing import Any
 import beanie
 from beanie import Document, PydanticObjectId, iterative_migration
 from bson import ObjectId
+from bulk import bulk_invoices
 from pydantic import ConfigDict
 from pymongo import AsyncMongoClient, MongoClient, UpdateMany, UpdateOne
 from pymongo.synchronous.database import Database
@@ -23,7 +24,6 @@ from stamping import HEADINGS, bound, copied, old_way, ours, row, seconds
 
 from newbi_migrate.mapping.ids import organization_id
 from newbi_migrate.testing import EmbeddedMongod
-from newbi_migrate.testing.bulk import bulk_invoices
 from newbi_migrate.testing.legacy import LegacyDatabase
 
 Homes = Mapping[ObjectId, ObjectId]

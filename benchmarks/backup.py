@@ -28,6 +28,7 @@ from random import Random
 from typing import Any, TypeVar
 
 from bson.raw_bson import RawBSONDocument
+from bulk import bulk_invoices, bulk_owners
 from pymongo import AsyncMongoClient, MongoClient
 
 from newbi_migrate.backup.compare import compare_backup
@@ -38,7 +39,6 @@ from newbi_migrate.migration.restore.run import restore_backup
 from newbi_migrate.store.digest import digest_collection, spans
 from newbi_migrate.store.reading import BATCH_DOCUMENTS
 from newbi_migrate.testing import EmbeddedMongod
-from newbi_migrate.testing.bulk import bulk_invoices, bulk_owners
 
 T = TypeVar("T")
 

@@ -17,12 +17,12 @@ import sys
 import time
 from typing import Any
 
+from bulk import bulk_invoices
 from pymongo import MongoClient
 from stamping import HEADINGS, bound, copied, peak_memory, row
 
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.testing import EmbeddedMongod
-from newbi_migrate.testing.bulk import bulk_invoices
 from newbi_migrate.testing.legacy import LegacyDatabase
 
 

@@ -27,13 +27,13 @@ from statistics import median
 from typing import Any
 
 from bson import ObjectId
+from bulk import bulk_invoices
 from pymongo import MongoClient, UpdateOne
 from pymongo.synchronous.database import Database
 
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.testing import EmbeddedMongod
-from newbi_migrate.testing.bulk import bulk_invoices
 from newbi_migrate.testing.legacy import LegacyDatabase
 
 SMALL = 100_000

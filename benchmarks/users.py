@@ -23,6 +23,7 @@ from typing import Any, cast
 import bson
 from bson import ObjectId
 from bson.raw_bson import RawBSONDocument
+from bulk import bulk_invoices, bulk_owners
 from pymongo import MongoClient
 from pymongo.synchronous.database import Database
 
@@ -30,7 +31,6 @@ from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.store.raw import split_documents
 from newbi_migrate.testing import EmbeddedMongod
-from newbi_migrate.testing.bulk import bulk_invoices, bulk_owners
 from newbi_migrate.testing.legacy import LegacyDatabase
 
 BETTER_AUTH = ("user", "account", "organization", "member")

@@ -17,6 +17,7 @@ import sys
 import time
 from typing import Any
 
+from bulk import bulk_invoices
 from pymongo import MongoClient
 from pymongo.synchronous.database import Database
 
@@ -26,7 +27,6 @@ from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.validation.report import ValidationReport
 from newbi_migrate.migration.validation.rules import STRUCTURAL
 from newbi_migrate.testing import EmbeddedMongod
-from newbi_migrate.testing.bulk import bulk_invoices
 from newbi_migrate.testing.legacy import LegacyDatabase
 
 

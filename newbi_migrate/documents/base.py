@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Container, Generator, Iterator, Mapping
+from contextvars import ContextVar
 from difflib import get_close_matches
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
@@ -71,6 +72,8 @@ CURRENT_SHAPE: Final = FieldRule(
 _BYTES: Final = bson.CodecOptions[dict[str, Any]](uuid_representation=UuidRepresentation.STANDARD)
 _KEYS: Final = {"id": "_id", "version_key": "__v", "revision_id": "revision_id"}
 _KEYS_OF_MACHINERY: Final = {"stored_as": AS_STORED}
+# What was loaded is served on its own whatever it breaks, and checked as a part of what is made.
+_PART_OF_NEW: Final = ContextVar("part of a new document", default=False)
 
 
 def document_key(name: str) -> str:
@@ -121,10 +124,15 @@ class StoredModel(BaseModel):
     def _make(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         if type(value) is Stored and issubclass(cls, DocumentModel):
             return cls.load(value)
+        if isinstance(value, cls) and not _PART_OF_NEW.get():
+            return value  # FastAPI validates what a route answers with
+        token = _PART_OF_NEW.set(True)
         try:
             model = handler(value)
         except ValidationError as error:
             raise _explained(cls, error) from None
+        finally:
+            _PART_OF_NEW.reset(token)
         if model is not value:
             plan = plan_of(cls)
             values = model.__dict__
@@ -171,7 +179,7 @@ class StoredModel(BaseModel):
             name = names.get(key)
             if name is None:
                 yield key, key, value
-            elif name in there:
+            elif name in there and not (key == "_id" and values[name] is None is not value):
                 yield key, name, values[name]
         for key, name in names.items():
             if key in stored:
@@ -211,9 +219,8 @@ class StoredModel(BaseModel):
             elif name.startswith("_") or hasattr(type(self), name):
                 super().__setattr__(name, value)
             else:
-                raise AttributeError(
-                    f"{type(self).__name__} has no field {name}.{_meant(type(self), name)}"
-                )
+                meant = _meant(type(self), name, attribute=True)
+                raise AttributeError(f"{type(self).__name__} has no field {name}.{meant}")
 
         def __delattr__(self, name: str) -> None:
             if name not in type(self).model_fields:
@@ -312,6 +319,8 @@ class DocumentModel(StoredModel):
         document = self.to_document()
         found = [v for v in self.violations_of(document) if v.severity is not Severity.INFO]
         if not found or self.stored_as is None:
+            return found
+        if document.get("_id") != self.stored_as.get("_id"):  # a copy, to be another document
             return found
         before = Counter(_fault(v, self.stored_as) for v in self.violations_of(self.stored_as))
         fresh: list[Violation] = []
@@ -427,13 +436,21 @@ def _model_at(model: type[BaseModel], key: str) -> type[BaseModel] | None:
     return value.model if isinstance(value, Embedded) else None
 
 
-def _meant(model: type[BaseModel] | None, name: str) -> str:
+def _meant(model: type[BaseModel] | None, name: str, *, attribute: bool = False) -> str:
     """Which name was meant by a wrong one, in a sentence; nothing where none is like it."""
     if model is None:
         return ""
-    names = {shape.name: key for key, shape in fields_of(model).items()}
-    close = get_close_matches(name, [*names, *names.values()], n=1)
-    return f" Did you mean {close[0]}?" if close else ""
+    # Whoever writes capitals writes the names of documents.
+    in_python = attribute or name == name.lower()
+    names: dict[str, str] = {}
+    for key, shape in fields_of(model).items():
+        names |= dict.fromkeys(map(_squashed, (key, shape.name)), shape.name if in_python else key)
+    close = get_close_matches(_squashed(name), names, n=1)
+    return f" Did you mean {names[close[0]]}?" if close else ""
+
+
+def _squashed(name: str) -> str:
+    return name.replace("_", "").lower()
 
 
 def _fault(violation: Violation, document: Mapping[str, Any]) -> tuple[str, str, bytes]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any, Final
 
 from pymongo.errors import OperationFailure
 
 from newbi_migrate.documents.newbi import BETTER_AUTH_SPECS, NEWBI
 from newbi_migrate.documents.registry import CollectionSpec, IndexSpec, Registry
+from newbi_migrate.errors import UsageError
 
 __all__ = [
     "IndexObstacle",
@@ -122,10 +124,23 @@ async def create_indexes(
 
     Returns:
         What was built, what was there, and what stands in the way.
+
+    Raises:
+        UsageError: A name is that of no collection that is described.
     """
     wanted = {name if isinstance(name, str) else str(name.collection_name) for name in collections}
     report = IndexReport()
-    for spec in (*BETTER_AUTH_SPECS, *registry):
+    specs = (*BETTER_AUTH_SPECS, *registry)
+    known = [spec.name for spec in specs]
+    for name in collections:
+        # Documents may be of a collection that wants no index; a name may be misspelt.
+        if isinstance(name, str) and name not in known:
+            close = get_close_matches(name, known, n=1)
+            raise UsageError(
+                f"No collection {name} is described.",
+                next_step=f"Did you mean {close[0]}?" if close else "Give one of the registry.",
+            )
+    for spec in specs:
         if not wanted or spec.name in wanted:
             await _create(database[spec.name], spec, report)
     return report

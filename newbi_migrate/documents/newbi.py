@@ -34,7 +34,7 @@ from newbi_migrate.documents.transfers import AccessGrant, FileTransfer
 __all__ = ["BETTER_AUTH_INDEXES", "BETTER_AUTH_SPECS", "NEWBI"]
 
 WORKSPACE: Final = "workspaceId"
-BIRTH: Final = date(2025, 8, 14)
+SCOPED_SINCE: Final = date(2025, 8, 14)
 """The day the application began to require a workspace."""
 
 # The application's own filter is that the number exists, under which two explicit nulls of one
@@ -121,7 +121,7 @@ _BILLING: Final = (
             _by_workspace("dueDate"),
         ),
         obsolete=(_NUMBER_OF_CREATOR,),
-        scoped_since=BIRTH,
+        scoped_since=SCOPED_SINCE,
         critical=True,
         model=Invoice,
     ),
@@ -137,7 +137,7 @@ _BILLING: Final = (
             _by_workspace(("issueDate", -1)),
         ),
         obsolete=(_NUMBER_OF_CREATOR, _unique_index(WORKSPACE, "number")),
-        scoped_since=BIRTH,
+        scoped_since=SCOPED_SINCE,
         critical=True,
         model=Quote,
     ),
@@ -179,7 +179,7 @@ _BILLING: Final = (
             _text_index("vendor", by_workspace=True),
         ),
         obsolete=(_text_index("vendor"),),
-        scoped_since=BIRTH,
+        scoped_since=SCOPED_SINCE,
         critical=True,
         model=Expense,
     ),
@@ -189,7 +189,7 @@ _BILLING: Final = (
         IdType.OBJECT_ID,
         unique_keys=(_unique(WORKSPACE, "documentType"),),
         obsolete=(_unique_index("createdBy", "documentType"),),
-        scoped_since=BIRTH,
+        scoped_since=SCOPED_SINCE,
         model=DocumentSettings,
     ),
     CollectionSpec(
@@ -211,7 +211,7 @@ _BANKING: Final = (
         indexes=(_by_workspace("status", ("createdAt", -1)),),
         # Rows of the new shape lack the field, and the second of them would be refused.
         obsolete=(_unique_index("bridgeTransactionId"),),
-        scoped_since=BIRTH,
+        scoped_since=SCOPED_SINCE,
         model=Transaction,
     ),
     CollectionSpec(
@@ -237,7 +237,7 @@ _BANKING: Final = (
         "bridgeaccounts",
         "userId",
         IdType.OBJECT_ID,
-        scoped_since=BIRTH,
+        scoped_since=SCOPED_SINCE,
         model=BridgeAccount,
     ),
 )
@@ -253,7 +253,7 @@ _WORK: Final = (
             _by_workspace("type"),
             _by_workspace("invoiceId", sparse=True),
         ),
-        scoped_since=BIRTH,
+        scoped_since=SCOPED_SINCE,
         model=Event,
     ),
     CollectionSpec(
@@ -265,7 +265,7 @@ _WORK: Final = (
             _by_workspace("documentType"),
             _by_workspace("usage.usedForExpense"),
         ),
-        scoped_since=BIRTH,
+        scoped_since=SCOPED_SINCE,
         model=OcrDocument,
     ),
     CollectionSpec(
@@ -274,7 +274,7 @@ _WORK: Final = (
         IdType.OBJECT_ID,
         indexes=(_text_index("signatureName"),),
         obsolete=(_text_index("name"), _text_index("name", by_workspace=True)),
-        scoped_since=BIRTH,
+        scoped_since=SCOPED_SINCE,
         model=EmailSignature,
     ),
     CollectionSpec(
@@ -282,7 +282,7 @@ _WORK: Final = (
         "userId",
         IdType.OBJECT_ID,
         indexes=(_by_workspace(("createdAt", -1)),),
-        scoped_since=BIRTH,
+        scoped_since=SCOPED_SINCE,
         model=Board,
     ),
     CollectionSpec(
@@ -291,7 +291,7 @@ _WORK: Final = (
         IdType.OBJECT_ID,
         parent=ParentLink("boardId", "boards"),
         indexes=(_by_workspace("boardId", "order"),),
-        scoped_since=BIRTH,
+        scoped_since=SCOPED_SINCE,
         model=Column,
     ),
     CollectionSpec(
@@ -300,7 +300,7 @@ _WORK: Final = (
         IdType.OBJECT_ID,
         parent=ParentLink("boardId", "boards"),
         indexes=(_by_workspace("boardId", "columnId", "position"),),
-        scoped_since=BIRTH,
+        scoped_since=SCOPED_SINCE,
         model=Task,
     ),
     CollectionSpec(

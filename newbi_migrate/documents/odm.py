@@ -188,7 +188,7 @@ class PersistentDocument(_Differences, beanie.Document, DocumentModel):
             UsageError: The documents belong to no workspace, or the text is no id.
         """
         identifier = getattr(workspace, "organization_id", workspace)
-        if not ObjectId.is_valid(identifier):
+        if not isinstance(identifier, ObjectId | str) or not ObjectId.is_valid(identifier):
             raise UsageError(
                 "The id of the workspace is no ObjectId.",
                 next_step="Give the organization's id, or a member.",
@@ -260,10 +260,20 @@ class PersistentDocument(_Differences, beanie.Document, DocumentModel):
     async def update(self, *args: Mapping[Any, Any], **options: Any) -> Self:
         """Updates the stored document; afterwards this one is as the stored one."""
         if self.__dict__.pop(_SAVING, False) and self.stored_as is not None:
-            gone = self.stored_as.keys() - self.to_document().keys()
+            gone = self.stored_as.keys() - self.to_document().keys() - {"_id"}
             if gone:
                 args = (*args, {"$unset": dict.fromkeys(sorted(gone), "")})
         return await super().update(*args, **options)
+
+    @classmethod
+    async def insert_one(cls, document: Self, *args: Any, **options: Any) -> Any:
+        """Inserts a document, be it later by a bulk writer, of which Beanie validates nothing.
+
+        Raises:
+            pydantic.ValidationError: The document breaks a rule.
+        """
+        document.check()
+        return await super().insert_one(document, *args, **options)
 
     @classmethod
     async def insert_many(cls, documents: Iterable[Self], *args: Any, **options: Any) -> Any:
@@ -489,6 +499,11 @@ async def init_documents(
             next_step="Pass a database of motor.motor_asyncio.AsyncIOMotorClient.",
         )
     setattr(LegacyUser.Settings, "name", legacy_collection)  # noqa: B010  # its type is made here
-    await beanie.init_beanie(
-        database=database, document_models=list(documents or DOCUMENTS), skip_indexes=True
+    # Beanie connects what a document extends as well, but makes none of it read tolerantly.
+    models = dict.fromkeys(
+        model
+        for document in documents or DOCUMENTS
+        for model in reversed(document.__mro__)
+        if model is document or (issubclass(model, PersistentDocument) and model.collection_name)
     )
+    await beanie.init_beanie(database=database, document_models=list(models), skip_indexes=True)

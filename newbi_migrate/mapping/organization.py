@@ -12,7 +12,7 @@ from newbi_migrate.documents.better_auth import COMPANY_GUARD_FIELDS, Member, Or
 from newbi_migrate.documents.legacy import LegacyUser
 from newbi_migrate.mapping.ids import member_id, organization_id
 from newbi_migrate.mapping.numbers import cast_text, number_text
-from newbi_migrate.mapping.values import dig, is_missing, text
+from newbi_migrate.mapping.values import get_path, is_missing, text
 
 __all__ = [
     "NEUTRAL_NAME",
@@ -73,10 +73,10 @@ _ACTIVITIES: Final = {"GOODS": "commerciale"}
 
 def company_fields(legacy: Mapping[str, Any]) -> dict[str, Any]:
     """The company's fields under the names the application reads; nothing blank among them."""
-    company = dig(legacy, "company")
+    company = get_path(legacy, "company")
     fields: dict[str, Any] = {}
     for name, path in _COMPANY_PATHS:
-        value = cast_text(dig(company, *path))
+        value = cast_text(get_path(company, *path))
         if value is not None:
             fields[name] = value
     if not isinstance(company, Mapping):
@@ -105,7 +105,7 @@ def ambiguous_numbers(legacy: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(
         ".".join(path)
         for path, digits in _NUMBERS
-        if _is_number(found := dig(legacy, *path))
+        if _is_number(found := get_path(legacy, *path))
         and ((shown := number_text(found)) is None or (digits and not _has(shown, digits)))
     )
 
@@ -169,7 +169,7 @@ def organization_document(
 ) -> dict[str, Any]:
     """What :func:`map_organization` makes of a legacy user, as it is stored."""
     fields = company_fields(source)
-    first = cast_text(dig(source, "profile", "firstName"))
+    first = cast_text(get_path(source, "profile", "firstName"))
     # Never the e-mail address: an organization's name is shown to everybody in it.
     name = fields.get("companyName") or first or NEUTRAL_NAME
     return {

@@ -1,7 +1,7 @@
 """A legacy user becomes a Better Auth user.
 
 Everything the legacy document holds is carried over as it is, except top-level fields that are null
-or blank, and what must not be: see :data:`LEFT_BEHIND` and :data:`PLUGIN_FIELDS`.
+or blank, and what must not be: see :data:`NOT_CARRIED` and :data:`PLUGIN_FIELDS`.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from newbi_migrate.documents.better_auth import User
 from newbi_migrate.documents.legacy import LegacyUser
 from newbi_migrate.mapping.email import normalise_email
 from newbi_migrate.mapping.numbers import cast_text
-from newbi_migrate.mapping.values import date_of, dig, is_missing, legacy_flag, text
+from newbi_migrate.mapping.values import date_of, get_path, is_missing, legacy_flag, text
 
 __all__ = [
-    "LEFT_BEHIND",
+    "NOT_CARRIED",
     "PLUGIN_FIELDS",
     "created_at",
     "first_name_of",
@@ -30,7 +30,7 @@ __all__ = [
     "user_document",
 ]
 
-LEFT_BEHIND: Final = frozenset(
+NOT_CARRIED: Final = frozenset(
     {
         "__v",
         # The hash moves to the credential account; the legacy document keeps it.
@@ -77,22 +77,24 @@ In a legacy document they meant something else, if anything. The new user gets o
 
 # What two users cannot share is decided about and never carried over by itself.
 _UNIQUE: Final = frozenset({"email", "phoneNumber", "referralCode"})
-_NOT_CARRIED: Final = LEFT_BEHIND | PLUGIN_FIELDS | _UNIQUE
+_NOT_COPIED: Final = NOT_CARRIED | PLUGIN_FIELDS | _UNIQUE
 
 
 def phone_of(document: Mapping[str, Any]) -> str | None:
     """The legacy user's phone number, if they have one."""
-    return cast_text(dig(document, "profile", "phone")) or text(dig(document, "phoneNumber"))
+    return cast_text(get_path(document, "profile", "phone")) or text(
+        get_path(document, "phoneNumber")
+    )
 
 
 def first_name_of(document: Mapping[str, Any]) -> str | None:
     """What the legacy user is called, if it is stored; in Newbi's forms it is the first name."""
-    return cast_text(dig(document, "profile", "firstName")) or text(dig(document, "name"))
+    return cast_text(get_path(document, "profile", "firstName")) or text(get_path(document, "name"))
 
 
 def referral_code_of(document: Mapping[str, Any]) -> str | None:
     """The legacy user's own referral code, if they have one."""
-    return cast_text(dig(document, "referralCode"))
+    return cast_text(get_path(document, "referralCode"))
 
 
 def plugin_fields_of(document: Mapping[str, Any], user: Mapping[str, Any]) -> tuple[str, ...]:
@@ -149,14 +151,14 @@ def user_document(
     email = normalise_email(source.get("email"))
     verified = legacy_flag(source.get("isEmailVerified"))
     disabled = legacy_flag(source.get("isDisabled"))
-    picture = text(dig(source, "profile", "profilePictureUrl")) or text(
-        dig(source, "profile", "profilePicture")
+    picture = text(get_path(source, "profile", "profilePictureUrl")) or text(
+        get_path(source, "profile", "profilePicture")
     )
     born = created_at(source)
     mapped: dict[str, Any] = {
         "email": email if keep_email else None,
         "name": first_name_of(source) or _local_part(email),
-        "lastName": cast_text(dig(source, "profile", "lastName")),
+        "lastName": cast_text(get_path(source, "profile", "lastName")),
         "emailVerified": bool(verified),
         "isActive": not disabled,
         # What the application's admin plug-in gave everybody.
@@ -164,7 +166,7 @@ def user_document(
         "phoneNumber": phone_of(source) if keep_phone else None,
         "avatar": picture,
         "image": picture,
-        "stripeCustomerId": text(dig(source, "subscription", "stripeCustomerId")),
+        "stripeCustomerId": text(get_path(source, "subscription", "stripeCustomerId")),
         "referralCode": referral_code_of(source) if keep_referral_code else None,
         "createdAt": born,
         "updatedAt": date_of(source.get("updatedAt")) or born,
@@ -174,7 +176,7 @@ def user_document(
     document = {
         name: value
         for name, value in source.items()
-        if name not in _NOT_CARRIED and not is_missing(value)
+        if name not in _NOT_COPIED and not is_missing(value)
     }
     document.update({name: value for name, value in mapped.items() if value is not None})
     return document

@@ -30,7 +30,7 @@ from newbi_migrate.mapping.user import created_at, first_name_of, plugin_fields_
 from newbi_migrate.mapping.values import date_of, flag, is_missing, legacy_flag
 from newbi_migrate.mapping.workspace import Reason
 
-_Find = Callable[..., None]
+_Report = Callable[..., None]
 _FillIn = Callable[[str, Mapping[str, Any], Mapping[str, Any]], None]
 
 __all__ = [
@@ -39,9 +39,9 @@ __all__ = [
     "FIELD_NOT_CARRIED",
     "FOLLOWS_MEMBERSHIP",
     "Existing",
-    "Fill",
     "Finding",
     "Insert",
+    "SetMissing",
     "UserWrites",
     "barred_by",
     "writes_for",
@@ -70,7 +70,7 @@ class Insert:
 
 
 @dataclass(frozen=True, slots=True)
-class Fill:
+class SetMissing:
     """Missing fields of an existing document to set.
 
     Attributes:
@@ -144,7 +144,7 @@ class UserWrites:
     """
 
     decision: UserDecision
-    writes: tuple[Insert | Fill, ...] = ()
+    writes: tuple[Insert | SetMissing, ...] = ()
     findings: tuple[Finding, ...] = ()
     not_carried: tuple[str, ...] = ()
 
@@ -196,20 +196,20 @@ def writes_for(
         return UserWrites(decision, findings=(Finding("changed-meanwhile", "user", user_id),))
     document = legacy.to_document()
     born = created_at(document)
-    writes: list[Insert | Fill] = []
+    writes: list[Insert | SetMissing] = []
     findings: list[Finding] = []
     not_carried: list[str] = []
 
-    def find(code: str, collection: str, identifier: Any, path: str = "") -> None:
+    def report(code: str, collection: str, identifier: Any, path: str = "") -> None:
         findings.append(Finding(code, collection, identifier, path))
 
     def fill(collection: str, have: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
         merge, left = only_fillable(fill_missing(have, wanted), FILLABLE[collection])
         not_carried.extend(left)
         if merge.values:
-            writes.append(Fill(collection, have["_id"], merge.values, merge.prior))
+            writes.append(SetMissing(collection, have["_id"], merge.values, merge.prior))
         for path in merge.conflicts:
-            find("conflict", collection, have["_id"], path)
+            report("conflict", collection, have["_id"], path)
 
     user = user_document(
         document,
@@ -222,11 +222,11 @@ def writes_for(
     else:
         fill("user", existing.user, _beside(existing.user, user, document))
     if not decision.keep_email:
-        find("email-already-taken", source, decision.legacy_id, "email")
+        report("email-already-taken", source, decision.legacy_id, "email")
     if not decision.keep_phone:
-        find("phone-already-taken", source, decision.legacy_id, "profile.phone")
+        report("phone-already-taken", source, decision.legacy_id, "profile.phone")
     if not decision.keep_referral_code:
-        find("referral-code-already-taken", source, decision.legacy_id, "referralCode")
+        report("referral-code-already-taken", source, decision.legacy_id, "referralCode")
 
     findings.extend(_about_person(document, user, decision, existing, source))
 
@@ -234,10 +234,10 @@ def writes_for(
         # The address makes two users one person only where both have proven that it is theirs.
         # Else a stranger who once took the address would sign in as its owner, with the password
         # the stranger chose.
-        find("password-not-carried", source, decision.legacy_id, "password")
+        report("password-not-carried", source, decision.legacy_id, "password")
     else:
-        _account(document, user_id, existing, writes, find, source)
-    _organization(document, decision, existing, born, writes, find, fill)
+        _account(document, user_id, existing, writes, report, source)
+    _organization(document, decision, existing, born, writes, report, fill)
     return UserWrites(decision, tuple(writes), tuple(findings), tuple(not_carried))
 
 
@@ -299,8 +299,8 @@ def _account(
     document: Mapping[str, Any],
     user_id: ObjectId,
     existing: Existing,
-    writes: list[Insert | Fill],
-    find: _Find,
+    writes: list[Insert | SetMissing],
+    report: _Report,
     source: str,
 ) -> None:
     password = document.get("password")
@@ -312,20 +312,20 @@ def _account(
     if credential:
         account = credential[0]
         if not isinstance(account.get("userId"), ObjectId):
-            find("account-user-id-text", "account", account.get("_id"), "userId")
+            report("account-user-id-text", "account", account.get("_id"), "userId")
         if len(credential) > 1:
-            find("several-credential-accounts", "account", account.get("_id"))
+            report("several-credential-accounts", "account", account.get("_id"))
         if is_missing(account.get("password")):
             # It is not filled: what a fill writes is journaled, and no hash may be.
-            find("account-without-password", "account", account["_id"], "password")
+            report("account-without-password", "account", account["_id"], "password")
         elif kind.is_hash and account["password"] != password:
-            find("password-differs", "account", account["_id"], "password")
+            report("password-differs", "account", account["_id"], "password")
         return
     created = account_document(user_id, password, created_at(document))
     if created is None:
-        find(f"password-{kind.value}", source, document.get("_id"), "password")
+        report(f"password-{kind.value}", source, document.get("_id"), "password")
     elif any(account.get("_id") == account_id(user_id) for account in existing.accounts):
-        find("account-id-taken", "account", account_id(user_id))
+        report("account-id-taken", "account", account_id(user_id))
     else:
         writes.append(Insert("account", created))
 
@@ -335,8 +335,8 @@ def _organization(
     decision: UserDecision,
     existing: Existing,
     born: datetime,
-    writes: list[Insert | Fill],
-    find: _Find,
+    writes: list[Insert | SetMissing],
+    report: _Report,
     fill: _FillIn,
 ) -> None:
     user_id, workspace = decision.user_id, decision.workspace
@@ -344,7 +344,7 @@ def _organization(
         return
     if workspace is None:
         several = decision.no_workspace_reason is Reason.OWNER_AMBIGUOUS
-        find("several-organizations-owned" if several else "organization-left", "user", user_id)
+        report("several-organizations-owned" if several else "organization-left", "user", user_id)
         return
     if existing.organization is not None:
         wanted = company_fields_missing(document, existing.organization)
@@ -356,9 +356,9 @@ def _organization(
         writes.append(Insert("organization", result))
     else:
         # It was there when the decision was taken.
-        find("changed-meanwhile", "organization", workspace)
+        report("changed-meanwhile", "organization", workspace)
         return
     for path in incomplete_fields(result):
-        find("company-incomplete", "organization", workspace, path)
+        report("company-incomplete", "organization", workspace, path)
     if not existing.is_member:
         writes.append(Insert("member", member_document(user_id, workspace, born)))

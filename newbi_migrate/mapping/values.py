@@ -23,8 +23,8 @@ __all__ = [
     "IdForm",
     "StoredId",
     "date_of",
-    "dig",
     "flag",
+    "get_path",
     "is_missing",
     "legacy_flag",
     "read_id",
@@ -101,7 +101,7 @@ def is_missing(value: object) -> bool:
     return value is ABSENT or value is None or (isinstance(value, str) and not trim(value))
 
 
-def dig(document: Mapping[str, Any], *path: str) -> Any:
+def get_path(document: Mapping[str, Any], *path: str) -> Any:
     """The value at a path of nested documents, :data:`ABSENT` where the path ends early."""
     current: Any = document
     for name in path:

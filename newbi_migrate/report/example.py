@@ -16,7 +16,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from newbi_migrate.mapping.values import ABSENT, dig
+from newbi_migrate.mapping.values import ABSENT, get_path
 from newbi_migrate.report.text import printable
 
 __all__ = ["Example", "example_report", "journeys"]
@@ -80,11 +80,11 @@ def journeys(example: Example) -> dict[str, list[str]]:
     """Field of the legacy user to the new fields that hold its very value."""
     found: dict[str, list[str]] = {}
     for path, targets in _JOURNEYS:
-        value = dig(example.legacy, *path.split("."))
+        value = get_path(example.legacy, *path.split("."))
         if value is ABSENT or value is None or value == "":
             continue
         found[path] = [
-            target for target in targets if dig(example.after, *target.split(".")) == value
+            target for target in targets if get_path(example.after, *target.split(".")) == value
         ]
     return {path: targets for path, targets in found.items() if targets}
 
@@ -96,7 +96,7 @@ def example_report(example: Example) -> Iterator[RenderableType]:
     table.add_column("value", overflow="fold", max_width=_WIDEST)
     table.add_column("is now in", no_wrap=True)
     for path, targets in journeys(example).items():
-        value = _shown(path, dig(example.legacy, *path.split(".")))
+        value = _shown(path, get_path(example.legacy, *path.split(".")))
         table.add_row(_literal(path), _literal(value), _literal("\n".join(targets)))
     yield table
     member, organization = example.after["member"], example.after["organization"]

@@ -21,7 +21,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import OperationFailure
 
 from newbi_migrate.documents.better_auth import TARGET_COLLECTIONS
-from newbi_migrate.mapping.users import Fill, Insert
+from newbi_migrate.mapping.users import Insert, SetMissing
 from newbi_migrate.store.codes import Code
 from newbi_migrate.store.connection import DURABLE, SIMPLE_COLLATION, client_session
 from newbi_migrate.store.faults import refuses_documents
@@ -68,7 +68,7 @@ class WrittenUsers:
 
     created: Counter[str] = field(default_factory=Counter)
     filled: Counter[str] = field(default_factory=Counter)
-    skipped: list[Fill] = field(default_factory=list)
+    skipped: list[SetMissing] = field(default_factory=list)
 
 
 class Together:
@@ -88,7 +88,7 @@ class Together:
         """Id by which whoever resumes ends a transaction of a client that died; else ``None``."""
         return None if self._transactions is None else self._transactions.session_id["id"]
 
-    async def write(self, writes: Sequence[Insert | Fill]) -> WrittenUsers | None:
+    async def write(self, writes: Sequence[Insert | SetMissing]) -> WrittenUsers | None:
         """Write; ``None`` if the server refused one of the documents.
 
         Then nothing is written in a transaction, and elsewhere perhaps a part.
@@ -107,7 +107,7 @@ class Together:
             return None
 
     async def _in_transaction(
-        self, writes: Sequence[Insert | Fill], session: AsyncClientSession
+        self, writes: Sequence[Insert | SetMissing], session: AsyncClientSession
     ) -> WrittenUsers:
         """Write in a transaction; a few conflicts with the application are sat out."""
         for pause in _CONFLICT_PAUSES:
@@ -120,14 +120,14 @@ class Together:
         return await self._transaction(writes, session)
 
     async def _transaction(
-        self, writes: Sequence[Insert | Fill], session: AsyncClientSession
+        self, writes: Sequence[Insert | SetMissing], session: AsyncClientSession
     ) -> WrittenUsers:
         async with await session.start_transaction(write_concern=DURABLE):
             done = await self._send(writes)
             self._leased.safe_point()
         return done
 
-    async def _send(self, writes: Sequence[Insert | Fill]) -> WrittenUsers:
+    async def _send(self, writes: Sequence[Insert | SetMissing]) -> WrittenUsers:
         done = WrittenUsers()
         for name in _FORWARDS:
             here = [write for write in writes if write.collection == name]
@@ -138,11 +138,11 @@ class Together:
                 )
                 done.created[name] += len(inserts)
             for write in here:
-                if isinstance(write, Fill):
+                if isinstance(write, SetMissing):
                     await self._fill(write, done)
         return done
 
-    async def _fill(self, fill: Fill, done: WrittenUsers) -> None:
+    async def _fill(self, fill: SetMissing, done: WrittenUsers) -> None:
         as_read = {path: precondition(fill.stored.get(path)) for path in fill.values}
         result = await self._leased.collection(fill.collection).update_one(
             {"_id": fill.id, **as_read},

@@ -10,7 +10,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from newbi_migrate.testing.bulk import bulk_invoices, bulk_owners
     from newbi_migrate.testing.discovery import MongodBinary, find_mongod
     from newbi_migrate.testing.laws import check_all_invariants, check_mapping_laws
     from newbi_migrate.testing.legacy import (
@@ -31,8 +30,6 @@ __all__ = [
     "MongodBinary",
     "build_legacy_database",
     "build_legacy_database_async",
-    "bulk_invoices",
-    "bulk_owners",
     "check_all_invariants",
     "check_mapping_laws",
     "find_mongod",
@@ -47,8 +44,6 @@ _HOMES = {
     "MongodBinary": "discovery",
     "build_legacy_database": "legacy",
     "build_legacy_database_async": "legacy",
-    "bulk_invoices": "bulk",
-    "bulk_owners": "bulk",
     "check_all_invariants": "laws",
     "check_mapping_laws": "laws",
     "find_mongod": "discovery",

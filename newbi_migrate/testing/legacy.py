@@ -21,7 +21,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.synchronous.database import Database
 
 from newbi_migrate.errors import UsageError
-from newbi_migrate.testing.legacy_documents import MAKERS, Draft, make_user
+from newbi_migrate.testing.legacy_documents import FACTORIES, FactoryContext, make_user
 from newbi_migrate.testing.legacy_people import PASSWORDS, object_id
 
 __all__ = [
@@ -142,13 +142,13 @@ class LegacyDatabase:
         collections: Iterable[str] | None = None,
         source: str = "users",
     ) -> None:
-        self.collections = tuple(MAKERS if collections is None else collections)
-        unknown = sorted(set(self.collections) - MAKERS.keys())
+        self.collections = tuple(FACTORIES if collections is None else collections)
+        unknown = sorted(set(self.collections) - FACTORIES.keys())
         if unknown or users < 1:
             raise UsageError(
                 f"A legacy database of {users} users with {', '.join(unknown) or 'nothing'} "
                 "besides the known collections cannot be made.",
-                next_step=f"Ask for at least one user and some of {', '.join(sorted(MAKERS))}.",
+                next_step=f"Ask for at least one user and some of {', '.join(sorted(FACTORIES))}.",
             )
         self.seed = seed
         self.source = source
@@ -202,7 +202,7 @@ class LegacyDatabase:
         owner, number = self._owners(collection)[index]
         rng = self._rng(collection, index)
         identifier, when = self._birth(collection, index)
-        draft = Draft(
+        draft = FactoryContext(
             rng=rng,
             id=identifier,
             user=self.users[owner],
@@ -210,7 +210,7 @@ class LegacyDatabase:
             when=when,
             links=self._links(collection, index),
         )
-        return MAKERS[collection](draft)
+        return FACTORIES[collection](draft)
 
     def _rng(self, collection: str, index: int) -> Random:
         return Random(f"{self.seed}:{collection}:{index}")  # noqa: S311 - repeatable, not secret

@@ -26,7 +26,7 @@ from newbi_migrate.testing.legacy_people import (
     vat_number,
 )
 
-__all__ = ["MAKERS", "Draft", "make_user"]
+__all__ = ["FACTORIES", "FactoryContext", "make_user"]
 
 _Document = dict[str, Any]
 _CODE: Final = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
@@ -41,7 +41,7 @@ _WORK: Final = (
 
 
 @dataclass(frozen=True)
-class Draft:
+class FactoryContext:
     """What is known of a document before it is made.
 
     Attributes:
@@ -134,7 +134,7 @@ def make_user(rng: Random, identifier: ObjectId, number: int) -> _Document:
 # -- what billing documents have in common ------------------------------------------------------
 
 
-def _issuer(draft: Draft) -> _Document:
+def _issuer(draft: FactoryContext) -> _Document:
     known = draft.user.get("company")
     firm = dict(known) if isinstance(known, Mapping) and "siret" in known else {}
     details = {
@@ -153,7 +153,7 @@ def _issuer(draft: Draft) -> _Document:
     return draft.embedded(details)
 
 
-def _customer(draft: Draft) -> _Document:
+def _customer(draft: FactoryContext) -> _Document:
     rng = draft.rng
     first, last = person(rng)
     place = draft.embedded(address(rng))
@@ -168,7 +168,7 @@ def _customer(draft: Draft) -> _Document:
     return draft.embedded({**kind, **common, "hasDifferentShippingAddress": False})
 
 
-def _items(draft: Draft, sign: int = 1) -> list[_Document]:
+def _items(draft: FactoryContext, sign: int = 1) -> list[_Document]:
     rng = draft.rng
     items = []
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
@@ -211,7 +211,7 @@ def _prefix(kind: str, when: datetime) -> str:
     return f"{kind}-{when:%Y%m}-"
 
 
-def _invoice(draft: Draft) -> _Document:
+def _invoice(draft: FactoryContext) -> _Document:
     rng = draft.rng
     items = _items(draft)
     status = rng.choice(("DRAFT", "PENDING", "PENDING", "COMPLETED", "COMPLETED", "CANCELED"))
@@ -246,7 +246,7 @@ def _invoice(draft: Draft) -> _Document:
     return draft.stored(fields)
 
 
-def _quote(draft: Draft) -> _Document:
+def _quote(draft: FactoryContext) -> _Document:
     items = _items(draft)
     return draft.stored(
         {
@@ -269,7 +269,7 @@ def _quote(draft: Draft) -> _Document:
     )
 
 
-def _credit_note(draft: Draft) -> _Document:
+def _credit_note(draft: FactoryContext) -> _Document:
     items = _items(draft, sign=-1)
     return draft.stored(
         {
@@ -297,7 +297,7 @@ def _credit_note(draft: Draft) -> _Document:
 # -- the rest of the office ---------------------------------------------------------------------
 
 
-def _client(draft: Draft) -> _Document:
+def _client(draft: FactoryContext) -> _Document:
     snapshot = _customer(draft)
     del snapshot["_id"]
     return draft.stored(
@@ -310,7 +310,7 @@ def _client(draft: Draft) -> _Document:
     )
 
 
-def _expense(draft: Draft) -> _Document:
+def _expense(draft: FactoryContext) -> _Document:
     rng = draft.rng
     amount = draft.amount(3, 600)
     vendor = f"{rng.choice(('Papeterie', 'Garage', 'Hôtel'))} {person(rng)[1]}"
@@ -346,7 +346,7 @@ def _expense(draft: Draft) -> _Document:
     )
 
 
-def _event(draft: Draft) -> _Document:
+def _event(draft: FactoryContext) -> _Document:
     fields: _Document = {
         "title": f"Rendez-vous {draft.number}",
         "start": draft.when,
@@ -361,7 +361,7 @@ def _event(draft: Draft) -> _Document:
     return draft.stored(fields)
 
 
-def _transaction(draft: Draft) -> _Document:
+def _transaction(draft: FactoryContext) -> _Document:
     return draft.stored(
         {
             "externalId": f"tr_{draft.id}",
@@ -380,7 +380,7 @@ def _transaction(draft: Draft) -> _Document:
     )
 
 
-def _bank_account(draft: Draft) -> _Document:
+def _bank_account(draft: FactoryContext) -> _Document:
     return draft.stored(
         {
             "externalId": f"ac_{draft.id}",
@@ -394,7 +394,7 @@ def _bank_account(draft: Draft) -> _Document:
     )
 
 
-def _api_metric(draft: Draft) -> _Document:
+def _api_metric(draft: FactoryContext) -> _Document:
     return draft.stored(
         {
             "provider": "bridge",
@@ -406,7 +406,7 @@ def _api_metric(draft: Draft) -> _Document:
     )
 
 
-def _ocr_document(draft: Draft) -> _Document:
+def _ocr_document(draft: FactoryContext) -> _Document:
     amount = draft.amount(2, 300)
     return draft.stored(
         {
@@ -434,7 +434,7 @@ def _ocr_document(draft: Draft) -> _Document:
     )
 
 
-def _signature(draft: Draft) -> _Document:
+def _signature(draft: FactoryContext) -> _Document:
     first, last = person(draft.rng)
     return draft.stored(
         {
@@ -458,7 +458,7 @@ def _signature(draft: Draft) -> _Document:
     )
 
 
-def _settings(draft: Draft) -> _Document:
+def _settings(draft: FactoryContext) -> _Document:
     return draft.stored(
         {
             "documentType": ("INVOICE", "QUOTE")[(draft.number - 1) % 2],
@@ -470,11 +470,11 @@ def _settings(draft: Draft) -> _Document:
     )
 
 
-def _board(draft: Draft) -> _Document:
+def _board(draft: FactoryContext) -> _Document:
     return draft.stored({"title": f"Tableau {draft.number}", "userId": draft.owner})
 
 
-def _column(draft: Draft) -> _Document:
+def _column(draft: FactoryContext) -> _Document:
     order = draft.links["order"]
     return draft.stored(
         {
@@ -487,7 +487,7 @@ def _column(draft: Draft) -> _Document:
     )
 
 
-def _task(draft: Draft) -> _Document:
+def _task(draft: FactoryContext) -> _Document:
     tag = {"name": "urgent", "className": "bg-red-100", "bg": "#fee2e2", "text": "#991b1b"}
     return draft.stored(
         {
@@ -506,13 +506,13 @@ def _task(draft: Draft) -> _Document:
     )
 
 
-def _bridge_account(draft: Draft) -> _Document:
+def _bridge_account(draft: FactoryContext) -> _Document:
     return draft.stored(
         {"bridgeId": str(draft.id), "name": "Livret", "userId": draft.owner, "balance": 12.5}
     )
 
 
-def _product(draft: Draft) -> _Document:
+def _product(draft: FactoryContext) -> _Document:
     return draft.stored(
         {
             "name": f"Produit {draft.number}",
@@ -529,7 +529,7 @@ def _product(draft: Draft) -> _Document:
 # -- documents of a user, without a workspace ---------------------------------------------------
 
 
-def _transfer(draft: Draft) -> _Document:
+def _transfer(draft: FactoryContext) -> _Document:
     size = draft.rng.randint(1000, 90_000_000)
     file = {
         "originalName": "plans.zip",
@@ -556,17 +556,17 @@ def _transfer(draft: Draft) -> _Document:
     )
 
 
-def _integration(draft: Draft) -> _Document:
+def _integration(draft: FactoryContext) -> _Document:
     return draft.stored({"userId": draft.owner, "provider": "stripe", "isConnected": True})
 
 
-def _stripe_account(draft: Draft) -> _Document:
+def _stripe_account(draft: FactoryContext) -> _Document:
     return draft.stored(
         {"userId": draft.owner, "accountId": f"acct_{draft.id}", "chargesEnabled": True}
     )
 
 
-def _referral(draft: Draft) -> _Document:
+def _referral(draft: FactoryContext) -> _Document:
     return draft.stored(
         {
             "referrerId": draft.owner,
@@ -577,7 +577,7 @@ def _referral(draft: Draft) -> _Document:
     )
 
 
-def _access_grant(draft: Draft) -> _Document:
+def _access_grant(draft: FactoryContext) -> _Document:
     return draft.stored(
         {
             "transferId": draft.links["transferId"],
@@ -587,7 +587,7 @@ def _access_grant(draft: Draft) -> _Document:
     )
 
 
-def _download(draft: Draft) -> _Document:
+def _download(draft: FactoryContext) -> _Document:
     return draft.stored(
         {
             "transferId": draft.links["transferId"],
@@ -598,7 +598,7 @@ def _download(draft: Draft) -> _Document:
     )
 
 
-MAKERS: Final[Mapping[str, Callable[[Draft], _Document]]] = {
+FACTORIES: Final[Mapping[str, Callable[[FactoryContext], _Document]]] = {
     "invoices": _invoice,
     "quotes": _quote,
     "creditnotes": _credit_note,

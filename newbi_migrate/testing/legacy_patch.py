@@ -22,7 +22,7 @@ from bson.raw_bson import RawBSONDocument
 from newbi_migrate.mapping.decisions import Outcome
 from newbi_migrate.mapping.ids import organization_id
 from newbi_migrate.mapping.workspace import Action, Reason
-from newbi_migrate.testing.legacy_documents import MAKERS, Draft, make_user
+from newbi_migrate.testing.legacy_documents import FACTORIES, FactoryContext, make_user
 from newbi_migrate.testing.legacy_people import object_id
 
 __all__ = [
@@ -193,7 +193,7 @@ class Patch:
     ) -> dict[str, Any]:
         """Make a document of a user, with some fields changed, and do not add it yet."""
         self._number += 1
-        draft = Draft(
+        draft = FactoryContext(
             rng=self._rng,
             id=self.id(),
             user=user,
@@ -201,7 +201,7 @@ class Patch:
             when=datetime(2025, 6, 2, 9, 30, tzinfo=UTC),
             links=links or {},
         )
-        document = MAKERS[collection](draft)
+        document = FACTORIES[collection](draft)
         self.change(document, changes)
         return document
 

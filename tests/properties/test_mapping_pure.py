@@ -25,8 +25,8 @@ from newbi_migrate.mapping.organization import (
     incomplete_fields,
 )
 from newbi_migrate.mapping.slug import choose_slug, slug_candidates
-from newbi_migrate.mapping.user import LEFT_BEHIND, created_at, map_user
-from newbi_migrate.mapping.values import ABSENT, IdForm, dig, is_missing, read_id, write_id
+from newbi_migrate.mapping.user import NOT_CARRIED, created_at, map_user
+from newbi_migrate.mapping.values import ABSENT, IdForm, get_path, is_missing, read_id, write_id
 from newbi_migrate.testing import strategies
 from newbi_migrate.testing.field_values import accepts
 
@@ -169,7 +169,7 @@ def carry_out(document, merge):
 
 
 def stored_at(document, path):
-    return dig(document, *path.split("."))
+    return get_path(document, *path.split("."))
 
 
 @given(pair=pairs)
@@ -205,7 +205,7 @@ def test_a_fill_and_what_was_there_before_give_the_document_back(pair):
     filled = carry_out(have, merge)
     for path in merge.values:
         *way, name = path.split(".")
-        inner = dig(filled, *way)
+        inner = get_path(filled, *way)
         if path in merge.prior:
             inner[name] = merge.prior[path]
         else:
@@ -249,7 +249,7 @@ def test_any_legacy_user_becomes_a_user_who_is_whole(document):
     user = map_user(LegacyUser.load(document)).to_document()
 
     assert bson.encode(user)
-    assert not LEFT_BEHIND & user.keys()
+    assert not NOT_CARRIED & user.keys()
     assert [] == [name for name, value in user.items() if name != "_id" and is_missing(value)]
     for name, kind in (("name", str), ("role", str), ("emailVerified", bool), ("isActive", bool)):
         assert kind is type(user[name])

@@ -29,8 +29,8 @@ from newbi_migrate.mapping.decisions import (
 )
 from newbi_migrate.mapping.email import is_accepted, is_normalised, normalise_email
 from newbi_migrate.mapping.fillable import FILLABLE
-from newbi_migrate.mapping.user import LEFT_BEHIND, PLUGIN_FIELDS
-from newbi_migrate.mapping.users import BARRED, Fill, Insert
+from newbi_migrate.mapping.user import NOT_CARRIED, PLUGIN_FIELDS
+from newbi_migrate.mapping.users import BARRED, Insert, SetMissing
 from newbi_migrate.mapping.values import is_missing, legacy_flag, text
 from newbi_migrate.testing import strategies
 
@@ -181,7 +181,7 @@ def test_nothing_blank_is_written(world, policy):
     """No field of a created document and no filled field is null or a blank text."""
     legacy, database = world
     for write in writes_of(database.plan(legacy, **policy)):
-        values = write.values if isinstance(write, Fill) else write.document
+        values = write.values if isinstance(write, SetMissing) else write.document
 
         assert [] == [name for name, value in values.items() if is_missing(value)]
 
@@ -191,14 +191,14 @@ def test_secrets_and_stale_pointers_stay_behind(world, policy):
     """No hash, token, old pointer or privilege reaches a user, and no fill carries a hash."""
     legacy, database = world
     for write in writes_of(database.plan(legacy, **policy)):
-        values = write.values if isinstance(write, Fill) else write.document
+        values = write.values if isinstance(write, SetMissing) else write.document
         names = {path.partition(".")[0] for path in values}
 
         if write.collection == "user":
-            assert set() == names & LEFT_BEHIND
+            assert set() == names & NOT_CARRIED
             assert names & PLUGIN_FIELDS <= {"role", "stripeCustomerId"}
             assert values.get("role", "owner") == "owner"
-        assert not (isinstance(write, Fill) and "password" in names)
+        assert not (isinstance(write, SetMissing) and "password" in names)
 
 
 @given(world=small_worlds(), policy=policies)
@@ -332,7 +332,7 @@ def test_a_fill_holds_listed_fields_alone(legacy, extra, wild, existing, first):
     more = {**extra, **wild}
     stored = {**more, **legacy} if first else {**legacy, **more}
     for fill in writes_of(database.plan([{**stored, "_id": IDS[0]}])):
-        if not isinstance(fill, Fill):
+        if not isinstance(fill, SetMissing):
             continue
         allowed = {*listed_leaves(FILLABLE[fill.collection])}
         for path, value in fill.values.items():

@@ -149,7 +149,7 @@ def test_without_a_parent_a_document_is_where_its_owner_is(case):
 
 
 @given(case=cases())
-def test_an_owner_changes_only_to_who_took_his_place_and_in_his_form(case):
+def test_an_owner_changes_only_to_who_took_their_place_and_in_their_form(case):
     """Every rewritten field named an alias, and names the user it became, in the same form."""
     _, directory, _, users, _ = case
 

@@ -25,7 +25,7 @@ from newbi_migrate.mapping.decisions import (
 from newbi_migrate.mapping.email import normalise_email
 from newbi_migrate.mapping.ids import organization_id
 from newbi_migrate.mapping.users import Existing, Insert, UserWrites, writes_for
-from newbi_migrate.mapping.values import ABSENT, dig, is_missing, read_id
+from newbi_migrate.mapping.values import ABSENT, get_path, is_missing, read_id
 from newbi_migrate.mapping.workspace import Membership
 from newbi_migrate.testing import strategies
 
@@ -219,7 +219,7 @@ class Database:
                 continue
             document = self.collections[write.collection][write.id]
             for path, value in write.values.items():
-                stored = dig(document, *path.split("."))
+                stored = get_path(document, *path.split("."))
                 assert is_missing(stored), f"{path} would be overwritten"
                 assert (stored is not ABSENT) == (path in write.prior)
                 assert stored is ABSENT or stored == write.prior[path]

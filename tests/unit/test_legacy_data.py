@@ -7,6 +7,7 @@ from collections import Counter
 import bson
 import pytest
 from bson import ObjectId
+from bulk import bulk_invoices, bulk_owners
 from hypothesis import given, strategies as st
 
 from newbi_migrate.documents.legacy import LegacyUser
@@ -14,10 +15,9 @@ from newbi_migrate.documents.newbi import NEWBI
 from newbi_migrate.errors import UsageError
 from newbi_migrate.mapping.account import PasswordKind, password_kind
 from newbi_migrate.mapping.workspace import Action, Reason
-from newbi_migrate.testing.bulk import bulk_invoices, bulk_owners
 from newbi_migrate.testing.legacy import PASSWORDS, LegacyDatabase
 from newbi_migrate.testing.legacy_dirt import CASES, HUGE_CASE, LegacyDirt
-from newbi_migrate.testing.legacy_documents import MAKERS
+from newbi_migrate.testing.legacy_documents import FACTORIES
 
 
 def _bytes(legacy):
@@ -60,7 +60,7 @@ def test_every_collection_of_the_registry_can_be_made():
     """What the registry describes, the legacy database has."""
     described = {spec.name for spec in NEWBI}
 
-    assert set() == described - MAKERS.keys()
+    assert set() == described - FACTORIES.keys()
 
 
 @given(st.integers(0, 2**32))

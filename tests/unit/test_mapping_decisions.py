@@ -100,7 +100,7 @@ def test_an_existing_user_without_an_object_id_is_none(id_):
 # -- outcomes -----------------------------------------------------------------------------------
 
 
-def test_a_new_user_is_created_with_an_organization_of_his_own():
+def test_a_new_user_is_created_with_an_organization_of_their_own():
     """The user's id stays, the organization's id follows from it, the slug is the application's."""
     assert [created(LEA, "org-aaaaaaaa")] == decide(key(LEA))
 
@@ -280,7 +280,7 @@ def test_who_owns_an_organization_keeps_it(role):
 
 
 @pytest.mark.parametrize("role", ["member", "admin", "viewer", "admin,member"])
-def test_who_is_only_a_member_gets_an_organization_of_his_own(role):
+def test_who_is_only_a_member_gets_an_organization_of_their_own(role):
     """Their documents do not move into the workspace of whoever invited them."""
     there = target(
         TargetUser(LEA, None), organizations={ATELIER: None}, members=[(ATELIER, LEA, role)]
@@ -317,7 +317,7 @@ def test_who_owns_several_has_no_single_workspace():
         ),
     ],
 )
-def test_an_organization_that_was_made_for_a_user_is_his_unless_he_left_it(
+def test_an_organization_that_was_made_for_a_user_is_theirs_unless_they_left_it(
     members, workspace, no_workspace_reason
 ):
     """Where others are in it and not the user, nobody brings them back; no second one is made."""
@@ -527,7 +527,7 @@ def test_a_quarantined_user_has_a_workspace_only_from_before(there, home):
         ([(ATELIER, OTHER, "member"), (STUDIO, OTHER, "member")], Reason.OWNER_AMBIGUOUS),
     ],
 )
-def test_a_user_nobody_decides_about_keeps_what_his_memberships_give_him(members, home):
+def test_a_user_nobody_decides_about_keeps_what_their_memberships_give_them(members, home):
     """Somebody who signed up after the application changed is no legacy user."""
     there = target(
         TargetUser(OTHER, None), organizations={ATELIER: None, STUDIO: None}, members=members

@@ -11,7 +11,7 @@ from small_worlds import BCRYPT
 
 from newbi_migrate.documents.legacy import LegacyUser
 from newbi_migrate.mapping.user import (
-    LEFT_BEHIND,
+    NOT_CARRIED,
     PLUGIN_FIELDS,
     created_at,
     first_name_of,
@@ -118,7 +118,7 @@ def test_a_user_is_mapped_without_being_changed():
     assert WHOLE == legacy.to_document()
 
 
-@pytest.mark.parametrize("name", sorted(LEFT_BEHIND))
+@pytest.mark.parametrize("name", sorted(NOT_CARRIED))
 @pytest.mark.parametrize("value", ["x", 0, DAY])
 def test_what_must_stay_behind_stays_behind(name, value):
     """No hash, one-time token, version or stale pointer is carried over, whatever its type."""
@@ -138,7 +138,7 @@ def test_what_stays_behind_is_known_by_name():
         "workspaceId",
     }
 
-    assert expected == LEFT_BEHIND
+    assert expected == NOT_CARRIED
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_an_address_is_verified_only_where_the_legacy_flag_says_so(stored, expec
     ("stored", "expected"),
     [(True, False), (1, False), ("true", False), (False, True), (None, True), ("oui", True)],
 )
-def test_a_user_is_active_unless_he_was_disabled(stored, expected):
+def test_a_user_is_active_unless_they_were_disabled(stored, expected):
     """Somebody the legacy application kept out is kept out, and nobody else is."""
     found = mapped({"email": "lea@newbi.fr", "isDisabled": stored})
 

@@ -15,7 +15,14 @@ from newbi_migrate.mapping.decisions import Outcome, UserDecision
 from newbi_migrate.mapping.ids import account_id, member_id, organization_id
 from newbi_migrate.mapping.organization import map_member, map_organization
 from newbi_migrate.mapping.user import map_user
-from newbi_migrate.mapping.users import Existing, Fill, Finding, Insert, UserWrites, writes_for
+from newbi_migrate.mapping.users import (
+    Existing,
+    Finding,
+    Insert,
+    SetMissing,
+    UserWrites,
+    writes_for,
+)
 from newbi_migrate.mapping.workspace import Reason
 
 LEA = ObjectId("64b000000000000000000001")
@@ -107,7 +114,7 @@ def test_a_quarantined_user_gets_nothing():
     assert (None, None) == (found.account_id, found.member_id)
 
 
-def test_a_user_is_as_old_as_his_id_where_no_date_is_stored():
+def test_a_user_is_as_old_as_their_id_where_no_date_is_stored():
     """All four documents get the same date."""
     found = written(createdAt=...)
 
@@ -186,14 +193,14 @@ def test_what_is_complete_is_not_written_again():
     assert UserWrites(MERGED) == written(decision=MERGED, existing=in_place())
 
 
-def test_an_existing_user_is_filled_where_he_says_nothing():
+def test_an_existing_user_is_filled_where_they_say_nothing():
     """Absent, null and blank fields are set; what stood there is remembered."""
     user = {**USER, "lastName": None, "name": " ", "phoneNumber": "07"}
     del user["referralCode"], user["company"]
     found = written(decision=MERGED, existing=in_place(user=user))
     values = {"company": LEGACY["company"], "name": "Léa", "referralCode": "A1"}
 
-    assert (Fill("user", LEA, values, {"name": " "}),) == found.writes
+    assert (SetMissing("user", LEA, values, {"name": " "}),) == found.writes
     assert (Finding("conflict", "user", LEA, "phoneNumber"),) == found.findings
 
 
@@ -511,7 +518,7 @@ def test_a_hash_goes_to_another_user_only_from_a_verified_address(verified, carr
     ]
 
 
-def test_an_alias_gets_an_organization_of_the_user_he_became():
+def test_an_alias_gets_an_organization_of_the_user_they_became():
     """Organization and membership are the other's, the company is the legacy user's."""
     user = {"_id": OTHER, "email": "lea@newbi.fr"}
     found = written(decision=ALIASED, existing=Existing(user=user))
@@ -541,7 +548,7 @@ def test_an_existing_organization_is_filled_where_it_says_nothing():
         "addressCountry": "France",
     }
 
-    assert (Fill("organization", ATELIER, values, {"companyEmail": None}),) == found.writes
+    assert (SetMissing("organization", ATELIER, values, {"companyEmail": None}),) == found.writes
     assert (Finding("conflict", "organization", ATELIER, "companyName"),) == found.findings
 
 

@@ -18,8 +18,8 @@ from newbi_migrate.mapping.values import (
     IdForm,
     StoredId,
     date_of,
-    dig,
     flag,
+    get_path,
     is_missing,
     legacy_flag,
     read_id,
@@ -169,7 +169,7 @@ NESTED = {"a": {"b": {"c": None}, "list": [{"c": 1}]}, "a.b": 7, "": {"x": 1}}
 )
 def test_digging_stops_where_the_path_ends_early(path, expected):
     """A path leads through documents alone; where there is none the value is absent."""
-    found = dig(NESTED, *path)
+    found = get_path(NESTED, *path)
 
     assert expected is found if expected in (None, ABSENT) else expected == found
 

@@ -255,7 +255,7 @@ def test_a_child_without_a_board_follows_its_owner(stored, expected):
         ({"$oid": str(OLD_LEA)}, {"$oid": str(LEA)}),
     ],
 )
-def test_the_owner_of_an_alias_is_rewritten_in_his_own_form(spec, written, owner, rewritten):
+def test_the_owner_of_an_alias_is_rewritten_in_their_own_form(spec, written, owner, rewritten):
     """A document of a legacy id follows to the user who took its place, stamped or kept."""
     stamped = {"workspaceId": written(ATELIER), "owner": rewritten}
     expected = Resolution(WorkspaceClass.MISSING, STAMP, stamped)
@@ -355,7 +355,7 @@ def test_memberships_are_read_once():
         (LOU, LOU, Reason.OWNER_UNKNOWN),
     ],
 )
-def test_a_user_is_known_by_his_present_id(user, current, home):
+def test_a_user_is_known_by_their_present_id(user, current, home):
     """An alias leads to the user who took the place, and that user's home is theirs."""
     assert current == WHO.current(user)
     assert home == WHO.home(user)

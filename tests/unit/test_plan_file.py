@@ -18,7 +18,7 @@ from xxhash import xxh3_128_hexdigest
 
 from newbi_migrate.errors import DatabaseMovedOnError, UsageError
 from newbi_migrate.mapping.decisions import Outcome, UserDecision
-from newbi_migrate.mapping.users import Fill, Insert, UserWrites
+from newbi_migrate.mapping.users import Insert, SetMissing, UserWrites
 from newbi_migrate.mapping.workspace import Directory, Reason
 from newbi_migrate.migration.planning.digests import (
     INDEXES,
@@ -138,7 +138,7 @@ def test_an_entry_for_users_counts_as_their_writes_did_in_the_plan():
     values = {"profile.phone": "1", "logo": {"a": Int64(1)}, "a": None}
     decision = UserDecision(IDS[0], Outcome.MERGED, user_id=IDS[0])
     writes = UserWrites(
-        decision, (Insert("organization", document), Fill("user", IDS[0], values, {}))
+        decision, (Insert("organization", document), SetMissing("user", IDS[0], values, {}))
     )
     entry = an_entry(
         EntryKind.USERS,

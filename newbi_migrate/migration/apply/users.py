@@ -16,7 +16,7 @@ import xxhash
 from bson import Int64
 
 from newbi_migrate.documents.better_auth import TARGET_COLLECTIONS
-from newbi_migrate.mapping.users import Fill, Finding, Insert, UserWrites
+from newbi_migrate.mapping.users import Finding, Insert, SetMissing, UserWrites
 from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.planning.results import Plan
 from newbi_migrate.migration.planning.users import UserPlane
@@ -126,7 +126,7 @@ class UserWriter:
 
 
 def _entries(
-    batch: Sequence[UserWrites], *, without: Sequence[Fill] = ()
+    batch: Sequence[UserWrites], *, without: Sequence[SetMissing] = ()
 ) -> list[Mapping[str, Any]]:
     """What a rollback needs: ids and digests of inserts, values and prior values of fills.
 

@@ -19,7 +19,7 @@ from newbi_migrate.mapping.decisions import (
     directory_after,
 )
 from newbi_migrate.mapping.packed import PackedGroups
-from newbi_migrate.mapping.users import FIELD_NOT_CARRIED, FOLLOWS_MEMBERSHIP, Fill, Finding
+from newbi_migrate.mapping.users import FIELD_NOT_CARRIED, FOLLOWS_MEMBERSHIP, Finding, SetMissing
 from newbi_migrate.mapping.workspace import Directory, Reason
 from newbi_migrate.migration.planning.digests import INDEXES, USERS, Digests, of_index, of_user
 from newbi_migrate.migration.planning.documents import DocumentPlane, Surveyed
@@ -213,7 +213,7 @@ async def _plan_users(
         for writes in batch:
             planned.lines.append(line_of(writes))
             for fill in writes.writes:
-                if isinstance(fill, Fill):
+                if isinstance(fill, SetMissing):
                     for path in fill.values:
                         planned.filled[fill.collection, path].append(fill.id)
             planned.findings.extend(writes.findings)

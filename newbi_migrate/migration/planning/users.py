@@ -23,7 +23,14 @@ from newbi_migrate.mapping.decisions import (
 )
 from newbi_migrate.mapping.email import normalise_email
 from newbi_migrate.mapping.packed import IdColumn, PackedIds, digest_of
-from newbi_migrate.mapping.users import Existing, Fill, Finding, Insert, UserWrites, writes_for
+from newbi_migrate.mapping.users import (
+    Existing,
+    Finding,
+    Insert,
+    SetMissing,
+    UserWrites,
+    writes_for,
+)
 from newbi_migrate.mapping.values import is_missing, read_id, trim
 from newbi_migrate.mapping.workspace import Membership
 from newbi_migrate.migration.planning.results import Findings, UserLine
@@ -216,10 +223,10 @@ def _as_stored(writes: UserWrites, raw: Mapping[tuple[str, bytes], bytes]) -> Us
     Decoded, an undefined is a null and a symbol a string, and of two fields of one name the last
     counts. An update sets the first one: where that says something, nothing is filled.
     """
-    exact: list[Insert | Fill] = []
+    exact: list[Insert | SetMissing] = []
     findings = list(writes.findings)
     for write in writes.writes:
-        if not isinstance(write, Fill):
+        if not isinstance(write, SetMissing):
             exact.append(write)
             continue
         document = raw[write.collection, id_key(write.id)]
@@ -250,6 +257,6 @@ def line_of(writes: UserWrites) -> UserLine:
     for write in writes.writes:
         if isinstance(write, Insert):
             creates[write.collection] = write.document["_id"]
-        elif isinstance(write, Fill):
+        elif isinstance(write, SetMissing):
             fills[write.collection] += len(write.values)
     return UserLine.of(writes.decision, creates, dict(fills))

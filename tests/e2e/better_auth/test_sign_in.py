@@ -25,7 +25,7 @@ def everybody(deployment):
 # -- signing in -------------------------------------------------------------------------------
 
 
-def test_every_migrated_user_signs_in_with_his_old_password(deployment):
+def test_every_migrated_user_signs_in_with_their_old_password(deployment):
     """A bcrypt hash carried over lets in whoever knows the password, as that user."""
     for position in everybody(deployment):
         browser = deployment.signed_in(position)
@@ -119,7 +119,7 @@ def test_a_migrated_user_adds_google_and_takes_it_away_again(deployment):
 # -- organizations ----------------------------------------------------------------------------
 
 
-def test_every_migrated_user_sees_exactly_his_organization(deployment):
+def test_every_migrated_user_sees_exactly_their_organization(deployment):
     """One organization each, the one the plan names, and nobody else's."""
     for position in everybody(deployment):
         seen = deployment.signed_in(position).get("/organization/list").body
@@ -127,7 +127,7 @@ def test_every_migrated_user_sees_exactly_his_organization(deployment):
         assert [deployment.workspace(position)] == [organization["id"] for organization in seen]
 
 
-def test_every_migrated_user_is_owner_of_the_organization_he_makes_active(deployment):
+def test_every_migrated_user_is_owner_of_the_organization_they_make_active(deployment):
     """It can be made active, the session says so, and the member there is an owner."""
     for position in everybody(deployment):
         browser = deployment.signed_in(position)
@@ -161,7 +161,7 @@ def test_nobody_can_make_the_organization_of_another_active(deployment):
     assert reply.status in (400, 403)
 
 
-def test_an_owner_invites_somebody_who_then_belongs_to_his_organization(deployment):
+def test_an_owner_invites_somebody_who_then_belongs_to_their_organization(deployment):
     """Invitation, sign-up, acceptance: afterwards the guest sees the host's organization."""
     host, guest = deployment.signed_in(3), Browser(deployment.app)
     workspace, email = deployment.workspace(3), f"invite-{ObjectId()}@exemple.fr"
@@ -175,7 +175,7 @@ def test_an_owner_invites_somebody_who_then_belongs_to_his_organization(deployme
     assert [workspace] == [organization["id"] for organization in seen]
 
 
-def test_an_owner_may_rename_his_organization_and_its_company_survives(deployment):
+def test_an_owner_may_rename_their_organization_and_its_company_survives(deployment):
     """An update by the application keeps the fields that the migration wrote."""
     browser, workspace = deployment.signed_in(2), deployment.workspace(2)
     before = deployment.database["organization"].find_one({"_id": ObjectId(workspace)})

@@ -91,7 +91,7 @@ def test_an_application_without_verify_is_recognised(deploy, packages):
 
 
 @pytest.mark.parametrize("packages", VERSIONS)
-def test_a_user_who_never_verified_his_address_is_told_apart(deploy, packages):
+def test_a_user_who_never_verified_their_address_is_told_apart(deploy, packages):
     """403 for want of a verified e-mail is not taken for a wrong password."""
     deployment = deployed(deploy, packages, verified=True)
     verified = [user["isEmailVerified"] for user in deployment.legacy.users]

@@ -20,6 +20,7 @@ import bson
 import pytest
 from backups import FIRST, data_name, dumped_infos, fill, metadata_of, raw_documents
 from bson import ObjectId, json_util
+from bulk import bulk_invoices, bulk_owners
 from fingerprints import changes, fingerprint
 from pymongo import AsyncMongoClient
 
@@ -32,7 +33,6 @@ from newbi_migrate.backup.writer import backup_database
 from newbi_migrate.errors import UnreachableError, UnsupportedError, UsageError
 from newbi_migrate.migration.restore.run import restore_backup
 from newbi_migrate.store.digest import Digest, digest_collection
-from newbi_migrate.testing.bulk import bulk_invoices, bulk_owners
 
 
 def command(*arguments):

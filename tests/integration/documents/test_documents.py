@@ -8,20 +8,22 @@ from datetime import UTC, datetime, timedelta
 import beanie
 import bson
 import pytest
-from beanie import Insert, Replace, Save, Update, after_event, before_event
+from beanie import BulkWriter, Insert, Replace, Save, Update, after_event, before_event
 from bson import ObjectId
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from newbi_migrate import documents
 from newbi_migrate.documents import (
     AccessGrant,
     Client,
+    ClientSnapshot,
     Invitation,
     Invoice,
     Item,
     Member,
     Organization,
     Transaction,
+    billing,
     create_indexes,
     descending,
     init_documents,
@@ -112,6 +114,8 @@ async def test_a_new_document_is_completed_as_the_application_completes_it(host)
     ("changes", "path", "meant"),
     [
         ({"dueDat": None}, "dueDat", "dueDate"),
+        ({"due_dat": None}, "due_dat", "due_date"),
+        ({"totalTtc": 5}, "totalTtc", "totalTTC"),
         ({"client": {**MADE["client"], "frstName": "A"}}, "client.frstName", "firstName"),
         ({"items": [{**MADE["items"][0], "unitPric": 1}]}, "items.0.unitPric", "unitPrice"),
     ],
@@ -143,6 +147,17 @@ async def test_what_was_loaded_promises_nothing_to_what_is_made(host):
         made(client=loaded.client)
 
     assert {("field.email", "client.email")} == broken(raised.value)
+
+
+def test_what_was_loaded_is_served_on_its_own():
+    """A route may answer with a part of a stored document, whatever rule it breaks."""
+    document = dirty(client={**MADE["client"], "email": 7})
+    loaded = billing.Invoice.load(document)
+    client = TypeAdapter(ClientSnapshot).validate_python(loaded.client)
+    items = TypeAdapter(list[Item]).validate_python(loaded.items)
+
+    assert client is loaded.client
+    assert document["items"] == [item.to_document() for item in items]
 
 
 # -- saving -----------------------------------------------------------------------------------
@@ -183,8 +198,9 @@ async def test_a_misspelt_attribute_raises_at_once(host):
     """With the name that was meant."""
     await init_documents(host, Invoice)
 
-    with pytest.raises(AttributeError, match=r"no field dueDate\. Did you mean due_date|dueDate"):
-        made().dueDat = None
+    for name in ("dueDate", "dueDat", "due_dat"):
+        with pytest.raises(AttributeError, match=rf"no field {name}\. Did you mean due_date\?"):
+            setattr(made(), name, None)
 
 
 async def test_old_dirt_may_stay_where_it_is_and_move(host, sync_database):
@@ -231,6 +247,43 @@ async def test_several_are_inserted_only_if_all_are_right(host, sync_database):
     wrong.total_ht = -1
     with pytest.raises(ValidationError):
         await Invoice.insert_many([made(), wrong])
+
+    assert 0 == sync_database["invoices"].count_documents({})
+
+
+@pytest.mark.parametrize("way", ["insert", "save"])
+async def test_a_copy_without_its_id_is_a_new_document(host, sync_database, way):
+    """What was stored can be written a second time, under an id of its own."""
+    await init_documents(host, Invoice)
+    invoice = await made().insert()
+    copied = invoice.model_copy(deep=True)
+    copied.id = None
+    await getattr(copied, way)()
+
+    assert invoice.id != copied.id
+    assert {invoice.id, copied.id} == set(sync_database["invoices"].distinct("_id"))
+
+
+async def test_a_copy_takes_no_dirt_along(host, sync_database):
+    """What is old in a stored document is new in another."""
+    await init_documents(host, Invoice)
+    copied = Invoice.load(dirty())
+    copied.id = None
+    with pytest.raises(ValidationError) as raised:
+        await copied.insert()
+
+    assert ("field.email", "client.email") in broken(raised.value)
+    assert 0 == sync_database["invoices"].count_documents({})
+
+
+async def test_a_bulk_writer_inserts_nothing_that_breaks_a_rule(host, sync_database):
+    """Beanie validates nothing on that way."""
+    await init_documents(host, Invoice)
+    invoice = made()
+    invoice.status = "PAYEE"
+    async with BulkWriter() as writer:
+        with pytest.raises(ValidationError):
+            await Invoice.insert_one(invoice, bulk_writer=writer)
 
     assert 0 == sync_database["invoices"].count_documents({})
 
@@ -339,6 +392,15 @@ async def test_a_host_adds_its_fields_and_uses_its_document_instead(host, sync_d
     assert "project" not in Invoice.model_fields
 
 
+async def test_what_a_host_extends_still_reads_whatever_is_stored(host, sync_database):
+    """Code that knows the package's document alone reads those of the host, dirt included."""
+    await init_documents(host, OurInvoice)
+    sync_database["invoices"].insert_one(dirty(project="Site"))
+    found = await Invoice.find_one()
+
+    assert "Site" == found.to_document()["project"]
+
+
 # -- finding ----------------------------------------------------------------------------------
 
 
@@ -358,11 +420,12 @@ async def test_a_workspace_is_found_however_its_id_is_given(host, sync_database,
 
 
 async def test_what_is_no_workspace_is_refused(host):
-    """A text that is no id, and documents that belong to none."""
+    """What is no id, and documents that belong to none."""
     await init_documents(host, Invoice, AccessGrant)
 
-    with pytest.raises(UsageError, match="no ObjectId"):
-        Invoice.in_workspace("newbi")
+    for given in ("newbi", b"newbi/newbi/", None):
+        with pytest.raises(UsageError, match="no ObjectId"):
+            Invoice.in_workspace(given)
     with pytest.raises(UsageError, match="belong to no workspace"):
         AccessGrant.in_workspace(ObjectId())
 
@@ -429,6 +492,14 @@ async def test_what_stands_in_the_way_of_an_index_is_told(host, sync_database):
     assert "the same number, workspaceId, issueYear" in report.obstacles[1].reason
     assert "000001" not in report.obstacles[1].reason
     assert 4 == sum(name == "invoices" for name, _ in report.built)
+
+
+async def test_a_collection_that_is_not_described_is_refused(host, sync_database):
+    """With the one that was meant, and before any index is built."""
+    with pytest.raises(UsageError, match=r"No collection invoces .* Did you mean invoices\?"):
+        await create_indexes(host, "member", "invoces")
+
+    assert [] == sync_database.list_collection_names()
 
 
 # -- the one place ----------------------------------------------------------------------------

@@ -677,7 +677,7 @@ async def test_a_document_changed_at_the_last_moment_keeps_all_four(
     assert ["Neu"] == database["organization"].distinct("name")
 
 
-async def test_an_existing_user_the_server_refuses_as_he_was_is_listed(uri, sync_database):
+async def test_an_existing_user_the_server_refuses_as_they_were_is_listed(uri, sync_database):
     """A validator that was set since wants the name that was filled; everybody else goes back."""
     sync_database["Users"].insert_many([legacy_user(n) for n in range(2)])
     sync_database["user"].insert_one({"_id": USERS[0], "email": "jeanne0@exemple.fr"})

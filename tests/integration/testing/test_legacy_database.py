@@ -8,7 +8,7 @@ from fingerprints import fingerprint
 
 from newbi_migrate.documents.newbi import NEWBI
 from newbi_migrate.errors import ExitCode
-from newbi_migrate.mapping.values import ABSENT, dig, read_id
+from newbi_migrate.mapping.values import ABSENT, get_path, read_id
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.testing.legacy import (
     LEGACY_INDEXES,
@@ -81,7 +81,7 @@ async def test_a_migration_does_with_every_odd_case_what_it_says(sync_database, 
         fields = ["workspaceId", *(expected.owners or ())]
         found = sync_database[expected.collection].find_one({"_id": expected.id}, fields)
         if expected.workspace is not None:
-            stored = read_id(dig(found, "workspaceId")).value
+            stored = read_id(get_path(found, "workspaceId")).value
             assert (*where, expected.workspace) == (*where, stored)
         for field, value in (expected.owners or {}).items():
             assert (*where, value) == (*where, found.get(field, ABSENT))

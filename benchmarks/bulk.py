@@ -16,7 +16,7 @@ from bson import ObjectId
 from bson.raw_bson import RawBSONDocument
 
 from newbi_migrate.errors import UsageError
-from newbi_migrate.testing.legacy_documents import MAKERS, Draft, make_user
+from newbi_migrate.testing.legacy_documents import FACTORIES, FactoryContext, make_user
 from newbi_migrate.testing.legacy_people import object_id
 
 __all__ = ["bulk_invoices", "bulk_owners"]
@@ -32,7 +32,7 @@ _NUMBER: Final = "#" * 9
 
 def bulk_owners(count: int, *, seed: int = 0) -> list[ObjectId]:
     """Ids of pretended users, in order."""
-    rng = Random(f"{seed}:bulk:owners")  # noqa: S311 - repeatable, not secret
+    rng = Random(f"{seed}:bulk:owners")
     return [object_id(rng, _BORN + number) for number in range(count)]
 
 
@@ -65,7 +65,7 @@ def bulk_invoices(
             f"Invoices of {len(owners)} owners in batches of {batch} cannot be made.",
             next_step="Give at least one owner and one document a batch.",
         )
-    rng = Random(f"{seed}:bulk:{count}")  # noqa: S311 - repeatable, not secret
+    rng = Random(f"{seed}:bulk:{count}")
     templates = [_template(rng, size) for _ in range(_TEMPLATES)]
     weights = list(accumulate(1 / (rank + 1) ** zipf for rank in range(len(owners))))
     hexes = [owner.binary for owner in owners]
@@ -94,8 +94,8 @@ def bulk_invoices(
 def _template(rng: Random, size: int) -> tuple[bytes, bytes, bytes, bytes]:
     """An invoice cut where its ``_id``, its number and its owner stand."""
     user: dict[str, Any] = make_user(rng, _OWNER, 0)
-    draft = Draft(rng, _ID, user, 1, datetime(2025, 6, 2, 9, 30, tzinfo=UTC), {})
-    invoice = MAKERS["invoices"](draft)
+    draft = FactoryContext(rng, _ID, user, 1, datetime(2025, 6, 2, 9, 30, tzinfo=UTC), {})
+    invoice = FACTORIES["invoices"](draft)
     invoice["number"] = _NUMBER
     wanted = round(size * rng.uniform(0.9, 1.1))
     # The snapshots are what makes an invoice large; a small one does without some of them.
