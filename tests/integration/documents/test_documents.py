@@ -47,22 +47,6 @@ MADE = {
 }
 
 
-@pytest.fixture
-async def host(uri):
-    """The database as a host application has it: Motor's with Beanie 1, PyMongo's with 2."""
-    if MOTOR:
-        from motor.motor_asyncio import AsyncIOMotorClient
-
-        client = AsyncIOMotorClient(uri)
-        yield client.get_default_database()
-        client.close()
-    else:
-        from pymongo import AsyncMongoClient
-
-        async with AsyncMongoClient(uri) as client:
-            yield client.get_default_database()
-
-
 def made(model=Invoice, **changes):
     """A new invoice."""
     own = {"workspaceId": ObjectId(), "createdBy": ObjectId(), **copy.deepcopy(MADE), **changes}

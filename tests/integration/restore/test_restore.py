@@ -24,24 +24,6 @@ from newbi_migrate.errors import (
 from newbi_migrate.migration.restore.run import restore_backup
 
 
-@pytest.fixture
-def other_name(servers, database_name):
-    """Another database, dropped afterwards."""
-    name = f"{database_name}_b"
-    yield name
-    servers.drop(name)
-
-
-@pytest.fixture
-def other(database, other_name):
-    return database.client[other_name]
-
-
-@pytest.fixture
-def sync_other(sync_database, other_name):
-    return sync_database.client[other_name]
-
-
 @pytest.fixture(scope="module")
 def whole(mongod, servers):
     """A database with every kind of collection, which no test here changes."""

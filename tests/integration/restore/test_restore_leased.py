@@ -32,24 +32,6 @@ RUNS = "newbi_migrate_runs"
 
 
 @pytest.fixture
-def other_name(servers, database_name):
-    """Another database, dropped afterwards."""
-    name = f"{database_name}_b"
-    yield name
-    servers.drop(name)
-
-
-@pytest.fixture
-def other(database, other_name):
-    return database.client[other_name]
-
-
-@pytest.fixture
-def sync_other(sync_database, other_name):
-    return sync_database.client[other_name]
-
-
-@pytest.fixture
 def legacy(sync_database):
     little_legacy(sync_database)
     return sync_database
