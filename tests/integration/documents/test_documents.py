@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from datetime import UTC, datetime, timedelta
 
-import beanie
 import bson
 import pytest
 from beanie import BulkWriter, Insert, Replace, Save, Update, after_event, before_event
@@ -32,7 +31,6 @@ from newbi_migrate.documents import (
 from newbi_migrate.documents.scalars import Text
 from newbi_migrate.errors import UsageError
 
-MOTOR = hasattr(beanie.Document, "get_motor_collection")
 ADDRESS = {"street": "1, rue de la Paix", "city": "Paris", "postalCode": "75002"}
 MADE = {
     "items": [{"description": "Conseil", "quantity": 2, "unitPrice": 450.0, "vatRate": 20}],
