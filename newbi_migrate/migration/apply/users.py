@@ -52,8 +52,6 @@ class UserWriter:
         self._plane = UserPlane(session.database, source, comment=session.comment)
         self._journal = journal
         self._identities = identities
-        self._transactions = session.server.has_transactions
-        self._comment = session.comment
         self.created: Counter[str] = Counter()
         self.filled: Counter[str] = Counter()
         self.findings: list[Finding] = []
@@ -111,7 +109,7 @@ class UserWriter:
 
     async def _undo(self, entries: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         """Take back what a refused batch left; return what the server would not let go."""
-        if self._transactions:
+        if self._session.server.has_transactions:
             return []
         # What refused them may be the same documents, written by whoever took this run over.
         await self._session.lease.renew()

@@ -34,7 +34,6 @@ CLOSELY: Final = 20_000
 _ADVICE: Final = "Correct it in the application; nothing is ever changed for it here."
 _CRITICAL_ADVICE: Final = "The application does not find this document; correct the field."
 _LARGE: Final = 50_000
-_SAMPLE: Final = 500
 
 # What the structural rules ask more exactly.
 _PEOPLE: Final[tuple[tuple[str, type[DocumentModel], frozenset[str], frozenset[str]], ...]] = (
