@@ -27,9 +27,10 @@ from newbi_migrate.migration.run.runner import (
     refuse_while_rolling_back,
     unfinished_run,
 )
+from newbi_migrate.migration.run.written import perhaps_written
 from newbi_migrate.progress import Progress
 from newbi_migrate.store.faults import explained
-from newbi_migrate.store.journal import Journal, JournalReader
+from newbi_migrate.store.journal import Journal
 from newbi_migrate.store.runs import RunRecord, RunState
 from newbi_migrate.store.session import LeasedSession
 
@@ -192,7 +193,7 @@ class _Migrate:
         """
         if run is None:
             return await self._plan(session.progress), Digests()
-        certain = not await JournalReader(session.database, run.run_id).uncertain()
+        certain = not await perhaps_written(session.database, run.run_id)
         before = Digests()
         while True:
             plan = await self._plan(session.progress)

@@ -48,14 +48,14 @@ async def _take_back(session: LeasedSession, journal: Journal, entry: JournalEnt
         del partly[user]
     if not partly:
         return
-    going = sorted(position for positions in partly.values() for position in positions)
+    going = {position for positions in partly.values() for position in positions}
     # Noted first: what is to be deleted is not to be taken for what somebody else deleted.
     stored = [
         {**write, "certain": False} if position in going else write
         for position, write in enumerate(entry.stored_writes())
     ]
     await journal.revise(entry.seq, {"writes": stored})
-    await take_back(session, [writes[position] for position in going])
+    await take_back(session, [writes[position] for position in sorted(going)])
 
 
 async def _written_again(

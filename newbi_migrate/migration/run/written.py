@@ -27,7 +27,7 @@ from newbi_migrate.store.journal import (
 from newbi_migrate.store.stamping import holding
 from newbi_migrate.store.user_documents import Presence, presence_of
 
-__all__ = ["Tally", "Written", "certainly_written", "tally", "written"]
+__all__ = ["Tally", "Written", "certainly_written", "perhaps_written", "tally", "written"]
 
 _COMMENT: Final = "newbi-migrate written"
 
@@ -74,14 +74,13 @@ async def written(database: Database, run_id: ObjectId) -> AsyncIterator[Written
     Raises:
         DamagedRecordsError: An entry is missing, or is not what this tool writes.
     """
-    journal = JournalReader(database, run_id)
-    doubtful = [_perhaps_written(entry) for entry in await journal.uncertain()]
+    doubtful = await perhaps_written(database, run_id)
     # What none of the entries says beyond doubt.
     unknown: dict[str, set[Any]] = defaultdict(set)
     for perhaps in doubtful:
         for collection, key in _keys(perhaps):
             unknown[collection].add(key)
-    async for entry in journal.entries():
+    async for entry in JournalReader(database, run_id).entries():
         certain = certainly_written(entry)
         if unknown:
             for collection, key in _keys(certain):
@@ -93,6 +92,24 @@ async def written(database: Database, run_id: ObjectId) -> AsyncIterator[Written
         for collection, key in _keys(found):
             unknown[collection].discard(key)
         yield found
+
+
+async def perhaps_written(database: Database, run_id: ObjectId) -> list[Written]:
+    """What the journal of a run is not certain of; empty where it is certain of all.
+
+    Args:
+        database: Where.
+        run_id: The run.
+
+    Raises:
+        DamagedRecordsError: An entry is not what this tool writes.
+    """
+    entries = await JournalReader(database, run_id).uncertain()
+    return [
+        perhaps
+        for perhaps in map(_perhaps_written, entries)
+        if perhaps.groups or perhaps.writes or perhaps.indexes
+    ]
 
 
 def _perhaps_written(entry: JournalEntry) -> Written:

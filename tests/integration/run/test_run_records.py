@@ -31,7 +31,7 @@ from newbi_migrate.errors import (
 )
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.run.backup_guard import BackupGuard
-from newbi_migrate.migration.run.written import tally
+from newbi_migrate.migration.run.written import perhaps_written, tally
 from newbi_migrate.progress import NullProgress
 from newbi_migrate.report.console import console_report
 from newbi_migrate.report.status import status_document, status_to_json
@@ -141,6 +141,18 @@ async def test_what_was_perhaps_written_counts_for_nothing(database):
     assert ({"account": 1}, {}) == (counted.created, counted.filled)
     assert {"c": 2} == counted.touched == counted.stamped
     assert {} == counted.owners_rewritten
+
+
+@pytest.mark.parametrize(("names", "missing"), [(["a"], []), (["a", "b"], [["b"]])])
+async def test_a_journal_is_certain_of_indexes_that_were_seen(database, names, missing):
+    """And only of them: what is certain need not be looked for."""
+    body = {"names": names, "created": names, "specifications": [{"name": "a", "key": {"n": 1}}]}
+    async with leased(database, targets=["c"]) as session:
+        journal = await Journal.take_over(session)
+        await journal.applied(await journal.append(EntryKind.INDEX, "c", body))
+        found = await perhaps_written(session.database, session.run_id)
+
+    assert missing == [perhaps.indexes for perhaps in found]
 
 
 # -- lost -------------------------------------------------------------------------------------
