@@ -49,8 +49,8 @@ from newbi_migrate.documents.shapes import (
 from newbi_migrate.documents.stored import (
     AS_STORED,
     Stored,
+    cross_field_rules_of,
     loader_of,
-    plan_of,
     rule_of,
     violations_in,
 )
@@ -134,14 +134,14 @@ class StoredModel(BaseModel):
         finally:
             _PART_OF_NEW.reset(token)
         if model is not value:
-            plan = plan_of(cls)
+            across = cross_field_rules_of(cls)
             values = model.__dict__
             if values.get("id", ABSENT) is None:
                 model._without_id()  # noqa: SLF001  # of this very class
-            for rule, year, day in plan.years:
+            for rule, year, day in across.years:
                 if values[year] is None:
                     setattr(model, year, rule.year_of(values[day]))
-            if plan.rules and (broken := plan.broken(values, model.__pydantic_fields_set__)):
+            if across.rules and (broken := across.broken(values, model.__pydantic_fields_set__)):
                 raise _refused(cls, broken)
         return model
 

@@ -42,7 +42,15 @@ from newbi_migrate.invariants.base import Severity, Violation
 if TYPE_CHECKING:
     from newbi_migrate.documents.base import StoredModel
 
-__all__ = ["AS_STORED", "Stored", "checker_of", "loader_of", "plan_of", "rule_of", "violations_in"]
+__all__ = [
+    "AS_STORED",
+    "Stored",
+    "checker_of",
+    "cross_field_rules_of",
+    "loader_of",
+    "rule_of",
+    "violations_in",
+]
 
 AS_STORED: Final = "\0stored"
 """Under this key a loader finds the document itself; no key of BSON holds a NUL."""
@@ -148,7 +156,7 @@ def _loading_value(annotation: Any) -> cs.CoreSchema:
 # -- rules across fields ----------------------------------------------------------------------
 
 
-class Plan:
+class CrossFieldRules:
     """The rules across fields of a model and of the models inside it.
 
     Attributes:
@@ -156,7 +164,7 @@ class Plan:
         reads: The attributes they read, by the names of documents.
         defaults: What these fields count as where they are absent.
         years: The rules that say a year, with the attributes of the year and of the day.
-        children: The names of embedded documents, their plans, and whether they are in a list.
+        children: The names of embedded documents, their rules, and whether they are in a list.
     """
 
     __slots__ = ("children", "defaults", "reads", "rules", "years")
@@ -172,16 +180,16 @@ class Plan:
             if isinstance(rule, YearInFrance)
         ]
         self.defaults = {k: v for k, v in defaults_of(model).items() if k in read}
-        self.children: list[tuple[str, Plan, bool]] = []
+        self.children: list[tuple[str, CrossFieldRules, bool]] = []
         for key, shape in fields.items():
             value = without_null(shape.value)
             listed = isinstance(value, ListOf)
             if isinstance(value, ListOf):
                 value = without_null(value.element)
             if isinstance(value, Embedded):
-                plan = plan_of(value.model)
-                if plan.rules or plan.children:
-                    self.children.append((key, plan, listed))
+                inside = cross_field_rules_of(value.model)
+                if inside.rules or inside.children:
+                    self.children.append((key, inside, listed))
 
     def broken(self, values: Mapping[str, Any], there: Container[str]) -> list[Violation]:
         """The rules that a new model breaks, none where they are only worth knowing.
@@ -207,17 +215,19 @@ class Plan:
 
 
 @cache
-def plan_of(model: type[StoredModel]) -> Plan:
-    """The plan of a model."""
-    return Plan(model)
+def cross_field_rules_of(model: type[StoredModel]) -> CrossFieldRules:
+    """The rules across fields of a model and of the models inside it."""
+    return CrossFieldRules(model)
 
 
-def _walk(plan: Plan, document: Mapping[str, Any], path: str, found: list[Violation]) -> None:
-    if plan.rules:
-        get = plan.getter(document)
-        for rule in plan.rules:
+def _walk(
+    across: CrossFieldRules, document: Mapping[str, Any], path: str, found: list[Violation]
+) -> None:
+    if across.rules:
+        get = across.getter(document)
+        for rule in across.rules:
             found += [rule.broken_at(path + name) for name in rule.broken(get)]
-    for key, child, listed in plan.children:
+    for key, child, listed in across.children:
         value = document.get(key)
         if isinstance(value, dict) and not listed:
             _walk(child, value, f"{path}{key}.", found)
@@ -274,5 +284,5 @@ def violations_in(model: type[StoredModel], document: Mapping[str, Any]) -> list
             rule_of(model, e["type"], e["loc"]).broken_at(".".join(map(str, e["loc"])))
             for e in error.errors(include_url=False, include_context=False, include_input=False)  # type: ignore[attr-defined]  # pydantic's
         ]
-    _walk(plan_of(model), raw, "", found)
+    _walk(cross_field_rules_of(model), raw, "", found)
     return found
