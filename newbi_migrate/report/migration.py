@@ -502,7 +502,8 @@ def _following(plan: Plan) -> Section | None:
         {},
         finding_in_words(FOLLOWS_MEMBERSHIP),
         ids=Each(
-            users, lambda user: f"user {shown_id(user)} to organization {plan.directory.home(user)}"
+            users,
+            lambda user: f"user {shown_id(user)} to organization {plan.workspaces.of_user(user)}",
         ),
     )
     return Section(

@@ -11,7 +11,7 @@ from newbi_migrate import IndexSpec
 from newbi_migrate.invariants.base import Severity
 from newbi_migrate.mapping.decisions import Outcome
 from newbi_migrate.mapping.users import Finding
-from newbi_migrate.mapping.workspace import Directory, Reason, WorkspaceClass
+from newbi_migrate.mapping.workspace import Reason, WorkspaceClass, Workspaces
 from newbi_migrate.migration.planning.digests import Digests
 from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.planning.results import (
@@ -82,7 +82,7 @@ def a_plan(**changes):
         ),
         collisions=(Collision("quotes", "number_1", (IDS[20], IDS[21]), 2),),
         not_registered={"odd": 3},
-        directory=Directory(),
+        workspaces=Workspaces(),
         digests=Digests({"users": 0xAB}),
     )
     return replace(plan, **changes)

@@ -25,7 +25,7 @@ from newbi_migrate.mapping.users import (
     FOLLOWS_MEMBERSHIP,
     Finding,
 )
-from newbi_migrate.mapping.workspace import Directory, Reason, WorkspaceClass
+from newbi_migrate.mapping.workspace import Reason, WorkspaceClass, Workspaces
 from newbi_migrate.migration.planning.options import MAX_BATCH_SIZE, AliasOwners, MigrationOptions
 from newbi_migrate.migration.planning.plan import plan_to_json
 from newbi_migrate.migration.planning.results import (
@@ -117,8 +117,8 @@ def test_a_plural_of_its_own_is_used():
 def test_a_plan_names_whose_documents_go_into_somebody_elses_organization(verbose):
     """Each user with the organization, in lines after those of what cannot be migrated."""
     findings = tuple(Finding(FOLLOWS_MEMBERSHIP, "user", identifier) for identifier in IDS[:11])
-    directory = Directory(homes=dict.fromkeys(IDS[:11], IDS[20]))
-    plan = a_plan(findings=findings, directory=directory)
+    workspaces = Workspaces(by_user=dict.fromkeys(IDS[:11], IDS[20]))
+    plan = a_plan(findings=findings, workspaces=workspaces)
     text = " ".join(shown(plan_report(plan, next_command="x", verbose=verbose)).split())
     before, _, _ = text.partition("Worth knowing")
 

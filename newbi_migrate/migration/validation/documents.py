@@ -48,7 +48,7 @@ class DocumentRules:
         plane = DocumentPlane(
             self._database,
             self._request.registry,
-            self._state.directory,
+            self._state.workspaces,
             rewrite_owners=self._request.options.alias_owners is AliasOwners.REWRITE,
             comment=COMMENT,
         )
