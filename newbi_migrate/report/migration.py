@@ -21,6 +21,7 @@ from newbi_migrate.migration.planning.results import (
     Quarantine,
     QuarantinedDocument,
     RunResult,
+    SharedKey,
     UserLine,
 )
 from newbi_migrate.report.document import (
@@ -55,7 +56,6 @@ from newbi_migrate.report.messages import (
     finding_in_words,
 )
 from newbi_migrate.report.text import counted
-from newbi_migrate.store.collisions import Collision
 
 __all__ = [
     "plan_document",
@@ -456,13 +456,13 @@ def _blocked(found: _Found) -> Section | None:
     )
 
 
-def _why(decision: IndexDecision, collisions: Sequence[Collision]) -> str:
+def _why(decision: IndexDecision, collisions: Sequence[SharedKey]) -> str:
     """Why an index cannot be built, with the documents that share a key."""
     name = f"{decision.collection}.{decision.spec.name}"
     for collision in collisions:
         if (collision.collection, collision.index) == (decision.collection, decision.spec.name):
-            first, last = map(shown_id, collision.ids)
-            among = "" if collision.count == len(collision.ids) else ", among them"
+            first, last = (shown_id(collision.documents[n][0]) for n in (0, -1))
+            among = "" if collision.count == 2 else ", among them"
             return f"{name}: {collision.count:,} documents{among} {first} and {last}"
     return f"{name}: {decision.reason}"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 from newbi_migrate.store.connection import SIMPLE_COLLATION
@@ -10,7 +10,7 @@ from newbi_migrate.store.decoding import decoded
 from newbi_migrate.store.handles import Collection
 from newbi_migrate.store.raw import raw_documents
 
-__all__ = ["differing_companions"]
+__all__ = ["companions", "differing_companions"]
 
 
 async def differing_companions(
@@ -63,3 +63,46 @@ async def differing_companions(
     )
     async for found, _ in decoded(raw_documents(cursor)):
         yield found["_id"]
+
+
+async def companions(
+    collection: Collection,
+    path: str,
+    other: str,
+    *,
+    fields: Iterable[str],
+    unlike: Iterable[tuple[str, str]],
+    comment: str,
+) -> AsyncIterator[tuple[dict[str, Any], dict[str, Any], bool]]:
+    """Documents with their companions in another collection, and whether both can be decoded.
+
+    Args:
+        collection: Where the documents are.
+        path: Names the companion, by its ObjectId.
+        other: The collection of the companions.
+        fields: Top-level fields that are read of the documents; of companions all are.
+        unlike: Pairs of a field of the document and one of the companion: only where the two of
+            some pair differ; none for all.
+        comment: Attached to every command.
+    """
+    pipeline: list[dict[str, Any]] = [
+        {"$match": {path: {"$type": "objectId"}}},
+        {"$project": {path: 1, **dict.fromkeys(fields, 1)}},
+        {
+            "$lookup": {
+                "from": other,
+                "localField": path,
+                "foreignField": "_id",
+                "as": "companion",
+            }
+        },
+        {"$unwind": "$companion"},
+    ]
+    differing = [{"$ne": [f"${mine}", f"$companion.{its}"]} for mine, its in unlike]
+    if differing:
+        pipeline.append({"$match": {"$expr": {"$or": differing}}})
+    cursor = await collection.aggregate_raw_batches(
+        pipeline, allowDiskUse=True, collation=SIMPLE_COLLATION, comment=comment
+    )
+    async for found, readable in decoded(raw_documents(cursor)):
+        yield found, found.pop("companion"), readable
