@@ -169,7 +169,8 @@ class TargetOddities:
     def no_email(self, filled: Container[Any]) -> Iterator[Finding]:
         """The users who have no address, but for those whose is filled."""
         for identifier in self._without_email:
-            if identifier not in filled:
+            # What is no ObjectId may not even be hashable, and is never filled.
+            if not (isinstance(identifier, ObjectId) and identifier in filled):
                 yield Finding(codes.EMAIL_NOT_NORMAL, "user", identifier, "email")
 
     def _emails_twice(self, users: TargetUsers) -> Iterator[Finding]:

@@ -45,6 +45,7 @@ from newbi_migrate.store.ids import id_key
 
 __all__ = [
     "chosen_collections",
+    "finding_to_json",
     "findings_to_json",
     "make_plan",
     "plan_to_json",
@@ -302,4 +303,9 @@ def quarantine_to_json(quarantine: Quarantine) -> list[dict[str, Any]]:
 
 def findings_to_json(findings: Iterable[Finding]) -> list[dict[str, Any]]:
     """The findings as JSON holds them, each with the rule of a validation that it breaks."""
-    return [{**finding.to_json(), "rule": rule_of(finding)} for finding in findings]
+    return [finding_to_json(finding) for finding in findings]
+
+
+def finding_to_json(finding: Finding) -> dict[str, Any]:
+    """A finding as JSON holds it; ``rule`` is null where no rule is broken."""
+    return {**finding.to_json(), "rule": rule_of(finding)}
