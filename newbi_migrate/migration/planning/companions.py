@@ -35,18 +35,23 @@ async def companions_elsewhere(
             other = known.get(link.collection)
             if other is None:
                 continue
-            async for mine, its, readable in companions(
+            alike = _what_decides(plane, spec, other)
+            async for found in companions(
                 database[spec.name],
                 link.field,
-                other.name,
+                database[other.name],
                 fields=plane.fields(spec),
-                unlike=_what_decides(plane, spec, other),
+                other_fields=plane.fields(other),
                 comment=comment,
             ):
-                one = await _workspace_after(plane, spec, mine, readable=readable)
-                two = await _workspace_after(plane, other, its, readable=readable)
-                if one is not None and two is not None and one != two:
-                    yield Finding(COMPANION_ELSEWHERE, spec.name, mine["_id"], link.field)
+                mine, its = found.stored, found.other
+                if alike and all(mine.get(one) == its.get(two) for one, two in alike):
+                    continue
+                first = await _workspace_after(plane, spec, mine, readable=found.readable)
+                second = await _workspace_after(plane, other, its, readable=found.readable)
+                if first is not None and second is not None and first != second:
+                    for identifier in found.ids:
+                        yield Finding(COMPANION_ELSEWHERE, spec.name, identifier, link.field)
 
 
 def _what_decides(
@@ -63,11 +68,10 @@ def _what_decides(
 
 
 async def _workspace_after(
-    plane: DocumentPlane, spec: CollectionSpec, document: Mapping[str, Any], *, readable: bool
+    plane: DocumentPlane, spec: CollectionSpec, stored: Mapping[str, Any], *, readable: bool
 ) -> str | None:
-    """The workspace of a document after the run, as the server gives it as text."""
-    stored = {name: document[name] for name in plane.fields(spec) if name in document}
-    group = WindowGroup(stored, b"", [document["_id"]], 1, readable)
+    """The workspace of documents after the run, as the server gives it as text."""
+    group = WindowGroup(stored, b"", [None], 1, readable)
     ((_, resolution),) = await plane.decide(spec, [group])
     held = resolution.changes.get(plane.workspace_field, stored.get(plane.workspace_field))
     if isinstance(held, bool):
