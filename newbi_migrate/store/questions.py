@@ -100,7 +100,8 @@ async def companions(
 ) -> AsyncIterator[Companions]:
     """All documents that have a companion in another collection.
 
-    Of those whose ids are no ObjectIds the first 20,000. Both are grouped by the server: to look each up by ``$lookup`` takes several times as long.
+    Of those whose ids are no ObjectIds the first 20,000. Both are grouped by the server: to look
+    each up by ``$lookup`` takes several times as long.
 
     Args:
         collection: Where the documents are.
