@@ -167,7 +167,7 @@ def test_documents_wait_for_the_user_who_is_quarantined():
     brief = shown(plan_report(plan, next_command="x"), width=120)
     full = shown(plan_report(plan, next_command="x", verbose=True), width=120)
 
-    assert f"(Users): {CURES[Reason.EMAIL_MISSING]}; 3 documents wait\n" in brief
+    assert f"(Users): {CURES[Reason.EMAIL_MISSING]}; 3 documents wait" in brief
     assert f"Users {IDS[0]} _id; waiting: quotes 3\n" in full
     assert f"Users {IDS[1]} _id\n" in full
     assert 3 == full.count(f"createdBy, of the quarantined user {IDS[0]}\n")
