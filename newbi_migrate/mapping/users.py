@@ -15,7 +15,7 @@ from bson import ObjectId
 from newbi_migrate.documents.legacy import LegacyUser
 from newbi_migrate.mapping.account import CREDENTIAL, account_document, password_kind
 from newbi_migrate.mapping.decisions import Outcome, UserDecision
-from newbi_migrate.mapping.email import is_accepted
+from newbi_migrate.mapping.email import is_accepted, is_normalised
 from newbi_migrate.mapping.fillable import FILLABLE, only_fillable
 from newbi_migrate.mapping.ids import account_id
 from newbi_migrate.mapping.merge import fill_missing
@@ -251,9 +251,11 @@ def _about_person(
     """Who cannot sign in, who should not, and what is not carried over as it is stored."""
     there = {name: v for name, v in (existing.user or {}).items() if not is_missing(v)}
     now = {**user, **there}
-    # An address that is stored already is looked at with all others that are.
-    if "email" in user and "email" not in there and not is_accepted(user["email"]):
-        yield Finding("email-refused", source, decision.legacy_id, "email")
+    email = now.get("email")
+    if email is not None and not (is_normalised(email) and is_accepted(email)):
+        collection = "user" if "email" in there else source
+        identifier = decision.user_id if "email" in there else decision.legacy_id
+        yield Finding("email-refused", collection, identifier, "email")
     told: list[tuple[str, str]] = []
     if flag(now.get("banned")) is not True:
         told += [(BARRED[name], name) for name in barred_by(document)]

@@ -21,7 +21,7 @@ from newbi_migrate.mapping.decisions import (
 from newbi_migrate.mapping.packed import PackedGroups
 from newbi_migrate.mapping.users import FIELD_NOT_CARRIED, FOLLOWS_MEMBERSHIP, Finding, SetMissing
 from newbi_migrate.mapping.workspace import Reason, Workspaces
-from newbi_migrate.migration.planning.codes import rule_of
+from newbi_migrate.migration.planning.codes import EMAIL_REFUSED, rule_of
 from newbi_migrate.migration.planning.companions import companions_elsewhere
 from newbi_migrate.migration.planning.digests import INDEXES, USERS, Digests, of_index, of_user
 from newbi_migrate.migration.planning.documents import DocumentPlane, Surveyed
@@ -249,7 +249,12 @@ async def _plan_users(
                 if isinstance(fill, SetMissing):
                     for path in fill.values:
                         planned.filled[fill.collection, path].append(fill.id)
-            planned.findings.extend(writes.findings)
+            # Of addresses that are stored already those of all users were looked at.
+            planned.findings.extend(
+                finding
+                for finding in writes.findings
+                if (finding.code, finding.collection) != (EMAIL_REFUSED, "user")
+            )
             not_carried.update(writes.not_carried)
             planned.digest += of_user(writes, seen.source)
         progress.advance(len(batch))
