@@ -109,6 +109,21 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
                 "newbi-migrate restore --drop backups/backup_…": "In place of what is there.",
             },
         ),
+        "rehearse": Entry(
+            {
+                ExitCode.DONE: "go: every step went well, and the way back gave every byte",
+                ExitCode.QUARANTINED: "go, once a person has decided about what is quarantined or "
+                "which index cannot be built",
+                ExitCode.VALIDATION_FAILED: "no-go: a rule is broken, the copy did not come back "
+                "to the byte, or the second migration was not as the first",
+                ExitCode.LOCAL_FILE: f"no-go: {_DAMAGED}; or there is no room for the rehearsal",
+            },
+            {
+                "newbi-migrate rehearse backups/backup_… --output rehearsed.json --report "
+                "rehearsal.html": "Everything, on a server of its own.",
+                "newbi-migrate plan --rehearsed rehearsed.json": "What has come since.",
+            },
+        ),
         "plan": Entry(
             {
                 ExitCode.DONE: "the migration would end with 0",

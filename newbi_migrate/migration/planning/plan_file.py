@@ -38,6 +38,7 @@ __all__ = [
     "refuse_if_moved_on",
     "refuse_other_choices",
     "refuse_other_database",
+    "refuse_other_file",
     "refuse_other_plan",
 ]
 
@@ -112,6 +113,19 @@ def load_plan(
         raise UsageError(
             f"The plan {str(path)!r} cannot be read ({error.strerror}).", next_step=_ADVICE
         ) from error
+
+
+def refuse_other_file(path: Path) -> None:
+    """A plan may take the place of a plan, of whatever version, and of nothing else.
+
+    Raises:
+        UsageError: Something else is there.
+    """
+    if path.exists() and not may_be_replaced(path):
+        raise UsageError(
+            f"{str(path)!r} is there already and is no plan; it was left alone.",
+            next_step="Name another file, or remove that one.",
+        )
 
 
 def may_be_replaced(path: Path) -> bool:
