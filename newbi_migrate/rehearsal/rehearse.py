@@ -184,7 +184,7 @@ class _Rehearsing:
 
     async def _verify(self) -> Verification | None:
         verification = await self._step(
-            StepName.VERIFY, verify_dump(self._dump, progress=self._progress), _verified
+            StepName.VERIFY, lambda: verify_dump(self._dump, progress=self._progress), _verified
         )
         if verification is None or not verification.intact:
             return None
@@ -192,14 +192,17 @@ class _Rehearsing:
         return verification
 
     async def _restore(self) -> RestoreResult | None:
-        restoring = restore_backup(
-            self._dump.path,
-            self._scratch,
-            identities=self._identities,
-            source=None if self._dump.manifest else self._dump.database,
-            progress=self._progress,
+        return await self._step(
+            StepName.RESTORE,
+            lambda: restore_backup(
+                self._dump.path,
+                self._scratch,
+                identities=self._identities,
+                source=None if self._dump.manifest else self._dump.database,
+                progress=self._progress,
+            ),
+            _restored,
         )
-        return await self._step(StepName.RESTORE, restoring, _restored)
 
     async def _back_up(self) -> object | None:
         if self._dump.manifest is not None:
@@ -250,7 +253,7 @@ class _Rehearsing:
         if back is not None:
             await self._step(
                 StepName.COMPARE,
-                compare_backup(
+                lambda: compare_backup(
                     self._backup,
                     self._store.database,
                     identities=self._identities,
@@ -264,7 +267,7 @@ class _Rehearsing:
         again = await self._asked(StepName.AGAIN, lambda migration: migration.apply(), _migrated)
         if again is None:
             return None
-        await self._step(StepName.SAME, self._hashed(), self._same)
+        await self._step(StepName.SAME, self._hashed, self._same)
         await self._asked(
             StepName.FINALIZE,
             lambda migration: migration.finalize(keep=True, dry_run=True),
@@ -301,10 +304,10 @@ class _Rehearsing:
             ) as migration:
                 return await what(migration)
 
-        return await self._step(name, asking(), told)
+        return await self._step(name, asking, told)
 
     async def _step(
-        self, name: StepName, work: Awaitable[_T], told: Callable[[_T], _Told]
+        self, name: StepName, work: Callable[[], Awaitable[_T]], told: Callable[[_T], _Told]
     ) -> _T | None:
         """Take one step; what failed is said, and ``None`` returned."""
         self._progress.note(f"Rehearsal: {name.value}.")
@@ -312,7 +315,7 @@ class _Rehearsing:
         result: _T | None = None
         try:
             with explained(name.value):
-                result = await work
+                result = await work()
             sentence, code, failed = told(result)
         except NewbiMigrateError as error:
             if shutil.disk_usage(self._folder).free < _FULL:
