@@ -121,7 +121,8 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
             {
                 "newbi-migrate rehearse backups/backup_… --output rehearsed.json --report "
                 "rehearsal.html": "Everything, on a server of its own.",
-                "newbi-migrate plan --rehearsed rehearsed.json": "What has come since.",
+                "newbi-migrate rehearse dump/newbi --scratch-uri-file scratch.uri": "A folder of "
+                "mongodump, on a server that may be lost.",
             },
         ),
         "plan": Entry(
