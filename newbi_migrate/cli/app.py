@@ -16,6 +16,7 @@ import typer
 
 from newbi_migrate.cli import (
     backup,
+    checklist,
     demo,
     doctor,
     finalize,
@@ -55,6 +56,7 @@ COMMANDS: Final[Mapping[str, Callable[..., None]]] = {
     "plan": migrate.plan,
     "migrate": migrate.migrate,
     "backfill": migrate.backfill,
+    "checklist": checklist.checklist,
     "status": status.status,
     "validate": validate.validate,
     "smoke": smoke.smoke,

@@ -172,6 +172,16 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
                 "newbi-migrate backfill --collections invoices,quotes": "Of these alone.",
             },
         ),
+        "checklist": Entry(
+            {
+                ExitCode.DONE: "no line is open or failed; what is asked of you is neither",
+                ExitCode.PENDING: "a line is open or failed",
+            },
+            {
+                "newbi-migrate checklist --backup backups/backup_…": "Before the night.",
+                "newbi-migrate checklist --lang fr": "In French.",
+            },
+        ),
         "status": Entry(
             {
                 ExitCode.DONE: "no run is unfinished, and the run records are whole",
