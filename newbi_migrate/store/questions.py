@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Final
 
 from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.decoding import decoded
@@ -12,14 +12,16 @@ from newbi_migrate.store.raw import raw_documents
 
 __all__ = ["differing_companions"]
 
+_TOGETHER: Final = 1000
+
 
 async def differing_companions(
     collection: Collection, path: str, other: str, field: str, *, comment: str
-) -> AsyncIterator[Any]:
-    """Ids of documents whose companion in another collection holds something else in a field.
+) -> AsyncIterator[list[tuple[Any, Any]]]:
+    """Documents whose companion in another collection holds something else in a field.
 
     Two values are the same if they are so as text. Where one of both holds nothing, the
-    documents do not differ.
+    documents do not differ. Gives the ids of both, in portions.
 
     Args:
         collection: Where the documents are.
@@ -45,6 +47,7 @@ async def differing_companions(
         },
         {
             "$project": {
+                "companion": f"${path}",
                 "mine": as_text(f"${field}"),
                 "its": as_text({"$first": f"$companion.{field}"}),
             }
@@ -56,10 +59,16 @@ async def differing_companions(
                 "$expr": {"$ne": ["$mine", "$its"]},
             }
         },
-        {"$project": {"_id": 1}},
+        {"$project": {"companion": 1}},
     ]
     cursor = await collection.aggregate_raw_batches(
         pipeline, allowDiskUse=True, collation=SIMPLE_COLLATION, comment=comment
     )
+    pairs: list[tuple[Any, Any]] = []
     async for found, _ in decoded(raw_documents(cursor)):
-        yield found["_id"]
+        pairs.append((found["_id"], found["companion"]))
+        if len(pairs) == _TOGETHER:
+            yield pairs
+            pairs = []
+    if pairs:
+        yield pairs

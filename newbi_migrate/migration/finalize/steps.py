@@ -38,7 +38,6 @@ __all__ = [
 ]
 
 _COMMENT: Final = "newbi-migrate indexes"
-_MIGRATING: Final = frozenset({"migrate", "backfill"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +111,7 @@ def refuse_unmigrated(runs: Iterable[RunRecord]) -> None:
     Raises:
         UsageError: None is.
     """
-    if not any(run.in_place and run.command in _MIGRATING for run in runs):
+    if not any(run.in_place and run.migrates for run in runs):
         raise UsageError(
             "No run has migrated this database, so nothing of its old structure can go.",
             next_step="Nothing was written. Migrate it first: newbi-migrate plan.",

@@ -208,7 +208,14 @@ PARENT_WORKSPACE = _rule(
 OWNER_TYPE = _rule(
     "document.owner-type",
     "The owner of a document is named by an ObjectId.",
-    "The application looks owners up by ObjectId; store the same id as one.",
+    "The application looks owners up by ObjectId; store the same id as one. Neither --unchanged "
+    "nor a rollback takes that for a change.",
+    _GROUPS,
+)
+OWNER_PRESENT = _rule(
+    "document.owner-present",
+    "A document that must have an owner names one.",
+    "The application finds it in nobody's list; set the owner, best before the migration.",
     _GROUPS,
 )
 OWNER_FOLLOWS = _rule(

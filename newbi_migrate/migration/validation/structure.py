@@ -15,8 +15,10 @@ from newbi_migrate.migration.planning.survey import survey
 from newbi_migrate.migration.run.baseline import provable_run
 from newbi_migrate.migration.validation import rules
 from newbi_migrate.migration.validation.conservation import check_conservation
+from newbi_migrate.migration.validation.origins import Read
 from newbi_migrate.migration.validation.people import PeopleReader, Recorded
 from newbi_migrate.migration.validation.people_rules import check_people
+from newbi_migrate.migration.validation.report import Origin, Proof, Unchanged
 from newbi_migrate.migration.validation.request import COMMENT, State, ValidationRequest
 from newbi_migrate.migration.validation.rules import STRUCTURAL
 from newbi_migrate.store.census import count_groups
@@ -68,6 +70,7 @@ class Structure:
                 unfinished.run_id,
                 "state",
                 unfinished.state.value,
+                origin=Origin.RUN,
             )
         elif self._newest is None:
             self._state.notes.append("No migration is recorded, or all were rolled back.")
@@ -82,14 +85,25 @@ class Structure:
                 progress=self._request.progress,
             )
         except UsageError as error:
-            self._state.notes.append(f"{error.what} {error.next_step}")
+            reason = f"{error.what} {error.next_step}"
+            self._state.unchanged = Unchanged(Proof.UNPROVEN, reason=reason)
             return
+        self._state.unchanged = Unchanged(
+            Proof.PROVEN if conserved.holds else Proof.CHANGED,
+            len(conserved.collections),
+            tuple(collection.collection for collection in conserved.differing),
+        )
         for collection in conserved.differing:
             note = f"{collection.verdict.value}, {collection.before} before, {collection.now} now"
             unexplained = collection.unexplained or (None,)
             for identifier in unexplained:
                 self._state.findings.add(
-                    rules.NOTHING_ELSE_CHANGED, collection.collection, identifier, "", note
+                    rules.NOTHING_ELSE_CHANGED,
+                    collection.collection,
+                    identifier,
+                    "",
+                    note,
+                    origin=Origin.RUN,
                 )
 
     async def people(self) -> None:
@@ -109,8 +123,16 @@ class Structure:
             if name:
                 self._state.documents[name] = len(facts)
         for offence in check_people(people):
+            if not self._request.wants(offence.rule.id):
+                continue
+            origins = self._state.origins
             self._state.findings.add(
-                offence.rule, offence.collection, offence.id, offence.path, offence.note
+                offence.rule,
+                offence.collection,
+                offence.id,
+                offence.path,
+                offence.note,
+                origin=origins.owed if offence.owed else await origins.of(*offence.reads),
             )
         for decision in people.decisions:
             if id_key(decision.legacy_id) in people.quarantined:
@@ -139,6 +161,8 @@ class Structure:
     async def _recorded(self) -> Recorded:
         quarantined: frozenset[bytes] | None = None
         aliases: dict[ObjectId, ObjectId] = {}
+        migrated: set[ObjectId] = set()
+        joined: set[ObjectId] = set()
         # Each run records everybody it quarantined, so the newest one knows all of them.
         for run in self._runs:
             if run.command != "migrate" or not run.stands:
@@ -149,9 +173,13 @@ class Structure:
                     keys.add(id_key(line["legacyUserId"]))
                 elif line.get("outcome") == "aliased":
                     aliases.setdefault(line["legacyUserId"], line["userId"])
+                if line.get("userId") is not None:
+                    migrated.add(line["userId"])
+                if line.get("memberId") is not None:
+                    joined.add(line["organizationId"])
             if quarantined is None:
                 quarantined = frozenset(keys)
-        return Recorded(quarantined or frozenset(), aliases)
+        return Recorded(quarantined or frozenset(), aliases, frozenset(migrated), frozenset(joined))
 
     # -- references ---------------------------------------------------------------------------
 
@@ -166,12 +194,27 @@ class Structure:
             await self._sessions()
 
     async def _companions(self, spec: CollectionSpec, path: str, other: str) -> None:
-        async for identifier in differing_companions(
+        origins = self._state.origins
+        pairs = differing_companions(
             self._database[spec.name], path, other, self._field, comment=COMMENT
-        ):
-            self._state.findings.add(
-                rules.COMPANION_WORKSPACE, spec.name, identifier, path, f"see {other}"
-            )
+        )
+        async for some in pairs:
+            if not await origins.tells():
+                mine, its, rest = set[bytes](), set[bytes](), Origin.UNKNOWN
+            else:
+                mine = await origins.written(spec.name, (i for i, _ in some), self._field)
+                its = await origins.written(other, (i for _, i in some), self._field)
+                rest = Origin.BEFORE
+            for identifier, companion in some:
+                written = id_key(identifier) in mine or id_key(companion) in its
+                self._state.findings.add(
+                    rules.COMPANION_WORKSPACE,
+                    spec.name,
+                    identifier,
+                    path,
+                    f"see {other}",
+                    origin=Origin.RUN if written else rest,
+                )
 
     async def _sessions(self) -> None:
         name = "activeOrganizationId"
@@ -181,8 +224,14 @@ class Structure:
                 named = read_id(group.stored.get(name, ABSENT))
                 if named.form in (IdForm.MISSING, IdForm.NULL) or named.value in organizations:
                     continue
+                organization = Read("organization", named.value)
                 self._state.findings.add(
-                    rules.SESSION_POINTS, "session", group.ids[0], name, count=group.count
+                    rules.SESSION_POINTS,
+                    "session",
+                    group.ids[0],
+                    name,
+                    origin=await self._state.origins.of(organization),
+                    count=group.count,
                 )
 
     # -- keys and indexes ---------------------------------------------------------------------
@@ -198,14 +247,19 @@ class Structure:
                 continue
             planned = plan_indexes(await read_indexes(self._database, spec.name), spec)
             collided = await self._keys(spec, planned)
-            findings = self._state.findings
+            findings, origins = self._state.findings, self._state.origins
             for index in planned.to_create:
                 if index.name not in collided:
-                    findings.add(rules.INDEX_PRESENT, spec.name, None, "", index.name)
+                    findings.add(
+                        rules.INDEX_PRESENT, spec.name, None, "", index.name, origin=origins.owed
+                    )
             for index, reason in planned.conflicts:
-                findings.add(rules.INDEX_CONFLICT, spec.name, None, "", f"{index.name}: {reason}")
+                note = f"{index.name}: {reason}"
+                findings.add(rules.INDEX_CONFLICT, spec.name, None, "", note, origin=origins.before)
             for index in planned.obsolete_present:
-                findings.add(rules.INDEX_OBSOLETE, spec.name, None, "", index.name)
+                findings.add(
+                    rules.INDEX_OBSOLETE, spec.name, None, "", index.name, origin=origins.before
+                )
 
     async def _keys(self, spec: CollectionSpec, planned: IndexPlan) -> set[str]:
         """Find documents that share a key; return the names of the indexes they hinder."""
@@ -228,6 +282,11 @@ class Structure:
                 (rules.KEY_WILL_HOLD, later),
             ):
                 for collision in collisions:
+                    reads = [
+                        Read(spec.name, identifier, path)
+                        for identifier in collision.ids
+                        for path, _ in key.index.keys
+                    ]
                     self._state.findings.add(
                         rule,
                         spec.name,
@@ -235,6 +294,7 @@ class Structure:
                         "",
                         f"{key.index.name}: {collision.count} documents, the last "
                         f"{collision.ids[-1]}",
+                        origin=await self._state.origins.of(*reads),
                     )
         return hindered
 
