@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from newbi_migrate.migration.finalize.results import FinalizeResult
-from newbi_migrate.report.document import Document, Section
+from newbi_migrate.report.document import Document, Groups, Section
 from newbi_migrate.report.ids import shown_id
 from newbi_migrate.report.text import counted
+from newbi_migrate.report.validation import rule_groups
 
 __all__ = ["finalize_document"]
 
@@ -80,6 +81,13 @@ def _legacy(result: FinalizeResult) -> Iterator[Section]:
         gone = "is gone: no run can be taken back" if done else "would go: no run could go back"
         said.append(f"the journal {gone}")
     yield Section(title, tuple(said))
+    if result.there_before:
+        groups = rule_groups(result.there_before)
+        number = sum(group.count for group in groups)
+        yield Section(
+            f"There before the migration, and holds nothing back: {counted(number, 'violation')}",
+            (Groups("Rules that are broken, there before", "rule", groups, brief=True),),
+        )
     if result.let_in:
         yield Section(
             f"Users who were kept out there, and whom Better Auth lets in: {len(result.let_in):,}",

@@ -13,7 +13,14 @@ from typing import Any, Final
 from newbi_migrate.invariants.base import Severity
 from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.planning.results import QuarantinedDocument
-from newbi_migrate.migration.validation.report import Finding, RuleResult, ValidationReport
+from newbi_migrate.migration.validation.report import (
+    Finding,
+    Origin,
+    Proof,
+    RuleResult,
+    Unchanged,
+    ValidationReport,
+)
 from newbi_migrate.report.document import (
     Case,
     Document,
@@ -32,7 +39,7 @@ from newbi_migrate.report.ids import shown_id
 from newbi_migrate.report.migration import quarantined_cases, quarantined_groups
 from newbi_migrate.report.text import counted
 
-__all__ = ["validation_document", "validation_to_json"]
+__all__ = ["rule_groups", "validation_document", "validation_to_json"]
 
 Findings = Callable[[], Iterable[Mapping[str, Any]]]
 """Gives every finding as its ``to_json`` does, as often as it is asked."""
@@ -43,6 +50,15 @@ _TONES: Final[Mapping[Severity, Tone]] = {
     Severity.WARNING: Tone.ODD,
     Severity.INFO: Tone.PLAIN,
 }
+_ORIGINS: Final[Mapping[Origin, str]] = {
+    Origin.RUN: "caused by the migration",
+    Origin.UNKNOWN: "of unknown origin",
+    Origin.BEFORE: "there before",
+}
+_BEFORE: Final = (
+    "None of it speaks for going back. Cure it before the migration, or once --unchanged has "
+    "given its proof, which tells of what people change since."
+)
 
 
 def validation_document(
@@ -93,7 +109,11 @@ def validation_to_json(report: ValidationReport) -> dict[str, Any]:
         "checked": report.checked,
         "sampled": report.sampled,
         "documents": dict(report.documents),
-        "violations": {severity.value: report.count(severity) for severity in Severity},
+        "violations": {
+            origin.value: {severity.value: report.count(severity, origin) for severity in Severity}
+            for origin in Origin
+        },
+        "unchanged": None if report.unchanged is None else report.unchanged.to_json(),
         "rules": [result.to_json() for result in report.results],
         "quarantined": {
             name: {reason.value: number for reason, number in sorted(reasons.items())}
@@ -105,15 +125,13 @@ def validation_to_json(report: ValidationReport) -> dict[str, Any]:
 
 
 def _figures(report: ValidationReport) -> tuple[Figure, ...]:
-    violations = (
-        Figure(count, f"{severity.value} violations", _TONES[severity] if count else Tone.GOOD)
-        for severity in (Severity.CRITICAL, Severity.WARNING)
-        for count in [report.count(severity)]
-    )
+    critical = report.critical
+    before = sum(result.violations for result in report.there_before)
     return (
         Figure(report.checked, "rules checked"),
         Figure(sum(report.documents.values()), "documents looked at"),
-        *violations,
+        Figure(critical, "critical violations", Tone.BAD if critical else Tone.GOOD),
+        Figure(before, "violations there before", Tone.ODD if before else Tone.GOOD),
         Figure(
             report.quarantined,
             "quarantined, recorded",
@@ -126,7 +144,7 @@ def _sections(report: ValidationReport, findings: Findings | None) -> tuple[Sect
     sections = [
         _every(report, findings),
         _notes(report),
-        *(_broken(report, severity) for severity in Severity),
+        *(_broken(report, origin, severity) for origin in Origin for severity in Severity),
         _quarantined(report),
         _looked_at(report),
         *timings_section(report.timings),
@@ -148,7 +166,8 @@ def _line(finding: Mapping[str, Any]) -> str:
     identifier = "" if finding["id"] is None else shown_id(finding["id"])
     where = " ".join(filter(None, [finding["collection"], identifier, finding["path"]]))
     note = f" ({finding['note']})" if finding["note"] else ""
-    return f"{finding['severity']} {finding['rule']} {where}{note}"
+    origin = _ORIGINS[Origin(finding["origin"])]
+    return f"{finding['severity']} {finding['rule']} {where}{note}, {origin}"
 
 
 def _notes(report: ValidationReport) -> Section | None:
@@ -162,27 +181,35 @@ def _notes(report: ValidationReport) -> Section | None:
     return Section("", tuple(notes)) if notes else None
 
 
-def _broken(report: ValidationReport, severity: Severity) -> Section | None:
-    rules: dict[str, list[RuleResult]] = {}
-    for result in report.results:
-        if result.severity is severity and result.violations:
-            rules.setdefault(result.rule, []).append(result)
-    if not rules:
+def _broken(report: ValidationReport, origin: Origin, severity: Severity) -> Section | None:
+    groups = rule_groups(r for r in report.results if r.origin is origin and r.severity is severity)
+    if not groups:
         return None
-    groups = tuple(_rule(found) for found in rules.values())
     violations = sum(group.count for group in groups)
-    return Section(
-        f"{severity.value.capitalize()}: {counted(violations, 'violation')} of "
-        f"{counted(len(groups), 'rule')}",
-        (
-            Groups(
-                f"Rules of the severity {severity.value} that are broken",
-                "rule",
-                groups,
-                brief=not report.fail_on.covers(severity),
-            ),
-        ),
+    listed = Groups(
+        f"Rules of the severity {severity.value} that are broken, {_ORIGINS[origin]}",
+        "rule",
+        groups,
+        brief=not report.fail_on.covers(severity, origin),
     )
+    return Section(
+        f"{_ORIGINS[origin].capitalize()}, {severity.value}: {counted(violations, 'violation')} of "
+        f"{counted(len(groups), 'rule')}",
+        (_BEFORE, listed) if origin is Origin.BEFORE else (listed,),
+    )
+
+
+def rule_groups(results: Iterable[RuleResult]) -> tuple[Group, ...]:
+    """Broken rules, each with where it is broken and what cures it.
+
+    Args:
+        results: What came of each rule in each collection.
+    """
+    rules: dict[str, list[RuleResult]] = {}
+    for result in results:
+        if result.violations:
+            rules.setdefault(result.rule, []).append(result)
+    return tuple(_rule(found) for found in rules.values())
 
 
 def _rule(found: Sequence[RuleResult]) -> Group:
@@ -202,7 +229,7 @@ def _rule(found: Sequence[RuleResult]) -> Group:
         f"{first.sentence} {first.next_step}".strip(),
         first.next_step,
         Each(tuple(chain.from_iterable(result.examples for result in found)), named),
-        _TONES[first.severity],
+        Tone.ODD if first.origin is Origin.BEFORE else _TONES[first.severity],
     )
 
 
@@ -256,21 +283,39 @@ def _summary(report: ValidationReport) -> Iterator[str]:
     if report.quarantined:
         left = counted(report.quarantined, "user or document", "users or documents")
         yield f"Quarantined: the same {left} as the run recorded."
-    yield _verdict(report)
+    if report.unchanged is not None:
+        yield _proof(report.unchanged)
+    yield f"{'Failed' if report.failed else 'Passed'}. {_found(report)}."
 
 
-def _verdict(report: ValidationReport) -> str:
-    counts = [
-        f"{report.count(severity):,} {severity.value}"
-        for severity in Severity
-        if report.count(severity)
-    ]
-    found = ", ".join(counts) if counts else "nothing"
-    if report.failed:
-        return f"Failed. Found: {found}."
-    if report.quarantined:
-        return f"Passed, with documents or users quarantined. Found: {found}."
-    return f"Passed. Found: {found}."
+def _proof(unchanged: Unchanged) -> str:
+    if unchanged.proof is Proof.UNPROVEN:
+        return f"Unchanged: not proven. {unchanged.reason}"
+    collections = counted(unchanged.collections, "collection")
+    if unchanged.proof is Proof.PROVEN:
+        return f"Unchanged: proven of {collections}, but for what the journal says."
+    return (
+        f"Unchanged: no. What the journal does not say changed in "
+        f"{', '.join(unchanged.differing)}, of {collections}."
+    )
+
+
+def _found(report: ValidationReport) -> str:
+    """How much comes from where: "Caused by the migration: 0; there before: 96, of which …"."""
+    said = []
+    for origin in Origin:
+        counts = [
+            f"{report.count(severity, origin):,} {severity.value}"
+            for severity in Severity
+            if report.count(severity, origin)
+        ]
+        number = sum(result.violations for result in report.results if result.origin is origin)
+        # Without a migration nothing has another origin.
+        if number or (report.run_id is not None and origin is not Origin.UNKNOWN):
+            which = f", of which {', '.join(counts)}" if counts else ""
+            said.append(f"{_ORIGINS[origin]}: {number:,}{which}")
+    found = "; ".join(said) or "nothing found"
+    return f"{found[0].upper()}{found[1:]}"
 
 
 def _named(finding: Finding) -> str:
@@ -296,12 +341,14 @@ def _cases(report: ValidationReport) -> tuple[Case, ...]:
 def _case(report: ValidationReport, result: RuleResult) -> Case:
     named = [_named(finding) for finding in result.examples]
     violations = counted(result.violations, f"{result.severity.value} violation")
+    origin = _ORIGINS[result.origin]
+    failed = report.fail_on.covers(result.severity, result.origin)
     return Case(
         result.collection,
-        result.rule,
-        State.FAILED if report.fail_on.covers(result.severity) else State.PASSED,
+        f"{result.rule} ({origin})" if result.origin is Origin.BEFORE else result.rule,
+        State.FAILED if failed else State.PASSED,
         result.severity.value,
-        f"{violations}: {result.sentence}",
+        f"{violations}, {origin}: {result.sentence}",
         tuple(filter(None, [result.next_step, *named])),
     )
 

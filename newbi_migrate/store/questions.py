@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any, Final
 
 from newbi_migrate.store.connection import SIMPLE_COLLATION
@@ -10,24 +11,48 @@ from newbi_migrate.store.decoding import decoded
 from newbi_migrate.store.handles import Collection
 from newbi_migrate.store.raw import raw_documents
 
-__all__ = ["differing_companions"]
+__all__ = ["Pair", "differing_companions"]
 
 _TOGETHER: Final = 1000
 
 
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two documents that differ.
+
+    Attributes:
+        id: ``_id`` of the one.
+        companion: ``_id`` of the other.
+        owner: What the one names as its owner.
+        companion_owner: What the other does.
+    """
+
+    id: Any
+    companion: Any
+    owner: Any = None
+    companion_owner: Any = None
+
+
 async def differing_companions(
-    collection: Collection, path: str, other: str, field: str, *, comment: str
-) -> AsyncIterator[list[tuple[Any, Any]]]:
+    collection: Collection,
+    path: str,
+    other: str,
+    field: str,
+    *,
+    owners: tuple[str | None, str | None],
+    comment: str,
+) -> AsyncIterator[list[Pair]]:
     """Documents whose companion in another collection holds something else in a field.
 
     Two values are the same if they are so as text. Where one of both holds nothing, the
-    documents do not differ. Gives the ids of both, in portions.
+    documents do not differ. Gives them in portions.
 
     Args:
         collection: Where the documents are.
         path: Names the companion, by its ObjectId.
         other: The collection of the companions.
         field: The field that both have.
+        owners: The fields that name the owner of the one and of the other.
         comment: Attached to every command.
     """
 
@@ -36,7 +61,7 @@ async def differing_companions(
 
     pipeline: list[dict[str, Any]] = [
         {"$match": {path: {"$type": "objectId"}}},
-        {"$project": {path: 1, field: 1}},
+        {"$project": {path: 1, field: 1, **({owners[0]: 1} if owners[0] else {})}},
         {
             "$lookup": {
                 "from": other,
@@ -48,6 +73,8 @@ async def differing_companions(
         {
             "$project": {
                 "companion": f"${path}",
+                **({"owner": f"${owners[0]}"} if owners[0] else {}),
+                **({"its_owner": {"$first": f"$companion.{owners[1]}"}} if owners[1] else {}),
                 "mine": as_text(f"${field}"),
                 "its": as_text({"$first": f"$companion.{field}"}),
             }
@@ -59,14 +86,16 @@ async def differing_companions(
                 "$expr": {"$ne": ["$mine", "$its"]},
             }
         },
-        {"$project": {"companion": 1}},
+        {"$project": {"companion": 1, "owner": 1, "its_owner": 1}},
     ]
     cursor = await collection.aggregate_raw_batches(
         pipeline, allowDiskUse=True, collation=SIMPLE_COLLATION, comment=comment
     )
-    pairs: list[tuple[Any, Any]] = []
+    pairs: list[Pair] = []
     async for found, _ in decoded(raw_documents(cursor)):
-        pairs.append((found["_id"], found["companion"]))
+        pairs.append(
+            Pair(found["_id"], found["companion"], found.get("owner"), found.get("its_owner"))
+        )
         if len(pairs) == _TOGETHER:
             yield pairs
             pairs = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from newbi_migrate.documents.registry import CollectionSpec
 from newbi_migrate.documents.shapes import Leaf, fields_of, without_null
@@ -103,7 +104,10 @@ class DocumentRules:
         paths = [path for path in (spec.owner_field,) if path is not None]
         if resolution.action is not Action.KEEP:
             paths = [self._field, *spec.user_fields]
-        written = await origins.written(spec.name, group.ids, *paths)
+            written = await origins.written(spec.name, group.ids, *paths)
+        else:
+            # A run keeps the BSON type of an owner it rewrites: text it wrote stood there as text.
+            written = await origins.written(spec.name, group.ids, *paths, unless=_is_text)
         if resolution.reason is Reason.PARENT_ELSEWHERE and spec.parent is not None:
             parent = read_id(group.stored.get(spec.parent.field, ABSENT)).value
             if await origins.written(spec.parent.collection, [parent], self._field):
@@ -178,6 +182,10 @@ class _Excused:
 
     left: bool
     stamps: bool
+
+
+def _is_text(owner: Any) -> bool:
+    return read_id(owner).form in _AS_TEXT
 
 
 class _Judged:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -107,8 +107,22 @@ class Origins:
         await self._read()
         return frozenset().union(*(one.fields for one in self._windows[collection]))
 
-    async def written(self, collection: str, ids: Iterable[Any], *paths: str) -> set[bytes]:
-        """Keys of the documents that a run created, or of which it wrote one of some fields."""
+    async def written(
+        self,
+        collection: str,
+        ids: Iterable[Any],
+        *paths: str,
+        unless: Callable[[Any], bool] | None = None,
+    ) -> set[bytes]:
+        """Keys of the documents that a run created, or of which it wrote one of some fields.
+
+        Args:
+            collection: Where.
+            ids: The documents.
+            paths: The fields.
+            unless: A value of which this is true, written to a document that was there before,
+                does not count.
+        """
         await self._read()
         wanted = {id_key(identifier) for identifier in ids}
         people = self._people[collection]
@@ -117,7 +131,10 @@ class Origins:
         for run_id, seqs in places.items():
             async for entry in JournalReader(self._database, run_id).some(seqs):
                 for group in entry.groups():
-                    if _touch(group.changes, paths):
+                    changes = group.changes
+                    if unless is not None:
+                        changes = {n: value for n, value in changes.items() if not unless(value)}
+                    if _touch(changes, paths):
                         found |= wanted.intersection(map(id_key, group.ids))
         return found
 

@@ -253,11 +253,8 @@ class ValidationReport:
 
     @property
     def failed(self) -> bool:
-        """Whether a rule is broken that is to fail the validation, or something else changed."""
-        changed = self.unchanged is not None and self.unchanged.proof is Proof.CHANGED
-        return changed or any(
-            r.violations and self.fail_on.covers(r.severity, r.origin) for r in self.results
-        )
+        """Whether a rule is broken that is to fail the validation."""
+        return any(r.violations and self.fail_on.covers(r.severity, r.origin) for r in self.results)
 
     @property
     def exit_code(self) -> ExitCode:

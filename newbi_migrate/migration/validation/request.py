@@ -24,6 +24,7 @@ from newbi_migrate.migration.validation.report import (
     RuleResult,
     Unchanged,
 )
+from newbi_migrate.migration.validation.rules import NOTHING_ELSE_CHANGED
 from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.handles import Database
 
@@ -91,6 +92,8 @@ class ValidationRequest:
 
     def wants(self, rule_id: str) -> bool:
         """Whether a rule is to be checked."""
+        if self.unchanged and rule_id == NOTHING_ELSE_CHANGED.id:
+            return True
         return not self.only or any(fnmatchcase(rule_id, pattern) for pattern in self.only)
 
     def wants_any(self, rule_ids: Iterable[str]) -> bool:

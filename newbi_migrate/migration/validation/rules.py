@@ -208,8 +208,8 @@ PARENT_WORKSPACE = _rule(
 OWNER_TYPE = _rule(
     "document.owner-type",
     "The owner of a document is named by an ObjectId.",
-    "The application looks owners up by ObjectId; store the same id as one. Neither --unchanged "
-    "nor a rollback takes that for a change.",
+    "The application looks owners up by ObjectId; store the same id as one. Where a run stamped "
+    "the document, neither --unchanged nor rollback minds.",
     _GROUPS,
 )
 OWNER_PRESENT = _rule(

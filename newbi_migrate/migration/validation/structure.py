@@ -27,7 +27,7 @@ from newbi_migrate.store.counting import has_any
 from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.indexes import IndexPlan, plan_indexes, read_indexes
 from newbi_migrate.store.lease import RUNS
-from newbi_migrate.store.questions import differing_companions
+from newbi_migrate.store.questions import Pair, differing_companions
 from newbi_migrate.store.runs import RunRecord, migrated_users
 
 __all__ = ["Structure"]
@@ -194,27 +194,41 @@ class Structure:
             await self._sessions()
 
     async def _companions(self, spec: CollectionSpec, path: str, other: str) -> None:
-        origins = self._state.origins
-        pairs = differing_companions(
-            self._database[spec.name], path, other, self._field, comment=COMMENT
-        )
-        async for some in pairs:
-            if not await origins.tells():
-                mine, its, rest = set[bytes](), set[bytes](), Origin.UNKNOWN
-            else:
-                mine = await origins.written(spec.name, (i for i, _ in some), self._field)
-                its = await origins.written(other, (i for _, i in some), self._field)
-                rest = Origin.BEFORE
-            for identifier, companion in some:
-                written = id_key(identifier) in mine or id_key(companion) in its
+        owners = (spec.owner_field, self._request.registry[other].owner_field)
+        async for pairs in differing_companions(
+            self._database[spec.name], path, other, self._field, owners=owners, comment=COMMENT
+        ):
+            for pair, origin in await self._by_origin(spec.name, other, pairs):
                 self._state.findings.add(
                     rules.COMPANION_WORKSPACE,
                     spec.name,
-                    identifier,
+                    pair.id,
                     path,
                     f"see {other}",
-                    origin=Origin.RUN if written else rest,
+                    origin=origin,
                 )
+
+    async def _by_origin(
+        self, name: str, other: str, pairs: Sequence[Pair]
+    ) -> list[tuple[Pair, Origin]]:
+        origins = self._state.origins
+        if not await origins.tells():
+            return [(pair, Origin.UNKNOWN) for pair in pairs]
+        mine = await origins.written(name, (pair.id for pair in pairs), self._field)
+        its = await origins.written(other, (pair.companion for pair in pairs), self._field)
+        found = []
+        for pair in pairs:
+            written = id_key(pair.id) in mine or id_key(pair.companion) in its
+            # Each got the workspace of its owner, and they had different owners before.
+            apart = self._belong_apart(pair)
+            found.append((pair, Origin.RUN if written and not apart else Origin.BEFORE))
+        return found
+
+    def _belong_apart(self, pair: Pair) -> bool:
+        one, other = read_id(pair.owner).value, read_id(pair.companion_owner).value
+        if one is None or other is None:
+            return False
+        return self._state.workspaces.current(one) != self._state.workspaces.current(other)
 
     async def _sessions(self) -> None:
         name = "activeOrganizationId"
@@ -276,17 +290,13 @@ class Structure:
             if now:
                 hindered.add(key.index.name)
             held, left = await self._with_a_workspace(spec, key, now)
+            of_one_owner = await self._of_one_owner(spec, key) if held else ()
             for rule, collisions in (
                 (rules.KEY_HOLDS, held),
                 (rules.KEY_HINDERED, left),
                 (rules.KEY_WILL_HOLD, later),
             ):
                 for collision in collisions:
-                    reads = [
-                        Read(spec.name, identifier, path)
-                        for identifier in collision.ids
-                        for path, _ in key.index.keys
-                    ]
                     self._state.findings.add(
                         rule,
                         spec.name,
@@ -294,7 +304,7 @@ class Structure:
                         "",
                         f"{key.index.name}: {collision.count} documents, the last "
                         f"{collision.ids[-1]}",
-                        origin=await self._state.origins.of(*reads),
+                        origin=await self._origin_of(spec, key, collision, of_one_owner),
                     )
         return hindered
 
@@ -312,6 +322,43 @@ class Structure:
             among={self._field: {"$nin": [None, ""]}},
         )
         return held, tuple(collision for collision in now if collision not in held)
+
+    async def _of_one_owner(self, spec: CollectionSpec, key: UniqueKey) -> tuple[Collision, ...]:
+        """Documents that share a key with another of the same owner, as they did before."""
+        owner = spec.owner_field
+        if owner is None or all(path != self._field for path, _ in key.index.keys):
+            return ()
+        as_text = {"input": f"${owner}", "to": "string", "onError": None, "onNull": None}
+        shared, _ = await find_collisions(
+            self._database[spec.name],
+            key,
+            workspace_field=self._field,
+            comment=COMMENT,
+            workspace={"$convert": as_text},
+            among={self._field: {"$nin": [None, ""]}, owner: {"$exists": True}},
+        )
+        return shared
+
+    async def _origin_of(
+        self,
+        spec: CollectionSpec,
+        key: UniqueKey,
+        collision: Collision,
+        of_one_owner: Sequence[Collision],
+    ) -> Origin:
+        origins, owner = self._state.origins, spec.owner_field
+        if not await origins.tells():
+            return Origin.UNKNOWN
+        if collision in of_one_owner and owner not in await origins.fields(spec.name):
+            return Origin.BEFORE
+        if collision.count > len(collision.ids):
+            # Those between the first and the last are not named.
+            return Origin.RUN
+        paths = [path for path, _ in key.index.keys]
+        if not await origins.written(spec.name, collision.ids, *paths):
+            return Origin.BEFORE
+        rewritten = owner and await origins.written(spec.name, collision.ids, owner)
+        return Origin.BEFORE if collision in of_one_owner and not rewritten else Origin.RUN
 
     async def _may_collide_later(self, spec: CollectionSpec, key: UniqueKey) -> bool:
         # The index holds for the documents as they are. They can collide later only if some of
