@@ -30,11 +30,11 @@ acted upon.
 
 ## What a run caused, and what was there before
 
-The journal says what a run wrote. A violation is the run's where its rule reads a field that the run
-wrote, or a document that it created, whoever changed it since. It is the run's too where something
-is missing that a run makes or records: a workspace, a user, an index. Everything else was there
-before. Three things that a run wrote are no proof against it, since the journal and the documents
-say what they were:
+The journal says what a run wrote. A violation is the run's where its rule reads a field that the
+run wrote, or a document that it created, whoever changed it since. It is the run's too where
+something is missing that a run makes or records: a workspace, a user, an index. Everything else was
+there before. So were three things although a run wrote there, since the journal and the documents
+show it:
 
 - an owner that it rewrote and left in the BSON type it had;
 - two documents that refer to each other and got the workspaces of their owners, who differ;
