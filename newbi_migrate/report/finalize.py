@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from newbi_migrate.invariants.base import Severity
 from newbi_migrate.migration.finalize.results import FinalizeResult
 from newbi_migrate.report.document import Document, Groups, Section
 from newbi_migrate.report.ids import shown_id
@@ -82,11 +83,15 @@ def _legacy(result: FinalizeResult) -> Iterator[Section]:
         said.append(f"the journal {gone}")
     yield Section(title, tuple(said))
     if result.there_before:
-        groups = rule_groups(result.there_before)
-        number = sum(group.count for group in groups)
+        number = sum(found.violations for found in result.there_before)
+        critical = [f for f in result.there_before if f.severity is Severity.CRITICAL]
+        rest = [f for f in result.there_before if f.severity is not Severity.CRITICAL]
         yield Section(
             f"There before the migration, and holds nothing back: {counted(number, 'violation')}",
-            (Groups("Rules that are broken, there before", "rule", groups, brief=True),),
+            (
+                Groups("Critical rules, broken before", "rule", rule_groups(critical)),
+                Groups("Other rules, broken before", "rule", rule_groups(rest), brief=True),
+            ),
         )
     if result.let_in:
         yield Section(

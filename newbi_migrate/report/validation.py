@@ -56,8 +56,7 @@ _ORIGINS: Final[Mapping[Origin, str]] = {
     Origin.BEFORE: "there before",
 }
 _BEFORE: Final = (
-    "None of it speaks for going back. Cure it before the migration, or once --unchanged has "
-    "given its proof, which tells of what people change since."
+    "No reason to go back. Cure it before a migration, or once --unchanged has given its proof."
 )
 
 
@@ -144,7 +143,7 @@ def _sections(report: ValidationReport, findings: Findings | None) -> tuple[Sect
     sections = [
         _every(report, findings),
         _notes(report),
-        *(_broken(report, origin, severity) for origin in Origin for severity in Severity),
+        *(section for origin in Origin for section in _broken(report, origin)),
         _quarantined(report),
         _looked_at(report),
         *timings_section(report.timings),
@@ -156,17 +155,18 @@ def _every(report: ValidationReport, findings: Findings | None) -> Section | Non
     if findings is None:
         return None
     every = Listing(
-        lambda: map(_line, findings()), sum(result.violations for result in report.results)
+        lambda: (_line(report, finding) for finding in findings()),
+        sum(result.violations for result in report.results),
     )
     return Section("", (every,), detail=True)
 
 
-def _line(finding: Mapping[str, Any]) -> str:
+def _line(report: ValidationReport, finding: Mapping[str, Any]) -> str:
     """One finding on one line."""
     identifier = "" if finding["id"] is None else shown_id(finding["id"])
     where = " ".join(filter(None, [finding["collection"], identifier, finding["path"]]))
     note = f" ({finding['note']})" if finding["note"] else ""
-    origin = _ORIGINS[Origin(finding["origin"])]
+    origin = _words(report, Origin(finding["origin"]))
     return f"{finding['severity']} {finding['rule']} {where}{note}, {origin}"
 
 
@@ -181,22 +181,41 @@ def _notes(report: ValidationReport) -> Section | None:
     return Section("", tuple(notes)) if notes else None
 
 
-def _broken(report: ValidationReport, origin: Origin, severity: Severity) -> Section | None:
-    groups = rule_groups(r for r in report.results if r.origin is origin and r.severity is severity)
-    if not groups:
-        return None
-    violations = sum(group.count for group in groups)
-    listed = Groups(
-        f"Rules of the severity {severity.value} that are broken, {_ORIGINS[origin]}",
-        "rule",
-        groups,
-        brief=not report.fail_on.covers(severity, origin),
-    )
-    return Section(
-        f"{_ORIGINS[origin].capitalize()}, {severity.value}: {counted(violations, 'violation')} of "
-        f"{counted(len(groups), 'rule')}",
-        (_BEFORE, listed) if origin is Origin.BEFORE else (listed,),
-    )
+def _broken(report: ValidationReport, origin: Origin) -> Iterator[Section]:
+    """What comes from the same: critical rules, and what fails, with the cure; then the others."""
+    found = [result for result in report.results if result.origin is origin]
+    told = {r.severity for r in found if report.fail_on.covers(r.severity, origin)}
+    told.add(Severity.CRITICAL)
+    rest = [severity for severity in Severity if severity not in told]
+    advice = (_BEFORE,) if origin is Origin.BEFORE else ()
+    for severities in (*([severity] for severity in Severity if severity in told), rest):
+        groups = rule_groups(result for result in found if result.severity in severities)
+        if not groups:
+            continue
+        violations = sum(group.count for group in groups)
+        names = " and ".join(severities)
+        words = _words(report, origin)
+        yield Section(
+            f"{words.capitalize()}, {names}: {counted(violations, 'violation')} of "
+            f"{counted(len(groups), 'rule')}",
+            (
+                *advice,
+                Groups(
+                    f"Rules that are broken, {words}, {names}",
+                    "rule",
+                    groups,
+                    brief=severities is rest,
+                ),
+            ),
+        )
+        advice = ()
+
+
+def _words(report: ValidationReport, origin: Origin) -> str:
+    """Where violations come from; without a migration there is nothing to tell apart."""
+    if origin is Origin.UNKNOWN and report.run_id is None:
+        return "found"
+    return _ORIGINS[origin]
 
 
 def rule_groups(results: Iterable[RuleResult]) -> tuple[Group, ...]:
@@ -304,17 +323,17 @@ def _found(report: ValidationReport) -> str:
     """How much comes from where: "Caused by the migration: 0; there before: 96, of which …"."""
     said = []
     for origin in Origin:
-        counts = [
-            f"{report.count(severity, origin):,} {severity.value}"
-            for severity in Severity
-            if report.count(severity, origin)
-        ]
-        number = sum(result.violations for result in report.results if result.origin is origin)
-        # Without a migration nothing has another origin.
-        if number or (report.run_id is not None and origin is not Origin.UNKNOWN):
-            which = f", of which {', '.join(counts)}" if counts else ""
-            said.append(f"{_ORIGINS[origin]}: {number:,}{which}")
-    found = "; ".join(said) or "nothing found"
+        counts = {severity: report.count(severity, origin) for severity in Severity}
+        number = sum(counts.values())
+        # Without a migration nothing was caused by it, or was there before it.
+        if not number and (origin is Origin.UNKNOWN or report.run_id is None):
+            continue
+        which = ", ".join(f"{n:,} {severity.value}" for severity, n in counts.items() if n)
+        text = f"{number:,}, of which {which}" if number else "0"
+        if number and origin is not Origin.BEFORE and not counts[Severity.CRITICAL]:
+            text = f"0 critical, {which}"
+        said.append(f"{_words(report, origin)}: {text}")
+    found = "; ".join(said) or "found: nothing"
     return f"{found[0].upper()}{found[1:]}"
 
 
@@ -341,7 +360,7 @@ def _cases(report: ValidationReport) -> tuple[Case, ...]:
 def _case(report: ValidationReport, result: RuleResult) -> Case:
     named = [_named(finding) for finding in result.examples]
     violations = counted(result.violations, f"{result.severity.value} violation")
-    origin = _ORIGINS[result.origin]
+    origin = _words(report, result.origin)
     failed = report.fail_on.covers(result.severity, result.origin)
     return Case(
         result.collection,

@@ -146,8 +146,8 @@ def refuse_unless_ready(
         )
     if not report.is_clean:
         raise ValidationFailedError(
-            f"The database does not validate: {report.critical:,} critical violations that were "
-            "not there before the migration.",
+            "The database does not validate. Critical violations that were not there before the "
+            f"migration: {report.critical:,}.",
             next_step="Nothing was written. Look at them: newbi-migrate validate --detailed.",
         )
     if pending:

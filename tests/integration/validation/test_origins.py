@@ -311,7 +311,7 @@ async def test_finalize_lists_what_was_there_before_and_goes_on(migration, legac
 
     owners = [found for found in result.there_before if found.rule == "document.owner-type"]
     assert [("invoices", 4)] == [(one.collection, one.violations) for one in owners]
-    assert "store the same id" in owners[0].next_step
+    assert "Store the same id" in owners[0].next_step
 
 
 async def test_finalize_waits_for_quarantined_documents(migration, legacy):
