@@ -37,8 +37,9 @@ there before. So were three things although a run wrote there, since the journal
 show it:
 
 - an owner that it rewrote and left in the BSON type it had;
-- two documents that refer to each other and got the workspaces of their owners, who differ;
-- documents of one owner that share a key, as they did before they shared a workspace.
+- two documents, one of which refers to the other, that got the workspaces of different owners and
+  hold them still;
+- documents of one owner that share a key, where no run could build the unique index.
 
 Where no journal says anything, the origin is unknown and counts like the run's: before a migration,
 after its rollback, and once `finalize --drop-journal` has dropped it.

@@ -23,14 +23,14 @@ class Pair:
     Attributes:
         id: ``_id`` of the one.
         companion: ``_id`` of the other.
-        owner: What the one names as its owner.
-        companion_owner: What the other does.
+        holds: What the one holds in the field, as text.
+        companion_holds: What the other does.
     """
 
     id: Any
     companion: Any
-    owner: Any = None
-    companion_owner: Any = None
+    holds: str
+    companion_holds: str
 
 
 async def differing_companions(
@@ -39,7 +39,6 @@ async def differing_companions(
     other: str,
     field: str,
     *,
-    owners: tuple[str | None, str | None],
     comment: str,
 ) -> AsyncIterator[list[Pair]]:
     """Documents whose companion in another collection holds something else in a field.
@@ -52,7 +51,6 @@ async def differing_companions(
         path: Names the companion, by its ObjectId.
         other: The collection of the companions.
         field: The field that both have.
-        owners: The fields that name the owner of the one and of the other.
         comment: Attached to every command.
     """
 
@@ -61,7 +59,7 @@ async def differing_companions(
 
     pipeline: list[dict[str, Any]] = [
         {"$match": {path: {"$type": "objectId"}}},
-        {"$project": {path: 1, field: 1, **({owners[0]: 1} if owners[0] else {})}},
+        {"$project": {path: 1, field: 1}},
         {
             "$lookup": {
                 "from": other,
@@ -73,8 +71,6 @@ async def differing_companions(
         {
             "$project": {
                 "companion": f"${path}",
-                **({"owner": f"${owners[0]}"} if owners[0] else {}),
-                **({"its_owner": {"$first": f"$companion.{owners[1]}"}} if owners[1] else {}),
                 "mine": as_text(f"${field}"),
                 "its": as_text({"$first": f"$companion.{field}"}),
             }
@@ -86,16 +82,13 @@ async def differing_companions(
                 "$expr": {"$ne": ["$mine", "$its"]},
             }
         },
-        {"$project": {"companion": 1, "owner": 1, "its_owner": 1}},
     ]
     cursor = await collection.aggregate_raw_batches(
         pipeline, allowDiskUse=True, collation=SIMPLE_COLLATION, comment=comment
     )
     pairs: list[Pair] = []
     async for found, _ in decoded(raw_documents(cursor)):
-        pairs.append(
-            Pair(found["_id"], found["companion"], found.get("owner"), found.get("its_owner"))
-        )
+        pairs.append(Pair(found["_id"], found["companion"], found["mine"], found["its"]))
         if len(pairs) == _TOGETHER:
             yield pairs
             pairs = []

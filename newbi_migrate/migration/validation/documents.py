@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from newbi_migrate.documents.registry import CollectionSpec
 from newbi_migrate.documents.shapes import Leaf, fields_of, without_null
@@ -101,13 +100,16 @@ class DocumentRules:
         origins = self._state.origins
         if not await origins.tells():
             return [(group, Origin.UNKNOWN)]
-        paths = [path for path in (spec.owner_field,) if path is not None]
-        if resolution.action is not Action.KEEP:
-            paths = [self._field, *spec.user_fields]
-            written = await origins.written(spec.name, group.ids, *paths)
-        else:
-            # A run keeps the BSON type of an owner it rewrites: text it wrote stood there as text.
-            written = await origins.written(spec.name, group.ids, *paths, unless=_is_text)
+        keeps = resolution.action is Action.KEEP
+        owner = [path for path in (spec.owner_field,) if path is not None]
+        paths = owner if keeps else [self._field, *spec.user_fields]
+        found = await origins.written(spec.name, group.ids, *paths)
+        # A run keeps the BSON type of an owner it rewrites: text it wrote stood there as text.
+        written = {
+            key
+            for key, changes in found.items()
+            if not (keeps and all(read_id(changes.get(path)).form in _AS_TEXT for path in owner))
+        }
         if resolution.reason is Reason.PARENT_ELSEWHERE and spec.parent is not None:
             parent = read_id(group.stored.get(spec.parent.field, ABSENT)).value
             if await origins.written(spec.parent.collection, [parent], self._field):
@@ -182,10 +184,6 @@ class _Excused:
 
     left: bool
     stamps: bool
-
-
-def _is_text(owner: Any) -> bool:
-    return read_id(owner).form in _AS_TEXT
 
 
 class _Judged:

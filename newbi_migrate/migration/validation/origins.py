@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -65,11 +65,13 @@ class Origins:
 
     def __init__(self, database: Database, runs: Sequence[RunRecord]) -> None:
         self._database = database
-        self._runs = [run for run in runs if run.in_place]
+        # The oldest first, so that what a later run wrote takes the place of it.
+        self._runs = sorted((r for r in runs if r.in_place), key=lambda run: run.number)
         self._migrated = any(run.migrates for run in self._runs)
         self._is_read = False
         self._lost = ""
         self._people: dict[str, dict[bytes, frozenset[str]]] = defaultdict(dict)
+        self._built: set[tuple[str, str]] = set()
         self._windows: dict[str, list[_Range]] = defaultdict(list)
 
     @property
@@ -107,35 +109,36 @@ class Origins:
         await self._read()
         return frozenset().union(*(one.fields for one in self._windows[collection]))
 
+    def built(self, collection: str, index: str) -> bool:
+        """Whether a run built an index of that name, or perhaps did."""
+        return (collection, index) in self._built
+
     async def written(
-        self,
-        collection: str,
-        ids: Iterable[Any],
-        *paths: str,
-        unless: Callable[[Any], bool] | None = None,
-    ) -> set[bytes]:
-        """Keys of the documents that a run created, or of which it wrote one of some fields.
+        self, collection: str, ids: Iterable[Any], *paths: str
+    ) -> dict[bytes, Mapping[str, Any]]:
+        """What runs wrote to documents that they created, or of which they wrote some field.
 
         Args:
             collection: Where.
             ids: The documents.
             paths: The fields.
-            unless: A value of which this is true, written to a document that was there before,
-                does not count.
+
+        Returns:
+            Key of an id to field and value; to nothing where the document was created or filled.
         """
         await self._read()
         wanted = {id_key(identifier) for identifier in ids}
         people = self._people[collection]
-        found = {key for key in wanted & people.keys() if _touch(people[key], paths)}
-        places = self._places(collection, sorted(wanted - found), paths)
+        found: dict[bytes, Mapping[str, Any]] = {
+            key: {} for key in wanted & people.keys() if _touch(people[key], paths)
+        }
+        places = self._places(collection, sorted(wanted - found.keys()), paths)
         for run_id, seqs in places.items():
             async for entry in JournalReader(self._database, run_id).some(seqs):
                 for group in entry.groups():
-                    changes = group.changes
-                    if unless is not None:
-                        changes = {n: value for n, value in changes.items() if not unless(value)}
-                    if _touch(changes, paths):
-                        found |= wanted.intersection(map(id_key, group.ids))
+                    if _touch(group.changes, paths):
+                        for key in wanted.intersection(map(id_key, group.ids)):
+                            found[key] = {**found.get(key, {}), **group.changes}
         return found
 
     def _places(
@@ -173,6 +176,9 @@ class Origins:
                 people, key = self._people[write.collection], id_key(write.id)
                 paths = frozenset([_ALL]) if write.inserts else frozenset(write.values)
                 people[key] = people.get(key, frozenset()) | paths
+        elif entry.kind is EntryKind.INDEX:
+            names = entry.names("names")
+            self._built |= {(entry.collection, name) for name in names}
         elif entry.kind is EntryKind.WINDOW:
             groups = entry.groups()
             keys = [id_key(identifier) for group in groups for identifier in group.ids]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from bson import ObjectId
 
@@ -194,9 +195,8 @@ class Structure:
             await self._sessions()
 
     async def _companions(self, spec: CollectionSpec, path: str, other: str) -> None:
-        owners = (spec.owner_field, self._request.registry[other].owner_field)
         async for pairs in differing_companions(
-            self._database[spec.name], path, other, self._field, owners=owners, comment=COMMENT
+            self._database[spec.name], path, other, self._field, comment=COMMENT
         ):
             for pair, origin in await self._by_origin(spec.name, other, pairs):
                 self._state.findings.add(
@@ -214,21 +214,17 @@ class Structure:
         origins = self._state.origins
         if not await origins.tells():
             return [(pair, Origin.UNKNOWN) for pair in pairs]
-        mine = await origins.written(name, (pair.id for pair in pairs), self._field)
-        its = await origins.written(other, (pair.companion for pair in pairs), self._field)
+        path = self._field
+        mine = await origins.written(name, (pair.id for pair in pairs), path)
+        its = await origins.written(other, (pair.companion for pair in pairs), path)
         found = []
         for pair in pairs:
-            written = id_key(pair.id) in mine or id_key(pair.companion) in its
-            # Each got the workspace of its owner, and they had different owners before.
-            apart = self._belong_apart(pair)
-            found.append((pair, Origin.RUN if written and not apart else Origin.BEFORE))
+            one, two = mine.get(id_key(pair.id)), its.get(id_key(pair.companion))
+            # Each still has the workspace that its owner gave it, and the owners differed before.
+            apart = (_as_text(one, path), _as_text(two, path)) == (pair.holds, pair.companion_holds)
+            before = apart or (one is None and two is None)
+            found.append((pair, Origin.BEFORE if before else Origin.RUN))
         return found
-
-    def _belong_apart(self, pair: Pair) -> bool:
-        one, other = read_id(pair.owner).value, read_id(pair.companion_owner).value
-        if one is None or other is None:
-            return False
-        return self._state.workspaces.current(one) != self._state.workspaces.current(other)
 
     async def _sessions(self) -> None:
         name = "activeOrganizationId"
@@ -349,7 +345,9 @@ class Structure:
         origins, owner = self._state.origins, spec.owner_field
         if not await origins.tells():
             return Origin.UNKNOWN
-        if collision in of_one_owner and owner not in await origins.fields(spec.name):
+        # A run that built the index has seen that no documents shared the key.
+        shared = collision in of_one_owner and not origins.built(spec.name, key.index.name)
+        if shared and owner not in await origins.fields(spec.name):
             return Origin.BEFORE
         if collision.count > len(collision.ids):
             # Those between the first and the last are not named.
@@ -358,7 +356,7 @@ class Structure:
         if not await origins.written(spec.name, collision.ids, *paths):
             return Origin.BEFORE
         rewritten = owner and await origins.written(spec.name, collision.ids, owner)
-        return Origin.BEFORE if collision in of_one_owner and not rewritten else Origin.RUN
+        return Origin.BEFORE if shared and not rewritten else Origin.RUN
 
     async def _may_collide_later(self, spec: CollectionSpec, key: UniqueKey) -> bool:
         # The index holds for the documents as they are. They can collide later only if some of
@@ -371,3 +369,9 @@ class Structure:
             if not await has_any(self._database[spec.name], query, comment=COMMENT):
                 return False
         return True
+
+
+def _as_text(written: Mapping[str, Any] | None, path: str) -> str | None:
+    """The id that a run wrote, as text; ``None`` if it wrote none."""
+    meant = read_id((written or {}).get(path)).value
+    return None if meant is None else str(meant)

@@ -268,7 +268,7 @@ async def test_the_journals_tell_document_by_document(migration, legacy, databas
 
 async def test_the_cure_of_an_owner_trips_neither_proof_nor_rollback(migration, legacy):
     """Storing the same id as an ObjectId is what is asked for, and no change of content."""
-    before = fingerprint(legacy)
+    before = fingerprint(legacy, run_records=False)
     await migration.apply()
     for invoice in legacy["invoices"].find({"createdBy": {"$type": "string"}}):
         legacy["invoices"].update_one(
@@ -285,7 +285,7 @@ async def test_the_cure_of_an_owner_trips_neither_proof_nor_rollback(migration, 
     assert report.unchanged is not None
     assert Proof.PROVEN is report.unchanged.proof
     assert (False, 0) == (result.refused, len(result.conflicts))
-    assert [] == changes(before, fingerprint(legacy))
+    assert [] == changes(before, fingerprint(legacy, run_records=False))
 
 
 async def test_another_owner_is_no_cure(migration, legacy):
