@@ -70,7 +70,11 @@ class DocumentRules:
         recorded = quarantined_documents(self._runs, spec.name)
         excused = judged.excused(recorded)
         left = judged.left
-        if judged.odd and (self._request.detailed or await self._state.origins.tells()):
+        origins = self._state.origins
+        tells = await origins.tells() if judged.odd else False
+        if judged.odd and (
+            self._request.detailed or (tells and await self._needs_ids(spec, judged))
+        ):
             # The groups hold an example each: their documents are read one by one only here, and
             # told of as they come, for they may be very many.
             left = 0
@@ -80,7 +84,8 @@ class DocumentRules:
                         left += self._judge(spec, part, resolution, excused, origin)
         else:
             for group, resolution in judged.offences:
-                self._judge(spec, group, resolution, excused, Origin.UNKNOWN)
+                origin = origins.before if tells else Origin.UNKNOWN
+                self._judge(spec, group, resolution, excused, origin)
         if left > recorded > 0:
             note = f"{left} now, {recorded} recorded"
             self._state.findings.add(
@@ -92,6 +97,12 @@ class DocumentRules:
                 origin=self._state.origins.owed,
                 count=left - recorded,
             )
+
+    async def _needs_ids(self, spec: CollectionSpec, judged: _Judged) -> bool:
+        """Whether only its id tells if a run wrote what a document breaks a rule with."""
+        if any(resolution.action is not Action.KEEP for _, resolution in judged.offences):
+            return True
+        return spec.owner_field in await self._state.origins.fields(spec.name)
 
     async def _by_origin(
         self, spec: CollectionSpec, group: WindowGroup, resolution: Resolution
