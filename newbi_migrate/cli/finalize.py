@@ -66,9 +66,9 @@ def finalize(
 ) -> None:
     """End the migration: drop obsolete indexes and the collection of legacy users.
 
-    Refuses unless the database validates, nothing is pending, and every legacy user was
-    migrated or is kept with --keep. Without --keep, or with --drop-journal, the backup is the
-    only way back.
+    Refuses unless the database validates, nothing is pending, and no user and no document is
+    quarantined; these wait for --keep. What was broken before the migration is listed and holds
+    nothing back. Without --keep, or with --drop-journal, the backup is the only way back.
     """
     session = Session("finalize", as_json=call.as_json, uri_file=call.uri_file)
     with session.explained():

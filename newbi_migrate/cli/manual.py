@@ -191,17 +191,17 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
         ),
         "validate": Entry(
             {
-                ExitCode.DONE: "no rule is broken and nothing is quarantined",
-                ExitCode.VALIDATION_FAILED: "a rule of the severity of --fail-on, or above, is "
-                "broken",
-                ExitCode.QUARANTINED: "none is, and users or documents are quarantined as the run "
-                "recorded",
+                ExitCode.DONE: "the migration broke nothing that --fail-on asks for; what was "
+                "there before, and what is quarantined as the run recorded, is listed",
+                ExitCode.PENDING: "the proof that --unchanged asks for was impossible; else as 0",
+                ExitCode.VALIDATION_FAILED: "the migration broke a critical rule, or there is "
+                "something else that --fail-on asks for",
             },
             {
                 "newbi-migrate validate --detailed": "Every violation.",
                 "newbi-migrate validate --unchanged": "With the proof that nothing else changed.",
-                "newbi-migrate validate --only 'document.*' --fail-on warning": "Some rules, "
-                "strictly.",
+                "newbi-migrate validate --only 'document.*' --fail-on any": "Some rules, whoever "
+                "broke them.",
             },
         ),
         "smoke": Entry(
@@ -259,7 +259,8 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
                 ExitCode.DONE: "the old structure is gone, or would be",
                 ExitCode.PENDING: "something came between what was shown and the confirmation, and "
                 "nothing was written; or a legacy user came while it wrote, and none was dropped",
-                ExitCode.VALIDATION_FAILED: "the database does not validate; nothing was written",
+                ExitCode.VALIDATION_FAILED: "the migration broke a critical rule; nothing was "
+                "written",
                 ExitCode.LEASE_HELD: _UNDER_WAY,
                 ExitCode.INTERRUPTED: _RESUMED,
             },

@@ -184,14 +184,19 @@ def after_run(
 
 def after_validation(report: ValidationReport, place: Sequence[str]) -> str:
     """The application, and the end of the migration; else what puts right what is broken."""
-    broken = {result.rule for result in report.results}
-    if "run.finished" in broken or report.under_way:
+    from newbi_migrate.migration.validation.report import Origin
+
+    caused = {result.rule for result in report.results if result.origin is not Origin.BEFORE}
+    if "run.finished" in caused or report.under_way:
         return suggest("status", *place)
     if report.run_id is None:
         return suggest("plan", *place)
+    detailed = suggest("validate", "--detailed", *place)
     if report.failed:
-        pending = any(rule.startswith(("document.workspace", "legacy-user.")) for rule in broken)
-        return suggest("plan", *place) if pending else suggest("validate", "--detailed", *place)
+        pending = any(rule.startswith(("document.workspace", "legacy-user.")) for rule in caused)
+        if pending or report.is_clean:
+            return suggest("plan", *place) if pending else detailed
+        return f"{detailed}, and to go back {suggest('rollback', '--all', '--dry-run', *place)}"
     return f"start the application, then {suggest('smoke')}, and {after_smoke(place)}"
 
 

@@ -284,7 +284,7 @@ class Migration:
         Args:
             only: Ids of rules, with ``*`` for any characters; by default all.
             sample: Ask the rules of the models of so many documents of each collection alone.
-            fail_on: From which severity on a finding fails the validation.
+            fail_on: Which violations fail the validation.
             unchanged: Prove by digests, which reads the whole database, that nothing changed
                 but what the journals say.
             detailed: Find every violation, not examples alone.

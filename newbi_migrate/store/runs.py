@@ -86,6 +86,11 @@ class RunRecord:
         return self.document.get("journalEntries") or 0
 
     @property
+    def migrates(self) -> bool:
+        """Whether it is one that migrates users or documents."""
+        return self.command in ("migrate", "backfill")
+
+    @property
     def in_place(self) -> bool:
         """Whether anything it wrote may still be there."""
         return self.state is not RunState.ROLLED_BACK
