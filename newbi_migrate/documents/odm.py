@@ -464,7 +464,7 @@ def document_for(model: type[DocumentModel]) -> type[PersistentDocument]:
     document: type[PersistentDocument] = new_class(
         model.__name__,
         bases,
-        exec_body=lambda body: body.update(__doc__=model.__doc__, __module__=model.__module__),
+        exec_body=lambda body: body.update(__doc__=model.__doc__, __module__=__name__),
     )
     _BY_MODEL[model] = document
     return document
