@@ -31,7 +31,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 from pydantic.json_schema import SkipJsonSchema
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic_core import CoreConfig, InitErrorDetails, PydanticCustomError, SchemaSerializer
 
 from newbi_migrate.documents.document_rules import ABSENT, Condition, DocumentRule
 from newbi_migrate.documents.field_rules import DOCUMENT, UNKNOWN, FieldRule
@@ -75,7 +75,6 @@ _KEYS: Final = {"id": "_id", "version_key": "__v", "revision_id": "revision_id"}
 _KEYS_OF_MACHINERY: Final = {"stored_as": AS_STORED}
 # What was loaded is served on its own whatever it breaks, and checked as a part of what is made.
 _PART_OF_NEW: Final = ContextVar("part of a new document", default=False)
-_SERVED: Final = ContextVar("part of what is served", default=False)
 
 
 def document_key(name: str) -> str:
@@ -110,7 +109,6 @@ class StoredModel(BaseModel):
         arbitrary_types_allowed=True,
         # Values may be personal or secret, and errors end up in logs.
         hide_input_in_errors=True,
-        ser_json_bytes="base64",
     )
     rules: ClassVar[tuple[DocumentRule, ...]] = ()
     """Rules across fields that a class adds to those of its bases."""
@@ -261,31 +259,45 @@ class StoredModel(BaseModel):
     # -- JSON ---------------------------------------------------------------------------------
 
     @model_serializer(mode="wrap")
-    def _serve(self, handler: SerializerFunctionWrapHandler, info: Any):  # type: ignore[no-untyped-def] # noqa: ANN202
-        # Without a return annotation the JSON Schema of an answer stays that of the fields.
-        if _SERVED.get():
-            return handler(self)
-        # What is stored may be of any type. The handler warns of those that were not declared, and
-        # is told not to by whoever calls it alone: so it is called once more from here.
-        token = _SERVED.set(True)
-        try:
-            return self.__pydantic_serializer__.to_python(
-                self,
-                mode=info.mode,
-                by_alias=info.by_alias,
-                include=info.include,
-                exclude=info.exclude,
-                exclude_unset=info.exclude_unset,
-                exclude_defaults=info.exclude_defaults,
-                exclude_none=info.exclude_none,
-                round_trip=info.round_trip,
-                serialize_as_any=info.serialize_as_any,
-                context=info.context,
-                warnings=False,
-                fallback=str if info.mode == "json" else None,
-            )
-        finally:
-            _SERVED.reset(token)
+    def _serve(self, handler: SerializerFunctionWrapHandler, info: Any):  # type: ignore[no-untyped-def] # noqa: ANN202, ARG002
+        # Without a return annotation the JSON Schema of an answer stays that of the fields. The
+        # handler would warn of every value of a type that was not declared.
+        return _serializer_of(type(self)).to_python(
+            self,
+            mode=info.mode,
+            by_alias=info.by_alias,
+            include=info.include,
+            exclude=info.exclude,
+            exclude_unset=info.exclude_unset,
+            exclude_defaults=info.exclude_defaults,
+            exclude_none=info.exclude_none,
+            round_trip=info.round_trip,
+            serialize_as_any=info.serialize_as_any,
+            context=info.context,
+            warnings=False,
+            fallback=str if info.mode == "json" else None,
+        )
+
+
+@cache
+def _serializer_of(model: type[StoredModel]) -> SchemaSerializer:
+    """What pydantic itself would serialize a model with, and the models inside it."""
+    # Bytes where none are declared may be no text.
+    config = CoreConfig(ser_json_bytes="base64")
+    return SchemaSerializer(_without_serve(model.__pydantic_core_schema__), config)
+
+
+def _without_serve(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [_without_serve(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    serve = StoredModel._serve  # noqa: SLF001  # of this module
+    return {
+        key: _without_serve(part)
+        for key, part in schema.items()
+        if key != "serialization" or part.get("function") is not serve
+    }
 
 
 class EmbeddedModel(StoredModel):
