@@ -125,28 +125,36 @@ class StoredModel(BaseModel):
     def _make(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         if type(value) is Stored and issubclass(cls, DocumentModel):
             return cls.load(value)
-        if isinstance(value, cls) and not _PART_OF_NEW.get():
+        if _PART_OF_NEW.get():
+            model = handler(value)
+        elif isinstance(value, cls):
             return value  # FastAPI validates what a route answers with
+        else:
+            model = cls._make_whole(value, handler)
+        if model is not value:
+            across = cross_field_rules_of(cls)
+            values, there = model.__dict__, model.__pydantic_fields_set__
+            if values.get("id", ABSENT) is None:
+                model._without_id()  # noqa: SLF001  # of this very class
+            for rule, year, day in across.years:
+                if values[year] is None and (is_in := rule.year_of(values[day])) is not None:
+                    values[year] = is_in
+                    there.add(year)
+            if across.rules and (broken := across.broken(values, there)):
+                raise _refused(cls, broken)
+        return model
+
+    @classmethod
+    def _make_whole(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         token = _PART_OF_NEW.set(True)
         try:
-            model = handler(value)
+            return handler(value)
         except ValidationError as error:
             if isinstance(value, BaseModel) and not isinstance(value, cls):
                 raise _refused(cls, [_of_another(cls, type(value))]) from None
             raise _explained(cls, error) from None
         finally:
             _PART_OF_NEW.reset(token)
-        if model is not value:
-            across = cross_field_rules_of(cls)
-            values = model.__dict__
-            if values.get("id", ABSENT) is None:
-                model._without_id()  # noqa: SLF001  # of this very class
-            for rule, year, day in across.years:
-                if values[year] is None:
-                    setattr(model, year, rule.year_of(values[day]))
-            if across.rules and (broken := across.broken(values, model.__pydantic_fields_set__)):
-                raise _refused(cls, broken)
-        return model
 
     def _without_id(self) -> None:
         """Called where a new model was given no id."""

@@ -195,13 +195,16 @@ class CrossFieldRules:
             values: The attributes of the model.
             there: Those that were set.
         """
-        document = {
-            key: values[name]
+        # What has a default is there.
+        get = {
+            key: value
             for key, name in self.reads
-            if values[name] is not None or name in there
-        }
-        get = document.get if not self.defaults else {**self.defaults, **document}.get
-        found = [rule.broken_at(path) for rule in self.rules for path in rule.broken(get)]
+            if (value := values[name]) is not None or name in there
+        }.get
+        found: list[Violation] = []
+        for rule in self.rules:
+            for path in rule.broken(get):
+                found.append(rule.broken_at(path))
         return found if any(v.severity is not Severity.INFO for v in found) else []
 
     def getter(self, document: Mapping[str, Any]) -> Get:
