@@ -201,10 +201,7 @@ class CrossFieldRules:
             for key, name in self.reads
             if (value := values[name]) is not None or name in there
         }.get
-        found: list[Violation] = []
-        for rule in self.rules:
-            for path in rule.broken(get):
-                found.append(rule.broken_at(path))
+        found = [rule.broken_at(path) for rule in self.rules for path in rule.broken(get)]
         return found if any(v.severity is not Severity.INFO for v in found) else []
 
     def getter(self, document: Mapping[str, Any]) -> Get:
