@@ -50,6 +50,7 @@ COMMANDS: Final[Mapping[str, Callable[..., None]]] = {
     "backup": backup.backup,
     "verify-backup": backup.verify_backup,
     "restore": restore.restore,
+    "drop-aside": restore.drop_aside,
     "plan": migrate.plan,
     "migrate": migrate.migrate,
     "backfill": migrate.backfill,
