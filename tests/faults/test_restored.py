@@ -144,7 +144,7 @@ def test_a_restore_in_place_goes_on_where_the_answer_to_any_write_is_lost(
 ):
     """By itself: it looks which renames were made, and makes the others."""
     path, _ = backup
-    database, uri = fresh(mongod, replaced)
+    database, _ = fresh(mongod, replaced)
     with LosingAnswers(mongod.port) as wire:
         processes.run(wire.uri_for(database.name), *IN_PLACE, path)
         writes = wire.writes
