@@ -53,7 +53,7 @@ def user_lines(*users):
 
 
 def a_plan(**changes):
-    """Three users, one of whom is left out, and seven invoices, five of which are."""
+    """Three users, one of whom is quarantined, and seven invoices, five of which are."""
     quarantine = Quarantine()
     quarantine.add("Users", "_id", Reason.EMAIL_MISSING, [IDS[1]])
     quarantine.add("invoices", "createdBy", Reason.OWNER_UNKNOWN, IDS[10:15])
@@ -132,7 +132,7 @@ def a_rule(rule, severity, violations):
 
 
 def a_validation(**changes):
-    """A validation that found something of each severity, and somebody who was left out."""
+    """A validation that found something of each severity, and somebody who was quarantined."""
     report = ValidationReport(
         database="newbi",
         run_id=IDS[30],

@@ -181,12 +181,12 @@ def test_an_entry_for_indexes_counts_those_that_were_created():
     assert Digests({INDEXES: of_index("quotes", "b")}) == of_written(certainly_written(entry))
 
 
-def test_a_user_who_is_left_out_counts_by_the_reason():
+def test_a_user_who_is_quarantined_counts_by_the_reason():
     """Nothing else is said of them."""
-    left_out = UserDecision("x", Outcome.QUARANTINED, reason=Reason.ID_NOT_OBJECT_ID)
+    quarantined = UserDecision("x", Outcome.QUARANTINED, reason=Reason.ID_NOT_OBJECT_ID)
 
     assert of_quarantined_user("Users", "x", Reason.ID_NOT_OBJECT_ID) == of_user(
-        UserWrites(left_out), "Users"
+        UserWrites(quarantined), "Users"
     )
 
 

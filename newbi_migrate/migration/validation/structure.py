@@ -139,7 +139,7 @@ class Structure:
     async def _recorded(self) -> Recorded:
         quarantined: frozenset[bytes] | None = None
         aliases: dict[ObjectId, ObjectId] = {}
-        # Each run records everybody it left out, so the newest one knows all of them.
+        # Each run records everybody it quarantined, so the newest one knows all of them.
         for run in self._runs:
             if run.command != "migrate" or not run.stands:
                 continue
