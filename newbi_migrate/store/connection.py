@@ -31,11 +31,13 @@ from pymongo.synchronous.database import Database as SynchronousDatabase
 from pymongo.write_concern import WriteConcern
 
 from newbi_migrate.errors import (
+    LocalFileError,
     NewbiMigrateError,
     UnreachableError,
     UnsupportedError,
     UsageError,
 )
+from newbi_migrate.local_files import reason_of
 from newbi_migrate.store.decoding import PLAIN
 from newbi_migrate.store.faults import explanation
 from newbi_migrate.store.handles import Database
@@ -240,7 +242,12 @@ async def _made(
     """A client of our own."""
     try:
         client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(**options)
-    except (ConfigurationError, ValueError, OSError) as error:
+    except OSError as error:
+        raise LocalFileError(
+            f"{place.made_by} names a file that cannot be read ({reason_of(error)}).",
+            next_step="Correct its path; it must exist and be readable.",
+        ) from None
+    except (ConfigurationError, ValueError) as error:
         raise UsageError(
             f"{place.made_by} cannot be used: {place.redact(str(error))}.",
             next_step="Correct it; files it names must exist and be readable.",
@@ -325,7 +332,7 @@ def _no_answer(error: Exception, where: str) -> NewbiMigrateError:
             next_step="Open it in the event loop that runs this, or hand in a connection string.",
         )
     if told is None:
-        return UsageError(
+        return LocalFileError(
             f"The connection to {where} cannot be made as its options say "
             f"({type(error).__name__}).",
             next_step="Files they name must exist and be readable.",

@@ -18,7 +18,8 @@ from typing import Annotated, Any, Final, Literal, Self, TextIO, TypeVar
 from bson import ObjectId, json_util
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from newbi_migrate.errors import DatabaseMovedOnError, UsageError
+from newbi_migrate.errors import DatabaseMovedOnError, LocalFileError, UsageError
+from newbi_migrate.local_files import opened_for, refuse_no_file
 from newbi_migrate.mapping.decisions import Outcome
 from newbi_migrate.mapping.packed import PackedIds
 from newbi_migrate.mapping.workspace import Reason, WorkspaceClass
@@ -85,18 +86,15 @@ def load_plan(path: Path) -> SavedPlan:
     """Read a saved plan, all of it, and keep what a run must know.
 
     Raises:
-        UsageError: The file cannot be read, is no plan of this version, or is not what was
+        LocalFileError: The file cannot be read, is no plan of this version, or is not what was
             written.
     """
-    if path.exists() and not path.is_file():
-        raise UsageError(f"The plan {str(path)!r} is no file.", next_step=_ADVICE)
-    try:
-        with path.open(encoding="utf-8") as file:
-            return _read(file, path)
-    except OSError as error:
-        raise UsageError(
-            f"The plan {str(path)!r} cannot be read ({error.strerror}).", next_step=_ADVICE
-        ) from error
+    refuse_no_file(path, next_step=_ADVICE)
+    with (
+        opened_for("read", path, next_step=_ADVICE),
+        path.open(encoding="utf-8") as file,
+    ):
+        return _read(file, path)
 
 
 def may_be_replaced(path: Path) -> bool:
@@ -303,7 +301,7 @@ def _read(file: TextIO, path: Path) -> SavedPlan:
         header = _parsed(_Header, lines.next().removesuffix(",\n") + "}")
     except (ValueError, RecursionError):
         # Without its cause, which repeats what the file holds.
-        raise UsageError(
+        raise LocalFileError(
             f"The file {str(path)!r} is not a plan of this version.", next_step=_ADVICE
         ) from None
     try:
@@ -314,7 +312,7 @@ def _read(file: TextIO, path: Path) -> SavedPlan:
     except (ValueError, RecursionError):
         whole = False
     if not whole or decisions != sum(header.outcomes.values()):
-        raise UsageError(
+        raise LocalFileError(
             f"The plan {str(path)!r} is damaged, or was changed after it was written.",
             next_step=_ADVICE,
         )
