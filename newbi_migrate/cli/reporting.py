@@ -80,7 +80,7 @@ class ReportFiles:
                 write_report(path, said, written_at=datetime.now(UTC))
                 say(f"The report was written to {path}.")
         except NewbiMigrateError as error:
-            return _not_written(session, error.what, error.next_step, code or error.exit_code)
+            return _not_written(session, error.what, error.next_step, code or _code_of(error))
         except Exception as error:  # noqa: BLE001  # the answer must not be lost for a report
             what = f"{type(error).__name__}: {error}"
             advice = "Please report it; --json has the answer."
@@ -99,6 +99,11 @@ class ReportFiles:
         if self._personal:
             return found
         return {user: masked_email(email) for user, email in found.items()}
+
+
+def _code_of(error: NewbiMigrateError) -> ExitCode:
+    # What a call was refused for before the work is about a file after it.
+    return ExitCode.LOCAL_FILE if isinstance(error, UsageError) else error.exit_code
 
 
 def _not_written(session: Session, what: str, next_step: str, code: ExitCode) -> ExitCode:
