@@ -39,7 +39,7 @@ from newbi_migrate.errors import (
 )
 from newbi_migrate.local_files import reason_of
 from newbi_migrate.store.decoding import PLAIN
-from newbi_migrate.store.faults import explanation
+from newbi_migrate.store.faults import MAJORITY_SECONDS, explanation
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.redact import redact
 from newbi_migrate.store.uri import ConnectionString
@@ -60,7 +60,7 @@ __all__ = [
 OLDEST_SERVER: Final = (5, 0)
 """The oldest server this package works with: its ``$lookup`` joins and limits at once."""
 
-DURABLE: Final = WriteConcern(w="majority", j=True)
+DURABLE: Final = WriteConcern(w="majority", j=True, wtimeout=MAJORITY_SECONDS * 1000)
 """Acknowledged by a majority of the members and written to their journals."""
 
 _LOCAL: Final = ReadConcern("local")
@@ -309,6 +309,8 @@ async def _server_info(database: Database, where: str) -> ServerInfo:
         build = await admin.command("buildInfo")
     except (PyMongoError, OSError, RuntimeError) as error:
         raise _no_answer(error, where) from error
+    if database.client.topology_description.topology_type_name == "Single":
+        _refuse_secondary(hello, where)
     version = tuple(int(part) for part in build["versionArray"][:3])
     if version < OLDEST_SERVER:
         oldest = ".".join(map(str, OLDEST_SERVER))
@@ -322,6 +324,18 @@ async def _server_info(database: Database, where: str) -> ServerInfo:
     elif "setName" in hello:
         topology = Topology.REPLICA_SET
     return ServerInfo(version, topology)
+
+
+def _refuse_secondary(hello: Mapping[str, Any], where: str) -> None:
+    """Fail where the only server that is asked is one to which nothing can be written."""
+    if hello.get("isWritablePrimary", True):
+        return
+    primary = f", which is {hello['primary']} now" if "primary" in hello else ""
+    raise UnsupportedError(
+        f"The server at {where} is no primary of its replica set: nothing can be written there.",
+        next_step=f"Name the primary{primary}, or the whole set with replicaSet=… and without "
+        "directConnection.",
+    )
 
 
 def _no_answer(error: Exception, where: str) -> NewbiMigrateError:
