@@ -19,6 +19,8 @@ READ = {
     "--plan": ["migrate", "--confirm"],
     "--backup": ["plan"],
     "--identity": ["verify-backup", "."],
+    "--rehearsed": ["plan"],
+    "--scratch-uri-file": ["rehearse", "."],
     "--password-file": ["smoke", "--url", "http://127.0.0.1:1", "--email", "a@example.com"],
     "BACKUP": ["verify-backup"],
 }
@@ -27,6 +29,7 @@ WRITTEN = {
     "--report": ["plan"],
     "--output": ["plan"],
     "--output-dir": ["backup", "--no-exports"],
+    "--work-dir": ["rehearse", "."],
 }
 # Its being there is all that is asked.
 ASKED_FOR = {"--pause-file"}

@@ -85,7 +85,7 @@ def test_a_restore_whose_server_dies_again_and_again_loses_nothing(
     indexes, options, arguments = WAYS[way]
     command = ("restore", "--confirm", *arguments, dump(indexes, options))
     count, kills = size
-    killed = 0
+    killed = forgotten = 0
     with EmbeddedMongod() as server, ThreadPoolExecutor(1) as threads:
         uri = server.uri_for("soak") + "?serverSelectionTimeoutMS=5000"
         begun = time.monotonic()
@@ -96,13 +96,14 @@ def test_a_restore_whose_server_dies_again_and_again_loses_nothing(
             running = threads.submit(until_done, processes, uri, command)
             for number in range(1, kills + 1):
                 least = count * number // (kills + 1)
-                while largest(database) < least and not running.done():
+                while (there := largest(database)) < least and not running.done():
                     time.sleep(0.05)
                 if running.done():
                     break
                 server.kill()
                 server.restart()
                 killed += 1
+                forgotten += max(0, there - largest(database))
             calls = running.result()
             took = time.monotonic() - begun
             found = {
@@ -116,7 +117,7 @@ def test_a_restore_whose_server_dies_again_and_again_loses_nothing(
     with capsys.disabled():
         print(  # noqa: T201  # the figures
             f"\n{way}: {count:,} documents, killed {killed} times, {calls} calls, {took:.0f} s; "
-            f"lacking {lacking}, others {more}"
+            f"acknowledged and forgotten {forgotten:,}, lacking {lacking}, others {more}"
         )
 
     assert kills == killed
