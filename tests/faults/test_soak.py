@@ -29,7 +29,10 @@ WAYS = {
     "with a TTL index": ([TTL], {}, ()),
     "expiring by itself": (
         [],
-        {"clusteredIndex": {"key": {"_id": 1}, "unique": True}, "expireAfterSeconds": 3600},
+        {
+            "clusteredIndex": {"v": 2, "key": {"_id": 1}, "name": "_id_", "unique": True},
+            "expireAfterSeconds": 3600,
+        },
         (),
     ),
     "in place": ([TTL], {}, ("--collections", "invoices", "--drop")),
