@@ -52,6 +52,7 @@ COMMANDS: Final[Mapping[str, Callable[..., None]]] = {
     "backup": backup.backup,
     "verify-backup": backup.verify_backup,
     "restore": restore.restore,
+    "drop-aside": restore.drop_aside,
     "rehearse": rehearse.rehearse,
     "plan": migrate.plan,
     "migrate": migrate.migrate,

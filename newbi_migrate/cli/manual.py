@@ -107,6 +107,21 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
                 "newbi-migrate restore --dry-run backups/backup_…": "What would be restored.",
                 "newbi-migrate restore --database copy backups/backup_…": "Into another database.",
                 "newbi-migrate restore --drop backups/backup_…": "In place of what is there.",
+                "newbi-migrate restore --collections invoices --drop backups/backup_…": "One "
+                "collection in its own place; rollback takes that back.",
+            },
+        ),
+        "drop-aside": Entry(
+            {
+                ExitCode.DONE: "nothing is put aside any more",
+                ExitCode.PENDING: "something came between what was shown and the confirmation, and "
+                "nothing was dropped",
+                ExitCode.LEASE_HELD: _UNDER_WAY,
+                ExitCode.INTERRUPTED: _RESUMED,
+            },
+            {
+                "newbi-migrate drop-aside --dry-run": "What would be dropped.",
+                "newbi-migrate drop-aside": "Drop it, once what was restored is to stay.",
             },
         ),
         "rehearse": Entry(

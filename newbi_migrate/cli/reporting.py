@@ -61,7 +61,7 @@ class ReportFiles:
         """Write all reports, and return the exit code.
 
         What was done is done, whether or not it can be reported: where a report cannot be
-        written, that is said, and only a code that would have been 0 becomes 1.
+        written, that is said, and only a code that would have been 0 becomes 10.
 
         Args:
             session: The call.
@@ -80,10 +80,11 @@ class ReportFiles:
                 write_report(path, said, written_at=datetime.now(UTC))
                 say(f"The report was written to {path}.")
         except NewbiMigrateError as error:
-            return _not_written(session, error.what, error.next_step, code)
+            return _not_written(session, error.what, error.next_step, code or _code_of(error))
         except Exception as error:  # noqa: BLE001  # the answer must not be lost for a report
             what = f"{type(error).__name__}: {error}"
-            return _not_written(session, what, "Please report it; --json has the answer.", code)
+            advice = "Please report it; --json has the answer."
+            return _not_written(session, what, advice, code or ExitCode.UNEXPECTED)
         return code
 
     def _emails(self, session: Session, collection: str) -> dict[str, str]:
@@ -100,6 +101,11 @@ class ReportFiles:
         return {user: masked_email(email) for user, email in found.items()}
 
 
+def _code_of(error: NewbiMigrateError) -> ExitCode:
+    # What a call was refused for before the work is about a file after it.
+    return ExitCode.LOCAL_FILE if isinstance(error, UsageError) else error.exit_code
+
+
 def _not_written(session: Session, what: str, next_step: str, code: ExitCode) -> ExitCode:
     say_failure(
         f"The report was not written: {what}",
@@ -108,4 +114,4 @@ def _not_written(session: Session, what: str, next_step: str, code: ExitCode) ->
         as_json=False,
         redact=session.target.redactor,
     )
-    return code or ExitCode.UNEXPECTED
+    return code

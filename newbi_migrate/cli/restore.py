@@ -1,4 +1,4 @@
-"""``newbi-migrate restore``."""
+"""``newbi-migrate restore`` and ``newbi-migrate drop-aside``."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from newbi_migrate.cli import options as opt, values
-from newbi_migrate.cli.next_steps import after_restoring, suggest
+from newbi_migrate.cli.next_steps import after_dropping_aside, after_restoring, suggest
 from newbi_migrate.cli.running import Session, interruptible
 from newbi_migrate.report.text import counted
 
 if TYPE_CHECKING:
     from newbi_migrate.backup.verification import Verification
-    from newbi_migrate.migration.restore.run import RestoreResult
+    from newbi_migrate.migration.restore.aside import DroppedAside
+    from newbi_migrate.migration.restore.results import RestoreResult
     from newbi_migrate.migration.restore.target import RestoreTarget
+    from newbi_migrate.report.document import Document
 
-__all__ = ["restore"]
+__all__ = ["drop_aside", "restore"]
 
 
 def restore(
@@ -37,7 +39,10 @@ def restore(
     drop: Annotated[
         bool,
         typer.Option(
-            "--drop", help="Drop every collection of the target first; its name is asked for."
+            "--drop",
+            help="Drop every collection of the target first; its name is asked for. With "
+            "--collections, put these in the place of those of the same names, which are kept "
+            "aside.",
         ),
     ] = False,
     collections: Annotated[
@@ -45,7 +50,8 @@ def restore(
         typer.Option(
             "--collections",
             metavar="A,B",
-            help="Restore only these, into an empty database; may be repeated.",
+            help="Restore only these, into an empty database or, with --drop, in their own places; "
+            "may be repeated.",
         ),
     ] = None,
     dry_run: opt.DryRun = False,
@@ -67,7 +73,8 @@ def restore(
     """Restore a backup or a mongodump folder, byte for byte. Run it again to resume.
 
     It is verified first, and a damaged one is refused before anything is touched; --collections
-    brings back what is whole of it. The target must be empty, unless --drop is given.
+    brings back what is whole of it. The target must be empty, unless --drop is given. With both,
+    nothing is dropped: rollback puts what was there in its place again, until drop-aside.
     """
     session = Session("restore", as_json=call.as_json, uri_file=call.uri_file)
     with session.explained():
@@ -99,12 +106,18 @@ def restore(
         reviewed = None
         if not confirm:
             reviewed = target
-            session.confirm(_does(path, target, drop=drop), database=target.database)
+            session.confirm(
+                _does(path, target, drop=drop, only=restoring.only), database=target.database
+            )
         restoring.report(session.run(lambda: restoring.restore(reviewed)))
 
 
-def _does(path: Path, target: RestoreTarget, *, drop: bool) -> str:
+def _does(path: Path, target: RestoreTarget, *, drop: bool, only: Sequence[str]) -> str:
     """What a restore would do, in numbers."""
+    if drop and only:
+        replaced = ", ".join(sorted({*only} & {*target.existing}))
+        kept = f", and keeps the present {replaced} aside" if replaced else ""
+        return f"puts {', '.join(only)} of {path} in place{kept}"
     if target.unfinished:
         return f"goes on with the restore of {path}"
     if drop and target.existing:
@@ -139,7 +152,7 @@ class _Restoring:
 
     def preview(self, target: RestoreTarget) -> NoReturn:
         """Show what a restore would do."""
-        from newbi_migrate.migration.restore.run import restore_identity
+        from newbi_migrate.migration.restore.results import restore_identity
         from newbi_migrate.report.backups import restore_plan_document
 
         verification = self.session.run(self._verified)
@@ -201,8 +214,8 @@ class _Restoring:
 
         following = after_restoring(
             self.path,
+            result,
             self.database if self._elsewhere else None,
-            ours=result.verification.manifest is not None,
             place=self.session.uri_arguments,
         )
         document = restore_document(result, next_command=following)
@@ -211,3 +224,37 @@ class _Restoring:
     @property
     def _elsewhere(self) -> bool:
         return self.database != self.session.target.database
+
+
+def drop_aside(
+    *,
+    dry_run: opt.DryRun = False,
+    confirm: opt.Confirm = False,
+    call: opt.LoggedCall,
+) -> None:
+    """Drop what restore --collections --drop, or a rollback of one, put aside.
+
+    What was restored stays, and those restores can no longer be taken back.
+    """
+    session = Session("drop-aside", as_json=call.as_json, uri_file=call.uri_file)
+    with session.explained():
+        if not dry_run:
+            session.must_be_able_to_ask(confirmed=confirm)
+        session.log_to(call.log_file, "drop-aside --dry-run" if dry_run else "drop-aside")
+        looked: DroppedAside | None = None
+        if not (dry_run or confirm):
+            looked = session.ask(lambda m: m.drop_aside(dry_run=True))
+            session.show(_dropped_document(session, looked), aside=True)
+            number = counted(len(looked.collections), "collection")
+            session.confirm(f"drops {number} that restores put aside")
+        done = session.ask(
+            lambda m: m.drop_aside(dry_run=dry_run, reviewed=looked), writes=not dry_run
+        )
+        session.finish(_dropped_document(session, done))
+
+
+def _dropped_document(session: Session, result: DroppedAside) -> Document:
+    from newbi_migrate.report.backups import dropped_aside_document
+
+    following = after_dropping_aside(result, session.uri_arguments)
+    return dropped_aside_document(result, next_command=following)

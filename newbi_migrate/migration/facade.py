@@ -24,6 +24,7 @@ from newbi_migrate.migration.planning.plan import make_plan
 from newbi_migrate.migration.planning.plan_file import SavedPlan, refuse_other_database
 from newbi_migrate.migration.planning.results import Plan, RunResult
 from newbi_migrate.migration.planning.survey import Survey, survey
+from newbi_migrate.migration.restore.aside import DroppedAside, drop_aside
 from newbi_migrate.migration.rollback.results import RollbackOptions, RollbackResult
 from newbi_migrate.migration.rollback.rollback import preview_rollback, rollback
 from newbi_migrate.migration.run.backup_guard import BackupGuard
@@ -379,6 +380,22 @@ class Migration:
         if dry_run:
             return await preview_rollback(runner, run_id, choices, everything=everything)
         return await rollback(runner, run_id, choices, everything=everything, reviewed=reviewed)
+
+    async def drop_aside(
+        self, *, dry_run: bool = False, reviewed: DroppedAside | None = None
+    ) -> DroppedAside:
+        """Drop what restores of single collections put aside; they can no longer be taken back.
+
+        Args:
+            dry_run: Look only; sends no write command.
+            reviewed: What the same call with ``dry_run`` gave and a person agreed to.
+
+        Raises:
+            UsageError: A run has not come to its end.
+            DatabaseMovedOnError: Something else is aside now than what was reviewed.
+            LeaseHeldError: A run is under way.
+        """
+        return await drop_aside(self._runner(), dry_run=dry_run, reviewed=reviewed)
 
     async def indexes(
         self, *, apply: bool = False, reviewed: FinalizeResult | None = None

@@ -184,6 +184,12 @@ def _numbers(result: RollbackResult) -> Iterator[str]:
     for now, was in result.collections_renamed:
         again = "is called" if done else "would be called"
         yield f"The collection {now} {again} {was} again."
+    for name, aside, number in result.put_aside:
+        kept = "is kept" if done else "would be kept"
+        yield (
+            f"The {name} that was restored, with {counted(number, 'document')}, {kept} as {aside}; "
+            "drop-aside drops it."
+        )
     if result.sessions:
         yield f"Sessions of deleted users that are left alone: {result.sessions:,}."
 
