@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from pymongo import AsyncMongoClient
 
 from newbi_migrate import Migration
+from newbi_migrate.demo import build_legacy_database_async
 from newbi_migrate.documents import (
     Client,
     Invitation,
@@ -27,7 +28,7 @@ from newbi_migrate.documents import (
     init_documents,
 )
 from newbi_migrate.documents.scalars import Text
-from newbi_migrate.testing import build_legacy_database_async, mongodb_server
+from newbi_migrate.testing import mongodb_server
 
 
 class OurInvoice(Invoice):

@@ -19,8 +19,9 @@ from fastapi import Depends, FastAPI, Header, HTTPException
 from pymongo import AsyncMongoClient
 
 from newbi_migrate import Migration
+from newbi_migrate.demo import build_legacy_database_async
 from newbi_migrate.documents import Invoice, Member, Product, init_documents
-from newbi_migrate.testing import build_legacy_database_async, mongodb_server
+from newbi_migrate.testing import mongodb_server
 
 
 async def membership(x_user: Annotated[str, Header()]) -> Member:

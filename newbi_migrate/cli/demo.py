@@ -16,11 +16,11 @@ from newbi_migrate.errors import NewbiMigrateError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from newbi_migrate.demo.database import DemoDatabase
     from newbi_migrate.migration.planning.results import Plan, RunResult
     from newbi_migrate.migration.rollback.results import RollbackResult
     from newbi_migrate.migration.status import Status
     from newbi_migrate.report.example import Example
-    from newbi_migrate.testing.demo import DemoDatabase
 
 __all__ = ["demo"]
 
@@ -80,11 +80,11 @@ class _Demo:
         Raises:
             NewbiMigrateError: Something went otherwise than it should.
         """
+        from newbi_migrate.demo.database import DemoDatabase
         from newbi_migrate.report.console import console_report
         from newbi_migrate.report.example import example_report
         from newbi_migrate.report.migration import plan_document, result_document, result_to_json
         from newbi_migrate.report.status import status_document, status_to_json
-        from newbi_migrate.testing.demo import DemoDatabase
 
         with DemoDatabase(self._uri) as database:
             begun = time.perf_counter()

@@ -15,7 +15,8 @@ from fingerprints import changes, fingerprint
 from node_packages import modules
 from pymongo import MongoClient
 
-from newbi_migrate.testing import EmbeddedMongod, LegacyDatabase, build_legacy_database
+from newbi_migrate.demo import LegacyDatabase, build_legacy_database
+from newbi_migrate.testing import EmbeddedMongod
 
 pytestmark = [pytest.mark.node, pytest.mark.slow]
 

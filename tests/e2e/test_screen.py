@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from newbi_migrate import ExitCode
+from newbi_migrate.demo.legacy import build_legacy_database
 from newbi_migrate.mapping.workspace import Reason
-from newbi_migrate.testing.legacy import build_legacy_database
 
 LINES = 45
 """Some forty lines, with room for what wraps on a screen of 100 columns."""

@@ -9,7 +9,7 @@ import pytest
 from little import little_legacy
 from processes import Processes
 
-from newbi_migrate.testing import build_legacy_database
+from newbi_migrate.demo import build_legacy_database
 
 SEED = "NEWBI_FAULTS_SEED"
 

@@ -13,7 +13,7 @@ from pymongo import MongoClient
 from small_legacy import USERS
 from traces import differences, expire_lease, trace
 
-from newbi_migrate.testing import build_legacy_database
+from newbi_migrate.demo import build_legacy_database
 
 MIGRATE = ("migrate", "--confirm")
 BACKFILL = ("backfill", "--confirm")

@@ -8,7 +8,7 @@ from typing import Any
 
 from bson import ObjectId
 
-from newbi_migrate.testing import PASSWORDS
+from newbi_migrate.demo.people import PASSWORDS
 
 (PASSWORD, HASH), (OTHER_PASSWORD, OTHER_HASH) = [*PASSWORDS.items()][:2]
 DAY = datetime(2024, 3, 5, tzinfo=UTC)

@@ -10,14 +10,14 @@ from bson import ObjectId
 from bulk import bulk_invoices, bulk_owners
 from hypothesis import given, strategies as st
 
+from newbi_migrate.demo.documents import FACTORIES
+from newbi_migrate.demo.legacy import PASSWORDS, LegacyDatabase
+from newbi_migrate.demo.legacy_dirt import CASES, HUGE_CASE, LegacyDirt
 from newbi_migrate.documents.legacy import LegacyUser
 from newbi_migrate.documents.newbi import NEWBI
 from newbi_migrate.errors import UsageError
 from newbi_migrate.mapping.account import PasswordKind, password_kind
 from newbi_migrate.mapping.workspace import Action, Reason
-from newbi_migrate.testing.legacy import PASSWORDS, LegacyDatabase
-from newbi_migrate.testing.legacy_dirt import CASES, HUGE_CASE, LegacyDirt
-from newbi_migrate.testing.legacy_documents import FACTORIES
 
 
 def _bytes(legacy):

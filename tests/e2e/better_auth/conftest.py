@@ -12,8 +12,8 @@ from better_auth_app import Browser, application
 from node_packages import modules
 
 from newbi_migrate import Migration
+from newbi_migrate.demo import LegacyDatabase, build_legacy_database
 from newbi_migrate.migration.facade import run_sync
-from newbi_migrate.testing import LegacyDatabase, build_legacy_database
 
 SEED, USERS, DOCUMENTS = 3, 4, 20
 

@@ -11,8 +11,8 @@ from bson import ObjectId
 from node_packages import modules
 
 from newbi_migrate import Migration
+from newbi_migrate.demo import build_legacy_database
 from newbi_migrate.migration.facade import run_sync
-from newbi_migrate.testing import build_legacy_database
 
 pytestmark = [pytest.mark.node, pytest.mark.slow]
 

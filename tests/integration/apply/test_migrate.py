@@ -10,6 +10,7 @@ from fingerprints import changes, fingerprint
 from losing import losing_the_answer_to
 from small_legacy import USERS, invoices, legacy_user
 
+from newbi_migrate.demo.legacy import build_legacy_database
 from newbi_migrate.documents.newbi import NEWBI
 from newbi_migrate.errors import (
     DatabaseMovedOnError,
@@ -26,7 +27,6 @@ from newbi_migrate.progress import NullProgress
 from newbi_migrate.store.lease import Holder, Lease
 from newbi_migrate.store.raw import elements
 from newbi_migrate.store.runs import RunWriter
-from newbi_migrate.testing.legacy import build_legacy_database
 
 RAW = CodecOptions(document_class=RawBSONDocument)
 

@@ -8,6 +8,7 @@ from bson import ObjectId
 from fingerprints import changes, fingerprint
 from small_legacy import DAY, USERS, invoices, legacy_user
 
+from newbi_migrate.demo.legacy import build_legacy_database
 from newbi_migrate.errors import ExitCode, InterruptedRunError, UsageError
 from newbi_migrate.migration.apply import steps
 from newbi_migrate.migration.facade import Migration
@@ -21,7 +22,6 @@ from newbi_migrate.migration.rollback.results import (
 from newbi_migrate.progress import NullProgress
 from newbi_migrate.store.raw import document_of, elements
 from newbi_migrate.store.session import LeasedSession
-from newbi_migrate.testing.legacy import build_legacy_database
 
 KEEP = RollbackOptions(OnConflict.KEEP)
 DISCARD = RollbackOptions(OnConflict.DISCARD)

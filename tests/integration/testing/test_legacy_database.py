@@ -6,16 +6,16 @@ import bson
 import pytest
 from fingerprints import fingerprint
 
-from newbi_migrate.documents.newbi import NEWBI
-from newbi_migrate.errors import ExitCode
-from newbi_migrate.mapping.values import ABSENT, get_path, read_id
-from newbi_migrate.migration.facade import Migration
-from newbi_migrate.testing.legacy import (
+from newbi_migrate.demo.legacy import (
     LEGACY_INDEXES,
     build_legacy_database,
     build_legacy_database_async,
 )
-from newbi_migrate.testing.legacy_dirt import LegacyDirt
+from newbi_migrate.demo.legacy_dirt import LegacyDirt
+from newbi_migrate.documents.newbi import NEWBI
+from newbi_migrate.errors import ExitCode
+from newbi_migrate.mapping.values import ABSENT, get_path, read_id
+from newbi_migrate.migration.facade import Migration
 
 
 def _key(collection, identifier):

@@ -12,6 +12,7 @@ from pymongo import AsyncMongoClient
 
 from newbi_migrate.backup.compare import compare_backup
 from newbi_migrate.backup.writer import backup_database
+from newbi_migrate.demo.legacy import build_legacy_database
 from newbi_migrate.documents.newbi import NEWBI
 from newbi_migrate.errors import (
     DamagedBackupError,
@@ -27,7 +28,6 @@ from newbi_migrate.migration.run.backup_guard import BackupGuard
 from newbi_migrate.migration.run.baseline import BaselineSource, baseline_of, take_baseline
 from newbi_migrate.migration.validation.conservation import Verdict, check_conservation
 from newbi_migrate.store.runs import RunState, RunWriter, read_runs
-from newbi_migrate.testing.legacy import build_legacy_database
 
 WITH_DIGESTS = BackupGuard(digests=True)
 # A few collections, because most of what a small migration takes is building indexes.

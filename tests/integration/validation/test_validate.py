@@ -13,6 +13,8 @@ from pymongo import AsyncMongoClient
 from small_legacy import USERS, invoices, legacy_user
 
 from newbi_migrate.backup.writer import backup_database
+from newbi_migrate.demo.legacy import build_legacy_database
+from newbi_migrate.demo.legacy_patch import invalid_text, raw
 from newbi_migrate.documents.newbi import NEWBI
 from newbi_migrate.documents.registry import CollectionSpec, IdType, ParentLink, Registry
 from newbi_migrate.errors import ExitCode, UsageError
@@ -25,8 +27,6 @@ from newbi_migrate.migration.validation.report import FailOn
 from newbi_migrate.migration.validation.request import Collector, ValidationRequest
 from newbi_migrate.migration.validation.rules import STRUCTURAL
 from newbi_migrate.store.lease import Holder, Lease
-from newbi_migrate.testing.legacy import build_legacy_database
-from newbi_migrate.testing.legacy_patch import invalid_text, raw
 
 STRANGER = ObjectId("65f000000000000000000001")
 HOME = organization_id(USERS[0])

@@ -19,11 +19,11 @@ from bson import ObjectId
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.raw_bson import RawBSONDocument
 
+from newbi_migrate.demo.documents import FACTORIES, FactoryContext, make_user
+from newbi_migrate.demo.people import object_id
 from newbi_migrate.mapping.decisions import Outcome
 from newbi_migrate.mapping.ids import organization_id
 from newbi_migrate.mapping.workspace import Action, Reason
-from newbi_migrate.testing.legacy_documents import FACTORIES, FactoryContext, make_user
-from newbi_migrate.testing.legacy_people import object_id
 
 __all__ = [
     "CASES",

@@ -1,7 +1,7 @@
 """What a real legacy database contains besides good documents, and what must become of it.
 
-The cases are in :mod:`newbi_migrate.testing.legacy_dirt_documents` and
-:mod:`newbi_migrate.testing.legacy_dirt_users`.
+The cases are in :mod:`newbi_migrate.demo.legacy_dirt_documents` and
+:mod:`newbi_migrate.demo.legacy_dirt_users`.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from newbi_migrate.errors import UsageError
-from newbi_migrate.testing import legacy_dirt_users as _users  # noqa: F401 - registers its cases
-from newbi_migrate.testing.legacy_dirt_documents import HUGE_CASE
-from newbi_migrate.testing.legacy_patch import (
+from newbi_migrate.demo import legacy_dirt_users as _users  # noqa: F401 - registers its cases
+from newbi_migrate.demo.legacy_dirt_documents import HUGE_CASE
+from newbi_migrate.demo.legacy_patch import (
     CASES,
     Case,
     ExpectedDocument,
     ExpectedUser,
     Patch,
 )
+from newbi_migrate.errors import UsageError
 
 __all__ = ["CASES", "HUGE_CASE", "Case", "ExpectedDocument", "ExpectedUser", "LegacyDirt"]
 

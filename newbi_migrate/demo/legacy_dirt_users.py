@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from newbi_migrate.demo.legacy_patch import Patch, case, invalid_text, raw
+from newbi_migrate.demo.people import PASSWORDS
 from newbi_migrate.mapping.decisions import Outcome
 from newbi_migrate.mapping.ids import organization_id
 from newbi_migrate.mapping.workspace import Action, Reason
-from newbi_migrate.testing.legacy_patch import Patch, case, invalid_text, raw
-from newbi_migrate.testing.legacy_people import PASSWORDS
 
 __all__: list[str] = []
 

@@ -13,9 +13,9 @@ from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient
 from pymongo.synchronous.collection import Collection
 
+from newbi_migrate.demo.legacy import build_legacy_database
 from newbi_migrate.documents.registry import OWN_PREFIX
 from newbi_migrate.store.decoding import PLAIN
-from newbi_migrate.testing.legacy import build_legacy_database
 
 __all__ = ["DemoDatabase"]
 

@@ -20,9 +20,9 @@ from pymongo import ASCENDING, DESCENDING, TEXT, IndexModel
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.synchronous.database import Database
 
+from newbi_migrate.demo.documents import FACTORIES, FactoryContext, make_user
+from newbi_migrate.demo.people import PASSWORDS, object_id
 from newbi_migrate.errors import UsageError
-from newbi_migrate.testing.legacy_documents import FACTORIES, FactoryContext, make_user
-from newbi_migrate.testing.legacy_people import PASSWORDS, object_id
 
 __all__ = [
     "LEGACY_INDEXES",
@@ -307,7 +307,7 @@ def _dirt(
 ) -> Mapping[str, list[Any]]:
     if dirty is False and not huge:
         return {}
-    from newbi_migrate.testing.legacy_dirt import LegacyDirt
+    from newbi_migrate.demo.legacy_dirt import LegacyDirt
 
     names = None if dirty is True else dirty or ()
     return LegacyDirt(legacy.seed, cases=names, huge=huge, source=legacy.source).documents
@@ -346,7 +346,7 @@ def build_legacy_database(
         documents_per_user: Documents on average for a user.
         collections: The collections to fill; the empty ones among them exist afterwards.
         source: Name of the collection of the legacy users.
-        dirty: True adds every case of :mod:`newbi_migrate.testing.legacy_dirt`, names add these.
+        dirty: True adds every case of :mod:`newbi_migrate.demo.legacy_dirt`, names add these.
         huge: Add the case that takes 16 MiB as well.
         indexes: Build the legacy indexes first, as they were when the documents were written.
 

@@ -21,10 +21,10 @@ from bson.min_key import MinKey
 from bson.regex import Regex
 from bson.timestamp import Timestamp
 
+from newbi_migrate.demo.legacy_patch import Patch, case, invalid_text, raw
 from newbi_migrate.mapping.decisions import Outcome
 from newbi_migrate.mapping.ids import organization_id
 from newbi_migrate.mapping.workspace import Action, Reason
-from newbi_migrate.testing.legacy_patch import Patch, case, invalid_text, raw
 
 __all__ = ["HUGE_CASE"]
 
