@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from newbi_migrate.demo.legacy import (
-    LegacyDatabase,
-    build_legacy_database,
-    build_legacy_database_async,
-)
+from newbi_migrate.demo.legacy import LegacyDatabase, build_legacy_database
 
-__all__ = ["LegacyDatabase", "build_legacy_database", "build_legacy_database_async"]
+__all__ = ["LegacyDatabase", "build_legacy_database"]

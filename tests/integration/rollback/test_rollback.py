@@ -6,6 +6,7 @@ import bson
 import pytest
 from bson import ObjectId
 from fingerprints import changes, fingerprint
+from legacy_cases import build_dirty_database
 from small_legacy import DAY, USERS, invoices, legacy_user
 
 from newbi_migrate.demo.legacy import build_legacy_database
@@ -65,7 +66,8 @@ def organization_of(database, user):
 async def test_a_rollback_gives_back_every_byte(request, dirty, uri_name, database_name_):
     """Documents, index specifications, options and absent collections, as they were."""
     uri, database = request.getfixturevalue(uri_name), request.getfixturevalue(database_name_)
-    build_legacy_database(database, seed=3, users=5, documents_per_user=15, dirty=dirty)
+    build = build_dirty_database if dirty else build_legacy_database
+    build(database, seed=3, users=5, documents_per_user=15)
     before = held(database)
     await migrate(uri)
     result = await rollback(uri)

@@ -8,6 +8,7 @@ from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from fingerprints import changes, fingerprint
 from leases import leased
+from legacy_cases import build_dirty_database
 from pymongo import AsyncMongoClient
 
 from newbi_migrate.backup.compare import compare_backup
@@ -61,7 +62,7 @@ def legacy(sync_database):
 
 @pytest.fixture
 def dirty(sync_database):
-    build_legacy_database(sync_database, seed=22, users=4, documents_per_user=6, dirty=True)
+    build_dirty_database(sync_database, seed=22, users=4, documents_per_user=6)
     return sync_database
 
 
