@@ -24,7 +24,7 @@ __all__ = [
     "mongodb_server",
 ]
 
-_HOMES = {
+_MODULES = {
     "EmbeddedMongod": "mongod",
     "MongodBinary": "discovery",
     "check_all_invariants": "laws",
@@ -36,10 +36,10 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     try:
-        home = _HOMES[name]
+        module = _MODULES[name]
     except KeyError:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
-    return getattr(import_module(f"{__name__}.{home}"), name)
+    return getattr(import_module(f"{__name__}.{module}"), name)
 
 
 def __dir__() -> list[str]:
