@@ -1,7 +1,7 @@
 """The options that commands share, each declared once, and the groups they come in.
 
-Nothing of the engine is imported here, so that ``--help`` stays quick; a test holds the choices and
-defaults that are repeated here against the engine's own.
+Nothing of the engine is imported here, so that ``--help`` stays quick; a test holds the defaults
+that are repeated here against the engine's own.
 """
 
 from __future__ import annotations
@@ -10,15 +10,16 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import datetime
-from enum import StrEnum
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from newbi_migrate import choices
+from newbi_migrate.choices import AliasPolicy, DuplicatePolicy
+
 __all__ = [
-    "AliasOwnerChoice",
     "AliasOwners",
     "Aliases",
     "AsJson",
@@ -58,28 +59,6 @@ __all__ = [
 
 _WHAT = "What is decided"
 _HOW = "How fast"
-
-
-class DuplicateChoice(StrEnum):
-    """Choices of ``--duplicate-emails``."""
-
-    QUARANTINE = "quarantine"
-    KEEP_NORMALIZED = "keep-normalized"
-
-
-class AliasChoice(StrEnum):
-    """Choices of ``--aliases``."""
-
-    VERIFIED = "verified"
-    ALL = "all"
-    REFUSE = "refuse"
-
-
-class AliasOwnerChoice(StrEnum):
-    """Choices of ``--alias-owners``."""
-
-    REWRITE = "rewrite"
-    KEEP = "keep"
 
 
 AsJson = Annotated[
@@ -256,7 +235,7 @@ LegacyCollection = Annotated[
     ),
 ]
 DuplicateEmails = Annotated[
-    DuplicateChoice | None,
+    DuplicatePolicy | None,
     typer.Option(
         "--duplicate-emails",
         help="Legacy users whose e-mails differ by case or blanks alone: quarantine all of "
@@ -266,7 +245,7 @@ DuplicateEmails = Annotated[
     ),
 ]
 Aliases = Annotated[
-    AliasChoice | None,
+    AliasPolicy | None,
     typer.Option(
         "--aliases",
         help="Link a legacy user to the existing user with the same e-mail: only if verified, "
@@ -276,7 +255,7 @@ Aliases = Annotated[
     ),
 ]
 AliasOwners = Annotated[
-    AliasOwnerChoice | None,
+    choices.AliasOwners | None,
     typer.Option(
         "--alias-owners",
         help="Fields of documents that name such a user: write the new id, or keep the old one.",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from newbi_migrate.choices import OnConflict
 from newbi_migrate.cli import options as opt, values
 from newbi_migrate.cli.next_steps import after_rollback, suggest
 from newbi_migrate.cli.reporting import ReportFiles
@@ -23,14 +23,6 @@ if TYPE_CHECKING:
     from newbi_migrate.report.document import Document
 
 __all__ = ["rollback", "unlock"]
-
-
-class ConflictChoice(StrEnum):
-    """Choices of ``--on-conflict``."""
-
-    STOP = "stop"
-    KEEP = "keep"
-    DISCARD = "discard"
 
 
 def rollback(
@@ -53,13 +45,13 @@ def rollback(
         ),
     ] = False,
     on_conflict: Annotated[
-        ConflictChoice,
+        OnConflict,
         typer.Option(
             "--on-conflict",
             help="Where somebody changed what the run wrote: write nothing at all, keep the "
             "change, or discard it.",
         ),
-    ] = ConflictChoice.STOP,
+    ] = OnConflict.STOP,
     collections: Annotated[
         list[str] | None,
         typer.Option(
@@ -92,13 +84,15 @@ def rollback(
     """
     session = Session("rollback", as_json=call.as_json, uri_file=call.uri_file)
     with session.explained():
-        from newbi_migrate.migration.rollback.results import OnConflict, RollbackOptions
+        from newbi_migrate.migration.rollback.results import (
+            RollbackOptions,
+        )
 
         _refuse_two(
             {"--all": everything, "--run": run, "--collections": collections, "--users": users}
         )
         options = RollbackOptions(
-            OnConflict(on_conflict.value),
+            on_conflict,
             values.names(collections, "--collections"),
             values.names(users, "--users"),
         )

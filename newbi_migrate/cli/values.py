@@ -6,10 +6,10 @@ Nothing of the engine is imported until a command runs.
 from __future__ import annotations
 
 from datetime import datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from newbi_migrate.choices import AliasOwners, AliasPolicy, DuplicatePolicy
 from newbi_migrate.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,9 +24,9 @@ __all__ = ["as_arguments", "backup_guard", "migration_options", "names", "thrott
 def migration_options(
     *,
     legacy_collection: str | None = None,
-    duplicate_emails: StrEnum | None = None,
-    aliases: StrEnum | None = None,
-    alias_owners: StrEnum | None = None,
+    duplicate_emails: DuplicatePolicy | None = None,
+    aliases: AliasPolicy | None = None,
+    alias_owners: AliasOwners | None = None,
     collections: list[str] | None = None,
     as_of: datetime | None = None,
     batch_size: int | None = None,
@@ -37,14 +37,13 @@ def migration_options(
     Raises:
         UsageError: A value is out of its range, or a list of collections names none.
     """
-    from newbi_migrate.mapping.decisions import AliasPolicy, DuplicatePolicy
-    from newbi_migrate.migration.planning.options import AliasOwners as Owners, MigrationOptions
+    from newbi_migrate.migration.planning.options import MigrationOptions
 
     given: dict[str, Any] = {
         "legacy_collection": legacy_collection,
-        "duplicate_emails": duplicate_emails and DuplicatePolicy(duplicate_emails.value),
-        "aliases": aliases and AliasPolicy(aliases.value),
-        "alias_owners": alias_owners and Owners(alias_owners.value),
+        "duplicate_emails": duplicate_emails,
+        "aliases": aliases,
+        "alias_owners": alias_owners,
         "collections": names(collections, "--collections"),
         "schema_day": as_of and as_of.date(),
         "batch_size": batch_size,

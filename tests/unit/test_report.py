@@ -14,10 +14,13 @@ from results import IDS, a_plan, a_result, user_lines
 from rich.console import Console
 
 from newbi_migrate import ExitCode, UsageError
+from newbi_migrate.choices import AliasOwners, AliasPolicy, DuplicatePolicy
 from newbi_migrate.cli import options as opt
 from newbi_migrate.cli.values import as_arguments, migration_options
 from newbi_migrate.mapping.account import PasswordKind
-from newbi_migrate.mapping.decisions import AliasPolicy, DuplicatePolicy, Outcome
+from newbi_migrate.mapping.decisions import (
+    Outcome,
+)
 from newbi_migrate.mapping.users import (
     BARRED,
     CANNOT_SIGN_IN,
@@ -26,7 +29,10 @@ from newbi_migrate.mapping.users import (
     Finding,
 )
 from newbi_migrate.mapping.workspace import Reason, WorkspaceClass, Workspaces
-from newbi_migrate.migration.planning.options import MAX_BATCH_SIZE, AliasOwners, MigrationOptions
+from newbi_migrate.migration.planning.options import (
+    MAX_BATCH_SIZE,
+    MigrationOptions,
+)
 from newbi_migrate.migration.planning.plan import plan_to_json
 from newbi_migrate.migration.planning.results import (
     NOT_PLAIN,
@@ -416,19 +422,6 @@ def test_a_place_that_takes_no_file_is_refused_beforehand(tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    ("choice", "engine"),
-    [
-        (opt.DuplicateChoice, DuplicatePolicy),
-        (opt.AliasChoice, AliasPolicy),
-        (opt.AliasOwnerChoice, AliasOwners),
-    ],
-)
-def test_the_choices_of_the_command_line_are_the_engines(choice, engine):
-    """The command line repeats them, so that help loads no driver; they must not drift apart."""
-    assert [c.value for c in engine] == [c.value for c in choice]
-
-
-@pytest.mark.parametrize(
     ("option", "default"),
     [
         (opt.BatchSize, MigrationOptions().batch_size),
@@ -474,9 +467,9 @@ def test_a_suggested_command_means_the_options_it_was_made_of(options):
 
     assert options == migration_options(
         legacy_collection=given_again.get("--legacy-collection"),
-        duplicate_emails=_choice(opt.DuplicateChoice, given_again.get("--duplicate-emails")),
-        aliases=_choice(opt.AliasChoice, given_again.get("--aliases")),
-        alias_owners=_choice(opt.AliasOwnerChoice, given_again.get("--alias-owners")),
+        duplicate_emails=_choice(DuplicatePolicy, given_again.get("--duplicate-emails")),
+        aliases=_choice(AliasPolicy, given_again.get("--aliases")),
+        alias_owners=_choice(AliasOwners, given_again.get("--alias-owners")),
         collections=[given_again["--collections"]] if "--collections" in given_again else None,
         as_of=None if day is None else datetime.fromisoformat(day),
         batch_size=int(given_again.get("--batch-size", MigrationOptions().batch_size)),

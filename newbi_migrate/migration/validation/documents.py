@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from newbi_migrate.choices import AliasOwners
 from newbi_migrate.documents.registry import CollectionSpec
 from newbi_migrate.documents.shapes import Leaf, fields_of, without_null
 from newbi_migrate.mapping.values import ABSENT, IdForm, read_id
 from newbi_migrate.mapping.workspace import Action, Reason, Resolution
 from newbi_migrate.migration.planning.documents import DocumentPlane
-from newbi_migrate.migration.planning.options import AliasOwners
 from newbi_migrate.migration.validation import rules
 from newbi_migrate.migration.validation.request import COMMENT, State, ValidationRequest
 from newbi_migrate.migration.validation.rules import STRUCTURAL, rule_broken_by

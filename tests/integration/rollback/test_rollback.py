@@ -9,6 +9,7 @@ from fingerprints import changes, fingerprint
 from legacy_cases import build_dirty_database
 from small_legacy import DAY, USERS, invoices, legacy_user
 
+from newbi_migrate.choices import OnConflict
 from newbi_migrate.demo.legacy import build_legacy_database
 from newbi_migrate.errors import ExitCode, InterruptedRunError, UsageError
 from newbi_migrate.migration.apply import steps
@@ -17,7 +18,6 @@ from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.rollback.results import (
     ConflictKind,
     KeptReason,
-    OnConflict,
     RollbackOptions,
 )
 from newbi_migrate.progress import NullProgress

@@ -16,13 +16,16 @@ from pymongo.write_concern import WriteConcern
 from small_legacy import USERS, invoices, legacy_user
 
 from newbi_migrate import Migration, MigrationOptions
+from newbi_migrate.choices import OnConflict
 from newbi_migrate.errors import (
     InterruptedRunError,
     LeaseLostError,
     NotPermittedError,
     UsageError,
 )
-from newbi_migrate.migration.rollback.results import OnConflict, RollbackOptions
+from newbi_migrate.migration.rollback.results import (
+    RollbackOptions,
+)
 from newbi_migrate.migration.run import throttle
 from newbi_migrate.migration.run.throttle import RunThrottle, ThrottleOptions
 from newbi_migrate.progress import NullProgress

@@ -13,6 +13,7 @@ from pymongo import AsyncMongoClient
 
 from newbi_migrate.backup.compare import compare_backup
 from newbi_migrate.backup.writer import backup_database
+from newbi_migrate.choices import AliasPolicy
 from newbi_migrate.demo.legacy import build_legacy_database
 from newbi_migrate.documents.newbi import NEWBI
 from newbi_migrate.errors import (
@@ -21,7 +22,6 @@ from newbi_migrate.errors import (
     InterruptedRunError,
     UsageError,
 )
-from newbi_migrate.mapping.decisions import AliasPolicy
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.restore.run import restore_backup
