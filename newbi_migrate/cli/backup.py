@@ -66,8 +66,7 @@ def backup(
     The role read on the database is enough. A replica set is read at one moment, whatever is
     written meanwhile; before a standalone is read, stop the application.
     """
-    session = Session("backup", as_json=call.as_json, uri_file=call.uri_file)
-    with session.explained():
+    with call.session("backup") as session:
         from newbi_migrate.backup.encrypt import read_recipients
         from newbi_migrate.backup.manifest import Consistency
         from newbi_migrate.report.backups import backup_document
@@ -181,8 +180,7 @@ def verify_backup(
     It takes a dump of mongodump too. Without the key of an encrypted backup the bytes of every
     file are checked, and --compare works as long as nothing differs.
     """
-    session = Session("verify-backup", as_json=call.as_json, uri_file=call.uri_file)
-    with session.explained():
+    with call.session("verify-backup") as session:
         from newbi_migrate.report.backups import verification_document
 
         if (without or database) and not compare:

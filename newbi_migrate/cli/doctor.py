@@ -10,7 +10,6 @@ import typer
 from newbi_migrate.choices import Purpose
 from newbi_migrate.cli import options as opt, values
 from newbi_migrate.cli.next_steps import after_diagnosis
-from newbi_migrate.cli.running import Session
 from newbi_migrate.errors import ExitCode
 
 __all__ = ["doctor"]
@@ -46,8 +45,7 @@ def doctor(
     Each check is ok, warning, failed or skipped, with what to do. A warning is something to know
     before going on, not a reason to stop: traces of an earlier attempt are what a run repairs.
     """
-    session = Session("doctor", as_json=call.as_json, uri_file=call.uri_file)
-    with session.explained():
+    with call.session("doctor") as session:
         from newbi_migrate.report.checks import checks_document
 
         options = values.migration_options(legacy_collection=legacy_collection)

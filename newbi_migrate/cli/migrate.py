@@ -42,8 +42,7 @@ def plan(
     are created, and what is quarantined and why. The exit code is the one the migration would have.
     A backup that is named is verified and must equal the database, as for the migration.
     """
-    session = Session("plan", as_json=call.as_json, uri_file=call.uri_file)
-    with session.explained():
+    with call.session("plan") as session:
         taken = [output, call.log_file, call.uri_file]
         reports = ReportFiles(report, personal=show_personal_data, taken=taken)
         options = values.migration_options(**asdict(choices))
@@ -54,17 +53,8 @@ def plan(
 
 def migrate(
     *,
-    dry_run: opt.DryRun = False,
     plan: opt.PlanFile = None,
-    confirm: opt.Confirm = False,
-    verbose: opt.Verbose = False,
-    call: opt.LoggedCall,
-    choices: opt.Choices,
-    size: opt.Size,
-    backing: opt.Backing,
-    record_digests: opt.RecordDigests = False,
-    pacing: opt.Pacing,
-    report: opt.Reports = None,
+    run: opt.Run,
     show_personal_data: opt.ShowPersonalData = False,
 ) -> None:
     """Migrate users and stamp their documents; again, it finishes what was interrupted.
@@ -73,56 +63,36 @@ def migrate(
     first write; so must a plan that is named. A plan brings its own choices. Where nothing is
     left to write, nothing is written.
     """
-    session = Session("migrate", as_json=call.as_json, uri_file=call.uri_file)
-    with session.explained():
-        if not dry_run:
-            session.must_be_able_to_ask(confirmed=confirm)
-        taken = [plan, call.log_file, pacing.pause_file, call.uri_file]
-        reports = ReportFiles(report, personal=show_personal_data, taken=taken)
-        backed = values.backup_guard(backing.backup, backing.identity, digests=record_digests)
-        throttle = values.throttle(pacing)
-        session.log_to(call.log_file, "migrate --dry-run" if dry_run else "migrate")
-        saved: SavedPlan | None = None
-        if plan is None:
-            options = values.migration_options(**asdict(choices), **asdict(size))
-        else:
-            saved, options = _of_saved(plan, choices, size)
-        task = _Task(session, "migrate", options, verbose, backed, reports, throttle, saved, plan)
-        if dry_run:
-            task.show()
-        task.carry_out(confirmed=confirm)
+    _run("migrate", run, plan, personal=show_personal_data)
 
 
-def backfill(
-    *,
-    dry_run: opt.DryRun = False,
-    confirm: opt.Confirm = False,
-    verbose: opt.Verbose = False,
-    call: opt.LoggedCall,
-    choices: opt.Choices,
-    size: opt.Size,
-    backing: opt.Backing,
-    record_digests: opt.RecordDigests = False,
-    pacing: opt.Pacing,
-    report: opt.Reports = None,
-) -> None:
+def backfill(*, run: opt.Run) -> None:
     """Stamp documents alone, for late documents or further collections; users stay as they are.
 
     What was quarantined before is tried again; where nothing is left to write, nothing is written.
     """
-    session = Session("backfill", as_json=call.as_json, uri_file=call.uri_file)
-    with session.explained():
-        if not dry_run:
-            session.must_be_able_to_ask(confirmed=confirm)
-        reports = ReportFiles(report, taken=[call.log_file, pacing.pause_file, call.uri_file])
-        backed = values.backup_guard(backing.backup, backing.identity, digests=record_digests)
-        throttle = values.throttle(pacing)
-        options = values.migration_options(**asdict(choices), **asdict(size))
-        session.log_to(call.log_file, "backfill --dry-run" if dry_run else "backfill")
-        task = _Task(session, "backfill", options, verbose, backed, reports, throttle)
-        if dry_run:
+    _run("backfill", run)
+
+
+def _run(command: str, run: opt.Run, plan: Path | None = None, *, personal: bool = False) -> None:
+    with run.call.session(command) as session:
+        if not run.dry_run:
+            session.must_be_able_to_ask(confirmed=run.confirm)
+        taken = [plan, run.call.log_file, run.pacing.pause_file, run.call.uri_file]
+        reports = ReportFiles(run.report, personal=personal, taken=taken)
+        backing = run.backing
+        backed = values.backup_guard(backing.backup, backing.identity, digests=run.record_digests)
+        throttle = values.throttle(run.pacing)
+        session.log_to(run.call.log_file, f"{command} --dry-run" if run.dry_run else command)
+        saved: SavedPlan | None = None
+        if plan is None:
+            options = values.migration_options(**asdict(run.choices), **asdict(run.size))
+        else:
+            saved, options = _of_saved(plan, run.choices, run.size)
+        task = _Task(session, command, options, run.verbose, backed, reports, throttle, saved, plan)
+        if run.dry_run:
             task.show()
-        task.carry_out(confirmed=confirm)
+        task.carry_out(confirmed=run.confirm)
 
 
 def _of_saved(

@@ -69,8 +69,7 @@ def restore(
     It is verified first, and a damaged one is refused before anything is touched; --collections
     brings back what is whole of it. The target must be empty, unless --drop is given.
     """
-    session = Session("restore", as_json=call.as_json, uri_file=call.uri_file)
-    with session.explained():
+    with call.session("restore") as session:
         from newbi_migrate.backup.encrypt import read_identities
 
         if not dry_run:

@@ -82,8 +82,7 @@ def rollback(
     What people created since stays, and so does an organization they use; what they changed of
     the run's own is a conflict. Interrupted, the same command finishes it.
     """
-    session = Session("rollback", as_json=call.as_json, uri_file=call.uri_file)
-    with session.explained():
+    with call.session("rollback") as session:
         from newbi_migrate.migration.rollback.results import (
             RollbackOptions,
         )
@@ -199,8 +198,7 @@ def unlock(
     By itself it runs out 30 s after its last renewal. A run that is alive after all stops before
     its next write.
     """
-    session = Session("unlock", as_json=call.as_json, uri_file=call.uri_file)
-    with session.explained():
+    with call.session("unlock") as session:
         from newbi_migrate.report.document import Document
 
         held = shown = session.ask(lambda migration: migration.lease(), quiet=True)
