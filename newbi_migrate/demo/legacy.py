@@ -19,13 +19,12 @@ from pymongo import ASCENDING, DESCENDING, TEXT, IndexModel
 from pymongo.synchronous.database import Database
 
 from newbi_migrate.demo.documents import FACTORIES, FactoryContext, make_user
-from newbi_migrate.demo.people import PASSWORDS, object_id
+from newbi_migrate.demo.people import object_id
 from newbi_migrate.errors import UsageError
 
 __all__ = [
     "LEGACY_INDEXES",
     "OLD_TEXT_INDEXES",
-    "PASSWORDS",
     "LegacyDatabase",
     "build_legacy_database",
 ]
@@ -163,15 +162,6 @@ class LegacyDatabase:
             born = _FIRST_DAY + timedelta(days=_DAYS * number / self._size)
             users.append(make_user(rng, object_id(rng, int(born.timestamp()) + number), number))
         return users
-
-    @property
-    def user_ids(self) -> list[ObjectId]:
-        """The ids of the legacy users, in order."""
-        return [user["_id"] for user in self.users]
-
-    def password_of(self, user: Mapping[str, Any]) -> str:
-        """The password in clear of a user of :attr:`users`."""
-        return next(clear for clear, stored in PASSWORDS.items() if stored == user["password"])
 
     def count(self, collection: str) -> int:
         """How many documents a collection has."""

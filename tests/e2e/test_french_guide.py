@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 from better_auth_app import ROOT, free_port, prepare
+from dirty_people import password_of
 from fingerprints import changes, fingerprint
 from node_packages import modules
 from pymongo import MongoClient
@@ -149,7 +150,7 @@ def test_every_command_of_the_guide_does_what_the_guide_says(tmp_path):
         said = {}
         with workplace(tmp_path, uri) as run:
             password = tmp_path / "work" / "mot-de-passe.txt"
-            password.write_text(legacy.password_of(first), encoding="utf-8")
+            password.write_text(password_of(first), encoding="utf-8")
             for position, (_, text) in enumerate(blocks("bash")):
                 said[position, text] = run(text)
                 if "rollback --all --confirm" in text:

@@ -8,11 +8,13 @@ import bson
 import pytest
 from bson import ObjectId
 from bulk import bulk_invoices, bulk_owners
+from dirty_people import password_of
 from hypothesis import given, strategies as st
 from legacy_cases import CASES, HUGE_CASE, LegacyCases
 
 from newbi_migrate.demo.documents import FACTORIES
-from newbi_migrate.demo.legacy import PASSWORDS, LegacyDatabase
+from newbi_migrate.demo.legacy import LegacyDatabase
+from newbi_migrate.demo.people import PASSWORDS
 from newbi_migrate.documents.legacy import LegacyUser
 from newbi_migrate.documents.newbi import NEWBI
 from newbi_migrate.errors import UsageError
@@ -83,7 +85,7 @@ def test_clean_documents_break_no_rule_but_that_of_the_workspace(seed):
 def test_every_clean_document_has_a_user_for_an_owner(seed):
     """Nothing in a clean database belongs to nobody, and no document has a workspace."""
     legacy = LegacyDatabase(seed, 5, 40)
-    users = set(legacy.user_ids)
+    users = {user["_id"] for user in legacy.users}
     for spec in NEWBI:
         for document in legacy.documents(spec.name):
             assert "workspaceId" not in document
@@ -119,7 +121,7 @@ def test_the_first_users_own_most():
     legacy = LegacyDatabase(0, 20, 100)
     owners = Counter(document["createdBy"] for document in legacy.documents("invoices"))
 
-    assert legacy.user_ids[0] == owners.most_common(1)[0][0]
+    assert legacy.users[0]["_id"] == owners.most_common(1)[0][0]
     assert 10 < len(owners)
 
 
@@ -155,10 +157,8 @@ def test_the_stored_hashes_are_hashes_of_the_passwords():
 
 def test_a_users_password_is_known():
     """Every clean user can sign in with one of the passwords."""
-    legacy = LegacyDatabase(0, 7)
-
-    for user in legacy.users:
-        assert PASSWORDS[legacy.password_of(user)] == user["password"]
+    for user in LegacyDatabase(0, 7).users:
+        assert PASSWORDS[password_of(user)] == user["password"]
 
 
 def test_every_case_says_what_is_odd():
