@@ -216,65 +216,41 @@ def _columns(counts: Mapping[str, int]) -> Iterator[RenderableType]:
 
 
 def _remember(database: DemoDatabase, plan: Plan) -> dict[Any, dict[str, Any]]:
-    """Invoices of users who are created, before they are stamped."""
+    """An invoice of each user who is created, before it is stamped, by the user's id."""
     from newbi_migrate.mapping.decisions import Outcome
 
     created = [line.legacy_id for line in plan.users if line.outcome is Outcome.CREATED]
     found = database.find("invoices", {"createdBy": {"$in": created}}, limit=500)
-    return {document["_id"]: document for document in found}
+    return {document["createdBy"]: document for document in found}
 
 
 def _example(
     database: DemoDatabase, plan: Plan, remembered: Mapping[Any, dict[str, Any]]
 ) -> Example:
     """The user with the fullest profile, who shows most, and an invoice of theirs."""
-    from bson import ObjectId
+    from newbi_migrate.report.example import Example, journeys
 
-    from newbi_migrate.report.example import journeys
+    def one(name: str, query: Mapping[str, Any]) -> dict[str, Any]:
+        return next(database.find(name, query))
 
-    first_of: dict[ObjectId, dict[str, Any]] = {}
-    for before in remembered.values():
-        if isinstance(before["createdBy"], ObjectId):
-            first_of.setdefault(before["createdBy"], before)
-    found = [
-        example
-        for owner, before in first_of.items()
-        if (example := _example_of(database, plan.source, owner, before)) is not None
-    ]
+    found = []
+    for owner, before in remembered.items():
+        member = one("member", {"userId": owner})
+        after = {
+            "user": one("user", {"_id": owner}),
+            "account": one("account", {"userId": owner}),
+            "organization": one("organization", {"_id": member["organizationId"]}),
+            "member": member,
+        }
+        document = one("invoices", {"_id": before["_id"]})
+        legacy = one(plan.source, {"_id": owner})
+        found.append(Example(plan.source, legacy, after, "invoices", before, document))
     if not found:
         raise NewbiMigrateError(
             "The demo's database has no user whose invoice was stamped.",
             next_step="Ask for more --users or --documents.",
         )
     return max(found, key=lambda example: len(journeys(example)))
-
-
-def _example_of(
-    database: DemoDatabase, source: str, owner: Any, before: dict[str, Any]
-) -> Example | None:
-    from newbi_migrate.report.example import Example
-
-    def one(name: str, query: Mapping[str, Any]) -> dict[str, Any]:
-        return next(database.find(name, query), {})
-
-    member = one("member", {"userId": owner})
-    after = one("invoices", {"_id": before["_id"]})
-    legacy = one(source, {"_id": owner})
-    if not member or not legacy or "workspaceId" not in after:
-        return None
-    return Example(
-        source=source,
-        legacy=legacy,
-        after={
-            "user": one("user", {"_id": owner}),
-            "account": one("account", {"userId": owner}),
-            "organization": one("organization", {"_id": member["organizationId"]}),
-            "member": member,
-        },
-        collection="invoices",
-        document_before=before,
-        document_after=after,
-    )
 
 
 def _check(

@@ -176,14 +176,12 @@ class _Task:
             write_privately(save_to, plan_lines(plan))
             say(f"The plan was written to {save_to}{', in place of another' if replaced else ''}.")
         self._warn_without_backup(pending=plan.pending)
-        document = self._document(plan, saved_in=save_to or self.saved_in)
-        code = self.reports.write(
+        self.reports.finish(
             self.session,
             lambda emails: self._document(plan, saved_in=save_to or self.saved_in, emails=emails),
-            plan.exit_code,
             users_in=plan.source if plan.users else None,
+            verbose=self.verbose,
         )
-        self.session.finish(document, verbose=self.verbose, code=code)
 
     def carry_out(self, *, confirmed: bool) -> NoReturn:
         """Run, report, and end with the run's exit code.
@@ -213,16 +211,14 @@ class _Task:
         result = self._run(shown)
         self.session.log_end(_in_one_line(self.command, result))
         following = after_run(self.command, result, self.backed, self.session.uri_arguments)
-        code = self.reports.write(
+        self.reports.finish(
             self.session,
             lambda emails: result_document(
                 result, command=self.command, next_command=following, emails=emails
             ),
-            result.exit_code,
             users_in=result.plan.source if result.plan.users else None,
+            verbose=self.verbose,
         )
-        document = result_document(result, command=self.command, next_command=following)
-        self.session.finish(document, verbose=self.verbose, code=code)
 
     def _document(
         self, plan: Plan, *, saved_in: Path | None = None, emails: Mapping[str, str] | None = None

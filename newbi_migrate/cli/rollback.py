@@ -122,8 +122,7 @@ def rollback(
         )
         session.log_end(*map(_in_one_line, done))
         document = _document(session, done, everything=everything)
-        code = reports.write(session, lambda _: document, document.exit_code)
-        session.finish(document, verbose=verbose, code=code)
+        reports.finish(session, lambda _: document, verbose=verbose)
 
 
 def _takes_back(results: list[RollbackResult]) -> str:
