@@ -83,7 +83,7 @@ class _Demo:
         """
         from newbi_migrate.demo.database import DemoDatabase
         from newbi_migrate.report.console import console_report
-        from newbi_migrate.report.example import example_report
+        from newbi_migrate.report.example import example_document
         from newbi_migrate.report.migration import plan_document, result_document, result_to_json
         from newbi_migrate.report.status import status_document, status_to_json
 
@@ -115,7 +115,7 @@ class _Demo:
 
             example = _example(database, plan, remembered)
             self._step("4. One user, before and after.")
-            show(example_report(example))
+            show(console_report(example_document(example, database=plan.database)))
 
             status = self._ask(lambda migration: migration.status())
             self._step("5. How the database stands now.")
