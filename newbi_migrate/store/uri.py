@@ -19,7 +19,13 @@ from pymongo.uri_parser import parse_userinfo, split_hosts, split_options
 from newbi_migrate.errors import UsageError
 from newbi_migrate.store.redact import Redactor, redact_uri
 
-__all__ = ["VARIABLE", "ConnectionString", "find_connection_string"]
+__all__ = [
+    "VARIABLE",
+    "ConnectionString",
+    "find_connection_string",
+    "from_dotenv",
+    "unreadable",
+]
 
 VARIABLE = "MONGODB_URI"
 
@@ -287,10 +293,9 @@ def find_connection_string(
     if from_environment:
         return ConnectionString(from_environment, source=f"the environment ({VARIABLE})")
     dotenv = (directory or Path()) / ".env"
-    if dotenv.is_file():
-        text = _from_dotenv(dotenv)
-        if text:
-            return ConnectionString(text, source=str(dotenv), notes=_readable_by_others(dotenv))
+    text = from_dotenv(dotenv, VARIABLE, advice=_PLACES)
+    if text:
+        return ConnectionString(text, source=str(dotenv), notes=_readable_by_others(dotenv))
     raise UsageError("There is no connection string.", next_step=_PLACES)
 
 
@@ -298,11 +303,8 @@ def _read(path: Path) -> tuple[str, tuple[str, ...]]:
     try:
         with path.open(encoding="utf-8-sig") as file:
             text = file.read(_LARGEST_FILE + 1)
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise UsageError(f"{path} cannot be read: {reason}.", next_step=_PLACES) from None
-    except UnicodeDecodeError:
-        raise UsageError(f"{path} is not a text file.", next_step=_PLACES) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise unreadable(path, error, advice=_PLACES) from None
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if not lines:
         raise UsageError(f"{path} is empty.", next_step=_SHAPE)
@@ -314,16 +316,29 @@ def _read(path: Path) -> tuple[str, tuple[str, ...]]:
     return lines[0], _readable_by_others(path)
 
 
-def _from_dotenv(path: Path) -> str:
+def from_dotenv(path: Path, variable: str, *, advice: str) -> str:
+    """The value of a variable in a file ``.env``; empty where either is missing.
+
+    Raises:
+        UsageError: The file cannot be read; ``advice`` says what to do.
+    """
+    if not path.is_file():
+        return ""
     try:
         # Passwords may hold a dollar sign: nothing is expanded, as in the application's own.
         values = dotenv_values(path, interpolate=False, encoding="utf-8-sig")
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
+        raise unreadable(path, error, advice=advice) from None
+    return (values.get(variable) or "").strip()
+
+
+def unreadable(path: Path, error: OSError | UnicodeDecodeError, *, advice: str) -> UsageError:
+    """The error of a file of text that cannot be read."""
+    if isinstance(error, UnicodeDecodeError):
+        reason = "it is not a text file"
+    else:
         reason = error.strerror or type(error).__name__
-        raise UsageError(f"{path} cannot be read: {reason}.", next_step=_PLACES) from None
-    except UnicodeDecodeError:
-        raise UsageError(f"{path} is not a text file.", next_step=_PLACES) from None
-    return (values.get(VARIABLE) or "").strip()
+    return UsageError(f"{path} cannot be read: {reason}.", next_step=advice)
 
 
 def _readable_by_others(path: Path) -> tuple[str, ...]:
