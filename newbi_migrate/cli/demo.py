@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from newbi_migrate.cli import options as opt
-from newbi_migrate.cli.running import Session, say
+from newbi_migrate.cli.running import Session, say, wait_for_interruption
 from newbi_migrate.errors import NewbiMigrateError
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def demo(
 
                 print("".join(json_parts(told)), end="", flush=True)
             if keep:
-                _wait(server.uri_for(_DATABASE))
+                wait_for_interruption(server.uri_for(_DATABASE))
 
 
 class _Demo:
@@ -282,15 +282,3 @@ def _check(
             f"The demo did not go as it should: {'; '.join(broken)} does not hold.",
             next_step="This is a defect; please report it.",
         )
-
-
-def _wait(uri: str) -> None:
-    say(f"The server keeps running. Its database: {uri}")
-    say("Look around in another terminal, for example:")
-    say(f"  MONGODB_URI='{uri}' newbi-migrate status")
-    say("Ctrl-C stops it and removes everything.")
-    try:
-        while True:
-            time.sleep(3600)
-    except KeyboardInterrupt:
-        say("Stopped.")

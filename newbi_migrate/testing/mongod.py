@@ -16,6 +16,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -47,16 +48,26 @@ _EXIT_ADDRESS_IN_USE = 48
 class EmbeddedMongod:
     """One ``mongod``, for tests, the demo and benchmarks; never for data that matters.
 
-    Use it as ``with``, or call :meth:`start` and :meth:`stop`. Its port is free, and its data live
-    in a temporary directory that :meth:`stop` removes.
+    Use it as ``with``, or call :meth:`start` and :meth:`stop`. It listens on a port that is free.
 
     Args:
         replica_set: Start a replica set of one member, which has transactions, snapshot reads
             and change streams; a standalone server has none of these.
+        dbpath: Keep the data here; without it they live in a temporary directory that
+            :meth:`stop` removes.
+        extra_args: More arguments for ``mongod``, as on its command line.
     """
 
-    def __init__(self, *, replica_set: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        replica_set: bool = False,
+        dbpath: Path | None = None,
+        extra_args: Sequence[str] = (),
+    ) -> None:
         self._replica_set = replica_set
+        self._dbpath = dbpath
+        self._extra_args = tuple(extra_args)
         self._port: int | None = None
         self._work: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -191,7 +202,7 @@ class EmbeddedMongod:
         log = self._log
         seen = log.stat().st_size if log.exists() else 0
         with self._stderr.open("wb") as complaints:
-            self._process = subprocess.Popen(  # noqa: S603  # the arguments are our own
+            self._process = subprocess.Popen(  # noqa: S603  # the arguments are the caller's own
                 [str(find_mongod().path), *self._arguments()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -226,7 +237,7 @@ class EmbeddedMongod:
             arguments.append("--nounixsocket")
         if self._replica_set:
             arguments += ["--replSet", _REPLICA_SET]
-        return arguments
+        return [*arguments, *self._extra_args]
 
     @property
     def _directory(self) -> Path:
@@ -236,7 +247,7 @@ class EmbeddedMongod:
 
     @property
     def _data(self) -> Path:
-        return self._directory / "data"
+        return self._dbpath or self._directory / "data"
 
     @property
     def _log(self) -> Path:

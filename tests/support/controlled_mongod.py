@@ -15,22 +15,16 @@ class ControlledMongod(EmbeddedMongod):
     """A server in the hands of a test.
 
     Args:
-        replica_set: As of `EmbeddedMongod`.
-        dbpath: Keep the data here.
         test_commands: Enable the server's fail points, among them ``failCommand``.
         auth: Require credentials and create an administrator, whose URI `uri` then is.
-        extra_args: More arguments for ``mongod``, as on its command line.
+        extra_args: As the further options, those of `EmbeddedMongod`.
     """
 
-    def __init__(
-        self, *, replica_set=False, dbpath=None, test_commands=False, auth=False, extra_args=()
-    ):
-        super().__init__(replica_set=replica_set)
-        self._dbpath = dbpath
-        self._auth = auth
-        self._extra_args = list(extra_args)
+    def __init__(self, *, test_commands=False, auth=False, extra_args=(), **options):
         if test_commands:
-            self._extra_args += ["--setParameter", "enableTestCommands=1"]
+            extra_args = (*extra_args, "--setParameter", "enableTestCommands=1")
+        super().__init__(extra_args=extra_args, **options)
+        self._auth = auth
         self._password = None
         self._was_ready = False
 
@@ -83,12 +77,8 @@ class ControlledMongod(EmbeddedMongod):
             self.resume()
         super()._end()
 
-    @property
-    def _data(self):
-        return self._dbpath or super()._data
-
     def _arguments(self):
-        arguments = super()._arguments() + self._extra_args
+        arguments = super()._arguments()
         if self._auth:
             arguments.append("--auth")
             if self._replica_set:
