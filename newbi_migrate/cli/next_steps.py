@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from newbi_migrate.choices import OnConflict
 from newbi_migrate.cli.values import as_arguments
 from newbi_migrate.errors import ExitCode
 
@@ -244,8 +245,6 @@ def after_rollback(
         everything: Whether all runs were asked for.
         place: The arguments that name the connection string.
     """
-    from newbi_migrate.migration.rollback.results import OnConflict
-
     last = results[-1]
     if last.run_id is None:
         return suggest("status", *place)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from newbi_migrate.cli.running import Session, say, say_failure
 from newbi_migrate.errors import ExitCode, NewbiMigrateError, UsageError
@@ -49,6 +49,26 @@ class ReportFiles:
 
             for path in self._paths:
                 refuse_as_report(path, taken)
+
+    def finish(
+        self,
+        session: Session,
+        document: Callable[[Mapping[str, str] | None], Document],
+        *,
+        users_in: str | None = None,
+        verbose: bool = False,
+    ) -> NoReturn:
+        """Write all reports, give the answer, and end with its exit code.
+
+        Args:
+            session: The call.
+            document: Gives the answer, with the users' e-mails as reports may show them.
+            users_in: The collection of legacy users whose e-mails belong in the reports.
+            verbose: Everything that is listed, not what fits on a screen.
+        """
+        answer = document(None)
+        code = self.write(session, document, answer.exit_code, users_in=users_in)
+        session.finish(answer, verbose=verbose, code=code)
 
     def write(
         self,

@@ -73,8 +73,11 @@ def smoke(
     with session.explained():
         from newbi_migrate.report.checks import checks_document
         from newbi_migrate.smoke import smoke as take_all_steps
+        from newbi_migrate.store.uri import from_dotenv
 
-        address = url or os.environ.get(_URL, "").strip() or _from_dotenv()
+        address = url or os.environ.get(_URL, "").strip()
+        if not address:
+            address = from_dotenv(Path(".env"), _URL, advice="Give the address with --url.")
         user = email or os.environ.get(_EMAIL, "").strip()
         if not address:
             raise UsageError(
@@ -101,17 +104,6 @@ def smoke(
                 next_command=following,
             )
         )
-
-
-def _from_dotenv() -> str:
-    from dotenv import dotenv_values
-
-    file = Path(".env")
-    if not file.is_file():
-        return ""
-    with opened_for("read", file, next_step="Give the address with --url."):
-        values = dotenv_values(file, interpolate=False, encoding="utf-8-sig")
-    return (values.get(_URL) or "").strip()
 
 
 def _password(file: Path | None) -> str:

@@ -11,12 +11,13 @@ from typing import Any, Self, TypeVar
 from bson import ObjectId
 
 from newbi_migrate.backup.writer import BackupResult, backup_database
+from newbi_migrate.choices import Purpose
 from newbi_migrate.documents.newbi import NEWBI
 from newbi_migrate.documents.registry import Registry
 from newbi_migrate.errors import UsageError
 from newbi_migrate.migration.apply.migrate import migrate
 from newbi_migrate.migration.checklist import Checklist, read_checklist
-from newbi_migrate.migration.doctor import Diagnosis, Purpose, diagnose
+from newbi_migrate.migration.doctor import Diagnosis, diagnose
 from newbi_migrate.migration.finalize.finalize import Finalize
 from newbi_migrate.migration.finalize.results import FinalizeResult
 from newbi_migrate.migration.planning.options import MigrationOptions

@@ -76,19 +76,7 @@ def backup_document(path: Path, manifest: Manifest, *, next_command: str = "") -
         ),
         value=lambda: {
             "path": str(path),
-            "id": manifest.identity,
-            "database": manifest.database,
-            "server": manifest.server,
-            "topology": manifest.topology,
-            "started": manifest.started,
-            "finished": manifest.finished,
-            "consistency": manifest.consistency.value,
-            "encrypted": manifest.encrypted,
-            "documents": manifest.count,
-            "bytes": manifest.bytes,
-            "collections": {entry.name: _entry_to_json(entry) for entry in manifest.collections},
-            "exports": {export.collection: export.file for export in manifest.exports},
-            "notes": list(manifest.notes),
+            **{name: held for name, held in manifest.to_json().items() if name != "files"},
             "exitCode": int(code),
         },
     )
@@ -232,7 +220,7 @@ def _verification_to_json(
         }
     return {
         "path": str(verification.path),
-        "id": None if manifest is None else manifest.identity,
+        "seal": None if manifest is None else manifest.identity,
         "database": verification.database,
         "consistency": None if manifest is None else manifest.consistency.value,
         "intact": verification.intact,
@@ -453,16 +441,6 @@ def _facts(manifest: Manifest) -> str:
         f"{counted(len(manifest.collections), 'collection')}, from MongoDB {manifest.server}, "
         f"{manifest.topology}, begun {manifest.started}{encrypted}; id {manifest.identity}."
     )
-
-
-def _entry_to_json(entry: CollectionEntry) -> dict[str, Any]:
-    return {
-        "type": entry.type,
-        "documents": entry.count,
-        "bytes": entry.bytes,
-        "digest": entry.digest,
-        "consistency": entry.consistency.value,
-    }
 
 
 def _collections(entries: Sequence[CollectionEntry]) -> Iterator[Section]:

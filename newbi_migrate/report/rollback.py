@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from newbi_migrate.choices import OnConflict
 from newbi_migrate.errors import ExitCode
 from newbi_migrate.migration.rollback.results import (
     Conflict,
@@ -13,7 +14,6 @@ from newbi_migrate.migration.rollback.results import (
     DocumentsBack,
     Kept,
     KeptReason,
-    OnConflict,
     RollbackResult,
 )
 from newbi_migrate.report.document import (

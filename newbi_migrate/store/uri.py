@@ -20,7 +20,12 @@ from newbi_migrate.errors import LocalFileError, UsageError
 from newbi_migrate.local_files import opened_for
 from newbi_migrate.store.redact import Redactor, redact_uri
 
-__all__ = ["VARIABLE", "ConnectionString", "find_connection_string"]
+__all__ = [
+    "VARIABLE",
+    "ConnectionString",
+    "find_connection_string",
+    "from_dotenv",
+]
 
 VARIABLE = "MONGODB_URI"
 
@@ -288,10 +293,9 @@ def find_connection_string(
     if from_environment:
         return ConnectionString(from_environment, source=f"the environment ({VARIABLE})")
     dotenv = (directory or Path()) / ".env"
-    if dotenv.is_file():
-        text = _from_dotenv(dotenv)
-        if text:
-            return ConnectionString(text, source=str(dotenv), notes=_readable_by_others(dotenv))
+    text = from_dotenv(dotenv, VARIABLE, advice=_PLACES)
+    if text:
+        return ConnectionString(text, source=str(dotenv), notes=_readable_by_others(dotenv))
     raise UsageError("There is no connection string.", next_step=_PLACES)
 
 
@@ -312,11 +316,18 @@ def _read(path: Path) -> tuple[str, tuple[str, ...]]:
     return lines[0], _readable_by_others(path)
 
 
-def _from_dotenv(path: Path) -> str:
-    with opened_for("read", path, next_step=_PLACES):
+def from_dotenv(path: Path, variable: str, *, advice: str) -> str:
+    """The value of a variable in a file ``.env``; empty where either is missing.
+
+    Raises:
+        LocalFileError: The file cannot be read; ``advice`` says what to do.
+    """
+    if not path.is_file():
+        return ""
+    with opened_for("read", path, next_step=advice):
         # Passwords may hold a dollar sign: nothing is expanded, as in the application's own.
         values = dotenv_values(path, interpolate=False, encoding="utf-8-sig")
-    return (values.get(VARIABLE) or "").strip()
+    return (values.get(variable) or "").strip()
 
 
 def _readable_by_others(path: Path) -> tuple[str, ...]:

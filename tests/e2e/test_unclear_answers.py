@@ -13,6 +13,7 @@ import sys
 import time
 
 import pytest
+from controlled_mongod import ControlledMongod
 from little import little_legacy
 from pymongo import MongoClient
 from pymongo.server_api import ServerApi
@@ -23,7 +24,6 @@ from newbi_migrate import ExitCode
 from newbi_migrate.migration.run import runner
 from newbi_migrate.store import lease
 from newbi_migrate.store.lease import LEASE_SECONDS
-from newbi_migrate.testing import EmbeddedMongod
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def parameter(server, name):
 @pytest.mark.parametrize("name", ["notablescan", "requireApiVersion"])
 def test_a_parameter_of_the_server_is_named(newbi, name):
     """With the command that turns it off."""
-    with EmbeddedMongod(test_commands=True) as server, MongoClient(server.uri) as client:
+    with ControlledMongod(test_commands=True) as server, MongoClient(server.uri) as client:
         little_legacy(client["newbi"])
         with parameter(server, name):
             answer = newbi("plan", uri=server.uri_for("newbi"))
@@ -121,7 +121,7 @@ def test_a_member_that_is_no_primary_is_called_one():
 
 def test_a_server_that_is_paused_is_given_up(newbi):
     """It accepts connections and says nothing: the driver's time for that is all that is waited."""
-    with EmbeddedMongod() as server:
+    with ControlledMongod() as server:
         os.kill(server.pid, signal.SIGSTOP)
         try:
             begun = time.monotonic()

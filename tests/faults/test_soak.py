@@ -15,10 +15,9 @@ import pytest
 from bson import json_util
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
+from controlled_mongod import ControlledMongod
 from pymongo import MongoClient
 from xxhash import xxh3_128_digest
-
-from newbi_migrate.testing import EmbeddedMongod
 
 DONE, INTERRUPTED, UNREACHABLE = 0, 7, 9
 RAW = CodecOptions(document_class=RawBSONDocument)
@@ -89,7 +88,7 @@ def test_a_restore_whose_server_dies_again_and_again_loses_nothing(
     command = ("restore", "--confirm", *arguments, dump(indexes, options))
     count, kills = size
     killed = forgotten = 0
-    with EmbeddedMongod() as server, ThreadPoolExecutor(1) as threads:
+    with ControlledMongod() as server, ThreadPoolExecutor(1) as threads:
         uri = server.uri_for("soak") + "?serverSelectionTimeoutMS=5000"
         begun = time.monotonic()
         with MongoClient(server.uri) as client:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from bson import ObjectId
 
 from newbi_migrate import IndexSpec
+from newbi_migrate.choices import OnConflict
 from newbi_migrate.invariants.base import Severity
 from newbi_migrate.mapping.decisions import Outcome
 from newbi_migrate.mapping.users import Finding
@@ -33,7 +34,6 @@ from newbi_migrate.migration.rollback.results import (
     DocumentsBack,
     Kept,
     KeptReason,
-    OnConflict,
     RollbackOptions,
     RollbackResult,
 )

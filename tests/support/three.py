@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 import time
 
+from controlled_mongod import ControlledMongod
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
-
-from newbi_migrate.testing import EmbeddedMongod
 
 NAME = "three"
 # The default takes ten seconds to notice that a primary is gone.
@@ -20,7 +19,7 @@ class ThreeMembers:
 
     def __init__(self):
         arguments = ("--replSet", NAME, "--setParameter", "enableTestCommands=1")
-        self._members = [EmbeddedMongod(extra_args=arguments) for _ in range(3)]
+        self._members = [ControlledMongod(extra_args=arguments) for _ in range(3)]
         self._stack = contextlib.ExitStack()
 
     def __enter__(self):
@@ -74,7 +73,7 @@ class WithoutMajority:
 
     def __init__(self):
         arguments = ("--replSet", NAME)
-        self._members = [EmbeddedMongod(extra_args=arguments) for _ in range(2)]
+        self._members = [ControlledMongod(extra_args=arguments) for _ in range(2)]
         self._stack = contextlib.ExitStack()
 
     def __enter__(self):

@@ -18,13 +18,13 @@ from pages import Page, junit
 from results import IDS, a_clean_plan, a_plan, a_result, a_rollback, a_rule, a_validation
 
 from newbi_migrate import ExitCode, UsageError
+from newbi_migrate.choices import OnConflict
 from newbi_migrate.invariants.base import Severity
 from newbi_migrate.mapping.users import BARRED, CANNOT_SIGN_IN, Finding
 from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.planning.plan import plan_to_json
 from newbi_migrate.migration.planning.plan_file import plan_lines
 from newbi_migrate.migration.planning.results import CollectionSummary, Quarantine
-from newbi_migrate.migration.rollback.results import OnConflict
 from newbi_migrate.migration.validation.report import FailOn, Origin
 from newbi_migrate.report.document import SHOWN, Document, State, timings_section, verdict_of
 from newbi_migrate.report.html import html_report

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from bson import ObjectId
 
+from newbi_migrate.choices import OnConflict
 from newbi_migrate.errors import ExitCode
 
 __all__ = [
@@ -24,21 +25,12 @@ __all__ = [
     "DocumentsBack",
     "Kept",
     "KeptReason",
-    "OnConflict",
     "RollbackOptions",
     "RollbackResult",
 ]
 
 MAX_LISTED: Final = 10_000
 """Conflicts that are listed; the others are only counted, so that memory stays flat."""
-
-
-class OnConflict(StrEnum):
-    """What happens where somebody changed what the run wrote."""
-
-    STOP = "stop"
-    KEEP = "keep"
-    DISCARD = "discard"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from newbi_migrate.choices import AliasOwners
 from newbi_migrate.documents.registry import CollectionSpec
 from newbi_migrate.mapping.values import ABSENT, IdForm, read_id
 from newbi_migrate.mapping.workspace import Action, Reason, Resolution
 from newbi_migrate.migration.planning.documents import DocumentPlane
-from newbi_migrate.migration.planning.options import AliasOwners
 from newbi_migrate.migration.planning.owners import owner_of
 from newbi_migrate.migration.validation import rules
 from newbi_migrate.migration.validation.report import Origin

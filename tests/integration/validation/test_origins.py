@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from bson import ObjectId
 from fingerprints import changes, fingerprint
+from legacy_cases import build_dirty_database
 from small_legacy import USERS, invoices, legacy_user
 
 from newbi_migrate.errors import ExitCode, UsageError, ValidationFailedError
@@ -18,7 +19,6 @@ from newbi_migrate.migration.validation.origins import Origins, Read
 from newbi_migrate.migration.validation.report import FailOn, Origin, Proof
 from newbi_migrate.migration.validation.rules import STRUCTURAL
 from newbi_migrate.store.runs import read_runs
-from newbi_migrate.testing.legacy import build_legacy_database
 
 ELSEWHERE = ObjectId("65f000000000000000000009")
 SOMEBODY = ObjectId("65f000000000000000000001")
@@ -79,7 +79,7 @@ async def test_dirt_of_before_is_listed_and_does_not_fail(migration, legacy):
 @pytest.mark.parametrize("policy", [AliasPolicy.VERIFIED, AliasPolicy.ALL])
 async def test_a_dirty_database_fails_no_validation_after_its_migration(uri, sync_database, policy):
     """Of all that is wrong with it nothing critical is the run's; all counts are the plan's."""
-    build_legacy_database(sync_database, seed=5, users=9, documents_per_user=12, dirty=True)
+    build_dirty_database(sync_database, seed=5, users=9, documents_per_user=12)
     options = MigrationOptions(aliases=policy)
     async with Migration(uri, options=options, backup_guard=WITH_DIGESTS) as migration:
         plan = await migration.plan()

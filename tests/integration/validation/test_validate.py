@@ -8,11 +8,14 @@ from collections import Counter
 
 import pytest
 from bson import ObjectId
+from case_builder import invalid_text, raw
 from fingerprints import changes, fingerprint
+from legacy_cases import build_dirty_database
 from pymongo import AsyncMongoClient
 from small_legacy import USERS, invoices, legacy_user
 
 from newbi_migrate.backup.writer import backup_database
+from newbi_migrate.demo.legacy import build_legacy_database
 from newbi_migrate.documents.newbi import NEWBI
 from newbi_migrate.documents.registry import CollectionSpec, IdType, ParentLink, Registry
 from newbi_migrate.errors import ExitCode, UsageError
@@ -25,8 +28,6 @@ from newbi_migrate.migration.validation.report import FailOn, Origin, Proof
 from newbi_migrate.migration.validation.request import Collector, ValidationRequest
 from newbi_migrate.migration.validation.rules import STRUCTURAL
 from newbi_migrate.store.lease import Holder, Lease
-from newbi_migrate.testing.legacy import build_legacy_database
-from newbi_migrate.testing.legacy_patch import invalid_text, raw
 
 STRANGER = ObjectId("65f000000000000000000001")
 HOME = organization_id(USERS[0])
@@ -382,7 +383,7 @@ async def test_a_clean_database_validates_after_its_migration(uri, sync_database
 
 async def test_a_dirty_database_fails_for_what_a_migration_must_not_repair(uri, sync_database):
     """As many are quarantined as the run said; what was broken before stays broken and is named."""
-    build_legacy_database(sync_database, seed=3, users=5, documents_per_user=15, dirty=True)
+    build_dirty_database(sync_database, seed=3, users=5, documents_per_user=15)
     result = await migrated(uri)
     report = await validated(uri)
     critical = {r.rule for r in report.results if r.severity == "critical"}
