@@ -257,8 +257,6 @@ def after_finalize(result: FinalizeResult, place: Sequence[str]) -> str:
         chosen = ["--keep"] if result.kept_as is not None else []
         chosen += ["--drop-journal"] if result.journal_dropped else []
         return suggest("finalize", *chosen, *place)
-    if result.dry_run and result.dropped:
+    if result.dry_run and (result.dropped or result.created):
         return suggest("indexes", "--apply", *place)
-    if result.to_create:
-        return suggest("plan", *place)
     return suggest("validate", *place)

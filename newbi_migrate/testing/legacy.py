@@ -26,7 +26,6 @@ from newbi_migrate.testing.legacy_people import PASSWORDS, object_id
 
 __all__ = [
     "LEGACY_INDEXES",
-    "OLD_TEXT_INDEXES",
     "PASSWORDS",
     "LegacyDatabase",
     "build_legacy_database",
@@ -90,8 +89,10 @@ LEGACY_INDEXES: Final[Mapping[str, tuple[IndexModel, ...]]] = {
     ),
     "creditnotes": (_index("number", "createdBy", **_NUMBERED),),
     "clients": (_index("email", "createdBy", unique=True), _index(("name", TEXT))),
-    "expenses": (_index("createdBy", ("date", DESCENDING)),),
-    "emailsignatures": (_index("createdBy"),),
+    # A collection has one text index at most: these two stand in the way of those that the
+    # application wants today.
+    "expenses": (_index("createdBy", ("date", DESCENDING)), _index(("vendor", TEXT))),
+    "emailsignatures": (_index("createdBy"), _index(("name", TEXT))),
     "documentsettings": (_index("createdBy", "documentType", unique=True),),
     "bridgeaccounts": (_index("bridgeId", unique=True), _index("userId")),
     "boards": (_index("userId"),),
@@ -105,15 +106,6 @@ LEGACY_INDEXES: Final[Mapping[str, tuple[IndexModel, ...]]] = {
     "accessgrants": (_index("stripeSessionId", unique=True),),
 }
 """The indexes the application had built before workspaces, by collection."""
-
-OLD_TEXT_INDEXES: Final[Mapping[str, tuple[IndexModel, ...]]] = {
-    "expenses": (_index(("vendor", TEXT)),),
-    "emailsignatures": (_index(("name", TEXT)),),
-}
-"""Text indexes that stand in the way of those the application wants today.
-
-A collection has one text index at most. They belong to the case ``old-text-indexes``.
-"""
 
 
 class LegacyDatabase:
@@ -313,15 +305,9 @@ def _dirt(
     return LegacyDirt(legacy.seed, cases=names, huge=huge, source=legacy.source).documents
 
 
-def _indexes(
-    legacy: LegacyDatabase, dirty: bool | Collection[str]
-) -> Iterator[tuple[str, list[IndexModel]]]:
-    old_texts = dirty is True or (dirty is not False and "old-text-indexes" in dirty)
+def _indexes(legacy: LegacyDatabase) -> Iterator[tuple[str, list[IndexModel]]]:
     for collection in legacy.collections:
-        models = list(LEGACY_INDEXES.get(collection, ()))
-        if old_texts:
-            models += OLD_TEXT_INDEXES.get(collection, ())
-        yield collection, models
+        yield collection, list(LEGACY_INDEXES.get(collection, ()))
     yield legacy.source, list(LEGACY_INDEXES["users"])
 
 
@@ -355,7 +341,7 @@ def build_legacy_database(
     """
     legacy = LegacyDatabase(seed, users, documents_per_user, collections=collections, source=source)
     dirt = _dirt(legacy, dirty, huge)
-    for collection, models in _indexes(legacy, dirty):
+    for collection, models in _indexes(legacy):
         database.create_collection(collection)
         if indexes and models:
             database[collection].create_indexes(models)
@@ -380,7 +366,7 @@ async def build_legacy_database_async(
     indexes = options.pop("indexes", True)
     legacy = LegacyDatabase(**options)
     dirt = _dirt(legacy, dirty, huge)
-    for collection, models in _indexes(legacy, dirty):
+    for collection, models in _indexes(legacy):
         await database.create_collection(collection)
         if indexes and models:
             await database[collection].create_indexes(models)

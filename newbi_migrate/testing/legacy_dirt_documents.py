@@ -249,13 +249,6 @@ def _(patch: Patch) -> None:
         patch.stamped("documentsettings", user, documentType="INVOICE", createdBy=owner)
 
 
-@case("old-text-indexes")
-def _(patch: Patch) -> None:
-    """A text index stands where the application wants another; here is what it indexes."""
-    user = patch.user()
-    patch.stamped("expenses", user, vendor="Papeterie de l'Exemple")
-
-
 # -- what must stay as it is --------------------------------------------------------------------
 
 
