@@ -141,7 +141,7 @@ def test_a_clean_database_is_clean(call, application):
     step("status")
 
     found = dict.fromkeys(SEARCHED, 1)
-    assert {step: (ExitCode.DONE, found) for step in ends} == ends
+    assert dict.fromkeys(ends, (ExitCode.DONE, found)) == ends
     assert "2 index-deferred" in planned.out
     assert (True, False) == by_user
     assert (True, True) == by_both
@@ -233,8 +233,9 @@ def test_a_number_that_is_there_twice_keeps_the_old_rule(call, application):
         (ended.code, f"invoices.{name}" in ended.out) for ended in ends
     ]
     assert (ExitCode.PENDING, True) == (tried.code, still)
-    assert f"invoices.{name}: 2 documents share a key that would have to be unique." in tried.out
-    assert "invoices.number_1_createdBy_1_year_unique: until " in tried.out
+    said = " ".join(tried.out.split())
+    assert f"invoices.{name}: 2 documents share a key that would have to be unique." in said
+    assert f"invoices.number_1_createdBy_1_year_unique: until {name}" in said
     assert (ExitCode.DONE, True) == (settled.code, application.refuses_twice_in_a_workspace())
     assert not application.refuses_twice_by_one_user()
     assert ("invoices", name) in application.indexes()
