@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any, Final, Protocol
 
-from newbi_migrate.errors import UsageError
+from newbi_migrate.errors import LocalFileError, UsageError
 
 __all__ = [
     "DecryptingReader",
@@ -96,7 +96,12 @@ def read_identities(files: Sequence[Path]) -> tuple[Any, ...]:
                     f"The file {str(path)!r} holds no secret key.",
                     next_step="Name the file that age-keygen wrote.",
                 )
-        except (OSError, UnicodeError, library.IdentityError):
+        except OSError as error:
+            raise LocalFileError(
+                f"The file {str(path)!r} cannot be read ({error.strerror}).",
+                next_step="Name the file that age-keygen wrote.",
+            ) from None
+        except (UnicodeError, library.IdentityError):
             # The library's message quotes what it could not read.
             raise UsageError(
                 f"The file {str(path)!r} holds no secret key that can be read.",

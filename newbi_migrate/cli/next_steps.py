@@ -57,9 +57,10 @@ def after_diagnosis(
     chosen: list[str] = []
     if purpose in ("plan", "migrate", "validate") and legacy_collection is not None:
         chosen += ["--legacy-collection", legacy_collection]
+    if purpose == "migrate" and backup is None:
+        return suggest("backup", *place)
     if purpose == "migrate":
-        backed = [] if backup is None else ["--backup", str(backup)]
-        return suggest("plan", "--output", _PLAN, *chosen, *backed, *place)
+        return suggest("plan", "--output", _PLAN, *chosen, "--backup", str(backup), *place)
     if purpose == "rollback":
         chosen.append("--dry-run")
     if purpose == "finalize":

@@ -13,7 +13,7 @@ import typer
 from newbi_migrate.cli import options as opt
 from newbi_migrate.cli.next_steps import after_smoke
 from newbi_migrate.cli.running import Session
-from newbi_migrate.errors import ExitCode, UsageError
+from newbi_migrate.errors import ExitCode, LocalFileError, UsageError
 
 if TYPE_CHECKING:
     from newbi_migrate.smoke import SmokeResult
@@ -111,7 +111,7 @@ def _from_dotenv() -> str:
     try:
         values = dotenv_values(file, interpolate=False, encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(
+        raise LocalFileError(
             f"{file} cannot be read: {_reason(error)}.", next_step="Give the address with --url."
         ) from None
     return (values.get(_URL) or "").strip()
@@ -127,14 +127,15 @@ def _password(file: Path | None) -> str:
     """The password, from the first place that has one; never from an argument.
 
     Raises:
-        UsageError: No place has one, or the file cannot be read.
+        UsageError: No place has one.
+        LocalFileError: The file cannot be read.
     """
     if file is not None:
         try:
             # Blanks belong to a password; the end of the line does not.
             password = file.read_text(encoding="utf-8-sig").rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(
+            raise LocalFileError(
                 f"{file} cannot be read: {_reason(error)}.",
                 next_step="Name a file with one line in it.",
             ) from None

@@ -219,7 +219,9 @@ INDEX_CURES: Final[Mapping[IndexAction, str]] = {
 """What helps where an index cannot be created, in a few words."""
 
 
-INDEX_DEFERRED: Final = "An index of the old structure is there until indexes --apply or finalize swaps it for this one."
+INDEX_DEFERRED: Final = (
+    "An old index stands in the way until indexes --apply or finalize swaps it for this one."
+)
 """What it means that an index is deferred; a sentence."""
 
 

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from pymongo.errors import PyMongoError
 from pymongo.uri_parser import parse_userinfo, split_hosts, split_options
 
-from newbi_migrate.errors import UsageError
+from newbi_migrate.errors import LocalFileError, UsageError
 from newbi_migrate.store.redact import Redactor, redact_uri
 
 __all__ = ["VARIABLE", "ConnectionString", "find_connection_string"]
@@ -192,7 +192,7 @@ def _options(text: str, *, where: str) -> tuple[frozenset[str], tuple[str, ...],
             )
     except OSError:
         listed = ", ".join(name for name in names if name.lower() in _FILES)
-        raise UsageError(
+        raise LocalFileError(
             f"{where} names a file that cannot be read ({listed}).",
             next_step="Correct its path; it is looked for from the working directory.",
         ) from None
@@ -300,9 +300,9 @@ def _read(path: Path) -> tuple[str, tuple[str, ...]]:
             text = file.read(_LARGEST_FILE + 1)
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise UsageError(f"{path} cannot be read: {reason}.", next_step=_PLACES) from None
+        raise LocalFileError(f"{path} cannot be read: {reason}.", next_step=_PLACES) from None
     except UnicodeDecodeError:
-        raise UsageError(f"{path} is not a text file.", next_step=_PLACES) from None
+        raise LocalFileError(f"{path} is not a text file.", next_step=_PLACES) from None
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if not lines:
         raise UsageError(f"{path} is empty.", next_step=_SHAPE)
@@ -320,9 +320,9 @@ def _from_dotenv(path: Path) -> str:
         values = dotenv_values(path, interpolate=False, encoding="utf-8-sig")
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise UsageError(f"{path} cannot be read: {reason}.", next_step=_PLACES) from None
+        raise LocalFileError(f"{path} cannot be read: {reason}.", next_step=_PLACES) from None
     except UnicodeDecodeError:
-        raise UsageError(f"{path} is not a text file.", next_step=_PLACES) from None
+        raise LocalFileError(f"{path} is not a text file.", next_step=_PLACES) from None
     return (values.get(VARIABLE) or "").strip()
 
 
