@@ -184,11 +184,11 @@ def test_the_connection_string_comes_from_a_file_or_dotenv(quick, clean, uri, tm
     assert (ExitCode.DONE, ExitCode.DONE) == (from_file.code, from_dotenv.code)
 
 
-def test_a_missing_uri_file_ends_with_2(quick):
+def test_a_missing_uri_file_ends_with_10(quick):
     """A file that was named and is not there is not replaced by another place."""
     answer = quick("plan", "--uri-file", "nowhere")
 
-    assert_one_sentence(answer, ExitCode.USAGE)
+    assert_one_sentence(answer, ExitCode.LOCAL_FILE)
     assert "nowhere" in answer.sentence
 
 

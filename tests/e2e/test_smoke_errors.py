@@ -129,11 +129,6 @@ def test_an_application_that_does_not_answer_ends_with_nine(newbi, server):
         ((), {}, "address of the application"),
         (("--url", "https://x.exemple.fr"), {}, "nobody to sign in"),
         (("--url", "https://x.exemple.fr", "--email", "a@b.fr"), {}, "no password"),
-        (
-            ("--url", "https://x.exemple.fr", "--email", "a@b.fr", "--password-file", "none"),
-            {},
-            "cannot be read",
-        ),
     ],
 )
 def test_what_is_missing_is_asked_for_with_two(newbi, arguments, environment, words):
@@ -153,6 +148,14 @@ def test_the_address_may_stand_in_dotenv(newbi, tmp_path, server):
     assert "/api/auth/ok" in server.asked
 
 
+def test_a_password_file_that_is_not_there_ends_with_ten(newbi):
+    """As any file that cannot be read."""
+    chosen = ("--url", "https://x.exemple.fr", "--email", "a@b.fr", "--password-file", "none")
+    answer = newbi("smoke", *chosen, uri=None)
+
+    assert (10, True) == (answer.code, "none cannot be read" in answer.sentence)
+
+
 @pytest.mark.parametrize("name", [".env", "password"])
 def test_a_file_that_is_no_text_is_refused(newbi, tmp_path, name):
     """What cannot be read is named, and is no unexpected error."""
@@ -160,7 +163,7 @@ def test_a_file_that_is_no_text_is_refused(newbi, tmp_path, name):
     given = () if name == ".env" else ("--url", "https://x.fr", "--password-file", name)
     answer = newbi("smoke", "--email", "a@exemple.fr", *given, uri=None)
 
-    assert 2 == answer.code
+    assert 10 == answer.code
     assert f"{name} cannot be read" in answer.sentence
 
 

@@ -14,17 +14,15 @@ from newbi_migrate.backup.manifest import Consistency, Manifest
 from newbi_migrate.backup.reading import DamagedDataError
 from newbi_migrate.checks import Check, Level
 from newbi_migrate.documents.registry import OWN_PREFIX
-from newbi_migrate.errors import DamagedRecordsError, UsageError
+from newbi_migrate.errors import UsageError
 from newbi_migrate.store.collections import collections
 from newbi_migrate.store.counting import estimated_counts
 from newbi_migrate.store.handles import Database
-from newbi_migrate.store.runs import read_runs
 
 __all__ = ["look_at_backup"]
 
 _RECENT: Final = timedelta(hours=24)
 _AGAIN: Final = "Stop the application, then make a new one: newbi-migrate backup."
-_KEEP: Final = "Runs have written to it. Keep this backup: it is what was there before them."
 _SHOWN: Final = 5
 
 
@@ -65,13 +63,11 @@ async def look_at_backup(database: Database, path: Path | None) -> list[Check]:
     failed = _damaged(dump, manifest) or _of_another(manifest, database.name)
     if failed:
         return [Check("backup", Level.FAILED, failed, _AGAIN)]
-    if (changed := await _moved_on(database, manifest)) and not await _runs_wrote(database):
-        # A migration that names it would refuse it.
-        return [Check("backup", Level.FAILED, changed, _AGAIN)]
-    if changed:
-        return [Check("backup", Level.WARNING, changed, _KEEP)]
     if warned := _doubts(manifest):
         return [Check("backup", Level.WARNING, warned, _AGAIN)]
+    if changed := await _moved_on(database, manifest):
+        # A migration that names it would refuse it.
+        return [Check("backup", Level.FAILED, changed, _AGAIN)]
     return [
         Check(
             "backup",
@@ -106,14 +102,6 @@ def _doubts(manifest: Manifest) -> str:
     if age > _RECENT:
         return f"The backup is {age.total_seconds() / 3600:,.0f} hours old."
     return ""
-
-
-async def _runs_wrote(database: Database) -> bool:
-    """Whether runs are in place, or their records are damaged, so that nobody knows."""
-    try:
-        return any(run.in_place for run in await read_runs(database))
-    except DamagedRecordsError:
-        return True
 
 
 async def _moved_on(database: Database, manifest: Manifest) -> str:

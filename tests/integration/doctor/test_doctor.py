@@ -403,7 +403,7 @@ async def backup_check(uri, path):
     return (await look(uri, backup=path))[1]["backup"]
 
 
-async def test_a_backup_of_another_state_fails_before_a_run(legacy, uri, tmp_path):
+async def test_a_backup_of_another_state_fails(legacy, uri, tmp_path):
     """What has been written since is not in it, and is named: a migration would refuse it."""
     made = await backup_database(uri, tmp_path)
     fresh = await backup_check(uri, made.path)
@@ -413,17 +413,6 @@ async def test_a_backup_of_another_state_fails_before_a_run(legacy, uri, tmp_pat
     assert (Level.OK, Level.FAILED) == (fresh.level, stale.level)
     assert "invoices 6 → 7" in stale.sentence
     assert "make a new one" in stale.remedy
-
-
-async def test_a_backup_from_before_a_run_is_to_be_kept(legacy, uri, tmp_path):
-    """It is the way back: nobody is told to make one of what the run left in its place."""
-    made = await backup_database(uri, tmp_path)
-    async with Migration(uri) as migration:
-        await migration.apply()
-    check = await backup_check(uri, made.path)
-
-    assert (Level.WARNING, True) == (check.level, "Keep this backup" in check.remedy)
-    assert "new one" not in check.remedy
 
 
 async def test_a_backup_that_is_old_is_a_warning(legacy, uri, tmp_path, monkeypatch):

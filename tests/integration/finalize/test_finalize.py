@@ -108,7 +108,7 @@ async def test_an_index_stays_until_its_successor_is_there(migrated, migration, 
     """Between the two nothing would keep invoice numbers unique."""
     sync_database["invoices"].drop_index(NEW)
     twice = sync_database["invoices"].find_one({})
-    sync_database["invoices"].insert_one({**twice, "_id": ObjectId(), "createdBy": USERS[1]})
+    sync_database["invoices"].insert_one({**twice, "_id": ObjectId(), "createdBy": USERS[2]})
     looked = await migration.indexes()
     stood = fingerprint(sync_database)
     result = await migration.indexes(apply=True)
@@ -398,6 +398,30 @@ async def test_legacy_users_made_anew_while_it_is_interrupted_are_told_and_left(
 
     assert (True, 1) == (back.refused, len(back.conflicts))
     assert [] == changes(stood, held(sync_database))
+
+
+async def test_asked_to_stop_it_never_stops_between_two_text_indexes(
+    uri, sync_database, monkeypatch
+):
+    """The application's search always has one of them; only a kill leaves none."""
+    sync_database["Users"].insert_one(legacy_user(0))
+    expenses = sync_database["expenses"]
+    expenses.create_index([("vendor", "text")])
+    real = LeasedSession.safe_point
+
+    def checked(session):
+        if "vendor_text" not in expenses.index_information():
+            migration.stop()
+        real(session)
+
+    async with Migration(uri) as migration:
+        await migration.apply()
+        with monkeypatch.context() as patch:
+            patch.setattr(LeasedSession, "safe_point", checked)
+            with pytest.raises(InterruptedRunError):
+                await migration.indexes(apply=True)
+
+    assert "workspaceId_1_vendor_text" in expenses.index_information()
 
 
 async def test_what_comes_while_it_is_interrupted_can_be_migrated_once_it_is_taken_back(
