@@ -21,16 +21,17 @@ __all__ = ["finalize", "indexes"]
 def indexes(
     *,
     apply: Annotated[
-        bool, typer.Option("--apply", help="Drop those that can go; otherwise only show them.")
+        bool, typer.Option("--apply", help="Swap them for the new; otherwise only show them.")
     ] = False,
     confirm: opt.Confirm = False,
     call: opt.LoggedCall,
 ) -> None:
-    """Show the indexes of the old structure that are left, or drop them.
+    """Show the indexes of the old structure that are left, or swap them for the new.
 
     Unique ones would refuse the same invoice number in two workspaces, and a collection can have
-    one text index alone. One that keeps something unique stays until the index that takes its
-    place is there. A rollback builds what was dropped again.
+    one text index alone. Missing indexes are built, too. One that keeps something unique stays
+    until what takes its place is there; nothing goes that has no successor. A rollback builds
+    what was dropped again.
     """
     with call.session("indexes") as session:
         if apply:
@@ -63,11 +64,12 @@ def finalize(
     confirm: opt.Confirm = False,
     call: opt.LoggedCall,
 ) -> None:
-    """End the migration: drop obsolete indexes and the collection of legacy users.
+    """End the migration: swap obsolete indexes, drop the collection of legacy users.
 
-    Refuses unless the database validates, nothing is pending, and no user and no document is
-    quarantined; these wait for --keep. What was broken before the migration is listed and holds
-    nothing back. Without --keep, or with --drop-journal, the backup is the only way back.
+    It swaps indexes as indexes --apply does, whether that was run or not. It refuses unless the
+    database validates, nothing is pending, and no user and no document is quarantined; these wait
+    for --keep. What was broken before the migration is listed and holds nothing back. Without
+    --keep, or with --drop-journal, the backup is the only way back.
     """
     with call.session("finalize") as session:
         if not dry_run:
@@ -92,6 +94,8 @@ def finalize(
 def _drops(result: FinalizeResult) -> str:
     """What would go, in numbers."""
     said = f"drops {counted(len(result.dropped), 'index', 'indexes')} of the old structure"
+    if result.created:
+        said += f", builds {counted(len(result.created), 'index', 'indexes')}"
     if result.legacy is not None:
         users = f"{result.legacy} with {counted(result.legacy_users, 'legacy user')}"
         kept = result.kept_as

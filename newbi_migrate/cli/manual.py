@@ -57,8 +57,8 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
         ),
         "doctor": Entry(
             {
-                ExitCode.DONE: "every check is ok, or skipped because this user may not look",
-                ExitCode.PENDING: "a check warned or failed",
+                ExitCode.DONE: "no check failed; warnings are notes",
+                ExitCode.PENDING: "a check failed",
             },
             {
                 "newbi-migrate doctor --backup backups/backup_…": "Before a migration.",
@@ -258,22 +258,24 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
         ),
         "indexes": Entry(
             {
-                ExitCode.DONE: "nothing of the old structure is left",
-                ExitCode.PENDING: "something is left to do; or something came between what was "
-                "shown and the confirmation, and nothing was written",
+                ExitCode.DONE: "nothing of the old structure is left, or --apply leaves nothing",
+                ExitCode.PENDING: "an index cannot be built, or one of the old structure has to "
+                "stay; or something came between what was shown and the confirmation, and nothing "
+                "was written",
                 ExitCode.LEASE_HELD: _UNDER_WAY,
                 ExitCode.INTERRUPTED: _RESUMED,
             },
             {
                 "newbi-migrate indexes": "What is left.",
-                "newbi-migrate indexes --apply": "Drop what can go.",
+                "newbi-migrate indexes --apply": "Swap the old for the new.",
             },
         ),
         "finalize": Entry(
             {
                 ExitCode.DONE: "the old structure is gone, or would be",
                 ExitCode.PENDING: "something came between what was shown and the confirmation, and "
-                "nothing was written; or a legacy user came while it wrote, and none was dropped",
+                "nothing was written; or a legacy user came while it wrote, and none was dropped; "
+                "or all is done, and an index cannot be built or has to stay",
                 ExitCode.VALIDATION_FAILED: "the migration broke a critical rule; nothing was "
                 "written",
                 ExitCode.LEASE_HELD: _UNDER_WAY,

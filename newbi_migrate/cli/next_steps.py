@@ -63,9 +63,10 @@ def after_diagnosis(
     chosen: list[str] = []
     if purpose in ("plan", "migrate", "validate") and legacy_collection is not None:
         chosen += ["--legacy-collection", legacy_collection]
+    if purpose == "migrate" and backup is None:
+        return suggest("backup", *place)
     if purpose == "migrate":
-        backed = [] if backup is None else ["--backup", str(backup)]
-        return suggest("plan", "--output", _PLAN, *chosen, *backed, *place)
+        return suggest("plan", "--output", _PLAN, *chosen, "--backup", str(backup), *place)
     if purpose == "rollback":
         chosen.append("--dry-run")
     if purpose == "finalize":
@@ -279,10 +280,8 @@ def after_finalize(result: FinalizeResult, place: Sequence[str]) -> str:
         chosen = ["--keep"] if result.kept_as is not None else []
         chosen += ["--drop-journal"] if result.journal_dropped else []
         return suggest("finalize", *chosen, *place)
-    if result.dry_run and result.dropped:
+    if result.dry_run and (result.dropped or result.created):
         return suggest("indexes", "--apply", *place)
-    if result.to_create:
-        return suggest("plan", *place)
     return suggest("validate", *place)
 
 

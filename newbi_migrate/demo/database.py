@@ -8,7 +8,7 @@ from typing import Any, Final, Self
 from pymongo import MongoClient
 
 from newbi_migrate.demo.dirty import dirty_documents
-from newbi_migrate.demo.legacy import OLD_TEXT_INDEXES, build_legacy_database
+from newbi_migrate.demo.legacy import build_legacy_database
 from newbi_migrate.documents.registry import OWN_PREFIX
 from newbi_migrate.store.decoding import PLAIN
 
@@ -43,8 +43,6 @@ class DemoDatabase:
             documents_per_user=max(1, documents // users),
             source=_SOURCE,
         )
-        for name, models in OLD_TEXT_INDEXES.items():
-            self._database[name].create_indexes(list(models))
         for name, dirty in dirty_documents(seed, _SOURCE).items():
             self._database[name].insert_many(dirty)
 

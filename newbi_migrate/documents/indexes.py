@@ -148,7 +148,7 @@ async def create_indexes(
 
 async def _create(collection: Any, spec: CollectionSpec, report: IndexReport) -> None:
     stored = await _stored(collection)
-    for index in (*(key.index for key in spec.unique_keys), *spec.indexes):
+    for index in spec.wanted_indexes:
         there = [str(known["name"]) for known in stored if matches(known, index)]
         if there:
             report.present.append((spec.name, there[0]))

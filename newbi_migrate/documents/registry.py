@@ -144,6 +144,11 @@ class CollectionSpec:
         return self.workspace_type is not None
 
     @property
+    def wanted_indexes(self) -> tuple[IndexSpec, ...]:
+        """All indexes the application wants after the migration: the unique ones first."""
+        return (*(key.index for key in self.unique_keys), *self.indexes)
+
+    @property
     def user_fields(self) -> tuple[str, ...]:
         """All fields that hold a user's id: the owner field first, then the alias fields."""
         owner = () if self.owner_field is None else (self.owner_field,)
@@ -265,7 +270,13 @@ def _detached(registry: Registry, specs: list[CollectionSpec]) -> Registry:
 
 def _before_its_day(spec: CollectionSpec) -> CollectionSpec:
     return replace(
-        spec, workspace_type=None, parent=None, companions=(), unique_keys=(), indexes=()
+        spec,
+        workspace_type=None,
+        parent=None,
+        companions=(),
+        unique_keys=(),
+        indexes=(),
+        obsolete=(),
     )
 
 

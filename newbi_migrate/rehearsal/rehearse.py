@@ -402,9 +402,13 @@ def _validated(report: ValidationReport) -> _Told:
 
 
 def _swapped(result: FinalizeResult) -> _Told:
-    sentence = f"{len(result.dropped):,} of the old structure dropped"
+    sentence = (
+        f"{len(result.dropped):,} of the old structure dropped, {len(result.created):,} built"
+    )
     if result.held:
         sentence += f", {len(result.held):,} kept because their successor is missing"
+    if result.missing:
+        sentence += f", {len(result.missing):,} cannot be built"
     return sentence, result.exit_code, False
 
 

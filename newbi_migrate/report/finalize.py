@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from newbi_migrate.invariants.base import Severity
-from newbi_migrate.migration.finalize.results import FinalizeResult
+from newbi_migrate.migration.finalize.results import FinalizeResult, HeldIndex
 from newbi_migrate.report.document import Document, Groups, Section
 from newbi_migrate.report.ids import shown_id
 from newbi_migrate.report.text import counted
@@ -48,21 +48,34 @@ def finalize_document(result: FinalizeResult, *, next_command: str = "") -> Docu
 
 
 def _indexes(result: FinalizeResult) -> Iterator[Section]:
-    dropped = "to drop" if result.dry_run else "dropped"
+    dropped, built = ("to drop", "to build") if result.dry_run else ("dropped", "built")
     number = counted(len(result.dropped), "index", "indexes")
-    names = [f"{collection}.{name}" for collection, name in result.dropped]
-    held = [
-        f"{one.collection}.{one.name} stays until {one.missing}, which takes its place, is there"
-        for one in result.held
-    ]
     title = f"{number} of the old structure {dropped}"
-    yield Section(title if names else "No index of the old structure can go.", (*names, *held))
-    if result.to_create:
-        missing = ", ".join(f"{collection}.{name}" for collection, name in result.to_create)
+    names = _names(result.dropped)
+    yield Section(title if names else "No index of the old structure can go.", names)
+    if result.created:
+        number = counted(len(result.created), "index", "indexes")
+        yield Section(f"{number} {built}", _names(result.created))
+    if result.held:
+        number = counted(len(result.held), "index", "indexes")
+        yield Section(f"{number} of the old structure stay", tuple(map(_why_held, result.held)))
+    if result.missing:
+        number = counted(len(result.missing), "index", "indexes")
         yield Section(
-            f"Missing: {counted(len(result.to_create), 'index', 'indexes')}",
-            (f"migrate builds what it can of {missing}",),
+            f"{number} cannot be built",
+            tuple(f"{one.collection}.{one.name}: {one.reason}" for one in result.missing),
         )
+
+
+def _names(indexes: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    return tuple(f"{collection}.{name}" for collection, name in indexes)
+
+
+def _why_held(index: HeldIndex) -> str:
+    name = f"{index.collection}.{index.name}"
+    if index.missing is None:
+        return f"{name}: nothing is described that takes its place"
+    return f"{name}: until {index.missing}, which takes its place, is there"
 
 
 def _legacy(result: FinalizeResult) -> Iterator[Section]:

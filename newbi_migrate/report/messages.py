@@ -16,6 +16,7 @@ __all__ = [
     "HINDERED",
     "INDEX_ACTIONS",
     "INDEX_CURES",
+    "INDEX_DEFERRED",
     "LASTING_CURES",
     "OUTCOMES",
     "REASONS",
@@ -311,6 +312,7 @@ SHARED_LATER_CURE: Final = "decide which document keeps the key, before the appl
 INDEX_ACTIONS: Final[Mapping[IndexAction, str]] = {
     IndexAction.CREATE: "to create",
     IndexAction.PRESENT: "there already",
+    IndexAction.DEFERRED: "built by indexes --apply or finalize, in place of an old one",
     IndexAction.CONFLICT: "that cannot be created: another index is in the way",
     IndexAction.COLLISION: "that cannot be created: documents share keys that must be unique",
     IndexAction.OBSOLETE: "of the old structure, kept until dropped on request",
@@ -318,10 +320,16 @@ INDEX_ACTIONS: Final[Mapping[IndexAction, str]] = {
 """What happens to an index; follows a number."""
 
 INDEX_CURES: Final[Mapping[IndexAction, str]] = {
-    IndexAction.CONFLICT: "indexes --apply replaces it",
+    IndexAction.CONFLICT: "drop that one, unless the application needs it",
     IndexAction.COLLISION: "decide which document keeps the key",
 }
 """What helps where an index cannot be created, in a few words."""
+
+
+INDEX_DEFERRED: Final = (
+    "An old index stands in the way until indexes --apply or finalize swaps it for this one."
+)
+"""What it means that an index is deferred; a sentence."""
 
 
 def finding_in_words(code: str) -> str:

@@ -57,6 +57,7 @@ from newbi_migrate.report.messages import (
     HINDERED,
     INDEX_ACTIONS,
     INDEX_CURES,
+    INDEX_DEFERRED,
     LASTING_CURES,
     OUTCOMES,
     REASONS,
@@ -99,6 +100,7 @@ _CLASS_TONES: Final[Mapping[WorkspaceClass, Tone]] = {
 _ACTION_TONES: Final[Mapping[IndexAction, Tone]] = {
     IndexAction.CREATE: Tone.NEW,
     IndexAction.PRESENT: Tone.GOOD,
+    IndexAction.DEFERRED: Tone.PLAIN_2,
     IndexAction.CONFLICT: Tone.BAD,
     IndexAction.COLLISION: Tone.ODD,
     IndexAction.OBSOLETE: Tone.PLAIN,
@@ -293,6 +295,7 @@ def _summary(found: _Found, created: Mapping[str, int], filled: Mapping[str, int
         indexes = {
             create: counts[IndexAction.CREATE],
             "there already": counts[IndexAction.PRESENT],
+            "deferred": counts[IndexAction.DEFERRED],
             "that cannot be created": sum(counts[action] for action in _BLOCKED),
             "of the old structure": counts[IndexAction.OBSOLETE],
         }
@@ -332,7 +335,7 @@ def _sections(found: _Found) -> tuple[Section, ...]:
         _following(found.plan),
         *_signing_in(found.findings),
         _lasting(found),
-        _findings(found.findings),
+        _findings(found),
         *timings_section(found.timings or {}),
         _one_by_one(found.plan.users, found.emails),
     )
@@ -650,16 +653,32 @@ def _lasting(found: _Found) -> Section | None:
     return Section(f"{title}: {sum(group.count for group in groups):,}", tuple(blocks))
 
 
-def _findings(findings: Sequence[Finding]) -> Section | None:
+def _findings(found: _Found) -> Section | None:
+    findings = found.findings
     codes = dict.fromkeys(finding.code for finding in findings)
     told = SIGN_IN_CURES.keys() | LASTING_CURES.keys()
-    groups = tuple(_of_one_kind(code, findings) for code in codes if code not in told)
+    groups = [_of_one_kind(code, findings) for code in codes if code not in told]
+    groups += _deferred(found.indexes)
     if not groups:
         return None
     return Section(
         "Worth knowing, and no obstacle",
-        (Groups("Findings by kind", "finding", groups, brief=True),),
+        (Groups("Findings by kind", "finding", tuple(groups), brief=True),),
     )
+
+
+def _deferred(indexes: Sequence[IndexDecision]) -> Iterator[Group]:
+    """Indexes that take the place of others later; a note."""
+    later = [decision for decision in indexes if decision.action is IndexAction.DEFERRED]
+    if later:
+        yield Group(
+            "index-deferred",
+            len(later),
+            {f"{decision.collection}.{decision.spec.name}": 1 for decision in later},
+            INDEX_DEFERRED,
+            ids=[f"{one.collection}.{one.spec.name}: {one.reason}" for one in later],
+            tone=Tone.PLAIN,
+        )
 
 
 def _of_one_kind(code: str, findings: Sequence[Finding]) -> Group:

@@ -33,6 +33,7 @@ __all__ = [
     "plan_indexes",
     "read_indexes",
     "rebuild_index",
+    "successors",
 ]
 
 _ID_INDEX: Final = "_id_"
@@ -80,12 +81,15 @@ class IndexPlan:
     Attributes:
         present: Wanted, and there already.
         to_create: Wanted, and nothing stands in the way.
-        conflicts: Wanted, and something stands in the way; with the reason.
+        deferred: Wanted, and what stands in the way is of the old structure and gives way to it;
+            with the reason.
+        conflicts: Wanted, and something else stands in the way; with the reason.
         obsolete_present: Of the old structure, and still there, under the names they have.
     """
 
     present: tuple[IndexSpec, ...]
     to_create: tuple[IndexSpec, ...]
+    deferred: tuple[tuple[IndexSpec, str], ...]
     conflicts: tuple[tuple[IndexSpec, str], ...]
     obsolete_present: tuple[IndexSpec, ...]
 
@@ -108,32 +112,52 @@ def plan_indexes(existing: Iterable[Mapping[str, Any]], spec: CollectionSpec) ->
         spec: The collection.
     """
     stored = [index for index in existing if index["name"] != _ID_INDEX]
-    wanted = [key.index for key in spec.unique_keys] + list(spec.indexes)
+    wanted = spec.wanted_indexes
+    obsolete = _obsolete(stored, wanted, spec.obsolete)
+    # One that keeps something unique stays until its successor is there, so it gives no way.
+    giving_way = {index.name for index in obsolete if not index.unique}
     present: list[IndexSpec] = []
     to_create: list[IndexSpec] = []
+    deferred: list[tuple[IndexSpec, str]] = []
     conflicts: list[tuple[IndexSpec, str]] = []
     for index in wanted:
         if any(matches(found, index) for found in stored):
             present.append(index)
             continue
-        reason = _conflict(stored, index)
-        if reason:
-            conflicts.append((index, reason))
+        reasons = {found["name"]: reason for found in stored if (reason := _conflict(found, index))}
+        staying = [reason for name, reason in reasons.items() if name not in giving_way]
+        if staying:
+            conflicts.append((index, staying[0]))
+        elif reasons:
+            deferred.append((index, next(iter(reasons.values()))))
         else:
             to_create.append(index)
-    return IndexPlan(
-        tuple(present), tuple(to_create), tuple(conflicts), _obsolete(stored, wanted, spec.obsolete)
-    )
+    return IndexPlan(tuple(present), tuple(to_create), tuple(deferred), tuple(conflicts), obsolete)
 
 
-def _conflict(stored: Sequence[Mapping[str, Any]], index: IndexSpec) -> str:
-    for found in stored:
-        if found["name"] == index.name:
-            return f"An index named {index.name} has other keys or options."
-        if index.is_text and any(d == "text" for _, d in key_pattern(found)):
-            return f"A collection can have one text index, and {found['name']} is there."
-        if _same_to_the_server(found, index):
-            return f"The index {found['name']} has the same keys and other options."
+def successors(index: Mapping[str, Any], spec: CollectionSpec) -> tuple[IndexSpec, ...]:
+    """The wanted indexes that take the place of one of the old structure.
+
+    Those that keep something unique take the place of one that does; of any other, those that
+    cannot be built beside it.
+
+    Args:
+        index: As the server stores it.
+        spec: The collection.
+    """
+    if index.get("unique"):
+        return tuple(wanted for wanted in spec.wanted_indexes if wanted.unique)
+    return tuple(wanted for wanted in spec.wanted_indexes if _conflict(index, wanted))
+
+
+def _conflict(found: Mapping[str, Any], index: IndexSpec) -> str:
+    """Why the server would not build an index beside one that is there; empty where it would."""
+    if found["name"] == index.name:
+        return f"An index named {index.name} has other keys or options."
+    if index.is_text and any(d == "text" for _, d in key_pattern(found)):
+        return f"A collection can have one text index, and {found['name']} is there."
+    if _same_to_the_server(found, index):
+        return f"The index {found['name']} has the same keys and other options."
     return ""
 
 
@@ -193,15 +217,20 @@ async def create_indexes(
             [_model(spec) for spec in specs], comment=session.comment, **quorum
         )
     except OperationFailure as error:
-        if error.code not in INDEX_REFUSED:
+        if not _refuses(error):
             raise
         if len(specs) == 1:
-            return {specs[0].name: Refused(_refusal(error), error.code)}
+            return {specs[0].name: Refused(_refusal(error), error.code or 0)}
         outcomes: dict[str, Created | Refused] = {}
         for spec in specs:
             outcomes |= await create_indexes(session, collection, [spec])
         return outcomes
     return {spec.name: Created(spec.name) for spec in specs}
+
+
+def _refuses(error: OperationFailure) -> bool:
+    """Whether the server refuses this index; otherwise it failed, or would take none at all."""
+    return not is_transient(error) and error.code not in _OF_NO_INDEX
 
 
 def _refusal(error: OperationFailure) -> str:
@@ -246,7 +275,7 @@ async def rebuild_index(session: LeasedSession, collection: str, index: Mapping[
     try:
         await _build(session, collection, [index])
     except OperationFailure as error:
-        if error.code not in INDEX_REFUSED:
+        if not _refuses(error):
             raise
         return False
     return True
@@ -269,7 +298,7 @@ async def build_as_described(
     try:
         await _build(session, collection, indexes)
     except OperationFailure as error:
-        if is_transient(error) or error.code in _OF_NO_INDEX:
+        if not _refuses(error):
             raise
         if len(indexes) > 1:
             return [

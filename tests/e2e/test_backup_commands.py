@@ -537,12 +537,12 @@ def test_digests_can_be_recorded_without_a_backup(quick, clean):
 
 def test_errors_of_these_commands_are_json_too(quick, backup, tmp_path):
     """The sentence, what to do next, and the exit code."""
-    for arguments in (
-        ("verify-backup", "--json", tmp_path / "nowhere"),
-        ("restore", "--json", "--confirm", tmp_path / "nowhere"),
-        ("backup", "--json", "--recipient", "nobody"),
+    for code, arguments in (
+        (ExitCode.LOCAL_FILE, ("verify-backup", "--json", tmp_path / "nowhere")),
+        (ExitCode.LOCAL_FILE, ("restore", "--json", "--confirm", tmp_path / "nowhere")),
+        (ExitCode.USAGE, ("backup", "--json", "--recipient", "nobody")),
     ):
         said = json.loads(quick(*arguments).out)["error"]
-        assert 2 == said["exitCode"]
+        assert code == said["exitCode"]
         assert said["what"].endswith(".")
         assert said["next"]

@@ -33,8 +33,8 @@ def test_whoever_follows_the_last_lines_is_led_through_the_run_book(quick, clean
     backup = quick("backup", "--output-dir", "out", "--no-exports")
     folder = command(backup)[-1]
     compared = quick(*command(backup))
-    # A doctor names nothing where it warns, and here it does: the test itself is connected.
-    planned = quick("plan", "--output", "plan.json", "--backup", folder)
+    diagnosed = quick(*command(compared), "--watch", "0")
+    planned = quick(*command(diagnosed))
     migrated = quick(*command(planned), "--confirm")
     validated = quick(*command(migrated))
     end = shlex.split(following(validated).rpartition("newbi-migrate ")[2])
@@ -43,6 +43,7 @@ def test_whoever_follows_the_last_lines_is_led_through_the_run_book(quick, clean
 
     assert ["verify-backup", "--compare", folder] == command(backup)
     assert ["doctor", "--backup", folder] == command(compared)
+    assert ["plan", "--output", "plan.json", "--backup", folder] == command(diagnosed)
     assert ["migrate", "--plan", "plan.json", "--backup", folder] == command(planned)
     assert ["validate", "--unchanged"] == command(migrated)
     assert following(validated).startswith("start the application, then newbi-migrate smoke")
@@ -184,6 +185,11 @@ def test_a_diagnosis_leads_to_what_it_was_for(purpose, expected):
     words = shlex.split(after_diagnosis(purpose, "B", "Users", ()))
 
     assert expected == words[1:]
+
+
+def test_a_diagnosis_without_a_backup_leads_to_one():
+    """Before a migration there has to be one."""
+    assert "newbi-migrate backup" == after_diagnosis("migrate", None, None, ())
 
 
 def test_an_ended_lease_leads_to_what_it_had_held_up(quick, clean):

@@ -148,6 +148,14 @@ def test_the_address_may_stand_in_dotenv(newbi, tmp_path, server):
     assert "/api/auth/ok" in server.asked
 
 
+def test_a_password_file_that_is_not_there_ends_with_ten(newbi):
+    """As any file that cannot be read."""
+    chosen = ("--url", "https://x.exemple.fr", "--email", "a@b.fr", "--password-file", "none")
+    answer = newbi("smoke", *chosen, uri=None)
+
+    assert (10, True) == (answer.code, "none cannot be read" in answer.sentence)
+
+
 @pytest.mark.parametrize("name", [".env", "password"])
 def test_a_file_that_is_no_text_is_refused(newbi, tmp_path, name):
     """What cannot be read is named, and is no unexpected error."""

@@ -7,6 +7,7 @@ import time
 from contextlib import contextmanager
 
 import pytest
+from bson import ObjectId
 from fingerprints import changes, fingerprint
 from legacy_cases import build_dirty_database
 from little import little_legacy
@@ -16,7 +17,7 @@ from traces import differences, expire_lease, trace
 
 MIGRATE = ("migrate", "--confirm")
 BACKFILL = ("backfill", "--confirm")
-DONE, QUARANTINED = 0, 5
+DONE, PENDING, QUARANTINED = 0, 3, 5
 
 
 def every_collection(database):
@@ -268,12 +269,10 @@ def test_a_rollback_killed_at_any_write_is_finished_by_the_same_command(
 def test_the_end_of_a_migration_killed_at_any_write_is_finished_by_the_same_command(
     mongod, fresh, processes, sample, command
 ):
-    """Dropping what the old structure left behind is done once, however often it takes."""
+    """What the old structure left behind is swapped once, however often it takes."""
 
     def migrated(database):
-        little_legacy(database)
-        database["quotes"].delete_one({"createdBy": "personne"})
-        database["invoices"].create_index([("number", 1), ("createdBy", 1)], unique=True)
+        with_old_indexes(database)
         assert DONE == processes.run(mongod.uri_for(database.name), *MIGRATE).status
 
     command = (*command, "--confirm")
@@ -293,3 +292,84 @@ def test_the_end_of_a_migration_killed_at_any_write_is_finished_by_the_same_comm
 
     assert DONE == whole.status, whole
     assert not wrong, f"{sample}: {wrong}"
+
+
+def with_old_indexes(database):
+    """A database that migrates with 0, and has an old index of either kind."""
+    little_legacy(database)
+    database["quotes"].delete_one({"createdBy": "personne"})
+    database["invoices"].create_index([("number", 1), ("createdBy", 1)], unique=True)
+    database["expenses"].create_index([("vendor", "text")], weights={"vendor": 3})
+    expense = {"_id": ObjectId(f"64c1{0:020x}"), "createdBy": USERS[0], "vendor": "Papeterie"}
+    database["expenses"].insert_one(expense)
+
+
+@pytest.mark.parametrize(
+    ("command", "step"),
+    [
+        (("indexes", "--apply"), "dropIndexes expenses"),
+        (("indexes", "--apply"), "createIndexes expenses"),
+        (("finalize", "--keep"), "dropIndexes expenses"),
+    ],
+)
+def test_killed_between_an_old_text_index_and_its_successor_both_ways_are_open(
+    server, fresh, processes, command, step
+):
+    """The same command builds the successor; a rollback builds the old index again as it was."""
+
+    def migrated(database):
+        with_old_indexes(database)
+        assert DONE == processes.run(server.uri_for(database.name), *MIGRATE).status
+
+    command = (*command, "--confirm")
+    database, uri = fresh(server, migrated)
+    stood = fingerprint(database, run_records=False)
+    whole = processes.run(uri, *command)
+    expected = fingerprint(database, run_records=False)
+    wrong = {}
+    for again, ends in ((command, expected), (ROLLBACK, stood)):
+        database, uri = fresh(server, migrated)
+        killed = processes.run(uri, *command, at=whole.commands.index(step) + 1, when="after")
+        names = set(database["expenses"].index_information())
+        expire_lease(database)
+        ended = processes.run(uri, *again)
+        found = changes(ends, fingerprint(database, run_records=False))
+        if not killed.killed or ended.status != DONE or found or "vendor_text" in names:
+            wrong[again] = (killed, ended, found, names)
+
+    assert {} == wrong
+
+
+def test_killed_where_the_successor_is_refused_the_old_text_index_comes_back(
+    mongod, fresh, processes
+):
+    """The same command finds out that it cannot build the one, and builds the other again."""
+
+    def migrated(database):
+        with_old_indexes(database)
+        assert DONE == processes.run(mongod.uri_for(database.name), *MIGRATE).status
+        # No text index takes a list in a field before the text.
+        odd = {"_id": ObjectId(f"64c1{1:020x}"), "workspaceId": ["a", "b"], "vendor": "Garage"}
+        database["expenses"].insert_one(odd)
+
+    command = ("indexes", "--apply", "--confirm")
+    database, uri = fresh(mongod, migrated)
+    before = fingerprint(database, run_records=False)["expenses"]
+    whole = processes.run(uri, *command)
+    expected = fingerprint(database, run_records=False)
+    at = whole.commands.index("dropIndexes expenses") + 1
+    database, uri = fresh(mongod, migrated)
+    killed = processes.run(uri, *command, at=at, when="after")
+    expire_lease(database)
+    ended = processes.run(uri, *command)
+    again = fingerprint(database, run_records=False)
+    back = processes.run(uri, *ROLLBACK)
+    after = fingerprint(database, run_records=False)
+
+    assert (True, PENDING, PENDING, DONE) == (
+        killed.killed,
+        whole.status,
+        ended.status,
+        back.status,
+    )
+    assert before == expected["expenses"] == again["expenses"] == after["expenses"]

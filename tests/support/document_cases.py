@@ -252,13 +252,6 @@ def _(builder: CaseBuilder) -> None:
         builder.stamped("documentsettings", user, documentType="INVOICE", createdBy=owner)
 
 
-@case("old-text-indexes")
-def _(builder: CaseBuilder) -> None:
-    """A text index stands where the application wants another; here is what it indexes."""
-    user = builder.user()
-    builder.stamped("expenses", user, vendor="Papeterie de l'Exemple")
-
-
 # -- what must stay as it is --------------------------------------------------------------------
 
 

@@ -9,7 +9,6 @@ from case_builder import CASES, CaseBuilder
 from document_cases import HUGE_CASE
 
 from newbi_migrate.demo import build_legacy_database
-from newbi_migrate.demo.legacy import OLD_TEXT_INDEXES
 
 __all__ = ["CASES", "HUGE_CASE", "LegacyCases", "build_dirty_database"]
 
@@ -39,7 +38,5 @@ class LegacyCases:
 def build_dirty_database(database, *, seed=0, names=None, source="users", **size):
     """Fill an empty database as `build_legacy_database` does, and add the cases of these names."""
     build_legacy_database(database, seed=seed, source=source, **size)
-    for collection, models in OLD_TEXT_INDEXES.items():
-        database[collection].create_indexes(list(models))
     for collection, documents in LegacyCases(seed, names=names, source=source).documents.items():
         database[collection].insert_many(documents, ordered=False)

@@ -63,9 +63,11 @@ async def look_at_backup(database: Database, path: Path | None) -> list[Check]:
     failed = _damaged(dump, manifest) or _of_another(manifest, database.name)
     if failed:
         return [Check("backup", Level.FAILED, failed, _AGAIN)]
-    warned = _doubts(manifest) or await _moved_on(database, manifest)
-    if warned:
+    if warned := _doubts(manifest):
         return [Check("backup", Level.WARNING, warned, _AGAIN)]
+    if changed := await _moved_on(database, manifest):
+        # A migration that names it would refuse it.
+        return [Check("backup", Level.FAILED, changed, _AGAIN)]
     return [
         Check(
             "backup",

@@ -49,9 +49,9 @@ class Diagnosis:
 
     @property
     def exit_code(self) -> ExitCode:
-        """0 where nothing is left to look at, 3 where a check warned or failed."""
-        fine = worst(self.checks) in (Level.OK, Level.SKIPPED)
-        return ExitCode.DONE if fine else ExitCode.PENDING
+        """3 where a check failed, else 0: a warning is a note."""
+        failed = worst(self.checks) is Level.FAILED
+        return ExitCode.PENDING if failed else ExitCode.DONE
 
     def to_json(self) -> dict[str, Any]:
         """The diagnosis as JSON holds it."""

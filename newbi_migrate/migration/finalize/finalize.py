@@ -18,8 +18,8 @@ from newbi_migrate.migration.finalize.steps import (
     end_again,
     refuse_unless_ready,
     refuse_unmigrated,
-    review_obsolete,
 )
+from newbi_migrate.migration.finalize.swaps import review_indexes
 from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.planning.plan import make_plan
 from newbi_migrate.migration.planning.results import Plan
@@ -59,7 +59,7 @@ class Finalize:
     async def indexes(
         self, *, apply: bool, reviewed: FinalizeResult | None = None
     ) -> FinalizeResult:
-        """Which indexes of the old structure are left; drops them if asked to.
+        """Which indexes of the old structure are left; swaps them for the new if asked to.
 
         Raises:
             NewbiMigrateError: See :class:`~newbi_migrate.migration.facade.Migration`.
@@ -67,8 +67,9 @@ class Finalize:
 
         async def look(runs: Sequence[RunRecord]) -> FinalizeResult | None:
             refuse_unmigrated(runs)
-            looked = await self._look_at_indexes()
-            if apply and (looked.dropped or unfinished_run(runs) is not None):
+            looked = await self._look_at_indexes(runs)
+            something = looked.dropped or looked.created or unfinished_run(runs) is not None
+            if apply and something:
                 return None
             looked.dry_run = not apply
             return looked
@@ -77,7 +78,7 @@ class Finalize:
             # Nothing is to be written, or nothing can go.
             return nothing
 
-        request = FinalizeRequest(self.runner.registry, "indexes")
+        request = FinalizeRequest(self.runner.registry, self.options, "indexes")
         begun: list[ObjectId] = []
 
         async def attempt(session: LeasedSession, runs: Sequence[RunRecord]) -> FinalizeResult:
@@ -87,7 +88,7 @@ class Finalize:
                 return await end_again(session, request, done)
             unfinished = unfinished_run(runs)
             if unfinished is None and reviewed is not None:
-                now = await self._look_at_indexes()
+                now = await self._look_at_indexes(runs)
                 refuse_other_preview(reviewed.to_json(), now.to_json())
             begun.append(session.run_id if unfinished is None else unfinished.run_id)
             return await carry_out(session, request, runs)
@@ -108,9 +109,8 @@ class Finalize:
             NewbiMigrateError: See :class:`~newbi_migrate.migration.facade.Migration`.
         """
         request = FinalizeRequest(
-            self.runner.registry, "finalize", keep=keep, drop_journal=drop_journal
+            self.runner.registry, self.options, "finalize", keep=keep, drop_journal=drop_journal
         )
-
         begun: list[ObjectId] = []
 
         async def look(runs: Sequence[RunRecord]) -> FinalizeResult | None:
@@ -132,7 +132,7 @@ class Finalize:
                 return await carry_out(session, request.of_run(unfinished), runs)
             ready = await self._ready(request, session.progress, runs, asking=session.run_id)
             if reviewed is not None:
-                now = await self._describe(ready)
+                now = await self._describe(ready, runs)
                 refuse_other_preview(reviewed.to_json(), now.to_json())
             return await carry_out(session, ready, runs)
 
@@ -142,24 +142,26 @@ class Finalize:
     def _database(self) -> Database:
         return self.runner.store.database
 
-    async def _look_at_indexes(self) -> FinalizeResult:
-        found = await review_obsolete(self._database, self.runner.registry)
+    async def _look_at_indexes(self, runs: Sequence[RunRecord]) -> FinalizeResult:
+        options = recorded_choices(self.options, runs)
+        found = await review_indexes(self._database, self.runner.registry, options)
         return FinalizeResult(
             database=self._database.name,
             run_id=None,
             command="indexes",
             dry_run=True,
-            dropped=[(name, index["name"]) for name, index in found.to_drop],
-            held=found.held,
-            to_create=found.to_create,
+            dropped=[(swap.spec.name, i["name"]) for swap in found.swaps for i in swap.dropped],
+            created=[(swap.spec.name, i.name) for swap in found.swaps for i in swap.built],
+            held=list(found.held),
+            missing=list(found.missing),
         )
 
     async def _preview(self, request: FinalizeRequest, runs: Sequence[RunRecord]) -> FinalizeResult:
         unfinished = unfinished_run(runs)
         if unfinished is not None and unfinished.command == "finalize":
             await self._check_again(request, self.runner.progress, unfinished, runs)
-            return await self._describe(request.of_run(unfinished), unfinished)
-        return await self._describe(await self._ready(request, self.runner.progress, runs))
+            return await self._describe(request.of_run(unfinished), runs, unfinished)
+        return await self._describe(await self._ready(request, self.runner.progress, runs), runs)
 
     async def _check_again(
         self,
@@ -211,9 +213,12 @@ class Finalize:
         )
 
     async def _describe(
-        self, request: FinalizeRequest, unfinished: RunRecord | None = None
+        self,
+        request: FinalizeRequest,
+        runs: Sequence[RunRecord],
+        unfinished: RunRecord | None = None,
     ) -> FinalizeResult:
-        result = await self._look_at_indexes()
+        result = await self._look_at_indexes(runs)
         source = str(request.source)
         result.command, result.legacy = "finalize", source
         result.kept_as = kept_name(source) if request.keep else None

@@ -10,7 +10,7 @@ from bson import ObjectId
 from newbi_migrate.errors import ExitCode
 from newbi_migrate.migration.validation.report import RuleResult
 
-__all__ = ["FinalizeResult", "HeldIndex", "ObsoleteIndexes"]
+__all__ = ["FinalizeResult", "HeldIndex", "MissingIndex"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,27 +20,36 @@ class HeldIndex:
     Attributes:
         collection: Where.
         name: Its name.
-        missing: The unique index that has to take its place and is not there.
+        missing: The index that has to take its place and cannot be built; ``None`` where the
+            registry describes none.
     """
 
     collection: str
     name: str
-    missing: str
+    missing: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The index as JSON holds it."""
+        return {"collection": self.collection, "name": self.name, "missing": self.missing}
 
 
 @dataclass(frozen=True, slots=True)
-class ObsoleteIndexes:
-    """The indexes of the old structure that are still there.
+class MissingIndex:
+    """A wanted index that cannot be built.
 
     Attributes:
-        to_drop: Collection and specification of those that can go.
-        held: Those that cannot go yet.
-        to_create: Collection and name of wanted indexes that are missing.
+        collection: Where.
+        name: Its name.
+        reason: Why, in one sentence.
     """
 
-    to_drop: tuple[tuple[str, dict[str, Any]], ...]
-    held: tuple[HeldIndex, ...]
-    to_create: tuple[tuple[str, str], ...]
+    collection: str
+    name: str
+    reason: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The index as JSON holds it."""
+        return {"collection": self.collection, "name": self.name, "reason": self.reason}
 
 
 @dataclass(slots=True)
@@ -53,8 +62,9 @@ class FinalizeResult:
         command: ``indexes`` or ``finalize``.
         dry_run: Whether nothing was to be written.
         dropped: Collection and name of each index that is dropped.
-        held: Indexes that cannot go yet.
-        to_create: Collection and name of wanted indexes that are missing.
+        created: Collection and name of each index that is built.
+        held: Indexes of the old structure that cannot go yet.
+        missing: Wanted indexes that cannot be built.
         legacy: Name the collection of legacy users had; ``None`` if it is not touched.
         kept_as: Name it is kept under; ``None`` if it is dropped.
         legacy_users: How many documents it holds, or held.
@@ -69,8 +79,9 @@ class FinalizeResult:
     command: str
     dry_run: bool
     dropped: list[tuple[str, str]] = field(default_factory=list)
-    held: tuple[HeldIndex, ...] = ()
-    to_create: tuple[tuple[str, str], ...] = ()
+    created: list[tuple[str, str]] = field(default_factory=list)
+    held: list[HeldIndex] = field(default_factory=list)
+    missing: list[MissingIndex] = field(default_factory=list)
     legacy: str | None = None
     kept_as: str | None = None
     legacy_users: int = 0
@@ -81,9 +92,8 @@ class FinalizeResult:
 
     @property
     def exit_code(self) -> ExitCode:
-        """3 if indexes are missing or could still be dropped, else 0."""
-        pending = self.held or self.to_create or (self.dry_run and self.dropped)
-        return ExitCode.PENDING if self.command == "indexes" and pending else ExitCode.DONE
+        """3 if an index cannot be built, or one of the old structure cannot go; else 0."""
+        return ExitCode.PENDING if self.held or self.missing else ExitCode.DONE
 
     def to_json(self) -> dict[str, Any]:
         """The result as JSON holds it."""
@@ -93,11 +103,9 @@ class FinalizeResult:
             "command": self.command,
             "dryRun": self.dry_run,
             "dropped": [list(pair) for pair in self.dropped],
-            "held": [
-                {"collection": h.collection, "name": h.name, "missing": h.missing}
-                for h in self.held
-            ],
-            "toCreate": [list(pair) for pair in self.to_create],
+            "created": [list(pair) for pair in self.created],
+            "held": [index.to_json() for index in self.held],
+            "missing": [index.to_json() for index in self.missing],
             "legacyCollection": self.legacy,
             "keptAs": self.kept_as,
             "legacyUsers": self.legacy_users,

@@ -1,4 +1,4 @@
-"""Dropping what the old structure left behind, journaled.
+"""Drop what the old structure left behind, and build what takes its place, journaled.
 
 Each of the two commands is a run of its own, with a record and a journal, so that a rollback can
 take it back as far as that is possible.
@@ -8,23 +8,32 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any
 
 from newbi_migrate.documents.registry import Registry
 from newbi_migrate.errors import DatabaseMovedOnError, UsageError, ValidationFailedError
 from newbi_migrate.mapping.decisions import Outcome
 from newbi_migrate.migration.finalize.legacy_users import LegacyUsers, refuse_unaccounted
-from newbi_migrate.migration.finalize.results import FinalizeResult, HeldIndex, ObsoleteIndexes
+from newbi_migrate.migration.finalize.results import FinalizeResult, HeldIndex, MissingIndex
+from newbi_migrate.migration.finalize.swaps import (
+    IndexReview,
+    put_back,
+    review_indexes,
+    swap_indexes,
+)
+from newbi_migrate.migration.planning.options import MigrationOptions
+from newbi_migrate.migration.planning.plan import chosen_collections
 from newbi_migrate.migration.planning.results import Plan
 from newbi_migrate.migration.planning.survey import kept_name
 from newbi_migrate.migration.run.beginning import begin_run
 from newbi_migrate.migration.run.runner import unfinished_run
-from newbi_migrate.migration.validation.report import RuleResult, ValidationReport
+from newbi_migrate.migration.validation.report import Origin, RuleResult, ValidationReport
+from newbi_migrate.migration.validation.rules import INDEX_PRESENT
+from newbi_migrate.migration.validation.validate import recorded_choices
 from newbi_migrate.store.collections import collection_names
-from newbi_migrate.store.handles import Database
-from newbi_migrate.store.indexes import drop_index, plan_indexes, read_indexes
+from newbi_migrate.store.indexes import read_indexes
 from newbi_migrate.store.journal import JOURNAL, EntryKind, Journal
-from newbi_migrate.store.runs import RunRecord, RunWriter, readable_collections
+from newbi_migrate.store.runs import RunRecord, RunWriter
 from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.structure import drop_collection
 
@@ -34,10 +43,7 @@ __all__ = [
     "end_again",
     "refuse_unless_ready",
     "refuse_unmigrated",
-    "review_obsolete",
 ]
-
-_COMMENT: Final = "newbi-migrate indexes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,7 @@ class FinalizeRequest:
 
     Attributes:
         registry: The collections.
+        options: The choices of the migration.
         command: ``indexes`` or ``finalize``.
         source: The collection of legacy users, for ``finalize``.
         keep: Whether it is renamed and not dropped.
@@ -56,6 +63,7 @@ class FinalizeRequest:
     """
 
     registry: Registry
+    options: MigrationOptions
     command: str
     source: str | None = None
     keep: bool = False
@@ -77,34 +85,6 @@ class FinalizeRequest:
             source=recorded.get("source"),
             quarantined=recorded.get("quarantinedUsers", 0),
         )
-
-
-async def review_obsolete(database: Database, registry: Registry) -> ObsoleteIndexes:
-    """Which indexes of the old structure are there, and whether they can go; reads only.
-
-    One that keeps something unique stays until the unique indexes that are to take its place
-    are all there: between the two nothing would be unique.
-    """
-    infos = await readable_collections(database, comment=_COMMENT)
-    names = {name for name, info in infos.items() if info.holds_documents}
-    to_drop: list[tuple[str, dict[str, Any]]] = []
-    held: list[HeldIndex] = []
-    to_create: list[tuple[str, str]] = []
-    for spec in registry:
-        if spec.name not in names:
-            continue
-        stored = await read_indexes(database, spec.name)
-        planned = plan_indexes(stored, spec)
-        absent = list(planned.to_create) + [i for i, _ in planned.conflicts]
-        to_create += [(spec.name, index.name) for index in absent]
-        missing = next((index.name for index in absent if index.unique), None)
-        by_name = {index["name"]: index for index in stored}
-        for index in planned.obsolete_present:
-            if index.unique and missing is not None:
-                held.append(HeldIndex(spec.name, index.name, missing))
-            else:
-                to_drop.append((spec.name, by_name[index.name]))
-    return ObsoleteIndexes(tuple(to_drop), tuple(held), tuple(to_create))
 
 
 def refuse_unmigrated(runs: Iterable[RunRecord]) -> None:
@@ -144,10 +124,16 @@ def refuse_unless_ready(
             next_step="Nothing more was written. Take the interrupted run back (newbi-migrate "
             "rollback), then migrate them: newbi-migrate migrate.",
         )
-    if not report.is_clean:
+    # What is missing is built first of all.
+    critical = report.critical - sum(
+        result.violations
+        for result in report.results
+        if result.rule == INDEX_PRESENT.id and result.origin is not Origin.BEFORE
+    )
+    if critical:
         raise ValidationFailedError(
             "The database does not validate. Critical violations that were not there before the "
-            f"migration: {report.critical:,}.",
+            f"migration: {critical:,}.",
             next_step="Nothing was written. Look at them: newbi-migrate validate --detailed.",
         )
     if pending:
@@ -175,7 +161,7 @@ def refuse_unless_ready(
 async def carry_out(
     session: LeasedSession, request: FinalizeRequest, runs: Sequence[RunRecord]
 ) -> FinalizeResult:
-    """Drop obsolete indexes and, to finalize, the collection of legacy users.
+    """Swap obsolete indexes and, to finalize, drop the collection of legacy users.
 
     Interrupted, the same call finishes it.
 
@@ -194,19 +180,20 @@ async def carry_out(
     if unfinished is not None:
         _refuse_other(unfinished, request)
         session = session.of_run(unfinished.run_id)
-    found = await review_obsolete(session.database, request.registry)
+    request = replace(request, options=recorded_choices(request.options, runs))
+    found = await review_indexes(session.database, request.registry, request.options)
     result = FinalizeResult(
         database=session.database.name,
         run_id=None if unfinished is None else unfinished.run_id,
         command=request.command,
         dry_run=False,
-        held=found.held,
-        to_create=found.to_create,
+        held=list(found.held),
+        missing=list(found.missing),
         quarantined=request.quarantined,
         let_in=request.let_in,
         there_before=request.there_before,
     )
-    if unfinished is None and not found.to_drop and await _nothing_left(session, request):
+    if unfinished is None and not found.swaps and await _nothing_left(session, request):
         return result
     result.run_id = session.run_id
     record = RunWriter(session)
@@ -218,16 +205,7 @@ async def carry_out(
     if request.command == "finalize" and request.keep:
         await _refuse_taken_name(session, request)
     journal = await _begin(session, request, found, record, resumed=unfinished is not None)
-    for collection, index in found.to_drop:
-        seq = await journal.append(EntryKind.INDEX, collection, {"dropped": [index]})
-        await drop_index(session, collection, index["name"])
-        await journal.applied(seq)
-    result.dropped += [
-        (entry.collection, index["name"])
-        async for entry in journal.entries()
-        if entry.kind is EntryKind.INDEX
-        for index in entry.indexes("dropped")
-    ]
+    await _swap(session, request, found, journal, result)
     try:
         if request.command == "finalize" and request.source is not None:
             users = LegacyUsers(session, request.source, journal, runs, unfinished)
@@ -240,6 +218,34 @@ async def carry_out(
     await _finish(record, journal, result)
     await _drop_journal(session, request, result)
     return result
+
+
+async def _swap(
+    session: LeasedSession,
+    request: FinalizeRequest,
+    found: IndexReview,
+    journal: Journal,
+    result: FinalizeResult,
+) -> None:
+    """Swap indexes, and put back what an attempt before this one dropped without a successor."""
+    session.progress.phase("indexes", len(found.swaps))
+    for swap in found.swaps:
+        refused, held = await swap_indexes(session, journal, swap)
+        result.missing += refused
+        result.held += held
+        session.progress.advance(1, swap.spec.name)
+    entries = [entry async for entry in journal.entries() if entry.kind is EntryKind.INDEX]
+    specs = {spec.name: spec for spec in chosen_collections(request.registry, request.options)}
+    for entry in entries:
+        if entry.collection in specs:
+            await put_back(session, specs[entry.collection], entry.indexes("dropped"))
+    for name in dict.fromkeys(entry.collection for entry in entries):
+        here = [entry for entry in entries if entry.collection == name]
+        there = {index["name"] for index in await read_indexes(session.database, name)}
+        gone = (i["name"] for e in here for i in e.indexes("dropped") if i["name"] not in there)
+        made = (i for e in here for i in e.names("created") if i in there)
+        result.dropped += [(name, index) for index in dict.fromkeys(gone)]
+        result.created += [(name, index) for index in dict.fromkeys(made)]
 
 
 async def end_again(
@@ -256,7 +262,6 @@ async def end_again(
         NewbiMigrateError: The session stopped it.
     """
     session = session.of_run(done.run_id)
-    found = await review_obsolete(session.database, request.registry)
     told = done.document["result"]
     result = FinalizeResult(
         database=session.database.name,
@@ -264,8 +269,9 @@ async def end_again(
         command=request.command,
         dry_run=False,
         dropped=[(collection, index) for collection, index in told["dropped"]],
-        held=found.held,
-        to_create=found.to_create,
+        created=[(collection, index) for collection, index in told["created"]],
+        held=[HeldIndex(**index) for index in told["held"]],
+        missing=[MissingIndex(**index) for index in told["missing"]],
         legacy=told["legacyCollection"],
         kept_as=told["keptAs"],
         legacy_users=told["legacyUsers"],
@@ -310,7 +316,7 @@ async def _nothing_left(session: LeasedSession, request: FinalizeRequest) -> boo
 async def _begin(
     session: LeasedSession,
     request: FinalizeRequest,
-    found: ObsoleteIndexes,
+    found: IndexReview,
     record: RunWriter,
     *,
     resumed: bool,
@@ -327,7 +333,7 @@ async def _begin(
             "quarantinedUsers": request.quarantined,
         },
         collections=sorted(await collection_names(session.database, comment=session.comment)),
-        indexed=dict.fromkeys(name for name, _ in found.to_drop),
+        indexed=[swap.spec.name for swap in found.swaps],
     )
 
 
@@ -357,4 +363,5 @@ def _refuse_other(unfinished: RunRecord, request: FinalizeRequest) -> None:
 
 def _kept(result: FinalizeResult) -> dict[str, Any]:
     told = result.to_json()
-    return {name: told[name] for name in ("dropped", "legacyCollection", "keptAs", "legacyUsers")}
+    indexes = ("dropped", "created", "held", "missing")
+    return {name: told[name] for name in (*indexes, "legacyCollection", "keptAs", "legacyUsers")}

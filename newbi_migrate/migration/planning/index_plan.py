@@ -20,7 +20,7 @@ from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.indexes import plan_indexes, read_indexes
 from newbi_migrate.store.lookup import MAX_TREE_KEYS, search_tree
 
-__all__ = ["future_workspace", "plan_index_changes"]
+__all__ = ["collision_reason", "future_workspace", "plan_index_changes"]
 
 _KEPT: Final = "Belongs to the old structure; it is kept until it is dropped on request."
 
@@ -65,6 +65,10 @@ async def plan_index_changes(
         )
         decisions.extend(IndexDecision(spec.name, i, IndexAction.PRESENT) for i in planned.present)
         decisions.extend(
+            IndexDecision(spec.name, index, IndexAction.DEFERRED, reason)
+            for index, reason in planned.deferred
+        )
+        decisions.extend(
             IndexDecision(spec.name, index, IndexAction.CONFLICT, reason)
             for index, reason in planned.conflicts
         )
@@ -94,7 +98,7 @@ async def plan_index_changes(
                     spec.name,
                     index,
                     IndexAction.COLLISION if now else IndexAction.CREATE,
-                    _collision_reason(now),
+                    collision_reason(now),
                 )
             )
     return tuple(decisions), tuple(shared)
@@ -135,7 +139,8 @@ def _but_for(
     return {"_id": {"$nin": ids}} if ids else {}
 
 
-def _collision_reason(found: Sequence[Collision]) -> str:
+def collision_reason(found: Sequence[Collision]) -> str:
+    """Why a unique index cannot be built, in one sentence; empty where nothing collides."""
     if not found:
         return ""
     documents = sum(collision.count for collision in found)

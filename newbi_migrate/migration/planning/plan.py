@@ -54,8 +54,13 @@ __all__ = [
 ]
 
 _COMMENT: Final = "newbi-migrate plan"
-# What a run does with an index, or reports that it cannot; the others are left alone.
-_OF_A_RUN: Final = (IndexAction.CREATE, IndexAction.CONFLICT, IndexAction.COLLISION)
+# What a run does with an index, or reports that it does not; the others are left alone.
+_OF_A_RUN: Final = (
+    IndexAction.CREATE,
+    IndexAction.DEFERRED,
+    IndexAction.CONFLICT,
+    IndexAction.COLLISION,
+)
 
 
 def chosen_collections(registry: Registry, options: MigrationOptions) -> list[CollectionSpec]:

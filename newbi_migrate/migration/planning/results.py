@@ -376,6 +376,8 @@ class IndexAction(StrEnum):
 
     CREATE = "create"
     PRESENT = "present"
+    DEFERRED = "deferred"
+    """It takes the place of one of the old structure, and is built when that one is dropped."""
     CONFLICT = "conflict"
     COLLISION = "collision"
     OBSOLETE = "obsolete"

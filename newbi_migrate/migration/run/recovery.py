@@ -176,8 +176,6 @@ def _perhaps(
 
 async def _indexes(database: Database, entry: JournalEntry) -> dict[str, Any]:
     """Add what is there already; any other index may yet be built, or dropped."""
-    if "dropped" in entry.body:
-        return {}
     found = await created_indexes(database, entry.collection, entry.names("names"))
     return {**found, "created": list(entry.names("names"))}
 

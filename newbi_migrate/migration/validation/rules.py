@@ -258,20 +258,20 @@ KEY_WILL_HOLD = _rule(
 INDEX_PRESENT = _rule(
     "index.present",
     "Every index the plan creates is there.",
-    "Run migrate or backfill again: they create what is missing.",
+    "Run indexes --apply: it builds what is missing, or says why it cannot.",
     _INDEXES,
 )
 INDEX_CONFLICT = _rule(
     "index.no-conflict",
     "No index stands in the way of one that is wanted.",
-    "Run indexes to see both, and indexes --apply to replace it.",
+    "Drop the one in the way, unless the application needs it; indexes --apply then builds it.",
     _INDEXES,
     Severity.WARNING,
 )
 INDEX_OBSOLETE = _rule(
     "index.none-obsolete",
     "No unique or text index of the old structure is left.",
-    "Run indexes --apply to drop it, once the application no longer needs it.",
+    "Run indexes --apply, once the application no longer needs it: its successor takes its place.",
     _INDEXES,
     Severity.WARNING,
 )

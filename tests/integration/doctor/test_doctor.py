@@ -89,12 +89,14 @@ async def test_where_nothing_is_left_to_do_every_check_is_ok(lonely_uri, tmp_pat
     assert ExitCode.DONE == found.exit_code
 
 
-async def test_the_code_is_three_where_anything_is_left_to_look_at(lonely_uri):
-    """Without a backup everything else may be right: there is still something to do."""
-    found, checks = await look(lonely_uri, watch=1)
+async def test_the_code_is_three_where_a_check_failed(lonely_uri, tmp_path):
+    """A warning is a note: that no backup was named, say. One that is none is a failure."""
+    warned, checks = await look(lonely_uri, watch=1)
+    failed, _ = await look(lonely_uri, backup=tmp_path / "nowhere")
 
-    assert (ExitCode.PENDING, Level.WARNING) == (found.exit_code, checks["backup"].level)
-    assert ["backup"] == [check.id for check in found.checks if check.level is not Level.OK]
+    assert (ExitCode.DONE, Level.WARNING) == (warned.exit_code, checks["backup"].level)
+    assert ["backup"] == [check.id for check in warned.checks if check.level is not Level.OK]
+    assert ExitCode.PENDING == failed.exit_code
 
 
 async def test_looking_changes_nothing_and_sends_no_command_that_writes(legacy, uri):
@@ -405,15 +407,16 @@ async def backup_check(uri, path):
     return (await look(uri, backup=path))[1]["backup"]
 
 
-async def test_a_backup_of_another_state_is_a_warning(legacy, uri, tmp_path):
-    """What has been written since is not in it, and is named."""
+async def test_a_backup_of_another_state_fails(legacy, uri, tmp_path):
+    """What has been written since is not in it, and is named: a migration would refuse it."""
     made = await backup_database(uri, tmp_path)
     fresh = await backup_check(uri, made.path)
     legacy["invoices"].insert_one({"number": "late"})
     stale = await backup_check(uri, made.path)
 
-    assert (Level.OK, Level.WARNING) == (fresh.level, stale.level)
+    assert (Level.OK, Level.FAILED) == (fresh.level, stale.level)
     assert "invoices 6 → 7" in stale.sentence
+    assert "make a new one" in stale.remedy
 
 
 async def test_a_backup_that_is_old_is_a_warning(legacy, uri, tmp_path, monkeypatch):
@@ -469,5 +472,5 @@ async def test_the_diagnosis_as_json_has_every_check(lonely_uri):
     found, checks = await look(lonely_uri)
     told = json.loads(json.dumps(found.to_json()))
 
-    assert ("newbi", "migrate", 3) == (told["database"], told["for"], told["exitCode"])
+    assert ("newbi", "migrate", 0) == (told["database"], told["for"], told["exitCode"])
     assert list(checks) == [check["id"] for check in told["checks"]]

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import date
+
 import pytest
 from bson import ObjectId
 from fingerprints import changes, fingerprint
 from losing import losing_the_answer_to
 from small_legacy import USERS, invoices, legacy_user
 
+from newbi_migrate.documents.newbi import NEWBI
+from newbi_migrate.documents.registry import IndexSpec
 from newbi_migrate.errors import ExitCode, InterruptedRunError, UsageError, ValidationFailedError
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.planning.options import MigrationOptions
@@ -16,6 +21,7 @@ from newbi_migrate.store.runs import RunWriter
 from newbi_migrate.store.session import LeasedSession
 
 OLD = "number_1_createdBy_1"
+NEW = "number_workspaceId_issueYear_unique"
 
 
 def held(database):
@@ -44,12 +50,12 @@ async def migration(uri):
 async def test_obsolete_indexes_are_shown_and_nothing_is_written(
     migrated, migration, sync_database
 ):
-    """Looking sends no write command, and says that there is something to do."""
+    """Looking sends no write command, and ends with 0: they wait for who asks for it."""
     stood = fingerprint(sync_database)
     looked = await migration.indexes()
 
     assert [("invoices", OLD)] == looked.dropped
-    assert ExitCode.PENDING == looked.exit_code
+    assert ExitCode.DONE == looked.exit_code
     assert [] == changes(stood, fingerprint(sync_database))
 
 
@@ -81,15 +87,69 @@ def _lease(stood):
     return {"newbi_migrate_lease": stood["newbi_migrate_lease"]}
 
 
+async def test_a_missing_successor_is_built_before_the_old_index_goes(
+    migrated, migration, sync_database
+):
+    """No other command has to be run first, and a rollback takes back both."""
+    sync_database["invoices"].drop_index(NEW)
+    stood = held(sync_database)
+    looked = await migration.indexes()
+    result = await migration.indexes(apply=True)
+    there = sync_database["invoices"].index_information()
+    await migration.rollback()
+
+    for each in (looked, result):
+        assert ([("invoices", OLD)], [("invoices", NEW)]) == (each.dropped, each.created)
+    assert (True, False) == (NEW in there, OLD in there)
+    assert [] == changes(stood, held(sync_database))
+
+
 async def test_an_index_stays_until_its_successor_is_there(migrated, migration, sync_database):
     """Between the two nothing would keep invoice numbers unique."""
-    for index in list(sync_database["invoices"].list_indexes()):
-        if index.get("unique") and "workspaceId" in index["key"]:
-            sync_database["invoices"].drop_index(index["name"])
+    sync_database["invoices"].drop_index(NEW)
+    twice = sync_database["invoices"].find_one({})
+    sync_database["invoices"].insert_one({**twice, "_id": ObjectId(), "createdBy": USERS[2]})
     looked = await migration.indexes()
+    stood = fingerprint(sync_database)
+    result = await migration.indexes(apply=True)
 
-    assert [("invoices", OLD)] == [(h.collection, h.name) for h in looked.held]
-    assert [] == looked.dropped
+    assert [] == changes(stood, fingerprint(sync_database))
+    for each in (looked, result):
+        assert [("invoices", OLD, NEW)] == [(h.collection, h.name, h.missing) for h in each.held]
+        assert [(NEW, "2 documents share a key that would have to be unique.")] == [
+            (index.name, index.reason) for index in each.missing
+        ]
+        assert ([], [], ExitCode.PENDING) == (each.dropped, each.created, each.exit_code)
+
+
+@pytest.mark.parametrize("obsolete", [IndexSpec((("vendor", "text"),)), IndexSpec((("rank", 1),))])
+async def test_nothing_goes_that_has_no_successor(uri, sync_database, obsolete):
+    """A registry may call an index obsolete and describe none that takes its place."""
+    sync_database["Users"].insert_one(legacy_user(0))
+    spec = replace(NEWBI["expenses"], indexes=(), unique_keys=(), obsolete=(obsolete,))
+    sync_database["expenses"].create_index(list(obsolete.keys))
+    async with Migration(uri, registry=NEWBI.extended(spec)) as migration:
+        await migration.apply()
+        results = [await migration.indexes(apply=True), await migration.finalize(keep=True)]
+
+    assert [[("expenses", obsolete.name, None)]] * 2 == [
+        [(h.collection, h.name, h.missing) for h in result.held] for result in results
+    ]
+    assert obsolete.name in sync_database["expenses"].index_information()
+
+
+async def test_a_collection_that_gets_workspaces_later_keeps_its_indexes(uri, sync_database):
+    """The choices of the migration hold for its end, too."""
+    sync_database["Users"].insert_one(legacy_user(0))
+    sync_database["expenses"].create_index([("vendor", "text")])
+    options = MigrationOptions(schema_day=date(2025, 8, 1))
+    async with Migration(uri, options=options) as first:
+        await first.apply()
+    async with Migration(uri) as migration:
+        result = await migration.indexes(apply=True)
+
+    assert ([], [], None) == (result.dropped, result.created, result.run_id)
+    assert {"_id_", "vendor_text"} == set(sync_database["expenses"].index_information())
 
 
 async def test_an_index_that_cannot_be_built_again_is_a_conflict(
@@ -338,6 +398,30 @@ async def test_legacy_users_made_anew_while_it_is_interrupted_are_told_and_left(
 
     assert (True, 1) == (back.refused, len(back.conflicts))
     assert [] == changes(stood, held(sync_database))
+
+
+async def test_asked_to_stop_it_never_stops_between_two_text_indexes(
+    uri, sync_database, monkeypatch
+):
+    """The application's search always has one of them; only a kill leaves none."""
+    sync_database["Users"].insert_one(legacy_user(0))
+    expenses = sync_database["expenses"]
+    expenses.create_index([("vendor", "text")])
+    real = LeasedSession.safe_point
+
+    def checked(session):
+        if "vendor_text" not in expenses.index_information():
+            migration.stop()
+        real(session)
+
+    async with Migration(uri) as migration:
+        await migration.apply()
+        with monkeypatch.context() as patch:
+            patch.setattr(LeasedSession, "safe_point", checked)
+            with pytest.raises(InterruptedRunError):
+                await migration.indexes(apply=True)
+
+    assert "workspaceId_1_vendor_text" in expenses.index_information()
 
 
 async def test_what_comes_while_it_is_interrupted_can_be_migrated_once_it_is_taken_back(

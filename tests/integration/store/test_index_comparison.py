@@ -78,14 +78,27 @@ async def test_a_name_that_is_taken_is_a_conflict(database):
     assert isinstance(refused[UNIQUE.name], Refused)
 
 
-async def test_a_second_text_index_is_a_conflict(database):
-    """A collection has one; the legacy one is named as obsolete, the new one waits."""
+async def test_a_second_text_index_is_deferred_where_the_first_is_obsolete(database):
+    """A collection has one: the legacy one gives way. Any other is a conflict."""
     legacy = IndexSpec((("vendor", "text"),))
     await database["things"].create_index([("vendor", "text")])
-    plan = plan_indexes(await read_indexes(database, "things"), described(TEXT, obsolete=(legacy,)))
+    stored = await read_indexes(database, "things")
+    deferred = plan_indexes(stored, described(TEXT, obsolete=(legacy,)))
+    foreign = plan_indexes(stored, described(TEXT))
 
-    assert [TEXT] == [spec for spec, _ in plan.conflicts]
-    assert ["vendor_text"] == [spec.name for spec in plan.obsolete_present]
+    assert ([TEXT], ()) == ([spec for spec, _ in deferred.deferred], deferred.conflicts)
+    assert ["vendor_text"] == [spec.name for spec in deferred.obsolete_present]
+    assert ((), [TEXT]) == (foreign.deferred, [spec for spec, _ in foreign.conflicts])
+
+
+async def test_an_index_that_keeps_something_unique_gives_no_way(database):
+    """Where a wanted one has its name, nothing would be unique between the two."""
+    old = IndexSpec((("number", 1), ("createdBy", 1)), unique=True)
+    await database["things"].create_index(list(old.keys), unique=True, name=UNIQUE.name)
+    stored = await read_indexes(database, "things")
+    plan = plan_indexes(stored, described(UNIQUE, obsolete=(old,)))
+
+    assert ((), [UNIQUE]) == (plan.deferred, [spec for spec, _ in plan.conflicts])
 
 
 async def test_only_uniqueness_makes_an_old_index_obsolete(database):
