@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 from results import IDS, a_plan, user_lines
 
+from newbi_migrate.choices import AliasPolicy
 from newbi_migrate.errors import ExitCode, UsageError
-from newbi_migrate.mapping.decisions import AliasPolicy, Outcome
+from newbi_migrate.mapping.decisions import Outcome
 from newbi_migrate.mapping.workspace import Reason, Workspaces
 from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.planning.plan_file import plan_lines

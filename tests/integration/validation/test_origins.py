@@ -8,8 +8,8 @@ from fingerprints import changes, fingerprint
 from legacy_cases import build_dirty_database
 from small_legacy import USERS, invoices, legacy_user
 
+from newbi_migrate.choices import AliasPolicy
 from newbi_migrate.errors import ExitCode, UsageError, ValidationFailedError
-from newbi_migrate.mapping.decisions import AliasPolicy
 from newbi_migrate.mapping.ids import organization_id
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.planning.options import MigrationOptions
