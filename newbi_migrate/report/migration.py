@@ -509,7 +509,7 @@ def _blocked(found: _Found) -> Section | None:
         Group(
             words,
             len(decisions),
-            Counter(decision.collection for decision in decisions),
+            Counter(f"{one.collection}.{one.spec.name}" for one in decisions),
             cure,
             tone=_ACTION_TONES[decisions[0].action],
             ids=list(chain.from_iterable(map(why, decisions))),

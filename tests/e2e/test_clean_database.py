@@ -11,7 +11,7 @@ from fingerprints import changes, fingerprint
 from pymongo.errors import DuplicateKeyError
 
 from newbi_migrate import ExitCode
-from newbi_migrate.testing import build_legacy_database
+from newbi_migrate.demo import build_legacy_database
 
 OLD_UNIQUE = {
     ("invoices", "number_1_createdBy_1_year_unique"),

@@ -153,7 +153,7 @@ def test_a_password_file_that_is_not_there_ends_with_ten(newbi):
     chosen = ("--url", "https://x.exemple.fr", "--email", "a@b.fr", "--password-file", "none")
     answer = newbi("smoke", *chosen, uri=None)
 
-    assert (10, True) == (answer.code, "none cannot be read" in answer.sentence)
+    assert (10, True) == (answer.code, "'none' cannot be read" in answer.sentence)
 
 
 @pytest.mark.parametrize("name", [".env", "password"])
