@@ -169,7 +169,8 @@ def _groups(groups: Groups, *, verbose: bool) -> Iterator[RenderableType]:
 def _one_line(group: Group, *, whole: bool = False) -> Text:
     said = (group.meaning if whole else "") or group.cure or group.meaning
     words = plain(group.name, f"bold {_style(group.tone)}".strip())
-    places = f" ({group.places})" if group.places else ""
+    where = group.places if whole else group.brief_places
+    places = f" ({where})" if where else ""
     return words.append(printable(f"{places}: {said}" if said else places), "not bold default")
 
 

@@ -54,6 +54,7 @@ FORMAT: Final = 1
 SHOWN: Final = 100
 """Rows of a table for people; the others are counted, and NDJSON has them all."""
 
+_PLACES: Final = 4
 _R = TypeVar("_R")
 
 
@@ -162,9 +163,23 @@ class Group:
     @property
     def places(self) -> str:
         """Where they are; how many in each where that is not said by the number of all."""
-        if len(self.where) == 1 or len(self.where) == sum(self.where.values()):
-            return ", ".join(self.where)
-        return ", ".join(f"{name} {count:,}" for name, count in self.where.items())
+        return ", ".join(self._places())
+
+    @property
+    def brief_places(self) -> str:
+        """The same for a screen: of several with their numbers the first, and how many more."""
+        places = self._places()
+        if self._one_each() or len(places) <= _PLACES:
+            return self.places
+        return ", ".join([*places[:_PLACES], f"and {len(places) - _PLACES} more"])
+
+    def _places(self) -> list[str]:
+        if self._one_each():
+            return list(self.where)
+        return [f"{name} {count:,}" for name, count in self.where.items()]
+
+    def _one_each(self) -> bool:
+        return len(self.where) == 1 or len(self.where) == sum(self.where.values())
 
 
 @dataclass(frozen=True, slots=True)

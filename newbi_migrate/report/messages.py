@@ -273,8 +273,8 @@ SIGN_IN_CURES: Final[Mapping[str, str]] = {
 """What helps where a user cannot sign in, or should not, in a few words."""
 
 LASTING_CURES: Final[Mapping[str, str]] = {
-    "owner-not-objectid": "the workspace is set all the same; store the same id as an ObjectId",
-    "owner-absent": "the workspace is set all the same; name the owner",
+    "owner-not-objectid": "store it as an ObjectId",
+    "owner-absent": "name the owner",
     "user-field-not-objectid": "store the same id as an ObjectId",
     "companion-elsewhere": "decide which workspace is right",
     "document-id-not-objectid": "store it again under an ObjectId",
@@ -301,7 +301,7 @@ LASTING_CURES: Final[Mapping[str, str]] = {
 """What helps where something is odd before a run and after it, in a few words; documents first."""
 
 HINDERED: Final = (
-    "only quarantined documents share keys that must be unique",
+    "only quarantined documents share a unique key",
     "settle them, and it can be built",
 )
 """Why an index cannot be built that nothing else stands in the way of, and what helps."""
@@ -314,14 +314,14 @@ INDEX_ACTIONS: Final[Mapping[IndexAction, str]] = {
     IndexAction.PRESENT: "there already",
     IndexAction.DEFERRED: "built by indexes --apply or finalize, in place of an old one",
     IndexAction.CONFLICT: "that cannot be created: another index is in the way",
-    IndexAction.COLLISION: "that cannot be created: documents share keys that must be unique",
+    IndexAction.COLLISION: "that cannot be created: documents share a unique key",
     IndexAction.OBSOLETE: "of the old structure, kept until dropped on request",
 }
 """What happens to an index; follows a number."""
 
 INDEX_CURES: Final[Mapping[IndexAction, str]] = {
     IndexAction.CONFLICT: "drop that one, unless the application needs it",
-    IndexAction.COLLISION: "decide which document keeps the key",
+    IndexAction.COLLISION: "decide which one keeps it",
 }
 """What helps where an index cannot be created, in a few words."""
 

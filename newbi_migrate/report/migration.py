@@ -77,6 +77,10 @@ __all__ = [
 ]
 
 Emails = Mapping[str, str]
+
+# So many kinds of findings are shown on a screen; of more, how many findings they are.
+_FEW_KINDS: Final = 5
+_WORTH_KNOWING: Final = "Worth knowing, and no obstacle"
 """A legacy user's id to their e-mail as it may be shown."""
 
 _EXAMPLES: Final = 5
@@ -274,13 +278,13 @@ def _summary(found: _Found, created: Mapping[str, int], filled: Mapping[str, int
     said = [
         f"{words} {', '.join(f'{name} {count:,}' for name, count in counts.items() if count)}"
         for words, counts in (
-            ("created" if done else "to create", created),
-            ("completed" if done else "to complete", filled),
+            ("created" if done else "create", created),
+            ("completed" if done else "complete", filled),
         )
         if any(counts.values())
     ]
     if said:
-        yield f"Documents of users: {'; '.join(said)}."
+        yield f"For users: {'; '.join(said)}."
     summaries = found.collections.values()
     documents = {
         "written" if done else "to write": sum(s.pending for s in summaries),
@@ -297,13 +301,16 @@ def _summary(found: _Found, created: Mapping[str, int], filled: Mapping[str, int
             "there already": counts[IndexAction.PRESENT],
             "deferred": counts[IndexAction.DEFERRED],
             "that cannot be created": sum(counts[action] for action in _BLOCKED),
-            "of the old structure": counts[IndexAction.OBSOLETE],
+            "old": counts[IndexAction.OBSOLETE],
         }
         yield sum_of("Indexes", indexes)
     if found.plan.not_registered:
         names = sorted(found.plan.not_registered.items())
         listed = ", ".join(f"{name} ({count:,})" for name, count in names)
         yield f"Collections nobody described, left alone: {listed}."
+    worth_knowing = _findings(found)
+    if worth_knowing is not None and worth_knowing.detail:
+        yield f"{worth_knowing.title} (--verbose lists them)."
     yield from _why_not_zero(found)
 
 
@@ -644,10 +651,10 @@ def _lasting(found: _Found) -> Section | None:
     blocks: list[Block] = []
     if own := tuple(group for group in groups if group not in theirs):
         caption = "Documents that stay as odd as they are, by kind"
-        blocks.append(Groups(caption, "finding", own, examples=False))
+        # Their cures were in the plan.
+        blocks.append(Groups(caption, "finding", own, brief=found.done, examples=False))
     if theirs:
-        caption = "Documents of Better Auth that stay as odd as they are, by kind"
-        blocks.append("Of Better Auth's own collections, to be corrected there:")
+        caption = "To be corrected in Better Auth's own collections, by kind"
         blocks.append(Groups(caption, "finding", theirs, brief=True, examples=False))
     title = "Not mended by a run, and found by validate"
     return Section(f"{title}: {sum(group.count for group in groups):,}", tuple(blocks))
@@ -662,8 +669,9 @@ def _findings(found: _Found) -> Section | None:
     if not groups:
         return None
     return Section(
-        "Worth knowing, and no obstacle",
+        f"{_WORTH_KNOWING}: {sum(group.count for group in groups):,}",
         (Groups("Findings by kind", "finding", tuple(groups), brief=True),),
+        detail=len(groups) > _FEW_KINDS,
     )
 
 

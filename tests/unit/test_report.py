@@ -211,7 +211,7 @@ def test_an_index_that_only_quarantined_documents_hinder_is_told_apart():
     brief = shown(plan_report(a_plan(collisions=(key,)), next_command="x"), width=120)
     full = shown(plan_report(a_plan(collisions=(key,)), next_command="x", verbose=True), width=200)
 
-    assert f"1 {HINDERED[0]} (quotes): {HINDERED[1]}" in brief
+    assert f"1 {HINDERED[0]} (quotes.number_1): {HINDERED[1]}" in brief
     assert (
         f"quotes.number_1: 3 documents {IDS[20]} and {IDS[21]} of the quarantined user {IDS[0]}; "
         f"{IDS[22]}\n"
@@ -249,7 +249,7 @@ def test_a_plan_answers_what_a_person_asks():
     assert REASONS[Reason.EMAIL_MISSING] in " ".join(text.split())
     assert "1 to create" in text
     assert "Exit code 5: 6 users or documents quarantined, 1 index not created." in text
-    assert "1 documents share keys that must be unique (quotes): decide" in text
+    assert "1 documents share a unique key (quotes.number_1): decide" in text
     assert text.endswith("\nNext: newbi-migrate migrate\n")
 
 
@@ -313,7 +313,7 @@ def test_a_result_tells_what_was_done_and_how_long_it_took():
     text = shown(result_report(a_result(a_plan()), next_command="newbi-migrate status"))
 
     assert f"run {IDS[30]}" in text
-    assert "Documents of users: created user 1, organization 1; completed user 1." in text
+    assert "For users: created user 1, organization 1; completed user 1." in text
     assert "Time: users 0.10 s, documents 0.20 s\n" in text
 
 
