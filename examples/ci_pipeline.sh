@@ -14,9 +14,9 @@ plan)
     newbi-migrate plan --json --output plan.json >report.json
     code=$?
     case $code in
-    0) echo "Ready: nothing is left out." ;;
-    # What is left out keeps its place and needs a person; whether to go on is your decision.
-    5) echo "Ready, but something would be left out: read \"quarantine\" in report.json." ;;
+    0) echo "Ready: nothing is quarantined." ;;
+    # What is quarantined keeps its place and needs a person; whether to go on is your decision.
+    5) echo "Ready, but something would be quarantined: read \"quarantine\" in report.json." ;;
     9) echo "The database cannot be reached, or is not what was expected." ;;
     *) echo "No plan: the reason is in report.json." ;;
     esac
@@ -32,7 +32,7 @@ migrate)
     done
     case $code in
     0) echo "Done." ;;
-    5) echo "Done, and something was left out: read \"quarantine\" in result.json." ;;
+    5) echo "Done, and something was quarantined: read \"quarantine\" in result.json." ;;
     3) echo "The database has moved on since the plan: plan again, and review that." ;;
     6) echo "Another run is under way; nothing was written." ;;
     *) echo "Not done: the reason is in result.json." ;;

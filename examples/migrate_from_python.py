@@ -43,9 +43,9 @@ async def migrate(uri: str) -> None:
         # A plan decides everything and sends no write command. Read it before you go on.
         plan = await migration.plan()
         for document in plan.quarantine:
-            print(f"left out: {document.collection} {document.id}: {document.reason.value}")
+            print(f"quarantined: {document.collection} {document.id}: {document.reason.value}")
         if len(plan.quarantine) > 10:
-            raise SystemExit("Too much would be left out; settle that first.")
+            raise SystemExit("Too much would be quarantined; settle that first.")
 
         # The run writes what the plan names. Interrupted, the same call finishes it.
         result = await migration.apply(plan)

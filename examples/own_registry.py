@@ -69,8 +69,8 @@ async def migrate(uri: str) -> None:
     """Plans, applies, and tells what came of it."""
     async with Migration(uri, registry=SHOP) as migration:
         plan = await migration.plan()
-        for left_out in plan.quarantine:
-            print(f"left out: {left_out.collection} ({left_out.path}): {left_out.reason.value}")
+        for found in plan.quarantine:
+            print(f"quarantined: {found.collection} ({found.path}): {found.reason.value}")
         result = await migration.apply(plan)
         for name, summary in result.collections.items():
             print(f"{name}: {summary.stamped} of {summary.documents} got a tenant")

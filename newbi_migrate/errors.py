@@ -60,7 +60,7 @@ _MEANINGS: Final = {
         "records are damaged"
     ),
     ExitCode.VALIDATION_FAILED: "a rule is broken, or a step of smoke failed",
-    ExitCode.QUARANTINED: "done, but something is left out, or kept because it is in use",
+    ExitCode.QUARANTINED: "done, but something is quarantined, or kept because it is in use",
     ExitCode.LEASE_HELD: "another run holds the lease",
     ExitCode.INTERRUPTED: (
         "interrupted: the same command again finishes it; finish an interrupted rollback first"

@@ -102,7 +102,7 @@ class _Demo:
             result = self._session.run(self._migrate)
             self._step("3. The migration.")
             done = result_document(result, command="migrate", next_command="newbi-migrate validate")
-            # The plan above lists what was left out.
+            # The plan above lists what was quarantined.
             self._show(console_report(replace(done, sections=())))
 
             example = _example(database, plan, remembered)
@@ -284,7 +284,7 @@ def _check(
     summaries = result.collections.values()
     kept = {
         "Each legacy user has one outcome": len(plan.users) == before[plan.source],
-        "Each document was stamped, right already, or left out": all(
+        "Each document was stamped, right already, or quarantined": all(
             summary.documents == before[summary.name] for summary in summaries
         ),
         "A stamped document is otherwise the same to the byte": example.only_stamped,
@@ -302,12 +302,12 @@ def _check(
 def _who_lacks_what(result: RunResult, status: Status) -> Iterator[RenderableType]:
     from rich.text import Text
 
-    left_out = sum(summary.quarantined for summary in result.collections.values())
+    quarantined = sum(summary.quarantined for summary in result.collections.values())
     lacking = sum(status.without_workspace.values())
     yield ""
     yield Text(
-        f"Without a workspace are only documents that were left out: {lacking:,} of "
-        f"{left_out:,}. The others hold one already, which only a person can judge."
+        f"Without a workspace are only documents that were quarantined: {lacking:,} of "
+        f"{quarantined:,}. The others hold one already, which only a person can judge."
     )
 
 
@@ -340,7 +340,7 @@ def _the_end(result: RunResult) -> Iterator[RenderableType]:
 
     yield ""
     yield Text(
-        f"{len(result.quarantine):,} made-up users and documents were left out on purpose: the "
+        f"{len(result.quarantine):,} made-up users and documents were quarantined on purpose: the "
         "tool never guesses. On your database such a run ends with exit code 5, and the list "
         "above says what to do about each."
     )

@@ -25,7 +25,7 @@ ANY_COMMAND: Final = (
 
 _UNDER_WAY: Final = "another run is under way"
 _RESUMED: Final = "it was interrupted; the same command again finishes it"
-_LEFT_OUT: Final = "something is left out, or an index could not be built"
+_QUARANTINED: Final = "something is quarantined, or an index could not be built"
 _DAMAGED: Final = "the backup is damaged"
 
 
@@ -46,7 +46,7 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
     {
         "demo": Entry(
             {
-                ExitCode.DONE: "all went as it should; that made-up documents are left out is "
+                ExitCode.DONE: "all went as it should; that made-up documents are quarantined is "
                 "part of the show"
             },
             {
@@ -114,7 +114,7 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
                 ExitCode.DONE: "the migration would end with 0",
                 ExitCode.PENDING: "the database is not as the backup says",
                 ExitCode.LOCAL_FILE: _DAMAGED,
-                ExitCode.QUARANTINED: "something would be left out, or an index cannot be built",
+                ExitCode.QUARANTINED: "something would be quarantined, or an index cannot be built",
             },
             {
                 "newbi-migrate plan --output plan.json --backup backups/backup_…": "A plan to "
@@ -129,7 +129,7 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
                 ExitCode.PENDING: "the database is no longer what the plan or the backup was made "
                 "for, and nothing was written; or documents kept coming in and are still pending",
                 ExitCode.LOCAL_FILE: f"{_DAMAGED}; nothing was written",
-                ExitCode.QUARANTINED: f"{_LEFT_OUT}; running it again also exits 5 "
+                ExitCode.QUARANTINED: f"{_QUARANTINED}; running it again also exits 5 "
                 "until that is resolved",
                 ExitCode.LEASE_HELD: _UNDER_WAY,
                 ExitCode.INTERRUPTED: _RESUMED,
@@ -147,7 +147,7 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
                 ExitCode.PENDING: "the database is no longer what the backup was made of, and "
                 "nothing was written; or documents kept coming in and are still pending",
                 ExitCode.LOCAL_FILE: f"{_DAMAGED}; nothing was written",
-                ExitCode.QUARANTINED: _LEFT_OUT,
+                ExitCode.QUARANTINED: _QUARANTINED,
                 ExitCode.LEASE_HELD: _UNDER_WAY,
                 ExitCode.INTERRUPTED: _RESUMED,
             },
@@ -165,10 +165,10 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
         ),
         "validate": Entry(
             {
-                ExitCode.DONE: "no rule is broken and nothing is left out",
+                ExitCode.DONE: "no rule is broken and nothing is quarantined",
                 ExitCode.VALIDATION_FAILED: "a rule of the severity of --fail-on, or above, is "
                 "broken",
-                ExitCode.QUARANTINED: "none is, and users or documents are left out as the run "
+                ExitCode.QUARANTINED: "none is, and users or documents are quarantined as the run "
                 "recorded",
             },
             {

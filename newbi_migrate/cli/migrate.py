@@ -39,7 +39,7 @@ def plan(
     """Decide everything a migration would do, and show it; writes nothing.
 
     One decision for each user with its reason, what is stamped in each collection, which indexes
-    are created, and what is left out and why. The exit code is the one the migration would have.
+    are created, and what is quarantined and why. The exit code is the one the migration would have.
     A backup that is named is verified and must equal the database, as for the migration.
     """
     session = Session("plan", as_json=call.as_json, uri_file=call.uri_file)
@@ -108,7 +108,7 @@ def backfill(
 ) -> None:
     """Stamp documents alone, for late documents or further collections; users stay as they are.
 
-    What was left out before is tried again; where nothing is left to write, nothing is written.
+    What was quarantined before is tried again; where nothing is left to write, nothing is written.
     """
     session = Session("backfill", as_json=call.as_json, uri_file=call.uri_file)
     with session.explained():
@@ -322,7 +322,7 @@ def _in_one_line(command: str, result: RunResult) -> str:
     created = sum(result.created.values())
     return (
         f"The run {result.run_id} of {command} is done: {created:,} documents created for users, "
-        f"{stamped:,} stamped, {len(result.quarantine):,} left out. "
+        f"{stamped:,} stamped, {len(result.quarantine):,} quarantined. "
         f"Exit code {int(result.exit_code)}."
     )
 

@@ -160,7 +160,7 @@ def after_plan(
 def after_run(
     command: str, result: RunResult, backup_guard: BackupGuard, place: Sequence[str]
 ) -> str:
-    """A validation; where something was left out, what a person can do about it comes first.
+    """A validation; where something was quarantined, what a person can do about it comes first.
 
     Args:
         command: ``migrate`` or ``backfill``.
@@ -212,7 +212,7 @@ def after_status(found: Status, place: Sequence[str]) -> str:
         return f"{again}, with the options it was started with"
     if all(run.state is RunState.ROLLED_BACK for run in found.runs):
         return suggest("plan", *place)
-    # What a run left out waits for a person; another run would leave it out again.
+    # What a run quarantined waits for a person; another run would quarantine it again.
     if found.quarantined != found.without_workspace:
         return suggest("backfill", "--dry-run", *place)
     return suggest("validate", *place)

@@ -97,7 +97,7 @@ UriFile = Annotated[
 Verbose = Annotated[
     bool,
     typer.Option(
-        "--verbose", help="List every user's decision and every document that is left out."
+        "--verbose", help="List every user's decision and every document that is quarantined."
     ),
 ]
 DryRun = Annotated[

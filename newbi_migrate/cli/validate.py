@@ -78,8 +78,8 @@ def validate(
     """Check that the database keeps every rule; writes nothing.
 
     A role that may only read is enough. It is right while the application is stopped or at rest;
-    where a run is under way or unfinished, it says so. What a run left out, and recorded so, breaks
-    no rule; more than it recorded does. A dirty database may keep findings that no migration
+    where a run is under way or unfinished, it says so. What a run quarantined, and recorded so,
+    breaks no rule; more than it recorded does. A dirty database may keep findings that no migration
     repairs: each says what to do, and finalize waits for the critical ones.
     """
     session = Session("validate", as_json=call.as_json, uri_file=call.uri_file)
@@ -125,7 +125,7 @@ def _in_one_line(report: ValidationReport) -> str:
 
     found = ", ".join(f"{report.count(severity):,} {severity.value}" for severity in Severity)
     return (
-        f"Checked {report.checked:,} rules: {found}, {report.quarantined:,} left out. "
+        f"Checked {report.checked:,} rules: {found}, {report.quarantined:,} quarantined. "
         f"Exit code {int(report.exit_code)}."
     )
 

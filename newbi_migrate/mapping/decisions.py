@@ -37,7 +37,7 @@ from newbi_migrate.mapping.packed import (
 from newbi_migrate.mapping.slug import choose_slug, slug_candidates
 from newbi_migrate.mapping.user import phone_of, referral_code_of
 from newbi_migrate.mapping.values import flag, text
-from newbi_migrate.mapping.workspace import Directory, Membership, Reason, home_of
+from newbi_migrate.mapping.workspace import Membership, Reason, Workspaces, workspace_of
 
 __all__ = [
     "AliasPolicy",
@@ -53,7 +53,7 @@ __all__ = [
     "TargetUsers",
     "UserDecision",
     "decide_users",
-    "directory_after",
+    "workspaces_after",
 ]
 
 # A text, or its digest where many are kept.
@@ -434,7 +434,7 @@ class Decisions(PackedSequence[UserDecision]):
     def placed(self) -> Iterator[tuple[bytes, bytes]]:
         """The packed ids of users with those of their workspaces, where they have one."""
         rows = zip(self._users.rows(), self._workspaces.rows(), self._verdicts, strict=True)
-        return ((user, home) for user, home, v in rows if v.has_user and v.has_workspace)
+        return ((user, workspace) for user, workspace, v in rows if v.has_user and v.has_workspace)
 
     def quarantined(self) -> Iterator[ObjectId]:
         """The legacy ids of those who are quarantined, where they are ObjectIds."""
@@ -489,23 +489,23 @@ def decide_users(
             yield UserDecision(key.id, Outcome.QUARANTINED, reason=found)
             continue
         user_id, outcome = found
-        home = _owned(memberships.of_user(user_id))
+        workspace = _owned(memberships.of_user(user_id))
         slug: str | None = None
-        if home is None:
-            home = organization_id(user_id)
-            if home not in target.organizations:
+        if workspace is None:
+            workspace = organization_id(user_id)
+            if workspace not in target.organizations:
                 slug = slugs.give(user_id)
             else:
-                members = [m.user_id for m in memberships.of_organization(home)]
+                members = [m.user_id for m in memberships.of_organization(workspace)]
                 if members and user_id not in members:
-                    home = Reason.OWNER_WITHOUT_WORKSPACE
+                    workspace = Reason.OWNER_WITHOUT_WORKSPACE
         known = users.get(user_id)
         yield UserDecision(
             key.id,
             outcome,
             user_id=user_id,
-            workspace=None if isinstance(home, Reason) else home,
-            no_workspace_reason=home if isinstance(home, Reason) else None,
+            workspace=None if isinstance(workspace, Reason) else workspace,
+            no_workspace_reason=workspace if isinstance(workspace, Reason) else None,
             slug=slug,
             keep_email=(known is not None and known.email is not None)
             or emails.claim(key.email, user_id),
@@ -516,9 +516,9 @@ def decide_users(
         )
 
 
-def directory_after(
+def workspaces_after(
     legacy_ids: Iterable[object], decisions: Iterable[UserDecision], target: Target
-) -> Directory:
+) -> Workspaces:
     """Who is who once the decisions have been carried out.
 
     A quarantined user stays without a workspace, and their documents are told why. A user the
@@ -528,25 +528,28 @@ def directory_after(
     ids = legacy_ids if isinstance(legacy_ids, IdColumn) else IdColumn(legacy_ids)
     memberships = _Groups.of(target)
     quarantined, nowhere = decided.quarantined, Reason.OWNER_QUARANTINED
-    return Directory(
+    return Workspaces(
         organizations=PackedIds.of_rows(
-            chain((i.binary for i in target.organizations), (home for _, home in decided.placed()))
+            chain(
+                (i.binary for i in target.organizations),
+                (workspace for _, workspace in decided.placed()),
+            )
         ),
         users=PackedIds.of_rows(
             chain((i.binary for i in target.users), ids.object_ids(), decided.users())
         ),
         aliases=dict(decided.aliases()),
-        homes=PackedMap(
+        by_user=PackedMap(
             chain(
                 ((i.binary, nowhere) for i in quarantined()),
-                memberships.homes(),
+                memberships.by_user(),
                 # Users who were migrated before, and cannot be read today, stay where they are.
                 ((i.binary, nowhere) for i in quarantined() if i not in target.users),
                 decided.placed(),
             )
         ),
         members=PackedGroups(
-            chain(memberships.rows(), (user + home for user, home in decided.placed()))
+            chain(memberships.rows(), (user + workspace for user, workspace in decided.placed()))
         ),
     )
 
@@ -575,11 +578,11 @@ class _Groups:
         self._organizations = self._organizations or _Grouped(self._all.organizations)
         return [self._all.at(n) for n in self._organizations.positions(identifier)]
 
-    def homes(self) -> Iterator[tuple[bytes, bytes | Reason]]:
+    def by_user(self) -> Iterator[tuple[bytes, bytes | Reason]]:
         """The packed id of each user with that of the workspace, or why there is none."""
         for user_id in PackedIds.of_rows(self._all.users.rows()):
-            home = home_of(self.of_user(user_id))
-            yield user_id.binary, home if isinstance(home, Reason) else home.binary
+            workspace = workspace_of(self.of_user(user_id))
+            yield user_id.binary, workspace if isinstance(workspace, Reason) else workspace.binary
 
     def rows(self) -> Iterator[bytes]:
         """Packed ids of users, each followed by that of an organization."""
@@ -717,7 +720,7 @@ def _owned(memberships: Iterable[Membership]) -> ObjectId | Reason | None:
     one of their own, so that shared documents do not move.
     """
     owners = [membership for membership in memberships if "owner" in membership.roles]
-    return home_of(owners) if owners else None
+    return workspace_of(owners) if owners else None
 
 
 def _quarantined_duplicates(

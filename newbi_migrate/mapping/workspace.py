@@ -17,13 +17,13 @@ from newbi_migrate.mapping.values import ABSENT, IdForm, StoredId, is_missing, r
 
 __all__ = [
     "Action",
-    "Directory",
     "Membership",
     "Reason",
     "Resolution",
     "WorkspaceClass",
-    "home_of",
+    "Workspaces",
     "resolve",
+    "workspace_of",
 ]
 
 
@@ -90,7 +90,7 @@ class Membership:
     roles: frozenset[str]
 
 
-def home_of(memberships: Iterable[Membership]) -> ObjectId | Reason:
+def workspace_of(memberships: Iterable[Membership]) -> ObjectId | Reason:
     """The workspace a user's documents belong to, among their memberships.
 
     Sole ownership comes first, then sole administration, then a sole membership; anything
@@ -107,33 +107,33 @@ def home_of(memberships: Iterable[Membership]) -> ObjectId | Reason:
 
 
 @dataclass(frozen=True, slots=True)
-class Directory:
+class Workspaces:
     """Who is who after the users have been migrated; all that a resolution needs to know.
 
     Attributes:
         organizations: Ids of all organizations that exist.
         users: Ids of all users, legacy ids included.
         aliases: Legacy user id to the id of the user who took their place.
-        homes: User id to the workspace of their documents, or the reason why there is none.
+        by_user: User id to the workspace of their documents, or the reason why there is none.
         members: User id to the organizations they are a member of.
     """
 
     organizations: AbstractSet[ObjectId] = frozenset()
     users: AbstractSet[ObjectId] = frozenset()
     aliases: Mapping[ObjectId, ObjectId] = field(default_factory=dict)
-    homes: Mapping[ObjectId, ObjectId | Reason] = field(default_factory=dict)
+    by_user: Mapping[ObjectId, ObjectId | Reason] = field(default_factory=dict)
     members: Mapping[ObjectId, frozenset[ObjectId]] = field(default_factory=dict)
 
     def current(self, user_id: ObjectId) -> ObjectId:
         """The id under which a user is known now."""
         return self.aliases.get(user_id, user_id)
 
-    def home(self, user_id: ObjectId) -> ObjectId | Reason:
+    def of_user(self, user_id: ObjectId) -> ObjectId | Reason:
         """The workspace of a user's documents, or why there is none."""
         current = self.current(user_id)
-        home = self.homes.get(current)
-        if home is not None:
-            return home
+        workspace = self.by_user.get(current)
+        if workspace is not None:
+            return workspace
         return Reason.OWNER_WITHOUT_WORKSPACE if current in self.users else Reason.OWNER_UNKNOWN
 
     def is_member(self, user_id: ObjectId, organization_id: ObjectId) -> bool:
@@ -160,7 +160,7 @@ class Resolution:
 
 def resolve(
     spec: CollectionSpec,
-    directory: Directory,
+    workspaces: Workspaces,
     *,
     stored: object,
     users: Mapping[str, object],
@@ -172,19 +172,21 @@ def resolve(
 
     Args:
         spec: The collection.
-        directory: Who is who after the users' migration.
+        workspaces: Who is who after the users' migration.
         stored: The stored workspace id, :data:`~newbi_migrate.mapping.values.ABSENT` if none.
         users: The document's value for each of ``spec.user_fields``.
         parent_workspace: Workspace of the parent document, if it has one that exists.
         workspace_field: Name of the field that scopes a document.
         rewrite_owners: Whether fields that name an aliased user are rewritten.
     """
-    owners = _alias_changes(spec, directory, users) if rewrite_owners and directory.aliases else {}
+    owners = (
+        _alias_changes(spec, workspaces, users) if rewrite_owners and workspaces.aliases else {}
+    )
     if spec.workspace_type is None:
         return Resolution(None, Action.STAMP if owners else Action.KEEP, owners)
 
     owner = read_id(None if spec.owner_field is None else users.get(spec.owner_field))
-    found = _classify(spec.workspace_type, directory, stored, owner, parent_workspace)
+    found = _classify(spec.workspace_type, workspaces, stored, owner, parent_workspace)
     if found.stored in (WorkspaceClass.VALID, WorkspaceClass.FOREIGN):
         if found.reason is not None:
             return Resolution(found.stored, Action.QUARANTINE, reason=found.reason)
@@ -196,7 +198,7 @@ def resolve(
     elif parent_workspace is not None:
         target = parent_workspace
     else:
-        target = _home(directory, owner, found)
+        target = _workspace_of_owner(workspaces, owner, found)
     if isinstance(target, Reason):
         return Resolution(found.stored, Action.QUARANTINE, reason=target)
     value = target if spec.workspace_type is IdType.OBJECT_ID else str(target)
@@ -214,7 +216,7 @@ class _Found:
 
 def _classify(
     kind: IdType,
-    directory: Directory,
+    workspaces: Workspaces,
     stored: object,
     owner: StoredId,
     parent_workspace: ObjectId | None,
@@ -226,44 +228,46 @@ def _classify(
     meant = read_id(stored).value
     if meant is None:
         return _Found(WorkspaceClass.DANGLING)
-    if meant not in directory.organizations:
-        if meant in directory.users:
+    if meant not in workspaces.organizations:
+        if meant in workspaces.users:
             return _Found(WorkspaceClass.USER_ID, user=meant)
         return _Found(WorkspaceClass.DANGLING)
     right_type = stored == meant if kind is IdType.OBJECT_ID else stored == str(meant)
     if parent_workspace is not None and meant != parent_workspace:
         return _Found(WorkspaceClass.FOREIGN, reason=Reason.PARENT_ELSEWHERE)
-    if parent_workspace is None and _is_stranger(directory, owner, meant):
+    if parent_workspace is None and _is_stranger(workspaces, owner, meant):
         return _Found(WorkspaceClass.FOREIGN, reason=Reason.FOREIGN_WORKSPACE)
     if right_type:
         return _Found(WorkspaceClass.VALID)
     return _Found(WorkspaceClass.WRONG_TYPE, retype=meant)
 
 
-def _is_stranger(directory: Directory, owner: StoredId, organization_id: ObjectId) -> bool:
+def _is_stranger(workspaces: Workspaces, owner: StoredId, organization_id: ObjectId) -> bool:
     # Without an owner nothing contradicts a workspace that exists: some collections name none,
     # and in others the field is optional.
     if owner.form in _NOBODY:
         return False
-    return owner.value is None or not directory.is_member(owner.value, organization_id)
+    return owner.value is None or not workspaces.is_member(owner.value, organization_id)
 
 
-def _home(directory: Directory, owner: StoredId, found: _Found) -> ObjectId | Reason:
+def _workspace_of_owner(
+    workspaces: Workspaces, owner: StoredId, found: _Found
+) -> ObjectId | Reason:
     if owner.form in _NOBODY:
         # The application once wrote a user's id where a workspace belongs: with no owner to
         # ask, that user is the owner.
-        return Reason.OWNER_MISSING if found.user is None else directory.home(found.user)
+        return Reason.OWNER_MISSING if found.user is None else workspaces.of_user(found.user)
     if owner.value is None:
         return Reason.OWNER_MALFORMED
-    return directory.home(owner.value)
+    return workspaces.of_user(owner.value)
 
 
 def _alias_changes(
-    spec: CollectionSpec, directory: Directory, users: Mapping[str, object]
+    spec: CollectionSpec, workspaces: Workspaces, users: Mapping[str, object]
 ) -> dict[str, Any]:
     changes: dict[str, Any] = {}
     for name in spec.user_fields:
         reference = read_id(users.get(name))
-        if reference.value is not None and reference.value in directory.aliases:
-            changes[name] = write_id(directory.aliases[reference.value], reference.form)
+        if reference.value is not None and reference.value in workspaces.aliases:
+            changes[name] = write_id(workspaces.aliases[reference.value], reference.form)
     return changes

@@ -394,7 +394,7 @@ class Migration:
 
         Raises:
             ValidationFailedError: The database breaks a rule that must hold.
-            UsageError: There is no migration, work is pending, or somebody was left out.
+            UsageError: There is no migration, work is pending, or somebody was quarantined.
             DatabaseMovedOnError: A legacy user has come whom no migration accounts for, or
                 something else would be done now than what was reviewed.
             LeaseHeldError: A run is under way.

@@ -192,8 +192,8 @@ def _table(table: Table, *, verbose: bool) -> Iterator[RenderableType]:
     if table.more and verbose and table.every is not None:
         yield from _lines("  ".join(map(_words, row)).rstrip() for row in table.every())
         return
-    made = RichTable(box=None, pad_edge=True, header_style="dim", padding=(0, 1))
-    # On 80 columns there is one blank between columns.
+    # On 80 columns there is one blank between columns, and none at the end.
+    made = RichTable(box=None, pad_edge=False, header_style="dim", padding=(0, 1))
     made.collapse_padding = True
     for position, column in enumerate(table.columns):
         cells = [row[position] for row in table.rows]
@@ -206,7 +206,7 @@ def _table(table: Table, *, verbose: bool) -> Iterator[RenderableType]:
         )
     for row in table.rows:
         made.add_row(*(plain(_words(cell), _cell_style(cell)) for cell in row))
-    yield made
+    yield _indented(made, 1)
     if table.more:
         yield _indented(plain(f"and {table.more:,} more (--verbose lists all)"))
 

@@ -74,8 +74,8 @@ def _legacy(result: FinalizeResult) -> Iterator[Section]:
         title = f"Collection {what} {'is kept' if done else 'would be kept'} as {result.kept_as}"
     said = []
     if result.quarantined:
-        left_out = counted(result.quarantined, "legacy user")
-        said.append(f"{left_out} left out of the migration there alone")
+        quarantined = counted(result.quarantined, "legacy user")
+        said.append(f"{quarantined} quarantined there alone")
     if result.journal_dropped:
         gone = "is gone: no run can be taken back" if done else "would go: no run could go back"
         said.append(f"the journal {gone}")

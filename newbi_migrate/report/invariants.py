@@ -31,8 +31,8 @@ own validators; stored documents may break any of them, so they are told and nev
 _STRUCTURE: Final = """\
 ## Structure
 
-What must hold across collections once a database is migrated. What was left out, and recorded so,
-breaks none of these rules.
+What must hold across collections once a database is migrated. What was quarantined, and recorded
+so, breaks none of these rules.
 """
 
 _MODELS: Final = """\

@@ -75,7 +75,7 @@ _REASONS: Final[Mapping[Reason, tuple[str, str]]] = {
     ),
     Reason.OWNER_UNKNOWN: ("Its owner is no known user", "give it to one who is"),
     Reason.OWNER_QUARANTINED: (
-        "Its owner was left out, see the users above",
+        "Its owner was quarantined, see the users above",
         "it follows once that user is migrated",
     ),
     Reason.OWNER_WITHOUT_WORKSPACE: (

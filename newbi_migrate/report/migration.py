@@ -58,9 +58,9 @@ from newbi_migrate.report.text import counted
 from newbi_migrate.store.collisions import Collision
 
 __all__ = [
-    "left_out_cases",
-    "left_out_groups",
     "plan_document",
+    "quarantined_cases",
+    "quarantined_groups",
     "result_document",
     "result_to_json",
 ]
@@ -250,7 +250,7 @@ def _figures(found: _Found) -> tuple[Figure, ...]:
             "documents written" if found.done else "documents to write",
             Tone.NEW,
         ),
-        Figure(left, "left out, unchanged", Tone.ODD if left else Tone.GOOD),
+        Figure(left, "quarantined, unchanged", Tone.ODD if left else Tone.GOOD),
     )
 
 
@@ -273,7 +273,7 @@ def _summary(found: _Found, created: Mapping[str, int], filled: Mapping[str, int
     documents = {
         "written" if done else "to write": sum(s.pending for s in summaries),
         "right already": sum(s.kept for s in summaries),
-        "left out": sum(s.quarantined for s in summaries),
+        "quarantined": sum(s.quarantined for s in summaries),
     }
     collections = counted(sum(bool(s.documents) for s in summaries), "collection")
     yield sum_of("Documents", documents, more=f", in {collections}")
@@ -298,7 +298,7 @@ def _why_not_zero(found: _Found) -> Iterator[str]:
     left = counted(len(found.quarantine), "user or document", "users or documents")
     indexes = counted(len(found.blocked), "index", "indexes")
     reasons = [
-        f"{left} left out" if len(found.quarantine) else "",
+        f"{left} quarantined" if len(found.quarantine) else "",
         f"{indexes} not created" if found.blocked else "",
     ]
     if any(reasons):
@@ -315,7 +315,7 @@ def _sections(found: _Found) -> tuple[Section, ...]:
     sections = (
         _users(found.plan),
         _documents(found),
-        _left_out(found.quarantine),
+        _quarantined(found.quarantine),
         _blocked(found),
         _indexes(found),
         _following(found.plan),
@@ -351,7 +351,7 @@ def _documents(found: _Found) -> Section | None:
     parts = (
         Part("written" if found.done else "to write", sum(s.pending for s in present), Tone.NEW),
         Part("right already", sum(s.kept for s in present), Tone.GOOD),
-        Part("left out, unchanged", sum(s.quarantined for s in present), Tone.ODD),
+        Part("quarantined, unchanged", sum(s.quarantined for s in present), Tone.ODD),
     )
     sentence = (
         f"{counted(sum(s.documents for s in present), 'document')} in "
@@ -387,27 +387,27 @@ def _collection(summary: CollectionSummary) -> Row:
     return summary.name, summary.documents, shown, summary.owners_rewritten
 
 
-# -- what is left out -------------------------------------------------------------------------
+# -- what is quarantined -------------------------------------------------------------------------
 
 
-def _left_out(quarantine: Quarantine) -> Section:
+def _quarantined(quarantine: Quarantine) -> Section:
     if not len(quarantine):
-        return Section("Left out: nothing")
-    groups = left_out_groups(quarantine.counts(), quarantine.of_reason)
+        return Section("Quarantined: nothing")
+    groups = quarantined_groups(quarantine.counts(), quarantine.of_reason)
     return Section(
-        f"Left out, unchanged: {len(quarantine):,}",
-        (Groups("Users and documents that are left out, by reason", "reason", groups),),
+        f"Quarantined, unchanged: {len(quarantine):,}",
+        (Groups("Users and documents that are quarantined, by reason", "reason", groups),),
     )
 
 
-def left_out_groups(
+def quarantined_groups(
     counts: Mapping[tuple[str, Reason], int],
     documents: Callable[[Reason], Iterable[QuarantinedDocument]],
 ) -> tuple[Group, ...]:
     """One group for each reason, those of users first.
 
     Args:
-        counts: Collection and reason to how many are left out.
+        counts: Collection and reason to how many are quarantined.
         documents: Gives what is known of those with a reason.
     """
     return tuple(
@@ -502,7 +502,8 @@ def _following(plan: Plan) -> Section | None:
         {},
         finding_in_words(FOLLOWS_MEMBERSHIP),
         ids=Each(
-            users, lambda user: f"user {shown_id(user)} to organization {plan.directory.home(user)}"
+            users,
+            lambda user: f"user {shown_id(user)} to organization {plan.workspaces.of_user(user)}",
         ),
     )
     return Section(
@@ -624,7 +625,7 @@ def _text(value: object) -> str:
 # -- for pipelines ----------------------------------------------------------------------------
 
 
-def left_out_cases(
+def quarantined_cases(
     counts: Mapping[tuple[str, Reason], int],
     examples: Iterable[QuarantinedDocument],
     state: State,
@@ -638,10 +639,10 @@ def left_out_cases(
     return [
         Case(
             collection,
-            f"nothing is left out as {reason.value}",
+            f"nothing is quarantined as {reason.value}",
             state,
-            "left-out",
-            f"{counted(count, 'user or document', 'users or documents')} left out: "
+            "quarantined",
+            f"{counted(count, 'user or document', 'users or documents')} quarantined: "
             f"{REASONS[reason]}",
             tuple(ids[collection, reason]),
         )
@@ -653,13 +654,13 @@ def _cases(found: _Found) -> tuple[Case, ...]:
     plan, timings = found.plan, found.timings or {}
     looked_at = ([plan.source] if plan.users else []) + list(found.collections)
     counts = found.quarantine.counts()
-    left_out = {name for name, _ in counts}
+    quarantined = {name for name, _ in counts}
     cases = [
-        Case(name, "nothing is left out", seconds=timings.get(f"documents.{name}", 0.0))
+        Case(name, "nothing is quarantined", seconds=timings.get(f"documents.{name}", 0.0))
         for name in looked_at
-        if name not in left_out
+        if name not in quarantined
     ]
-    cases += left_out_cases(counts, found.quarantine.first(_EXAMPLES), State.FAILED)
+    cases += quarantined_cases(counts, found.quarantine.first(_EXAMPLES), State.FAILED)
     for decision in found.indexes:
         blocked = decision.action in _BLOCKED
         cases.append(
@@ -686,7 +687,7 @@ def _lines(found: _Found) -> Iterator[Mapping[str, Any]]:
         yield {"type": "user", **line.to_json(), **email}
     for document in found.quarantine:
         yield {
-            "type": "left-out",
+            "type": "quarantined",
             "collection": document.collection,
             "id": document.id,
             "path": document.path,

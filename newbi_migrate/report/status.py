@@ -58,7 +58,7 @@ def _runs(status: Status) -> Iterator[Section]:
         return
     table = table_of(
         "Runs, the newest first",
-        ("run", "command", "state", "started (UTC)", "left out", "exit"),
+        ("run", "command", "state", "started (UTC)", "quarantine", "exit"),
         runs[:_RUNS],
         lambda run: (
             str(run.run_id),
@@ -114,7 +114,7 @@ def _without(status: Status) -> Iterator[Section]:
             rows,
             lambda item: (
                 *item,
-                f"{quarantined[item[0]]:,} of them left out by the last run"
+                f"{quarantined[item[0]]:,} of them quarantined by the last run"
                 if quarantined[item[0]]
                 else "",
             ),

@@ -29,7 +29,7 @@ from newbi_migrate.report.document import (
     timings_section,
 )
 from newbi_migrate.report.ids import shown_id
-from newbi_migrate.report.migration import left_out_cases, left_out_groups
+from newbi_migrate.report.migration import quarantined_cases, quarantined_groups
 from newbi_migrate.report.text import counted
 
 __all__ = ["validation_document", "validation_to_json"]
@@ -95,7 +95,7 @@ def validation_to_json(report: ValidationReport) -> dict[str, Any]:
         "documents": dict(report.documents),
         "violations": {severity.value: report.count(severity) for severity in Severity},
         "rules": [result.to_json() for result in report.results],
-        "leftOut": {
+        "quarantined": {
             name: {reason.value: number for reason, number in sorted(reasons.items())}
             for name, reasons in report.quarantine.items()
         },
@@ -115,7 +115,9 @@ def _figures(report: ValidationReport) -> tuple[Figure, ...]:
         Figure(sum(report.documents.values()), "documents looked at"),
         *violations,
         Figure(
-            report.quarantined, "left out, recorded", Tone.ODD if report.quarantined else Tone.GOOD
+            report.quarantined,
+            "quarantined, recorded",
+            Tone.ODD if report.quarantined else Tone.GOOD,
         ),
     )
 
@@ -125,7 +127,7 @@ def _sections(report: ValidationReport, findings: Findings | None) -> tuple[Sect
         _every(report, findings),
         _notes(report),
         *(_broken(report, severity) for severity in Severity),
-        _left_out(report),
+        _quarantined(report),
         _looked_at(report),
         *timings_section(report.timings),
     ]
@@ -204,7 +206,7 @@ def _rule(found: Sequence[RuleResult]) -> Group:
     )
 
 
-def _left_out(report: ValidationReport) -> Section | None:
+def _quarantined(report: ValidationReport) -> Section | None:
     if not report.quarantined:
         return None
 
@@ -212,12 +214,12 @@ def _left_out(report: ValidationReport) -> Section | None:
         return [document for document in report.quarantine_examples if document.reason is reason]
 
     return Section(
-        f"Left out as the run recorded, no violation: {report.quarantined:,}",
+        f"Quarantined as the run recorded, no violation: {report.quarantined:,}",
         (
             Groups(
-                "Users and documents that are left out, by reason",
+                "Users and documents that are quarantined, by reason",
                 "reason",
-                left_out_groups(_left_out_counts(report), known),
+                quarantined_groups(_quarantined_counts(report), known),
                 brief=True,
             ),
         ),
@@ -237,7 +239,7 @@ def _looked_at(report: ValidationReport) -> Section:
     )
 
 
-def _left_out_counts(report: ValidationReport) -> dict[tuple[str, Reason], int]:
+def _quarantined_counts(report: ValidationReport) -> dict[tuple[str, Reason], int]:
     return {
         (collection, reason): number
         for collection, reasons in report.quarantine.items()
@@ -253,7 +255,7 @@ def _summary(report: ValidationReport) -> Iterator[str]:
     )
     if report.quarantined:
         left = counted(report.quarantined, "user or document", "users or documents")
-        yield f"Left out: the same {left} as the run recorded."
+        yield f"Quarantined: the same {left} as the run recorded."
     yield _verdict(report)
 
 
@@ -267,7 +269,7 @@ def _verdict(report: ValidationReport) -> str:
     if report.failed:
         return f"Failed. Found: {found}."
     if report.quarantined:
-        return f"Passed, with documents or users left out. Found: {found}."
+        return f"Passed, with documents or users quarantined. Found: {found}."
     return f"Passed. Found: {found}."
 
 
@@ -286,8 +288,8 @@ def _cases(report: ValidationReport) -> tuple[Case, ...]:
         for collection in report.documents
         if collection not in failing
     ]
-    # What was left out and recorded breaks no rule: it waits for a person.
-    left = left_out_cases(_left_out_counts(report), report.quarantine_examples, State.SKIPPED)
+    # What was quarantined and recorded breaks no rule: it waits for a person.
+    left = quarantined_cases(_quarantined_counts(report), report.quarantine_examples, State.SKIPPED)
     return (*cases, *left)
 
 
@@ -316,7 +318,7 @@ def _lines(
     for collection, reasons in report.quarantine.items():
         for reason, number in sorted(reasons.items()):
             yield {
-                "type": "left-out-count",
+                "type": "quarantined-count",
                 "collection": collection,
                 "reason": reason.value,
                 "count": number,

@@ -181,7 +181,7 @@ def _refused(step: str, reply: Reply) -> Check:
             "The application refused the e-mail or the password (status 401).",
             "If both are right: install password.verify, and look whether the migration was made "
             f"for this version of Better Auth ({_HOW_TO}); newbi-migrate plan --verbose shows "
-            "who was left out.",
+            "who was quarantined.",
         )
     if reply.code == "EMAIL_NOT_VERIFIED":
         return _failed(
@@ -239,7 +239,7 @@ def _organizations(visit: _Visit) -> Check:
         return _failed(
             "organizations",
             "The user sees no organization.",
-            "They were left out of the migration, or their member document holds ids as text; "
+            "They were quarantined, or their member document holds ids as text; "
             "newbi-migrate plan --verbose says which.",
         )
     number = len(visit.organizations)

@@ -36,14 +36,13 @@ from newbi_migrate.documents.shapes import (
     without_null,
 )
 from newbi_migrate.invariants.base import Severity
-from newbi_migrate.mapping.workspace import Directory, Membership, home_of
+from newbi_migrate.mapping.workspace import Membership, Workspaces, workspace_of
 from newbi_migrate.testing.field_values import accepted, dates, object_ids, refused
 
 __all__ = [
     "bson_documents",
     "bson_values",
     "dates",
-    "directories",
     "documents",
     "documents_breaking_one_rule",
     "legacy_users",
@@ -51,6 +50,7 @@ __all__ = [
     "object_ids",
     "values_of",
     "wild_documents",
+    "workspaces",
 ]
 
 _INT64: Final = 2**63
@@ -352,7 +352,7 @@ def memberships(
 
 
 @st.composite
-def directories(draw: st.DrawFn, *, aliases: bool = True) -> Directory:
+def workspaces(draw: st.DrawFn, *, aliases: bool = True) -> Workspaces:
     """Who is who after a users' migration: a few users, organizations and memberships.
 
     Some users have no workspace, some several. Homes follow from the memberships.
@@ -370,11 +370,11 @@ def directories(draw: st.DrawFn, *, aliases: bool = True) -> Directory:
     if aliases:
         legacy = draw(st.lists(object_ids().filter(lambda i: i not in users), max_size=2))
         replaced = {old: draw(st.sampled_from(users)) for old in legacy}
-    return Directory(
+    return Workspaces(
         organizations=frozenset(organizations),
         users=frozenset(users) | frozenset(replaced),
         aliases=replaced,
-        homes={user: home_of(m for m in seen if m.user_id == user) for user in users},
+        by_user={user: workspace_of(m for m in seen if m.user_id == user) for user in users},
         members={
             user: frozenset(m.organization_id for m in seen if m.user_id == user) for user in users
         },

@@ -90,7 +90,7 @@ def quick(tmp_path, monkeypatch, capfd, uri):
 
 @pytest.fixture
 def clean(sync_database):
-    """Three users with five invoices each: nothing that has to be left out."""
+    """Three users with five invoices each: nothing that has to be quarantined."""
     sync_database["Users"].insert_many([legacy_user(n) for n in range(3)])
     for owner in USERS[:3]:
         sync_database["invoices"].insert_many(invoices(owner, 5))

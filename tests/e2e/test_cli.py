@@ -47,7 +47,7 @@ def test_a_clean_database_is_migrated_and_the_command_ends_with_zero(newbi, clea
     assert {n: clean[n].count_documents({}) for n in USER_COLLECTIONS} == USER_COLLECTIONS
 
 
-def test_what_is_left_out_shows_in_the_exit_code_and_the_report(newbi, dirty):
+def test_what_is_quarantined_shows_in_the_exit_code_and_the_report(newbi, dirty):
     """A quarantined user and their documents are listed with their reason, and the code is 5."""
     answer = newbi("migrate", "--confirm")
 
@@ -69,7 +69,7 @@ def test_a_second_run_writes_nothing_and_ends_alike(quick, request, database, co
     assert before == everything(database)
 
 
-def test_the_json_of_a_run_counts_everything_and_names_what_was_left_out(newbi, dirty):
+def test_the_json_of_a_run_counts_everything_and_names_what_was_quarantined(newbi, dirty):
     """Counts add up, each quarantined document has id, path and reason, each phase its time."""
     answer = newbi("migrate", "--confirm", "--json")
     run = answer.json
@@ -114,13 +114,13 @@ def test_what_goes_to_a_file_ends_its_lines_with_words(quick, dirty, command):
     assert [] == [line for line in lines if line.endswith(" ")]
 
 
-def test_verbose_lists_every_user_and_everything_left_out(quick, dirty):
+def test_verbose_lists_every_user_and_everything_quarantined(quick, dirty):
     """With `--verbose` each legacy user and each quarantined id has its line."""
-    left_out = [d["_id"] for d in dirty["invoices"].find({"createdBy": dirty_owner(dirty)})]
+    quarantined = [d["_id"] for d in dirty["invoices"].find({"createdBy": dirty_owner(dirty)})]
     brief, full = quick("plan"), quick("plan", "--verbose")
 
-    assert all(str(i) in full.out for i in (*left_out, *dirty["Users"].distinct("_id")))
-    assert not all(str(i) in brief.out for i in left_out)
+    assert all(str(i) in full.out for i in (*quarantined, *dirty["Users"].distinct("_id")))
+    assert not all(str(i) in brief.out for i in quarantined)
     assert "and 2 more (--verbose lists all)" in brief.out
 
 

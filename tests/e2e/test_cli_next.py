@@ -95,7 +95,7 @@ def test_where_nothing_is_left_to_write_the_next_command_is_the_proof(quick, cle
     assert ["validate"] == command(first) == command(second) == command(quick("status"))
 
 
-def test_where_users_are_left_out_the_end_keeps_their_collection(quick, dirty):
+def test_where_users_are_quarantined_the_end_keeps_their_collection(quick, dirty):
     """They are in the collection of legacy users alone, so `finalize` without --keep refuses."""
     quick("migrate", "--confirm")
     end = "days later newbi-migrate finalize --keep --dry-run"
@@ -104,18 +104,18 @@ def test_where_users_are_left_out_the_end_keeps_their_collection(quick, dirty):
     assert end == after_smoke()
 
 
-def test_documents_that_a_run_left_out_lead_to_no_run_that_leaves_them_out_again(quick, dirty):
-    """`status` counts them and names the proof, until one comes in that nobody has left out."""
+def test_documents_that_a_run_quarantined_lead_to_no_run_that_leaves_them_out_again(quick, dirty):
+    """`status` counts them and names the proof, until one comes in that nobody has quarantined."""
     quick("migrate", "--confirm")
     known = quick("status")
     dirty["invoices"].insert_one({"createdBy": USERS[0]})
     late = quick("status")
 
-    assert "left out by the last run" in known.out
+    assert "quarantined by the last run" in known.out
     assert (["validate"], ["backfill", "--dry-run"]) == (command(known), command(late))
 
 
-def test_a_later_run_over_other_collections_leaves_known_what_was_left_out(quick, dirty):
+def test_a_later_run_over_other_collections_leaves_known_what_was_quarantined(quick, dirty):
     """What counts is the last run that looked at the collection."""
     dirty["clients"].insert_one({"workspaceId": None, "createdBy": USERS[0]})
     quick("migrate", "--confirm")

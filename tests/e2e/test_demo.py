@@ -52,12 +52,12 @@ def told(tmp_path_factory):
 
 
 def test_the_demo_succeeds_within_twenty_seconds_and_touches_no_other_database(story):
-    """It ends with 0 although some made-up documents are left out, which it explains."""
+    """It ends with 0 although some made-up documents are quarantined, which it explains."""
     done, seconds = story
 
     assert (ExitCode.DONE, "precious" in done.stdout) == (done.returncode, False)
     assert seconds < 20
-    assert "left out on purpose" in done.stdout
+    assert "quarantined on purpose" in done.stdout
 
 
 def test_the_demo_tells_the_whole_story_in_order(story):
@@ -108,7 +108,7 @@ def test_the_demo_fits_on_80_columns(story):
 
 
 def test_the_demo_as_json_conserves_users_and_documents(told):
-    """Users in are users with an outcome; documents in are written, right or left out."""
+    """Users in are users with an outcome; documents in are written, right or quarantined."""
     code, answer = told
     run = answer["run"]
 
@@ -198,7 +198,7 @@ def test_a_kept_server_answers_until_ctrl_c_and_is_gone_then(kept):
 
 
 def test_the_same_seed_makes_the_same_demo(told, kept):
-    """What is created and left out depends on seed and size alone."""
+    """What is created and quarantined depends on seed and size alone."""
     (_, first), (_, second, _, _) = told, kept
 
     assert first["before"] == second["before"]

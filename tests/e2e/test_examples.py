@@ -325,7 +325,7 @@ def test_the_pipeline_plans_then_does_what_was_planned(pipeline, clean, tmp_path
     before = clean["user"].count_documents({})
     plan = json.loads((tmp_path / "plan.json").read_text("utf-8"))
 
-    assert (ExitCode.DONE, "Ready: nothing is left out.") == planned
+    assert (ExitCode.DONE, "Ready: nothing is quarantined.") == planned
     assert (0, 15) == (before, plan["collections"]["invoices"]["stamped"])
     assert (ExitCode.DONE, "Done.") == pipeline("migrate")
     assert 3 == clean["user"].count_documents({})
@@ -333,7 +333,7 @@ def test_the_pipeline_plans_then_does_what_was_planned(pipeline, clean, tmp_path
 
 @needs_sh
 def test_the_pipeline_stops_where_a_person_has_to_look(pipeline, dirty):
-    """What is left out, a database that moved on, and one that is not there: each has its code."""
+    """Quarantine, a database that moved on, and one that is not there: each has its code."""
     planned, _ = pipeline("plan")
     dirty["invoices"].insert_one({"createdBy": dirty["Users"].find_one()["_id"]})
     moved, words = pipeline("migrate")

@@ -91,7 +91,7 @@ def test_finalize_refuses_what_does_not_validate(quick, migrated):
     assert [lease] == changes(stood, fingerprint(migrated))
 
 
-def test_finalize_refuses_to_drop_a_user_who_was_left_out(quick, migrated):
+def test_finalize_refuses_to_drop_a_user_who_was_quarantined(quick, migrated):
     """With 2, and --keep as the way out."""
     migrated["Users"].insert_one(legacy_user(5, email=None))
     answer = quick("finalize", "--confirm")

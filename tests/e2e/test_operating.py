@@ -53,7 +53,7 @@ def test_a_log_has_a_line_with_its_time_for_everything_that_was_said(newbi, dirt
     assert all(LINE.match(line) for line in lines(log))
     assert "migrate on" in lines(log)[0]
     assert all(f"{phase}: " in text for phase in ("users", "documents", "rescan", "indexes"))
-    assert re.search(r"12 documents created .* 15 stamped, 7 left out\. Exit code 5\.", text)
+    assert re.search(r"12 documents created .* 15 stamped, 7 quarantined\. Exit code 5\.", text)
     assert not any(private in text for private in ("exemple.fr", "Jeanne", "$2a$10$"))
     assert 0o600 == log.stat().st_mode & 0o777
 

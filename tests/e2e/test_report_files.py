@@ -42,20 +42,20 @@ def test_all_formats_of_a_report_agree_with_the_answer(quick, dirty, reports, co
     paths, arguments = reports
     answer = quick(command, *more, *arguments, "--json")
     page, cases, lines, value = read(paths)
-    left_out = len(answer.json["quarantine"])
+    quarantined = len(answer.json["quarantine"])
 
     assert {command} == {value.pop("report")["command"], lines[0]["command"]}
     value.pop("emails", None)
     assert answer.json == value
     assert f"Exit code {answer.code}" in page.text
-    assert left_out == sum(line["type"] == "left-out" for line in lines)
+    assert quarantined == sum(line["type"] == "quarantined" for line in lines)
     assert 0 < int(cases.get("failures"))
     assert {0o600} == {stat.S_IMODE(path.stat().st_mode) for path in paths.values()}
     assert 4 == answer.err.count("The report was written to ")
 
 
 def test_a_validation_is_reported(quick, dirty, reports):
-    """What is broken and who was left out is in all four, and the code is the same."""
+    """What is broken and who was quarantined is in all four, and the code is the same."""
     paths, arguments = reports
     quick("migrate", "--confirm")
     dirty["member"].delete_many({})

@@ -65,13 +65,13 @@ def test_conflicts_end_with_8_and_nothing_written(quick, migrated, clean):
 
 def test_what_is_in_use_stays_and_ends_with_5(quick, migrated, clean):
     """An organization with a document written since is listed with its user."""
-    home = clean["organization"].find_one({})["_id"]
-    clean["quotes"].insert_one({"_id": ObjectId(), "workspaceId": home})
+    workspace = clean["organization"].find_one({})["_id"]
+    clean["quotes"].insert_one({"_id": ObjectId(), "workspaceId": workspace})
     answer = quick("rollback", "--confirm", "--json")
 
     assert ExitCode.QUARANTINED == answer.code
     assert [{"quotes": 1}] == [kept["references"] for kept in answer.json["kept"]]
-    assert [{"$oid": str(home)}] == [
+    assert [{"$oid": str(workspace)}] == [
         kept["documents"]["organization"] for kept in answer.json["kept"]
     ]
 

@@ -51,7 +51,7 @@ def test_a_screen_ends_with_the_numbers_and_the_next_command(screens):
 
 
 def test_the_cause_stands_before_the_symptom(screens):
-    """Users who are left out come before the documents that wait for them, in the same order."""
+    """Users who are quarantined come before the documents that wait for them, in the same order."""
     shown, _, _ = screens
     order = [reason.value for reason in Reason]
     for answer in shown.values():

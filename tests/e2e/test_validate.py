@@ -21,14 +21,14 @@ def test_validate_passes_after_a_migration(newbi, clean):
 
 
 def test_validate_ends_with_5_where_only_recorded_documents_are_left(quick, dirty):
-    """What a run left out and recorded fails no validation, and the exit code tells of it."""
+    """What a run quarantined and recorded fails no validation, and the exit code tells of it."""
     quick("migrate", "--confirm")
     answer = quick("validate", "--json", "--only", "document.*,legacy-user.*,run.*")
     found = answer.json
 
     assert (5, 5, True) == (answer.code, found["exitCode"], found["clean"])
     assert {"invoices": {"owner-quarantined": 5}, "Users": {"duplicate-email": 2}} == (
-        found["leftOut"]
+        found["quarantined"]
     )
     assert [] == found["findings"]
 

@@ -25,7 +25,7 @@ from newbi_migrate.mapping.decisions import (
     LegacyKey,
     Outcome,
     decide_users,
-    directory_after,
+    workspaces_after,
 )
 from newbi_migrate.mapping.email import is_accepted, is_normalised, normalise_email
 from newbi_migrate.mapping.fillable import FILLABLE
@@ -255,11 +255,11 @@ def test_the_directory_foresees_what_the_database_says_afterwards(world, policy)
     target = database.target()
     planned = database.plan(legacy, **policy)
     ids = [document["_id"] for document in legacy]
-    foreseen = directory_after(ids, [writes.decision for writes in planned], target)
+    foreseen = workspaces_after(ids, [writes.decision for writes in planned], target)
     database.carry_out(planned)
     again = [writes.decision for writes in database.plan(legacy, **policy)]
 
-    assert foreseen == directory_after(ids, again, database.target())
+    assert foreseen == workspaces_after(ids, again, database.target())
 
 
 @given(legacy=legacy_users, policy=policies)

@@ -16,8 +16,8 @@ from newbi_migrate.mapping.workspace import (
     Reason,
     Resolution,
     WorkspaceClass,
-    home_of,
     resolve,
+    workspace_of,
 )
 from newbi_migrate.testing import strategies
 
@@ -40,8 +40,8 @@ def forms_of(identifier):
 def cases(draw):
     """A collection, who is who, what a document holds, and the workspace of its parent."""
     spec = draw(st.sampled_from(SPECS))
-    directory = draw(strategies.directories())
-    known = sorted(directory.users | directory.organizations | set(directory.aliases))
+    workspaces = draw(strategies.workspaces())
+    known = sorted(workspaces.users | workspaces.organizations | set(workspaces.aliases))
     stored = st.one_of(
         st.sampled_from(known).flatmap(forms_of),
         st.just(ABSENT),
@@ -52,20 +52,20 @@ def cases(draw):
     users = {name: value for name in spec.user_fields if (value := draw(stored)) is not ABSENT}
     parent = None
     if spec.parent is not None and draw(st.booleans()):
-        parent = draw(st.sampled_from(sorted(directory.organizations)))
-    return spec, directory, draw(stored), users, parent
+        parent = draw(st.sampled_from(sorted(workspaces.organizations)))
+    return spec, workspaces, draw(stored), users, parent
 
 
 def resolved(case, **options):
-    spec, directory, stored, users, parent = case
-    return resolve(spec, directory, stored=stored, users=users, parent_workspace=parent, **options)
+    spec, workspaces, stored, users, parent = case
+    return resolve(spec, workspaces, stored=stored, users=users, parent_workspace=parent, **options)
 
 
 def after(case, resolution):
     """The same document once the resolution has been carried out."""
-    spec, directory, stored, users, parent = case
+    spec, workspaces, stored, users, parent = case
     changes = dict(resolution.changes)
-    return spec, directory, changes.pop("workspaceId", stored), {**users, **changes}, parent
+    return spec, workspaces, changes.pop("workspaceId", stored), {**users, **changes}, parent
 
 
 @given(case=cases(), rewrite=st.booleans())
@@ -114,12 +114,12 @@ def test_what_is_valid_or_foreign_is_never_written_over(case, rewrite):
 @given(case=cases())
 def test_a_workspace_has_the_type_of_its_collection_and_exists(case):
     """Whatever was stored, an ObjectId or its 24 digits is written, of an organization there is."""
-    spec, directory, *_ = case
+    spec, workspaces, *_ = case
     value = resolved(case).changes.get("workspaceId", ABSENT)
 
     if value is not ABSENT:
         assert (ObjectId if spec.workspace_type is IdType.OBJECT_ID else str) is type(value)
-        assert ObjectId(value) in directory.organizations
+        assert ObjectId(value) in workspaces.organizations
         assert str(value) == str(ObjectId(value))
 
 
@@ -135,28 +135,28 @@ def test_a_child_is_where_its_parent_is_or_is_quarantined(case):
 
 @given(case=cases())
 def test_without_a_parent_a_document_is_where_its_owner_is(case):
-    """A stamped workspace is the owner's home, or one they are in that was of the wrong type."""
-    spec, directory, _, users, parent = case
+    """A stamped workspace is the owner's, or one they are in that was of the wrong type."""
+    spec, workspaces, _, users, parent = case
     found = resolved(case)
     owner = read_id(users.get(spec.owner_field, ABSENT)).value
 
     if parent is None and "workspaceId" in found.changes and owner is not None:
         given_ = ObjectId(found.changes["workspaceId"])
         if found.stored is WorkspaceClass.WRONG_TYPE:
-            assert directory.is_member(owner, given_)
+            assert workspaces.is_member(owner, given_)
         else:
-            assert directory.home(owner) == given_
+            assert workspaces.of_user(owner) == given_
 
 
 @given(case=cases())
 def test_an_owner_changes_only_to_who_took_their_place_and_in_their_form(case):
     """Every rewritten field named an alias, and names the user it became, in the same form."""
-    _, directory, _, users, _ = case
+    _, workspaces, _, users, _ = case
 
     for name, value in resolved(case).changes.items():
         if name != "workspaceId":
             was, is_now = read_id(users[name]), read_id(value)
-            assert directory.aliases[was.value] == is_now.value
+            assert workspaces.aliases[was.value] == is_now.value
             assert was.form is is_now.form
 
 
@@ -173,13 +173,13 @@ def test_keeping_owners_changes_nothing_else(case):
 @given(case=cases())
 def test_an_owner_is_the_same_in_every_form(case):
     """The owner's id as an ObjectId decides what it decides as text or as Extended JSON."""
-    spec, directory, stored, users, parent = case
+    spec, workspaces, stored, users, parent = case
     owner = read_id(users.get(spec.owner_field, ABSENT))
     found = resolved(case)
 
     if owner.value is not None:
         plain = {**users, spec.owner_field: owner.value}
-        other = resolved((spec, directory, stored, plain, parent))
+        other = resolved((spec, workspaces, stored, plain, parent))
         assert (found.stored, found.action, found.reason) == (
             other.stored,
             other.action,
@@ -191,7 +191,7 @@ def test_an_owner_is_the_same_in_every_form(case):
 @given(case=cases())
 def test_the_class_says_what_is_stored(case):
     """Each class is told from the stored value and from who is who, and from nothing else."""
-    spec, directory, stored, _, _ = case
+    spec, workspaces, stored, _, _ = case
     found = resolved(case).stored
     meant = read_id(stored)
     expected = set()
@@ -203,14 +203,14 @@ def test_the_class_says_what_is_stored(case):
         expected = {WorkspaceClass.NULL}
     elif isinstance(stored, str) and not stored.strip():
         expected = {WorkspaceClass.BLANK}
-    elif meant.value in directory.organizations:
+    elif meant.value in workspaces.organizations:
         right = IdForm.OBJECT_ID if spec.workspace_type is IdType.OBJECT_ID else IdForm.HEX_STRING
         exact = meant.form is right and str(stored) == str(meant.value)
         expected = {
             WorkspaceClass.FOREIGN,
             WorkspaceClass.VALID if exact else WorkspaceClass.WRONG_TYPE,
         }
-    elif meant.value in directory.users:
+    elif meant.value in workspaces.users:
         expected = {WorkspaceClass.USER_ID}
     else:
         expected = {WorkspaceClass.DANGLING}
@@ -221,8 +221,8 @@ def test_the_class_says_what_is_stored(case):
 @given(seen=st.lists(strategies.memberships(strategies.object_ids(), strategies.object_ids())))
 def test_a_home_is_one_of_the_memberships_and_does_not_depend_on_their_order(seen):
     """An organization the user is in, or a reason; going through them backwards is the same."""
-    home = home_of(seen)
+    workspace = workspace_of(seen)
 
-    assert home in {m.organization_id for m in seen} or isinstance(home, Reason)
-    assert (home is Reason.OWNER_WITHOUT_WORKSPACE) == (not seen)
-    assert home == home_of(reversed(seen))
+    assert workspace in {m.organization_id for m in seen} or isinstance(workspace, Reason)
+    assert (workspace is Reason.OWNER_WITHOUT_WORKSPACE) == (not seen)
+    assert workspace == workspace_of(reversed(seen))

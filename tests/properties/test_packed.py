@@ -17,7 +17,7 @@ from newbi_migrate.mapping.decisions import (
     Target,
     UserDecision,
     decide_users,
-    directory_after,
+    workspaces_after,
 )
 from newbi_migrate.mapping.packed import (
     IdColumn,
@@ -209,12 +209,12 @@ def test_units_hold_what_was_created_for_each(documents, data):
 
 
 def test_what_is_known_of_a_user_takes_few_bytes():
-    """Key, decision, directory and unit: a million users fit into the memory of a laptop."""
+    """Key, decision, workspaces and unit: a million users fit into the memory of a laptop."""
     users = [ObjectId(f"{number:08x}{number * 7919:016x}") for number in range(3_000)]
     tracemalloc.start()
     keys = LegacyKeys.of(LegacyKey(i, f"{i}@newbi.fr", phone=str(i)) for i in users)
     decisions = Decisions(decide_users(keys, Target()))
-    directory = directory_after(keys.ids, decisions, Target())
+    workspaces = workspaces_after(keys.ids, decisions, Target())
     planned, _ = tracemalloc.get_traced_memory()
     units = Units()
     for user in users:
@@ -223,6 +223,6 @@ def test_what_is_known_of_a_user_takes_few_bytes():
     both, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 
-    assert len(users) == len(directory.homes) == len(units)
+    assert len(users) == len(workspaces.by_user) == len(units)
     assert 250 > planned / len(users)
     assert 200 > (both - planned) / len(users)

@@ -6,7 +6,7 @@ import bson
 from hypothesis import given, strategies as st
 
 from newbi_migrate.documents.legacy import LegacyUser
-from newbi_migrate.mapping.workspace import Reason, home_of
+from newbi_migrate.mapping.workspace import Reason, workspace_of
 from newbi_migrate.testing import strategies
 
 
@@ -25,22 +25,22 @@ def test_a_clean_legacy_user_is_valid(document):
     assert [] == LegacyUser.violations_of(document)
 
 
-@given(strategies.directories())
-def test_a_directory_agrees_with_itself(directory):
+@given(strategies.workspaces())
+def test_drawn_workspaces_agree_with_themselves(workspaces):
     """Homes exist and belong to members, aliases lead to users, and reasons are true."""
-    for user, home in directory.homes.items():
-        assert user in directory.users
-        assert isinstance(home, Reason) or (
-            home in directory.organizations and directory.is_member(user, home)
+    for user, workspace in workspaces.by_user.items():
+        assert user in workspaces.users
+        assert isinstance(workspace, Reason) or (
+            workspace in workspaces.organizations and workspaces.is_member(user, workspace)
         )
-    assert set(directory.aliases.values()) <= set(directory.homes)
+    assert set(workspaces.aliases.values()) <= set(workspaces.by_user)
 
 
 @given(st.data())
 def test_a_membership_is_of_those_it_is_drawn_from(data):
-    """Users and organizations are the caller's, and a sole membership is a home."""
+    """Users and organizations are the caller's, and a sole membership gives the workspace."""
     user, organization = data.draw(strategies.object_ids()), data.draw(strategies.object_ids())
     drawn = data.draw(strategies.memberships(st.just(user), st.just(organization)))
 
     assert (user, organization) == (drawn.user_id, drawn.organization_id)
-    assert organization == home_of([drawn])
+    assert organization == workspace_of([drawn])

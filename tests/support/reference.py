@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from small_worlds import IDS, Database, small_worlds
 
 from newbi_migrate.documents.registry import CollectionSpec, IdType, ParentLink, Registry
-from newbi_migrate.mapping.decisions import directory_after
+from newbi_migrate.mapping.decisions import workspaces_after
 from newbi_migrate.mapping.ids import organization_id
 from newbi_migrate.mapping.users import Insert
 from newbi_migrate.mapping.values import ABSENT, read_id
@@ -72,11 +72,11 @@ def _mostly(usual, odd=_ODD):
 @st.composite
 def _documents(draw, ids, users, organizations):
     people = st.sampled_from(users).flatmap(_in_any_form)
-    homes = st.sampled_from([*organizations, *users]).flatmap(_in_any_form)
+    workspaces = st.sampled_from([*organizations, *users]).flatmap(_in_any_form)
     fields = {
         "owner": _mostly(people),
         "reader": _mostly(people),
-        "workspaceId": st.one_of(st.just(...), homes, _ODD),
+        "workspaceId": st.one_of(st.just(...), workspaces, _ODD),
         "board": _mostly(st.sampled_from(_BOARD_IDS).flatmap(_in_any_form)),
         "number": _ODD,
         "é.x": st.just(1),
@@ -162,7 +162,7 @@ def migrated(database, options):
             else:
                 key = (write.collection, _id_of(bson.encode({"_id": write.id})))
                 after[key] = _set(after[key], write.values)
-    directory = directory_after(
+    workspaces = workspaces_after(
         [document["_id"] for document in legacy],
         [writes.decision for writes in planned],
         users.target(),
@@ -171,10 +171,10 @@ def migrated(database, options):
         for document in _read(database, spec.name):
             resolution = resolve(
                 spec,
-                directory,
+                workspaces,
                 stored=document.get("workspaceId", ABSENT),
                 users=document,
-                parent_workspace=_parent_workspace(spec, document, after, directory),
+                parent_workspace=_parent_workspace(spec, document, after, workspaces),
                 rewrite_owners=options.alias_owners == "rewrite",
             )
             key = (spec.name, _id_of(bson.encode({"_id": document["_id"]})))
@@ -184,7 +184,7 @@ def migrated(database, options):
     return after, quarantined
 
 
-def _parent_workspace(spec, document, after, directory):
+def _parent_workspace(spec, document, after, workspaces):
     if spec.parent is None:
         return None
     link = read_id(document.get(spec.parent.field)).value
@@ -193,7 +193,7 @@ def _parent_workspace(spec, document, after, directory):
     if raw is None:
         return None
     workspace = read_id(bson.decode(raw, PLAIN).get("workspaceId")).value
-    return workspace if workspace in directory.organizations else None
+    return workspace if workspace in workspaces.organizations else None
 
 
 def _set(raw, changes):

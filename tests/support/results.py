@@ -11,7 +11,7 @@ from newbi_migrate import IndexSpec
 from newbi_migrate.invariants.base import Severity
 from newbi_migrate.mapping.decisions import Outcome
 from newbi_migrate.mapping.users import Finding
-from newbi_migrate.mapping.workspace import Directory, Reason, WorkspaceClass
+from newbi_migrate.mapping.workspace import Reason, WorkspaceClass, Workspaces
 from newbi_migrate.migration.planning.digests import Digests
 from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.planning.results import (
@@ -53,7 +53,7 @@ def user_lines(*users):
 
 
 def a_plan(**changes):
-    """Three users, one of whom is left out, and seven invoices, five of which are."""
+    """Three users, one of whom is quarantined, and seven invoices, five of which are."""
     quarantine = Quarantine()
     quarantine.add("Users", "_id", Reason.EMAIL_MISSING, [IDS[1]])
     quarantine.add("invoices", "createdBy", Reason.OWNER_UNKNOWN, IDS[10:15])
@@ -82,7 +82,7 @@ def a_plan(**changes):
         ),
         collisions=(Collision("quotes", "number_1", (IDS[20], IDS[21]), 2),),
         not_registered={"odd": 3},
-        directory=Directory(),
+        workspaces=Workspaces(),
         digests=Digests({"users": 0xAB}),
     )
     return replace(plan, **changes)
@@ -132,7 +132,7 @@ def a_rule(rule, severity, violations):
 
 
 def a_validation(**changes):
-    """A validation that found something of each severity, and somebody who was left out."""
+    """A validation that found something of each severity, and somebody who was quarantined."""
     report = ValidationReport(
         database="newbi",
         run_id=IDS[30],

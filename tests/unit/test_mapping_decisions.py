@@ -16,10 +16,10 @@ from newbi_migrate.mapping.decisions import (
     TargetUser,
     UserDecision,
     decide_users,
-    directory_after,
+    workspaces_after,
 )
 from newbi_migrate.mapping.ids import organization_id
-from newbi_migrate.mapping.workspace import Directory, Membership, Reason
+from newbi_migrate.mapping.workspace import Membership, Reason, Workspaces
 
 # The last eight digits of the first two are the same, and with them the application's slug.
 LEA = ObjectId("64b0000000000001aaaaaaaa")
@@ -48,8 +48,8 @@ def decide(*keys, there=None, **policies):
 
 
 def created(id_, slug, **more):
-    home = organization_id(id_)
-    return UserDecision(id_, Outcome.CREATED, user_id=id_, workspace=home, slug=slug, **more)
+    workspace = organization_id(id_)
+    return UserDecision(id_, Outcome.CREATED, user_id=id_, workspace=workspace, slug=slug, **more)
 
 
 def quarantined(id_, reason):
@@ -131,8 +131,8 @@ def test_a_user_becomes_another_only_as_the_policy_has_it(verified, policy, expe
     (found,) = decide(key(LEA), there=there, aliases=policy)
 
     if expected is Outcome.ALIASED:
-        home = organization_id(OTHER)
-        assert UserDecision(LEA, expected, None, OTHER, home, slug="org-00000001") == found
+        workspace = organization_id(OTHER)
+        assert UserDecision(LEA, expected, None, OTHER, workspace, slug="org-00000001") == found
     else:
         assert quarantined(LEA, expected) == found
 
@@ -469,12 +469,12 @@ def test_a_directory_names_everybody_after_the_decisions():
         key("user-1", "y@newbi.fr"),
         key(STUDIO, None),
     ]
-    found = directory_after([k.id for k in keys], decide_users(keys, there), there)
-    expected = Directory(
+    found = workspaces_after([k.id for k in keys], decide_users(keys, there), there)
+    expected = Workspaces(
         organizations=frozenset({ATELIER, STUDIO, organization_id(LEA), organization_id(OTHER)}),
         users=frozenset({LEA, HUGO, ZOE, STUDIO, OTHER, ANOTHER}),
         aliases={ZOE: OTHER},
-        homes={
+        by_user={
             LEA: organization_id(LEA),
             HUGO: ATELIER,
             OTHER: organization_id(OTHER),
@@ -493,7 +493,7 @@ def test_a_directory_names_everybody_after_the_decisions():
 
 
 @pytest.mark.parametrize(
-    ("there", "home"),
+    ("there", "workspace"),
     [
         (Target(), Reason.OWNER_QUARANTINED),
         # The user was never migrated: memberships of that id are nobody's.
@@ -512,30 +512,30 @@ def test_a_directory_names_everybody_after_the_decisions():
         ),
     ],
 )
-def test_a_quarantined_user_has_a_workspace_only_from_before(there, home):
+def test_a_quarantined_user_has_a_workspace_only_from_before(there, workspace):
     """One who was migrated before, and cannot be read today, stays where they are."""
-    directory = directory_after([LEA], [quarantined(LEA, Reason.UNREADABLE)], there)
+    workspaces = workspaces_after([LEA], [quarantined(LEA, Reason.UNREADABLE)], there)
 
-    assert home == directory.home(LEA)
+    assert workspace == workspaces.of_user(LEA)
 
 
 @pytest.mark.parametrize(
-    ("members", "home"),
+    ("members", "workspace"),
     [
         ([], Reason.OWNER_WITHOUT_WORKSPACE),
         ([(ATELIER, OTHER, "member")], ATELIER),
         ([(ATELIER, OTHER, "member"), (STUDIO, OTHER, "member")], Reason.OWNER_AMBIGUOUS),
     ],
 )
-def test_a_user_nobody_decides_about_keeps_what_their_memberships_give_them(members, home):
+def test_a_user_nobody_decides_about_keeps_what_their_memberships_give_them(members, workspace):
     """Somebody who signed up after the application changed is no legacy user."""
     there = target(
         TargetUser(OTHER, None), organizations={ATELIER: None, STUDIO: None}, members=members
     )
-    directory = directory_after([], [], there)
+    workspaces = workspaces_after([], [], there)
 
-    assert home == directory.home(OTHER)
-    assert {ATELIER, STUDIO} == directory.organizations
+    assert workspace == workspaces.of_user(OTHER)
+    assert {ATELIER, STUDIO} == workspaces.organizations
 
 
 def test_a_user_who_owns_several_has_no_home_afterwards():
@@ -545,16 +545,16 @@ def test_a_user_who_owns_several_has_no_home_afterwards():
         organizations={ATELIER: None, STUDIO: None},
         members=[(ATELIER, LEA, "owner"), (STUDIO, LEA, "owner")],
     )
-    directory = directory_after([LEA], decide_users([key(LEA)], there), there)
+    workspaces = workspaces_after([LEA], decide_users([key(LEA)], there), there)
 
-    assert Reason.OWNER_AMBIGUOUS is directory.home(LEA)
-    assert directory.is_member(LEA, STUDIO)
+    assert Reason.OWNER_AMBIGUOUS is workspaces.of_user(LEA)
+    assert workspaces.is_member(LEA, STUDIO)
 
 
 def test_a_legacy_id_of_another_type_is_nobody():
     """No document can be theirs by it."""
-    directory = directory_after(
+    workspaces = workspaces_after(
         ["user-1", 7], [quarantined("user-1", Reason.ID_NOT_OBJECT_ID)], Target()
     )
 
-    assert Directory() == directory
+    assert Workspaces() == workspaces

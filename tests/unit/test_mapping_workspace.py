@@ -10,13 +10,13 @@ from newbi_migrate.documents.registry import CollectionSpec, IdType, ParentLink
 from newbi_migrate.mapping.values import ABSENT
 from newbi_migrate.mapping.workspace import (
     Action,
-    Directory,
     Membership,
     Reason,
     Resolution,
     WorkspaceClass,
-    home_of,
+    Workspaces,
     resolve,
+    workspace_of,
 )
 
 LEA, HUGO, ZOE, TOM, INES, LOU = (ObjectId(f"64b00000000000000000000{n}") for n in range(1, 7))
@@ -25,11 +25,11 @@ OLD_TOM = ObjectId("64b0000000000000000000a4")
 NOBODY = ObjectId("64b0000000000000000000ff")
 ATELIER, STUDIO, SHARED = (ObjectId(f"65a00000000000000000000{n}") for n in range(1, 4))
 GONE = ObjectId("65a0000000000000000000ff")
-WHO = Directory(
+WHO = Workspaces(
     organizations=frozenset({ATELIER, STUDIO, SHARED}),
     users=frozenset({LEA, HUGO, ZOE, TOM, INES, OLD_LEA, OLD_TOM}),
     aliases={OLD_LEA: LEA, OLD_TOM: TOM},
-    homes={
+    by_user={
         LEA: ATELIER,
         HUGO: STUDIO,
         ZOE: Reason.OWNER_AMBIGUOUS,
@@ -108,7 +108,7 @@ def test_a_workspace_of_the_owner_in_the_right_type_is_kept(spec, written):
     ],
 )
 def test_the_right_workspace_in_the_wrong_type_is_retyped(spec, stored, expected):
-    """The organization stays, though the owner has another home; only its type changes."""
+    """The organization stays, though the owner has another workspace; only its type changes."""
     expected = Resolution(WorkspaceClass.WRONG_TYPE, STAMP, {"workspaceId": expected})
 
     assert expected == resolved(spec, stored, LEA)
@@ -336,16 +336,16 @@ def memberships(*found):
 )
 def test_a_home_is_owned_then_administered_then_the_only_one(seen, expected):
     """The first role in which there is a workspace decides, and several there are ambiguous."""
-    assert expected == home_of(memberships(*seen))
+    assert expected == workspace_of(memberships(*seen))
 
 
 def test_memberships_are_read_once():
     """They may come from something that can be gone through only once."""
-    assert ATELIER == home_of(iter(memberships((ATELIER, "member"))))
+    assert ATELIER == workspace_of(iter(memberships((ATELIER, "member"))))
 
 
 @pytest.mark.parametrize(
-    ("user", "current", "home"),
+    ("user", "current", "workspace"),
     [
         (LEA, LEA, ATELIER),
         (OLD_LEA, LEA, ATELIER),
@@ -355,10 +355,10 @@ def test_memberships_are_read_once():
         (LOU, LOU, Reason.OWNER_UNKNOWN),
     ],
 )
-def test_a_user_is_known_by_their_present_id(user, current, home):
-    """An alias leads to the user who took the place, and that user's home is theirs."""
+def test_a_user_is_known_by_their_present_id(user, current, workspace):
+    """An alias leads to the user who took the place, and that user's workspace is theirs."""
     assert current == WHO.current(user)
-    assert home == WHO.home(user)
+    assert workspace == WHO.of_user(user)
 
 
 @pytest.mark.parametrize(
@@ -376,10 +376,10 @@ def test_membership_is_asked_under_the_present_id(user, organization, expected):
     assert expected is WHO.is_member(user, organization)
 
 
-def test_an_empty_directory_knows_nobody():
-    """Nothing is shared between two directories, and none has anybody in it."""
-    empty = Directory()
+def test_where_nobody_is_known_nobody_has_a_workspace():
+    """Nothing is shared between two workspaces, and none has anybody in it."""
+    empty = Workspaces()
 
-    assert Reason.OWNER_UNKNOWN is empty.home(LEA)
+    assert Reason.OWNER_UNKNOWN is empty.of_user(LEA)
     assert LEA == empty.current(LEA)
     assert not empty.is_member(LEA, ATELIER)

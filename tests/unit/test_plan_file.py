@@ -19,7 +19,7 @@ from xxhash import xxh3_128_hexdigest
 from newbi_migrate.errors import DatabaseMovedOnError, UsageError
 from newbi_migrate.mapping.decisions import Outcome, UserDecision
 from newbi_migrate.mapping.users import Insert, SetMissing, UserWrites
-from newbi_migrate.mapping.workspace import Directory, Reason
+from newbi_migrate.mapping.workspace import Reason, Workspaces
 from newbi_migrate.migration.planning.digests import (
     INDEXES,
     USERS,
@@ -181,12 +181,12 @@ def test_an_entry_for_indexes_counts_those_that_were_created():
     assert Digests({INDEXES: of_index("quotes", "b")}) == of_written(certainly_written(entry))
 
 
-def test_a_user_who_is_left_out_counts_by_the_reason():
+def test_a_user_who_is_quarantined_counts_by_the_reason():
     """Nothing else is said of them."""
-    left_out = UserDecision("x", Outcome.QUARANTINED, reason=Reason.ID_NOT_OBJECT_ID)
+    quarantined = UserDecision("x", Outcome.QUARANTINED, reason=Reason.ID_NOT_OBJECT_ID)
 
     assert of_quarantined_user("Users", "x", Reason.ID_NOT_OBJECT_ID) == of_user(
-        UserWrites(left_out), "Users"
+        UserWrites(quarantined), "Users"
     )
 
 
@@ -211,8 +211,8 @@ def test_a_plan_comes_back_as_it_was_saved(tmp_path):
 def test_a_saved_plan_names_every_decision_and_every_other_owner(tmp_path):
     """One JSON document, with a line for each; ids in Extended JSON."""
     odd = UserLine({"a": Int64(1)}, Outcome.QUARANTINED, Reason.ID_NOT_OBJECT_ID, None, None)
-    homes = {IDS[0]: IDS[5], IDS[3]: IDS[6], IDS[8]: IDS[6], IDS[9]: Reason.OWNER_AMBIGUOUS}
-    plan = a_plan(users=user_lines(*a_plan().users, odd), directory=Directory(homes=homes))
+    by_user = {IDS[0]: IDS[5], IDS[3]: IDS[6], IDS[8]: IDS[6], IDS[9]: Reason.OWNER_AMBIGUOUS}
+    plan = a_plan(users=user_lines(*a_plan().users, odd), workspaces=Workspaces(by_user=by_user))
     lines = written(tmp_path / "plan.json", plan)
     saved = json.loads("".join(lines))
 
@@ -247,7 +247,7 @@ def test_a_saved_plan_is_refused_where_any_section_differs():
 def test_a_plan_that_was_changed_is_refused_wherever_it_was(tmp_path, line):
     """One digit in any line, the checksum's included."""
     path = tmp_path / "plan.json"
-    lines = written(path, a_plan(directory=Directory(homes={IDS[8]: IDS[6]})))
+    lines = written(path, a_plan(workspaces=Workspaces(by_user={IDS[8]: IDS[6]})))
     lines[line] = lines[line].translate(str.maketrans("0a[]", "1b{}"))
     path.write_text("".join(lines), "utf-8")
     with pytest.raises(UsageError, match=r"plan\.json"):

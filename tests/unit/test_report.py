@@ -25,7 +25,7 @@ from newbi_migrate.mapping.users import (
     FOLLOWS_MEMBERSHIP,
     Finding,
 )
-from newbi_migrate.mapping.workspace import Directory, Reason, WorkspaceClass
+from newbi_migrate.mapping.workspace import Reason, WorkspaceClass, Workspaces
 from newbi_migrate.migration.planning.options import MAX_BATCH_SIZE, AliasOwners, MigrationOptions
 from newbi_migrate.migration.planning.plan import plan_to_json
 from newbi_migrate.migration.planning.results import (
@@ -117,8 +117,8 @@ def test_a_plural_of_its_own_is_used():
 def test_a_plan_names_whose_documents_go_into_somebody_elses_organization(verbose):
     """Each user with the organization, in lines after those of what cannot be migrated."""
     findings = tuple(Finding(FOLLOWS_MEMBERSHIP, "user", identifier) for identifier in IDS[:11])
-    directory = Directory(homes=dict.fromkeys(IDS[:11], IDS[20]))
-    plan = a_plan(findings=findings, directory=directory)
+    workspaces = Workspaces(by_user=dict.fromkeys(IDS[:11], IDS[20]))
+    plan = a_plan(findings=findings, workspaces=workspaces)
     text = " ".join(shown(plan_report(plan, next_command="x", verbose=verbose)).split())
     before, _, _ = text.partition("Worth knowing")
 
@@ -161,16 +161,16 @@ def test_a_finding_names_the_fields_it_is_about():
 
 
 def test_a_plan_answers_what_a_person_asks():
-    """How many users, how many documents, what is left out and why, and what to run next."""
+    """How many users, how many documents, what is quarantined and why, and what to run next."""
     text = shown(plan_report(a_plan(), next_command="newbi-migrate migrate"))
 
     assert "Legacy users: 3" in text
-    assert "Documents: 7 = 1 to write + 1 right already + 5 left out, in 1 collection." in text
-    assert "Left out, unchanged: 6" in text
+    assert "Documents: 7 = 1 to write + 1 right already + 5 quarantined, in 1 collection." in text
+    assert "Quarantined, unchanged: 6" in text
     assert "5 owner-unknown (invoices)" in text
     assert REASONS[Reason.EMAIL_MISSING] in " ".join(text.split())
     assert "1 to create" in text
-    assert "Exit code 5: 6 users or documents left out, 1 index not created." in text
+    assert "Exit code 5: 6 users or documents quarantined, 1 index not created." in text
     assert "1 documents share keys that must be unique (quotes.number_1)" in text
     assert text.endswith("\nNext: newbi-migrate migrate\n")
 
@@ -187,14 +187,14 @@ def test_the_first_few_are_shown_and_verbose_shows_all():
 
 
 def test_a_plan_that_leaves_nothing_says_so():
-    """Nothing pending and nothing left out are said in words."""
+    """Nothing pending and nothing quarantined are said in words."""
     plan = a_plan(
         users=user_lines(), collections={}, quarantine=Quarantine(), indexes=(), collisions=()
     )
     text = shown(plan_report(plan, next_command="newbi-migrate status"))
 
     assert "Nothing is left to write." in text
-    assert "Left out: nothing" in text
+    assert "Quarantined: nothing" in text
 
 
 @pytest.mark.parametrize("width", [80, 120])
@@ -251,10 +251,10 @@ def test_a_result_says_when_it_is_no_ordinary_one(changes, words):
 
 
 def test_a_result_ends_with_numbers_that_add_up():
-    """Documents are what was written, what was right, and what was left out."""
+    """Documents are what was written, what was right, and what was quarantined."""
     text = shown(result_report(a_result(a_plan()), next_command="x"))
 
-    assert "Documents: 7 = 1 written + 1 right already + 5 left out, in 1 collection." in text
+    assert "Documents: 7 = 1 written + 1 right already + 5 quarantined, in 1 collection." in text
 
 
 def test_a_result_as_json_is_json_and_complete():
@@ -268,11 +268,11 @@ def test_a_result_as_json_is_json_and_complete():
 
 
 def test_json_and_text_agree():
-    """The same plan gives the same number of everything that is left out in both faces."""
+    """The same plan gives the same number of everything that is quarantined in both faces."""
     plan = a_plan()
     text = shown(plan_report(plan, next_command="x"))
 
-    assert f"Left out, unchanged: {len(plan_to_json(plan)['quarantine'])}" in text
+    assert f"Quarantined, unchanged: {len(plan_to_json(plan)['quarantine'])}" in text
 
 
 # -- status -----------------------------------------------------------------------------------

@@ -132,7 +132,7 @@ def test_whatever_is_stored_a_report_is_well_formed(name, identifier):
 
     assert Page(html(document)).all("table")
     assert junit(text) is not None
-    assert {"collection", "user", "left-out", "report", "finding", "index", "collision"} == {
+    assert {"collection", "user", "quarantined", "report", "finding", "index", "collision"} == {
         line["type"] for line in lines(document)
     }
 
@@ -158,7 +158,7 @@ def test_whoever_cannot_sign_in_or_should_not_has_a_row_on_the_page(code):
 
 
 def test_users_who_need_a_decision_come_first():
-    """The one who is left out stands above the ones who are not."""
+    """The one who is quarantined stands above the ones who are not."""
     text = html(plan_document(a_plan(), emails=EMAILS))
     text = text[text.index("Users one by one") :]
 
@@ -196,9 +196,9 @@ def test_a_pipeline_sees_a_failure_for_each_thing_to_settle():
     """Each reason in each collection and each index is a case; a failure says what helps."""
     root = junit(xml(result_document(a_result(), command="migrate")))
     failures = {case.get("name"): case.find("failure") for case in root.iter("testcase")}
-    owners = failures["nothing is left out as owner-unknown"]
+    owners = failures["nothing is quarantined as owner-unknown"]
 
-    assert f"5 users or documents left out: {REASONS[Reason.OWNER_UNKNOWN]}" == owners.get(
+    assert f"5 users or documents quarantined: {REASONS[Reason.OWNER_UNKNOWN]}" == owners.get(
         "message"
     )
     assert f"invoices {IDS[10]} createdBy" in owners.text
@@ -242,11 +242,11 @@ def test_a_broken_rule_fails_a_pipeline_from_the_chosen_severity_on(fail_on, fai
     assert "2 critical violations: invoice.number holds." == failure.get("message")
     assert failure.text.startswith("Mend invoice.number.")
     assert "no rule is broken" in cases
-    assert cases["nothing is left out as email-missing"].find("skipped") is not None
+    assert cases["nothing is quarantined as email-missing"].find("skipped") is not None
 
 
-def test_a_validation_that_passed_has_no_failure_whatever_was_left_out():
-    """What the run recorded as left out is skipped, as the exit code 5 is no failure."""
+def test_a_validation_that_passed_has_no_failure_whatever_was_quarantined():
+    """What the run recorded as quarantined is skipped, as the exit code 5 is no failure."""
     report = a_validation(results=(a_rule("a.b", Severity.WARNING, 1),))
     root = junit(xml(validation_document(report)))
 
@@ -337,15 +337,15 @@ def test_several_runs_taken_back_are_one_report():
 def test_the_first_line_says_what_the_file_is_and_every_other_what_it_is_of():
     """A header, then a line for each collection, user, document, finding, index and collision."""
     first, *others = lines(result_document(a_result(), command="migrate", emails=EMAILS))
-    (user, left_out, _) = (line for line in others if line["type"] == "user")
+    (user, quarantined, _) = (line for line in others if line["type"] == "user")
 
     assert ("report", "newbi-migrate report", 1, "migrate", 5) == tuple(
         first[key] for key in ("type", "generator", "format", "command", "exitCode")
     )
     assert str(IDS[30]) == first["runId"]
     assert "2025-08-14T09:30:00+00:00" == first["writtenAt"]
-    assert 6 == sum(line["type"] == "left-out" for line in others)
-    assert ("j***@e***.fr", None) == (user["email"], left_out["email"])
+    assert 6 == sum(line["type"] == "quarantined" for line in others)
+    assert ("j***@e***.fr", None) == (user["email"], quarantined["email"])
 
 
 def test_json_is_the_answer_of_the_command_with_a_header():
@@ -485,7 +485,7 @@ def test_phases_come_before_the_collections_of_one():
         )
     )
 )
-def test_what_is_counted_and_shown_of_the_left_out_is_what_is_listed(added):
+def test_what_is_counted_and_shown_of_the_quarantined_is_what_is_listed(added):
     """Counts are those of the list, and the first few are the first few of each group in it."""
     quarantine = Quarantine()
     for collection, path, reason, ids in added:

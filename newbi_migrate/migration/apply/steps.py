@@ -16,7 +16,7 @@ from bson import ObjectId
 from newbi_migrate.documents.better_auth import TARGET_COLLECTIONS
 from newbi_migrate.documents.registry import CollectionSpec, Registry
 from newbi_migrate.mapping.packed import PackedIds
-from newbi_migrate.mapping.workspace import Directory, Reason
+from newbi_migrate.mapping.workspace import Reason, Workspaces
 from newbi_migrate.migration.apply.documents import DocumentWriter
 from newbi_migrate.migration.apply.users import UserWriter
 from newbi_migrate.migration.planning.documents import DocumentPlane
@@ -111,14 +111,14 @@ async def apply_plan(request: ApplyRequest) -> RunResult:
     state = _State(findings=Findings(request.plan.findings))
     journal = await _begin(request, record)
 
-    directory = request.plan.directory
+    workspaces = request.plan.workspaces
     if request.command == "migrate":
         with timed(state.timings, "users"):
-            directory = await _users(request, state, journal, record)
+            workspaces = await _users(request, state, journal, record)
     with timed(state.timings, "documents"):
-        await _documents(request, state, journal, directory)
+        await _documents(request, state, journal, workspaces)
     with timed(state.timings, "rescan"):
-        await _rescan(request, state, journal, directory)
+        await _rescan(request, state, journal, workspaces)
     with timed(state.timings, "indexes"):
         await _indexes(request, state, journal)
     if request.resumed:
@@ -195,8 +195,8 @@ async def _users(
     state: _State,
     journal: Journal,
     record: RunWriter,
-) -> Directory:
-    """Create and fill the users' documents; return the directory as it turned out."""
+) -> Workspaces:
+    """Create and fill the users' documents; return the workspaces as they turned out."""
     plan, session = request.plan, request.session
     await _create_collections(session, journal)
     identities = await Identities.now(session.database, comment=session.comment)
@@ -222,8 +222,8 @@ async def _users(
         if line.writes and line.legacy_id in failed
     )
     if not failed:
-        return plan.directory
-    return _directory_without(plan, failed)
+        return plan.workspaces
+    return _workspaces_without(plan, failed)
 
 
 def _line(line: UserLine, failed: Reason | None = None) -> dict[str, Any]:
@@ -238,23 +238,23 @@ def _line(line: UserLine, failed: Reason | None = None) -> dict[str, Any]:
     }
 
 
-def _directory_without(plan: Plan, failed: Mapping[Any, Reason]) -> Directory:
-    """The directory where some users turned out not to be writable."""
-    directory = plan.directory
-    homes: dict[ObjectId, ObjectId | Reason] = {}
+def _workspaces_without(plan: Plan, failed: Mapping[Any, Reason]) -> Workspaces:
+    """The workspaces where some users turned out not to be writable."""
+    workspaces = plan.workspaces
+    by_user: dict[ObjectId, ObjectId | Reason] = {}
     gone: set[ObjectId] = set()
     for line in plan.users:
         if line.user_id is not None and line.legacy_id in failed:
-            homes[line.user_id] = Reason.OWNER_QUARANTINED
+            by_user[line.user_id] = Reason.OWNER_QUARANTINED
             if line.workspace is not None and "organization" in line.creates:
                 gone.add(line.workspace)
-    return Directory(
-        PackedIds(i for i in directory.organizations if i not in gone),
-        directory.users,
-        {a: b for a, b in directory.aliases.items() if a not in failed},
-        # What is said first counts: no copy of a million homes for a few that are different.
-        ChainMap(homes, cast("dict[ObjectId, ObjectId | Reason]", directory.homes)),
-        directory.members,
+    return Workspaces(
+        PackedIds(i for i in workspaces.organizations if i not in gone),
+        workspaces.users,
+        {a: b for a, b in workspaces.aliases.items() if a not in failed},
+        # What is said first counts: no copy of a million workspaces for a few that are different.
+        ChainMap(by_user, cast("dict[ObjectId, ObjectId | Reason]", workspaces.by_user)),
+        workspaces.members,
     )
 
 
@@ -268,11 +268,11 @@ async def _create_collections(session: LeasedSession, journal: Journal) -> None:
             await journal.applied(seq, {"created": created})
 
 
-def _plane(request: ApplyRequest, directory: Directory) -> DocumentPlane:
+def _plane(request: ApplyRequest, workspaces: Workspaces) -> DocumentPlane:
     return DocumentPlane(
         request.session.database,
         request.registry,
-        directory,
+        workspaces,
         rewrite_owners=request.plan.options.alias_owners is AliasOwners.REWRITE,
         comment=request.session.comment,
         unwritable=request.plan.unwritable,
@@ -301,16 +301,16 @@ async def _documents(
     request: ApplyRequest,
     state: _State,
     journal: Journal,
-    directory: Directory,
+    workspaces: Workspaces,
 ) -> None:
     plan, options = request.plan, request.plan.options
-    plane = _plane(request, directory)
+    plane = _plane(request, workspaces)
     request.session.progress.phase("documents", sum(s.documents for s in plan.collections.values()))
     for spec in chosen_collections(request.registry, options):
         planned = plan.collections.get(spec.name)
         if planned is None:
             continue
-        if not planned.pending and directory is plan.directory:
+        if not planned.pending and workspaces is plan.workspaces:
             # Nothing to write: what the plan found is what is there.
             state.collections[spec.name] = planned
             state.left[spec.name] = plan.quarantine.of(spec.name)
@@ -327,7 +327,7 @@ async def _rescan(
     request: ApplyRequest,
     state: _State,
     journal: Journal,
-    directory: Directory,
+    workspaces: Workspaces,
 ) -> None:
     """Look at every collection once more, for documents written during the run.
 
@@ -335,7 +335,7 @@ async def _rescan(
     themselves read again.
     """
     options = request.plan.options
-    plane = _plane(request, directory)
+    plane = _plane(request, workspaces)
     request.session.progress.phase("rescan", sum(s.documents for s in state.collections.values()))
     for spec in chosen_collections(request.registry, options):
         if spec.name not in state.collections:

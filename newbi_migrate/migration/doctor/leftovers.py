@@ -155,7 +155,7 @@ TRACES: Final[tuple[Trace, ...]] = (
             {"$match": {"n": {"$gt": 1}}},
         ),
         "Users who own several organizations, as after a script that ran twice",
-        "A run leaves out documents of which it cannot tell to which they belong, and lists them.",
+        "A run quarantines documents of which it cannot tell to which they belong, and lists them.",
     ),
     Trace(
         "passwords-without-account",

@@ -154,7 +154,7 @@ async def refuse_unaccounted(
         database: Where.
         name: Name of the collection.
         runs: All runs.
-        quarantined: Whether users whom a run left out are accounted for.
+        quarantined: Whether users whom a run quarantined are accounted for.
 
     Raises:
         DatabaseMovedOnError: It does.
@@ -185,7 +185,7 @@ async def _accounted_users(
     Args:
         database: Where.
         runs: All runs.
-        quarantined: Whether those a run left out count too.
+        quarantined: Whether those a run quarantined count too.
     """
     found: set[bytes] = set()
     for run in runs:

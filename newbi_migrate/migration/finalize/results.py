@@ -58,7 +58,7 @@ class FinalizeResult:
         kept_as: Name it is kept under; ``None`` if it is dropped.
         legacy_users: How many documents it holds, or held.
         journal_dropped: Whether the journal is gone, and with it the way back.
-        quarantined: Legacy users who were left out and are in the kept collection alone.
+        quarantined: Legacy users who were quarantined and are in the kept collection alone.
         let_in: Legacy users who were disabled or banned there, and whom Better Auth lets in.
     """
 

@@ -51,7 +51,7 @@ class FinalizeRequest:
         source: The collection of legacy users, for ``finalize``.
         keep: Whether it is renamed and not dropped.
         drop_journal: Whether the journal of all runs goes too.
-        quarantined: Legacy users who were left out.
+        quarantined: Legacy users who were quarantined.
         let_in: Legacy users who were disabled or banned, and whom Better Auth lets in.
     """
 
@@ -132,7 +132,7 @@ def refuse_unless_ready(
 
     Raises:
         ValidationFailedError: A rule that must hold does not.
-        UsageError: Work is pending, or somebody was left out.
+        UsageError: Work is pending, or somebody was quarantined.
     """
     pending = any(line.writes for line in plan.users) or any(
         summary.pending for summary in plan.collections.values()
@@ -156,8 +156,7 @@ def refuse_unless_ready(
     quarantined = plan.outcomes.get(Outcome.QUARANTINED, 0)
     if quarantined and not keep:
         raise UsageError(
-            f"{quarantined} legacy users were left out of the migration and are in {plan.source} "
-            "alone.",
+            f"{quarantined} legacy users were quarantined and are in {plan.source} alone.",
             next_step="Nothing was written. Settle them and migrate again, or keep the "
             "collection under another name with --keep.",
         )

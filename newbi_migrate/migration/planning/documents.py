@@ -15,10 +15,10 @@ from newbi_migrate.documents.registry import CollectionSpec, Registry
 from newbi_migrate.mapping.values import ABSENT, read_id
 from newbi_migrate.mapping.workspace import (
     Action,
-    Directory,
     Reason,
     Resolution,
     WorkspaceClass,
+    Workspaces,
     resolve,
 )
 from newbi_migrate.migration.planning.digests import of_group, of_quarantined
@@ -78,7 +78,7 @@ class DocumentPlane:
     Args:
         database: Where.
         registry: All collections, so that parents are known.
-        directory: Who is who.
+        workspaces: Who is who.
         rewrite_owners: Whether fields that name an aliased user are rewritten.
         comment: Attached to every command.
         unwritable: Names of views and time series: whatever is to be changed in them is
@@ -92,7 +92,7 @@ class DocumentPlane:
         self,
         database: Database,
         registry: Registry,
-        directory: Directory,
+        workspaces: Workspaces,
         *,
         rewrite_owners: bool,
         comment: str,
@@ -101,14 +101,14 @@ class DocumentPlane:
         self._database = database
         self.unwritable = unwritable
         self._registry = registry
-        self._directory = directory
+        self._workspaces = workspaces
         self._rewrite = rewrite_owners
         self._comment = comment
         self.workspace_field = registry.workspace_field
 
     def concerns(self, spec: CollectionSpec) -> bool:
         """Whether documents of a collection can be changed at all."""
-        return spec.scoped or bool(self._rewrite and self._directory.aliases and spec.user_fields)
+        return spec.scoped or bool(self._rewrite and self._workspaces.aliases and spec.user_fields)
 
     async def survey(
         self, spec: CollectionSpec, progress: Progress, watched: Container[ObjectId] = ()
@@ -204,7 +204,7 @@ class DocumentPlane:
                 parent = None if link is None else parents.get(link)
             resolution = resolve(
                 spec,
-                self._directory,
+                self._workspaces,
                 stored=group.stored.get(self.workspace_field, ABSENT),
                 users=group.stored,
                 parent_workspace=parent,
@@ -252,7 +252,7 @@ class DocumentPlane:
     def _workspace_of(self, spec: CollectionSpec, document: Mapping[str, Any]) -> ObjectId | None:
         resolution = resolve(
             spec,
-            self._directory,
+            self._workspaces,
             stored=document.get(self.workspace_field, ABSENT),
             users=document,
             workspace_field=self.workspace_field,
@@ -260,7 +260,7 @@ class DocumentPlane:
         )
         stored = document.get(self.workspace_field, ABSENT)
         held = read_id(resolution.changes.get(self.workspace_field, stored)).value
-        return held if held in self._directory.organizations else None
+        return held if held in self._workspaces.organizations else None
 
     def _note_owner(
         self,

@@ -9,7 +9,7 @@ from bson import ObjectId
 
 from newbi_migrate.documents.newbi import BETTER_AUTH_SPECS
 from newbi_migrate.documents.registry import CollectionSpec, UniqueKey
-from newbi_migrate.mapping.workspace import Directory, Reason, WorkspaceClass
+from newbi_migrate.mapping.workspace import Reason, WorkspaceClass, Workspaces
 from newbi_migrate.migration.planning.documents import Surveyed
 from newbi_migrate.migration.planning.results import IndexAction, IndexDecision
 from newbi_migrate.store.collisions import Collision, find_collisions
@@ -25,7 +25,7 @@ _KEPT: Final = "Belongs to the old structure; it is kept until it is dropped on 
 async def plan_index_changes(
     database: Database,
     specs: Sequence[CollectionSpec],
-    directory: Directory,
+    workspaces: Workspaces,
     surveyed: Mapping[str, Surveyed],
     *,
     workspace_field: str,
@@ -39,7 +39,7 @@ async def plan_index_changes(
     Args:
         database: Where.
         specs: The collections that are stamped.
-        directory: Who is who.
+        workspaces: Who is who.
         surveyed: Collection to what was learned about its documents.
         workspace_field: Name of the field that scopes a document.
         with_users: Whether the Better Auth collections are part of the run.
@@ -56,7 +56,7 @@ async def plan_index_changes(
         existing = await read_indexes(database, spec.name) if spec.name in collections else ()
         planned = plan_indexes(existing, spec)
         workspace = future_workspace(
-            spec, directory, surveyed.get(spec.name), workspace_field=workspace_field
+            spec, workspaces, surveyed.get(spec.name), workspace_field=workspace_field
         )
         decisions.extend(IndexDecision(spec.name, i, IndexAction.PRESENT) for i in planned.present)
         decisions.extend(
@@ -113,7 +113,7 @@ def _collision_reason(found: Sequence[Collision]) -> str:
 
 def future_workspace(
     spec: CollectionSpec,
-    directory: Directory,
+    workspaces: Workspaces,
     surveyed: Surveyed | None,
     *,
     workspace_field: str,
@@ -133,11 +133,11 @@ def future_workspace(
     owners = {} if surveyed is None else dict(surveyed.owners)
     # Of all users, not of those whose documents are still to be stamped: what a plan says must not
     # depend on how far its run has come.
-    if len(directory.organizations) + len(directory.users) > MAX_TREE_KEYS * 2:
+    if len(workspaces.organizations) + len(workspaces.users) > MAX_TREE_KEYS * 2:
         return None
     stored: Any = None
-    if directory.organizations and surveyed is not None and surveyed.has_stored:
-        identity = {identifier: identifier for identifier in directory.organizations}
+    if workspaces.organizations and surveyed is not None and surveyed.has_stored:
+        identity = {identifier: identifier for identifier in workspaces.organizations}
         stored = search_tree(identity, "$$stored")
     by_owner: Any = None
     if spec.owner_field is not None and owners:
@@ -145,24 +145,24 @@ def future_workspace(
     variables = {"stored": as_id(f"${workspace_field}")}
     if spec.owner_field is not None:
         variables["owner"] = as_id(f"${spec.owner_field}")
-    by_stored_user = _by_stored_user(spec, directory, surveyed)
+    by_stored_user = _by_stored_user(spec, workspaces, surveyed)
     return {"$let": {"vars": variables, "in": {"$ifNull": [stored, by_owner, by_stored_user]}}}
 
 
-def _by_stored_user(spec: CollectionSpec, directory: Directory, surveyed: Surveyed | None) -> Any:
+def _by_stored_user(spec: CollectionSpec, workspaces: Workspaces, surveyed: Surveyed | None) -> Any:
     """The workspace of the user whose id stands where a workspace's should, if nobody owns it."""
     if surveyed is None or not surveyed.summary.classes[WorkspaceClass.USER_ID]:
         return None
-    homes: dict[ObjectId, ObjectId] = {}
-    for user in directory.users:
-        home = directory.home(user)
-        if not isinstance(home, Reason):
-            homes[user] = home
-        if len(homes) > MAX_TREE_KEYS:
+    by_user: dict[ObjectId, ObjectId] = {}
+    for user in workspaces.users:
+        workspace = workspaces.of_user(user)
+        if not isinstance(workspace, Reason):
+            by_user[user] = workspace
+        if len(by_user) > MAX_TREE_KEYS:
             return None
-    if not homes:
+    if not by_user:
         return None
-    tree = search_tree(homes, "$$stored")
+    tree = search_tree(by_user, "$$stored")
     if spec.owner_field is None:
         return tree
     nobody = {"$eq": [{"$ifNull": [f"${spec.owner_field}", None]}, None]}

@@ -16,11 +16,11 @@ from newbi_migrate.mapping.decisions import (
     Decisions,
     Outcome,
     decide_users,
-    directory_after,
+    workspaces_after,
 )
 from newbi_migrate.mapping.packed import PackedGroups
 from newbi_migrate.mapping.users import FIELD_NOT_CARRIED, FOLLOWS_MEMBERSHIP, Finding, SetMissing
-from newbi_migrate.mapping.workspace import Directory, Reason
+from newbi_migrate.mapping.workspace import Reason, Workspaces
 from newbi_migrate.migration.planning.digests import INDEXES, USERS, Digests, of_index, of_user
 from newbi_migrate.migration.planning.documents import DocumentPlane, Surveyed
 from newbi_migrate.migration.planning.index_plan import plan_index_changes
@@ -101,7 +101,7 @@ async def make_plan(
     plane = DocumentPlane(
         database,
         registry,
-        users.directory,
+        users.workspaces,
         rewrite_owners=options.alias_owners is AliasOwners.REWRITE,
         comment=_COMMENT,
         unwritable=seen.unwritable,
@@ -122,7 +122,7 @@ async def make_plan(
     decisions, collisions = await plan_index_changes(
         database,
         [spec for spec in present if spec.name in seen.counts],
-        users.directory,
+        users.workspaces,
         surveyed,
         workspace_field=registry.workspace_field,
         with_users=not documents_only,
@@ -147,7 +147,7 @@ async def make_plan(
         indexes=decisions,
         collisions=collisions,
         not_registered=seen.not_registered,
-        directory=users.directory,
+        workspaces=users.workspaces,
         digests=digests,
     )
 
@@ -158,7 +158,7 @@ class _Users:
     def __init__(self) -> None:
         self.lines = UserLines(Decisions())
         self.findings = Findings()
-        self.directory = Directory()
+        self.workspaces = Workspaces()
         self.digest = 0
         # Ids of users who left the organization that was made for them, the legacy ones included.
         self.left: dict[ObjectId, ObjectId] = {}
@@ -202,9 +202,9 @@ async def _plan_users(
             for d in decisions
             if d.user_id is not None and d.workspace in known.get(d.user_id, frozenset())
         )
-        planned.directory = directory_after(legacy_ids, settled, target)
+        planned.workspaces = workspaces_after(legacy_ids, settled, target)
         return planned
-    planned.directory = directory_after(legacy_ids, decisions, target)
+    planned.workspaces = workspaces_after(legacy_ids, decisions, target)
     del target
     planned.lines = UserLines(decisions)
     progress.phase("plan users", len(decisions))
@@ -233,7 +233,7 @@ def _following(users: _Users, surveyed: Mapping[str, Surveyed]) -> list[Finding]
         for seen in surveyed.values()
         for owner, workspace in seen.owners.items()
         if (user_id := users.left.get(owner)) is not None
-        and workspace == users.directory.home(owner)
+        and workspace == users.workspaces.of_user(owner)
     }
     return [Finding(FOLLOWS_MEMBERSHIP, "user", user_id) for user_id in sorted(found)]
 

@@ -232,9 +232,9 @@ def _extended(identifier: Any) -> Any:
 def _owners(plan: Plan) -> Iterator[str]:
     """Users whom no decision is about and who have a workspace all the same."""
     decided = PackedIds.of_rows(plan.users.decisions.users())
-    for user, home in plan.directory.homes.items():
-        if user not in decided and not isinstance(home, Reason):
-            yield json.dumps({"userId": str(user), "workspaceId": str(home)})
+    for user, workspace in plan.workspaces.by_user.items():
+        if user not in decided and not isinstance(workspace, Reason):
+            yield json.dumps({"userId": str(user), "workspaceId": str(workspace)})
 
 
 def _separated(texts: Iterable[str]) -> Iterator[str]:

@@ -22,7 +22,7 @@ from newbi_migrate.mapping.decisions import Decisions, Outcome, UserDecision
 from newbi_migrate.mapping.ids import account_id, member_id
 from newbi_migrate.mapping.packed import IdColumn, Interned, PackedSequence
 from newbi_migrate.mapping.users import Finding
-from newbi_migrate.mapping.workspace import Directory, Reason, WorkspaceClass
+from newbi_migrate.mapping.workspace import Reason, WorkspaceClass, Workspaces
 from newbi_migrate.migration.planning.digests import Digests
 from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.store.collisions import Collision
@@ -400,7 +400,7 @@ class Plan:
         indexes: What happens to each index.
         collisions: Documents that would break a unique key.
         not_registered: Collections of the database that the registry does not know.
-        directory: Who is who afterwards.
+        workspaces: Who is who afterwards.
         digests: Digests of all that is written or quarantined, by section.
     """
 
@@ -414,7 +414,7 @@ class Plan:
     indexes: tuple[IndexDecision, ...]
     collisions: tuple[Collision, ...]
     not_registered: Mapping[str, int]
-    directory: Directory
+    workspaces: Workspaces
     digests: Digests
 
     @property

@@ -43,12 +43,12 @@ class DocumentRules:
     async def check(self, spec: CollectionSpec) -> None:
         """The workspace and the owner of every document of a collection."""
         asked = [rule_id for rule_id in STRUCTURAL if rule_id.startswith("document.")]
-        if not self._request.wants_any([*asked, rules.LEFT_OUT_AS_RECORDED.id]):
+        if not self._request.wants_any([*asked, rules.QUARANTINED_AS_RECORDED.id]):
             return
         plane = DocumentPlane(
             self._database,
             self._request.registry,
-            self._state.directory,
+            self._state.workspaces,
             rewrite_owners=self._request.options.alias_owners is AliasOwners.REWRITE,
             comment=COMMENT,
         )
@@ -77,7 +77,12 @@ class DocumentRules:
         if judged.left > recorded > 0:
             note = f"{judged.left} now, {recorded} recorded"
             self._state.findings.add(
-                rules.LEFT_OUT_AS_RECORDED, spec.name, None, "", note, count=judged.left - recorded
+                rules.QUARANTINED_AS_RECORDED,
+                spec.name,
+                None,
+                "",
+                note,
+                count=judged.left - recorded,
             )
 
     def _judge(
@@ -115,7 +120,7 @@ class DocumentRules:
 
 @dataclass(frozen=True, slots=True)
 class _Excused:
-    """Which kinds of documents a run recorded as left out."""
+    """Which kinds of documents a run recorded as quarantined."""
 
     left: bool
     stamps: bool

@@ -22,12 +22,12 @@ from newbi_migrate.mapping.decisions import (
     Target,
     UserDecision,
     decide_users,
-    directory_after,
+    workspaces_after,
 )
 from newbi_migrate.mapping.email import is_accepted
 from newbi_migrate.mapping.users import barred_by
 from newbi_migrate.mapping.values import legacy_flag
-from newbi_migrate.mapping.workspace import Directory
+from newbi_migrate.mapping.workspace import Workspaces
 from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.planning.users import UserPlane
 from newbi_migrate.migration.validation.people_rules import (
@@ -91,7 +91,7 @@ class PeopleReader:
         self._comment = comment
         self._secret = secrets.token_bytes(32)
 
-    async def read(self, recorded: Recorded) -> tuple[People, Directory]:
+    async def read(self, recorded: Recorded) -> tuple[People, Workspaces]:
         """Who is who, and what that means for documents as things are."""
         legacy = await self._legacy() if self._source else _Legacy()
         target, _ = await UserPlane(self._database, self._source, comment=self._comment).target()
@@ -134,7 +134,7 @@ class PeopleReader:
                 async for d in self._find("member", "organizationId", "userId", "role")
             ],
         )
-        return people, _directory(legacy.keys, decisions, target, recorded)
+        return people, _workspaces(legacy.keys, decisions, target, recorded)
 
     async def _legacy(self) -> _Legacy:
         found = _Legacy()
@@ -190,24 +190,24 @@ def _carried(legacy: _Legacy, decisions: Sequence[UserDecision]) -> dict[bytes, 
     return kept
 
 
-def _directory(
+def _workspaces(
     keys: Sequence[LegacyKey],
     decisions: Sequence[UserDecision],
     target: Target,
     recorded: Recorded,
-) -> Directory:
+) -> Workspaces:
     """Who is who now: an organization a later run would create is no workspace yet."""
     known = {(m.user_id, m.organization_id) for m in target.memberships}
     settled = [d for d in decisions if d.user_id is None or (d.user_id, d.workspace) in known]
-    directory = directory_after((key.id for key in keys), settled, target)
-    aliases = {**recorded.aliases, **directory.aliases}
-    if aliases == directory.aliases:
-        return directory
+    workspaces = workspaces_after((key.id for key in keys), settled, target)
+    aliases = {**recorded.aliases, **workspaces.aliases}
+    if aliases == workspaces.aliases:
+        return workspaces
     # The legacy users are gone and only the records still know who became whom.
-    return Directory(
-        directory.organizations,
-        directory.users | aliases.keys(),
+    return Workspaces(
+        workspaces.organizations,
+        workspaces.users | aliases.keys(),
         aliases,
-        directory.homes,
-        directory.members,
+        workspaces.by_user,
+        workspaces.members,
     )

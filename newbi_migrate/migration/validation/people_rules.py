@@ -172,10 +172,10 @@ def _legacy_users(people: People) -> Iterator[Offence]:
                 note = "" if decision.reason is None else decision.reason.value
                 yield Offence(rules.ACCOUNTED_FOR, people.source, decision.legacy_id, "_id", note)
             continue
-        home = (decision.user_id, decision.workspace)
+        pair = (decision.user_id, decision.workspace)
         if (
             decision.workspace is not None
-            and home not in belonging
+            and pair not in belonging
             and key not in people.quarantined
         ):
             yield Offence(rules.HAS_WORKSPACE, people.source, decision.legacy_id, "_id")

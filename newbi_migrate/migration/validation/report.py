@@ -153,12 +153,12 @@ class ValidationReport:
 
     @property
     def quarantined(self) -> int:
-        """How many users and documents were left out as the run recorded."""
+        """How many users and documents were quarantined as the run recorded."""
         return sum(sum(reasons.values()) for reasons in self.quarantine.values())
 
     @property
     def is_clean(self) -> bool:
-        """Whether no critical rule is broken; what was left out and recorded breaks none."""
+        """Whether no critical rule is broken; what was quarantined and recorded breaks none."""
         return not self.critical
 
     @property
@@ -168,7 +168,7 @@ class ValidationReport:
 
     @property
     def exit_code(self) -> ExitCode:
-        """4 if it failed, else 5 if something was left out, else 0."""
+        """4 if it failed, else 5 if something was quarantined, else 0."""
         if self.failed:
             return ExitCode.VALIDATION_FAILED
         return ExitCode.QUARANTINED if self.quarantined else ExitCode.DONE

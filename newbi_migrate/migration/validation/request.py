@@ -12,7 +12,7 @@ from bson import ObjectId
 
 from newbi_migrate.documents.registry import Registry
 from newbi_migrate.invariants.base import Severity
-from newbi_migrate.mapping.workspace import Directory, Reason
+from newbi_migrate.mapping.workspace import Reason, Workspaces
 from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.planning.results import QuarantinedDocument
 from newbi_migrate.migration.validation.report import EXAMPLES, FailOn, Finding, RuleResult
@@ -144,7 +144,7 @@ class State:
         examples: Some of that.
         notes: What a person should know beside.
         timings: Phase to seconds.
-        directory: Who is who, once that is known.
+        workspaces: Who is who, once that is known.
     """
 
     findings: Collector
@@ -153,7 +153,7 @@ class State:
     examples: list[QuarantinedDocument] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     timings: dict[str, float] = field(default_factory=dict)
-    directory: Directory = field(default_factory=Directory)
+    workspaces: Workspaces = field(default_factory=Workspaces)
 
     def add_quarantined(
         self, collection: str, path: str, reason: Reason, identifier: Any, count: int

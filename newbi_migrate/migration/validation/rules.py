@@ -59,7 +59,7 @@ def _rule(
 
 ACCOUNTED_FOR = _rule(
     "legacy-user.accounted-for",
-    "Every legacy user is there under their id or another's, or was left out and recorded so.",
+    "Every legacy user is there under their id or another's, or was quarantined and recorded so.",
     "See what the plan says of them, and migrate again.",
 )
 HAS_WORKSPACE = _rule(
@@ -178,7 +178,7 @@ SESSION_POINTS = _rule(
 WORKSPACE_PRESENT = _rule(
     "document.workspace-present",
     "Every document has a workspace.",
-    "Run backfill; what it leaves out it lists with the reason.",
+    "Run backfill; it lists what it quarantines, with the reason.",
     _GROUPS,
 )
 WORKSPACE_TYPE = _rule(
@@ -190,7 +190,7 @@ WORKSPACE_TYPE = _rule(
 WORKSPACE_EXISTS = _rule(
     "document.workspace-exists",
     "The workspace of a document exists.",
-    "Run backfill; what it leaves out it lists with the reason.",
+    "Run backfill; it lists what it quarantines, with the reason.",
     _GROUPS,
 )
 OWNER_BELONGS = _rule(
@@ -238,7 +238,7 @@ KEY_HOLDS = _rule(
 KEY_HINDERED = _rule(
     "key.not-hindered",
     "Documents without a workspace share no key, so that its unique index can be built.",
-    "Resolve them: what backfill leaves out it lists with the reason.",
+    "Resolve them: backfill lists what it quarantines, with the reason.",
     "One `$group` on the key, where no unique index proves it",
     Severity.WARNING,
 )
@@ -275,9 +275,9 @@ RUN_FINISHED = _rule(
     "Finish it: the same command again.",
     _RECORDS,
 )
-LEFT_OUT_AS_RECORDED = _rule(
-    "run.left-out-as-recorded",
-    "No more documents are left out than the run recorded.",
+QUARANTINED_AS_RECORDED = _rule(
+    "run.quarantined-as-recorded",
+    "No more documents are quarantined than the run recorded.",
     "Run backfill --dry-run --verbose to see each with its reason.",
     _RECORDS,
 )

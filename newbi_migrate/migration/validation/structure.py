@@ -98,7 +98,7 @@ class Structure:
         source = await self._source()
         recorded = await self._recorded()
         reader = PeopleReader(self._database, source, self._request.options, comment=COMMENT)
-        people, self._state.directory = await reader.read(recorded)
+        people, self._state.workspaces = await reader.read(recorded)
         for name, facts in (
             (source, people.decisions),
             ("user", people.users),
@@ -139,7 +139,7 @@ class Structure:
     async def _recorded(self) -> Recorded:
         quarantined: frozenset[bytes] | None = None
         aliases: dict[ObjectId, ObjectId] = {}
-        # Each run records everybody it left out, so the newest one knows all of them.
+        # Each run records everybody it quarantined, so the newest one knows all of them.
         for run in self._runs:
             if run.command != "migrate" or not run.stands:
                 continue
@@ -175,7 +175,7 @@ class Structure:
 
     async def _sessions(self) -> None:
         name = "activeOrganizationId"
-        organizations = self._state.directory.organizations
+        organizations = self._state.workspaces.organizations
         async for groups in count_groups(self._database["session"], [name], comment=COMMENT):
             for group in groups:
                 named = read_id(group.stored.get(name, ABSENT))

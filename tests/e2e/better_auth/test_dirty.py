@@ -87,8 +87,8 @@ def test_each_is_answered_as_the_plan_says(deployment, person):
     """The old password lets in, as themselves, whoever the plan does not name; nobody else."""
     browser = Browser(deployment.app)
     reply = browser.sign_in(person.typed or person.email, person.password)
-    left_out = {line.legacy_id for line in deployment.plan.users if line.reason is not None}
-    expected = person.name in named(deployment.plan, REFUSED) or person.legacy_id in left_out
+    quarantined = {line.legacy_id for line in deployment.plan.users if line.reason is not None}
+    expected = person.name in named(deployment.plan, REFUSED) or person.legacy_id in quarantined
 
     assert (person.status, expected) == (reply.status, reply.status != 200), reply
     if reply.status == 200:
@@ -99,7 +99,7 @@ def test_each_is_answered_as_the_plan_says(deployment, person):
 
 
 def test_the_people_become_what_they_are_called(deployment):
-    """Created, merged, aliased and left out: each of the outcomes is among them."""
+    """Created, merged, aliased and quarantined: each of the outcomes is among them."""
     outcomes = {line.legacy_id: line.outcome for line in deployment.plan.users}
 
     for person in ALL:

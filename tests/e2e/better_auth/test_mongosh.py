@@ -70,7 +70,7 @@ def workspace_in(answer):
 
 @pytest.mark.parametrize("dirty", [False, True], ids=["clean", "dirty"])
 def test_the_guides_queries_give_the_expected_answers(uri, sync_database, tmp_path, dirty):
-    """What is there is counted and shown, and monitoring finds what was left out alone."""
+    """What is there is counted and shown, and monitoring finds only what was quarantined."""
     modules("mongosh")
     build_legacy_database(
         sync_database, seed=11, users=12, documents_per_user=30, source="Users", dirty=dirty

@@ -238,10 +238,10 @@ async def test_whose_documents_would_follow_a_membership_is_named_beforehand(
     await migrated(uri)
     left, host, idle = USERS[:3]
     members = sync_database["member"]
-    home = members.find_one({"userId": host})["organizationId"]
+    workspace = members.find_one({"userId": host})["organizationId"]
     for user in (left, idle):
         members.update_one({"userId": user}, {"$set": {"userId": ObjectId()}})
-        members.insert_one({"userId": user, "organizationId": home, "role": "viewer"})
+        members.insert_one({"userId": user, "organizationId": workspace, "role": "viewer"})
     sync_database["invoices"].insert_many(invoices(left, 2) + invoices(host, 1, number="9"))
     documents_only = command == "backfill"
     async with Migration(uri) as migration:
@@ -254,8 +254,8 @@ async def test_whose_documents_would_follow_a_membership_is_named_beforehand(
         for finding in plan.findings
         if finding.code == FOLLOWS_MEMBERSHIP
     ]
-    assert home == plan.directory.home(left)
-    assert {home} == set(sync_database["invoices"].distinct("workspaceId"))
+    assert workspace == plan.workspaces.of_user(left)
+    assert {workspace} == set(sync_database["invoices"].distinct("workspaceId"))
     assert FOLLOWS_MEMBERSHIP not in {finding.code for finding in after.findings}
 
 

@@ -185,11 +185,11 @@ async def test_finalize_refuses_pending_work(migrated, migration, sync_database)
     assert 2 == sync_database["Users"].count_documents({})
 
 
-async def test_finalize_does_not_drop_a_user_who_was_left_out(uri, migration, sync_database):
+async def test_finalize_does_not_drop_a_user_who_was_quarantined(uri, migration, sync_database):
     """The user is in the legacy collection alone; --keep is the way."""
     sync_database["Users"].insert_many([legacy_user(0), legacy_user(1, email=None)])
     await migration.apply()
-    with pytest.raises(UsageError, match="left out"):
+    with pytest.raises(UsageError, match="quarantined"):
         await migration.finalize()
     result = await migration.finalize(keep=True)
 

@@ -45,7 +45,7 @@ def with_parts(document, *parts):
 
 
 def bytes_of(database):
-    """The bytes of all documents, by collection; run records left out, and what is empty."""
+    """The bytes of all documents, by collection; without run records, and what is empty."""
     found = {
         name: sorted(document.raw for document in database[name].with_options(RAW).find())
         for name in database.list_collection_names()
@@ -93,7 +93,7 @@ async def rollback(uri):
 
 @pytest.mark.parametrize("part", GARBAGE.values(), ids=GARBAGE)
 async def test_a_value_no_driver_decodes_stops_nobody_else(uri, sync_database, part):
-    """Only what cannot be decided without it is left out, as unreadable; all else is migrated."""
+    """Only what cannot be decided without it is quarantined as unreadable; all else is migrated."""
     people = [legacy_user(n) for n in range(4)]
     sync_database["Users"].insert_many([*people[:3], with_parts(people[3], part)])
     known = {"_id": USERS[2], "email": "jeanne2@exemple.fr", "emailVerified": True}
@@ -138,7 +138,7 @@ ODD_IDS = {
 }
 
 
-async def test_legacy_users_with_other_ids_are_left_out(uri, sync_database):
+async def test_legacy_users_with_other_ids_are_quarantined(uri, sync_database):
     """Documents cannot refer to them as the new structure does; a run ends all the same."""
     sync_database["Users"].insert_one(legacy_user(0))
     others = [
@@ -164,7 +164,7 @@ async def test_legacy_users_with_other_ids_are_left_out(uri, sync_database):
 
 
 async def test_a_user_whose_id_does_not_decode_is_kept_with_the_others(uri, sync_database):
-    """Who was left out is accounted for whatever their id, so the collection can be kept."""
+    """Who was quarantined is accounted for whatever their id, so the collection can be kept."""
     others = [legacy_user(0), legacy_user(2, _id=Decimal128("7.50"))]
     sync_database["Users"].insert_many([*others, with_parts(legacy_user(1), ("_id", *NOT_TEXT))])
     before = bytes_of(sync_database)

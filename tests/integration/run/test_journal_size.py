@@ -62,8 +62,8 @@ async def test_a_window_of_twenty_megabytes_of_different_values_is_journaled(uri
     assert max(entry["size"] for entry in found) < LIMIT * 0.51
 
 
-async def test_a_value_that_no_entry_has_room_for_is_left_out(uri, sync_database):
-    """A text of 16 MB where a workspace should be: planned and left out alike, others stamped."""
+async def test_a_value_that_no_entry_has_room_for_is_quarantined(uri, sync_database):
+    """A text of 16 MB where a workspace should be: quarantined in plan and run; others go on."""
     sync_database["Users"].insert_many([legacy_user(n) for n in range(3)])
     huge = {"_id": ObjectId(), "createdBy": USERS[0], "workspaceId": "x" * (LIMIT - 100)}
     sync_database["invoices"].insert_many([huge, *odd_invoices(3, "")])

@@ -36,7 +36,7 @@ SCENARIO = [
 
 
 class Writes(CommandListener):
-    """Each write, with the token of the lease while it is sent; those on the lease left out."""
+    """Each write, with the token of the lease while it is sent; those on the lease are left out."""
 
     def __init__(self, database):
         self._lease = database[LEASE]

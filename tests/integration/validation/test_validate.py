@@ -307,7 +307,7 @@ async def test_of_very_many_violations_few_are_kept(world):
     assert {"document.workspace-present": 50_000} == told
 
 
-async def test_what_was_left_out_and_recorded_is_no_violation(uri, sync_database):
+async def test_what_was_quarantined_and_recorded_is_no_violation(uri, sync_database):
     """Quarantined users and documents are counted; only others than the recorded ones fail."""
     sync_database["Users"].insert_many(
         [legacy_user(0), legacy_user(3), legacy_user(4, email="JEANNE3@exemple.fr")]
@@ -321,7 +321,7 @@ async def test_what_was_left_out_and_recorded_is_no_violation(uri, sync_database
 
     assert {("key.not-hindered", "invoices"): 2} == broken(before)
     assert (6, ExitCode.QUARANTINED) == (before.quarantined, before.exit_code)
-    assert 3 == broken(after)["run.left-out-as-recorded", "invoices"]
+    assert 3 == broken(after)["run.quarantined-as-recorded", "invoices"]
     assert after.exit_code is ExitCode.VALIDATION_FAILED
 
 
@@ -355,7 +355,7 @@ async def test_a_clean_database_validates_after_its_migration(uri, sync_database
 
 
 async def test_a_dirty_database_fails_for_what_a_migration_must_not_repair(uri, sync_database):
-    """As many are left out as the run said; what was broken before stays broken and is named."""
+    """As many are quarantined as the run said; what was broken before stays broken and is named."""
     build_legacy_database(sync_database, seed=3, users=5, documents_per_user=15, dirty=True)
     result = await migrated(uri)
     report = await validated(uri)
@@ -369,7 +369,7 @@ async def test_a_dirty_database_fails_for_what_a_migration_must_not_repair(uri, 
         "legacy-user.accounted-for",
         "legacy-user.one-credential",
         "legacy-user.hash-unchanged",
-        "run.left-out-as-recorded",
+        "run.quarantined-as-recorded",
     }
 
 
@@ -542,7 +542,7 @@ async def test_without_a_reference_nothing_is_proven(world):
 # These need another world than the one that is harmed.
 HARMED_BY = {
     "document.owner-follows": test_an_alias_is_followed,
-    "run.left-out-as-recorded": test_what_was_left_out_and_recorded_is_no_violation,
+    "run.quarantined-as-recorded": test_what_was_quarantined_and_recorded_is_no_violation,
 }
 
 
