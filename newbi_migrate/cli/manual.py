@@ -273,7 +273,7 @@ def codes(command: str) -> frozenset[ExitCode]:
 def epilog(command: str) -> str:
     """What stands below a command's options at the terminal."""
     entry = MANUAL[command]
-    endings = " · ".join(f"{int(code)} {when}" for code, when in entry.endings.items())
+    endings = " · ".join(f"{int(code)} {when}" for code, when in sorted(entry.endings.items()))
     lines = [f"{line}  # {purpose}" for line, purpose in entry.examples.items()]
     # Typer makes one line of a paragraph, so each line that is to stand alone is one.
     return "\n\n".join([f"Exit codes: {endings}.", *lines])
