@@ -111,6 +111,23 @@ def test_a_session_that_a_page_names_is_there():
     assert set() == named - set(sessions())
 
 
+def test_a_test_or_benchmark_that_a_page_names_is_there():
+    """With a test of each name that the page selects by `-k`."""
+    named = {
+        (path.name, file, quoted or word)
+        for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+        for file, quoted, word in re.findall(
+            r'((?:tests|benchmarks|examples)/[\w/]+\.(?:py|sh))(?: -k (?:"([^"]+)"|(\w+)))?',
+            path.read_text("utf-8"),
+        )
+    }
+    assert 50 < len(named)
+    for name, file, words in named:
+        assert (ROOT / file).is_file(), (name, file)
+        for word in words.split(" or ") if words else ():
+            assert re.search(rf"def test_\w*{word}", page(file)), (name, file, word)
+
+
 def test_the_profiles_that_are_named_are_registered():
     """With as many examples as the page says."""
     profiles = dict(
