@@ -21,16 +21,16 @@ __all__ = ["finalize", "indexes"]
 def indexes(
     *,
     apply: Annotated[
-        bool, typer.Option("--apply", help="Drop those that can go; otherwise only show them.")
+        bool, typer.Option("--apply", help="Drop those that can go, instead of only showing them.")
     ] = False,
     confirm: opt.Confirm = False,
     call: opt.LoggedCall,
 ) -> None:
     """Show the indexes of the old structure that are left, or drop them.
 
-    Unique ones would refuse the same invoice number in two workspaces, and a collection can have
-    one text index alone. One that keeps something unique stays until the index that takes its
-    place is there. A rollback builds what was dropped again.
+    Old unique indexes would refuse the same invoice number in two workspaces, and a collection can
+    have only one text index. An index that keeps something unique stays until its successor is
+    there. A rollback builds dropped indexes again.
     """
     session = Session("indexes", as_json=call.as_json, uri_file=call.uri_file)
     with session.explained():

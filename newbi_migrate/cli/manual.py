@@ -68,13 +68,13 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
         "backup": Entry(
             {
                 ExitCode.DONE: "the backup is complete",
-                ExitCode.PENDING: "it is, and there were writes meanwhile on a standalone server, "
-                "so that its collections may not fit together",
+                ExitCode.PENDING: "it is complete, and somebody wrote to the standalone server "
+                "meanwhile, so that its collections may not fit together",
                 ExitCode.INTERRUPTED: "it was interrupted, and nothing that looks like a backup is "
                 "left",
             },
             {
-                "newbi-migrate backup --output-dir /path/to/backups": "A folder named by the time.",
+                "newbi-migrate backup --output-dir /path/to/backups": "Into a new folder in it.",
                 "newbi-migrate backup --recipient age1…": "The same, encrypted.",
             },
         ),
@@ -86,9 +86,9 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
                 ExitCode.INTERRUPTED: "it was interrupted",
             },
             {
-                "newbi-migrate verify-backup backups/backup_…": "Is it whole?",
-                "newbi-migrate verify-backup --compare backups/backup_…": "Is the database as it "
-                "was?",
+                "newbi-migrate verify-backup backups/backup_…": "Check that it is whole.",
+                "newbi-migrate verify-backup --compare backups/backup_…": "Check that the "
+                "database equals it.",
                 "newbi-migrate verify-backup --compare --ignore-field workspaceId DIR": "Compare, "
                 "ignoring workspaceId.",
             },
@@ -104,9 +104,9 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
                 "goes on where it stopped",
             },
             {
-                "newbi-migrate restore --dry-run backups/backup_…": "What would be restored.",
+                "newbi-migrate restore --dry-run backups/backup_…": "Show what would be restored.",
                 "newbi-migrate restore --database copy backups/backup_…": "Into another database.",
-                "newbi-migrate restore --drop backups/backup_…": "In place of what is there.",
+                "newbi-migrate restore --drop backups/backup_…": "Replace what is there.",
             },
         ),
         "plan": Entry(
@@ -136,9 +136,9 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
             },
             {
                 "newbi-migrate migrate --dry-run": "The same as plan.",
-                "newbi-migrate migrate --plan plan.json --backup backups/backup_…": "What was "
-                "reviewed, backed by a backup.",
-                "newbi-migrate migrate --confirm --log-file migration.log": "Without a question.",
+                "newbi-migrate migrate --plan plan.json --backup backups/backup_…": "Do what was "
+                "reviewed, with a verified backup.",
+                "newbi-migrate migrate --confirm --log-file migration.log": "Do not ask.",
             },
         ),
         "backfill": Entry(
@@ -152,8 +152,8 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
                 ExitCode.INTERRUPTED: _RESUMED,
             },
             {
-                "newbi-migrate backfill --dry-run": "What would be stamped.",
-                "newbi-migrate backfill --collections invoices,quotes": "Of these alone.",
+                "newbi-migrate backfill --dry-run": "Show what would be stamped.",
+                "newbi-migrate backfill --collections invoices,quotes": "Stamp only these.",
             },
         ),
         "status": Entry(
@@ -161,21 +161,21 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
                 ExitCode.DONE: "no run is unfinished, and the run records are whole",
                 ExitCode.PENDING: "a run has not come to its end, or run records are damaged",
             },
-            {"newbi-migrate status --watch 5": "Again every five seconds, while a run goes on."},
+            {"newbi-migrate status --watch 5": "Show it every five seconds, while a run goes on."},
         ),
         "validate": Entry(
             {
                 ExitCode.DONE: "no rule is broken and nothing is quarantined",
                 ExitCode.VALIDATION_FAILED: "a rule of the severity of --fail-on, or above, is "
                 "broken",
-                ExitCode.QUARANTINED: "none is, and users or documents are quarantined as the run "
-                "recorded",
+                ExitCode.QUARANTINED: "no rule is broken, and users or documents are quarantined "
+                "as the run recorded",
             },
             {
-                "newbi-migrate validate --detailed": "Every violation.",
-                "newbi-migrate validate --unchanged": "With the proof that nothing else changed.",
-                "newbi-migrate validate --only 'document.*' --fail-on warning": "Some rules, "
-                "strictly.",
+                "newbi-migrate validate --detailed": "List every violation.",
+                "newbi-migrate validate --unchanged": "Prove that nothing else changed.",
+                "newbi-migrate validate --only 'document.*' --fail-on warning": "Check some "
+                "rules, strictly.",
             },
         ),
         "smoke": Entry(
@@ -197,14 +197,14 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
                 ExitCode.QUARANTINED: "rolled back, except for records that are in use by now",
                 ExitCode.LEASE_HELD: _UNDER_WAY,
                 ExitCode.INTERRUPTED: _RESUMED,
-                ExitCode.ROLLBACK_CONFLICTS: "somebody changed what the run wrote, and that is "
-                "not settled",
+                ExitCode.ROLLBACK_CONFLICTS: "somebody changed what the run wrote, and you have "
+                "not said what to do about it",
             },
             {
-                "newbi-migrate rollback --dry-run": "What it would do, and what is in the way.",
-                "newbi-migrate rollback": "The last run that is in place.",
-                "newbi-migrate rollback --all --on-conflict keep": "All runs; what people changed "
-                "stays.",
+                "newbi-migrate rollback --dry-run": "Show what it would do, and the conflicts.",
+                "newbi-migrate rollback": "Take back the last run that is in place.",
+                "newbi-migrate rollback --all --on-conflict keep": "Take back all runs, and keep "
+                "what people changed.",
             },
         ),
         "unlock": Entry(
@@ -224,7 +224,7 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
                 ExitCode.INTERRUPTED: _RESUMED,
             },
             {
-                "newbi-migrate indexes": "What is left.",
+                "newbi-migrate indexes": "Show what is left.",
                 "newbi-migrate indexes --apply": "Drop what can go.",
             },
         ),
@@ -238,13 +238,13 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
                 ExitCode.INTERRUPTED: _RESUMED,
             },
             {
-                "newbi-migrate finalize --keep --dry-run": "What would be dropped and renamed.",
+                "newbi-migrate finalize --keep --dry-run": "Show what it would do.",
                 "newbi-migrate finalize --keep": "Rename the legacy users, drop the rest.",
             },
         ),
         "schema": Entry(
             {ExitCode.DONE: "the validators were printed"},
-            {"newbi-migrate schema --collection member": "One alone."},
+            {"newbi-migrate schema --collection member": "Print that of one collection."},
         ),
     }
 )
@@ -255,11 +255,11 @@ ENVIRONMENT: Final[Mapping[str, str]] = MappingProxyType(
         "MONGODB_URI": "the connection string, where no --uri-file names one; it wins over .env",
         "FRONTEND_URL": "address of the application for smoke, where no --url gives it; it wins "
         "over .env",
-        "NEWBI_SMOKE_EMAIL": "whom smoke signs in, where no --email says so",
-        "NEWBI_SMOKE_PASSWORD": "the password, where no --password-file holds it",
-        "NEWBI_MONGOD": "the mongod that demo starts, before one on the search path",
-        "NO_COLOR": "set to anything, output is plain",
-        "NEWBI_MIGRATE_TRACEBACK": "set to anything, an error says where it happened",
+        "NEWBI_SMOKE_EMAIL": "e-mail of the user whom smoke signs in, where no --email names one",
+        "NEWBI_SMOKE_PASSWORD": "their password, where no --password-file holds it",
+        "NEWBI_MONGOD": "the mongod that demo starts, instead of one on the search path",
+        "NO_COLOR": "if set, output is plain",
+        "NEWBI_MIGRATE_TRACEBACK": "if set, an error shows where in the code it happened",
     }
 )
 """Variables that commands read."""

@@ -36,11 +36,11 @@ def plan(
     report: opt.Reports = None,
     show_personal_data: opt.ShowPersonalData = False,
 ) -> None:
-    """Decide everything a migration would do, and show it; writes nothing.
+    """Show everything that a migration would do; writes nothing.
 
-    One decision for each user with its reason, what is stamped in each collection, which indexes
-    are created, and what is quarantined and why. The exit code is the one the migration would have.
-    A backup that is named is verified and must equal the database, as for the migration.
+    What becomes of each user and why, what is stamped in each collection, which indexes are
+    created, and what is quarantined and why. The exit code is that of the migration. A backup that
+    is named is verified and must equal the database, as for the migration.
     """
     session = Session("plan", as_json=call.as_json, uri_file=call.uri_file)
     with session.explained():
@@ -67,11 +67,10 @@ def migrate(
     report: opt.Reports = None,
     show_personal_data: opt.ShowPersonalData = False,
 ) -> None:
-    """Migrate users and stamp their documents; again, it finishes what was interrupted.
+    """Migrate users and stamp their documents. Run it again to finish what was interrupted.
 
-    A backup that is named is verified, must be of this database, and must equal it, before the
-    first write; so must a plan that is named. A plan brings its own choices. Where nothing is
-    left to write, nothing is written.
+    A backup or a plan that is named must fit the database as it is now; else nothing is written.
+    A plan brings its own choices. Where nothing is left to do, nothing is written.
     """
     session = Session("migrate", as_json=call.as_json, uri_file=call.uri_file)
     with session.explained():
@@ -106,9 +105,9 @@ def backfill(
     pacing: opt.Pacing,
     report: opt.Reports = None,
 ) -> None:
-    """Stamp documents alone, for late documents or further collections; users stay as they are.
+    """Stamp documents only: late ones, or those of further collections. Users stay as they are.
 
-    What was quarantined before is tried again; where nothing is left to write, nothing is written.
+    What was quarantined before is tried again. Where nothing is left to do, nothing is written.
     """
     session = Session("backfill", as_json=call.as_json, uri_file=call.uri_file)
     with session.explained():

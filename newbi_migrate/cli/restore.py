@@ -37,7 +37,7 @@ def restore(
     drop: Annotated[
         bool,
         typer.Option(
-            "--drop", help="Drop every collection of the target first; its name is asked for."
+            "--drop", help="Drop every collection of the target first, after its name was typed."
         ),
     ] = False,
     collections: Annotated[
@@ -56,8 +56,8 @@ def restore(
         bool,
         typer.Option(
             "--convert-legacy-indexes",
-            help="Make keys and options of indexes that only servers before 3.4 took into what "
-            "they stood for, as mongorestore does; otherwise such indexes are left out and listed.",
+            help="Convert index keys and options that only servers before 3.4 took, as "
+            "mongorestore does; otherwise such indexes are skipped and listed.",
         ),
     ] = False,
     workers: opt.AtOnce = 4,
@@ -67,7 +67,7 @@ def restore(
     """Restore a backup or a mongodump folder, byte for byte. Run it again to resume.
 
     It is verified first, and a damaged one is refused before anything is touched; --collections
-    brings back what is whole of it. The target must be empty, unless --drop is given.
+    restores the collections that are whole. The target must be empty, unless --drop is given.
     """
     session = Session("restore", as_json=call.as_json, uri_file=call.uri_file)
     with session.explained():

@@ -48,8 +48,8 @@ def rollback(
         bool,
         typer.Option(
             "--all",
-            help="Take all runs back, the last one first; each is looked at before anything is "
-            "written, and in a dry run.",
+            help="Take back all runs, the last one first; conflicts are looked for in each of them "
+            "before anything is written.",
         ),
     ] = False,
     on_conflict: Annotated[
@@ -85,10 +85,10 @@ def rollback(
     report: opt.Reports = None,
     pacing: opt.Pacing,
 ) -> None:
-    """Take a run back: exactly what it wrote, to the byte, and nothing else.
+    """Take back exactly what a run wrote, to the byte, and nothing else.
 
-    What people created since stays, and so does an organization they use; what they changed of
-    the run's own is a conflict. Interrupted, the same command finishes it.
+    What people created since stays, and so does an organization they use. What the run wrote and
+    somebody changed since is a conflict. Run it again to finish what was interrupted.
     """
     session = Session("rollback", as_json=call.as_json, uri_file=call.uri_file)
     with session.explained():
@@ -200,10 +200,10 @@ def unlock(
     confirm: opt.Confirm = False,
     call: opt.Call,
 ) -> None:
-    """End the lease of a run that is dead, so that another need not wait for it to run out.
+    """End the lease of a dead run, so that the next run need not wait for it to run out.
 
-    By itself it runs out 30 s after its last renewal. A run that is alive after all stops before
-    its next write.
+    A lease runs out by itself 30 s after its last renewal. If the run is alive after all, it stops
+    before its next write.
     """
     session = Session("unlock", as_json=call.as_json, uri_file=call.uri_file)
     with session.explained():

@@ -34,7 +34,7 @@ def validate(
     detailed: Annotated[
         bool,
         typer.Option(
-            "--detailed", "--verbose", help="List every violation, not what fits on a screen."
+            "--detailed", "--verbose", help="List every violation, not only what fits on a screen."
         ),
     ] = False,
     only: Annotated[
@@ -53,20 +53,20 @@ def validate(
             "--sample",
             metavar="N",
             min=1,
-            help="Ask the rules of the models of N documents of each collection, drawn at random; "
-            "the structural rules are asked of all.",
+            help="Check the rules of the models on N random documents of each collection; the "
+            "structural rules are checked on all.",
             show_default="all",
         ),
     ] = None,
     fail_on: Annotated[
         FailOnChoice,
-        typer.Option("--fail-on", help="From which severity on a violation fails."),
+        typer.Option("--fail-on", help="Fail on a violation of this severity, or of a higher one."),
     ] = FailOnChoice.CRITICAL,
     unchanged: Annotated[
         bool,
         typer.Option(
             "--unchanged",
-            help="Prove by digests that nothing changed but what the run's journal says; best "
+            help="Prove by digests that nothing changed except what the run's journal says; best "
             "while the application is stopped.",
         ),
     ] = False,
@@ -77,10 +77,10 @@ def validate(
 ) -> None:
     """Check that the database keeps every rule; writes nothing.
 
-    A role that may only read is enough. It is right while the application is stopped or at rest;
-    where a run is under way or unfinished, it says so. What a run quarantined, and recorded so,
-    breaks no rule; more than it recorded does. A dirty database may keep findings that no migration
-    repairs: each says what to do, and finalize waits for the critical ones.
+    A role that may only read is enough. The answer is certain while the application is stopped or
+    at rest; where a run is under way or unfinished, it says so. What a run quarantined and recorded
+    breaks no rule; more than that does. A dirty database may keep findings that no migration
+    repairs: each says what to do, and finalize refuses as long as a critical one is left.
     """
     session = Session("validate", as_json=call.as_json, uri_file=call.uri_file)
     with session.explained(), tempfile.TemporaryFile("w+", encoding="utf-8") as found:
