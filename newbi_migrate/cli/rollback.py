@@ -172,7 +172,7 @@ def _run_id(text: str) -> ObjectId:
 
     if not ObjectId.is_valid(text):
         raise UsageError(
-            f"{text!r} is no run's id.", next_step="See status for the runs there are."
+            f"{text!r} is not the id of a run.", next_step="See status for the runs there are."
         )
     return ObjectId(text)
 

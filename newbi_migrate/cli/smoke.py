@@ -82,7 +82,7 @@ def smoke(
             )
         if not user:
             raise UsageError(
-                "There is nobody to sign in.",
+                "It is not known whom to sign in.",
                 next_step=f"Give --email or set {_EMAIL}: a migrated user you know.",
             )
         found: SmokeResult = take_all_steps(

@@ -25,7 +25,7 @@ def refuse_unwritable(path: Path) -> None:
         raise UsageError(f"There is no folder {str(folder)!r}.", next_step=advice)
     if path.exists() and not path.is_file():
         raise UsageError(
-            f"{str(path)!r} is there and is no file.",
+            f"{str(path)!r} exists and is not a file.",
             next_step="Name a file, or use --json for standard output.",
         )
     if not os.access(folder, os.W_OK):

@@ -89,7 +89,7 @@ def load_plan(path: Path) -> SavedPlan:
             written.
     """
     if path.exists() and not path.is_file():
-        raise UsageError(f"The plan {str(path)!r} is no file.", next_step=_ADVICE)
+        raise UsageError(f"The plan {str(path)!r} is not a file.", next_step=_ADVICE)
     try:
         with path.open(encoding="utf-8") as file:
             return _read(file, path)
