@@ -15,6 +15,7 @@ from fingerprints import changes, fingerprint
 from node_packages import modules
 from pymongo import MongoClient
 
+from newbi_migrate.errors import ExitCode
 from newbi_migrate.testing import EmbeddedMongod, LegacyDatabase, build_legacy_database
 
 pytestmark = [pytest.mark.node, pytest.mark.slow]
@@ -197,3 +198,12 @@ def test_the_guide_repeats_the_users_own_questions():
 
     for query in QUERIES:
         assert query in text
+
+
+def test_the_guide_says_what_to_do_with_each_exit_code():
+    """Each that is not 0 has a row, and 3 one for each of its causes."""
+    text = GUIDE.read_text(encoding="utf-8").partition("\n## Dépannage\n")[2]
+    listed = [int(code) for code in re.findall(r"^\| (\d+)[ ,]", text, re.MULTILINE)]
+
+    assert sorted(set(ExitCode) - {ExitCode.DONE}) == sorted(set(listed))
+    assert 1 < listed.count(ExitCode.PENDING)
