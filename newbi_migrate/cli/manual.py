@@ -104,7 +104,7 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
                 "goes on where it stopped",
             },
             {
-                "newbi-migrate restore --dry-run backups/backup_…": "Show what would be restored.",
+                "newbi-migrate restore --drop --dry-run backups/backup_…": "Show what it would do.",
                 "newbi-migrate restore --database copy backups/backup_…": "Into another database.",
                 "newbi-migrate restore --drop backups/backup_…": "Replace what is there.",
             },

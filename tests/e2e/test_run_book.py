@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pytest
 from fingerprints import changes, fingerprint
+from pyrage.x25519 import Identity
 
 from newbi_migrate import ExitCode
+from newbi_migrate.cli.manual import MANUAL
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 # The client of the test is connected, of which doctor warns.
 ALLOWED = {"doctor": {ExitCode.DONE, ExitCode.PENDING}}
-WRITING = {"migrate", "rollback", "finalize"}
+WRITING = {"migrate", "backfill", "restore", "rollback", "unlock", "finalize"}
 
 
 def commands(page):
@@ -28,22 +30,33 @@ def commands(page):
 
 
 @pytest.fixture
-def typed(quick, uri, tmp_path):
-    """Runs the arguments of a page; nobody is there to be asked."""
+def typed(quick, uri, clean, tmp_path):
+    """Runs the arguments of a page; nobody is there to be asked, or to press Ctrl-C."""
     for name in ("production.uri", "copy.uri"):
         (tmp_path / name).write_text(uri)
         (tmp_path / name).chmod(0o600)
-    (tmp_path / "backups").mkdir()
+    folder = tmp_path / "backups"
+    folder.mkdir()
 
     def call(arguments):
-        made = [str(path) for path in (tmp_path / "backups").glob("backup_*")]
+        made = next(map(str, sorted(folder.glob("backup_*"))), "")
         places = {
-            "/path/to/backups": str(tmp_path / "backups"),
-            "/path/to/backups/backup_…": "".join(made),
+            "/path/to/backups": str(folder),
+            "/path/to/backups/backup_…": made,
+            "backups/backup_…": made,
+            "DIR": made,
+            "copy": f"{clean.name}_copy",
+            "age1…": str(Identity.generate().to_public()),
         }
         words = [places.get(word, word) for word in arguments]
-        if words[0] in WRITING and "--dry-run" not in words:
+        writes = words[0] in WRITING and "--dry-run" not in words
+        if (writes or "--apply" in words) and "--confirm" not in words:
             words.append("--confirm")
+        if "--recipient" in words:
+            # Two backups in a folder are a second apart.
+            words += ["--output-dir", str(tmp_path / "encrypted")]
+        if "--watch" in words:
+            words += ["--times", "1"]
         return quick(*words)
 
     return call
@@ -74,3 +87,17 @@ def test_the_commands_of_the_quickstart_write_nothing(typed, clean, tmp_path):
 
     assert "<html" in (tmp_path / "plan.html").read_text("utf-8")
     assert [] == changes(before, fingerprint(clean))
+
+
+def test_every_example_in_the_help_can_be_run(typed, clean, servers):
+    """In the order of the run book, on a clean database; none is refused."""
+    # What is long, or takes a running application.
+    elsewhere = {"demo", "smoke"}
+    going_back = ["rollback", "unlock"]
+    names = [name for name in MANUAL if name not in {*elsewhere, *going_back}]
+    for name in [*names, *going_back]:
+        for line in MANUAL[name].examples:
+            answer = typed(shlex.split(line)[1:])
+
+            assert answer.code in ALLOWED.get(name, {ExitCode.DONE}), (line, answer.out, answer.err)
+    servers.drop(f"{clean.name}_copy")
