@@ -59,6 +59,24 @@ def test_a_command_on_a_page_can_be_typed(commands, page, line):
             assert word.partition("=")[0] in commands[words[0]], page
 
 
+def test_the_diagram_of_the_run_book_shows_commands_as_they_are_typed(commands):
+    """What does not begin with a capital is a command with its options."""
+    text = (ROOT / "docs" / "run.md").read_text("utf-8")
+    diagram = text.partition("```mermaid\n")[2].partition("```")[0]
+    steps = {
+        tuple(step.removeprefix("then ").split())
+        for label in re.findall(r'\["([^"]+)"\]', diagram)
+        for step in label.split(", ")
+        if step[0].islower()
+    }
+
+    assert {"backup", "plan", "migrate", "validate", "rollback", "finalize"} <= {
+        name for name, *_ in steps
+    }
+    for name, *options in steps:
+        assert {word for word in options if word.startswith("-")} <= commands[name], name
+
+
 def rows(page, columns):
     """The cells of every row of a page's tables of so many columns."""
     found = []
