@@ -55,6 +55,16 @@ def test_every_exit_code_has_a_section_and_a_line_in_the_first_table():
     assert all(section(f"Exit code {int(code)}") for code in ExitCode)
 
 
+def test_a_pipeline_is_told_what_to_do_with_each_exit_code():
+    """None is left for its author to guess."""
+    page = (ROOT / "docs" / "how-to" / "ci-pipeline.md").read_text("utf-8")
+    listed = re.findall(r"^\| (\d[\d, ]*) \|", page, re.MULTILINE)
+
+    assert [int(code) for code in ExitCode] == [
+        int(code) for codes in listed for code in codes.split(",")
+    ]
+
+
 def test_every_reason_to_quarantine_has_its_cure_on_the_page():
     """But for those that name no single document."""
     whole = {Reason.NOT_A_PLAIN_COLLECTION}
