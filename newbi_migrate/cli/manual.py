@@ -96,8 +96,9 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
         "restore": Entry(
             {
                 ExitCode.DONE: "all of it is there",
-                ExitCode.PENDING: "something came between what was shown and the confirmation, and "
-                "nothing was touched; or all is there but indexes that the server would not build",
+                ExitCode.PENDING: "the database changed between what was shown and the "
+                "confirmation, and nothing was touched; or all is there except indexes that the "
+                "server would not build",
                 ExitCode.LOCAL_FILE: f"{_DAMAGED}; nothing was touched",
                 ExitCode.LEASE_HELD: "a run or another restore is under way in that database",
                 ExitCode.INTERRUPTED: "it was interrupted, or lost its lease; the same command "
@@ -192,8 +193,9 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
         "rollback": Entry(
             {
                 ExitCode.DONE: "everything the run wrote is taken back",
-                ExitCode.PENDING: "something came between what was shown and the confirmation, and "
-                "nothing was written; or somebody changed something while it wrote, which is kept",
+                ExitCode.PENDING: "the database changed between what was shown and the "
+                "confirmation, and nothing was written; or somebody changed something while it "
+                "wrote, which is kept",
                 ExitCode.QUARANTINED: "rolled back, except for records that are in use by now",
                 ExitCode.LEASE_HELD: _UNDER_WAY,
                 ExitCode.INTERRUPTED: _RESUMED,
@@ -218,7 +220,7 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
         "indexes": Entry(
             {
                 ExitCode.DONE: "nothing of the old structure is left",
-                ExitCode.PENDING: "something is left to do; or something came between what was "
+                ExitCode.PENDING: "something is left to do; or the database changed between what was "
                 "shown and the confirmation, and nothing was written",
                 ExitCode.LEASE_HELD: _UNDER_WAY,
                 ExitCode.INTERRUPTED: _RESUMED,
@@ -231,8 +233,9 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
         "finalize": Entry(
             {
                 ExitCode.DONE: "the old structure is gone, or would be",
-                ExitCode.PENDING: "something came between what was shown and the confirmation, and "
-                "nothing was written; or a legacy user came while it wrote, and none was dropped",
+                ExitCode.PENDING: "the database changed between what was shown and the "
+                "confirmation, and nothing was written; or a legacy user came while it wrote, and "
+                "none was dropped",
                 ExitCode.VALIDATION_FAILED: "the database does not validate; nothing was written",
                 ExitCode.LEASE_HELD: _UNDER_WAY,
                 ExitCode.INTERRUPTED: _RESUMED,

@@ -122,8 +122,8 @@ RecordDigests = Annotated[
     bool,
     typer.Option(
         "--record-digests",
-        help="Without a backup, record a digest of every collection first, for that proof; it "
-        "reads the database once more.",
+        help="Without a backup, record a digest of every collection first, so that validate "
+        "--unchanged works; it reads the database once more.",
     ),
 ]
 Identities = Annotated[
@@ -257,7 +257,7 @@ DuplicateEmails = Annotated[
     DuplicateChoice | None,
     typer.Option(
         "--duplicate-emails",
-        help="Legacy users whose e-mails differ by case or blanks alone: quarantine all of "
+        help="Legacy users whose e-mails differ only by case or blanks: quarantine all of "
         "them, or all but the one whose stored e-mail is already normalized.",
         show_default="quarantine",
         rich_help_panel=_WHAT,

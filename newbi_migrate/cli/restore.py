@@ -36,9 +36,7 @@ def restore(
     ] = None,
     drop: Annotated[
         bool,
-        typer.Option(
-            "--drop", help="Drop every collection of the target first, after its name was typed."
-        ),
+        typer.Option("--drop", help="Drop every collection of the target first."),
     ] = False,
     collections: Annotated[
         list[str] | None,

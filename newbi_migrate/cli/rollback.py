@@ -65,7 +65,7 @@ def rollback(
         typer.Option(
             "--collections",
             metavar="A,B",
-            help="Take back the documents and indexes of these collections alone; users stay.",
+            help="Take back only the documents and indexes of these collections; users stay.",
             show_default="everything",
         ),
     ] = None,
@@ -74,7 +74,7 @@ def rollback(
         typer.Option(
             "--users",
             metavar="ID,ID",
-            help="Take back these legacy users and the documents of their workspaces alone.",
+            help="Take back only these legacy users and the documents of their workspaces.",
             show_default="everything",
         ),
     ] = None,
