@@ -220,8 +220,8 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
         "indexes": Entry(
             {
                 ExitCode.DONE: "nothing of the old structure is left",
-                ExitCode.PENDING: "something is left to do; or the database changed between what was "
-                "shown and the confirmation, and nothing was written",
+                ExitCode.PENDING: "something is left to do; or the database changed between what "
+                "was shown and the confirmation, and nothing was written",
                 ExitCode.LEASE_HELD: _UNDER_WAY,
                 ExitCode.INTERRUPTED: _RESUMED,
             },
