@@ -11,7 +11,7 @@ from newbi_migrate.cli import options as opt, values
 from newbi_migrate.cli.next_steps import after_plan, after_run, suggest
 from newbi_migrate.cli.reporting import ReportFiles
 from newbi_migrate.cli.running import Session, say
-from newbi_migrate.errors import UsageError
+from newbi_migrate.errors import DatabaseMovedOnError, UsageError
 from newbi_migrate.report.text import counted
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ __all__ = ["backfill", "migrate", "plan"]
 def plan(
     *,
     output: opt.Output = None,
+    rehearsed: opt.Rehearsed = None,
     verbose: opt.Verbose = False,
     call: opt.LoggedCall,
     choices: opt.Choices,
@@ -44,18 +45,20 @@ def plan(
     """
     session = Session("plan", as_json=call.as_json, uri_file=call.uri_file)
     with session.explained():
-        taken = [output, call.log_file, call.uri_file]
+        taken = [output, rehearsed, call.log_file, call.uri_file]
         reports = ReportFiles(report, personal=show_personal_data, taken=taken)
         options = values.migration_options(**asdict(choices))
         backed = values.backup_guard(backing.backup, backing.identity)
         session.log_to(call.log_file, "plan")
-        _Task(session, "plan", options, verbose, backed, reports).show(save_to=output)
+        task = _Task(session, "plan", options, verbose, backed, reports, rehearsed=rehearsed)
+        task.show(save_to=output)
 
 
 def migrate(
     *,
     dry_run: opt.DryRun = False,
     plan: opt.PlanFile = None,
+    rehearsed: opt.Rehearsed = None,
     confirm: opt.Confirm = False,
     verbose: opt.Verbose = False,
     call: opt.LoggedCall,
@@ -76,7 +79,7 @@ def migrate(
     with session.explained():
         if not dry_run:
             session.must_be_able_to_ask(confirmed=confirm)
-        taken = [plan, call.log_file, pacing.pause_file, call.uri_file]
+        taken = [plan, rehearsed, call.log_file, pacing.pause_file, call.uri_file]
         reports = ReportFiles(report, personal=show_personal_data, taken=taken)
         backed = values.backup_guard(backing.backup, backing.identity, digests=record_digests)
         throttle = values.throttle(pacing)
@@ -84,9 +87,16 @@ def migrate(
         saved: SavedPlan | None = None
         if plan is None:
             options = values.migration_options(**asdict(choices), **asdict(size))
+        elif rehearsed is not None:
+            raise UsageError(
+                "The options --plan and --rehearsed cannot be given together.",
+                next_step="Compare when the plan is made: plan --rehearsed FILE --output FILE.",
+            )
         else:
             saved, options = _of_saved(plan, choices, size)
-        task = _Task(session, "migrate", options, verbose, backed, reports, throttle, saved, plan)
+        task = _Task(
+            session, "migrate", options, verbose, backed, reports, throttle, saved, plan, rehearsed
+        )
         if dry_run:
             task.show()
         task.carry_out(confirmed=confirm)
@@ -159,6 +169,7 @@ class _Task:
         throttle: What is to hold a run back.
         saved: A plan that must be followed.
         saved_in: Where that plan is.
+        rehearsed: Where the decisions of a rehearsal are, with which the plan is compared.
     """
 
     session: Session
@@ -170,6 +181,7 @@ class _Task:
     throttle: ThrottleOptions | None = None
     saved: SavedPlan | None = None
     saved_in: Path | None = None
+    rehearsed: Path | None = None
 
     @property
     def documents_only(self) -> bool:
@@ -189,30 +201,39 @@ class _Task:
             plan_lines,
             refuse_if_moved_on,
             refuse_other_database,
+            refuse_other_file,
         )
+        from newbi_migrate.migration.planning.rehearsed import since_rehearsal
         from newbi_migrate.report.files import refuse_unwritable, write_privately
+        from newbi_migrate.report.rehearsal import with_rehearsal
 
         if save_to is not None:
             refuse_unwritable(save_to)
-            _refuse_other_file(save_to)
+            refuse_other_file(save_to)
         if self.saved is not None:
             refuse_other_database(self.saved, self.session.target.database)
         plan = self._plan(backed=True)
         if self.saved is not None:
             refuse_if_moved_on(self.saved.digests, plan.digests)
+        since = None if self.rehearsed is None else since_rehearsal(self.rehearsed, plan)
         if save_to is not None:
             replaced = save_to.exists()
             write_privately(save_to, plan_lines(plan))
             say(f"The plan was written to {save_to}{', in place of another' if replaced else ''}.")
         self._warn_without_backup(pending=plan.pending)
-        document = self._document(plan, saved_in=save_to or self.saved_in)
+
+        def document(emails: Mapping[str, str] | None = None) -> Document:
+            made = self._document(plan, saved_in=save_to or self.saved_in, emails=emails)
+            return made if since is None else with_rehearsal(made, since)
+
+        shown = document()
         code = self.reports.write(
             self.session,
-            lambda emails: self._document(plan, saved_in=save_to or self.saved_in, emails=emails),
-            plan.exit_code,
+            document,
+            shown.exit_code,
             users_in=plan.source if plan.users else None,
         )
-        self.session.finish(document, verbose=self.verbose, code=code)
+        self.session.finish(shown, verbose=self.verbose, code=code)
 
     def carry_out(self, *, confirmed: bool) -> NoReturn:
         """Run, report, and end with the run's exit code.
@@ -229,11 +250,11 @@ class _Task:
 
         if self.saved is not None:
             refuse_other_database(self.saved, self.session.target.database)
-        shown: Plan | None = None
+        shown = self._as_rehearsed()
         if not confirmed:
             does = f"follows the plan in {self.saved_in}"
             if self.saved is None:
-                shown = self._plan()
+                shown = shown or self._plan()
                 self.session.show(self._document(shown), verbose=self.verbose, aside=True)
                 does = _writes(shown)
             self._warn_without_backup(pending=shown is None or shown.pending)
@@ -276,6 +297,34 @@ class _Task:
 
         guard = self.backed if backed else None
         return self.session.ask(planning, options=self.options, backup_guard=guard)
+
+    def _as_rehearsed(self) -> Plan | None:
+        """A plan that decides about everybody as the rehearsal did; ``None`` if none was named.
+
+        Raises:
+            DatabaseMovedOnError: It decides otherwise about somebody.
+        """
+        if self.rehearsed is None:
+            return None
+        from newbi_migrate.migration.planning.rehearsed import since_rehearsal
+        from newbi_migrate.report.rehearsal import since_sentences
+
+        status = self.session.ask(lambda migration: migration.status(), quiet=True)
+        if status.unfinished is not None:
+            say("note: an interrupted run is finished; it was compared when it began.")
+            return None
+        plan = self._plan()
+        since = since_rehearsal(self.rehearsed, plan)
+        said = list(since_sentences(since))
+        if not since.as_rehearsed:
+            raise DatabaseMovedOnError(
+                " ".join(said),
+                next_step="Nothing was written. Look at them with plan --rehearsed; then rehearse "
+                "with a new backup, or leave --rehearsed out.",
+            )
+        for sentence in said:
+            say(f"note: {sentence}")
+        return plan
 
     def _run(self, plan: Plan | None) -> RunResult:
         def running(migration: Migration) -> Awaitable[RunResult]:
@@ -324,14 +373,3 @@ def _in_one_line(command: str, result: RunResult) -> str:
         f"{stamped:,} stamped, {len(result.quarantine):,} quarantined. "
         f"Exit code {int(result.exit_code)}."
     )
-
-
-def _refuse_other_file(path: Path) -> None:
-    """A plan may take the place of a plan, and of nothing else."""
-    from newbi_migrate.migration.planning.plan_file import may_be_replaced
-
-    if path.exists() and not may_be_replaced(path):
-        raise UsageError(
-            f"{str(path)!r} exists already and is not a plan; it was left alone.",
-            next_step="Name another file, or remove that one.",
-        )

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from newbi_migrate.backup.compare import Comparison
     from newbi_migrate.backup.verification import Verification
     from newbi_migrate.migration.finalize.results import FinalizeResult
+    from newbi_migrate.migration.planning.options import MigrationOptions
     from newbi_migrate.migration.planning.results import Plan, RunResult
     from newbi_migrate.migration.rollback.results import RollbackResult
     from newbi_migrate.migration.run.backup_guard import BackupGuard
@@ -37,6 +38,7 @@ __all__ = [
     "after_status",
     "after_validation",
     "after_verifying",
+    "night_commands",
     "suggest",
 ]
 
@@ -262,3 +264,25 @@ def after_finalize(result: FinalizeResult, place: Sequence[str]) -> str:
     if result.to_create:
         return suggest("plan", *place)
     return suggest("validate", *place)
+
+
+def night_commands(options: MigrationOptions, *, rehearsed: Path | None) -> list[str]:
+    """The commands of the night, in order, after a rehearsal.
+
+    Args:
+        options: The choices that were rehearsed.
+        rehearsed: File of the decisions, if they were saved.
+    """
+    chosen = as_arguments(options)
+    same = [] if rehearsed is None else ["--rehearsed", str(rehearsed)]
+    return [
+        suggest("backup", "--output-dir", "backups"),
+        suggest("verify-backup", "--compare", "DIR"),
+        suggest("doctor", "--backup", "DIR"),
+        suggest("plan", *chosen, *same, "--backup", "DIR"),
+        suggest("migrate", *chosen, *same, "--backup", "DIR"),
+        suggest("validate", "--unchanged"),
+        suggest("smoke"),
+        suggest("indexes", "--apply"),
+        suggest("finalize", "--keep", "--dry-run"),
+    ]
