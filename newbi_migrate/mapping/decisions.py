@@ -443,6 +443,10 @@ class Decisions(PackedSequence[UserDecision]):
             ObjectId(row) for n, (row, v) in rows if not v.has_user and n not in self._ids.others
         )
 
+    def other_ids(self) -> Iterator[Any]:
+        """The legacy ids that are no ObjectIds: nothing can refer to these users."""
+        return iter(self._ids.others.values())
+
     def aliases(self) -> Iterator[tuple[ObjectId, ObjectId]]:
         """The legacy ids of those who are known by another id, with that."""
         rows = zip(self._ids.rows(), self._users.rows(), self._verdicts, strict=True)

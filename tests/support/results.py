@@ -23,6 +23,7 @@ from newbi_migrate.migration.planning.results import (
     Quarantine,
     QuarantinedDocument,
     RunResult,
+    SharedKey,
     UserLine,
     UserLines,
 )
@@ -42,7 +43,6 @@ from newbi_migrate.migration.validation.report import (
     RuleResult,
     ValidationReport,
 )
-from newbi_migrate.store.collisions import Collision
 
 IDS = [ObjectId(f"{n:024x}") for n in range(1, 40)]
 
@@ -80,7 +80,7 @@ def a_plan(**changes):
                 "quotes", IndexSpec((("number", 1),)), IndexAction.COLLISION, "Two share one."
             ),
         ),
-        collisions=(Collision("quotes", "number_1", (IDS[20], IDS[21]), 2),),
+        collisions=(SharedKey("quotes", "number_1", 2, ((IDS[20], None), (IDS[21], None))),),
         not_registered={"odd": 3},
         workspaces=Workspaces(),
         digests=Digests({"users": 0xAB}),

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from newbi_migrate.documents.registry import CollectionSpec
-from newbi_migrate.documents.shapes import Leaf, fields_of, without_null
-from newbi_migrate.mapping.values import ABSENT, IdForm, read_id
 from newbi_migrate.mapping.workspace import Action, Reason, Resolution
 from newbi_migrate.migration.planning.documents import DocumentPlane
 from newbi_migrate.migration.planning.options import AliasOwners
+from newbi_migrate.migration.planning.owners import owner_of
 from newbi_migrate.migration.validation import rules
 from newbi_migrate.migration.validation.request import COMMENT, State, ValidationRequest
 from newbi_migrate.migration.validation.rules import STRUCTURAL, rule_broken_by
@@ -18,10 +17,7 @@ from newbi_migrate.store.census import count_groups
 from newbi_migrate.store.runs import RunRecord, quarantined_documents
 from newbi_migrate.store.windows import WindowGroup
 
-__all__ = ["DocumentRules", "owner_of"]
-
-_OWNER_RULES = frozenset({"field.owner-id", "field.object-id"})
-_AS_TEXT = frozenset({IdForm.HEX_STRING, IdForm.OID_OBJECT, IdForm.MALFORMED})
+__all__ = ["DocumentRules"]
 
 
 class DocumentRules:
@@ -155,8 +151,7 @@ class _Judged:
             return True
         if self._owner is None:
             return False
-        form = read_id(group.stored.get(self._owner.name, ABSENT)).form
-        return form in _AS_TEXT or (self._owner.required and form in (IdForm.MISSING, IdForm.NULL))
+        return self._owner.oddity(group.stored) is not None
 
     def excused(self, recorded: int) -> _Excused:
         """What may be as it is, because a run left as many documents out.
@@ -167,24 +162,3 @@ class _Judged:
         if self.left + self.stamps == recorded:
             return _Excused(left=True, stamps=True)
         return _Excused(left=recorded > 0, stamps=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """An owner field that is to hold an ObjectId."""
-
-    name: str
-    required: bool
-
-
-def owner_of(spec: CollectionSpec) -> Owner | None:
-    """The owner field, where the model says that it is an ObjectId."""
-    if spec.owner_field is None or spec.model is None or not spec.scoped:
-        return None
-    shape = fields_of(spec.model).get(spec.owner_field)
-    if shape is None:
-        return None
-    value = without_null(shape.value)
-    if isinstance(value, Leaf) and value.rule.id in _OWNER_RULES:
-        return Owner(spec.owner_field, shape.required)
-    return None

@@ -14,9 +14,10 @@ from typing import Final
 
 from newbi_migrate.errors import UsageError
 from newbi_migrate.migration.planning.options import MigrationOptions
+from newbi_migrate.migration.planning.owners import owner_of
 from newbi_migrate.migration.planning.plan import chosen_collections
 from newbi_migrate.migration.run.recovery import refuse_lost_records
-from newbi_migrate.migration.validation.documents import DocumentRules, owner_of
+from newbi_migrate.migration.validation.documents import DocumentRules
 from newbi_migrate.migration.validation.models import ModelRules
 from newbi_migrate.migration.validation.report import ValidationReport
 from newbi_migrate.migration.validation.request import (
