@@ -2,39 +2,27 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from newbi_migrate.choices import Purpose
 from newbi_migrate.cli import options as opt, values
 from newbi_migrate.cli.next_steps import after_diagnosis
-from newbi_migrate.cli.running import Session
 from newbi_migrate.errors import ExitCode
 
 __all__ = ["doctor"]
 
 
-class PurposeChoice(StrEnum):
-    """Choices of ``--before``."""
-
-    PLAN = "plan"
-    BACKUP = "backup"
-    MIGRATE = "migrate"
-    VALIDATE = "validate"
-    ROLLBACK = "rollback"
-    FINALIZE = "finalize"
-
-
 def doctor(
     *,
     purpose: Annotated[
-        PurposeChoice,
+        Purpose,
         typer.Option(
             "--before", help="The command to be run next; it decides which rights are needed."
         ),
-    ] = PurposeChoice.MIGRATE,
+    ] = Purpose.MIGRATE,
     backup: Annotated[
         Path | None,
         typer.Option(
@@ -57,16 +45,12 @@ def doctor(
     Each check is ok, warning, failed or skipped, with what to do. A warning is something to know
     before going on, not a reason to stop. A run repairs most traces of an earlier attempt.
     """
-    session = Session("doctor", as_json=call.as_json, uri_file=call.uri_file)
-    with session.explained():
-        from newbi_migrate.migration.doctor import Purpose
+    with call.session("doctor") as session:
         from newbi_migrate.report.checks import checks_document
 
         options = values.migration_options(legacy_collection=legacy_collection)
         found = session.ask(
-            lambda migration: migration.doctor(
-                purpose=Purpose(purpose.value), backup=backup, watch=watch
-            ),
+            lambda migration: migration.doctor(purpose=purpose, backup=backup, watch=watch),
             quiet=True,
             options=options,
         )

@@ -32,8 +32,7 @@ def indexes(
     have only one text index. An index that keeps something unique stays until its successor is
     there. A rollback builds dropped indexes again.
     """
-    session = Session("indexes", as_json=call.as_json, uri_file=call.uri_file)
-    with session.explained():
+    with call.session("indexes") as session:
         if apply:
             session.must_be_able_to_ask(
                 confirmed=confirm, instead="leave out --apply to see what it would do"
@@ -66,12 +65,11 @@ def finalize(
 ) -> None:
     """End the migration: drop obsolete indexes and the collection of legacy users.
 
-    Refuses unless the database validates, nothing is pending, and every legacy user was
-    migrated or is kept with --keep. Without --keep, or with --drop-journal, the backup is the
-    only way back.
+    Refuses unless the database validates, nothing is pending, and no user and no document is
+    quarantined; these wait for --keep. What was broken before the migration is listed and holds
+    nothing back. Without --keep, or with --drop-journal, the backup is the only way back.
     """
-    session = Session("finalize", as_json=call.as_json, uri_file=call.uri_file)
-    with session.explained():
+    with call.session("finalize") as session:
         if not dry_run:
             session.must_be_able_to_ask(confirmed=confirm)
         session.log_to(call.log_file, "finalize --dry-run" if dry_run else "finalize")

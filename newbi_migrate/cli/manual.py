@@ -108,6 +108,21 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
                 "newbi-migrate restore --drop --dry-run backups/backup_…": "Show what it would do.",
                 "newbi-migrate restore --database copy backups/backup_…": "Into another database.",
                 "newbi-migrate restore --drop backups/backup_…": "Replace what is there.",
+                "newbi-migrate restore --collections invoices --drop backups/backup_…": "One "
+                "collection in its own place; rollback takes that back.",
+            },
+        ),
+        "drop-aside": Entry(
+            {
+                ExitCode.DONE: "nothing is put aside any more",
+                ExitCode.PENDING: "the database changed between what was shown and the "
+                "confirmation, and nothing was dropped",
+                ExitCode.LEASE_HELD: _UNDER_WAY,
+                ExitCode.INTERRUPTED: _RESUMED,
+            },
+            {
+                "newbi-migrate drop-aside --dry-run": "Show what would be dropped.",
+                "newbi-migrate drop-aside": "Drop it, once what was restored is to stay.",
             },
         ),
         "rehearse": Entry(
@@ -192,17 +207,17 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
         ),
         "validate": Entry(
             {
-                ExitCode.DONE: "no rule is broken and nothing is quarantined",
-                ExitCode.VALIDATION_FAILED: "a rule of the severity of --fail-on, or above, is "
-                "broken",
-                ExitCode.QUARANTINED: "no rule is broken, and users or documents are quarantined "
-                "as the run recorded",
+                ExitCode.DONE: "the migration broke nothing that --fail-on asks for; what was "
+                "there before, and what is quarantined as the run recorded, is listed",
+                ExitCode.PENDING: "the proof that --unchanged asks for was impossible; else as 0",
+                ExitCode.VALIDATION_FAILED: "the migration broke a critical rule, or there is "
+                "something else that --fail-on asks for",
             },
             {
                 "newbi-migrate validate --detailed": "List every violation.",
                 "newbi-migrate validate --unchanged": "Prove that nothing else changed.",
-                "newbi-migrate validate --only 'document.*' --fail-on warning": "Check some "
-                "rules, strictly.",
+                "newbi-migrate validate --only 'document.*' --fail-on any": "Check some rules, "
+                "whoever broke them.",
             },
         ),
         "smoke": Entry(
@@ -262,7 +277,8 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
                 ExitCode.PENDING: "the database changed between what was shown and the "
                 "confirmation, and nothing was written; or a legacy user came while it wrote, and "
                 "none was dropped",
-                ExitCode.VALIDATION_FAILED: "the database does not validate; nothing was written",
+                ExitCode.VALIDATION_FAILED: "the migration broke a critical rule; nothing was "
+                "written",
                 ExitCode.LEASE_HELD: _UNDER_WAY,
                 ExitCode.INTERRUPTED: _RESUMED,
             },

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from newbi_migrate.choices import OnConflict
 from newbi_migrate.cli.values import as_arguments
 from newbi_migrate.errors import ExitCode
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from newbi_migrate.migration.finalize.results import FinalizeResult
     from newbi_migrate.migration.planning.options import MigrationOptions
     from newbi_migrate.migration.planning.results import Plan, RunResult
+    from newbi_migrate.migration.restore.aside import DroppedAside
+    from newbi_migrate.migration.restore.results import RestoreResult
     from newbi_migrate.migration.rollback.results import RollbackResult
     from newbi_migrate.migration.run.backup_guard import BackupGuard
     from newbi_migrate.migration.status import Status
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "after_backup",
     "after_diagnosis",
+    "after_dropping_aside",
     "after_finalize",
     "after_plan",
     "after_restoring",
@@ -113,16 +117,22 @@ def after_verifying(
     return suggest("restore", "--dry-run", str(path), *place)
 
 
-def after_restoring(path: Path, elsewhere: str | None, *, ours: bool, place: Sequence[str]) -> str:
+def after_restoring(
+    path: Path, result: RestoreResult, elsewhere: str | None, *, place: Sequence[str]
+) -> str:
     """A comparison with what was restored, or a look at it where there is nothing to compare.
+
+    Documents from before a migration get their workspaces first.
 
     Args:
         path: The backup.
+        result: What the restore did.
         elsewhere: The database, where it is another than the connection string's.
-        ours: Whether the backup has a manifest.
         place: The arguments that name the connection string.
     """
-    if not ours:
+    if result.without_workspace and elsewhere is None:
+        return suggest("backfill", "--dry-run", *place)
+    if result.verification.manifest is None or result.run_id is not None:
         return suggest("status", *place)
     where = [] if elsewhere is None else ["--database", elsewhere]
     return suggest("verify-backup", "--compare", *where, str(path), *place)
@@ -184,14 +194,19 @@ def after_run(
 
 def after_validation(report: ValidationReport, place: Sequence[str]) -> str:
     """The application, and the end of the migration; else what puts right what is broken."""
-    broken = {result.rule for result in report.results}
-    if "run.finished" in broken or report.under_way:
+    from newbi_migrate.migration.validation.report import Origin
+
+    caused = {result.rule for result in report.results if result.origin is not Origin.BEFORE}
+    if "run.finished" in caused or report.under_way:
         return suggest("status", *place)
     if report.run_id is None:
         return suggest("plan", *place)
+    detailed = suggest("validate", "--detailed", *place)
     if report.failed:
-        pending = any(rule.startswith(("document.workspace", "legacy-user.")) for rule in broken)
-        return suggest("plan", *place) if pending else suggest("validate", "--detailed", *place)
+        pending = any(rule.startswith(("document.workspace", "legacy-user.")) for rule in caused)
+        if pending or report.is_clean:
+            return suggest("plan", *place) if pending else detailed
+        return f"{detailed}, and to go back {suggest('rollback', '--all', '--dry-run', *place)}"
     return f"start the application, then {suggest('smoke')}, and {after_smoke(place)}"
 
 
@@ -230,8 +245,6 @@ def after_rollback(
         everything: Whether all runs were asked for.
         place: The arguments that name the connection string.
     """
-    from newbi_migrate.migration.rollback.results import OnConflict
-
     last = results[-1]
     if last.run_id is None:
         return suggest("status", *place)
@@ -249,6 +262,13 @@ def after_rollback(
             chosen += ["--on-conflict", options.on_conflict.value]
         return suggest("rollback", *chosen, *place)
     return suggest("plan" if options.whole else "status", *place)
+
+
+def after_dropping_aside(result: DroppedAside, place: Sequence[str]) -> str:
+    """What a look at it was for; then how the database stands."""
+    if result.dry_run and (result.collections or result.runs):
+        return suggest("drop-aside", *place)
+    return suggest("status", *place)
 
 
 def after_finalize(result: FinalizeResult, place: Sequence[str]) -> str:

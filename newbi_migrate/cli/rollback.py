@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from newbi_migrate.choices import OnConflict
 from newbi_migrate.cli import options as opt, values
 from newbi_migrate.cli.next_steps import after_rollback, suggest
 from newbi_migrate.cli.reporting import ReportFiles
@@ -23,14 +23,6 @@ if TYPE_CHECKING:
     from newbi_migrate.report.document import Document
 
 __all__ = ["rollback", "unlock"]
-
-
-class ConflictChoice(StrEnum):
-    """Choices of ``--on-conflict``."""
-
-    STOP = "stop"
-    KEEP = "keep"
-    DISCARD = "discard"
 
 
 def rollback(
@@ -53,13 +45,13 @@ def rollback(
         ),
     ] = False,
     on_conflict: Annotated[
-        ConflictChoice,
+        OnConflict,
         typer.Option(
             "--on-conflict",
             help="Where somebody changed what the run wrote: write nothing at all, keep the "
             "change, or discard it.",
         ),
-    ] = ConflictChoice.STOP,
+    ] = OnConflict.STOP,
     collections: Annotated[
         list[str] | None,
         typer.Option(
@@ -90,15 +82,16 @@ def rollback(
     What people created since stays, and so does an organization they use. What the run wrote and
     somebody changed since is a conflict. Run it again to finish what was interrupted.
     """
-    session = Session("rollback", as_json=call.as_json, uri_file=call.uri_file)
-    with session.explained():
-        from newbi_migrate.migration.rollback.results import OnConflict, RollbackOptions
+    with call.session("rollback") as session:
+        from newbi_migrate.migration.rollback.results import (
+            RollbackOptions,
+        )
 
         _refuse_two(
             {"--all": everything, "--run": run, "--collections": collections, "--users": users}
         )
         options = RollbackOptions(
-            OnConflict(on_conflict.value),
+            on_conflict,
             values.names(collections, "--collections"),
             values.names(users, "--users"),
         )
@@ -129,8 +122,7 @@ def rollback(
         )
         session.log_end(*map(_in_one_line, done))
         document = _document(session, done, everything=everything)
-        code = reports.write(session, lambda _: document, document.exit_code)
-        session.finish(document, verbose=verbose, code=code)
+        reports.finish(session, lambda _: document, verbose=verbose)
 
 
 def _takes_back(results: list[RollbackResult]) -> str:
@@ -205,8 +197,7 @@ def unlock(
     A lease runs out by itself 30 s after its last renewal. If the run is alive after all, it stops
     before its next write.
     """
-    session = Session("unlock", as_json=call.as_json, uri_file=call.uri_file)
-    with session.explained():
+    with call.session("unlock") as session:
         from newbi_migrate.report.document import Document
 
         held = shown = session.ask(lambda migration: migration.lease(), quiet=True)

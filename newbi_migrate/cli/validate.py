@@ -27,6 +27,9 @@ class FailOnChoice(StrEnum):
     CRITICAL = "critical"
     WARNING = "warning"
     INFO = "info"
+    ANY_CRITICAL = "any-critical"
+    ANY_WARNING = "any-warning"
+    ANY = "any"
 
 
 def validate(
@@ -60,7 +63,11 @@ def validate(
     ] = None,
     fail_on: Annotated[
         FailOnChoice,
-        typer.Option("--fail-on", help="Fail on a violation of this severity, or of a higher one."),
+        typer.Option(
+            "--fail-on",
+            help="Fail on what the migration caused, of this severity or a higher one; with any, "
+            "on what was there before too.",
+        ),
     ] = FailOnChoice.CRITICAL,
     unchanged: Annotated[
         bool,
@@ -79,8 +86,8 @@ def validate(
 
     A role that may only read is enough. The answer is certain while the application is stopped or
     at rest; where a run is under way or unfinished, it says so. What a run quarantined and recorded
-    breaks no rule; more than that does. A dirty database may keep findings that no migration
-    repairs: each says what to do, and finalize refuses as long as a critical one is left.
+    breaks no rule; more than that does. By the journal it tells what the migration caused, which
+    fails, from what was there before, which is listed with what to do about it.
     """
     session = Session("validate", as_json=call.as_json, uri_file=call.uri_file)
     with session.explained(), tempfile.TemporaryFile("w+", encoding="utf-8") as found:
@@ -124,8 +131,10 @@ def _in_one_line(report: ValidationReport) -> str:
     from newbi_migrate.invariants.base import Severity
 
     found = ", ".join(f"{report.count(severity):,} {severity.value}" for severity in Severity)
+    before = sum(result.violations for result in report.there_before)
     return (
-        f"Checked {report.checked:,} rules: {found}, {report.quarantined:,} quarantined. "
+        f"Checked {report.checked:,} rules: {found}, of which {before:,} there before; "
+        f"{report.quarantined:,} quarantined. "
         f"Exit code {int(report.exit_code)}."
     )
 

@@ -13,7 +13,7 @@ from newbi_migrate.documents.registry import Registry
 from newbi_migrate.errors import DamagedRecordsError
 from newbi_migrate.migration.run.recovery import refuse_lost_records
 from newbi_migrate.store.collections import collection_names
-from newbi_migrate.store.counting import count, count_by
+from newbi_migrate.store.counting import blank, count, count_by
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.lease import Lease, LeaseState
 from newbi_migrate.store.runs import RunRecord, quarantined_documents, read_runs
@@ -79,7 +79,7 @@ async def read_status(database: Database, registry: Registry) -> Status:
     names = await collection_names(database, comment=_COMMENT)
     field = registry.workspace_field
     without = {
-        spec.name: await count(database[spec.name], {field: {"$in": [None, ""]}}, comment=_COMMENT)
+        spec.name: await count(database[spec.name], blank(field), comment=_COMMENT)
         for spec in registry.scoped
         if spec.name in names
     }

@@ -14,19 +14,43 @@ from newbi_migrate.store.handles import Collection
 from newbi_migrate.store.raw import raw_documents
 from newbi_migrate.store.windows import has_only_object_ids
 
-__all__ = ["Companions", "companions", "differing_companions"]
+__all__ = ["Companions", "Pair", "companions", "differing_companions"]
 
 _PORTION: Final = 20_000
 """Documents whose companions are read at once, far below what 16 MiB hold."""
 
+_TOGETHER: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two documents that differ.
+
+    Attributes:
+        id: ``_id`` of the one.
+        companion: ``_id`` of the other.
+        holds: What the one holds in the field, as text.
+        companion_holds: What the other does.
+    """
+
+    id: Any
+    companion: Any
+    holds: str
+    companion_holds: str
+
 
 async def differing_companions(
-    collection: Collection, path: str, other: str, field: str, *, comment: str
-) -> AsyncIterator[Any]:
-    """Ids of documents whose companion in another collection holds something else in a field.
+    collection: Collection,
+    path: str,
+    other: str,
+    field: str,
+    *,
+    comment: str,
+) -> AsyncIterator[list[Pair]]:
+    """Documents whose companion in another collection holds something else in a field.
 
     Two values are the same if they are so as text. Where one of both holds nothing, the
-    documents do not differ.
+    documents do not differ. Gives them in portions.
 
     Args:
         collection: Where the documents are.
@@ -52,6 +76,7 @@ async def differing_companions(
         },
         {
             "$project": {
+                "companion": f"${path}",
                 "mine": as_text(f"${field}"),
                 "its": as_text({"$first": f"$companion.{field}"}),
             }
@@ -63,13 +88,18 @@ async def differing_companions(
                 "$expr": {"$ne": ["$mine", "$its"]},
             }
         },
-        {"$project": {"_id": 1}},
     ]
     cursor = await collection.aggregate_raw_batches(
         pipeline, allowDiskUse=True, collation=SIMPLE_COLLATION, comment=comment
     )
+    pairs: list[Pair] = []
     async for found, _ in decoded(raw_documents(cursor)):
-        yield found["_id"]
+        pairs.append(Pair(found["_id"], found["companion"], found["mine"], found["its"]))
+        if len(pairs) == _TOGETHER:
+            yield pairs
+            pairs = []
+    if pairs:
+        yield pairs
 
 
 @dataclass(frozen=True, slots=True)

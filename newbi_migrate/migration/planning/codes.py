@@ -69,7 +69,7 @@ WITHOUT_OWNER: Final = "organization-without-owner"
 
 RULES: Final[Mapping[str, str]] = {
     OWNER_NOT_OBJECT_ID: "document.owner-type",
-    OWNER_ABSENT: "document.owner-type",
+    OWNER_ABSENT: "document.owner-present",
     USER_FIELD_NOT_OBJECT_ID: "field.owner-id",
     COMPANION_ELSEWHERE: "document.companion-workspace",
     DOCUMENT_ID: "field.document-id",

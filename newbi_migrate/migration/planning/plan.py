@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from bson import ObjectId
 
+from newbi_migrate.choices import AliasOwners
 from newbi_migrate.documents.registry import CollectionSpec, Registry
 from newbi_migrate.mapping.decisions import (
     Decisions,
@@ -26,7 +27,7 @@ from newbi_migrate.migration.planning.companions import companions_elsewhere
 from newbi_migrate.migration.planning.digests import INDEXES, USERS, Digests, of_index, of_user
 from newbi_migrate.migration.planning.documents import DocumentPlane, Surveyed
 from newbi_migrate.migration.planning.index_plan import plan_index_changes
-from newbi_migrate.migration.planning.options import AliasOwners, MigrationOptions
+from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.planning.people import odd_accounts, odd_sessions
 from newbi_migrate.migration.planning.results import (
     NOT_PLAIN,

@@ -6,6 +6,7 @@ from random import Random
 
 import pytest
 from bson import ObjectId
+from legacy_cases import CASES, HUGE_CASE, build_dirty_database
 from small_legacy import BCRYPT, DAY, USERS, invoices, legacy_user
 
 from newbi_migrate.invariants.base import Severity
@@ -13,8 +14,6 @@ from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.planning.codes import RULES, rule_of
 from newbi_migrate.migration.planning.results import IndexAction
 from newbi_migrate.migration.validation.rules import STRUCTURAL
-from newbi_migrate.testing.legacy import build_legacy_database
-from newbi_migrate.testing.legacy_dirt import CASES, HUGE_CASE
 
 _BLOCKED = {
     "index.no-conflict": IndexAction.CONFLICT,
@@ -123,8 +122,8 @@ async def test_whatever_a_validation_finds_after_a_run_stood_in_its_plan(
     migration, sync_database, seed
 ):
     """Each document by its id, of a legacy database with all that can be odd, or some of it."""
-    some = True if seed == 1 else Random(seed).sample(sorted(CASES.keys() - {HUGE_CASE}), 15)
-    build_legacy_database(sync_database, seed=seed, users=4, documents_per_user=8, dirty=some)
+    some = None if seed == 1 else Random(seed).sample(sorted(CASES.keys() - {HUGE_CASE}), 15)
+    build_dirty_database(sync_database, seed=seed, users=4, documents_per_user=8, names=some)
     assert_all_was_known(*await told_before_and_after(migration))
 
 
