@@ -16,7 +16,7 @@ from newbi_migrate.cli.manual import MANUAL
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 # The client of the test is connected, of which doctor warns; a checklist has points to be ticked.
 ALLOWED = {name: {ExitCode.DONE, ExitCode.PENDING} for name in ("doctor", "checklist")}
-WRITING = {"migrate", "backfill", "restore", "rollback", "unlock", "finalize"}
+WRITING = {"migrate", "backfill", "restore", "rollback", "unlock", "finalize", "drop-aside"}
 
 
 def commands(page):

@@ -15,8 +15,8 @@ import tempfile
 from pathlib import Path
 
 from newbi_migrate.cli.demo import demo
+from newbi_migrate.demo.database import DemoDatabase
 from newbi_migrate.testing import EmbeddedMongod
-from newbi_migrate.testing.demo import DemoDatabase
 
 ASSETS = Path(__file__).resolve().parents[2] / "docs" / "assets"
 RECORDING, PICTURE = ASSETS / "demo.txt", ASSETS / "report.png"
