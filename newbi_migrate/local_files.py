@@ -40,7 +40,7 @@ def refuse_no_file(path: Path, *, next_step: str) -> None:
         LocalFileError: It does.
     """
     if path.exists() and not path.is_file():
-        raise LocalFileError(f"{str(path)!r} is there and is no file.", next_step=next_step)
+        raise LocalFileError(f"{str(path)!r} exists and is not a file.", next_step=next_step)
 
 
 def reason_of(error: OSError) -> str:

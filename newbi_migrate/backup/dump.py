@@ -157,7 +157,7 @@ def _refuse_no_folder(path: Path) -> None:
             begins = file.read(len(_ARCHIVE))
     except DamagedDataError as error:
         raise DamagedBackupError(
-            f"{str(path)!r} is no backup: {error}.", next_step="Name the folder of a backup."
+            f"{str(path)!r} is not a backup: {error}.", next_step="Name the folder of a backup."
         ) from error
     if begins == _ARCHIVE or (begins.startswith(_GZIP) and not path.name.endswith(_OF_A_DUMP)):
         raise UsageError(

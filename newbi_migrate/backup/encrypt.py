@@ -67,7 +67,7 @@ def read_recipients(given: Sequence[str]) -> tuple[Any, ...]:
             keys.append(kind.Recipient.from_str(text.strip()))
         except library.RecipientError:
             raise UsageError(
-                f"Recipient {number} is no public key in the age format.",
+                f"Recipient {number} is not a public key in the age format.",
                 next_step="Give the line that begins with age1, never the secret key.",
             ) from None
     return tuple(keys)

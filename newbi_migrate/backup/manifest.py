@@ -178,7 +178,7 @@ class Manifest:
             sealed = _seal({"format": form, **body})
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise DamagedBackupError(
-                f"{where} is no manifest of a backup.", next_step=_ADVICE
+                f"{where} is not the manifest of a backup.", next_step=_ADVICE
             ) from None
         if form != FORMAT:
             raise UsageError(
@@ -213,7 +213,7 @@ def _fault(manifest: Manifest) -> str:
         try:
             datetime.fromisoformat(moment).astimezone(UTC)
         except (ValueError, OverflowError):
-            return f"{moment[:60]!r} is no time"
+            return f"{moment[:60]!r} is not a time"
     names = [entry.name for entry in manifest.collections]
     if len(set(names)) < len(names):
         return "it lists a collection twice"

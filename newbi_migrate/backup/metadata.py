@@ -88,7 +88,7 @@ def parse_metadata(text: str) -> Metadata:
     except RecursionError:
         raise MetadataError("it is nested too deeply") from None
     except (ValueError, TypeError, ArithmeticError, BSONError) as error:
-        raise MetadataError("it is no Extended JSON") from error
+        raise MetadataError("it is not Extended JSON") from error
     name, kind = _text(body, "collectionName"), _text(body, "type")
     options, indexes = body.get("options"), body.get("indexes")
     options = {} if options is None else options
@@ -99,7 +99,7 @@ def parse_metadata(text: str) -> Metadata:
         raise MetadataError("it is of no kind of collection that is known")
     strange = sorted(key for key in options if key in _COMMAND)
     if strange:
-        raise MetadataError(f"{', '.join(strange)} is no option of a collection")
+        raise MetadataError(f"{', '.join(strange)} is not an option of a collection")
     for index in indexes:
         fault = index_fault(index)
         if fault:
@@ -110,7 +110,7 @@ def parse_metadata(text: str) -> Metadata:
 def index_fault(index: Any) -> str:
     """Why something is no specification of an index, in words; empty if it is one."""
     if not isinstance(index, dict):
-        return "an index is no document"
+        return "an index is not a document"
     if not _is_text(index.get("name")) or not index["name"]:
         return "an index has no name"
     if not isinstance(index.get("key"), Mapping) or not index["key"]:
@@ -128,7 +128,7 @@ def _text(body: Mapping[str, Any], key: str) -> str:
     if found is None:
         return ""
     if not _is_text(found):
-        raise MetadataError(f"its {key} is no text")
+        raise MetadataError(f"its {key} is not a text")
     return found
 
 
@@ -165,7 +165,7 @@ def _read(text: str) -> dict[str, Any]:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise MetadataError(f"{name} is no number in JSON")
+    raise MetadataError(f"{name} is not a number in JSON")
 
 
 def _document(pairs: Sequence[tuple[str, Any]]) -> Any:

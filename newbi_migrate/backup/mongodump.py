@@ -132,7 +132,7 @@ def choose_database(names: Sequence[str], source: str | None, *, where: str) -> 
         )
     if not own:
         raise UsageError(
-            f"{where} is no backup and no dump of mongodump.",
+            f"{where} is neither a backup nor a dump of mongodump.",
             next_step="Name the folder that holds backup_report.txt, or mongodump's folder.",
         )
     if len(own) > 1:
@@ -208,7 +208,9 @@ class _Reading:
                 else:
                     kept[collection] = name
         if strangers:
-            self._found.notes.append(f"Not read, for they are no part of it: {_some(strangers)}.")
+            self._found.notes.append(
+                f"Not read, because they are not part of it: {_some(strangers)}."
+            )
 
     def contents(self) -> Contents:
         """Collections from their files."""

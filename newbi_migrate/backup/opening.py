@@ -57,7 +57,7 @@ _DAMAGE: Final = {
     EntryKind.FILE: "it is a file and no folder",
     EntryKind.FOLDER: "it is a folder and no file",
     EntryKind.LINK: "it is a symbolic link, which is not followed",
-    EntryKind.OTHER: "it is no plain file",
+    EntryKind.OTHER: "it is not a plain file",
 }
 
 
@@ -136,7 +136,7 @@ class BackupFolder:
         try:
             return data.decode()
         except UnicodeDecodeError:
-            raise DamagedDataError("it is no text in UTF-8") from None
+            raise DamagedDataError("it is not text in UTF-8") from None
 
     def documents(self, name: str) -> Iterator[bytes]:
         """The documents of a file, in batches of whole ones.

@@ -289,8 +289,8 @@ def _strangers(dump: Dump, manifest: Manifest) -> tuple[list[Problem], list[str]
         if collection is None:
             stray.append(name)
         else:
-            strange.append(Problem(name, "it is no part of the backup", collection))
-    note = f"Not read, for they are no part of it: {', '.join(stray)}."
+            strange.append(Problem(name, "it is not part of the backup", collection))
+    note = f"Not read, as they are not part of it: {', '.join(stray)}."
     return strange, [note] if stray else []
 
 

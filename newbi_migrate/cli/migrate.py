@@ -37,11 +37,11 @@ def plan(
     report: opt.Reports = None,
     show_personal_data: opt.ShowPersonalData = False,
 ) -> None:
-    """Decide everything a migration would do, and show it; writes nothing.
+    """Show everything that a migration would do; writes nothing.
 
-    One decision for each user with its reason, what is stamped in each collection, which indexes
-    are created, and what is quarantined and why. The exit code is the one the migration would have.
-    A backup that is named is verified and must equal the database, as for the migration.
+    What becomes of each user and why, what is stamped in each collection, which indexes are
+    created, and what is quarantined and why. The exit code is that of the migration. A backup that
+    is named is verified and must equal the database, as for the migration.
     """
     with call.session("plan") as session:
         taken = [output, rehearsed, call.log_file, call.uri_file]
@@ -60,19 +60,18 @@ def migrate(
     run: opt.Run,
     show_personal_data: opt.ShowPersonalData = False,
 ) -> None:
-    """Migrate users and stamp their documents; again, it finishes what was interrupted.
+    """Migrate users and stamp their documents. Run it again to finish what was interrupted.
 
-    A backup that is named is verified, must be of this database, and must equal it, before the
-    first write; so must a plan that is named. A plan brings its own choices. Where nothing is
-    left to write, nothing is written.
+    A backup or a plan that is named must fit the database as it is now; else nothing is written.
+    A plan brings its own choices. Where nothing is left to do, nothing is written.
     """
     _run("migrate", run, plan, rehearsed, personal=show_personal_data)
 
 
 def backfill(*, run: opt.Run) -> None:
-    """Stamp documents alone, for late documents or further collections; users stay as they are.
+    """Stamp documents only: late ones, or those of further collections. Users stay as they are.
 
-    What was quarantined before is tried again; where nothing is left to write, nothing is written.
+    What was quarantined before is tried again. Where nothing is left to do, nothing is written.
     """
     _run("backfill", run)
 

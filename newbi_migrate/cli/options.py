@@ -79,9 +79,7 @@ UriFile = Annotated[
 ]
 Verbose = Annotated[
     bool,
-    typer.Option(
-        "--verbose", help="List every user's decision and every document that is quarantined."
-    ),
+    typer.Option("--verbose", help="List everything, not only what fits on a screen."),
 ]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Show what would be done and write nothing.")
@@ -107,8 +105,8 @@ RecordDigests = Annotated[
     bool,
     typer.Option(
         "--record-digests",
-        help="Without a backup too, digest every collection first, for that proof; it reads the "
-        "database once more.",
+        help="Without a backup, record a digest of every collection first, so that validate "
+        "--unchanged works; it reads the database once more.",
     ),
 ]
 Identities = Annotated[
@@ -130,7 +128,7 @@ Dump = Annotated[
 SourceDatabase = Annotated[
     str | None,
     typer.Option(
-        "--source-database", metavar="NAME", help="Which one, where a dump holds several databases."
+        "--source-database", metavar="NAME", help="Database to take, where a dump holds several."
     ),
 ]
 AtOnce = Annotated[
@@ -142,7 +140,7 @@ Output = Annotated[
     typer.Option(
         "--output",
         metavar="FILE",
-        help="Save the plan in this file, readable by its owner alone, for migrate --plan.",
+        help="Save the plan in this file for migrate --plan; only its owner can read it.",
     ),
 ]
 PlanFile = Annotated[
@@ -150,8 +148,8 @@ PlanFile = Annotated[
     typer.Option(
         "--plan",
         metavar="FILE",
-        help="Do exactly what this plan says, with its choices, or exit with 3 because the "
-        "database has moved on.",
+        help="Do exactly what this plan says, with its choices, or exit with 3 if the database has "
+        "moved on.",
     ),
 ]
 Rehearsed = Annotated[
@@ -198,7 +196,7 @@ PauseFile = Annotated[
     typer.Option(
         "--pause-file",
         metavar="PATH",
-        help="Wait before the next write for as long as this file exists.",
+        help="While this file exists, wait before the next write.",
         rich_help_panel=_HOW,
     ),
 ]
@@ -207,8 +205,8 @@ MaxLag = Annotated[
     typer.Option(
         "--max-lag",
         metavar="SECONDS",
-        help="Wait for as long as a secondary of the replica set is further behind; takes the "
-        "role clusterMonitor.",
+        help="Wait while a secondary of the replica set is further behind; needs the role "
+        "clusterMonitor.",
         rich_help_panel=_HOW,
     ),
 ]
@@ -217,8 +215,8 @@ LogFile = Annotated[
     typer.Option(
         "--log-file",
         metavar="FILE",
-        help="Keep what is said while it runs, with the time of each line; readable by its "
-        "owner alone, and added to where it exists.",
+        help="Keep messages and progress in this file, with the time of each line; only its owner "
+        "can read it. If it exists, lines are added.",
     ),
 ]
 Reports = Annotated[
@@ -226,15 +224,15 @@ Reports = Annotated[
     typer.Option(
         "--report",
         metavar="FILE",
-        help="Write a report, readable by its owner alone: .html to look at, .json, .ndjson, or "
-        ".xml as JUnit writes it; may be repeated.",
+        help="Write a report that only its owner can read: .html to look at, .xml in JUnit's "
+        "format, .ndjson or .json; may be repeated.",
     ),
 ]
 ShowPersonalData = Annotated[
     bool,
     typer.Option(
         "--show-personal-data",
-        help="Let reports show the users' e-mails in full, not as j***@e***.fr.",
+        help="Show the users' e-mails in reports in full, not as j***@e***.fr.",
     ),
 ]
 LegacyCollection = Annotated[
@@ -251,7 +249,7 @@ DuplicateEmails = Annotated[
     DuplicatePolicy | None,
     typer.Option(
         "--duplicate-emails",
-        help="Legacy users whose e-mails differ by case or blanks alone: quarantine all of "
+        help="Legacy users whose e-mails differ only by case or blanks: quarantine all of "
         "them, or all but the one whose stored e-mail is already normalized.",
         show_default="quarantine",
         rich_help_panel=_WHAT,
@@ -271,7 +269,7 @@ AliasOwners = Annotated[
     choices.AliasOwners | None,
     typer.Option(
         "--alias-owners",
-        help="Fields of documents that name such a user: write the new id, or keep the old one.",
+        help="In documents that name a linked user: write the new id, or keep the old one.",
         show_default="rewrite",
         rich_help_panel=_WHAT,
     ),
@@ -281,7 +279,7 @@ Collections = Annotated[
     typer.Option(
         "--collections",
         metavar="A,B",
-        help="Stamp only these collections; may be repeated.",
+        help="Only the documents of these collections; may be repeated.",
         show_default="all that are described",
         rich_help_panel=_WHAT,
     ),
@@ -292,7 +290,7 @@ AsOf = Annotated[
         "--as-of",
         formats=["%Y-%m-%d"],
         metavar="YYYY-MM-DD",
-        help="Stamp only the collections that the application had scoped by that day.",
+        help="Only the collections in which the application wrote workspaces by that day.",
         show_default="all",
         rich_help_panel=_WHAT,
     ),

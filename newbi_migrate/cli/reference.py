@@ -29,17 +29,20 @@ newbi-migrate COMMAND [OPTIONS]
 
 Results go to standard output, messages and progress to standard error. No output holds an e-mail, a
 name, a hash or a password: documents are named by collection and `_id`. Only [reports](reports.md)
-show e-mails, masked unless they are asked for in full. With `--json` the answer, and an error too,
+show e-mails, masked unless you ask for them in full. With `--json` the answer, and an error too,
 is [one JSON document](json.md).
 
 At a terminal a command that writes says what it is going to do and asks for the database's name to
-be typed. If what it showed has changed by then, it writes nothing. Without a terminal it needs
-`--confirm`, and says so before it connects; it then does what the database gives, and compares
-nothing with an earlier `--dry-run`. Only `migrate --plan` does exactly what was reviewed before.
-How a run is watched, held back and stopped: [Operate a run](../how-to/operate-a-run.md).
+be typed. If the database has changed by then, it writes nothing. Without a terminal it needs
+`--confirm`, and says so before it connects. With `--confirm` it does what the database gives at
+that moment, and compares nothing with an earlier `--dry-run`; only `migrate --plan` does exactly
+what was reviewed. [Operate a run](../how-to/operate-a-run.md) says how a run is confirmed, watched,
+slowed down and stopped, and [Troubleshooting](../troubleshooting.md) what to do with each exit
+code.
 
-`newbi-migrate --install-completion` has the shell complete commands and options;
-`--show-completion` prints what that adds.
+`newbi-migrate --install-completion` has the shell complete commands and options, and
+`--show-completion` prints the script that does it:
+[complete commands in the shell](../install.md#complete-commands-in-the-shell).
 
 The connection string must name the database. It is taken from `--uri-file`, else from the
 environment variable `MONGODB_URI`, else from the same name in a file `.env` in the working
@@ -92,7 +95,7 @@ def _command(name: str, command: Any, context: Any) -> Iterator[str]:
     yield "\n" + written.replace("***", "\\*\\*\\*").rstrip()
     yield "\n| code | when |"
     yield "|---|---|"
-    for code, when in MANUAL[name].endings.items():
+    for code, when in sorted(MANUAL[name].endings.items()):
         yield _row(str(int(code)), when)
     yield "\n```console"
     for line, purpose in MANUAL[name].examples.items():

@@ -40,9 +40,8 @@ def restore(
         bool,
         typer.Option(
             "--drop",
-            help="Drop every collection of the target first; its name is asked for. With "
-            "--collections, put these in the place of those of the same names, which are kept "
-            "aside.",
+            help="Drop every collection of the target first. With --collections, put these in the "
+            "place of those of the same names, which are kept aside.",
         ),
     ] = False,
     collections: Annotated[
@@ -62,8 +61,8 @@ def restore(
         bool,
         typer.Option(
             "--convert-legacy-indexes",
-            help="Make keys and options of indexes that only servers before 3.4 took into what "
-            "they stood for, as mongorestore does; otherwise such indexes are left out and listed.",
+            help="Convert index keys and options that only servers before 3.4 took, as "
+            "mongorestore does; otherwise such indexes are skipped and listed.",
         ),
     ] = False,
     workers: opt.AtOnce = 4,
@@ -73,8 +72,8 @@ def restore(
     """Restore a backup or a mongodump folder, byte for byte. Run it again to resume.
 
     It is verified first, and a damaged one is refused before anything is touched; --collections
-    brings back what is whole of it. The target must be empty, unless --drop is given. With both,
-    nothing is dropped: rollback puts what was there in its place again, until drop-aside.
+    restores the collections that are whole. The target must be empty, unless --drop is given. With
+    both, nothing is dropped: rollback puts what was there in its place again, until drop-aside.
     """
     with call.session("restore") as session:
         from newbi_migrate.backup.encrypt import read_identities

@@ -40,8 +40,8 @@ def rollback(
         bool,
         typer.Option(
             "--all",
-            help="Take all runs back, the last one first; each is looked at before anything is "
-            "written, and in a dry run.",
+            help="Take back all runs, the last one first; conflicts are looked for in each of them "
+            "before anything is written.",
         ),
     ] = False,
     on_conflict: Annotated[
@@ -57,7 +57,7 @@ def rollback(
         typer.Option(
             "--collections",
             metavar="A,B",
-            help="Take back the documents and indexes of these collections alone; users stay.",
+            help="Take back only the documents and indexes of these collections; users stay.",
             show_default="everything",
         ),
     ] = None,
@@ -66,7 +66,7 @@ def rollback(
         typer.Option(
             "--users",
             metavar="ID,ID",
-            help="Take back these legacy users and the documents of their workspaces alone.",
+            help="Take back only these legacy users and the documents of their workspaces.",
             show_default="everything",
         ),
     ] = None,
@@ -77,10 +77,10 @@ def rollback(
     report: opt.Reports = None,
     pacing: opt.Pacing,
 ) -> None:
-    """Take a run back: exactly what it wrote, to the byte, and nothing else.
+    """Take back exactly what a run wrote, to the byte, and nothing else.
 
-    What people created since stays, and so does an organization they use; what they changed of
-    the run's own is a conflict. Interrupted, the same command finishes it.
+    What people created since stays, and so does an organization they use. What the run wrote and
+    somebody changed since is a conflict. Run it again to finish what was interrupted.
     """
     with call.session("rollback") as session:
         from newbi_migrate.migration.rollback.results import (
@@ -164,7 +164,7 @@ def _run_id(text: str) -> ObjectId:
 
     if not ObjectId.is_valid(text):
         raise UsageError(
-            f"{text!r} is no run's id.", next_step="See status for the runs there are."
+            f"{text!r} is not the id of a run.", next_step="See status for the runs there are."
         )
     return ObjectId(text)
 
@@ -192,10 +192,10 @@ def unlock(
     confirm: opt.Confirm = False,
     call: opt.Call,
 ) -> None:
-    """End the lease of a run that is dead, so that another need not wait for it to run out.
+    """End the lease of a dead run, so that the next run need not wait for it to run out.
 
-    By itself it runs out 30 s after its last renewal. A run that is alive after all stops before
-    its next write.
+    A lease runs out by itself 30 s after its last renewal. If the run is alive after all, it stops
+    before its next write.
     """
     with call.session("unlock") as session:
         from newbi_migrate.report.document import Document

@@ -55,19 +55,19 @@ def smoke(
     ] = None,
     timeout: Annotated[
         float,
-        typer.Option("--timeout", metavar="SECONDS", min=0.1, help="Wait so long for an answer."),
+        typer.Option("--timeout", metavar="SECONDS", min=0.1, help="Longest wait for an answer."),
     ] = 15.0,
     allow_http: Annotated[
         bool,
-        typer.Option("--allow-http", help="Send the password in clear to another machine."),
+        typer.Option("--allow-http", help="Send the password unencrypted to another machine."),
     ] = False,
     as_json: opt.AsJson = False,
 ) -> None:
     """Sign in to the real application as a migrated user; needs no database.
 
-    As a browser would: a wrong password is refused, the right one accepted, the user sees their
-    organization, can make it active, is its owner, and can sign out. The password never is an
-    argument, and nothing else is changed.
+    It does what a browser does: a wrong password is refused, the right one accepted, the user sees
+    their organization, can make it active, is its owner, and can sign out. The password is never
+    an argument, and nothing else is changed.
     """
     session = Session("smoke", as_json=as_json)
     with session.explained():
@@ -86,7 +86,7 @@ def smoke(
             )
         if not user:
             raise UsageError(
-                "There is nobody to sign in.",
+                "It is not known whom to sign in.",
                 next_step=f"Give --email or set {_EMAIL}: a migrated user you know.",
             )
         found: SmokeResult = take_all_steps(

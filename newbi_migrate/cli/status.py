@@ -30,7 +30,7 @@ def status(
             "--watch",
             metavar="SECONDS",
             min=0.1,
-            help="Show it again after so many seconds, until Ctrl-C; with --json one document a "
+            help="Show it again every so many seconds, until Ctrl-C; with --json one document a "
             "line.",
         ),
     ] = None,
@@ -40,9 +40,9 @@ def status(
     ] = None,
     call: opt.Call,
 ) -> None:
-    """Show runs, the lease, and what still lacks a workspace; writes nothing.
+    """Show the runs, the lease, and the documents without a workspace; writes nothing.
 
-    Also counts organizations without members. It can be asked while a run is under way.
+    Also counts organizations without members. It may be used while a run is under way.
     """
     with call.session("status") as session:
         if watch is not None:

@@ -37,7 +37,7 @@ def validate(
     detailed: Annotated[
         bool,
         typer.Option(
-            "--detailed", "--verbose", help="List every violation, not what fits on a screen."
+            "--detailed", "--verbose", help="List every violation, not only what fits on a screen."
         ),
     ] = False,
     only: Annotated[
@@ -56,8 +56,8 @@ def validate(
             "--sample",
             metavar="N",
             min=1,
-            help="Ask the rules of the models of N documents of each collection, drawn at random; "
-            "the structural rules are asked of all.",
+            help="Check the rules of the models on N random documents of each collection; the "
+            "structural rules are checked on all.",
             show_default="all",
         ),
     ] = None,
@@ -65,15 +65,15 @@ def validate(
         FailOnChoice,
         typer.Option(
             "--fail-on",
-            help="Which violations fail: what the migration caused, from a severity on; with any, "
-            "what was there before too.",
+            help="Fail on what the migration caused, of this severity or a higher one; with any, "
+            "on what was there before too.",
         ),
     ] = FailOnChoice.CRITICAL,
     unchanged: Annotated[
         bool,
         typer.Option(
             "--unchanged",
-            help="Prove by digests that nothing changed but what the run's journal says; best "
+            help="Prove by digests that nothing changed except what the run's journal says; best "
             "while the application is stopped.",
         ),
     ] = False,
@@ -84,10 +84,10 @@ def validate(
 ) -> None:
     """Check that the database keeps every rule; writes nothing.
 
-    A role that may only read is enough. It is right while the application is stopped or at rest;
-    where a run is under way or unfinished, it says so. What a run quarantined, and recorded so,
-    breaks no rule; more than it recorded does. By the journal it tells what the migration caused,
-    which fails, from what was there before, which is listed with its cure.
+    A role that may only read is enough. The answer is certain while the application is stopped or
+    at rest; where a run is under way or unfinished, it says so. What a run quarantined and recorded
+    breaks no rule; more than that does. By the journal it tells what the migration caused, which
+    fails, from what was there before, which is listed with what to do about it.
     """
     session = Session("validate", as_json=call.as_json, uri_file=call.uri_file)
     with session.explained(), tempfile.TemporaryFile("w+", encoding="utf-8") as found:

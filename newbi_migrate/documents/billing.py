@@ -112,7 +112,7 @@ class Invoice(_BillingDocument):
     rules = (
         Required(
             "invoice.number",
-            "An invoice that is no draft has a number.",
+            "An invoice that is not a draft has a number.",
             ("number",),
             Not(Is("status", "DRAFT")),
         ),

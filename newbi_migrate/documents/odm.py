@@ -193,7 +193,7 @@ class PersistentDocument(_Differences, beanie.Document, DocumentModel):
         identifier = getattr(workspace, "organization_id", workspace)
         if not isinstance(identifier, ObjectId | str) or not ObjectId.is_valid(identifier):
             raise UsageError(
-                "The id of the workspace is no ObjectId.",
+                "The id of the workspace is not an ObjectId.",
                 next_step="Give the organization's id, or a member.",
             )
         fields = fields_of(cls)

@@ -344,7 +344,7 @@ def _refuse_fields(fields: Iterable[tuple[str, str]], *, of: str = "") -> None:
         if not name:
             problem = "is empty"
         elif name.startswith("$") or "\0" in name:
-            problem = "is no name of a field"
+            problem = "is not a name that a field can have"
         elif "." in name:
             # A rollback could not tell whether the run made the embedded document around it.
             problem = "is a path into an embedded document"

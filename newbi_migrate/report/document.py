@@ -54,7 +54,7 @@ FORMAT: Final = 1
 SHOWN: Final = 100
 """Rows of a table for people; the others are counted, and NDJSON has them all."""
 
-_PLACES: Final = 4
+_PLACES: Final = 3
 _R = TypeVar("_R")
 
 

@@ -47,7 +47,7 @@ CLASSES: Final[Mapping[WorkspaceClass, str]] = {
 
 _REASONS: Final[Mapping[Reason, tuple[str, str]]] = {
     Reason.ALIAS_AMBIGUOUS: (
-        "Several users have this e-mail, or the one who has it has an id that is no ObjectId",
+        "Several users have this e-mail, or the one who has it has an id that is not an ObjectId",
         "keep one user with this e-mail",
     ),
     Reason.ALIAS_REFUSED: (
@@ -64,7 +64,7 @@ _REASONS: Final[Mapping[Reason, tuple[str, str]]] = {
     ),
     Reason.EMAIL_MISSING: ("There is no e-mail to sign in with", "give this user one"),
     Reason.ID_NOT_OBJECT_ID: (
-        "The user's _id is no ObjectId, which Better Auth cannot refer to",
+        "The user's _id is not an ObjectId, which Better Auth cannot refer to",
         "store the user again under an ObjectId",
     ),
     Reason.UNREADABLE: ("The stored bytes cannot be decoded", "repair the document"),
@@ -77,7 +77,7 @@ _REASONS: Final[Mapping[Reason, tuple[str, str]]] = {
         "The field that names the owner holds no id",
         "correct the id of the owner",
     ),
-    Reason.OWNER_UNKNOWN: ("Its owner is no known user", "give it to one who is"),
+    Reason.OWNER_UNKNOWN: ("Its owner is not a known user", "give it to one who is"),
     Reason.OWNER_QUARANTINED: (
         "Its owner was quarantined, see the users above",
         "it follows once that user is migrated",
@@ -187,9 +187,9 @@ FINDINGS: Final[Mapping[str, str]] = {
         "Existing users are not given these fields of the legacy ones, which may be secrets; they "
         "stay in the legacy collection alone."
     ),
-    "id-not-objectid": "A document whose _id is no ObjectId; nothing can refer to it.",
+    "id-not-objectid": "A document whose _id is not an ObjectId; nothing can refer to it.",
     "member-ids-not-objectid": (
-        "A membership whose ids are no ObjectIds; the application does not see it: correct them, "
+        "A membership whose ids are not ObjectIds; the application does not see it: correct them, "
         "or remove it."
     ),
     "member-is-nobody": (
@@ -221,7 +221,7 @@ FINDINGS: Final[Mapping[str, str]] = {
     ),
     "password-differs": "The existing password differs from the legacy one and stays.",
     "password-none": "No password is stored; the user signs in another way, or resets it.",
-    "password-unknown": "What is stored as password is no hash; the user must reset it.",
+    "password-unknown": "What is stored as the password is not a hash; the user must reset it.",
     "phone-already-taken": "Another user has the same phone number; this one gets none.",
     "plugin-field-not-carried": (
         "Plug-ins of Better Auth act on a field of that name, so the user is not given it; the "

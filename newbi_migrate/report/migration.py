@@ -308,7 +308,7 @@ def _summary(found: _Found, created: Mapping[str, int], filled: Mapping[str, int
         names = sorted(found.plan.not_registered.items())
         listed = ", ".join(f"{name} ({count:,})" for name, count in names)
         yield f"Collections nobody described, left alone: {listed}."
-    worth_knowing = _findings(found)
+    worth_knowing = None if done else _findings(found)
     if worth_knowing is not None and worth_knowing.detail:
         yield f"{worth_knowing.title} (--verbose lists them)."
     yield from _why_not_zero(found)
@@ -651,8 +651,7 @@ def _lasting(found: _Found) -> Section | None:
     blocks: list[Block] = []
     if own := tuple(group for group in groups if group not in theirs):
         caption = "Documents that stay as odd as they are, by kind"
-        # Their cures were in the plan.
-        blocks.append(Groups(caption, "finding", own, brief=found.done, examples=False))
+        blocks.append(Groups(caption, "finding", own, examples=False))
     if theirs:
         caption = "To be corrected in Better Auth's own collections, by kind"
         blocks.append(Groups(caption, "finding", theirs, brief=True, examples=False))

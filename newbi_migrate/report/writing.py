@@ -62,7 +62,7 @@ def refuse_as_report(path: Path, taken: Iterable[Path | None] = ()) -> None:
     """
     if path.suffix.lower() not in FORMATS:
         raise UsageError(
-            f"What format the report {str(path)!r} is to have cannot be told from its name.",
+            f"The format of the report {str(path)!r} cannot be told from its name.",
             next_step=f"Let its name end in {', '.join(FORMATS)}.",
         )
     refuse_unwritable(path)
@@ -102,6 +102,6 @@ def _refuse_other_file(path: Path) -> None:
         ours = GENERATOR in file.read(_MARKED_WITHIN)
     if not ours:
         raise UsageError(
-            f"{str(path)!r} is there already and is no report; it was left alone.",
+            f"{str(path)!r} exists already and is not a report; it was left alone.",
             next_step="Name another file, or remove that one.",
         )

@@ -74,7 +74,7 @@ def application_url(text: str, *, allow_http: bool = False) -> str:
         raise UsageError("The application's address cannot be read.", next_step=_SHAPE) from None
     if parts.scheme not in ("http", "https") or not host:
         raise UsageError(
-            "The application's address is none of http or https.", next_step=_SHAPE
+            "The application's address is neither http nor https.", next_step=_SHAPE
         ) from None
     if "@" in parts.netloc:
         raise UsageError("The application's address holds credentials.", next_step=_SHAPE)

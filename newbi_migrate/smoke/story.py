@@ -218,8 +218,8 @@ def _session(visit: _Visit) -> Check:
         return _failed(
             "session",
             "The user signed in and yet has no session.",
-            "Look at the application's log; a user._id that is no ObjectId does this, and so do "
-            "cookies for another address.",
+            "Look at the application's log; a user._id that is not an ObjectId does this, and so "
+            "do cookies for another address.",
         )
     if str(user.get("email")).lower() != visit.email.lower():
         return _failed(

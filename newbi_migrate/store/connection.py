@@ -202,7 +202,7 @@ class _Place:
             return _plain(client.get_database(self.name))
         except InvalidName as error:
             raise UsageError(
-                f"{self.name!r} is no name a database can have.",
+                f"{self.name!r} is not a name that a database can have.",
                 next_step="Name another database.",
             ) from error
 
@@ -296,7 +296,7 @@ def _synchronous(handle: Any) -> SynchronousDatabase[Any]:
         synchronous = getattr(handle, "delegate", None)
     if not isinstance(synchronous, SynchronousDatabase):
         raise UsageError(
-            f"A {type(handle).__name__} is no database handle.",
+            f"A {type(handle).__name__} is not a database handle.",
             next_step="Hand in a connection string, or a database of PyMongo or Motor.",
         )
     return synchronous

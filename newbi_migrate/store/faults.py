@@ -244,7 +244,7 @@ def _of_the_driver(error: PyMongoError, doing: str) -> NewbiMigrateError | None:
         return _misconfigured(error, doing)
     if isinstance(error, InvalidName):
         return UsageError(
-            f"A database or collection was named as none can be, while {doing}.",
+            f"A database or collection has a name that MongoDB does not allow, while {doing}.",
             next_step="Correct the name.",
         )
     if isinstance(error, InvalidOperation):

@@ -481,7 +481,7 @@ async def _greatest_number(runs: Collection, *, strict: bool) -> int:
     numbers = [_number(found.get(name)) for name in greatest]
     if strict and any(number is None for number in numbers):
         raise DamagedRecordsError(
-            f"A record of a run in {RUNS} has a number or token that is no number.",
+            f"A record of a run in {RUNS} has a number or token that is not a number.",
             next_step="Nothing was done. Somebody changed the records; set it right first.",
             collection=RUNS,
         )

@@ -56,7 +56,7 @@ def _find(wanted: str, search_path: str) -> MongodBinary:
         version = _version_of(Path(wanted))
         if version is None:
             raise UnsupportedError(
-                f"{MONGOD_VARIABLE} names {wanted}, which is no mongod that runs here.",
+                f"{MONGOD_VARIABLE} names {wanted}, which is not a mongod that runs here.",
                 next_step=f"Correct or unset {MONGOD_VARIABLE}.",
             )
         return MongodBinary(Path(wanted), version)

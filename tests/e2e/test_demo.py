@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from pictures import RECORDING, stable
 from pymongo import MongoClient
 from pymongo.errors import ServerSelectionTimeoutError
 
@@ -87,6 +88,13 @@ def test_the_demo_shows_where_a_users_fields_went(story):
         assert re.search(rf"^ {re.escape(path)} .*{re.escape(target)}", part, re.MULTILINE)
     assert re.search(r"^ workspaceId +\(not there\) +[0-9a-f]{24} *$", part, re.MULTILINE)
     assert "same to the byte" in part
+
+
+def test_the_recording_in_the_documentation_is_what_the_demo_prints(story):
+    """But for times and what is drawn at random."""
+    done, _ = story
+
+    assert stable(RECORDING.read_text("utf-8")) == stable(done.stdout), "Run: nox -s pictures"
 
 
 def test_the_demo_shows_no_hash(story):

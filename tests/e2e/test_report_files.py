@@ -105,7 +105,7 @@ def test_a_report_that_cannot_be_written_is_refused_before_anything_is_done(quic
     answer = quick("migrate", "--confirm", "--report", mine)
 
     assert ExitCode.USAGE == answer.code
-    assert "is no report" in answer.sentence
+    assert "is not a report" in answer.sentence
     assert "<p>mine</p>" == mine.read_text("utf-8")
     assert {"Users", "invoices"} == set(clean.list_collection_names())
 

@@ -91,7 +91,7 @@ def test_all_takes_every_run_back(quick, migrated, clean):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--run", "nonsense"), "is no run's id"),
+        (("--run", "nonsense"), "is not the id of a run"),
         (("--run", "64b000000000000000000000"), "There is no run"),
         (("--all", "--users", "64b000000000000000000000"), "exclude each other"),
         (("--users", "64b000000000000000000099"), "No run migrated"),

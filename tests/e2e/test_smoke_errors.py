@@ -127,7 +127,7 @@ def test_an_application_that_does_not_answer_ends_with_nine(newbi, server):
     ("arguments", "environment", "words"),
     [
         ((), {}, "address of the application"),
-        (("--url", "https://x.exemple.fr"), {}, "nobody to sign in"),
+        (("--url", "https://x.exemple.fr"), {}, "whom to sign in"),
         (("--url", "https://x.exemple.fr", "--email", "a@b.fr"), {}, "no password"),
     ],
 )

@@ -268,7 +268,7 @@ def a_missing_file_of_documents(folder):
     (folder.path / "shop" / "x.bson").unlink()
 
 
-@sample(Refused(10, "y.metadata.json: it is no Extended JSON"))
+@sample(Refused(10, "y.metadata.json: it is not Extended JSON"))
 def an_empty_metadata_file(folder):
     folder.collection()
     folder.collection("y")

@@ -106,8 +106,8 @@ def test_a_manifest_comes_back_as_it_was():
     [
         ("6.0.5", "6.0.6", "changed after it was written"),
         ("newbi-migrate backup 1", "newbi-migrate backup 9", "does not know"),
-        ('"seal"', '"soul"', "is no manifest"),
-        ("{", "[", "is no manifest"),
+        ('"seal"', '"soul"', "is not the manifest"),
+        ("{", "[", "is not the manifest"),
     ],
 )
 def test_a_manifest_that_was_changed_is_refused(old, new, sentence):

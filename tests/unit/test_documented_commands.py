@@ -20,6 +20,7 @@ from newbi_migrate.errors import ExitCode
 from newbi_migrate.migration.doctor.leftovers import TRACES
 from newbi_migrate.smoke.story import STEPS
 
+OF_NO_COMMAND = {"--version", "--help", "--install-completion", "--show-completion"}
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "reference"
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
@@ -49,13 +50,31 @@ def test_a_command_on_a_page_can_be_typed(commands, page, line):
     """Neither a command nor an option that is shown is made up or out of date."""
     words = [word for word in shlex.split(line.replace("…", "")) if word]
     # `newbi-migrate report` is how a report names the program that wrote it.
-    if words[0] in ("COMMAND", "--version", "--help", "--install-completion", "report"):
+    if words[0] in {"COMMAND", "report", *OF_NO_COMMAND}:
         return
 
     assert words[0] in commands, page
     for word in words[1:]:
         if word.startswith("-"):
             assert word.partition("=")[0] in commands[words[0]], page
+
+
+def test_the_diagram_of_the_run_book_shows_commands_as_they_are_typed(commands):
+    """What does not begin with a capital is a command with its options."""
+    text = (ROOT / "docs" / "run.md").read_text("utf-8")
+    diagram = text.partition("```mermaid\n")[2].partition("```")[0]
+    steps = {
+        tuple(step.removeprefix("then ").split())
+        for label in re.findall(r'\["([^"]+)"\]', diagram)
+        for step in label.split(", ")
+        if step[0].islower()
+    }
+
+    assert {"backup", "plan", "migrate", "validate", "rollback", "finalize"} <= {
+        name for name, *_ in steps
+    }
+    for name, *options in steps:
+        assert {word for word in options if word.startswith("-")} <= commands[name], name
 
 
 def rows(page, columns):

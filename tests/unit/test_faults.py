@@ -111,7 +111,7 @@ def test_a_refusal_of_the_server_is_said_by_its_code(code, message, expected, wo
         (InvalidBSON("ana"), ExitCode.UNREACHABLE, "could not be decoded"),
         (InvalidDocument("ana"), ExitCode.UNEXPECTED, "could not be written as BSON"),
         (OverflowError("ana"), ExitCode.UNEXPECTED, "could not be written as BSON"),
-        (InvalidName("ana"), ExitCode.USAGE, "as none can be"),
+        (InvalidName("ana"), ExitCode.USAGE, "that MongoDB does not allow"),
         (InvalidOperation("ana"), ExitCode.USAGE, "the client is closed"),
         (ServerSelectionTimeoutError("ana"), ExitCode.UNREACHABLE, "No MongoDB server"),
         (ConfigurationError("ana"), ExitCode.USAGE, "do not fit"),

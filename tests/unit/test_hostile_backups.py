@@ -98,7 +98,7 @@ def test_a_database_that_is_a_link_is_not_followed(tmp_path):
     root = tmp_path / "dump"
     root.mkdir()
     (root / "shop").symlink_to(elsewhere.path / "shop")
-    with pytest.raises(UsageError, match="no dump"):
+    with pytest.raises(UsageError, match="nor a dump"):
         Dump(root)
 
 
@@ -399,7 +399,7 @@ def test_a_pipe_is_no_dump(tmp_path):
     """It is not opened, and nobody waits for it."""
     path = tmp_path / "pipe"
     os.mkfifo(path)
-    with pytest.raises(DamagedBackupError, match="no plain file"):
+    with pytest.raises(DamagedBackupError, match="not a plain file"):
         Dump(path)
 
 

@@ -335,7 +335,7 @@ def test_nobody_waits_for_a_pipe(tmp_path):
     """One in the place of a plan is neither read nor replaced."""
     pipe = tmp_path / "plan.json"
     os.mkfifo(pipe)
-    with pytest.raises(UsageError, match="no file"):
+    with pytest.raises(UsageError, match="not a file"):
         load_plan(pipe)
 
     assert not may_be_replaced(pipe)

@@ -217,7 +217,7 @@ def test_parents_are_registered_and_form_no_circle(specs):
         ([spec("newbi_migrate_runs")], "one of this tool's own"),
         ([spec("users")], "may hold the legacy users"),
         ([CollectionSpec("a", "", IdType.STRING)], "owner_field of 'a' is '', which is empty"),
-        ([CollectionSpec("a", "$o", IdType.STRING)], "is no name of a field"),
+        ([CollectionSpec("a", "$o", IdType.STRING)], "is not a name that a field can have"),
         ([CollectionSpec("a", "by.id", IdType.STRING)], "is a path into an embedded document"),
         ([CollectionSpec("a", "_id", IdType.STRING)], "can never be changed"),
         (

@@ -428,9 +428,9 @@ def test_a_report_takes_the_place_of_nothing_else(tmp_path, end):
     """Before the work and after it, a file that is no report is left alone."""
     path = tmp_path / f"notes{end}"
     path.write_bytes(b"mine \xff")
-    with pytest.raises(UsageError, match="is no report"):
+    with pytest.raises(UsageError, match="is not a report"):
         refuse_as_report(path)
-    with pytest.raises(UsageError, match="is no report"):
+    with pytest.raises(UsageError, match="is not a report"):
         write_report(path, plan_document(a_plan()), written_at=DAY)
 
     assert b"mine \xff" == path.read_bytes()
@@ -440,7 +440,7 @@ def test_a_saved_plan_is_no_report(tmp_path):
     """A report never takes the place of a plan that was kept to be carried out."""
     path = tmp_path / "plan.json"
     path.write_text("".join(plan_lines(a_plan())), "utf-8")
-    with pytest.raises(UsageError, match="is no report"):
+    with pytest.raises(UsageError, match="is not a report"):
         refuse_as_report(path)
 
 

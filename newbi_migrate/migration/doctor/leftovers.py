@@ -97,14 +97,14 @@ TRACES: Final[tuple[Trace, ...]] = (
         "text-ids",
         "user",
         _which({"$match": {"_id": {"$not": {"$type": "objectId"}}}}),
-        "Users whose _id is no ObjectId, so that they sign in and get no session",
+        "Users whose _id is not an ObjectId, so that they sign in and get no session",
         _LEFT_ALONE,
     ),
     Trace(
         "text-organizations",
         "organization",
         _which({"$match": {"_id": {"$not": {"$type": "objectId"}}}}),
-        "Organizations whose _id is no ObjectId",
+        "Organizations whose _id is not an ObjectId",
         _LEFT_ALONE,
     ),
     Trace(

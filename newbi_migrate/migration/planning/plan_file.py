@@ -121,7 +121,7 @@ def refuse_other_file(path: Path) -> None:
     """
     if path.exists() and not may_be_replaced(path):
         raise UsageError(
-            f"{str(path)!r} is there already and is no plan; it was left alone.",
+            f"{str(path)!r} exists already and is not a plan; it was left alone.",
             next_step="Name another file, or remove that one.",
         )
 

@@ -91,6 +91,19 @@ async def test_planning_changes_nothing(uri, sync_database):
     assert [] == changes(before, fingerprint(sync_database))
 
 
+async def test_a_role_that_may_only_read_is_enough_for_a_plan(
+    mongod_with_auth, servers, database_name
+):
+    """So no write command is sent: the server would refuse it."""
+    database = servers.client(mongod_with_auth)[database_name]
+    build_legacy_database(database, seed=5, users=5, documents_per_user=10, dirty=True)
+    reader = mongod_with_auth.add_user("r", "pw", database=database_name, roles=["read"])
+    async with Migration(reader) as migration:
+        plan = await migration.plan()
+
+    assert plan.pending
+
+
 async def test_the_plan_names_what_the_run_writes(uri, sync_database):
     """Ids, counts and quarantine of the plan are those of the run."""
     build_dirty_database(sync_database, seed=6, users=5, documents_per_user=10)

@@ -497,7 +497,7 @@ async def test_what_is_no_workspace_is_refused(host):
     await init_documents(host, Invoice, AccessGrant)
 
     for given in ("newbi", b"newbi/newbi/", None):
-        with pytest.raises(UsageError, match="no ObjectId"):
+        with pytest.raises(UsageError, match="not an ObjectId"):
             Invoice.in_workspace(given)
     with pytest.raises(UsageError, match="belong to no workspace"):
         AccessGrant.in_workspace(ObjectId())
