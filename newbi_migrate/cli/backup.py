@@ -87,12 +87,11 @@ async def _back_up(
     session: Session, output_dir: Path, recipients: Any, workers: int, exports: bool
 ) -> BackupResult:
     from newbi_migrate.backup.writer import backup_database
-    from newbi_migrate.cli.progress import showing_progress
     from newbi_migrate.store.faults import explained
 
     with (
         interruptible("The backup was interrupted; nothing that looks like one was left behind."),
-        showing_progress(log=session.log) as progress,
+        session.progress() as progress,
     ):
         async with session.database() as database:
             with explained("reading the database"):
@@ -121,9 +120,10 @@ async def _counts(session: Session) -> dict[str, int]:
     from newbi_migrate.store.counting import estimated_counts
     from newbi_migrate.store.faults import explained
 
-    async with session.database() as database:
-        with explained("reading the database"):
-            counts = await estimated_counts(database, await _sources(database))
+    with session.progress(quiet=True):
+        async with session.database() as database:
+            with explained("reading the database"):
+                counts = await estimated_counts(database, await _sources(database))
     return dict(sorted(counts.items()))
 
 
@@ -219,12 +219,11 @@ async def _verify(
     from newbi_migrate.backup.compare import compare_backup
     from newbi_migrate.backup.encrypt import read_identities
     from newbi_migrate.backup.verify import verify_backup as verify
-    from newbi_migrate.cli.progress import showing_progress
 
     identities = read_identities(identity or ())
     with (
         interruptible("The verification was interrupted."),
-        showing_progress(log=session.log) as progress,
+        session.progress() as progress,
     ):
         verification = await verify(path, identities=identities, progress=progress, source=source)
         if not compare or not verification.intact:

@@ -132,8 +132,9 @@ class _Restoring:
         """What the target holds; fails where it holds something that may not be dropped."""
         from newbi_migrate.migration.restore.target import look_at_target
 
-        async with self.session.database(self.database) as target:
-            found = await look_at_target(target)
+        with self.session.progress(quiet=True):
+            async with self.session.database(self.database) as target:
+                found = await look_at_target(target)
         found.require_empty(drop=self.drop)
         return found
 
@@ -158,11 +159,10 @@ class _Restoring:
 
     async def _verified(self) -> Verification:
         from newbi_migrate.backup.verify import verify_backup as verify
-        from newbi_migrate.cli.progress import showing_progress
 
         with (
             interruptible("The verification was interrupted."),
-            showing_progress(log=self.session.log) as progress,
+            self.session.progress() as progress,
         ):
             verification = await verify(
                 self.path, identities=self.identities, progress=progress, source=self.source
@@ -172,14 +172,13 @@ class _Restoring:
 
     async def restore(self, reviewed: RestoreTarget | None) -> RestoreResult:
         """Restores; ``reviewed`` is the target as a person agreed to it."""
-        from newbi_migrate.cli.progress import showing_progress
         from newbi_migrate.migration.restore.run import restore_backup
 
         with (
             interruptible(
                 "The restore was interrupted.", "The same command again goes on where it stopped."
             ),
-            showing_progress(log=self.session.log) as progress,
+            self.session.progress() as progress,
         ):
             async with self.session.database(self.database) as target:
                 return await restore_backup(

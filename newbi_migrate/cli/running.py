@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from newbi_migrate.cli.logfile import LogFile
     from newbi_migrate.migration.facade import Migration
+    from newbi_migrate.progress import Progress
     from newbi_migrate.report.document import Document
     from newbi_migrate.store.handles import Database
     from newbi_migrate.store.uri import ConnectionString
@@ -93,6 +94,7 @@ class Session:
         self._uri_file = uri_file
         self._target: ConnectionString | None = None
         self._log: LogFile | None = None
+        self._progress: Progress | None = None
         self._begun = False
 
     @property
@@ -128,13 +130,24 @@ class Session:
         from newbi_migrate.store.faults import explained
 
         with explained("connecting"):
-            async with open_database(self.target, name=name) as store:
+            async with open_database(self.target, name=name, progress=self._progress) as store:
                 yield store.database
 
-    @property
-    def log(self) -> LogFile | None:
-        """The log file, if one was named."""
-        return self._log
+    @contextmanager
+    def progress(self, *, quiet: bool = False) -> Iterator[Progress]:
+        """A listener that shows progress on stderr, of connecting too, and keeps it in the log.
+
+        Args:
+            quiet: Whether what takes no time is shown to who watches alone.
+        """
+        from newbi_migrate.cli.progress import showing_progress
+
+        with showing_progress(quiet=quiet, log=self._log) as shown:
+            self._progress = shown
+            try:
+                yield shown
+            finally:
+                self._progress = None
 
     def log_to(self, path: Path | None, command: str, *, on: str | None = None) -> None:
         """Keep what is said while a command runs, and how it ends, in a file, if one is named.
@@ -237,10 +250,9 @@ class Session:
         """
 
         async def asking() -> _T:
-            from newbi_migrate.cli.progress import showing_progress
             from newbi_migrate.migration.facade import Migration
 
-            with showing_progress(quiet=quiet, log=self._log) as progress:
+            with self.progress(quiet=quiet) as progress:
                 async with Migration(self.target, progress=progress, **about) as migration:
                     with self._stopping(migration) if writes else contextlib.nullcontext():
                         return await what(migration)

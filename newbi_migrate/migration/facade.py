@@ -90,7 +90,9 @@ class Migration:
         self._stopping = False
 
     async def __aenter__(self) -> Self:
-        self._store = await self._stack.enter_async_context(open_database(self._source))
+        self._store = await self._stack.enter_async_context(
+            open_database(self._source, progress=self._progress)
+        )
         return self
 
     async def __aexit__(self, *details: object) -> None:
@@ -229,7 +231,7 @@ class Migration:
     async def status(self) -> Status:
         """How the database stands."""
         with explained("reading the database"):
-            return await read_status(self.store.database, self._registry)
+            return await read_status(self.store.database, self._registry, self._progress)
 
     async def lease(self) -> LeaseState | None:
         """Who holds the lease or held it last; ``None`` if nobody ever did."""

@@ -12,6 +12,7 @@ from typing import Any, Final
 from newbi_migrate.documents.registry import Registry
 from newbi_migrate.errors import DamagedRecordsError
 from newbi_migrate.migration.run.recovery import refuse_lost_records
+from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.collections import collection_names
 from newbi_migrate.store.counting import count, count_by
 from newbi_migrate.store.handles import Database
@@ -74,15 +75,26 @@ class Status:
         }
 
 
-async def read_status(database: Database, registry: Registry) -> Status:
-    """Read how a database stands; send no write command."""
+async def read_status(
+    database: Database, registry: Registry, progress: Progress | None = None
+) -> Status:
+    """Read how a database stands; send no write command.
+
+    Args:
+        database: The database.
+        registry: The collections.
+        progress: Told of every collection.
+    """
+    listener = progress or NullProgress()
     names = await collection_names(database, comment=_COMMENT)
-    field = registry.workspace_field
-    without = {
-        spec.name: await count(database[spec.name], {field: {"$in": [None, ""]}}, comment=_COMMENT)
-        for spec in registry.scoped
-        if spec.name in names
-    }
+    scoped = [spec.name for spec in registry.scoped if spec.name in names]
+    listener.phase("collections", len(scoped))
+    lacking = {registry.workspace_field: {"$in": [None, ""]}}
+    without = {}
+    for name in scoped:
+        without[name] = await count(database[name], lacking, comment=_COMMENT)
+        listener.advance(1, name)
+    listener.phase("organizations and runs", None)
     orphans = 0
     if "organization" in names:
         orphans = await count_by(database["organization"], _NOBODYS, comment=_COMMENT)

@@ -41,7 +41,9 @@ async def wait_for_statements(
     told = False
     while await _statement_running(database, comments):
         if not told:
-            progress.note("The server is still finishing a statement of a run that stopped.")
+            progress.phase(
+                "waiting until the server has finished a statement of a run that stopped", None
+            )
             told = True
         safe_point()
         await asyncio.sleep(_LOOK_EVERY)

@@ -207,10 +207,12 @@ async def carry_out(
     if request.command == "finalize" and request.keep:
         await _refuse_taken_name(session, request)
     journal = await _begin(session, request, found, record, resumed=unfinished is not None)
+    session.progress.phase("drop indexes", len(found.to_drop))
     for collection, index in found.to_drop:
         seq = await journal.append(EntryKind.INDEX, collection, {"dropped": [index]})
         await drop_index(session, collection, index["name"])
         await journal.applied(seq)
+        session.progress.advance(1, collection)
     result.dropped += [
         (entry.collection, index["name"])
         async for entry in journal.entries()
@@ -219,6 +221,7 @@ async def carry_out(
     ]
     try:
         if request.command == "finalize" and request.source is not None:
+            session.progress.phase("legacy users", None)
             users = LegacyUsers(session, request.source, journal, runs, unfinished)
             await users.end(result, keep=request.keep)
     except DatabaseMovedOnError:

@@ -12,6 +12,7 @@ from newbi_migrate.documents.registry import CollectionSpec, UniqueKey
 from newbi_migrate.mapping.workspace import Reason, WorkspaceClass, Workspaces
 from newbi_migrate.migration.planning.documents import Surveyed
 from newbi_migrate.migration.planning.results import IndexAction, IndexDecision
+from newbi_migrate.progress import Progress
 from newbi_migrate.store.collisions import Collision, find_collisions
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.indexes import plan_indexes, read_indexes
@@ -33,6 +34,7 @@ async def plan_index_changes(
     filled: Mapping[tuple[str, str], Sequence[Any]],
     collections: Mapping[str, int],
     comment: str,
+    progress: Progress,
 ) -> tuple[tuple[IndexDecision, ...], tuple[Collision, ...]]:
     """What happens to every index the registry wants or knows to be obsolete.
 
@@ -46,12 +48,14 @@ async def plan_index_changes(
         filled: Collection and path to the ids of documents in which the run fills that field.
         collections: The collections that exist.
         comment: Attached to every command.
+        progress: Told of every collection.
     """
     decisions: list[IndexDecision] = []
     collisions: list[Collision] = []
     wanted = [spec for spec in specs if spec.scoped]
     if with_users:
         wanted += BETTER_AUTH_SPECS
+    progress.phase("plan indexes", len(wanted))
     for spec in wanted:
         existing = await read_indexes(database, spec.name) if spec.name in collections else ()
         planned = plan_indexes(existing, spec)
@@ -89,6 +93,7 @@ async def plan_index_changes(
                     _collision_reason(now),
                 )
             )
+        progress.advance(1, spec.name)
     return tuple(decisions), tuple(collisions)
 
 

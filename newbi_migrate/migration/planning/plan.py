@@ -92,6 +92,7 @@ async def make_plan(
     refusal = odd_target(seen.infos)
     if refusal is not None:
         raise refusal
+    listener.phase("read users", None)
     users = await _plan_users(database, seen, options, documents_only, listener)
 
     quarantine = Quarantine()
@@ -129,6 +130,7 @@ async def make_plan(
         filled=users.filled,
         collections=seen.counts,
         comment=_COMMENT,
+        progress=listener,
     )
     digests = Digests({name: found.digest for name, found in surveyed.items()})
     digests.add(USERS, users.digest)

@@ -158,6 +158,7 @@ class Runner:
                 # Whether it can be asked at all shows before the first write.
                 await self.lag()
             holder = Holder.this_process(ObjectId(), command)
+            self.progress.phase("take the lease", None)
             lease = await Lease.acquire(
                 self.store.database,
                 holder,

@@ -135,20 +135,30 @@ class ModelRules:
 
     async def check(self, findings: Collector) -> None:
         """Ask the rules of all collections."""
+        most, progress = self._request.sample, self._request.progress
+        sizes: list[int] = []
         for target in self._targets:
-            self._request.progress.phase(f"validate {target.name} by its model", None)
-            collection = self._request.database[target.name]
-            if self._request.sample is not None:
-                async for raw in sample(collection, self._request.sample, comment=self._comment):
-                    _look(target, raw, findings)
-                continue
-            served = target.model.server_checkable_rules()
-            asked = {name: rule for name, rule in target.rules.items() if name in served}
-            if asked:
-                await self._ask(_narrowed(target, asked), collection, findings)
-            streamed = {n: rule for n, rule in target.rules.items() if n not in served}
-            if streamed:
-                await self._stream(_narrowed(target, streamed), collection, findings, {})
+            size = await estimated_count(self._request.database[target.name], comment=self._comment)
+            sizes.append(size if most is None else min(size, most))
+        progress.phase("rules of the models", sum(sizes))
+        for target, size in zip(self._targets, sizes, strict=True):
+            await self._check(target, findings)
+            progress.advance(size, target.name)
+
+    async def _check(self, target: _Target, findings: Collector) -> None:
+        """Ask the rules of one collection."""
+        collection = self._request.database[target.name]
+        if self._request.sample is not None:
+            async for raw in sample(collection, self._request.sample, comment=self._comment):
+                _look(target, raw, findings)
+            return
+        served = target.model.server_checkable_rules()
+        asked = {name: rule for name, rule in target.rules.items() if name in served}
+        if asked:
+            await self._ask(_narrowed(target, asked), collection, findings)
+        streamed = {n: rule for n, rule in target.rules.items() if n not in served}
+        if streamed:
+            await self._stream(_narrowed(target, streamed), collection, findings, {})
 
     async def _ask(self, target: _Target, collection: Collection, findings: Collector) -> None:
         match = target.model.violators(target.rules.keys(), skip=target.skip)
