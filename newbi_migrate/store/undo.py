@@ -29,7 +29,7 @@ __all__ = [
     "Comparison",
     "Difference",
     "Followed",
-    "Outcome",
+    "Undone",
     "compare_groups",
     "follow",
     "overwrite",
@@ -83,8 +83,8 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of an attempt to write.
+class Undone:
+    """What became of an attempt to put back what stood before.
 
     Attributes:
         written: Number of documents written.
@@ -137,7 +137,7 @@ async def compare_groups(
 
 async def restore(
     session: LeasedSession, collection: str, groups: Sequence[JournalGroup]
-) -> Outcome:
+) -> Undone:
     """Take back what groups of documents still hold.
 
     Args:
@@ -172,14 +172,14 @@ async def restore(
             ]
             rest = await _one_by_one(session, collection, singles)
             expected = sum(len(group.ids) for group in groups)
-            return Outcome(expected - len(rest.refused), rest.refused)
+            return Undone(expected - len(rest.refused), rest.refused)
         written += result.modified_count
-    return Outcome(written)
+    return Undone(written)
 
 
 async def overwrite(
     session: LeasedSession, collection: str, differences: Sequence[Difference]
-) -> Outcome:
+) -> Undone:
     """Put back what stood there before over what somebody changed since.
 
     Args:
@@ -197,7 +197,7 @@ def _one(identifier: Any, held: Mapping[str, Any], update: Mapping[str, Any]) ->
 
 async def _one_by_one(
     session: LeasedSession, collection: str, singles: Sequence[tuple[UpdateOne, Any, str]]
-) -> Outcome:
+) -> Undone:
     modified = 0
     refused: list[tuple[Any, str]] = []
     for chunk in chunks(singles, MAX_OPERATIONS):
@@ -213,7 +213,7 @@ async def _one_by_one(
             refused += [chunk[e["index"]][1:] for e in details.get("writeErrors", ())]
         else:
             modified += result.modified_count
-    return Outcome(modified, tuple(refused))
+    return Undone(modified, tuple(refused))
 
 
 @dataclass(frozen=True, slots=True)

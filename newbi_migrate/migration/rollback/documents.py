@@ -42,7 +42,7 @@ from newbi_migrate.store.session import LeasedSession, Throttle
 from newbi_migrate.store.undo import (
     Chain,
     Difference,
-    Outcome,
+    Undone,
     compare_groups,
     follow,
     overwrite,
@@ -190,9 +190,9 @@ class DocumentRollback:
             back.gone += compared.gone
             for part in _portions(compared.to_restore, throttle):
                 await session.turn(sum(len(group.ids) for group in part))
-                outcome = await restore(session, name, part)
-                back.restored += outcome.written
-                self._refused(name, outcome)
+                undone = await restore(session, name, part)
+                back.restored += undone.written
+                self._refused(name, undone)
             self._conflicts(name, compared.differences)
             if self._discards:
                 differences = compared.differences
@@ -243,8 +243,8 @@ class DocumentRollback:
         if now is not None and now != then:
             self.released.add(name, now, number)
 
-    def _refused(self, name: str, outcome: Outcome) -> None:
-        for identifier, path in outcome.refused:
+    def _refused(self, name: str, undone: Undone) -> None:
+        for identifier, path in undone.refused:
             self.result.conflicts.add(Conflict(ConflictKind.REFUSED, name, identifier, path))
 
     def _conflicts(self, name: str, differences: Sequence[Difference]) -> None:
