@@ -5,6 +5,7 @@ They change together, when a backup can be made or checked in another way.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -13,6 +14,7 @@ import typer
 from newbi_migrate.cli import options as opt
 from newbi_migrate.cli.next_steps import after_backup, after_verifying, suggest
 from newbi_migrate.cli.running import Session, interruptible
+from newbi_migrate.cli.values import opening
 from newbi_migrate.errors import UsageError
 
 if TYPE_CHECKING:
@@ -69,16 +71,19 @@ def backup(
     session = Session("backup", as_json=call.as_json, uri_file=call.uri_file)
     with session.explained():
         from newbi_migrate.backup.encrypt import read_recipients
-        from newbi_migrate.backup.manifest import Consistency
         from newbi_migrate.report.backups import backup_document
 
         recipients = read_recipients(recipient or ())
+        chosen = ["--output-dir", str(output_dir)]
+        chosen += [part for key in recipient or () for part in ("--recipient", key)]
+        chosen += [] if exports else ["--no-exports"]
         session.log_to(call.log_file, "backup --dry-run" if dry_run else "backup")
         if dry_run:
-            _survey(session, output_dir)
+            _survey(session, output_dir, chosen)
         result = session.run(lambda: _back_up(session, output_dir, recipients, workers, exports))
-        fits = result.manifest.consistency is not Consistency.WRITTEN
-        following = after_backup(result.path, output_dir, fits=fits, place=session.uri_arguments)
+        following = after_backup(
+            result.path, result.manifest, chosen=chosen, place=session.uri_arguments
+        )
         document = backup_document(result.path, result.manifest, next_command=following)
         session.finish(document, verbose=verbose)
 
@@ -106,11 +111,11 @@ async def _back_up(
             )
 
 
-def _survey(session: Session, output_dir: Path) -> NoReturn:
+def _survey(session: Session, output_dir: Path, chosen: Sequence[str]) -> NoReturn:
     from newbi_migrate.report.backups import backup_survey_document
 
     counts = session.run(lambda: _counts(session))
-    following = suggest("backup", "--output-dir", str(output_dir), *session.uri_arguments)
+    following = suggest("backup", *chosen, *session.uri_arguments)
     session.finish(
         backup_survey_document(session.target.database, output_dir, counts, next_command=following)
     )
@@ -201,7 +206,12 @@ def verify_backup(
         )
         here = comparison is not None and comparison.database == session.target.database
         following = after_verifying(
-            path, verification, comparison, here=here, place=session.uri_arguments
+            path,
+            verification,
+            comparison,
+            here=here,
+            chosen=opening(identity, source_database),
+            place=session.uri_arguments,
         )
         document = verification_document(verification, comparison, next_command=following)
         session.finish(document, verbose=verbose)

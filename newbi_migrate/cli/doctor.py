@@ -11,7 +11,6 @@ import typer
 from newbi_migrate.cli import options as opt, values
 from newbi_migrate.cli.next_steps import after_diagnosis
 from newbi_migrate.cli.running import Session
-from newbi_migrate.errors import ExitCode
 
 __all__ = ["doctor"]
 
@@ -59,6 +58,7 @@ def doctor(
     """
     session = Session("doctor", as_json=call.as_json, uri_file=call.uri_file)
     with session.explained():
+        from newbi_migrate.checks import Level, worst
         from newbi_migrate.migration.doctor import Purpose
         from newbi_migrate.report.checks import checks_document
 
@@ -71,7 +71,7 @@ def doctor(
             options=options,
         )
         following = ""
-        if found.exit_code is ExitCode.DONE:
+        if worst(found.checks) is not Level.FAILED:
             following = after_diagnosis(
                 purpose.value, backup, legacy_collection, session.uri_arguments
             )

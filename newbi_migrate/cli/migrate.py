@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from newbi_migrate.cli import options as opt, values
-from newbi_migrate.cli.next_steps import after_plan, after_run, suggest
+from newbi_migrate.cli.next_steps import after_plan, after_run, suggest, unfinished_run
 from newbi_migrate.cli.reporting import ReportFiles
 from newbi_migrate.cli.running import Session, say
 from newbi_migrate.errors import UsageError
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from newbi_migrate.migration.run.backup_guard import BackupGuard
     from newbi_migrate.migration.run.throttle import ThrottleOptions
     from newbi_migrate.report.document import Document
+    from newbi_migrate.store.runs import RunRecord
 
 __all__ = ["backfill", "migrate", "plan"]
 
@@ -49,7 +50,8 @@ def plan(
         options = values.migration_options(**asdict(choices))
         backed = values.backup_guard(backing.backup, backing.identity)
         session.log_to(call.log_file, "plan")
-        _Task(session, "plan", options, verbose, backed, reports).show(save_to=output)
+        task = _Task(session, "plan", options, verbose, backed, reports, backing=backing)
+        task.show(save_to=output)
 
 
 def migrate(
@@ -87,7 +89,9 @@ def migrate(
             options = values.migration_options(**asdict(choices), **asdict(size))
         else:
             saved, options = _of_saved(plan, choices, size)
-        task = _Task(session, "migrate", options, verbose, backed, reports, throttle, saved, plan)
+        task = _Task(
+            session, "migrate", options, verbose, backed, reports, throttle, saved, plan, backing
+        )
         if dry_run:
             task.show()
         task.carry_out(confirmed=confirm)
@@ -119,7 +123,9 @@ def backfill(
         throttle = values.throttle(pacing)
         options = values.migration_options(**asdict(choices), **asdict(size))
         session.log_to(call.log_file, "backfill --dry-run" if dry_run else "backfill")
-        task = _Task(session, "backfill", options, verbose, backed, reports, throttle)
+        task = _Task(
+            session, "backfill", options, verbose, backed, reports, throttle, backing=backing
+        )
         if dry_run:
             task.show()
         task.carry_out(confirmed=confirm)
@@ -160,6 +166,7 @@ class _Task:
         throttle: What is to hold a run back.
         saved: A plan that must be followed.
         saved_in: Where that plan is.
+        backing: The arguments that say what the run is backed by.
     """
 
     session: Session
@@ -171,6 +178,7 @@ class _Task:
     throttle: ThrottleOptions | None = None
     saved: SavedPlan | None = None
     saved_in: Path | None = None
+    backing: opt.Backing | None = None
 
     @property
     def documents_only(self) -> bool:
@@ -198,18 +206,22 @@ class _Task:
             _refuse_other_file(save_to)
         if self.saved is not None:
             refuse_other_database(self.saved, self.session.target.database)
-        plan = self._plan(backed=True)
+        plan, runs = self._plan(backed=True)
         if self.saved is not None:
             refuse_if_moved_on(self.saved.digests, plan.digests)
         if save_to is not None:
             replaced = save_to.exists()
             write_privately(save_to, plan_lines(plan))
             say(f"The plan was written to {save_to}{', in place of another' if replaced else ''}.")
-        self._warn_without_backup(pending=plan.pending)
-        document = self._document(plan, saved_in=save_to or self.saved_in)
+        self._warn_without_backup(runs, pending=plan.pending)
+
+        def made(emails: Mapping[str, str] | None = None) -> Document:
+            return self._document(plan, runs, save_to or self.saved_in, emails=emails)
+
+        document = made()
         code = self.reports.write(
             self.session,
-            lambda emails: self._document(plan, saved_in=save_to or self.saved_in, emails=emails),
+            made,
             plan.exit_code,
             users_in=plan.source if plan.users else None,
         )
@@ -233,11 +245,14 @@ class _Task:
         shown: Plan | None = None
         if not confirmed:
             does = f"follows the plan in {self.saved_in}"
-            if self.saved is None:
-                shown = self._plan()
-                self.session.show(self._document(shown), verbose=self.verbose, aside=True)
+            if self.saved is not None:
+                runs = self.session.ask(lambda migration: migration.runs(), quiet=True)
+            else:
+                shown, runs = self._plan()
+                seen = self._document(shown, runs)
+                self.session.show(seen, verbose=self.verbose, aside=True)
                 does = _writes(shown)
-            self._warn_without_backup(pending=shown is None or shown.pending)
+            self._warn_without_backup(runs, pending=shown is None or shown.pending)
             # Not inside the event loop: it would keep Ctrl-C from ending the wait for an answer.
             self.session.confirm(does)
         result = self._run(shown)
@@ -255,7 +270,12 @@ class _Task:
         self.session.finish(document, verbose=self.verbose, code=code)
 
     def _document(
-        self, plan: Plan, *, saved_in: Path | None = None, emails: Mapping[str, str] | None = None
+        self,
+        plan: Plan,
+        runs: Sequence[RunRecord],
+        saved_in: Path | None = None,
+        *,
+        emails: Mapping[str, str] | None = None,
     ) -> Document:
         from newbi_migrate.report.migration import plan_document
 
@@ -264,16 +284,29 @@ class _Task:
             documents_only=self.documents_only,
             place=self.session.uri_arguments,
             saved_in=saved_in,
-            backup=self.backed.backup,
+            backed=self._backed_by(),
+            digests=self.backed.digests,
+            runs=runs,
         )
         return plan_document(plan, command=self.command, next_command=following, emails=emails)
 
-    def _plan(self, *, backed: bool = False) -> Plan:
-        """The plan; with ``backed`` the backup is verified and compared first."""
+    def _backed_by(self) -> list[str]:
+        given = self.backing
+        if given is None or given.backup is None:
+            return []
+        return ["--backup", str(given.backup), *values.opening(given.identity)]
 
-        async def planning(migration: Migration) -> Plan:
+    def _plan(self, *, backed: bool = False) -> tuple[Plan, list[RunRecord]]:
+        """The plan, and all runs.
+
+        Args:
+            backed: Whether the backup is verified and compared first.
+        """
+
+        async def planning(migration: Migration) -> tuple[Plan, list[RunRecord]]:
             await migration.check_backup()
-            return await migration.plan(documents_only=self.documents_only)
+            runs = await migration.runs()
+            return await migration.plan(documents_only=self.documents_only), runs
 
         guard = self.backed if backed else None
         return self.session.ask(planning, options=self.options, backup_guard=guard)
@@ -292,9 +325,12 @@ class _Task:
             throttle=self.throttle,
         )
 
-    def _warn_without_backup(self, *, pending: bool) -> None:
-        """Say that a run would have nothing to go back to but its journal."""
-        if pending and self.backed.backup is None:
+    def _warn_without_backup(self, runs: Sequence[RunRecord], *, pending: bool) -> None:
+        """Say that a run would have nothing to go back to but its journal.
+
+        Where one was interrupted, it is too late to make a backup.
+        """
+        if pending and self.backed.backup is None and unfinished_run(runs) is None:
             make_one = suggest("backup", *self.session.uri_arguments)
             say(
                 f"warning: no backup is named. Make one ({make_one}) and migrate with --backup DIR."

@@ -92,6 +92,7 @@ def restore(
             workers,
             verbose,
             convert_legacy_indexes,
+            values.opening(identity, source_database),
         )
         target = session.run(restoring.look)
         if dry_run:
@@ -127,6 +128,7 @@ class _Restoring:
     workers: int
     verbose: bool
     convert: bool
+    opening: Sequence[str]
 
     async def look(self) -> RestoreTarget:
         """What the target holds; fails where it holds something that may not be dropped."""
@@ -149,6 +151,7 @@ class _Restoring:
         arguments += ["--drop"] if self.drop else []
         arguments += ["--collections", ",".join(self.only)] if self.only else []
         arguments += ["--convert-legacy-indexes"] if self.convert else []
+        arguments += self.opening
         following = suggest("restore", *arguments, str(self.path), *self.session.uri_arguments)
         self.session.finish(
             restore_plan_document(
@@ -202,6 +205,7 @@ class _Restoring:
             self.path,
             self.database if self._elsewhere else None,
             ours=result.verification.manifest is not None,
+            chosen=self.opening,
             place=self.session.uri_arguments,
         )
         document = restore_document(result, next_command=following)

@@ -110,9 +110,11 @@ def validate(
             options=options,
         )
         session.log_end(_in_one_line(answer))
+        chosen = [*values.as_arguments(options), *(["--unchanged"] if unchanged else [])]
+        chosen += ["--only", ",".join(rules)] if rules else []
         document = validation_document(
             answer,
-            next_command=after_validation(answer, session.uri_arguments),
+            next_command=after_validation(answer, session.uri_arguments, chosen=chosen),
             findings=(lambda: map(json_util.loads, _lines(found))) if detailed else None,
         )
         code = reports.write(session, lambda _: document, answer.exit_code)

@@ -233,6 +233,15 @@ class Migration:
         with explained("reading the database"):
             return await read_status(self.store.database, self._registry, self._progress)
 
+    async def runs(self) -> list[RunRecord]:
+        """All runs, the newest first.
+
+        Raises:
+            DamagedRecordsError: The records of runs are not what this tool wrote.
+        """
+        with explained("reading the runs"):
+            return await read_runs(self.store.database)
+
     async def lease(self) -> LeaseState | None:
         """Who holds the lease or held it last; ``None`` if nobody ever did."""
         with explained("reading the lease"):

@@ -32,6 +32,7 @@ __all__ = [
     "FinalizeRequest",
     "carry_out",
     "end_again",
+    "refuse_other",
     "refuse_unless_ready",
     "refuse_unmigrated",
     "review_obsolete",
@@ -182,7 +183,7 @@ async def carry_out(
     """
     unfinished = unfinished_run(runs)
     if unfinished is not None:
-        _refuse_other(unfinished, request)
+        refuse_other(unfinished, request)
         session = session.of_run(unfinished.run_id)
     found = await review_obsolete(session.database, request.registry)
     result = FinalizeResult(
@@ -333,7 +334,12 @@ async def _refuse_taken_name(session: LeasedSession, request: FinalizeRequest) -
         )
 
 
-def _refuse_other(unfinished: RunRecord, request: FinalizeRequest) -> None:
+def refuse_other(unfinished: RunRecord, request: FinalizeRequest) -> None:
+    """Fail where a run was interrupted that this call would not finish.
+
+    Raises:
+        UsageError: It is of another command, or was begun with other choices.
+    """
     if unfinished.command != request.command:
         raise UsageError(
             f"The {unfinished.command} run {unfinished.run_id} was interrupted.",

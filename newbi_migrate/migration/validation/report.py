@@ -122,6 +122,7 @@ class ValidationReport:
         notes: What a person should know beside.
         timings: Phase to seconds.
         fail_on: From which severity on a finding fails the validation.
+        finalized: Whether the migration was ended, and nothing was begun since.
     """
 
     database: str
@@ -136,6 +137,7 @@ class ValidationReport:
     notes: tuple[str, ...]
     timings: Mapping[str, float]
     fail_on: FailOn = FailOn.CRITICAL
+    finalized: bool = False
 
     @property
     def findings(self) -> tuple[Finding, ...]:

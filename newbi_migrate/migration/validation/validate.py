@@ -31,7 +31,7 @@ from newbi_migrate.progress import timed
 from newbi_migrate.store.connection import nothing_there
 from newbi_migrate.store.counting import estimated_counts
 from newbi_migrate.store.lease import Lease
-from newbi_migrate.store.runs import RunRecord, read_runs, readable_collections
+from newbi_migrate.store.runs import RunRecord, is_finalized, read_runs, readable_collections
 
 __all__ = ["ValidationRequest", "recorded_choices", "validate"]
 
@@ -105,6 +105,7 @@ async def validate(request: ValidationRequest) -> ValidationReport:
         notes=tuple(state.notes),
         timings=state.timings,
         fail_on=request.fail_on,
+        finalized=is_finalized(runs),
     )
 
 
