@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from newbi_migrate.cli import options as opt, values
 from newbi_migrate.cli.next_steps import after_diagnosis
 from newbi_migrate.cli.running import Session
+from newbi_migrate.errors import NewbiMigrateError
+
+if TYPE_CHECKING:
+    from newbi_migrate.migration.doctor import Diagnosis
+    from newbi_migrate.migration.facade import Migration
+    from newbi_migrate.store.runs import RunRecord
 
 __all__ = ["doctor"]
 
@@ -63,17 +70,21 @@ def doctor(
         from newbi_migrate.report.checks import checks_document
 
         options = values.migration_options(legacy_collection=legacy_collection)
-        found = session.ask(
-            lambda migration: migration.doctor(
+
+        async def looking(migration: Migration) -> tuple[Diagnosis, list[RunRecord]]:
+            found = await migration.doctor(
                 purpose=Purpose(purpose.value), backup=backup, watch=watch
-            ),
-            quiet=True,
-            options=options,
-        )
+            )
+            # Where they cannot be read, a check has said so.
+            with contextlib.suppress(NewbiMigrateError):
+                return found, await migration.runs()
+            return found, []
+
+        found, runs = session.ask(looking, quiet=True, options=options)
         following = ""
         if worst(found.checks) is not Level.FAILED:
             following = after_diagnosis(
-                purpose.value, backup, legacy_collection, session.uri_arguments
+                purpose.value, backup, legacy_collection, session.uri_arguments, runs
             )
         session.finish(
             checks_document(

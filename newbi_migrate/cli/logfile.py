@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from newbi_migrate.errors import UsageError
-from newbi_migrate.report.text import printable
+from newbi_migrate.printable import printable
 
 __all__ = ["LogFile", "stamped"]
 

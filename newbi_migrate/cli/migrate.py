@@ -244,8 +244,12 @@ class _Task:
             refuse_other_database(self.saved, self.session.target.database)
         shown: Plan | None = None
         if not confirmed:
-            does = f"follows the plan in {self.saved_in}"
             if self.saved is not None:
+                does = (
+                    f"follows the plan in {self.saved_in}: it writes to "
+                    f"{counted(self.saved.documents, 'document')} and migrates "
+                    f"{counted(self.saved.users, 'user')}"
+                )
                 runs = self.session.ask(lambda migration: migration.runs(), quiet=True)
             else:
                 shown, runs = self._plan()

@@ -89,10 +89,25 @@ def resume(run: RunRecord, place: Sequence[str]) -> str:
 
 
 def after_diagnosis(
-    purpose: str, backup: Path | None, legacy_collection: str | None, place: Sequence[str]
+    purpose: str,
+    backup: Path | None,
+    legacy_collection: str | None,
+    place: Sequence[str],
+    runs: Sequence[RunRecord] = (),
 ) -> str:
-    """What the diagnosis was for; what would write is looked at first."""
+    """What the diagnosis was for; what would write is looked at first.
+
+    Args:
+        purpose: What it was for.
+        backup: The backup that is relied on.
+        legacy_collection: Name of the legacy users' collection, if one was given.
+        place: The arguments that name the connection string.
+        runs: All runs, the newest first.
+    """
     chosen: list[str] = []
+    if purpose == "migrate" and any(run.in_place for run in runs):
+        # It has been migrated: its backup is of the database before that.
+        return suggest("status", *place)
     if purpose in ("plan", "migrate", "validate") and legacy_collection is not None:
         chosen += ["--legacy-collection", legacy_collection]
     if purpose == "migrate":
@@ -270,13 +285,19 @@ def after_validation(
         place: The arguments that name the connection string.
         chosen: The arguments that say what was asked.
     """
+    from newbi_migrate.invariants.base import Severity
+
     broken = {result.rule for result in report.results}
     if "run.finished" in broken or report.under_way:
         return suggest("status", *place)
     if report.run_id is None:
         return suggest("plan", *place)
     if report.failed:
-        pending = any(rule.startswith(("document.workspace", "legacy-user.")) for rule in broken)
+        pending = any(
+            result.rule.startswith(("document.workspace", "legacy-user."))
+            for result in report.results
+            if result.severity is Severity.CRITICAL
+        )
         if pending and not report.finalized:
             return suggest("plan", *place)
         return suggest("validate", "--detailed", *chosen, *place)

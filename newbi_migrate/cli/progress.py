@@ -18,18 +18,21 @@ from typing import Final
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress as Bars, ProgressColumn, Task, TextColumn
+from rich.table import Column
 from rich.text import Text
 
 from newbi_migrate.cli.logfile import LogFile, stamped
+from newbi_migrate.printable import printable
 from newbi_migrate.progress import Progress
-from newbi_migrate.report.text import printable
 
 __all__ = ["showing_progress"]
 
 _EVERY_SECONDS: Final = 2.0
 # What took less has no rate worth telling.
 _SHORT_SECONDS: Final = 0.1
-_BAR_WIDTH: Final = 14
+# So that how much, how fast and how long yet have room on 80 columns.
+_BAR_WIDTH: Final = 10
+_NAME_WIDTH: Final = 40
 
 
 def _span(seconds: float) -> str:
@@ -74,7 +77,7 @@ class _Phase:
         if self.complete:
             return f"{self.done:,}{of} in {_span(took)}{speed}"
         left = f", {_span((self.total - self.done) / rate)} left" if self.total and rate else ""
-        return f"{self.done:,}{of}{beside}{speed}{left or f', {_span(took)} so far'}"
+        return f"{self.done:,}{of}{speed}{left or f', {_span(took)} so far'}{beside}"
 
 
 class _Lines:
@@ -228,7 +231,10 @@ class _Watched:
                 # It only waited for something.
                 self._bars.remove_task(last)
         self._phase = _Phase(name, total, time.monotonic())
-        self._bars.add_task(printable(name), total=total, phase=self._phase)
+        words = printable(name)
+        if len(words) > _NAME_WIDTH:
+            words = f"{words[: _NAME_WIDTH - 1]}…"
+        self._bars.add_task(words, total=total, phase=self._phase)
 
     def advance(self, amount: int, detail: str = "") -> None:
         """So many have been dealt with."""
@@ -268,7 +274,7 @@ def _shown(*, quiet: bool) -> Iterator[Progress]:
     with Bars(
         TextColumn("{task.description}", markup=False),
         BarColumn(_BAR_WIDTH),
-        _SoFar(),
+        _SoFar(Column(no_wrap=True, overflow="ellipsis")),
         console=console,
         transient=True,
     ) as bars:

@@ -10,6 +10,7 @@ import sys
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
@@ -22,7 +23,7 @@ from newbi_migrate.errors import (
     NewbiMigrateError,
     UsageError,
 )
-from newbi_migrate.report.text import printable
+from newbi_migrate.printable import printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -365,9 +366,14 @@ class Session:
 
     @staticmethod
     def show(document: Document, *, verbose: bool = False, aside: bool = False) -> None:
-        """Show a document to people, on stdout or, ``aside``, on stderr."""
+        """Show a document to people, on stdout or, ``aside``, on stderr.
+
+        What is shown aside is followed by a question, and by no other command.
+        """
         from newbi_migrate.report.console import console_report, print_parts
 
+        if aside:
+            document = replace(document, next_command="")
         parts = console_report(document, verbose=verbose)
         print_parts(parts, sys.stderr if aside else sys.stdout)
 

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from newbi_migrate.mapping.values import ABSENT, get_path
-from newbi_migrate.report.text import printable
+from newbi_migrate.printable import printable
 
 __all__ = ["Example", "example_report", "journeys"]
 

@@ -150,9 +150,7 @@ async def open_database(
         client = await stack.enter_async_context(_made(place, options))
         database = place.of(client)
         seconds = client.options.server_selection_timeout
-        (progress or NullProgress()).phase(
-            f"waiting at most {seconds:g} s for an answer of {place.where}", None
-        )
+        (progress or NullProgress()).phase(f"waiting {seconds:g} s at most for {place.where}", None)
         server = await _server_info(database, place.where)
         if server.topology is Topology.STANDALONE and database.client.options.retry_writes:
             # The server has no retryable writes. Where connections break, the driver may take

@@ -41,9 +41,7 @@ async def wait_for_statements(
     told = False
     while await _statement_running(database, comments):
         if not told:
-            progress.phase(
-                "waiting until the server has finished a statement of a run that stopped", None
-            )
+            progress.phase("waiting for a statement of a run that stopped", None)
             told = True
         safe_point()
         await asyncio.sleep(_LOOK_EVERY)

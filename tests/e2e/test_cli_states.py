@@ -148,7 +148,7 @@ NEXT = {
     ),
     migrated: (
         *(VALIDATE, VALIDATE, NEW_ONE, VALIDATE, VALIDATE),
-        *(f"start the application, then newbi-migrate smoke, and {END}", DOCTORED, COMPARED),
+        *(f"start the application, then newbi-migrate smoke, and {END}", STATUS, COMPARED),
         *(STATUS, TAKE_BACK, "newbi-migrate finalize --keep", "newbi-migrate indexes --apply"),
     ),
     half_rolled_back: (
@@ -160,11 +160,11 @@ NEXT = {
         *(FINISH, FINISH),
     ),
     kept: (
-        *(VALIDATE, VALIDATE, NEW_ONE, VALIDATE, VALIDATE, "", DOCTORED, COMPARED, STATUS),
+        *(VALIDATE, VALIDATE, NEW_ONE, VALIDATE, VALIDATE, "", STATUS, COMPARED, STATUS),
         *(TAKE_BACK, "once nobody wants to go back, newbi-migrate finalize --dry-run", VALIDATE),
     ),
     finalized: (
-        *(VALIDATE, STATUS, NEW_ONE, STATUS, VALIDATE, "", DOCTORED, COMPARED, STATUS),
+        *(VALIDATE, STATUS, NEW_ONE, STATUS, VALIDATE, "", STATUS, COMPARED, STATUS),
         *("Restore them beside it (", "", VALIDATE),
     ),
     half_restored: (

@@ -131,8 +131,8 @@ def test_a_line_says_how_much_how_fast_and_how_long_yet(clock):
 
     assert [
         "documents: 5,000 to go",
-        "documents: 1,000 of 5,000 (invoices), 500/s, 8.0 s left",
-        "documents: 2,000 of 5,000 (invoices), 500/s, 6.0 s left",
+        "documents: 1,000 of 5,000, 500/s, 8.0 s left (invoices)",
+        "documents: 2,000 of 5,000, 500/s, 6.0 s left (invoices)",
         "documents: 5,000 of 5,000 in 10 s, 500/s",
     ] == said
 
@@ -193,7 +193,7 @@ def test_an_unreachable_server_is_waited_for_with_a_sign_of_life(newbi, command)
     """Where, how long at most, and in the end that there was no answer."""
     uri = "mongodb://127.0.0.1:9/newbi?serverSelectionTimeoutMS=5000"
     answer = newbi(*command, uri=uri)
-    waits = re.findall(r"waiting at most 5 s for an answer of 127\.0\.0\.1:9: \d\.\d s", answer.err)
+    waits = re.findall(r"waiting 5 s at most for 127\.0\.0\.1:9: \d\.\d s", answer.err)
 
     assert ExitCode.UNREACHABLE == answer.code
     assert 2 == len(waits)

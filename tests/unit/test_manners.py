@@ -21,6 +21,9 @@ SLIPS = (
     f"MongoDB://app:{SECRET}/with/slashes@localhost/newbi",
     f"https://app:{SECRET}@app.example.com",
     f"postgres://app:{SECRET}@localhost/newbi",
+    f"mongodb://app:with blank {SECRET}@localhost/newbi",
+    f"app:{SECRET}@localhost:27017/newbi",
+    f"mongodb://localhost/newbi?tls=true&tlsCertificateKeyFilePassword={SECRET}",
 )
 
 
@@ -50,6 +53,17 @@ def test_no_credential_is_repeated_wherever_it_was_typed(command, option, capfd,
                 assert SECRET not in seen.out + seen.err
                 assert seen.err.startswith("error: ")
                 assert not more or "error" in json.loads(seen.out)
+
+
+@pytest.mark.parametrize(
+    "argument", ["jeanne@exemple.fr", "C:/Users/a@b", "user@host:/path", "backup_2025-09-17_08:05"]
+)
+def test_what_only_looks_a_little_like_a_credential_is_taken(argument, capfd, monkeypatch):
+    """An address, a path of Windows, one of another host, a time."""
+    monkeypatch.setenv("MONGODB_URI", "mongodb://localhost:1/newbi")
+    run(["verify-backup", argument])
+
+    assert repr(argument) in capfd.readouterr().err
 
 
 # -- the prompt -------------------------------------------------------------------------------

@@ -59,17 +59,28 @@ class SavedPlan:
         source: Name of the legacy users' collection.
         policy: The choices it was made with.
         digests: Digests of all that it writes and quarantines.
+        users: How many legacy users are not quarantined.
+        documents: How many documents of registered collections it writes to.
     """
 
     database: str
     source: str
     policy: Mapping[str, Any]
     digests: Digests
+    users: int = 0
+    documents: int = 0
 
     @classmethod
     def of(cls, plan: Plan) -> Self:
         """A plan as it would be loaded after being saved."""
-        return cls(plan.database, plan.source, plan.options.policy(), plan.digests)
+        return cls(
+            plan.database,
+            plan.source,
+            plan.options.policy(),
+            plan.digests,
+            users=len(plan.users) - plan.outcomes.get(Outcome.QUARANTINED, 0),
+            documents=sum(summary.pending for summary in plan.collections.values()),
+        )
 
 
 def plan_lines(plan: Plan) -> Iterator[str]:
@@ -319,7 +330,14 @@ def _read(file: TextIO, path: Path) -> SavedPlan:
             next_step=_ADVICE,
         )
     return SavedPlan(
-        header.database, header.source, header.policy, Digests.from_json(header.digests)
+        header.database,
+        header.source,
+        header.policy,
+        Digests.from_json(header.digests),
+        users=decisions - header.outcomes.get(Outcome.QUARANTINED, 0),
+        documents=sum(
+            each.documents - each.kept - each.quarantined for each in header.collections.values()
+        ),
     )
 
 
