@@ -18,8 +18,11 @@ def main() -> None:
     from newbi_migrate.cli.app import run
     from newbi_migrate.report.text import FOR_TERMINALS
 
-    if sys.stdout is None:  # closed by the caller, who wants no results
+    # Closed by the caller, who wants no results, or no messages: these would go to the results.
+    if sys.stdout is None:
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
