@@ -15,6 +15,16 @@ __all__ = ["main"]
 
 def main() -> None:
     """Entry point of ``newbi-migrate``."""
+    try:
+        sys.exit(_run())
+    except KeyboardInterrupt:
+        # While the modules are loaded; a command that runs has words of its own.
+        if sys.stderr is not None:
+            print("Interrupted; nothing was written.", file=sys.stderr)
+        sys.exit(2)
+
+
+def _run() -> int:
     from newbi_migrate.cli.app import run
     from newbi_migrate.report.text import FOR_TERMINALS
 
@@ -28,4 +38,4 @@ def main() -> None:
         if reconfigure is not None:
             # A name the terminal cannot show is no reason to lose a report.
             reconfigure(errors=FOR_TERMINALS)
-    sys.exit(run(sys.argv[1:]))
+    return run(sys.argv[1:])

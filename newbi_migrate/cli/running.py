@@ -271,7 +271,7 @@ class Session:
             if self._begun:
                 again = "The same command again finishes it."
                 self._fail("Interrupted.", again, ExitCode.INTERRUPTED)
-            nothing = "Interrupted before anything was begun; nothing was written."
+            nothing = "Interrupted; nothing was written."
             self._fail(nothing, "", ExitCode.USAGE)
         except typer.Exit as ended:
             self.log_end(f"Done. Exit code {ended.exit_code}.")

@@ -8,6 +8,7 @@ import json
 import pytest
 import typer.main
 
+from newbi_migrate import cli
 from newbi_migrate.cli.app import app, run
 from newbi_migrate.cli.progress import showing_progress
 from newbi_migrate.cli.running import Session
@@ -125,6 +126,20 @@ def test_an_interrupt_before_anything_was_begun_is_no_interrupted_run(session, c
     assert ExitCode.USAGE == ended.value.exit_code
     assert "nothing was written" in said
     assert "same command" not in said
+
+
+def test_an_interrupt_while_the_command_line_is_loaded_is_told_of_too(monkeypatch, capfd):
+    """No traceback, and the code of what did nothing."""
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_run", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+
+    assert ExitCode.USAGE == ended.value.code
+    assert capfd.readouterr().err.startswith("Interrupted; nothing was written.")
 
 
 def test_what_is_proposed_in_place_of_an_answer_exists(monkeypatch, capfd):
