@@ -48,6 +48,10 @@ if TYPE_CHECKING:
         run_sync as run_sync,
     )
     from newbi_migrate.migration.planning.options import MigrationOptions as MigrationOptions
+    from newbi_migrate.migration.planning.rehearsed import (
+        SinceRehearsal as SinceRehearsal,
+        since_rehearsal as since_rehearsal,
+    )
     from newbi_migrate.migration.restore.run import restore_backup as restore_backup
     from newbi_migrate.migration.run.backup_guard import BackupGuard as BackupGuard
     from newbi_migrate.migration.run.throttle import ThrottleOptions as ThrottleOptions
@@ -56,6 +60,8 @@ if TYPE_CHECKING:
         Finding as Finding,
         ValidationReport as ValidationReport,
     )
+    from newbi_migrate.rehearsal.rehearse import rehearse as rehearse
+    from newbi_migrate.rehearsal.results import Rehearsal as Rehearsal, Verdict as Verdict
     from newbi_migrate.store.connection import open_database as open_database
     from newbi_migrate.store.uri import ConnectionString as ConnectionString
 
@@ -97,6 +103,9 @@ _HOMES = {
         "Registry",
         "UniqueKey",
     ),
+    "newbi_migrate.migration.planning.rehearsed": ("SinceRehearsal", "since_rehearsal"),
+    "newbi_migrate.rehearsal.rehearse": ("rehearse",),
+    "newbi_migrate.rehearsal.results": ("Rehearsal", "Verdict"),
     "newbi_migrate.store.connection": ("open_database",),
     "newbi_migrate.store.uri": ("ConnectionString",),
 }

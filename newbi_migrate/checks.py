@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-__all__ = ["Check", "Level", "worst"]
+__all__ = ["Check", "Level", "bytes_text", "worst"]
 
 
 class Level(StrEnum):
@@ -54,3 +54,12 @@ class Check:
 def worst(checks: Iterable[Check]) -> Level:
     """The worst level among some checks; ``ok`` where there are none."""
     return max((check.level for check in checks), key=_ORDER.index, default=Level.OK)
+
+
+def bytes_text(number: float) -> str:
+    """A number of bytes for people."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if number < 1000:  # the step from one unit to the next
+            return f"{number:.0f} {unit}"
+        number /= 1000
+    return f"{number:,.1f} TB"

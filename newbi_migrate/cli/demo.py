@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from newbi_migrate.cli import options as opt
-from newbi_migrate.cli.running import Session, say
+from newbi_migrate.cli.running import Session, say, wait_for_interruption
 from newbi_migrate.errors import NewbiMigrateError
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def demo(
 
                 print("".join(json_parts(told)), end="", flush=True)
             if keep:
-                _wait(server.uri_for(_DATABASE))
+                wait_for_interruption(server.uri_for(_DATABASE))
 
 
 class _Demo:
@@ -347,15 +347,3 @@ def _the_end(result: RunResult) -> Iterator[RenderableType]:
     yield ""
     yield Text("Next, on a copy of your own database:", style="bold")
     yield Text("  newbi-migrate plan --uri-file FILE", style="bold")
-
-
-def _wait(uri: str) -> None:
-    say(f"The server keeps running. Its database: {uri}")
-    say("Look around in another terminal, for example:")
-    say(f"  MONGODB_URI='{uri}' newbi-migrate status")
-    say("Ctrl-C stops it and removes everything.")
-    try:
-        while True:
-            time.sleep(3600)
-    except KeyboardInterrupt:
-        say("Stopped.")

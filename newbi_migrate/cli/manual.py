@@ -109,6 +109,22 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
                 "newbi-migrate restore --drop backups/backup_…": "In place of what is there.",
             },
         ),
+        "rehearse": Entry(
+            {
+                ExitCode.DONE: "go: every step went well, and the way back gave every byte",
+                ExitCode.QUARANTINED: "go, once a person has decided about what is quarantined or "
+                "which index cannot be built",
+                ExitCode.VALIDATION_FAILED: "no-go: a rule is broken, the copy did not come back "
+                "to the byte, or the second migration was not as the first",
+                ExitCode.LOCAL_FILE: f"no-go: {_DAMAGED}; or there is no room for the rehearsal",
+            },
+            {
+                "newbi-migrate rehearse backups/backup_… --output rehearsed.json --report "
+                "rehearsal.html": "Everything, on a server of its own.",
+                "newbi-migrate rehearse dump/newbi --scratch-uri-file scratch.uri": "A folder of "
+                "mongodump, on a server that may be lost.",
+            },
+        ),
         "plan": Entry(
             {
                 ExitCode.DONE: "the migration would end with 0",
@@ -154,6 +170,16 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
             {
                 "newbi-migrate backfill --dry-run": "What would be stamped.",
                 "newbi-migrate backfill --collections invoices,quotes": "Of these alone.",
+            },
+        ),
+        "checklist": Entry(
+            {
+                ExitCode.DONE: "no line is open or failed; what is asked of you is neither",
+                ExitCode.PENDING: "a line is open or failed",
+            },
+            {
+                "newbi-migrate checklist --backup backups/backup_…": "Before the night.",
+                "newbi-migrate checklist --lang fr": "In French.",
             },
         ),
         "status": Entry(

@@ -11,7 +11,7 @@ from newbi_migrate.cli import options as opt, values
 from newbi_migrate.cli.next_steps import after_plan, after_run, suggest, unfinished_run
 from newbi_migrate.cli.reporting import ReportFiles
 from newbi_migrate.cli.running import Session, say
-from newbi_migrate.errors import UsageError
+from newbi_migrate.errors import DatabaseMovedOnError, UsageError
 from newbi_migrate.report.text import counted
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ __all__ = ["backfill", "migrate", "plan"]
 def plan(
     *,
     output: opt.Output = None,
+    rehearsed: opt.Rehearsed = None,
     verbose: opt.Verbose = False,
     call: opt.LoggedCall,
     choices: opt.Choices,
@@ -45,12 +46,21 @@ def plan(
     """
     session = Session("plan", as_json=call.as_json, uri_file=call.uri_file)
     with session.explained():
-        taken = [output, call.log_file, call.uri_file]
+        taken = [output, rehearsed, call.log_file, call.uri_file]
         reports = ReportFiles(report, personal=show_personal_data, taken=taken)
         options = values.migration_options(**asdict(choices))
         backed = values.backup_guard(backing.backup, backing.identity)
         session.log_to(call.log_file, "plan")
-        task = _Task(session, "plan", options, verbose, backed, reports, backing=backing)
+        task = _Task(
+            session,
+            "plan",
+            options,
+            verbose,
+            backed,
+            reports,
+            backing=backing,
+            rehearsed=rehearsed,
+        )
         task.show(save_to=output)
 
 
@@ -58,6 +68,7 @@ def migrate(
     *,
     dry_run: opt.DryRun = False,
     plan: opt.PlanFile = None,
+    rehearsed: opt.Rehearsed = None,
     confirm: opt.Confirm = False,
     verbose: opt.Verbose = False,
     call: opt.LoggedCall,
@@ -79,7 +90,7 @@ def migrate(
     with session.explained():
         if not dry_run:
             session.must_be_able_to_ask(confirmed=confirm)
-        taken = [plan, call.log_file, pacing.pause_file, call.uri_file]
+        taken = [plan, rehearsed, call.log_file, pacing.pause_file, call.uri_file]
         reports = ReportFiles(report, personal=show_personal_data, taken=taken)
         backed = values.backup_guard(backing.backup, backing.identity, digests=record_digests)
         throttle = values.throttle(pacing)
@@ -87,10 +98,25 @@ def migrate(
         saved: SavedPlan | None = None
         if plan is None:
             options = values.migration_options(**asdict(choices), **asdict(size))
+        elif rehearsed is not None:
+            raise UsageError(
+                "The options --plan and --rehearsed cannot be given together.",
+                next_step="Compare when the plan is made: plan --rehearsed FILE --output FILE.",
+            )
         else:
             saved, options = _of_saved(plan, choices, size)
         task = _Task(
-            session, "migrate", options, verbose, backed, reports, throttle, saved, plan, backing
+            session,
+            "migrate",
+            options,
+            verbose,
+            backed,
+            reports,
+            throttle,
+            saved,
+            plan,
+            backing,
+            rehearsed,
         )
         if dry_run:
             task.show()
@@ -167,6 +193,7 @@ class _Task:
         saved: A plan that must be followed.
         saved_in: Where that plan is.
         backing: The arguments that say what the run is backed by.
+        rehearsed: Where the decisions of a rehearsal are, with which the plan is compared.
     """
 
     session: Session
@@ -179,6 +206,7 @@ class _Task:
     saved: SavedPlan | None = None
     saved_in: Path | None = None
     backing: opt.Backing | None = None
+    rehearsed: Path | None = None
 
     @property
     def documents_only(self) -> bool:
@@ -198,34 +226,39 @@ class _Task:
             plan_lines,
             refuse_if_moved_on,
             refuse_other_database,
+            refuse_other_file,
         )
+        from newbi_migrate.migration.planning.rehearsed import since_rehearsal
         from newbi_migrate.report.files import refuse_unwritable, write_privately
+        from newbi_migrate.report.rehearsal import with_rehearsal
 
         if save_to is not None:
             refuse_unwritable(save_to)
-            _refuse_other_file(save_to)
+            refuse_other_file(save_to)
         if self.saved is not None:
             refuse_other_database(self.saved, self.session.target.database)
         plan, runs = self._plan(backed=True)
         if self.saved is not None:
             refuse_if_moved_on(self.saved.digests, plan.digests)
+        since = None if self.rehearsed is None else since_rehearsal(self.rehearsed, plan)
         if save_to is not None:
             replaced = save_to.exists()
             write_privately(save_to, plan_lines(plan))
             say(f"The plan was written to {save_to}{', in place of another' if replaced else ''}.")
         self._warn_without_backup(runs, pending=plan.pending)
 
-        def made(emails: Mapping[str, str] | None = None) -> Document:
-            return self._document(plan, runs, save_to or self.saved_in, emails=emails)
+        def document(emails: Mapping[str, str] | None = None) -> Document:
+            made = self._document(plan, runs, save_to or self.saved_in, emails=emails)
+            return made if since is None else with_rehearsal(made, since)
 
-        document = made()
+        shown = document()
         code = self.reports.write(
             self.session,
-            made,
-            plan.exit_code,
+            document,
+            shown.exit_code,
             users_in=plan.source if plan.users else None,
         )
-        self.session.finish(document, verbose=self.verbose, code=code)
+        self.session.finish(shown, verbose=self.verbose, code=code)
 
     def carry_out(self, *, confirmed: bool) -> NoReturn:
         """Run, report, and end with the run's exit code.
@@ -242,17 +275,20 @@ class _Task:
 
         if self.saved is not None:
             refuse_other_database(self.saved, self.session.target.database)
-        shown: Plan | None = None
+        looked = self._as_rehearsed()
+        shown = None if looked is None else looked[0]
         if not confirmed:
             if self.saved is not None:
                 does = (
                     f"follows the plan in {self.saved_in}: it writes to "
-                    f"{counted(self.saved.documents, 'document')} and migrates "
+                    f"{counted(self.saved.writes, 'document')} and migrates "
                     f"{counted(self.saved.users, 'user')}"
                 )
                 runs = self.session.ask(lambda migration: migration.runs(), quiet=True)
             else:
-                shown, runs = self._plan()
+                if looked is None:
+                    looked = self._plan()
+                shown, runs = looked
                 seen = self._document(shown, runs)
                 self.session.show(seen, verbose=self.verbose, aside=True)
                 does = _writes(shown)
@@ -289,10 +325,16 @@ class _Task:
             place=self.session.uri_arguments,
             saved_in=saved_in,
             backed=self._backed_by(),
-            digests=self.backed.digests,
+            kept=self._kept(saved=saved_in is not None),
             runs=runs,
         )
         return plan_document(plan, command=self.command, next_command=following, emails=emails)
+
+    def _kept(self, *, saved: bool) -> list[str]:
+        kept = ["--record-digests"] if self.backed.digests else []
+        # A saved plan was compared with the rehearsal when it was made.
+        named = None if saved else self.rehearsed
+        return kept if named is None else [*kept, "--rehearsed", str(named)]
 
     def _backed_by(self) -> list[str]:
         given = self.backing
@@ -314,6 +356,35 @@ class _Task:
 
         guard = self.backed if backed else None
         return self.session.ask(planning, options=self.options, backup_guard=guard)
+
+    def _as_rehearsed(self) -> tuple[Plan, list[RunRecord]] | None:
+        """A plan that decides about everybody as the rehearsal did, and all runs.
+
+        ``None`` if no rehearsal was named.
+
+        Raises:
+            DatabaseMovedOnError: It decides otherwise about somebody.
+        """
+        if self.rehearsed is None:
+            return None
+        from newbi_migrate.migration.planning.rehearsed import since_rehearsal
+        from newbi_migrate.report.rehearsal import since_sentences
+
+        plan, runs = self._plan()
+        if unfinished_run(runs) is not None:
+            say("note: an interrupted run is finished; it was compared when it began.")
+            return None
+        since = since_rehearsal(self.rehearsed, plan)
+        said = list(since_sentences(since))
+        if not since.as_rehearsed:
+            raise DatabaseMovedOnError(
+                " ".join(said),
+                next_step="Nothing was written. Look at them with plan --rehearsed; then rehearse "
+                "with a new backup, or leave --rehearsed out.",
+            )
+        for sentence in said:
+            say(f"note: {sentence}")
+        return plan, runs
 
     def _run(self, plan: Plan | None) -> RunResult:
         def running(migration: Migration) -> Awaitable[RunResult]:
@@ -365,14 +436,3 @@ def _in_one_line(command: str, result: RunResult) -> str:
         f"{stamped:,} stamped, {len(result.quarantine):,} quarantined. "
         f"Exit code {int(result.exit_code)}."
     )
-
-
-def _refuse_other_file(path: Path) -> None:
-    """A plan may take the place of a plan, and of nothing else."""
-    from newbi_migrate.migration.planning.plan_file import may_be_replaced
-
-    if path.exists() and not may_be_replaced(path):
-        raise UsageError(
-            f"{str(path)!r} is there already and is no plan; it was left alone.",
-            next_step="Name another file, or remove that one.",
-        )

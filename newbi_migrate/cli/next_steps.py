@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from newbi_migrate.backup.manifest import Manifest
     from newbi_migrate.backup.verification import Verification
     from newbi_migrate.migration.finalize.results import FinalizeResult
+    from newbi_migrate.migration.planning.options import MigrationOptions
     from newbi_migrate.migration.planning.results import Plan, RunResult
     from newbi_migrate.migration.rollback.results import RollbackResult
     from newbi_migrate.migration.run.backup_guard import BackupGuard
@@ -39,6 +40,7 @@ __all__ = [
     "after_status",
     "after_validation",
     "after_verifying",
+    "night_commands",
     "resume",
     "suggest",
     "unfinished_run",
@@ -217,7 +219,7 @@ def after_plan(
     place: Sequence[str],
     saved_in: Path | None = None,
     backed: Sequence[str] = (),
-    digests: bool = False,
+    kept: Sequence[str] = (),
     runs: Sequence[RunRecord] = (),
 ) -> str:
     """The command that carries a plan out, or the proof that nothing is left to do.
@@ -231,21 +233,20 @@ def after_plan(
         place: The arguments that name the connection string.
         saved_in: File it is saved in.
         backed: The arguments that say what the run would be backed by.
-        digests: Whether the run would record digests.
+        kept: Other arguments that are kept.
         runs: All runs, the newest first.
     """
     if (unfinished := unfinished_run(runs)) is not None:
         return resume(unfinished, place)
     if not plan.pending:
         return suggest("validate" if plan.users or documents_only else "status", *place)
-    recording = ["--record-digests"] if digests else []
     if documents_only and not any(run.in_place for run in runs):
         # Nobody has a workspace yet.
         return suggest("plan", *as_arguments(plan.options), *backed, *place)
     if documents_only:
-        return suggest("backfill", *as_arguments(plan.options), *recording, *backed, *place)
+        return suggest("backfill", *as_arguments(plan.options), *kept, *backed, *place)
     chosen = as_arguments(plan.options) if saved_in is None else ["--plan", str(saved_in)]
-    chosen += recording
+    chosen += kept
     if backed:
         return suggest("migrate", *chosen, *backed, *place)
     migrating = suggest("migrate", *chosen, "--backup", "DIR", *place)
@@ -397,3 +398,25 @@ def after_finalize(
     if result.to_create:
         return suggest("plan", *place)
     return suggest("validate", *place)
+
+
+def night_commands(options: MigrationOptions, *, rehearsed: Path | None) -> list[str]:
+    """The commands of the night, in order, after a rehearsal.
+
+    Args:
+        options: The choices that were rehearsed.
+        rehearsed: File of the decisions, if they were saved.
+    """
+    chosen = as_arguments(options)
+    same = [] if rehearsed is None else ["--rehearsed", str(rehearsed)]
+    return [
+        suggest("backup", "--output-dir", "backups"),
+        suggest("verify-backup", "--compare", "DIR"),
+        suggest("doctor", "--backup", "DIR"),
+        suggest("plan", *chosen, *same, "--backup", "DIR"),
+        suggest("migrate", *chosen, *same, "--backup", "DIR"),
+        suggest("validate", "--unchanged"),
+        suggest("smoke"),
+        suggest("indexes", "--apply"),
+        suggest("finalize", "--keep", "--dry-run"),
+    ]

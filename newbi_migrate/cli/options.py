@@ -45,6 +45,7 @@ __all__ = [
     "PauseFile",
     "PlanFile",
     "RecordDigests",
+    "Rehearsed",
     "Reports",
     "Scope",
     "ShowPersonalData",
@@ -169,6 +170,15 @@ PlanFile = Annotated[
         metavar="FILE",
         help="Do exactly what this plan says, with its choices, or exit with 3 because the "
         "database has moved on.",
+    ),
+]
+Rehearsed = Annotated[
+    Path | None,
+    typer.Option(
+        "--rehearsed",
+        metavar="FILE",
+        help="Compare with the decisions that rehearse --output saved: say what has come since, "
+        "and exit with 3 where it decides otherwise about anybody who was rehearsed.",
     ),
 ]
 BatchSize = Annotated[

@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import sys
+import time
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from newbi_migrate.store.handles import Database
     from newbi_migrate.store.uri import ConnectionString
 
-__all__ = ["Session", "interruptible", "say", "say_failure"]
+__all__ = ["Session", "interruptible", "say", "say_failure", "wait_for_interruption"]
 
 _T = TypeVar("_T")
 
@@ -428,3 +429,16 @@ def interruptible(what: str, next_step: str = "Run the same command again.") -> 
     finally:
         with contextlib.suppress(NotImplementedError):
             loop.remove_signal_handler(signal.SIGTERM)
+
+
+def wait_for_interruption(uri: str) -> None:
+    """Keep a server of our own running until Ctrl-C, and say how to look around in it."""
+    say(f"The server keeps running. Its database: {uri}")
+    say("Look around in another terminal, for example:")
+    say(f"  MONGODB_URI='{uri}' newbi-migrate status")
+    say("Ctrl-C stops it and removes everything.")
+    try:
+        while True:
+            time.sleep(3600)
+    except KeyboardInterrupt:
+        say("Stopped.")

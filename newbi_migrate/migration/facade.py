@@ -15,6 +15,7 @@ from newbi_migrate.documents.newbi import NEWBI
 from newbi_migrate.documents.registry import Registry
 from newbi_migrate.errors import UsageError
 from newbi_migrate.migration.apply.migrate import migrate
+from newbi_migrate.migration.checklist import Checklist, read_checklist
 from newbi_migrate.migration.doctor import Diagnosis, Purpose, diagnose
 from newbi_migrate.migration.finalize.finalize import Finalize
 from newbi_migrate.migration.finalize.results import FinalizeResult
@@ -241,6 +242,24 @@ class Migration:
         """
         with explained("reading the runs"):
             return await read_runs(self.store.database)
+
+    async def checklist(
+        self, *, backup: Path | None = None, rehearsed: Path | None = None, watch: float = 3.0
+    ) -> Checklist:
+        """The guide's checklist, each line ticked by what is recorded or can be seen.
+
+        See :func:`~newbi_migrate.migration.checklist.read_checklist`.
+        """
+        with explained("looking at the database"):
+            return await read_checklist(
+                self.store,
+                self._registry,
+                self._options,
+                backup=backup,
+                rehearsed=rehearsed,
+                watch=watch,
+                progress=self._progress,
+            )
 
     async def lease(self) -> LeaseState | None:
         """Who holds the lease or held it last; ``None`` if nobody ever did."""

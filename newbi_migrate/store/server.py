@@ -20,6 +20,8 @@ __all__ = [
     "Grants",
     "Member",
     "Room",
+    "bytes_in_files",
+    "collection_hashes",
     "disk_room",
     "granted",
     "members",
@@ -137,6 +139,28 @@ async def disk_room(database: Database) -> Room:
     if "fsTotalSize" in stats:
         free = float(stats["fsTotalSize"]) - float(stats["fsUsedSize"])
     return Room(int(stats["objects"]), float(stats["dataSize"]), float(stats["storageSize"]), free)
+
+
+async def bytes_in_files(database: Database, names: Iterable[str]) -> int:
+    """What some collections and their indexes take in the server's files, in bytes."""
+    taken = 0
+    for name in names:
+        cursor = await database[name].aggregate([{"$collStats": {"storageStats": {}}}])
+        async for stats in cursor:
+            found = stats["storageStats"]
+            taken += int(found["storageSize"]) + int(found["totalIndexSize"])
+    return taken
+
+
+async def collection_hashes(database: Database) -> dict[str, str]:
+    """The server's own digest of each collection; a sharded cluster has none.
+
+    Raises:
+        pymongo.errors.PyMongoError: The server failed, or may not be asked.
+    """
+    answer = await database.command("dbHash")
+    hashes: dict[str, str] = answer["collections"]
+    return hashes
 
 
 # -- rights ------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from newbi_migrate.checks import Check, Level
+from newbi_migrate.checks import Check, Level, bytes_text
 from newbi_migrate.store.connection import Store, Topology
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.server import Room, disk_room, members, server_time
@@ -100,19 +100,22 @@ def _room_on_server(room: Room) -> list[Check]:
         return []
     # Stamped pages are written anew before the old ones are given back.
     needed = room.storage + _BYTES_A_DOCUMENT * room.documents
+    said = (
+        f"The server has {bytes_text(room.free)} free; a run may take up to {bytes_text(needed)}."
+    )
     if room.free >= needed:
         return [
             Check(
                 "disk",
                 Level.OK,
-                f"The server has {_size(room.free)} free; a run may take up to {_size(needed)}.",
+                said,
             )
         ]
     return [
         Check(
             "disk",
             Level.WARNING,
-            f"The server has {_size(room.free)} free; a run may take up to {_size(needed)}.",
+            said,
             "Make room: a run that finds none stops, and goes on when there is some.",
         )
     ]
@@ -122,8 +125,8 @@ def _room_here(data: float) -> Check:
     here = Path.cwd()
     free = float(shutil.disk_usage(here).free)
     said = (
-        f"This folder's disk has {_size(free)} free; a backup takes about "
-        f"{_size(data * _COMPRESSED)}"
+        f"This folder's disk has {bytes_text(free)} free; a backup takes about "
+        f"{bytes_text(data * _COMPRESSED)}"
     )
     if free >= data:
         return Check("backup-disk", Level.OK, f"{said}.")
@@ -131,14 +134,6 @@ def _room_here(data: float) -> Check:
     return Check(
         "backup-disk",
         level,
-        f"{said}, and {_size(data)} if nothing can be compressed.",
+        f"{said}, and {bytes_text(data)} if nothing can be compressed.",
         "Write it to another disk: newbi-migrate backup --output-dir DIR.",
     )
-
-
-def _size(number: float) -> str:
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if number < 1000:  # the step from one unit to the next
-            return f"{number:.0f} {unit}"
-        number /= 1000
-    return f"{number:,.1f} TB"

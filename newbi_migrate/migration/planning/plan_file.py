@@ -8,8 +8,8 @@ its end covers every line before it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
@@ -29,6 +29,8 @@ from newbi_migrate.store.runs import RunRecord
 
 __all__ = [
     "PLAN_FORMAT",
+    "SavedDecision",
+    "SavedOwner",
     "SavedPlan",
     "load_plan",
     "may_be_replaced",
@@ -36,6 +38,7 @@ __all__ = [
     "refuse_if_moved_on",
     "refuse_other_choices",
     "refuse_other_database",
+    "refuse_other_file",
     "refuse_other_plan",
 ]
 
@@ -59,16 +62,18 @@ class SavedPlan:
         source: Name of the legacy users' collection.
         policy: The choices it was made with.
         digests: Digests of all that it writes and quarantines.
+        documents: Collection to the number of its documents.
         users: How many legacy users are not quarantined.
-        documents: How many documents of registered collections it writes to.
+        writes: How many documents of registered collections it writes to.
     """
 
     database: str
     source: str
     policy: Mapping[str, Any]
     digests: Digests
+    documents: Mapping[str, int] = field(default_factory=dict)
     users: int = 0
-    documents: int = 0
+    writes: int = 0
 
     @classmethod
     def of(cls, plan: Plan) -> Self:
@@ -78,8 +83,9 @@ class SavedPlan:
             plan.source,
             plan.options.policy(),
             plan.digests,
+            {name: summary.documents for name, summary in plan.collections.items()},
             users=len(plan.users) - plan.outcomes.get(Outcome.QUARANTINED, 0),
-            documents=sum(summary.pending for summary in plan.collections.values()),
+            writes=sum(summary.pending for summary in plan.collections.values()),
         )
 
 
@@ -92,8 +98,18 @@ def plan_lines(plan: Plan) -> Iterator[str]:
     yield f'"checksum": "{hasher.hexdigest()}"}}\n'
 
 
-def load_plan(path: Path) -> SavedPlan:
+def load_plan(
+    path: Path,
+    *,
+    on_decision: Callable[[SavedDecision], None] | None = None,
+    on_owner: Callable[[SavedOwner], None] | None = None,
+) -> SavedPlan:
     """Read a saved plan, all of it, and keep what a run must know.
+
+    Args:
+        path: The file.
+        on_decision: Told of each legacy user's decision, before the checksum was read.
+        on_owner: Told of each user without one, and of their workspace.
 
     Raises:
         UsageError: The file cannot be read, is no plan of this version, or is not what was
@@ -103,11 +119,24 @@ def load_plan(path: Path) -> SavedPlan:
         raise UsageError(f"The plan {str(path)!r} is no file.", next_step=_ADVICE)
     try:
         with path.open(encoding="utf-8") as file:
-            return _read(file, path)
+            return _read(file, path, on_decision, on_owner)
     except OSError as error:
         raise UsageError(
             f"The plan {str(path)!r} cannot be read ({error.strerror}).", next_step=_ADVICE
         ) from error
+
+
+def refuse_other_file(path: Path) -> None:
+    """A plan may take the place of a plan, of whatever version, and of nothing else.
+
+    Raises:
+        UsageError: Something else is there.
+    """
+    if path.exists() and not may_be_replaced(path):
+        raise UsageError(
+            f"{str(path)!r} is there already and is no plan; it was left alone.",
+            next_step="Name another file, or remove that one.",
+        )
 
 
 def may_be_replaced(path: Path) -> bool:
@@ -292,7 +321,9 @@ class _Header(_Part):
     collections: dict[str, _Summary]
 
 
-class _Decision(_Part):
+class SavedDecision(_Part):
+    """One decision about a legacy user, as a saved plan holds it; ids are in Extended JSON."""
+
     legacyId: Any  # noqa: N815
     outcome: _Outcome
     reason: _Reason | None
@@ -300,7 +331,9 @@ class _Decision(_Part):
     workspaceId: _Id | None  # noqa: N815
 
 
-class _Owner(_Part):
+class SavedOwner(_Part):
+    """A user whom no decision is about, with their workspace."""
+
     userId: _Id  # noqa: N815
     workspaceId: _Id  # noqa: N815
 
@@ -308,7 +341,12 @@ class _Owner(_Part):
 _P = TypeVar("_P", bound=_Part)
 
 
-def _read(file: TextIO, path: Path) -> SavedPlan:
+def _read(
+    file: TextIO,
+    path: Path,
+    on_decision: Callable[[SavedDecision], None] | None,
+    on_owner: Callable[[SavedOwner], None] | None,
+) -> SavedPlan:
     lines = _Lines(file)
     try:
         header = _parsed(_Header, lines.next().removesuffix(",\n") + "}")
@@ -318,8 +356,8 @@ def _read(file: TextIO, path: Path) -> SavedPlan:
             f"The file {str(path)!r} is not a plan of this version.", next_step=_ADVICE
         ) from None
     try:
-        decisions = _skim(lines, _USERS, _Decision)
-        _skim(lines, _OWNERS, _Owner)
+        decisions = _skim(lines, _USERS, SavedDecision, on_decision)
+        _skim(lines, _OWNERS, SavedOwner, on_owner)
         checksum = lines.checksum()
         whole = lines.next() == f'"checksum": "{checksum}"}}\n' and not lines.next()
     except (ValueError, RecursionError):
@@ -334,8 +372,9 @@ def _read(file: TextIO, path: Path) -> SavedPlan:
         header.source,
         header.policy,
         Digests.from_json(header.digests),
+        {name: summary.documents for name, summary in header.collections.items()},
         users=decisions - header.outcomes.get(Outcome.QUARANTINED, 0),
-        documents=sum(
+        writes=sum(
             each.documents - each.kept - each.quarantined for each in header.collections.values()
         ),
     )
@@ -357,13 +396,15 @@ class _Lines:
         return self._hasher.hexdigest()
 
 
-def _skim(lines: _Lines, beginning: str, kind: type[_Part]) -> int:
-    """Check the lines of a list, and count them."""
+def _skim(lines: _Lines, beginning: str, kind: type[_P], told: Callable[[_P], None] | None) -> int:
+    """Check the lines of a list, tell of each, and count them."""
     if lines.next() != beginning:
         raise ValueError
     count = 0
     while (line := lines.next()) != _END:
-        _parsed(kind, line.removesuffix("\n").removesuffix(","))
+        part = _parsed(kind, line.removesuffix("\n").removesuffix(","))
+        if told is not None:
+            told(part)
         count += 1
     return count
 

@@ -32,11 +32,13 @@ class BackupGuard:
         identities: Secret keys for an encrypted backup; without one, its bytes are checked alone.
         digests: Whether the digests of all collections are recorded without a backup too, which
             reads the whole database once more.
+        copy: Whether the database is a copy, which may have another name than the backup's.
     """
 
     backup: Path | None = None
     identities: Sequence[Any] = ()
     digests: bool = False
+    copy: bool = False
 
     async def verified(
         self, database: str, registry: Registry, progress: Progress
@@ -59,7 +61,7 @@ class BackupGuard:
                 next_step=_NEW_ONE,
             )
         verification.require()
-        if verification.database != database:
+        if verification.database != database and not self.copy:
             raise UsageError(
                 f"The backup {str(path)!r} is of the database {verification.database!r}, and the "
                 f"run would be on {database!r}.",

@@ -1,0 +1,65 @@
+"""``newbi-migrate checklist``."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from newbi_migrate.cli import options as opt, values
+from newbi_migrate.cli.next_steps import suggest
+from newbi_migrate.cli.running import Session
+
+__all__ = ["checklist"]
+
+
+class LanguageChoice(StrEnum):
+    """Choices of ``--lang``."""
+
+    ENGLISH = "en"
+    FRENCH = "fr"
+
+
+def checklist(
+    *,
+    backup: Annotated[
+        Path | None,
+        typer.Option("--backup", metavar="DIR", help="Folder of the backup you rely on."),
+    ] = None,
+    rehearsed: opt.Rehearsed = None,
+    watch: Annotated[
+        float,
+        typer.Option(
+            "--watch", metavar="SECONDS", min=0, help="Seconds to watch for other clients' writes."
+        ),
+    ] = 3.0,
+    lang: Annotated[
+        LanguageChoice, typer.Option("--lang", help="Language of the lines.")
+    ] = LanguageChoice.ENGLISH,
+    legacy_collection: opt.LegacyCollection = None,
+    call: opt.Call,
+) -> None:
+    """Tick the guide's checklist by what is recorded or can be seen; writes nothing.
+
+    Each line is done, open, failed, or asked of you, where nothing here can tell; an open line
+    names its command. After a migration it validates, which reads the database.
+    """
+    session = Session("checklist", as_json=call.as_json, uri_file=call.uri_file)
+    with session.explained():
+        from newbi_migrate.migration.checklist import LineId
+        from newbi_migrate.report.checklist import COMMANDS, Language, checklist_document
+
+        found = session.ask(
+            lambda migration: migration.checklist(backup=backup, rehearsed=rehearsed, watch=watch),
+            options=values.migration_options(legacy_collection=legacy_collection),
+        )
+
+        def command(line: LineId) -> str:
+            if line is LineId.REHEARSED:
+                return suggest("rehearse", "DIR" if backup is None else str(backup))
+            name = COMMANDS.get(line)
+            return "" if name is None else suggest(name, *session.uri_arguments)
+
+        session.finish(checklist_document(found, command=command, language=Language(lang.value)))

@@ -1,0 +1,304 @@
+"""The guide's checklist, each line ticked by what is recorded or can be seen; reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+
+from bson import ObjectId
+
+from newbi_migrate.checks import Level
+from newbi_migrate.documents.registry import Registry
+from newbi_migrate.errors import ExitCode
+from newbi_migrate.migration.doctor.backing import look_at_backup
+from newbi_migrate.migration.doctor.writers import look_for_writers
+from newbi_migrate.migration.planning.options import MigrationOptions
+from newbi_migrate.migration.planning.plan import make_plan
+from newbi_migrate.migration.planning.rehearsed import since_rehearsal
+from newbi_migrate.migration.run.baseline import BaselineSource, baseline_of
+from newbi_migrate.migration.validation.validate import ValidationRequest, validate
+from newbi_migrate.progress import NullProgress, Progress
+from newbi_migrate.store.collections import collection_names
+from newbi_migrate.store.connection import Store
+from newbi_migrate.store.counting import count
+from newbi_migrate.store.runs import RunRecord, read_runs
+
+__all__ = ["Checklist", "Line", "LineId", "LineState", "Part", "read_checklist"]
+
+_COMMENT: Final = "newbi-migrate checklist"
+_MIGRATING: Final = ("migrate", "backfill")
+
+
+class Part(StrEnum):
+    """The parts of the checklist, in order."""
+
+    BEFORE = "before"
+    MIGRATION = "migration"
+    AFTER = "after"
+
+
+class LineId(StrEnum):
+    """The lines of the checklist, in order."""
+
+    TOOLS = "tools"
+    VARIABLES = "variables"
+    STOPPED = "application-stopped"
+    BACKUP = "backup"
+    REHEARSED = "rehearsed"
+    PLANNED = "planned"
+    MIGRATED = "migrated"
+    VALIDATED = "validated"
+    TESTED = "application-tested"
+    MONITORING = "monitoring"
+    RESTARTED = "application-restarted"
+    SIGN_IN = "sign-in"
+    NEW_DOCUMENTS = "new-documents"
+    LEGACY = "legacy-users-set-aside"
+    BACKUPS = "regular-backups"
+
+    @property
+    def part(self) -> Part:
+        """The part it belongs to."""
+        order = list(LineId)
+        if order.index(self) < order.index(LineId.MIGRATED):
+            return Part.BEFORE
+        return Part.MIGRATION if order.index(self) < order.index(LineId.RESTARTED) else Part.AFTER
+
+
+class LineState(StrEnum):
+    """How a line stands."""
+
+    DONE = "done"
+    OPEN = "open"
+    FAILED = "failed"
+    ASKED = "asked"
+    """Nothing here can tell: a person has to say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the checklist.
+
+    Attributes:
+        id: Which one.
+        state: How it stands.
+        evidence: What that was seen by, as a key of the words of a report; empty for nothing.
+        values: What the evidence names: numbers, names.
+    """
+
+    id: LineId
+    state: LineState
+    evidence: str = ""
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The line as JSON holds it."""
+        return {
+            "id": self.id.value,
+            "part": self.id.part.value,
+            "state": self.state.value,
+            "evidence": self.evidence,
+            "values": dict(self.values),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Checklist:
+    """The checklist of a database.
+
+    Attributes:
+        database: Its name.
+        lines: The lines, in order.
+    """
+
+    database: str
+    lines: tuple[Line, ...]
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """3 where a line is open or failed, else 0; what a person has to say is neither."""
+        settled = all(line.state in (LineState.DONE, LineState.ASKED) for line in self.lines)
+        return ExitCode.DONE if settled else ExitCode.PENDING
+
+    def to_json(self) -> dict[str, Any]:
+        """The checklist as JSON holds it."""
+        return {
+            "database": self.database,
+            "exitCode": int(self.exit_code),
+            "lines": [line.to_json() for line in self.lines],
+        }
+
+
+async def read_checklist(
+    store: Store,
+    registry: Registry,
+    options: MigrationOptions,
+    *,
+    backup: Path | None = None,
+    rehearsed: Path | None = None,
+    watch: float = 3.0,
+    progress: Progress | None = None,
+) -> Checklist:
+    """Look at everything the checklist asks; send no write command.
+
+    Args:
+        store: The open database.
+        registry: The collections.
+        options: The choices of the migration.
+        backup: Folder of the backup that is relied on.
+        rehearsed: Decisions of a rehearsal, with which those of now are compared.
+        watch: Seconds for which collections are watched for writes, before a migration.
+        progress: Told of what is going on.
+
+    Raises:
+        UsageError: The decisions of the rehearsal cannot be read.
+        NewbiMigrateError: The server failed.
+    """
+    runs = await read_runs(store.database)
+    looking = _Looking(store, registry, options, runs, progress or NullProgress())
+    before = await looking.before(backup, rehearsed, watch)
+    return Checklist(store.database.name, (*before, *await looking.since()))
+
+
+class _Looking:
+    def __init__(
+        self,
+        store: Store,
+        registry: Registry,
+        options: MigrationOptions,
+        runs: Sequence[RunRecord],
+        progress: Progress,
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._options = options
+        self._runs = runs
+        self._progress = progress
+        self._migration = next((r for r in runs if r.in_place and r.command in _MIGRATING), None)
+
+    async def before(
+        self, backup: Path | None, rehearsed: Path | None, watch: float
+    ) -> tuple[Line, ...]:
+        """The lines of the time before the migration."""
+        lines = (
+            Line(LineId.TOOLS, LineState.DONE, "server", {"server": str(self._store.server)}),
+            Line(LineId.VARIABLES, LineState.DONE, "connected"),
+        )
+        if self._migration is not None:
+            past = "migrated-since"
+            return (
+                *lines,
+                Line(LineId.STOPPED, LineState.DONE, past),
+                self._backed(self._migration),
+                Line(LineId.REHEARSED, LineState.DONE, past),
+                Line(LineId.PLANNED, LineState.DONE, past),
+            )
+        return (
+            *lines,
+            await self._stopped(watch),
+            await self._backup(backup),
+            await self._rehearsed(rehearsed),
+            Line(LineId.PLANNED, LineState.OPEN),
+        )
+
+    async def since(self) -> tuple[Line, ...]:
+        """The lines of the migration and of the time after it."""
+        run = self._migration
+        if run is None:
+            waiting = [one for one in LineId if one.part is not Part.BEFORE]
+            return tuple(Line(one, LineState.OPEN) for one in waiting)
+        finished = run.document.get("finishedAt")
+        if not run.stands or not isinstance(finished, datetime):
+            migrated = Line(LineId.MIGRATED, LineState.FAILED, "unfinished")
+            waiting = [one for one in LineId if one.part is not Part.BEFORE][1:]
+            return (migrated, *(Line(one, LineState.OPEN) for one in waiting))
+        sessions = await self._sessions(finished)
+        seen = {"count": sessions}
+        signed_in = LineState.DONE if sessions else LineState.OPEN
+        return (
+            Line(LineId.MIGRATED, LineState.DONE, "run", {"run": str(run.run_id)}),
+            await self._validated(),
+            Line(LineId.TESTED, signed_in, "sessions", seen),
+            Line(LineId.MONITORING, LineState.ASKED),
+            Line(LineId.RESTARTED, signed_in, "sessions", seen),
+            Line(LineId.SIGN_IN, signed_in, "sessions", seen),
+            await self._new_documents(finished),
+            self._set_aside(),
+            Line(LineId.BACKUPS, LineState.ASKED),
+        )
+
+    # -- one by one ---------------------------------------------------------------------------
+
+    async def _stopped(self, watch: float) -> Line:
+        (check,) = await look_for_writers(self._store.database, watch)
+        states = {
+            Level.OK: LineState.DONE,
+            Level.FAILED: LineState.FAILED,
+            Level.WARNING: LineState.ASKED,
+        }
+        state = states.get(check.level, LineState.ASKED)
+        return Line(LineId.STOPPED, state, "seen", {"what": check.sentence})
+
+    async def _backup(self, backup: Path | None) -> Line:
+        if backup is None:
+            return Line(LineId.BACKUP, LineState.OPEN)
+        (check,) = await look_at_backup(self._store.database, backup)
+        state = LineState.DONE if check.level is Level.OK else LineState.FAILED
+        return Line(LineId.BACKUP, state, "seen", {"what": check.sentence})
+
+    def _backed(self, run: RunRecord) -> Line:
+        baseline = baseline_of(run)
+        if baseline is None or baseline.source is not BaselineSource.BACKUP:
+            return Line(LineId.BACKUP, LineState.ASKED, "without-backup")
+        return Line(LineId.BACKUP, LineState.DONE, "backed", {"name": baseline.name})
+
+    async def _rehearsed(self, rehearsed: Path | None) -> Line:
+        if rehearsed is None:
+            return Line(LineId.REHEARSED, LineState.OPEN)
+        plan = await make_plan(
+            self._store.database, self._registry, self._options, progress=self._progress
+        )
+        since = since_rehearsal(rehearsed, plan)
+        state = LineState.DONE if since.as_rehearsed else LineState.FAILED
+        return Line(LineId.REHEARSED, state, "others", {"count": len(since.others)})
+
+    async def _validated(self) -> Line:
+        report = await validate(
+            ValidationRequest(
+                database=self._store.database,
+                registry=self._registry,
+                options=self._options,
+                progress=self._progress,
+            )
+        )
+        state = LineState.FAILED if report.failed else LineState.DONE
+        broken = sum(result.violations for result in report.results)
+        return Line(LineId.VALIDATED, state, "violations", {"count": broken})
+
+    async def _sessions(self, finished: datetime) -> int:
+        query = {"createdAt": {"$gt": finished}}
+        return await count(self._store.database["session"], query, comment=_COMMENT)
+
+    async def _new_documents(self, finished: datetime) -> Line:
+        database, workspace = self._store.database, self._registry.workspace_field
+        names = await collection_names(database, comment=_COMMENT)
+        new: dict[str, Any] = {"_id": {"$gt": ObjectId.from_datetime(finished)}}
+        found = without = 0
+        for spec in self._registry.scoped:
+            if spec.name in names:
+                lacking = {**new, workspace: {"$in": [None, ""]}}
+                found += await count(database[spec.name], new, comment=_COMMENT)
+                without += await count(database[spec.name], lacking, comment=_COMMENT)
+        values = {"count": found, "without": without}
+        if without:
+            return Line(LineId.NEW_DOCUMENTS, LineState.FAILED, "new-without", values)
+        state = LineState.DONE if found else LineState.OPEN
+        return Line(LineId.NEW_DOCUMENTS, state, "new", values)
+
+    def _set_aside(self) -> Line:
+        done = any(run.command == "finalize" and run.stands for run in self._runs)
+        return Line(LineId.LEGACY, LineState.DONE if done else LineState.OPEN)

@@ -1,0 +1,429 @@
+"""The use-case ``rehearse``: the whole run book, on a copy that a backup gives.
+
+The database that the backup is of is never opened. What is to be seen on the night is seen here:
+the same commands' use-cases, in their order, and then the way back and once more the way forth.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from newbi_migrate.backup.compare import Comparison, compare_backup
+from newbi_migrate.backup.dump import Dump
+from newbi_migrate.backup.verification import Verification
+from newbi_migrate.backup.verify import verify_dump
+from newbi_migrate.backup.writer import BackupResult
+from newbi_migrate.documents.newbi import NEWBI
+from newbi_migrate.documents.registry import OWN_PREFIX, Registry
+from newbi_migrate.errors import (
+    ExitCode,
+    InterruptedRunError,
+    LocalFileError,
+    NewbiMigrateError,
+    UnreachableError,
+    UsageError,
+)
+from newbi_migrate.migration.doctor import Diagnosis
+from newbi_migrate.migration.facade import Migration
+from newbi_migrate.migration.finalize.results import FinalizeResult
+from newbi_migrate.migration.planning.options import MigrationOptions
+from newbi_migrate.migration.planning.results import Plan, RunResult
+from newbi_migrate.migration.restore.run import RestoreResult, restore_backup
+from newbi_migrate.migration.restore.target import look_at_target
+from newbi_migrate.migration.rollback.results import RollbackResult
+from newbi_migrate.migration.run.backup_guard import BackupGuard
+from newbi_migrate.migration.validation.report import ValidationReport
+from newbi_migrate.progress import NullProgress, Progress
+from newbi_migrate.rehearsal.results import Rehearsal, RoomTaken, Step, StepName
+from newbi_migrate.store.collections import collection_names
+from newbi_migrate.store.connection import Store, open_database
+from newbi_migrate.store.faults import explained
+from newbi_migrate.store.scratch import drop_scratch
+from newbi_migrate.store.server import bytes_in_files, collection_hashes
+
+__all__ = ["rehearse"]
+
+_T = TypeVar("_T")
+
+_Told = tuple[str, ExitCode, bool]
+"""What came of a step: a sentence, the exit code, and whether it failed."""
+
+_FULL: Final = 64 * 1024 * 1024
+# What doctor says of the data; the rest is about the server, which is not production's.
+_OF_THE_DATA: Final = ("legacy-users", "registered-collections", "leftover-")
+
+
+async def rehearse(
+    backup: Path,
+    scratch: Any,
+    *,
+    work_dir: Path,
+    options: MigrationOptions | None = None,
+    registry: Registry = NEWBI,
+    identities: Sequence[Any] = (),
+    source: str | None = None,
+    progress: Progress | None = None,
+    keep: bool = False,
+) -> Rehearsal:
+    """Go through the run book on a copy, back again, and forth once more.
+
+    A step that fails is an answer and no error; those that rest upon it are not tried.
+
+    Args:
+        backup: A backup of ours, or a folder of mongodump; it is only read.
+        scratch: An empty database on a server that may be lost: a connection string, or a handle
+            of PyMongo or Motor. It is dropped in the end.
+        work_dir: A folder for a backup of the copy, where ``backup`` is not one of ours.
+        options: The choices of the migration.
+        registry: The collections.
+        identities: Secret keys for an encrypted backup.
+        source: Name of the database in the dump, where it holds several.
+        progress: Told of everything.
+        keep: Leave the database as it is in the end: migrated.
+
+    Raises:
+        UsageError: It is no backup, or encrypted and no key was given, or the scratch database
+            holds something.
+        UnreachableError: The scratch server did not answer, or does not any more.
+        LocalFileError: The disk is full.
+    """
+    dump = await asyncio.to_thread(Dump, backup, identities, source=source)
+    if not dump.readable:
+        raise UsageError(
+            f"The backup {str(backup)!r} is encrypted.",
+            next_step="Give its secret key: --identity.",
+        )
+    async with _scratch(scratch, keep=keep) as store:
+        with tempfile.TemporaryDirectory(prefix="newbi-rehearsal-", dir=work_dir) as folder:
+            found = Rehearsal(backup, dump.database, str(store.server))
+            rehearsing = _Rehearsing(
+                found,
+                dump,
+                scratch,
+                store,
+                Path(folder),
+                options or MigrationOptions(),
+                registry,
+                identities,
+                progress or NullProgress(),
+            )
+            await rehearsing.run()
+            return found
+
+
+@asynccontextmanager
+async def _scratch(scratch: Any, *, keep: bool) -> AsyncIterator[Store]:
+    async with open_database(scratch) as store:
+        target = await look_at_target(store.database)
+        if target.existing or target.unfinished:
+            raise UsageError(
+                f"The scratch database {store.database.name!r} is not empty; nothing was written.",
+                next_step="Name one that is not there yet: a rehearsal drops it in the end.",
+            )
+        try:
+            yield store
+        finally:
+            if not keep:
+                with explained("dropping the scratch database"):
+                    await drop_scratch(store.database)
+
+
+class _Rehearsing:
+    """One call of :func:`rehearse`."""
+
+    def __init__(
+        self,
+        found: Rehearsal,
+        dump: Dump,
+        scratch: Any,
+        store: Store,
+        folder: Path,
+        options: MigrationOptions,
+        registry: Registry,
+        identities: Sequence[Any],
+        progress: Progress,
+    ) -> None:
+        self._found = found
+        self._dump = dump
+        self._scratch = scratch
+        self._store = store
+        self._folder = folder
+        self._options = options
+        self._registry = registry
+        self._identities = identities
+        self._progress = progress
+        # The backup a run is backed by: that of the copy, where the dump is not one of ours.
+        self._backup = dump.path
+        self._documents = 0
+        self._hashes: dict[str, str] = {}
+
+    async def run(self) -> None:
+        """Take the steps, as far as they go."""
+        steps: tuple[Callable[[], Awaitable[object]], ...] = (
+            self._verify,
+            self._restore,
+            self._back_up,
+            self._plan,
+            self._migrate,
+            self._validate,
+            self._roll_back,
+            self._once_more,
+        )
+        for step in steps:
+            if await step() is None:
+                return
+
+    # -- the steps ----------------------------------------------------------------------------
+
+    async def _verify(self) -> Verification | None:
+        verification = await self._step(
+            StepName.VERIFY, lambda: verify_dump(self._dump, progress=self._progress), _verified
+        )
+        if verification is None or not verification.intact:
+            return None
+        self._documents = sum(one.bytes for one in verification.collections)
+        return verification
+
+    async def _restore(self) -> RestoreResult | None:
+        return await self._step(
+            StepName.RESTORE,
+            lambda: restore_backup(
+                self._dump.path,
+                self._scratch,
+                identities=self._identities,
+                source=None if self._dump.manifest else self._dump.database,
+                progress=self._progress,
+            ),
+            _restored,
+        )
+
+    async def _back_up(self) -> object | None:
+        if self._dump.manifest is not None:
+            return self
+        made = await self._asked(
+            StepName.BACKUP, lambda migration: migration.backup(self._folder), _backed_up
+        )
+        if made is not None:
+            self._backup = made.path
+        return made
+
+    async def _plan(self) -> Plan | None:
+        diagnosis = await self._asked(
+            StepName.DOCTOR, lambda migration: migration.doctor(watch=0), _diagnosed
+        )
+        if diagnosis is not None:
+            self._found.checks = tuple(
+                one for one in diagnosis.checks if one.id.startswith(_OF_THE_DATA)
+            )
+        plan = await self._asked(StepName.PLAN, lambda migration: migration.plan(), _planned)
+        self._found.plan = plan
+        return plan
+
+    async def _migrate(self) -> RunResult | None:
+        plan = self._found.plan
+        result = await self._asked(
+            StepName.MIGRATE, lambda migration: migration.apply(plan), _migrated
+        )
+        if result is not None:
+            with explained("looking at the copy"):
+                self._found.room = await self._room()
+        return result
+
+    async def _validate(self) -> object:
+        self._found.validation = await self._asked(
+            StepName.VALIDATE, lambda migration: migration.validate(unchanged=True), _validated
+        )
+        await self._asked(
+            StepName.INDEXES, lambda migration: migration.indexes(apply=True), _swapped
+        )
+        self._hashes = await self._hashed()
+        return self
+
+    async def _roll_back(self) -> list[RollbackResult] | None:
+        back = await self._asked(
+            StepName.ROLLBACK, lambda migration: migration.rollback_all(), _rolled_back
+        )
+        if back is not None:
+            await self._step(
+                StepName.COMPARE,
+                lambda: compare_backup(
+                    self._backup,
+                    self._store.database,
+                    identities=self._identities,
+                    progress=self._progress,
+                ),
+                _compared,
+            )
+        return back
+
+    async def _once_more(self) -> RunResult | None:
+        again = await self._asked(StepName.AGAIN, lambda migration: migration.apply(), _migrated)
+        if again is None:
+            return None
+        await self._step(StepName.SAME, self._hashed, self._same)
+        await self._asked(
+            StepName.FINALIZE,
+            lambda migration: migration.finalize(keep=True, dry_run=True),
+            _finalized,
+        )
+        return again
+
+    def _same(self, hashes: dict[str, str]) -> _Told:
+        differing = sorted(
+            name
+            for name in hashes.keys() | self._hashes.keys()
+            if hashes.get(name) != self._hashes.get(name)
+        )
+        if differing:
+            return f"not the same: {', '.join(differing)}", ExitCode.VALIDATION_FAILED, True
+        return "every document is the same, to the byte", ExitCode.DONE, False
+
+    # -- how ----------------------------------------------------------------------------------
+
+    async def _asked(
+        self,
+        name: StepName,
+        what: Callable[[Migration], Awaitable[_T]],
+        told: Callable[[_T], _Told],
+    ) -> _T | None:
+        async def asking() -> _T:
+            guard = BackupGuard(self._backup, self._identities, copy=True)
+            async with Migration(
+                self._scratch,
+                options=self._options,
+                registry=self._registry,
+                progress=self._progress,
+                backup_guard=guard,
+            ) as migration:
+                return await what(migration)
+
+        return await self._step(name, asking, told)
+
+    async def _step(
+        self, name: StepName, work: Callable[[], Awaitable[_T]], told: Callable[[_T], _Told]
+    ) -> _T | None:
+        """Take one step; what failed is said, and ``None`` returned."""
+        self._progress.note(f"Rehearsal: {name.value}.")
+        begun = time.perf_counter()
+        result: _T | None = None
+        try:
+            with explained(name.value):
+                result = await work()
+            sentence, code, failed = told(result)
+        except NewbiMigrateError as error:
+            if shutil.disk_usage(self._folder).free < _FULL:
+                raise LocalFileError(
+                    f"The disk of {str(self._folder.parent)!r} is full.",
+                    next_step="Everything of the rehearsal is removed. Name a folder on another "
+                    "disk with --work-dir.",
+                ) from error
+            if isinstance(error, (UnreachableError, InterruptedRunError)):
+                raise
+            sentence = f"{error.what} {error.next_step}".strip()
+            code, failed = error.exit_code, True
+        seconds = round(time.perf_counter() - begun, 3)
+        self._found.steps.append(Step(name, seconds, code, sentence, failed))
+        return result
+
+    async def _hashed(self) -> dict[str, str]:
+        with explained("comparing the copy"):
+            hashes = await collection_hashes(self._store.database)
+        return {
+            name: digest
+            for name, digest in hashes.items()
+            if not name.startswith(("system.", OWN_PREFIX))
+        }
+
+    async def _room(self) -> RoomTaken:
+        names = await collection_names(self._store.database)
+        own = [name for name in names if name.startswith(OWN_PREFIX)]
+        files = (path for path in self._backup.rglob("*") if path.is_file())
+        return RoomTaken(
+            self._documents,
+            sum(path.lstat().st_size for path in files),
+            await bytes_in_files(self._store.database, own),
+        )
+
+
+# -- what came of them ----------------------------------------------------------------------------
+
+
+def _verified(verification: Verification) -> _Told:
+    if not verification.intact:
+        problems = "; ".join(map(str, verification.problems[:3]))
+        return f"damaged: {problems}", ExitCode.LOCAL_FILE, True
+    documents = sum(one.count for one in verification.collections)
+    collections = len(verification.collections)
+    return f"{documents:,} documents in {collections:,} collections", ExitCode.DONE, False
+
+
+def _restored(result: RestoreResult) -> _Told:
+    sentence = f"{sum(result.counts.values()):,} documents, {result.indexes:,} indexes"
+    if result.refused:
+        refused = ", ".join(f"{one.collection}.{one.name}" for one in result.refused[:3])
+        sentence += f"; this server refuses {len(result.refused):,} ({refused})"
+    return sentence, ExitCode.DONE, False
+
+
+def _backed_up(result: BackupResult) -> _Told:
+    return f"{result.manifest.count:,} documents", ExitCode.DONE, False
+
+
+def _diagnosed(diagnosis: Diagnosis) -> _Told:
+    return f"{len(diagnosis.checks):,} checks", diagnosis.exit_code, False
+
+
+def _planned(plan: Plan) -> _Told:
+    pending = sum(summary.pending for summary in plan.collections.values())
+    sentence = (
+        f"{len(plan.users):,} legacy users, {pending:,} documents to write, "
+        f"{len(plan.quarantine):,} users and documents quarantined"
+    )
+    return sentence, plan.exit_code, False
+
+
+def _migrated(result: RunResult) -> _Told:
+    stamped = sum(summary.stamped for summary in result.collections.values())
+    sentence = f"{sum(result.created.values()):,} documents created, {stamped:,} stamped"
+    return sentence, result.exit_code, bool(result.pending)
+
+
+def _validated(report: ValidationReport) -> _Told:
+    broken = sum(result.violations for result in report.results)
+    return f"{broken:,} violations found", report.exit_code, report.failed
+
+
+def _swapped(result: FinalizeResult) -> _Told:
+    sentence = f"{len(result.dropped):,} of the old structure dropped"
+    if result.held:
+        sentence += f", {len(result.held):,} kept because their successor is missing"
+    return sentence, result.exit_code, False
+
+
+def _rolled_back(results: list[RollbackResult]) -> _Told:
+    restored = sum(back.restored for one in results for back in one.documents.values())
+    deleted = sum(one.deleted.total() for one in results)
+    code = next((one.exit_code for one in results if one.exit_code), ExitCode.DONE)
+    return f"{restored:,} documents restored, {deleted:,} deleted", code, bool(code)
+
+
+def _compared(comparison: Comparison) -> _Told:
+    if comparison.equal:
+        return "every byte is as in the backup", ExitCode.DONE, False
+    shown = "; ".join(map(str, comparison.differences[:3]))
+    return (
+        f"{len(comparison.differences):,} differences: {shown}",
+        ExitCode.VALIDATION_FAILED,
+        True,
+    )
+
+
+def _finalized(result: FinalizeResult) -> _Told:
+    return f"{result.legacy_users:,} legacy users would be kept aside", ExitCode.DONE, False

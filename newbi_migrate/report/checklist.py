@@ -1,0 +1,156 @@
+"""The checklist as a document, in English or in French."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import Final
+
+from newbi_migrate.migration.checklist import Checklist, Line, LineId, LineState, Part
+from newbi_migrate.report.document import Badge, Case, Document, Section, State, Table, Tone
+
+__all__ = ["COMMANDS", "Language", "checklist_document"]
+
+
+class Language(StrEnum):
+    """Languages of the checklist."""
+
+    ENGLISH = "en"
+    FRENCH = "fr"
+
+
+COMMANDS: Final[Mapping[LineId, str]] = {
+    LineId.STOPPED: "doctor",
+    LineId.BACKUP: "backup",
+    LineId.REHEARSED: "rehearse",
+    LineId.PLANNED: "plan",
+    LineId.MIGRATED: "migrate",
+    LineId.VALIDATED: "validate",
+    LineId.TESTED: "smoke",
+    LineId.SIGN_IN: "smoke",
+    LineId.NEW_DOCUMENTS: "backfill",
+    LineId.LEGACY: "finalize",
+}
+"""The command that an open line asks for; the others are a person's."""
+
+_LINES: Final[Mapping[LineId, tuple[str, str]]] = {
+    LineId.TOOLS: ("The tools are installed", "Outils installés"),
+    LineId.VARIABLES: ("The connection string is in place", "Variables d'environnement en place"),
+    LineId.STOPPED: ("The application is stopped", "Application arrêtée"),
+    LineId.BACKUP: ("A backup is made, of the database as it is", "Sauvegarde faite et à jour"),
+    LineId.REHEARSED: ("The night was rehearsed", "Nuit répétée sur une copie"),
+    LineId.PLANNED: ("The plan was reviewed", "Plan relu"),
+    LineId.MIGRATED: ("The migration is done", "Migration terminée"),
+    LineId.VALIDATED: ("It validates", "Validation réussie"),
+    LineId.TESTED: ("The application was tested", "Application testée"),
+    LineId.MONITORING: ("Monitoring is in place", "Surveillance en place"),
+    LineId.RESTARTED: ("The application runs again", "Application redémarrée"),
+    LineId.SIGN_IN: ("Users can sign in", "Les utilisateurs se connectent"),
+    LineId.NEW_DOCUMENTS: (
+        "New documents have a workspace",
+        "Les nouveaux documents ont un workspaceId",
+    ),
+    LineId.LEGACY: (
+        "The old collection is set aside (optional)",
+        "Ancienne collection mise de côté (facultatif)",
+    ),
+    LineId.BACKUPS: (
+        "Regular backups hold the new collections",
+        "Sauvegardes régulières à jour",
+    ),
+}
+
+_EVIDENCE: Final[Mapping[str, tuple[str, str]]] = {
+    "": ("", ""),
+    "server": ("{server}", "{server}"),
+    "connected": ("connected", "connecté"),
+    "migrated-since": ("migrated since", "migrée depuis"),
+    "seen": ("{what}", "{what}"),
+    "without-backup": ("the run was backed by none", "la migration n'en avait pas"),
+    "backed": ("{name}", "{name}"),
+    "others": ("{count:,} decisions differ", "{count:,} décisions diffèrent"),
+    "unfinished": ("a run was interrupted", "une migration a été interrompue"),
+    "run": ("run {run}", "run {run}"),
+    "violations": ("{count:,} violations", "{count:,} violations"),
+    "sessions": ("{count:,} sessions since", "{count:,} sessions depuis"),
+    "new": ("{count:,} since", "{count:,} depuis"),
+    "new-without": (
+        "{without:,} of {count:,} since have none",
+        "{without:,} sur {count:,} depuis n'en ont pas",
+    ),
+}
+
+_STATES: Final[Mapping[LineState, tuple[str, str, Tone]]] = {
+    LineState.DONE: ("[x]", "[x]", Tone.GOOD),
+    LineState.OPEN: ("[ ]", "[ ]", Tone.ODD),
+    LineState.FAILED: ("[!] failed", "[!] échec", Tone.BAD),
+    LineState.ASKED: ("[?] ask", "[?] à vérifier", Tone.PLAIN),
+}
+
+_PARTS: Final[Mapping[Part, tuple[str, str]]] = {
+    Part.BEFORE: ("Before the migration", "Avant la migration"),
+    Part.MIGRATION: ("Migration", "Migration"),
+    Part.AFTER: ("After the migration", "Après la migration"),
+}
+
+_CASES: Final = {
+    LineState.DONE: State.PASSED,
+    LineState.FAILED: State.FAILED,
+    LineState.OPEN: State.SKIPPED,
+    LineState.ASKED: State.SKIPPED,
+}
+
+
+def checklist_document(
+    checklist: Checklist, *, command: Callable[[LineId], str], language: Language
+) -> Document:
+    """The document of a checklist.
+
+    Args:
+        checklist: The checklist.
+        command: Gives the command that an open line asks for; empty where a person does it.
+        language: English or French.
+    """
+    position = list(Language).index(language)
+    open_ = [one for one in checklist.lines if one.state in (LineState.OPEN, LineState.FAILED)]
+    return Document(
+        command="checklist",
+        database=checklist.database,
+        title=("Checklist of the database {}", "Checklist de la base {}")[position].format(
+            checklist.database
+        ),
+        exit_code=checklist.exit_code,
+        next_command=next(filter(None, (command(one.id) for one in open_)), ""),
+        sections=tuple(
+            Section(
+                names[position],
+                (
+                    Table(
+                        names[position],
+                        ("", "", ""),
+                        tuple(
+                            _row(line, position) for line in checklist.lines if line.id.part is part
+                        ),
+                    ),
+                    *(
+                        f"{_LINES[line.id][position]}: {command(line.id)}"
+                        for line in open_
+                        if line.id.part is part and command(line.id)
+                    ),
+                ),
+            )
+            for part, names in _PARTS.items()
+        ),
+        cases=tuple(
+            Case(line.id.part.value, _LINES[line.id][position], _CASES[line.state], line.state)
+            for line in checklist.lines
+        ),
+        value=checklist.to_json,
+        lines=lambda: (line.to_json() for line in checklist.lines),
+    )
+
+
+def _row(line: Line, position: int) -> tuple[Badge, str, str]:
+    words = _STATES[line.state]
+    mark = Badge((words[0], words[1])[position], words[2])
+    return mark, _LINES[line.id][position], _EVIDENCE[line.evidence][position].format(**line.values)

@@ -1,0 +1,116 @@
+"""The checklist in every state of the run book, ticked by evidence."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from bson import ObjectId
+from small_legacy import USERS, legacy_user
+
+from newbi_migrate.errors import ExitCode
+from newbi_migrate.migration.checklist import LineId, LineState
+
+
+@pytest.fixture
+def look(quick):
+    """The state of each line, by its name."""
+
+    def states(*arguments):
+        answer = quick("checklist", "--watch", "0", "--json", *arguments)
+        assert answer.code in (ExitCode.DONE, ExitCode.PENDING), answer.err
+        return {line["id"]: line["state"] for line in answer.json["lines"]}
+
+    return states
+
+
+@pytest.fixture
+def migrated(quick, clean, tmp_path):
+    """The clean database, migrated with a backup."""
+    assert ExitCode.DONE == quick("backup", "--output-dir", "backups").code
+    (backup,) = (tmp_path / "backups").iterdir()
+    assert ExitCode.DONE == quick("migrate", "--backup", backup, "--confirm").code
+    return clean
+
+
+LATER = datetime.now(UTC) + timedelta(hours=1)
+
+
+def test_before_anything_only_the_tools_are_ticked(look, clean):
+    """Nothing is claimed that was not done."""
+    states = look()
+
+    assert list(LineId) == list(states)
+    assert {"done"} == {states["tools"], states["variables"]}
+    assert "open" == states["backup"] == states["rehearsed"] == states["planned"]
+    assert {"open"} == {states[i] for i in LineId if i.part != "before"}
+
+
+def test_a_backup_that_is_of_now_is_ticked_and_one_that_is_not_has_failed(
+    look, quick, clean, tmp_path
+):
+    """The line is about the database as it is."""
+    quick("backup", "--output-dir", "backups")
+    (backup,) = (tmp_path / "backups").iterdir()
+    fresh = look("--backup", backup)
+    clean["Users"].insert_one(legacy_user(5))
+    stale = look("--backup", backup)
+
+    assert ("done", "failed") == (fresh["backup"], stale["backup"])
+
+
+def test_what_was_rehearsed_is_compared(look, quick, clean):
+    """The decisions of a rehearsal, as of a plan, still hold or do not."""
+    quick("plan", "--output", "rehearsed.json")
+    same = look("--rehearsed", "rehearsed.json")
+    clean["Users"].insert_one(legacy_user(6, email="JEANNE0@exemple.fr"))
+    other = look("--rehearsed", "rehearsed.json")
+
+    assert ("done", "failed") == (same["rehearsed"], other["rehearsed"])
+
+
+def test_after_the_migration_sessions_and_documents_are_the_evidence(look, migrated):
+    """Nobody has signed in yet; then somebody has, and has written an invoice."""
+    before = look()
+    workspace = migrated["member"].find_one({"userId": USERS[0]})["organizationId"]
+    migrated["session"].insert_one({"userId": USERS[0], "createdAt": LATER})
+    migrated["invoices"].insert_one(
+        {
+            "_id": ObjectId.from_datetime(LATER),
+            "createdBy": USERS[0],
+            "workspaceId": workspace,
+            "number": "900001",
+        }
+    )
+    after = look()
+
+    assert {"done"} == {before["backup"], before["migrated"], before["validated"]}
+    assert {"open"} == {before["sign-in"], before["new-documents"]}
+    assert {"done"} == {after["sign-in"], after["new-documents"]}
+    assert {"asked"} == {after["monitoring"], after["regular-backups"]}
+
+
+def test_a_new_document_without_a_workspace_is_a_failure(look, migrated):
+    """An application that does not stamp what it writes is noticed."""
+    migrated["invoices"].insert_one(
+        {"_id": ObjectId.from_datetime(LATER), "createdBy": USERS[0], "number": "900002"}
+    )
+
+    assert LineState.FAILED == look()["new-documents"]
+
+
+def test_a_finalized_database_has_its_old_collection_set_aside(look, quick, migrated):
+    """The last line that nothing but `finalize` ticks."""
+    quick("finalize", "--keep", "--confirm")
+
+    assert "done" == look()["legacy-users-set-aside"]
+
+
+def test_french_has_the_same_lines(quick, clean):
+    """Each with its command; and nothing is left in the other language."""
+    answer = quick("checklist", "--watch", "0", "--lang", "fr")
+
+    assert ExitCode.PENDING == answer.code
+    assert "Avant la migration" in answer.out
+    assert "Sauvegarde faite et à jour: newbi-migrate backup" in answer.out
+    assert "Before" not in answer.out

@@ -1,0 +1,86 @@
+"""``rehearse`` as people run it, and the comparison with it afterwards."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from small_legacy import USERS, legacy_user
+
+from newbi_migrate.errors import ExitCode
+
+
+@pytest.fixture
+def backup(quick, clean, tmp_path):
+    """The folder of a backup of the clean database."""
+    assert ExitCode.DONE == quick("backup", "--output-dir", "backups").code
+    (path,) = (tmp_path / "backups").iterdir()
+    return path
+
+
+@pytest.fixture
+def rehearsed(newbi, backup, tmp_path):
+    """The answer of a rehearsal on a server of its own, and the file of its decisions."""
+    path = tmp_path / "rehearsed.json"
+    answer = newbi("rehearse", backup, "--output", path, "--work-dir", tmp_path, "--json", uri=None)
+    return answer, path
+
+
+def test_the_answer_is_go_and_the_decisions_are_compared_on_the_night(
+    rehearsed, quick, clean, tmp_path
+):
+    """Go, with the commands; then newcomers are counted, and another decision is named."""
+    answer, path = rehearsed
+    same = quick("plan", "--rehearsed", path)
+    clean["Users"].insert_one(legacy_user(5))
+    newcomer = quick("plan", "--rehearsed", path, "--json")
+    clean["Users"].insert_one(legacy_user(6, email="JEANNE0@exemple.fr"))
+    other = quick("plan", "--rehearsed", path)
+    migrated = quick("migrate", "--rehearsed", path, "--confirm")
+
+    assert (ExitCode.DONE, "go") == (answer.code, answer.json["verdict"]), answer.err
+    assert any(line.startswith("newbi-migrate migrate") for line in answer.json["night"])
+    assert not list(tmp_path.glob("newbi-*"))
+    assert ExitCode.DONE == same.code
+    assert "as in the rehearsal" in same.out
+    assert (ExitCode.DONE, 1) == (newcomer.code, newcomer.json["sinceRehearsal"]["newUsers"])
+    assert ExitCode.PENDING == other.code
+    assert str(USERS[0]) in other.out
+    assert ExitCode.PENDING == migrated.code
+    assert str(USERS[0]) in migrated.err
+    assert 0 == clean["user"].count_documents({})
+
+
+def test_a_migration_as_rehearsed_goes_through(rehearsed, quick, clean):
+    """Nobody has come, so it does what was rehearsed; the decisions hold no personal data."""
+    _, path = rehearsed
+    migrated = quick("migrate", "--rehearsed", path, "--confirm")
+
+    assert ExitCode.DONE == migrated.code, migrated.err
+    assert 3 == clean["user"].count_documents({})
+    assert "@" not in path.read_text("utf-8")
+    assert json.loads(path.read_text("utf-8"))["database"] == clean.name
+
+
+def test_without_a_server_one_sentence_says_what_to_do(newbi, backup):
+    """Neither the extra nor a mongod: where to get one, or which option names another."""
+    answer = newbi("rehearse", backup, uri=None, NEWBI_MONGOD="/nowhere/mongod")
+
+    assert ExitCode.UNREACHABLE == answer.code
+    assert "/nowhere/mongod" in answer.sentence
+
+
+def test_the_connection_string_of_production_is_not_looked_at(newbi, backup, clean):
+    """What MONGODB_URI names is never opened: nonsense there harms nothing."""
+    before = clean.command("dbStats")["objects"]
+    answer = newbi("rehearse", backup, uri="nonsense")
+
+    assert ExitCode.DONE == answer.code, answer.err
+    assert before == clean.command("dbStats")["objects"]
+
+
+def test_a_plan_and_a_rehearsal_are_not_followed_together(quick, clean, tmp_path):
+    """Which of the two counts would be a guess."""
+    answer = quick("migrate", "--plan", "a", "--rehearsed", "b", "--confirm")
+
+    assert ExitCode.USAGE == answer.code

@@ -1,0 +1,181 @@
+"""Rehearsals on the real server: there, back to the byte, and there again."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections import namedtuple
+
+import pytest
+from small_legacy import USERS, invoices, legacy_user
+
+from newbi_migrate.backup.layout import MANIFEST
+from newbi_migrate.errors import ExitCode, LocalFileError, UnsupportedError, UsageError
+from newbi_migrate.migration.facade import Migration
+from newbi_migrate.progress import NullProgress
+from newbi_migrate.rehearsal import rehearse as rehearsing, scratch
+from newbi_migrate.rehearsal.rehearse import rehearse
+from newbi_migrate.rehearsal.results import StepName, Verdict
+
+OF_OURS = [name for name in StepName if name is not StepName.BACKUP]
+
+
+@pytest.fixture
+async def backup(uri, sync_database, tmp_path):
+    """A backup of three users with invoices; the database is dropped, so nobody can open it."""
+    sync_database["Users"].insert_many([legacy_user(n) for n in range(3)])
+    for owner in USERS[:3]:
+        sync_database["invoices"].insert_many(invoices(owner, 4))
+    async with Migration(uri) as migration:
+        made = await migration.backup(tmp_path / "backups")
+    sync_database.client.drop_database(sync_database.name)
+    return made.path
+
+
+def names(rehearsal):
+    """The steps that were taken."""
+    return [step.name for step in rehearsal.steps]
+
+
+async def test_a_clean_backup_goes_all_the_way_and_back(uri, backup, tmp_path, sync_database):
+    """Each step goes well, the way back gives every byte, and nothing is left behind."""
+    found = await rehearse(backup, uri, work_dir=tmp_path)
+
+    assert (Verdict.GO, ExitCode.DONE) == (found.verdict, found.exit_code)
+    assert OF_OURS == names(found)
+    assert 3 == len(found.plan.users)
+    assert 0 < found.room.records
+    assert sync_database.name not in sync_database.client.list_database_names()
+
+
+async def test_a_folder_without_a_manifest_is_backed_up_first(uri, backup, tmp_path):
+    """What mongodump wrote backs no run, so the copy gets a backup of its own, which goes again."""
+    (backup / MANIFEST).unlink()
+    before = set(tmp_path.iterdir())
+
+    found = await rehearse(backup, uri, work_dir=tmp_path)
+
+    assert list(StepName) == names(found)
+    assert Verdict.GO is found.verdict
+    assert before == set(tmp_path.iterdir())
+
+
+async def test_who_is_quarantined_is_for_a_person_to_decide(uri, sync_database, tmp_path):
+    """Two users with one e-mail: go, once somebody has decided about them."""
+    sync_database["Users"].insert_many(
+        [legacy_user(0), legacy_user(1), legacy_user(2, email="JEANNE1@exemple.fr")]
+    )
+    async with Migration(uri) as migration:
+        made = await migration.backup(tmp_path)
+    sync_database.client.drop_database(sync_database.name)
+
+    found = await rehearse(made.path, uri, work_dir=tmp_path)
+
+    assert (Verdict.DECIDE, ExitCode.QUARANTINED) == (found.verdict, found.exit_code)
+    assert 2 == len(found.plan.quarantine)
+
+
+async def test_a_damaged_backup_is_no_go_and_touches_nothing(uri, backup, tmp_path, sync_database):
+    """It ends with the first step, with the code of a damaged file."""
+    (data,) = backup.rglob("invoices.bson*")
+    damaged = bytearray(data.read_bytes())
+    damaged[len(damaged) // 2] ^= 0xFF
+    data.write_bytes(damaged)
+
+    found = await rehearse(backup, uri, work_dir=tmp_path)
+
+    assert [StepName.VERIFY] == names(found)
+    assert (Verdict.NO_GO, ExitCode.LOCAL_FILE) == (found.verdict, found.exit_code)
+    assert sync_database.name not in sync_database.client.list_database_names()
+
+
+async def test_a_scratch_database_that_holds_something_is_left_alone(
+    uri, backup, tmp_path, sync_database
+):
+    """It is dropped in the end, so it must have been empty in the beginning."""
+    sync_database["precious"].insert_one({"_id": 1})
+
+    with pytest.raises(UsageError, match="not empty"):
+        await rehearse(backup, uri, work_dir=tmp_path)
+
+    assert [{"_id": 1}] == list(sync_database["precious"].find())
+    assert ["precious"] == sync_database.list_collection_names()
+
+
+async def test_a_way_back_that_gives_other_bytes_is_no_go(
+    uri, backup, tmp_path, sync_database, monkeypatch
+):
+    """Whoever writes into the copy meanwhile shows in the comparison with the backup."""
+    compare = rehearsing.compare_backup
+
+    async def meddling(*arguments, **options):
+        sync_database["invoices"].update_one({}, {"$set": {"number": "X"}})
+        return await compare(*arguments, **options)
+
+    monkeypatch.setattr(rehearsing, "compare_backup", meddling)
+
+    found = await rehearse(backup, uri, work_dir=tmp_path)
+
+    assert StepName.COMPARE in [step.name for step in found.failures]
+    assert (Verdict.NO_GO, ExitCode.VALIDATION_FAILED) == (found.verdict, found.exit_code)
+
+
+@pytest.mark.parametrize("step", OF_OURS)
+async def test_an_interruption_at_any_step_leaves_nothing(
+    uri, backup, tmp_path, sync_database, step
+):
+    """Ctrl-C, whenever it comes, removes the copy and every file of the rehearsal."""
+    before = set(tmp_path.iterdir())
+
+    class Interrupting(NullProgress):
+        def note(self, sentence):
+            if sentence == f"Rehearsal: {step.value}.":
+                raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await rehearse(backup, uri, work_dir=tmp_path, progress=Interrupting())
+
+    assert sync_database.name not in sync_database.client.list_database_names()
+    assert before == set(tmp_path.iterdir())
+
+
+async def test_the_copy_can_be_kept(uri, backup, tmp_path, sync_database):
+    """It is the migrated one."""
+    await rehearse(backup, uri, work_dir=tmp_path, keep=True)
+
+    assert 3 == sync_database["member"].count_documents({})
+
+
+async def test_a_disk_that_fills_up_ends_it_and_leaves_nothing(
+    uri, backup, tmp_path, sync_database, monkeypatch
+):
+    """An error while the disk has no room is that of the disk."""
+    usage = namedtuple("usage", "total used free")  # noqa: PYI024
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage(1, 1, 0))
+    monkeypatch.setattr(rehearsing, "restore_backup", _fails)
+
+    with pytest.raises(LocalFileError, match="full"):
+        await rehearse(backup, uri, work_dir=tmp_path)
+
+    assert sync_database.name not in sync_database.client.list_database_names()
+
+
+async def _fails(*_arguments, **_options):
+    raise UnsupportedError("No space left.")
+
+
+def test_room_is_asked_before_anything_begins(tmp_path, monkeypatch):
+    """What it takes is said beside what there is, and where."""
+    usage = namedtuple("usage", "total used free")  # noqa: PYI024
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage(1, 1, 5_000_000))
+
+    with pytest.raises(LocalFileError, match=r"takes up to 1 GB .* has 5 MB free"):
+        scratch.refuse_without_room(tmp_path, 1_000_000, backup=False, server=True)
+
+
+def test_memory_is_asked_before_anything_begins(tmp_path, monkeypatch):
+    """A server without memory would be killed in the middle."""
+    monkeypatch.setattr(scratch, "_available_memory", lambda: 100_000_000)
+
+    with pytest.raises(UnsupportedError, match="memory"):
+        scratch.refuse_without_room(tmp_path, 1000, backup=False, server=True)
