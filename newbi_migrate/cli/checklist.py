@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from newbi_migrate.cli import options as opt, values
-from newbi_migrate.cli.next_steps import resume, suggest, unfinished_run
+from newbi_migrate.cli.next_steps import after_status, suggest
 from newbi_migrate.cli.running import Session
 from newbi_migrate.errors import NewbiMigrateError
 
 if TYPE_CHECKING:
     from newbi_migrate.migration.checklist import Checklist
     from newbi_migrate.migration.facade import Migration
-    from newbi_migrate.store.runs import RunRecord
+    from newbi_migrate.migration.status import Status
 
 __all__ = ["checklist"]
 
@@ -58,21 +58,21 @@ def checklist(
         from newbi_migrate.migration.checklist import LineId
         from newbi_migrate.report.checklist import COMMANDS, Language, checklist_document
 
-        async def looking(migration: Migration) -> tuple[Checklist, RunRecord | None]:
+        async def looking(migration: Migration) -> tuple[Checklist, Status | None]:
             found = await migration.checklist(backup=backup, rehearsed=rehearsed, watch=watch)
             # Where they cannot be read, a line has said so.
             with contextlib.suppress(NewbiMigrateError):
-                return found, unfinished_run(await migration.runs())
+                return found, await migration.status()
             return found, None
 
-        found, unfinished = session.ask(
+        found, status = session.ask(
             looking, options=values.migration_options(legacy_collection=legacy_collection)
         )
 
         def command(line: LineId) -> str:
-            if line is LineId.BACKUP and unfinished is not None:
-                # It is too late for one: the database is half migrated.
-                return resume(unfinished, session.uri_arguments)
+            if line is LineId.BACKUP and status is not None and status.half_done:
+                # It is too late for one.
+                return after_status(status, session.uri_arguments)
             if line is LineId.REHEARSED:
                 return suggest("rehearse", "DIR" if backup is None else str(backup))
             name = COMMANDS.get(line)

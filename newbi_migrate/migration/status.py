@@ -20,7 +20,6 @@ from newbi_migrate.store.handles import Database
 from newbi_migrate.store.lease import Lease, LeaseState
 from newbi_migrate.store.runs import (
     RunRecord,
-    is_finalized,
     quarantined_documents,
     read_runs,
     restore_record,
@@ -77,9 +76,9 @@ class Status:
         return next((run for run in self.runs if run.state.unfinished), None)
 
     @property
-    def finalized(self) -> bool:
-        """Whether the migration was ended, and nothing was begun since."""
-        return is_finalized(self.runs)
+    def half_done(self) -> bool:
+        """Whether a run or a restore was begun and has not come to its end."""
+        return self.restoring or self.unfinished is not None
 
     @property
     def quarantined(self) -> Mapping[str, int]:
