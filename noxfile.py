@@ -146,9 +146,10 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """The package, example calls of its public API and the examples, under mypy's strict mode."""
+    """The package under mypy's strict mode; calls of its API and the examples under pyright too."""
     session.install("-e", ".[testing,examples]", *group("types"))
     session.run("mypy", *session.posargs)
+    session.run("pyright")
 
 
 @nox.session

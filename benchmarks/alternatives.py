@@ -22,9 +22,9 @@ from pymongo import AsyncMongoClient, MongoClient, UpdateMany, UpdateOne
 from pymongo.synchronous.database import Database
 from stamping import HEADINGS, bound, copied, old_way, ours, row, seconds
 
+from newbi_migrate.demo.legacy import LegacyDatabase
 from newbi_migrate.mapping.ids import organization_id
 from newbi_migrate.testing import EmbeddedMongod
-from newbi_migrate.testing.legacy import LegacyDatabase
 
 Homes = Mapping[ObjectId, ObjectId]
 

@@ -15,9 +15,9 @@ import bson
 from bson import ObjectId
 from bson.raw_bson import RawBSONDocument
 
+from newbi_migrate.demo.documents import FACTORIES, FactoryContext, make_user
+from newbi_migrate.demo.people import object_id
 from newbi_migrate.errors import UsageError
-from newbi_migrate.testing.legacy_documents import FACTORIES, FactoryContext, make_user
-from newbi_migrate.testing.legacy_people import object_id
 
 __all__ = ["bulk_invoices", "bulk_owners"]
 

@@ -22,11 +22,11 @@ from bson import ObjectId
 from pydantic import BaseModel, ConfigDict, Field, create_model
 from pymongo import AsyncMongoClient
 
+from newbi_migrate.demo.legacy import LegacyDatabase
 from newbi_migrate.documents import Invoice, init_documents
 from newbi_migrate.documents.billing import Invoice as Plain
 from newbi_migrate.documents.shapes import Embedded, ListOf, fields_of, without_null
 from newbi_migrate.testing import EmbeddedMongod
-from newbi_migrate.testing.legacy import LegacyDatabase
 
 
 def valid_invoice() -> dict[str, Any]:

@@ -21,9 +21,9 @@ from bulk import bulk_invoices
 from pymongo import MongoClient
 from stamping import HEADINGS, bound, copied, peak_memory, row
 
+from newbi_migrate.demo.legacy import LegacyDatabase
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.testing import EmbeddedMongod
-from newbi_migrate.testing.legacy import LegacyDatabase
 
 
 async def roll_back(uri: str) -> dict[str, Any]:

@@ -31,10 +31,10 @@ from bulk import bulk_invoices
 from pymongo import MongoClient, UpdateOne
 from pymongo.synchronous.database import Database
 
+from newbi_migrate.demo.legacy import LegacyDatabase
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.testing import EmbeddedMongod
-from newbi_migrate.testing.legacy import LegacyDatabase
 
 SMALL = 100_000
 PHASES = ("plan", "users", "rescan", "indexes")

@@ -27,11 +27,11 @@ from bulk import bulk_invoices, bulk_owners
 from pymongo import MongoClient
 from pymongo.synchronous.database import Database
 
+from newbi_migrate.demo.legacy import LegacyDatabase
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.store.raw import split_documents
 from newbi_migrate.testing import EmbeddedMongod
-from newbi_migrate.testing.legacy import LegacyDatabase
 
 BETTER_AUTH = ("user", "account", "organization", "member")
 TOGETHER = 1000

@@ -21,13 +21,13 @@ from bulk import bulk_invoices
 from pymongo import MongoClient
 from pymongo.synchronous.database import Database
 
+from newbi_migrate.demo.legacy import LegacyDatabase
 from newbi_migrate.documents.newbi import NEWBI
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.validation.report import ValidationReport
 from newbi_migrate.migration.validation.rules import STRUCTURAL
 from newbi_migrate.testing import EmbeddedMongod
-from newbi_migrate.testing.legacy import LegacyDatabase
 
 
 def raw_read(database: Database[Any]) -> float:

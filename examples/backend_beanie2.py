@@ -12,9 +12,10 @@ from typing import Any
 
 from beanie import Update, after_event
 from pydantic import ValidationError
-from pymongo import AsyncMongoClient
+from pymongo import AsyncMongoClient, MongoClient
 
 from newbi_migrate import Migration
+from newbi_migrate.demo import build_legacy_database
 from newbi_migrate.documents import (
     Client,
     Invitation,
@@ -27,7 +28,7 @@ from newbi_migrate.documents import (
     init_documents,
 )
 from newbi_migrate.documents.scalars import Text
-from newbi_migrate.testing import build_legacy_database_async, mongodb_server
+from newbi_migrate.testing import mongodb_server
 
 
 class OurInvoice(Invoice):
@@ -51,10 +52,9 @@ def reasons(error: ValidationError) -> str:
 
 
 async def backend(uri: str) -> None:
-    """What a backend does with the client it has anyway; here, on a database made up for it."""
+    """What a backend does with the client it has anyway."""
     async with AsyncMongoClient[dict[str, Any]](uri) as client:
         database = client.get_default_database()
-        await build_legacy_database_async(database, seed=1, users=5, documents_per_user=60)
 
         # The handle stays yours: the migration neither closes it nor changes its options.
         async with Migration(database) as migration:
@@ -118,4 +118,8 @@ async def backend(uri: str) -> None:
 
 if __name__ == "__main__":
     with mongodb_server() as own:
+        with MongoClient[dict[str, Any]](own) as maker:
+            build_legacy_database(
+                maker.get_default_database(), seed=1, users=5, documents_per_user=60
+            )
         asyncio.run(backend(own))

@@ -16,8 +16,9 @@ from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import MongoClient
 
 from newbi_migrate import Migration
+from newbi_migrate.demo import build_legacy_database
 from newbi_migrate.documents import Invoice, Member, Organization, create_indexes, init_documents
-from newbi_migrate.testing import build_legacy_database, mongodb_server
+from newbi_migrate.testing import mongodb_server
 
 
 async def backend(uri: str) -> None:

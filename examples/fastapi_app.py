@@ -16,11 +16,12 @@ from typing import Annotated, Any
 import httpx
 from bson import ObjectId
 from fastapi import Depends, FastAPI, Header, HTTPException
-from pymongo import AsyncMongoClient
+from pymongo import AsyncMongoClient, MongoClient
 
 from newbi_migrate import Migration
+from newbi_migrate.demo import build_legacy_database
 from newbi_migrate.documents import Invoice, Member, Product, init_documents
-from newbi_migrate.testing import build_legacy_database_async, mongodb_server
+from newbi_migrate.testing import mongodb_server
 
 
 async def membership(x_user: Annotated[str, Header()]) -> Member:
@@ -72,7 +73,6 @@ async def ask(uri: str) -> None:
     """Migrates a made-up database and asks the application as a browser would, in process."""
     async with AsyncMongoClient[dict[str, Any]](uri) as client:
         database = client.get_default_database()
-        await build_legacy_database_async(database, seed=1, users=5, documents_per_user=60)
         async with Migration(database) as migration:
             await migration.apply()
         app = create_app(database)
@@ -95,4 +95,8 @@ async def ask(uri: str) -> None:
 
 if __name__ == "__main__":
     with mongodb_server() as own:
+        with MongoClient[dict[str, Any]](own) as maker:
+            build_legacy_database(
+                maker.get_default_database(), seed=1, users=5, documents_per_user=60
+            )
         asyncio.run(ask(own))

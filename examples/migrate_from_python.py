@@ -14,7 +14,8 @@ from typing import Any
 from pymongo import MongoClient
 
 from newbi_migrate import Migration, MigrationOptions
-from newbi_migrate.testing import build_legacy_database, mongodb_server
+from newbi_migrate.demo import build_legacy_database
+from newbi_migrate.testing import mongodb_server
 
 
 class Events:

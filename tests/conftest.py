@@ -12,10 +12,10 @@ import uuid
 from contextlib import contextmanager
 
 import pytest
+from controlled_mongod import ControlledMongod
 from hypothesis import HealthCheck, settings
 from pymongo import AsyncMongoClient, MongoClient
 
-from newbi_migrate.testing import EmbeddedMongod
 from newbi_migrate.testing.server import TEST_DATABASE_PREFIX
 
 os.environ.pop("MONGODB_URI", None)
@@ -42,7 +42,7 @@ class Servers:
 
     @contextmanager
     def run(self, **options):
-        with EmbeddedMongod(**options) as server, MongoClient(server.uri) as client:
+        with ControlledMongod(**options) as server, MongoClient(server.uri) as client:
             self._clients[server] = client
             yield server
             del self._clients[server]

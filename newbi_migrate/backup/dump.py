@@ -14,7 +14,7 @@ from newbi_migrate.backup.mongodump import Contents, find_database, read_databas
 from newbi_migrate.backup.opening import BackupFolder
 from newbi_migrate.backup.reading import DamagedDataError
 from newbi_migrate.backup.verification import Problem
-from newbi_migrate.errors import DamagedBackupError, UsageError
+from newbi_migrate.errors import DamagedBackupError, LocalFileError, UsageError
 
 __all__ = ["Dump"]
 
@@ -150,7 +150,7 @@ def _refuse_no_folder(path: Path) -> None:
             next_step="Name the folder of a backup.",
         ) from error
     if not there:
-        raise UsageError(f"There is no backup {str(path)!r}.", next_step="Name its folder.")
+        raise LocalFileError(f"There is no backup {str(path)!r}.", next_step="Name its folder.")
     resolved = path.resolve()
     try:
         with BackupFolder(resolved.parent).raw(resolved.name) as file:

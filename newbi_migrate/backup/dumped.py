@@ -25,6 +25,7 @@ class DumpedCollection:
         options: As ``listCollections`` gave them.
         indexes: Specifications as ``listIndexes`` gave them.
         data: File of its documents, relative to the dump; empty if it has none.
+        restored_as: Name it is given by a restore, where that is another; empty otherwise.
     """
 
     name: str
@@ -32,11 +33,17 @@ class DumpedCollection:
     options: Mapping[str, Any] = field(default_factory=dict)
     indexes: tuple[Mapping[str, Any], ...] = ()
     data: str = ""
+    restored_as: str = ""
+
+    @property
+    def target(self) -> str:
+        """The name it is given by a restore."""
+        return self.restored_as or self.name
 
     @property
     def namespace(self) -> str:
         """The collection its documents belong to: the buckets of a time series."""
-        return data_namespace(self.name, self.type)
+        return data_namespace(self.target, self.type)
 
     @property
     def created_with(self) -> dict[str, Any]:

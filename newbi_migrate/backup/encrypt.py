@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any, Final, Protocol
 
-from newbi_migrate.errors import UsageError
+from newbi_migrate.errors import LocalFileError, UsageError
+from newbi_migrate.local_files import opened_for
 
 __all__ = [
     "DecryptingReader",
@@ -25,6 +26,7 @@ __all__ = [
 ]
 
 _LONGEST_KEYS: Final = 1 << 20
+_NAME_KEYS: Final = "Name the file that age-keygen wrote."
 _PIECES: Final = 16
 _WAIT_SECONDS: Final = 0.1
 _PIECE: Final = 1 << 18
@@ -75,7 +77,8 @@ def read_identities(files: Sequence[Path]) -> tuple[Any, ...]:
     """Secret keys from files as ``age-keygen`` writes them, or of SSH keys without passphrase.
 
     Raises:
-        UsageError: A file holds none, or the library is missing.
+        LocalFileError: A file holds none, or cannot be read.
+        UsageError: The library is missing.
     """
     if not files:
         return ()
@@ -83,7 +86,10 @@ def read_identities(files: Sequence[Path]) -> tuple[Any, ...]:
     keys: list[Any] = []
     for path in files:
         try:
-            with path.open(encoding="utf-8") as file:
+            with (
+                opened_for("read", path, next_step=_NAME_KEYS),
+                path.open(encoding="utf-8") as file,
+            ):
                 text = file.read(_LONGEST_KEYS)
             if text.startswith("-----BEGIN"):
                 keys.append(library.ssh.Identity.from_buffer(text.encode()))
@@ -92,15 +98,14 @@ def read_identities(files: Sequence[Path]) -> tuple[Any, ...]:
             found = [line for line in lines if line and not line.startswith("#")]
             keys.extend(library.x25519.Identity.from_str(line) for line in found)
             if not found:
-                raise UsageError(
-                    f"The file {str(path)!r} holds no secret key.",
-                    next_step="Name the file that age-keygen wrote.",
+                raise LocalFileError(
+                    f"The file {str(path)!r} holds no secret key.", next_step=_NAME_KEYS
                 )
-        except (OSError, UnicodeError, library.IdentityError):
+        except (UnicodeError, library.IdentityError):
             # The library's message quotes what it could not read.
-            raise UsageError(
+            raise LocalFileError(
                 f"The file {str(path)!r} holds no secret key that can be read.",
-                next_step="Name the file that age-keygen wrote.",
+                next_step=_NAME_KEYS,
             ) from None
     return tuple(keys)
 

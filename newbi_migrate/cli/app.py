@@ -1,7 +1,7 @@
 """The command line as a whole: its commands, and how it answers a call it cannot read.
 
-A command is a function that takes its options and calls one use-case; adding one adds it to the
-table here, and an entry to the manual.
+A command is a function that takes its options and calls one use-case. It is called like the
+command, and imported when that is asked for; the table here says from where.
 """
 
 from __future__ import annotations
@@ -9,26 +9,13 @@ from __future__ import annotations
 import contextlib
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Final
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
+from typing import Annotated, Any, Final
 
 import typer
+from typer.core import TyperGroup
 
-from newbi_migrate.cli import (
-    backup,
-    checklist,
-    demo,
-    doctor,
-    finalize,
-    migrate,
-    rehearse,
-    restore,
-    rollback,
-    schema,
-    smoke,
-    status,
-    validate,
-)
 from newbi_migrate.cli.manual import epilog
 from newbi_migrate.cli.options import flat
 from newbi_migrate.cli.running import say_failure
@@ -42,35 +29,63 @@ _CREDENTIALS: Final = re.compile(
     r"(?is)[a-z][a-z0-9+.-]+:/+.*@|mongodb(\+srv)?:/|(^|=)[^\s/@:=]{2,}:[^@]+@"
 )
 
+_MODULES: Final[Mapping[str, str]] = {
+    "demo": "demo",
+    "doctor": "doctor",
+    "backup": "backup",
+    "verify-backup": "backup",
+    "restore": "restore",
+    "drop-aside": "restore",
+    "rehearse": "rehearse",
+    "plan": "migrate",
+    "migrate": "migrate",
+    "backfill": "migrate",
+    "checklist": "checklist",
+    "status": "status",
+    "validate": "validate",
+    "smoke": "smoke",
+    "rollback": "rollback",
+    "unlock": "rollback",
+    "indexes": "finalize",
+    "finalize": "finalize",
+    "schema": "schema",
+}
+
+
+class _Commands(Mapping[str, Any]):
+    """The commands by name, each made when it is asked for."""
+
+    def __getitem__(self, name: str) -> Any:
+        module = import_module(f"newbi_migrate.cli.{_MODULES[name]}")
+        alone = typer.Typer(add_completion=False)
+        command = getattr(module, name.replace("-", "_"))
+        alone.command(name, epilog=epilog(name))(flat(command))
+        return typer.main.get_command(alone)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_MODULES)
+
+    def __len__(self) -> int:
+        return len(_MODULES)
+
+
+class _Group(TyperGroup):
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands: Any = _Commands()
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002  # as Click calls it
+        return list(self.commands)
+
+
 app = typer.Typer(
     name="newbi-migrate",
+    cls=_Group,
     help="Takes Newbi's MongoDB from legacy users to organizations and workspaces, losing nothing.",
     epilog="Exit codes: " + "; ".join(f"{int(code)} {code.meaning}" for code in ExitCode) + ".",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-COMMANDS: Final[Mapping[str, Callable[..., None]]] = {
-    "demo": demo.demo,
-    "doctor": doctor.doctor,
-    "backup": backup.backup,
-    "verify-backup": backup.verify_backup,
-    "restore": restore.restore,
-    "rehearse": rehearse.rehearse,
-    "plan": migrate.plan,
-    "migrate": migrate.migrate,
-    "backfill": migrate.backfill,
-    "checklist": checklist.checklist,
-    "status": status.status,
-    "validate": validate.validate,
-    "smoke": smoke.smoke,
-    "rollback": rollback.rollback,
-    "unlock": rollback.unlock,
-    "indexes": finalize.indexes,
-    "finalize": finalize.finalize,
-    "schema": schema.schema,
-}
-for name, command in COMMANDS.items():
-    app.command(name, epilog=epilog(name))(flat(command))
 
 
 def _show_version(asked: bool) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -68,10 +68,11 @@ def backup(
     The role read on the database is enough. A replica set is read at one moment, whatever is
     written meanwhile; before a standalone is read, stop the application.
     """
-    session = Session("backup", as_json=call.as_json, uri_file=call.uri_file)
-    with session.explained():
+    with call.session("backup") as session:
         from newbi_migrate.backup.encrypt import read_recipients
+        from newbi_migrate.backup.writer import backup_database
         from newbi_migrate.report.backups import backup_document
+        from newbi_migrate.store.faults import explained
 
         recipients = read_recipients(recipient or ())
         chosen = ["--output-dir", str(output_dir)]
@@ -80,7 +81,23 @@ def backup(
         session.log_to(call.log_file, "backup --dry-run" if dry_run else "backup")
         if dry_run:
             _survey(session, output_dir, chosen)
-        result = session.run(lambda: _back_up(session, output_dir, recipients, workers, exports))
+
+        async def backing_up() -> BackupResult:
+            left = "The backup was interrupted; nothing that looks like one was left behind."
+            with interruptible(left), session.progress() as progress:
+                async with session.database() as database:
+                    with explained("reading the database"):
+                        await _sources(database)
+                    return await backup_database(
+                        database,
+                        output_dir,
+                        progress=progress,
+                        workers=workers,
+                        recipients=recipients,
+                        exports=exports,
+                    )
+
+        result = session.run(backing_up)
         following = after_backup(
             result.path, result.manifest, chosen=chosen, place=session.uri_arguments
         )
@@ -88,48 +105,23 @@ def backup(
         session.finish(document, verbose=verbose)
 
 
-async def _back_up(
-    session: Session, output_dir: Path, recipients: Any, workers: int, exports: bool
-) -> BackupResult:
-    from newbi_migrate.backup.writer import backup_database
-    from newbi_migrate.store.faults import explained
-
-    with (
-        interruptible("The backup was interrupted; nothing that looks like one was left behind."),
-        session.progress() as progress,
-    ):
-        async with session.database() as database:
-            with explained("reading the database"):
-                await _sources(database)
-            return await backup_database(
-                database,
-                output_dir,
-                progress=progress,
-                workers=workers,
-                recipients=recipients,
-                exports=exports,
-            )
-
-
 def _survey(session: Session, output_dir: Path, chosen: Sequence[str]) -> NoReturn:
     from newbi_migrate.report.backups import backup_survey_document
 
-    counts = session.run(lambda: _counts(session))
+    async def counting() -> dict[str, int]:
+        from newbi_migrate.store.counting import estimated_counts
+        from newbi_migrate.store.faults import explained
+
+        with session.progress(quiet=True):
+            async with session.database() as database:
+                with explained("reading the database"):
+                    return await estimated_counts(database, await _sources(database))
+
+    counts = dict(sorted(session.run(counting).items()))
     following = suggest("backup", *chosen, *session.uri_arguments)
     session.finish(
         backup_survey_document(session.target.database, output_dir, counts, next_command=following)
     )
-
-
-async def _counts(session: Session) -> dict[str, int]:
-    from newbi_migrate.store.counting import estimated_counts
-    from newbi_migrate.store.faults import explained
-
-    with session.progress(quiet=True):
-        async with session.database() as database:
-            with explained("reading the database"):
-                counts = await estimated_counts(database, await _sources(database))
-    return dict(sorted(counts.items()))
 
 
 async def _sources(database: Database) -> list[CollectionInfo]:
@@ -186,8 +178,10 @@ def verify_backup(
     It takes a dump of mongodump too. Without the key of an encrypted backup the bytes of every
     file are checked, and --compare works as long as nothing differs.
     """
-    session = Session("verify-backup", as_json=call.as_json, uri_file=call.uri_file)
-    with session.explained():
+    with call.session("verify-backup") as session:
+        from newbi_migrate.backup.compare import compare_backup
+        from newbi_migrate.backup.encrypt import read_identities
+        from newbi_migrate.backup.verify import verify_backup as verify
         from newbi_migrate.report.backups import verification_document
 
         if (without or database) and not compare:
@@ -199,11 +193,24 @@ def verify_backup(
         session.log_to(call.log_file, "verify-backup", on=str(path))
         if compare:
             _ = session.target  # a missing connection string is said before anything is read
-        verification, comparison = session.run(
-            lambda: _verify(
-                session, path, compare, without or [], identity, source_database, database
-            )
-        )
+        keys = read_identities(identity or ())
+
+        async def verifying() -> tuple[Verification, Comparison | None]:
+            with (
+                interruptible("The verification was interrupted."),
+                session.progress() as progress,
+            ):
+                verification = await verify(
+                    path, identities=keys, progress=progress, source=source_database
+                )
+                if not compare or not verification.intact:
+                    return verification, None
+                async with session.database(database) as live:
+                    return verification, await compare_backup(
+                        path, live, identities=keys, progress=progress, without=without or []
+                    )
+
+        verification, comparison = session.run(verifying)
         here = comparison is not None and comparison.database == session.target.database
         following = after_verifying(
             path,
@@ -215,31 +222,3 @@ def verify_backup(
         )
         document = verification_document(verification, comparison, next_command=following)
         session.finish(document, verbose=verbose)
-
-
-async def _verify(
-    session: Session,
-    path: Path,
-    compare: bool,
-    without: list[str],
-    identity: list[Path] | None,
-    source: str | None,
-    database: str | None,
-) -> tuple[Verification, Comparison | None]:
-    from newbi_migrate.backup.compare import compare_backup
-    from newbi_migrate.backup.encrypt import read_identities
-    from newbi_migrate.backup.verify import verify_backup as verify
-
-    identities = read_identities(identity or ())
-    with (
-        interruptible("The verification was interrupted."),
-        session.progress() as progress,
-    ):
-        verification = await verify(path, identities=identities, progress=progress, source=source)
-        if not compare or not verification.intact:
-            return verification, None
-        async with session.database(database) as live:
-            comparison = await compare_backup(
-                path, live, identities=identities, progress=progress, without=without
-            )
-        return verification, comparison

@@ -11,7 +11,6 @@ import typer
 
 from newbi_migrate.cli import options as opt, values
 from newbi_migrate.cli.next_steps import after_status, suggest
-from newbi_migrate.cli.running import Session
 from newbi_migrate.errors import NewbiMigrateError
 
 if TYPE_CHECKING:
@@ -53,8 +52,7 @@ def checklist(
     Each line is done, open, failed, or asked of you, where nothing here can tell; an open line
     names its command. After a migration it validates, which reads the database.
     """
-    session = Session("checklist", as_json=call.as_json, uri_file=call.uri_file)
-    with session.explained():
+    with call.session("checklist") as session:
         from newbi_migrate.migration.checklist import LineId
         from newbi_migrate.report.checklist import COMMANDS, Language, checklist_document
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from newbi_migrate.choices import Purpose
 from newbi_migrate.cli import options as opt, values
 from newbi_migrate.cli.next_steps import after_diagnosis
-from newbi_migrate.cli.running import Session
 from newbi_migrate.errors import NewbiMigrateError
 
 if TYPE_CHECKING:
@@ -22,25 +21,14 @@ if TYPE_CHECKING:
 __all__ = ["doctor"]
 
 
-class PurposeChoice(StrEnum):
-    """Choices of ``--before``."""
-
-    PLAN = "plan"
-    BACKUP = "backup"
-    MIGRATE = "migrate"
-    VALIDATE = "validate"
-    ROLLBACK = "rollback"
-    FINALIZE = "finalize"
-
-
 def doctor(
     *,
     purpose: Annotated[
-        PurposeChoice,
+        Purpose,
         typer.Option(
             "--before", help="What is to be run next; it decides which rights are needed."
         ),
-    ] = PurposeChoice.MIGRATE,
+    ] = Purpose.MIGRATE,
     backup: Annotated[
         Path | None,
         typer.Option(
@@ -63,18 +51,14 @@ def doctor(
     Each check is ok, warning, failed or skipped, with what to do. A warning is something to know
     before going on, not a reason to stop: traces of an earlier attempt are what a run repairs.
     """
-    session = Session("doctor", as_json=call.as_json, uri_file=call.uri_file)
-    with session.explained():
+    with call.session("doctor") as session:
         from newbi_migrate.checks import Level, worst
-        from newbi_migrate.migration.doctor import Purpose
         from newbi_migrate.report.checks import checks_document
 
         options = values.migration_options(legacy_collection=legacy_collection)
 
         async def looking(migration: Migration) -> tuple[Diagnosis, list[RunRecord]]:
-            found = await migration.doctor(
-                purpose=Purpose(purpose.value), backup=backup, watch=watch
-            )
+            found = await migration.doctor(purpose=purpose, backup=backup, watch=watch)
             # Where they cannot be read, a check has said so.
             with contextlib.suppress(NewbiMigrateError):
                 return found, await migration.runs()

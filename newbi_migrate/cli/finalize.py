@@ -35,8 +35,7 @@ def indexes(
     one text index alone. One that keeps something unique stays until the index that takes its
     place is there. A rollback builds what was dropped again.
     """
-    session = Session("indexes", as_json=call.as_json, uri_file=call.uri_file)
-    with session.explained():
+    with call.session("indexes") as session:
         if apply:
             session.must_be_able_to_ask(
                 confirmed=confirm, instead="leave out --apply to see what it would do"
@@ -69,12 +68,11 @@ def finalize(
 ) -> None:
     """End the migration: drop obsolete indexes and the collection of legacy users.
 
-    Refuses unless the database validates, nothing is pending, and every legacy user was
-    migrated or is kept with --keep. Without --keep, or with --drop-journal, the backup is the
-    only way back.
+    Refuses unless the database validates, nothing is pending, and no user and no document is
+    quarantined; these wait for --keep. What was broken before the migration is listed and holds
+    nothing back. Without --keep, or with --drop-journal, the backup is the only way back.
     """
-    session = Session("finalize", as_json=call.as_json, uri_file=call.uri_file)
-    with session.explained():
+    with call.session("finalize") as session:
         if not dry_run:
             session.must_be_able_to_ask(confirmed=confirm)
         session.log_to(call.log_file, "finalize --dry-run" if dry_run else "finalize")

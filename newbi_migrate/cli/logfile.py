@@ -10,7 +10,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO
 
-from newbi_migrate.errors import UsageError
 from newbi_migrate.printable import printable
 
 __all__ = ["LogFile", "stamped"]
@@ -40,10 +39,6 @@ class LogFile:
         from newbi_migrate.report.files import refuse_unwritable
 
         refuse_unwritable(path)
-        if path.exists() and not os.access(path, os.W_OK):
-            raise UsageError(
-                f"{str(path)!r} may not be written to.", next_step="Name another file."
-            )
         self._path = path
         self._redact = redact
         self._file: IO[str] | None = None

@@ -107,6 +107,21 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
                 "newbi-migrate restore --dry-run backups/backup_…": "What would be restored.",
                 "newbi-migrate restore --database copy backups/backup_…": "Into another database.",
                 "newbi-migrate restore --drop backups/backup_…": "In place of what is there.",
+                "newbi-migrate restore --collections invoices --drop backups/backup_…": "One "
+                "collection in its own place; rollback takes that back.",
+            },
+        ),
+        "drop-aside": Entry(
+            {
+                ExitCode.DONE: "nothing is put aside any more",
+                ExitCode.PENDING: "something came between what was shown and the confirmation, and "
+                "nothing was dropped",
+                ExitCode.LEASE_HELD: _UNDER_WAY,
+                ExitCode.INTERRUPTED: _RESUMED,
+            },
+            {
+                "newbi-migrate drop-aside --dry-run": "What would be dropped.",
+                "newbi-migrate drop-aside": "Drop it, once what was restored is to stay.",
             },
         ),
         "rehearse": Entry(
@@ -191,17 +206,17 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
         ),
         "validate": Entry(
             {
-                ExitCode.DONE: "no rule is broken and nothing is quarantined",
-                ExitCode.VALIDATION_FAILED: "a rule of the severity of --fail-on, or above, is "
-                "broken",
-                ExitCode.QUARANTINED: "none is, and users or documents are quarantined as the run "
-                "recorded",
+                ExitCode.DONE: "the migration broke nothing that --fail-on asks for; what was "
+                "there before, and what is quarantined as the run recorded, is listed",
+                ExitCode.PENDING: "the proof that --unchanged asks for was impossible; else as 0",
+                ExitCode.VALIDATION_FAILED: "the migration broke a critical rule, or there is "
+                "something else that --fail-on asks for",
             },
             {
                 "newbi-migrate validate --detailed": "Every violation.",
                 "newbi-migrate validate --unchanged": "With the proof that nothing else changed.",
-                "newbi-migrate validate --only 'document.*' --fail-on warning": "Some rules, "
-                "strictly.",
+                "newbi-migrate validate --only 'document.*' --fail-on any": "Some rules, whoever "
+                "broke them.",
             },
         ),
         "smoke": Entry(
@@ -259,7 +274,8 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
                 ExitCode.DONE: "the old structure is gone, or would be",
                 ExitCode.PENDING: "something came between what was shown and the confirmation, and "
                 "nothing was written; or a legacy user came while it wrote, and none was dropped",
-                ExitCode.VALIDATION_FAILED: "the database does not validate; nothing was written",
+                ExitCode.VALIDATION_FAILED: "the migration broke a critical rule; nothing was "
+                "written",
                 ExitCode.LEASE_HELD: _UNDER_WAY,
                 ExitCode.INTERRUPTED: _RESUMED,
             },

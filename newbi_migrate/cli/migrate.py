@@ -44,8 +44,7 @@ def plan(
     are created, and what is quarantined and why. The exit code is the one the migration would have.
     A backup that is named is verified and must equal the database, as for the migration.
     """
-    session = Session("plan", as_json=call.as_json, uri_file=call.uri_file)
-    with session.explained():
+    with call.session("plan") as session:
         taken = [output, rehearsed, call.log_file, call.uri_file]
         reports = ReportFiles(report, personal=show_personal_data, taken=taken)
         options = values.migration_options(**asdict(choices))
@@ -66,18 +65,9 @@ def plan(
 
 def migrate(
     *,
-    dry_run: opt.DryRun = False,
     plan: opt.PlanFile = None,
     rehearsed: opt.Rehearsed = None,
-    confirm: opt.Confirm = False,
-    verbose: opt.Verbose = False,
-    call: opt.LoggedCall,
-    choices: opt.Choices,
-    size: opt.Size,
-    backing: opt.Backing,
-    record_digests: opt.RecordDigests = False,
-    pacing: opt.Pacing,
-    report: opt.Reports = None,
+    run: opt.Run,
     show_personal_data: opt.ShowPersonalData = False,
 ) -> None:
     """Migrate users and stamp their documents; again, it finishes what was interrupted.
@@ -86,30 +76,49 @@ def migrate(
     first write; so must a plan that is named. A plan brings its own choices. Where nothing is
     left to write, nothing is written.
     """
-    session = Session("migrate", as_json=call.as_json, uri_file=call.uri_file)
-    with session.explained():
-        if not dry_run:
-            session.must_be_able_to_ask(confirmed=confirm)
-        taken = [plan, rehearsed, call.log_file, pacing.pause_file, call.uri_file]
-        reports = ReportFiles(report, personal=show_personal_data, taken=taken)
-        backed = values.backup_guard(backing.backup, backing.identity, digests=record_digests)
-        throttle = values.throttle(pacing)
-        session.log_to(call.log_file, "migrate --dry-run" if dry_run else "migrate")
+    _run("migrate", run, plan, rehearsed, personal=show_personal_data)
+
+
+def backfill(*, run: opt.Run) -> None:
+    """Stamp documents alone, for late documents or further collections; users stay as they are.
+
+    What was quarantined before is tried again; where nothing is left to write, nothing is written.
+    """
+    _run("backfill", run)
+
+
+def _run(
+    command: str,
+    run: opt.Run,
+    plan: Path | None = None,
+    rehearsed: Path | None = None,
+    *,
+    personal: bool = False,
+) -> None:
+    with run.call.session(command) as session:
+        if not run.dry_run:
+            session.must_be_able_to_ask(confirmed=run.confirm)
+        taken = [plan, rehearsed, run.call.log_file, run.pacing.pause_file, run.call.uri_file]
+        reports = ReportFiles(run.report, personal=personal, taken=taken)
+        backing = run.backing
+        backed = values.backup_guard(backing.backup, backing.identity, digests=run.record_digests)
+        throttle = values.throttle(run.pacing)
+        session.log_to(run.call.log_file, f"{command} --dry-run" if run.dry_run else command)
         saved: SavedPlan | None = None
         if plan is None:
-            options = values.migration_options(**asdict(choices), **asdict(size))
+            options = values.migration_options(**asdict(run.choices), **asdict(run.size))
         elif rehearsed is not None:
             raise UsageError(
                 "The options --plan and --rehearsed cannot be given together.",
                 next_step="Compare when the plan is made: plan --rehearsed FILE --output FILE.",
             )
         else:
-            saved, options = _of_saved(plan, choices, size)
+            saved, options = _of_saved(plan, run.choices, run.size)
         task = _Task(
             session,
-            "migrate",
+            command,
             options,
-            verbose,
+            run.verbose,
             backed,
             reports,
             throttle,
@@ -118,43 +127,9 @@ def migrate(
             backing,
             rehearsed,
         )
-        if dry_run:
+        if run.dry_run:
             task.show()
-        task.carry_out(confirmed=confirm)
-
-
-def backfill(
-    *,
-    dry_run: opt.DryRun = False,
-    confirm: opt.Confirm = False,
-    verbose: opt.Verbose = False,
-    call: opt.LoggedCall,
-    choices: opt.Choices,
-    size: opt.Size,
-    backing: opt.Backing,
-    record_digests: opt.RecordDigests = False,
-    pacing: opt.Pacing,
-    report: opt.Reports = None,
-) -> None:
-    """Stamp documents alone, for late documents or further collections; users stay as they are.
-
-    What was quarantined before is tried again; where nothing is left to write, nothing is written.
-    """
-    session = Session("backfill", as_json=call.as_json, uri_file=call.uri_file)
-    with session.explained():
-        if not dry_run:
-            session.must_be_able_to_ask(confirmed=confirm)
-        reports = ReportFiles(report, taken=[call.log_file, pacing.pause_file, call.uri_file])
-        backed = values.backup_guard(backing.backup, backing.identity, digests=record_digests)
-        throttle = values.throttle(pacing)
-        options = values.migration_options(**asdict(choices), **asdict(size))
-        session.log_to(call.log_file, "backfill --dry-run" if dry_run else "backfill")
-        task = _Task(
-            session, "backfill", options, verbose, backed, reports, throttle, backing=backing
-        )
-        if dry_run:
-            task.show()
-        task.carry_out(confirmed=confirm)
+        task.carry_out(confirmed=run.confirm)
 
 
 def _of_saved(
@@ -247,18 +222,16 @@ class _Task:
             say(f"The plan was written to {save_to}{', in place of another' if replaced else ''}.")
         self._warn_without_backup(runs, pending=plan.pending)
 
-        def document(emails: Mapping[str, str] | None = None) -> Document:
+        def document(emails: Mapping[str, str] | None) -> Document:
             made = self._document(plan, runs, save_to or self.saved_in, emails=emails)
             return made if since is None else with_rehearsal(made, since)
 
-        shown = document()
-        code = self.reports.write(
+        self.reports.finish(
             self.session,
             document,
-            shown.exit_code,
             users_in=plan.source if plan.users else None,
+            verbose=self.verbose,
         )
-        self.session.finish(shown, verbose=self.verbose, code=code)
 
     def carry_out(self, *, confirmed: bool) -> NoReturn:
         """Run, report, and end with the run's exit code.
@@ -298,16 +271,14 @@ class _Task:
         result = self._run(shown)
         self.session.log_end(_in_one_line(self.command, result))
         following = after_run(self.command, result, self.backed, self.session.uri_arguments)
-        code = self.reports.write(
+        self.reports.finish(
             self.session,
             lambda emails: result_document(
                 result, command=self.command, next_command=following, emails=emails
             ),
-            result.exit_code,
             users_in=result.plan.source if result.plan.users else None,
+            verbose=self.verbose,
         )
-        document = result_document(result, command=self.command, next_command=following)
-        self.session.finish(document, verbose=self.verbose, code=code)
 
     def _document(
         self,

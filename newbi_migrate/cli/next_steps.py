@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from newbi_migrate.choices import OnConflict
 from newbi_migrate.cli.values import as_arguments
 from newbi_migrate.errors import ExitCode, UsageError
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from newbi_migrate.migration.finalize.results import FinalizeResult
     from newbi_migrate.migration.planning.options import MigrationOptions
     from newbi_migrate.migration.planning.results import Plan, RunResult
+    from newbi_migrate.migration.restore.aside import DroppedAside
+    from newbi_migrate.migration.restore.results import RestoreResult
     from newbi_migrate.migration.rollback.results import RollbackResult
     from newbi_migrate.migration.run.backup_guard import BackupGuard
     from newbi_migrate.migration.status import Status
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "after_backup",
     "after_diagnosis",
+    "after_dropping_aside",
     "after_finalize",
     "after_plan",
     "after_restoring",
@@ -189,22 +193,26 @@ def after_verifying(
 
 def after_restoring(
     path: Path,
+    result: RestoreResult,
     elsewhere: str | None,
     *,
-    ours: bool,
     chosen: Sequence[str] = (),
     place: Sequence[str],
 ) -> str:
     """A comparison with what was restored, or a look at it where there is nothing to compare.
 
+    Documents from before a migration get their workspaces first.
+
     Args:
         path: The backup.
+        result: What the restore did.
         elsewhere: The database, where it is another than the connection string's.
-        ours: Whether the backup has a manifest.
         chosen: The arguments that open the backup.
         place: The arguments that name the connection string.
     """
-    if ours:
+    if result.without_workspace and elsewhere is None:
+        return suggest("backfill", "--dry-run", *place)
+    if result.verification.manifest is not None and result.run_id is None:
         where = [] if elsewhere is None else ["--database", elsewhere]
         return suggest("verify-backup", "--compare", *where, *chosen, str(path), *place)
     if elsewhere is not None:
@@ -287,21 +295,25 @@ def after_validation(
         chosen: The arguments that say what was asked.
     """
     from newbi_migrate.invariants.base import Severity
+    from newbi_migrate.migration.validation.report import Origin
 
-    broken = {result.rule for result in report.results}
-    if "run.finished" in broken or report.under_way:
+    caused = [result for result in report.results if result.origin is not Origin.BEFORE]
+    if report.under_way or any(result.rule == "run.finished" for result in caused):
         return suggest("status", *place)
     if report.run_id is None:
         return suggest("plan", *place)
+    detailed = suggest("validate", "--detailed", *chosen, *place)
     if report.failed:
         pending = any(
             result.rule.startswith(("document.workspace", "legacy-user."))
-            for result in report.results
+            for result in caused
             if result.severity is Severity.CRITICAL
         )
         if pending and not report.finalized:
             return suggest("plan", *place)
-        return suggest("validate", "--detailed", *chosen, *place)
+        if report.finalized or report.is_clean:
+            return detailed
+        return f"{detailed}, and to go back {suggest('rollback', '--all', '--dry-run', *place)}"
     if report.finalized:
         return ""
     return f"start the application, then {suggest('smoke')}, and {after_smoke(place)}"
@@ -347,8 +359,6 @@ def after_rollback(
         in_place: Whether other runs are still in place.
         place: The arguments that name the connection string.
     """
-    from newbi_migrate.migration.rollback.results import OnConflict
-
     last = results[-1]
     if last.run_id is None:
         return suggest("status", *place)
@@ -366,6 +376,13 @@ def after_rollback(
             chosen += ["--on-conflict", options.on_conflict.value]
         return suggest("rollback", *chosen, *place)
     return suggest("plan" if options.whole and not in_place else "status", *place)
+
+
+def after_dropping_aside(result: DroppedAside, place: Sequence[str]) -> str:
+    """What a look at it was for; then how the database stands."""
+    if result.dry_run and (result.collections or result.runs):
+        return suggest("drop-aside", *place)
+    return suggest("status", *place)
 
 
 def after_finalize(

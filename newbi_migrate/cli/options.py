@@ -1,24 +1,27 @@
 """The options that commands share, each declared once, and the groups they come in.
 
-Nothing of the engine is imported here, so that ``--help`` stays quick; a test holds the choices and
-defaults that are repeated here against the engine's own.
+Nothing of the engine is imported here, so that ``--help`` stays quick; a test holds the defaults
+that are repeated here against the engine's own.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import datetime
-from enum import StrEnum
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from newbi_migrate import choices
+from newbi_migrate.choices import AliasPolicy, DuplicatePolicy
+from newbi_migrate.cli.running import Session
+
 __all__ = [
-    "AliasOwnerChoice",
     "AliasOwners",
     "Aliases",
     "AsJson",
@@ -47,6 +50,7 @@ __all__ = [
     "RecordDigests",
     "Rehearsed",
     "Reports",
+    "Run",
     "Scope",
     "ShowPersonalData",
     "Size",
@@ -59,28 +63,6 @@ __all__ = [
 
 _WHAT = "What is decided"
 _HOW = "How fast"
-
-
-class DuplicateChoice(StrEnum):
-    """Choices of ``--duplicate-emails``."""
-
-    QUARANTINE = "quarantine"
-    KEEP_NORMALIZED = "keep-normalized"
-
-
-class AliasChoice(StrEnum):
-    """Choices of ``--aliases``."""
-
-    VERIFIED = "verified"
-    ALL = "all"
-    REFUSE = "refuse"
-
-
-class AliasOwnerChoice(StrEnum):
-    """Choices of ``--alias-owners``."""
-
-    REWRITE = "rewrite"
-    KEEP = "keep"
 
 
 AsJson = Annotated[
@@ -266,7 +248,7 @@ LegacyCollection = Annotated[
     ),
 ]
 DuplicateEmails = Annotated[
-    DuplicateChoice | None,
+    DuplicatePolicy | None,
     typer.Option(
         "--duplicate-emails",
         help="Legacy users whose e-mails differ by case or blanks alone: quarantine all of "
@@ -276,7 +258,7 @@ DuplicateEmails = Annotated[
     ),
 ]
 Aliases = Annotated[
-    AliasChoice | None,
+    AliasPolicy | None,
     typer.Option(
         "--aliases",
         help="Link a legacy user to the existing user with the same e-mail: only if verified, "
@@ -286,7 +268,7 @@ Aliases = Annotated[
     ),
 ]
 AliasOwners = Annotated[
-    AliasOwnerChoice | None,
+    choices.AliasOwners | None,
     typer.Option(
         "--alias-owners",
         help="Fields of documents that name such a user: write the new id, or keep the old one.",
@@ -323,6 +305,13 @@ class Call:
 
     as_json: AsJson = False
     uri_file: UriFile = None
+
+    @contextmanager
+    def session(self, command: str) -> Iterator[Session]:
+        """A session of the command, in which every error has its sentence and exit code."""
+        session = Session(command, as_json=self.as_json, uri_file=self.uri_file)
+        with session.explained():
+            yield session
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -375,36 +364,58 @@ class Pacing:
     max_lag: MaxLag = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What a run is asked for with."""
+
+    dry_run: DryRun = False
+    confirm: Confirm = False
+    verbose: Verbose = False
+    call: LoggedCall
+    choices: Choices
+    size: Size
+    backing: Backing
+    record_digests: RecordDigests = False
+    pacing: Pacing
+    report: Reports = None
+
+
 def flat(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options of each of its parameters that is a group of them."""
     declared = inspect.signature(command, eval_str=True).parameters.values()
-    groups: dict[str, Any] = {
-        each.name: each.annotation for each in declared if is_dataclass(each.annotation)
-    }
-    parameters: list[inspect.Parameter] = []
-    for each in declared:
-        parameters += _members(groups[each.name]) if each.name in groups else [each]
+    parameters = [option for each in declared for option in _options(each)]
 
     @wraps(command)
     def called(**given: Any) -> None:
-        for name, group in groups.items():
-            given[name] = group(**{each.name: given.pop(each.name) for each in fields(group)})
-        command(**given)
+        command(**{each.name: _taken(each, given) for each in declared})
 
-    signature = inspect.Signature(parameters)
-    called.__signature__ = signature  # type: ignore[attr-defined]  # what Typer reads
+    called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # for Typer
     called.__annotations__ = {each.name: each.annotation for each in parameters}
     return called
 
 
-def _members(group: Any) -> list[inspect.Parameter]:
+def _members(group: Any) -> Iterator[inspect.Parameter]:
     hints = get_type_hints(group, include_extras=True)
-    return [
-        inspect.Parameter(
+    for each in fields(group):
+        yield inspect.Parameter(
             each.name,
             inspect.Parameter.KEYWORD_ONLY,
             default=each.default,
             annotation=hints[each.name],
         )
-        for each in fields(group)
-    ]
+
+
+def _options(parameter: inspect.Parameter) -> Iterator[inspect.Parameter]:
+    if is_dataclass(parameter.annotation):
+        for each in _members(parameter.annotation):
+            yield from _options(each)
+    else:
+        yield parameter
+
+
+def _taken(parameter: inspect.Parameter, given: Mapping[str, Any]) -> Any:
+    """The value of a parameter, a group made of what was given for its options."""
+    group = parameter.annotation
+    if not is_dataclass(group):
+        return given[parameter.name]
+    return group(**{each.name: _taken(each, given) for each in _members(group)})  # type: ignore[operator]

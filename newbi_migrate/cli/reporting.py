@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from newbi_migrate.cli.running import Session, say, say_failure
 from newbi_migrate.errors import ExitCode, NewbiMigrateError, UsageError
@@ -50,6 +50,26 @@ class ReportFiles:
             for path in self._paths:
                 refuse_as_report(path, taken)
 
+    def finish(
+        self,
+        session: Session,
+        document: Callable[[Mapping[str, str] | None], Document],
+        *,
+        users_in: str | None = None,
+        verbose: bool = False,
+    ) -> NoReturn:
+        """Write all reports, give the answer, and end with its exit code.
+
+        Args:
+            session: The call.
+            document: Gives the answer, with the users' e-mails as reports may show them.
+            users_in: The collection of legacy users whose e-mails belong in the reports.
+            verbose: Everything that is listed, not what fits on a screen.
+        """
+        answer = document(None)
+        code = self.write(session, document, answer.exit_code, users_in=users_in)
+        session.finish(answer, verbose=verbose, code=code)
+
     def write(
         self,
         session: Session,
@@ -61,7 +81,7 @@ class ReportFiles:
         """Write all reports, and return the exit code.
 
         What was done is done, whether or not it can be reported: where a report cannot be
-        written, that is said, and only a code that would have been 0 becomes 1.
+        written, that is said, and only a code that would have been 0 becomes 10.
 
         Args:
             session: The call.
@@ -80,10 +100,11 @@ class ReportFiles:
                 write_report(path, said, written_at=datetime.now(UTC))
                 say(f"The report was written to {path}.")
         except NewbiMigrateError as error:
-            return _not_written(session, error.what, error.next_step, code)
+            return _not_written(session, error.what, error.next_step, code or _code_of(error))
         except Exception as error:  # noqa: BLE001  # the answer must not be lost for a report
             what = f"{type(error).__name__}: {error}"
-            return _not_written(session, what, "Please report it; --json has the answer.", code)
+            advice = "Please report it; --json has the answer."
+            return _not_written(session, what, advice, code or ExitCode.UNEXPECTED)
         return code
 
     def _emails(self, session: Session, collection: str) -> dict[str, str]:
@@ -102,6 +123,11 @@ class ReportFiles:
         return {user: masked_email(email) for user, email in found.items()}
 
 
+def _code_of(error: NewbiMigrateError) -> ExitCode:
+    # What a call was refused for before the work is about a file after it.
+    return ExitCode.LOCAL_FILE if isinstance(error, UsageError) else error.exit_code
+
+
 def _not_written(session: Session, what: str, next_step: str, code: ExitCode) -> ExitCode:
     say_failure(
         f"The report was not written: {what}",
@@ -110,4 +136,4 @@ def _not_written(session: Session, what: str, next_step: str, code: ExitCode) ->
         as_json=False,
         redact=session.target.redactor,
     )
-    return code or ExitCode.UNEXPECTED
+    return code

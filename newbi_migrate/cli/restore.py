@@ -1,25 +1,27 @@
-"""``newbi-migrate restore``."""
+"""``newbi-migrate restore`` and ``newbi-migrate drop-aside``."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from newbi_migrate.cli import options as opt, values
-from newbi_migrate.cli.next_steps import after_restoring, suggest
-from newbi_migrate.cli.running import Session, interruptible
+from newbi_migrate.cli.next_steps import after_dropping_aside, after_restoring, suggest
+from newbi_migrate.cli.running import interruptible
 from newbi_migrate.report.text import counted
 
 if TYPE_CHECKING:
     from newbi_migrate.backup.verification import Verification
-    from newbi_migrate.migration.restore.run import RestoreResult
+    from newbi_migrate.cli.running import Session
+    from newbi_migrate.migration.restore.aside import DroppedAside
+    from newbi_migrate.migration.restore.results import RestoreResult
     from newbi_migrate.migration.restore.target import RestoreTarget
+    from newbi_migrate.report.document import Document
 
-__all__ = ["restore"]
+__all__ = ["drop_aside", "restore"]
 
 
 def restore(
@@ -37,7 +39,10 @@ def restore(
     drop: Annotated[
         bool,
         typer.Option(
-            "--drop", help="Drop every collection of the target first; its name is asked for."
+            "--drop",
+            help="Drop every collection of the target first; its name is asked for. With "
+            "--collections, put these in the place of those of the same names, which are kept "
+            "aside.",
         ),
     ] = False,
     collections: Annotated[
@@ -45,7 +50,8 @@ def restore(
         typer.Option(
             "--collections",
             metavar="A,B",
-            help="Restore only these, into an empty database; may be repeated.",
+            help="Restore only these, into an empty database or, with --drop, in their own places; "
+            "may be repeated.",
         ),
     ] = None,
     dry_run: opt.DryRun = False,
@@ -67,45 +73,99 @@ def restore(
     """Restore a backup or a mongodump folder, byte for byte. Run it again to resume.
 
     It is verified first, and a damaged one is refused before anything is touched; --collections
-    brings back what is whole of it. The target must be empty, unless --drop is given.
+    brings back what is whole of it. The target must be empty, unless --drop is given. With both,
+    nothing is dropped: rollback puts what was there in its place again, until drop-aside.
     """
-    session = Session("restore", as_json=call.as_json, uri_file=call.uri_file)
-    with session.explained():
+    with call.session("restore") as session:
         from newbi_migrate.backup.encrypt import read_identities
+        from newbi_migrate.backup.verify import verify_backup
+        from newbi_migrate.migration.restore.results import restore_identity
+        from newbi_migrate.migration.restore.run import restore_backup
+        from newbi_migrate.migration.restore.target import look_at_target
+        from newbi_migrate.report.backups import restore_document, restore_plan_document
 
         if not dry_run:
             session.must_be_able_to_ask(confirmed=confirm)
-        database = database or session.target.database
+        name = database or session.target.database
         session.log_to(
-            call.log_file,
-            "restore --dry-run" if dry_run else "restore",
-            on=f"{path} into {database}",
+            call.log_file, "restore --dry-run" if dry_run else "restore", on=f"{path} into {name}"
         )
-        restoring = _Restoring(
-            session,
-            path,
-            database,
-            drop,
-            values.names(collections, "--collections") or (),
-            read_identities(identity or ()),
-            source_database,
-            workers,
-            verbose,
-            convert_legacy_indexes,
-            values.opening(identity, source_database),
-        )
-        target = session.run(restoring.look)
+        only = values.names(collections, "--collections") or ()
+        identities = read_identities(identity or ())
+        opening = values.opening(identity, source_database)
+        elsewhere = ["--database", name] if name != session.target.database else []
+
+        async def looking() -> RestoreTarget:
+            with session.progress(quiet=True):
+                async with session.database(name) as there:
+                    return await look_at_target(there)
+
+        async def verifying() -> Verification:
+            with (
+                interruptible("The verification was interrupted."),
+                session.progress() as progress,
+            ):
+                found = await verify_backup(
+                    path, identities=identities, progress=progress, source=source_database
+                )
+                found.require(only)
+                return found
+
+        async def restoring() -> RestoreResult:
+            with (
+                interruptible(
+                    "The restore was interrupted.",
+                    "The same command again goes on where it stopped.",
+                ),
+                session.progress() as progress,
+            ):
+                async with session.database(name) as there:
+                    return await restore_backup(
+                        path,
+                        there,
+                        drop=drop,
+                        only=only,
+                        workers=workers,
+                        progress=progress,
+                        identities=identities,
+                        source=source_database,
+                        reviewed=None if confirm else target,
+                        convert_legacy_indexes=convert_legacy_indexes,
+                    )
+
+        target = session.run(looking)
+        target.require_empty(drop=drop)
         if dry_run:
-            restoring.preview(target)
-        reviewed = None
+            verification = session.run(verifying)
+            target.require_empty(drop=drop, identity=restore_identity(verification, only))
+            arguments = [*elsewhere, *["--drop"] * drop]
+            arguments += ["--collections", ",".join(only)] if only else []
+            arguments += ["--convert-legacy-indexes"] * convert_legacy_indexes
+            arguments += opening
+            following = suggest("restore", *arguments, str(path), *session.uri_arguments)
+            document = restore_plan_document(
+                verification, target, drop=drop, only=only, next_command=following
+            )
+            session.finish(document, verbose=verbose)
         if not confirm:
-            reviewed = target
-            session.confirm(_does(path, target, drop=drop), database=target.database)
-        restoring.report(session.run(lambda: restoring.restore(reviewed)))
+            session.confirm(_does(path, target, drop=drop, only=only), database=target.database)
+        result = session.run(restoring)
+        following = after_restoring(
+            path,
+            result,
+            name if elsewhere else None,
+            chosen=opening,
+            place=session.uri_arguments,
+        )
+        session.finish(restore_document(result, next_command=following), verbose=verbose)
 
 
-def _does(path: Path, target: RestoreTarget, *, drop: bool) -> str:
+def _does(path: Path, target: RestoreTarget, *, drop: bool, only: Sequence[str]) -> str:
     """What a restore would do, in numbers."""
+    if drop and only:
+        replaced = ", ".join(sorted({*only} & {*target.existing}))
+        kept = f", and keeps the present {replaced} aside" if replaced else ""
+        return f"puts {', '.join(only)} of {path} in place{kept}"
     if target.unfinished:
         return f"goes on with the restore of {path}"
     if drop and target.existing:
@@ -114,103 +174,34 @@ def _does(path: Path, target: RestoreTarget, *, drop: bool) -> str:
     return f"restores {path}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Restoring:
-    """One call of ``restore``."""
+def drop_aside(
+    *,
+    dry_run: opt.DryRun = False,
+    confirm: opt.Confirm = False,
+    call: opt.LoggedCall,
+) -> None:
+    """Drop what restore --collections --drop, or a rollback of one, put aside.
 
-    session: Session
-    path: Path
-    database: str
-    drop: bool
-    only: Sequence[str]
-    identities: Any
-    source: str | None
-    workers: int
-    verbose: bool
-    convert: bool
-    opening: Sequence[str]
-
-    async def look(self) -> RestoreTarget:
-        """What the target holds; fails where it holds something that may not be dropped."""
-        from newbi_migrate.migration.restore.target import look_at_target
-
-        with self.session.progress(quiet=True):
-            async with self.session.database(self.database) as target:
-                found = await look_at_target(target)
-        found.require_empty(drop=self.drop)
-        return found
-
-    def preview(self, target: RestoreTarget) -> NoReturn:
-        """Show what a restore would do."""
-        from newbi_migrate.migration.restore.run import restore_identity
-        from newbi_migrate.report.backups import restore_plan_document
-
-        verification = self.session.run(self._verified)
-        target.require_empty(drop=self.drop, identity=restore_identity(verification, self.only))
-        arguments = ["--database", self.database] if self._elsewhere else []
-        arguments += ["--drop"] if self.drop else []
-        arguments += ["--collections", ",".join(self.only)] if self.only else []
-        arguments += ["--convert-legacy-indexes"] if self.convert else []
-        arguments += self.opening
-        following = suggest("restore", *arguments, str(self.path), *self.session.uri_arguments)
-        self.session.finish(
-            restore_plan_document(
-                verification, target, drop=self.drop, only=self.only, next_command=following
-            ),
-            verbose=self.verbose,
+    What was restored stays, and those restores can no longer be taken back.
+    """
+    with call.session("drop-aside") as session:
+        if not dry_run:
+            session.must_be_able_to_ask(confirmed=confirm)
+        session.log_to(call.log_file, "drop-aside --dry-run" if dry_run else "drop-aside")
+        looked: DroppedAside | None = None
+        if not (dry_run or confirm):
+            looked = session.ask(lambda m: m.drop_aside(dry_run=True))
+            session.show(_dropped_document(session, looked), aside=True)
+            number = counted(len(looked.collections), "collection")
+            session.confirm(f"drops {number} that restores put aside")
+        done = session.ask(
+            lambda m: m.drop_aside(dry_run=dry_run, reviewed=looked), writes=not dry_run
         )
+        session.finish(_dropped_document(session, done))
 
-    async def _verified(self) -> Verification:
-        from newbi_migrate.backup.verify import verify_backup as verify
 
-        with (
-            interruptible("The verification was interrupted."),
-            self.session.progress() as progress,
-        ):
-            verification = await verify(
-                self.path, identities=self.identities, progress=progress, source=self.source
-            )
-            verification.require(self.only)
-            return verification
+def _dropped_document(session: Session, result: DroppedAside) -> Document:
+    from newbi_migrate.report.backups import dropped_aside_document
 
-    async def restore(self, reviewed: RestoreTarget | None) -> RestoreResult:
-        """Restores; ``reviewed`` is the target as a person agreed to it."""
-        from newbi_migrate.migration.restore.run import restore_backup
-
-        with (
-            interruptible(
-                "The restore was interrupted.", "The same command again goes on where it stopped."
-            ),
-            self.session.progress() as progress,
-        ):
-            async with self.session.database(self.database) as target:
-                return await restore_backup(
-                    self.path,
-                    target,
-                    drop=self.drop,
-                    only=self.only,
-                    workers=self.workers,
-                    progress=progress,
-                    identities=self.identities,
-                    source=self.source,
-                    reviewed=reviewed,
-                    convert_legacy_indexes=self.convert,
-                )
-
-    def report(self, result: RestoreResult) -> NoReturn:
-        """Show what was restored."""
-        from newbi_migrate.report.backups import restore_document
-
-        following = after_restoring(
-            self.path,
-            self.database if self._elsewhere else None,
-            ours=result.verification.manifest is not None,
-            chosen=self.opening,
-            place=self.session.uri_arguments,
-        )
-        document = restore_document(result, next_command=following)
-        self.session.finish(document, verbose=self.verbose)
-
-    @property
-    def _elsewhere(self) -> bool:
-        return self.database != self.session.target.database
+    following = after_dropping_aside(result, session.uri_arguments)
+    return dropped_aside_document(result, next_command=following)

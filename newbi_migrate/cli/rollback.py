@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from newbi_migrate.choices import OnConflict
 from newbi_migrate.cli import options as opt, values
 from newbi_migrate.cli.next_steps import after_rollback, suggest
 from newbi_migrate.cli.reporting import ReportFiles
@@ -23,14 +23,6 @@ if TYPE_CHECKING:
     from newbi_migrate.report.document import Document
 
 __all__ = ["rollback", "unlock"]
-
-
-class ConflictChoice(StrEnum):
-    """Choices of ``--on-conflict``."""
-
-    STOP = "stop"
-    KEEP = "keep"
-    DISCARD = "discard"
 
 
 def rollback(
@@ -53,13 +45,13 @@ def rollback(
         ),
     ] = False,
     on_conflict: Annotated[
-        ConflictChoice,
+        OnConflict,
         typer.Option(
             "--on-conflict",
             help="Where somebody changed what the run wrote: write nothing at all, keep the "
             "change, or discard it.",
         ),
-    ] = ConflictChoice.STOP,
+    ] = OnConflict.STOP,
     collections: Annotated[
         list[str] | None,
         typer.Option(
@@ -90,15 +82,16 @@ def rollback(
     What people created since stays, and so does an organization they use; what they changed of
     the run's own is a conflict. Interrupted, the same command finishes it.
     """
-    session = Session("rollback", as_json=call.as_json, uri_file=call.uri_file)
-    with session.explained():
-        from newbi_migrate.migration.rollback.results import OnConflict, RollbackOptions
+    with call.session("rollback") as session:
+        from newbi_migrate.migration.rollback.results import (
+            RollbackOptions,
+        )
 
         _refuse_two(
             {"--all": everything, "--run": run, "--collections": collections, "--users": users}
         )
         options = RollbackOptions(
-            OnConflict(on_conflict.value),
+            on_conflict,
             values.names(collections, "--collections"),
             values.names(users, "--users"),
         )
@@ -130,8 +123,7 @@ def rollback(
         done, in_place = session.ask(carrying_out, writes=not dry_run, throttle=throttle)
         session.log_end(*map(_in_one_line, done))
         document = _document(session, done, everything=everything, in_place=in_place)
-        code = reports.write(session, lambda _: document, document.exit_code)
-        session.finish(document, verbose=verbose, code=code)
+        reports.finish(session, lambda _: document, verbose=verbose)
 
 
 def _takes_back(results: list[RollbackResult]) -> str:
@@ -210,8 +202,7 @@ def unlock(
     By itself it runs out 30 s after its last renewal. A run that is alive after all stops before
     its next write.
     """
-    session = Session("unlock", as_json=call.as_json, uri_file=call.uri_file)
-    with session.explained():
+    with call.session("unlock") as session:
         from newbi_migrate.report.document import Document
 
         held = shown = session.ask(lambda migration: migration.lease(), quiet=True)

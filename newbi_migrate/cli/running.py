@@ -21,8 +21,8 @@ from newbi_migrate.errors import (
     ConfirmationRequiredError,
     ExitCode,
     InterruptedRunError,
+    LocalFileError,
     NewbiMigrateError,
-    UsageError,
 )
 from newbi_migrate.printable import printable
 
@@ -341,7 +341,7 @@ class Session:
             sys.stderr.close()
             os._exit(code)
         except OSError as error:
-            raise UsageError(
+            raise LocalFileError(
                 f"Standard output cannot be written to ({error.strerror}).",
                 next_step="What the command did is done; send its output elsewhere.",
             ) from None

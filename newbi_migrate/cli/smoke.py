@@ -14,6 +14,7 @@ from newbi_migrate.cli import options as opt
 from newbi_migrate.cli.next_steps import after_smoke
 from newbi_migrate.cli.running import Session
 from newbi_migrate.errors import ExitCode, UsageError
+from newbi_migrate.local_files import opened_for
 
 if TYPE_CHECKING:
     from newbi_migrate.smoke import SmokeResult
@@ -72,8 +73,11 @@ def smoke(
     with session.explained():
         from newbi_migrate.report.checks import checks_document
         from newbi_migrate.smoke import smoke as take_all_steps
+        from newbi_migrate.store.uri import from_dotenv
 
-        address = url or os.environ.get(_URL, "").strip() or _from_dotenv()
+        address = url or os.environ.get(_URL, "").strip()
+        if not address:
+            address = from_dotenv(Path(".env"), _URL, advice="Give the address with --url.")
         user = email or os.environ.get(_EMAIL, "").strip()
         if not address:
             raise UsageError(
@@ -102,42 +106,17 @@ def smoke(
         )
 
 
-def _from_dotenv() -> str:
-    from dotenv import dotenv_values
-
-    file = Path(".env")
-    if not file.is_file():
-        return ""
-    try:
-        values = dotenv_values(file, interpolate=False, encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(
-            f"{file} cannot be read: {_reason(error)}.", next_step="Give the address with --url."
-        ) from None
-    return (values.get(_URL) or "").strip()
-
-
-def _reason(error: OSError | UnicodeDecodeError) -> str:
-    if isinstance(error, UnicodeDecodeError):
-        return "it is not a text file"
-    return error.strerror or type(error).__name__
-
-
 def _password(file: Path | None) -> str:
     """The password, from the first place that has one; never from an argument.
 
     Raises:
-        UsageError: No place has one, or the file cannot be read.
+        UsageError: No place has one.
+        LocalFileError: The file cannot be read.
     """
     if file is not None:
-        try:
+        with opened_for("read", file, next_step="Name a file with one line in it."):
             # Blanks belong to a password; the end of the line does not.
             password = file.read_text(encoding="utf-8-sig").rstrip("\r\n")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(
-                f"{file} cannot be read: {_reason(error)}.",
-                next_step="Name a file with one line in it.",
-            ) from None
     else:
         password = os.environ.get(_PASSWORD, "")
         if not password and sys.stdin is not None and sys.stdin.isatty():

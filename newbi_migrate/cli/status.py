@@ -45,8 +45,7 @@ def status(
 
     Also counts organizations without members. It can be asked while a run is under way.
     """
-    session = Session("status", as_json=call.as_json, uri_file=call.uri_file)
-    with session.explained():
+    with call.session("status") as session:
         if watch is not None:
             found = session.run(lambda: _watch(session, watch, times, as_json=call.as_json))
             raise typer.Exit(int(_document(session, found).exit_code))

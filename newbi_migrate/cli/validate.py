@@ -13,7 +13,6 @@ import typer
 from newbi_migrate.cli import options as opt, values
 from newbi_migrate.cli.next_steps import after_validation
 from newbi_migrate.cli.reporting import ReportFiles
-from newbi_migrate.cli.running import Session
 
 if TYPE_CHECKING:
     from newbi_migrate.migration.validation.report import Finding, ValidationReport
@@ -27,6 +26,9 @@ class FailOnChoice(StrEnum):
     CRITICAL = "critical"
     WARNING = "warning"
     INFO = "info"
+    ANY_CRITICAL = "any-critical"
+    ANY_WARNING = "any-warning"
+    ANY = "any"
 
 
 def validate(
@@ -60,7 +62,11 @@ def validate(
     ] = None,
     fail_on: Annotated[
         FailOnChoice,
-        typer.Option("--fail-on", help="From which severity on a violation fails."),
+        typer.Option(
+            "--fail-on",
+            help="Which violations fail: what the migration caused, from a severity on; with any, "
+            "what was there before too.",
+        ),
     ] = FailOnChoice.CRITICAL,
     unchanged: Annotated[
         bool,
@@ -79,11 +85,13 @@ def validate(
 
     A role that may only read is enough. It is right while the application is stopped or at rest;
     where a run is under way or unfinished, it says so. What a run quarantined, and recorded so,
-    breaks no rule; more than it recorded does. A dirty database may keep findings that no migration
-    repairs: each says what to do, and finalize waits for the critical ones.
+    breaks no rule; more than it recorded does. By the journal it tells what the migration caused,
+    which fails, from what was there before, which is listed with its cure.
     """
-    session = Session("validate", as_json=call.as_json, uri_file=call.uri_file)
-    with session.explained(), tempfile.TemporaryFile("w+", encoding="utf-8") as found:
+    with (
+        call.session("validate") as session,
+        tempfile.TemporaryFile("w+", encoding="utf-8") as found,
+    ):
         from bson import json_util
 
         from newbi_migrate.migration.validation.report import FailOn
@@ -126,8 +134,10 @@ def _in_one_line(report: ValidationReport) -> str:
     from newbi_migrate.invariants.base import Severity
 
     found = ", ".join(f"{report.count(severity):,} {severity.value}" for severity in Severity)
+    before = sum(result.violations for result in report.there_before)
     return (
-        f"Checked {report.checked:,} rules: {found}, {report.quarantined:,} quarantined. "
+        f"Checked {report.checked:,} rules: {found}, of which {before:,} there before; "
+        f"{report.quarantined:,} quarantined. "
         f"Exit code {int(report.exit_code)}."
     )
 

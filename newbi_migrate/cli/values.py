@@ -5,8 +5,8 @@ Nothing of the engine is imported until a command runs.
 
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,33 +22,19 @@ __all__ = ["as_arguments", "backup_guard", "migration_options", "names", "openin
 
 
 def migration_options(
-    *,
-    legacy_collection: str | None = None,
-    duplicate_emails: StrEnum | None = None,
-    aliases: StrEnum | None = None,
-    alias_owners: StrEnum | None = None,
-    collections: list[str] | None = None,
-    as_of: datetime | None = None,
-    batch_size: int | None = None,
-    workers: int | None = None,
+    *, collections: list[str] | None = None, as_of: datetime | None = None, **others: Any
 ) -> MigrationOptions:
     """The engine's options from those of the command line; ``None`` is the engine's default.
 
     Raises:
         UsageError: A value is out of its range, or a list of collections names none.
     """
-    from newbi_migrate.mapping.decisions import AliasPolicy, DuplicatePolicy
-    from newbi_migrate.migration.planning.options import AliasOwners as Owners, MigrationOptions
+    from newbi_migrate.migration.planning.options import MigrationOptions
 
-    given: dict[str, Any] = {
-        "legacy_collection": legacy_collection,
-        "duplicate_emails": duplicate_emails and DuplicatePolicy(duplicate_emails.value),
-        "aliases": aliases and AliasPolicy(aliases.value),
-        "alias_owners": alias_owners and Owners(alias_owners.value),
+    given = {
         "collections": names(collections, "--collections"),
         "schema_day": as_of and as_of.date(),
-        "batch_size": batch_size,
-        "workers": workers,
+        **others,
     }
     return MigrationOptions(**{name: value for name, value in given.items() if value is not None})
 
@@ -118,17 +104,9 @@ def as_arguments(options: MigrationOptions) -> list[str]:
 
     usual = MigrationOptions()
     arguments: list[str] = []
-    asked = {
-        "--legacy-collection": (options.legacy_collection, usual.legacy_collection),
-        "--duplicate-emails": (options.duplicate_emails, usual.duplicate_emails),
-        "--aliases": (options.aliases, usual.aliases),
-        "--alias-owners": (options.alias_owners, usual.alias_owners),
-        "--collections": (options.collections, usual.collections),
-        "--as-of": (options.schema_day, usual.schema_day),
-        "--batch-size": (options.batch_size, usual.batch_size),
-        "--workers": (options.workers, usual.workers),
-    }
-    for name, (value, default) in asked.items():
-        if value != default:
-            arguments += [name, ",".join(value) if isinstance(value, tuple) else str(value)]
+    for each in fields(options):
+        value = getattr(options, each.name)
+        if value != getattr(usual, each.name):
+            name = "as-of" if each.name == "schema_day" else each.name.replace("_", "-")
+            arguments += [f"--{name}", ",".join(value) if isinstance(value, tuple) else str(value)]
     return arguments

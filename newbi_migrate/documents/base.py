@@ -31,16 +31,17 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 from pydantic.json_schema import SkipJsonSchema
-from pydantic_core import InitErrorDetails, PydanticCustomError, to_jsonable_python
+from pydantic_core import CoreConfig, InitErrorDetails, PydanticCustomError, SchemaSerializer
 
 from newbi_migrate.documents.document_rules import ABSENT, Condition, DocumentRule
-from newbi_migrate.documents.field_rules import UNKNOWN, FieldRule
+from newbi_migrate.documents.field_rules import DOCUMENT, UNKNOWN, FieldRule
 from newbi_migrate.documents.scalars import DocumentId, EmbeddedId
 from newbi_migrate.documents.shapes import (
     Embedded,
     ListOf,
     all_of,
     all_rules,
+    embedded_in,
     fields_of,
     rules_of,
     schema_of,
@@ -124,26 +125,36 @@ class StoredModel(BaseModel):
     def _make(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         if type(value) is Stored and issubclass(cls, DocumentModel):
             return cls.load(value)
-        if isinstance(value, cls) and not _PART_OF_NEW.get():
-            return value  # FastAPI validates what a route answers with
-        token = _PART_OF_NEW.set(True)
-        try:
+        if _PART_OF_NEW.get():
             model = handler(value)
-        except ValidationError as error:
-            raise _explained(cls, error) from None
-        finally:
-            _PART_OF_NEW.reset(token)
+        elif isinstance(value, cls):
+            return value  # FastAPI validates what a route answers with
+        else:
+            model = cls._make_whole(value, handler)
         if model is not value:
             across = cross_field_rules_of(cls)
-            values = model.__dict__
+            values, there = model.__dict__, model.__pydantic_fields_set__
             if values.get("id", ABSENT) is None:
                 model._without_id()  # noqa: SLF001  # of this very class
             for rule, year, day in across.years:
-                if values[year] is None:
-                    setattr(model, year, rule.year_of(values[day]))
-            if across.rules and (broken := across.broken(values, model.__pydantic_fields_set__)):
+                if values[year] is None and (is_in := rule.year_of(values[day])) is not None:
+                    values[year] = is_in
+                    there.add(year)
+            if across.rules and (broken := across.broken(values, there)):
                 raise _refused(cls, broken)
         return model
+
+    @classmethod
+    def _make_whole(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        token = _PART_OF_NEW.set(True)
+        try:
+            return handler(value)
+        except ValidationError as error:
+            if isinstance(value, BaseModel) and not isinstance(value, cls):
+                raise _refused(cls, [_of_another(cls, type(value))]) from None
+            raise _explained(cls, error) from None
+        finally:
+            _PART_OF_NEW.reset(token)
 
     def _without_id(self) -> None:
         """Called where a new model was given no id."""
@@ -212,6 +223,7 @@ class StoredModel(BaseModel):
                 # Beanie merges what it read by assignment; this is the whole of it.
                 loader_of(type(self)).validate_python(value, self_instance=self)
             elif name in type(self).model_fields:
+                value = _completed(type(self), name, value)
                 now = self.__dict__.get(name)
                 same = type(value) is type(now) and value == now
                 if not same or name in self.__pydantic_fields_set__:
@@ -219,8 +231,7 @@ class StoredModel(BaseModel):
             elif name.startswith("_") or hasattr(type(self), name):
                 super().__setattr__(name, value)
             else:
-                meant = _meant(type(self), name, attribute=True)
-                raise AttributeError(f"{type(self).__name__} has no field {name}.{meant}")
+                raise _no_field(type(self), name)
 
         def __delattr__(self, name: str) -> None:
             if name not in type(self).model_fields:
@@ -228,6 +239,23 @@ class StoredModel(BaseModel):
                 return
             self.__dict__[name] = None
             self.__pydantic_fields_set__.discard(name)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy, with some attributes assigned.
+
+        Args:
+            update: Their values by their names.
+            deep: Whether what is inside is copied too.
+
+        Raises:
+            AttributeError: No field has one of these names.
+        """
+        copied = super().model_copy(deep=deep)
+        for name, value in (update or {}).items():
+            if name not in type(self).model_fields:
+                raise _no_field(type(self), name)
+            setattr(copied, name, value)
+        return copied
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, StoredModel) or type(self) is not type(other):
@@ -239,24 +267,45 @@ class StoredModel(BaseModel):
     # -- JSON ---------------------------------------------------------------------------------
 
     @model_serializer(mode="wrap")
-    def _serve(self, handler: SerializerFunctionWrapHandler, info: Any):  # type: ignore[no-untyped-def] # noqa: ANN202
-        # Without a return annotation the JSON Schema of an answer stays that of the fields.
-        try:
-            return handler(self)
-        except ValueError:  # of pydantic, or of bytes that are no text
-            if info.mode != "json":
-                raise
-        values = {
-            (field.alias or name if info.by_alias else name): self.__dict__[name]
-            for name, field in type(self).model_fields.items()
-            if not field.exclude
-        }
-        return to_jsonable_python(
-            {key: _plain(value) for key, value in values.items()},
-            bytes_mode="base64",
-            inf_nan_mode="null",
-            fallback=str,
+    def _serve(self, handler: SerializerFunctionWrapHandler, info: Any):  # type: ignore[no-untyped-def] # noqa: ANN202, ARG002
+        # Without a return annotation the JSON Schema of an answer stays that of the fields. The
+        # handler would warn of every value of a type that was not declared.
+        return _serializer_of(type(self)).to_python(
+            self,
+            mode=info.mode,
+            by_alias=info.by_alias,
+            include=info.include,
+            exclude=info.exclude,
+            exclude_unset=info.exclude_unset,
+            exclude_defaults=info.exclude_defaults,
+            exclude_none=info.exclude_none,
+            round_trip=info.round_trip,
+            serialize_as_any=info.serialize_as_any,
+            context=info.context,
+            warnings=False,
+            fallback=str if info.mode == "json" else None,
         )
+
+
+@cache
+def _serializer_of(model: type[StoredModel]) -> SchemaSerializer:
+    """What pydantic itself would serialize a model with, and the models inside it."""
+    # Bytes where none are declared may be no text.
+    config = CoreConfig(ser_json_bytes="base64")
+    return SchemaSerializer(_without_serve(model.__pydantic_core_schema__), config)
+
+
+def _without_serve(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [_without_serve(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    serve = StoredModel._serve  # noqa: SLF001  # of this module
+    return {
+        key: _without_serve(part)
+        for key, part in schema.items()
+        if key != "serialization" or part.get("function") is not serve
+    }
 
 
 class EmbeddedModel(StoredModel):
@@ -318,6 +367,7 @@ class DocumentModel(StoredModel):
         """
         document = self.to_document()
         found = [v for v in self.violations_of(document) if v.severity is not Severity.INFO]
+        found += _unknown_inside(type(self), self, "")
         if not found or self.stored_as is None:
             return found
         if document.get("_id") != self.stored_as.get("_id"):  # a copy, to be another document
@@ -387,6 +437,34 @@ def _refused(model: type[BaseModel], violations: list[Violation]) -> ValidationE
     )
 
 
+def _of_another(model: type[BaseModel], given: type[BaseModel]) -> Violation:
+    # A Beanie document and the plain model beneath it have one name, in two modules.
+    names = [f"{one.__module__}.{one.__qualname__}" for one in (given, model)]
+    return Violation(DOCUMENT.id, "", f"This is a {names[0]}, and a {names[1]} is wanted.")
+
+
+def _no_field(model: type[BaseModel], name: str) -> AttributeError:
+    return AttributeError(
+        f"{model.__name__} has no field {name}.{_meant(model, name, attribute=True)}"
+    )
+
+
+def _unknown_inside(model: type[BaseModel], held: object, path: str) -> Iterator[Violation]:
+    """Unknown names in what was put into a list as a dictionary, past all assignment."""
+    # All that was read is a model, and may have fields that nobody knows.
+    if isinstance(held, dict):
+        for key in held.keys() - fields_of(model).keys():
+            message = f"{UNKNOWN.sentence}{_meant(model, key)}"
+            yield Violation(UNKNOWN.id, f"{path}{key}", message)
+    for key, field in embedded_in(model).items():
+        value = held.get(key) if isinstance(held, dict) else getattr(held, field.name, None)
+        if not field.listed:
+            yield from _unknown_inside(field.model, value, f"{path}{key}.")
+        elif isinstance(value, list):
+            for index, element in enumerate(value):
+                yield from _unknown_inside(field.model, element, f"{path}{key}.{index}.")
+
+
 def _parts(path: str) -> list[str]:
     return path.split(".") if path else []
 
@@ -398,7 +476,8 @@ def _explained(model: type[StoredModel], error: ValidationError) -> ValidationEr
         loc = _as_stored(model, each["loc"])
         # Nobody but the loader gives a document the one it was read as.
         rule = UNKNOWN if "stored_as" in loc else rule_of(model, each["type"], loc)
-        message = each["msg"] if rule is UNKNOWN and each["type"] == UNKNOWN.id else rule.sentence
+        # What is inside was explained there.
+        message = each["msg"] if each["type"] == rule.id else rule.sentence
         if each["type"] == "extra_forbidden":
             message = f"{rule.sentence}{_meant(_inside(model, loc[:-1]), str(loc[-1]))}"
         violations.append(Violation(rule.id, ".".join(map(str, loc)), message, rule.severity))
@@ -477,6 +556,19 @@ def _bytes_of(document: Mapping[str, Any]) -> bytes:
     except (bson.errors.InvalidDocument, OverflowError):
         # Nothing that was stored, but for types that Beanie alone knows how to store.
         return repr(document).encode()
+
+
+def _completed(model: type[BaseModel], name: str, value: Any) -> Any:
+    """What is assigned; a dictionary where an embedded document belongs is made one."""
+    field = next((f for f in embedded_in(model).values() if f.name == name), None)
+    if field is None:
+        return value
+    if isinstance(value, dict) and not field.listed:
+        return field.model.model_validate(value)
+    if type(value) is list and field.listed:
+        make = field.model.model_validate
+        return [make(each) if isinstance(each, dict) else each for each in value]
+    return value
 
 
 def _plain(value: Any) -> Any:

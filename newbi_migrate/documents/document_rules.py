@@ -11,7 +11,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import MAXYEAR, UTC, datetime, timedelta
 from typing import Any, Final
 
 from bson.code import Code
@@ -57,6 +57,7 @@ ABSENT: Final = object()
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MS: Final = timedelta(milliseconds=1)
 _HOUR: Final = 3_600_000
+_ONE_HOUR: Final = timedelta(milliseconds=_HOUR)
 _YEAR_1, _YEAR_10000 = -62_135_596_800_000, 253_402_300_800_000
 _FILLED: Final[Schema] = {"not": {"bsonType": "null"}, "pattern": f"[^{BLANKS}]"}
 _NUMBERS: Final = ["double", "int", "long"]
@@ -92,6 +93,9 @@ def year_in_france(value: object) -> int | None:
     France is one hour ahead of UTC at every turn of the year since 1946, so no time zone
     database is needed.
     """
+    if isinstance(value, datetime) and 1 < value.year < MAXYEAR:
+        aware = value if value.tzinfo is None else value.astimezone(UTC)
+        return (aware + _ONE_HOUR).year
     moment = milliseconds(value)
     if moment is None or not _YEAR_1 <= moment + _HOUR < _YEAR_10000:
         return None

@@ -14,7 +14,7 @@ import re
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import new_class
-from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Protocol, Self
 
 import beanie
 from beanie import PydanticObjectId
@@ -136,7 +136,9 @@ class PersistentDocument(_Differences, beanie.Document, DocumentModel):
     win over those set here.
     """
 
-    model_config = ConfigDict(**DocumentModel.model_config)  # type: ignore[misc]
+    model_config = ConfigDict(**DocumentModel.model_config)
+
+    Settings: ClassVar[Any]
 
     id: Annotated[PydanticObjectId | None, *DOCUMENT_ID] = None
 
@@ -164,7 +166,8 @@ class PersistentDocument(_Differences, beanie.Document, DocumentModel):
     @classmethod
     async def custom_init(cls) -> None:
         """Called by Beanie at the end of its initialization: reading becomes tolerant."""
-        collection = cls.get_motor_collection() if _MOTOR else cls.get_pymongo_collection()
+        name = "get_motor_collection" if _MOTOR else "get_pymongo_collection"
+        collection = getattr(cls, name)()
         options = collection.codec_options.with_options(
             document_class=Stored,
             tz_aware=True,
@@ -222,7 +225,7 @@ class PersistentDocument(_Differences, beanie.Document, DocumentModel):
 
     def parse_store(self) -> None:
         """Called by Beanie before it encodes the document."""
-        super().parse_store()
+        super().parse_store()  # type: ignore[no-untyped-call]
         if self.__dict__.get(_WRITING):
             self.check()  # event hooks may have changed it since
 
@@ -464,7 +467,7 @@ def document_for(model: type[DocumentModel]) -> type[PersistentDocument]:
     document: type[PersistentDocument] = new_class(
         model.__name__,
         bases,
-        exec_body=lambda body: body.update(__doc__=model.__doc__, __module__=model.__module__),
+        exec_body=lambda body: body.update(__doc__=model.__doc__, __module__=__name__),
     )
     _BY_MODEL[model] = document
     return document
@@ -498,7 +501,7 @@ async def init_documents(
             "Beanie 1 understands Motor databases alone.",
             next_step="Pass a database of motor.motor_asyncio.AsyncIOMotorClient.",
         )
-    setattr(LegacyUser.Settings, "name", legacy_collection)  # noqa: B010  # its type is made here
+    LegacyUser.Settings.name = legacy_collection
     # Beanie connects what a document extends as well, but makes none of it read tolerantly.
     models = dict.fromkeys(
         model

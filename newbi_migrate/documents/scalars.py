@@ -96,9 +96,7 @@ class BsonType:
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
     ) -> CoreSchema:
-        stored: CoreSchema = cs.is_instance_schema(self.kinds[0])
-        if len(self.kinds) > 1:
-            stored = cs.union_schema([cs.is_instance_schema(kind) for kind in self.kinds])
+        stored = cs.is_instance_schema(self.kinds)
         made = cs.lax_or_strict_schema(
             lax_schema=cs.union_schema([stored, self.text], mode="left_to_right"),
             strict_schema=stored,

@@ -12,7 +12,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from types import UnionType
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Union, get_args, get_origin
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Final,
+    Literal,
+    NamedTuple,
+    Union,
+    get_args,
+    get_origin,
+)
 
 from annotated_types import Ge, GroupedMetadata, Gt, Le, Len, Lt, MaxLen, MinLen
 from bson import ObjectId
@@ -32,6 +42,7 @@ __all__ = [
     "Anything",
     "Constraints",
     "Embedded",
+    "EmbeddedField",
     "FieldShape",
     "Leaf",
     "ListOf",
@@ -40,6 +51,7 @@ __all__ = [
     "all_of",
     "all_rules",
     "defaults_of",
+    "embedded_in",
     "fields_of",
     "nullable",
     "rules_of",
@@ -371,6 +383,26 @@ def fields_of(model: type[BaseModel]) -> Mapping[str, FieldShape]:
         shape = shape_of(info.annotation, info.metadata)
         required = info.is_required() or STORED_ALWAYS in info.metadata
         found[key] = FieldShape(name, key, required, without_null(shape) if key == "_id" else shape)
+    return found
+
+
+class EmbeddedField(NamedTuple):
+    """A field of embedded documents: its attribute, their model, whether there is a list."""
+
+    name: str
+    model: type[StoredModel]
+    listed: bool
+
+
+@cache
+def embedded_in(model: type[BaseModel]) -> Mapping[str, EmbeddedField]:
+    """The fields of embedded documents by the names of documents."""
+    found: dict[str, EmbeddedField] = {}
+    for key, shape in fields_of(model).items():
+        value = without_null(shape.value)
+        inside = without_null(value.element) if isinstance(value, ListOf) else value
+        if isinstance(inside, Embedded):
+            found[key] = EmbeddedField(shape.name, inside.model, inside is not value)
     return found
 
 

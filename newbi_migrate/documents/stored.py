@@ -33,6 +33,7 @@ from newbi_migrate.documents.shapes import (
     ListOf,
     all_rules,
     defaults_of,
+    embedded_in,
     fields_of,
     rules_of,
     without_null,
@@ -180,16 +181,12 @@ class CrossFieldRules:
             if isinstance(rule, YearInFrance)
         ]
         self.defaults = {k: v for k, v in defaults_of(model).items() if k in read}
-        self.children: list[tuple[str, CrossFieldRules, bool]] = []
-        for key, shape in fields.items():
-            value = without_null(shape.value)
-            listed = isinstance(value, ListOf)
-            if isinstance(value, ListOf):
-                value = without_null(value.element)
-            if isinstance(value, Embedded):
-                inside = cross_field_rules_of(value.model)
-                if inside.rules or inside.children:
-                    self.children.append((key, inside, listed))
+        inside = {key: cross_field_rules_of(f.model) for key, f in embedded_in(model).items()}
+        self.children: list[tuple[str, CrossFieldRules, bool]] = [
+            (key, across, embedded_in(model)[key].listed)
+            for key, across in inside.items()
+            if across.rules or across.children
+        ]
 
     def broken(self, values: Mapping[str, Any], there: Container[str]) -> list[Violation]:
         """The rules that a new model breaks, none where they are only worth knowing.
@@ -198,12 +195,12 @@ class CrossFieldRules:
             values: The attributes of the model.
             there: Those that were set.
         """
-        document = {
-            key: values[name]
+        # What has a default is there.
+        get = {
+            key: value
             for key, name in self.reads
-            if values[name] is not None or name in there
-        }
-        get = document.get if not self.defaults else {**self.defaults, **document}.get
+            if (value := values[name]) is not None or name in there
+        }.get
         found = [rule.broken_at(path) for rule in self.rules for path in rule.broken(get)]
         return found if any(v.severity is not Severity.INFO for v in found) else []
 

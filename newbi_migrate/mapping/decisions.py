@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, Self
 import bson
 from bson import ObjectId
 
+from newbi_migrate.choices import AliasPolicy, DuplicatePolicy
 from newbi_migrate.mapping.email import is_normalised, normalise_email
 from newbi_migrate.mapping.ids import organization_id
 from newbi_migrate.mapping.packed import (
@@ -40,9 +41,7 @@ from newbi_migrate.mapping.values import flag, text
 from newbi_migrate.mapping.workspace import Membership, Reason, Workspaces, workspace_of
 
 __all__ = [
-    "AliasPolicy",
     "Decisions",
-    "DuplicatePolicy",
     "LegacyKey",
     "LegacyKeys",
     "Memberships",
@@ -59,24 +58,6 @@ __all__ = [
 # A text, or its digest where many are kept.
 _Text = str | bytes
 _NOBODY = ObjectId(bytes(12))
-
-
-class DuplicatePolicy(StrEnum):
-    """What happens to legacy users whose addresses differ by case or blanks alone."""
-
-    QUARANTINE = "quarantine"
-    """All of them are quarantined."""
-    KEEP_NORMALIZED = "keep-normalized"
-    """The one who could sign in, because their address is stored as it is looked up, keeps it."""
-
-
-class AliasPolicy(StrEnum):
-    """Whether a legacy user may become an existing user with the same e-mail address."""
-
-    VERIFIED = "verified"
-    """Only where that user has proven that the address is theirs."""
-    ALL = "all"
-    REFUSE = "refuse"
 
 
 class Outcome(StrEnum):
@@ -442,6 +423,10 @@ class Decisions(PackedSequence[UserDecision]):
         return (
             ObjectId(row) for n, (row, v) in rows if not v.has_user and n not in self._ids.others
         )
+
+    def other_ids(self) -> Iterator[Any]:
+        """The legacy ids that are no ObjectIds: nothing can refer to these users."""
+        return iter(self._ids.others.values())
 
     def aliases(self) -> Iterator[tuple[ObjectId, ObjectId]]:
         """The legacy ids of those who are known by another id, with that."""

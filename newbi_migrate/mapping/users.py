@@ -51,7 +51,7 @@ __all__ = [
 FIELD_NOT_CARRIED: Final = "field-not-carried"
 """Code of the finding that existing users are not given a field of the legacy ones."""
 
-CANNOT_SIGN_IN: Final = ("email-refused", "account-user-id-text")
+CANNOT_SIGN_IN: Final = ("email-refused", "email-not-normal", "account-user-id-text")
 """Codes of the findings that a user cannot sign in with what is stored."""
 
 BARRED: Final[Mapping[str, str]] = {"isDisabled": "user-disabled", "banned": "user-banned"}
@@ -314,7 +314,7 @@ def _account(
         if not isinstance(account.get("userId"), ObjectId):
             report("account-user-id-text", "account", account.get("_id"), "userId")
         if len(credential) > 1:
-            report("several-credential-accounts", "account", account.get("_id"))
+            report("several-credential-accounts", source, document.get("_id"), "password")
         if is_missing(account.get("password")):
             # It is not filled: what a fill writes is journaled, and no hash may be.
             report("account-without-password", "account", account["_id"], "password")
@@ -325,7 +325,7 @@ def _account(
     if created is None:
         report(f"password-{kind.value}", source, document.get("_id"), "password")
     elif any(account.get("_id") == account_id(user_id) for account in existing.accounts):
-        report("account-id-taken", "account", account_id(user_id))
+        report("account-id-taken", source, document.get("_id"), "password")
     else:
         writes.append(Insert("account", created))
 

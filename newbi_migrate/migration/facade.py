@@ -11,12 +11,13 @@ from typing import Any, Self, TypeVar
 from bson import ObjectId
 
 from newbi_migrate.backup.writer import BackupResult, backup_database
+from newbi_migrate.choices import Purpose
 from newbi_migrate.documents.newbi import NEWBI
 from newbi_migrate.documents.registry import Registry
 from newbi_migrate.errors import UsageError
 from newbi_migrate.migration.apply.migrate import migrate
 from newbi_migrate.migration.checklist import Checklist, read_checklist
-from newbi_migrate.migration.doctor import Diagnosis, Purpose, diagnose
+from newbi_migrate.migration.doctor import Diagnosis, diagnose
 from newbi_migrate.migration.finalize.finalize import Finalize
 from newbi_migrate.migration.finalize.results import FinalizeResult
 from newbi_migrate.migration.planning.options import MigrationOptions
@@ -24,6 +25,7 @@ from newbi_migrate.migration.planning.plan import make_plan
 from newbi_migrate.migration.planning.plan_file import SavedPlan, refuse_other_database
 from newbi_migrate.migration.planning.results import Plan, RunResult
 from newbi_migrate.migration.planning.survey import Survey, survey
+from newbi_migrate.migration.restore.aside import DroppedAside, drop_aside
 from newbi_migrate.migration.rollback.results import RollbackOptions, RollbackResult
 from newbi_migrate.migration.rollback.rollback import preview_rollback, rollback
 from newbi_migrate.migration.run.backup_guard import BackupGuard
@@ -295,7 +297,7 @@ class Migration:
         Args:
             only: Ids of rules, with ``*`` for any characters; by default all.
             sample: Ask the rules of the models of so many documents of each collection alone.
-            fail_on: From which severity on a finding fails the validation.
+            fail_on: Which violations fail the validation.
             unchanged: Prove by digests, which reads the whole database, that nothing changed
                 but what the journals say.
             detailed: Find every violation, not examples alone.
@@ -390,6 +392,22 @@ class Migration:
         if dry_run:
             return await preview_rollback(runner, run_id, choices, everything=everything)
         return await rollback(runner, run_id, choices, everything=everything, reviewed=reviewed)
+
+    async def drop_aside(
+        self, *, dry_run: bool = False, reviewed: DroppedAside | None = None
+    ) -> DroppedAside:
+        """Drop what restores of single collections put aside; they can no longer be taken back.
+
+        Args:
+            dry_run: Look only; sends no write command.
+            reviewed: What the same call with ``dry_run`` gave and a person agreed to.
+
+        Raises:
+            UsageError: A run has not come to its end.
+            DatabaseMovedOnError: Something else is aside now than what was reviewed.
+            LeaseHeldError: A run is under way.
+        """
+        return await drop_aside(self._runner(), dry_run=dry_run, reviewed=reviewed)
 
     async def indexes(
         self, *, apply: bool = False, reviewed: FinalizeResult | None = None

@@ -15,7 +15,7 @@ from newbi_migrate.migration.run.recovery import refuse_lost_records
 from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.collections import collection_names
 from newbi_migrate.store.connection import nothing_there
-from newbi_migrate.store.counting import count, count_by
+from newbi_migrate.store.counting import blank, count, count_by
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.lease import Lease, LeaseState
 from newbi_migrate.store.runs import (
@@ -111,7 +111,7 @@ async def read_status(
         raise nothing_there(database.name)
     scoped = [spec.name for spec in registry.scoped if spec.name in names]
     listener.phase("collections", len(scoped))
-    lacking = {registry.workspace_field: {"$in": [None, ""]}}
+    lacking = blank(registry.workspace_field)
     without = {}
     for name in scoped:
         without[name] = await count(database[name], lacking, comment=_COMMENT)

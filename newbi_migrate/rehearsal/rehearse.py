@@ -35,7 +35,8 @@ from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.finalize.results import FinalizeResult
 from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.planning.results import Plan, RunResult
-from newbi_migrate.migration.restore.run import RestoreResult, restore_backup
+from newbi_migrate.migration.restore.results import RestoreResult
+from newbi_migrate.migration.restore.run import restore_backup
 from newbi_migrate.migration.restore.target import look_at_target
 from newbi_migrate.migration.rollback.results import RollbackResult
 from newbi_migrate.migration.run.backup_guard import BackupGuard

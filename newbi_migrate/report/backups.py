@@ -14,7 +14,8 @@ from newbi_migrate.backup.compare import Comparison, Difference
 from newbi_migrate.backup.manifest import CollectionEntry, Consistency, Manifest
 from newbi_migrate.backup.verification import Problem, Verification
 from newbi_migrate.errors import ExitCode
-from newbi_migrate.migration.restore.run import RestoreResult, restore_identity
+from newbi_migrate.migration.restore.aside import DroppedAside
+from newbi_migrate.migration.restore.results import RestoreResult, restore_identity
 from newbi_migrate.migration.restore.target import RestoreTarget
 from newbi_migrate.report.document import (
     Badge,
@@ -33,6 +34,7 @@ from newbi_migrate.report.text import counted
 __all__ = [
     "backup_document",
     "backup_survey_document",
+    "dropped_aside_document",
     "restore_document",
     "restore_plan_document",
     "verification_document",
@@ -79,20 +81,7 @@ def backup_document(path: Path, manifest: Manifest, *, next_command: str = "") -
         ),
         value=lambda: {
             "path": str(path),
-            "id": manifest.identity,
-            "database": manifest.database,
-            "server": manifest.server,
-            "topology": manifest.topology,
-            "started": manifest.started,
-            "finished": manifest.finished,
-            "consistency": manifest.consistency.value,
-            "unfinishedRun": manifest.unfinished_run,
-            "encrypted": manifest.encrypted,
-            "documents": manifest.count,
-            "bytes": manifest.bytes,
-            "collections": {entry.name: _entry_to_json(entry) for entry in manifest.collections},
-            "exports": {export.collection: export.file for export in manifest.exports},
-            "notes": list(manifest.notes),
+            **{name: held for name, held in manifest.to_json().items() if name != "files"},
             "exitCode": int(code),
         },
     )
@@ -254,7 +243,7 @@ def _verification_to_json(
         }
     return {
         "path": str(verification.path),
-        "id": None if manifest is None else manifest.identity,
+        "seal": None if manifest is None else manifest.identity,
         "database": verification.database,
         "consistency": None if manifest is None else manifest.consistency.value,
         "unfinishedRun": None if manifest is None else manifest.unfinished_run,
@@ -292,8 +281,12 @@ def restore_plan_document(
     chosen = [one for one in verification.collections if not only or one.name in only]
     documents = counted(sum(one.count for one in chosen), "document")
     resumes = target.unfinished == restore_identity(verification, only)
-    dropped = list(target.existing) if drop and not resumes else []
+    in_place = drop and bool(only)
+    dropped = list(target.existing) if drop and not (resumes or in_place) else []
+    aside = sorted({*only} & {*target.existing}) if in_place else []
     said = []
+    if aside:
+        said.append(f"These would be put aside, for a rollback: {', '.join(aside)}.")
     if resumes:
         said.append("A restore of it was interrupted there, and would go on.")
     elif dropped:
@@ -319,6 +312,7 @@ def restore_plan_document(
             "database": target.database,
             "resumed": resumes,
             "dropped": dropped,
+            "putAside": aside,
             "collections": {one.name: one.count for one in chosen},
             "problems": [_problem_to_json(one) for one in verification.problems],
             "notes": list(verification.notes),
@@ -346,6 +340,19 @@ def restore_document(result: RestoreResult, *, next_command: str = "") -> Docume
     said: list[Block] = [numbers]
     if result.dropped:
         said.append(f"Dropped before: {', '.join(result.dropped)}.")
+    for name, aside in result.put_aside.items():
+        said.append(
+            f"The {name} that was there is {aside} now: rollback exchanges them again, drop-aside "
+            "drops it."
+        )
+    for name, number in result.without_workspace.items():
+        said.append(
+            Badge(
+                f"{name}: {counted(number, 'document')} without a workspace, as in the backup; "
+                "backfill stamps them.",
+                Tone.ODD,
+            )
+        )
     if result.refused:
         said.append(Badge("Not built, and everything else is there:", Tone.BAD))
         said += [str(index) for index in result.refused]
@@ -362,6 +369,9 @@ def restore_document(result: RestoreResult, *, next_command: str = "") -> Docume
             "source": verification.database,
             "resumed": result.resumed,
             "dropped": list(result.dropped),
+            "runId": None if result.run_id is None else str(result.run_id),
+            "putAside": dict(result.put_aside),
+            "withoutWorkspace": dict(result.without_workspace),
             "collections": dict(result.counts),
             "views": list(result.views),
             "indexes": result.indexes,
@@ -372,6 +382,45 @@ def restore_document(result: RestoreResult, *, next_command: str = "") -> Docume
             "problems": [_problem_to_json(one) for one in verification.problems],
             "notes": list(verification.notes),
             "exitCode": int(code),
+        },
+    )
+
+
+def dropped_aside_document(result: DroppedAside, *, next_command: str = "") -> Document:
+    """The document of what restores put aside, and what becomes of it.
+
+    Args:
+        result: What was, or would be, dropped.
+        next_command: What to run next.
+    """
+    number = counted(len(result.collections), "collection")
+    if not (result.collections or result.runs):
+        title = f"Nothing is put aside in the database {result.database}; nothing was written."
+    elif result.dry_run:
+        title = f"{number} put aside in the database {result.database}. Nothing was written."
+    else:
+        title = f"Dropped {number} that restores put aside in the database {result.database}."
+    runs = ", ".join(map(str, result.runs))
+    settled = "can no longer be taken back" if not result.dry_run else "could not be taken back"
+    return Document(
+        command="drop-aside",
+        database=result.database,
+        title=title,
+        exit_code=ExitCode.DONE,
+        next_command=next_command,
+        dry_run=result.dry_run,
+        sections=(
+            Section(
+                "", table_of("Collections", ("collection", "documents"), result.collections, _same)
+            ),
+            *_said([f"Restores that {settled}: {runs}."] if runs else []),
+        ),
+        value=lambda: {
+            "dryRun": result.dry_run,
+            "database": result.database,
+            "collections": dict(result.collections),
+            "runs": [str(run) for run in result.runs],
+            "exitCode": 0,
         },
     )
 
@@ -420,16 +469,6 @@ def _facts(manifest: Manifest) -> str:
         f"{counted(len(manifest.collections), 'collection')}, from MongoDB {manifest.server}, "
         f"{manifest.topology}, begun {manifest.started}{encrypted}; id {manifest.identity}."
     )
-
-
-def _entry_to_json(entry: CollectionEntry) -> dict[str, Any]:
-    return {
-        "type": entry.type,
-        "documents": entry.count,
-        "bytes": entry.bytes,
-        "digest": entry.digest,
-        "consistency": entry.consistency.value,
-    }
 
 
 def _collections(entries: Sequence[CollectionEntry]) -> Iterator[Section]:

@@ -5,24 +5,18 @@ Shows stored values, so it is for made-up data alone; password hashes are not sh
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 import bson
-from rich.console import RenderableType
-from rich.padding import Padding
-from rich.table import Table
-from rich.text import Text
 
+from newbi_migrate.errors import ExitCode
 from newbi_migrate.mapping.values import ABSENT, get_path
-from newbi_migrate.printable import printable
+from newbi_migrate.report.document import Document, Row, Section, Table
 
-__all__ = ["Example", "example_report", "journeys"]
-
-# An ObjectId in hexadecimal.
-_WIDEST: Final = 24
+__all__ = ["Example", "example_document", "journeys"]
 
 _JOURNEYS: Final = (
     ("_id", ("user._id", "account.userId", "member.userId")),
@@ -89,40 +83,46 @@ def journeys(example: Example) -> dict[str, list[str]]:
     return {path: targets for path, targets in found.items() if targets}
 
 
-def example_report(example: Example) -> Iterator[RenderableType]:
-    """The user and the document, before and after."""
-    table = Table(box=None, pad_edge=True, header_style="dim", padding=(0, 1))
-    table.add_column(f"in {example.source}", no_wrap=True)
-    table.add_column("value", overflow="fold", max_width=_WIDEST)
-    table.add_column("is now in", no_wrap=True)
+def example_document(example: Example, *, database: str) -> Document:
+    """The document of the user and of their document, before and after."""
+    carried: list[Row] = []
     for path, targets in journeys(example).items():
         value = _shown(path, get_path(example.legacy, *path.split(".")))
-        table.add_row(_literal(path), _literal(value), _literal("\n".join(targets)))
-    yield table
+        carried.append((path, value, targets[0]))
+        carried += (("", "", target) for target in targets[1:])
     member, organization = example.after["member"], example.after["organization"]
-    yield Padding(
-        _literal(
-            f"The organization {organization['_id']} is the workspace; the member document makes "
-            f"the user its {member.get('role')}."
-        ),
-        (0, 0, 0, 2),
-        expand=False,
+    said = (
+        f"The organization {organization['_id']} is the workspace; the member document makes the "
+        f"user its {member.get('role')}."
     )
-    yield ""
-    identifier = example.document_before.get("_id")
-    yield _literal(f"One document of this user: {example.collection} {identifier}", "bold")
-    table = Table(box=None, pad_edge=True, header_style="dim", padding=(0, 1))
-    for heading in ("field", "before", "after"):
-        table.add_column(heading, overflow="fold", max_width=_WIDEST)
-    for name in ("number", "createdBy", example.workspace_field):
-        before, after = (
-            _shown(name, document.get(name, ABSENT))
-            for document in (example.document_before, example.document_after)
-        )
-        table.add_row(_literal(name), _literal(before), _literal(after))
-    yield table
-    others = len(example.document_after) - (example.workspace_field in example.document_after)
-    yield _literal(f"  Its other {others} fields are the same to the byte.")
+    before, after = example.document_before, example.document_after
+    compared = tuple(
+        (name, *(_shown(name, document.get(name, ABSENT)) for document in (before, after)))
+        for name in ("number", "createdBy", example.workspace_field)
+    )
+    others = len(after) - (example.workspace_field in after)
+    return Document(
+        command="demo",
+        database=database,
+        title=f"A legacy user in {example.source}: {example.legacy['_id']}",
+        exit_code=ExitCode.DONE,
+        sections=(
+            Section(
+                "",
+                (
+                    Table("Where it is now", ("field", "value", "is now in"), tuple(carried)),
+                    said,
+                ),
+            ),
+            Section(
+                f"One document of this user: {example.collection} {before.get('_id')}",
+                (
+                    Table("Before and after", ("field", "before", "after"), compared),
+                    f"Its other {others} fields are the same to the byte.",
+                ),
+            ),
+        ),
+    )
 
 
 def _shown(path: str, value: Any) -> str:
@@ -134,8 +134,4 @@ def _shown(path: str, value: Any) -> str:
         return f"{value:%Y-%m-%d %H:%M}"
     if isinstance(value, bool):
         return str(value).lower()
-    return printable(value)
-
-
-def _literal(text: str, style: str = "") -> Text:
-    return Text(text, style=style, overflow="fold")
+    return str(value)

@@ -8,7 +8,8 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from newbi_migrate.errors import UsageError
+from newbi_migrate.errors import LocalFileError
+from newbi_migrate.local_files import opened_for, refuse_no_file
 
 __all__ = ["refuse_unwritable", "write_privately"]
 
@@ -17,19 +18,17 @@ def refuse_unwritable(path: Path) -> None:
     """Fails where a file could not be written anyway, before any work is done for it.
 
     Raises:
-        UsageError: The folder is missing or may not be written to, or the path is no file.
+        LocalFileError: The folder is missing, it or a file that is there may not be written to, or
+            the path is no file.
     """
     advice = "Name a file in a folder that you may write to."
     folder = path.parent
     if not folder.is_dir():
-        raise UsageError(f"There is no folder {str(folder)!r}.", next_step=advice)
-    if path.exists() and not path.is_file():
-        raise UsageError(
-            f"{str(path)!r} is there and is no file.",
-            next_step="Name a file, or use --json for standard output.",
-        )
-    if not os.access(folder, os.W_OK):
-        raise UsageError(f"The folder {str(folder)!r} may not be written to.", next_step=advice)
+        raise LocalFileError(f"There is no folder {str(folder)!r}.", next_step=advice)
+    refuse_no_file(path, next_step="Name a file, or use --json for standard output.")
+    for place in (folder, path):
+        if place.exists() and not os.access(place, os.W_OK):
+            raise LocalFileError(f"{str(place)!r} may not be written to.", next_step=advice)
 
 
 def write_privately(path: Path, text: str | Iterable[str]) -> None:
@@ -40,23 +39,19 @@ def write_privately(path: Path, text: str | Iterable[str]) -> None:
         text: All of it, or its parts one after the other.
 
     Raises:
-        UsageError: The system refused; what was there before still is.
+        LocalFileError: The system refused; what was there before still is.
     """
     temporary = None
     try:
-        # mkstemp gives the mode 0600 from the first moment on.
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.writelines([text] if isinstance(text, str) else text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-        temporary = None
-    except OSError as error:
-        raise UsageError(
-            f"{str(path)!r} cannot be written ({error.strerror or type(error).__name__}).",
-            next_step="Name another file.",
-        ) from error
+        with opened_for("written", path, next_step="Name another file, or make room."):
+            # mkstemp gives the mode 0600 from the first moment on.
+            descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.writelines([text] if isinstance(text, str) else text)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).replace(path)
+            temporary = None
     finally:
         # Also where the parts of the text could not be made.
         if temporary is not None:

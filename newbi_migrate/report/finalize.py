@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from newbi_migrate.invariants.base import Severity
 from newbi_migrate.migration.finalize.results import FinalizeResult
-from newbi_migrate.report.document import Document, Section
+from newbi_migrate.report.document import Document, Groups, Section
 from newbi_migrate.report.ids import shown_id
 from newbi_migrate.report.text import counted
+from newbi_migrate.report.validation import rule_groups
 
 __all__ = ["finalize_document"]
 
@@ -80,6 +82,17 @@ def _legacy(result: FinalizeResult) -> Iterator[Section]:
         gone = "is gone: no run can be taken back" if done else "would go: no run could go back"
         said.append(f"the journal {gone}")
     yield Section(title, tuple(said))
+    if result.there_before:
+        number = sum(found.violations for found in result.there_before)
+        critical = [f for f in result.there_before if f.severity is Severity.CRITICAL]
+        rest = [f for f in result.there_before if f.severity is not Severity.CRITICAL]
+        yield Section(
+            f"There before the migration, and holds nothing back: {counted(number, 'violation')}",
+            (
+                Groups("Critical rules, broken before", "rule", rule_groups(critical)),
+                Groups("Other rules, broken before", "rule", rule_groups(rest), brief=True),
+            ),
+        )
     if result.let_in:
         yield Section(
             f"Users who were kept out there, and whom Better Auth lets in: {len(result.let_in):,}",

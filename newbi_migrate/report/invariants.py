@@ -24,8 +24,25 @@ _INTRODUCTION: Final = """\
 <!-- Written by `python -m newbi_migrate.report`; changes made here are lost. -->
 
 Every rule that must hold, with the id by which `validate --only` and a finding name it. A
-`critical` one that is broken fails a validation. Rules of the models are those of the application's
-own validators; stored documents may break any of them, so they are told and never acted upon.
+`critical` one that a migration broke fails a validation. Rules of the models are those of the
+application's own validators; stored documents may break any of them, so they are told and never
+acted upon.
+
+## What a run caused, and what was there before
+
+The journal says what a run wrote. A violation is the run's where its rule reads a field that the
+run wrote, or a document that it created, whoever changed it since. It is the run's too where
+something is missing that a run makes or records: a workspace, a user, an index. Everything else was
+there before. So were three things although a run wrote there, since the journal and the documents
+show it:
+
+- an owner that it rewrote and left in the BSON type it had;
+- two documents, one of which refers to the other, that got the workspaces of different owners and
+  hold them still;
+- documents of one owner that share a key, where no run could build the unique index.
+
+Where no journal says anything, the origin is unknown and counts like the run's: before a migration,
+after its rollback, and once `finalize --drop-journal` has dropped it.
 """
 
 _STRUCTURE: Final = """\

@@ -13,10 +13,13 @@ __all__ = [
     "CLASSES",
     "CURES",
     "FINDINGS",
+    "HINDERED",
     "INDEX_ACTIONS",
     "INDEX_CURES",
+    "LASTING_CURES",
     "OUTCOMES",
     "REASONS",
+    "SHARED_LATER_CURE",
     "SIGN_IN_CURES",
     "finding_in_words",
 ]
@@ -52,11 +55,11 @@ _REASONS: Final[Mapping[Reason, tuple[str, str]]] = {
     ),
     Reason.ALIAS_UNVERIFIED: (
         "A user with this e-mail exists under another id and never proved that it is theirs",
-        "have them verify it, or decide with --aliases all",
+        "have them verify it, or use --aliases all",
     ),
     Reason.DUPLICATE_EMAIL: (
         "Several legacy users have this e-mail, but for case and blanks",
-        "keep one, or decide with --duplicate-emails keep-normalized",
+        "keep one, or use --duplicate-emails keep-normalized",
     ),
     Reason.EMAIL_MISSING: ("There is no e-mail to sign in with", "give this user one"),
     Reason.ID_NOT_OBJECT_ID: (
@@ -68,7 +71,7 @@ _REASONS: Final[Mapping[Reason, tuple[str, str]]] = {
         "It is in a view or a time series, whose documents cannot be updated",
         "migrate the collection that holds them",
     ),
-    Reason.OWNER_MISSING: ("No owner is named", "fill in the field that names the owner"),
+    Reason.OWNER_MISSING: ("No owner is named", "name the owner"),
     Reason.OWNER_MALFORMED: (
         "The field that names the owner holds no id",
         "correct the id of the owner",
@@ -118,6 +121,17 @@ CURES: Final[Mapping[Reason, str]] = {reason: cure for reason, (_, cure) in _REA
 """What helps, in a few words."""
 
 FINDINGS: Final[Mapping[str, str]] = {
+    "account-id-differs": (
+        "The accountId of a credential account is not its user's id as text, so that sign-in does "
+        "not find it; correct it."
+    ),
+    "account-of-nobody": (
+        "The user of the account does not exist; remove it, or restore the user."
+    ),
+    "account-user-not-objectid": (
+        "The account names its user otherwise than by ObjectId, so that sign-in does not find it; "
+        "correct userId."
+    ),
     "account-user-id-text": (
         "The account names its user by text, so Better Auth does not find it and the password "
         "opens nothing; store userId as an ObjectId."
@@ -125,13 +139,20 @@ FINDINGS: Final[Mapping[str, str]] = {
     "account-without-password": (
         "The account signs in with a password and has none; the user must reset it."
     ),
-    "account-id-taken": "The account's id is taken by another kind of account; none was made.",
+    "account-id-taken": (
+        "The id that the user's account would have is taken by another kind of account, so that "
+        "none is made; free it."
+    ),
     "changed-meanwhile": "Somebody else filled the field meanwhile; their value stays.",
     "collection-is-a-time-series": (
         "A registered collection is a time series, whose documents cannot be updated."
     ),
     "collection-is-a-view": (
         "A registered collection is a view; register the collection behind it."
+    ),
+    "companion-elsewhere": (
+        "The document is in another workspace than the one it refers to; decide which is right "
+        "and set the other."
     ),
     "company-incomplete": (
         "The organization lacks a field the application asks for before it writes invoices."
@@ -141,11 +162,22 @@ FINDINGS: Final[Mapping[str, str]] = {
         "The stored date is none, or a number that does not count milliseconds; the time in the "
         "_id stands for it."
     ),
+    "document-id-not-objectid": (
+        "The _id of the document is no ObjectId, so the application does not find it; store it "
+        "again under one."
+    ),
     "documents-follow-membership": (
         "The user left the organization made for them; their documents that have no workspace go "
         "into the only other one they are in."
     ),
     "email-already-taken": "Another user has the same e-mail; the one without any gets none.",
+    "email-not-normal": (
+        "The user has no address, or one with upper case or blanks around it, which sign-in does "
+        "not find; correct it in user."
+    ),
+    "email-twice": (
+        "Several users have this address, but for case and blanks; keep one, or correct an address."
+    ),
     "email-refused": (
         "Better Auth refuses the address, so its user cannot sign in; correct it, in the legacy "
         "document before migrating, afterwards in user."
@@ -156,14 +188,29 @@ FINDINGS: Final[Mapping[str, str]] = {
     ),
     "id-not-objectid": "A document whose _id is no ObjectId; nothing can refer to it.",
     "member-ids-not-objectid": (
-        "A membership whose ids are no ObjectIds; the application does not see it."
+        "A membership whose ids are no ObjectIds; the application does not see it: correct them, "
+        "or remove it."
     ),
-    "member-of-nothing": "A membership in an organization that does not exist.",
+    "member-is-nobody": (
+        "The user of the membership does not exist, which breaks the list for everybody in the "
+        "organization; remove it."
+    ),
+    "member-of-nothing": ("A membership in an organization that does not exist; remove it."),
+    "member-twice": "The user is a member of the organization twice; keep one membership.",
     "number-ambiguous": (
         "A number stands where text belongs and may have lost a zero in front; it is carried as it "
         "reads, so look at it."
     ),
-    "organization-without-owner": "An organization that nobody owns.",
+    "organization-without-owner": (
+        "An organization that nobody owns; make one of its members the owner."
+    ),
+    "owner-absent": (
+        "The document names no owner, and has a workspace all the same; name the owner."
+    ),
+    "owner-not-objectid": (
+        "The owner is named otherwise than by ObjectId, as the application looks owners up; the "
+        "document has a workspace all the same. Store the same id as an ObjectId."
+    ),
     "organization-left": (
         "The user is no longer a member of the organization made for them; they are not "
         "brought back."
@@ -180,8 +227,30 @@ FINDINGS: Final[Mapping[str, str]] = {
         "legacy document keeps it."
     ),
     "referral-code-already-taken": "Another user has the same referral code; this one gets none.",
-    "several-credential-accounts": "The user has several accounts with a password.",
+    "session-of-nothing": (
+        "The active organization of the session does not exist; remove it, and the user signs in "
+        "again."
+    ),
+    "several-credential-accounts": (
+        "The user has several accounts with a password; keep the one they sign in with."
+    ),
     "several-organizations-owned": "The user owns several organizations; none was added.",
+    "slug-missing": "The organization has no slug; give it one that no other has.",
+    "slug-twice": "Another organization has the same slug; give one of them another.",
+    "user-field-not-objectid": (
+        "The document names a user otherwise than by ObjectId, as the application looks users up; "
+        "store the same id as an ObjectId."
+    ),
+    "user-flags-differ": (
+        "Two fields of the user contradict each other; decide which is right and set the other."
+    ),
+    "user-names-organization": (
+        "The user names an organization, which goes stale unseen: membership is the only link. "
+        "Remove the field."
+    ),
+    "user-without-organization": (
+        "The user is in no organization and sees no documents; migrate them, or make them a member."
+    ),
     "user-banned": (
         "The legacy data bans the user, of which Better Auth knows nothing: it lets them in until "
         "banned is true in user."
@@ -195,11 +264,49 @@ FINDINGS: Final[Mapping[str, str]] = {
 
 SIGN_IN_CURES: Final[Mapping[str, str]] = {
     "email-refused": "correct the address, which Better Auth refuses",
+    "email-not-normal": "correct the address in user: sign-in does not find it",
     "account-user-id-text": "store userId as an ObjectId",
     "user-disabled": "set banned in user, or Better Auth lets them in",
     "user-banned": "set banned in user, or Better Auth lets them in",
 }
 """What helps where a user cannot sign in, or should not, in a few words."""
+
+LASTING_CURES: Final[Mapping[str, str]] = {
+    "owner-not-objectid": "the workspace is set all the same; store the same id as an ObjectId",
+    "owner-absent": "the workspace is set all the same; name the owner",
+    "user-field-not-objectid": "store the same id as an ObjectId",
+    "companion-elsewhere": "decide which workspace is right",
+    "document-id-not-objectid": "store it again under an ObjectId",
+    "id-not-objectid": "store it again under an ObjectId",
+    "email-twice": "keep one of the users, or correct an address",
+    "user-flags-differ": "decide which is right and set the other",
+    "user-names-organization": "remove the field",
+    "user-without-organization": "migrate them, or make them a member",
+    "account-user-not-objectid": "correct userId",
+    "account-id-differs": "correct accountId",
+    "account-of-nobody": "remove the account, or restore the user",
+    "account-without-password": "let the user reset it",
+    "several-credential-accounts": "keep the one they sign in with",
+    "account-id-taken": "free the account's id",
+    "organization-without-owner": "make one of its members the owner",
+    "slug-missing": "give it a slug",
+    "slug-twice": "give one of them another slug",
+    "member-ids-not-objectid": "correct the ids, or remove it",
+    "member-of-nothing": "remove it",
+    "member-is-nobody": "remove it",
+    "member-twice": "keep one",
+    "session-of-nothing": "remove it: the user signs in again",
+}
+"""What helps where something is odd before a run and after it, in a few words; documents first."""
+
+HINDERED: Final = (
+    "only quarantined documents share keys that must be unique",
+    "settle them, and it can be built",
+)
+"""Why an index cannot be built that nothing else stands in the way of, and what helps."""
+
+SHARED_LATER_CURE: Final = "decide which document keeps the key, before the application writes it"
+"""What helps where documents share a unique key once what they lack has been added."""
 
 INDEX_ACTIONS: Final[Mapping[IndexAction, str]] = {
     IndexAction.CREATE: "to create",

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
 from typing import Any, Final
 
+from newbi_migrate.documents.better_auth import COLLECTIONS as BETTER_AUTH_COLLECTIONS
 from newbi_migrate.mapping.decisions import Outcome
 from newbi_migrate.mapping.users import FOLLOWS_MEMBERSHIP, Finding
 from newbi_migrate.mapping.workspace import Reason, WorkspaceClass
-from newbi_migrate.migration.planning.plan import findings_to_json, plan_to_json, quarantine_to_json
+from newbi_migrate.migration.planning.plan import (
+    finding_to_json,
+    findings_to_json,
+    plan_to_json,
+    quarantine_to_json,
+)
 from newbi_migrate.migration.planning.results import (
     CollectionSummary,
     IndexAction,
@@ -21,6 +27,7 @@ from newbi_migrate.migration.planning.results import (
     Quarantine,
     QuarantinedDocument,
     RunResult,
+    SharedKey,
     UserLine,
 )
 from newbi_migrate.report.document import (
@@ -47,15 +54,18 @@ from newbi_migrate.report.ids import shown_id
 from newbi_migrate.report.messages import (
     CLASSES,
     CURES,
+    HINDERED,
     INDEX_ACTIONS,
     INDEX_CURES,
+    LASTING_CURES,
     OUTCOMES,
     REASONS,
+    SHARED_LATER_CURE,
     SIGN_IN_CURES,
     finding_in_words,
 )
 from newbi_migrate.report.text import counted
-from newbi_migrate.store.collisions import Collision
+from newbi_migrate.store.ids import id_key
 
 __all__ = [
     "plan_document",
@@ -315,11 +325,13 @@ def _sections(found: _Found) -> tuple[Section, ...]:
     sections = (
         _users(found.plan),
         _documents(found),
-        _quarantined(found.quarantine),
+        _quarantined(found),
         _blocked(found),
+        _shared_later(found.plan),
         _indexes(found),
         _following(found.plan),
         *_signing_in(found.findings),
+        _lasting(found),
         _findings(found.findings),
         *timings_section(found.timings or {}),
         _one_by_one(found.plan.users, found.emails),
@@ -390,25 +402,69 @@ def _collection(summary: CollectionSummary) -> Row:
 # -- what is quarantined -------------------------------------------------------------------------
 
 
-def _quarantined(quarantine: Quarantine) -> Section:
+def _quarantined(found: _Found) -> Section:
+    quarantine = found.quarantine
     if not len(quarantine):
         return Section("Quarantined: nothing")
-    groups = quarantined_groups(quarantine.counts(), quarantine.of_reason)
+    waiting = _Waiting.of(quarantine, found.plan.source)
+    groups = quarantined_groups(quarantine.counts(), quarantine.of_reason, waiting)
     return Section(
         f"Quarantined, unchanged: {len(quarantine):,}",
         (Groups("Users and documents that are quarantined, by reason", "reason", groups),),
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """The documents that are quarantined because their user is.
+
+    Attributes:
+        source: Where the legacy users are.
+        of_user: Key of a user to how many documents of each collection wait for them.
+        of_reason: Why users are quarantined, to how many documents wait for them.
+    """
+
+    source: str = ""
+    of_user: Mapping[bytes, Counter[str]] = field(default_factory=dict)
+    of_reason: Mapping[Reason, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, quarantine: Quarantine, source: str) -> _Waiting:
+        waiting = quarantine.of_users()
+        reasons: Counter[Reason] = Counter()
+        for user in quarantine.of(source) if waiting else ():
+            reasons[user.reason] += waiting.get(id_key(user.id), Counter()).total()
+        return cls(source, waiting, reasons)
+
+    def cure(self, reason: Reason) -> str:
+        """What helps where users or documents are quarantined, and how many wait for it."""
+        number = self.of_reason.get(reason, 0)
+        if not number:
+            return CURES[reason]
+        return f"{CURES[reason]}; {counted(number, 'document waits', 'documents wait')}"
+
+    def named(self, document: QuarantinedDocument) -> str:
+        """A document with the user it belongs to, or a user with the documents that wait."""
+        name = _named(document)
+        if document.user is not None:
+            return f"{name}, of the quarantined user {shown_id(document.user)}"
+        theirs = self.of_user.get(id_key(document.id))
+        if theirs is None or document.collection != self.source:
+            return name
+        return f"{name}; waiting: {', '.join(f'{n} {count:,}' for n, count in theirs.items())}"
+
+
 def quarantined_groups(
     counts: Mapping[tuple[str, Reason], int],
     documents: Callable[[Reason], Iterable[QuarantinedDocument]],
+    waiting: _Waiting = _Waiting(),
 ) -> tuple[Group, ...]:
     """One group for each reason, those of users first.
 
     Args:
         counts: Collection and reason to how many are quarantined.
         documents: Gives what is known of those with a reason.
+        waiting: Whose documents wait for them.
     """
     return tuple(
         Group(
@@ -416,8 +472,8 @@ def quarantined_groups(
             count=sum(where.values()),
             where=where,
             meaning=sentence,
-            cure=CURES[reason],
-            ids=Each(documents(reason), _named),
+            cure=waiting.cure(reason),
+            ids=Each(documents(reason), waiting.named),
         )
         for reason, sentence in REASONS.items()
         if (where := {name: n for (name, why), n in sorted(counts.items()) if why is reason})
@@ -431,40 +487,67 @@ def _named(document: QuarantinedDocument) -> str:
 def _blocked(found: _Found) -> Section | None:
     if not found.blocked:
         return None
-    groups = [
+    shared: dict[tuple[str, str], list[SharedKey]] = defaultdict(list)
+    for one in found.plan.collisions:
+        if not one.later:
+            shared[one.collection, one.index].append(one)
+    reasons: dict[tuple[str, str], list[IndexDecision]] = defaultdict(list)
+    for decision in found.blocked:
+        keys = shared[decision.collection, decision.spec.name]
+        hindered = keys and all(key.in_no_workspace for key in keys)
+        reasons[HINDERED if hindered else _reason_of(decision)].append(decision)
+
+    def why(decision: IndexDecision) -> Iterable[str]:
+        keys = shared[decision.collection, decision.spec.name]
+        told = f"{decision.collection}.{decision.spec.name}: {decision.reason}"
+        return map(_sharing, keys) if keys else [told]
+
+    groups = tuple(
         Group(
-            INDEX_ACTIONS[action].rpartition(": ")[2],
+            words,
             len(decisions),
-            {f"{one.collection}.{one.spec.name}": 1 for one in decisions},
-            INDEX_CURES[action],
-            tone=_ACTION_TONES[action],
-            ids=[_why(one, found.plan.collisions) for one in decisions],
+            Counter(decision.collection for decision in decisions),
+            cure,
+            tone=_ACTION_TONES[decisions[0].action],
+            ids=list(chain.from_iterable(map(why, decisions))),
         )
-        for action in _BLOCKED
-        if (decisions := [one for one in found.blocked if one.action is action])
-    ]
+        for (words, cure), decisions in reasons.items()
+    )
     return Section(
         f"Indexes that cannot be built: {len(found.blocked):,}",
-        (
-            Groups(
-                "Indexes that cannot be built, by reason",
-                "reason",
-                tuple(groups),
-                examples=False,
-            ),
-        ),
+        (Groups("Indexes that cannot be built, by reason", "reason", groups, examples=False),),
     )
 
 
-def _why(decision: IndexDecision, collisions: Sequence[Collision]) -> str:
-    """Why an index cannot be built, with the documents that share a key."""
-    name = f"{decision.collection}.{decision.spec.name}"
-    for collision in collisions:
-        if (collision.collection, collision.index) == (decision.collection, decision.spec.name):
-            first, last = map(shown_id, collision.ids)
-            among = "" if collision.count == len(collision.ids) else ", among them"
-            return f"{name}: {collision.count:,} documents{among} {first} and {last}"
-    return f"{name}: {decision.reason}"
+def _reason_of(decision: IndexDecision) -> tuple[str, str]:
+    """Why an index cannot be built, and what helps."""
+    return INDEX_ACTIONS[decision.action].rpartition(": ")[2], INDEX_CURES[decision.action]
+
+
+def _shared_later(plan: Plan) -> Section | None:
+    keys = [key for key in plan.collisions if key.later]
+    if not keys:
+        return None
+    where = Counter(key.collection for key in keys)
+    group = Group(
+        "shared later", len(keys), where, cure=SHARED_LATER_CURE, ids=Each(keys, _sharing)
+    )
+    title = "Unique keys that documents share once the application has added what they lack"
+    return Section(f"{title}: {len(keys):,}", (Groups(title, "reason", (group,), examples=False),))
+
+
+def _sharing(key: SharedKey) -> str:
+    """The documents that share a key, and the quarantined users they belong to."""
+    by_user: dict[str, list[str]] = defaultdict(list)
+    for identifier, user in key.documents:
+        by_user["" if user is None else shown_id(user)].append(shown_id(identifier))
+    named = "; ".join(
+        " and ".join(filter(None, [", ".join(ids[:-1]), ids[-1]]))
+        + (f" of the quarantined user {user}" if user else "")
+        for user, ids in by_user.items()
+    )
+    among = "" if key.count == len(key.documents) else ", among them"
+    return f"{key.collection}.{key.index}: {counted(key.count, 'document')}{among} {named}"
 
 
 def _indexes(found: _Found) -> Section | None:
@@ -540,9 +623,37 @@ def _signing_in(findings: Sequence[Finding]) -> Iterator[Section]:
     yield Section(f"{title}, one by one", table, detail=True)
 
 
+def _lasting(found: _Found) -> Section | None:
+    """What is odd before a run and after it: each is a finding of a validation too."""
+    groups = [
+        replace(
+            _of_one_kind(code, some),
+            where=dict(Counter(finding.collection for finding in some).most_common()),
+            cure=cure,
+            tone=Tone.ODD,
+        )
+        for code, cure in LASTING_CURES.items()
+        if (some := [finding for finding in found.findings if finding.code == code])
+    ]
+    if not groups:
+        return None
+    theirs = tuple(group for group in groups if group.where.keys() <= set(BETTER_AUTH_COLLECTIONS))
+    blocks: list[Block] = []
+    if own := tuple(group for group in groups if group not in theirs):
+        caption = "Documents that stay as odd as they are, by kind"
+        blocks.append(Groups(caption, "finding", own, examples=False))
+    if theirs:
+        caption = "Documents of Better Auth that stay as odd as they are, by kind"
+        blocks.append("Of Better Auth's own collections, to be corrected there:")
+        blocks.append(Groups(caption, "finding", theirs, brief=True, examples=False))
+    title = "Not mended by a run, and found by validate"
+    return Section(f"{title}: {sum(group.count for group in groups):,}", tuple(blocks))
+
+
 def _findings(findings: Sequence[Finding]) -> Section | None:
     codes = dict.fromkeys(finding.code for finding in findings)
-    groups = tuple(_of_one_kind(code, findings) for code in codes if code not in SIGN_IN_CURES)
+    told = SIGN_IN_CURES.keys() | LASTING_CURES.keys()
+    groups = tuple(_of_one_kind(code, findings) for code in codes if code not in told)
     if not groups:
         return None
     return Section(
@@ -686,15 +797,9 @@ def _lines(found: _Found) -> Iterator[Mapping[str, Any]]:
         email = {} if emails is None else {"email": emails.get(str(line.legacy_id))}
         yield {"type": "user", **line.to_json(), **email}
     for document in found.quarantine:
-        yield {
-            "type": "quarantined",
-            "collection": document.collection,
-            "id": document.id,
-            "path": document.path,
-            "reason": document.reason.value,
-        }
+        yield {"type": "quarantined", **document.to_json()}
     for finding in found.findings:
-        yield {"type": "finding", **finding.to_json()}
+        yield {"type": "finding", **finding_to_json(finding)}
     for decision in found.indexes:
         yield {"type": "index", **decision.to_json()}
     for collision in found.plan.collisions:

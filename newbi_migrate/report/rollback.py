@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from newbi_migrate.choices import OnConflict
 from newbi_migrate.errors import ExitCode
 from newbi_migrate.migration.rollback.results import (
     Conflict,
@@ -13,7 +14,6 @@ from newbi_migrate.migration.rollback.results import (
     DocumentsBack,
     Kept,
     KeptReason,
-    OnConflict,
     RollbackResult,
 )
 from newbi_migrate.report.document import (
@@ -184,6 +184,12 @@ def _numbers(result: RollbackResult) -> Iterator[str]:
     for now, was in result.collections_renamed:
         again = "is called" if done else "would be called"
         yield f"The collection {now} {again} {was} again."
+    for name, aside, number in result.put_aside:
+        kept = "is kept" if done else "would be kept"
+        yield (
+            f"The {name} that was restored, with {counted(number, 'document')}, {kept} as {aside}; "
+            "drop-aside drops it."
+        )
     if result.sessions:
         yield f"Sessions of deleted users that are left alone: {result.sessions:,}."
 

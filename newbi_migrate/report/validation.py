@@ -13,7 +13,14 @@ from typing import Any, Final
 from newbi_migrate.invariants.base import Severity
 from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.planning.results import QuarantinedDocument
-from newbi_migrate.migration.validation.report import Finding, RuleResult, ValidationReport
+from newbi_migrate.migration.validation.report import (
+    Finding,
+    Origin,
+    Proof,
+    RuleResult,
+    Unchanged,
+    ValidationReport,
+)
 from newbi_migrate.report.document import (
     Case,
     Document,
@@ -32,7 +39,7 @@ from newbi_migrate.report.ids import shown_id
 from newbi_migrate.report.migration import quarantined_cases, quarantined_groups
 from newbi_migrate.report.text import counted
 
-__all__ = ["validation_document", "validation_to_json"]
+__all__ = ["rule_groups", "validation_document", "validation_to_json"]
 
 Findings = Callable[[], Iterable[Mapping[str, Any]]]
 """Gives every finding as its ``to_json`` does, as often as it is asked."""
@@ -43,6 +50,14 @@ _TONES: Final[Mapping[Severity, Tone]] = {
     Severity.WARNING: Tone.ODD,
     Severity.INFO: Tone.PLAIN,
 }
+_ORIGINS: Final[Mapping[Origin, str]] = {
+    Origin.RUN: "caused by the migration",
+    Origin.UNKNOWN: "of unknown origin",
+    Origin.BEFORE: "there before",
+}
+_BEFORE: Final = (
+    "No reason to go back. Cure it before a migration, or once --unchanged has given its proof."
+)
 
 
 def validation_document(
@@ -93,7 +108,11 @@ def validation_to_json(report: ValidationReport) -> dict[str, Any]:
         "checked": report.checked,
         "sampled": report.sampled,
         "documents": dict(report.documents),
-        "violations": {severity.value: report.count(severity) for severity in Severity},
+        "violations": {
+            origin.value: {severity.value: report.count(severity, origin) for severity in Severity}
+            for origin in Origin
+        },
+        "unchanged": None if report.unchanged is None else report.unchanged.to_json(),
         "rules": [result.to_json() for result in report.results],
         "quarantined": {
             name: {reason.value: number for reason, number in sorted(reasons.items())}
@@ -105,15 +124,13 @@ def validation_to_json(report: ValidationReport) -> dict[str, Any]:
 
 
 def _figures(report: ValidationReport) -> tuple[Figure, ...]:
-    violations = (
-        Figure(count, f"{severity.value} violations", _TONES[severity] if count else Tone.GOOD)
-        for severity in (Severity.CRITICAL, Severity.WARNING)
-        for count in [report.count(severity)]
-    )
+    critical = report.critical
+    before = sum(result.violations for result in report.there_before)
     return (
         Figure(report.checked, "rules checked"),
         Figure(sum(report.documents.values()), "documents looked at"),
-        *violations,
+        Figure(critical, "critical violations", Tone.BAD if critical else Tone.GOOD),
+        Figure(before, "violations there before", Tone.ODD if before else Tone.GOOD),
         Figure(
             report.quarantined,
             "quarantined, recorded",
@@ -126,7 +143,7 @@ def _sections(report: ValidationReport, findings: Findings | None) -> tuple[Sect
     sections = [
         _every(report, findings),
         _notes(report),
-        *(_broken(report, severity) for severity in Severity),
+        *(section for origin in Origin for section in _broken(report, origin)),
         _quarantined(report),
         _looked_at(report),
         *timings_section(report.timings),
@@ -138,17 +155,19 @@ def _every(report: ValidationReport, findings: Findings | None) -> Section | Non
     if findings is None:
         return None
     every = Listing(
-        lambda: map(_line, findings()), sum(result.violations for result in report.results)
+        lambda: (_line(report, finding) for finding in findings()),
+        sum(result.violations for result in report.results),
     )
     return Section("", (every,), detail=True)
 
 
-def _line(finding: Mapping[str, Any]) -> str:
+def _line(report: ValidationReport, finding: Mapping[str, Any]) -> str:
     """One finding on one line."""
     identifier = "" if finding["id"] is None else shown_id(finding["id"])
     where = " ".join(filter(None, [finding["collection"], identifier, finding["path"]]))
     note = f" ({finding['note']})" if finding["note"] else ""
-    return f"{finding['severity']} {finding['rule']} {where}{note}"
+    origin = _words(report, Origin(finding["origin"]))
+    return f"{finding['severity']} {finding['rule']} {where}{note}, {origin}"
 
 
 def _notes(report: ValidationReport) -> Section | None:
@@ -162,27 +181,54 @@ def _notes(report: ValidationReport) -> Section | None:
     return Section("", tuple(notes)) if notes else None
 
 
-def _broken(report: ValidationReport, severity: Severity) -> Section | None:
-    rules: dict[str, list[RuleResult]] = {}
-    for result in report.results:
-        if result.severity is severity and result.violations:
-            rules.setdefault(result.rule, []).append(result)
-    if not rules:
-        return None
-    groups = tuple(_rule(found) for found in rules.values())
-    violations = sum(group.count for group in groups)
-    return Section(
-        f"{severity.value.capitalize()}: {counted(violations, 'violation')} of "
-        f"{counted(len(groups), 'rule')}",
-        (
-            Groups(
-                f"Rules of the severity {severity.value} that are broken",
-                "rule",
-                groups,
-                brief=not report.fail_on.covers(severity),
+def _broken(report: ValidationReport, origin: Origin) -> Iterator[Section]:
+    """What comes from the same: critical rules, and what fails, with the cure; then the others."""
+    found = [result for result in report.results if result.origin is origin]
+    told = {r.severity for r in found if report.fail_on.covers(r.severity, origin)}
+    told.add(Severity.CRITICAL)
+    rest = [severity for severity in Severity if severity not in told]
+    advice = (_BEFORE,) if origin is Origin.BEFORE else ()
+    for severities in (*([severity] for severity in Severity if severity in told), rest):
+        groups = rule_groups(result for result in found if result.severity in severities)
+        if not groups:
+            continue
+        violations = sum(group.count for group in groups)
+        names = " and ".join(severities)
+        words = _words(report, origin)
+        yield Section(
+            f"{words.capitalize()}, {names}: {counted(violations, 'violation')} of "
+            f"{counted(len(groups), 'rule')}",
+            (
+                *advice,
+                Groups(
+                    f"Rules that are broken, {words}, {names}",
+                    "rule",
+                    groups,
+                    brief=severities is rest,
+                ),
             ),
-        ),
-    )
+        )
+        advice = ()
+
+
+def _words(report: ValidationReport, origin: Origin) -> str:
+    """Where violations come from; without a migration there is nothing to tell apart."""
+    if origin is Origin.UNKNOWN and report.run_id is None:
+        return "found"
+    return _ORIGINS[origin]
+
+
+def rule_groups(results: Iterable[RuleResult]) -> tuple[Group, ...]:
+    """Broken rules, each with where it is broken and what cures it.
+
+    Args:
+        results: What came of each rule in each collection.
+    """
+    rules: dict[str, list[RuleResult]] = {}
+    for result in results:
+        if result.violations:
+            rules.setdefault(result.rule, []).append(result)
+    return tuple(_rule(found) for found in rules.values())
 
 
 def _rule(found: Sequence[RuleResult]) -> Group:
@@ -202,7 +248,7 @@ def _rule(found: Sequence[RuleResult]) -> Group:
         f"{first.sentence} {first.next_step}".strip(),
         first.next_step,
         Each(tuple(chain.from_iterable(result.examples for result in found)), named),
-        _TONES[first.severity],
+        Tone.ODD if first.origin is Origin.BEFORE else _TONES[first.severity],
     )
 
 
@@ -256,21 +302,39 @@ def _summary(report: ValidationReport) -> Iterator[str]:
     if report.quarantined:
         left = counted(report.quarantined, "user or document", "users or documents")
         yield f"Quarantined: the same {left} as the run recorded."
-    yield _verdict(report)
+    if report.unchanged is not None:
+        yield _proof(report.unchanged)
+    yield f"{'Failed' if report.failed else 'Passed'}. {_found(report)}."
 
 
-def _verdict(report: ValidationReport) -> str:
-    counts = [
-        f"{report.count(severity):,} {severity.value}"
-        for severity in Severity
-        if report.count(severity)
-    ]
-    found = ", ".join(counts) if counts else "nothing"
-    if report.failed:
-        return f"Failed. Found: {found}."
-    if report.quarantined:
-        return f"Passed, with documents or users quarantined. Found: {found}."
-    return f"Passed. Found: {found}."
+def _proof(unchanged: Unchanged) -> str:
+    if unchanged.proof is Proof.UNPROVEN:
+        return f"Unchanged: not proven. {unchanged.reason}"
+    collections = counted(unchanged.collections, "collection")
+    if unchanged.proof is Proof.PROVEN:
+        return f"Unchanged: proven of {collections}, but for what the journal says."
+    return (
+        f"Unchanged: no. What the journal does not say changed in "
+        f"{', '.join(unchanged.differing)}, of {collections}."
+    )
+
+
+def _found(report: ValidationReport) -> str:
+    """How much comes from where: "Caused by the migration: 0; there before: 96, of which …"."""
+    said = []
+    for origin in Origin:
+        counts = {severity: report.count(severity, origin) for severity in Severity}
+        number = sum(counts.values())
+        # Without a migration nothing was caused by it, or was there before it.
+        if not number and (origin is Origin.UNKNOWN or report.run_id is None):
+            continue
+        which = ", ".join(f"{n:,} {severity.value}" for severity, n in counts.items() if n)
+        text = f"{number:,}, of which {which}" if number else "0"
+        if number and origin is not Origin.BEFORE and not counts[Severity.CRITICAL]:
+            text = f"0 critical, {which}"
+        said.append(f"{_words(report, origin)}: {text}")
+    found = "; ".join(said) or "found: nothing"
+    return f"{found[0].upper()}{found[1:]}"
 
 
 def _named(finding: Finding) -> str:
@@ -296,12 +360,14 @@ def _cases(report: ValidationReport) -> tuple[Case, ...]:
 def _case(report: ValidationReport, result: RuleResult) -> Case:
     named = [_named(finding) for finding in result.examples]
     violations = counted(result.violations, f"{result.severity.value} violation")
+    origin = _words(report, result.origin)
+    failed = report.fail_on.covers(result.severity, result.origin)
     return Case(
         result.collection,
-        result.rule,
-        State.FAILED if report.fail_on.covers(result.severity) else State.PASSED,
+        f"{result.rule} ({origin})" if result.origin is Origin.BEFORE else result.rule,
+        State.FAILED if failed else State.PASSED,
         result.severity.value,
-        f"{violations}: {result.sentence}",
+        f"{violations}, {origin}: {result.sentence}",
         tuple(filter(None, [result.next_step, *named])),
     )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from newbi_migrate.errors import UsageError
+from newbi_migrate.local_files import opened_for, refuse_no_file
 from newbi_migrate.report.document import GENERATOR, Document, header
 from newbi_migrate.report.files import refuse_unwritable, write_privately
 from newbi_migrate.report.json import json_parts
@@ -90,18 +91,15 @@ def write_report(path: Path, document: Document, *, written_at: datetime) -> Non
 
 def _refuse_other_file(path: Path) -> None:
     """A report may take the place of a report, and of nothing else."""
-    if path.exists() and not path.is_file():
-        # Nobody waits for what a pipe would say.
-        raise UsageError(f"{str(path)!r} is no file.", next_step="Name another file.")
-    try:
-        with path.open(encoding="utf-8", errors="replace") as file:
-            ours = GENERATOR in file.read(_MARKED_WITHIN)
-    except FileNotFoundError:
+    another = "Name another file."
+    refuse_no_file(path, next_step=another)
+    if not path.exists():
         return
-    except OSError as error:
-        raise UsageError(
-            f"{str(path)!r} cannot be read ({error.strerror}).", next_step="Name another file."
-        ) from error
+    with (
+        opened_for("read", path, next_step=another),
+        path.open(encoding="utf-8", errors="replace") as file,
+    ):
+        ours = GENERATOR in file.read(_MARKED_WITHIN)
     if not ours:
         raise UsageError(
             f"{str(path)!r} is there already and is no report; it was left alone.",

@@ -6,10 +6,14 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from pymongo.errors import OperationFailure
+
 from newbi_migrate.documents.registry import UniqueKey
+from newbi_migrate.store.codes import REPLY_TOO_LARGE
 from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.decoding import decoded
 from newbi_migrate.store.handles import Collection
+from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.raw import raw_documents
 
 __all__ = ["Collision", "find_collisions"]
@@ -27,21 +31,17 @@ class Collision:
         index: Name of the unique index.
         ids: The documents with the smallest and the greatest id.
         count: How many they are.
+        in_no_workspace: Whether they have none, and so only stand in the way of each other.
+        owners: Each document's id and stored owner, where these were asked for; of very many
+            documents none.
     """
 
     collection: str
     index: str
     ids: tuple[Any, ...]
     count: int
-
-    def to_json(self) -> dict[str, Any]:
-        """The collision as JSON holds it."""
-        return {
-            "collection": self.collection,
-            "index": self.index,
-            "ids": list(self.ids),
-            "count": self.count,
-        }
+    in_no_workspace: bool = False
+    owners: tuple[tuple[Any, Any], ...] = ()
 
 
 async def find_collisions(
@@ -52,10 +52,11 @@ async def find_collisions(
     comment: str,
     workspace: Any = None,
     among: Mapping[str, Any] | None = None,
+    owner_field: str | None = None,
 ) -> tuple[tuple[Collision, ...], tuple[Collision, ...]]:
     """Documents that share a unique key as they are, and once what they lack has been added.
 
-    A document that has no workspace counts as one without it, as it will for the index.
+    A field that is absent counts as null, as it does for the index.
 
     Args:
         collection: Where.
@@ -64,6 +65,8 @@ async def find_collisions(
         comment: Attached to every command.
         workspace: An expression for the workspace of a document; by default the one it holds.
         among: Only documents that match this; ``None`` for all.
+        owner_field: Field that says whose a document is: then every document of a collision is
+            named with what stands there.
     """
     finder = _Finder(
         collection,
@@ -72,6 +75,7 @@ async def find_collisions(
         workspace_field,
         comment,
         among or {},
+        owner_field,
     )
     return await finder.find()
 
@@ -84,15 +88,17 @@ class _Finder:
     workspace_field: str
     comment: str
     among: Mapping[str, Any] = field(default_factory=dict)
+    owner_field: str | None = None
 
     async def find(self) -> tuple[tuple[Collision, ...], tuple[Collision, ...]]:
         derived = self.key.derived
-        if derived and not await self._any(without=derived):
+        if not await self._any(without=derived):
             # Whatever collides in all fields collides in fewer: mostly one pass is enough.
             return (), ()
         now = await self._all({})
         later = await self._all(derived) if derived else ()
-        return now, tuple(collision for collision in later if collision not in now)
+        known = {(each.ids, each.count) for each in now}
+        return now, tuple(each for each in later if (each.ids, each.count) not in known)
 
     async def _any(self, *, without: Container[str]) -> bool:
         paths = [path for path in self._paths if path not in without]
@@ -101,21 +107,51 @@ class _Finder:
         return bool(found)
 
     async def _all(self, derived: Mapping[str, Any]) -> tuple[Collision, ...]:
-        groups = {
-            "_id": self._values(self._paths, derived),
-            "n": {"$sum": 1},
-            "first": {"$min": "$_id"},
-            "last": {"$max": "$_id"},
-        }
-        found = await self._aggregate(
-            [{"$group": groups}, _SEVERAL, {"$sort": {"first": 1}}, {"$limit": _MOST}]
-        )
+        key = self._values(self._paths, derived)
+        found = await self._aggregate(_shared(key))
+        owners = await self._owners(key, found, derived) if self.owner_field and found else {}
         return tuple(
             Collision(
-                self.collection.name, self.key.index.name, (each["first"], each["last"]), each["n"]
+                self.collection.name,
+                self.key.index.name,
+                (each["first"], each["last"]),
+                each["n"],
+                any(
+                    path == self.workspace_field and each["_id"][f"k{n}"] is None
+                    for n, path in enumerate(self._paths)
+                ),
+                owners.get(id_key(each["first"]), ()),
             )
             for each in found
         )
+
+    async def _owners(
+        self, key: Mapping[str, Any], found: Sequence[Mapping[str, Any]], derived: Container[str]
+    ) -> dict[bytes, tuple[tuple[Any, Any], ...]]:
+        """The documents of each collision with their owners, by the smallest of their ids."""
+        document = {"id": "$_id", "owner": f"${self.owner_field}"}
+        # Fields that are compared as they are stored leave few documents to be grouped again.
+        stored = {
+            path: {"$in": [each["_id"][f"k{n}"] for each in found]}
+            for n, path in enumerate(self._paths)
+            if path != self.workspace_field and path not in derived
+        }
+        stages = [{"$match": stored}, *_shared(key, documents={"$push": document})]
+        try:
+            groups = await self._aggregate(stages)
+        except OperationFailure as error:
+            if error.code not in REPLY_TOO_LARGE:
+                raise
+            return {}
+        return {
+            id_key(group["first"]): tuple(
+                sorted(
+                    ((each["id"], each.get("owner")) for each in group["documents"]),
+                    key=lambda pair: id_key(pair[0]),
+                )
+            )
+            for group in groups
+        }
 
     @property
     def _paths(self) -> list[str]:
@@ -123,7 +159,9 @@ class _Finder:
 
     def _values(self, paths: Sequence[str], derived: Mapping[str, Any]) -> dict[str, Any]:
         expressions = {self.workspace_field: self.workspace, **derived}
-        return {f"k{n}": expressions.get(path, f"${path}") for n, path in enumerate(paths)}
+        return {
+            f"k{n}": _as_indexed(expressions.get(path, f"${path}")) for n, path in enumerate(paths)
+        }
 
     async def _aggregate(self, stages: list[dict[str, Any]]) -> list[dict[str, Any]]:
         index = self.key.index
@@ -137,3 +175,16 @@ class _Finder:
             comment=self.comment,
         )
         return [found async for found, _ in decoded(raw_documents(cursor))]
+
+
+def _as_indexed(value: Any) -> dict[str, Any]:
+    """The value as an index holds it; a group would tell an absent field from a null."""
+    if not isinstance(value, str):
+        return {"$let": {"vars": {"value": value}, "in": _as_indexed("$$value")}}
+    return {"$cond": [{"$eq": [{"$type": value}, "missing"]}, None, value]}
+
+
+def _shared(key: Mapping[str, Any], **more: Any) -> list[dict[str, Any]]:
+    """Stages that group documents by a key and leave the groups of several."""
+    group = {"_id": key, "n": {"$sum": 1}, "first": {"$min": "$_id"}, "last": {"$max": "$_id"}}
+    return [{"$group": {**group, **more}}, _SEVERAL, {"$sort": {"first": 1}}, {"$limit": _MOST}]

@@ -32,14 +32,16 @@ from pymongo.synchronous.database import Database as SynchronousDatabase
 from pymongo.write_concern import WriteConcern
 
 from newbi_migrate.errors import (
+    LocalFileError,
     NewbiMigrateError,
     UnreachableError,
     UnsupportedError,
     UsageError,
 )
+from newbi_migrate.local_files import reason_of
 from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.decoding import PLAIN
-from newbi_migrate.store.faults import explanation
+from newbi_migrate.store.faults import MAJORITY_SECONDS, explanation
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.redact import redact
 from newbi_migrate.store.uri import ConnectionString
@@ -60,7 +62,7 @@ __all__ = [
 OLDEST_SERVER: Final = (5, 0)
 """The oldest server this package works with: its ``$lookup`` joins and limits at once."""
 
-DURABLE: Final = WriteConcern(w="majority", j=True)
+DURABLE: Final = WriteConcern(w="majority", j=True, wtimeout=MAJORITY_SECONDS * 1000)
 """Acknowledged by a majority of the members and written to their journals."""
 
 _LOCAL: Final = ReadConcern("local")
@@ -248,7 +250,12 @@ async def _made(
     """A client of our own."""
     try:
         client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(**options)
-    except (ConfigurationError, ValueError, OSError) as error:
+    except OSError as error:
+        raise LocalFileError(
+            f"{place.made_by} names a file that cannot be read ({reason_of(error)}).",
+            next_step="Correct its path; it must exist and be readable.",
+        ) from None
+    except (ConfigurationError, ValueError) as error:
         raise UsageError(
             f"{place.made_by} cannot be used: {place.redact(str(error))}.",
             next_step="Correct it; files it names must exist and be readable.",
@@ -310,6 +317,8 @@ async def _server_info(database: Database, where: str) -> ServerInfo:
         build = await admin.command("buildInfo")
     except (PyMongoError, OSError, RuntimeError) as error:
         raise _no_answer(error, where, database.client.options) from error
+    if database.client.topology_description.topology_type_name == "Single":
+        _refuse_secondary(hello, where)
     version = tuple(int(part) for part in build["versionArray"][:3])
     if version < OLDEST_SERVER:
         oldest = ".".join(map(str, OLDEST_SERVER))
@@ -325,6 +334,18 @@ async def _server_info(database: Database, where: str) -> ServerInfo:
     return ServerInfo(version, topology)
 
 
+def _refuse_secondary(hello: Mapping[str, Any], where: str) -> None:
+    """Fail where the only server that is asked is one to which nothing can be written."""
+    if hello.get("isWritablePrimary", True):
+        return
+    primary = f", which is {hello['primary']} now" if "primary" in hello else ""
+    raise UnsupportedError(
+        f"The server at {where} is no primary of its replica set: nothing can be written there.",
+        next_step=f"Name the primary{primary}, or the whole set with replicaSet=… and without "
+        "directConnection.",
+    )
+
+
 def _no_answer(error: Exception, where: str, options: ClientOptions) -> NewbiMigrateError:
     told = explanation(error, "connecting")
     if isinstance(error, RuntimeError) and told is None:
@@ -333,7 +354,7 @@ def _no_answer(error: Exception, where: str, options: ClientOptions) -> NewbiMig
             next_step="Open it in the event loop that runs this, or hand in a connection string.",
         )
     if told is None:
-        return UsageError(
+        return LocalFileError(
             f"The connection to {where} cannot be made as its options say "
             f"({type(error).__name__}).",
             next_step="Files they name must exist and be readable.",

@@ -11,9 +11,22 @@ from newbi_migrate.store.decoding import decoded
 from newbi_migrate.store.handles import Collection, Database
 from newbi_migrate.store.raw import raw_documents
 
-__all__ = ["count", "count_by", "count_each", "estimated_count", "estimated_counts", "has_any"]
+__all__ = [
+    "blank",
+    "count",
+    "count_by",
+    "count_each",
+    "estimated_count",
+    "estimated_counts",
+    "has_any",
+]
 
 _T = TypeVar("_T")
+
+
+def blank(field: str) -> dict[str, Any]:
+    """Query for documents in which a field is absent, null or an empty text."""
+    return {field: {"$in": [None, ""]}}
 
 
 async def estimated_count(collection: Collection, *, comment: str | None = None) -> int:

@@ -49,6 +49,7 @@ from newbi_migrate.store.codes import (
 )
 
 __all__ = [
+    "MAJORITY_SECONDS",
     "PassingError",
     "codes_of",
     "explained",
@@ -60,6 +61,9 @@ __all__ = [
     "refuses_documents",
     "task_group",
 ]
+
+MAJORITY_SECONDS: Final = 60
+"""How long a write waits for a majority of the members; without one it would wait for ever."""
 
 _AGAIN: Final = "Nothing is half done: the same command again goes on where it stopped."
 _ROLE: Final = "Reading takes the role read on the database, everything else readWrite."
@@ -319,7 +323,13 @@ def _of_the_server(error: PyMongoError, doing: str) -> NewbiMigrateError:
             f"The server has no disk space left; it refused to write while {doing}.",
             next_step=f"Make room on the server. {_AGAIN}",
         )
-    if isinstance(error, WTimeoutError) or codes & TIMED_OUT:
+    if isinstance(error, WTimeoutError) or Code.WRITE_CONCERN_TIMEOUT in codes:
+        return UnreachableError(
+            f"A write was not acknowledged by a majority of the replica set's members in time, "
+            f"while {doing}: too many of them are down, or far behind.",
+            next_step=f"rs.status() in mongosh says which. {_AGAIN}",
+        )
+    if codes & TIMED_OUT:
         return UnreachableError(f"The server ran out of time while {doing}.", next_step=_AGAIN)
     if isinstance(error, NotPrimaryError) or codes & INTERRUPTED or is_transient(error):
         return UnreachableError(

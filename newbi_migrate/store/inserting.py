@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from bson import json_util
@@ -12,13 +15,13 @@ from pymongo.write_concern import WriteConcern
 
 from newbi_migrate.errors import DamagedBackupError, DatabaseMovedOnError, UnsupportedError
 from newbi_migrate.store.codes import Code
-from newbi_migrate.store.digest import spans
+from newbi_migrate.store.digest import spans, without_fields
 from newbi_migrate.store.faults import codes_of, name_of
 from newbi_migrate.store.raw import document_of, element
 from newbi_migrate.store.reading import read_by_ids
 from newbi_migrate.store.session import LeasedSession
 
-__all__ = ["Inserter", "Receiving"]
+__all__ = ["Batch", "Inserter", "Receiving", "with_ids"]
 
 # Each collection is followed by a durable record, which waits for all that was written before it;
 # then it is counted, and after an error all of it is looked at again.
@@ -68,7 +71,46 @@ class _Sequence(RawBSONDocument):
 
 
 _EMPTY: Final = b"\x05\0\0\0\0"
-_NO_ID: Final = (0x0A, b"")
+_ID_NAME: Final = b"_id\0"
+_OBJECT_ID: Final = 0x07
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Documents to insert, each with its ``_id``.
+
+    Attributes:
+        raw: One after the other.
+        count: How many they are.
+    """
+
+    raw: bytes
+    count: int
+
+
+def with_ids(raw: bytes, collection: str, *, first: int) -> Batch:
+    """A batch in which each document begins with an ``_id``, as a server of today stores it.
+
+    Old servers kept documents without one. Theirs follow from their places in the dump, so that
+    a restore that goes on knows them again.
+
+    Args:
+        raw: Whole documents, one after the other.
+        collection: Name of their collection.
+        first: How many documents of the collection stand before them in the dump.
+    """
+    found = list(spans(raw))
+    if all(raw[start + 5 : start + 9] == _ID_NAME for start, _ in found):
+        return Batch(raw, len(found))
+    documents = [raw[start:end] for start, end in found]
+    for number, document in enumerate(documents):
+        if document[5:9] != _ID_NAME:
+            name = f"{collection}/{first + number}".encode()
+            derived = _OBJECT_ID, hashlib.blake2b(name, digest_size=12).digest()
+            kind, value = element(document, "_id") or derived
+            body = bytes([kind]) + _ID_NAME + value + without_fields(document, ["_id"])[4:]
+            documents[number] = (len(body) + 4).to_bytes(4, "little") + body
+    return Batch(b"".join(documents), len(documents))
 
 
 class Inserter:
@@ -81,28 +123,28 @@ class Inserter:
     def __init__(self, session: LeasedSession) -> None:
         self._session = session
 
-    async def insert(self, collection: Receiving, batch: bytes, *, perhaps_there: bool) -> int:
-        """Insert a batch; return its number of documents.
+    async def insert(self, collection: Receiving, batch: Batch, *, perhaps_there: bool) -> None:
+        """Insert a batch.
 
         Args:
             collection: The collection, as the dump has it.
-            batch: Whole documents, one after the other.
+            batch: Its documents.
             perhaps_there: Whether some may be there already, from a restore that was stopped.
 
         Raises:
-            DamagedBackupError: A document is none that a server reads.
+            DamagedBackupError: A document is none that a server reads, or two have one ``_id``.
             DatabaseMovedOnError: A document with the same ``_id`` is there, with other bytes.
             LeaseLostError: The lease is no longer surely held; nothing was sent.
             pymongo.errors.PyMongoError: The server failed; what was written is unknown, and not
                 only of this batch.
         """
-        count = sum(1 for _ in spans(batch))
-        if perhaps_there or len(batch) > _MOST_BYTES or count > _MOST_DOCUMENTS:
+        large = len(batch.raw) > _MOST_BYTES or batch.count > _MOST_DOCUMENTS
+        if perhaps_there or large:
             await self._one_by_one(collection, batch, perhaps_there=perhaps_there)
-            return count
+            return
         command: dict[str, Any] = {
             "insert": collection.namespace,
-            "documents": [_Sequence(batch)],
+            "documents": [_Sequence(batch.raw)],
             "ordered": _keeps_order(collection),
             "comment": self._session.comment,
             "writeConcern": _FAST.document,
@@ -122,10 +164,10 @@ class Inserter:
                 next_step="Leave that collection out with --collections, or take another copy.",
                 collection=collection.name,
             ) from error
-        if answer.get("n") != count:
+        if answer.get("n") != batch.count:
+            _refuse_repeated(collection, _documents(batch))
             self._refuse(collection, answer)
             await self._one_by_one(collection, batch, perhaps_there=True)
-        return count
 
     @staticmethod
     def _refuse(collection: Receiving, answer: dict[str, Any]) -> None:
@@ -140,9 +182,10 @@ class Inserter:
             )
 
     async def _one_by_one(
-        self, collection: Receiving, batch: bytes, *, perhaps_there: bool
+        self, collection: Receiving, batch: Batch, *, perhaps_there: bool
     ) -> None:
-        documents = [RawBSONDocument(batch[start:end]) for start, end in spans(batch)]
+        documents = _documents(batch)
+        _refuse_repeated(collection, documents)
         if perhaps_there:
             documents = await self._absent(collection, documents)
         if not documents:
@@ -171,12 +214,12 @@ class Inserter:
         self, collection: Receiving, documents: Sequence[RawBSONDocument]
     ) -> list[RawBSONDocument]:
         """Those that are not there yet; one that is there with other bytes is a conflict."""
-        keys = {_key(document): document for document in documents}
+        keys = {_key(document.raw): document for document in documents}
         ids = [document_of(("_id", kind, value))["_id"] for kind, value in keys]
         there = set()
         target = self._session.database[collection.namespace]
         async for stored in read_by_ids(target, ids, comment=self._session.comment):
-            key = element(stored, "_id") or _NO_ID
+            key = _key(stored)
             wanted = keys.get(key)
             if wanted is not None and wanted.raw != stored:
                 raise _conflict(collection, wanted)
@@ -193,16 +236,42 @@ def _needs_bypass(collection: Receiving) -> bool:
     return "validator" in collection.options
 
 
-def _key(document: RawBSONDocument) -> tuple[int, bytes]:
-    return element(bytes(document.raw), "_id") or _NO_ID
+def _documents(batch: Batch) -> list[RawBSONDocument]:
+    return [RawBSONDocument(batch.raw[start:end]) for start, end in spans(batch.raw)]
+
+
+def _key(document: bytes | memoryview) -> tuple[int, bytes]:
+    found = element(bytes(document), "_id")
+    assert found is not None  # noqa: S101  # a batch has them all, and so has the server
+    return found
+
+
+def _refuse_repeated(collection: Receiving, documents: Sequence[RawBSONDocument]) -> None:
+    """Fail where two documents have one ``_id``, of which a server keeps only one."""
+    times = Counter(_key(document.raw) for document in documents)
+    repeated = next((d for d in documents if times[_key(d.raw)] > 1), None)
+    if repeated is not None:
+        shown = _shown_id(repeated)
+        raise DamagedBackupError(
+            f"The backup holds several documents of {collection.name!r} with the _id {shown}, of "
+            "which a server keeps only one.",
+            next_step="Leave that collection out with --collections, or take another copy.",
+            collection=collection.name,
+            document_id=shown,
+        )
+
+
+def _shown_id(document: RawBSONDocument) -> str:
+    return json_util.dumps(document["_id"], json_options=json_util.RELAXED_JSON_OPTIONS)
 
 
 def _conflict(collection: Receiving, document: RawBSONDocument) -> DatabaseMovedOnError:
-    shown = json_util.dumps(document["_id"], json_options=json_util.RELAXED_JSON_OPTIONS)
+    shown = _shown_id(document)
     return DatabaseMovedOnError(
         f"{collection.name!r} holds another document with the _id {shown}, which was not "
         "overwritten.",
-        next_step="Stop whoever else writes there, and restore into an empty database.",
+        next_step="Stop whoever else writes there, and restore into an empty database; if nobody "
+        "does, the backup has that _id twice: leave the collection out with --collections.",
         collection=collection.name,
         document_id=shown,
     )

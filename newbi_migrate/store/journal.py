@@ -473,6 +473,16 @@ class JournalReader:
         if backwards and expected != -1:
             raise _missing(self._run_id, expected)
 
+    async def some(self, seqs: Sequence[int]) -> AsyncIterator[JournalEntry]:
+        """The entries of some numbers, in order of writing.
+
+        Raises:
+            DamagedRecordsError: One is not what this tool writes.
+        """
+        wanted = [{"run": self._run_id, "seq": seq} for seq in seqs]
+        async for entry in self._read({"_id": {"$in": wanted}}, 1):
+            yield entry
+
     async def pending(self) -> list[JournalEntry]:
         """The entries that are not known to have been carried out."""
         query = {**self._mine(), "state": EntryState.PENDING.value}

@@ -25,9 +25,9 @@ from bson.errors import BSONError
 from pymongo import ReadPreference, ReturnDocument
 from pymongo.errors import DuplicateKeyError, PyMongoError
 from pymongo.read_concern import ReadConcern
+from pymongo.write_concern import WriteConcern
 
 from newbi_migrate.errors import DamagedRecordsError, LeaseHeldError, LeaseLostError
-from newbi_migrate.store.connection import DURABLE
 from newbi_migrate.store.decoding import PLAIN
 from newbi_migrate.store.faults import is_transient
 from newbi_migrate.store.handles import Collection, Database
@@ -53,6 +53,8 @@ _PAUSES: Final = (0.1, 0.4, 1.5)
 _LOOK_SECONDS: Final = 1.0
 _NOTICE_SECONDS: Final = 3.0
 _CANCEL_SECONDS: Final = 0.1
+# What is acknowledged later than the lease lasts is of no use.
+_PROMPT: Final = WriteConcern(w="majority", j=True, wtimeout=int(LEASE_SECONDS * 1000))
 _ID: Final = "lease"
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001  # as PyMongo gives dates back
 _UNTIL: Final = "expiresAt"
@@ -453,7 +455,7 @@ def _collection(database: Database, name: str) -> Collection:
         codec_options=PLAIN.with_options(unicode_decode_error_handler="replace"),
         read_preference=ReadPreference.PRIMARY,
         read_concern=ReadConcern("local"),
-        write_concern=DURABLE,
+        write_concern=_PROMPT,
     )
 
 

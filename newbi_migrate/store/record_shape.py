@@ -58,6 +58,12 @@ class _Baseline(_Shape):
     collections: list[_Collection]
 
 
+class _Replaced(_Shape):
+    collection: str
+    before: str
+    restored: str
+
+
 class _Run(_Shape):
     run_id: ObjectId = Field(alias="_id")
     number: _Count
@@ -76,6 +82,14 @@ class _Run(_Shape):
     collections_before: list[str] = Field(default=[], alias="collectionsBefore")
     indexes_before: list[_Indexes] = Field(default=[], alias="indexesBefore")
     indexes_dropped: list[_DroppedIndex] = Field(default=[], alias="indexesDropped")
+    replaced: list[_Replaced] = []
+    done: list[str] = []
+    backup: str | None = None
+    restored_indexes: _Count = Field(default=0, alias="restoredIndexes")
+    refused_indexes: list[Annotated[list[str], Field(min_length=3, max_length=3)]] = Field(
+        default=[], alias="refusedIndexes"
+    )
+    aside_dropped: bool = Field(default=False, alias="asideDropped")
     journal_entries: _Count = Field(default=0, alias="journalEntries")
     journal_dropped: bool = Field(default=False, alias="journalDropped")
     timings: dict[str, float] | None = None

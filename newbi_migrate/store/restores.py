@@ -1,17 +1,21 @@
-"""The record of a restore in its target: whose it is, and how far it has come."""
+"""The record of a restore in its target: whose it is, and how far it has come.
+
+That of a whole database stands beside the lease. A restore of single collections in place is a run
+like any other, and the record of the run is that of the restore, too.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Self
 
 from pymongo.errors import DuplicateKeyError
 
 from newbi_migrate.errors import LeaseLostError
-from newbi_migrate.store.lease import LEASE
-from newbi_migrate.store.runs import RESTORE_ID
+from newbi_migrate.store.lease import LEASE, RUNS
+from newbi_migrate.store.runs import RESTORE_ID, RunRecord
 from newbi_migrate.store.session import LeasedSession
 
 __all__ = ["RestoreRecord"]
@@ -25,11 +29,26 @@ class RestoreRecord:
         session: The leased session.
         dropping: Whether what was there before has still to be dropped.
         done: Names of the collections whose documents are all there, durably.
+        place: The collection that holds the record.
+        identifier: Its ``_id`` there, as a filter.
     """
 
     session: LeasedSession
     dropping: bool
     done: set[str]
+    place: str = LEASE
+    identifier: Mapping[str, Any] = field(default_factory=lambda: RESTORE_ID)
+
+    @classmethod
+    def of_run(cls, session: LeasedSession, run: RunRecord | None) -> Self:
+        """The record of the session's run, which puts single collections in place.
+
+        Args:
+            session: The leased session.
+            run: The run, if it was interrupted and goes on.
+        """
+        done = set() if run is None else set(run.document.get("done", ()))
+        return cls(session, False, done, RUNS, {"_id": session.run_id})
 
     @classmethod
     async def start(
@@ -90,8 +109,8 @@ class RestoreRecord:
         self.done.add(name)
 
     async def _update(self, update: Mapping[str, Any]) -> None:
-        done = await self.session.collection(LEASE).update_one(
-            {**RESTORE_ID, "token": self.session.token}, update, comment=self.session.comment
+        done = await self.session.collection(self.place).update_one(
+            {**self.identifier, "token": self.session.token}, update, comment=self.session.comment
         )
         _must_match(done.matched_count)
 

@@ -6,7 +6,7 @@ docs/reference/run-records.md.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -68,7 +68,7 @@ class RunRecord:
     Attributes:
         run_id: The run.
         number: Number of the lease under which it began; a later run has a greater one.
-        command: What it was: ``migrate``, ``backfill``, ``indexes``, ``finalize``.
+        command: What it was: ``migrate``, ``backfill``, ``indexes``, ``finalize``, ``restore``.
         state: How far it has come.
         policy: The choices that decide what is written.
         document: The whole record.
@@ -87,9 +87,19 @@ class RunRecord:
         return self.document.get("journalEntries") or 0
 
     @property
+    def migrates(self) -> bool:
+        """Whether it is one that migrates users or documents."""
+        return self.command in ("migrate", "backfill")
+
+    @property
     def in_place(self) -> bool:
-        """Whether anything it wrote may still be there."""
-        return self.state is not RunState.ROLLED_BACK
+        """Whether anything it wrote may still be there, and can be taken back."""
+        return self.state is not RunState.ROLLED_BACK and not self.settled
+
+    @property
+    def settled(self) -> bool:
+        """Whether it put collections in place, and those before them were dropped since."""
+        return bool(self.document.get("asideDropped"))
 
     @property
     def stands(self) -> bool:
@@ -267,13 +277,18 @@ class RunWriter:
         """Record how many legacy users go with their collection."""
         await self._set({"legacyUsers": count})
 
+    async def note_replaced(self, fields: Mapping[str, Any]) -> None:
+        """Record that collections are whole and about to be put in place, and what they replace."""
+        await self._set(fields)
+
     async def finish(self, document: Mapping[str, Any]) -> None:
         """Record that the run is done, and what came of it."""
         await self._set({"state": RunState.DONE.value, **document}, "finishedAt")
 
-    async def rolling_back(self) -> None:
-        """Record that the run begins to be rolled back as a whole."""
-        await self._set({"state": RunState.ROLLING_BACK.value}, "rollbackStartedAt")
+    async def rolling_back(self, fields: Mapping[str, Any] | None = None) -> None:
+        """Record that the run begins to be rolled back as a whole, and what was found for it."""
+        state = {"state": RunState.ROLLING_BACK.value}
+        await self._set({**state, **(fields or {})}, "rollbackStartedAt")
 
     async def rolled_back(self, document: Mapping[str, Any], *, whole: bool) -> None:
         """Record what came of a rollback; ``whole`` if nothing of the run is left."""
@@ -321,6 +336,14 @@ class RunWriter:
         """Records of all runs that their journal is about to go, and with it the way back."""
         await self._session.collection(RUNS).update_many(
             {}, {"$set": {"journalDropped": True}}, comment=self._session.comment
+        )
+
+    async def aside_dropped(self, run_ids: Sequence[ObjectId]) -> None:
+        """Record of runs that what they put aside is about to go, and with it the way back."""
+        await self._session.collection(RUNS).update_many(
+            {"_id": {"$in": list(run_ids)}},
+            {"$set": {"asideDropped": True}},
+            comment=self._session.comment,
         )
 
     async def note_users(self, lines: Iterable[Mapping[str, Any]]) -> None:

@@ -25,6 +25,7 @@ __all__ = [
     "drop_collection",
     "empty_collection",
     "rename_collection",
+    "set_expiry",
 ]
 
 
@@ -71,6 +72,24 @@ async def create_as_described(
             collection=name,
         ) from error
     return True
+
+
+async def set_expiry(session: LeasedSession, name: str, seconds: Any) -> None:
+    """Have the server delete documents of a time series or clustered collection after a time.
+
+    Args:
+        session: The leased session.
+        name: The collection.
+        seconds: The time.
+
+    Raises:
+        NewbiMigrateError: The session stopped it, or the run may not write to it.
+        pymongo.errors.PyMongoError: The server failed; what it does is unknown.
+    """
+    session.allow(name)
+    session.safe_point()
+    durable = {"writeConcern": DURABLE.document, "comment": session.comment}
+    await session.database.command({"collMod": name, "expireAfterSeconds": seconds, **durable})
 
 
 async def empty_collection(session: LeasedSession, name: str) -> None:

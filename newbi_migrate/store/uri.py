@@ -16,10 +16,16 @@ from pydantic import SecretStr
 from pymongo.errors import PyMongoError
 from pymongo.uri_parser import parse_userinfo, split_hosts, split_options
 
-from newbi_migrate.errors import UsageError
+from newbi_migrate.errors import LocalFileError, UsageError
+from newbi_migrate.local_files import opened_for
 from newbi_migrate.store.redact import Redactor, redact_uri
 
-__all__ = ["VARIABLE", "ConnectionString", "find_connection_string"]
+__all__ = [
+    "VARIABLE",
+    "ConnectionString",
+    "find_connection_string",
+    "from_dotenv",
+]
 
 VARIABLE = "MONGODB_URI"
 
@@ -192,7 +198,7 @@ def _options(text: str, *, where: str) -> tuple[frozenset[str], tuple[str, ...],
             )
     except OSError:
         listed = ", ".join(name for name in names if name.lower() in _FILES)
-        raise UsageError(
+        raise LocalFileError(
             f"{where} names a file that cannot be read ({listed}).",
             next_step="Correct its path; it is looked for from the working directory.",
         ) from None
@@ -272,8 +278,8 @@ def find_connection_string(
         directory: Where ``.env`` is looked for; the working directory by default.
 
     Raises:
-        UsageError: No place has a connection string, a file cannot be read, or the string is
-            not a connection string with a database.
+        UsageError: No place has a connection string, or it is none with a database.
+        LocalFileError: A file cannot be read.
     """
     environ = os.environ if environ is None else environ
     if uri is not None:
@@ -287,22 +293,18 @@ def find_connection_string(
     if from_environment:
         return ConnectionString(from_environment, source=f"the environment ({VARIABLE})")
     dotenv = (directory or Path()) / ".env"
-    if dotenv.is_file():
-        text = _from_dotenv(dotenv)
-        if text:
-            return ConnectionString(text, source=str(dotenv), notes=_readable_by_others(dotenv))
+    text = from_dotenv(dotenv, VARIABLE, advice=_PLACES)
+    if text:
+        return ConnectionString(text, source=str(dotenv), notes=_readable_by_others(dotenv))
     raise UsageError("There is no connection string.", next_step=_PLACES)
 
 
 def _read(path: Path) -> tuple[str, tuple[str, ...]]:
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            text = file.read(_LARGEST_FILE + 1)
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise UsageError(f"{path} cannot be read: {reason}.", next_step=_PLACES) from None
-    except UnicodeDecodeError:
-        raise UsageError(f"{path} is not a text file.", next_step=_PLACES) from None
+    with (
+        opened_for("read", path, next_step=_PLACES),
+        path.open(encoding="utf-8-sig") as file,
+    ):
+        text = file.read(_LARGEST_FILE + 1)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if not lines:
         raise UsageError(f"{path} is empty.", next_step=_SHAPE)
@@ -314,16 +316,18 @@ def _read(path: Path) -> tuple[str, tuple[str, ...]]:
     return lines[0], _readable_by_others(path)
 
 
-def _from_dotenv(path: Path) -> str:
-    try:
+def from_dotenv(path: Path, variable: str, *, advice: str) -> str:
+    """The value of a variable in a file ``.env``; empty where either is missing.
+
+    Raises:
+        LocalFileError: The file cannot be read; ``advice`` says what to do.
+    """
+    if not path.is_file():
+        return ""
+    with opened_for("read", path, next_step=advice):
         # Passwords may hold a dollar sign: nothing is expanded, as in the application's own.
         values = dotenv_values(path, interpolate=False, encoding="utf-8-sig")
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise UsageError(f"{path} cannot be read: {reason}.", next_step=_PLACES) from None
-    except UnicodeDecodeError:
-        raise UsageError(f"{path} is not a text file.", next_step=_PLACES) from None
-    return (values.get(VARIABLE) or "").strip()
+    return (values.get(variable) or "").strip()
 
 
 def _readable_by_others(path: Path) -> tuple[str, ...]:

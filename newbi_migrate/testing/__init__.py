@@ -1,4 +1,4 @@
-"""What tests, demos and benchmarks of a migration need: a server, data, strategies.
+"""What the tests of a host application need: a server, strategies, and laws to check.
 
 Nothing is imported before it is asked for, so that a program which wants the server alone does not
 pay for Hypothesis.
@@ -12,38 +12,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from newbi_migrate.testing.discovery import MongodBinary, find_mongod
     from newbi_migrate.testing.laws import check_all_invariants, check_mapping_laws
-    from newbi_migrate.testing.legacy import (
-        PASSWORDS,
-        LegacyDatabase,
-        build_legacy_database,
-        build_legacy_database_async,
-    )
-    from newbi_migrate.testing.legacy_dirt import LegacyDirt
     from newbi_migrate.testing.mongod import EmbeddedMongod
     from newbi_migrate.testing.server import mongodb_server
 
 __all__ = [
-    "PASSWORDS",
     "EmbeddedMongod",
-    "LegacyDatabase",
-    "LegacyDirt",
     "MongodBinary",
-    "build_legacy_database",
-    "build_legacy_database_async",
     "check_all_invariants",
     "check_mapping_laws",
     "find_mongod",
     "mongodb_server",
 ]
 
-_HOMES = {
-    "PASSWORDS": "legacy",
+_MODULES = {
     "EmbeddedMongod": "mongod",
-    "LegacyDatabase": "legacy",
-    "LegacyDirt": "legacy_dirt",
     "MongodBinary": "discovery",
-    "build_legacy_database": "legacy",
-    "build_legacy_database_async": "legacy",
     "check_all_invariants": "laws",
     "check_mapping_laws": "laws",
     "find_mongod": "discovery",
@@ -53,10 +36,10 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     try:
-        home = _HOMES[name]
+        module = _MODULES[name]
     except KeyError:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
-    return getattr(import_module(f"{__name__}.{home}"), name)
+    return getattr(import_module(f"{__name__}.{module}"), name)
 
 
 def __dir__() -> list[str]:

@@ -7,14 +7,11 @@ watching shell notices when Python dies without warning and cleans up in its pla
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import contextlib
 import os
 import random
-import secrets
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -26,25 +23,23 @@ from typing import Any, Self
 from urllib.parse import quote
 
 from pymongo import MongoClient
-from pymongo.errors import PyMongoError
+from pymongo.errors import PyMongoError, ServerSelectionTimeoutError
 
-from newbi_migrate.errors import UnreachableError, UnsupportedError, UsageError
-from newbi_migrate.testing.discovery import MongodBinary, find_mongod
-from newbi_migrate.testing.readiness import create_administrator, initiate, option_names
+from newbi_migrate.errors import UnreachableError, UsageError
+from newbi_migrate.testing.discovery import find_mongod
 from newbi_migrate.testing.watchdog import Watchdog
 
 __all__ = ["EmbeddedMongod"]
 
 _HOST = "127.0.0.1"
 _REPLICA_SET = "newbi"
-_ADMIN = "admin"
 _START_SECONDS = 60.0
 _STOP_SECONDS = 20.0
 _POLL_SECONDS = 0.005
 _LOG_TAIL_LINES = 12
 _PORT_ATTEMPTS = 8
 # Below the ranges from which Linux, macOS and Windows take the ports of outgoing connections, so
-# that no client's socket can sit on the port between a kill and a restart.
+# that no client's socket can sit on the port before the server does.
 _PORTS = range(20_000, 32_000)
 # mongod's status when it cannot listen on its port.
 _EXIT_ADDRESS_IN_USE = 48
@@ -53,17 +48,13 @@ _EXIT_ADDRESS_IN_USE = 48
 class EmbeddedMongod:
     """One ``mongod``, for tests, the demo and benchmarks; never for data that matters.
 
-    Use it as ``with`` or ``async with``, or call :meth:`start` and :meth:`stop`. Options given in
-    ``extra_args`` replace the defaults of the same name.
+    Use it as ``with``, or call :meth:`start` and :meth:`stop`. It listens on a port that is free.
 
     Args:
         replica_set: Start a replica set of one member, which has transactions, snapshot reads
             and change streams; a standalone server has none of these.
         dbpath: Keep the data here; without it they live in a temporary directory that
             :meth:`stop` removes.
-        port: Listen here; without it a free port is chosen, and kept until :meth:`stop`.
-        test_commands: Enable the server's fail points, among them ``failCommand``.
-        auth: Require credentials and create an administrator, whose URI :attr:`uri` then is.
         extra_args: More arguments for ``mongod``, as on its command line.
     """
 
@@ -72,24 +63,16 @@ class EmbeddedMongod:
         *,
         replica_set: bool = False,
         dbpath: Path | None = None,
-        port: int | None = None,
-        test_commands: bool = False,
-        auth: bool = False,
         extra_args: Sequence[str] = (),
     ) -> None:
-        self.replica_set = replica_set
-        self.auth = auth
-        self._test_commands = test_commands
+        self._replica_set = replica_set
+        self._dbpath = dbpath
         self._extra_args = tuple(extra_args)
-        self._wanted_dbpath = dbpath
-        self._wanted_port = port
         self._port: int | None = None
-        self._binary: MongodBinary | None = None
         self._work: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._watchdog: Watchdog | None = None
         self._owner = os.getpid()
-        self._password: str | None = None
 
     # -- what it is ---------------------------------------------------------------------------
 
@@ -100,7 +83,7 @@ class EmbeddedMongod:
         Raises:
             UnsupportedError: No ``mongod`` that runs was found.
         """
-        return self._found().version
+        return find_mongod().version
 
     @property
     def port(self) -> int:
@@ -114,50 +97,23 @@ class EmbeddedMongod:
         return self._port
 
     @property
-    def pid(self) -> int:
-        """The process id of the server.
-
-        Raises:
-            UsageError: The server is not running.
-        """
-        if self._process is None:
-            raise self._not_started()
-        return self._process.pid
-
-    @property
-    def dbpath(self) -> Path:
-        """The directory of the server's data files.
-
-        Raises:
-            UsageError: The server was not started.
-        """
-        if self._wanted_dbpath is not None:
-            return self._wanted_dbpath
-        if self._work is None:
-            raise self._not_started()
-        return self._work / "data"
-
-    @property
     def running(self) -> bool:
-        """Whether the server's process is alive; a suspended one is."""
+        """Whether the server's process is alive."""
         return self._process is not None and self._process.poll() is None
 
     @property
     def uri(self) -> str:
-        """A connection string for any client; with ``auth`` it is the administrator's."""
+        """A connection string for any client."""
         return self.uri_for("")
 
     def uri_for(self, database: str) -> str:
         """Return a connection string whose default database is ``database``.
 
-        With ``auth`` it carries the administrator's credentials: treat it as a secret.
-
         Raises:
             UsageError: The server was not started.
         """
-        if self._password is None:
-            return self._uri(database)
-        return self._uri(database, _ADMIN, self._password, source="admin")
+        query = f"?replicaSet={_REPLICA_SET}" if self._replica_set else ""
+        return f"mongodb://{_HOST}:{self.port}/{quote(database, safe='')}{query}"
 
     # -- its life -----------------------------------------------------------------------------
 
@@ -167,11 +123,10 @@ class EmbeddedMongod:
         Raises:
             UnsupportedError: No ``mongod`` that runs was found.
             UnreachableError: The server did not start; the message ends with the log's tail.
-            UsageError: ``auth`` was asked for on a ``dbpath`` that already has users.
         """
         if self.running:
             return self
-        self._found()
+        find_mongod()
         self._owner = os.getpid()
         self._prepare()
         try:
@@ -187,48 +142,13 @@ class EmbeddedMongod:
         if self._owner != os.getpid():
             # A fork inherited this object; the server belongs to its parent.
             return
-        self._end(signal.SIGTERM)
+        self._end()
         if self._work is not None:
             shutil.rmtree(self._work, ignore_errors=True)
         if self._watchdog is not None:
             self._watchdog.dismiss()
         atexit.unregister(self.stop)
-        self._work = self._port = self._password = self._watchdog = None
-
-    def kill(self) -> None:
-        """End the server without warning, as a crash would; :meth:`restart` brings it back."""
-        # Windows knows no SIGKILL; there every signal ends a process without warning.
-        self._end(getattr(signal, "SIGKILL", signal.SIGTERM))
-
-    def restart(self) -> Self:
-        """Start again on the same port and data, stopping the server first if it is running.
-
-        Raises:
-            UsageError: The server was never started, or was stopped and is gone.
-            UnreachableError: The server did not come back.
-        """
-        if self._work is None:
-            raise self._not_started()
-        self._end(signal.SIGTERM)
-        return self.start()
-
-    def suspend(self) -> None:
-        """Freeze the process: connections stay open and nothing answers, until :meth:`resume`.
-
-        Raises:
-            UnsupportedError: The operating system cannot suspend a process by a signal.
-            UsageError: The server is not running.
-        """
-        self._send("SIGSTOP")
-
-    def resume(self) -> None:
-        """Let a suspended process go on.
-
-        Raises:
-            UnsupportedError: The operating system cannot suspend a process by a signal.
-            UsageError: The server is not running.
-        """
-        self._send("SIGCONT")
+        self._work = self._port = self._watchdog = None
 
     def __enter__(self) -> Self:
         return self.start()
@@ -241,82 +161,34 @@ class EmbeddedMongod:
     ) -> None:
         self.stop()
 
-    async def __aenter__(self) -> Self:
-        return await asyncio.to_thread(self.start)
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await asyncio.to_thread(self.stop)
-
-    # -- its users ----------------------------------------------------------------------------
-
-    def add_user(self, name: str, password: str, *, database: str, roles: Sequence[str]) -> str:
-        """Create a user in ``database`` and return that user's connection string.
-
-        Args:
-            name: The user's name.
-            password: The user's password; the returned string contains it.
-            database: Where the user is defined and, by default, has its roles.
-            roles: Built-in or custom roles; ``role@other`` grants ``role`` on database ``other``.
-
-        Raises:
-            UsageError: The server was not started.
-            pymongo.errors.OperationFailure: The server refused, as for a role it does not know.
-        """
-        granted = [
-            {"role": role, "db": scope or database}
-            for role, _, scope in (entry.partition("@") for entry in roles)
-        ]
-        with self._client(self.uri) as client:
-            client[database].command("createUser", name, pwd=password, roles=granted)
-        return self._uri(database, name, password, source=database)
-
     # -- how ----------------------------------------------------------------------------------
-
-    def _found(self) -> MongodBinary:
-        if self._binary is None:
-            self._binary = find_mongod()
-        return self._binary
 
     def _not_started(self) -> UsageError:
         return UsageError("The embedded mongod is not running.", next_step="Call start() first.")
 
-    def _uri(self, database: str, name: str = "", password: str = "", source: str = "") -> str:
-        credentials = f"{quote(name, safe='')}:{quote(password, safe='')}@" if name else ""
-        options = [f"replicaSet={_REPLICA_SET}"] if self.replica_set else []
-        if source:
-            options.append(f"authSource={quote(source, safe='')}")
-        query = "?" + "&".join(options) if options else ""
-        return f"mongodb://{credentials}{_HOST}:{self.port}/{quote(database, safe='')}{query}"
-
-    def _client(self, uri: str, **options: Any) -> MongoClient[dict[str, Any]]:
-        return MongoClient(uri, serverSelectionTimeoutMS=int(_START_SECONDS * 1000), **options)
+    def _client(self) -> MongoClient[dict[str, Any]]:
+        return MongoClient(
+            f"mongodb://{_HOST}:{self.port}/?directConnection=true",
+            serverSelectionTimeoutMS=int(_START_SECONDS * 1000),
+        )
 
     def _prepare(self) -> None:
-        """Make the directories and the watchdog, unless a restart finds them there."""
+        """Make the directories and the watchdog, unless they are there."""
         if self._work is None:
             self._work = Path(tempfile.mkdtemp(prefix="newbi-mongod-"))
             atexit.register(self.stop)
-            if self.auth and self.replica_set:
-                key = self._work / "keyfile"
-                key.touch(mode=0o600)
-                key.write_text(secrets.token_hex(48), encoding="ascii")
             self._watchdog = Watchdog(self._work)
-        self.dbpath.mkdir(parents=True, exist_ok=True)
+        self._data.mkdir(parents=True, exist_ok=True)
 
     def _launch(self) -> None:
-        port = self._port or self._wanted_port
+        port = self._port
         for attempt in range(_PORT_ATTEMPTS):
             self._port = port or _free_port()
             if self._listens():
                 return
             if self._exit_status() != _EXIT_ADDRESS_IN_USE or port or attempt + 1 == _PORT_ATTEMPTS:
                 break
-            self._end(signal.SIGTERM)
+            self._end()
         raise UnreachableError(
             f"mongod did not start on port {self.port} (exit status {self._exit_status()}).",
             next_step=f"The end of its log says why:\n{self._log_tail()}",
@@ -330,8 +202,8 @@ class EmbeddedMongod:
         log = self._log
         seen = log.stat().st_size if log.exists() else 0
         with self._stderr.open("wb") as complaints:
-            self._process = subprocess.Popen(  # noqa: S603 - the arguments are the caller's own
-                self._command(),
+            self._process = subprocess.Popen(  # noqa: S603  # the arguments are the caller's own
+                [str(find_mongod().path), *self._arguments()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=complaints,
@@ -348,43 +220,34 @@ class EmbeddedMongod:
             time.sleep(_POLL_SECONDS)
         return False
 
-    def _command(self) -> list[str]:
-        defaults = [
-            ("--dbpath", str(self.dbpath)),
-            ("--port", str(self.port)),
-            ("--bind_ip", _HOST),
-            ("--logpath", str(self._log)),
-            ("--logappend",),
-            ("--quiet",),
+    def _arguments(self) -> list[str]:
+        arguments = [
+            *("--dbpath", str(self._data)),
+            *("--port", str(self.port)),
+            *("--bind_ip", _HOST),
+            *("--logpath", str(self._log), "--logappend", "--quiet"),
             # 1 MB of files instead of 300 MB, and a restart in half the time.
-            ("--wiredTigerEngineConfigString", "log=(file_max=1MB,prealloc=false)"),
-            ("--setParameter", "diagnosticDataCollectionEnabled=false"),
+            *("--wiredTigerEngineConfigString", "log=(file_max=1MB,prealloc=false)"),
+            *("--setParameter", "diagnosticDataCollectionEnabled=false"),
             # A primary waits 15 s at its end for clients to find another; there is no other.
-            ("--setParameter", "shutdownTimeoutMillisForSignaledShutdown=0"),
+            *("--setParameter", "shutdownTimeoutMillisForSignaledShutdown=0"),
         ]
         if os.name == "posix":
             # A killed server would leave its socket behind in /tmp.
-            defaults.append(("--nounixsocket",))
-        if self._test_commands:
-            defaults.append(("--setParameter", "enableTestCommands=1"))
-        if self.replica_set:
-            defaults.append(("--replSet", _REPLICA_SET))
-        if self.auth:
-            defaults.append(("--auth",))
-            if self.replica_set:
-                defaults.append(("--keyFile", str(self._directory / "keyfile")))
-        given = option_names(self._extra_args)
-        return [
-            str(self._found().path),
-            *(word for words in defaults if not option_names(words) & given for word in words),
-            *self._extra_args,
-        ]
+            arguments.append("--nounixsocket")
+        if self._replica_set:
+            arguments += ["--replSet", _REPLICA_SET]
+        return [*arguments, *self._extra_args]
 
     @property
     def _directory(self) -> Path:
         if self._work is None:
             raise self._not_started()
         return self._work
+
+    @property
+    def _data(self) -> Path:
+        return self._dbpath or self._directory / "data"
 
     @property
     def _log(self) -> Path:
@@ -411,47 +274,42 @@ class EmbeddedMongod:
         if self._watchdog is not None:
             self._watchdog.watch(pid)
 
-    def _end(self, how: signal.Signals) -> None:
+    def _end(self) -> None:
         """End the process, if there is one, and wait for it."""
         process, self._process = self._process, None
         if process is None:
             return
-        if process.poll() is None:
-            process.send_signal(how)
-            if hasattr(signal, "SIGCONT"):
-                # A suspended process takes no notice of a request before it goes on.
-                process.send_signal(signal.SIGCONT)
-            try:
-                process.wait(_STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-        process.wait()
+        process.terminate()
+        try:
+            process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
         self._watch(None)
 
-    def _send(self, name: str) -> None:
-        how = getattr(signal, name, None)
-        if how is None:
-            raise UnsupportedError(f"This operating system has no {name} to suspend a process.")
-        if self._process is None or self._process.poll() is not None:
-            raise self._not_started()
-        self._process.send_signal(how)
-
     def _make_ready(self) -> None:
-        """Return once the server takes writes, as an administrator when it asks for one."""
-        address = f"{_HOST}:{self.port}"
-        known = (_ADMIN, self._password) if self._password else None
+        """Return once the server takes writes."""
+        if not self._replica_set:
+            return
+        member = {"_id": 0, "host": f"{_HOST}:{self.port}"}
         try:
-            if self.replica_set:
-                initiate(address, _REPLICA_SET, known, seconds=_START_SECONDS)
-            if self.auth and self._password is None:
-                password = secrets.token_urlsafe(24)
-                create_administrator(address, _ADMIN, password, seconds=_START_SECONDS)
-                self._password = password
+            with self._client() as client:
+                config = {"_id": _REPLICA_SET, "members": [member]}
+                client.admin.command("replSetInitiate", config)
+                self._wait_for_primary(client)
         except PyMongoError as error:
             raise UnreachableError(
                 f"mongod started on port {self.port} and did not get ready: {error}.",
                 next_step=f"The end of its log says why:\n{self._log_tail()}",
             ) from error
+
+    @staticmethod
+    def _wait_for_primary(client: MongoClient[dict[str, Any]]) -> None:
+        deadline = time.monotonic() + _START_SECONDS
+        while not client.admin.command("hello").get("isWritablePrimary"):
+            if time.monotonic() > deadline:
+                raise ServerSelectionTimeoutError(f"no primary after {_START_SECONDS:.0f} s")
+            time.sleep(_POLL_SECONDS)
 
 
 def _free_port() -> int:

@@ -9,6 +9,9 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
+from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 from pymongo import MongoClient
@@ -16,6 +19,7 @@ from pymongo.errors import ServerSelectionTimeoutError
 
 from newbi_migrate import ExitCode
 
+ROOT = Path(__file__).resolve().parents[2]
 DEMO = [sys.executable, "-m", "newbi_migrate", "demo"]
 SMALL = ("--users", "5", "--documents", "300", "--seed", "7", "--json")
 
@@ -126,6 +130,35 @@ def test_the_demo_as_json_says_what_was_taken_back(told):
 
     assert answer["run"]["created"] == answer["back"]["deleted"]
     assert (0, 0) == (answer["back"]["exitCode"], answer["back"]["conflictCount"])
+
+
+@pytest.mark.slow
+def test_the_demo_needs_nothing_but_what_the_wheel_holds(tmp_path):
+    """Built, unpacked and started elsewhere, it finds all of its data; no test is in the wheel."""
+    pytest.importorskip("hatchling")
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    installed = tmp_path / "installed"
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(installed)
+    (tmp_path / "elsewhere").mkdir()
+    program = "import newbi_migrate.cli as cli, sys; sys.stderr.write(cli.__file__); cli.main()"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "demo", *SMALL],
+        cwd=tmp_path / "elsewhere",
+        env={**os.environ, "PYTHONPATH": str(installed)},
+        check=False,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+    )
+
+    assert (ExitCode.DONE, 5) == (done.returncode, json.loads(done.stdout)["again"]["exitCode"])
+    assert done.stderr.startswith(str(installed))
+    assert ["newbi_migrate", f"newbi_migrate-{version('newbi-migrate')}.dist-info"] == sorted(
+        path.name for path in installed.iterdir()
+    )
 
 
 @pytest.mark.parametrize("options", [("--users", "0"), ("--documents", "0"), ("--seed", "x")])

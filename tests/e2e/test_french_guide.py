@@ -11,11 +11,13 @@ from contextlib import contextmanager
 
 import pytest
 from better_auth_app import ROOT, free_port, prepare
+from dirty_people import password_of
 from fingerprints import changes, fingerprint
 from node_packages import modules
 from pymongo import MongoClient
 
-from newbi_migrate.testing import EmbeddedMongod, LegacyDatabase, build_legacy_database
+from newbi_migrate.demo import LegacyDatabase, build_legacy_database
+from newbi_migrate.testing import EmbeddedMongod
 
 pytestmark = [pytest.mark.node, pytest.mark.slow]
 
@@ -148,7 +150,7 @@ def test_every_command_of_the_guide_does_what_the_guide_says(tmp_path):
         said = {}
         with workplace(tmp_path, uri) as run:
             password = tmp_path / "work" / "mot-de-passe.txt"
-            password.write_text(legacy.password_of(first), encoding="utf-8")
+            password.write_text(password_of(first), encoding="utf-8")
             for position, (_, text) in enumerate(blocks("bash")):
                 said[position, text] = run(text)
                 if "rollback --all --confirm" in text:
@@ -170,6 +172,8 @@ def state(uri):
 
 def test_every_command_of_the_tool_that_an_operator_needs_is_in_the_guide():
     """A command that is added finds its place in the guide, or is named here with a reason."""
+    import typer
+
     from newbi_migrate.cli.app import app
 
     elsewhere = {
@@ -177,7 +181,7 @@ def test_every_command_of_the_tool_that_an_operator_needs_is_in_the_guide():
         "indexes",  # finalize does it as well
         "schema",  # writes validators for a backend, and is no step of a migration
     }
-    names = {command.name for command in app.registered_commands} - elsewhere
+    names = set(typer.main.get_command(app).commands) - elsewhere
     text = GUIDE.read_text(encoding="utf-8")
 
     assert set() == {name for name in names if f"`{name}`" not in text and f" {name} " not in text}

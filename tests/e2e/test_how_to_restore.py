@@ -41,3 +41,29 @@ def test_the_recipe_gets_deleted_documents_back(quick, clean, servers, mongod, t
 
     stamped[edited["_id"]] = bson.encode(edited)
     assert stamped == {found["_id"]: bson.encode(found) for found in clean["invoices"].find()}
+
+
+def test_a_collection_goes_back_into_its_own_place_and_out_of_it(quick, clean):
+    """In a migrated database: restored, stamped by the command that is named, and settled."""
+    backup = quick("backup", "--no-exports", "--json").json["path"]
+    assert ExitCode.DONE == quick("migrate", "--confirm", "--backup", backup).code
+    stamped = [bson.encode(document) for document in clean["invoices"].find()]
+    clean["invoices"].delete_many({"number": {"$in": ["000001", "000002"]}})
+    restoring, ending = [
+        [shlex.split(line.replace("BACKUP", backup))[1:] for line in block.splitlines()]
+        for block in blocks("sh")
+    ]
+    for words in restoring:
+        dry = "--dry-run" in words
+        ended = quick(*words, *([] if dry else ["--confirm"]), "--json")
+        assert ExitCode.DONE == ended.code, words
+    told = ended.json
+    assert ExitCode.DONE == quick("backfill", "--confirm").code
+    after = [bson.encode(document) for document in clean["invoices"].find()]
+    for words in ending:
+        ended = quick(*words, *([] if "--dry-run" in words else ["--confirm"]), "--json")
+        assert ExitCode.DONE == ended.code, words
+
+    assert {"invoices": len(stamped)} == told["withoutWorkspace"]
+    assert sorted(stamped) == sorted(after)
+    assert {told["putAside"]["invoices"]} == {*ended.json["collections"]}

@@ -140,7 +140,7 @@ def test_a_log_that_cannot_be_written_is_refused_before_anything_is_done(quick, 
     for place in (tmp_path / "none" / "run.log", tmp_path):
         answer = quick("migrate", "--confirm", "--log-file", place)
 
-        assert ExitCode.USAGE == answer.code
+        assert ExitCode.LOCAL_FILE == answer.code
     assert {"Users", "invoices"} == set(clean.list_collection_names())
 
 

@@ -120,7 +120,7 @@ def test_a_failed_command_leaves_no_report(quick, tmp_path):
 
 
 def test_a_run_that_could_not_be_reported_is_done_all_the_same(quick, clean, tmp_path, monkeypatch):
-    """That is said, the answer is given, and a code of 0 becomes 1."""
+    """That is said, the answer is given, and a code of 0 becomes 10."""
     from newbi_migrate.report import writing
 
     path = tmp_path / "report.html"
@@ -133,7 +133,7 @@ def test_a_run_that_could_not_be_reported_is_done_all_the_same(quick, clean, tmp
     monkeypatch.setattr(writing, "refuse_as_report", spoil)
     answer = quick("migrate", "--confirm", "--report", path)
 
-    assert ExitCode.UNEXPECTED == answer.code
+    assert ExitCode.LOCAL_FILE == answer.code
     assert "The report was not written" in answer.sentence
     assert "Done in the database" in answer.out
     assert 3 == clean["organization"].count_documents({})

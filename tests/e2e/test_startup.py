@@ -19,9 +19,13 @@ def refuse(*args, **kwargs):
     raise AssertionError("the network")
 
 socket.socket.connect = socket.getaddrinfo = refuse
+import typer
 from newbi_migrate.cli.app import app, run
+commands = list(typer.main.get_command(app).commands)
+imported = {name for name in sys.modules if name.startswith("newbi_migrate.cli.")}
+assert not imported & {f"newbi_migrate.cli.{name}" for name in commands}, imported
 shown = {}
-for command in [None, *(command.name for command in app.registered_commands)]:
+for command in [None, *commands]:
     with contextlib.redirect_stdout(io.StringIO()) as out:
         code = run(["--help"] if command is None else [command, "--help"])
     shown[command or ""] = [code, out.getvalue()]

@@ -16,17 +16,17 @@ def test_validate_passes_after_a_migration(newbi, clean):
     assert (4, 0) == (before.code, after.code)
     assert "15 document.workspace-present (invoices)" in before.out
     assert before.out.rstrip().endswith("Next: newbi-migrate plan")
-    assert "Passed. Found: nothing." in after.out
+    assert "Passed. Caused by the migration: 0; there before: 0." in after.out
     assert after.out.rstrip().endswith("days later newbi-migrate finalize --keep --dry-run")
 
 
-def test_validate_ends_with_5_where_only_recorded_documents_are_left(quick, dirty):
-    """What a run quarantined and recorded fails no validation, and the exit code tells of it."""
+def test_what_a_run_quarantined_fails_no_validation(quick, dirty):
+    """Recorded, it is listed with its reason; the exit code of the migration told of it."""
     quick("migrate", "--confirm")
     answer = quick("validate", "--json", "--only", "document.*,legacy-user.*,run.*")
     found = answer.json
 
-    assert (5, 5, True) == (answer.code, found["exitCode"], found["clean"])
+    assert (0, 0, True) == (answer.code, found["exitCode"], found["clean"])
     assert {"invoices": {"owner-quarantined": 5}, "Users": {"duplicate-email": 2}} == (
         found["quarantined"]
     )
@@ -45,9 +45,11 @@ def test_every_finding_is_one_json_document_with_a_place(quick, clean):
     assert {str(d["_id"]) for d in clean["invoices"].find({"createdBy": USERS[0]})} == {
         finding["id"]["$oid"] for finding in findings
     }
-    assert {("document.workspace-present", "critical", "invoices", "workspaceId", "")} == {
-        (f["rule"], f["severity"], f["collection"], f["path"], f["note"]) for f in findings
+    assert {("document.workspace-present", "critical", "run", "invoices", "workspaceId", "")} == {
+        tuple(f[k] for k in ("rule", "severity", "origin", "collection", "path", "note"))
+        for f in findings
     }
+    assert {"critical": 5, "warning": 0, "info": 0} == answer.json["violations"]["run"]
     assert {"document.workspace-present": 5} == {
         rule["rule"]: rule["violations"] for rule in answer.json["rules"]
     }
@@ -59,7 +61,7 @@ def test_every_finding_is_a_line_where_all_are_wanted(quick, clean):
     lines = [line for line in answer.out.splitlines() if line.startswith("critical document.")]
 
     assert 15 == len(lines)
-    assert all(" invoices " in line for line in lines)
+    assert all(" invoices " in line and line.endswith(", found") for line in lines)
 
 
 def test_no_value_is_shown(quick, clean):
@@ -84,9 +86,41 @@ def test_what_changed_since_a_run_fails_where_the_proof_is_asked_for(quick, clea
     answer = quick("validate", "--unchanged", "--only", "run.*", "--json")
 
     assert (0, 0, 4) == (proven.code, unasked.code, answer.code)
+    assert "Unchanged: proven of " in proven.out
+    assert "Unchanged" not in unasked.out
+    unchanged = answer.json["unchanged"]
+    assert ("changed", ["invoices"]) == (unchanged["verdict"], unchanged["differing"])
     assert [("run.nothing-else-changed", "invoices")] == [
         (finding["rule"], finding["collection"]) for finding in answer.json["findings"]
     ]
+
+
+def test_the_verdict_is_stated_where_nothing_can_be_proven(quick, clean):
+    """Without digests of before, that is what it says, with the reason, and it ends with 3."""
+    quick("migrate", "--confirm")
+    answer = quick("validate", "--unchanged", "--only", "run.*")
+
+    assert 3 == answer.code
+    assert "Unchanged: not proven. No run recorded what was there before it" in answer.out
+
+
+def test_dirt_of_before_is_told_from_damage_of_since(quick, clean):
+    """The first passes unless any is asked for; the second fails, and says how to go back."""
+    clean["invoices"].update_one({}, {"$set": {"createdBy": str(USERS[0])}})
+    quick("migrate", "--confirm")
+    dirty = quick("validate", "--only", "document.*")
+    asked = quick("validate", "--only", "document.*", "--fail-on", "any")
+    clean["member"].update_one({"userId": USERS[2]}, {"$set": {"role": "member"}})
+    harmed = quick("validate", "--only", "organization.has-owner")
+
+    assert (0, 4, 4) == (dirty.code, asked.code, harmed.code)
+    said = "Caused by the migration: 0; there before: 1, of which 1 critical."
+    assert f"Passed. {said}" in " ".join(dirty.out.split())
+    assert f"Failed. {said}" in " ".join(asked.out.split())
+    assert "Store the same id as an ObjectId;" in " ".join(dirty.out.split())
+    failed = "Failed. Caused by the migration: 1, of which 1 critical; there before: 0."
+    assert failed in " ".join(harmed.out.split())
+    assert harmed.out.rstrip().endswith("to go back newbi-migrate rollback --all --dry-run")
 
 
 def test_an_unknown_rule_is_a_mistake_of_the_call(quick, clean):

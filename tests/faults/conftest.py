@@ -6,10 +6,9 @@ import os
 import random
 
 import pytest
+from legacy_cases import build_dirty_database
 from little import little_legacy
 from processes import Processes
-
-from newbi_migrate.testing import build_legacy_database
 
 SEED = "NEWBI_FAULTS_SEED"
 
@@ -49,7 +48,7 @@ def legacy(sample):
 
 
 def every_collection(database):
-    build_legacy_database(database, seed=21, users=2, documents_per_user=4, dirty=True)
+    build_dirty_database(database, seed=21, users=2, documents_per_user=4)
 
 
 @pytest.fixture(scope="session")

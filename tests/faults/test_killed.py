@@ -8,12 +8,11 @@ from contextlib import contextmanager
 
 import pytest
 from fingerprints import changes, fingerprint
+from legacy_cases import build_dirty_database
 from little import little_legacy
 from pymongo import MongoClient
 from small_legacy import USERS
 from traces import differences, expire_lease, trace
-
-from newbi_migrate.testing import build_legacy_database
 
 MIGRATE = ("migrate", "--confirm")
 BACKFILL = ("backfill", "--confirm")
@@ -21,7 +20,7 @@ DONE, QUARANTINED = 0, 5
 
 
 def every_collection(database):
-    build_legacy_database(database, seed=21, users=2, documents_per_user=4, dirty=True)
+    build_dirty_database(database, seed=21, users=2, documents_per_user=4)
 
 
 def everywhere(writes):

@@ -7,6 +7,7 @@ import time
 import pytest
 from fingerprints import changes, fingerprint
 from little import little_legacy
+from losing import LosingAnswers
 from traces import expire_lease
 
 DONE, HELD = 0, 6
@@ -59,6 +60,105 @@ def test_a_restore_killed_at_any_write_is_finished_by_the_same_command(
         database.client.drop_database(database.name)
 
     assert DONE == whole.status, whole
+    assert not wrong, f"{sample}: {wrong}"
+
+
+def replaced(database):
+    """A collection of the backup with other documents, an index and a validator of its own."""
+    little_legacy(database)
+    database["invoices"].delete_many({"number": {"$gt": "000001"}})
+    database["invoices"].insert_one({"_id": "since"})
+    database["invoices"].create_index("since")
+    database.command("collMod", "invoices", validator={"since": 1}, validationLevel="moderate")
+
+
+IN_PLACE = ("restore", "--confirm", "--drop", "--collections", "invoices,clients")
+
+
+def test_a_restore_in_place_killed_at_any_write_is_finished_by_the_same_command(
+    server, backup, fresh, processes, sample
+):
+    """Or taken back by a rollback, wherever it was: each ends in its bytes, and loses nothing."""
+    path, expected = backup
+    database, uri = fresh(server, replaced)
+    before = fingerprint(database)
+    whole = processes.run(uri, *IN_PLACE, path)
+    finished = fingerprint(database, run_records=False)
+    wrong = {}
+    every = [(n, w) for n in range(1, whole.writes + 1) for w in ("before", "after")]
+    ends = {
+        "again": ((*IN_PLACE, path), finished),
+        "back": (("rollback", "--confirm"), before),
+    }
+    for at, when in sample.of(every, 6):
+        for way, (command, wanted) in ends.items():
+            database, uri = fresh(server, replaced)
+            killed = processes.run(uri, *IN_PLACE, path, at=at, when=when)
+            assert killed.killed, killed
+            stood = fingerprint(database, run_records=False)
+            expire_lease(database)
+            ended = processes.run(uri, *command)
+            found = changes(wanted, fingerprint(database, run_records=False))
+            # What a rollback of it finds nothing of is as it was, and stays.
+            if ended.status != DONE or (found and (way == "again" or stood != wanted)):
+                wrong[at, when, way] = (ended.status, ended.stderr, found)
+            database.client.drop_database(database.name)
+
+    assert DONE == whole.status, whole
+    assert [] == changes(
+        {**before, **{name: expected[name] for name in ("invoices", "clients")}}, finished
+    )
+    assert not wrong, f"{sample}: {wrong}"
+
+
+def test_taking_a_restore_in_place_back_goes_on_wherever_it_was_killed(
+    server, backup, fresh, processes, sample
+):
+    """The same command again ends in the bytes from before."""
+    path, _ = backup
+    database, uri = fresh(server, replaced)
+    before = fingerprint(database)
+    command = ("rollback", "--confirm")
+    processes.run(uri, *IN_PLACE, path)
+    whole = processes.run(uri, *command)
+    wrong = {}
+    every = [(n, w) for n in range(1, whole.writes + 1) for w in ("before", "after")]
+    for at, when in sample.of(every, 6):
+        database, uri = fresh(server, replaced)
+        processes.run(uri, *IN_PLACE, path)
+        killed = processes.run(uri, *command, at=at, when=when)
+        assert killed.killed, killed
+        expire_lease(database)
+        ended = processes.run(uri, *command)
+        found = changes(before, fingerprint(database, run_records=False))
+        if ended.status != DONE or found:
+            wrong[at, when] = (ended.status, ended.stderr, found)
+        database.client.drop_database(database.name)
+
+    assert DONE == whole.status, whole
+    assert not wrong, f"{sample}: {wrong}"
+
+
+def test_a_restore_in_place_goes_on_where_the_answer_to_any_write_is_lost(
+    mongod, backup, fresh, processes, sample
+):
+    """By itself: it looks which renames were made, and makes the others."""
+    path, _ = backup
+    database, _ = fresh(mongod, replaced)
+    with LosingAnswers(mongod.port) as wire:
+        processes.run(wire.uri_for(database.name), *IN_PLACE, path)
+        writes = wire.writes
+    finished = fingerprint(database, run_records=False)
+    wrong = {}
+    for at in sample.of(range(1, writes + 1), 6):
+        database, _ = fresh(mongod, replaced)
+        with LosingAnswers(mongod.port, {at}) as wire:
+            ended = processes.run(wire.uri_for(database.name), *IN_PLACE, path)
+            assert 1 == wire.lost
+        found = changes(finished, fingerprint(database, run_records=False))
+        if ended.status != DONE or found:
+            wrong[at] = (ended.status, ended.stderr, found)
+
     assert not wrong, f"{sample}: {wrong}"
 
 

@@ -6,12 +6,11 @@ import contextlib
 import subprocess
 
 import pytest
+from controlled_mongod import ControlledMongod
 from little import little_legacy
 from pymongo import MongoClient
 from three import ThreeMembers
 from traces import differences, expire_lease, trace
-
-from newbi_migrate.testing import EmbeddedMongod
 
 MIGRATE = ("migrate", "--confirm")
 QUARANTINED, UNREACHABLE = 5, 9
@@ -53,7 +52,7 @@ def test_a_server_that_was_killed_and_came_back_loses_nothing(fresh, mongod, pro
     database, uri = fresh(mongod, little_legacy)
     processes.run(uri, *MIGRATE)
     expected = trace(database)
-    with EmbeddedMongod() as server:
+    with ControlledMongod() as server:
         with MongoClient(server.uri) as client:
             little_legacy(client["newbi"])
         uri = server.uri_for("newbi") + "?serverSelectionTimeoutMS=300"
@@ -96,7 +95,7 @@ def test_a_server_whose_disk_is_full_loses_nothing(fresh, mongod, processes, sma
     processes.run(uri, *MIGRATE)
     expected = trace(database)
     ballast = small_disk / "ballast"
-    with EmbeddedMongod(dbpath=small_disk / "data") as server:
+    with ControlledMongod(dbpath=small_disk / "data") as server:
         with MongoClient(server.uri) as client:
             little_legacy(client["newbi"])
         uri = server.uri_for("newbi") + "?serverSelectionTimeoutMS=300"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import bson
 import pytest
 from hypothesis import HealthCheck, assume, given, settings, strategies as st
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
+from spoiled import has_no_text, spoiled_documents
 
 from newbi_migrate.documents import better_auth, legacy
 from newbi_migrate.documents.newbi import NEWBI
@@ -147,3 +150,43 @@ def test_a_worn_legacy_user_is_loaded(document):
     loaded = legacy.LegacyUser.load(document)
 
     assert bson.encode(document) == bson.encode(loaded.to_document())
+
+
+def as_json(text):
+    """What JSON says, in which NaN and Infinity are no numbers."""
+    return json.loads(text, parse_constant=pytest.fail)
+
+
+@models
+@drawn
+@given(data=st.data())
+def test_whatever_is_stored_is_served(model, data):
+    """Any value at any place is read, looked at and served as JSON, without a warning."""
+    document = data.draw(spoiled_documents(model))
+    answers = TypeAdapter(list[model])
+
+    loaded = model.load(document)
+    loaded.violations()
+    repr(loaded)
+    validated = answers.validate_python([loaded])  # as FastAPI does before it answers
+    (served,) = as_json(answers.dump_json(validated, by_alias=True))
+
+    assert served == as_json(json.dumps(loaded.model_dump(mode="json", by_alias=True)))
+    assert set(served) == set(fields_of(model))
+    assert (
+        loaded.model_dump(exclude_unset=True, exclude_none=True).keys() <= loaded.model_fields_set
+    )
+
+
+@models
+@drawn
+@given(data=st.data())
+def test_what_is_served_can_be_posted_back(model, data):
+    """A valid document makes the same document again from its own JSON."""
+    document = data.draw(strategies.documents(model))
+    assume(not has_no_text(document))
+
+    built = model.model_validate_json(model.load(document).model_dump_json(by_alias=True))
+
+    assert not faults(model, built.to_document())
+    assert document.get("_id") == built.to_document().get("_id")

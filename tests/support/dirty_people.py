@@ -8,10 +8,16 @@ from typing import Any
 
 from bson import ObjectId
 
-from newbi_migrate.testing import PASSWORDS
+from newbi_migrate.demo.people import PASSWORDS
 
 (PASSWORD, HASH), (OTHER_PASSWORD, OTHER_HASH) = [*PASSWORDS.items()][:2]
+_CLEAR = {stored: clear for clear, stored in PASSWORDS.items()}
 DAY = datetime(2024, 3, 5, tzinfo=UTC)
+
+
+def password_of(user):
+    """The password in clear of a user of a made-up legacy database."""
+    return _CLEAR[user["password"]]
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from newbi_migrate.migration.planning.options import MigrationOptions
 
 WRITES = {
     *("insert", "update", "delete", "findAndModify", "create", "drop", "createIndexes"),
-    *("dropIndexes", "commitTransaction", "abortTransaction"),
+    *("dropIndexes", "renameCollection", "collMod", "commitTransaction", "abortTransaction"),
 }
 
 

@@ -13,7 +13,7 @@ from pymongo.errors import AutoReconnect
 
 WRITES = {
     *("insert", "update", "delete", "findAndModify", "create", "createIndexes"),
-    "commitTransaction",
+    *("renameCollection", "collMod", "commitTransaction"),
 }
 HEADER = struct.Struct("<iiii")
 FIRST_NAME = 26  # in an OP_MSG: header, flags, kind, length of the document, type of its element

@@ -8,6 +8,7 @@ from dataclasses import replace
 from bson import ObjectId
 
 from newbi_migrate import IndexSpec
+from newbi_migrate.choices import OnConflict
 from newbi_migrate.invariants.base import Severity
 from newbi_migrate.mapping.decisions import Outcome
 from newbi_migrate.mapping.users import Finding
@@ -23,6 +24,7 @@ from newbi_migrate.migration.planning.results import (
     Quarantine,
     QuarantinedDocument,
     RunResult,
+    SharedKey,
     UserLine,
     UserLines,
 )
@@ -32,17 +34,18 @@ from newbi_migrate.migration.rollback.results import (
     DocumentsBack,
     Kept,
     KeptReason,
-    OnConflict,
     RollbackOptions,
     RollbackResult,
 )
 from newbi_migrate.migration.validation.report import (
     FailOn,
     Finding as Broken,
+    Origin,
+    Proof,
     RuleResult,
+    Unchanged,
     ValidationReport,
 )
-from newbi_migrate.store.collisions import Collision
 
 IDS = [ObjectId(f"{n:024x}") for n in range(1, 40)]
 
@@ -80,7 +83,7 @@ def a_plan(**changes):
                 "quotes", IndexSpec((("number", 1),)), IndexAction.COLLISION, "Two share one."
             ),
         ),
-        collisions=(Collision("quotes", "number_1", (IDS[20], IDS[21]), 2),),
+        collisions=(SharedKey("quotes", "number_1", 2, ((IDS[20], None), (IDS[21], None))),),
         not_registered={"odd": 3},
         workspaces=Workspaces(),
         digests=Digests({"users": 0xAB}),
@@ -124,15 +127,16 @@ def a_result(plan=None, **changes):
     return replace(result, **changes)
 
 
-def a_rule(rule, severity, violations):
+def a_rule(rule, severity, violations, origin=Origin.RUN):
     """A rule that some invoices break."""
-    examples = [Broken(rule, severity, "invoices", i, "number") for i in IDS[:violations]]
+    ids = IDS[:violations]
+    examples = [Broken(rule, severity, "invoices", i, "number", origin=origin) for i in ids]
     sentence, step = f"{rule} holds.", f"Mend {rule}."
-    return RuleResult(rule, sentence, severity, step, "invoices", violations, examples)
+    return RuleResult(rule, sentence, severity, step, "invoices", origin, violations, examples)
 
 
 def a_validation(**changes):
-    """A validation that found something of each severity, and somebody who was quarantined."""
+    """A validation that found something of each severity and origin, and somebody quarantined."""
     report = ValidationReport(
         database="newbi",
         run_id=IDS[30],
@@ -143,6 +147,7 @@ def a_validation(**changes):
             a_rule("invoice.number", Severity.CRITICAL, 2),
             a_rule("invoice.due-date", Severity.WARNING, 1),
             a_rule("field.current-shape", Severity.INFO, 1),
+            a_rule("invoice.number", Severity.CRITICAL, 3, Origin.BEFORE),
         ),
         quarantine={"Users": Counter({Reason.EMAIL_MISSING: 1})},
         quarantine_examples=(QuarantinedDocument("Users", IDS[9], "_id", Reason.EMAIL_MISSING),),
@@ -150,6 +155,7 @@ def a_validation(**changes):
         notes=("A note.",),
         timings={"structure": 0.5},
         fail_on=FailOn.CRITICAL,
+        unchanged=Unchanged(Proof.PROVEN, 9),
     )
     return replace(report, **changes)
 

@@ -13,10 +13,9 @@ from typing import Any
 from bson import ObjectId
 from hypothesis import strategies as st
 
+from newbi_migrate.choices import AliasPolicy, DuplicatePolicy
 from newbi_migrate.documents.legacy import LegacyUser
 from newbi_migrate.mapping.decisions import (
-    AliasPolicy,
-    DuplicatePolicy,
     LegacyKey,
     Target,
     TargetUser,

@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 import time
 
+from controlled_mongod import ControlledMongod
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
-
-from newbi_migrate.testing import EmbeddedMongod
 
 NAME = "three"
 # The default takes ten seconds to notice that a primary is gone.
@@ -20,7 +19,7 @@ class ThreeMembers:
 
     def __init__(self):
         arguments = ("--replSet", NAME, "--setParameter", "enableTestCommands=1")
-        self._members = [EmbeddedMongod(extra_args=arguments) for _ in range(3)]
+        self._members = [ControlledMongod(extra_args=arguments) for _ in range(3)]
         self._stack = contextlib.ExitStack()
 
     def __enter__(self):
@@ -52,8 +51,53 @@ class ThreeMembers:
             time.sleep(0.05)
         raise TimeoutError("no primary")
 
+    def secondary(self):
+        """The connection string of a member that is a secondary."""
+        primary = self.primary(60)
+        other = next(member for member in self._members if member is not primary)
+        uri = f"mongodb://127.0.0.1:{other.port}"
+        with MongoClient(uri, directConnection=True) as client:
+            while not client.admin.command("hello")["secondary"]:
+                time.sleep(0.05)
+        return uri
+
     @staticmethod
     def _is_primary(member):
         uri = f"mongodb://127.0.0.1:{member.port}"
         with MongoClient(uri, directConnection=True, serverSelectionTimeoutMS=500) as client:
             return client.admin.command("hello")["isWritablePrimary"]
+
+
+class WithoutMajority:
+    """A primary and an arbiter whose third member was never there: no write gets its majority."""
+
+    def __init__(self):
+        arguments = ("--replSet", NAME)
+        self._members = [ControlledMongod(extra_args=arguments) for _ in range(2)]
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self):
+        primary, arbiter = (self._stack.enter_context(member) for member in self._members)
+        self.uri = f"mongodb://127.0.0.1:{primary.port}"
+        config = {
+            "_id": NAME,
+            "settings": ELECTION,
+            "members": [
+                {"_id": 0, "host": f"127.0.0.1:{primary.port}", "priority": 2},
+                {"_id": 1, "host": f"127.0.0.1:{arbiter.port}", "arbiterOnly": True},
+            ],
+        }
+        with MongoClient(self.uri, directConnection=True) as client:
+            client.admin.command("replSetInitiate", config)
+            while not client.admin.command("hello")["isWritablePrimary"]:
+                time.sleep(0.05)
+            absent = {"_id": 2, "host": "127.0.0.1:1", "priority": 0}
+            config |= {"version": 2, "members": [*config["members"], absent]}
+            client.admin.command("replSetReconfig", config, force=True)
+            client.admin.command(
+                "setDefaultRWConcern", defaultWriteConcern={"w": 1}, writeConcern={"w": 1}
+            )
+        return self
+
+    def __exit__(self, *details):
+        self._stack.close()

@@ -32,6 +32,15 @@ class OurInvoice(Invoice):
     project: Text | None = None
 
 
+class OurArchive(Invoice):
+    """A host has a collection of its own."""
+
+    class Settings:
+        """As Beanie has it."""
+
+        name = "archive"
+
+
 def a_backend_makes_an_invoice(member: Member) -> Invoice:
     address = Address(street="1, rue de la Paix", city="Paris", postal_code="75002")
     return Invoice(
@@ -96,3 +105,21 @@ def a_script_reads_without_a_database(document: dict[str, Any]) -> dict[str, Any
     invoice: PlainInvoice = PlainInvoice.load(document)
     found: list[Violation] = PlainInvoice.violations_of(document)
     return {**invoice.to_document(), "violations": len(found)}
+
+
+def code_without_a_database(invoice: PlainInvoice) -> float:
+    return sum(item.quantity * item.unit_price for item in invoice.items)
+
+
+def either_invoice_will_do(stored: Invoice, plain: PlainInvoice) -> list[float]:
+    return [code_without_a_database(stored), code_without_a_database(plain)]
+
+
+def wrong_names_and_types_are_refused(invoice: Invoice, plain: PlainInvoice) -> None:
+    invoice.due_dat = None  # type: ignore[attr-defined]
+    invoice.client.adress = None  # type: ignore[attr-defined]
+    invoice.total_ht = "900"  # type: ignore[assignment]
+    invoice.items[0].vat_rate = "20"  # type: ignore[assignment]
+    Item(descripton="x", quantity=1, unit_price=1, vat_rate=0)  # type: ignore[call-arg]
+    Item(description="x", quantity="1", unit_price=1, vat_rate=0)  # type: ignore[arg-type]
+    plain.insert()  # type: ignore[attr-defined]

@@ -8,16 +8,18 @@ import bson
 import pytest
 from bson import ObjectId
 from bulk import bulk_invoices, bulk_owners
+from dirty_people import password_of
 from hypothesis import given, strategies as st
+from legacy_cases import CASES, HUGE_CASE, LegacyCases
 
+from newbi_migrate.demo.documents import FACTORIES
+from newbi_migrate.demo.legacy import LegacyDatabase
+from newbi_migrate.demo.people import PASSWORDS
 from newbi_migrate.documents.legacy import LegacyUser
 from newbi_migrate.documents.newbi import NEWBI
 from newbi_migrate.errors import UsageError
 from newbi_migrate.mapping.account import PasswordKind, password_kind
 from newbi_migrate.mapping.workspace import Action, Reason
-from newbi_migrate.testing.legacy import PASSWORDS, LegacyDatabase
-from newbi_migrate.testing.legacy_dirt import CASES, HUGE_CASE, LegacyDirt
-from newbi_migrate.testing.legacy_documents import FACTORIES
 
 
 def _bytes(legacy):
@@ -83,7 +85,7 @@ def test_clean_documents_break_no_rule_but_that_of_the_workspace(seed):
 def test_every_clean_document_has_a_user_for_an_owner(seed):
     """Nothing in a clean database belongs to nobody, and no document has a workspace."""
     legacy = LegacyDatabase(seed, 5, 40)
-    users = set(legacy.user_ids)
+    users = {user["_id"] for user in legacy.users}
     for spec in NEWBI:
         for document in legacy.documents(spec.name):
             assert "workspaceId" not in document
@@ -119,7 +121,7 @@ def test_the_first_users_own_most():
     legacy = LegacyDatabase(0, 20, 100)
     owners = Counter(document["createdBy"] for document in legacy.documents("invoices"))
 
-    assert legacy.user_ids[0] == owners.most_common(1)[0][0]
+    assert legacy.users[0]["_id"] == owners.most_common(1)[0][0]
     assert 10 < len(owners)
 
 
@@ -155,10 +157,8 @@ def test_the_stored_hashes_are_hashes_of_the_passwords():
 
 def test_a_users_password_is_known():
     """Every clean user can sign in with one of the passwords."""
-    legacy = LegacyDatabase(0, 7)
-
-    for user in legacy.users:
-        assert PASSWORDS[legacy.password_of(user)] == user["password"]
+    for user in LegacyDatabase(0, 7).users:
+        assert PASSWORDS[password_of(user)] == user["password"]
 
 
 def test_every_case_says_what_is_odd():
@@ -171,8 +171,8 @@ def test_every_case_says_what_is_odd():
 @pytest.mark.parametrize("name", sorted(CASES.keys() - {HUGE_CASE}))
 def test_a_case_is_the_same_alone_and_among_the_others(name):
     """A selection of cases changes none of their documents."""
-    alone = LegacyDirt(3, cases=[name])
-    everything = LegacyDirt(3)
+    alone = LegacyCases(3, names=[name])
+    everything = LegacyCases(3)
 
     assert sum(map(len, alone.documents.values())) > 0
     for collection, documents in alone.documents.items():
@@ -183,27 +183,21 @@ def test_a_case_is_the_same_alone_and_among_the_others(name):
 
 def test_the_cases_reach_every_reason_but_those_of_a_run():
     """Each reason for quarantine has a case; the rest come of options or of the server."""
-    dirt = LegacyDirt(huge=True)
-    reached = {e.reason for e in dirt.expected} | {e.reason for e in dirt.users}
+    cases = LegacyCases(names=CASES)
+    reached = {e.reason for e in cases.expected} | {e.reason for e in cases.users}
     others = {Reason.ALIAS_REFUSED, Reason.OWNER_WITHOUT_WORKSPACE}
     others |= {Reason.UNIQUE_KEY, Reason.WRITE_REFUSED, Reason.NOT_A_PLAIN_COLLECTION}
 
     assert set(Reason) - others == reached - {None}
-    assert set(Action) == {e.action for e in dirt.expected}
+    assert set(Action) == {e.action for e in cases.expected}
 
 
 def test_the_huge_document_is_near_the_limit_and_not_over_it():
     """The server takes it as it is, and not with a workspace more."""
-    (document,) = LegacyDirt(cases=[], huge=True).documents["expenses"]
+    (document,) = LegacyCases(names=[HUGE_CASE]).documents["expenses"]
     size = len(bson.encode(document))
 
     assert size <= 16 * 1024 * 1024 < size + len(bson.encode({"workspaceId": ObjectId()})) - 5
-
-
-def test_an_unknown_case_is_refused():
-    """A mistyped name of a case is an error that lists the known ones."""
-    with pytest.raises(UsageError, match="owner-as-hex-string"):
-        LegacyDirt(cases=["owner-as-hexstring"])
 
 
 def test_an_unknown_collection_is_refused():

@@ -7,9 +7,8 @@ from dataclasses import replace
 import pytest
 from bson import ObjectId
 
+from newbi_migrate.choices import AliasPolicy, DuplicatePolicy
 from newbi_migrate.mapping.decisions import (
-    AliasPolicy,
-    DuplicatePolicy,
     LegacyKey,
     Outcome,
     Target,

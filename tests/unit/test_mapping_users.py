@@ -370,7 +370,7 @@ def test_several_credential_accounts_are_told_and_the_first_counts():
     accounts = (credential(password=BCRYPT), credential(_id=OTHER, password=SCRYPT))
     found = written(decision=MERGED, existing=in_place(accounts=accounts))
 
-    assert (Finding("several-credential-accounts", "account", ACCOUNT),) == found.findings
+    assert (Finding("several-credential-accounts", "Users", LEA, "password"),) == found.findings
     assert () == found.writes
 
 
@@ -380,7 +380,7 @@ def test_an_account_id_that_is_taken_is_told():
     found = written(decision=MERGED, existing=in_place(accounts=(taken,)))
 
     assert () == found.writes
-    assert (Finding("account-id-taken", "account", account_id(LEA)),) == found.findings
+    assert (Finding("account-id-taken", "Users", LEA, "password"),) == found.findings
 
 
 @pytest.mark.parametrize("issuer", [{}, {"issuer": None}, {"issuer": "other"}])
@@ -408,7 +408,7 @@ def test_the_account_that_better_auth_finds_counts():
         decision=MERGED, existing=in_place(accounts=(text, credential(password=BCRYPT)))
     )
 
-    assert (Finding("several-credential-accounts", "account", ACCOUNT),) == found.findings
+    assert (Finding("several-credential-accounts", "Users", LEA, "password"),) == found.findings
 
 
 # -- what a person should know ------------------------------------------------------------------

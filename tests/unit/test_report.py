@@ -10,14 +10,17 @@ from datetime import datetime
 
 import pytest
 from hypothesis import given, strategies as st
-from results import IDS, a_plan, a_result, user_lines
+from results import IDS, a_clean_plan, a_plan, a_result, user_lines
 from rich.console import Console
 
 from newbi_migrate import ExitCode, UsageError
+from newbi_migrate.choices import AliasOwners, AliasPolicy, DuplicatePolicy
 from newbi_migrate.cli import options as opt
 from newbi_migrate.cli.values import as_arguments, migration_options
 from newbi_migrate.mapping.account import PasswordKind
-from newbi_migrate.mapping.decisions import AliasPolicy, DuplicatePolicy, Outcome
+from newbi_migrate.mapping.decisions import (
+    Outcome,
+)
 from newbi_migrate.mapping.users import (
     BARRED,
     CANNOT_SIGN_IN,
@@ -26,23 +29,29 @@ from newbi_migrate.mapping.users import (
     Finding,
 )
 from newbi_migrate.mapping.workspace import Reason, WorkspaceClass, Workspaces
-from newbi_migrate.migration.planning.options import MAX_BATCH_SIZE, AliasOwners, MigrationOptions
+from newbi_migrate.migration.planning.codes import RULES
+from newbi_migrate.migration.planning.options import MAX_BATCH_SIZE, MigrationOptions
 from newbi_migrate.migration.planning.plan import plan_to_json
 from newbi_migrate.migration.planning.results import (
     NOT_PLAIN,
+    Findings,
     IndexAction,
     Quarantine,
+    SharedKey,
 )
 from newbi_migrate.migration.status import Status
 from newbi_migrate.printable import printable
 from newbi_migrate.report.console import console_report
-from newbi_migrate.report.example import Example, example_report, journeys
+from newbi_migrate.report.example import Example, example_document, journeys
 from newbi_migrate.report.files import refuse_unwritable, write_privately
 from newbi_migrate.report.json import as_json
 from newbi_migrate.report.messages import (
     CLASSES,
+    CURES,
     FINDINGS,
+    HINDERED,
     INDEX_ACTIONS,
+    LASTING_CURES,
     OUTCOMES,
     REASONS,
     SIGN_IN_CURES,
@@ -151,6 +160,75 @@ def test_everything_about_signing_in_has_a_cure():
     assert {*CANNOT_SIGN_IN, *BARRED.values()} == set(SIGN_IN_CURES)
 
 
+def test_documents_wait_for_the_user_who_is_quarantined():
+    """The user's line says how many, and by name each document says whose it is."""
+    quarantine = Quarantine()
+    quarantine.add("Users", "_id", Reason.EMAIL_MISSING, IDS[:2])
+    quarantine.add("quotes", "createdBy", Reason.OWNER_QUARANTINED, IDS[5:8], IDS[0])
+    for reason in (r for r in Reason if r is not Reason.EMAIL_MISSING):
+        quarantine.add("quotes", "createdBy", reason, [IDS[30]])
+    plan = a_plan(quarantine=quarantine)
+    brief = shown(plan_report(plan, next_command="x"), width=120)
+    full = shown(plan_report(plan, next_command="x", verbose=True), width=120)
+
+    assert f"(Users): {CURES[Reason.EMAIL_MISSING]}; 3 documents wait" in brief
+    assert f"Users {IDS[0]} _id; waiting: quotes 3\n" in full
+    assert f"Users {IDS[1]} _id\n" in full
+    assert 3 == full.count(f"createdBy, of the quarantined user {IDS[0]}\n")
+
+
+@pytest.mark.parametrize("report", [plan_report, result_report])
+def test_what_a_run_does_not_mend_is_told_beforehand(report):
+    """With the cure where it is about documents; of Better Auth's the kinds, and all on demand."""
+    kinds = [code for code in LASTING_CURES if code.startswith(("slug", "member"))]
+    findings = [Finding("owner-not-objectid", "invoices", i, "createdBy") for i in IDS[10:15]]
+    findings += [Finding(code, "member", IDS[20 + n]) for n, code in enumerate(kinds)]
+    plan = a_plan(findings=Findings(findings))
+    told = plan if report is plan_report else a_result(plan, findings=plan.findings)
+    brief = shown(report(told, next_command="x"), width=120)
+    full = shown(report(told, next_command="x", verbose=True), width=120)
+    title = f"Not mended by a run, and found by validate: {5 + len(kinds)}"
+
+    assert f"{title}\n    5 owner-not-objectid (invoices): " in brief
+    assert LASTING_CURES["owner-not-objectid"] in " ".join(brief.split())
+    assert ", ".join(f"{code} 1" for code in kinds) in " ".join(brief.split())
+    assert not any(str(identifier) in brief[brief.index(title) :] for identifier in IDS[10:20])
+    assert all(f"invoices {i} createdBy" in full for i in IDS[10:15])
+    assert all(f"member {IDS[20 + n]}" in full for n in range(len(kinds)))
+    assert "Worth knowing" not in brief
+
+
+def test_everything_that_a_run_does_not_mend_has_a_sentence_and_a_cure():
+    """So that nobody is left with a code."""
+    assert LASTING_CURES.keys() | SIGN_IN_CURES.keys() <= FINDINGS.keys()
+    assert RULES.keys() - {"password-differs"} <= LASTING_CURES.keys() | SIGN_IN_CURES.keys()
+
+
+def test_an_index_that_only_quarantined_documents_hinder_is_told_apart():
+    """Nobody is to decide which of them keeps a number: once they are settled it can be built."""
+    key = SharedKey(
+        "quotes", "number_1", 3, ((IDS[20], IDS[0]), (IDS[21], IDS[0]), (IDS[22], None)), True
+    )
+    brief = shown(plan_report(a_plan(collisions=(key,)), next_command="x"), width=120)
+    full = shown(plan_report(a_plan(collisions=(key,)), next_command="x", verbose=True), width=200)
+
+    assert f"1 {HINDERED[0]} (quotes): {HINDERED[1]}" in brief
+    assert (
+        f"quotes.number_1: 3 documents {IDS[20]} and {IDS[21]} of the quarantined user {IDS[0]}; "
+        f"{IDS[22]}\n"
+    ) in full
+
+
+def test_a_key_that_is_shared_later_stands_apart_from_indexes_that_cannot_be_built():
+    """The index is built, and documents share a key once the application adds what they lack."""
+    key = SharedKey("quotes", "number_1", 2, ((IDS[20], None), (IDS[21], None)), later=True)
+    plan = a_clean_plan(collisions=(key,))
+    text = shown(plan_report(plan, next_command="x"), width=120)
+
+    assert "Indexes that cannot be built" not in text
+    assert "has added what they lack: 1\n    1 shared later (quotes): decide which" in text
+
+
 def test_a_finding_names_the_fields_it_is_about():
     """The most frequent ones first, so that a role shows among flags."""
     code = "plugin-field-not-carried"
@@ -172,7 +250,7 @@ def test_a_plan_answers_what_a_person_asks():
     assert REASONS[Reason.EMAIL_MISSING] in " ".join(text.split())
     assert "1 to create" in text
     assert "Exit code 5: 6 users or documents quarantined, 1 index not created." in text
-    assert "1 documents share keys that must be unique (quotes.number_1)" in text
+    assert "1 documents share keys that must be unique (quotes): decide" in text
     assert text.endswith("\nNext: newbi-migrate migrate\n")
 
 
@@ -365,7 +443,7 @@ def test_an_example_claims_only_what_is_so():
     assert "email" not in journeys(
         an_example(after={**an_example().after, "user": {"_id": IDS[0], "email": "other"}})
     )
-    assert "$2b$" not in shown(example_report(an_example()))
+    assert "$2b$" not in shown(console_report(example_document(an_example(), database="newbi")))
 
 
 @pytest.mark.parametrize(
@@ -417,19 +495,6 @@ def test_a_place_that_takes_no_file_is_refused_beforehand(tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    ("choice", "engine"),
-    [
-        (opt.DuplicateChoice, DuplicatePolicy),
-        (opt.AliasChoice, AliasPolicy),
-        (opt.AliasOwnerChoice, AliasOwners),
-    ],
-)
-def test_the_choices_of_the_command_line_are_the_engines(choice, engine):
-    """The command line repeats them, so that help loads no driver; they must not drift apart."""
-    assert [c.value for c in engine] == [c.value for c in choice]
-
-
-@pytest.mark.parametrize(
     ("option", "default"),
     [
         (opt.BatchSize, MigrationOptions().batch_size),
@@ -475,9 +540,9 @@ def test_a_suggested_command_means_the_options_it_was_made_of(options):
 
     assert options == migration_options(
         legacy_collection=given_again.get("--legacy-collection"),
-        duplicate_emails=_choice(opt.DuplicateChoice, given_again.get("--duplicate-emails")),
-        aliases=_choice(opt.AliasChoice, given_again.get("--aliases")),
-        alias_owners=_choice(opt.AliasOwnerChoice, given_again.get("--alias-owners")),
+        duplicate_emails=_choice(DuplicatePolicy, given_again.get("--duplicate-emails")),
+        aliases=_choice(AliasPolicy, given_again.get("--aliases")),
+        alias_owners=_choice(AliasOwners, given_again.get("--alias-owners")),
         collections=[given_again["--collections"]] if "--collections" in given_again else None,
         as_of=None if day is None else datetime.fromisoformat(day),
         batch_size=int(given_again.get("--batch-size", MigrationOptions().batch_size)),

@@ -18,14 +18,14 @@ from pages import Page, junit
 from results import IDS, a_clean_plan, a_plan, a_result, a_rollback, a_rule, a_validation
 
 from newbi_migrate import ExitCode, UsageError
+from newbi_migrate.choices import OnConflict
 from newbi_migrate.invariants.base import Severity
 from newbi_migrate.mapping.users import BARRED, CANNOT_SIGN_IN, Finding
 from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.planning.plan import plan_to_json
 from newbi_migrate.migration.planning.plan_file import plan_lines
 from newbi_migrate.migration.planning.results import CollectionSummary, Quarantine
-from newbi_migrate.migration.rollback.results import OnConflict
-from newbi_migrate.migration.validation.report import FailOn
+from newbi_migrate.migration.validation.report import FailOn, Origin
 from newbi_migrate.report.document import SHOWN, Document, State, timings_section, verdict_of
 from newbi_migrate.report.html import html_report
 from newbi_migrate.report.json import as_json
@@ -227,30 +227,46 @@ def test_a_page_of_a_validation_tells_what_is_broken_and_what_to_do():
     assert "critical violations2" in text
     assert "invoice.number holds. Mend invoice.number." in text
     assert f"{IDS[0]} number, {IDS[1]} number" in text
+    assert "Caused by the migration, critical: 2 violations of 1 rule" in text
+    assert "There before, critical: 3 violations of 1 rule" in text
+    assert "Unchanged: proven of 9 collections" in text
+    assert (
+        "Failed. Caused by the migration: 4, of which 2 critical, 1 warning, 1 info; "
+        "there before: 3, of which 3 critical."
+    ) in text
     assert "A note." in text
     assert REASONS[Reason.EMAIL_MISSING] in text
 
 
-@pytest.mark.parametrize(("fail_on", "failures"), list(zip(FailOn, (1, 2, 3), strict=True)))
+@pytest.mark.parametrize(
+    ("fail_on", "failures"), list(zip(FailOn, (1, 2, 3, 2, 3, 4), strict=True))
+)
 def test_a_broken_rule_fails_a_pipeline_from_the_chosen_severity_on(fail_on, failures):
-    """The others passed and are told; a collection without a broken rule passed too."""
+    """What was there before fails only where any is asked for; the others passed and are told."""
     root = junit(xml(validation_document(a_validation(fail_on=fail_on))))
     cases = {case.get("name"): case for case in root.iter("testcase")}
     failure = cases["invoice.number"].find("failure")
 
     assert failures == int(root.get("failures"))
-    assert "2 critical violations: invoice.number holds." == failure.get("message")
+    said = "2 critical violations, caused by the migration: invoice.number holds."
+    assert said == failure.get("message")
+    before = cases["invoice.number (there before)"]
+    assert (before.find("failure") is None) != fail_on.value.startswith("any")
     assert failure.text.startswith("Mend invoice.number.")
     assert "no rule is broken" in cases
     assert cases["nothing is quarantined as email-missing"].find("skipped") is not None
 
 
 def test_a_validation_that_passed_has_no_failure_whatever_was_quarantined():
-    """What the run recorded as quarantined is skipped, as the exit code 5 is no failure."""
-    report = a_validation(results=(a_rule("a.b", Severity.WARNING, 1),))
+    """What the run recorded as quarantined is skipped, and what was there before passes."""
+    rules = (
+        a_rule("a.b", Severity.WARNING, 1),
+        a_rule("a.c", Severity.CRITICAL, 1, Origin.BEFORE),
+    )
+    report = a_validation(results=rules)
     root = junit(xml(validation_document(report)))
 
-    assert (ExitCode.QUARANTINED, "0") == (report.exit_code, root.get("failures"))
+    assert (ExitCode.DONE, "0") == (report.exit_code, root.get("failures"))
 
 
 def test_every_violation_is_a_line_where_all_were_asked_for():

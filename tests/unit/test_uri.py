@@ -10,7 +10,7 @@ from dataclasses import FrozenInstanceError, asdict
 
 import pytest
 
-from newbi_migrate.errors import ExitCode, UsageError
+from newbi_migrate.errors import ExitCode, LocalFileError, UsageError
 from newbi_migrate.store.uri import VARIABLE, ConnectionString, find_connection_string
 
 SECRET = "s3cr3t-tomato"
@@ -208,9 +208,9 @@ def test_without_any_string_all_places_are_named(tmp_path):
         assert place in caught.value.next_step
 
 
-def test_a_missing_file_is_a_usage_error(tmp_path):
+def test_a_missing_file_is_named(tmp_path):
     """The path is named, and why it cannot be read."""
-    with pytest.raises(UsageError, match=r"nowhere\.uri cannot be read: No such file"):
+    with pytest.raises(LocalFileError, match=r"nowhere\.uri' cannot be read \(No such file"):
         find_connection_string(uri_file=tmp_path / "nowhere.uri", environ={})
 
 

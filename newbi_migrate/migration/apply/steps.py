@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from bson import ObjectId
 
+from newbi_migrate.choices import AliasOwners
 from newbi_migrate.documents.better_auth import TARGET_COLLECTIONS
 from newbi_migrate.documents.registry import CollectionSpec, Registry
 from newbi_migrate.mapping.packed import PackedIds
@@ -20,7 +21,6 @@ from newbi_migrate.mapping.workspace import Reason, Workspaces
 from newbi_migrate.migration.apply.documents import DocumentWriter
 from newbi_migrate.migration.apply.users import UserWriter
 from newbi_migrate.migration.planning.documents import DocumentPlane
-from newbi_migrate.migration.planning.options import AliasOwners
 from newbi_migrate.migration.planning.plan import chosen_collections, findings_to_json
 from newbi_migrate.migration.planning.results import (
     CollectionSummary,
@@ -288,6 +288,7 @@ def _plane(request: ApplyRequest, workspaces: Workspaces) -> DocumentPlane:
         rewrite_owners=request.plan.options.alias_owners is AliasOwners.REWRITE,
         comment=request.session.comment,
         unwritable=request.plan.unwritable,
+        odd_users=request.plan.odd_users,
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from newbi_migrate.checks import Check, Level, worst
+from newbi_migrate.choices import Purpose
 from newbi_migrate.documents.registry import Registry
 from newbi_migrate.errors import ExitCode, NotPermittedError
 from newbi_migrate.migration.doctor.backing import look_at_backup
@@ -21,7 +22,9 @@ from newbi_migrate.migration.doctor.records import (
     look_at_runs,
     look_at_source,
 )
-from newbi_migrate.migration.doctor.rights import Purpose, look_at_rights
+from newbi_migrate.migration.doctor.rights import (
+    look_at_rights,
+)
 from newbi_migrate.migration.doctor.writers import look_for_writers
 from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.connection import Store

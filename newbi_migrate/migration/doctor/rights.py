@@ -7,28 +7,17 @@ well as built-in ones.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import StrEnum
 from typing import Final
 
 from newbi_migrate.checks import Check, Level
+from newbi_migrate.choices import Purpose
 from newbi_migrate.documents.better_auth import TARGET_COLLECTIONS
 from newbi_migrate.documents.registry import Registry
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.runs import OWN_COLLECTIONS
 from newbi_migrate.store.server import granted
 
-__all__ = ["Purpose", "look_at_rights"]
-
-
-class Purpose(StrEnum):
-    """A command, or a family of commands, that is to be run next."""
-
-    PLAN = "plan"
-    BACKUP = "backup"
-    MIGRATE = "migrate"
-    VALIDATE = "validate"
-    ROLLBACK = "rollback"
-    FINALIZE = "finalize"
+__all__ = ["look_at_rights"]
 
 
 _READING: Final = frozenset({"find", "listIndexes", "collStats"})

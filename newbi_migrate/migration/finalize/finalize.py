@@ -134,11 +134,11 @@ class Finalize:
             if unfinished is not None:
                 await self._check_again(request, session.progress, unfinished, runs)
                 return await carry_out(session, request.of_run(unfinished), runs)
-            plan = await self._plan(request, session.progress, runs, asking=session.run_id)
+            ready = await self._ready(request, session.progress, runs, asking=session.run_id)
             if reviewed is not None:
-                now = await self._describe(_of_plan(request, plan))
+                now = await self._describe(ready)
                 refuse_other_preview(reviewed.to_json(), now.to_json())
-            return await carry_out(session, _of_plan(request, plan), runs)
+            return await carry_out(session, ready, runs)
 
         return await self.runner.run("finalize", attempt)
 
@@ -163,8 +163,7 @@ class Finalize:
         if unfinished is not None and unfinished.command == "finalize":
             await self._check_again(request, self.runner.progress, unfinished, runs)
             return await self._describe(request.of_run(unfinished), unfinished)
-        plan = await self._plan(request, self.runner.progress, runs)
-        return await self._describe(_of_plan(request, plan))
+        return await self._describe(await self._ready(request, self.runner.progress, runs))
 
     async def _check_again(
         self,
@@ -179,9 +178,9 @@ class Finalize:
         if source not in names:
             return
         refuse_made_anew(str(source), names)
-        await self._plan(request, progress, runs, asking=unfinished.run_id, resumed=True)
+        await self._ready(request, progress, runs, asking=unfinished.run_id, resumed=True)
 
-    async def _plan(
+    async def _ready(
         self,
         request: FinalizeRequest,
         progress: Progress,
@@ -189,8 +188,8 @@ class Finalize:
         *,
         asking: ObjectId | None = None,
         resumed: bool = False,
-    ) -> Plan:
-        """Plan and validate; fail unless nothing would be lost."""
+    ) -> FinalizeRequest:
+        """Plan and validate; fail unless nothing would be lost. Adds what was found out."""
         database, registry = self._database, self.runner.registry
         options = recorded_choices(self.options, runs)
         if options.legacy_collection not in await collection_names(database):
@@ -207,7 +206,13 @@ class Finalize:
             )
         )
         refuse_unless_ready(report, plan, keep=request.keep, resumed=resumed)
-        return plan
+        return replace(
+            request,
+            source=plan.source,
+            quarantined=plan.outcomes.get(Outcome.QUARANTINED, 0),
+            let_in=_let_in(plan),
+            there_before=report.there_before,
+        )
 
     async def _describe(
         self, request: FinalizeRequest, unfinished: RunRecord | None = None
@@ -220,6 +225,7 @@ class Finalize:
         result.legacy_users = await count_legacy_users(self._database, source, then, unfinished)
         result.quarantined = request.quarantined
         result.let_in = request.let_in
+        result.there_before = request.there_before
         result.journal_dropped = request.drop_journal
         return result
 
@@ -227,11 +233,6 @@ class Finalize:
 def _done(runs: Sequence[RunRecord], begun: Sequence[ObjectId]) -> RunRecord | None:
     """The run that an earlier attempt carried out, where only its last answer was lost."""
     return next((r for r in runs if r.run_id in begun and r.state is RunState.DONE), None)
-
-
-def _of_plan(request: FinalizeRequest, plan: Plan) -> FinalizeRequest:
-    quarantined = plan.outcomes.get(Outcome.QUARANTINED, 0)
-    return replace(request, source=plan.source, quarantined=quarantined, let_in=_let_in(plan))
 
 
 def _let_in(plan: Plan) -> tuple[Any, ...]:

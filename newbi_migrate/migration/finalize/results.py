@@ -8,6 +8,7 @@ from typing import Any
 from bson import ObjectId
 
 from newbi_migrate.errors import ExitCode
+from newbi_migrate.migration.validation.report import RuleResult
 
 __all__ = ["FinalizeResult", "HeldIndex", "ObsoleteIndexes"]
 
@@ -60,6 +61,7 @@ class FinalizeResult:
         journal_dropped: Whether the journal is gone, and with it the way back.
         quarantined: Legacy users who were quarantined and are in the kept collection alone.
         let_in: Legacy users who were disabled or banned there, and whom Better Auth lets in.
+        there_before: Broken rules that no run is the cause of; they hold nothing back.
     """
 
     database: str
@@ -75,6 +77,7 @@ class FinalizeResult:
     journal_dropped: bool = False
     quarantined: int = 0
     let_in: tuple[Any, ...] = ()
+    there_before: tuple[RuleResult, ...] = ()
 
     @property
     def exit_code(self) -> ExitCode:
@@ -101,5 +104,6 @@ class FinalizeResult:
             "journalDropped": self.journal_dropped,
             "quarantinedUsers": self.quarantined,
             "letInUsers": list(self.let_in),
+            "thereBefore": [found.to_json() for found in self.there_before],
             "exitCode": int(self.exit_code),
         }

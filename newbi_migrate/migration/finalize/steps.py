@@ -19,7 +19,7 @@ from newbi_migrate.migration.planning.results import Plan
 from newbi_migrate.migration.planning.survey import kept_name
 from newbi_migrate.migration.run.beginning import begin_run
 from newbi_migrate.migration.run.runner import unfinished_run
-from newbi_migrate.migration.validation.report import ValidationReport
+from newbi_migrate.migration.validation.report import RuleResult, ValidationReport
 from newbi_migrate.store.collections import collection_names
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.indexes import drop_index, plan_indexes, read_indexes
@@ -39,7 +39,6 @@ __all__ = [
 ]
 
 _COMMENT: Final = "newbi-migrate indexes"
-_MIGRATING: Final = frozenset({"migrate", "backfill"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +53,7 @@ class FinalizeRequest:
         drop_journal: Whether the journal of all runs goes too.
         quarantined: Legacy users who were quarantined.
         let_in: Legacy users who were disabled or banned, and whom Better Auth lets in.
+        there_before: Broken rules that no run is the cause of.
     """
 
     registry: Registry
@@ -63,6 +63,7 @@ class FinalizeRequest:
     drop_journal: bool = False
     quarantined: int = 0
     let_in: tuple[Any, ...] = ()
+    there_before: tuple[RuleResult, ...] = ()
 
     @property
     def policy(self) -> dict[str, Any]:
@@ -113,7 +114,7 @@ def refuse_unmigrated(runs: Iterable[RunRecord]) -> None:
     Raises:
         UsageError: None is.
     """
-    if not any(run.in_place and run.command in _MIGRATING for run in runs):
+    if not any(run.in_place and run.migrates for run in runs):
         raise UsageError(
             "No run has migrated this database, so nothing of its old structure can go.",
             next_step="Nothing was written. Migrate it first: newbi-migrate plan.",
@@ -132,8 +133,8 @@ def refuse_unless_ready(
         resumed: Whether an interrupted run is to go on, and nothing else can until it has ended.
 
     Raises:
-        ValidationFailedError: A rule that must hold does not.
-        UsageError: Work is pending, or somebody was quarantined.
+        ValidationFailedError: The migration broke a rule that must hold.
+        UsageError: Work is pending, or users or documents are quarantined.
     """
     pending = any(line.writes for line in plan.users) or any(
         summary.pending for summary in plan.collections.values()
@@ -146,7 +147,8 @@ def refuse_unless_ready(
         )
     if not report.is_clean:
         raise ValidationFailedError(
-            f"The database does not validate: {report.critical} critical findings.",
+            "The database does not validate. Critical violations that were not there before the "
+            f"migration: {report.critical:,}.",
             next_step="Nothing was written. Look at them: newbi-migrate validate --detailed.",
         )
     if pending:
@@ -155,6 +157,14 @@ def refuse_unless_ready(
             next_step="Nothing was written. Migrate them first: newbi-migrate migrate.",
         )
     quarantined = plan.outcomes.get(Outcome.QUARANTINED, 0)
+    documents = sum(summary.quarantined for summary in plan.collections.values())
+    if documents and not quarantined and not keep:
+        raise UsageError(
+            f"{documents:,} documents are quarantined, and may belong to somebody whom only "
+            f"{plan.source} names.",
+            next_step="Nothing was written. Settle them and migrate again, or keep the "
+            "collection under another name with --keep.",
+        )
     if quarantined and not keep:
         raise UsageError(
             f"{quarantined} legacy users were quarantined and are in {plan.source} alone.",
@@ -195,6 +205,7 @@ async def carry_out(
         to_create=found.to_create,
         quarantined=request.quarantined,
         let_in=request.let_in,
+        there_before=request.there_before,
     )
     if unfinished is None and not found.to_drop and await _nothing_left(session, request):
         return result
@@ -264,6 +275,7 @@ async def end_again(
         legacy_users=told["legacyUsers"],
         quarantined=request.quarantined,
         let_in=request.let_in,
+        there_before=request.there_before,
     )
     await _drop_journal(session, request, result)
     return result

@@ -12,6 +12,7 @@ from typing import Any, Final
 from bson import ObjectId
 
 from newbi_migrate.documents.registry import CollectionSpec, Registry
+from newbi_migrate.mapping.users import Finding
 from newbi_migrate.mapping.values import ABSENT, read_id
 from newbi_migrate.mapping.workspace import (
     Action,
@@ -22,11 +23,13 @@ from newbi_migrate.mapping.workspace import (
     resolve,
 )
 from newbi_migrate.migration.planning.digests import of_group, of_quarantined
-from newbi_migrate.migration.planning.results import CollectionSummary, Quarantine
+from newbi_migrate.migration.planning.owners import owner_of
+from newbi_migrate.migration.planning.results import CollectionSummary, Findings, Quarantine
 from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.census import count_groups
 from newbi_migrate.store.decoding import decoded
 from newbi_migrate.store.handles import Database
+from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.journal import MAX_PRIOR_BYTES
 from newbi_migrate.store.lookup import MAX_TREE_KEYS
 from newbi_migrate.store.reading import read_by_ids
@@ -59,12 +62,16 @@ class Surveyed:
         digest: Sum of the digests of what each document would get, or why it would not.
         owners: Owners of documents that lack a workspace to the workspace they would get; no
             more than :data:`MOST_OWNERS`, beside those that were watched for.
+        findings: What is odd about owners and stays so.
+        odd_owners: Whether any owner is no ObjectId, or there is none.
     """
 
     summary: CollectionSummary
     quarantine: Quarantine
     digest: int
     owners: Mapping[ObjectId, ObjectId] = field(default_factory=dict)
+    findings: Findings = field(default_factory=Findings)
+    odd_owners: bool = False
 
     @property
     def has_stored(self) -> bool:
@@ -83,6 +90,7 @@ class DocumentPlane:
         comment: Attached to every command.
         unwritable: Names of views and time series: whatever is to be changed in them is
             quarantined.
+        odd_users: Keys of quarantined users' ids that are no ObjectIds, to these ids.
 
     Attributes:
         workspace_field: Name of the field that scopes a document.
@@ -97,8 +105,10 @@ class DocumentPlane:
         rewrite_owners: bool,
         comment: str,
         unwritable: Container[str] = (),
+        odd_users: Mapping[bytes, Any] | None = None,
     ) -> None:
         self._database = database
+        self._odd_users = odd_users or {}
         self.unwritable = unwritable
         self._registry = registry
         self._workspaces = workspaces
@@ -122,16 +132,24 @@ class DocumentPlane:
         """
         counts = self.counts(spec)
         owners: dict[ObjectId, ObjectId] = {}
+        findings = Findings()
+        owner = None if spec.name in self.unwritable else owner_of(spec)
+        odd_owners = False
         digest = 0
         async for groups in self._all(spec):
             for group, resolution in await self.decide(spec, groups):
                 counts.add(group, resolution)
+                odd_owners |= not isinstance(group.stored.get(spec.owner_field or ""), ObjectId)
+                if owner is not None and resolution.action is not Action.QUARANTINE:
+                    code = owner.oddity(group.stored)
+                    if code is not None:
+                        findings.extend(Finding(code, spec.name, i, owner.name) for i in group.ids)
                 if resolution.action is Action.STAMP:
                     counts.add_changes(resolution.changes, len(group.ids))
                     self._note_owner(spec, group, resolution, owners, watched)
                 digest += _digest(group, resolution)
             progress.advance(sum(group.count for group in groups), spec.name)
-        return Surveyed(counts.summary, counts.quarantine, digest, owners)
+        return Surveyed(counts.summary, counts.quarantine, digest, owners, findings, odd_owners)
 
     async def census(self, spec: CollectionSpec) -> CollectionSummary:
         """Decide about every document of a collection by what it holds, without its id."""
@@ -184,7 +202,7 @@ class DocumentPlane:
 
     def counts(self, spec: CollectionSpec) -> DocumentCounts:
         """Counts of the documents of a collection, to begin with."""
-        return DocumentCounts(spec, self.workspace_field)
+        return DocumentCounts(spec, self.workspace_field, self._odd_users)
 
     async def decide(
         self, spec: CollectionSpec, groups: Sequence[WindowGroup]
@@ -286,15 +304,19 @@ class DocumentCounts:
     Args:
         spec: The collection.
         workspace_field: Name of the field that scopes a document.
+        odd_users: Keys of quarantined users' ids that are no ObjectIds, to these ids.
 
     Attributes:
         summary: The counts.
         quarantine: The documents that cannot be resolved.
     """
 
-    def __init__(self, spec: CollectionSpec, workspace_field: str) -> None:
+    def __init__(
+        self, spec: CollectionSpec, workspace_field: str, odd_users: Mapping[bytes, Any]
+    ) -> None:
         self._spec = spec
         self._field = workspace_field
+        self._odd_users = odd_users
         self.summary = CollectionSummary(spec.name)
         self.quarantine = Quarantine()
 
@@ -309,7 +331,18 @@ class DocumentCounts:
         elif resolution.reason is not None:
             summary.quarantined += number
             path = _path(self._spec, resolution.reason, self._field)
-            self.quarantine.add(self._spec.name, path, resolution.reason, group.ids)
+            user = self._whose(group, resolution.reason)
+            self.quarantine.add(self._spec.name, path, resolution.reason, group.ids, user)
+
+    def _whose(self, group: WindowGroup, reason: Reason) -> Any:
+        """The id of the quarantined user whom documents belong to."""
+        if reason is Reason.OWNER_MALFORMED and self._odd_users:
+            return self._odd_users.get(id_key(group.stored.get(self._spec.owner_field or "")))
+        if reason is not Reason.OWNER_QUARANTINED:
+            return None
+        owner = read_id(group.stored.get(self._spec.owner_field or "", ABSENT))
+        # Where nobody owns it, a user's id stands in place of a workspace's.
+        return owner.value or read_id(group.stored.get(self._field, ABSENT)).value
 
     def add_changes(self, changes: Mapping[str, Any], documents: int) -> None:
         """Count documents in which something is changed."""

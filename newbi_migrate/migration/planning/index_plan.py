@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from bson import ObjectId
 
 from newbi_migrate.documents.newbi import BETTER_AUTH_SPECS
 from newbi_migrate.documents.registry import CollectionSpec, UniqueKey
+from newbi_migrate.mapping.values import read_id
 from newbi_migrate.mapping.workspace import Reason, WorkspaceClass, Workspaces
 from newbi_migrate.migration.planning.documents import Surveyed
-from newbi_migrate.migration.planning.results import IndexAction, IndexDecision
+from newbi_migrate.migration.planning.results import IndexAction, IndexDecision, SharedKey
 from newbi_migrate.progress import Progress
 from newbi_migrate.store.collisions import Collision, find_collisions
 from newbi_migrate.store.handles import Database
+from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.indexes import plan_indexes, read_indexes
 from newbi_migrate.store.lookup import MAX_TREE_KEYS, search_tree
 
@@ -33,9 +36,10 @@ async def plan_index_changes(
     with_users: bool,
     filled: Mapping[tuple[str, str], Sequence[Any]],
     collections: Mapping[str, int],
+    odd_users: Mapping[bytes, Any],
     comment: str,
     progress: Progress,
-) -> tuple[tuple[IndexDecision, ...], tuple[Collision, ...]]:
+) -> tuple[tuple[IndexDecision, ...], tuple[SharedKey, ...]]:
     """What happens to every index the registry wants or knows to be obsolete.
 
     Args:
@@ -47,11 +51,12 @@ async def plan_index_changes(
         with_users: Whether the Better Auth collections are part of the run.
         filled: Collection and path to the ids of documents in which the run fills that field.
         collections: The collections that exist.
+        odd_users: Keys of quarantined users' ids that are no ObjectIds, to these ids.
         comment: Attached to every command.
         progress: Told of every collection.
     """
     decisions: list[IndexDecision] = []
-    collisions: list[Collision] = []
+    shared: list[SharedKey] = []
     wanted = [spec for spec in specs if spec.scoped]
     if with_users:
         wanted += BETTER_AUTH_SPECS
@@ -82,9 +87,12 @@ async def plan_index_changes(
                     workspace_field=workspace_field,
                     workspace=workspace,
                     among=_but_for(filled, spec.name, key),
+                    owner_field=spec.owner_field,
                     comment=comment,
                 )
-                collisions += now + later
+                whose = _Whose(workspaces, odd_users)
+                shared += [whose.of(each, later=False) for each in now]
+                shared += [whose.of(each, later=True) for each in later]
             decisions.append(
                 IndexDecision(
                     spec.name,
@@ -94,7 +102,31 @@ async def plan_index_changes(
                 )
             )
         progress.advance(1, spec.name)
-    return tuple(decisions), tuple(collisions)
+    return tuple(decisions), tuple(shared)
+
+
+@dataclass(frozen=True, slots=True)
+class _Whose:
+    workspaces: Workspaces
+    odd_users: Mapping[bytes, Any]
+
+    def of(self, found: Collision, *, later: bool) -> SharedKey:
+        """The documents of a collision with the quarantined users they belong to."""
+        documents = tuple((identifier, self._user(owner)) for identifier, owner in found.owners)
+        return SharedKey(
+            found.collection,
+            found.index,
+            found.count,
+            documents or tuple((identifier, None) for identifier in found.ids),
+            found.in_no_workspace,
+            later,
+        )
+
+    def _user(self, owner: Any) -> Any:
+        user = read_id(owner).value
+        if user is None:
+            return self.odd_users.get(id_key(owner)) if self.odd_users else None
+        return user if self.workspaces.of_user(user) is Reason.OWNER_QUARANTINED else None
 
 
 def _but_for(
@@ -125,7 +157,8 @@ def future_workspace(
 ) -> Any:
     """An expression for the workspace a document has after the run, as an ObjectId.
 
-    A stored workspace that exists stays; any other gives way to the owner's. ``None`` where
+    A stored workspace that exists stays; any other gives way to the owner's. What is quarantined
+    keeps what it has, of whatever type, which the index counts as well. ``None`` where
     there are too many organizations and users for one expression: then collisions are found
     when the index is built.
     """
@@ -151,7 +184,12 @@ def future_workspace(
     if spec.owner_field is not None:
         variables["owner"] = as_id(f"${spec.owner_field}")
     by_stored_user = _by_stored_user(spec, workspaces, surveyed)
-    return {"$let": {"vars": variables, "in": {"$ifNull": [stored, by_owner, by_stored_user]}}}
+    return {
+        "$let": {
+            "vars": variables,
+            "in": {"$ifNull": [stored, by_owner, by_stored_user, f"${workspace_field}"]},
+        }
+    }
 
 
 def _by_stored_user(spec: CollectionSpec, workspaces: Workspaces, surveyed: Surveyed | None) -> Any:

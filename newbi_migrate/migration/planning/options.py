@@ -8,23 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from enum import StrEnum
 from typing import Any, Final
 
+from newbi_migrate.choices import AliasOwners, AliasPolicy, DuplicatePolicy
 from newbi_migrate.errors import UsageError
-from newbi_migrate.mapping.decisions import AliasPolicy, DuplicatePolicy
 
-__all__ = ["MAX_BATCH_SIZE", "AliasOwners", "MigrationOptions"]
+__all__ = ["MAX_BATCH_SIZE", "MigrationOptions"]
 
 MAX_BATCH_SIZE: Final = 200_000
 """Documents in a window, all of whose ids the client holds at once."""
-
-
-class AliasOwners(StrEnum):
-    """What happens to fields that name a legacy user who became another user."""
-
-    REWRITE = "rewrite"
-    KEEP = "keep"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from bson import ObjectId
 
+from newbi_migrate.choices import AliasOwners
 from newbi_migrate.documents.registry import CollectionSpec, Registry
 from newbi_migrate.mapping.decisions import (
     Decisions,
@@ -21,10 +22,13 @@ from newbi_migrate.mapping.decisions import (
 from newbi_migrate.mapping.packed import PackedGroups
 from newbi_migrate.mapping.users import FIELD_NOT_CARRIED, FOLLOWS_MEMBERSHIP, Finding, SetMissing
 from newbi_migrate.mapping.workspace import Reason, Workspaces
+from newbi_migrate.migration.planning.codes import EMAIL_REFUSED, rule_of
+from newbi_migrate.migration.planning.companions import companions_elsewhere
 from newbi_migrate.migration.planning.digests import INDEXES, USERS, Digests, of_index, of_user
 from newbi_migrate.migration.planning.documents import DocumentPlane, Surveyed
 from newbi_migrate.migration.planning.index_plan import plan_index_changes
-from newbi_migrate.migration.planning.options import AliasOwners, MigrationOptions
+from newbi_migrate.migration.planning.options import MigrationOptions
+from newbi_migrate.migration.planning.people import odd_accounts, odd_sessions
 from newbi_migrate.migration.planning.results import (
     NOT_PLAIN,
     Findings,
@@ -34,12 +38,15 @@ from newbi_migrate.migration.planning.results import (
     UserLines,
 )
 from newbi_migrate.migration.planning.survey import Survey, odd_target, survey
+from newbi_migrate.migration.planning.unusable import unusable_ids
 from newbi_migrate.migration.planning.users import UserPlane, line_of
 from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.handles import Database
+from newbi_migrate.store.ids import id_key
 
 __all__ = [
     "chosen_collections",
+    "finding_to_json",
     "findings_to_json",
     "make_plan",
     "plan_to_json",
@@ -99,6 +106,7 @@ async def make_plan(
     for line in users.lines:
         if line.reason is not None and not documents_only:
             quarantine.add(seen.source, "_id", line.reason, [line.legacy_id])
+    odd_users = {id_key(one): one for one in users.lines.decisions.other_ids()}
     plane = DocumentPlane(
         database,
         registry,
@@ -106,6 +114,7 @@ async def make_plan(
         rewrite_owners=options.alias_owners is AliasOwners.REWRITE,
         comment=_COMMENT,
         unwritable=seen.unwritable,
+        odd_users=odd_users,
     )
     counts = {**seen.counts, **seen.unwritable}
     present = [s for s in specs if s.name in counts and plane.concerns(s)]
@@ -114,21 +123,38 @@ async def make_plan(
     for spec in present:
         surveyed[spec.name] = await plane.survey(spec, listener, users.left)
         quarantine.extend(surveyed[spec.name].quarantine)
+        users.findings.extend(surveyed[spec.name].findings)
     users.findings.extend(_following(users, surveyed))
     users.findings.extend(
         Finding(NOT_PLAIN[seen.infos[spec.name].kind], spec.name, None)
         for spec in specs
         if spec.name in seen.unwritable
     )
+    plain = [spec for spec in present if spec.name in seen.counts]
+    async for finding in companions_elsewhere(database, plane, plain, comment=_COMMENT):
+        users.findings.append(finding)
+    async for finding in unusable_ids(
+        database,
+        [spec for spec in specs if spec.name in seen.counts],
+        surveyed,
+        workspace_field=registry.workspace_field,
+        comment=_COMMENT,
+    ):
+        users.findings.append(finding)
+    if "session" in seen.counts:
+        organizations = users.workspaces.organizations
+        async for finding in odd_sessions(database, organizations, comment=_COMMENT):
+            users.findings.append(finding)
     decisions, collisions = await plan_index_changes(
         database,
-        [spec for spec in present if spec.name in seen.counts],
+        plain,
         users.workspaces,
         surveyed,
         workspace_field=registry.workspace_field,
         with_users=not documents_only,
         filled=users.filled,
         collections=seen.counts,
+        odd_users=odd_users,
         comment=_COMMENT,
         progress=listener,
     )
@@ -178,8 +204,7 @@ async def _plan_users(
     plane = UserPlane(database, seen.source, comment=_COMMENT)
     planned = _Users()
     keys = await plane.keys()
-    target, findings = await plane.target()
-    planned.findings.extend(findings)
+    target, odd = await plane.target()
     decisions = Decisions(
         decide_users(keys, target, duplicates=options.duplicate_emails, aliases=options.aliases)
     )
@@ -205,8 +230,17 @@ async def _plan_users(
             if d.user_id is not None and d.workspace in known.get(d.user_id, frozenset())
         )
         planned.workspaces = workspaces_after(legacy_ids, settled, target)
+        nobody = Decisions()
+        planned.findings.extend(await odd.after(target, nobody))
+        planned.findings.extend(odd.no_email(()))
+        async for finding in odd_accounts(
+            database, target.users, nobody, planned.findings, comment=_COMMENT
+        ):
+            planned.findings.append(finding)
         return planned
     planned.workspaces = workspaces_after(legacy_ids, decisions, target)
+    planned.findings.extend(await odd.after(target, decisions))
+    existing = target.users
     del target
     planned.lines = UserLines(decisions)
     progress.phase("plan users", len(decisions))
@@ -218,13 +252,23 @@ async def _plan_users(
                 if isinstance(fill, SetMissing):
                     for path in fill.values:
                         planned.filled[fill.collection, path].append(fill.id)
-            planned.findings.extend(writes.findings)
+            # Of addresses that are stored already those of all users were looked at.
+            planned.findings.extend(
+                finding
+                for finding in writes.findings
+                if (finding.code, finding.collection) != (EMAIL_REFUSED, "user")
+            )
             not_carried.update(writes.not_carried)
             planned.digest += of_user(writes, seen.source)
         progress.advance(len(batch))
     planned.findings.extend(
         Finding(FIELD_NOT_CARRIED, seen.source, None, path) for path in sorted(not_carried)
     )
+    planned.findings.extend(odd.no_email(set(planned.filled.get(("user", "email"), ()))))
+    async for finding in odd_accounts(
+        database, existing, decisions, planned.findings, comment=_COMMENT
+    ):
+        planned.findings.append(finding)
     return planned
 
 
@@ -262,17 +306,14 @@ def plan_to_json(plan: Plan) -> dict[str, Any]:
 
 def quarantine_to_json(quarantine: Quarantine) -> list[dict[str, Any]]:
     """The quarantined documents as JSON holds them."""
-    return [
-        {
-            "collection": document.collection,
-            "id": document.id,
-            "path": document.path,
-            "reason": document.reason.value,
-        }
-        for document in quarantine
-    ]
+    return [document.to_json() for document in quarantine]
 
 
 def findings_to_json(findings: Iterable[Finding]) -> list[dict[str, Any]]:
-    """The findings as JSON holds them."""
-    return [finding.to_json() for finding in findings]
+    """The findings as JSON holds them, each with the rule of a validation that it breaks."""
+    return [finding_to_json(finding) for finding in findings]
+
+
+def finding_to_json(finding: Finding) -> dict[str, Any]:
+    """A finding as JSON holds it; ``rule`` is null where no rule is broken."""
+    return {**finding.to_json(), "rule": rule_of(finding)}

@@ -18,7 +18,8 @@ from typing import Annotated, Any, Final, Literal, Self, TextIO, TypeVar
 from bson import ObjectId, json_util
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from newbi_migrate.errors import DatabaseMovedOnError, UsageError
+from newbi_migrate.errors import DatabaseMovedOnError, LocalFileError, UsageError
+from newbi_migrate.local_files import opened_for, refuse_no_file
 from newbi_migrate.mapping.decisions import Outcome
 from newbi_migrate.mapping.packed import PackedIds
 from newbi_migrate.mapping.workspace import Reason, WorkspaceClass
@@ -112,18 +113,15 @@ def load_plan(
         on_owner: Told of each user without one, and of their workspace.
 
     Raises:
-        UsageError: The file cannot be read, is no plan of this version, or is not what was
+        LocalFileError: The file cannot be read, is no plan of this version, or is not what was
             written.
     """
-    if path.exists() and not path.is_file():
-        raise UsageError(f"The plan {str(path)!r} is no file.", next_step=_ADVICE)
-    try:
-        with path.open(encoding="utf-8") as file:
-            return _read(file, path, on_decision, on_owner)
-    except OSError as error:
-        raise UsageError(
-            f"The plan {str(path)!r} cannot be read ({error.strerror}).", next_step=_ADVICE
-        ) from error
+    refuse_no_file(path, next_step=_ADVICE)
+    with (
+        opened_for("read", path, next_step=_ADVICE),
+        path.open(encoding="utf-8") as file,
+    ):
+        return _read(file, path, on_decision, on_owner)
 
 
 def refuse_other_file(path: Path) -> None:
@@ -352,7 +350,7 @@ def _read(
         header = _parsed(_Header, lines.next().removesuffix(",\n") + "}")
     except (ValueError, RecursionError):
         # Without its cause, which repeats what the file holds.
-        raise UsageError(
+        raise LocalFileError(
             f"The file {str(path)!r} is not a plan of this version.", next_step=_ADVICE
         ) from None
     try:
@@ -363,7 +361,7 @@ def _read(
     except (ValueError, RecursionError):
         whole = False
     if not whole or decisions != sum(header.outcomes.values()):
-        raise UsageError(
+        raise LocalFileError(
             f"The plan {str(path)!r} is damaged, or was changed after it was written.",
             next_step=_ADVICE,
         )

@@ -25,7 +25,7 @@ from newbi_migrate.mapping.users import Finding
 from newbi_migrate.mapping.workspace import Reason, WorkspaceClass, Workspaces
 from newbi_migrate.migration.planning.digests import Digests
 from newbi_migrate.migration.planning.options import MigrationOptions
-from newbi_migrate.store.collisions import Collision
+from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.raw import iter_ids, pack_ids
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "Quarantine",
     "QuarantinedDocument",
     "RunResult",
+    "SharedKey",
     "UserLine",
     "UserLines",
 ]
@@ -59,12 +60,24 @@ class QuarantinedDocument:
         id: Its ``_id``.
         path: The field that could not be resolved.
         reason: Why.
+        user: Legacy id of the quarantined user it belongs to; ``None`` if it belongs to none.
     """
 
     collection: str
     id: Any
     path: str
     reason: Reason
+    user: Any = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The document as JSON holds it, with ids as they are."""
+        return {
+            "collection": self.collection,
+            "id": self.id,
+            "path": self.path,
+            "reason": self.reason.value,
+            "user": self.user,
+        }
 
 
 class Quarantine:
@@ -74,69 +87,80 @@ class Quarantine:
     """
 
     def __init__(self) -> None:
-        self._groups: dict[tuple[str, str, Reason], list[Any]] = {}
+        # The last part of a key stands for the user.
+        self._groups: dict[tuple[str, str, Reason, bytes], list[Any]] = {}
+        self._users: dict[bytes, Any] = {b"": None}
         self._count = 0
 
-    def add(self, collection: str, path: str, reason: Reason, ids: Sequence[Any]) -> None:
-        """Add documents that share a reason."""
+    def add(
+        self, collection: str, path: str, reason: Reason, ids: Sequence[Any], user: Any = None
+    ) -> None:
+        """Add documents that share a reason, and the quarantined user they belong to if any."""
         if ids:
-            self._groups.setdefault((collection, path, reason), []).append(pack_ids(ids))
+            whose = b"" if user is None else id_key(user)
+            self._users.setdefault(whose, user)
+            self._groups.setdefault((collection, path, reason, whose), []).append(pack_ids(ids))
             self._count += len(ids)
 
     def extend(self, other: Quarantine) -> None:
         """Add all documents of another list."""
         for key, packs in other._groups.items():
             self._groups.setdefault(key, []).extend(packs)
+        self._users |= other._users
         self._count += other._count
 
     def of(self, collection: str) -> Quarantine:
         """The documents of one collection."""
-        part = Quarantine()
-        for key, packs in self._groups.items():
-            if key[0] == collection:
-                part._groups[key] = list(packs)  # of this very class
-        part._count = sum(size for _, _, size in part._sizes())
-        return part
+        return self._part(key for key in self._groups if key[0] == collection)
 
     def of_reason(self, reason: Reason) -> Quarantine:
         """The documents that share a reason."""
+        return self._part(key for key in self._groups if key[2] is reason)
+
+    def _part(self, keys: Iterable[tuple[str, str, Reason, bytes]]) -> Quarantine:
         part = Quarantine()
-        part._groups = {key: list(packs) for key, packs in self._groups.items() if key[2] is reason}
-        part._count = sum(size for _, _, size in part._sizes())
+        part._groups = {key: list(self._groups[key]) for key in keys}  # of this very class
+        part._users = self._users
+        part._count = sum(map(_size, part._groups.values()))
         return part
 
     def __len__(self) -> int:
         return self._count
 
     def __iter__(self) -> Iterator[QuarantinedDocument]:
-        for (collection, path, reason), packs in sorted(
-            self._groups.items(), key=lambda item: tuple(map(str, item[0]))
+        for (collection, path, reason, whose), packs in sorted(
+            self._groups.items(), key=lambda item: (*map(str, item[0][:3]), item[0][3])
         ):
+            user = self._users[whose]
             for pack in packs:
                 for identifier in iter_ids(pack):
-                    yield QuarantinedDocument(collection, identifier, path, reason)
+                    yield QuarantinedDocument(collection, identifier, path, reason, user)
 
     def first(self, number: int) -> Iterator[QuarantinedDocument]:
-        """The first documents of each collection, path and reason."""
-        for (collection, path, reason), packs in self._groups.items():
+        """The first documents of each collection, path, reason and user."""
+        for (collection, path, reason, whose), packs in self._groups.items():
             ids = (identifier for pack in packs for identifier in iter_ids(pack))
             for identifier in islice(ids, number):
-                yield QuarantinedDocument(collection, identifier, path, reason)
+                yield QuarantinedDocument(collection, identifier, path, reason, self._users[whose])
 
     def counts(self) -> Counter[tuple[str, Reason]]:
         """How many documents for each collection and reason."""
         found: Counter[tuple[str, Reason]] = Counter()
-        for name, reason, size in self._sizes():
-            found[name, reason] += size
+        for (name, _, reason, _), packs in self._groups.items():
+            found[name, reason] += _size(packs)
         return found
 
-    def _sizes(self) -> Iterator[tuple[str, Reason, int]]:
-        for (collection, _, reason), packs in self._groups.items():
-            yield (
-                collection,
-                reason,
-                sum(len(p) // 12 if isinstance(p, bytes) else len(p) for p in packs),
-            )
+    def of_users(self) -> dict[bytes, Counter[str]]:
+        """Key of each quarantined user to how many documents of each collection are theirs."""
+        found: dict[bytes, Counter[str]] = {}
+        for (name, _, _, whose), packs in self._groups.items():
+            if whose:
+                found.setdefault(whose, Counter())[name] += _size(packs)
+        return found
+
+
+def _size(packs: Iterable[Any]) -> int:
+    return sum(len(p) // 12 if isinstance(p, bytes) else len(p) for p in packs)
 
 
 @dataclass(slots=True)
@@ -386,6 +410,41 @@ class IndexDecision:
 
 
 @dataclass(frozen=True, slots=True)
+class SharedKey:
+    """Documents that would share a key that is to be unique.
+
+    Attributes:
+        collection: Where.
+        index: Name of the unique index.
+        count: How many documents they are.
+        documents: Each with the legacy id of the quarantined user it belongs to, ``None`` if it
+            belongs to none; of very many the first and the last alone.
+        in_no_workspace: Whether they have no workspace after the run, so that they stop being in
+            each other's way once they have.
+        later: Whether they share it only once the application has added what they lack, so that
+            the index can be built.
+    """
+
+    collection: str
+    index: str
+    count: int
+    documents: tuple[tuple[Any, Any], ...]
+    in_no_workspace: bool = False
+    later: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """The documents as JSON holds them, with ids as they are."""
+        return {
+            "collection": self.collection,
+            "index": self.index,
+            "count": self.count,
+            "documents": [{"id": identifier, "user": user} for identifier, user in self.documents],
+            "inNoWorkspace": self.in_no_workspace,
+            "later": self.later,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """All that a run would do, decided.
 
@@ -412,7 +471,7 @@ class Plan:
     quarantine: Quarantine
     findings: Findings
     indexes: tuple[IndexDecision, ...]
-    collisions: tuple[Collision, ...]
+    collisions: tuple[SharedKey, ...]
     not_registered: Mapping[str, int]
     workspaces: Workspaces
     digests: Digests
@@ -422,6 +481,11 @@ class Plan:
         """The registered collections whose documents cannot be updated: views and time series."""
         codes = NOT_PLAIN.values()
         return frozenset(name for code, name, _ in self.findings.kinds if code in codes)
+
+    @property
+    def odd_users(self) -> Mapping[bytes, Any]:
+        """Keys of legacy ids that are no ObjectIds, to these ids."""
+        return {id_key(identifier): identifier for identifier in self.users.decisions.other_ids()}
 
     @property
     def outcomes(self) -> Counter[Outcome]:

@@ -22,7 +22,7 @@ from newbi_migrate.mapping.decisions import (
     UserDecision,
 )
 from newbi_migrate.mapping.email import normalise_email
-from newbi_migrate.mapping.packed import IdColumn, PackedIds, digest_of
+from newbi_migrate.mapping.packed import digest_of
 from newbi_migrate.mapping.users import (
     Existing,
     Finding,
@@ -33,7 +33,8 @@ from newbi_migrate.mapping.users import (
 )
 from newbi_migrate.mapping.values import is_missing, read_id, trim
 from newbi_migrate.mapping.workspace import Membership
-from newbi_migrate.migration.planning.results import Findings, UserLine
+from newbi_migrate.migration.planning.people import USER_FIELDS, TargetOddities
+from newbi_migrate.migration.planning.results import UserLine
 from newbi_migrate.store.decoding import decode, decoded
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import id_key
@@ -76,40 +77,35 @@ class UserPlane:
             found.append(LegacyKey.of(document, readable=readable))
         return found
 
-    async def target(self) -> tuple[Target, Findings]:
+    async def target(self) -> tuple[Target, TargetOddities]:
         """What the Better Auth collections hold, and what is odd about it."""
-        findings = Findings()
+        odd = TargetOddities(self._database, comment=self._comment)
         users = TargetUsers()
         unusable: set[bytes] = set()
-        projection = ("email", "emailVerified", "phoneNumber", "referralCode")
-        async for document in self._find("user", projection):
+        async for document in self._find("user", USER_FIELDS):
+            odd.user(document)
             user = TargetUser.of(document)
             if user is not None:
                 users.append(user)
                 continue
-            findings.append(Finding("id-not-objectid", "user", document["_id"]))
             email = normalise_email(document.get("email"))
             if email is not None:
                 unusable.add(digest_of(email))
         organizations = Slugs()
         async for document in self._find("organization", ("slug",)):
+            odd.organization(document)
             if isinstance(document["_id"], ObjectId):
                 slug = document.get("slug")
                 organizations.append(document["_id"], slug if isinstance(slug, str) else None)
-            else:
-                findings.append(Finding("id-not-objectid", "organization", document["_id"]))
         memberships = Memberships()
-        owned = IdColumn()
         async for document in self._find("member", ("organizationId", "userId", "role")):
             organization, user_id = document.get("organizationId"), document.get("userId")
             if not isinstance(organization, ObjectId) or not isinstance(user_id, ObjectId):
                 # The application looks memberships up by ObjectId and does not see these.
-                findings.append(Finding("member-ids-not-objectid", "member", document["_id"]))
+                odd.unusable_member(document)
                 continue
             if organization not in organizations:
-                findings.append(
-                    Finding("member-of-nothing", "member", document["_id"], "organizationId")
-                )
+                odd.member_of_nothing(document["_id"], organization, user_id)
                 continue
             role = document.get("role")
             roles = frozenset(
@@ -117,14 +113,8 @@ class UserPlane:
             )
             memberships.append(Membership(organization, user_id, roles))
             if "owner" in roles:
-                owned.append(organization)
-        having_owners = PackedIds(owned)
-        findings.extend(
-            Finding("organization-without-owner", "organization", identifier)
-            for identifier in organizations
-            if identifier not in having_owners
-        )
-        return Target(users, organizations, memberships, frozenset(unusable)), findings
+                odd.owner(organization, user_id)
+        return Target(users, organizations, memberships, frozenset(unusable)), odd
 
     async def writes(self, decisions: Decisions) -> AsyncIterator[list[UserWrites]]:
         """What is written for the legacy users, a batch of them at a time."""

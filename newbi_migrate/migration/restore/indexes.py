@@ -73,7 +73,7 @@ async def build_indexes(
     Raises:
         pymongo.errors.PyMongoError: The server failed.
     """
-    refused = await build_as_described(session, collection.name, indexes)
+    refused = await build_as_described(session, collection.target, indexes)
     return [
         RefusedIndex(collection.name, index["name"], _reason(index, found))
         for index, found in refused

@@ -54,7 +54,8 @@ class RestoreTarget:
             raise ConfirmationRequiredError(
                 f"The database {self.database!r} is not empty: it holds "
                 f"{first_names(self.existing)}; nothing was written.",
-                next_step="Restore into another name with --database, or replace it with --drop.",
+                next_step="Restore into another name with --database, or take the place of what is "
+                "there with --drop.",
             )
 
 

@@ -16,13 +16,13 @@ from typing import Any
 from bson import ObjectId
 from xxhash import xxh3_64_intdigest
 
+from newbi_migrate.choices import OnConflict
 from newbi_migrate.mapping.values import ABSENT, read_id
 from newbi_migrate.migration.rollback.references import Released
 from newbi_migrate.migration.rollback.results import (
     Conflict,
     ConflictKind,
     DocumentsBack,
-    OnConflict,
     RollbackResult,
 )
 from newbi_migrate.progress import Progress

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from bson import ObjectId
 
+from newbi_migrate.choices import OnConflict
 from newbi_migrate.errors import ExitCode
 
 __all__ = [
@@ -24,21 +25,12 @@ __all__ = [
     "DocumentsBack",
     "Kept",
     "KeptReason",
-    "OnConflict",
     "RollbackOptions",
     "RollbackResult",
 ]
 
 MAX_LISTED: Final = 10_000
 """Conflicts that are listed; the others are only counted, so that memory stays flat."""
-
-
-class OnConflict(StrEnum):
-    """What happens where somebody changed what the run wrote."""
-
-    STOP = "stop"
-    KEEP = "keep"
-    DISCARD = "discard"
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +184,8 @@ class RollbackResult:
     Attributes:
         database: Name of the database.
         run_id: The run that is taken back; ``None`` where there is none.
-        command: What the run was: ``migrate``, ``backfill``, ``indexes`` or ``finalize``.
+        command: What the run was: ``migrate``, ``backfill``, ``indexes``, ``finalize`` or
+            ``restore``.
         dry_run: Whether nothing was to be written.
         options: The choices.
         documents: Collection to what happens to its documents.
@@ -204,6 +197,8 @@ class RollbackResult:
         indexes_rebuilt: Collection and name of each index that is built again.
         collections_dropped: Collections the run had created, and that are empty again.
         collections_renamed: Pairs of names: what a collection was called, and is called now.
+        put_aside: Collections that a restore had put in place and that others take now: the name,
+            the name it is kept under, and how many documents it holds.
         sessions: Sessions that are left of users who are deleted.
         timings: Phase to seconds.
         written: Whether anything was written.
@@ -223,6 +218,7 @@ class RollbackResult:
     indexes_rebuilt: list[tuple[str, str]] = field(default_factory=list)
     collections_dropped: list[str] = field(default_factory=list)
     collections_renamed: list[tuple[str, str]] = field(default_factory=list)
+    put_aside: list[tuple[str, str, int]] = field(default_factory=list)
     sessions: int = 0
     timings: dict[str, float] = field(default_factory=dict)
     written: bool = False
@@ -273,9 +269,23 @@ class RollbackResult:
             "indexesRebuilt": [list(pair) for pair in self.indexes_rebuilt],
             "collectionsDropped": list(self.collections_dropped),
             "collectionsRenamed": [list(pair) for pair in self.collections_renamed],
+            "putAside": [list(each) for each in self.put_aside],
             "sessionsLeft": self.sessions,
             "timings": dict(self.timings),
             "exitCode": int(self.exit_code),
+        }
+
+    def to_record(self) -> dict[str, Any]:
+        """What the run's record keeps of a rollback."""
+        told = self.to_json()
+        return {
+            **{name: told[name] for name in ("onConflict", "deleted", "unfilled", "sessionsLeft")},
+            "conflicts": told["conflicts"][:1000],
+            "conflictCount": told["conflictCount"],
+            "kept": told["kept"][:1000],
+            "documents": [{"collection": n, **counts} for n, counts in told["documents"].items()],
+            "indexesDropped": told["indexesDropped"],
+            "exitCode": told["exitCode"],
         }
 
 

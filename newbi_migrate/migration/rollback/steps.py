@@ -20,6 +20,7 @@ from newbi_migrate.documents.registry import Registry
 from newbi_migrate.errors import UsageError
 from newbi_migrate.mapping.values import read_id
 from newbi_migrate.migration.rollback.documents import DocumentRollback, UserScope
+from newbi_migrate.migration.rollback.replaced import preview_replaced, put_replaced_back
 from newbi_migrate.migration.rollback.results import (
     RollbackOptions,
     RollbackResult,
@@ -35,6 +36,7 @@ from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.journal import EntryKind, JournalReader
 from newbi_migrate.store.reading import MAX_IDS
+from newbi_migrate.store.replacements import IN_PLACE
 from newbi_migrate.store.runs import RunRecord, RunState, RunWriter, migrated_users
 from newbi_migrate.store.session import LeasedSession
 
@@ -83,8 +85,8 @@ def choose_runs(
         everything: Whether all runs that are in place are taken back.
 
     Raises:
-        UsageError: There is no such run, later runs rest upon it, its journal is gone, or only
-            a part of a run that has not come to its end is to be taken back.
+        UsageError: There is no such run, later runs rest upon it, its journal or what it put aside
+            is gone, or only a part of a run that has not come to its end is to be taken back.
     """
     in_place = [run for run in runs if run.in_place]
     chosen = in_place if everything else in_place[:1]
@@ -103,8 +105,23 @@ def choose_runs(
                 "still in place.",
                 next_step="Take the later runs back first, or all of them with --all.",
             )
+    replaced = next((run for run in chosen if run.command == IN_PLACE), None)
+    if replaced is not None and len(chosen) > 1:
+        raise UsageError(
+            f"The run {replaced.run_id} put collections of a backup in place. What runs before it "
+            "wrote can be looked at only once it is taken back, or settled.",
+            next_step="Take the last run back (newbi-migrate rollback) until that one is, and then "
+            "all of them; or drop what it put aside, to keep what it restored: newbi-migrate "
+            "drop-aside.",
+        )
     for run in chosen:
-        if run.document.get("journalDropped"):
+        if run.settled:
+            raise UsageError(
+                f"What the run {run.run_id} put aside was dropped, so it cannot be taken back.",
+                next_step="Restore those collections from another backup: newbi-migrate restore "
+                "--collections A,B --drop BACKUP.",
+            )
+        if run.document.get("journalDropped") and run.command != IN_PLACE:
             raise UsageError(
                 f"The journal of run {run.run_id} was dropped when the migration was finalized, "
                 "so it cannot be taken back.",
@@ -130,6 +147,8 @@ async def preview(request: RollbackRequest) -> list[RollbackResult]:
     """
     for name in request.options.collections or ():
         _ = request.registry[name]
+    if (replaced := _replaced(request)) is not None:
+        return [await preview_replaced(request.database, replaced, request.options)]
     looked: list[_RunBack] = []
     for run in request.chosen:
         scope = await _users_chosen(request, run)
@@ -149,6 +168,9 @@ async def roll_back(request: RollbackRequest, session: LeasedSession) -> list[Ro
         UsageError: See :func:`preview`.
         NewbiMigrateError: The session stopped it; the same call finishes it.
     """
+    if (replaced := _replaced(request)) is not None:
+        of_run = session.of_run(replaced.run_id)
+        return [await put_replaced_back(of_run, replaced, request.options)]
     looked = await preview(request)
     if any(result.refused for result in looked):
         for result in looked:
@@ -161,6 +183,11 @@ async def roll_back(request: RollbackRequest, session: LeasedSession) -> list[Ro
         await back.carry_out(request, session.of_run(run.run_id))
         results.append(back.result)
     return results
+
+
+def _replaced(request: RollbackRequest) -> RunRecord | None:
+    """The run that put collections in place, where it is the one to be taken back."""
+    return next((run for run in request.chosen if run.command == IN_PLACE), None)
 
 
 @dataclass(slots=True)
@@ -257,21 +284,7 @@ class _RunBack:
                 await self.structure.drop_collections(session)
         # What was done by a journal that somebody dropped meanwhile may be a part of it.
         await JournalReader(request.database, self.run.run_id).require(self.run.journal_entries)
-        await record.rolled_back(_record(result), whole=whole)
-
-
-def _record(result: RollbackResult) -> dict[str, Any]:
-    """What the run's record keeps of a rollback."""
-    kept = result.to_json()
-    return {
-        **{name: kept[name] for name in ("onConflict", "deleted", "unfilled", "sessionsLeft")},
-        "conflicts": kept["conflicts"][:1000],
-        "conflictCount": kept["conflictCount"],
-        "kept": kept["kept"][:1000],
-        "documents": [{"collection": n, **counts} for n, counts in kept["documents"].items()],
-        "indexesDropped": kept["indexesDropped"],
-        "exitCode": kept["exitCode"],
-    }
+        await record.rolled_back(result.to_record(), whole=whole)
 
 
 async def _users_chosen(request: RollbackRequest, of: RunRecord) -> UserScope | None:

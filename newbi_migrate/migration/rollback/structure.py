@@ -12,13 +12,13 @@ from typing import Any, Final
 
 import bson
 
+from newbi_migrate.choices import OnConflict
 from newbi_migrate.documents.registry import OWN_PREFIX
 from newbi_migrate.errors import DamagedRecordsError
 from newbi_migrate.migration.planning.survey import aside_name, kept_name
 from newbi_migrate.migration.rollback.results import (
     Conflict,
     ConflictKind,
-    OnConflict,
     RollbackResult,
 )
 from newbi_migrate.migration.run.recovery import refuse_forged

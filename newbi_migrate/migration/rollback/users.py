@@ -14,6 +14,7 @@ from typing import Any, Final
 import xxhash
 from bson import ObjectId
 
+from newbi_migrate.choices import OnConflict
 from newbi_migrate.migration.apply.users import field_digests
 from newbi_migrate.migration.rollback.references import (
     Readings,
@@ -25,7 +26,6 @@ from newbi_migrate.migration.rollback.results import (
     ConflictKind,
     Kept,
     KeptReason,
-    OnConflict,
     RollbackResult,
 )
 from newbi_migrate.migration.rollback.units import BACKWARDS, Created, Going, IdSet, Unit, Units

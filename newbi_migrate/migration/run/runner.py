@@ -7,10 +7,11 @@ runs as they are under it, and decides by what it reads itself.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextlib import suppress
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from bson import ObjectId
 
@@ -46,6 +47,9 @@ __all__ = [
     "refuse_while_rolling_back",
     "unfinished_run",
 ]
+
+# Longer than a predecessor that may be alive is waited for.
+_SLOW_SECONDS: Final = 8.0
 
 _T_co = TypeVar("_T_co", covariant=True)
 _T = TypeVar("_T")
@@ -163,12 +167,13 @@ class Runner:
                 await self.lag()
             holder = Holder.this_process(ObjectId(), command)
             self.progress.phase("take the lease", None)
-            lease = await Lease.acquire(
-                self.store.database,
-                holder,
-                seconds=self.lease_seconds,
-                trust_records=not replacing,
-            )
+            async with _told_if_slow(self.progress):
+                lease = await Lease.acquire(
+                    self.store.database,
+                    holder,
+                    seconds=self.lease_seconds,
+                    trust_records=not replacing,
+                )
             if lease.succeeded is not None:
                 self.progress.note(
                     f"The process {lease.succeeded.pid} of {lease.succeeded.command} "
@@ -267,6 +272,24 @@ def refuse_other_preview(shown: object, now: object) -> None:
             "The database is no longer as it was shown: something came between.",
             next_step="Nothing was written. Run the command again and look at what it shows.",
         )
+
+
+@asynccontextmanager
+async def _told_if_slow(progress: Progress) -> AsyncIterator[None]:
+    """Say what is waited for where a lease takes longer to get than any should."""
+
+    async def tell() -> None:
+        await asyncio.sleep(_SLOW_SECONDS)
+        progress.note(
+            "Waiting for a majority of the server's members to acknowledge the lease, two minutes "
+            "at most."
+        )
+
+    teller = asyncio.create_task(tell())
+    try:
+        yield
+    finally:
+        teller.cancel()
 
 
 async def _quietly(give_back: Callable[[], Awaitable[None]]) -> None:

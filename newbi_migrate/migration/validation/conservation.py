@@ -5,6 +5,9 @@ the run began. Now each collection is digested again, without the workspace wher
 that a run stamps it. What a run created is taken out of that sum, and documents in which it changed
 another field, such as the owner of an aliased user's invoice, are put in as the journal says they
 were, one by one. If the sums are equal, every other byte is what it was.
+
+Where they are not, an owner that a run left as text and that is the same id as an ObjectId by now
+is put in as the text: that is the repair which a validation asks for.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from bson import ObjectId
 
 from newbi_migrate.documents.registry import Registry
 from newbi_migrate.errors import UsageError
+from newbi_migrate.mapping.values import IdForm, read_id
 from newbi_migrate.migration.run.baseline import (
     Baseline,
     CollectionBaseline,
@@ -26,6 +30,7 @@ from newbi_migrate.migration.run.baseline import (
     live_collections,
 )
 from newbi_migrate.progress import NullProgress, Progress
+from newbi_migrate.store.decoding import decode
 from newbi_migrate.store.digest import Digest, digest_collection
 from newbi_migrate.store.faults import explained
 from newbi_migrate.store.handles import Database
@@ -35,7 +40,7 @@ from newbi_migrate.store.journal import (
     JournalEntry,
     JournalReader,
 )
-from newbi_migrate.store.raw import element, element_of, set_back
+from newbi_migrate.store.raw import document_of, element, element_of, set_back
 from newbi_migrate.store.reading import read_by_ids
 from newbi_migrate.store.runs import RunRecord, RunState, read_runs
 
@@ -75,7 +80,8 @@ class ConservedCollection:
         before: Documents in the baseline.
         now: Documents now.
         created: Of these, created by runs.
-        changed: Documents in which runs changed a field beside the workspace.
+        changed: Documents in which runs changed a field beside the workspace, or whose owner was
+            stored as an ObjectId since.
         unexplained: ``_id`` of documents whose journaled fields hold neither what was written nor
             what stood there before, or that are gone; at most a hundred.
     """
@@ -150,7 +156,7 @@ async def check_conservation(
     with explained("comparing with what was there before the run"):
         listener = progress or NullProgress()
         live = await live_collections(database, comment=_COMMENT)
-        journals = await _read_journals(database, run, registry.workspace_field, baseline)
+        journals = await _read_journals(database, run, registry, baseline)
         kept = {new for old, new in journals.removed.items() if old not in live}
         names = sorted({*baseline.collections, *live} - kept)
         listener.phase("conservation", sum(one.count for one in baseline.collections.values()))
@@ -169,7 +175,13 @@ async def check_conservation(
                 found.append(ConservedCollection(name, Verdict.ACCOUNTED, then.count, 0))
             else:
                 stored_in = live[here].data if here in live else here
-                found.append(await _compared(database, name, stored_in, then, ledger, listener))
+                compared = await _compared(database, name, stored_in, then, ledger, listener)
+                owner = registry[name].owner_field if name in registry else None
+                if compared.verdict is Verdict.DIFFERS and owner is not None:
+                    repaired = await _read_journals(database, run, registry, baseline, name)
+                    ledger = repaired.ledgers.get(name, _Ledger())
+                    compared = await _compared(database, name, stored_in, then, ledger, listener)
+                found.append(compared)
     return Conservation(run.run_id, baseline, tuple(found))
 
 
@@ -228,9 +240,14 @@ class _Journals:
 
 
 async def _read_journals(
-    database: Database, first: RunRecord, workspace: str, baseline: Baseline
+    database: Database,
+    first: RunRecord,
+    registry: Registry,
+    baseline: Baseline,
+    repaired: str | None = None,
 ) -> _Journals:
-    journals = _Journals()
+    """What all journals say; of one collection also which owners may have been repaired."""
+    journals, workspace = _Journals(), registry.workspace_field
     for run in await read_runs(database):  # the newest first
         if run.number < first.number or run.state is RunState.ROLLED_BACK:
             continue
@@ -246,7 +263,10 @@ async def _read_journals(
             if entry.kind is EntryKind.WINDOW:
                 then = baseline.collections.get(entry.collection)
                 ignored = {workspace} if then is None else {*then.without}
-                _note_window(journals.of(entry.collection), entry, ignored)
+                ledger = journals.of(entry.collection)
+                if entry.collection == repaired:
+                    _note_repairs(ledger, entry, registry[repaired].owner_field or "")
+                _note_window(ledger, entry, ignored)
             elif entry.kind is EntryKind.USERS:
                 _note_users(journals, entry)
             elif entry.drops_collection:
@@ -269,6 +289,24 @@ def _note_window(ledger: _Ledger, entry: JournalEntry, ignored: set[str]) -> Non
         )
         for identifier in group.ids:
             ledger.note(identifier, step)
+
+
+def _note_repairs(ledger: _Ledger, entry: JournalEntry, owner: str) -> None:
+    """Note the owners that a run left as text; the newest entry of a document says it."""
+    for group in entry.groups():
+        left = group.prior_elements().get(owner)
+        if owner in group.changes:
+            left = element_of(group.changes[owner])
+        if left is None:
+            continue
+        stored, _ = decode(bytes(document_of((owner, *left)).raw))
+        meant = read_id(stored[owner])
+        if meant.value is None or meant.form is IdForm.OBJECT_ID:
+            continue
+        step = _Step({(owner,): element_of(meant.value)}, {(owner,): left}, certain=False)
+        for identifier in group.ids:
+            if id_key(identifier) not in ledger.ids:
+                ledger.note(identifier, step)
 
 
 def _note_users(journals: _Journals, entry: JournalEntry) -> None:

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from newbi_migrate.choices import AliasOwners
 from newbi_migrate.documents.registry import CollectionSpec
-from newbi_migrate.documents.shapes import Leaf, fields_of, without_null
 from newbi_migrate.mapping.values import ABSENT, IdForm, read_id
 from newbi_migrate.mapping.workspace import Action, Reason, Resolution
 from newbi_migrate.migration.planning.documents import DocumentPlane
-from newbi_migrate.migration.planning.options import AliasOwners
+from newbi_migrate.migration.planning.owners import owner_of
 from newbi_migrate.migration.validation import rules
+from newbi_migrate.migration.validation.report import Origin
 from newbi_migrate.migration.validation.request import COMMENT, State, ValidationRequest
 from newbi_migrate.migration.validation.rules import STRUCTURAL, rule_broken_by
 from newbi_migrate.store.census import count_groups
+from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.runs import RunRecord, quarantined_documents
 from newbi_migrate.store.windows import WindowGroup
 
-__all__ = ["DocumentRules", "owner_of"]
+__all__ = ["DocumentRules"]
 
-_OWNER_RULES = frozenset({"field.owner-id", "field.object-id"})
+# A document may have named a workspace of others before the run, which then left it alone.
+_THERE_PERHAPS = frozenset({Reason.FOREIGN_WORKSPACE, Reason.PARENT_ELSEWHERE})
 _AS_TEXT = frozenset({IdForm.HEX_STRING, IdForm.OID_OBJECT, IdForm.MALFORMED})
 
 
@@ -63,43 +66,106 @@ class DocumentRules:
         self._state.documents[spec.name] = judged.documents
         recorded = quarantined_documents(self._runs, spec.name)
         excused = judged.excused(recorded)
-        if self._request.detailed and judged.odd:
+        left = judged.left
+        origins = self._state.origins
+        tells = await origins.tells() if judged.odd else False
+        if judged.odd and (
+            self._request.detailed or (tells and await self._needs_ids(spec, judged))
+        ):
             # The groups hold an example each: their documents are read one by one only here, and
             # told of as they come, for they may be very many.
+            left = 0
             async for group, resolution in plane.decided(spec):
                 if judged.is_offence(group, resolution):
-                    self._judge(spec, group, resolution, excused)
+                    for part, origin in await self._by_origin(spec, group, resolution):
+                        left += self._judge(spec, part, resolution, excused, origin)
         else:
             for group, resolution in judged.offences:
-                self._judge(spec, group, resolution, excused)
-        if judged.left > recorded > 0:
-            note = f"{judged.left} now, {recorded} recorded"
+                origin = origins.before if tells else Origin.UNKNOWN
+                self._judge(spec, group, resolution, excused, origin)
+        if left > recorded > 0:
+            note = f"{left} now, {recorded} recorded"
             self._state.findings.add(
                 rules.QUARANTINED_AS_RECORDED,
                 spec.name,
                 None,
                 "",
                 note,
-                count=judged.left - recorded,
+                origin=self._state.origins.owed,
+                count=left - recorded,
             )
 
+    async def _needs_ids(self, spec: CollectionSpec, judged: _Judged) -> bool:
+        """Whether only its id tells if a run wrote what a document breaks a rule with."""
+        if any(resolution.action is not Action.KEEP for _, resolution in judged.offences):
+            return True
+        return spec.owner_field in await self._state.origins.fields(spec.name)
+
+    async def _by_origin(
+        self, spec: CollectionSpec, group: WindowGroup, resolution: Resolution
+    ) -> list[tuple[WindowGroup, Origin]]:
+        """Tell the documents of a group in which a run wrote what their rule reads."""
+        origins = self._state.origins
+        if not await origins.tells():
+            return [(group, Origin.UNKNOWN)]
+        keeps = resolution.action is Action.KEEP
+        owner = [path for path in (spec.owner_field,) if path is not None]
+        paths = owner if keeps else [self._field, *spec.user_fields]
+        found = await origins.written(spec.name, group.ids, *paths)
+        # A run keeps the BSON type of an owner it rewrites: text it wrote stood there as text.
+        written = {
+            key
+            for key, changes in found.items()
+            if not (keeps and all(read_id(changes.get(path)).form in _AS_TEXT for path in owner))
+        }
+        if resolution.reason is Reason.PARENT_ELSEWHERE and spec.parent is not None:
+            parent = read_id(group.stored.get(spec.parent.field, ABSENT)).value
+            if await origins.written(spec.parent.collection, [parent], self._field):
+                return [(group, Origin.RUN)]
+        return [
+            (replace(group, ids=ids, count=len(ids)), origin)
+            for origin, ids in (
+                (Origin.RUN, [i for i in group.ids if id_key(i) in written]),
+                (Origin.BEFORE, [i for i in group.ids if id_key(i) not in written]),
+            )
+            if ids
+        ]
+
     def _judge(
-        self, spec: CollectionSpec, group: WindowGroup, resolution: Resolution, excused: _Excused
-    ) -> None:
+        self,
+        spec: CollectionSpec,
+        group: WindowGroup,
+        resolution: Resolution,
+        excused: _Excused,
+        origin: Origin,
+    ) -> int:
+        """Tell of documents; return how many of them look as if a run had quarantined them."""
         path = self._field if spec.scoped else spec.user_fields[0]
         rule = rule_broken_by(resolution)
-        first = group.ids[0]
-        if resolution.action is Action.QUARANTINE and excused.left:
+        first, action = group.ids[0], resolution.action
+        # Where a run wrote to a document, it did not quarantine it.
+        untouched = origin is not Origin.RUN
+        left = group.count if untouched and action is Action.QUARANTINE else 0
+        if left and excused.left:
             reason = resolution.reason or Reason.UNREADABLE
             self._state.add_quarantined(spec.name, path, reason, first, group.count)
-        elif resolution.action is Action.STAMP and excused.stamps:
+            return left
+        if untouched and action is Action.STAMP and excused.stamps:
             self._state.add_quarantined(spec.name, path, Reason.WRITE_REFUSED, first, group.count)
-        elif rule is None or rule is rules.OWNER_FOLLOWS:
-            owner = spec.owner_field or path
-            self._name(rule or rules.OWNER_TYPE, spec, group, owner)
+            return left
+        if action is not Action.KEEP and resolution.reason not in _THERE_PERHAPS:
+            # A run would have written it, or have recorded that it could not.
+            origin = self._state.origins.owed
+        if rule is None:
+            form = read_id(group.stored.get(spec.owner_field or path, ABSENT)).form
+            rule = rules.OWNER_TYPE if form in _AS_TEXT else rules.OWNER_PRESENT
+            self._name(rule, spec, group, spec.owner_field or path, origin=origin)
+        elif rule is rules.OWNER_FOLLOWS:
+            self._name(rule, spec, group, spec.owner_field or path, origin=origin)
         else:
             note = "" if resolution.reason is None else resolution.reason.value
-            self._name(rule, spec, group, path, note)
+            self._name(rule, spec, group, path, note, origin=origin)
+        return left
 
     def _name(
         self,
@@ -108,12 +174,16 @@ class DocumentRules:
         group: WindowGroup,
         path: str,
         note: str = "",
+        *,
+        origin: Origin,
     ) -> None:
+        findings = self._state.findings
         if len(group.ids) == group.count:
             for identifier in group.ids:
-                self._state.findings.add(rule, spec.name, identifier, path, note)
+                findings.add(rule, spec.name, identifier, path, note, origin=origin)
         else:
-            self._state.findings.add(rule, spec.name, group.ids[0], path, note, count=group.count)
+            first = group.ids[0]
+            findings.add(rule, spec.name, first, path, note, origin=origin, count=group.count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +223,7 @@ class _Judged:
             return True
         if self._owner is None:
             return False
-        form = read_id(group.stored.get(self._owner.name, ABSENT)).form
-        return form in _AS_TEXT or (self._owner.required and form in (IdForm.MISSING, IdForm.NULL))
+        return self._owner.oddity(group.stored) is not None
 
     def excused(self, recorded: int) -> _Excused:
         """What may be as it is, because a run left as many documents out.
@@ -165,24 +234,3 @@ class _Judged:
         if self.left + self.stamps == recorded:
             return _Excused(left=True, stamps=True)
         return _Excused(left=recorded > 0, stamps=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """An owner field that is to hold an ObjectId."""
-
-    name: str
-    required: bool
-
-
-def owner_of(spec: CollectionSpec) -> Owner | None:
-    """The owner field, where the model says that it is an ObjectId."""
-    if spec.owner_field is None or spec.model is None or not spec.scoped:
-        return None
-    shape = fields_of(spec.model).get(spec.owner_field)
-    if shape is None:
-        return None
-    value = without_null(shape.value)
-    if isinstance(value, Leaf) and value.rule.id in _OWNER_RULES:
-        return Owner(spec.owner_field, shape.required)
-    return None

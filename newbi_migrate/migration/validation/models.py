@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from newbi_migrate.documents.base import DocumentModel
 from newbi_migrate.documents.better_auth import Account, Member, Organization, User
 from newbi_migrate.documents.registry import CollectionSpec
 from newbi_migrate.invariants.base import Invariant, Severity
+from newbi_migrate.migration.validation.origins import Read
+from newbi_migrate.migration.validation.report import Origin
 from newbi_migrate.store.counting import count_each, estimated_count
 from newbi_migrate.store.decoding import decode
 from newbi_migrate.store.faults import task_group
@@ -24,7 +26,7 @@ from newbi_migrate.store.reading import matching, sample
 from newbi_migrate.store.windows import id_ranges
 
 if TYPE_CHECKING:
-    from newbi_migrate.migration.validation.request import Collector, ValidationRequest
+    from newbi_migrate.migration.validation.request import State, ValidationRequest
 
 __all__ = ["CLOSELY", "ModelRules"]
 
@@ -67,12 +69,15 @@ class _Target:
         name: The collection.
         model: The model of its documents.
         skip: Top-level fields of which nothing is asked.
+        written: Top-level fields that a run may write in documents that were there before;
+            ``None`` where it creates documents.
         rules: The rules that are asked, by id.
     """
 
     name: str
     model: type[DocumentModel]
     skip: frozenset[str]
+    written: frozenset[str] | None
     rules: Mapping[str, _Asked] = field(default_factory=dict)
 
     def broken_by(self, document: Mapping[str, Any]) -> Iterator[tuple[_Asked, str]]:
@@ -112,28 +117,30 @@ class ModelRules:
                 skip = {request.registry.workspace_field} if spec.scoped else set()
                 if spec.name in owners:
                     skip.add(owners[spec.name])
-                self._add(spec.name, spec.model, frozenset(skip), frozenset())
+                written = frozenset(spec.user_fields) - skip
+                self._add(spec.name, spec.model, frozenset(skip), written, frozenset())
         for name, model, fields, left in _PEOPLE:
-            self._add(name, model, fields, left)
+            self._add(name, model, fields, None, left)
 
     def _add(
         self,
         name: str,
         model: type[DocumentModel],
         skip: frozenset[str],
+        written: frozenset[str] | None,
         left: Container[str],
     ) -> None:
         asked = [rule for rule in model.invariants() if rule.id not in left]
         self._known.update(dict.fromkeys(rule.id for rule in asked))
         wanted = {rule.id: _said(rule) for rule in asked if self._request.wants(rule.id)}
         if wanted and name in self._names:
-            self._targets.append(_Target(name, model, skip, wanted))
+            self._targets.append(_Target(name, model, skip, written, wanted))
 
     def ids(self) -> list[str]:
         """The ids of all rules."""
         return list(self._known)
 
-    async def check(self, findings: Collector) -> None:
+    async def check(self, state: State) -> None:
         """Ask the rules of all collections."""
         most, progress = self._request.sample, self._request.progress
         sizes: list[int] = []
@@ -142,38 +149,37 @@ class ModelRules:
             sizes.append(size if most is None else min(size, most))
         progress.phase("rules of the models", sum(sizes))
         for target, size in zip(self._targets, sizes, strict=True):
-            await self._check(target, findings)
+            await self._check(target, self._request.database[target.name], state)
             progress.advance(size, target.name)
 
-    async def _check(self, target: _Target, findings: Collector) -> None:
-        """Ask the rules of one collection."""
-        collection = self._request.database[target.name]
+    async def _check(self, target: _Target, collection: Collection, state: State) -> None:
         if self._request.sample is not None:
             async for raw in sample(collection, self._request.sample, comment=self._comment):
-                _look(target, raw, findings)
+                await _look(target, raw, state)
             return
         served = target.model.server_checkable_rules()
         asked = {name: rule for name, rule in target.rules.items() if name in served}
         if asked:
-            await self._ask(_narrowed(target, asked), collection, findings)
+            await self._ask(_narrowed(target, asked), collection, state)
         streamed = {n: rule for n, rule in target.rules.items() if n not in served}
         if streamed:
-            await self._stream(_narrowed(target, streamed), collection, findings, {})
+            await self._stream(_narrowed(target, streamed), collection, state, {})
 
-    async def _ask(self, target: _Target, collection: Collection, findings: Collector) -> None:
+    async def _ask(self, target: _Target, collection: Collection, state: State) -> None:
         match = target.model.violators(target.rules.keys(), skip=target.skip)
-        if not await self._stream(target, collection, findings, match):
-            await self._count(target, collection, findings, match)
+        if not await self._stream(target, collection, state, match):
+            await self._count(target, collection, state, match)
 
     async def _stream(
         self,
         target: _Target,
         collection: Collection,
-        findings: Collector,
+        state: State,
         match: Mapping[str, Any],
     ) -> bool:
         """Look closely at the documents that match; give up after some, unless all are wanted."""
-        left = CLOSELY if match and not self._request.detailed else None
+        left = CLOSELY
+        endless = not match or self._request.detailed or await _may_be_written(target, state)
         stop = asyncio.Event()
         large = await self._is_large(collection)
 
@@ -191,11 +197,10 @@ class ModelRules:
                 async for raw in documents:
                     if stop.is_set():
                         return
-                    _look(target, raw, findings)
-                    if left is not None:
-                        left -= 1
-                        if not left:
-                            stop.set()
+                    await _look(target, raw, state)
+                    left -= 1
+                    if not left and not endless:
+                        stop.set()
 
         parts = self._request.options.workers if large else 1
         async with task_group() as tasks:
@@ -210,17 +215,28 @@ class ModelRules:
         self,
         target: _Target,
         collection: Collection,
-        findings: Collector,
+        state: State,
         match: Mapping[str, Any],
     ) -> None:
-        """Count the violators of each rule on the server."""
+        """Count the violators of each rule on the server; no run wrote what the rules read."""
         violators = {
             rule_id: target.model.violators({rule_id}, skip=target.skip) for rule_id in target.rules
         }
+        origin = state.origins.before
         async for rule_id, number, first in count_each(
             collection, violators, among=match, comment=self._comment
         ):
-            findings.count(target.rules[rule_id], target.name, number, first)
+            rule = target.rules[rule_id]
+            state.findings.count(rule, target.name, number, first, origin=origin)
+
+
+async def _may_be_written(target: _Target, state: State) -> bool:
+    """Whether only a close look at each document tells where a violation comes from."""
+    if not await state.origins.tells():
+        return False
+    if target.written is None:
+        return True
+    return bool(target.written & await state.origins.fields(target.name))
 
 
 def _said(rule: Invariant) -> _Asked:
@@ -229,13 +245,17 @@ def _said(rule: Invariant) -> _Asked:
 
 
 def _narrowed(target: _Target, rules: Mapping[str, _Asked]) -> _Target:
-    return _Target(target.name, target.model, target.skip, rules)
+    return replace(target, rules=rules)
 
 
-def _look(target: _Target, raw: bytes, findings: Collector) -> None:
+async def _look(target: _Target, raw: bytes, state: State) -> None:
     document, _ = decode(raw)
-    seen: set[str] = set()
+    seen: set[tuple[str, Origin]] = set()
     for rule, path in target.broken_by(document):
+        origin = state.origins.before
+        if target.written is None or path.partition(".")[0] in target.written:
+            origin = await state.origins.of(Read(target.name, document["_id"], path or "_id"))
         # Documents are counted, and every path is named.
-        findings.add(rule, target.name, document["_id"], path, count=0 if rule.id in seen else 1)
-        seen.add(rule.id)
+        count = 0 if (rule.id, origin) in seen else 1
+        state.findings.add(rule, target.name, document["_id"], path, origin=origin, count=count)
+        seen.add((rule.id, origin))

@@ -58,10 +58,14 @@ class Recorded:
     Attributes:
         quarantined: Keys of those that were quarantined.
         aliases: Those who became another user.
+        migrated: Ids of the users they became.
+        joined: Ids of the organizations in which a run created a membership.
     """
 
     quarantined: frozenset[bytes] = frozenset()
     aliases: Mapping[ObjectId, ObjectId] = field(default_factory=dict)
+    migrated: frozenset[ObjectId] = frozenset()
+    joined: frozenset[ObjectId] = frozenset()
 
 
 @dataclass(slots=True)
@@ -123,6 +127,8 @@ class PeopleReader:
             decisions=decisions,
             hashes=_carried(legacy, decisions),
             quarantined=recorded.quarantined,
+            migrated=recorded.migrated,
+            joined=recorded.joined,
             refused=frozenset(legacy.refused),
             barred=legacy.barred,
             users=[

@@ -6,7 +6,7 @@ in :mod:`newbi_migrate.migration.validation.people`.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +19,7 @@ from newbi_migrate.mapping.email import is_accepted, is_normalised, normalise_em
 from newbi_migrate.mapping.ids import account_id
 from newbi_migrate.mapping.values import flag, read_id, text, trim
 from newbi_migrate.migration.validation import rules
+from newbi_migrate.migration.validation.origins import Read
 from newbi_migrate.migration.validation.rules import StructuralRule
 from newbi_migrate.store.ids import id_key
 
@@ -43,6 +44,8 @@ class Offence:
         id: The document; ``None`` where it is about a whole collection.
         path: The field.
         note: A fact that helps, without a stored value; empty mostly.
+        also: What the rule reads of other documents, or beside that field of this one.
+        owed: Whether it is something that a migration is there to make.
     """
 
     rule: StructuralRule
@@ -50,6 +53,13 @@ class Offence:
     id: Any
     path: str = ""
     note: str = ""
+    also: tuple[Read, ...] = ()
+    owed: bool = False
+
+    @property
+    def reads(self) -> tuple[Read, ...]:
+        """Everything the rule reads."""
+        return (Read(self.collection, self.id, self.path or "_id"), *self.also)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +125,8 @@ class People:
         hashes: Key of a legacy user's id to a digest of the password hash that is to be carried
             over; a user without one, or whose hash is not to be, is not in it.
         quarantined: Keys of legacy users that a run recorded as quarantined.
+        migrated: Ids of the users whom runs say they migrated.
+        joined: Ids of the organizations in which a run created a membership.
         refused: Keys of legacy users whose address Better Auth refuses.
         barred: Key of a legacy user who was kept out to the fields that say so.
         users: The users.
@@ -127,6 +139,8 @@ class People:
     decisions: Sequence[UserDecision] = ()
     hashes: Mapping[bytes, bytes] = field(default_factory=dict)
     quarantined: frozenset[bytes] = frozenset()
+    migrated: frozenset[ObjectId] = frozenset()
+    joined: frozenset[ObjectId] = frozenset()
     refused: frozenset[bytes] = frozenset()
     barred: Mapping[bytes, tuple[str, ...]] = field(default_factory=dict)
     users: Sequence[UserFact] = ()
@@ -164,13 +178,21 @@ def _legacy_users(people: People) -> Iterator[Offence]:
         key = id_key(decision.legacy_id)
         if decision.user_id is not None and decision.user_id not in banned:
             for name in people.barred.get(key, ()):
-                yield Offence(rules.KEPT_OUT, people.source, decision.legacy_id, name)
+                user = Read("user", decision.user_id, "banned")
+                yield Offence(rules.KEPT_OUT, people.source, decision.legacy_id, name, also=(user,))
         if decision.outcome is Outcome.CREATED and key in people.refused:
             yield Offence(rules.EMAIL_ACCEPTED, people.source, decision.legacy_id, "email")
         if decision.user_id is None or decision.outcome is Outcome.CREATED:
             if key not in people.quarantined:
                 note = "" if decision.reason is None else decision.reason.value
-                yield Offence(rules.ACCOUNTED_FOR, people.source, decision.legacy_id, "_id", note)
+                yield Offence(
+                    rules.ACCOUNTED_FOR,
+                    people.source,
+                    decision.legacy_id,
+                    "_id",
+                    note,
+                    owed=True,
+                )
             continue
         pair = (decision.user_id, decision.workspace)
         if (
@@ -178,7 +200,7 @@ def _legacy_users(people: People) -> Iterator[Offence]:
             and pair not in belonging
             and key not in people.quarantined
         ):
-            yield Offence(rules.HAS_WORKSPACE, people.source, decision.legacy_id, "_id")
+            yield Offence(rules.HAS_WORKSPACE, people.source, decision.legacy_id, "_id", owed=True)
         carried = people.hashes.get(key)
         if carried is not None and key not in people.quarantined:
             yield from _password(people, decision, carried, accounts[decision.user_id])
@@ -189,7 +211,15 @@ def _password(
 ) -> Iterator[Offence]:
     if len(found) != 1:
         note = f"{len(found)} accounts"
-        yield Offence(rules.ONE_CREDENTIAL, people.source, decision.legacy_id, "password", note)
+        yield Offence(
+            rules.ONE_CREDENTIAL,
+            people.source,
+            decision.legacy_id,
+            "password",
+            note,
+            tuple(Read("account", account.id, "userId") for account in found),
+            owed=not found,
+        )
         return
     account = found[0]
     if account.password == carried:
@@ -200,9 +230,10 @@ def _password(
 
 
 def _users(people: People) -> Iterator[Offence]:
-    addresses = Counter(
-        address for user in people.users if (address := normalise_email(user.email)) is not None
-    )
+    addresses: dict[str, list[Any]] = defaultdict(list)
+    for user in people.users:
+        if (address := normalise_email(user.email)) is not None:
+            addresses[address].append(user.id)
     belonging = {
         member.user_id for member in people.members if isinstance(member.user_id, ObjectId)
     }
@@ -214,20 +245,27 @@ def _users(people: People) -> Iterator[Offence]:
             yield Offence(rules.EMAIL_NORMAL, "user", user.id, "email")
         if address is not None and not is_accepted(address):
             yield Offence(rules.EMAIL_ACCEPTED, "user", user.id, "email")
-        if address is not None and addresses[address] > 1:
-            yield Offence(rules.EMAIL_UNIQUE, "user", user.id, "email")
-        for new, old, opposite in (
-            ("emailVerified", "isEmailVerified", False),
-            ("isActive", "isDisabled", True),
-        ):
-            says, said = flag(user.document.get(new)), flag(user.document.get(old))
-            if says is not None and said is not None and (says is said) is opposite:
-                yield Offence(rules.FLAGS_AGREE, "user", user.id, new)
+        if address is not None and len(addresses[address]) > 1:
+            same = tuple(Read("user", other, "email") for other in addresses[address])
+            yield Offence(rules.EMAIL_UNIQUE, "user", user.id, "email", also=same)
+        yield from _flags(user)
         for name in ("organizationId", "workspaceId"):
             if name in user.document:
                 yield Offence(rules.NO_POINTERS, "user", user.id, name)
         if isinstance(user.id, ObjectId) and user.id not in belonging:
-            yield Offence(rules.USER_BELONGS, "user", user.id, "_id")
+            owed = user.id in people.migrated
+            yield Offence(rules.USER_BELONGS, "user", user.id, "_id", owed=owed)
+
+
+def _flags(user: UserFact) -> Iterator[Offence]:
+    for new, old, opposite in (
+        ("emailVerified", "isEmailVerified", False),
+        ("isActive", "isDisabled", True),
+    ):
+        says, said = flag(user.document.get(new)), flag(user.document.get(old))
+        if says is not None and said is not None and (says is said) is opposite:
+            other = Read("user", user.id, old)
+            yield Offence(rules.FLAGS_AGREE, "user", user.id, new, also=(other,))
 
 
 def _accounts(people: People) -> Iterator[Offence]:
@@ -239,7 +277,8 @@ def _accounts(people: People) -> Iterator[Offence]:
         if account.provider == CREDENTIAL and account.account_id != str(account.user_id):
             yield Offence(rules.ACCOUNT_IDS, "account", account.id, "accountId")
         if account.user_id not in users:
-            yield Offence(rules.ACCOUNT_USER, "account", account.id, "userId")
+            user = (Read("user", account.user_id),)
+            yield Offence(rules.ACCOUNT_USER, "account", account.id, "userId", also=user)
 
 
 def _organizations(people: People) -> Iterator[Offence]:
@@ -249,16 +288,22 @@ def _organizations(people: People) -> Iterator[Offence]:
         for m in people.members
         if m.is_owner and isinstance(m.organization_id, ObjectId) and m.user_id in _ids(users, m)
     }
-    slugs = Counter(slug for o in people.organizations if (slug := text(o.slug)) is not None)
+    slugs: dict[str, list[Any]] = defaultdict(list)
+    for organization in people.organizations:
+        if (slug := text(organization.slug)) is not None:
+            slugs[slug].append(organization.id)
     for organization in people.organizations:
         if not isinstance(organization.id, ObjectId):
             yield Offence(rules.ORGANIZATION_ID_TYPE, "organization", organization.id, "_id")
             continue
         if organization.id not in owned:
-            yield Offence(rules.HAS_OWNER, "organization", organization.id)
+            owed = organization.id in people.joined
+            yield Offence(rules.HAS_OWNER, "organization", organization.id, owed=owed)
         slug = text(organization.slug)
-        if slug is None or slugs[slug] > 1:
-            yield Offence(rules.SLUG_UNIQUE, "organization", organization.id, "slug")
+        if slug is None or len(slugs[slug]) > 1:
+            same = () if slug is None else slugs[slug]
+            also = tuple(Read("organization", other, "slug") for other in same)
+            yield Offence(rules.SLUG_UNIQUE, "organization", organization.id, "slug", also=also)
 
 
 def _ids(users: set[Any], member: MemberFact) -> set[Any]:
@@ -269,7 +314,7 @@ def _ids(users: set[Any], member: MemberFact) -> set[Any]:
 def _members(people: People) -> Iterator[Offence]:
     users = {user.id for user in people.users if isinstance(user.id, ObjectId)}
     organizations = {o.id for o in people.organizations if isinstance(o.id, ObjectId)}
-    seen: set[tuple[ObjectId, ObjectId]] = set()
+    seen: dict[tuple[ObjectId, ObjectId], Any] = {}
     for member in people.members:
         organization, user = member.organization_id, member.user_id
         if not isinstance(organization, ObjectId) or not isinstance(user, ObjectId):
@@ -277,9 +322,12 @@ def _members(people: People) -> Iterator[Offence]:
             yield Offence(rules.MEMBER_IDS, "member", member.id, path)
             continue
         if organization not in organizations:
-            yield Offence(rules.MEMBER_POINTS, "member", member.id, "organizationId")
+            gone = (Read("organization", organization),)
+            yield Offence(rules.MEMBER_POINTS, "member", member.id, "organizationId", also=gone)
         elif user not in users:
-            yield Offence(rules.MEMBER_POINTS, "member", member.id, "userId")
-        if (organization, user) in seen:
-            yield Offence(rules.MEMBER_ONCE, "member", member.id)
-        seen.add((organization, user))
+            gone = (Read("user", user),)
+            yield Offence(rules.MEMBER_POINTS, "member", member.id, "userId", also=gone)
+        first = seen.setdefault((organization, user), member.id)
+        if first is not member.id:
+            same = (Read("member", first),)
+            yield Offence(rules.MEMBER_ONCE, "member", member.id, also=same)

@@ -1,4 +1,4 @@
-"""What a validation answers: findings, counts, and whether the database passed.
+"""What a validation answers: findings, where they come from, and whether the database passed.
 
 Values hold ids, paths and counts, no personal data.
 """
@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from bson import ObjectId
 
@@ -18,23 +18,96 @@ from newbi_migrate.invariants.base import Severity
 from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.planning.results import QuarantinedDocument
 
-__all__ = ["EXAMPLES", "FailOn", "Finding", "RuleResult", "ValidationReport"]
+__all__ = [
+    "EXAMPLES",
+    "FailOn",
+    "Finding",
+    "Origin",
+    "Proof",
+    "RuleResult",
+    "Unchanged",
+    "ValidationReport",
+]
 
 EXAMPLES = 20
-"""Findings that are kept for each rule and collection, unless all are asked for."""
+"""Findings that are kept for each rule, collection and origin, unless all are asked for."""
+
+
+class Origin(StrEnum):
+    """Where a violation comes from."""
+
+    RUN = "run"
+    """Its rule reads a field that a run wrote, or a document that a run created."""
+    UNKNOWN = "unknown"
+    """No migration is recorded, or its journal is gone: it counts like one of a run."""
+    BEFORE = "before"
+    """No run wrote what its rule reads: it was there before."""
 
 
 class FailOn(StrEnum):
-    """From which severity on a finding fails a validation."""
+    """Which violations fail a validation.
+
+    The first three ask for what a run caused, from that severity on; the others for whatever is
+    there.
+    """
 
     CRITICAL = "critical"
     WARNING = "warning"
     INFO = "info"
+    ANY_CRITICAL = "any-critical"
+    ANY_WARNING = "any-warning"
+    ANY = "any"
 
-    def covers(self, severity: Severity) -> bool:
-        """Whether a finding of that severity fails the validation."""
+    def covers(self, severity: Severity, origin: Origin) -> bool:
+        """Whether a violation of that severity and origin fails the validation."""
+        whatever, least = _COVERED[self]
         order = list(Severity)
-        return order.index(severity) <= order.index(Severity(self.value))
+        counts = whatever or origin is not Origin.BEFORE
+        return counts and order.index(severity) <= order.index(least)
+
+
+_COVERED: Final = {
+    FailOn.CRITICAL: (False, Severity.CRITICAL),
+    FailOn.WARNING: (False, Severity.WARNING),
+    FailOn.INFO: (False, Severity.INFO),
+    FailOn.ANY_CRITICAL: (True, Severity.CRITICAL),
+    FailOn.ANY_WARNING: (True, Severity.WARNING),
+    FailOn.ANY: (True, Severity.INFO),
+}
+
+
+class Proof(StrEnum):
+    """What became of the proof that nothing else changed."""
+
+    PROVEN = "proven"
+    CHANGED = "changed"
+    UNPROVEN = "unproven"
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """The verdict of ``validate --unchanged``.
+
+    Attributes:
+        proof: What became of the proof.
+        collections: How many collections were compared.
+        differing: Names of those in which something else changed.
+        reason: Why nothing could be proven; empty if it could.
+    """
+
+    proof: Proof
+    collections: int = 0
+    differing: tuple[str, ...] = ()
+    reason: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The verdict as JSON holds it."""
+        return {
+            "verdict": self.proof.value,
+            "collections": self.collections,
+            "differing": list(self.differing),
+            "reason": self.reason,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +121,7 @@ class Finding:
         id: The document; ``None`` where it is about a whole collection or a run.
         path: The field, dotted; empty for the whole document.
         note: A fact that helps, without a stored value; empty mostly.
+        origin: Where it comes from.
     """
 
     rule: str
@@ -56,12 +130,14 @@ class Finding:
     id: Any = None
     path: str = ""
     note: str = ""
+    origin: Origin = Origin.UNKNOWN
 
     def to_json(self) -> dict[str, Any]:
         """The finding as JSON holds it, with the id as it is."""
         return {
             "rule": self.rule,
             "severity": self.severity.value,
+            "origin": self.origin.value,
             "collection": self.collection,
             "id": self.id,
             "path": self.path,
@@ -71,7 +147,7 @@ class Finding:
 
 @dataclass(slots=True)
 class RuleResult:
-    """What came of one rule in one collection.
+    """What came of one rule in one collection, of violations that come from the same.
 
     Attributes:
         rule: Its id.
@@ -79,6 +155,7 @@ class RuleResult:
         severity: What a violation means.
         next_step: What to do about one.
         collection: Where.
+        origin: Where the violations come from.
         violations: How many documents break it.
         examples: The first of them, or all where all were asked for.
     """
@@ -88,6 +165,7 @@ class RuleResult:
     severity: Severity
     next_step: str
     collection: str
+    origin: Origin = Origin.UNKNOWN
     violations: int = 0
     examples: list[Finding] = field(default_factory=list)
 
@@ -97,6 +175,7 @@ class RuleResult:
             "rule": self.rule,
             "collection": self.collection,
             "severity": self.severity.value,
+            "origin": self.origin.value,
             "sentence": self.sentence,
             "nextStep": self.next_step,
             "violations": self.violations,
@@ -113,7 +192,7 @@ class ValidationReport:
         under_way: Whether a run holds the lease, so that the answer may be out of date already.
         checked: How many rules were checked.
         documents: Collection to the number of documents that were looked at.
-        results: The rules that are broken, by severity, with where and how often.
+        results: The rules that are broken, by origin and severity, with where and how often.
         quarantine: Users and documents that a run recorded as quarantined: how many for each
             collection and reason.
         quarantine_examples: Some of them.
@@ -121,7 +200,8 @@ class ValidationReport:
             ``None`` for all.
         notes: What a person should know beside.
         timings: Phase to seconds.
-        fail_on: From which severity on a finding fails the validation.
+        fail_on: Which violations fail the validation.
+        unchanged: Whether nothing else changed; ``None`` where that was not asked.
         finalized: Whether the migration was ended, and nothing was begun since.
     """
 
@@ -137,6 +217,7 @@ class ValidationReport:
     notes: tuple[str, ...]
     timings: Mapping[str, float]
     fail_on: FailOn = FailOn.CRITICAL
+    unchanged: Unchanged | None = None
     finalized: bool = False
 
     @property
@@ -144,14 +225,23 @@ class ValidationReport:
         """The findings that were kept."""
         return tuple(finding for result in self.results for finding in result.examples)
 
-    def count(self, severity: Severity) -> int:
-        """How many violations of rules of that severity there are."""
-        return sum(r.violations for r in self.results if r.severity is severity)
+    def count(self, severity: Severity, *origins: Origin) -> int:
+        """How many violations of that severity come from one of some origins, else from any."""
+        return sum(
+            result.violations
+            for result in self.results
+            if result.severity is severity and (not origins or result.origin in origins)
+        )
 
     @property
     def critical(self) -> int:
-        """How many violations of critical rules there are."""
-        return self.count(Severity.CRITICAL)
+        """How many violations of critical rules were not there before."""
+        return self.count(Severity.CRITICAL, Origin.RUN, Origin.UNKNOWN)
+
+    @property
+    def there_before(self) -> tuple[RuleResult, ...]:
+        """The broken rules of which no run wrote what they read."""
+        return tuple(result for result in self.results if result.origin is Origin.BEFORE)
 
     @property
     def quarantined(self) -> int:
@@ -160,17 +250,18 @@ class ValidationReport:
 
     @property
     def is_clean(self) -> bool:
-        """Whether no critical rule is broken; what was quarantined and recorded breaks none."""
+        """Whether no run broke a critical rule; what was there before does not count."""
         return not self.critical
 
     @property
     def failed(self) -> bool:
         """Whether a rule is broken that is to fail the validation."""
-        return any(r.violations and self.fail_on.covers(r.severity) for r in self.results)
+        return any(r.violations and self.fail_on.covers(r.severity, r.origin) for r in self.results)
 
     @property
     def exit_code(self) -> ExitCode:
-        """4 if it failed, else 5 if something was quarantined, else 0."""
+        """4 if it failed, else 3 if a proof that was asked for was impossible, else 0."""
         if self.failed:
             return ExitCode.VALIDATION_FAILED
-        return ExitCode.QUARANTINED if self.quarantined else ExitCode.DONE
+        unproven = self.unchanged is not None and self.unchanged.proof is Proof.UNPROVEN
+        return ExitCode.PENDING if unproven else ExitCode.DONE

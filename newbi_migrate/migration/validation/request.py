@@ -15,7 +15,16 @@ from newbi_migrate.invariants.base import Severity
 from newbi_migrate.mapping.workspace import Reason, Workspaces
 from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.planning.results import QuarantinedDocument
-from newbi_migrate.migration.validation.report import EXAMPLES, FailOn, Finding, RuleResult
+from newbi_migrate.migration.validation.origins import Origins
+from newbi_migrate.migration.validation.report import (
+    EXAMPLES,
+    FailOn,
+    Finding,
+    Origin,
+    RuleResult,
+    Unchanged,
+)
+from newbi_migrate.migration.validation.rules import NOTHING_ELSE_CHANGED
 from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.handles import Database
 
@@ -60,7 +69,7 @@ class ValidationRequest:
         only: Ids of rules, with ``*`` for any characters; empty for all.
         sample: Ask the rules of the models of so many documents of each collection, drawn at
             random; ``None`` for all documents.
-        fail_on: From which severity on a finding fails the validation.
+        fail_on: Which violations fail the validation.
         unchanged: Prove by digests that nothing changed but what the journal says.
         detailed: Find every violation, not examples alone.
         on_finding: Told of each finding as it is found.
@@ -83,6 +92,8 @@ class ValidationRequest:
 
     def wants(self, rule_id: str) -> bool:
         """Whether a rule is to be checked."""
+        if self.unchanged and rule_id == NOTHING_ELSE_CHANGED.id:
+            return True
         return not self.only or any(fnmatchcase(rule_id, pattern) for pattern in self.only)
 
     def wants_any(self, rule_ids: Iterable[str]) -> bool:
@@ -95,7 +106,7 @@ class Collector:
 
     def __init__(self, request: ValidationRequest) -> None:
         self._request = request
-        self._results: dict[tuple[str, str], RuleResult] = {}
+        self._results: dict[tuple[str, str, Origin], RuleResult] = {}
 
     def add(
         self,
@@ -105,32 +116,42 @@ class Collector:
         path: str = "",
         note: str = "",
         *,
+        origin: Origin,
         count: int = 1,
     ) -> None:
         """Count violations of a rule, of which one is named."""
         if not self._request.wants(rule.id):
             return
-        result = self._results.get((rule.id, collection))
+        result = self._results.get((rule.id, collection, origin))
         if result is None:
-            result = RuleResult(rule.id, rule.sentence, rule.severity, rule.next_step, collection)
-            self._results[rule.id, collection] = result
+            result = RuleResult(
+                rule.id, rule.sentence, rule.severity, rule.next_step, collection, origin
+            )
+            self._results[rule.id, collection, origin] = result
         result.violations += count
-        finding = Finding(rule.id, rule.severity, collection, identifier, path, note)
+        finding = Finding(rule.id, rule.severity, collection, identifier, path, note, origin)
         if self._request.on_finding is not None:
             self._request.on_finding(finding)
         if len(result.examples) < EXAMPLES:
             result.examples.append(finding)
 
-    def count(self, rule: Asked, collection: str, number: int, first: Any) -> None:
+    def count(
+        self, rule: Asked, collection: str, number: int, first: Any, *, origin: Origin
+    ) -> None:
         """Correct a count, where the server counted all after some were named."""
-        if (rule.id, collection) not in self._results:
-            self.add(rule, collection, first)
-        self._results[rule.id, collection].violations = number
+        if (rule.id, collection, origin) not in self._results:
+            self.add(rule, collection, first, origin=origin)
+        self._results[rule.id, collection, origin].violations = number
 
     def results(self) -> tuple[RuleResult, ...]:
-        """The rules that are broken, the worst first."""
-        order = list(Severity)
-        return tuple(sorted(self._results.values(), key=lambda r: order.index(r.severity)))
+        """The rules that are broken: what a run caused first, and of that the worst."""
+        origins, severities = list(Origin), list(Severity)
+        return tuple(
+            sorted(
+                self._results.values(),
+                key=lambda r: (origins.index(r.origin), severities.index(r.severity)),
+            )
+        )
 
 
 @dataclass(slots=True)
@@ -139,20 +160,24 @@ class State:
 
     Attributes:
         findings: The violations.
+        origins: Where violations come from.
         documents: Collection to the number of documents that were looked at.
         quarantine: Collection to what a run recorded as quarantined, by reason.
         examples: Some of that.
         notes: What a person should know beside.
         timings: Phase to seconds.
+        unchanged: Whether nothing else changed, where that was asked.
         workspaces: Who is who, once that is known.
     """
 
     findings: Collector
+    origins: Origins
     documents: dict[str, int] = field(default_factory=dict)
     quarantine: dict[str, Counter[Reason]] = field(default_factory=lambda: defaultdict(Counter))
     examples: list[QuarantinedDocument] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     timings: dict[str, float] = field(default_factory=dict)
+    unchanged: Unchanged | None = None
     workspaces: Workspaces = field(default_factory=Workspaces)
 
     def add_quarantined(

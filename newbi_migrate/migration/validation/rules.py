@@ -208,7 +208,13 @@ PARENT_WORKSPACE = _rule(
 OWNER_TYPE = _rule(
     "document.owner-type",
     "The owner of a document is named by an ObjectId.",
-    "The application looks owners up by ObjectId; store the same id as one.",
+    "Store the same id as an ObjectId; --unchanged and rollback allow for it.",
+    _GROUPS,
+)
+OWNER_PRESENT = _rule(
+    "document.owner-present",
+    "A document that must have an owner names one.",
+    "It is in nobody's list: set it, best before a migration.",
     _GROUPS,
 )
 OWNER_FOLLOWS = _rule(

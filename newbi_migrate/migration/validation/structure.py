@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from bson import ObjectId
 
@@ -15,8 +16,10 @@ from newbi_migrate.migration.planning.survey import survey
 from newbi_migrate.migration.run.baseline import provable_run
 from newbi_migrate.migration.validation import rules
 from newbi_migrate.migration.validation.conservation import check_conservation
+from newbi_migrate.migration.validation.origins import Read
 from newbi_migrate.migration.validation.people import PeopleReader, Recorded
 from newbi_migrate.migration.validation.people_rules import check_people
+from newbi_migrate.migration.validation.report import Origin, Proof, Unchanged
 from newbi_migrate.migration.validation.request import COMMENT, State, ValidationRequest
 from newbi_migrate.migration.validation.rules import STRUCTURAL
 from newbi_migrate.store.census import count_groups
@@ -25,7 +28,7 @@ from newbi_migrate.store.counting import has_any
 from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.indexes import IndexPlan, plan_indexes, read_indexes
 from newbi_migrate.store.lease import RUNS
-from newbi_migrate.store.questions import differing_companions
+from newbi_migrate.store.questions import Pair, differing_companions
 from newbi_migrate.store.runs import RunRecord, migrated_users
 
 __all__ = ["Structure"]
@@ -68,6 +71,7 @@ class Structure:
                 unfinished.run_id,
                 "state",
                 unfinished.state.value,
+                origin=Origin.RUN,
             )
         elif self._newest is None:
             self._state.notes.append("No migration is recorded, or all were rolled back.")
@@ -82,14 +86,25 @@ class Structure:
                 progress=self._request.progress,
             )
         except UsageError as error:
-            self._state.notes.append(f"{error.what} {error.next_step}")
+            reason = f"{error.what} {error.next_step}"
+            self._state.unchanged = Unchanged(Proof.UNPROVEN, reason=reason)
             return
+        self._state.unchanged = Unchanged(
+            Proof.PROVEN if conserved.holds else Proof.CHANGED,
+            len(conserved.collections),
+            tuple(collection.collection for collection in conserved.differing),
+        )
         for collection in conserved.differing:
             note = f"{collection.verdict.value}, {collection.before} before, {collection.now} now"
             unexplained = collection.unexplained or (None,)
             for identifier in unexplained:
                 self._state.findings.add(
-                    rules.NOTHING_ELSE_CHANGED, collection.collection, identifier, "", note
+                    rules.NOTHING_ELSE_CHANGED,
+                    collection.collection,
+                    identifier,
+                    "",
+                    note,
+                    origin=Origin.RUN,
                 )
 
     async def people(self) -> None:
@@ -114,8 +129,16 @@ class Structure:
             if name:
                 self._state.documents[name] = len(facts)
         for offence in check_people(people):
+            if not self._request.wants(offence.rule.id):
+                continue
+            origins = self._state.origins
             self._state.findings.add(
-                offence.rule, offence.collection, offence.id, offence.path, offence.note
+                offence.rule,
+                offence.collection,
+                offence.id,
+                offence.path,
+                offence.note,
+                origin=origins.owed if offence.owed else await origins.of(*offence.reads),
             )
         for decision in people.decisions:
             if id_key(decision.legacy_id) in people.quarantined:
@@ -144,6 +167,8 @@ class Structure:
     async def _recorded(self) -> Recorded:
         quarantined: frozenset[bytes] | None = None
         aliases: dict[ObjectId, ObjectId] = {}
+        migrated: set[ObjectId] = set()
+        joined: set[ObjectId] = set()
         # Each run records everybody it quarantined, so the newest one knows all of them.
         for run in self._runs:
             if run.command != "migrate" or not run.stands:
@@ -154,9 +179,13 @@ class Structure:
                     keys.add(id_key(line["legacyUserId"]))
                 elif line.get("outcome") == "aliased":
                     aliases.setdefault(line["legacyUserId"], line["userId"])
+                if line.get("userId") is not None:
+                    migrated.add(line["userId"])
+                if line.get("memberId") is not None:
+                    joined.add(line["organizationId"])
             if quarantined is None:
                 quarantined = frozenset(keys)
-        return Recorded(quarantined or frozenset(), aliases)
+        return Recorded(quarantined or frozenset(), aliases, frozenset(migrated), frozenset(joined))
 
     # -- references ---------------------------------------------------------------------------
 
@@ -177,12 +206,36 @@ class Structure:
             await self._sessions()
 
     async def _companions(self, spec: CollectionSpec, path: str, other: str) -> None:
-        async for identifier in differing_companions(
+        async for pairs in differing_companions(
             self._database[spec.name], path, other, self._field, comment=COMMENT
         ):
-            self._state.findings.add(
-                rules.COMPANION_WORKSPACE, spec.name, identifier, path, f"see {other}"
-            )
+            for pair, origin in await self._by_origin(spec.name, other, pairs):
+                self._state.findings.add(
+                    rules.COMPANION_WORKSPACE,
+                    spec.name,
+                    pair.id,
+                    path,
+                    f"see {other}",
+                    origin=origin,
+                )
+
+    async def _by_origin(
+        self, name: str, other: str, pairs: Sequence[Pair]
+    ) -> list[tuple[Pair, Origin]]:
+        origins = self._state.origins
+        if not await origins.tells():
+            return [(pair, Origin.UNKNOWN) for pair in pairs]
+        path = self._field
+        mine = await origins.written(name, (pair.id for pair in pairs), path)
+        its = await origins.written(other, (pair.companion for pair in pairs), path)
+        found = []
+        for pair in pairs:
+            one, two = mine.get(id_key(pair.id)), its.get(id_key(pair.companion))
+            # Each still has the workspace that its owner gave it, and the owners differed before.
+            apart = (_as_text(one, path), _as_text(two, path)) == (pair.holds, pair.companion_holds)
+            before = apart or (one is None and two is None)
+            found.append((pair, Origin.BEFORE if before else Origin.RUN))
+        return found
 
     async def _sessions(self) -> None:
         name = "activeOrganizationId"
@@ -192,8 +245,14 @@ class Structure:
                 named = read_id(group.stored.get(name, ABSENT))
                 if named.form in (IdForm.MISSING, IdForm.NULL) or named.value in organizations:
                     continue
+                organization = Read("organization", named.value)
                 self._state.findings.add(
-                    rules.SESSION_POINTS, "session", group.ids[0], name, count=group.count
+                    rules.SESSION_POINTS,
+                    "session",
+                    group.ids[0],
+                    name,
+                    origin=await self._state.origins.of(organization),
+                    count=group.count,
                 )
 
     # -- keys and indexes ---------------------------------------------------------------------
@@ -212,14 +271,19 @@ class Structure:
         for spec in asked_of:
             planned = plan_indexes(await read_indexes(self._database, spec.name), spec)
             collided = await self._keys(spec, planned)
-            findings = self._state.findings
+            findings, origins = self._state.findings, self._state.origins
             for index in planned.to_create:
                 if index.name not in collided:
-                    findings.add(rules.INDEX_PRESENT, spec.name, None, "", index.name)
+                    findings.add(
+                        rules.INDEX_PRESENT, spec.name, None, "", index.name, origin=origins.owed
+                    )
             for index, reason in planned.conflicts:
-                findings.add(rules.INDEX_CONFLICT, spec.name, None, "", f"{index.name}: {reason}")
+                note = f"{index.name}: {reason}"
+                findings.add(rules.INDEX_CONFLICT, spec.name, None, "", note, origin=origins.before)
             for index in planned.obsolete_present:
-                findings.add(rules.INDEX_OBSOLETE, spec.name, None, "", index.name)
+                findings.add(
+                    rules.INDEX_OBSOLETE, spec.name, None, "", index.name, origin=origins.before
+                )
             self._request.progress.advance(1, spec.name)
 
     async def _keys(self, spec: CollectionSpec, planned: IndexPlan) -> set[str]:
@@ -237,6 +301,7 @@ class Structure:
             if now:
                 hindered.add(key.index.name)
             held, left = await self._with_a_workspace(spec, key, now)
+            of_one_owner = await self._of_one_owner(spec, key) if held else ()
             for rule, collisions in (
                 (rules.KEY_HOLDS, held),
                 (rules.KEY_HINDERED, left),
@@ -250,6 +315,7 @@ class Structure:
                         "",
                         f"{key.index.name}: {collision.count} documents, the last "
                         f"{collision.ids[-1]}",
+                        origin=await self._origin_of(spec, key, collision, of_one_owner),
                     )
         return hindered
 
@@ -268,6 +334,45 @@ class Structure:
         )
         return held, tuple(collision for collision in now if collision not in held)
 
+    async def _of_one_owner(self, spec: CollectionSpec, key: UniqueKey) -> tuple[Collision, ...]:
+        """Documents that share a key with another of the same owner, as they did before."""
+        owner = spec.owner_field
+        if owner is None or all(path != self._field for path, _ in key.index.keys):
+            return ()
+        as_text = {"input": f"${owner}", "to": "string", "onError": None, "onNull": None}
+        shared, _ = await find_collisions(
+            self._database[spec.name],
+            key,
+            workspace_field=self._field,
+            comment=COMMENT,
+            workspace={"$convert": as_text},
+            among={self._field: {"$nin": [None, ""]}, owner: {"$exists": True}},
+        )
+        return shared
+
+    async def _origin_of(
+        self,
+        spec: CollectionSpec,
+        key: UniqueKey,
+        collision: Collision,
+        of_one_owner: Sequence[Collision],
+    ) -> Origin:
+        origins, owner = self._state.origins, spec.owner_field
+        if not await origins.tells():
+            return Origin.UNKNOWN
+        # A run that built the index has seen that no documents shared the key.
+        shared = collision in of_one_owner and not origins.built(spec.name, key.index.name)
+        if shared and owner not in await origins.fields(spec.name):
+            return Origin.BEFORE
+        if collision.count > len(collision.ids):
+            # Those between the first and the last are not named.
+            return Origin.RUN
+        paths = [path for path, _ in key.index.keys]
+        if not await origins.written(spec.name, collision.ids, *paths):
+            return Origin.BEFORE
+        rewritten = owner and await origins.written(spec.name, collision.ids, owner)
+        return Origin.BEFORE if shared and not rewritten else Origin.RUN
+
     async def _may_collide_later(self, spec: CollectionSpec, key: UniqueKey) -> bool:
         # The index holds for the documents as they are. They can collide later only if some of
         # them have the field that others are going to get.
@@ -279,3 +384,9 @@ class Structure:
             if not await has_any(self._database[spec.name], query, comment=COMMENT):
                 return False
         return True
+
+
+def _as_text(written: Mapping[str, Any] | None, path: str) -> str | None:
+    """The id that a run wrote, as text; ``None`` if it wrote none."""
+    meant = read_id((written or {}).get(path)).value
+    return None if meant is None else str(meant)

@@ -10,14 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
-from typing import Final
 
 from newbi_migrate.errors import UsageError
 from newbi_migrate.migration.planning.options import MigrationOptions
+from newbi_migrate.migration.planning.owners import owner_of
 from newbi_migrate.migration.planning.plan import chosen_collections
 from newbi_migrate.migration.run.recovery import refuse_lost_records
-from newbi_migrate.migration.validation.documents import DocumentRules, owner_of
+from newbi_migrate.migration.validation.documents import DocumentRules
 from newbi_migrate.migration.validation.models import ModelRules
+from newbi_migrate.migration.validation.origins import Origins
 from newbi_migrate.migration.validation.report import ValidationReport
 from newbi_migrate.migration.validation.request import (
     COMMENT,
@@ -34,8 +35,6 @@ from newbi_migrate.store.lease import Lease
 from newbi_migrate.store.runs import RunRecord, is_finalized, read_runs, readable_collections
 
 __all__ = ["ValidationRequest", "recorded_choices", "validate"]
-
-_FORWARD: Final = ("migrate", "backfill")
 
 
 async def validate(request: ValidationRequest) -> ValidationReport:
@@ -57,7 +56,7 @@ async def validate(request: ValidationRequest) -> ValidationReport:
     if not listed:
         raise nothing_there(database.name)
     names = [name for name, info in listed.items() if info.holds_documents]
-    state = State(Collector(request))
+    state = State(Collector(request), Origins(database, runs))
     request = replace(request, options=recorded_choices(request.options, runs))
     specs = chosen_collections(request.registry, request.options)
     present = [spec for spec in specs if spec.name in names]
@@ -91,7 +90,12 @@ async def validate(request: ValidationRequest) -> ValidationReport:
         with timed(state.timings, "unchanged"):
             await check.unchanged()
     with timed(state.timings, "models"):
-        await models.check(state.findings)
+        await models.check(state)
+    if state.origins.lost:
+        state.notes.append(
+            f"What a run wrote cannot be told, since {state.origins.lost}: what may have been "
+            "there before counts too."
+        )
     return ValidationReport(
         database=database.name,
         run_id=None if newest is None else newest.run_id,
@@ -105,12 +109,13 @@ async def validate(request: ValidationRequest) -> ValidationReport:
         notes=tuple(state.notes),
         timings=state.timings,
         fail_on=request.fail_on,
+        unchanged=state.unchanged,
         finalized=is_finalized(runs),
     )
 
 
 def _newest(runs: Sequence[RunRecord]) -> RunRecord | None:
-    return next((run for run in runs if run.stands and run.command in _FORWARD), None)
+    return next((run for run in runs if run.stands and run.migrates), None)
 
 
 def recorded_choices(options: MigrationOptions, runs: Sequence[RunRecord]) -> MigrationOptions:

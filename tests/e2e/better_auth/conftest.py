@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 from better_auth_app import Browser, application
+from dirty_people import password_of
 from node_packages import modules
 
 from newbi_migrate import Migration
+from newbi_migrate.demo import LegacyDatabase, build_legacy_database
 from newbi_migrate.migration.facade import run_sync
-from newbi_migrate.testing import LegacyDatabase, build_legacy_database
 
 SEED, USERS, DOCUMENTS = 3, 4, 20
 
@@ -32,7 +33,7 @@ class Deployment:
     def person(self, position):
         """E-mail and password of a legacy user."""
         user = self.legacy.users[position]
-        return user["email"], self.legacy.password_of(user)
+        return user["email"], password_of(user)
 
     def signed_in(self, position):
         """A browser in which a legacy user has signed in."""

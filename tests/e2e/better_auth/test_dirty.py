@@ -13,7 +13,10 @@ from dirty_people import ALL, OTHER_PASSWORD, PASSWORD, PEOPLE, fill
 from node_packages import modules
 
 from newbi_migrate import Migration, MigrationOptions
-from newbi_migrate.mapping.decisions import DuplicatePolicy, Outcome
+from newbi_migrate.choices import DuplicatePolicy
+from newbi_migrate.mapping.decisions import (
+    Outcome,
+)
 from newbi_migrate.mapping.users import BARRED, CANNOT_SIGN_IN
 from newbi_migrate.migration.facade import run_sync
 from newbi_migrate.testing.server import TEST_DATABASE_PREFIX

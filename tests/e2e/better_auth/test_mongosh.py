@@ -8,11 +8,12 @@ import subprocess
 
 import pytest
 from bson import ObjectId
+from legacy_cases import build_dirty_database
 from node_packages import modules
 
 from newbi_migrate import Migration
+from newbi_migrate.demo import build_legacy_database
 from newbi_migrate.migration.facade import run_sync
-from newbi_migrate.testing import build_legacy_database
 
 pytestmark = [pytest.mark.node, pytest.mark.slow]
 
@@ -72,9 +73,8 @@ def workspace_in(answer):
 def test_the_guides_queries_give_the_expected_answers(uri, sync_database, tmp_path, dirty):
     """What is there is counted and shown, and monitoring finds only what was quarantined."""
     modules("mongosh")
-    build_legacy_database(
-        sync_database, seed=11, users=12, documents_per_user=30, source="Users", dirty=dirty
-    )
+    build = build_dirty_database if dirty else build_legacy_database
+    build(sync_database, seed=11, users=12, documents_per_user=30, source="Users")
 
     async def migrate():
         async with Migration(uri) as migration:

@@ -31,7 +31,7 @@ def test_every_migrated_user_signs_in_with_their_old_password(deployment):
         browser = deployment.signed_in(position)
         session = browser.get("/get-session").body
 
-        assert str(deployment.legacy.user_ids[position]) == session["session"]["userId"]
+        assert str(deployment.legacy.users[position]["_id"]) == session["session"]["userId"]
         assert deployment.person(position)[0] == session["user"]["email"]
 
 
@@ -49,7 +49,7 @@ def test_a_wrong_password_is_refused(deployment):
 def test_every_form_of_bcrypt_lets_its_owner_in(deployment, prefix):
     """The three prefixes name one algorithm, and the documented verify takes all of them."""
     email, password = deployment.person(2)
-    accounts, owner = deployment.database["account"], {"userId": deployment.legacy.user_ids[2]}
+    accounts, owner = deployment.database["account"], {"userId": deployment.legacy.users[2]["_id"]}
     stored = accounts.find_one(owner)["password"]
     accounts.update_one(owner, {"$set": {"password": prefix + stored[4:]}})
     reply = Browser(deployment.app).sign_in(email, password)
@@ -82,7 +82,7 @@ def test_a_changed_password_takes_the_place_of_the_old_one(deployment):
     browser = deployment.signed_in(position)
     changed = browser.post("/change-password", currentPassword=old, newPassword=NEW_PASSWORD)
     account = deployment.database["account"].find_one(
-        {"userId": deployment.legacy.user_ids[position]}
+        {"userId": deployment.legacy.users[position]["_id"]}
     )
     with_new = Browser(deployment.app).sign_in(email, NEW_PASSWORD)
     with_old = Browser(deployment.app).sign_in(email, old)
@@ -111,7 +111,7 @@ def test_a_migrated_user_adds_google_and_takes_it_away_again(deployment):
     left = browser.get("/list-accounts").body
 
     assert (200, 200, 200) == (linked.status, with_google.status, unlinked.status), unlinked
-    assert str(deployment.legacy.user_ids[1]) == who
+    assert str(deployment.legacy.users[1]["_id"]) == who
     assert (2, [who]) == (len(accounts), [account["accountId"] for account in left])
     assert 200 == Browser(deployment.app).sign_in(email, password).status
 
@@ -149,7 +149,7 @@ def test_the_full_organization_shows_the_company_where_the_application_reads_it(
 
     assert company["name"] == full["companyName"]
     assert company["address"]["postalCode"] == full["addressZipCode"]
-    assert [str(deployment.legacy.user_ids[0])] == [m["userId"] for m in full["members"]]
+    assert [str(deployment.legacy.users[0]["_id"])] == [m["userId"] for m in full["members"]]
 
 
 def test_nobody_can_make_the_organization_of_another_active(deployment):
@@ -209,8 +209,8 @@ def test_documents_are_of_the_form_better_auth_gives_its_own(deployment, model):
     }
     position = 1
     migrated = {
-        "user": {"_id": deployment.legacy.user_ids[position]},
-        "account": {"userId": deployment.legacy.user_ids[position]},
+        "user": {"_id": deployment.legacy.users[position]["_id"]},
+        "account": {"userId": deployment.legacy.users[position]["_id"]},
         "organization": {"_id": ObjectId(deployment.workspace(position))},
         "member": {"organizationId": ObjectId(deployment.workspace(position))},
     }

@@ -104,7 +104,7 @@ def test_a_user_who_never_verified_their_address_is_told_apart(deploy, packages)
 def test_an_organization_nobody_can_see_fails(deploy):
     """A member whose ids are text leaves its user without organizations."""
     deployment = deploy("better-auth-newest", shared="broken")
-    owner = deployment.legacy.user_ids[0]
+    owner = deployment.legacy.users[0]["_id"]
     members = deployment.database["member"]
     stored = members.find_one({"userId": owner})
     members.update_one({"_id": stored["_id"]}, {"$set": {"userId": str(owner)}})

@@ -7,9 +7,11 @@ from bson import ObjectId
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from fingerprints import changes, fingerprint
+from legacy_cases import build_dirty_database
 from losing import losing_the_answer_to
 from small_legacy import USERS, invoices, legacy_user
 
+from newbi_migrate.demo.legacy import build_legacy_database
 from newbi_migrate.documents.newbi import NEWBI
 from newbi_migrate.errors import (
     DatabaseMovedOnError,
@@ -26,7 +28,6 @@ from newbi_migrate.progress import NullProgress
 from newbi_migrate.store.lease import Holder, Lease
 from newbi_migrate.store.raw import elements
 from newbi_migrate.store.runs import RunWriter
-from newbi_migrate.testing.legacy import build_legacy_database
 
 RAW = CodecOptions(document_class=RawBSONDocument)
 
@@ -82,7 +83,7 @@ async def test_nothing_but_the_workspace_changes(uri, sync_database):
 
 async def test_planning_changes_nothing(uri, sync_database):
     """The dry run leaves every document, index and collection as it is."""
-    build_legacy_database(sync_database, seed=5, users=5, documents_per_user=10, dirty=True)
+    build_dirty_database(sync_database, seed=5, users=5, documents_per_user=10)
     before = fingerprint(sync_database)
     async with Migration(uri) as migration:
         await migration.plan()
@@ -92,7 +93,7 @@ async def test_planning_changes_nothing(uri, sync_database):
 
 async def test_the_plan_names_what_the_run_writes(uri, sync_database):
     """Ids, counts and quarantine of the plan are those of the run."""
-    build_legacy_database(sync_database, seed=6, users=5, documents_per_user=10, dirty=True)
+    build_dirty_database(sync_database, seed=6, users=5, documents_per_user=10)
     async with Migration(uri) as migration:
         plan = await migration.plan()
         result = await migration.apply(plan)
@@ -111,7 +112,7 @@ async def test_the_plan_names_what_the_run_writes(uri, sync_database):
 
 async def test_users_and_documents_are_conserved(uri, sync_database):
     """Whoever and whatever comes in comes out: written, right already, or quarantined."""
-    build_legacy_database(sync_database, seed=7, users=8, documents_per_user=15, dirty=True)
+    build_dirty_database(sync_database, seed=7, users=8, documents_per_user=15)
     async with Migration(uri) as migration:
         plan = await migration.plan()
         result = await migration.apply(plan)
@@ -125,7 +126,7 @@ async def test_users_and_documents_are_conserved(uri, sync_database):
 
 async def test_a_dirty_database_ends_with_5(uri, sync_database):
     """What cannot be resolved is listed, and the exit code says so."""
-    build_legacy_database(sync_database, seed=8, users=5, documents_per_user=10, dirty=True)
+    build_dirty_database(sync_database, seed=8, users=5, documents_per_user=10)
     result = await migrated(uri)
 
     assert ExitCode.QUARANTINED == result.exit_code
@@ -135,7 +136,8 @@ async def test_a_dirty_database_ends_with_5(uri, sync_database):
 @pytest.mark.parametrize("dirty", [False, True])
 async def test_a_second_run_writes_nothing(uri, sync_database, dirty):
     """Not a document, not an index, not even a record of the run."""
-    build_legacy_database(sync_database, seed=9, users=6, documents_per_user=15, dirty=dirty)
+    build = build_dirty_database if dirty else build_legacy_database
+    build(sync_database, seed=9, users=6, documents_per_user=15)
     await migrated(uri)
     before = fingerprint(sync_database)
     again = await migrated(uri)
@@ -152,7 +154,7 @@ async def test_every_batch_size_and_number_of_workers_ends_in_the_same_bytes(
     for size, workers in ((1, 1), (3, 4), (50, 2), (50_000, 2)):
         name = f"{database_name}_{size}"
         database = servers.client(mongod)[name]
-        build_legacy_database(database, seed=10, users=4, documents_per_user=12, dirty=True)
+        build_dirty_database(database, seed=10, users=4, documents_per_user=12)
         await migrated(mongod.uri_for(name), batch_size=size, workers=workers)
         found.append(fingerprint(database, run_records=False))
         servers.drop(name)
@@ -165,7 +167,7 @@ async def test_a_replica_set_ends_in_the_same_bytes(
 ):
     """With transactions or without: no difference."""
     for database in (sync_database, sync_replica_database):
-        build_legacy_database(database, seed=11, users=6, documents_per_user=12, dirty=True)
+        build_dirty_database(database, seed=11, users=6, documents_per_user=12)
     await migrated(uri)
     await migrated(replica_uri)
     alone, together = (

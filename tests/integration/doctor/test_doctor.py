@@ -18,9 +18,13 @@ from small_legacy import USERS, invoices, legacy_user
 from newbi_migrate import Migration
 from newbi_migrate.backup.writer import backup_database
 from newbi_migrate.checks import Level
+from newbi_migrate.choices import Purpose
 from newbi_migrate.documents.newbi import NEWBI
 from newbi_migrate.errors import ExitCode
-from newbi_migrate.migration.doctor import Purpose, diagnose, machine
+from newbi_migrate.migration.doctor import (
+    diagnose,
+    machine,
+)
 from newbi_migrate.migration.doctor.leftovers import TRACES
 from newbi_migrate.store.connection import open_database
 from newbi_migrate.store.lease import Holder, Lease
@@ -458,13 +462,6 @@ async def test_a_folder_that_is_no_backup_fails(legacy, uri, tmp_path):
 
 
 # -- the command ------------------------------------------------------------------------------
-
-
-def test_the_purposes_of_the_command_are_those_of_the_use_case():
-    """The choices of `--before` are repeated in the command line, so that `--help` stays quick."""
-    from newbi_migrate.cli.doctor import PurposeChoice
-
-    assert [p.value for p in Purpose] == [p.value for p in PurposeChoice]
 
 
 async def test_the_diagnosis_as_json_has_every_check(lonely_uri):

@@ -32,6 +32,7 @@ from newbi_migrate.documents.scalars import Text
 from newbi_migrate.errors import UsageError
 
 ADDRESS = {"street": "1, rue de la Paix", "city": "Paris", "postalCode": "75002"}
+CTY = {"street": "1, rue de la Paix", "cty": "Paris"}
 MADE = {
     "items": [{"description": "Conseil", "quantity": 2, "unitPrice": 450.0, "vatRate": 20}],
     "companyInfo": {"name": "Atelier Zoé", "address": ADDRESS},
@@ -183,6 +184,96 @@ async def test_a_misspelt_attribute_raises_at_once(host):
     for name in ("dueDate", "dueDat", "due_dat"):
         with pytest.raises(AttributeError, match=rf"no field {name}\. Did you mean due_date\?"):
             setattr(made(), name, None)
+
+
+@pytest.mark.parametrize(
+    ("assign", "path", "meant"),
+    [
+        (lambda i: setattr(i, "client", {**MADE["client"], "nme": "A"}), "nme", "name"),
+        (lambda i: setattr(i.client, "address", {**ADDRESS, "zipCode": "1"}), "zipCode", None),
+        (
+            lambda i: setattr(i, "items", [{**MADE["items"][0], "unitPric": 1}]),
+            "unitPric",
+            "unitPrice",
+        ),
+        (
+            lambda i: setattr(i, "client", {**MADE["client"], "address": {"cty": ""}}),
+            "address.cty",
+            "city",
+        ),
+    ],
+    ids=["embedded", "deeper", "in-a-list", "inside"],
+)
+async def test_a_misspelt_name_in_what_is_assigned_raises_at_once(host, assign, path, meant):
+    """A dictionary becomes an embedded document as it would in a new invoice."""
+    await init_documents(host, Invoice)
+    with pytest.raises(ValidationError) as raised:
+        assign(made())
+
+    assert {("field.unknown", path)} == broken(raised.value)
+    assert meant is None or f"Did you mean {meant}?" in str(raised.value)
+
+
+async def test_a_dictionary_that_is_assigned_becomes_an_embedded_document(host):
+    """With its defaults and its id, wherever it is assigned."""
+    await init_documents(host, Invoice)
+    invoice = made()
+    invoice.client = copy.deepcopy(MADE["client"])
+    invoice.items = [*invoice.items, copy.deepcopy(MADE["items"][0])]
+    copied = invoice.model_copy(update={"client": copy.deepcopy(MADE["client"])})
+
+    assert "Paris" == invoice.client.address.city == copied.client.address.city
+    assert ["unité", "unité"] == [item.unit for item in invoice.items]
+    assert isinstance(invoice.to_document()["client"]["address"]["_id"], ObjectId)
+    assert [] == invoice.violations()
+
+
+async def test_a_misspelt_name_put_into_a_list_is_not_saved(host, sync_database):
+    """What a list is given nobody is told of; saving refuses it."""
+    await init_documents(host, Invoice)
+    invoice = await made().insert()
+    before = list(sync_database["invoices"].find())
+    invoice.items.append({**MADE["items"][0], "discont": 1, "details": "x"})
+    with pytest.raises(ValidationError) as raised:
+        await invoice.save()
+
+    assert {("field.unknown", "items.1.discont")} == broken(raised.value)
+    assert "Did you mean discount?" in str(raised.value)
+    assert before == list(sync_database["invoices"].find())
+
+
+async def test_a_misspelt_name_in_a_copy_raises_at_once(host):
+    """A copy takes the names of attributes, and loses none."""
+    await init_documents(host, Invoice)
+
+    with pytest.raises(AttributeError, match=r"no field dueDat\. Did you mean due_date\?"):
+        made().model_copy(update={"dueDat": None})
+
+
+async def test_unknown_fields_of_stored_parts_may_be_saved(host, sync_database):
+    """What is stored under names that nobody knows stays when other fields change."""
+    document = made().to_document()
+    document["client"]["nom"] = document["items"][0]["libelle"] = "x"
+    sync_database["invoices"].insert_one({"_id": ObjectId(), **document})
+    await init_documents(host, Invoice)
+    invoice = await Invoice.find_one()
+    invoice.items = [*invoice.items, *made().items]
+    invoice.client.first_name = "Zoé"
+    await invoice.save()
+    stored = sync_database["invoices"].find_one()
+
+    assert ("x", "x") == (stored["client"]["nom"], stored["items"][0]["libelle"])
+
+
+async def test_the_plain_model_is_told_from_the_document(host):
+    """Both are named alike, and a message that is about both says where each is from."""
+    await init_documents(host, Invoice)
+    plain = billing.Invoice.load(dirty())
+    with pytest.raises(ValidationError) as raised:
+        TypeAdapter(Invoice).validate_python(plain)
+
+    assert "This is a newbi_migrate.documents.billing.Invoice" in str(raised.value)
+    assert "a newbi_migrate.documents.odm.Invoice is wanted" in str(raised.value)
 
 
 async def test_old_dirt_may_stay_where_it_is_and_move(host, sync_database):

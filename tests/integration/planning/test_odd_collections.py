@@ -105,7 +105,7 @@ async def test_documents_that_cannot_be_updated_wait_for_a_person(legacy, uri, o
         checks = {check.id: check for check in (await migration.doctor(watch=0)).checks}
         notes = (await migration.validate()).notes
         indexes = await migration.indexes()
-        await migration.finalize(dry_run=True)
+        await migration.finalize(keep=True, dry_run=True)
 
     assert code in FINDINGS
     for answer in (plan, result, again):

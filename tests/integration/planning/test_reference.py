@@ -9,9 +9,11 @@ from bson import ObjectId
 from hypothesis import HealthCheck, given, settings, strategies as st
 from reference import REGISTRY, SOURCE, bytes_of, migrated, worlds
 
-from newbi_migrate.mapping.decisions import AliasPolicy, DuplicatePolicy
+from newbi_migrate.choices import AliasOwners, AliasPolicy, DuplicatePolicy
 from newbi_migrate.migration.facade import Migration
-from newbi_migrate.migration.planning.options import AliasOwners, MigrationOptions
+from newbi_migrate.migration.planning.options import (
+    MigrationOptions,
+)
 
 options = st.builds(
     MigrationOptions,

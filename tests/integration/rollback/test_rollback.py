@@ -6,8 +6,11 @@ import bson
 import pytest
 from bson import ObjectId
 from fingerprints import changes, fingerprint
+from legacy_cases import build_dirty_database
 from small_legacy import DAY, USERS, invoices, legacy_user
 
+from newbi_migrate.choices import OnConflict
+from newbi_migrate.demo.legacy import build_legacy_database
 from newbi_migrate.errors import ExitCode, InterruptedRunError, UsageError
 from newbi_migrate.migration.apply import steps
 from newbi_migrate.migration.facade import Migration
@@ -15,13 +18,11 @@ from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.rollback.results import (
     ConflictKind,
     KeptReason,
-    OnConflict,
     RollbackOptions,
 )
 from newbi_migrate.progress import NullProgress
 from newbi_migrate.store.raw import document_of, elements
 from newbi_migrate.store.session import LeasedSession
-from newbi_migrate.testing.legacy import build_legacy_database
 
 KEEP = RollbackOptions(OnConflict.KEEP)
 DISCARD = RollbackOptions(OnConflict.DISCARD)
@@ -65,7 +66,8 @@ def organization_of(database, user):
 async def test_a_rollback_gives_back_every_byte(request, dirty, uri_name, database_name_):
     """Documents, index specifications, options and absent collections, as they were."""
     uri, database = request.getfixturevalue(uri_name), request.getfixturevalue(database_name_)
-    build_legacy_database(database, seed=3, users=5, documents_per_user=15, dirty=dirty)
+    build = build_dirty_database if dirty else build_legacy_database
+    build(database, seed=3, users=5, documents_per_user=15)
     before = held(database)
     await migrate(uri)
     result = await rollback(uri)

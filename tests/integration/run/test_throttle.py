@@ -9,25 +9,28 @@ from contextlib import contextmanager
 from unittest.mock import patch
 
 import pytest
+from controlled_mongod import ControlledMongod
 from hypothesis import given, strategies as st
 from pymongo import MongoClient
 from pymongo.write_concern import WriteConcern
 from small_legacy import USERS, invoices, legacy_user
 
 from newbi_migrate import Migration, MigrationOptions
+from newbi_migrate.choices import OnConflict
 from newbi_migrate.errors import (
     InterruptedRunError,
     LeaseLostError,
     NotPermittedError,
     UsageError,
 )
-from newbi_migrate.migration.rollback.results import OnConflict, RollbackOptions
+from newbi_migrate.migration.rollback.results import (
+    RollbackOptions,
+)
 from newbi_migrate.migration.run import throttle
 from newbi_migrate.migration.run.throttle import RunThrottle, ThrottleOptions
 from newbi_migrate.progress import NullProgress
 from newbi_migrate.store.connection import Topology, open_database
 from newbi_migrate.store.server import replica_lag
-from newbi_migrate.testing import EmbeddedMongod
 
 
 class Notes(NullProgress):
@@ -271,8 +274,8 @@ def pair():
     """A replica set of two, of which the second has no vote and can be held back."""
     arguments = ("--replSet", "pair")
     with (
-        EmbeddedMongod(extra_args=arguments, test_commands=True) as first,
-        EmbeddedMongod(extra_args=arguments, test_commands=True) as second,
+        ControlledMongod(extra_args=arguments, test_commands=True) as first,
+        ControlledMongod(extra_args=arguments, test_commands=True) as second,
     ):
         members = [
             {"_id": 0, "host": f"127.0.0.1:{first.port}"},
@@ -376,7 +379,7 @@ async def test_a_sharded_cluster_is_refused_a_limit_that_cannot_be_kept(database
 
 @pytest.fixture(scope="module")
 def guarded():
-    with EmbeddedMongod(replica_set=True, auth=True) as server:
+    with ControlledMongod(replica_set=True, auth=True) as server:
         yield server
 
 

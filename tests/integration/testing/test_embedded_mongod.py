@@ -11,12 +11,12 @@ import time
 from pathlib import Path
 
 import pytest
+from controlled_mongod import ControlledMongod
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
 from newbi_migrate.errors import UnreachableError, UnsupportedError, UsageError
 from newbi_migrate.testing import EmbeddedMongod, find_mongod
-from newbi_migrate.testing.readiness import option_names
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX systems")
 
@@ -49,8 +49,8 @@ def test_a_server_takes_writes_as_soon_as_it_has_started():
 
 def test_a_stopped_server_leaves_nothing_behind():
     """Process, port, data and files are gone after the block."""
-    with EmbeddedMongod() as server:
-        pid, directory = server.pid, server.dbpath.parent
+    with ControlledMongod() as server:
+        pid, directory = server.pid, server.directory
         assert directory.exists()
 
     assert not _alive(pid)
@@ -61,7 +61,7 @@ def test_a_stopped_server_leaves_nothing_behind():
 
 def test_a_killed_server_comes_back_with_its_data_on_its_port():
     """What was acknowledged by the journal survives a crash."""
-    with EmbeddedMongod() as server, MongoClient(server.uri, journal=True) as client:
+    with ControlledMongod() as server, MongoClient(server.uri, journal=True) as client:
         client["newbi"]["users"].insert_one({"_id": 1})
         port = server.port
         server.kill()
@@ -70,17 +70,6 @@ def test_a_killed_server_comes_back_with_its_data_on_its_port():
 
         assert port == server.port
         assert [{"_id": 1}] == list(client["newbi"]["users"].find())
-
-
-def test_a_directory_of_ones_own_is_kept(tmp_path):
-    """Data in a given directory outlive the server, for a replica set under another port too."""
-    for number in range(2):
-        with (
-            EmbeddedMongod(dbpath=tmp_path / "data", replica_set=True) as server,
-            MongoClient(server.uri, w="majority") as client,
-        ):
-            assert number == client["newbi"]["users"].count_documents({})
-            client["newbi"]["users"].insert_one({"_id": number})
 
 
 def test_a_replica_set_commits_and_aborts_transactions(replica_set, database_name):
@@ -113,7 +102,7 @@ def test_a_server_with_credentials_refuses_who_has_none(mongod_with_auth, databa
 
 def test_credentials_survive_a_restart():
     """The administrator's connection string is the same after a crash."""
-    with EmbeddedMongod(auth=True, replica_set=True) as server:
+    with ControlledMongod(auth=True, replica_set=True) as server:
         uri = server.uri
         server.kill()
         server.restart()
@@ -138,7 +127,7 @@ def test_fail_points_can_be_set(mongod, database_name):
 @posix
 def test_a_suspended_server_can_be_resumed_and_stopped():
     """A frozen server answers nothing, goes on when told, and can be stopped while frozen."""
-    with EmbeddedMongod() as server:
+    with ControlledMongod() as server:
         server.suspend()
         assert server.running
         server.resume()
@@ -152,18 +141,11 @@ def test_a_suspended_server_can_be_resumed_and_stopped():
 
 def test_a_server_that_does_not_start_says_why():
     """The error ends with the server's own words, and nothing is left of the attempt."""
-    server = EmbeddedMongod(extra_args=["--noSuchOption"])
+    server = ControlledMongod(extra_args=["--noSuchOption"])
     with pytest.raises(UnreachableError, match="noSuchOption"):
         server.start()
 
     assert not server.running
-
-
-def test_an_option_replaces_the_default_of_its_name():
-    """Server parameters count one by one, other options by name, in either notation."""
-    names = option_names(["--quiet", "--port=1", "--setParameter", "a=1", "--setParameter=b=2"])
-
-    assert {"--quiet", "--port", "--setParameter a", "--setParameter b"} == names
 
 
 @posix
@@ -174,7 +156,7 @@ def test_nothing_outlives_a_python_that_dies_without_warning(how):
         import sys, time
         from newbi_migrate.testing import EmbeddedMongod
         server = EmbeddedMongod().start()
-        print(server.pid, server.dbpath.parent, flush=True)
+        print(server._process.pid, server._directory, flush=True)
         time.sleep(60)
     """
     with subprocess.Popen(

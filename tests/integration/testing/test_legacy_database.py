@@ -4,33 +4,20 @@ from __future__ import annotations
 
 import bson
 import pytest
-from fingerprints import fingerprint
+from legacy_cases import HUGE_CASE, LegacyCases, build_dirty_database
 
+from newbi_migrate.demo.legacy import (
+    LEGACY_INDEXES,
+    build_legacy_database,
+)
 from newbi_migrate.documents.newbi import NEWBI
 from newbi_migrate.errors import ExitCode
 from newbi_migrate.mapping.values import ABSENT, get_path, read_id
 from newbi_migrate.migration.facade import Migration
-from newbi_migrate.testing.legacy import (
-    LEGACY_INDEXES,
-    build_legacy_database,
-    build_legacy_database_async,
-)
-from newbi_migrate.testing.legacy_dirt import LegacyDirt
 
 
 def _key(collection, identifier):
     return collection, bson.encode({"": identifier})
-
-
-async def test_both_ways_of_building_give_the_same_database(database, sync_database):
-    """The asynchronous builder writes the bytes that the synchronous one writes."""
-    build_legacy_database(sync_database, seed=5, users=3, documents_per_user=20, dirty=True)
-    expected = fingerprint(sync_database)
-    for name in sync_database.list_collection_names():
-        sync_database.drop_collection(name)
-    await build_legacy_database_async(database, seed=5, users=3, documents_per_user=20, dirty=True)
-
-    assert expected == fingerprint(sync_database)
 
 
 def test_the_legacy_indexes_are_there(sync_database):
@@ -61,20 +48,20 @@ async def test_a_clean_database_migrates_without_a_remainder(sync_database, uri)
 @pytest.mark.parametrize("seed", [0, 1])
 async def test_a_migration_does_with_every_odd_case_what_it_says(sync_database, uri, seed):
     """Action, reason, workspace and owners of each odd document, and each odd user's outcome."""
-    dirt = LegacyDirt(seed)
-    build_legacy_database(sync_database, seed=seed, users=2, documents_per_user=10, dirty=True)
+    cases = LegacyCases(seed)
+    build_dirty_database(sync_database, seed=seed, users=2, documents_per_user=10)
     async with Migration(uri) as migration:
         plan = await migration.plan()
         result = await migration.apply()
 
     assert ExitCode.QUARANTINED == result.exit_code
     lines = {bson.encode({"": line.legacy_id}): line for line in plan.users}
-    for user in dirt.users:
+    for user in cases.users:
         line = lines[bson.encode({"": user.id})]
         said = (user.case, user.outcome, user.reason, user.user_id, user.workspace)
         assert said == (user.case, line.outcome, line.reason, line.user_id, line.workspace)
     left = {_key(q.collection, q.id): q.reason for q in result.quarantine}
-    for expected in dirt.expected:
+    for expected in cases.expected:
         where = (expected.case, expected.collection, expected.id)
         reason = left.pop(_key(expected.collection, expected.id), None)
         assert (*where, expected.reason) == (*where, reason)
@@ -91,8 +78,8 @@ async def test_a_migration_does_with_every_odd_case_what_it_says(sync_database, 
 
 async def test_a_document_without_room_is_left_alone(sync_database, uri):
     """The one document near 16 MiB is quarantined by the server's word, the others are stamped."""
-    (expected,) = LegacyDirt(cases=[], huge=True).expected
-    build_legacy_database(sync_database, users=2, documents_per_user=20, huge=True)
+    (expected,) = LegacyCases(names=[HUGE_CASE]).expected
+    build_dirty_database(sync_database, users=2, documents_per_user=20, names=[HUGE_CASE])
     async with Migration(uri) as migration:
         result = await migration.apply()
 

@@ -8,10 +8,13 @@ from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from fingerprints import changes, fingerprint
 from leases import leased
+from legacy_cases import build_dirty_database
 from pymongo import AsyncMongoClient
 
 from newbi_migrate.backup.compare import compare_backup
 from newbi_migrate.backup.writer import backup_database
+from newbi_migrate.choices import AliasPolicy
+from newbi_migrate.demo.legacy import build_legacy_database
 from newbi_migrate.documents.newbi import NEWBI
 from newbi_migrate.errors import (
     DamagedBackupError,
@@ -19,7 +22,6 @@ from newbi_migrate.errors import (
     InterruptedRunError,
     UsageError,
 )
-from newbi_migrate.mapping.decisions import AliasPolicy
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.restore.run import restore_backup
@@ -27,7 +29,6 @@ from newbi_migrate.migration.run.backup_guard import BackupGuard
 from newbi_migrate.migration.run.baseline import BaselineSource, baseline_of, take_baseline
 from newbi_migrate.migration.validation.conservation import Verdict, check_conservation
 from newbi_migrate.store.runs import RunState, RunWriter, read_runs
-from newbi_migrate.testing.legacy import build_legacy_database
 
 WITH_DIGESTS = BackupGuard(digests=True)
 # A few collections, because most of what a small migration takes is building indexes.
@@ -61,7 +62,7 @@ def legacy(sync_database):
 
 @pytest.fixture
 def dirty(sync_database):
-    build_legacy_database(sync_database, seed=22, users=4, documents_per_user=6, dirty=True)
+    build_dirty_database(sync_database, seed=22, users=4, documents_per_user=6)
     return sync_database
 
 

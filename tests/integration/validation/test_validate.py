@@ -8,11 +8,14 @@ from collections import Counter
 
 import pytest
 from bson import ObjectId
+from case_builder import invalid_text, raw
 from fingerprints import changes, fingerprint
+from legacy_cases import build_dirty_database
 from pymongo import AsyncMongoClient
 from small_legacy import USERS, invoices, legacy_user
 
 from newbi_migrate.backup.writer import backup_database
+from newbi_migrate.demo.legacy import build_legacy_database
 from newbi_migrate.documents.newbi import NEWBI
 from newbi_migrate.documents.registry import CollectionSpec, IdType, ParentLink, Registry
 from newbi_migrate.errors import ExitCode, UsageError
@@ -21,12 +24,10 @@ from newbi_migrate.migration.facade import Migration, run_sync
 from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.run.backup_guard import BackupGuard
 from newbi_migrate.migration.validation import models
-from newbi_migrate.migration.validation.report import FailOn
+from newbi_migrate.migration.validation.report import FailOn, Origin, Proof
 from newbi_migrate.migration.validation.request import Collector, ValidationRequest
 from newbi_migrate.migration.validation.rules import STRUCTURAL
 from newbi_migrate.store.lease import Holder, Lease
-from newbi_migrate.testing.legacy import build_legacy_database
-from newbi_migrate.testing.legacy_patch import invalid_text, raw
 
 STRANGER = ObjectId("65f000000000000000000001")
 HOME = organization_id(USERS[0])
@@ -198,6 +199,9 @@ HARM = {
     "document.owner-type": lambda db: db["invoices"].update_one(
         INVOICE, {"$set": {"createdBy": str(USERS[0])}}
     ),
+    "document.owner-present": lambda db: db["invoices"].update_one(
+        INVOICE, {"$unset": {"createdBy": ""}}
+    ),
     # Text that is no UTF-8 in the field that names the owner.
     "document.readable": lambda db: db["invoices"].insert_one(
         raw({"_id": STRANGER, "workspaceId": HOME}, invalid_text("createdBy"))
@@ -251,6 +255,20 @@ HARM = {
         INVOICE, {"$set": {"totalHT": 7}}
     ),
 }
+# What these harm was neither written nor created by a run, so it counts as there before.
+NOT_OURS = {
+    "user.id-type",
+    "user.belongs",
+    "account.user-exists",
+    "organization.id-type",
+    "member.ids",
+    "member.points-somewhere",
+    "session.points-somewhere",
+    "document.owner-type",
+    "document.owner-present",
+    "index.no-conflict",
+    "index.none-obsolete",
+}
 # Asked for by an option: the choices a validation needs to see it.
 ASKED_WITH = {"run.nothing-else-changed": {"unchanged": True}}
 
@@ -266,7 +284,7 @@ async def test_a_migrated_database_keeps_every_structural_rule(world):
 
 @pytest.mark.parametrize("rule", HARM)
 async def test_what_breaks_a_structural_rule_is_found_by_it(world, rule):
-    """Each way to break the structure is found by the rule that forbids it."""
+    """Each way to break the structure is found by its rule; what harms a run's work fails."""
     HARM[rule](world)
     report = await validated(world, only=[*STRUCTURAL], **ASKED_WITH.get(rule, {}))
     found = [r for r in report.results if r.rule == rule]
@@ -275,7 +293,10 @@ async def test_what_breaks_a_structural_rule_is_found_by_it(world, rule):
     assert all(r.violations and r.next_step and r.sentence for r in found)
     severity = STRUCTURAL[rule].severity
     assert all(severity is finding.severity for r in found for finding in r.examples)
-    assert (severity != "critical") or report.exit_code is ExitCode.VALIDATION_FAILED
+    origin = Origin.BEFORE if rule in NOT_OURS else Origin.RUN
+    assert {origin} == {r.origin for r in found}
+    if severity == "critical" and origin is Origin.RUN:
+        assert report.exit_code is ExitCode.VALIDATION_FAILED
 
 
 async def test_every_violation_is_named_where_all_are_wanted(world):
@@ -300,7 +321,13 @@ async def test_of_very_many_violations_few_are_kept(world):
     )
     collector = Collector(request)
     for number in range(50_000):
-        collector.add(STRUCTURAL["document.workspace-present"], "invoices", number, "workspaceId")
+        collector.add(
+            STRUCTURAL["document.workspace-present"],
+            "invoices",
+            number,
+            "workspaceId",
+            origin=Origin.RUN,
+        )
     (result,) = collector.results()
 
     assert (50_000, list(range(20))) == (result.violations, [f.id for f in result.examples])
@@ -320,7 +347,7 @@ async def test_what_was_quarantined_and_recorded_is_no_violation(uri, sync_datab
     after = await validated(uri, only=[*STRUCTURAL])
 
     assert {("key.not-hindered", "invoices"): 2} == broken(before)
-    assert (6, ExitCode.QUARANTINED) == (before.quarantined, before.exit_code)
+    assert (6, ExitCode.DONE) == (before.quarantined, before.exit_code)
     assert 3 == broken(after)["run.quarantined-as-recorded", "invoices"]
     assert after.exit_code is ExitCode.VALIDATION_FAILED
 
@@ -356,7 +383,7 @@ async def test_a_clean_database_validates_after_its_migration(uri, sync_database
 
 async def test_a_dirty_database_fails_for_what_a_migration_must_not_repair(uri, sync_database):
     """As many are quarantined as the run said; what was broken before stays broken and is named."""
-    build_legacy_database(sync_database, seed=3, users=5, documents_per_user=15, dirty=True)
+    build_dirty_database(sync_database, seed=3, users=5, documents_per_user=15)
     result = await migrated(uri)
     report = await validated(uri)
     critical = {r.rule for r in report.results if r.severity == "critical"}
@@ -414,8 +441,9 @@ async def test_an_unknown_rule_is_refused(world):
 
 
 async def test_a_warning_fails_where_asked(world):
-    """--fail-on decides from which severity on a violation fails."""
+    """--fail-on decides from which severity on a violation of a run fails, or one of anybody."""
     world["user"].update_one({"_id": USERS[0]}, {"$set": {"workspaceId": "x"}})
+    world["user"].insert_one({"_id": "u", "email": "x@exemple.fr"})
     codes = {
         choice: (await validated(world, only=["user.*"], fail_on=choice)).exit_code
         for choice in FailOn
@@ -425,6 +453,9 @@ async def test_a_warning_fails_where_asked(world):
         FailOn.CRITICAL: ExitCode.DONE,
         FailOn.WARNING: ExitCode.VALIDATION_FAILED,
         FailOn.INFO: ExitCode.VALIDATION_FAILED,
+        FailOn.ANY_CRITICAL: ExitCode.VALIDATION_FAILED,
+        FailOn.ANY_WARNING: ExitCode.VALIDATION_FAILED,
+        FailOn.ANY: ExitCode.VALIDATION_FAILED,
     } == codes
 
 
@@ -497,6 +528,9 @@ async def test_what_changed_behind_the_back_of_a_run_is_found(
     report = await validated(uri, only=["run.*"], unchanged=True)
 
     assert ({}, ExitCode.DONE, ()) == (broken(clean), clean.exit_code, clean.notes)
+    assert [Proof.PROVEN, None, Proof.CHANGED] == [
+        None if one.unchanged is None else one.unchanged.proof for one in (clean, unasked, report)
+    ]
     assert ({}, ()) == (broken(unasked), unasked.notes)
     assert {
         ("run.nothing-else-changed", "invoices"): 1,
@@ -530,13 +564,15 @@ async def test_an_owner_somebody_changed_since_a_run_rewrote_it_is_named(uri, sy
 
 
 async def test_without_a_reference_nothing_is_proven(world):
-    """A run that recorded no digests proves nothing; that is said, and is no violation."""
+    """A run that recorded no digests proves nothing: that is the verdict, and no violation."""
     world["newbi_migrate_runs"].update_many({}, {"$unset": {"baseline": ""}})
     world["invoices"].update_one({}, {"$set": {"note": "by hand"}})
     report = await validated(world, only=["run.*"], unchanged=True)
 
-    assert report.is_clean
-    assert any("proven" in note for note in report.notes)
+    assert (True, ExitCode.PENDING) == (report.is_clean, report.exit_code)
+    assert report.unchanged is not None
+    assert Proof.UNPROVEN is report.unchanged.proof
+    assert "--record-digests" in report.unchanged.reason
 
 
 # These need another world than the one that is harmed.

@@ -5,10 +5,9 @@ The documents are made without a database; inserting them is a small function at
 
 from __future__ import annotations
 
-import asyncio
 import bisect
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from itertools import accumulate, islice
@@ -17,20 +16,17 @@ from typing import Any, Final
 
 from bson import ObjectId
 from pymongo import ASCENDING, DESCENDING, TEXT, IndexModel
-from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.synchronous.database import Database
 
+from newbi_migrate.demo.documents import FACTORIES, FactoryContext, make_user
+from newbi_migrate.demo.people import object_id
 from newbi_migrate.errors import UsageError
-from newbi_migrate.testing.legacy_documents import FACTORIES, FactoryContext, make_user
-from newbi_migrate.testing.legacy_people import PASSWORDS, object_id
 
 __all__ = [
     "LEGACY_INDEXES",
     "OLD_TEXT_INDEXES",
-    "PASSWORDS",
     "LegacyDatabase",
     "build_legacy_database",
-    "build_legacy_database_async",
 ]
 
 _BATCH: Final = 1000
@@ -112,7 +108,7 @@ OLD_TEXT_INDEXES: Final[Mapping[str, tuple[IndexModel, ...]]] = {
 }
 """Text indexes that stand in the way of those the application wants today.
 
-A collection has one text index at most. They belong to the case ``old-text-indexes``.
+A collection has one text index at most.
 """
 
 
@@ -166,15 +162,6 @@ class LegacyDatabase:
             born = _FIRST_DAY + timedelta(days=_DAYS * number / self._size)
             users.append(make_user(rng, object_id(rng, int(born.timestamp()) + number), number))
         return users
-
-    @property
-    def user_ids(self) -> list[ObjectId]:
-        """The ids of the legacy users, in order."""
-        return [user["_id"] for user in self.users]
-
-    def password_of(self, user: Mapping[str, Any]) -> str:
-        """The password in clear of a user of :attr:`users`."""
-        return next(clear for clear, stored in PASSWORDS.items() if stored == user["password"])
 
     def count(self, collection: str) -> int:
         """How many documents a collection has."""
@@ -293,38 +280,6 @@ _FOLLOWS: Final[Mapping[str, tuple[str, int]]] = {
 }
 
 
-def _batches(
-    legacy: LegacyDatabase, dirt: Mapping[str, list[Any]]
-) -> Iterator[tuple[str, list[Any]]]:
-    for collection in dict.fromkeys((legacy.source, *legacy.collections, *dirt)):
-        documents = iter([*legacy.documents(collection), *dirt.get(collection, ())])
-        while batch := list(islice(documents, _BATCH)):
-            yield collection, batch
-
-
-def _dirt(
-    legacy: LegacyDatabase, dirty: bool | Collection[str], huge: bool
-) -> Mapping[str, list[Any]]:
-    if dirty is False and not huge:
-        return {}
-    from newbi_migrate.testing.legacy_dirt import LegacyDirt
-
-    names = None if dirty is True else dirty or ()
-    return LegacyDirt(legacy.seed, cases=names, huge=huge, source=legacy.source).documents
-
-
-def _indexes(
-    legacy: LegacyDatabase, dirty: bool | Collection[str]
-) -> Iterator[tuple[str, list[IndexModel]]]:
-    old_texts = dirty is True or (dirty is not False and "old-text-indexes" in dirty)
-    for collection in legacy.collections:
-        models = list(LEGACY_INDEXES.get(collection, ()))
-        if old_texts:
-            models += OLD_TEXT_INDEXES.get(collection, ())
-        yield collection, models
-    yield legacy.source, list(LEGACY_INDEXES["users"])
-
-
 def build_legacy_database(
     database: Database[Any],
     *,
@@ -333,59 +288,29 @@ def build_legacy_database(
     documents_per_user: int = 40,
     collections: Iterable[str] | None = None,
     source: str = "users",
-    dirty: bool | Collection[str] = False,
-    huge: bool = False,
-    indexes: bool = True,
 ) -> LegacyDatabase:
     """Fill an empty database and return what was put into it.
 
+    The legacy indexes are built first, as they were when the documents were written.
+
     Args:
         database: Where; nothing that is there is removed.
-        seed: See :class:`LegacyDatabase`, as for the four arguments after it.
+        seed: See :class:`LegacyDatabase`, as for the arguments after it.
         users: Number of legacy users.
         documents_per_user: Documents on average for a user.
         collections: The collections to fill; the empty ones among them exist afterwards.
         source: Name of the collection of the legacy users.
-        dirty: True adds every case of :mod:`newbi_migrate.testing.legacy_dirt`, names add these.
-        huge: Add the case that takes 16 MiB as well.
-        indexes: Build the legacy indexes first, as they were when the documents were written.
 
     Raises:
-        UsageError: A collection or a case is not known.
+        UsageError: A collection is not known.
     """
     legacy = LegacyDatabase(seed, users, documents_per_user, collections=collections, source=source)
-    dirt = _dirt(legacy, dirty, huge)
-    for collection, models in _indexes(legacy, dirty):
-        database.create_collection(collection)
-        if indexes and models:
-            database[collection].create_indexes(models)
-    for collection, batch in _batches(legacy, dirt):
-        database[collection].insert_many(batch, ordered=False)
-    return legacy
-
-
-async def build_legacy_database_async(
-    database: AsyncDatabase[Any], **options: Any
-) -> LegacyDatabase:
-    """As :func:`build_legacy_database`, through PyMongo's asynchronous API.
-
-    Args:
-        database: Where.
-        options: The options of :func:`build_legacy_database`.
-
-    Raises:
-        UsageError: A collection or a case is not known.
-    """
-    dirty, huge = options.pop("dirty", False), options.pop("huge", False)
-    indexes = options.pop("indexes", True)
-    legacy = LegacyDatabase(**options)
-    dirt = _dirt(legacy, dirty, huge)
-    for collection, models in _indexes(legacy, dirty):
-        await database.create_collection(collection)
-        if indexes and models:
-            await database[collection].create_indexes(models)
-    for collection, batch in _batches(legacy, dirt):
-        await database[collection].insert_many(batch, ordered=False)
-        # Making documents takes the processor; the loop has others to serve.
-        await asyncio.sleep(0)
+    for name in (*legacy.collections, source):
+        database.create_collection(name)
+        if models := LEGACY_INDEXES.get("users" if name == source else name):
+            database[name].create_indexes(list(models))
+    for name in (source, *legacy.collections):
+        documents = legacy.documents(name)
+        while batch := list(islice(documents, _BATCH)):
+            database[name].insert_many(batch, ordered=False)
     return legacy

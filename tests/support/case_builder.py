@@ -1,8 +1,6 @@
-"""How a case of an odd legacy database is written down: its documents and what becomes of them.
+"""What a case of a dirty legacy database is made with: its documents and what becomes of each.
 
-Each case is a function: its documents, and for each of them what the migration has to do with it,
-declared as data. A case has users of its own, so that any selection of cases behaves like each of
-them alone.
+A case has users of its own, so that any selection of cases behaves like each of them alone.
 """
 
 from __future__ import annotations
@@ -19,18 +17,18 @@ from bson import ObjectId
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.raw_bson import RawBSONDocument
 
+from newbi_migrate.demo.documents import FACTORIES, FactoryContext, make_user
+from newbi_migrate.demo.people import object_id
 from newbi_migrate.mapping.decisions import Outcome
 from newbi_migrate.mapping.ids import organization_id
 from newbi_migrate.mapping.workspace import Action, Reason
-from newbi_migrate.testing.legacy_documents import FACTORIES, FactoryContext, make_user
-from newbi_migrate.testing.legacy_people import object_id
 
 __all__ = [
     "CASES",
     "Case",
+    "CaseBuilder",
     "ExpectedDocument",
     "ExpectedUser",
-    "Patch",
     "case",
     "invalid_text",
     "raw",
@@ -95,22 +93,22 @@ class Case:
     Attributes:
         name: Its name, in lower case with hyphens.
         sentence: What is odd.
-        make: Adds its documents to a patch.
+        make: Adds its documents to a builder.
     """
 
     name: str
     sentence: str
-    make: Callable[[Patch], None]
+    make: Callable[[CaseBuilder], None]
 
 
 CASES: Final[dict[str, Case]] = {}
 """All cases, by name."""
 
 
-def case(name: str) -> Callable[[Callable[[Patch], None]], Callable[[Patch], None]]:
+def case(name: str) -> Callable[[Callable[[CaseBuilder], None]], Callable[[CaseBuilder], None]]:
     """Register a function as a case; its docstring says what is odd."""
 
-    def register(make: Callable[[Patch], None]) -> Callable[[Patch], None]:
+    def register(make: Callable[[CaseBuilder], None]) -> Callable[[CaseBuilder], None]:
         sentence = (make.__doc__ or "").strip().splitlines()[0]
         CASES[name] = Case(name, sentence, make)
         return make
@@ -118,7 +116,7 @@ def case(name: str) -> Callable[[Callable[[Patch], None]], Callable[[Patch], Non
     return register
 
 
-class Patch:
+class CaseBuilder:
     """The documents of one case, as it is being made.
 
     Args:
@@ -133,7 +131,7 @@ class Patch:
         self.documents: dict[str, list[Any]] = defaultdict(list)
         self.expected: list[ExpectedDocument] = []
         self.users: list[ExpectedUser] = []
-        self._rng = Random(f"{seed}:dirt:{name}")  # noqa: S311 - repeatable, not secret
+        self._rng = Random(f"{seed}:dirt:{name}")
         # Far above those of the good users, so that no address or number is twice there.
         self._number = 10_000 + self._rng.randrange(90_000_000)
 
@@ -171,8 +169,10 @@ class Patch:
             self.users.append(ExpectedUser(self.name, user["_id"], outcome, reason))
         elif outcome is not None:
             known_as = user_id or user["_id"]
-            home = None if several else workspace or organization_id(known_as)
-            self.users.append(ExpectedUser(self.name, user["_id"], outcome, None, known_as, home))
+            workspace = None if several else workspace or organization_id(known_as)
+            self.users.append(
+                ExpectedUser(self.name, user["_id"], outcome, None, known_as, workspace)
+            )
         return user
 
     @staticmethod
@@ -230,11 +230,11 @@ class Patch:
         """Add a document of a user that goes to the workspace derived from their id."""
         links = changes.pop("links", None)
         document = self.make(collection, user, links, **changes)
-        home = organization_id(user["_id"])
-        identifier: ObjectId = self.add(collection, document, Action.STAMP, workspace=home)
+        workspace = organization_id(user["_id"])
+        identifier: ObjectId = self.add(collection, document, Action.STAMP, workspace=workspace)
         return identifier
 
-    def left(
+    def quarantined(
         self, collection: str, user: Mapping[str, Any], reason: Reason, **changes: Any
     ) -> ObjectId:
         """Add a document that is quarantined."""

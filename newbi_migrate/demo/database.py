@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Mapping
-from typing import Any, Self
+from typing import Any, Final, Self
 
-import bson
-from bson.codec_options import CodecOptions
-from bson.errors import BSONError
-from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient
-from pymongo.synchronous.collection import Collection
 
+from newbi_migrate.demo.dirty import dirty_documents
+from newbi_migrate.demo.legacy import OLD_TEXT_INDEXES, build_legacy_database
 from newbi_migrate.documents.registry import OWN_PREFIX
 from newbi_migrate.store.decoding import PLAIN
-from newbi_migrate.testing.legacy import build_legacy_database
 
 __all__ = ["DemoDatabase"]
 
-_RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
+_SOURCE: Final = "Users"
 
 
 class DemoDatabase:
@@ -46,9 +41,12 @@ class DemoDatabase:
             seed=seed,
             users=users,
             documents_per_user=max(1, documents // users),
-            source="Users",
-            dirty=True,
+            source=_SOURCE,
         )
+        for name, models in OLD_TEXT_INDEXES.items():
+            self._database[name].create_indexes(list(models))
+        for name, dirty in dirty_documents(seed, _SOURCE).items():
+            self._database[name].insert_many(dirty)
 
     def counts(self) -> dict[str, int]:
         """Documents of each collection, in order of their names."""
@@ -63,11 +61,8 @@ class DemoDatabase:
     def find(
         self, name: str, query: Mapping[str, Any], *, limit: int = 1
     ) -> Iterator[dict[str, Any]]:
-        """Documents as plain dictionaries, without those that cannot be decoded."""
-        collection: Collection[Any] = self._database.get_collection(name, _RAW)
-        for document in collection.find(query).limit(limit):
-            with contextlib.suppress(BSONError):
-                yield bson.decode(document.raw, PLAIN)
+        """Documents as plain dictionaries."""
+        return iter(self._database.get_collection(name, PLAIN).find(query).limit(limit))
 
     def _names(self) -> list[str]:
         names = self._database.list_collection_names(filter={"type": "collection"})

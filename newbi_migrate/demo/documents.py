@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from bson import ObjectId
 
-from newbi_migrate.testing.legacy_people import (
+from newbi_migrate.demo.people import (
     PASSWORDS,
     address,
     bank_details,

@@ -1,0 +1,48 @@
+"""Files that a call names: what the system refuses about them, in a sentence, with its code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from newbi_migrate.errors import LocalFileError
+
+__all__ = ["opened_for", "reason_of", "refuse_no_file"]
+
+
+@contextmanager
+def opened_for(doing: str, path: Path, *, next_step: str) -> Iterator[None]:
+    """Turn what the system refuses about a file, and bytes that are no text, into one error.
+
+    Args:
+        doing: What the file is opened for: ``read`` or ``written``.
+        path: The file.
+        next_step: One sentence that says what to do.
+
+    Raises:
+        LocalFileError: In place of an ``OSError`` or a ``UnicodeDecodeError``.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise LocalFileError(
+            f"{str(path)!r} cannot be {doing} ({reason_of(error)}).", next_step=next_step
+        ) from None
+    except UnicodeDecodeError:
+        raise LocalFileError(f"{str(path)!r} is not a text file.", next_step=next_step) from None
+
+
+def refuse_no_file(path: Path, *, next_step: str) -> None:
+    """Fail where a path leads to a folder, a pipe or a device; nobody waits for what it would say.
+
+    Raises:
+        LocalFileError: It does.
+    """
+    if path.exists() and not path.is_file():
+        raise LocalFileError(f"{str(path)!r} is there and is no file.", next_step=next_step)
+
+
+def reason_of(error: OSError) -> str:
+    """What the system says of an error, without the path."""
+    return error.strerror or type(error).__name__

@@ -1,0 +1,206 @@
+"""Filling collections from a dump: created, inserted, counted, and only then recorded as whole."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from newbi_migrate.backup.dump import Dump
+from newbi_migrate.backup.dumped import DumpedCollection
+from newbi_migrate.backup.reading import DamagedDataError
+from newbi_migrate.errors import DamagedBackupError, DatabaseMovedOnError, UnsupportedError
+from newbi_migrate.migration.restore.indexes import RefusedIndex, build_indexes, specifications
+from newbi_migrate.store.counting import count
+from newbi_migrate.store.faults import task_group
+from newbi_migrate.store.inserting import Inserter, with_ids
+from newbi_migrate.store.restores import RestoreRecord
+from newbi_migrate.store.session import LeasedSession
+from newbi_migrate.store.structure import create_as_described, drop_collection, set_expiry
+
+__all__ = ["Filler"]
+
+_EXPIRY: Final = "expireAfterSeconds"
+
+
+class Filler:
+    """Filler of collections that no one else writes to.
+
+    Args:
+        session: The leased session, allowed to write to them.
+        dump: Where their documents come from.
+        record: Told which collections are whole.
+        counts: Collection to the number of its documents in the dump.
+        there_before: What is there by now, perhaps from a restore that was stopped.
+        workers: Batches that are inserted at once.
+        convert: Whether indexes of servers before 3.4 are converted.
+    """
+
+    def __init__(
+        self,
+        session: LeasedSession,
+        dump: Dump,
+        record: RestoreRecord,
+        counts: Mapping[str, int],
+        there_before: set[str],
+        *,
+        workers: int,
+        convert: bool,
+    ) -> None:
+        self._session = session
+        self._dump = dump
+        self._record = record
+        self._counts = counts
+        self._there_before = there_before
+        self._workers = workers
+        self._convert = convert
+        self._inserter = Inserter(session)
+
+    async def fill(self, collections: Sequence[DumpedCollection]) -> tuple[int, list[RefusedIndex]]:
+        """Bring collections to what the dump has; return how many indexes there are.
+
+        Those that the server would not build are returned too, each with its reason.
+
+        Raises:
+            DamagedBackupError: The dump changed, or holds what no server takes.
+            DatabaseMovedOnError: Somebody else writes there.
+            NewbiMigrateError: The session stopped it; the same call goes on.
+        """
+        for collection in collections:
+            await self.create(collection)
+        waiting = [c for c in collections if c.name not in self._record.done]
+        self._session.progress.phase("restore", sum(self._counts.get(c.name, 0) for c in waiting))
+        await self._documents(waiting)
+        for collection in collections:
+            if _EXPIRY in collection.options:
+                await set_expiry(self._session, collection.target, collection.options[_EXPIRY])
+        return await self._indexes(collections)
+
+    async def create(self, collection: DumpedCollection) -> None:
+        """Create a collection or view, unless it is there from a restore that was stopped.
+
+        Raises:
+            UnsupportedError: The server does not take its options, or somebody made another.
+            NewbiMigrateError: The session stopped it.
+        """
+        target = collection.target
+        if target == "system.js" or collection.name in self._record.done:
+            return
+        there = target in self._there_before
+        if there and collection.options.get("capped"):
+            # Documents of a capped collection keep their order, so it is filled from the start.
+            await drop_collection(self._session, target)
+            self._there_before.discard(target)
+            there = False
+        options = collection.created_with
+        # Set once all documents are there: until then the server deletes none that can be missed.
+        options.pop(_EXPIRY, None)
+        created = await create_as_described(self._session, target, options)
+        # One that is there was left by the restore that goes on here, with the same options.
+        if not created and not there:
+            raise UnsupportedError(
+                f"The server would not create {target!r}: somebody made it meanwhile.",
+                next_step="Stop whoever else writes there, and run the same command again.",
+                collection=target,
+            )
+
+    async def _indexes(
+        self, collections: Sequence[DumpedCollection]
+    ) -> tuple[int, list[RefusedIndex]]:
+        wanted = [(c, *specifications(c, convert=self._convert)) for c in collections]
+        self._session.progress.phase("indexes", sum(len(some) for _, some, _ in wanted))
+        built, refused = 0, []
+        for collection, indexes, equal in wanted:
+            lacking = await build_indexes(self._session, collection, indexes)
+            built += len(indexes) - len(lacking)
+            refused += [*equal, *lacking]
+            self._session.progress.advance(len(indexes), collection.name)
+        return built, refused
+
+    # -- documents ----------------------------------------------------------------------------
+
+    async def _documents(self, waiting: Sequence[DumpedCollection]) -> None:
+        """Insert what the dump has, and record each collection that is whole."""
+        for collection in waiting:
+            await self._insert(collection)
+            if await self._whole(collection):
+                continue
+            # They were acknowledged, and went with a primary or a server that failed.
+            self._there_before.add(collection.target)
+            await self.create(collection)
+            await self._insert(collection)
+            if not await self._whole(collection):
+                raise _lacking(
+                    collection, await self._count(collection), self._counts[collection.name]
+                )
+
+    async def _whole(self, collection: DumpedCollection) -> bool:
+        """Whether all documents are there, durably; then that is recorded.
+
+        Raises:
+            DatabaseMovedOnError: There are more than the dump has.
+        """
+        await self._record.flush()
+        now, expected = await self._count(collection), self._counts.get(collection.name, 0)
+        if now > expected:
+            raise _written_to(collection, now, expected)
+        if now < expected:
+            return False
+        await self._record.whole(collection.name)
+        return True
+
+    async def _count(self, collection: DumpedCollection) -> int:
+        session = self._session
+        return await count(session.database[collection.namespace], comment=session.comment)
+
+    async def _insert(self, collection: DumpedCollection) -> None:
+        batches = self._dump.batches_of(collection)
+        # What a capped collection keeps is the order of insertion.
+        workers = 1 if collection.options.get("capped") else self._workers
+        reading = asyncio.Lock()
+        read = 0
+
+        async def work() -> None:
+            nonlocal read
+            while True:
+                # One reads, in a thread, while the others wait for the server.
+                async with reading:
+                    taken = await asyncio.to_thread(next, batches, None)
+                    if taken is None:
+                        return
+                    batch = with_ids(taken, collection.name, first=read)
+                    read += batch.count
+                await self._inserter.insert(
+                    collection, batch, perhaps_there=collection.target in self._there_before
+                )
+                self._session.progress.advance(batch.count, collection.name)
+
+        try:
+            async with task_group() as tasks:
+                for _ in range(workers):
+                    tasks.create_task(work())
+        except DamagedDataError as error:
+            raise DamagedBackupError(
+                f"The dump changed while it was read: {error}.",
+                next_step="Verify it and run the same command again.",
+            ) from error
+
+
+def _written_to(collection: DumpedCollection, now: int, expected: int) -> DatabaseMovedOnError:
+    return DatabaseMovedOnError(
+        f"{collection.name!r} holds {now} documents after the restore instead of {expected}: "
+        "somebody else writes to it.",
+        next_step="Stop the application and run it again.",
+        collection=collection.name,
+    )
+
+
+def _lacking(collection: DumpedCollection, now: int, expected: int) -> DatabaseMovedOnError:
+    return DatabaseMovedOnError(
+        f"{collection.name!r} holds {now} documents after the restore instead of {expected}: "
+        "somebody deletes them, or the backup has some of them twice, and a server keeps one "
+        "document for each _id.",
+        next_step="Stop the application and run it again; if nobody writes there, leave the "
+        "collection out with --collections, or take another copy.",
+        collection=collection.name,
+    )

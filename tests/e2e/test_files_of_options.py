@@ -1,0 +1,117 @@
+"""A file that an option names and that cannot be used ends a command with 10, whichever it is."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from newbi_migrate import ExitCode
+
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "cli.md"
+# For each option what it names, and calls of every command that has it.
+READ = {
+    "--uri-file": ["status"],
+    "--plan": ["migrate", "--confirm"],
+    "--backup": ["plan"],
+    "--identity": ["verify-backup", "."],
+    "--rehearsed": ["plan"],
+    "--password-file": ["smoke", "--url", "http://127.0.0.1:1", "--email", "a@example.com"],
+    "BACKUP": ["verify-backup"],
+}
+WRITTEN = {
+    "--log-file": ["rollback", "--dry-run"],
+    "--report": ["plan"],
+    "--output": ["plan"],
+    "--output-dir": ["backup", "--no-exports"],
+}
+# Of one its being there is all that is asked; of a rehearsal they are used once it has a backup.
+OTHERS = {"--pause-file", "--scratch-uri-file", "--work-dir"}
+
+
+def a_folder(path):
+    path.mkdir()
+
+
+def no_text(path):
+    path.write_bytes(b"\xff\xfe\0\x81")
+
+
+def nothing_at_all(path):
+    """Leave it missing."""
+
+
+def damaged(path):
+    path.write_text('{"format": "newbi-migrate plan 2", "database": ')
+
+
+def arguments(option, path):
+    return [str(path)] if option == "BACKUP" else [option, str(path)]
+
+
+@pytest.mark.parametrize("option", READ)
+@pytest.mark.parametrize("made", [a_folder, no_text, nothing_at_all, damaged])
+def test_a_file_that_cannot_be_read_ends_a_command_with_10(quick, clean, tmp_path, option, made):
+    """Missing, a folder, bytes that are no text, or damaged."""
+    path = tmp_path / "it"
+    made(path)
+    answer = quick(*READ[option], *arguments(option, path))
+    expected = ExitCode.LOCAL_FILE
+    if (option, made) == ("--password-file", damaged):
+        # Any line is a password, and then the application does not answer.
+        expected = ExitCode.UNREACHABLE
+    elif (option, made) == ("--uri-file", damaged) or (
+        option in {"BACKUP", "--backup"} and made is not nothing_at_all
+    ):
+        # What was named is of another kind.
+        expected = ExitCode.USAGE
+
+    assert expected == answer.code, answer.err
+    assert "it" in answer.err
+
+
+@pytest.mark.parametrize("place", ["nowhere/it", "a file/it"])
+@pytest.mark.parametrize("option", WRITTEN)
+def test_a_file_that_cannot_be_written_ends_a_command_with_10(
+    quick, clean, tmp_path, option, place
+):
+    """Before any work is done for it."""
+    if (option, place) == ("--output-dir", "nowhere/it"):
+        pytest.skip("a folder is made")
+    (tmp_path / "a file").write_text("")
+    name = f"{place}.html" if option == "--report" else place
+    answer = quick(*WRITTEN[option], *arguments(option, tmp_path / name))
+
+    assert ExitCode.LOCAL_FILE == answer.code, answer.err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_under_standard_output_ends_a_command_with_10(uri, clean):
+    """What it did is done, and its answer is lost."""
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "newbi_migrate", "status"],
+            check=False,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "MONGODB_URI": uri},
+            timeout=60,
+        )
+
+    assert ExitCode.LOCAL_FILE == ended.returncode
+    assert b"Standard output cannot be written to" in ended.stderr
+
+
+def test_every_option_that_names_a_file_is_in_a_table():
+    """Whoever adds one says what becomes of a file that cannot be used."""
+    found = set(
+        re.findall(
+            r"^\* `(--[a-z-]+) (?:FILE|DIR|PATH)`", REFERENCE.read_text("utf-8"), re.MULTILINE
+        )
+    )
+
+    assert {*READ, *WRITTEN, *OTHERS} - {"BACKUP"} == found

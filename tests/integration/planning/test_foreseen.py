@@ -1,0 +1,277 @@
+"""What a validation finds after a run stood in its plan, document by document."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+from bson import ObjectId
+from legacy_cases import CASES, HUGE_CASE, build_dirty_database
+from small_legacy import BCRYPT, DAY, USERS, invoices, legacy_user
+
+from newbi_migrate.invariants.base import Severity
+from newbi_migrate.migration.facade import Migration
+from newbi_migrate.migration.planning.codes import RULES, rule_of
+from newbi_migrate.migration.planning.results import IndexAction
+from newbi_migrate.migration.validation.rules import STRUCTURAL
+
+_BLOCKED = {
+    "index.no-conflict": IndexAction.CONFLICT,
+    "index.none-obsolete": IndexAction.OBSOLETE,
+}
+_KEYS = ("key.unique", "key.not-hindered", "key.stays-unique")
+
+
+@pytest.fixture
+async def migration(uri):
+    async with Migration(uri) as opened:
+        yield opened
+
+
+def planned(plan):
+    """What a plan says that a validation will: the rule, and the document."""
+    return {(rule, str(f.id)) for f in plan.findings if (rule := rule_of(f)) is not None}
+
+
+def written(plan):
+    """The documents that a plan creates or fills."""
+    made = {pair for line in plan.users for pair in line.creates.items()}
+    filled = {("user", line.user_id) for line in plan.users if "user" in line.fills}
+    homes = {
+        ("organization", line.workspace) for line in plan.users if "organization" in line.fills
+    }
+    return made | filled | homes
+
+
+def indexes(plan):
+    """What a plan says that a validation will: the rule, and where an index is concerned."""
+    return {
+        (rule, decision.collection)
+        for decision in plan.indexes
+        for rule, action in _BLOCKED.items()
+        if decision.action is action
+    }
+
+
+def shared(plan):
+    """Collections with the first document of each key that is shared."""
+    return {(key.collection, str(key.documents[0][0])) for key in plan.collisions}
+
+
+def is_decided_by_a_plan(finding):
+    """Whether a finding is of the rules that a plan speaks of, not of a field's form alone."""
+    if finding.severity is Severity.INFO:
+        return False
+    return finding.rule in STRUCTURAL or finding.severity is Severity.CRITICAL
+
+
+async def told_before_and_after(migration):
+    """The plan, what a validation finds before the run, and what it finds afterwards."""
+    before, after = [], []
+    plan = await migration.plan()
+    await migration.validate(detailed=True, on_finding=before.append)
+    await migration.apply()
+    await migration.validate(detailed=True, on_finding=after.append)
+    return plan, before, after
+
+
+def assert_all_was_known(plan, before, after):
+    """Every finding stood in the plan, or is of a field that was as it is before the run."""
+    known, made = planned(plan), written(plan)
+    same = {(finding.rule, finding.collection, str(finding.id)) for finding in before}
+    # One without a password differs as well.
+    same |= {
+        ("legacy-user.password-elsewhere", "account", str(finding.id))
+        for finding in plan.findings
+        if finding.code in ("password-differs", "account-without-password")
+    }
+    of_rules = [finding for finding in after if is_decided_by_a_plan(finding)]
+    of_fields = [finding for finding in after if not is_decided_by_a_plan(finding)]
+
+    assert (
+        set()
+        == {
+            (finding.rule, str(finding.id))
+            for finding in of_rules
+            if finding.rule not in (*_KEYS, *_BLOCKED)
+        }
+        - known
+    )
+    assert {
+        (finding.rule, finding.collection) for finding in of_rules if finding.rule in _BLOCKED
+    } == indexes(plan)
+    assert {
+        (finding.collection, str(finding.id)) for finding in of_rules if finding.rule in _KEYS
+    } == shared(plan)
+    assert (
+        set()
+        == {
+            (finding.rule, finding.collection, str(finding.id))
+            for finding in of_fields
+            if (finding.collection, finding.id) not in made
+        }
+        - same
+    )
+    # And the other way round: what a plan foresees is found; of sessions an example is named.
+    found = {(finding.rule, str(finding.id)) for finding in after}
+    assert {"session.points-somewhere"} >= {rule for rule, _ in known - found}
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_whatever_a_validation_finds_after_a_run_stood_in_its_plan(
+    migration, sync_database, seed
+):
+    """Each document by its id, of a legacy database with all that can be odd, or some of it."""
+    some = None if seed == 1 else Random(seed).sample(sorted(CASES.keys() - {HUGE_CASE}), 15)
+    build_dirty_database(sync_database, seed=seed, users=4, documents_per_user=8, names=some)
+    assert_all_was_known(*await told_before_and_after(migration))
+
+
+def an_odd_better_auth(database, seed):
+    """Better Auth's documents whose references, addresses and flags are drawn from a few."""
+    draw = Random(seed)
+    ids = [ObjectId(bytes([100 + n] * 12)) for n in range(6)] + USERS[:3]
+
+    def any_id():
+        one = draw.choice(ids)
+        return draw.choice([one] * 6 + [str(one), None])
+
+    def maybe(**fields):
+        return {name: value for name, value in fields.items() if draw.random() < 0.8}
+
+    emails = [f"jeanne{n}@exemple.fr" for n in range(3)] + ["Ali@exemple.fr", "zoé@b.fr", ""]
+    for identifier in draw.sample(ids, 5):
+        flags = {
+            name: draw.choice([True, False])
+            for name in ("emailVerified", "isEmailVerified", "isActive", "isDisabled")
+        }
+        pointer = {"workspaceId": "x"} if draw.random() < 0.2 else {}
+        named = maybe(email=draw.choice(emails), name="Ali", **flags)
+        database["user"].insert_one({"_id": identifier, **named, **pointer})
+    for identifier in draw.sample(ids, 4):
+        slug = draw.choice(["un", "deux", " "])
+        database["organization"].insert_one({"_id": identifier, **maybe(slug=slug, name="Atelier")})
+    for _ in range(8):
+        role = draw.choice(["owner", "member", "admin, owner"])
+        database["member"].insert_one(
+            {"organizationId": any_id(), "userId": any_id(), "role": role}
+        )
+        account = draw.choice(ids)
+        database["account"].insert_one(
+            {
+                "userId": draw.choice([account] * 4 + [str(account)]),
+                "accountId": draw.choice([str(account)] * 3 + ["other"]),
+                "providerId": draw.choice(["credential", "google"]),
+                **maybe(password=BCRYPT),
+            }
+        )
+        database["session"].insert_one({"activeOrganizationId": any_id()})
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_whatever_is_odd_about_better_auths_documents_stood_in_the_plan(
+    migration, sync_database, seed
+):
+    """As it is after the run, which creates some of whom memberships name; no more and no less."""
+    sync_database["Users"].insert_many([legacy_user(n) for n in range(3)])
+    an_odd_better_auth(sync_database, seed)
+    assert_all_was_known(*await told_before_and_after(migration))
+
+
+async def test_every_rule_that_a_plan_names_is_one(migration, sync_database):
+    """A reader of the JSON looks it up in the reference of the rules."""
+    sync_database["Users"].insert_one(legacy_user(0))
+    report = await migration.validate()
+    named = {rule.format(collection="user") for rule in RULES.values()}
+    fields = {"field.document-id", "field.owner-id", "account.credential-password"}
+
+    assert named <= STRUCTURAL.keys() | fields
+    assert report.checked > len(named)
+
+
+async def test_an_owner_who_is_no_objectid_is_named_and_the_workspace_set(migration, sync_database):
+    """The application does not find the document by its owner; that of an unknown owner waits."""
+    sync_database["Users"].insert_one(legacy_user(0))
+    texts = sync_database["invoices"].insert_many(invoices(str(USERS[0]), 2)).inserted_ids
+    sync_database["invoices"].insert_many(invoices("nobody", 1))
+    unscoped = sync_database["integrations"].insert_one({"userId": str(USERS[0])}).inserted_id
+    plan = await migration.plan()
+    result = await migration.apply()
+    expected = [
+        *(("owner-not-objectid", "invoices", i, "createdBy") for i in texts),
+        ("user-field-not-objectid", "integrations", unscoped, "userId"),
+    ]
+
+    for findings in (plan.findings, result.findings):
+        told = [f for f in findings if f.code in ("owner-not-objectid", "user-field-not-objectid")]
+        assert expected == [(f.code, f.collection, f.id, f.path) for f in told]
+    assert 2 == sync_database["invoices"].count_documents({"workspaceId": {"$exists": True}})
+
+
+@pytest.mark.parametrize("field", ["workspaceId", "documentType"])
+async def test_null_beside_missing_is_one_key(migration, sync_database, field):
+    """An index makes no difference between the two, so neither do a plan and a validation."""
+    sync_database["Users"].insert_one(legacy_user(0))
+    # Whoever has no owner gets no workspace.
+    named = {"documentType": "INVOICE"} if field == "workspaceId" else {"createdBy": USERS[0]}
+    documents = [{**named, field: None}, {**named}]
+    ids = sync_database["documentsettings"].insert_many(documents).inserted_ids
+    plan = await migration.plan()
+    await migration.apply()
+    report = await migration.validate(only=["key.*"])
+
+    assert [ids] == [[i for i, _ in key.documents] for key in plan.collisions]
+    assert [field == "workspaceId"] == [key.in_no_workspace for key in plan.collisions]
+    assert 1 == sum(result.violations for result in report.results)
+
+
+async def test_what_is_quarantined_names_the_quarantined_user_it_belongs_to(
+    migration, sync_database
+):
+    """Whatever the type of the user's id, in the list and where documents share a key."""
+    odd = legacy_user(1, _id="user-1")
+    sync_database["Users"].insert_many([legacy_user(0, email=""), odd, legacy_user(2)])
+    for owner in (USERS[0], str(USERS[0]), "user-1"):
+        sync_database["invoices"].insert_many(invoices(owner, 1, issueYear=2024))
+    sync_database["invoices"].insert_many(invoices("nobody", 1, number="7"))
+    plan = await migration.plan()
+    result = await migration.apply()
+    expected = [USERS[0], USERS[0], "user-1", None]
+
+    for quarantine in (plan.quarantine, result.quarantine):
+        of_id = {d.id: d.user for d in quarantine if d.collection == "invoices"}
+        assert expected == [of_id[d["_id"]] for d in sync_database["invoices"].find().sort("_id")]
+    (key,) = plan.collisions
+    assert (3, True, expected[:3]) == (
+        key.count,
+        key.in_no_workspace,
+        [user for _, user in key.documents],
+    )
+
+
+async def test_documents_that_wait_are_counted_with_their_users(migration, sync_database):
+    """So that a person begins with the cause: settle the user, and the documents follow."""
+    sync_database["Users"].insert_many([legacy_user(0, email=""), legacy_user(1)])
+    sync_database["invoices"].insert_many(invoices(USERS[0], 3))
+    sync_database["quotes"].insert_many(invoices(USERS[0], 2))
+    plan = await migration.plan()
+
+    ((_, waiting),) = plan.quarantine.of_users().items()
+    assert {"invoices": 3, "quotes": 2} == waiting
+
+
+async def test_a_key_that_is_shared_later_is_named_before(migration, sync_database):
+    """The index can be built; once the application adds the year of issue it no longer could."""
+    sync_database["Users"].insert_one(legacy_user(0))
+    fields = {"number": "000001", "issueDate": DAY}
+    ids = (
+        sync_database["invoices"]
+        .insert_many(
+            [{"createdBy": USERS[0], **fields, **more} for more in ({}, {"issueYear": 2024})]
+        )
+        .inserted_ids
+    )
+    plan = await migration.plan()
+
+    assert [(True, ids)] == [(key.later, [i for i, _ in key.documents]) for key in plan.collisions]
+    assert IndexAction.COLLISION not in {decision.action for decision in plan.indexes}

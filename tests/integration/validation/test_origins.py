@@ -1,0 +1,325 @@
+"""What a run caused is told from what was there before it, by what the journals say was written."""
+
+from __future__ import annotations
+
+import pytest
+from bson import ObjectId
+from fingerprints import changes, fingerprint
+from legacy_cases import build_dirty_database
+from small_legacy import USERS, invoices, legacy_user
+
+from newbi_migrate.errors import ExitCode, UsageError, ValidationFailedError
+from newbi_migrate.mapping.decisions import AliasPolicy
+from newbi_migrate.mapping.ids import organization_id
+from newbi_migrate.migration.facade import Migration
+from newbi_migrate.migration.planning.options import MigrationOptions
+from newbi_migrate.migration.run.backup_guard import BackupGuard
+from newbi_migrate.migration.validation import models
+from newbi_migrate.migration.validation.origins import Origins, Read
+from newbi_migrate.migration.validation.report import FailOn, Origin, Proof
+from newbi_migrate.migration.validation.rules import STRUCTURAL
+from newbi_migrate.store.runs import read_runs
+
+ELSEWHERE = ObjectId("65f000000000000000000009")
+SOMEBODY = ObjectId("65f000000000000000000001")
+HOME, OTHER = organization_id(USERS[0]), organization_id(USERS[1])
+WITH_DIGESTS = BackupGuard(digests=True)
+SMALL = MigrationOptions(collections=("invoices", "clients"), batch_size=3)
+
+
+@pytest.fixture
+async def migration(uri):
+    async with Migration(uri, options=SMALL, backup_guard=WITH_DIGESTS) as migration:
+        yield migration
+
+
+@pytest.fixture
+def legacy(sync_database):
+    """Two legacy users with six invoices each; of one, four name their owner as text."""
+    sync_database["Users"].insert_many([legacy_user(0), legacy_user(1)])
+    sync_database["invoices"].insert_many(invoices(USERS[0], 6))
+    sync_database["invoices"].insert_many(
+        [
+            {**invoice, "createdBy": str(USERS[1]) if n < 4 else USERS[1]}
+            for n, invoice in enumerate(numbered(USERS[1], "B", 6))
+        ]
+    )
+    return sync_database
+
+
+def numbered(owner, letter, count=1):
+    """Invoices of one user, with numbers that nobody else has."""
+    return [{**one, "number": f"{letter}{n}"} for n, one in enumerate(invoices(owner, count))]
+
+
+def found(report, origin=None):
+    """How often each structural rule is broken, of one origin or of any."""
+    return {
+        (r.rule, r.collection): r.violations
+        for r in report.results
+        if r.rule in STRUCTURAL and r.severity == "critical" and origin in (None, r.origin)
+    }
+
+
+# -- what was there before ---------------------------------------------------------------------
+
+
+async def test_dirt_of_before_is_listed_and_does_not_fail(migration, legacy):
+    """Owners as text were there before: code 0 unless anything that is there is to fail."""
+    await migration.apply()
+    report = await migration.validate()
+    asked = await migration.validate(fail_on=FailOn.ANY_CRITICAL)
+
+    assert {("document.owner-type", "invoices"): 4} == found(report)
+    assert found(report) == found(report, Origin.BEFORE)
+    assert (True, 0, ExitCode.DONE) == (report.is_clean, report.critical, report.exit_code)
+    assert ExitCode.VALIDATION_FAILED is asked.exit_code
+
+
+@pytest.mark.parametrize("policy", [AliasPolicy.VERIFIED, AliasPolicy.ALL])
+async def test_a_dirty_database_fails_no_validation_after_its_migration(uri, sync_database, policy):
+    """Of all that is wrong with it nothing critical is the run's; all counts are the plan's."""
+    build_dirty_database(sync_database, seed=5, users=9, documents_per_user=12)
+    options = MigrationOptions(aliases=policy)
+    async with Migration(uri, options=options, backup_guard=WITH_DIGESTS) as migration:
+        plan = await migration.plan()
+        result = await migration.apply()
+        report = await migration.validate(unchanged=True)
+
+    assert {} == found(report, Origin.RUN) | found(report, Origin.UNKNOWN)
+    assert len(found(report, Origin.BEFORE)) > 5
+    assert ExitCode.DONE is report.exit_code
+    assert plan.quarantine.counts() == result.quarantine.counts()
+    assert dict(plan.quarantine.counts()) == {
+        (collection, reason): number
+        for collection, reasons in report.quarantine.items()
+        for reason, number in reasons.items()
+    }
+
+
+async def test_a_user_who_was_there_before_is_not_the_runs(migration, legacy):
+    """Flags that contradict each other: of a user from before, and of one that a run created."""
+    legacy["user"].insert_one(
+        {"_id": SOMEBODY, "email": "x@exemple.fr", "isActive": True, "isDisabled": True}
+    )
+    await migration.apply()
+    before = await migration.validate(only=["user.flags-consistent"])
+    legacy["user"].update_one({"_id": USERS[0]}, {"$set": {"isActive": True, "isDisabled": True}})
+    after = await migration.validate(only=["user.flags-consistent"])
+
+    rule = ("user.flags-consistent", "user")
+    assert ({rule: 1}, ExitCode.DONE) == (found(before, Origin.BEFORE), before.exit_code)
+    assert {rule: 1} == found(after, Origin.BEFORE) == found(after, Origin.RUN)
+    assert ExitCode.VALIDATION_FAILED is after.exit_code
+
+
+async def test_a_rule_of_a_model_is_the_runs_where_it_created_the_document(migration, legacy):
+    """The same broken rule in a document of before, and in one that a run made of a user."""
+    legacy["user"].insert_one({"_id": SOMEBODY, "email": "x@exemple.fr", "company": {"siret": "1"}})
+    legacy["Users"].update_one({"_id": USERS[0]}, {"$set": {"company.siret": "2"}})
+    legacy["clients"].insert_one({"createdBy": USERS[0], "siret": "3"})
+    await migration.apply()
+    report = await migration.validate(only=["field.siret"])
+
+    assert {("user", Origin.RUN), ("user", Origin.BEFORE), ("clients", Origin.BEFORE)} == {
+        (r.collection, r.origin) for r in report.results
+    }
+    assert [1, 1, 1] == [r.violations for r in report.results]
+
+
+async def test_what_the_server_counted_has_an_origin_too(migration, legacy, monkeypatch):
+    """Violators that are counted and not read are told apart all the same."""
+    monkeypatch.setattr(models, "CLOSELY", 1)
+    legacy["clients"].insert_many([{"createdBy": USERS[0], "siret": "3"} for _ in range(5)])
+    for position in (0, 1):
+        legacy["Users"].update_one({"_id": USERS[position]}, {"$set": {"company.siret": "2"}})
+    await migration.apply()
+    report = await migration.validate(only=["field.siret"])
+
+    assert {("user", Origin.RUN): 2, ("clients", Origin.BEFORE): 5} == {
+        (r.collection, r.origin): r.violations for r in report.results
+    }
+
+
+async def test_two_of_one_owner_shared_their_key_before(migration, legacy):
+    """Two invoices of one number were there; two that share one since a merge were not."""
+    legacy["invoices"].insert_many([{**i, "number": "77"} for i in invoices(USERS[0], 2)])
+    legacy["user"].insert_one(
+        {"_id": SOMEBODY, "email": "jeanne2@exemple.fr", "emailVerified": True}
+    )
+    legacy["Users"].insert_one(legacy_user(2))
+    legacy["invoices"].insert_many(
+        [{**invoice, "number": "88"} for o in (USERS[2], SOMEBODY) for invoice in invoices(o, 1)]
+    )
+    await migration.apply()
+    report = await migration.validate(only=["key.*"])
+
+    rule = ("key.unique", "invoices")
+    assert {rule: 1} == found(report, Origin.BEFORE) == found(report, Origin.RUN)
+
+
+# -- what came with the run, or has gone since --------------------------------------------------
+
+
+@pytest.mark.parametrize("workspace", [OTHER, ELSEWHERE, None, str(HOME)])
+async def test_a_workspace_that_somebody_changed_since_fails(migration, legacy, workspace):
+    """The run wrote the workspace of the document, so whatever is wrong with it counts."""
+    await migration.apply()
+    one = legacy["invoices"].find_one({"createdBy": USERS[0]})["_id"]
+    legacy["invoices"].update_one({"_id": one}, {"$set": {"workspaceId": workspace}})
+    report = await migration.validate(only=["document.*"])
+
+    (finding,) = [f for f in report.findings if f.origin is Origin.RUN]
+    assert one == finding.id
+    assert {("document.owner-type", "invoices"): 4} == found(report, Origin.BEFORE)
+    assert ExitCode.VALIDATION_FAILED is report.exit_code
+
+
+async def test_damage_does_not_hide_behind_what_was_quarantined(migration, legacy):
+    """One quarantined document was settled and another one harmed: the number is the same."""
+    legacy["invoices"].insert_many(numbered(SOMEBODY, "q"))
+    await migration.apply()
+    clean = await migration.validate(only=["document.*", "run.*"])
+    legacy["invoices"].update_one(
+        {"number": "q0"}, {"$set": {"createdBy": USERS[0], "workspaceId": HOME}}
+    )
+    harmed = legacy["invoices"].find_one({"createdBy": USERS[0], "number": {"$ne": "q0"}})["_id"]
+    legacy["invoices"].update_one({"_id": harmed}, {"$unset": {"workspaceId": ""}})
+    report = await migration.validate(only=["document.*", "run.*"])
+
+    assert (1, ExitCode.DONE) == (clean.quarantined, clean.exit_code)
+    assert {("document.workspace-present", "invoices"): 1} == found(report, Origin.RUN)
+    assert [harmed] == [f.id for f in report.findings if f.origin is Origin.RUN]
+
+
+async def test_a_foreign_workspace_of_before_stays_quarantined(migration, legacy):
+    """It was there before and recorded; the same in a document that the run stamped fails."""
+    legacy["organization"].insert_one({"_id": ELSEWHERE, "slug": "elsewhere", "name": "Ailleurs"})
+    legacy["member"].insert_one({"organizationId": ELSEWHERE, "userId": SOMEBODY, "role": "owner"})
+    legacy["user"].insert_one({"_id": SOMEBODY, "email": "x@exemple.fr"})
+    legacy["invoices"].insert_one(
+        {**invoices(USERS[0], 1, workspaceId=ELSEWHERE)[0], "number": "f"}
+    )
+    await migration.apply()
+    before = await migration.validate(only=["document.*", "run.*"])
+    legacy["invoices"].update_one(
+        {"createdBy": USERS[0], "workspaceId": HOME}, {"$set": {"workspaceId": ELSEWHERE}}
+    )
+    after = await migration.validate(only=["document.*", "run.*"])
+
+    assert (1, {}) == (before.quarantined, found(before, Origin.RUN))
+    assert {("document.owner-belongs", "invoices"): 1} == found(after, Origin.RUN)
+    assert (1, ExitCode.VALIDATION_FAILED) == (after.quarantined, after.exit_code)
+
+
+async def test_late_documents_are_not_taken_for_what_was_there(migration, legacy):
+    """A document that came without a workspace since is what a run is there to stamp."""
+    await migration.apply()
+    legacy["invoices"].insert_many(numbered(USERS[0], "late"))
+    legacy["invoices"].insert_many(numbered(SOMEBODY, "later"))
+    report = await migration.validate(only=["document.*"])
+
+    assert {("document.workspace-present", "invoices"): 2} == found(report, Origin.RUN)
+
+
+async def test_without_a_journal_every_doubt_counts(migration, legacy):
+    """What a run wrote cannot be told any more: what was perhaps there before fails too."""
+    await migration.apply()
+    legacy["newbi_migrate_journal"].delete_one({"kind": "window"})
+    report = await migration.validate()
+
+    assert {("document.owner-type", "invoices"): 4} == found(report, Origin.UNKNOWN)
+    assert ExitCode.VALIDATION_FAILED is report.exit_code
+    assert any("cannot be told" in note for note in report.notes)
+
+
+async def test_without_a_migration_nothing_is_known(migration, legacy):
+    """Before any run, and after its rollback, nobody knows what a migration would have caused."""
+    before = await migration.validate(only=["document.*"])
+    await migration.apply()
+    await migration.rollback()
+    after = await migration.validate(only=["document.*"])
+
+    assert {("document.workspace-present", "invoices"): 12} == found(before, Origin.UNKNOWN)
+    assert found(before) == found(after) == found(after, Origin.UNKNOWN)
+    assert before.exit_code is after.exit_code is ExitCode.VALIDATION_FAILED
+
+
+async def test_the_journals_tell_document_by_document(migration, legacy, database):
+    """Of ids of any type, in whatever order and portions they were written."""
+    wanted = [ELSEWHERE, "text", 7, 7.5, {"a": 1, "b": "x"}, b"bytes"]
+    legacy["clients"].insert_many([{"_id": i, "createdBy": USERS[0]} for i in wanted])
+    legacy["clients"].insert_many([{"_id": n, "createdBy": SOMEBODY} for n in (8, "other", "z")])
+    await migration.apply()
+    origins = Origins(database, await read_runs(database))
+    told = {
+        str(i): await origins.of(Read("clients", i, "workspaceId"))
+        for i in (*wanted, 7.0, 8, "other", "z", ObjectId())
+    }
+
+    run = {str(i) for i in (*wanted, 7.0)}
+    assert {i: Origin.RUN if i in run else Origin.BEFORE for i in told} == told
+    assert Origin.BEFORE is await origins.of(Read("clients", "text", "createdBy"))
+    assert Origin.RUN is await origins.of(Read("user", USERS[0], "anything"))
+
+
+# -- what follows from it ----------------------------------------------------------------------
+
+
+async def test_the_cure_of_an_owner_trips_neither_proof_nor_rollback(migration, legacy):
+    """Storing the same id as an ObjectId is what is asked for, and no change of content."""
+    before = fingerprint(legacy, run_records=False)
+    await migration.apply()
+    for invoice in legacy["invoices"].find({"createdBy": {"$type": "string"}}):
+        legacy["invoices"].update_one(
+            {"_id": invoice["_id"]}, {"$set": {"createdBy": ObjectId(invoice["createdBy"])}}
+        )
+    report = await migration.validate(unchanged=True)
+    result = await migration.rollback()
+    for invoice in legacy["invoices"].find({"createdBy": USERS[1]}).limit(4):
+        legacy["invoices"].update_one(
+            {"_id": invoice["_id"]}, {"$set": {"createdBy": str(USERS[1])}}
+        )
+
+    assert {} == found(report)
+    assert report.unchanged is not None
+    assert Proof.PROVEN is report.unchanged.proof
+    assert (False, 0) == (result.refused, len(result.conflicts))
+    assert [] == changes(before, fingerprint(legacy, run_records=False))
+
+
+async def test_another_owner_is_no_cure(migration, legacy):
+    """An ObjectId of somebody else in the place of the text is a change, and is named as one."""
+    await migration.apply()
+    legacy["invoices"].update_one(
+        {"createdBy": {"$type": "string"}}, {"$set": {"createdBy": USERS[0]}}
+    )
+    report = await migration.validate(unchanged=True)
+
+    assert report.unchanged is not None
+    assert (Proof.CHANGED, ("invoices",)) == (report.unchanged.proof, report.unchanged.differing)
+    assert ExitCode.VALIDATION_FAILED is report.exit_code
+
+
+async def test_finalize_lists_what_was_there_before_and_goes_on(migration, legacy):
+    """Dirt of before holds nothing back and is told with its cure; damage of since does."""
+    await migration.apply()
+    result = await migration.finalize(dry_run=True)
+    legacy["invoices"].update_one({"createdBy": USERS[0]}, {"$set": {"workspaceId": OTHER}})
+    with pytest.raises(ValidationFailedError, match="not there before"):
+        await migration.finalize(dry_run=True)
+
+    owners = [found for found in result.there_before if found.rule == "document.owner-type"]
+    assert [("invoices", 4)] == [(one.collection, one.violations) for one in owners]
+    assert "Store the same id" in owners[0].next_step
+
+
+async def test_finalize_waits_for_quarantined_documents(migration, legacy):
+    """Whose they are only the legacy users may tell, so these are not dropped unasked."""
+    legacy["invoices"].insert_many(numbered(SOMEBODY, "q"))
+    await migration.apply()
+    with pytest.raises(UsageError, match="1 documents are quarantined"):
+        await migration.finalize()
+    kept = await migration.finalize(keep=True)
+
+    assert "Users_before_migration" == kept.kept_as
