@@ -22,10 +22,10 @@ from newbi_migrate.backup.dumped import DumpedCollection
 from newbi_migrate.backup.manifest import CollectionEntry
 from newbi_migrate.backup.reading import DamagedDataError
 from newbi_migrate.documents.registry import OWN_PREFIX
-from newbi_migrate.errors import DamagedBackupError, UsageError
+from newbi_migrate.errors import DamagedBackupError, DamagedRecordsError, UsageError
 from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.collections import CollectionInfo, data_namespace
-from newbi_migrate.store.connection import open_database
+from newbi_migrate.store.connection import nothing_there, open_database
 from newbi_migrate.store.digest import (
     Digest,
     digest_collection,
@@ -39,7 +39,7 @@ from newbi_migrate.store.handles import Database
 from newbi_migrate.store.indexes import read_indexes
 from newbi_migrate.store.raw import document_of, element
 from newbi_migrate.store.reading import read_batches
-from newbi_migrate.store.runs import readable_collections
+from newbi_migrate.store.runs import RunRecord, read_runs, readable_collections
 
 __all__ = ["Comparison", "Difference", "compare_backup"]
 
@@ -82,12 +82,15 @@ class Comparison:
         collections: Collections that were compared.
         differences: All that differs; empty where the database is as it was.
         without: Top-level fields that were left out on both sides.
+        runs: The runs of this tool in the database that are not rolled back, the newest first:
+            what they wrote differs.
     """
 
     database: str
     collections: int
     differences: tuple[Difference, ...]
     without: tuple[str, ...] = ()
+    runs: tuple[RunRecord, ...] = ()
 
     @property
     def equal(self) -> bool:
@@ -125,6 +128,7 @@ async def compare_backup(
         UsageError: It is no backup of ours, or encrypted and there is no key.
         DamagedBackupError: It is damaged.
         UnreachableError: The server did not answer, or may not be read.
+        UnsupportedError: The database holds nothing.
     """
     dump = await asyncio.to_thread(Dump, path, identities)
     if dump.manifest is None:
@@ -170,6 +174,8 @@ class _Comparing:
         manifest = self._dump.manifest
         assert manifest is not None  # noqa: S101  # asked by the caller
         live = await readable_collections(self._database)
+        if manifest.collections and not live:
+            raise nothing_there(self._database.name)
         then = {entry.name: entry for entry in manifest.collections}
         names = sorted(
             name
@@ -186,7 +192,15 @@ class _Comparing:
                 found.append(Difference("extra", name, detail="the backup has no such collection"))
             else:
                 found += await self._collection(entry, now, metadata=metadata)
-        return Comparison(self._database.name, len(names), tuple(found), self._without)
+        runs = await self._runs()
+        return Comparison(self._database.name, len(names), tuple(found), self._without, runs)
+
+    async def _runs(self) -> tuple[RunRecord, ...]:
+        try:
+            return tuple(run for run in await read_runs(self._database) if run.in_place)
+        except DamagedRecordsError:
+            # They only explain a difference.
+            return ()
 
     async def _collection(
         self, entry: CollectionEntry, now: CollectionInfo, *, metadata: bool

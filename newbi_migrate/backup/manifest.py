@@ -18,7 +18,7 @@ from newbi_migrate.backup import layout
 from newbi_migrate.backup.files import FileSeal
 from newbi_migrate.errors import DamagedBackupError, UsageError
 
-__all__ = ["FORMAT", "CollectionEntry", "Consistency", "ExportEntry", "Manifest"]
+__all__ = ["FORMAT", "CollectionEntry", "Consistency", "ExportEntry", "Manifest", "half_done"]
 
 FORMAT: Final = "newbi-migrate backup 1"
 _ADVICE: Final = "Take another copy of the backup."
@@ -112,6 +112,8 @@ class Manifest:
         without: Top-level fields that the digests without fields leave out.
         compression: Library that compressed.
         encrypted: Whether files are encrypted in the age format.
+        unfinished_run: Command and id of a run that had begun and not come to its end, such as
+            ``migrate 65f1…``; ``None`` if there was none.
         notes: What a person should know beside.
         collections: In order of their names.
         exports: In order of their names.
@@ -131,6 +133,7 @@ class Manifest:
     without: tuple[str, ...]
     compression: str
     encrypted: bool
+    unfinished_run: str | None
     notes: tuple[str, ...]
     collections: tuple[CollectionEntry, ...]
     exports: tuple[ExportEntry, ...]
@@ -145,6 +148,13 @@ class Manifest:
     def bytes(self) -> int:
         """Bytes of BSON in all."""
         return sum(entry.bytes for entry in self.collections)
+
+    @property
+    def half_done(self) -> str:
+        """What a run had not finished, as a sentence; empty if nothing was under way."""
+        if self.unfinished_run is None:
+            return ""
+        return half_done(self.unfinished_run)
 
     @property
     def identity(self) -> str:
@@ -203,6 +213,20 @@ class Manifest:
 
 
 _MANIFEST: Final = TypeAdapter(Manifest)
+
+
+def half_done(run: str) -> str:
+    """What to say of a backup of a database in which a run had not come to its end.
+
+    Args:
+        run: Its command and id.
+    """
+    command, _, run_id = run.partition(" ")
+    what = "half rolled back" if command == "rollback" else "half migrated"
+    return (
+        f"The {command} of run {run_id} had begun and not come to its end: the database was "
+        f"{what}, and this backup is none to go back to."
+    )
 
 
 def _fault(manifest: Manifest) -> str:

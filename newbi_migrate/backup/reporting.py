@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from newbi_migrate.backup.manifest import Consistency, Manifest
+from newbi_migrate.printable import printable
 
 __all__ = ["report_text"]
 
@@ -54,4 +55,5 @@ def report_text(manifest: Manifest) -> str:
         + ("   (after decrypting each file with age)" if manifest.encrypted else ""),
         "",
     ]
-    return "\n".join(lines)
+    # Whoever shows the file has a terminal, and names of collections may hold anything.
+    return "\n".join(map(printable, lines))

@@ -34,7 +34,7 @@ from newbi_migrate.backup.files import (
     make_private_folder,
     sync_folder,
 )
-from newbi_migrate.backup.manifest import CollectionEntry, Consistency, Manifest
+from newbi_migrate.backup.manifest import CollectionEntry, Consistency, Manifest, half_done
 from newbi_migrate.backup.metadata import MetadataError, parse_metadata
 from newbi_migrate.backup.reporting import report_text
 from newbi_migrate.backup.sources import (
@@ -44,7 +44,12 @@ from newbi_migrate.backup.sources import (
 )
 from newbi_migrate.documents.newbi import NEWBI
 from newbi_migrate.documents.registry import Registry
-from newbi_migrate.errors import NewbiMigrateError, UnsupportedError, UsageError
+from newbi_migrate.errors import (
+    DamagedRecordsError,
+    NewbiMigrateError,
+    UnsupportedError,
+    UsageError,
+)
 from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.collections import CollectionInfo
 from newbi_migrate.store.connection import Store, Topology, open_database
@@ -53,6 +58,7 @@ from newbi_migrate.store.digest import Digest, indexes_digest, options_digest
 from newbi_migrate.store.faults import explained, task_group
 from newbi_migrate.store.indexes import read_indexes
 from newbi_migrate.store.reading import read_batches
+from newbi_migrate.store.runs import RunState, read_runs
 from newbi_migrate.store.snapshots import (
     SnapshotLost,
     committed,
@@ -194,6 +200,7 @@ class _Backup:
             for name in passed_over:
                 self._note(f"The collection {name!r} is left out, as mongodump does.")
             self._alike = layout.alike({name for s in sources for name in (s.name, s.data)})
+            unfinished = await self._unfinished_run()
             before = await write_counters(self._database, self._data_names(sources))
             if self._store.server.topology is not Topology.STANDALONE:
                 self._snapshot = await latest_time(self._database)
@@ -203,6 +210,7 @@ class _Backup:
             entries = await self._dump_all(sources)
             after = await write_counters(self._database, self._data_names(sources))
             there_now, _ = await list_sources(self._database)
+            unfinished = unfinished or await self._unfinished_run()
         snapshot = self._snapshot is not None
         entries = [judged(entry, before, after, snapshot=snapshot) for entry in entries]
         consistency, notes = judge(entries, sources, there_now, snapshot=snapshot)
@@ -225,6 +233,7 @@ class _Backup:
             without=self._without,
             compression=library(),
             encrypted=bool(self._recipients),
+            unfinished_run=unfinished,
             notes=tuple(self._notes),
             collections=tuple(sorted(entries, key=lambda entry: entry.name)),
             exports=exports,
@@ -236,6 +245,21 @@ class _Backup:
     @staticmethod
     def _data_names(sources: Sequence[CollectionInfo]) -> list[str]:
         return [source.data for source in sources if source.kind != "view"]
+
+    async def _unfinished_run(self) -> str | None:
+        """The run that has begun and not come to its end, if there is one; that is noted."""
+        try:
+            runs = await read_runs(self._database)
+        except DamagedRecordsError as error:
+            self._note(error.what)
+            return None
+        run = next((run for run in runs if run.state.unfinished), None)
+        if run is None:
+            return None
+        command = "rollback" if run.state is RunState.ROLLING_BACK else run.command
+        found = f"{command} {run.run_id}"
+        self._note(half_done(found))
+        return found
 
     def _note(self, sentence: str) -> None:
         if sentence not in self._notes:

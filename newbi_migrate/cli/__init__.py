@@ -15,14 +15,27 @@ __all__ = ["main"]
 
 def main() -> None:
     """Entry point of ``newbi-migrate``."""
+    try:
+        sys.exit(_run())
+    except KeyboardInterrupt:
+        # While the modules are loaded; a command that runs has words of its own.
+        if sys.stderr is not None:
+            print("Interrupted; nothing was written.", file=sys.stderr)
+        sys.exit(2)
+
+
+def _run() -> int:
     from newbi_migrate.cli.app import run
     from newbi_migrate.report.text import FOR_TERMINALS
 
-    if sys.stdout is None:  # closed by the caller, who wants no results
+    # Closed by the caller, who wants no results, or no messages: these would go to the results.
+    if sys.stdout is None:
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             # A name the terminal cannot show is no reason to lose a report.
             reconfigure(errors=FOR_TERMINALS)
-    sys.exit(run(sys.argv[1:]))
+    return run(sys.argv[1:])

@@ -23,8 +23,11 @@ from newbi_migrate.errors import ExitCode
 
 __all__ = ["app", "run"]
 
-# Whatever the scheme, and also as a path that was made of it, with one slash.
-_CREDENTIALS: Final = re.compile(r"(?i)[a-z][a-z0-9+.-]+:/+\S*@")
+# Whatever the scheme, or without one, and also as a path that was made of it, with one slash; a
+# connection string has secrets among its options as well.
+_CREDENTIALS: Final = re.compile(
+    r"(?is)[a-z][a-z0-9+.-]+:/+.*@|mongodb(\+srv)?:/|(^|=)[^\s/@:=]{2,}:[^@]+@"
+)
 
 _MODULES: Final[Mapping[str, str]] = {
     "demo": "demo",
@@ -117,7 +120,7 @@ def run(arguments: Sequence[str]) -> int:
     """
     if any(_CREDENTIALS.search(argument) for argument in arguments):
         say_failure(
-            "An argument holds a user or a password; it was not looked at.",
+            "An argument holds a connection string or a password; it was not looked at.",
             "Others on this machine can see arguments: put the connection string into a file and "
             "name it with --uri-file FILE, and change the password if this was a real one.",
             ExitCode.USAGE,

@@ -5,6 +5,7 @@ They change together, when a backup can be made or checked in another way.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -13,6 +14,7 @@ import typer
 from newbi_migrate.cli import options as opt
 from newbi_migrate.cli.next_steps import after_backup, after_verifying, suggest
 from newbi_migrate.cli.running import Session, interruptible
+from newbi_migrate.cli.values import opening
 from newbi_migrate.errors import UsageError
 
 if TYPE_CHECKING:
@@ -69,20 +71,21 @@ def backup(
     """
     with call.session("backup") as session:
         from newbi_migrate.backup.encrypt import read_recipients
-        from newbi_migrate.backup.manifest import Consistency
         from newbi_migrate.backup.writer import backup_database
-        from newbi_migrate.cli.progress import showing_progress
         from newbi_migrate.report.backups import backup_document
         from newbi_migrate.store.faults import explained
 
         recipients = read_recipients(recipient or ())
+        chosen = ["--output-dir", str(output_dir)]
+        chosen += [part for key in recipient or () for part in ("--recipient", key)]
+        chosen += [] if exports else ["--no-exports"]
         session.log_to(call.log_file, "backup --dry-run" if dry_run else "backup")
         if dry_run:
-            _survey(session, output_dir)
+            _survey(session, output_dir, chosen)
 
         async def backing_up() -> BackupResult:
             left = "The backup was interrupted; nothing that looks like one was left behind."
-            with interruptible(left), showing_progress(log=session.log) as progress:
+            with interruptible(left), session.progress() as progress:
                 async with session.database() as database:
                     with explained("reading the database"):
                         await _sources(database)
@@ -96,25 +99,27 @@ def backup(
                     )
 
         result = session.run(backing_up)
-        fits = result.manifest.consistency is not Consistency.WRITTEN
-        following = after_backup(result.path, output_dir, fits=fits, place=session.uri_arguments)
+        following = after_backup(
+            result.path, result.manifest, chosen=chosen, place=session.uri_arguments
+        )
         document = backup_document(result.path, result.manifest, next_command=following)
         session.finish(document, verbose=verbose)
 
 
-def _survey(session: Session, output_dir: Path) -> NoReturn:
+def _survey(session: Session, output_dir: Path, chosen: Sequence[str]) -> NoReturn:
     from newbi_migrate.report.backups import backup_survey_document
 
     async def counting() -> dict[str, int]:
         from newbi_migrate.store.counting import estimated_counts
         from newbi_migrate.store.faults import explained
 
-        async with session.database() as database:
-            with explained("reading the database"):
-                return await estimated_counts(database, await _sources(database))
+        with session.progress(quiet=True):
+            async with session.database() as database:
+                with explained("reading the database"):
+                    return await estimated_counts(database, await _sources(database))
 
     counts = dict(sorted(session.run(counting).items()))
-    following = suggest("backup", "--output-dir", str(output_dir), *session.uri_arguments)
+    following = suggest("backup", *chosen, *session.uri_arguments)
     session.finish(
         backup_survey_document(session.target.database, output_dir, counts, next_command=following)
     )
@@ -177,7 +182,6 @@ def verify_backup(
         from newbi_migrate.backup.compare import compare_backup
         from newbi_migrate.backup.encrypt import read_identities
         from newbi_migrate.backup.verify import verify_backup as verify
-        from newbi_migrate.cli.progress import showing_progress
         from newbi_migrate.report.backups import verification_document
 
         if (without or database) and not compare:
@@ -194,7 +198,7 @@ def verify_backup(
         async def verifying() -> tuple[Verification, Comparison | None]:
             with (
                 interruptible("The verification was interrupted."),
-                showing_progress(log=session.log) as progress,
+                session.progress() as progress,
             ):
                 verification = await verify(
                     path, identities=keys, progress=progress, source=source_database
@@ -209,7 +213,12 @@ def verify_backup(
         verification, comparison = session.run(verifying)
         here = comparison is not None and comparison.database == session.target.database
         following = after_verifying(
-            path, verification, comparison, here=here, place=session.uri_arguments
+            path,
+            verification,
+            comparison,
+            here=here,
+            chosen=opening(identity, source_database),
+            place=session.uri_arguments,
         )
         document = verification_document(verification, comparison, next_command=following)
         session.finish(document, verbose=verbose)

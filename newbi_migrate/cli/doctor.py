@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from newbi_migrate.choices import Purpose
 from newbi_migrate.cli import options as opt, values
 from newbi_migrate.cli.next_steps import after_diagnosis
-from newbi_migrate.errors import ExitCode
+from newbi_migrate.errors import NewbiMigrateError
+
+if TYPE_CHECKING:
+    from newbi_migrate.migration.doctor import Diagnosis
+    from newbi_migrate.migration.facade import Migration
+    from newbi_migrate.store.runs import RunRecord
 
 __all__ = ["doctor"]
 
@@ -46,18 +52,23 @@ def doctor(
     before going on, not a reason to stop. A run repairs most traces of an earlier attempt.
     """
     with call.session("doctor") as session:
+        from newbi_migrate.checks import Level, worst
         from newbi_migrate.report.checks import checks_document
 
         options = values.migration_options(legacy_collection=legacy_collection)
-        found = session.ask(
-            lambda migration: migration.doctor(purpose=purpose, backup=backup, watch=watch),
-            quiet=True,
-            options=options,
-        )
+
+        async def looking(migration: Migration) -> tuple[Diagnosis, list[RunRecord]]:
+            found = await migration.doctor(purpose=purpose, backup=backup, watch=watch)
+            # Where they cannot be read, a check has said so.
+            with contextlib.suppress(NewbiMigrateError):
+                return found, await migration.runs()
+            return found, []
+
+        found, runs = session.ask(looking, quiet=True, options=options)
         following = ""
-        if found.exit_code is ExitCode.DONE:
+        if worst(found.checks) is not Level.FAILED:
             following = after_diagnosis(
-                purpose.value, backup, legacy_collection, session.uri_arguments
+                purpose.value, backup, legacy_collection, session.uri_arguments, runs
             )
         session.finish(
             checks_document(

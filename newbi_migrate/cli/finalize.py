@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,8 +13,10 @@ from newbi_migrate.cli.running import Session
 from newbi_migrate.report.text import counted
 
 if TYPE_CHECKING:
+    from newbi_migrate.migration.facade import Migration
     from newbi_migrate.migration.finalize.results import FinalizeResult
     from newbi_migrate.report.document import Document
+    from newbi_migrate.store.runs import RunRecord
 
 __all__ = ["finalize", "indexes"]
 
@@ -44,10 +47,10 @@ def indexes(
             looked = session.ask(lambda migration: migration.indexes())
             session.show(_document(session, looked), aside=True)
             session.confirm(_drops(looked))
-        done = session.ask(
-            lambda migration: migration.indexes(apply=apply, reviewed=looked), writes=apply
+        done, runs = session.ask(
+            lambda m: _with_runs(m, m.indexes(apply=apply, reviewed=looked)), writes=apply
         )
-        session.finish(_document(session, done))
+        session.finish(_document(session, done, runs))
 
 
 def finalize(
@@ -82,13 +85,21 @@ def finalize(
             )
             session.show(_document(session, looked), aside=True)
             session.confirm(_drops(looked))
-        done = session.ask(
-            lambda m: m.finalize(
-                keep=keep, drop_journal=drop_journal, dry_run=dry_run, reviewed=looked
+        done, runs = session.ask(
+            lambda m: _with_runs(
+                m,
+                m.finalize(keep=keep, drop_journal=drop_journal, dry_run=dry_run, reviewed=looked),
             ),
             writes=not dry_run,
         )
-        session.finish(_document(session, done))
+        session.finish(_document(session, done, runs))
+
+
+async def _with_runs(
+    migration: Migration, doing: Awaitable[FinalizeResult]
+) -> tuple[FinalizeResult, list[RunRecord]]:
+    """What was done, and all runs as they are afterwards."""
+    return await doing, await migration.runs()
 
 
 def _drops(result: FinalizeResult) -> str:
@@ -103,7 +114,8 @@ def _drops(result: FinalizeResult) -> str:
     return f"{said}, and the journal" if result.journal_dropped else said
 
 
-def _document(session: Session, result: FinalizeResult) -> Document:
+def _document(session: Session, result: FinalizeResult, runs: Sequence[RunRecord] = ()) -> Document:
     from newbi_migrate.report.finalize import finalize_document
 
-    return finalize_document(result, next_command=after_finalize(result, session.uri_arguments))
+    following = after_finalize(result, session.uri_arguments, runs)
+    return finalize_document(result, next_command=following)

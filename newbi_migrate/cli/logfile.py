@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO
 
-from newbi_migrate.report.text import printable
+from newbi_migrate.printable import printable
 
 __all__ = ["LogFile", "stamped"]
 

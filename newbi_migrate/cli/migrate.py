@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from newbi_migrate.cli import options as opt, values
-from newbi_migrate.cli.next_steps import after_plan, after_run, suggest
+from newbi_migrate.cli.next_steps import after_plan, after_run, suggest, unfinished_run
 from newbi_migrate.cli.reporting import ReportFiles
 from newbi_migrate.cli.running import Session, say
 from newbi_migrate.errors import DatabaseMovedOnError, UsageError
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from newbi_migrate.migration.run.backup_guard import BackupGuard
     from newbi_migrate.migration.run.throttle import ThrottleOptions
     from newbi_migrate.report.document import Document
+    from newbi_migrate.store.runs import RunRecord
 
 __all__ = ["backfill", "migrate", "plan"]
 
@@ -49,7 +50,16 @@ def plan(
         options = values.migration_options(**asdict(choices))
         backed = values.backup_guard(backing.backup, backing.identity)
         session.log_to(call.log_file, "plan")
-        task = _Task(session, "plan", options, verbose, backed, reports, rehearsed=rehearsed)
+        task = _Task(
+            session,
+            "plan",
+            options,
+            verbose,
+            backed,
+            reports,
+            backing=backing,
+            rehearsed=rehearsed,
+        )
         task.show(save_to=output)
 
 
@@ -113,6 +123,7 @@ def _run(
             throttle,
             saved,
             plan,
+            backing,
             rehearsed,
         )
         if run.dry_run:
@@ -155,6 +166,7 @@ class _Task:
         throttle: What is to hold a run back.
         saved: A plan that must be followed.
         saved_in: Where that plan is.
+        backing: The arguments that say what the run is backed by.
         rehearsed: Where the decisions of a rehearsal are, with which the plan is compared.
     """
 
@@ -167,6 +179,7 @@ class _Task:
     throttle: ThrottleOptions | None = None
     saved: SavedPlan | None = None
     saved_in: Path | None = None
+    backing: opt.Backing | None = None
     rehearsed: Path | None = None
 
     @property
@@ -198,7 +211,7 @@ class _Task:
             refuse_other_file(save_to)
         if self.saved is not None:
             refuse_other_database(self.saved, self.session.target.database)
-        plan = self._plan(backed=True)
+        plan, runs = self._plan(backed=True)
         if self.saved is not None:
             refuse_if_moved_on(self.saved.digests, plan.digests)
         since = None if self.rehearsed is None else since_rehearsal(self.rehearsed, plan)
@@ -206,10 +219,10 @@ class _Task:
             replaced = save_to.exists()
             write_privately(save_to, plan_lines(plan))
             say(f"The plan was written to {save_to}{', in place of another' if replaced else ''}.")
-        self._warn_without_backup(pending=plan.pending)
+        self._warn_without_backup(runs, pending=plan.pending)
 
         def document(emails: Mapping[str, str] | None) -> Document:
-            made = self._document(plan, saved_in=save_to or self.saved_in, emails=emails)
+            made = self._document(plan, runs, save_to or self.saved_in, emails=emails)
             return made if since is None else with_rehearsal(made, since)
 
         self.reports.finish(
@@ -234,14 +247,24 @@ class _Task:
 
         if self.saved is not None:
             refuse_other_database(self.saved, self.session.target.database)
-        shown = self._as_rehearsed()
+        looked = self._as_rehearsed()
+        shown = None if looked is None else looked[0]
         if not confirmed:
-            does = f"follows the plan in {self.saved_in}"
-            if self.saved is None:
-                shown = shown or self._plan()
-                self.session.show(self._document(shown), verbose=self.verbose, aside=True)
+            if self.saved is not None:
+                does = (
+                    f"follows the plan in {self.saved_in}: it writes to "
+                    f"{counted(self.saved.writes, 'document')} and migrates "
+                    f"{counted(self.saved.users, 'user')}"
+                )
+                runs = self.session.ask(lambda migration: migration.runs(), quiet=True)
+            else:
+                if looked is None:
+                    looked = self._plan()
+                shown, runs = looked
+                seen = self._document(shown, runs)
+                self.session.show(seen, verbose=self.verbose, aside=True)
                 does = _writes(shown)
-            self._warn_without_backup(pending=shown is None or shown.pending)
+            self._warn_without_backup(runs, pending=shown is None or shown.pending)
             # Not inside the event loop: it would keep Ctrl-C from ending the wait for an answer.
             self.session.confirm(does)
         result = self._run(shown)
@@ -257,7 +280,12 @@ class _Task:
         )
 
     def _document(
-        self, plan: Plan, *, saved_in: Path | None = None, emails: Mapping[str, str] | None = None
+        self,
+        plan: Plan,
+        runs: Sequence[RunRecord],
+        saved_in: Path | None = None,
+        *,
+        emails: Mapping[str, str] | None = None,
     ) -> Document:
         from newbi_migrate.report.migration import plan_document
 
@@ -266,22 +294,43 @@ class _Task:
             documents_only=self.documents_only,
             place=self.session.uri_arguments,
             saved_in=saved_in,
-            backup=self.backed.backup,
+            backed=self._backed_by(),
+            kept=self._kept(saved=saved_in is not None),
+            runs=runs,
         )
         return plan_document(plan, command=self.command, next_command=following, emails=emails)
 
-    def _plan(self, *, backed: bool = False) -> Plan:
-        """The plan; with ``backed`` the backup is verified and compared first."""
+    def _kept(self, *, saved: bool) -> list[str]:
+        kept = ["--record-digests"] if self.backed.digests else []
+        # A saved plan was compared with the rehearsal when it was made.
+        named = None if saved else self.rehearsed
+        return kept if named is None else [*kept, "--rehearsed", str(named)]
 
-        async def planning(migration: Migration) -> Plan:
+    def _backed_by(self) -> list[str]:
+        given = self.backing
+        if given is None or given.backup is None:
+            return []
+        return ["--backup", str(given.backup), *values.opening(given.identity)]
+
+    def _plan(self, *, backed: bool = False) -> tuple[Plan, list[RunRecord]]:
+        """The plan, and all runs.
+
+        Args:
+            backed: Whether the backup is verified and compared first.
+        """
+
+        async def planning(migration: Migration) -> tuple[Plan, list[RunRecord]]:
             await migration.check_backup()
-            return await migration.plan(documents_only=self.documents_only)
+            runs = await migration.runs()
+            return await migration.plan(documents_only=self.documents_only), runs
 
         guard = self.backed if backed else None
         return self.session.ask(planning, options=self.options, backup_guard=guard)
 
-    def _as_rehearsed(self) -> Plan | None:
-        """A plan that decides about everybody as the rehearsal did; ``None`` if none was named.
+    def _as_rehearsed(self) -> tuple[Plan, list[RunRecord]] | None:
+        """A plan that decides about everybody as the rehearsal did, and all runs.
+
+        ``None`` if no rehearsal was named.
 
         Raises:
             DatabaseMovedOnError: It decides otherwise about somebody.
@@ -291,11 +340,10 @@ class _Task:
         from newbi_migrate.migration.planning.rehearsed import since_rehearsal
         from newbi_migrate.report.rehearsal import since_sentences
 
-        status = self.session.ask(lambda migration: migration.status(), quiet=True)
-        if status.unfinished is not None:
+        plan, runs = self._plan()
+        if unfinished_run(runs) is not None:
             say("note: an interrupted run is finished; it was compared when it began.")
             return None
-        plan = self._plan()
         since = since_rehearsal(self.rehearsed, plan)
         said = list(since_sentences(since))
         if not since.as_rehearsed:
@@ -306,7 +354,7 @@ class _Task:
             )
         for sentence in said:
             say(f"note: {sentence}")
-        return plan
+        return plan, runs
 
     def _run(self, plan: Plan | None) -> RunResult:
         def running(migration: Migration) -> Awaitable[RunResult]:
@@ -322,9 +370,12 @@ class _Task:
             throttle=self.throttle,
         )
 
-    def _warn_without_backup(self, *, pending: bool) -> None:
-        """Say that a run would have nothing to go back to but its journal."""
-        if pending and self.backed.backup is None:
+    def _warn_without_backup(self, runs: Sequence[RunRecord], *, pending: bool) -> None:
+        """Say that a run would have nothing to go back to but its journal.
+
+        Where one was interrupted, it is too late to make a backup.
+        """
+        if pending and self.backed.backup is None and unfinished_run(runs) is None:
             make_one = suggest("backup", *self.session.uri_arguments)
             say(
                 f"warning: no backup is named. Make one ({make_one}) and migrate with --backup DIR."

@@ -8,16 +8,17 @@ are repeated; those that only hold a run back are not.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from newbi_migrate.choices import OnConflict
 from newbi_migrate.cli.values import as_arguments
-from newbi_migrate.errors import ExitCode
+from newbi_migrate.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from newbi_migrate.backup.compare import Comparison
+    from newbi_migrate.backup.manifest import Manifest
     from newbi_migrate.backup.verification import Verification
     from newbi_migrate.migration.finalize.results import FinalizeResult
     from newbi_migrate.migration.planning.options import MigrationOptions
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from newbi_migrate.migration.run.backup_guard import BackupGuard
     from newbi_migrate.migration.status import Status
     from newbi_migrate.migration.validation.report import ValidationReport
+    from newbi_migrate.store.runs import RunRecord
 
 __all__ = [
     "after_backup",
@@ -43,7 +45,9 @@ __all__ = [
     "after_validation",
     "after_verifying",
     "night_commands",
+    "resume",
     "suggest",
+    "unfinished_run",
 ]
 
 
@@ -56,11 +60,60 @@ def suggest(command: str, *arguments: str) -> str:
     return shlex.join(["newbi-migrate", command, *arguments])
 
 
+def unfinished_run(runs: Iterable[RunRecord]) -> RunRecord | None:
+    """The run that has not come to its end, if there is one."""
+    return next((run for run in runs if run.state.unfinished), None)
+
+
+def resume(run: RunRecord, place: Sequence[str]) -> str:
+    """The command that finishes a run that was interrupted, with the choices it was begun with.
+
+    Args:
+        run: The run.
+        place: The arguments that name the connection string.
+    """
+    from newbi_migrate.migration.planning.options import MigrationOptions
+    from newbi_migrate.store.runs import RunState
+
+    policy = run.policy
+    if run.state is RunState.ROLLING_BACK:
+        return f"{suggest('rollback', *place)}, with the options it was started with"
+    if run.command == "indexes":
+        return suggest("indexes", "--apply", *place)
+    if run.command == "finalize":
+        chosen = ["--keep"] if policy.get("keep") else []
+        chosen += ["--drop-journal"] if policy.get("dropJournal") else []
+        return suggest("finalize", *chosen, *place)
+    usual = MigrationOptions()
+    try:
+        begun = MigrationOptions.from_policy(
+            policy, batch_size=usual.batch_size, workers=usual.workers
+        )
+    except UsageError:
+        return f"{suggest(run.command, *place)}, with the options it was started with"
+    return suggest(run.command, *as_arguments(begun), *place)
+
+
 def after_diagnosis(
-    purpose: str, backup: Path | None, legacy_collection: str | None, place: Sequence[str]
+    purpose: str,
+    backup: Path | None,
+    legacy_collection: str | None,
+    place: Sequence[str],
+    runs: Sequence[RunRecord] = (),
 ) -> str:
-    """What the diagnosis was for; what would write is looked at first."""
+    """What the diagnosis was for; what would write is looked at first.
+
+    Args:
+        purpose: What it was for.
+        backup: The backup that is relied on.
+        legacy_collection: Name of the legacy users' collection, if one was given.
+        place: The arguments that name the connection string.
+        runs: All runs, the newest first.
+    """
     chosen: list[str] = []
+    if purpose == "migrate" and any(run.in_place for run in runs):
+        # It has been migrated: its backup is of the database before that.
+        return suggest("status", *place)
     if purpose in ("plan", "migrate", "validate") and legacy_collection is not None:
         chosen += ["--legacy-collection", legacy_collection]
     if purpose == "migrate" and backup is None:
@@ -74,18 +127,23 @@ def after_diagnosis(
     return suggest(purpose, *chosen, *place)
 
 
-def after_backup(path: Path, output_dir: Path, *, fits: bool, place: Sequence[str]) -> str:
+def after_backup(
+    path: Path, manifest: Manifest, *, chosen: Sequence[str], place: Sequence[str]
+) -> str:
     """A comparison with the database, or another backup while nobody writes.
 
     Args:
         path: The backup.
-        output_dir: The folder it is in.
-        fits: Whether its collections fit together.
+        manifest: What it says of itself.
+        chosen: The arguments it was made with.
         place: The arguments that name the connection string.
     """
-    if not fits:
-        again = suggest("backup", "--output-dir", str(output_dir), *place)
-        return f"stop the application, then {again}"
+    from newbi_migrate.backup.manifest import Consistency
+
+    if manifest.unfinished_run is not None:
+        return suggest("status", *place)
+    if manifest.consistency is Consistency.WRITTEN:
+        return f"stop the application, then {suggest('backup', *chosen, *place)}"
     return suggest("verify-backup", "--compare", str(path), *place)
 
 
@@ -95,31 +153,52 @@ def after_verifying(
     comparison: Comparison | None,
     *,
     here: bool,
+    chosen: Sequence[str] = (),
     place: Sequence[str],
 ) -> str:
-    """A diagnosis, where the database is as the backup says; else a comparison or a restore.
+    """A diagnosis, where the database is as the backup says; else what that asks for.
+
+    A database that is newer than its backup is no reason to restore it.
 
     Args:
         path: The backup.
         verification: Whether it is whole.
         comparison: In what a database differs from it, if one was compared.
         here: Whether that is the database of the connection string.
+        chosen: The arguments that open the backup.
         place: The arguments that name the connection string.
     """
     if not verification.intact:
-        return "take another copy, or make a new backup while the database is what it should be"
-    if comparison is not None and comparison.equal and not comparison.without and here:
-        if verification.manifest is None:
-            # A run is backed by a backup of ours alone.
-            return suggest("backup", *place)
+        return "take another copy"
+    manifest = verification.manifest
+    if manifest is None:
+        # A run is backed by a backup of ours alone, and nothing else can be compared.
+        return suggest("restore", "--dry-run", *chosen, str(path), *place)
+    if comparison is None:
+        return suggest("verify-backup", "--compare", *chosen, str(path), *place)
+    if not here:
+        if comparison.equal:
+            return suggest("status", *place)
+        where = ["--database", comparison.database, "--dry-run"]
+        return suggest("restore", *where, *chosen, str(path), *place)
+    if comparison.runs or manifest.unfinished_run is not None:
+        return suggest("status", *place)
+    if comparison.equal and not comparison.without:
         return suggest("doctor", "--backup", str(path), *place)
-    if comparison is None and verification.manifest is not None:
-        return suggest("verify-backup", "--compare", str(path), *place)
-    return suggest("restore", "--dry-run", str(path), *place)
+    if comparison.equal:
+        return suggest("verify-backup", "--compare", *chosen, str(path), *place)
+    # Nobody has migrated it: it has gone on since, and so must its backup.
+    new = suggest("backup", "--output-dir", str(path.resolve().parent), *place)
+    return f"stop the application, then {new}"
 
 
 def after_restoring(
-    path: Path, result: RestoreResult, elsewhere: str | None, *, place: Sequence[str]
+    path: Path,
+    result: RestoreResult,
+    elsewhere: str | None,
+    *,
+    chosen: Sequence[str] = (),
+    place: Sequence[str],
 ) -> str:
     """A comparison with what was restored, or a look at it where there is nothing to compare.
 
@@ -129,14 +208,17 @@ def after_restoring(
         path: The backup.
         result: What the restore did.
         elsewhere: The database, where it is another than the connection string's.
+        chosen: The arguments that open the backup.
         place: The arguments that name the connection string.
     """
     if result.without_workspace and elsewhere is None:
         return suggest("backfill", "--dry-run", *place)
-    if result.verification.manifest is None or result.run_id is not None:
-        return suggest("status", *place)
-    where = [] if elsewhere is None else ["--database", elsewhere]
-    return suggest("verify-backup", "--compare", *where, str(path), *place)
+    if result.verification.manifest is not None and result.run_id is None:
+        where = [] if elsewhere is None else ["--database", elsewhere]
+        return suggest("verify-backup", "--compare", *where, *chosen, str(path), *place)
+    if elsewhere is not None:
+        return f"newbi-migrate status, with a connection string that names {elsewhere}"
+    return suggest("status", *place)
 
 
 def after_plan(
@@ -145,26 +227,36 @@ def after_plan(
     documents_only: bool,
     place: Sequence[str],
     saved_in: Path | None = None,
-    backup: Path | None = None,
+    backed: Sequence[str] = (),
+    kept: Sequence[str] = (),
+    runs: Sequence[RunRecord] = (),
 ) -> str:
     """The command that carries a plan out, or the proof that nothing is left to do.
 
-    Where no backup is named for a migration, making one comes first.
+    Where no backup is named for a migration, making one comes first; but not of a database in
+    which a run was interrupted, which is to be finished.
 
     Args:
         plan: The plan.
         documents_only: Whether it is one of ``backfill``.
         place: The arguments that name the connection string.
         saved_in: File it is saved in.
-        backup: What the run would be backed by.
+        backed: The arguments that say what the run would be backed by.
+        kept: Other arguments that are kept.
+        runs: All runs, the newest first.
     """
+    if (unfinished := unfinished_run(runs)) is not None:
+        return resume(unfinished, place)
     if not plan.pending:
         return suggest("validate" if plan.users or documents_only else "status", *place)
-    backed = [] if backup is None else ["--backup", str(backup)]
+    if documents_only and not any(run.in_place for run in runs):
+        # Nobody has a workspace yet.
+        return suggest("plan", *as_arguments(plan.options), *backed, *place)
     if documents_only:
-        return suggest("backfill", *as_arguments(plan.options), *backed, *place)
+        return suggest("backfill", *as_arguments(plan.options), *kept, *backed, *place)
     chosen = as_arguments(plan.options) if saved_in is None else ["--plan", str(saved_in)]
-    if backup is not None:
+    chosen += kept
+    if backed:
         return suggest("migrate", *chosen, *backed, *place)
     migrating = suggest("migrate", *chosen, "--backup", "DIR", *place)
     return f"{suggest('backup', *place)}, and with its folder {migrating}"
@@ -173,7 +265,7 @@ def after_plan(
 def after_run(
     command: str, result: RunResult, backup_guard: BackupGuard, place: Sequence[str]
 ) -> str:
-    """A validation; where something was quarantined, what a person can do about it comes first.
+    """A validation; where something is quarantined, a person decides whether that may be.
 
     Args:
         command: ``migrate`` or ``backfill``.
@@ -181,33 +273,50 @@ def after_run(
         backup_guard: What it was backed by.
         place: The arguments that name the connection string.
     """
-    again = suggest(command, *as_arguments(result.plan.options), *place)
     if result.exit_code is ExitCode.PENDING:
-        return again
-    if result.exit_code is ExitCode.QUARANTINED:
-        return f"settle what is listed above, then {again}"
+        return suggest(command, *as_arguments(result.plan.options), *place)
     # The proof of conservation is there for the asking where digests were taken before.
     digested = result.run_id is not None and (
         backup_guard.backup is not None or backup_guard.digests
     )
-    return suggest("validate", *(["--unchanged"] if digested else []), *place)
+    proof = suggest("validate", *(["--unchanged"] if digested else []), *place)
+    if result.exit_code is ExitCode.QUARANTINED:
+        return f"{proof}, if what is quarantined may stay so; else settle it, and plan again"
+    return proof
 
 
-def after_validation(report: ValidationReport, place: Sequence[str]) -> str:
-    """The application, and the end of the migration; else what puts right what is broken."""
+def after_validation(
+    report: ValidationReport, place: Sequence[str], *, chosen: Sequence[str] = ()
+) -> str:
+    """The application, and the end of the migration; else what puts right what is broken.
+
+    Args:
+        report: What was found.
+        place: The arguments that name the connection string.
+        chosen: The arguments that say what was asked.
+    """
+    from newbi_migrate.invariants.base import Severity
     from newbi_migrate.migration.validation.report import Origin
 
-    caused = {result.rule for result in report.results if result.origin is not Origin.BEFORE}
-    if "run.finished" in caused or report.under_way:
+    caused = [result for result in report.results if result.origin is not Origin.BEFORE]
+    if report.under_way or any(result.rule == "run.finished" for result in caused):
         return suggest("status", *place)
     if report.run_id is None:
         return suggest("plan", *place)
-    detailed = suggest("validate", "--detailed", *place)
+    detailed = suggest("validate", "--detailed", *chosen, *place)
     if report.failed:
-        pending = any(rule.startswith(("document.workspace", "legacy-user.")) for rule in caused)
-        if pending or report.is_clean:
-            return suggest("plan", *place) if pending else detailed
+        pending = any(
+            result.rule.startswith(("document.workspace", "legacy-user."))
+            for result in caused
+            if result.severity is Severity.CRITICAL
+        )
+        if pending and not report.finalized:
+            return suggest("plan", *place)
+        if report.finalized or report.is_clean:
+            return detailed
         return f"{detailed}, and to go back {suggest('rollback', '--all', '--dry-run', *place)}"
+    if report.finalized:
+        return ""
     return f"start the application, then {suggest('smoke')}, and {after_smoke(place)}"
 
 
@@ -218,17 +327,17 @@ def after_smoke(place: Sequence[str] = ()) -> str:
 
 def after_status(found: Status, place: Sequence[str]) -> str:
     """What the database as it stands asks for."""
-    from newbi_migrate.store.runs import RunState
-
     if found.lease is not None and found.lease.under_way:
         return suggest("status", *place)
+    if found.restoring:
+        return f"{suggest('restore', *place)}, with the backup and the options it was started with"
     if found.damage is not None:
         return suggest("doctor", *place)
     if found.unfinished is not None:
-        undoing = found.unfinished.state is RunState.ROLLING_BACK
-        again = suggest("rollback" if undoing else found.unfinished.command, *place)
-        return f"{again}, with the options it was started with"
-    if all(run.state is RunState.ROLLED_BACK for run in found.runs):
+        return resume(found.unfinished, place)
+    if not found.runs:
+        return suggest("backup", *place)
+    if not any(run.in_place for run in found.runs):
         return suggest("plan", *place)
     # What a run quarantined waits for a person; another run would quarantine it again.
     if found.quarantined != found.without_workspace:
@@ -237,13 +346,18 @@ def after_status(found: Status, place: Sequence[str]) -> str:
 
 
 def after_rollback(
-    results: Sequence[RollbackResult], *, everything: bool, place: Sequence[str]
+    results: Sequence[RollbackResult],
+    *,
+    everything: bool,
+    in_place: bool = False,
+    place: Sequence[str],
 ) -> str:
     """The same rollback after a look at it; then a plan, or what a part of one left.
 
     Args:
         results: One for each run.
         everything: Whether all runs were asked for.
+        in_place: Whether other runs are still in place.
         place: The arguments that name the connection string.
     """
     last = results[-1]
@@ -262,7 +376,7 @@ def after_rollback(
         if options.on_conflict is not OnConflict.STOP:
             chosen += ["--on-conflict", options.on_conflict.value]
         return suggest("rollback", *chosen, *place)
-    return suggest("plan" if options.whole else "status", *place)
+    return suggest("plan" if options.whole and not in_place else "status", *place)
 
 
 def after_dropping_aside(result: DroppedAside, place: Sequence[str]) -> str:
@@ -272,14 +386,31 @@ def after_dropping_aside(result: DroppedAside, place: Sequence[str]) -> str:
     return suggest("status", *place)
 
 
-def after_finalize(result: FinalizeResult, place: Sequence[str]) -> str:
-    """What a look at it was for; indexes before the end, and after it a backup of what is new."""
+def after_finalize(
+    result: FinalizeResult, place: Sequence[str], runs: Sequence[RunRecord] = ()
+) -> str:
+    """What a look at it was for; indexes before the end, and after it a backup of what is new.
+
+    Args:
+        result: What was found or done.
+        place: The arguments that name the connection string.
+        runs: All runs, the newest first.
+    """
+    from newbi_migrate.store.runs import is_finalized
+
     if result.command == "finalize":
         if not result.dry_run:
             return suggest("backup", *place)
+        if is_finalized(runs) and not result.dropped and not result.legacy_users:
+            return ""
+        if is_finalized(runs) and not result.dropped and result.kept_as == result.legacy:
+            then = suggest("finalize", "--dry-run", *place)
+            return f"once nobody wants to go back, {then}"
         chosen = ["--keep"] if result.kept_as is not None else []
         chosen += ["--drop-journal"] if result.journal_dropped else []
         return suggest("finalize", *chosen, *place)
+    if (unfinished := unfinished_run(runs)) is not None:
+        return resume(unfinished, place)
     if result.dry_run and (result.dropped or result.created):
         return suggest("indexes", "--apply", *place)
     return suggest("validate", *place)

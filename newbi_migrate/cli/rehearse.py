@@ -94,12 +94,11 @@ def rehearse(
         folder = work_dir or Path(tempfile.gettempdir())
 
         async def rehearsing(scratch: Any) -> Rehearsal:
-            from newbi_migrate.cli.progress import showing_progress
             from newbi_migrate.rehearsal.rehearse import rehearse
 
             with (
                 interruptible("The rehearsal was interrupted, and everything of it is removed."),
-                showing_progress(log=session.log) as progress,
+                session.progress() as progress,
             ):
                 return await rehearse(
                     path,

@@ -112,8 +112,10 @@ class ReportFiles:
         from newbi_migrate.store.emails import read_emails
 
         async def read() -> dict[str, str]:
-            async with session.database() as database:
-                return await read_emails(database, collection)
+            with session.progress(quiet=True) as progress:
+                async with session.database() as database:
+                    progress.phase("e-mails for the report", None)
+                    return await read_emails(database, collection)
 
         found = asyncio.run(read())
         if self._personal:

@@ -78,7 +78,6 @@ def restore(
     with call.session("restore") as session:
         from newbi_migrate.backup.encrypt import read_identities
         from newbi_migrate.backup.verify import verify_backup
-        from newbi_migrate.cli.progress import showing_progress
         from newbi_migrate.migration.restore.results import restore_identity
         from newbi_migrate.migration.restore.run import restore_backup
         from newbi_migrate.migration.restore.target import look_at_target
@@ -92,16 +91,18 @@ def restore(
         )
         only = values.names(collections, "--collections") or ()
         identities = read_identities(identity or ())
+        opening = values.opening(identity, source_database)
         elsewhere = ["--database", name] if name != session.target.database else []
 
         async def looking() -> RestoreTarget:
-            async with session.database(name) as there:
-                return await look_at_target(there)
+            with session.progress(quiet=True):
+                async with session.database(name) as there:
+                    return await look_at_target(there)
 
         async def verifying() -> Verification:
             with (
                 interruptible("The verification was interrupted."),
-                showing_progress(log=session.log) as progress,
+                session.progress() as progress,
             ):
                 found = await verify_backup(
                     path, identities=identities, progress=progress, source=source_database
@@ -115,7 +116,7 @@ def restore(
                     "The restore was interrupted.",
                     "The same command again goes on where it stopped.",
                 ),
-                showing_progress(log=session.log) as progress,
+                session.progress() as progress,
             ):
                 async with session.database(name) as there:
                     return await restore_backup(
@@ -139,6 +140,7 @@ def restore(
             arguments = [*elsewhere, *["--drop"] * drop]
             arguments += ["--collections", ",".join(only)] if only else []
             arguments += ["--convert-legacy-indexes"] * convert_legacy_indexes
+            arguments += opening
             following = suggest("restore", *arguments, str(path), *session.uri_arguments)
             document = restore_plan_document(
                 verification, target, drop=drop, only=only, next_command=following
@@ -148,7 +150,11 @@ def restore(
             session.confirm(_does(path, target, drop=drop, only=only), database=target.database)
         result = session.run(restoring)
         following = after_restoring(
-            path, result, name if elsewhere else None, place=session.uri_arguments
+            path,
+            result,
+            name if elsewhere else None,
+            chosen=opening,
+            place=session.uri_arguments,
         )
         session.finish(restore_document(result, next_command=following), verbose=verbose)
 

@@ -115,13 +115,14 @@ def rollback(
             seen = _document(session, looked, everything=everything)
             session.show(seen, verbose=verbose, aside=True)
             session.confirm(_takes_back(looked))
-        done = session.ask(
-            lambda m: rolling(m, dry_run=dry_run, reviewed=looked),
-            writes=not dry_run,
-            throttle=throttle,
-        )
+
+        async def carrying_out(migration: Migration) -> tuple[list[RollbackResult], bool]:
+            results = await rolling(migration, dry_run=dry_run, reviewed=looked)
+            return results, any(run.in_place for run in await migration.runs())
+
+        done, in_place = session.ask(carrying_out, writes=not dry_run, throttle=throttle)
         session.log_end(*map(_in_one_line, done))
-        document = _document(session, done, everything=everything)
+        document = _document(session, done, everything=everything, in_place=in_place)
         reports.finish(session, lambda _: document, verbose=verbose)
 
 
@@ -180,10 +181,14 @@ async def _one(
     return [await migration.rollback(run_id, options=options, dry_run=dry_run, reviewed=seen)]
 
 
-def _document(session: Session, results: list[RollbackResult], *, everything: bool) -> Document:
+def _document(
+    session: Session, results: list[RollbackResult], *, everything: bool, in_place: bool = False
+) -> Document:
     from newbi_migrate.report.rollback import rollback_document
 
-    following = after_rollback(results, everything=everything, place=session.uri_arguments)
+    following = after_rollback(
+        results, everything=everything, in_place=in_place, place=session.uri_arguments
+    )
     return rollback_document(results, next_command=following)
 
 

@@ -11,6 +11,7 @@ import time
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
@@ -23,13 +24,14 @@ from newbi_migrate.errors import (
     LocalFileError,
     NewbiMigrateError,
 )
-from newbi_migrate.report.text import printable
+from newbi_migrate.printable import printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from newbi_migrate.cli.logfile import LogFile
     from newbi_migrate.migration.facade import Migration
+    from newbi_migrate.progress import Progress
     from newbi_migrate.report.document import Document
     from newbi_migrate.store.handles import Database
     from newbi_migrate.store.uri import ConnectionString
@@ -94,6 +96,7 @@ class Session:
         self._uri_file = uri_file
         self._target: ConnectionString | None = None
         self._log: LogFile | None = None
+        self._progress: Progress | None = None
         self._begun = False
 
     @property
@@ -129,13 +132,24 @@ class Session:
         from newbi_migrate.store.faults import explained
 
         with explained("connecting"):
-            async with open_database(self.target, name=name) as store:
+            async with open_database(self.target, name=name, progress=self._progress) as store:
                 yield store.database
 
-    @property
-    def log(self) -> LogFile | None:
-        """The log file, if one was named."""
-        return self._log
+    @contextmanager
+    def progress(self, *, quiet: bool = False) -> Iterator[Progress]:
+        """A listener that shows progress on stderr, of connecting too, and keeps it in the log.
+
+        Args:
+            quiet: Whether what takes no time is shown to who watches alone.
+        """
+        from newbi_migrate.cli.progress import showing_progress
+
+        with showing_progress(quiet=quiet, log=self._log) as shown:
+            self._progress = shown
+            try:
+                yield shown
+            finally:
+                self._progress = None
 
     def log_to(self, path: Path | None, command: str, *, on: str | None = None) -> None:
         """Keep what is said while a command runs, and how it ends, in a file, if one is named.
@@ -238,10 +252,9 @@ class Session:
         """
 
         async def asking() -> _T:
-            from newbi_migrate.cli.progress import showing_progress
             from newbi_migrate.migration.facade import Migration
 
-            with showing_progress(quiet=quiet, log=self._log) as progress:
+            with self.progress(quiet=quiet) as progress:
                 async with Migration(self.target, progress=progress, **about) as migration:
                     with self._stopping(migration) if writes else contextlib.nullcontext():
                         return await what(migration)
@@ -259,7 +272,7 @@ class Session:
             if self._begun:
                 again = "The same command again finishes it."
                 self._fail("Interrupted.", again, ExitCode.INTERRUPTED)
-            nothing = "Interrupted before anything was begun; nothing was written."
+            nothing = "Interrupted; nothing was written."
             self._fail(nothing, "", ExitCode.USAGE)
         except typer.Exit as ended:
             self.log_end(f"Done. Exit code {ended.exit_code}.")
@@ -354,9 +367,14 @@ class Session:
 
     @staticmethod
     def show(document: Document, *, verbose: bool = False, aside: bool = False) -> None:
-        """Show a document to people, on stdout or, ``aside``, on stderr."""
+        """Show a document to people, on stdout or, ``aside``, on stderr.
+
+        What is shown aside is followed by a question, and by no other command.
+        """
         from newbi_migrate.report.console import console_report, print_parts
 
+        if aside:
+            document = replace(document, next_command="")
         parts = console_report(document, verbose=verbose)
         print_parts(parts, sys.stderr if aside else sys.stdout)
 

@@ -17,6 +17,7 @@ from newbi_migrate.errors import UnreachableError
 
 if TYPE_CHECKING:
     from newbi_migrate.migration.status import Status
+    from newbi_migrate.progress import Progress
     from newbi_migrate.report.document import Document
 
 __all__ = ["status"]
@@ -48,7 +49,7 @@ def status(
         if watch is not None:
             found = session.run(lambda: _watch(session, watch, times, as_json=call.as_json))
             raise typer.Exit(int(_document(session, found).exit_code))
-        session.finish(_document(session, session.run(lambda: _read(session))))
+        session.finish(_document(session, session.run(lambda: _first(session))))
 
 
 def _document(session: Session, found: Status) -> Document:
@@ -60,7 +61,7 @@ def _document(session: Session, found: Status) -> Document:
 async def _watch(session: Session, seconds: float, times: int | None, *, as_json: bool) -> Status:
     """Show the status again and again; return the last. Ctrl-C is how watching ends."""
     # A server that cannot be reached at all is said as without --watch.
-    found = await _read(session)
+    found = await _first(session)
     _show_again(session, found, as_json=as_json)
     seen = 1
     with contextlib.suppress(asyncio.CancelledError):
@@ -90,8 +91,14 @@ def _show_again(session: Session, found: Status, *, as_json: bool) -> None:
         print(flush=True)
 
 
-async def _read(session: Session) -> Status:
+async def _first(session: Session) -> Status:
+    """The status, with a sign of life while it is read."""
+    with session.progress(quiet=True) as progress:
+        return await _read(session, progress)
+
+
+async def _read(session: Session, progress: Progress | None = None) -> Status:
     from newbi_migrate.migration.facade import Migration
 
-    async with Migration(session.target) as migration:
+    async with Migration(session.target, progress=progress) as migration:
         return await migration.status()

@@ -13,7 +13,6 @@ import typer
 from newbi_migrate.cli import options as opt, values
 from newbi_migrate.cli.next_steps import after_validation
 from newbi_migrate.cli.reporting import ReportFiles
-from newbi_migrate.cli.running import Session
 
 if TYPE_CHECKING:
     from newbi_migrate.migration.validation.report import Finding, ValidationReport
@@ -89,8 +88,10 @@ def validate(
     breaks no rule; more than that does. By the journal it tells what the migration caused, which
     fails, from what was there before, which is listed with what to do about it.
     """
-    session = Session("validate", as_json=call.as_json, uri_file=call.uri_file)
-    with session.explained(), tempfile.TemporaryFile("w+", encoding="utf-8") as found:
+    with (
+        call.session("validate") as session,
+        tempfile.TemporaryFile("w+", encoding="utf-8") as found,
+    ):
         from bson import json_util
 
         from newbi_migrate.migration.validation.report import FailOn
@@ -117,9 +118,11 @@ def validate(
             options=options,
         )
         session.log_end(_in_one_line(answer))
+        chosen = [*values.as_arguments(options), *(["--unchanged"] if unchanged else [])]
+        chosen += ["--only", ",".join(rules)] if rules else []
         document = validation_document(
             answer,
-            next_command=after_validation(answer, session.uri_arguments),
+            next_command=after_validation(answer, session.uri_arguments, chosen=chosen),
             findings=(lambda: map(json_util.loads, _lines(found))) if detailed else None,
         )
         code = reports.write(session, lambda _: document, answer.exit_code)

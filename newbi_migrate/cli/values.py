@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from newbi_migrate.migration.run.backup_guard import BackupGuard
     from newbi_migrate.migration.run.throttle import ThrottleOptions
 
-__all__ = ["as_arguments", "backup_guard", "migration_options", "names", "throttle"]
+__all__ = ["as_arguments", "backup_guard", "migration_options", "names", "opening", "throttle"]
 
 
 def migration_options(
@@ -56,6 +56,17 @@ def backup_guard(
             next_step="Name it with --backup DIR, or leave --identity out.",
         )
     return BackupGuard(backup, read_identities(identities or ()), digests)
+
+
+def opening(identities: list[Path] | None, source: str | None = None) -> list[str]:
+    """The arguments that open a backup, for a command that is suggested.
+
+    Args:
+        identities: Files with secret keys.
+        source: The database of a dump that holds several.
+    """
+    keys = [part for path in identities or () for part in ("--identity", str(path))]
+    return keys if source is None else [*keys, "--source-database", source]
 
 
 def throttle(pacing: Pacing) -> ThrottleOptions:

@@ -93,7 +93,9 @@ class Migration:
         self._stopping = False
 
     async def __aenter__(self) -> Self:
-        self._store = await self._stack.enter_async_context(open_database(self._source))
+        self._store = await self._stack.enter_async_context(
+            open_database(self._source, progress=self._progress)
+        )
         return self
 
     async def __aexit__(self, *details: object) -> None:
@@ -232,7 +234,16 @@ class Migration:
     async def status(self) -> Status:
         """How the database stands."""
         with explained("reading the database"):
-            return await read_status(self.store.database, self._registry)
+            return await read_status(self.store.database, self._registry, self._progress)
+
+    async def runs(self) -> list[RunRecord]:
+        """All runs, the newest first.
+
+        Raises:
+            DamagedRecordsError: The records of runs are not what this tool wrote.
+        """
+        with explained("reading the runs"):
+            return await read_runs(self.store.database)
 
     async def checklist(
         self, *, backup: Path | None = None, rehearsed: Path | None = None, watch: float = 3.0

@@ -12,11 +12,18 @@ from typing import Any, Final
 from newbi_migrate.documents.registry import Registry
 from newbi_migrate.errors import DamagedRecordsError
 from newbi_migrate.migration.run.recovery import refuse_lost_records
+from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.collections import collection_names
+from newbi_migrate.store.connection import nothing_there
 from newbi_migrate.store.counting import blank, count, count_by
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.lease import Lease, LeaseState
-from newbi_migrate.store.runs import RunRecord, quarantined_documents, read_runs
+from newbi_migrate.store.runs import (
+    RunRecord,
+    quarantined_documents,
+    read_runs,
+    restore_record,
+)
 
 __all__ = ["Status", "read_status"]
 
@@ -49,6 +56,8 @@ class Status:
         without_workspace: Scoped collection to the number of documents whose workspace is
             absent, null or blank.
         organizations_without_members: How many organizations nobody belongs to.
+        restoring: Whether a restore into the database was begun and has not come to its end: then
+            nothing else was looked at.
         damage: What is wrong with the records of runs or of the lease; ``None`` if nothing is.
             What cannot be read is left out.
     """
@@ -59,11 +68,17 @@ class Status:
     without_workspace: Mapping[str, int]
     organizations_without_members: int
     damage: DamagedRecordsError | None = None
+    restoring: bool = False
 
     @property
     def unfinished(self) -> RunRecord | None:
         """The run that has not come to its end, if there is one."""
         return next((run for run in self.runs if run.state.unfinished), None)
+
+    @property
+    def half_done(self) -> bool:
+        """Whether a run or a restore was begun and has not come to its end."""
+        return self.restoring or self.unfinished is not None
 
     @property
     def quarantined(self) -> Mapping[str, int]:
@@ -74,15 +89,34 @@ class Status:
         }
 
 
-async def read_status(database: Database, registry: Registry) -> Status:
-    """Read how a database stands; send no write command."""
+async def read_status(
+    database: Database, registry: Registry, progress: Progress | None = None
+) -> Status:
+    """Read how a database stands; send no write command.
+
+    Args:
+        database: The database.
+        registry: The collections.
+        progress: Told of every collection.
+
+    Raises:
+        UnsupportedError: The database holds nothing.
+    """
+    listener = progress or NullProgress()
+    if await restore_record(database) is not None:
+        lease = await Lease.current(database)
+        return Status(database.name, (), lease, {}, 0, restoring=True)
     names = await collection_names(database, comment=_COMMENT)
-    field = registry.workspace_field
-    without = {
-        spec.name: await count(database[spec.name], blank(field), comment=_COMMENT)
-        for spec in registry.scoped
-        if spec.name in names
-    }
+    if not names:
+        raise nothing_there(database.name)
+    scoped = [spec.name for spec in registry.scoped if spec.name in names]
+    listener.phase("collections", len(scoped))
+    lacking = blank(registry.workspace_field)
+    without = {}
+    for name in scoped:
+        without[name] = await count(database[name], lacking, comment=_COMMENT)
+        listener.advance(1, name)
+    listener.phase("organizations and runs", None)
     orphans = 0
     if "organization" in names:
         orphans = await count_by(database["organization"], _NOBODYS, comment=_COMMENT)

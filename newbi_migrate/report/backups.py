@@ -52,16 +52,18 @@ _CONSISTENT: Final[Mapping[Consistency, str]] = {
 
 
 def backup_document(path: Path, manifest: Manifest, *, next_command: str = "") -> Document:
-    """The document of a finished backup; 3 where its collections may not fit together.
+    """The document of a finished backup; 3 where it is none to go back to.
+
+    That is one whose collections may not fit together, or of a half-migrated database.
 
     Args:
         path: Its folder.
         manifest: What it says of itself.
         next_command: What to run next.
     """
-    written = manifest.consistency is Consistency.WRITTEN
-    code = ExitCode.PENDING if written else ExitCode.DONE
-    notes = [f"Note: {note}" for note in manifest.notes]
+    doubtful = manifest.consistency is Consistency.WRITTEN or manifest.half_done
+    code = ExitCode.PENDING if doubtful else ExitCode.DONE
+    notes = [f"Note: {note}" for note in manifest.notes if note != manifest.half_done]
     exports = [f"{export.file}: {export.lines:,} lines" for export in manifest.exports]
     return Document(
         command="backup",
@@ -70,7 +72,10 @@ def backup_document(path: Path, manifest: Manifest, *, next_command: str = "") -
         exit_code=code,
         next_command=next_command,
         sections=(
-            Section("", (_facts(manifest), _CONSISTENT[manifest.consistency], *notes)),
+            Section(
+                "",
+                (_facts(manifest), _CONSISTENT[manifest.consistency], *_warning(manifest), *notes),
+            ),
             *_collections(manifest.collections),
             *([Section("Exports", tuple(exports), detail=True)] if exports else []),
         ),
@@ -138,7 +143,7 @@ def verification_document(
     state = "is whole" if verification.intact else "is damaged"
     said: list[Block] = []
     if manifest is not None:
-        said += [_facts(manifest), _CONSISTENT[manifest.consistency]]
+        said += [_facts(manifest), _CONSISTENT[manifest.consistency], *_warning(manifest)]
     else:
         documents = counted(sum(one.count for one in read), "document")
         said.append(f"A dump of mongodump: {documents} in {counted(len(read), 'collection')}.")
@@ -153,7 +158,7 @@ def verification_document(
         sections=(
             Section("", tuple(said)),
             *([] if manifest is None else _collections(manifest.collections)),
-            *([] if comparison is None else [_compared(comparison)]),
+            *([] if comparison is None else [_compared(verification, comparison)]),
         ),
         value=lambda: {
             **_verification_to_json(verification, comparison),
@@ -162,7 +167,7 @@ def verification_document(
     )
 
 
-def _compared(comparison: Comparison) -> Section:
+def _compared(verification: Verification, comparison: Comparison) -> Section:
     left_out = f", {', '.join(comparison.without)} left out" if comparison.without else ""
     read = counted(comparison.collections, "collection")
     against = f"the database {comparison.database} ({read}{left_out})"
@@ -185,8 +190,26 @@ def _compared(comparison: Comparison) -> Section:
         for name, differences in found.items()
     )
     return Section(
-        f"It differs from {against}:", (Groups("Differences", "collection", tuple(groups)),)
+        f"It differs from {against}:",
+        (*_newer(verification, comparison), Groups("Differences", "collection", tuple(groups))),
     )
+
+
+def _newer(verification: Verification, comparison: Comparison) -> Iterator[str]:
+    """Why a database is not as a backup of it that is whole."""
+    manifest = verification.manifest
+    if manifest is None or manifest.database != comparison.database:
+        return
+    since = manifest.started[:19].replace("T", " ")
+    yield (
+        f"Nothing of the backup is damaged. The database is newer: it was changed after {since} "
+        "UTC, when the backup was begun."
+    )
+    for run in comparison.runs[:1]:
+        yield (
+            f"The {run.command} run {run.run_id} is in place, and what it wrote is among the "
+            "differences."
+        )
 
 
 def _difference(difference: Difference) -> str:
@@ -223,6 +246,7 @@ def _verification_to_json(
         "seal": None if manifest is None else manifest.identity,
         "database": verification.database,
         "consistency": None if manifest is None else manifest.consistency.value,
+        "unfinishedRun": None if manifest is None else manifest.unfinished_run,
         "intact": verification.intact,
         "problems": [_problem_to_json(one) for one in verification.problems],
         "notes": list(verification.notes),
@@ -432,6 +456,10 @@ def _same(item: tuple[str, int]) -> tuple[str, int]:
 def _restored(counts: Mapping[str, int]) -> Section:
     columns = ("collection", "documents")
     return Section("", table_of("Collections", columns, tuple(counts.items()), _same), detail=True)
+
+
+def _warning(manifest: Manifest) -> list[Badge]:
+    return [Badge(manifest.half_done, Tone.BAD)] if manifest.half_done else []
 
 
 def _facts(manifest: Manifest) -> str:

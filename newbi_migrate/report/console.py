@@ -16,6 +16,7 @@ from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from newbi_migrate.printable import printable
 from newbi_migrate.report.document import (
     Badge,
     Bar,
@@ -29,7 +30,6 @@ from newbi_migrate.report.document import (
     Table,
     Tone,
 )
-from newbi_migrate.report.text import printable
 
 __all__ = ["console_report", "plain", "print_parts"]
 
@@ -204,6 +204,8 @@ def _table(table: Table, *, verbose: bool) -> Iterator[RenderableType]:
             justify="right" if number else "left",
             overflow="fold",
             no_wrap=not position,
+            # Where padding collapses, Rich takes a column for narrower than its head.
+            min_width=len(column),
         )
     for row in table.rows:
         made.add_row(*(plain(_words(cell), _cell_style(cell)) for cell in row))

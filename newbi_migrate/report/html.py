@@ -17,6 +17,7 @@ from typing import Any, Final
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
+from newbi_migrate.printable import printable
 from newbi_migrate.report.document import (
     GENERATOR,
     Badge,
@@ -30,7 +31,6 @@ from newbi_migrate.report.document import (
     share,
     verdict_of,
 )
-from newbi_migrate.report.text import printable
 
 __all__ = ["html_report"]
 

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from html import escape
 from itertools import groupby
 
+from newbi_migrate.printable import printable
 from newbi_migrate.report.document import GENERATOR, Case, Document, State
-from newbi_migrate.report.text import printable
 
 __all__ = ["junit_report"]
 

@@ -19,8 +19,8 @@ _RUNS = 10
 
 
 def status_exit_code(status: Status) -> ExitCode:
-    """3 where a run has not come to its end or its records are damaged, else 0."""
-    settled = status.unfinished is None and status.damage is None
+    """3 where a run or a restore has not come to its end or records are damaged, else 0."""
+    settled = status.unfinished is None and status.damage is None and not status.restoring
     return ExitCode.DONE if settled else ExitCode.PENDING
 
 
@@ -32,16 +32,27 @@ def status_document(status: Status, *, next_command: str = "") -> Document:
         next_command: What to run next.
     """
     orphans = status.organizations_without_members
+    sections = (*_damage(status), *_runs(status), *_lease(status), *_without(status))
+    if status.restoring:
+        sections = (*_restoring(status), *_lease(status))
     return Document(
         command="status",
         database=status.database,
         title=f"Status of the database {status.database}",
         exit_code=status_exit_code(status),
         next_command=next_command,
-        sections=(*_damage(status), *_runs(status), *_lease(status), *_without(status)),
-        summary=(f"Organizations without members: {orphans:,}",),
+        sections=sections,
+        summary=() if status.restoring else (f"Organizations without members: {orphans:,}",),
         value=lambda: status_to_json(status),
     )
+
+
+def _restoring(status: Status) -> Iterator[Section]:
+    said = (
+        f"The database {status.database} is half restored: a restore has not come to its end. The "
+        "same command again goes on where it stopped; until then nothing else can be said of it."
+    )
+    yield Section("", (Badge(said, Tone.BAD),))
 
 
 def _damage(status: Status) -> Iterator[Section]:
@@ -135,6 +146,7 @@ def status_to_json(status: Status) -> dict[str, Any]:
     return {
         "database": status.database,
         "unfinished": None if unfinished is None else str(unfinished.run_id),
+        "restoring": status.restoring,
         "damage": None if status.damage is None else status.damage.what,
         "lease": None if status.lease is None else _lease_to_json(status.lease),
         "withoutWorkspace": dict(status.without_workspace),

@@ -19,6 +19,7 @@ from typing import Any, Final
 from pymongo import AsyncMongoClient, ReadPreference
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.client_options import ClientOptions
 from pymongo.client_session import TransactionOptions  # type: ignore[attr-defined]  # re-exported
 from pymongo.errors import (
     ConfigurationError,
@@ -38,6 +39,7 @@ from newbi_migrate.errors import (
     UsageError,
 )
 from newbi_migrate.local_files import reason_of
+from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.decoding import PLAIN
 from newbi_migrate.store.faults import MAJORITY_SECONDS, explanation
 from newbi_migrate.store.handles import Database
@@ -118,13 +120,16 @@ class Store:
 
 
 @asynccontextmanager
-async def open_database(source: Any, *, name: str | None = None) -> AsyncIterator[Store]:
+async def open_database(
+    source: Any, *, name: str | None = None, progress: Progress | None = None
+) -> AsyncIterator[Store]:
     """Open a database and close what it opened; build no index and no collection.
 
     Args:
         source: A :class:`ConnectionString` or its text, or a database handle: PyMongo's
             ``AsyncDatabase`` or ``Database``, or Motor's ``AsyncIOMotorDatabase``.
         name: Another database of the same server than the one the source names.
+        progress: Told what is waited for, and how long at most.
 
     Raises:
         UsageError: The source is none of these, its client cannot be used, or the database is
@@ -144,7 +149,10 @@ async def open_database(source: Any, *, name: str | None = None) -> AsyncIterato
     place, options = _reachable(source, name)
     place.refuse_servers_own()
     async with AsyncExitStack() as stack:
-        database = place.of(await stack.enter_async_context(_made(place, options)))
+        client = await stack.enter_async_context(_made(place, options))
+        database = place.of(client)
+        seconds = client.options.server_selection_timeout
+        (progress or NullProgress()).phase(f"waiting {seconds:g} s at most for {place.where}", None)
         server = await _server_info(database, place.where)
         if server.topology is Topology.STANDALONE and database.client.options.retry_writes:
             # The server has no retryable writes. Where connections break, the driver may take
@@ -308,7 +316,7 @@ async def _server_info(database: Database, where: str) -> ServerInfo:
         hello = await admin.command("hello")
         build = await admin.command("buildInfo")
     except (PyMongoError, OSError, RuntimeError) as error:
-        raise _no_answer(error, where) from error
+        raise _no_answer(error, where, database.client.options) from error
     if database.client.topology_description.topology_type_name == "Single":
         _refuse_secondary(hello, where)
     version = tuple(int(part) for part in build["versionArray"][:3])
@@ -338,7 +346,7 @@ def _refuse_secondary(hello: Mapping[str, Any], where: str) -> None:
     )
 
 
-def _no_answer(error: Exception, where: str) -> NewbiMigrateError:
+def _no_answer(error: Exception, where: str, options: ClientOptions) -> NewbiMigrateError:
     told = explanation(error, "connecting")
     if isinstance(error, RuntimeError) and told is None:
         return UsageError(
@@ -354,7 +362,7 @@ def _no_answer(error: Exception, where: str) -> NewbiMigrateError:
     # A server that answered and refused has been told of.
     if isinstance(error, ServerSelectionTimeoutError) and isinstance(told, UnreachableError):
         return UnreachableError(
-            f"No MongoDB server answered at {where}.",
+            f"No MongoDB server answered at {where} in {options.server_selection_timeout:g} s.",
             next_step="Check host, port, network and TLS options of the connection string, "
             "and that a server runs there.",
         )

@@ -14,7 +14,7 @@ Layout: docs/reference/run-records.md.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -61,6 +61,32 @@ _PACKED: Final = 32
 _OBJECT_ID: Final = 12
 # Greater than the number of any entry.
 _NEVER: Final = 2**62
+
+# Of a window. Whatever else stands there counts for nothing: reading it says what is wrong.
+_DOCUMENTS: Final = {
+    "$sum": {
+        "$map": {
+            "input": {"$cond": [{"$isArray": "$groups"}, "$groups", []]},
+            "in": {
+                "$switch": {
+                    "branches": [
+                        {
+                            "case": {"$isArray": "$$this.ids"},
+                            "then": {"$size": "$$this.ids"},
+                        },
+                        {
+                            "case": {"$eq": [{"$type": "$$this.ids"}, "binData"]},
+                            "then": {
+                                "$trunc": {"$divide": [{"$binarySize": "$$this.ids"}, _OBJECT_ID]}
+                            },
+                        },
+                    ],
+                    "default": 0,
+                }
+            },
+        }
+    }
+}
 
 # Read raw, so that prior values of any BSON type come back as they were stored.
 _RAW: CodecOptions[RawBSONDocument] = CodecOptions(
@@ -413,6 +439,23 @@ class JournalReader:
                 "Restore the backup: newbi-migrate restore --drop BACKUP.",
                 collection=JOURNAL,
             )
+
+    async def count(self, kind: EntryKind) -> int:
+        """How many entries of a kind there are."""
+        return await self._stored.count_documents({**self._mine(), "kind": kind.value})
+
+    async def count_documents(self, collections: Collection[str] | None = None) -> int:
+        """How many documents the windows name, as often as they do.
+
+        Args:
+            collections: Only those of these collections.
+        """
+        query = {**self._mine(), "kind": EntryKind.WINDOW.value}
+        if collections is not None:
+            query["collection"] = {"$in": list(collections)}
+        pipeline = [{"$match": query}, {"$group": {"_id": None, "n": {"$sum": _DOCUMENTS}}}]
+        async with await self._stored.aggregate(pipeline) as cursor:
+            return sum([int(found["n"]) async for found in cursor])
 
     async def entries(self, *, backwards: bool = False) -> AsyncIterator[JournalEntry]:
         """All entries in order of writing, or in reverse.

@@ -30,6 +30,7 @@ __all__ = [
     "RunRecord",
     "RunState",
     "RunWriter",
+    "is_finalized",
     "migrated_users",
     "quarantined_documents",
     "read_runs",
@@ -146,6 +147,16 @@ def quarantined_documents(runs: Iterable[RunRecord], collection: str) -> int:
         if run.stands and summary is not None:
             return int(summary.get("quarantined", 0))
     return 0
+
+
+def is_finalized(runs: Iterable[RunRecord]) -> bool:
+    """Whether a migration was ended, and no other was begun since.
+
+    Args:
+        runs: All runs, the newest first.
+    """
+    last = next((run for run in runs if run.in_place and run.command != "indexes"), None)
+    return last is not None and last.stands and last.command == "finalize"
 
 
 async def read_runs(database: Database) -> list[RunRecord]:

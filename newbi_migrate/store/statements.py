@@ -41,7 +41,7 @@ async def wait_for_statements(
     told = False
     while await _statement_running(database, comments):
         if not told:
-            progress.note("The server is still finishing a statement of a run that stopped.")
+            progress.phase("waiting for a statement of a run that stopped", None)
             told = True
         safe_point()
         await asyncio.sleep(_LOOK_EVERY)

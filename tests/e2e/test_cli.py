@@ -54,7 +54,7 @@ def test_what_is_quarantined_shows_in_the_exit_code_and_the_report(newbi, dirty)
     assert ExitCode.QUARANTINED == answer.code
     assert "2 duplicate-email (Users)" in answer.out
     assert "5 owner-quarantined (invoices)" in answer.out
-    assert answer.out.rstrip().endswith("then newbi-migrate migrate")
+    assert "Next: newbi-migrate validate, if what is quarantined may stay so" in answer.out
 
 
 @pytest.mark.parametrize(("database", "code"), [("clean", 0), ("dirty", 5)])
@@ -496,6 +496,35 @@ def test_another_name_writes_nothing(uri, clean, tmp_path, monkeypatch):
     assert ExitCode.USAGE == code
     assert before == everything(clean)
     assert "\x1b" not in screen
+
+
+def test_a_question_names_the_numbers_of_a_saved_plan_and_no_other_command(
+    uri, clean, quick, tmp_path
+):
+    """Whoever is asked knows what they agree to; what comes next is said once it is done."""
+    quick("plan", "--output", "plan.json")
+    _, planned = at_a_terminal(["migrate", "--plan", "plan.json"], "other", uri, tmp_path)
+    _, shown = at_a_terminal(["migrate"], "other", uri, tmp_path)
+
+    assert "it writes to 15 documents and migrates 3 users, in" in " ".join(planned.split())
+    assert "Type its name" in shown
+    assert "Next: " not in planned + shown
+
+
+def test_messages_never_go_to_standard_output(uri, clean, tmp_path):
+    """Whoever closes standard error wants none of them, and reads JSON alone."""
+    done = subprocess.run(
+        f'"{sys.executable}" -m newbi_migrate plan --json 2>&-',
+        shell=True,
+        env={**os.environ, "MONGODB_URI": uri},
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        timeout=60,
+        check=False,
+    )
+
+    assert ExitCode.DONE == done.returncode
+    assert clean.name == json.loads(done.stdout)["database"]
 
 
 def test_sigterm_stops_a_run_as_ctrl_c_does(uri, clean, tmp_path):

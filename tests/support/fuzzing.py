@@ -198,6 +198,7 @@ _MANIFEST = Manifest(
     without=("workspaceId",),
     compression="isal",
     encrypted=False,
+    unfinished_run=None,
     notes=(),
     collections=(
         CollectionEntry(

@@ -39,6 +39,7 @@ MANIFEST = Manifest(
     without=("workspaceId",),
     compression="isal",
     encrypted=False,
+    unfinished_run=None,
     notes=("A note.",),
     collections=(),
     exports=(),

@@ -248,7 +248,7 @@ def sealed(tmp_path):
     )
     manifest = Manifest(
         *("newbi-migrate 0", "shop", "6.0.5", "standalone", "2026-01-01", "2026-01-01"),
-        *(Consistency.QUIET, None, (), "zlib", False, (), (entry,), (), files),
+        *(Consistency.QUIET, None, (), "zlib", False, None, (), (entry,), (), files),
     )
     write_manifest(path, manifest.to_json())
     return path

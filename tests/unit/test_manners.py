@@ -8,6 +8,7 @@ import json
 import pytest
 import typer.main
 
+from newbi_migrate import cli
 from newbi_migrate.cli.app import app, run
 from newbi_migrate.cli.progress import showing_progress
 from newbi_migrate.cli.running import Session
@@ -21,6 +22,9 @@ SLIPS = (
     f"MongoDB://app:{SECRET}/with/slashes@localhost/newbi",
     f"https://app:{SECRET}@app.example.com",
     f"postgres://app:{SECRET}@localhost/newbi",
+    f"mongodb://app:with blank {SECRET}@localhost/newbi",
+    f"app:{SECRET}@localhost:27017/newbi",
+    f"mongodb://localhost/newbi?tls=true&tlsCertificateKeyFilePassword={SECRET}",
 )
 
 
@@ -50,6 +54,17 @@ def test_no_credential_is_repeated_wherever_it_was_typed(command, option, capfd,
                 assert SECRET not in seen.out + seen.err
                 assert seen.err.startswith("error: ")
                 assert not more or "error" in json.loads(seen.out)
+
+
+@pytest.mark.parametrize(
+    "argument", ["jeanne@exemple.fr", "C:/Users/a@b", "user@host:/path", "backup_2025-09-17_08:05"]
+)
+def test_what_only_looks_a_little_like_a_credential_is_taken(argument, capfd, monkeypatch):
+    """An address, a path of Windows, one of another host, a time."""
+    monkeypatch.setenv("MONGODB_URI", "mongodb://localhost:1/newbi")
+    run(["verify-backup", argument])
+
+    assert repr(argument) in capfd.readouterr().err
 
 
 # -- the prompt -------------------------------------------------------------------------------
@@ -113,6 +128,20 @@ def test_an_interrupt_before_anything_was_begun_is_no_interrupted_run(session, c
     assert "same command" not in said
 
 
+def test_an_interrupt_while_the_command_line_is_loaded_is_told_of_too(monkeypatch, capfd):
+    """No traceback, and the code of what did nothing."""
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_run", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+
+    assert ExitCode.USAGE == ended.value.code
+    assert capfd.readouterr().err.startswith("Interrupted; nothing was written.")
+
+
 def test_what_is_proposed_in_place_of_an_answer_exists(monkeypatch, capfd):
     """A command that writes proposes --dry-run only where it has it."""
     monkeypatch.setenv("MONGODB_URI", "mongodb://localhost:1/newbi")
@@ -131,15 +160,16 @@ def test_what_is_proposed_in_place_of_an_answer_exists(monkeypatch, capfd):
             assert ("--dry-run" in options) is ("--dry-run" in said), name
 
 
-def test_phases_that_are_over_at_once_are_told_of_in_one_line(capfd):
+def test_what_is_waited_for_and_over_at_once_is_not_told_of(capfd):
     """Forty collections that are looked at in a moment are no forty lines."""
     with showing_progress() as progress:
         for number in range(40):
             progress.phase(f"validate {number}", None)
         progress.phase("documents", 3)
-    said = capfd.readouterr().err.splitlines()
+        progress.advance(3)
+    said = [line.partition(" ")[2] for line in capfd.readouterr().err.splitlines()]
 
-    assert ["validate 0: begun", "documents: 3 to go"] == [line.split(" ", 1)[1] for line in said]
+    assert ["documents: 3 to go", "documents: 3 of 3 in 0.0 s"] == said
 
 
 @pytest.mark.parametrize("name", ["\udcff\udcfe", "a\x1b[2J", "[/b]", "\ud800"])

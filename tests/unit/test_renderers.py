@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 
@@ -178,6 +179,16 @@ def test_a_terminal_of_any_encoding_shows_a_document(encoding, text):
     print_parts(console_report(a_document(text)), stream)
 
     assert raw.getvalue().decode(encoding)
+
+
+def test_the_head_of_a_column_is_in_one_piece(monkeypatch):
+    """Also above numbers that are shorter, on 80 columns."""
+    monkeypatch.setenv("COLUMNS", "80")
+    table = Table("", ("collection", "documents", ""), (("invoices", 443, ""), ("x", 2, "")))
+    file = io.StringIO()
+    print_parts(console_report(replace(a_document("x"), sections=(Section("", (table,)),))), file)
+
+    assert " collection documents" in file.getvalue()
 
 
 def test_an_arrow_is_an_arrow_on_a_terminal_that_has_none():

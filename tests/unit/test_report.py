@@ -40,6 +40,7 @@ from newbi_migrate.migration.planning.results import (
     SharedKey,
 )
 from newbi_migrate.migration.status import Status
+from newbi_migrate.printable import printable
 from newbi_migrate.report.console import console_report
 from newbi_migrate.report.example import Example, example_document, journeys
 from newbi_migrate.report.files import refuse_unwritable, write_privately
@@ -57,7 +58,7 @@ from newbi_migrate.report.messages import (
 )
 from newbi_migrate.report.migration import plan_document, result_document, result_to_json
 from newbi_migrate.report.status import status_document, status_to_json
-from newbi_migrate.report.text import counted, printable
+from newbi_migrate.report.text import counted
 from newbi_migrate.store.lease import Holder, LeaseState
 from newbi_migrate.store.runs import RunRecord
 

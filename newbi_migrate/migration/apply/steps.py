@@ -7,7 +7,7 @@ what is missing is written.
 from __future__ import annotations
 
 from collections import ChainMap, Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -47,6 +47,7 @@ from newbi_migrate.store.structure import create_collection
 __all__ = ["ApplyRequest", "apply_plan"]
 
 _RESCANS = 3
+_TOLD_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +205,8 @@ async def _users(
     # Noted beforehand: after an interruption a user who was created is no longer to be created.
     # All are noted, also those nothing is written for: a user of whom no run in place holds a
     # line has come since, and their document must not be dropped.
-    await record.note_users(_line(line) for line in plan.users)
+    session.progress.phase("record users", len(plan.users))
+    await record.note_users(_told(session, map(_line, plan.users)))
     session.progress.phase("users", len(plan.users))
     failed = await writer.write(plan)
     state.created.update(writer.created)
@@ -224,6 +226,16 @@ async def _users(
     if not failed:
         return plan.workspaces
     return _workspaces_without(plan, failed)
+
+
+def _told(session: LeasedSession, lines: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The same lines; the listener is told of them by the thousand."""
+    number = 0
+    for number, line in enumerate(lines, 1):
+        yield line
+        if not number % _TOLD_AT_ONCE:
+            session.progress.advance(_TOLD_AT_ONCE)
+    session.progress.advance(number % _TOLD_AT_ONCE)
 
 
 def _line(line: UserLine, failed: Reason | None = None) -> dict[str, Any]:

@@ -5,6 +5,7 @@ Files are looked at by size alone, which takes no time; ``verify-backup`` reads 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -14,33 +15,35 @@ from newbi_migrate.backup.manifest import Consistency, Manifest
 from newbi_migrate.backup.reading import DamagedDataError
 from newbi_migrate.checks import Check, Level
 from newbi_migrate.documents.registry import OWN_PREFIX
-from newbi_migrate.errors import UsageError
+from newbi_migrate.errors import DamagedRecordsError, UsageError
 from newbi_migrate.store.collections import collections
 from newbi_migrate.store.counting import estimated_counts
 from newbi_migrate.store.handles import Database
+from newbi_migrate.store.runs import RunRecord, read_runs, refuse_if_restoring
 
 __all__ = ["look_at_backup"]
 
 _RECENT: Final = timedelta(hours=24)
 _AGAIN: Final = "Stop the application, then make a new one: newbi-migrate backup."
+_NOT_NOW: Final = (
+    "Make no new one now: it would be of a database that is half done. Finish what was begun, or "
+    "take it back; name the backup it was begun with."
+)
 _SHOWN: Final = 5
 
 
 async def look_at_backup(database: Database, path: Path | None) -> list[Check]:
     """Look at a backup beside the database as it is now."""
+    runs, half_done = await _runs(database)
+    again = _NOT_NOW if half_done else _AGAIN
     if path is None:
-        return [
-            Check(
-                "backup",
-                Level.WARNING,
-                "No backup was named.",
-                "Make one with newbi-migrate backup, and name its folder: doctor --backup DIR.",
-            )
-        ]
+        make_one = "Make one with newbi-migrate backup, and name its folder: doctor --backup DIR."
+        advice = _NOT_NOW if half_done else make_one
+        return [Check("backup", Level.WARNING, "No backup was named.", advice)]
     try:
         dump = Dump(path)
     except UsageError as error:
-        return [Check("backup", Level.FAILED, error.what, error.next_step or _AGAIN)]
+        return [Check("backup", Level.FAILED, error.what, error.next_step or again)]
     except OSError as error:
         return [
             Check(
@@ -57,17 +60,20 @@ async def look_at_backup(database: Database, path: Path | None) -> list[Check]:
                 "backup",
                 Level.WARNING,
                 f"{str(path)!r} is a dump without a manifest; nothing can be said of it.",
-                _AGAIN,
+                again,
             )
         ]
-    failed = _damaged(dump, manifest) or _of_another(manifest, database.name)
+    failed = _damaged(dump, manifest) or _of_another(manifest, database.name) or manifest.half_done
     if failed:
-        return [Check("backup", Level.FAILED, failed, _AGAIN)]
+        return [Check("backup", Level.FAILED, failed, again)]
     if warned := _doubts(manifest):
-        return [Check("backup", Level.WARNING, warned, _AGAIN)]
+        return [Check("backup", Level.WARNING, warned, again)]
+    if (run := _begun_with(runs, manifest)) is not None:
+        before = f"It is the backup that the {run.command} run {run.run_id} was begun with."
+        return [Check("backup", Level.OK, before)]
     if changed := await _moved_on(database, manifest):
         # A migration that names it would refuse it.
-        return [Check("backup", Level.FAILED, changed, _AGAIN)]
+        return [Check("backup", Level.FAILED, changed, again)]
     return [
         Check(
             "backup",
@@ -76,6 +82,30 @@ async def look_at_backup(database: Database, path: Path | None) -> list[Check]:
             f"{manifest.count:,} documents, as many as the database now.",
         )
     ]
+
+
+async def _runs(database: Database) -> tuple[list[RunRecord], bool]:
+    """The runs, and whether anything was begun here that has not come to its end."""
+    try:
+        await refuse_if_restoring(database)
+        runs = await read_runs(database)
+    except (UsageError, DamagedRecordsError):
+        # The check of runs says what is wrong.
+        return [], True
+    return runs, any(run.state.unfinished for run in runs)
+
+
+def _begun_with(runs: Sequence[RunRecord], manifest: Manifest) -> RunRecord | None:
+    """The run that is in place and was backed by this very backup."""
+    return next(
+        (
+            run
+            for run in runs
+            if run.in_place
+            and (run.document.get("baseline") or {}).get("backup") == manifest.identity
+        ),
+        None,
+    )
 
 
 def _damaged(dump: Dump, manifest: Manifest) -> str:

@@ -16,6 +16,7 @@ from newbi_migrate.migration.finalize.steps import (
     FinalizeRequest,
     carry_out,
     end_again,
+    refuse_other,
     refuse_unless_ready,
     refuse_unmigrated,
 )
@@ -114,7 +115,10 @@ class Finalize:
         begun: list[ObjectId] = []
 
         async def look(runs: Sequence[RunRecord]) -> FinalizeResult | None:
+            refuse_while_rolling_back(runs)
             refuse_unmigrated(runs)
+            if (unfinished := unfinished_run(runs)) is not None:
+                refuse_other(unfinished, request)
             return await self._preview(request, runs) if dry_run else None
 
         if (looked := await self.runner.look(look)) is not None:

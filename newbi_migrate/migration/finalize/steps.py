@@ -41,6 +41,7 @@ __all__ = [
     "FinalizeRequest",
     "carry_out",
     "end_again",
+    "refuse_other",
     "refuse_unless_ready",
     "refuse_unmigrated",
 ]
@@ -178,7 +179,7 @@ async def carry_out(
     """
     unfinished = unfinished_run(runs)
     if unfinished is not None:
-        _refuse_other(unfinished, request)
+        refuse_other(unfinished, request)
         session = session.of_run(unfinished.run_id)
     request = replace(request, options=recorded_choices(request.options, runs))
     found = await review_indexes(session.database, request.registry, request.options)
@@ -208,6 +209,7 @@ async def carry_out(
     await _swap(session, request, found, journal, result)
     try:
         if request.command == "finalize" and request.source is not None:
+            session.progress.phase("legacy users", None)
             users = LegacyUsers(session, request.source, journal, runs, unfinished)
             await users.end(result, keep=request.keep)
     except DatabaseMovedOnError:
@@ -348,7 +350,12 @@ async def _refuse_taken_name(session: LeasedSession, request: FinalizeRequest) -
         )
 
 
-def _refuse_other(unfinished: RunRecord, request: FinalizeRequest) -> None:
+def refuse_other(unfinished: RunRecord, request: FinalizeRequest) -> None:
+    """Fail where a run was interrupted that this call would not finish.
+
+    Raises:
+        UsageError: It is of another command, or was begun with other choices.
+    """
     if unfinished.command != request.command:
         raise UsageError(
             f"The {unfinished.command} run {unfinished.run_id} was interrupted.",

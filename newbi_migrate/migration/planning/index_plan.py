@@ -14,6 +14,7 @@ from newbi_migrate.mapping.values import read_id
 from newbi_migrate.mapping.workspace import Reason, WorkspaceClass, Workspaces
 from newbi_migrate.migration.planning.documents import Surveyed
 from newbi_migrate.migration.planning.results import IndexAction, IndexDecision, SharedKey
+from newbi_migrate.progress import Progress
 from newbi_migrate.store.collisions import Collision, find_collisions
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import id_key
@@ -37,6 +38,7 @@ async def plan_index_changes(
     collections: Mapping[str, int],
     odd_users: Mapping[bytes, Any],
     comment: str,
+    progress: Progress,
 ) -> tuple[tuple[IndexDecision, ...], tuple[SharedKey, ...]]:
     """What happens to every index the registry wants or knows to be obsolete.
 
@@ -51,12 +53,14 @@ async def plan_index_changes(
         collections: The collections that exist.
         odd_users: Keys of quarantined users' ids that are no ObjectIds, to these ids.
         comment: Attached to every command.
+        progress: Told of every collection.
     """
     decisions: list[IndexDecision] = []
     shared: list[SharedKey] = []
     wanted = [spec for spec in specs if spec.scoped]
     if with_users:
         wanted += BETTER_AUTH_SPECS
+    progress.phase("plan indexes", len(wanted))
     for spec in wanted:
         existing = await read_indexes(database, spec.name) if spec.name in collections else ()
         planned = plan_indexes(existing, spec)
@@ -101,6 +105,7 @@ async def plan_index_changes(
                     collision_reason(now),
                 )
             )
+        progress.advance(1, spec.name)
     return tuple(decisions), tuple(shared)
 
 

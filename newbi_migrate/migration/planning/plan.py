@@ -104,6 +104,7 @@ async def make_plan(
     refusal = odd_target(seen.infos)
     if refusal is not None:
         raise refusal
+    listener.phase("read users", None)
     users = await _plan_users(database, seen, options, documents_only, listener)
 
     quarantine = Quarantine()
@@ -160,6 +161,7 @@ async def make_plan(
         collections=seen.counts,
         odd_users=odd_users,
         comment=_COMMENT,
+        progress=listener,
     )
     digests = Digests({name: found.digest for name, found in surveyed.items()})
     digests.add(USERS, users.digest)

@@ -64,6 +64,8 @@ class SavedPlan:
         policy: The choices it was made with.
         digests: Digests of all that it writes and quarantines.
         documents: Collection to the number of its documents.
+        users: How many legacy users are not quarantined.
+        writes: How many documents of registered collections it writes to.
     """
 
     database: str
@@ -71,12 +73,21 @@ class SavedPlan:
     policy: Mapping[str, Any]
     digests: Digests
     documents: Mapping[str, int] = field(default_factory=dict)
+    users: int = 0
+    writes: int = 0
 
     @classmethod
     def of(cls, plan: Plan) -> Self:
         """A plan as it would be loaded after being saved."""
-        documents = {name: summary.documents for name, summary in plan.collections.items()}
-        return cls(plan.database, plan.source, plan.options.policy(), plan.digests, documents)
+        return cls(
+            plan.database,
+            plan.source,
+            plan.options.policy(),
+            plan.digests,
+            {name: summary.documents for name, summary in plan.collections.items()},
+            users=len(plan.users) - plan.outcomes.get(Outcome.QUARANTINED, 0),
+            writes=sum(summary.pending for summary in plan.collections.values()),
+        )
 
 
 def plan_lines(plan: Plan) -> Iterator[str]:
@@ -360,6 +371,10 @@ def _read(
         header.policy,
         Digests.from_json(header.digests),
         {name: summary.documents for name, summary in header.collections.items()},
+        users=decisions - header.outcomes.get(Outcome.QUARANTINED, 0),
+        writes=sum(
+            each.documents - each.kept - each.quarantined for each in header.collections.values()
+        ),
     )
 
 

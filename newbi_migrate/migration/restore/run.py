@@ -219,6 +219,7 @@ class _Restore:
     async def _drop_everything(self) -> None:
         names = await existing_collections(self._session.database)
         session = self._session.writing_to(names)
+        session.progress.phase("drop collections", len(names))
         for name in sorted(names):
             if name == "system.js":
                 # The server drops none of its own.
@@ -226,6 +227,7 @@ class _Restore:
             else:
                 await drop_collection(session, name)
             self._dropped.add(name)
+            session.progress.advance(1, name)
         await self._record.dropped()
 
 

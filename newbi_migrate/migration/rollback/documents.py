@@ -91,6 +91,13 @@ class DocumentRollback:
     released: Released = field(default_factory=Released)
     """Workspace to the number of documents, by collection, that no longer name it afterwards."""
 
+    async def total(self) -> int:
+        """How many documents there are to go through, as often as the run wrote to them."""
+        if self.chosen is None:
+            journal = JournalReader(self.database, self.run_id)
+            return await journal.count_documents(self.collections)
+        return sum([len(group.ids) async for _, groups in self.windows() for group in groups])
+
     async def survey(self, progress: Progress, newer: Sequence[DocumentRollback]) -> None:
         """Compare every document with what the run wrote; write nothing.
 

@@ -235,13 +235,16 @@ class _RunBack:
 
     async def look(self, request: RollbackRequest, newer: Sequence[_RunBack]) -> None:
         with timed(self.result.timings, "survey"):
-            request.progress.phase("survey", None)
+            progress = request.progress
+            progress.phase("read the journal", None)
             runs = (*newer, self)
             await self.structure.inspect([run.structure for run in newer])
-            await self.documents.survey(request.progress, [run.documents for run in newer])
+            progress.phase("survey documents", await self.documents.total())
+            await self.documents.survey(progress, [run.documents for run in newer])
             if self.users is not None:
                 before = [run.users for run in newer if run.users is not None]
-                await self.users.inspect(before)
+                await self.users.inspect(progress, before)
+                progress.phase("find what refers to them", None)
                 await self.users.decide([run.documents.released for run in runs], before)
                 self.users.preview()
             self.structure.preview()
@@ -260,17 +263,17 @@ class _RunBack:
         if whole and self.run.state is not RunState.ROLLED_BACK:
             await record.rolling_back()
         with timed(result.timings, "indexes"):
-            progress.phase("indexes", None)
             await self.structure.inspect()
+            progress.phase("drop indexes", len(self.structure.dropped_indexes()))
             await session.turn(0)
             await self.structure.drop(session)
             await self.structure.rename_back(session)
         with timed(result.timings, "documents"):
-            progress.phase("documents", None)
+            progress.phase("documents", await self.documents.total())
             await self.documents.apply(session)
         if self.users is not None:
             with timed(result.timings, "users"):
-                await self.users.inspect()
+                await self.users.inspect(progress)
                 units = await self.users.decide()
                 progress.phase("users", len(units))
                 await self.users.apply(session)

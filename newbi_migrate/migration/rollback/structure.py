@@ -187,12 +187,14 @@ class StructureRollback:
         for collection, index in self._to_drop:
             await drop_index(session, collection, index["name"])
             self.result.indexes_dropped.append((collection, index["name"]))
+            session.progress.advance(1, collection)
         if not self._discards:
             return
         for collection, index in self._in_the_way:
             await RunWriter(session).note_dropped_index(collection, index)
             await drop_index(session, collection, index["name"])
             self.result.indexes_dropped.append((collection, index["name"]))
+            session.progress.advance(1, collection)
 
     async def rebuild(self, session: LeasedSession) -> None:
         """Build what the run dropped, as it was.
@@ -200,16 +202,17 @@ class StructureRollback:
         Raises:
             NewbiMigrateError: The session stopped it; the same call finishes it.
         """
+        session.progress.phase("build indexes again", len(self._to_rebuild))
         for collection, index in self._to_rebuild:
             stored = {i["name"]: i for i in await read_indexes(self.database, collection)}
             if index["name"] in stored:
                 if bson.encode(stored[index["name"]]) != bson.encode(index):
                     self._conflict(ConflictKind.INDEX_CHANGED, collection, index["name"])
-                continue
-            if await rebuild_index(session, collection, index):
+            elif await rebuild_index(session, collection, index):
                 self.result.indexes_rebuilt.append((collection, index["name"]))
             else:
                 self._conflict(ConflictKind.REFUSED, collection, index["name"])
+            session.progress.advance(1, collection)
 
     async def rename_back(self, session: LeasedSession) -> None:
         """Give collections their names back.

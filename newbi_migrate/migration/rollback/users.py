@@ -29,6 +29,7 @@ from newbi_migrate.migration.rollback.results import (
     RollbackResult,
 )
 from newbi_migrate.migration.rollback.units import BACKWARDS, Created, Going, IdSet, Unit, Units
+from newbi_migrate.progress import Progress
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.journal import EntryKind, EntryState, JournalReader, UserWrite
@@ -89,14 +90,18 @@ class UserRollback:
     _units: Units = field(default_factory=Units)
     _fills: dict[_Key, list[_Filled]] = field(default_factory=dict)
 
-    async def inspect(self, newer: Sequence[UserRollback] = ()) -> None:
+    async def inspect(self, progress: Progress, newer: Sequence[UserRollback] = ()) -> None:
         """Compare what was created and filled with what is there; write nothing.
 
         Args:
+            progress: Told of every entry of the journal that is about users.
             newer: Later runs that are taken back before this one, the newest first, inspected.
         """
-        async for entry in JournalReader(self.database, self.run_id).entries(backwards=True):
+        journal = JournalReader(self.database, self.run_id)
+        progress.phase("survey users", await journal.count(EntryKind.USERS))
+        async for entry in journal.entries(backwards=True):
             if entry.kind is EntryKind.USERS:
+                progress.advance(1)
                 pending = entry.state is EntryState.PENDING
                 await self._inspect(
                     [

@@ -13,14 +13,14 @@ from newbi_migrate.backup.verify import verify_backup
 from newbi_migrate.documents.registry import Registry
 from newbi_migrate.errors import DatabaseMovedOnError, UsageError
 from newbi_migrate.migration.run.baseline import Baseline, take_baseline
-from newbi_migrate.migration.run.runner import unfinished_run
+from newbi_migrate.migration.run.runner import refuse_while_rolling_back, unfinished_run
 from newbi_migrate.progress import Progress
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.runs import RunRecord, read_runs
 
 __all__ = ["BackupGuard"]
 
-_NEW_ONE = "Make a new one with newbi-migrate backup and name that."
+_NEW_ONE = "Where no run was interrupted, make a new one with newbi-migrate backup and name that."
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class BackupGuard:
 
         Raises:
             DamagedBackupError: It is damaged.
-            UsageError: It is no backup of ours, or of another database.
+            UsageError: It is no backup of ours, of another database, or of a half-migrated one.
         """
         if self.backup is None:
             return None
@@ -58,7 +58,7 @@ class BackupGuard:
         if verification.manifest is None:
             raise UsageError(
                 f"{str(path)!r} is a dump without a manifest, which cannot back a run.",
-                next_step="Make a backup with newbi-migrate backup and name that.",
+                next_step=_NEW_ONE,
             )
         verification.require()
         if verification.database != database and not self.copy:
@@ -66,6 +66,12 @@ class BackupGuard:
                 f"The backup {str(path)!r} is of the database {verification.database!r}, and the "
                 f"run would be on {database!r}.",
                 next_step=_NEW_ONE,
+            )
+        if verification.manifest.unfinished_run is not None:
+            raise UsageError(
+                f"The backup {str(path)!r} cannot back a run. {verification.manifest.half_done}",
+                next_step="Name the one that was made before that run. Where there is none, finish "
+                "the run or take it back (newbi-migrate status says how), then make one.",
             )
         return Baseline.of_manifest(verification.manifest, registry, name=path.resolve().name)
 
@@ -99,10 +105,12 @@ class BackupGuard:
             DamagedBackupError: It is damaged.
             DatabaseMovedOnError: The database is not as it says.
             UsageError: It is no backup of this database.
+            InterruptedRunError: A rollback has not come to its end.
         """
         if self.backup is None:
             return
         runs = await read_runs(database)
+        refuse_while_rolling_back(runs)
         unfinished = unfinished_run(runs)
         verified = await self.verified(database.name, registry, progress)
         if unfinished is not None:
@@ -127,7 +135,8 @@ class BackupGuard:
             raise DatabaseMovedOnError(
                 f"The database is not as the backup {str(self.backup)!r} says: {'; '.join(named)}"
                 f"{f'; and {more} more' if more else ''}. Nothing was written.",
-                next_step=f"Stop the application. {_NEW_ONE}",
+                next_step="Stop the application, make a new one with newbi-migrate backup, and "
+                "name that.",
             )
 
     def refuse_other_backup(self, unfinished: RunRecord, verified: Baseline | None) -> None:

@@ -25,7 +25,8 @@ from newbi_migrate.migration.run.recovery import (
 from newbi_migrate.migration.run.retry import HighWaterMark, retry_transient
 from newbi_migrate.migration.run.throttle import RunThrottle, ThrottleOptions
 from newbi_migrate.progress import Progress
-from newbi_migrate.store.connection import Store
+from newbi_migrate.store.collections import collection_names
+from newbi_migrate.store.connection import Store, nothing_there
 from newbi_migrate.store.faults import explained
 from newbi_migrate.store.lease import Holder, Lease
 from newbi_migrate.store.runs import (
@@ -97,12 +98,15 @@ class Runner:
             LeaseHeldError: A run is under way.
             DamagedRecordsError: The records of earlier runs are not what this tool wrote.
             UsageError: A restore has not come to its end.
+            UnsupportedError: The database holds nothing.
         """
 
         async def once() -> _T:
             last = await Lease.refuse_if_held(self.store.database)
             await refuse_if_restoring(self.store.database)
             holders = [] if last is None else [last.holder.run_id, *last.predecessors]
+            if not await collection_names(self.store.database):
+                raise nothing_there(self.store.database.name)
             await self._settle(holders, lambda: stop_if(self.stop_requested()))
             return await look(await read_whole_runs(self.store.database))
 
@@ -162,6 +166,7 @@ class Runner:
                 # Whether it can be asked at all shows before the first write.
                 await self.lag()
             holder = Holder.this_process(ObjectId(), command)
+            self.progress.phase("take the lease", None)
             async with _told_if_slow(self.progress):
                 lease = await Lease.acquire(
                     self.store.database,

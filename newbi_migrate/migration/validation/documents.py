@@ -57,7 +57,6 @@ class DocumentRules:
         )
         if not plane.concerns(spec):
             return
-        self._request.progress.phase(f"validate {spec.name}", None)
         judged = _Judged(spec, self._field)
         async for groups in count_groups(
             self._database[spec.name], plane.fields(spec), comment=COMMENT
@@ -65,7 +64,6 @@ class DocumentRules:
             for group, resolution in await plane.decide(spec, groups):
                 judged.add(group, resolution)
         self._state.documents[spec.name] = judged.documents
-        self._request.progress.advance(judged.documents, spec.name)
         recorded = quarantined_documents(self._runs, spec.name)
         excused = judged.excused(recorded)
         left = judged.left

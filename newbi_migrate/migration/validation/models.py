@@ -142,9 +142,15 @@ class ModelRules:
 
     async def check(self, state: State) -> None:
         """Ask the rules of all collections."""
+        most, progress = self._request.sample, self._request.progress
+        sizes: list[int] = []
         for target in self._targets:
-            self._request.progress.phase(f"validate {target.name} by its model", None)
+            size = await estimated_count(self._request.database[target.name], comment=self._comment)
+            sizes.append(size if most is None else min(size, most))
+        progress.phase("rules of the models", sum(sizes))
+        for target, size in zip(self._targets, sizes, strict=True):
             await self._check(target, self._request.database[target.name], state)
+            progress.advance(size, target.name)
 
     async def _check(self, target: _Target, collection: Collection, state: State) -> None:
         if self._request.sample is not None:

@@ -10,10 +10,11 @@ import hashlib
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final, TypeVar
 
 from bson import ObjectId
 
+from newbi_migrate.documents.better_auth import TARGET_COLLECTIONS
 from newbi_migrate.mapping.account import password_kind
 from newbi_migrate.mapping.decisions import (
     LegacyKey,
@@ -37,12 +38,17 @@ from newbi_migrate.migration.validation.people_rules import (
     People,
     UserFact,
 )
+from newbi_migrate.progress import Progress
+from newbi_migrate.store.counting import estimated_count
 from newbi_migrate.store.decoding import decoded
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.reading import scan
 
 __all__ = ["PeopleReader", "Recorded"]
+
+_T = TypeVar("_T")
+_TOLD_AT_ONCE: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +84,7 @@ class PeopleReader:
         database: Where.
         source: Name of the legacy users' collection; empty if there is none any more.
         options: The choices a migration was made with, or would be.
+        progress: Told of every document.
         comment: Attached to every command.
     """
 
@@ -87,16 +94,24 @@ class PeopleReader:
         source: str,
         options: MigrationOptions,
         *,
+        progress: Progress,
         comment: str,
     ) -> None:
         self._database = database
         self._source = source
         self._options = options
+        self._progress = progress
         self._comment = comment
         self._secret = secrets.token_bytes(32)
 
     async def read(self, recorded: Recorded) -> tuple[People, Workspaces]:
         """Who is who, and what that means for documents as things are."""
+        sizes = [
+            await estimated_count(self._database[name], comment=self._comment)
+            for name in (self._source, *TARGET_COLLECTIONS)
+            if name
+        ]
+        self._progress.phase("users", sum(sizes))
         legacy = await self._legacy() if self._source else _Legacy()
         target, _ = await UserPlane(self._database, self._source, comment=self._comment).target()
         decisions = tuple(
@@ -145,7 +160,7 @@ class PeopleReader:
     async def _legacy(self) -> _Legacy:
         found = _Legacy()
         users = scan(self._database[self._source], comment=self._comment)
-        async for document, readable in decoded(users):
+        async for document, readable in self._told(decoded(users)):
             key = LegacyKey.of(document, readable=readable)
             found.keys.append(key)
             name, password = id_key(key.id), document.get("password")
@@ -182,8 +197,19 @@ class PeopleReader:
 
     async def _find(self, collection: str, *fields: str) -> AsyncIterator[dict[str, Any]]:
         found = scan(self._database[collection], None, fields, comment=self._comment)
-        async for document, _ in decoded(found):
+        async for document, _ in self._told(decoded(found)):
             yield document
+
+    async def _told(self, documents: AsyncIterator[_T]) -> AsyncIterator[_T]:
+        """The documents; the listener is told of them by the thousand."""
+        number = 0
+        async for document in documents:
+            yield document
+            number += 1
+            if number == _TOLD_AT_ONCE:
+                self._progress.advance(number)
+                number = 0
+        self._progress.advance(number)
 
 
 def _carried(legacy: _Legacy, decisions: Sequence[UserDecision]) -> dict[bytes, bytes]:

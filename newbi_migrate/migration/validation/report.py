@@ -202,6 +202,7 @@ class ValidationReport:
         timings: Phase to seconds.
         fail_on: Which violations fail the validation.
         unchanged: Whether nothing else changed; ``None`` where that was not asked.
+        finalized: Whether the migration was ended, and nothing was begun since.
     """
 
     database: str
@@ -217,6 +218,7 @@ class ValidationReport:
     timings: Mapping[str, float]
     fail_on: FailOn = FailOn.CRITICAL
     unchanged: Unchanged | None = None
+    finalized: bool = False
 
     @property
     def findings(self) -> tuple[Finding, ...]:

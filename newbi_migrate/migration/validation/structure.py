@@ -109,10 +109,15 @@ class Structure:
 
     async def people(self) -> None:
         """Users, accounts, organizations and members."""
-        self._request.progress.phase("validate users", None)
         source = await self._source()
         recorded = await self._recorded()
-        reader = PeopleReader(self._database, source, self._request.options, comment=COMMENT)
+        reader = PeopleReader(
+            self._database,
+            source,
+            self._request.options,
+            progress=self._request.progress,
+            comment=COMMENT,
+        )
         people, self._state.workspaces = await reader.read(recorded)
         for name, facts in (
             (source, people.decisions),
@@ -187,10 +192,16 @@ class Structure:
     async def references(self, specs: Sequence[CollectionSpec]) -> None:
         """Documents that share a workspace with another, and sessions."""
         if self._request.wants(rules.COMPANION_WORKSPACE.id):
-            for spec in specs:
-                for link in spec.companions if spec.scoped else ():
-                    if spec.name in self._names and link.collection in self._names:
-                        await self._companions(spec, link.field, link.collection)
+            pairs = [
+                (spec, link)
+                for spec in specs
+                for link in (spec.companions if spec.scoped else ())
+                if spec.name in self._names and link.collection in self._names
+            ]
+            self._request.progress.phase("references", len(pairs))
+            for spec, link in pairs:
+                await self._companions(spec, link.field, link.collection)
+                self._request.progress.advance(1, spec.name)
         if self._request.wants(rules.SESSION_POINTS.id) and "session" in self._names:
             await self._sessions()
 
@@ -251,10 +262,13 @@ class Structure:
         asked = [rule for rule in STRUCTURAL if rule.startswith(("index.", "key."))]
         if not self._request.wants_any(asked):
             return
-        self._request.progress.phase("validate indexes", None)
-        for spec in [*(spec for spec in specs if spec.scoped), *BETTER_AUTH_SPECS]:
-            if spec.name not in self._names:
-                continue
+        asked_of = [
+            spec
+            for spec in (*(spec for spec in specs if spec.scoped), *BETTER_AUTH_SPECS)
+            if spec.name in self._names
+        ]
+        self._request.progress.phase("indexes", len(asked_of))
+        for spec in asked_of:
             planned = plan_indexes(await read_indexes(self._database, spec.name), spec)
             collided = await self._keys(spec, planned)
             findings, origins = self._state.findings, self._state.origins
@@ -270,6 +284,7 @@ class Structure:
                 findings.add(
                     rules.INDEX_OBSOLETE, spec.name, None, "", index.name, origin=origins.before
                 )
+            self._request.progress.advance(1, spec.name)
 
     async def _keys(self, spec: CollectionSpec, planned: IndexPlan) -> set[str]:
         """Find documents that share a key; return the names of the indexes they hinder."""

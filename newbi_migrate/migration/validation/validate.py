@@ -30,8 +30,9 @@ from newbi_migrate.migration.validation.rules import STRUCTURAL
 from newbi_migrate.migration.validation.structure import Structure
 from newbi_migrate.progress import timed
 from newbi_migrate.store.connection import nothing_there
+from newbi_migrate.store.counting import estimated_counts
 from newbi_migrate.store.lease import Lease
-from newbi_migrate.store.runs import RunRecord, read_runs, readable_collections
+from newbi_migrate.store.runs import RunRecord, is_finalized, read_runs, readable_collections
 
 __all__ = ["ValidationRequest", "recorded_choices", "validate"]
 
@@ -74,8 +75,13 @@ async def validate(request: ValidationRequest) -> ValidationReport:
         await check.people()
     with timed(state.timings, "documents"):
         documents = DocumentRules(request, state, runs)
+        sizes = await estimated_counts(
+            database, [listed[spec.name] for spec in present], comment=COMMENT
+        )
+        request.progress.phase("documents", sum(sizes.values()))
         for spec in present:
             await documents.check(spec)
+            request.progress.advance(sizes[spec.name], spec.name)
     with timed(state.timings, "references"):
         await check.references(present)
     with timed(state.timings, "indexes"):
@@ -104,6 +110,7 @@ async def validate(request: ValidationRequest) -> ValidationReport:
         timings=state.timings,
         fail_on=request.fail_on,
         unchanged=state.unchanged,
+        finalized=is_finalized(runs),
     )
 
 

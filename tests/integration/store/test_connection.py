@@ -133,7 +133,7 @@ asyncio.run(main())
         [sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=60
     )
 
-    assert "No MongoDB server answered at 127.0.0.1:9.\n" == done.stdout
+    assert "No MongoDB server answered at 127.0.0.1:9 in 0.2 s.\n" == done.stdout
 
 
 async def test_refused_credentials_are_unreachable_without_the_password(mongod_with_auth):

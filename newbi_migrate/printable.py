@@ -1,0 +1,20 @@
+"""Text that can be shown: no control character, no half of a surrogate pair."""
+
+from __future__ import annotations
+
+__all__ = ["escaped", "printable"]
+
+
+def printable(value: object) -> str:
+    """A value as one line of text that can neither steer a terminal nor break an encoding."""
+    text = str(value)
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else escaped(ord(c)) for c in text)
+
+
+def escaped(code: int) -> str:
+    """A character by its number, in characters that every encoding has."""
+    if code <= 0xFF:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
