@@ -23,7 +23,7 @@ class Events:
 
     def phase(self, name: str, total: int | None) -> None:
         """A phase begins, and how much it has to do."""
-        print(f"  {name}: {total} to go")
+        print(f"  {name}" if total is None else f"  {name}: {total} to go")
 
     def advance(self, amount: int, detail: str = "") -> None:
         """So many more are done; a progress bar would move here."""

@@ -76,6 +76,7 @@ def restore(
     both, nothing is dropped: rollback puts what was there in its place again, until drop-aside.
     """
     with call.session("restore") as session:
+        from newbi_migrate.backup.dump import Dump
         from newbi_migrate.backup.encrypt import read_identities
         from newbi_migrate.backup.verify import verify_backup
         from newbi_migrate.migration.restore.results import restore_identity
@@ -91,6 +92,8 @@ def restore(
         )
         only = values.names(collections, "--collections") or ()
         identities = read_identities(identity or ())
+        # What is not there is said before the server is asked.
+        Dump(path, identities, source=source_database)
         opening = values.opening(identity, source_database)
         elsewhere = ["--database", name] if name != session.target.database else []
 

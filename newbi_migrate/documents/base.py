@@ -489,8 +489,8 @@ def _as_stored(model: type[StoredModel], loc: tuple[int | str, ...]) -> tuple[in
     found: list[int | str] = []
     inside: type[BaseModel] | None = model
     for part in loc:
-        name = "stored_as" if part == AS_STORED else part
-        if isinstance(part, str) and inside is not None and name == part:
+        name = "stored_as" if part in (AS_STORED, "stored_as") else part
+        if isinstance(part, str) and inside is not None and name == part != "stored_as":
             info = inside.model_fields.get(part)
             if info is not None and part not in fields_of(inside):
                 name = info.alias or part

@@ -279,7 +279,7 @@ def _summary(found: _Found, created: Mapping[str, int], filled: Mapping[str, int
         f"{words} {', '.join(f'{name} {count:,}' for name, count in counts.items() if count)}"
         for words, counts in (
             ("created" if done else "create", created),
-            ("completed" if done else "complete", filled),
+            ("filled" if done else "fill", filled),
         )
         if any(counts.values())
     ]

@@ -57,7 +57,7 @@ def test_backup_writes_a_folder_and_says_what_to_do_next(newbi, clean, tmp_path)
     }
     assert "18 documents" in answer.out
     assert f"Next: newbi-migrate verify-backup --compare out/{folder.name}" in answer.out
-    assert "backup: 18 done" in answer.err
+    assert "backup: 18 of 18" in answer.err
 
 
 def test_the_json_of_a_backup_is_its_manifest(quick, clean):

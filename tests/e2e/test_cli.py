@@ -80,7 +80,7 @@ def test_the_json_of_a_run_counts_everything_and_names_what_was_quarantined(newb
     assert 20 == run["collections"]["invoices"]["documents"]
     assert 15 == run["collections"]["invoices"]["stamped"]
     assert 7 == len(run["quarantine"])
-    assert {"collection", "id", "path", "reason"} == run["quarantine"][0].keys()
+    assert {"collection", "id", "path", "reason", "user"} == run["quarantine"][0].keys()
     assert (5, False) == (run["exitCode"], run["resumed"])
     assert dirty["newbi_migrate_runs"].find_one({})["_id"] == ObjectId(run["runId"])
 
@@ -326,7 +326,7 @@ def test_status_tells_what_lacks_a_workspace_and_what_to_run(newbi, clean):
     assert ExitCode.DONE == answer.code
     assert "No run yet." in answer.out
     assert "Documents without a workspace: 15" in answer.out
-    assert answer.out.endswith("Next: newbi-migrate plan\n")
+    assert answer.out.endswith("Next: newbi-migrate backup\n")
 
 
 def test_status_tells_of_the_run_that_was_made(quick, clean):
@@ -349,7 +349,7 @@ def test_status_ends_with_3_where_a_run_has_not_come_to_its_end(quick, clean):
 
     assert ExitCode.PENDING == answer.code
     assert "unfinished" in answer.out
-    assert "Next: newbi-migrate migrate, with the options it was started with" in answer.out
+    assert "Next: newbi-migrate migrate --legacy-collection Users" in answer.out
 
 
 # -- one at a time, stopping ------------------------------------------------------------------

@@ -73,7 +73,7 @@ def test_a_program_surveys_plans_applies_and_follows_the_progress(tmp_path):
     """Phases are told as they begin, everybody gets an organization, and again changes nothing."""
     lines = run_example("migrate_from_python.py", tmp_path)
 
-    assert "5 legacy users in users" == lines[0]
+    assert "5 legacy users in users" in lines
     assert any(line.startswith("  documents: ") for line in lines)
     assert any(line.startswith("5 organizations, ") for line in lines)
     assert "a second run was needed: False" == lines[-1]

@@ -42,9 +42,9 @@ PHASES = {
     ("rollback", "--all", "--confirm"): BACK,
     ("rollback", "--collections", "invoices", "--confirm"): ("survey documents", "documents"),
     ("rollback", "--users", "USER", "--confirm"): (*LOOKING_BACK, "documents", "users"),
-    ("indexes", "--apply", "--confirm"): ("drop indexes",),
+    ("indexes", "--apply", "--confirm"): ("indexes",),
     ("finalize", "--dry-run"): (*PLANNING, *CHECKING),
-    ("finalize", "--confirm"): (*PLANNING, *CHECKING, "drop indexes"),
+    ("finalize", "--confirm"): (*PLANNING, *CHECKING, "indexes"),
     ("doctor",): ("checks",),
     ("status",): ("collections",),
 }

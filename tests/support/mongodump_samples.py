@@ -242,7 +242,7 @@ def collections_beside_a_database(folder):
     folder.collection("y", folder="")
 
 
-@sample(Wanted({"x": 1}, notes=("no part of it: .DS_Store, ._x.bson, Thumbs.db, inner, x.txt",)))
+@sample(Wanted({"x": 1}, notes=("not part of it: .DS_Store, ._x.bson, Thumbs.db, inner, x.txt",)))
 def stray_files(folder):
     folder.collection()
     for name in (".DS_Store", "._x.bson", "Thumbs.db", "x.txt", "inner/y.bson"):

@@ -314,7 +314,7 @@ def test_a_result_tells_what_was_done_and_how_long_it_took():
     text = shown(result_report(a_result(a_plan()), next_command="newbi-migrate status"))
 
     assert f"run {IDS[30]}" in text
-    assert "For users: created user 1, organization 1; completed user 1." in text
+    assert "For users: created user 1, organization 1; filled user 1." in text
     assert "Time: users 0.10 s, documents 0.20 s\n" in text
 
 
