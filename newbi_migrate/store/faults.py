@@ -55,6 +55,7 @@ __all__ = [
     "explained",
     "explanation",
     "first_error",
+    "is_out_of_space",
     "is_transient",
     "name_of",
     "passing_error",
@@ -307,6 +308,11 @@ def _misconfigured(error: ConfigurationError, doing: str) -> NewbiMigrateError:
     )
 
 
+def is_out_of_space(error: PyMongoError) -> bool:
+    """Whether the server's disk is full; where the storage engine finds that, no code says so."""
+    return Code.OUT_OF_DISK_SPACE in codes_of(error) or _NO_SPACE in str(error)
+
+
 def _of_the_server(error: PyMongoError, doing: str) -> NewbiMigrateError:
     """What the server answered, by its code."""
     codes = codes_of(error)
@@ -317,8 +323,7 @@ def _of_the_server(error: PyMongoError, doing: str) -> NewbiMigrateError:
         )
     if Code.UNAUTHORIZED in codes:
         return NotPermittedError(_not_permitted(error, doing), next_step=_ROLE)
-    # Where the storage engine itself finds no room, the code says nothing.
-    if Code.OUT_OF_DISK_SPACE in codes or _NO_SPACE in str(error):
+    if is_out_of_space(error):
         return UnreachableError(
             f"The server has no disk space left; it refused to write while {doing}.",
             next_step=f"Make room on the server. {_AGAIN}",

@@ -17,7 +17,7 @@ from newbi_migrate.documents.indexes import key_pattern, matches, wanted_pattern
 from newbi_migrate.documents.registry import CollectionSpec, IndexSpec
 from newbi_migrate.store.codes import AUTHENTICATION, INDEX_REFUSED, NOT_FOUND, STABLE_API, Code
 from newbi_migrate.store.connection import DURABLE, Topology
-from newbi_migrate.store.faults import is_transient, name_of
+from newbi_migrate.store.faults import is_out_of_space, is_transient, name_of
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.session import LeasedSession
 
@@ -45,7 +45,7 @@ _REFUSALS: Final[Mapping[int, str]] = {
     Code.CANNOT_INDEX_PARALLEL_ARRAYS: "The keys hold arrays in more than one field.",
 }
 # What the server would answer to any index.
-_OF_NO_INDEX: Final = AUTHENTICATION | STABLE_API | {Code.UNAUTHORIZED, Code.OUT_OF_DISK_SPACE}
+_OF_NO_INDEX: Final = AUTHENTICATION | STABLE_API | {Code.UNAUTHORIZED}
 _NOT_TAKEN: Final = "The server does not take its specification."
 
 
@@ -230,7 +230,8 @@ async def create_indexes(
 
 def _refuses(error: OperationFailure) -> bool:
     """Whether the server refuses this index; otherwise it failed, or would take none at all."""
-    return not is_transient(error) and error.code not in _OF_NO_INDEX
+    failed = is_transient(error) or is_out_of_space(error)
+    return not failed and error.code not in _OF_NO_INDEX
 
 
 def _refusal(error: OperationFailure) -> str:

@@ -96,7 +96,7 @@ async def test_a_role_that_may_only_read_is_enough_for_a_plan(
 ):
     """So no write command is sent: the server would refuse it."""
     database = servers.client(mongod_with_auth)[database_name]
-    build_legacy_database(database, seed=5, users=5, documents_per_user=10, dirty=True)
+    build_dirty_database(database, seed=5, users=5, documents_per_user=10)
     reader = mongod_with_auth.add_user("r", "pw", database=database_name, roles=["read"])
     async with Migration(reader) as migration:
         plan = await migration.plan()
