@@ -12,6 +12,7 @@ import time
 
 import pytest
 from bson import ObjectId
+from pymongo import MongoClient
 
 from newbi_migrate.errors import ExitCode
 from newbi_migrate.testing import EmbeddedMongod
@@ -77,6 +78,8 @@ def test_each_answer_is_a_report_after_its_time(watch, clean, uri):
 def test_a_server_that_is_away_for_a_while_is_waited_for(watch):
     """That is said, and the watching goes on."""
     with EmbeddedMongod() as server:
+        with MongoClient(server.uri) as client:
+            client["newbi"]["Users"].insert_one({})
         uri = f"{server.uri_for('newbi')}?serverSelectionTimeoutMS=300"
         process = watch(uri, "0.2", "--json")
         process.stdout.readline()
