@@ -42,9 +42,9 @@ PHASES = {
     ("rollback", "--all", "--confirm"): BACK,
     ("rollback", "--collections", "invoices", "--confirm"): ("survey documents", "documents"),
     ("rollback", "--users", "USER", "--confirm"): (*LOOKING_BACK, "documents", "users"),
-    ("indexes", "--apply", "--confirm"): ("indexes",),
+    ("indexes", "--apply", "--confirm"): ("swap indexes",),
     ("finalize", "--dry-run"): (*PLANNING, *CHECKING),
-    ("finalize", "--confirm"): (*PLANNING, *CHECKING, "indexes"),
+    ("finalize", "--confirm"): (*PLANNING, *CHECKING, "swap indexes"),
     ("doctor",): ("checks",),
     ("status",): ("collections",),
 }

@@ -230,7 +230,7 @@ async def _swap(
     result: FinalizeResult,
 ) -> None:
     """Swap indexes, and put back what an attempt before this one dropped without a successor."""
-    session.progress.phase("indexes", len(found.swaps))
+    session.progress.phase("swap indexes", len(found.swaps))
     for swap in found.swaps:
         refused, held = await swap_indexes(session, journal, swap)
         result.missing += refused
