@@ -192,7 +192,7 @@ def following(answer, backup):
 def test_what_comes_next_is_right_in_every_state(quick, clean, uri, state):
     """No backup of what is half done, no end of what was ended, no step before its time."""
     clean["invoices"].create_index([("number", 1), ("createdBy", 1)], unique=True)
-    backup = quick("backup", "--no-exports", "--json").json["path"]
+    backup = quick("backup", "--no-exports", "--output-dir", "before", "--json").json["path"]
     state(quick, clean, uri)
     answers = {c: quick(*c.replace("BACKUP", backup).split()) for c in COMMANDS}
     answers["checklist --watch 0"] = quick("checklist", "--watch", 0)

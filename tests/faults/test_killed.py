@@ -18,6 +18,8 @@ from traces import differences, expire_lease, trace
 MIGRATE = ("migrate", "--confirm")
 BACKFILL = ("backfill", "--confirm")
 DONE, PENDING, QUARANTINED = 0, 3, 5
+# Seconds after which a command that was started has connected and looked, on a busy machine too.
+STARTED = 5
 
 
 def every_collection(database):
@@ -115,7 +117,7 @@ def test_a_statement_the_server_is_still_finishing_is_waited_for(mongod, servers
         assert first.wait().killed
         expire_lease(database)
         second = processes.start(uri, *MIGRATE)
-        time.sleep(1.5)
+        time.sleep(STARTED)
         untouched = database["invoices"].count_documents({"workspaceId": {"$exists": True}})
     ended = second.wait()
 
@@ -141,7 +143,7 @@ def test_the_statement_of_a_killed_rollback_of_a_part_is_waited_for(
         killed.send("SIGKILL")
         assert killed.wait().killed
         then = processes.start(uri, *BACKFILL)
-        time.sleep(5)  # until it has started and looked
+        time.sleep(STARTED)
     ended = then.wait()
     assert "waiting for a statement of a run that stopped" in ended.stderr
     assert QUARANTINED == ended.status
