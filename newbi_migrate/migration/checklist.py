@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
@@ -286,7 +286,9 @@ class _Looking:
     async def _new_documents(self, finished: datetime) -> Line:
         database, workspace = self._store.database, self._registry.workspace_field
         names = await collection_names(database, comment=_COMMENT)
-        new: dict[str, Any] = {"_id": {"$gt": ObjectId.from_datetime(finished)}}
+        # Ids know seconds alone: what came in the very second of the end may be from before.
+        after = ObjectId.from_datetime(finished + timedelta(seconds=1))
+        new: dict[str, Any] = {"_id": {"$gte": after}}
         found = without = 0
         for spec in self._registry.scoped:
             if spec.name in names:

@@ -229,7 +229,7 @@ def test_whoever_watches_sees_a_bar_with_rate_and_time_left_for_each_phase(start
 
     watching = threading.Thread(target=watch)
     watching.start()
-    with start("migrate", "--confirm", "--max-rate", 40, said=theirs) as process:
+    with start("migrate", "--confirm", "--max-rate", 10, said=theirs) as process:
         os.close(theirs)
         process.communicate(timeout=60)
     watching.join(10)
