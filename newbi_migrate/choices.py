@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["AliasOwners", "AliasPolicy", "DuplicatePolicy", "OnConflict", "Purpose"]
+__all__ = ["AliasOwners", "AliasPolicy", "DuplicatePolicy", "Language", "OnConflict", "Purpose"]
 
 
 class DuplicatePolicy(StrEnum):
@@ -52,3 +52,10 @@ class Purpose(StrEnum):
     VALIDATE = "validate"
     ROLLBACK = "rollback"
     FINALIZE = "finalize"
+
+
+class Language(StrEnum):
+    """Languages of the checklist."""
+
+    ENGLISH = "en"
+    FRENCH = "fr"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from newbi_migrate.choices import Language
 from newbi_migrate.cli import options as opt, values
 from newbi_migrate.cli.next_steps import after_status, suggest
 from newbi_migrate.errors import NewbiMigrateError
@@ -19,13 +19,6 @@ if TYPE_CHECKING:
     from newbi_migrate.migration.status import Status
 
 __all__ = ["checklist"]
-
-
-class LanguageChoice(StrEnum):
-    """Choices of ``--lang``."""
-
-    ENGLISH = "en"
-    FRENCH = "fr"
 
 
 def checklist(
@@ -42,8 +35,8 @@ def checklist(
         ),
     ] = 3.0,
     lang: Annotated[
-        LanguageChoice, typer.Option("--lang", help="Language of the lines.")
-    ] = LanguageChoice.ENGLISH,
+        Language, typer.Option("--lang", help="Language of the lines.")
+    ] = Language.ENGLISH,
     legacy_collection: opt.LegacyCollection = None,
     call: opt.Call,
 ) -> None:
@@ -54,7 +47,7 @@ def checklist(
     """
     with call.session("checklist") as session:
         from newbi_migrate.migration.checklist import LineId
-        from newbi_migrate.report.checklist import COMMANDS, Language, checklist_document
+        from newbi_migrate.report.checklist import COMMANDS, checklist_document
 
         async def looking(migration: Migration) -> tuple[Checklist, Status | None]:
             found = await migration.checklist(backup=backup, rehearsed=rehearsed, watch=watch)
@@ -76,4 +69,4 @@ def checklist(
             name = COMMANDS.get(line)
             return "" if name is None else suggest(name, *session.uri_arguments)
 
-        session.finish(checklist_document(found, command=command, language=Language(lang.value)))
+        session.finish(checklist_document(found, command=command, language=lang))

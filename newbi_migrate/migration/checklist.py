@@ -30,7 +30,6 @@ from newbi_migrate.store.runs import RunRecord, read_runs
 __all__ = ["Checklist", "Line", "LineId", "LineState", "Part", "read_checklist"]
 
 _COMMENT: Final = "newbi-migrate checklist"
-_MIGRATING: Final = ("migrate", "backfill")
 
 
 class Part(StrEnum):
@@ -178,7 +177,7 @@ class _Looking:
         self._options = options
         self._runs = runs
         self._progress = progress
-        self._migration = next((r for r in runs if r.in_place and r.command in _MIGRATING), None)
+        self._migration = next((run for run in runs if run.in_place and run.migrates), None)
 
     async def before(
         self, backup: Path | None, rehearsed: Path | None, watch: float

@@ -10,7 +10,7 @@ from typing import Any
 
 from newbi_migrate.checks import Check, Level
 from newbi_migrate.errors import ExitCode
-from newbi_migrate.migration.planning.results import IndexAction, Plan
+from newbi_migrate.migration.planning.results import Plan
 from newbi_migrate.migration.validation.report import ValidationReport
 
 __all__ = ["Rehearsal", "RoomTaken", "Step", "StepName", "Verdict"]
@@ -127,9 +127,8 @@ class Rehearsal:
     @property
     def blocked_indexes(self) -> int:
         """How many indexes cannot be built before documents are put right."""
-        blocked = (IndexAction.CONFLICT, IndexAction.COLLISION)
         indexes = () if self.plan is None else self.plan.indexes
-        return sum(decision.action in blocked for decision in indexes)
+        return sum(decision.action.blocked for decision in indexes)
 
     @property
     def verdict(self) -> Verdict:

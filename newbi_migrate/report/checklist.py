@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from enum import StrEnum
 from typing import Final
 
+from newbi_migrate.choices import Language
 from newbi_migrate.migration.checklist import Checklist, Line, LineId, LineState, Part
 from newbi_migrate.report.document import Badge, Case, Document, Section, State, Table, Tone
 
-__all__ = ["COMMANDS", "Language", "checklist_document"]
-
-
-class Language(StrEnum):
-    """Languages of the checklist."""
-
-    ENGLISH = "en"
-    FRENCH = "fr"
+__all__ = ["COMMANDS", "checklist_document"]
 
 
 COMMANDS: Final[Mapping[LineId, str]] = {

@@ -84,7 +84,6 @@ _WORTH_KNOWING: Final = "Worth knowing, and no obstacle"
 """A legacy user's id to their e-mail as it may be shown."""
 
 _EXAMPLES: Final = 5
-_BLOCKED: Final = (IndexAction.CONFLICT, IndexAction.COLLISION)
 _OUTCOME_TONES: Final[Mapping[Outcome, Tone]] = {
     Outcome.CREATED: Tone.NEW,
     Outcome.MERGED: Tone.GOOD,
@@ -127,7 +126,7 @@ class _Found:
     @property
     def blocked(self) -> list[IndexDecision]:
         """The indexes that cannot be built."""
-        return [decision for decision in self.indexes if decision.action in _BLOCKED]
+        return [decision for decision in self.indexes if decision.action.blocked]
 
 
 def plan_document(
@@ -300,7 +299,9 @@ def _summary(found: _Found, created: Mapping[str, int], filled: Mapping[str, int
             create: counts[IndexAction.CREATE],
             "there already": counts[IndexAction.PRESENT],
             "deferred": counts[IndexAction.DEFERRED],
-            "that cannot be created": sum(counts[action] for action in _BLOCKED),
+            "that cannot be created": sum(
+                counts[action] for action in IndexAction if action.blocked
+            ),
             "old": counts[IndexAction.OBSOLETE],
         }
         yield sum_of("Indexes", indexes)
@@ -799,7 +800,7 @@ def _cases(found: _Found) -> tuple[Case, ...]:
     ]
     cases += quarantined_cases(counts, found.quarantine.first(_EXAMPLES), State.FAILED)
     for decision in found.indexes:
-        blocked = decision.action in _BLOCKED
+        blocked = decision.action.blocked
         cases.append(
             Case(
                 decision.collection,

@@ -382,6 +382,11 @@ class IndexAction(StrEnum):
     COLLISION = "collision"
     OBSOLETE = "obsolete"
 
+    @property
+    def blocked(self) -> bool:
+        """Whether the index cannot be built before a person has put something right."""
+        return self in (IndexAction.CONFLICT, IndexAction.COLLISION)
+
 
 @dataclass(frozen=True, slots=True)
 class IndexDecision:
@@ -550,7 +555,6 @@ class RunResult:
 
 def exit_code_of(quarantine: Quarantine, indexes: Sequence[IndexDecision]) -> ExitCode:
     """The exit code of a run with that quarantine and those indexes."""
-    blocked = (IndexAction.CONFLICT, IndexAction.COLLISION)
-    if len(quarantine) or any(decision.action in blocked for decision in indexes):
+    if len(quarantine) or any(decision.action.blocked for decision in indexes):
         return ExitCode.QUARANTINED
     return ExitCode.DONE

@@ -37,10 +37,10 @@ def written(plan):
     """The documents that a plan creates or fills."""
     made = {pair for line in plan.users for pair in line.creates.items()}
     filled = {("user", line.user_id) for line in plan.users if "user" in line.fills}
-    homes = {
+    completed = {
         ("organization", line.workspace) for line in plan.users if "organization" in line.fills
     }
-    return made | filled | homes
+    return made | filled | completed
 
 
 def indexes(plan):
