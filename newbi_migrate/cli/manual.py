@@ -130,9 +130,10 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
                 ExitCode.DONE: "go: every step went well, and the way back gave every byte",
                 ExitCode.QUARANTINED: "go, once a person has decided about what is quarantined or "
                 "which index cannot be built",
-                ExitCode.VALIDATION_FAILED: "no-go: a rule is broken, the copy did not come back "
-                "to the byte, or the second migration was not as the first",
-                ExitCode.LOCAL_FILE: f"no-go: {_DAMAGED}; or there is no room for the rehearsal",
+                ExitCode.PENDING: "no-go: a step failed; each step stands in the answer with the "
+                "code of its own command",
+                ExitCode.LOCAL_FILE: "there is no room for the rehearsal, or a file cannot be read "
+                "or written; the answer is neither go nor no-go",
             },
             {
                 "newbi-migrate rehearse backups/backup_… --output rehearsed.json --report "

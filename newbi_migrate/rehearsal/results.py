@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from newbi_migrate.checks import Check, Level
 from newbi_migrate.errors import ExitCode
@@ -40,6 +40,13 @@ class Verdict(StrEnum):
     GO = "go"
     DECIDE = "go, once a person has decided"
     NO_GO = "no-go"
+
+
+_CODES: Final = {
+    Verdict.GO: ExitCode.DONE,
+    Verdict.DECIDE: ExitCode.QUARANTINED,
+    Verdict.NO_GO: ExitCode.PENDING,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +147,5 @@ class Rehearsal:
 
     @property
     def exit_code(self) -> ExitCode:
-        """0 for go, 5 where a person has to decide, else the code of the step that failed."""
-        for step in self.failures:
-            return step.exit_code or ExitCode.PENDING
-        return ExitCode.DONE if self.verdict is Verdict.GO else ExitCode.QUARANTINED
+        """0 for go, 5 where a person has to decide, 3 for no-go, whichever step failed."""
+        return _CODES[self.verdict]

@@ -62,6 +62,16 @@ def test_a_migration_as_rehearsed_goes_through(rehearsed, quick, clean):
     assert json.loads(path.read_text("utf-8"))["database"] == clean.name
 
 
+def test_no_go_ends_with_3_whichever_step_failed(newbi, backup):
+    """A damaged backup fails the first step, whose own code stands beside it."""
+    (data,) = backup.rglob("invoices.bson*")
+    data.write_bytes(data.read_bytes()[:-1])
+    answer = newbi("rehearse", backup, "--json", uri=None)
+
+    assert (ExitCode.PENDING, "no-go") == (answer.code, answer.json["verdict"]), answer.err
+    assert [ExitCode.LOCAL_FILE] == [step["exitCode"] for step in answer.json["steps"]]
+
+
 def test_without_a_server_one_sentence_says_what_to_do(newbi, backup):
     """Neither the extra nor a mongod: where to get one, or which option names another."""
     answer = newbi("rehearse", backup, uri=None, NEWBI_MONGOD="/nowhere/mongod")
