@@ -65,7 +65,7 @@ _MEANINGS: Final = {
     ExitCode.INTERRUPTED: (
         "interrupted: the same command again finishes it; finish an interrupted rollback first"
     ),
-    ExitCode.ROLLBACK_CONFLICTS: "a rollback has conflicts that are not settled",
+    ExitCode.ROLLBACK_CONFLICTS: "a rollback found conflicts, and nothing was written",
     ExitCode.UNREACHABLE: "server unreachable, not permitted, or unsupported",
     ExitCode.LOCAL_FILE: "a file or disk here: damaged, not readable, not writable, or full",
 }

@@ -234,11 +234,13 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
         ),
         "rollback": Entry(
             {
-                ExitCode.DONE: "everything the run wrote is taken back",
+                ExitCode.DONE: "everything the run wrote is taken back, but for what keep keeps; a "
+                "change that keep keeps or discard overwrites is listed",
                 ExitCode.PENDING: "the database changed between what was shown and the "
                 "confirmation, and nothing was written; or somebody changed something while it "
-                "wrote, which is kept",
-                ExitCode.QUARANTINED: "rolled back, except for records that are in use by now",
+                "wrote, which is kept; or discard left a change that cannot be discarded",
+                ExitCode.QUARANTINED: "rolled back, except for records that are in use by now; "
+                "with keep or discard that is 0",
                 ExitCode.LEASE_HELD: _UNDER_WAY,
                 ExitCode.INTERRUPTED: _RESUMED,
                 ExitCode.ROLLBACK_CONFLICTS: "somebody changed what the run wrote, and you have "

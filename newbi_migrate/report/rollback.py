@@ -330,7 +330,7 @@ def _cases(result: RollbackResult) -> Iterator[Case]:
         if not kinds:
             yield Case(collection, "nothing is in the way")
         for kind, named in kinds.items():
-            settled = result.options.on_conflict is OnConflict.DISCARD and kind.discardable
+            settled = kind.settled_by(result.options.on_conflict)
             yield Case(
                 collection,
                 f"no conflict: {kind.value}",

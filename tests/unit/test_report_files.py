@@ -25,6 +25,7 @@ from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.planning.plan import plan_to_json
 from newbi_migrate.migration.planning.plan_file import plan_lines
 from newbi_migrate.migration.planning.results import CollectionSummary, Quarantine
+from newbi_migrate.migration.rollback.results import Conflict, ConflictKind
 from newbi_migrate.migration.validation.report import FailOn, Origin
 from newbi_migrate.report.document import SHOWN, Document, State, timings_section, verdict_of
 from newbi_migrate.report.html import html_report
@@ -328,12 +329,34 @@ def test_a_page_of_a_rollback_tells_what_is_in_the_way():
 @pytest.mark.parametrize("conflicts", [0, 2])
 @pytest.mark.parametrize("kept", [0, 1])
 def test_a_pipeline_sees_a_failure_for_a_conflict_that_is_not_settled(on_conflict, conflicts, kept):
-    """There are failures exactly where the exit code is 8; who stays in use is skipped."""
+    """There are failures exactly where there is something to settle; who is in use is skipped."""
     result = a_rollback(conflicts=conflicts, kept=kept, on_conflict=on_conflict)
     root = junit(xml(rollback_document([result])))
 
-    assert (result.exit_code is ExitCode.ROLLBACK_CONFLICTS) is bool(int(root.get("failures")))
+    assert bool(result.unresolved) is bool(int(root.get("failures")))
     assert bool(kept) is (root.find(".//skipped") is not None)
+
+
+@pytest.mark.parametrize(
+    ("on_conflict", "kind", "expected"),
+    [
+        (OnConflict.STOP, ConflictKind.CHANGED, ExitCode.ROLLBACK_CONFLICTS),
+        (OnConflict.STOP, None, ExitCode.QUARANTINED),
+        (OnConflict.KEEP, ConflictKind.CHANGED, ExitCode.DONE),
+        (OnConflict.KEEP, ConflictKind.REFUSED, ExitCode.DONE),
+        (OnConflict.KEEP, None, ExitCode.DONE),
+        (OnConflict.DISCARD, ConflictKind.CHANGED, ExitCode.DONE),
+        (OnConflict.DISCARD, ConflictKind.REFUSED, ExitCode.PENDING),
+        (OnConflict.DISCARD, None, ExitCode.DONE),
+    ],
+)
+def test_a_rollback_that_did_what_was_chosen_ends_with_0(on_conflict, kind, expected):
+    """Keeping keeps, and discarding discards; what is in use has been decided about too."""
+    result = a_rollback(conflicts=0, on_conflict=on_conflict)
+    if kind is not None:
+        result.conflicts.add(Conflict(kind, "invoices", IDS[0], "workspaceId"))
+
+    assert expected == result.exit_code
 
 
 def test_several_runs_taken_back_are_one_report():

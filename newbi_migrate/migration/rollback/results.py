@@ -63,10 +63,11 @@ class ConflictKind(StrEnum):
     INDEX_IN_THE_WAY = "index-in-the-way"
     COLLECTION_IN_USE = "collection-in-use"
 
-    @property
-    def discardable(self) -> bool:
-        """Whether discarding the change settles it."""
-        return self not in _NEVER_DISCARDED
+    def settled_by(self, choice: OnConflict) -> bool:
+        """Whether nothing is left to decide once that choice was made."""
+        if choice is OnConflict.DISCARD:
+            return self not in _NEVER_DISCARDED
+        return choice is OnConflict.KEEP
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,22 +232,26 @@ class RollbackResult:
 
     @property
     def exit_code(self) -> ExitCode:
-        """8 if somebody's change stays or stopped it, 5 if something in use stays, else 0.
+        """0 where it does what the choice about conflicts says, also where that keeps something.
 
-        3 where a change came in between, after the first look had found none.
+        A change that ``stop`` finds ends it with 8, and with 3 where it came in between, after the
+        first look had found none; what is in use ends it with 5. A change that ``discard`` cannot
+        discard ends it with 3.
         """
-        if self.unresolved and self.written and self.options.on_conflict is OnConflict.STOP:
-            return ExitCode.PENDING
+        if self.options.on_conflict is not OnConflict.STOP:
+            return ExitCode.PENDING if self.unresolved else ExitCode.DONE
         if self.unresolved:
-            return ExitCode.ROLLBACK_CONFLICTS
+            return ExitCode.PENDING if self.written else ExitCode.ROLLBACK_CONFLICTS
         return ExitCode.QUARANTINED if self.kept else ExitCode.DONE
 
     @property
     def unresolved(self) -> int:
-        """Conflicts that are not settled by discarding the change."""
-        if self.options.on_conflict is not OnConflict.DISCARD:
-            return len(self.conflicts)
-        return sum(self.conflicts.kinds[kind] for kind in _NEVER_DISCARDED)
+        """Conflicts that the choice about them does not settle."""
+        return sum(
+            number
+            for kind, number in self.conflicts.kinds.items()
+            if not kind.settled_by(self.options.on_conflict)
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The result as JSON holds it."""
