@@ -186,15 +186,7 @@ class _Demo:
         }
 
     def _ask(self, what: Callable[[Migration], Awaitable[_T]]) -> _T:
-        async def asking() -> _T:
-            from newbi_migrate.cli.progress import showing_progress
-            from newbi_migrate.migration.facade import Migration
-
-            with showing_progress(quiet=True) as progress:
-                async with Migration(self._uri, progress=progress) as migration:
-                    return await what(migration)
-
-        return self._session.run(asking)
+        return self._session.ask(what, of=self._uri, quiet=True)
 
     def _step(self, words: str) -> None:
         from rich.rule import Rule

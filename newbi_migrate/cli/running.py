@@ -238,6 +238,7 @@ class Session:
         self,
         what: Callable[[Migration], Awaitable[_T]],
         *,
+        of: ConnectionString | str | None = None,
         writes: bool = False,
         quiet: bool = False,
         **about: Any,
@@ -246,6 +247,7 @@ class Session:
 
         Args:
             what: Gives the answer; called with the open database.
+            of: The database, where it is not the connection string's.
             writes: Whether it writes: the first Ctrl-C then stops it at its next safe point.
             quiet: Whether progress is shown to who watches alone.
             about: Further arguments of :class:`~newbi_migrate.Migration`.
@@ -255,7 +257,8 @@ class Session:
             from newbi_migrate.migration.facade import Migration
 
             with self.progress(quiet=quiet) as progress:
-                async with Migration(self.target, progress=progress, **about) as migration:
+                source = self.target if of is None else of
+                async with Migration(source, progress=progress, **about) as migration:
                     with self._stopping(migration) if writes else contextlib.nullcontext():
                         return await what(migration)
 

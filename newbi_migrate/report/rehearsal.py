@@ -12,7 +12,7 @@ from newbi_migrate.checks import bytes_text
 from newbi_migrate.errors import ExitCode
 from newbi_migrate.migration.planning.plan import plan_to_json
 from newbi_migrate.migration.planning.rehearsed import SinceRehearsal
-from newbi_migrate.rehearsal.results import Rehearsal, Step, Verdict
+from newbi_migrate.migration.rehearsal.results import Rehearsal, Step, Verdict
 from newbi_migrate.report.document import (
     Badge,
     Block,

@@ -12,10 +12,9 @@ from small_legacy import USERS, invoices, legacy_user
 from newbi_migrate.backup.layout import MANIFEST
 from newbi_migrate.errors import ExitCode, LocalFileError, UnsupportedError, UsageError
 from newbi_migrate.migration.facade import Migration
+from newbi_migrate.migration.rehearsal import rehearse as rehearsing, scratch
+from newbi_migrate.migration.rehearsal.results import StepName, Verdict
 from newbi_migrate.progress import NullProgress
-from newbi_migrate.rehearsal import rehearse as rehearsing, scratch
-from newbi_migrate.rehearsal.rehearse import rehearse
-from newbi_migrate.rehearsal.results import StepName, Verdict
 
 OF_OURS = [name for name in StepName if name is not StepName.BACKUP]
 
@@ -30,6 +29,12 @@ async def backup(uri, sync_database, tmp_path):
         made = await migration.backup(tmp_path / "backups")
     sync_database.client.drop_database(sync_database.name)
     return made.path
+
+
+async def rehearse(backup, uri, *, work_dir, progress=None, keep=False):
+    """A rehearsal in the database of a connection string."""
+    async with Migration(uri, progress=progress) as migration:
+        return await migration.rehearse(backup, work_dir=work_dir, keep=keep)
 
 
 def names(rehearsal):
