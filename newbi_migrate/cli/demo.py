@@ -117,9 +117,10 @@ class _Demo:
             self._step("4. One user, before and after.")
             show(console_report(example_document(example, database=plan.database)))
 
-            status = self._ask(lambda migration: migration.status())
+            standing = self._ask(lambda migration: migration.checklist(brief=True))
+            status = standing.status
             self._step("5. How the database stands now.")
-            show(console_report(status_document(status, next_command="newbi-migrate validate")))
+            show(console_report(status_document(standing, next_command="newbi-migrate validate")))
             lacking = sum(status.without_workspace.values())
             quarantined = sum(summary.quarantined for summary in result.collections.values())
             self._explain(
@@ -179,7 +180,7 @@ class _Demo:
             "seed": self._seed,
             "before": before,
             "run": result_to_json(result),
-            "status": status_to_json(status),
+            "status": status_to_json(standing),
             "again": result_to_json(again),
             "back": back.to_json(),
             "seconds": round(time.perf_counter() - begun, 3),

@@ -168,7 +168,7 @@ class Session:
 
         from newbi_migrate.cli.logfile import LogFile
 
-        self._log = LogFile(path, self._redact)
+        self._log = LogFile(path, self.redact)
         if on is None:
             on = self.target.database
         self._log.write(f"newbi-migrate {version('newbi-migrate')}: {command} on {on}.")
@@ -234,7 +234,12 @@ class Session:
         with self.explained():
             return asyncio.run(main())
 
-    def ask(
+    def ask(self, what: Callable[[Migration], Awaitable[_T]], **how: Any) -> _T:
+        """Do as :meth:`read` does; every error ends the process with its sentence and exit code."""
+        with self.explained():
+            return self.read(what, **how)
+
+    def read(
         self,
         what: Callable[[Migration], Awaitable[_T]],
         *,
@@ -251,6 +256,9 @@ class Session:
             writes: Whether it writes: the first Ctrl-C then stops it at its next safe point.
             quiet: Whether progress is shown to who watches alone.
             about: Further arguments of :class:`~newbi_migrate.Migration`.
+
+        Raises:
+            NewbiMigrateError: It failed.
         """
 
         async def asking() -> _T:
@@ -262,7 +270,7 @@ class Session:
                     with self._stopping(migration) if writes else contextlib.nullcontext():
                         return await what(migration)
 
-        return self.run(asking)
+        return asyncio.run(asking())
 
     @contextmanager
     def explained(self) -> Iterator[None]:
@@ -383,12 +391,13 @@ class Session:
 
     def _fail(self, what: str, next_step: str, code: ExitCode) -> NoReturn:
         if os.environ.get("NEWBI_MIGRATE_TRACEBACK"):
-            print(self._redact(traceback.format_exc()), file=sys.stderr)
-        say_failure(what, next_step, code, as_json=self._json, redact=self._redact)
+            print(self.redact(traceback.format_exc()), file=sys.stderr)
+        say_failure(what, next_step, code, as_json=self._json, redact=self.redact)
         self.log_end(f"error: {what} {next_step} Exit code {int(code)}.")
         raise typer.Exit(int(code))
 
-    def _redact(self, text: str) -> str:
+    def redact(self, text: str) -> str:
+        """A text without the secrets of the connection string, or of any that looks like one."""
         from newbi_migrate.store.redact import redact
 
         return redact(text) if self._target is None else self._target.redactor(text)

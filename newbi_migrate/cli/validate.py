@@ -94,6 +94,7 @@ def validate(
     ):
         from bson import json_util
 
+        from newbi_migrate.migration.checklist import LineId, LineState
         from newbi_migrate.migration.validation.report import FailOn
         from newbi_migrate.report.validation import validation_document
 
@@ -125,7 +126,10 @@ def validate(
             next_command=after_validation(answer, session.uri_arguments, chosen=chosen),
             findings=(lambda: map(json_util.loads, _lines(found))) if detailed else None,
         )
-        code = reports.write(session, lambda _: document, answer.exit_code)
+        validated = LineState.FAILED if answer.failed else LineState.DONE
+        code = reports.write(
+            session, lambda _: document, answer.exit_code, seen={LineId.VALIDATED: validated}
+        )
         session.finish(document, verbose=detailed, code=code)
 
 

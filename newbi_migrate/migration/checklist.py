@@ -20,12 +20,13 @@ from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.planning.plan import make_plan
 from newbi_migrate.migration.planning.rehearsed import since_rehearsal
 from newbi_migrate.migration.run.baseline import BaselineSource, baseline_of
+from newbi_migrate.migration.status import Status, read_status
 from newbi_migrate.migration.validation.validate import ValidationRequest, validate
 from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.collections import collection_names
 from newbi_migrate.store.connection import Store
 from newbi_migrate.store.counting import count
-from newbi_migrate.store.runs import RunRecord, read_runs
+from newbi_migrate.store.runs import RunRecord
 
 __all__ = ["Checklist", "Line", "LineId", "LineState", "Part", "read_checklist"]
 
@@ -111,11 +112,14 @@ class Checklist:
 
     Attributes:
         database: Its name.
-        lines: The lines, in order.
+        lines: The lines, in order; none where only a brief look was taken and a restore is
+            unfinished or the records of runs are damaged.
+        status: How the database stands.
     """
 
     database: str
     lines: tuple[Line, ...]
+    status: Status
 
     @property
     def exit_code(self) -> ExitCode:
@@ -140,6 +144,7 @@ async def read_checklist(
     backup: Path | None = None,
     rehearsed: Path | None = None,
     watch: float = 3.0,
+    brief: bool = False,
     progress: Progress | None = None,
 ) -> Checklist:
     """Look at everything the checklist asks; send no write command.
@@ -151,16 +156,23 @@ async def read_checklist(
         backup: Folder of the backup that is relied on.
         rehearsed: Decisions of a rehearsal, with which those of now are compared.
         watch: Seconds for which collections are watched for writes, before a migration.
+        brief: Look only at what takes no time: watch nobody, and do not validate.
         progress: Told of what is going on.
 
     Raises:
         UsageError: The decisions of the rehearsal cannot be read.
+        UnsupportedError: The database holds nothing.
+        DamagedRecordsError: The records of runs are not what this tool wrote.
         NewbiMigrateError: The server failed.
     """
-    runs = await read_runs(store.database)
-    looking = _Looking(store, registry, options, runs, progress or NullProgress())
+    status = await read_status(store.database, registry, progress)
+    if brief and (status.restoring or status.damage is not None):
+        return Checklist(store.database.name, (), status)
+    if status.damage is not None:
+        raise status.damage
+    looking = _Looking(store, registry, options, status.runs, brief, progress or NullProgress())
     before = await looking.before(backup, rehearsed, watch)
-    return Checklist(store.database.name, (*before, *await looking.since()))
+    return Checklist(store.database.name, (*before, *await looking.since()), status)
 
 
 class _Looking:
@@ -170,12 +182,14 @@ class _Looking:
         registry: Registry,
         options: MigrationOptions,
         runs: Sequence[RunRecord],
+        brief: bool,
         progress: Progress,
     ) -> None:
         self._store = store
         self._registry = registry
         self._options = options
         self._runs = runs
+        self._brief = brief
         self._progress = progress
         self._migration = next((run for run in runs if run.in_place and run.migrates), None)
 
@@ -233,6 +247,8 @@ class _Looking:
     # -- one by one ---------------------------------------------------------------------------
 
     async def _stopped(self, watch: float) -> Line:
+        if self._brief:
+            return Line(LineId.STOPPED, LineState.OPEN, "not-looked")
         (check,) = await look_for_writers(self._store.database, watch)
         states = {
             Level.OK: LineState.DONE,
@@ -266,6 +282,8 @@ class _Looking:
         return Line(LineId.REHEARSED, state, "others", {"count": len(since.others)})
 
     async def _validated(self) -> Line:
+        if self._brief:
+            return Line(LineId.VALIDATED, LineState.OPEN, "not-looked")
         report = await validate(
             ValidationRequest(
                 database=self._store.database,

@@ -248,9 +248,16 @@ class Migration:
             return await read_runs(self.store.database)
 
     async def checklist(
-        self, *, backup: Path | None = None, rehearsed: Path | None = None, watch: float = 3.0
+        self,
+        *,
+        backup: Path | None = None,
+        rehearsed: Path | None = None,
+        watch: float = 3.0,
+        brief: bool = False,
     ) -> Checklist:
         """The guide's checklist, each line ticked by what is recorded or can be seen.
+
+        It holds how the database stands too.
 
         See :func:`~newbi_migrate.migration.checklist.read_checklist`.
         """
@@ -262,6 +269,7 @@ class Migration:
                 backup=backup,
                 rehearsed=rehearsed,
                 watch=watch,
+                brief=brief,
                 progress=self._progress,
             )
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from newbi_migrate.choices import Language
 from newbi_migrate.migration.checklist import Checklist, Line, LineId, LineState, Part
 from newbi_migrate.report.document import Badge, Case, Document, Section, State, Table, Tone
 
-__all__ = ["COMMANDS", "checklist_document"]
+__all__ = ["COMMANDS", "ShortForm", "checklist_document", "short_form"]
 
 
 COMMANDS: Final[Mapping[LineId, str]] = {
@@ -64,6 +65,7 @@ _EVIDENCE: Final[Mapping[str, tuple[str, str]]] = {
     "others": ("{count:,} decisions differ", "{count:,} décisions diffèrent"),
     "unfinished": ("a run was interrupted", "une migration a été interrompue"),
     "run": ("run {run}", "run {run}"),
+    "not-looked": ("newbi-migrate checklist looks", "voir newbi-migrate checklist"),
     "violations": ("{count:,} violations", "{count:,} violations"),
     "sessions": ("{count:,} sessions since", "{count:,} sessions depuis"),
     "new": ("{count:,} since", "{count:,} depuis"),
@@ -80,6 +82,8 @@ _STATES: Final[Mapping[LineState, tuple[str, str, Tone]]] = {
     LineState.ASKED: ("[?] ask", "[?] à vérifier", Tone.PLAIN),
 }
 
+_UNSETTLED: Final = (LineState.OPEN, LineState.FAILED)
+
 _PARTS: Final[Mapping[Part, tuple[str, str]]] = {
     Part.BEFORE: ("Before the migration", "Avant la migration"),
     Part.MIGRATION: ("Migration", "Migration"),
@@ -94,6 +98,43 @@ _CASES: Final = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class ShortForm:
+    """The checklist in one sentence.
+
+    Attributes:
+        ticked: How many lines are done.
+        lines: How many there are.
+        next: The first that is open or failed.
+    """
+
+    ticked: int
+    lines: int
+    next: LineId | None
+
+    def __str__(self) -> str:
+        then = "" if self.next is None else f", next: {_LINES[self.next][0]}"
+        return f"Checklist: {self.ticked} of {self.lines} ticked{then}."
+
+
+def short_form(
+    checklist: Checklist, seen: Mapping[LineId, LineState] | None = None
+) -> ShortForm | None:
+    """The short form of a checklist; none where it has no lines.
+
+    Args:
+        checklist: The checklist, read briefly or not.
+        seen: What the command itself has seen beside.
+    """
+    states = {line.id: line.state for line in checklist.lines}
+    states |= {line: state for line, state in (seen or {}).items() if line in states}
+    if not states:
+        return None
+    waiting = (line for line, state in states.items() if state in _UNSETTLED)
+    ticked = sum(state is LineState.DONE for state in states.values())
+    return ShortForm(ticked, len(states), next(waiting, None))
+
+
 def checklist_document(
     checklist: Checklist, *, command: Callable[[LineId], str], language: Language
 ) -> Document:
@@ -105,7 +146,7 @@ def checklist_document(
         language: English or French.
     """
     position = list(Language).index(language)
-    open_ = [one for one in checklist.lines if one.state in (LineState.OPEN, LineState.FAILED)]
+    open_ = [one for one in checklist.lines if one.state in _UNSETTLED]
     return Document(
         command="checklist",
         database=checklist.database,

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 from newbi_migrate.errors import ExitCode
+from newbi_migrate.migration.checklist import Checklist
 from newbi_migrate.migration.status import Status
+from newbi_migrate.report.checklist import short_form
 from newbi_migrate.report.document import Badge, Document, Section, Tone, table_of
 from newbi_migrate.report.text import counted
 from newbi_migrate.store.lease import LeaseState
@@ -24,13 +27,14 @@ def status_exit_code(status: Status) -> ExitCode:
     return ExitCode.DONE if settled else ExitCode.PENDING
 
 
-def status_document(status: Status, *, next_command: str = "") -> Document:
+def status_document(found: Checklist, *, next_command: str = "") -> Document:
     """The document of how a database stands.
 
     Args:
-        status: The database's status.
+        found: The database's status, with the checklist.
         next_command: What to run next.
     """
+    status, short = found.status, short_form(found)
     orphans = status.organizations_without_members
     sections = (*_damage(status), *_runs(status), *_lease(status), *_without(status))
     if status.restoring:
@@ -42,8 +46,12 @@ def status_document(status: Status, *, next_command: str = "") -> Document:
         exit_code=status_exit_code(status),
         next_command=next_command,
         sections=sections,
-        summary=() if status.restoring else (f"Organizations without members: {orphans:,}",),
-        value=lambda: status_to_json(status),
+        summary=(
+            *([] if status.restoring else [f"Organizations without members: {orphans:,}"]),
+            *([] if short is None else [str(short)]),
+        ),
+        checklist=short,
+        value=lambda: status_to_json(found),
     )
 
 
@@ -140,8 +148,9 @@ def _when(value: object, form: str = "%Y-%m-%d %H:%M:%S") -> str:
 # -- for programs -----------------------------------------------------------------------------
 
 
-def status_to_json(status: Status) -> dict[str, Any]:
+def status_to_json(found: Checklist) -> dict[str, Any]:
     """How a database stands. Times are UTC in ISO 8601."""
+    status, short = found.status, short_form(found)
     unfinished = status.unfinished
     return {
         "database": status.database,
@@ -152,6 +161,7 @@ def status_to_json(status: Status) -> dict[str, Any]:
         "withoutWorkspace": dict(status.without_workspace),
         "organizationsWithoutMembers": status.organizations_without_members,
         "runs": [_run_to_json(run) for run in status.runs],
+        "checklist": None if short is None else asdict(short),
     }
 
 

@@ -29,6 +29,7 @@ from newbi_migrate.mapping.users import (
     Finding,
 )
 from newbi_migrate.mapping.workspace import Reason, WorkspaceClass, Workspaces
+from newbi_migrate.migration.checklist import Checklist
 from newbi_migrate.migration.planning.codes import RULES
 from newbi_migrate.migration.planning.options import MAX_BATCH_SIZE, MigrationOptions
 from newbi_migrate.migration.planning.plan import plan_to_json
@@ -83,7 +84,7 @@ def result_report(result, *, verbose=False, **about):
 
 
 def status_report(status, **about):
-    return console_report(status_document(status, **about))
+    return console_report(status_document(Checklist("newbi", (), status), **about))
 
 
 # -- words ------------------------------------------------------------------------------------
@@ -406,7 +407,9 @@ def test_a_status_tells_a_run_that_is_under_way_from_one_that_was_interrupted():
 
 def test_a_status_as_json_gives_times_in_utc():
     """Times say that they are UTC, and what is unfinished has its id."""
-    value = json.loads(json.dumps(status_to_json(a_status(state="running"))))
+    value = json.loads(
+        json.dumps(status_to_json(Checklist("newbi", (), a_status(state="running"))))
+    )
 
     assert "2025-08-14T09:30:00.000+00:00" == value["runs"][0]["startedAt"]
     assert str(IDS[30]) == value["unfinished"]

@@ -9,6 +9,7 @@ from collections import namedtuple
 import pytest
 from small_legacy import USERS, invoices, legacy_user
 
+from newbi_migrate.backup.dump import Dump
 from newbi_migrate.backup.layout import MANIFEST
 from newbi_migrate.errors import ExitCode, LocalFileError, UnsupportedError, UsageError
 from newbi_migrate.migration.facade import Migration
@@ -186,3 +187,14 @@ def test_memory_is_asked_before_anything_begins(tmp_path, monkeypatch):
 
     with pytest.raises(UnsupportedError, match="memory"):
         scratch.refuse_without_room(tmp_path, 1000, backup=False, server=True)
+
+
+def test_a_file_that_vanishes_while_room_is_looked_at_is_damage_and_no_defect(backup):
+    """The first step names it; what it would have taken is not counted."""
+    (backup / MANIFEST).unlink()
+    dump = Dump(backup)
+    (data,) = backup.rglob("invoices.bson*")
+    whole = scratch.bytes_of_documents(dump)
+    data.unlink()
+
+    assert 0 < scratch.bytes_of_documents(dump) < whole

@@ -29,6 +29,7 @@ from newbi_migrate.errors import (
     LeaseLostError,
     NewbiMigrateError,
 )
+from newbi_migrate.migration.checklist import Checklist
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.run.backup_guard import BackupGuard
 from newbi_migrate.migration.run.written import perhaps_written, tally
@@ -297,9 +298,10 @@ def put(document, place, value):
 def shown(status):
     """The status as people and programs get it."""
     console = Console(file=io.StringIO())
-    for part in console_report(status_document(status)):
+    found = Checklist(status.database, (), status)
+    for part in console_report(status_document(found)):
         console.print(part)
-    json.dumps(status_to_json(status))
+    json.dumps(status_to_json(found))
 
 
 async def one(command, uri):
