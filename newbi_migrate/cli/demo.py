@@ -81,11 +81,12 @@ class _Demo:
         Raises:
             NewbiMigrateError: Something went otherwise than it should.
         """
+        from newbi_migrate.answers import answer
         from newbi_migrate.demo.database import DemoDatabase
         from newbi_migrate.report.console import console_report
         from newbi_migrate.report.example import example_document
-        from newbi_migrate.report.migration import plan_document, result_document, result_to_json
-        from newbi_migrate.report.status import status_document, status_to_json
+        from newbi_migrate.report.migration import plan_document, result_document
+        from newbi_migrate.report.status import status_document
 
         show = self._session.narrate
         with DemoDatabase(self._uri) as database:
@@ -179,10 +180,10 @@ class _Demo:
         return {
             "seed": self._seed,
             "before": before,
-            "run": result_to_json(result),
-            "status": status_to_json(standing),
-            "again": result_to_json(again),
-            "back": back.to_json(),
+            "run": answer(result),
+            "status": answer(standing.status),
+            "again": answer(again),
+            "back": answer(back),
             "seconds": round(time.perf_counter() - begun, 3),
         }
 

@@ -71,6 +71,7 @@ def smoke(
     """
     session = Session("smoke", as_json=as_json)
     with session.explained():
+        from newbi_migrate.answers import answer
         from newbi_migrate.report.checks import checks_document
         from newbi_migrate.smoke import smoke as take_all_steps
         from newbi_migrate.store.uri import from_dotenv
@@ -100,7 +101,7 @@ def smoke(
                 f"Signing in to {found.application}",
                 found.checks,
                 found.exit_code,
-                value=found.to_json,
+                value=lambda: answer(found),
                 next_command=following,
             )
         )

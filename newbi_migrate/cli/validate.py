@@ -94,6 +94,7 @@ def validate(
     ):
         from bson import json_util
 
+        from newbi_migrate.answers import answer
         from newbi_migrate.migration.checklist import LineId, LineState
         from newbi_migrate.migration.validation.report import FailOn
         from newbi_migrate.report.validation import validation_document
@@ -102,11 +103,11 @@ def validate(
         rules = values.names(only, "--only") or ()
 
         def keep(finding: Finding) -> None:
-            found.write(json_util.dumps(finding.to_json()) + "\n")
+            found.write(json_util.dumps(answer(finding)) + "\n")
 
         reports = ReportFiles(report, taken=[call.uri_file, call.log_file])
         session.log_to(call.log_file, "validate")
-        answer = session.ask(
+        validation = session.ask(
             lambda migration: migration.validate(
                 only=rules,
                 sample=sample,
@@ -118,17 +119,17 @@ def validate(
             ),
             options=options,
         )
-        session.log_end(_in_one_line(answer))
+        session.log_end(_in_one_line(validation))
         chosen = [*values.as_arguments(options), *(["--unchanged"] if unchanged else [])]
         chosen += ["--only", ",".join(rules)] if rules else []
         document = validation_document(
-            answer,
-            next_command=after_validation(answer, session.uri_arguments, chosen=chosen),
+            validation,
+            next_command=after_validation(validation, session.uri_arguments, chosen=chosen),
             findings=(lambda: map(json_util.loads, _lines(found))) if detailed else None,
         )
-        validated = LineState.FAILED if answer.failed else LineState.DONE
+        validated = LineState.FAILED if validation.failed else LineState.DONE
         code = reports.write(
-            session, lambda _: document, answer.exit_code, seen={LineId.VALIDATED: validated}
+            session, lambda _: document, validation.exit_code, seen={LineId.VALIDATED: validated}
         )
         session.finish(document, verbose=detailed, code=code)
 

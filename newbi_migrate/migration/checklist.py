@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from bson import ObjectId
+from pydantic import computed_field
 
+from newbi_migrate.answers import HIDDEN
 from newbi_migrate.checks import Level
 from newbi_migrate.documents.registry import Registry
 from newbi_migrate.errors import ExitCode
@@ -95,15 +97,11 @@ class Line:
     evidence: str = ""
     values: Mapping[str, Any] = field(default_factory=dict)
 
-    def to_json(self) -> dict[str, Any]:
-        """The line as JSON holds it."""
-        return {
-            "id": self.id.value,
-            "part": self.id.part.value,
-            "state": self.state.value,
-            "evidence": self.evidence,
-            "values": dict(self.values),
-        }
+    @computed_field
+    @property
+    def part(self) -> Part:
+        """The part of the checklist it belongs to."""
+        return self.id.part
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,21 +117,14 @@ class Checklist:
 
     database: str
     lines: tuple[Line, ...]
-    status: Status
+    status: Annotated[Status, HIDDEN]
 
+    @computed_field
     @property
     def exit_code(self) -> ExitCode:
         """3 where a line is open or failed, else 0; what a person has to say is neither."""
         settled = all(line.state in (LineState.DONE, LineState.ASKED) for line in self.lines)
         return ExitCode.DONE if settled else ExitCode.PENDING
-
-    def to_json(self) -> dict[str, Any]:
-        """The checklist as JSON holds it."""
-        return {
-            "database": self.database,
-            "exitCode": int(self.exit_code),
-            "lines": [line.to_json() for line in self.lines],
-        }
 
 
 async def read_checklist(

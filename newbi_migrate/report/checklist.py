@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from newbi_migrate.answers import answer
 from newbi_migrate.choices import Language
 from newbi_migrate.migration.checklist import Checklist, Line, LineId, LineState, Part
 from newbi_migrate.report.document import Badge, Case, Document, Section, State, Table, Tone
@@ -179,8 +180,8 @@ def checklist_document(
             Case(line.id.part.value, _LINES[line.id][position], _CASES[line.state], line.state)
             for line in checklist.lines
         ),
-        value=checklist.to_json,
-        lines=lambda: (line.to_json() for line in checklist.lines),
+        value=lambda: answer(checklist),
+        lines=lambda: map(answer, checklist.lines),
     )
 
 

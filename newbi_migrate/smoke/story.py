@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from pydantic import computed_field
+
 from newbi_migrate.checks import Check, Level, worst
 from newbi_migrate.documents.better_auth import COMPANY_GUARD_FIELDS
 from newbi_migrate.errors import ExitCode
@@ -51,19 +53,12 @@ class SmokeResult:
     application: str
     checks: tuple[Check, ...]
 
+    @computed_field
     @property
     def exit_code(self) -> ExitCode:
         """4 where a step failed, else 0."""
         failed = worst(self.checks) is Level.FAILED
         return ExitCode.VALIDATION_FAILED if failed else ExitCode.DONE
-
-    def to_json(self) -> dict[str, Any]:
-        """The result as JSON holds it."""
-        return {
-            "application": self.application,
-            "checks": [check.to_json() for check in self.checks],
-            "exitCode": int(self.exit_code),
-        }
 
 
 def smoke(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from newbi_migrate.answers import answer
 from newbi_migrate.smoke.story import SmokeResult
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "json.md"
@@ -72,4 +73,4 @@ def test_what_stands_within_an_answer_is_named_too(answers):
 
 def test_what_smoke_answers_is_named_too():
     """It needs no application to be seen: the keys do not depend on what was found."""
-    assert set(SmokeResult("https://app.example.com", ()).to_json()) == documented("smoke")
+    assert set(answer(SmokeResult("https://app.example.com", ()))) == documented("smoke")

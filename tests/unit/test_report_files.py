@@ -18,11 +18,11 @@ from pages import Page, junit
 from results import IDS, a_clean_plan, a_plan, a_result, a_rollback, a_rule, a_validation
 
 from newbi_migrate import ExitCode, UsageError
+from newbi_migrate.answers import answer
 from newbi_migrate.choices import OnConflict
 from newbi_migrate.invariants.base import Severity
 from newbi_migrate.mapping.users import BARRED, CANNOT_SIGN_IN, Finding
 from newbi_migrate.mapping.workspace import Reason
-from newbi_migrate.migration.planning.plan import plan_to_json
 from newbi_migrate.migration.planning.plan_file import plan_lines
 from newbi_migrate.migration.planning.results import CollectionSummary, Quarantine
 from newbi_migrate.migration.rollback.results import Conflict, ConflictKind
@@ -33,7 +33,7 @@ from newbi_migrate.report.json import as_json
 from newbi_migrate.report.junit import junit_report
 from newbi_migrate.report.masking import masked_email
 from newbi_migrate.report.messages import FINDINGS, REASONS
-from newbi_migrate.report.migration import plan_document, result_document, result_to_json
+from newbi_migrate.report.migration import plan_document, result_document
 from newbi_migrate.report.ndjson import ndjson_report
 from newbi_migrate.report.rollback import rollback_document
 from newbi_migrate.report.validation import validation_document
@@ -366,7 +366,7 @@ def test_several_runs_taken_back_are_one_report():
 
     assert "Rollback of 2 runs" in Page(html(document)).text
     assert 2 == sum(line["type"] == "conflict" for line in lines(document))
-    assert [results[0].to_json()] == document.value()["before"]
+    assert [answer(results[0])] == document.value()["before"]
     assert ExitCode.ROLLBACK_CONFLICTS is document.exit_code
 
 
@@ -390,14 +390,14 @@ def test_the_first_line_says_what_the_file_is_and_every_other_what_it_is_of():
 def test_json_is_the_answer_of_the_command_with_a_header():
     """Whoever reads --json reads the report too."""
     plan, result = a_plan(), a_result()
-    for document, answer in (
-        (plan_document(plan), plan_to_json(plan)),
-        (result_document(result, command="migrate"), result_to_json(result)),
+    for document, said in (
+        (plan_document(plan), answer(plan)),
+        (result_document(result, command="migrate"), answer(result)),
     ):
         value = json.loads("".join(FORMATS[".json"](document, DAY)))
 
         assert document.command == value.pop("report")["command"]
-        assert as_json(answer) == value
+        assert as_json(said) == value
 
 
 # -- personal data ----------------------------------------------------------------------------

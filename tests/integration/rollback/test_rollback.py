@@ -9,6 +9,7 @@ from fingerprints import changes, fingerprint
 from legacy_cases import build_dirty_database
 from small_legacy import DAY, USERS, invoices, legacy_user
 
+from newbi_migrate.answers import answer
 from newbi_migrate.choices import OnConflict
 from newbi_migrate.demo.legacy import build_legacy_database
 from newbi_migrate.errors import ExitCode, InterruptedRunError, UsageError
@@ -79,9 +80,9 @@ async def test_a_rollback_gives_back_every_byte(request, dirty, uri_name, databa
 async def test_a_dry_run_foretells_the_rollback_and_writes_nothing(uri, migrated, sync_database):
     """What it says would happen is what happens."""
     stood = fingerprint(sync_database)
-    foretold = (await rollback(uri, dry_run=True)).to_json()
+    foretold = answer(await rollback(uri, dry_run=True))
     untouched = fingerprint(sync_database)
-    done = (await rollback(uri)).to_json()
+    done = answer(await rollback(uri))
 
     assert [] == changes(stood, untouched)
     for name in foretold.keys() - {"dryRun", "timings"}:
@@ -616,7 +617,7 @@ def told(results):
     """What rollbacks say of documents and of users."""
     return [
         (
-            {n: b.to_json() for n, b in one.documents.items()},
+            {n: answer(b) for n, b in one.documents.items()},
             one.deleted,
             one.kept,
             len(one.conflicts),
