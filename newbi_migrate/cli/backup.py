@@ -1,7 +1,4 @@
-"""``newbi-migrate backup`` and ``newbi-migrate verify-backup``.
-
-They change together, when a backup can be made or checked in another way.
-"""
+"""``newbi-migrate backup`` and ``newbi-migrate verify-backup``."""
 
 from __future__ import annotations
 
@@ -21,8 +18,8 @@ if TYPE_CHECKING:
     from newbi_migrate.backup.compare import Comparison
     from newbi_migrate.backup.verification import Verification
     from newbi_migrate.backup.writer import BackupResult
+    from newbi_migrate.migration.facade import Migration
     from newbi_migrate.store.collections import CollectionInfo
-    from newbi_migrate.store.handles import Database
 
 __all__ = ["backup", "verify_backup"]
 
@@ -71,9 +68,7 @@ def backup(
     """
     with call.session("backup") as session:
         from newbi_migrate.backup.encrypt import read_recipients
-        from newbi_migrate.backup.writer import backup_database
         from newbi_migrate.report.backups import backup_document
-        from newbi_migrate.store.faults import explained
 
         recipients = read_recipients(recipient or ())
         chosen = ["--output-dir", str(output_dir)]
@@ -83,22 +78,15 @@ def backup(
         if dry_run:
             _survey(session, output_dir, chosen)
 
-        async def backing_up() -> BackupResult:
+        async def backing_up(migration: Migration) -> BackupResult:
             left = "The backup was interrupted; nothing that looks like one was left behind."
-            with interruptible(left), session.progress() as progress:
-                async with session.database() as database:
-                    with explained("reading the database"):
-                        await _sources(database)
-                    return await backup_database(
-                        database,
-                        output_dir,
-                        progress=progress,
-                        workers=workers,
-                        recipients=recipients,
-                        exports=exports,
-                    )
+            with interruptible(left):
+                await _sources(migration)
+                return await migration.backup(
+                    output_dir, workers=workers, recipients=recipients, exports=exports
+                )
 
-        result = session.run(backing_up)
+        result = session.ask(backing_up)
         following = after_backup(
             result.path, result.manifest, chosen=chosen, place=session.uri_arguments
         )
@@ -109,28 +97,30 @@ def backup(
 def _survey(session: Session, output_dir: Path, chosen: Sequence[str]) -> NoReturn:
     from newbi_migrate.report.backups import backup_survey_document
 
-    async def counting() -> dict[str, int]:
+    async def counting(migration: Migration) -> dict[str, int]:
         from newbi_migrate.store.counting import estimated_counts
         from newbi_migrate.store.faults import explained
 
-        with session.progress(quiet=True):
-            async with session.database() as database:
-                with explained("reading the database"):
-                    return await estimated_counts(database, await _sources(database))
+        sources = await _sources(migration)
+        with explained("reading the database"):
+            return await estimated_counts(migration.store.database, sources)
 
-    counts = dict(sorted(session.run(counting).items()))
+    counts = dict(sorted(session.ask(counting, quiet=True).items()))
     following = suggest("backup", *chosen, *session.uri_arguments)
     session.finish(
         backup_survey_document(session.target.database, output_dir, counts, next_command=following)
     )
 
 
-async def _sources(database: Database) -> list[CollectionInfo]:
+async def _sources(migration: Migration) -> list[CollectionInfo]:
     """What there is to back up: a backup of nothing would be taken for one of something."""
     from newbi_migrate.backup.sources import list_sources
     from newbi_migrate.store.connection import nothing_there
+    from newbi_migrate.store.faults import explained
 
-    sources, _ = await list_sources(database)
+    database = migration.store.database
+    with explained("reading the database"):
+        sources, _ = await list_sources(database)
     if not sources:
         raise nothing_there(database.name)
     return sources

@@ -41,15 +41,14 @@ def demo(
         bool,
         typer.Option("--keep", help="Leave the server running until Ctrl-C, to look around."),
     ] = False,
-    as_json: opt.AsJson = False,
+    call: opt.Answering,
 ) -> None:
     """Build a legacy database on a throw-away MongoDB and migrate it before your eyes.
 
     It needs no database and touches none of yours: it ignores MONGODB_URI and .env. It needs the
     extra embedded, or a mongod on the search path or named by NEWBI_MONGOD.
     """
-    session = Session("demo", as_json=as_json)
-    with session.explained():
+    with call.session("demo") as session:
         from newbi_migrate.testing import EmbeddedMongod
 
         say("Starting a MongoDB server of its own …")
@@ -57,7 +56,7 @@ def demo(
             version = ".".join(map(str, server.version))
             say(f"MongoDB {version} listens on port {server.port}; its data are temporary.")
             told = _Demo(session, server.uri_for(_DATABASE), users, documents, seed).tell()
-            if as_json:
+            if call.as_json:
                 from newbi_migrate.report.json import json_parts
 
                 print("".join(json_parts(told)), end="", flush=True)

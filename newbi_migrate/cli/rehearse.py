@@ -66,7 +66,7 @@ def rehearse(
     size: opt.Size,
     report: opt.Reports = None,
     verbose: opt.Verbose = False,
-    as_json: opt.AsJson = False,
+    call: opt.Answering,
     log_file: opt.LogFile = None,
 ) -> None:
     """Rehearse the night on a copy: every step there, back to the byte, and there again.
@@ -76,8 +76,7 @@ def rehearse(
     before, how long each step took here, and the commands to type on the night. It takes the extra
     embedded, a mongod on the search path or named by NEWBI_MONGOD, or --scratch-uri-file.
     """
-    session = Session("rehearse", as_json=as_json, uri_file=scratch_uri_file)
-    with session.explained():
+    with call.session("rehearse", scratch_uri_file) as session:
         from newbi_migrate.backup.dump import Dump
         from newbi_migrate.backup.encrypt import read_identities
         from newbi_migrate.migration.planning.plan_file import plan_lines, refuse_other_file

@@ -239,6 +239,32 @@ class Session:
         with self.explained():
             return self.read(what, **how)
 
+    def review(
+        self,
+        look: Callable[[Migration], Awaitable[_T]],
+        document: Callable[[_T], Document],
+        does: Callable[[_T], str],
+        *,
+        verbose: bool = False,
+        **how: Any,
+    ) -> _T:
+        """Show what would be done, ask a person to agree, and return what they agreed to.
+
+        Args:
+            look: Gives what would be done.
+            document: Gives what is shown of it.
+            does: Says it in numbers; a clause such as "drops 3 indexes".
+            verbose: Everything that is listed, not what fits on a screen.
+            how: As for :meth:`read`.
+
+        Raises:
+            ConfirmationRequiredError: They did not agree.
+        """
+        looked = self.ask(look, **how)
+        self.show(document(looked), verbose=verbose, aside=True)
+        self.confirm(does(looked))
+        return looked
+
     def read(
         self,
         what: Callable[[Migration], Awaitable[_T]],

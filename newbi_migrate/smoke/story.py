@@ -47,7 +47,7 @@ class SmokeResult:
 
     Attributes:
         application: Its address.
-        checks: One for each of :data:`STEPS`.
+        checks: One for each step, in order.
     """
 
     application: str

@@ -108,7 +108,14 @@ RULES: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class RuledFinding(Finding):
-    """A finding with the rule of a validation that it breaks."""
+    """A finding with the rule of a validation that it breaks.
+
+    Attributes:
+        code: What kind of finding, in lower case with hyphens.
+        collection: Where.
+        id: In which document; ``None`` where it concerns the collection as a whole.
+        path: In which field, dotted; empty for the whole document.
+    """
 
     @computed_field
     @property

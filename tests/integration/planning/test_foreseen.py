@@ -11,7 +11,7 @@ from small_legacy import BCRYPT, DAY, USERS, invoices, legacy_user
 
 from newbi_migrate.invariants.base import Severity
 from newbi_migrate.migration.facade import Migration
-from newbi_migrate.migration.planning.codes import RULES, rule_of
+from newbi_migrate.migration.planning.codes import RULES, with_rules
 from newbi_migrate.migration.planning.results import IndexAction
 from newbi_migrate.migration.validation.rules import STRUCTURAL
 
@@ -30,7 +30,7 @@ async def migration(uri):
 
 def planned(plan):
     """What a plan says that a validation will: the rule, and the document."""
-    return {(rule, str(f.id)) for f in plan.findings if (rule := rule_of(f)) is not None}
+    return {(f.rule, str(f.id)) for f in with_rules(plan.findings) if f.rule is not None}
 
 
 def written(plan):
