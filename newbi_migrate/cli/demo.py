@@ -118,10 +118,10 @@ class _Demo:
             show(console_report(example_document(example, database=plan.database)))
 
             standing = self._ask(lambda migration: migration.checklist(brief=True))
-            status = standing.status
             self._step("5. How the database stands now.")
-            show(console_report(status_document(standing, next_command="newbi-migrate validate")))
-            lacking = sum(status.without_workspace.values())
+            stands = status_document(standing, next_command="newbi-migrate validate")
+            show(console_report(stands))
+            lacking = sum(standing.status.without_workspace.values())
             quarantined = sum(summary.quarantined for summary in result.collections.values())
             self._explain(
                 "",
@@ -180,7 +180,7 @@ class _Demo:
             "seed": self._seed,
             "before": before,
             "run": answer(result),
-            "status": answer(standing.status),
+            "status": stands.value(),
             "again": answer(again),
             "back": answer(back),
             "seconds": round(time.perf_counter() - begun, 3),
