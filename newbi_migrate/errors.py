@@ -56,8 +56,8 @@ _MEANINGS: Final = {
         "refused: a wrong option, no connection string, no confirmation, or a step out of order"
     ),
     ExitCode.PENDING: (
-        "not what was expected: work is pending, the database has moved on, a check failed, or run "
-        "records are damaged"
+        "not what was expected: work is pending, the database has moved on, a check failed, a "
+        "rehearsal says no-go, or run records are damaged"
     ),
     ExitCode.VALIDATION_FAILED: "a rule is broken, or a step of smoke failed",
     ExitCode.QUARANTINED: "done, but something is quarantined, or kept because it is in use",

@@ -53,7 +53,14 @@ def checklist(
                 return after_status(found.status, session.uri_arguments)
             if line is LineId.REHEARSED:
                 return suggest("rehearse", "DIR" if backup is None else str(backup))
-            name = COMMANDS.get(line)
-            return "" if name is None else suggest(name, *session.uri_arguments)
+            if line not in COMMANDS:
+                return ""
+            words = [*COMMANDS[line]]
+            if line in (LineId.PLANNED, LineId.MIGRATED):
+                words += [] if rehearsed is None else ["--rehearsed", str(rehearsed)]
+                words += [] if backup is None else ["--backup", str(backup)]
+            # The application is asked about itself, and no database.
+            words += [] if words == ["smoke"] else session.uri_arguments
+            return suggest(*words)
 
         session.finish(checklist_document(found, command=command, language=lang))

@@ -13,7 +13,7 @@ from bson import ObjectId
 from pydantic import computed_field
 
 from newbi_migrate.answers import HIDDEN
-from newbi_migrate.checks import Level
+from newbi_migrate.checks import Check, Level
 from newbi_migrate.documents.registry import Registry
 from newbi_migrate.errors import ExitCode
 from newbi_migrate.migration.doctor.backing import look_at_backup
@@ -247,14 +247,14 @@ class _Looking:
             Level.WARNING: LineState.ASKED,
         }
         state = states.get(check.level, LineState.ASKED)
-        return Line(LineId.STOPPED, state, "seen", {"what": check.sentence})
+        return _seen(LineId.STOPPED, state, "nobody-writes", check)
 
     async def _backup(self, backup: Path | None) -> Line:
         if backup is None:
             return Line(LineId.BACKUP, LineState.OPEN)
         (check,) = await look_at_backup(self._store.database, backup)
         state = LineState.DONE if check.level is Level.OK else LineState.FAILED
-        return Line(LineId.BACKUP, state, "seen", {"what": check.sentence})
+        return _seen(LineId.BACKUP, state, "of-now", check)
 
     def _backed(self, run: RunRecord) -> Line:
         baseline = baseline_of(run)
@@ -269,8 +269,9 @@ class _Looking:
             self._store.database, self._registry, self._options, progress=self._progress
         )
         since = since_rehearsal(rehearsed, plan)
-        state = LineState.DONE if since.as_rehearsed else LineState.FAILED
-        return Line(LineId.REHEARSED, state, "others", {"count": len(since.others)})
+        if since.as_rehearsed:
+            return Line(LineId.REHEARSED, LineState.DONE, "as-rehearsed")
+        return Line(LineId.REHEARSED, LineState.FAILED, "others", {"count": len(since.others)})
 
     async def _validated(self) -> Line:
         if self._brief:
@@ -312,3 +313,10 @@ class _Looking:
     def _set_aside(self) -> Line:
         done = any(run.command == "finalize" and run.stands for run in self._runs)
         return Line(LineId.LEGACY, LineState.DONE if done else LineState.OPEN)
+
+
+def _seen(line: LineId, state: LineState, evidence: str, check: Check) -> Line:
+    """A line that doctor has looked at; what is not done is said in doctor's words."""
+    if state is LineState.DONE:
+        return Line(line, state, evidence)
+    return Line(line, state, "seen", {"what": check.sentence})

@@ -9,22 +9,32 @@ from typing import Final
 from newbi_migrate.answers import answer
 from newbi_migrate.choices import Language
 from newbi_migrate.migration.checklist import Checklist, Line, LineId, LineState, Part
-from newbi_migrate.report.document import Badge, Case, Document, Section, State, Table, Tone
+from newbi_migrate.report.document import (
+    Badge,
+    Case,
+    Document,
+    Listing,
+    Row,
+    Section,
+    State,
+    Table,
+    Tone,
+)
 
 __all__ = ["COMMANDS", "ShortForm", "checklist_document", "short_form"]
 
 
-COMMANDS: Final[Mapping[LineId, str]] = {
-    LineId.STOPPED: "doctor",
-    LineId.BACKUP: "backup",
-    LineId.REHEARSED: "rehearse",
-    LineId.PLANNED: "plan",
-    LineId.MIGRATED: "migrate",
-    LineId.VALIDATED: "validate",
-    LineId.TESTED: "smoke",
-    LineId.SIGN_IN: "smoke",
-    LineId.NEW_DOCUMENTS: "backfill",
-    LineId.LEGACY: "finalize",
+COMMANDS: Final[Mapping[LineId, tuple[str, ...]]] = {
+    LineId.STOPPED: ("doctor",),
+    LineId.BACKUP: ("backup",),
+    LineId.REHEARSED: ("rehearse",),
+    LineId.PLANNED: ("plan",),
+    LineId.MIGRATED: ("migrate",),
+    LineId.VALIDATED: ("validate",),
+    LineId.TESTED: ("smoke",),
+    LineId.SIGN_IN: ("smoke",),
+    LineId.NEW_DOCUMENTS: ("backfill", "--dry-run"),
+    LineId.LEGACY: ("finalize", "--keep", "--dry-run"),
 }
 """The command that an open line asks for; the others are a person's."""
 
@@ -61,8 +71,14 @@ _EVIDENCE: Final[Mapping[str, tuple[str, str]]] = {
     "connected": ("connected", "connecté"),
     "migrated-since": ("migrated since", "migrée depuis"),
     "seen": ("{what}", "{what}"),
+    "nobody-writes": ("nobody wrote while it looked", "personne n'a écrit pendant le contrôle"),
+    "of-now": ("as the database is now", "conforme à la base"),
     "without-backup": ("the run was backed by none", "la migration n'en avait pas"),
     "backed": ("{name}", "{name}"),
+    "as-rehearsed": (
+        "every decision is as rehearsed",
+        "chaque décision est celle de la répétition",
+    ),
     "others": ("{count:,} decisions differ", "{count:,} décisions diffèrent"),
     "unfinished": ("a run was interrupted", "une migration a été interrompue"),
     "run": ("run {run}", "run {run}"),
@@ -157,23 +173,7 @@ def checklist_document(
         exit_code=checklist.exit_code,
         next_command=next(filter(None, (command(one.id) for one in open_)), ""),
         sections=tuple(
-            Section(
-                names[position],
-                (
-                    Table(
-                        names[position],
-                        ("", "", ""),
-                        tuple(
-                            _row(line, position) for line in checklist.lines if line.id.part is part
-                        ),
-                    ),
-                    *(
-                        f"{_LINES[line.id][position]}: {command(line.id)}"
-                        for line in open_
-                        if line.id.part is part and command(line.id)
-                    ),
-                ),
-            )
+            _part(checklist, part, names[position], position, command)
             for part, names in _PARTS.items()
         ),
         cases=tuple(
@@ -183,6 +183,23 @@ def checklist_document(
         value=lambda: answer(checklist),
         lines=lambda: map(answer, checklist.lines),
     )
+
+
+def _part(
+    checklist: Checklist, part: Part, name: str, position: int, command: Callable[[LineId], str]
+) -> Section:
+    """A part of the checklist: its lines, and the command of each that is open."""
+    lines = [line for line in checklist.lines if line.id.part is part]
+    rows: tuple[Row, ...] = tuple(_row(line, position) for line in lines)
+    if not any(row[2] for row in rows):
+        rows = tuple(row[:2] for row in rows)
+    commands = tuple(
+        f"{_LINES[line.id][position]}: {command(line.id)}"
+        for line in lines
+        if line.state in _UNSETTLED and command(line.id)
+    )
+    listing = Listing(lambda: commands, len(commands), whole=True)
+    return Section(name, (Table(name, (), rows), listing))
 
 
 def _row(line: Line, position: int) -> tuple[Badge, str, str]:

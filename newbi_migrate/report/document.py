@@ -211,10 +211,12 @@ class Listing:
     Attributes:
         lines: Gives them.
         count: How many they are.
+        whole: Whether a page shows them too; there are few, then.
     """
 
     lines: Callable[[], Iterable[str]]
     count: int
+    whole: bool = False
 
 
 Block = str | Badge | Bar | Table | Groups | Listing

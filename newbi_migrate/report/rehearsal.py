@@ -60,7 +60,7 @@ def rehearsal_document(
             _steps(rehearsal),
             *_to_decide(rehearsal),
             *(replace(section, detail=True) for section in decided),
-            Section("On the night", (Listing(partial(iter, night), len(night)),)),
+            Section("On the night", (Listing(partial(iter, night), len(night), whole=True),)),
         ),
         summary=tuple(_summary(rehearsal)),
         cases=tuple(map(_case, rehearsal.steps)),

@@ -170,6 +170,25 @@ def test_a_migrated_database_is_ticked_from_top_to_bottom(look, quick, migrated)
     assert "Next:" not in answer.out
 
 
+def test_an_open_line_names_a_command_that_can_be_typed(quick, clean, uri, tmp_path):
+    """With the files that were given, looking first where it drops, and no option it lacks."""
+    (tmp_path / "place.uri").write_text(uri)
+    (tmp_path / "place.uri").chmod(0o600)
+    quick("backup", "--output-dir", "backups")
+    (backup,) = (tmp_path / "backups").iterdir()
+    quick("plan", "--output", "rehearsed.json")
+    given = ("--backup", backup, "--rehearsed", "rehearsed.json", "--uri-file", "place.uri")
+    answer = quick("checklist", "--watch", "0", *given)
+    both = f"--rehearsed rehearsed.json --backup {backup} --uri-file place.uri"
+    said = " ".join(answer.out.split())
+
+    assert f"newbi-migrate plan {both}" in said
+    assert f"newbi-migrate migrate {both}" in said
+    assert "newbi-migrate backfill --dry-run --uri-file place.uri" in said
+    assert "newbi-migrate finalize --keep --dry-run --uri-file place.uri" in said
+    assert "newbi-migrate smoke After" in said
+
+
 def test_french_has_the_same_lines(quick, clean):
     """Each with its command; and nothing is left in the other language."""
     answer = quick("checklist", "--watch", "0", "--lang", "fr")
@@ -178,3 +197,16 @@ def test_french_has_the_same_lines(quick, clean):
     assert "Avant la migration" in answer.out
     assert "Sauvegarde faite et à jour: newbi-migrate backup" in answer.out
     assert "Before" not in answer.out
+
+
+def test_what_is_ticked_is_said_in_french(quick, clean, tmp_path):
+    """Nothing English is left where a line is done; what failed is told in doctor's words."""
+    quick("backup", "--output-dir", "backups")
+    (backup,) = (tmp_path / "backups").iterdir()
+    quick("plan", "--output", "rehearsed.json")
+    given = ("--backup", backup, "--rehearsed", "rehearsed.json")
+    answer = quick("checklist", "--watch", "0", "--lang", "fr", *given)
+
+    assert "conforme à la base" in answer.out
+    assert "chaque décision est celle de la répétition" in answer.out
+    assert "The backup" not in answer.out

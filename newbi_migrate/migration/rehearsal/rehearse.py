@@ -396,8 +396,10 @@ def _migrated(result: RunResult) -> _Told:
 
 
 def _validated(report: ValidationReport) -> _Told:
-    broken = sum(result.violations for result in report.results)
-    return f"{broken:,} violations found", report.exit_code, report.failed
+    before = sum(result.violations for result in report.there_before)
+    caused = sum(result.violations for result in report.results) - before
+    sentence = f"violations caused by the run: {caused:,}; there before: {before:,}"
+    return sentence, report.exit_code, report.failed
 
 
 def _swapped(result: FinalizeResult) -> _Told:
