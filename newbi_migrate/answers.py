@@ -61,7 +61,8 @@ Instant = Annotated[datetime, told(_instant, str)]
 def answer(result: Any) -> dict[str, Any]:
     """What a result says, in values that JSON and BSON have; ids of documents are as they are."""
     kind: Any = type(result)
-    (value,) = _adapter(kind).dump_python([result], by_alias=True)
+    # A warning would quote what a record holds that is not what it should be.
+    (value,) = _adapter(kind).dump_python([result], by_alias=True, warnings=False)
     return _plain(value)  # type: ignore[no-any-return]  # a dataclass becomes a dict
 
 

@@ -117,11 +117,12 @@ class _Demo:
             self._step("4. One user, before and after.")
             show(console_report(example_document(example, database=plan.database)))
 
-            standing = self._ask(lambda migration: migration.checklist(brief=True))
+            status = self._ask(lambda migration: migration.status())
+            standing = self._ask(lambda migration: migration.checklist(brief=True, status=status))
             self._step("5. How the database stands now.")
             stands = status_document(standing, next_command="newbi-migrate validate")
             show(console_report(stands))
-            lacking = sum(standing.status.without_workspace.values())
+            lacking = sum(status.without_workspace.values())
             quarantined = sum(summary.quarantined for summary in result.collections.values())
             self._explain(
                 "",

@@ -103,4 +103,4 @@ async def _read(session: Session, progress: Progress | None = None) -> Checklist
     from newbi_migrate.migration.facade import Migration
 
     async with Migration(session.target, progress=progress) as migration:
-        return await migration.checklist(brief=True)
+        return await migration.checklist(brief=True, status=await migration.status())

@@ -112,7 +112,7 @@ class Checklist:
         database: Its name.
         lines: The lines, in order; none where only a brief look was taken and a restore is
             unfinished or the records of runs are damaged.
-        status: How the database stands.
+        status: How the database stands; nothing is counted in it unless it was given.
     """
 
     database: str
@@ -136,6 +136,7 @@ async def read_checklist(
     rehearsed: Path | None = None,
     watch: float = 3.0,
     brief: bool = False,
+    status: Status | None = None,
     progress: Progress | None = None,
 ) -> Checklist:
     """Look at everything the checklist asks; send no write command.
@@ -148,6 +149,7 @@ async def read_checklist(
         rehearsed: Decisions of a rehearsal, with which those of now are compared.
         watch: Seconds for which collections are watched for writes, before a migration.
         brief: Look only at what takes no time: watch nobody, and do not validate.
+        status: How the database stands, where that was read already.
         progress: Told of what is going on.
 
     Raises:
@@ -156,7 +158,8 @@ async def read_checklist(
         DamagedRecordsError: The records of runs are not what this tool wrote.
         NewbiMigrateError: The server failed.
     """
-    status = await read_status(store.database, registry, progress)
+    if status is None:
+        status = await read_status(store.database, registry, progress, counted=False)
     if brief and (status.restoring or status.damage is not None):
         return Checklist(store.database.name, (), status)
     if status.damage is not None:

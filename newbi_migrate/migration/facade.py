@@ -254,10 +254,9 @@ class Migration:
         rehearsed: Path | None = None,
         watch: float = 3.0,
         brief: bool = False,
+        status: Status | None = None,
     ) -> Checklist:
         """The guide's checklist, each line ticked by what is recorded or can be seen.
-
-        It holds how the database stands too.
 
         See :func:`~newbi_migrate.migration.checklist.read_checklist`.
         """
@@ -270,6 +269,7 @@ class Migration:
                 rehearsed=rehearsed,
                 watch=watch,
                 brief=brief,
+                status=status,
                 progress=self._progress,
             )
 

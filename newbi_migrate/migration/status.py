@@ -103,7 +103,11 @@ class Status:
 
 
 async def read_status(
-    database: Database, registry: Registry, progress: Progress | None = None
+    database: Database,
+    registry: Registry,
+    progress: Progress | None = None,
+    *,
+    counted: bool = True,
 ) -> Status:
     """Read how a database stands; send no write command.
 
@@ -111,6 +115,8 @@ async def read_status(
         database: The database.
         registry: The collections.
         progress: Told of every collection.
+        counted: Whether documents without a workspace and organizations without members are
+            counted, which reads whole collections.
 
     Raises:
         UnsupportedError: The database holds nothing.
@@ -122,7 +128,7 @@ async def read_status(
     names = await collection_names(database, comment=_COMMENT)
     if not names:
         raise nothing_there(database.name)
-    scoped = [spec.name for spec in registry.scoped if spec.name in names]
+    scoped = [spec.name for spec in registry.scoped if counted and spec.name in names]
     listener.phase("collections", len(scoped))
     lacking = blank(registry.workspace_field)
     without = {}
@@ -131,7 +137,7 @@ async def read_status(
         listener.advance(1, name)
     listener.phase("organizations and runs", None)
     orphans = 0
-    if "organization" in names:
+    if counted and "organization" in names:
         orphans = await count_by(database["organization"], _NOBODYS, comment=_COMMENT)
     runs: list[RunRecord] = []
     lease = damage = None
