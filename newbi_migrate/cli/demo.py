@@ -11,6 +11,7 @@ import typer
 
 from newbi_migrate.cli import options as opt
 from newbi_migrate.cli.running import Session, say, wait_for_interruption
+from newbi_migrate.cli.status import standing
 from newbi_migrate.errors import NewbiMigrateError
 
 if TYPE_CHECKING:
@@ -117,12 +118,11 @@ class _Demo:
             self._step("4. One user, before and after.")
             show(console_report(example_document(example, database=plan.database)))
 
-            status = self._ask(lambda migration: migration.status())
-            standing = self._ask(lambda migration: migration.checklist(brief=True, status=status))
+            found = self._ask(standing)
             self._step("5. How the database stands now.")
-            stands = status_document(standing, next_command="newbi-migrate validate")
+            stands = status_document(found, next_command="newbi-migrate validate")
             show(console_report(stands))
-            lacking = sum(status.without_workspace.values())
+            lacking = sum(found.status.without_workspace.values())
             quarantined = sum(summary.quarantined for summary in result.collections.values())
             self._explain(
                 "",

@@ -17,10 +17,11 @@ from newbi_migrate.errors import UnreachableError
 
 if TYPE_CHECKING:
     from newbi_migrate.migration.checklist import Checklist
+    from newbi_migrate.migration.facade import Migration
     from newbi_migrate.progress import Progress
     from newbi_migrate.report.document import Document
 
-__all__ = ["status"]
+__all__ = ["standing", "status"]
 
 
 def status(
@@ -103,4 +104,9 @@ async def _read(session: Session, progress: Progress | None = None) -> Checklist
     from newbi_migrate.migration.facade import Migration
 
     async with Migration(session.target, progress=progress) as migration:
-        return await migration.checklist(brief=True, status=await migration.status())
+        return await standing(migration)
+
+
+async def standing(migration: Migration) -> Checklist:
+    """How a database stands, with a brief look at the checklist."""
+    return await migration.checklist(brief=True, status=await migration.status())
