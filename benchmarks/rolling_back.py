@@ -65,7 +65,7 @@ def main() -> None:
         database = client["newbi"]
         legacy = LegacyDatabase(seed=1, users=asked.owners)
         database["Users"].insert_many(legacy.users)
-        for batch in bulk_invoices(asked.documents, legacy.user_ids, seed=1):
+        for batch in bulk_invoices(asked.documents, [user["_id"] for user in legacy.users], seed=1):
             database["invoices"].insert_many(batch, ordered=False)
         print(f"{asked.owners:,} owners, MongoDB {'.'.join(map(str, server.version))}")
         print(HEADINGS)

@@ -29,7 +29,7 @@ from pymongo.errors import DuplicateKeyError
 
 from newbi_migrate.errors import DamagedRecordsError, LeaseLostError
 from newbi_migrate.store.handles import Database
-from newbi_migrate.store.raw import document_of, elements, elements_by_name, iter_ids, pack_ids
+from newbi_migrate.store.raw import document_of, elements, elements_by_name, pack_ids, unpack_ids
 from newbi_migrate.store.session import LeasedSession
 
 __all__ = [
@@ -161,7 +161,7 @@ class JournalGroup:
         return cls(
             _mapping(document["set"]),
             _mapping(document["prior"]),
-            list(iter_ids(document["ids"])),
+            list(unpack_ids(document["ids"])),
             document.get("certain", True) is not False,
         )
 

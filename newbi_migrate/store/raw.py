@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, overload
 
 import bson
 from bson import ObjectId
@@ -16,6 +16,7 @@ from bson.binary import Binary
 from bson.raw_bson import RawBSONDocument
 
 __all__ = [
+    "ObjectIds",
     "document_of",
     "element",
     "element_at",
@@ -23,11 +24,11 @@ __all__ = [
     "elements",
     "elements_by_name",
     "has_room_at",
-    "iter_ids",
     "pack_ids",
     "raw_documents",
     "set_back",
     "split_documents",
+    "unpack_ids",
 ]
 
 _INT32 = struct.Struct("<i")
@@ -214,26 +215,57 @@ async def raw_documents(cursor: Any) -> AsyncGenerator[bytes]:
                 yield raw
 
 
+class ObjectIds(Sequence[ObjectId]):
+    """ObjectIds in order, packed to twelve bytes each.
+
+    Args:
+        packed: Their bytes, one after the other.
+
+    Raises:
+        ValueError: The bytes are no whole number of ObjectIds.
+    """
+
+    __slots__ = ("packed",)
+
+    def __init__(self, packed: bytes) -> None:
+        if len(packed) % _OBJECT_ID_SIZE:
+            raise ValueError("not packed ids: the last one is cut off")
+        self.packed = packed
+
+    def __len__(self) -> int:
+        return len(self.packed) // _OBJECT_ID_SIZE
+
+    @overload
+    def __getitem__(self, index: int) -> ObjectId: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[ObjectId]: ...
+    def __getitem__(self, index: int | slice) -> ObjectId | list[ObjectId]:
+        if isinstance(index, slice):
+            return [self[position] for position in range(*index.indices(len(self)))]
+        start = range(len(self))[index] * _OBJECT_ID_SIZE
+        return ObjectId(self.packed[start : start + _OBJECT_ID_SIZE])
+
+    def __iter__(self) -> Iterator[ObjectId]:
+        for start in range(0, len(self.packed), _OBJECT_ID_SIZE):
+            yield ObjectId(self.packed[start : start + _OBJECT_ID_SIZE])
+
+
 def pack_ids(ids: Sequence[Any]) -> Binary | list[Any]:
     """Ids in the form in which the journal stores them.
 
     ObjectIds are packed to twelve bytes each; ids of any other type are kept as they are.
     """
+    if isinstance(ids, ObjectIds):
+        return Binary(ids.packed)
     if all(type(identifier) is ObjectId for identifier in ids):
         return Binary(b"".join(identifier.binary for identifier in ids))
     return list(ids)
 
 
-def iter_ids(packed: Binary | bytes | list[Any]) -> Iterator[Any]:
+def unpack_ids(packed: Binary | bytes | list[Any]) -> Sequence[Any]:
     """The ids of :func:`pack_ids`, in order.
 
     Raises:
         ValueError: The bytes are no whole number of ObjectIds.
     """
-    if isinstance(packed, bytes):
-        if len(packed) % _OBJECT_ID_SIZE:
-            raise ValueError("not packed ids: the last one is cut off")
-        for position in range(0, len(packed), _OBJECT_ID_SIZE):
-            yield ObjectId(packed[position : position + _OBJECT_ID_SIZE])
-    else:
-        yield from packed
+    return ObjectIds(packed) if isinstance(packed, bytes) else packed

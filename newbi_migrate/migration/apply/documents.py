@@ -18,7 +18,7 @@ from newbi_migrate.store.faults import task_group
 from newbi_migrate.store.journal import Journal, JournalGroup, portions
 from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.stamping import Refusal, WindowOutcome, write_groups
-from newbi_migrate.store.windows import Window
+from newbi_migrate.store.windows import WindowGroup
 
 __all__ = ["DocumentWriter"]
 
@@ -82,14 +82,14 @@ class DocumentWriter:
 
         async def read() -> None:
             async for window in plane.windows(spec, batch_size):
-                journaled = _Journaled(window.count)
+                journaled = _Journaled(sum(group.count for group in window))
                 for groups in portions(await self._groups(spec, window, counts)):
                     seq = await self._journal.append_window(spec.name, groups, repeat=repeat)
                     journaled.entries.append((seq, groups))
                 if journaled.entries:
                     await queue.put(journaled)
                 else:
-                    session.progress.advance(window.count, spec.name)
+                    session.progress.advance(journaled.count, spec.name)
             for _ in range(workers):
                 await queue.put(None)
 
@@ -100,15 +100,15 @@ class DocumentWriter:
         return counts.summary, refused, counts.quarantine
 
     async def _groups(
-        self, spec: CollectionSpec, window: Window, counts: DocumentCounts
+        self, spec: CollectionSpec, window: Sequence[WindowGroup], counts: DocumentCounts
     ) -> list[JournalGroup]:
         """What is to be written to a window: documents of which the same was read go together."""
         fields = self._plane.fields(spec)
         found: dict[bytes, JournalGroup] = {}
-        for group, resolution in await self._plane.decide(spec, window.groups):
+        for group, resolution in await self._plane.decide(spec, window):
             counts.add(group, resolution)
             if resolution.action is Action.STAMP:
-                prior = group.prior(fields, window.names)
+                prior = group.prior(fields)
                 # What was read decides what is written.
                 same = found.setdefault(
                     bytes(prior.raw), JournalGroup(resolution.changes, prior, [])

@@ -8,8 +8,7 @@ forgeries.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import repeat
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Self
 
 import bson
@@ -22,6 +21,7 @@ from newbi_migrate.migration.run.written import Written, written
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.journal import UserWrite
+from newbi_migrate.store.raw import ObjectIds
 
 __all__ = [
     "INDEXES",
@@ -100,23 +100,23 @@ class Digests:
         return cls({section: int(value, 16) for section, value in sums.items()})
 
 
-def of_group(changes: Mapping[str, Any], ids: bytes | Iterable[Any]) -> int:
+def of_group(changes: Mapping[str, Any], ids: Sequence[Any]) -> int:
     """Sum of the hashes of documents that are changed in the same way.
 
     Args:
         changes: Field to the value that is written.
-        ids: Their ids, or ObjectIds packed as the journal packs them.
+        ids: Their ids.
     """
     ordered = {name: changes[name] for name in sorted(changes)}
     return _of_ids(b"stamp\0" + bson.encode(ordered), ids)
 
 
-def of_quarantined(reason: Reason, ids: bytes | Iterable[Any]) -> int:
+def of_quarantined(reason: Reason, ids: Sequence[Any]) -> int:
     """Sum of the hashes of documents that are quarantined for the same reason.
 
     Args:
         reason: Why.
-        ids: Their ids, or ObjectIds packed as the journal packs them.
+        ids: Their ids.
     """
     return _of_ids(b"quarantine\0" + reason.value.encode(), ids)
 
@@ -211,20 +211,13 @@ def _of(*parts: Any) -> int:
     return int(xxh3_128_intdigest(bson.encode({"": list(parts)})))
 
 
-def _of_ids(what: bytes, ids: bytes | Iterable[Any]) -> int:
+def _of_ids(what: bytes, ids: Sequence[Any]) -> int:
     # A hash for each document, and not one for all of them: ids come in any portions.
     prefix = xxh3_128_digest(what)
-    parts: Iterator[bytes]
-    if isinstance(ids, bytes):
+    if isinstance(ids, ObjectIds):
         prefix += _OBJECT_ID
-        size = _OBJECT_ID_SIZE
-        parts = (prefix + ids[at : at + size] for at in range(0, len(ids), size))
+        packed, size = ids.packed, _OBJECT_ID_SIZE
+        parts = [prefix + packed[at : at + size] for at in range(0, len(packed), size)]
     else:
-        parts = map(_with_id, repeat(prefix), ids)
+        parts = [prefix + id_key(identifier) for identifier in ids]
     return sum(map(xxh3_128_intdigest, parts)) % _MODULUS
-
-
-def _with_id(prefix: bytes, identifier: Any) -> bytes:
-    if type(identifier) is ObjectId:
-        return prefix + _OBJECT_ID + identifier.binary
-    return prefix + id_key(identifier)
