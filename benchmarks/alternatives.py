@@ -106,7 +106,7 @@ def main() -> None:
     parser.add_argument("--owners", type=int, default=2_000)
     asked = parser.parse_args()
     size = asked.documents
-    with EmbeddedMongod() as server, MongoClient(server.uri) as client:
+    with EmbeddedMongod() as server, MongoClient[Any](server.uri) as client:
         database = client["newbi"]
         legacy = LegacyDatabase(seed=1, users=asked.owners)
         homes = {owner: organization_id(owner) for owner in [user["_id"] for user in legacy.users]}

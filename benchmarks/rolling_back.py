@@ -61,7 +61,7 @@ def main() -> None:
     if asked.child:
         print(json.dumps(asyncio.run(roll_back(asked.child))))
         return
-    with EmbeddedMongod() as server, MongoClient(server.uri) as client:
+    with EmbeddedMongod() as server, MongoClient[Any](server.uri) as client:
         database = client["newbi"]
         legacy = LegacyDatabase(seed=1, users=asked.owners)
         database["Users"].insert_many(legacy.users)
