@@ -17,6 +17,7 @@ from bson.raw_bson import RawBSONDocument
 
 __all__ = [
     "ObjectIds",
+    "document_from",
     "document_of",
     "element",
     "element_at",
@@ -24,6 +25,7 @@ __all__ = [
     "elements",
     "elements_by_name",
     "has_room_at",
+    "join_ids",
     "pack_ids",
     "raw_documents",
     "set_back",
@@ -157,7 +159,12 @@ def document_of(*parts: tuple[str, int, bytes]) -> RawBSONDocument:
             for name, kind, value in parts
         ]
     )
-    return RawBSONDocument(_INT32.pack(len(body) + 5) + body + b"\0")
+    return RawBSONDocument(document_from(body))
+
+
+def document_from(body: bytes) -> bytes:
+    """The document of some elements that stand one after the other."""
+    return _INT32.pack(len(body) + 5) + body + b"\0"
 
 
 def set_back(
@@ -238,16 +245,28 @@ class ObjectIds(Sequence[ObjectId]):
     @overload
     def __getitem__(self, index: int) -> ObjectId: ...
     @overload
-    def __getitem__(self, index: slice) -> list[ObjectId]: ...
-    def __getitem__(self, index: int | slice) -> ObjectId | list[ObjectId]:
-        if isinstance(index, slice):
-            return [self[position] for position in range(*index.indices(len(self)))]
-        start = range(len(self))[index] * _OBJECT_ID_SIZE
-        return ObjectId(self.packed[start : start + _OBJECT_ID_SIZE])
+    def __getitem__(self, index: slice) -> ObjectIds: ...
+    def __getitem__(self, index: int | slice) -> ObjectId | ObjectIds:
+        rows = self.rows()
+        return (
+            ObjectIds(b"".join(rows[index])) if isinstance(index, slice) else ObjectId(rows[index])
+        )
 
     def __iter__(self) -> Iterator[ObjectId]:
-        for start in range(0, len(self.packed), _OBJECT_ID_SIZE):
-            yield ObjectId(self.packed[start : start + _OBJECT_ID_SIZE])
+        return map(ObjectId, self.rows())
+
+    def rows(self) -> list[bytes]:
+        """The twelve bytes of each."""
+        size = _OBJECT_ID_SIZE
+        return [self.packed[at : at + size] for at in range(0, len(self.packed), size)]
+
+
+def join_ids(parts: Sequence[Sequence[Any]]) -> Sequence[Any]:
+    """Ids of several groups, packed where all of them are."""
+    packed = [part.packed for part in parts if isinstance(part, ObjectIds)]
+    if len(packed) == len(parts):
+        return ObjectIds(b"".join(packed))
+    return [identifier for part in parts for identifier in part]
 
 
 def pack_ids(ids: Sequence[Any]) -> Binary | list[Any]:

@@ -6,7 +6,7 @@ Strings are compared as they are, whatever the collation of a collection.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final, TypeVar, cast
 
@@ -95,6 +95,10 @@ async def read_by_ids(
             yield raw
 
 
+async def _next(batches: AsyncIterator[Any]) -> Any:
+    return await anext(batches, None)
+
+
 async def read_batches(
     collection: Collection,
     projection: Any = None,
@@ -116,10 +120,10 @@ async def read_batches(
     cursor = collection.find_raw_batches({}, projection, batch_size=batch_size, comment=comment)
     async with cursor:
         batches = aiter(cursor)
-        coming = asyncio.ensure_future(anext(batches, None))
+        coming = asyncio.create_task(_next(batches))
         try:
             while (batch := await coming) is not None:
-                coming = asyncio.ensure_future(anext(batches, None))
+                coming = asyncio.create_task(_next(batches))
                 # The request is sent before the caller has its turn.
                 await asyncio.sleep(0)
                 yield cast(bytes, batch)

@@ -16,9 +16,10 @@ from bson.raw_bson import RawBSONDocument
 from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.decoding import Undecodable, decode
 from newbi_migrate.store.handles import Collection
-from newbi_migrate.store.ids import decode_id
+from newbi_migrate.store.ids import decode_id, split_id
 from newbi_migrate.store.raw import (
     ObjectIds,
+    document_from,
     document_of,
     element,
     elements,
@@ -36,10 +37,6 @@ __all__ = [
     "read_windows",
 ]
 
-# A document whose first element is an ObjectId named _id, and where that ends.
-_ID_FIRST: Final = b"\x07_id\0"
-_ID_START: Final = 4 + len(_ID_FIRST)
-_ID_END: Final = _ID_START + 12
 _OBJECT_ID: Final = 0x07
 
 # Documents of a few small fields in one reply.
@@ -220,22 +217,16 @@ class _Gathered:
     def add(self, raw: bytes) -> None:
         """Add a document of which ``_id`` and some fields were read."""
         self.count += 1
-        if not raw.startswith(_ID_FIRST, 4):
-            self._add_other(raw)
+        kind, value, rest = split_id(raw)
+        if kind == _OBJECT_ID:
+            ids = self._packed.get(rest)
+            if ids is None:
+                self._packed[rest] = bytearray(value)
+            else:
+                ids += value
             return
-        rest = raw[_ID_END:-1]
-        ids = self._packed.get(rest)
-        if ids is None:
-            self._packed[rest] = bytearray(raw[_ID_START:_ID_END])
-        else:
-            ids += raw[_ID_START:_ID_END]
-
-    def _add_other(self, raw: bytes) -> None:
-        parts = list(elements(raw))
-        found = next((part[1:] for part in parts if part[0] == "_id"), None)
         # A view may show documents without one.
-        identifier = None if found is None else decode_id(*found)
-        rest = bytes(document_of(*[part for part in parts if part[0] != "_id"]).raw)[4:-1]
+        identifier = decode_id(kind, value) if kind else None
         named = not isinstance(identifier, Undecodable)
         self._others.setdefault((rest, named), []).append(identifier)
 
@@ -248,7 +239,7 @@ class _Gathered:
 
 
 def _group(rest: bytes, ids: Sequence[Any], *, named: bool) -> WindowGroup:
-    raw = (len(rest) + 5).to_bytes(4, "little") + rest + b"\0"
+    raw = document_from(rest)
     parts = list(elements(raw))
     first = {name: (kind, value) for name, kind, value in reversed(parts)}
     if len(first) < len(parts):

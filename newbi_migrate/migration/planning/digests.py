@@ -19,9 +19,8 @@ from newbi_migrate.mapping.users import Insert, UserWrites
 from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.run.written import Written, written
 from newbi_migrate.store.handles import Database
-from newbi_migrate.store.ids import id_key
+from newbi_migrate.store.ids import id_key, id_keys
 from newbi_migrate.store.journal import UserWrite
-from newbi_migrate.store.raw import ObjectIds
 
 __all__ = [
     "INDEXES",
@@ -45,8 +44,6 @@ INDEXES: Final = "indexes"
 """Section of indexes that are created, and of those that cannot be."""
 
 _MODULUS: Final = 2**128
-_OBJECT_ID: Final = b"\x07"
-_OBJECT_ID_SIZE: Final = 12
 
 
 class Digests:
@@ -214,10 +211,4 @@ def _of(*parts: Any) -> int:
 def _of_ids(what: bytes, ids: Sequence[Any]) -> int:
     # A hash for each document, and not one for all of them: ids come in any portions.
     prefix = xxh3_128_digest(what)
-    if isinstance(ids, ObjectIds):
-        prefix += _OBJECT_ID
-        packed, size = ids.packed, _OBJECT_ID_SIZE
-        parts = [prefix + packed[at : at + size] for at in range(0, len(packed), size)]
-    else:
-        parts = [prefix + id_key(identifier) for identifier in ids]
-    return sum(map(xxh3_128_intdigest, parts)) % _MODULUS
+    return sum([xxh3_128_intdigest(prefix + key) for key in id_keys(ids)]) % _MODULUS
