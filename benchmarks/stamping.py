@@ -160,8 +160,9 @@ def main() -> None:
     with EmbeddedMongod() as server, MongoClient(server.uri) as client:
         database = client["newbi"]
         legacy = LegacyDatabase(seed=1, users=asked.owners)
+        owners = [user["_id"] for user in legacy.users]
         database["Users"].insert_many(legacy.users)
-        for batch in bulk_invoices(asked.documents, legacy.user_ids, zipf=asked.zipf, seed=1):
+        for batch in bulk_invoices(asked.documents, owners, zipf=asked.zipf, seed=1):
             database["invoices"].insert_many(batch, ordered=False)
         release = ".".join(map(str, server.version))
         print(f"{asked.owners:,} owners, MongoDB {release}; median of {asked.repeat}")

@@ -73,7 +73,7 @@ def main() -> None:
         database = client["newbi"]
         legacy = LegacyDatabase(seed=1, users=asked.owners)
         database["Users"].insert_many(legacy.users)
-        owners = legacy.user_ids
+        owners = [user["_id"] for user in legacy.users]
         for batch in bulk_invoices(asked.documents, owners, size=asked.size, seed=1):
             database["invoices"].insert_many(batch, ordered=False)
         uri = server.uri_for("newbi")
