@@ -131,7 +131,7 @@ def validate(
 
 def _in_one_line(report: ValidationReport) -> str:
     """How it ended, for the log."""
-    from newbi_migrate.invariants.base import Severity
+    from newbi_migrate.rules import Severity
 
     found = ", ".join(f"{report.count(severity):,} {severity.value}" for severity in Severity)
     before = sum(result.violations for result in report.there_before)

@@ -55,7 +55,7 @@ from newbi_migrate.documents.stored import (
     rule_of,
     violations_in,
 )
-from newbi_migrate.invariants.base import Invariant, Severity, Violation
+from newbi_migrate.rules import Invariant, Severity, Violation
 
 __all__ = [
     "CURRENT_SHAPE",
@@ -398,7 +398,7 @@ class DocumentModel(StoredModel):
     def invariants(cls) -> tuple[Invariant, ...]:
         """Every rule that :meth:`violations_of` may report, of fields and across fields.
 
-        Where a server can tell, :attr:`~newbi_migrate.invariants.base.Invariant.violators` is
+        Where a server can tell, :attr:`~newbi_migrate.rules.Invariant.violators` is
         the match expression that finds the very documents.
         """
         return _invariants(cls)

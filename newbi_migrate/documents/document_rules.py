@@ -18,7 +18,7 @@ from bson.code import Code
 from bson.datetime_ms import DatetimeMS
 
 from newbi_migrate.documents.characters import BLANKS, server_pattern
-from newbi_migrate.invariants.base import Severity, Violation
+from newbi_migrate.rules import Severity, Violation
 
 __all__ = [
     "ABSENT",

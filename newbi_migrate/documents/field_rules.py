@@ -16,7 +16,7 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from newbi_migrate.invariants.base import Severity, Violation
+from newbi_migrate.rules import Severity, Violation
 
 __all__ = ["DOCUMENT", "LIST", "NATIVE", "REQUIRED", "TYPE", "UNKNOWN", "FieldRule"]
 

@@ -15,7 +15,7 @@ from newbi_migrate.documents.field_rules import FieldRule
 from newbi_migrate.documents.newbi import NEWBI
 from newbi_migrate.documents.registry import Registry
 from newbi_migrate.documents.shapes import all_of, all_rules, schema_of
-from newbi_migrate.invariants.base import Invariant, Severity
+from newbi_migrate.rules import Invariant, Severity
 
 __all__ = ["json_schema_of", "models_of", "rules_left_out", "rules_said", "validator_of"]
 

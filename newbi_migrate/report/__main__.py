@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from newbi_migrate.report.invariants import invariants_page
+from newbi_migrate.report.rules import invariants_page
 
 
 def main() -> None:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, Final
 
-from newbi_migrate.invariants.base import Severity
 from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.planning.results import QuarantinedDocument
 from newbi_migrate.migration.validation.report import (
@@ -38,6 +37,7 @@ from newbi_migrate.report.document import (
 from newbi_migrate.report.ids import shown_id
 from newbi_migrate.report.migration import quarantined_cases, quarantined_groups
 from newbi_migrate.report.text import counted
+from newbi_migrate.rules import Severity
 
 __all__ = ["rule_groups", "validation_document", "validation_to_json"]
 

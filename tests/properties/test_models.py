@@ -13,7 +13,7 @@ from spoiled import has_no_text, spoiled_documents
 from newbi_migrate.documents import better_auth, legacy
 from newbi_migrate.documents.newbi import NEWBI
 from newbi_migrate.documents.shapes import fields_of
-from newbi_migrate.invariants.base import Severity
+from newbi_migrate.rules import Severity
 from newbi_migrate.testing import strategies
 
 MODELS = sorted(

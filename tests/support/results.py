@@ -9,7 +9,6 @@ from bson import ObjectId
 
 from newbi_migrate import IndexSpec
 from newbi_migrate.choices import OnConflict
-from newbi_migrate.invariants.base import Severity
 from newbi_migrate.mapping.decisions import Outcome
 from newbi_migrate.mapping.users import Finding
 from newbi_migrate.mapping.workspace import Reason, WorkspaceClass, Workspaces
@@ -46,6 +45,7 @@ from newbi_migrate.migration.validation.report import (
     Unchanged,
     ValidationReport,
 )
+from newbi_migrate.rules import Severity
 
 IDS = [ObjectId(f"{n:024x}") for n in range(1, 40)]
 

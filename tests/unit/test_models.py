@@ -21,7 +21,7 @@ from newbi_migrate.documents import (
 )
 from newbi_migrate.documents.agenda import Event
 from newbi_migrate.documents.newbi import NEWBI
-from newbi_migrate.invariants.base import Severity
+from newbi_migrate.rules import Severity
 
 ID = ObjectId("64b0c0ffee0123456789abcd")
 DAY = datetime(2025, 3, 1, 12)  # noqa: DTZ001  # as PyMongo reads it

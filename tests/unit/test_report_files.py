@@ -19,7 +19,6 @@ from results import IDS, a_clean_plan, a_plan, a_result, a_rollback, a_rule, a_v
 
 from newbi_migrate import ExitCode, UsageError
 from newbi_migrate.choices import OnConflict
-from newbi_migrate.invariants.base import Severity
 from newbi_migrate.mapping.users import BARRED, CANNOT_SIGN_IN, Finding
 from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.planning.plan import plan_to_json
@@ -37,6 +36,7 @@ from newbi_migrate.report.ndjson import ndjson_report
 from newbi_migrate.report.rollback import rollback_document
 from newbi_migrate.report.validation import validation_document
 from newbi_migrate.report.writing import FORMATS, refuse_as_report, write_report
+from newbi_migrate.rules import Severity
 
 DAY = datetime(2025, 8, 14, 9, 30, tzinfo=UTC)
 NASTY = "<script>alert('&')</script>"

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Final
 from newbi_migrate.documents.base import DocumentModel
 from newbi_migrate.documents.better_auth import Account, Member, Organization, User
 from newbi_migrate.documents.registry import CollectionSpec
-from newbi_migrate.invariants.base import Invariant, Severity
 from newbi_migrate.migration.validation.origins import Read
 from newbi_migrate.migration.validation.report import Origin
+from newbi_migrate.rules import Invariant, Severity
 from newbi_migrate.store.counting import count_each, estimated_count
 from newbi_migrate.store.decoding import decode
 from newbi_migrate.store.faults import task_group

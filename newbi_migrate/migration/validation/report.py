@@ -14,9 +14,9 @@ from typing import Any, Final
 from bson import ObjectId
 
 from newbi_migrate.errors import ExitCode
-from newbi_migrate.invariants.base import Severity
 from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.planning.results import QuarantinedDocument
+from newbi_migrate.rules import Severity
 
 __all__ = [
     "EXAMPLES",

@@ -11,7 +11,6 @@ from typing import Any, Final, Protocol
 from bson import ObjectId
 
 from newbi_migrate.documents.registry import Registry
-from newbi_migrate.invariants.base import Severity
 from newbi_migrate.mapping.workspace import Reason, Workspaces
 from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.planning.results import QuarantinedDocument
@@ -26,6 +25,7 @@ from newbi_migrate.migration.validation.report import (
 )
 from newbi_migrate.migration.validation.rules import NOTHING_ELSE_CHANGED
 from newbi_migrate.progress import NullProgress, Progress
+from newbi_migrate.rules import Severity
 from newbi_migrate.store.handles import Database
 
 __all__ = ["COMMENT", "Asked", "Collector", "State", "ValidationRequest"]

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from newbi_migrate.invariants.base import Severity
 from newbi_migrate.mapping.workspace import Action, Reason, Resolution, WorkspaceClass
+from newbi_migrate.rules import Severity
 
 __all__ = ["STRUCTURAL", "StructuralRule", "rule_broken_by"]
 

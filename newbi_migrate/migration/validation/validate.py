@@ -144,6 +144,6 @@ def _refuse_unknown(only: Sequence[str], known: Sequence[str]) -> None:
         if not any(fnmatchcase(rule_id, pattern) for rule_id in known):
             raise UsageError(
                 f"No rule has the id {pattern!r}.",
-                next_step="The ids are listed in docs/reference/invariants.md; * stands for any "
+                next_step="The ids are listed in docs/reference/rules.md; * stands for any "
                 "characters, as in --only 'document.*'.",
             )

@@ -9,11 +9,11 @@ from bson import ObjectId
 from legacy_cases import CASES, HUGE_CASE, build_dirty_database
 from small_legacy import BCRYPT, DAY, USERS, invoices, legacy_user
 
-from newbi_migrate.invariants.base import Severity
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.planning.codes import RULES, rule_of
 from newbi_migrate.migration.planning.results import IndexAction
 from newbi_migrate.migration.validation.rules import STRUCTURAL
+from newbi_migrate.rules import Severity
 
 _BLOCKED = {
     "index.no-conflict": IndexAction.CONFLICT,

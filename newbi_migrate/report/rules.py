@@ -11,8 +11,8 @@ from newbi_migrate.documents.legacy import LegacyUser
 from newbi_migrate.documents.newbi import NEWBI
 from newbi_migrate.documents.registry import Registry
 from newbi_migrate.documents.shapes import rules_of
-from newbi_migrate.invariants.base import Invariant
 from newbi_migrate.migration.validation.rules import STRUCTURAL
+from newbi_migrate.rules import Invariant
 
 __all__ = ["invariants_page"]
 

@@ -10,9 +10,9 @@ import pytest
 
 from newbi_migrate.documents.newbi import NEWBI
 from newbi_migrate.documents.shapes import nullable
-from newbi_migrate.invariants.base import Invariant, Severity
+from newbi_migrate.rules import Invariant, Severity
 
-PAGE = Path(__file__).parents[2] / "docs" / "reference" / "invariants.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "rules.md"
 
 
 @pytest.mark.parametrize(
