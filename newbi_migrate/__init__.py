@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from newbi_migrate.rehearsal.rehearse import rehearse as rehearse
     from newbi_migrate.rehearsal.results import Rehearsal as Rehearsal, Verdict as Verdict
     from newbi_migrate.rules import (
-        Invariant as Invariant,
+        Rule as Rule,
         Severity as Severity,
         Violation as Violation,
     )
@@ -88,7 +88,7 @@ _HOMES = {
         "UsageError",
         "ValidationFailedError",
     ),
-    "newbi_migrate.rules": ("Invariant", "Severity", "Violation"),
+    "newbi_migrate.rules": ("Rule", "Severity", "Violation"),
     "newbi_migrate.migration.facade": ("Migration", "run_sync"),
     "newbi_migrate.migration.planning.options": ("MigrationOptions",),
     "newbi_migrate.migration.run.throttle": ("ThrottleOptions",),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-__all__ = ["Invariant", "Severity", "Violation"]
+__all__ = ["Rule", "Severity", "Violation"]
 
 
 class Severity(StrEnum):
@@ -39,7 +39,7 @@ class Violation:
 
 
 @dataclass(frozen=True, slots=True)
-class Invariant:
+class Rule:
     """A rule that must hold for every document of a model.
 
     Attributes:

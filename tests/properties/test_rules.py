@@ -23,7 +23,7 @@ FEW = max(5, settings.default.max_examples // 6)
 
 @pytest.fixture(scope="module")
 def collection(servers, mongod):
-    database = servers.client(mongod)["newbi_test_invariants"]
+    database = servers.client(mongod)["newbi_test_rules"]
     yield database.get_collection("documents", codec_options=PLAIN)
     database.client.drop_database(database.name)
 
@@ -43,7 +43,7 @@ def found_by(collection, queries):
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
 def test_python_and_the_server_find_the_same_violators(collection, model):
     """Each rule is broken by the same documents in both readings, alone and all together."""
-    rules = [rule for rule in model.invariants() if rule.id in model.server_checkable_rules()]
+    rules = [rule for rule in model.declared_rules() if rule.id in model.server_checkable_rules()]
     together = model.violators({rule.id for rule in rules})
     queries = [together, *(rule.violators for rule in rules)]
 
@@ -70,7 +70,7 @@ def test_what_only_python_can_ask_is_known():
     not_served = {
         rule.id
         for model in MODELS
-        for rule in model.invariants()
+        for rule in model.declared_rules()
         if rule.id not in model.server_checkable_rules()
     }
 

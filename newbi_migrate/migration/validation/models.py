@@ -17,7 +17,7 @@ from newbi_migrate.documents.better_auth import Account, Member, Organization, U
 from newbi_migrate.documents.registry import CollectionSpec
 from newbi_migrate.migration.validation.origins import Read
 from newbi_migrate.migration.validation.report import Origin
-from newbi_migrate.rules import Invariant, Severity
+from newbi_migrate.rules import Rule, Severity
 from newbi_migrate.store.counting import count_each, estimated_count
 from newbi_migrate.store.decoding import decode
 from newbi_migrate.store.faults import task_group
@@ -130,7 +130,7 @@ class ModelRules:
         written: frozenset[str] | None,
         left: Container[str],
     ) -> None:
-        asked = [rule for rule in model.invariants() if rule.id not in left]
+        asked = [rule for rule in model.declared_rules() if rule.id not in left]
         self._known.update(dict.fromkeys(rule.id for rule in asked))
         wanted = {rule.id: _said(rule) for rule in asked if self._request.wants(rule.id)}
         if wanted and name in self._names:
@@ -239,7 +239,7 @@ async def _may_be_written(target: _Target, state: State) -> bool:
     return bool(target.written & await state.origins.fields(target.name))
 
 
-def _said(rule: Invariant) -> _Asked:
+def _said(rule: Rule) -> _Asked:
     usual = _CRITICAL_ADVICE if rule.severity is Severity.CRITICAL else _ADVICE
     return _Asked(rule.id, rule.sentence, rule.severity, rule.next_step or usual)
 
