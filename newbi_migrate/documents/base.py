@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Container, Generator, Iterator, Mapping
 from contextvars import ContextVar
 from difflib import get_close_matches
-from functools import cache, partial
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 import bson
@@ -396,11 +396,7 @@ class DocumentModel(StoredModel):
 
     @classmethod
     def declared_rules(cls) -> tuple[Rule, ...]:
-        """Every rule that :meth:`violations_of` may report, of fields and across fields.
-
-        Where a server can tell, :attr:`~newbi_migrate.rules.Rule.violators` is
-        the match expression that finds the very documents.
-        """
+        """Every rule that :meth:`violations_of` may report, of fields and across fields."""
         return _declared_rules(cls)
 
     @classmethod
@@ -587,26 +583,12 @@ def _plain(value: Any) -> Any:
 
 @cache
 def _declared_rules(model: type[DocumentModel]) -> tuple[Rule, ...]:
-    rules: dict[str, FieldRule | DocumentRule | Rule] = {rule.id: rule for rule in all_rules(model)}
+    rules: dict[str, Rule] = {rule.id: rule for rule in all_rules(model)}
     if model.older_shapes:
         rules[CURRENT_SHAPE.id] = CURRENT_SHAPE
     for older in model.older_shapes:
         rules.update({rule.id: rule for rule in older.declared_rules()})
-    checkable = model.server_checkable_rules()
-    return tuple(
-        Rule(
-            id_,
-            rule.sentence,
-            rule.severity,
-            partial(_paths_of, model, id_),
-            finder=partial(model.violators, {id_}) if id_ in checkable else None,
-        )
-        for id_, rule in rules.items()
-    )
-
-
-def _paths_of(model: type[DocumentModel], rule_id: str, document: Mapping[str, Any]) -> list[str]:
-    return [found.path for found in model.violations_of(document) if found.rule == rule_id]
+    return tuple(rules.values())
 
 
 @cache

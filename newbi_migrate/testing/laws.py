@@ -97,7 +97,7 @@ def _are_declared_well(model: type[DocumentModel]) -> None:
 
 def _agrees(model: type[DocumentModel], collection: Collection[Any], chosen: settings) -> None:
     stored = collection.with_options(codec_options=PLAIN)
-    served = [rule for rule in model.declared_rules() if rule.id in model.server_checkable_rules()]
+    served = model.server_checkable_rules()
 
     @chosen
     @given(st.one_of(strategies.wild_documents(model), strategies.documents(model)))
@@ -105,12 +105,11 @@ def _agrees(model: type[DocumentModel], collection: Collection[Any], chosen: set
         stored.delete_many({})
         stored.insert_one({**document, "_id": ObjectId()})
         found = stored.find_one() or {}
-        broken = [rule.id for rule in served if rule.check(found)]
-        for rule in served:
-            asked = stored.find_one(dict(rule.violators or {}), {"_id": 1}) is not None
-            _must((rule.id in broken) is asked, f"the server disagrees about {rule.id}")
-        ids = {rule.id for rule in served}
-        asked = stored.find_one(model.violators(ids), {"_id": 1}) is not None
+        broken = {violation.rule for violation in model.violations_of(found)} & served
+        for rule_id in served:
+            asked = stored.find_one(model.violators({rule_id}), {"_id": 1}) is not None
+            _must((rule_id in broken) is asked, f"the server disagrees about {rule_id}")
+        asked = stored.find_one(model.violators(served), {"_id": 1}) is not None
         _must(bool(broken) is asked, "the server disagrees about all rules together")
 
     agree()

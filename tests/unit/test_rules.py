@@ -10,7 +10,6 @@ import pytest
 
 from newbi_migrate.documents.newbi import NEWBI
 from newbi_migrate.documents.shapes import nullable
-from newbi_migrate.rules import Rule, Severity
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "rules.md"
 
@@ -32,14 +31,6 @@ def test_a_nullable_schema_accepts_null(servers, mongod, database_name, schema):
     query = {"$jsonSchema": {"properties": {"v": nullable(schema)}}}
 
     assert values.find_one(query) is not None
-
-
-def test_a_rule_tells_how_its_violators_are_found():
-    """The match expression is made when it is asked for; a check alone has none."""
-    derived = Rule("x.y", "It is.", Severity.INFO, lambda _: [], finder=lambda: {"n": 7})
-    checked = Rule("x.y", "It is.", Severity.INFO, lambda _: [])
-
-    assert ({"n": 7}, None) == (derived.violators, checked.violators)
 
 
 def test_every_rule_of_every_model_has_a_sentence_and_one_severity():

@@ -17,7 +17,7 @@ from newbi_migrate.documents.better_auth import Account, Member, Organization, U
 from newbi_migrate.documents.registry import CollectionSpec
 from newbi_migrate.migration.validation.origins import Read
 from newbi_migrate.migration.validation.report import Origin
-from newbi_migrate.rules import Rule, Severity
+from newbi_migrate.rules import Rule
 from newbi_migrate.store.counting import count_each, estimated_count
 from newbi_migrate.store.decoding import decode
 from newbi_migrate.store.faults import task_group
@@ -33,8 +33,6 @@ __all__ = ["CLOSELY", "ModelRules"]
 CLOSELY: Final = 20_000
 """Violators of a collection that are looked at one by one, unless every violation is wanted."""
 
-_ADVICE: Final = "Correct it in the application; nothing is ever changed for it here."
-_CRITICAL_ADVICE: Final = "The application does not find this document; correct the field."
 _LARGE: Final = 50_000
 
 # What the structural rules ask more exactly.
@@ -49,16 +47,6 @@ _PEOPLE: Final[tuple[tuple[str, type[DocumentModel], frozenset[str], frozenset[s
     ("organization", Organization, frozenset({"_id"}), frozenset()),
     ("member", Member, frozenset({"_id", "organizationId", "userId"}), frozenset()),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """A rule as findings tell of it."""
-
-    id: str
-    sentence: str
-    severity: Severity
-    next_step: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +66,14 @@ class _Target:
     model: type[DocumentModel]
     skip: frozenset[str]
     written: frozenset[str] | None
-    rules: Mapping[str, _Asked] = field(default_factory=dict)
+    rules: Mapping[str, Rule] = field(default_factory=dict)
 
-    def broken_by(self, document: Mapping[str, Any]) -> Iterator[tuple[_Asked, str]]:
+    def broken_by(self, document: Mapping[str, Any]) -> Iterator[tuple[Rule, str]]:
         """The rules a document breaks, and where."""
         for violation in self.model.violations_of(document):
-            asked = self.rules.get(violation.rule)
-            if asked is not None and violation.path.partition(".")[0] not in self.skip:
-                yield asked, violation.path
+            rule = self.rules.get(violation.rule)
+            if rule is not None and violation.path.partition(".")[0] not in self.skip:
+                yield rule, violation.path
 
 
 class ModelRules:
@@ -132,7 +120,7 @@ class ModelRules:
     ) -> None:
         asked = [rule for rule in model.declared_rules() if rule.id not in left]
         self._known.update(dict.fromkeys(rule.id for rule in asked))
-        wanted = {rule.id: _said(rule) for rule in asked if self._request.wants(rule.id)}
+        wanted = {rule.id: rule for rule in asked if self._request.wants(rule.id)}
         if wanted and name in self._names:
             self._targets.append(_Target(name, model, skip, written, wanted))
 
@@ -239,12 +227,7 @@ async def _may_be_written(target: _Target, state: State) -> bool:
     return bool(target.written & await state.origins.fields(target.name))
 
 
-def _said(rule: Rule) -> _Asked:
-    usual = _CRITICAL_ADVICE if rule.severity is Severity.CRITICAL else _ADVICE
-    return _Asked(rule.id, rule.sentence, rule.severity, rule.next_step or usual)
-
-
-def _narrowed(target: _Target, rules: Mapping[str, _Asked]) -> _Target:
+def _narrowed(target: _Target, rules: Mapping[str, Rule]) -> _Target:
     return replace(target, rules=rules)
 
 

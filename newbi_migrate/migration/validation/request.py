@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from bson import ObjectId
 
@@ -23,39 +23,15 @@ from newbi_migrate.migration.validation.report import (
     RuleResult,
     Unchanged,
 )
-from newbi_migrate.migration.validation.rules import NOTHING_ELSE_CHANGED
+from newbi_migrate.migration.validation.rules import NOTHING_ELSE_CHANGED, next_step_of
 from newbi_migrate.progress import NullProgress, Progress
-from newbi_migrate.rules import Severity
+from newbi_migrate.rules import Rule, Severity
 from newbi_migrate.store.handles import Database
 
-__all__ = ["COMMENT", "Asked", "Collector", "State", "ValidationRequest"]
+__all__ = ["COMMENT", "Collector", "State", "ValidationRequest"]
 
 COMMENT: Final = "newbi-migrate validate"
 """Attached to every command."""
-
-
-class Asked(Protocol):
-    """A rule as findings tell of it."""
-
-    @property
-    def id(self) -> str:
-        """Its stable identifier."""
-        ...
-
-    @property
-    def sentence(self) -> str:
-        """The rule in one sentence."""
-        ...
-
-    @property
-    def severity(self) -> Severity:
-        """What a violation means."""
-        ...
-
-    @property
-    def next_step(self) -> str:
-        """What to do about one, in one sentence."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +86,7 @@ class Collector:
 
     def add(
         self,
-        rule: Asked,
+        rule: Rule,
         collection: str,
         identifier: Any = None,
         path: str = "",
@@ -125,7 +101,7 @@ class Collector:
         result = self._results.get((rule.id, collection, origin))
         if result is None:
             result = RuleResult(
-                rule.id, rule.sentence, rule.severity, rule.next_step, collection, origin
+                rule.id, rule.sentence, rule.severity, next_step_of(rule), collection, origin
             )
             self._results[rule.id, collection, origin] = result
         result.violations += count
@@ -136,7 +112,7 @@ class Collector:
             result.examples.append(finding)
 
     def count(
-        self, rule: Asked, collection: str, number: int, first: Any, *, origin: Origin
+        self, rule: Rule, collection: str, number: int, first: Any, *, origin: Origin
     ) -> None:
         """Correct a count, where the server counted all after some were named."""
         if (rule.id, collection, origin) not in self._results:
