@@ -100,7 +100,7 @@ def main() -> None:
         ):
             middle = statistics.median(seconds[name])
             print(f"{words:<39}{middle:8.2f} s   {middle / bound:.2f}")
-        violations = sum(r.violations for r in (*structure.results, *models.results))
+        violations = sum(r.count for r in (*structure.results, *models.results))
         print(f"violations                             {violations:8}")
         print(f"peak memory of the client              {megabytes():8.0f} MB (before {before:.0f})")
 

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from newbi_migrate.migration.run.throttle import ThrottleOptions as ThrottleOptions
     from newbi_migrate.migration.validation.report import (
         FailOn as FailOn,
-        Finding as Finding,
+        FoundViolation as FoundViolation,
         ValidationReport as ValidationReport,
     )
     from newbi_migrate.rehearsal.rehearse import rehearse as rehearse
@@ -93,7 +93,7 @@ _HOMES = {
     "newbi_migrate.migration.planning.options": ("MigrationOptions",),
     "newbi_migrate.migration.run.throttle": ("ThrottleOptions",),
     "newbi_migrate.migration.run.backup_guard": ("BackupGuard",),
-    "newbi_migrate.migration.validation.report": ("FailOn", "Finding", "ValidationReport"),
+    "newbi_migrate.migration.validation.report": ("FailOn", "FoundViolation", "ValidationReport"),
     "newbi_migrate.documents.newbi": ("NEWBI",),
     "newbi_migrate.documents.registry": (
         "CollectionSpec",

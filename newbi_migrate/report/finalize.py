@@ -96,7 +96,7 @@ def _legacy(result: FinalizeResult) -> Iterator[Section]:
         said.append(f"the journal {gone}")
     yield Section(title, tuple(said))
     if result.there_before:
-        number = sum(found.violations for found in result.there_before)
+        number = sum(found.count for found in result.there_before)
         critical = [f for f in result.there_before if f.severity is Severity.CRITICAL]
         rest = [f for f in result.there_before if f.severity is not Severity.CRITICAL]
         yield Section(

@@ -23,7 +23,7 @@ _INTRODUCTION: Final = """\
 
 <!-- Written by `python -m newbi_migrate.report`; changes made here are lost. -->
 
-Every rule that must hold, with the id by which `validate --only` and a finding name it. A
+Every rule that must hold, with the id by which `validate --only` and a violation name it. A
 `critical` one that a migration broke fails a validation. Rules of the models are those of the
 application's own validators; stored documents may break any of them, so they are told and never
 acted upon.

@@ -38,7 +38,7 @@ from newbi_migrate.migration.rollback.results import (
 )
 from newbi_migrate.migration.validation.report import (
     FailOn,
-    Finding as Broken,
+    FoundViolation,
     Origin,
     Proof,
     RuleResult,
@@ -130,7 +130,7 @@ def a_result(plan=None, **changes):
 def a_rule(rule, severity, violations, origin=Origin.RUN):
     """A rule that some invoices break."""
     ids = IDS[:violations]
-    examples = [Broken(rule, severity, "invoices", i, "number", origin=origin) for i in ids]
+    examples = [FoundViolation(rule, severity, "invoices", i, "number", origin=origin) for i in ids]
     sentence, step = f"{rule} holds.", f"Mend {rule}."
     return RuleResult(rule, sentence, severity, step, "invoices", origin, violations, examples)
 

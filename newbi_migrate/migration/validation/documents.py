@@ -32,7 +32,7 @@ class DocumentRules:
 
     Args:
         request: What is validated.
-        state: Where findings go; it knows who is who.
+        state: Where violations go; it knows who is who.
         runs: All runs, the newest first.
     """
 
@@ -76,16 +76,16 @@ class DocumentRules:
             # told of as they come, for they may be very many.
             left = 0
             async for group, resolution in plane.decided(spec):
-                if judged.is_offence(group, resolution):
+                if judged.is_violation(group, resolution):
                     for part, origin in await self._by_origin(spec, group, resolution):
                         left += self._judge(spec, part, resolution, excused, origin)
         else:
-            for group, resolution in judged.offences:
+            for group, resolution in judged.violations:
                 origin = origins.before if tells else Origin.UNKNOWN
                 self._judge(spec, group, resolution, excused, origin)
         if left > recorded > 0:
             note = f"{left} now, {recorded} recorded"
-            self._state.findings.add(
+            self._state.violations.add(
                 rules.QUARANTINED_AS_RECORDED,
                 spec.name,
                 None,
@@ -97,7 +97,7 @@ class DocumentRules:
 
     async def _needs_ids(self, spec: CollectionSpec, judged: _Judged) -> bool:
         """Whether only its id tells if a run wrote what a document breaks a rule with."""
-        if any(resolution.action is not Action.KEEP for _, resolution in judged.offences):
+        if any(resolution.action is not Action.KEEP for _, resolution in judged.violations):
             return True
         return spec.owner_field in await self._state.origins.fields(spec.name)
 
@@ -177,13 +177,13 @@ class DocumentRules:
         *,
         origin: Origin,
     ) -> None:
-        findings = self._state.findings
+        violations = self._state.violations
         if len(group.ids) == group.count:
             for identifier in group.ids:
-                findings.add(rule, spec.name, identifier, path, note, origin=origin)
+                violations.add(rule, spec.name, identifier, path, note, origin=origin)
         else:
             first = group.ids[0]
-            findings.add(rule, spec.name, first, path, note, origin=origin, count=group.count)
+            violations.add(rule, spec.name, first, path, note, origin=origin, count=group.count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,20 +204,20 @@ class _Judged:
         self.left = 0
         self.stamps = 0
         self.odd = False
-        self.offences: list[tuple[WindowGroup, Resolution]] = []
+        self.violations: list[tuple[WindowGroup, Resolution]] = []
 
     def add(self, group: WindowGroup, resolution: Resolution) -> None:
         self.documents += group.count
-        if not self.is_offence(group, resolution):
+        if not self.is_violation(group, resolution):
             return
         self.odd = True
         if resolution.action is Action.QUARANTINE:
             self.left += group.count
         elif resolution.action is Action.STAMP:
             self.stamps += group.count
-        self.offences.append((group, resolution))
+        self.violations.append((group, resolution))
 
-    def is_offence(self, group: WindowGroup, resolution: Resolution) -> bool:
+    def is_violation(self, group: WindowGroup, resolution: Resolution) -> bool:
         """Whether documents are not as they should be."""
         if rule_broken_by(resolution) is not None:
             return True

@@ -215,7 +215,7 @@ class ModelRules:
             collection, violators, among=match, comment=self._comment
         ):
             rule = target.rules[rule_id]
-            state.findings.count(rule, target.name, number, first, origin=origin)
+            state.violations.count(rule, target.name, number, first, origin=origin)
 
 
 async def _may_be_written(target: _Target, state: State) -> bool:
@@ -240,5 +240,5 @@ async def _look(target: _Target, raw: bytes, state: State) -> None:
             origin = await state.origins.of(Read(target.name, document["_id"], path or "_id"))
         # Documents are counted, and every path is named.
         count = 0 if (rule.id, origin) in seen else 1
-        state.findings.add(rule, target.name, document["_id"], path, origin=origin, count=count)
+        state.violations.add(rule, target.name, document["_id"], path, origin=origin, count=count)
         seen.add((rule.id, origin))

@@ -1,4 +1,4 @@
-"""What to validate and how, and where the findings go."""
+"""What to validate and how, and where the violations go."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from newbi_migrate.migration.validation.origins import Origins
 from newbi_migrate.migration.validation.report import (
     EXAMPLES,
     FailOn,
-    Finding,
+    FoundViolation,
     Origin,
     RuleResult,
     Unchanged,
@@ -48,7 +48,7 @@ class ValidationRequest:
         fail_on: Which violations fail the validation.
         unchanged: Prove by digests that nothing changed but what the journal says.
         detailed: Find every violation, not examples alone.
-        on_finding: Told of each finding as it is found.
+        on_violation: Told of each violation as it is found.
         progress: Told of what is going on.
         asking: The run that asks, under its own lease; ``None`` where no run does. It counts
             neither as under way nor as unfinished.
@@ -62,7 +62,7 @@ class ValidationRequest:
     fail_on: FailOn = FailOn.CRITICAL
     unchanged: bool = False
     detailed: bool = False
-    on_finding: Callable[[Finding], None] | None = None
+    on_violation: Callable[[FoundViolation], None] | None = None
     progress: Progress = field(default_factory=NullProgress)
     asking: ObjectId | None = None
 
@@ -104,12 +104,14 @@ class Collector:
                 rule.id, rule.sentence, rule.severity, next_step_of(rule), collection, origin
             )
             self._results[rule.id, collection, origin] = result
-        result.violations += count
-        finding = Finding(rule.id, rule.severity, collection, identifier, path, note, origin)
-        if self._request.on_finding is not None:
-            self._request.on_finding(finding)
+        result.count += count
+        violation = FoundViolation(
+            rule.id, rule.severity, collection, identifier, path, note, origin
+        )
+        if self._request.on_violation is not None:
+            self._request.on_violation(violation)
         if len(result.examples) < EXAMPLES:
-            result.examples.append(finding)
+            result.examples.append(violation)
 
     def count(
         self, rule: Rule, collection: str, number: int, first: Any, *, origin: Origin
@@ -117,7 +119,7 @@ class Collector:
         """Correct a count, where the server counted all after some were named."""
         if (rule.id, collection, origin) not in self._results:
             self.add(rule, collection, first, origin=origin)
-        self._results[rule.id, collection, origin].violations = number
+        self._results[rule.id, collection, origin].count = number
 
     def results(self) -> tuple[RuleResult, ...]:
         """The rules that are broken: what a run caused first, and of that the worst."""
@@ -135,7 +137,7 @@ class State:
     """What a validation has found so far.
 
     Attributes:
-        findings: The violations.
+        violations: The violations.
         origins: Where violations come from.
         documents: Collection to the number of documents that were looked at.
         quarantine: Collection to what a run recorded as quarantined, by reason.
@@ -146,7 +148,7 @@ class State:
         workspaces: Who is who, once that is known.
     """
 
-    findings: Collector
+    violations: Collector
     origins: Origins
     documents: dict[str, int] = field(default_factory=dict)
     quarantine: dict[str, Counter[Reason]] = field(default_factory=lambda: defaultdict(Counter))

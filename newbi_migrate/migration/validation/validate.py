@@ -102,7 +102,7 @@ async def validate(request: ValidationRequest) -> ValidationReport:
         under_way=under_way,
         checked=sum(map(request.wants, known)),
         documents=state.documents,
-        results=state.findings.results(),
+        results=state.violations.results(),
         quarantine=dict(state.quarantine),
         quarantine_examples=tuple(state.examples),
         sampled=request.sample,

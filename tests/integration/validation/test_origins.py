@@ -55,7 +55,7 @@ def numbered(owner, letter, count=1):
 def found(report, origin=None):
     """How often each structural rule is broken, of one origin or of any."""
     return {
-        (r.rule, r.collection): r.violations
+        (r.rule, r.collection): r.count
         for r in report.results
         if r.rule in STRUCTURAL and r.severity == "critical" and origin in (None, r.origin)
     }
@@ -124,7 +124,7 @@ async def test_a_rule_of_a_model_is_the_runs_where_it_created_the_document(migra
     assert {("user", Origin.RUN), ("user", Origin.BEFORE), ("clients", Origin.BEFORE)} == {
         (r.collection, r.origin) for r in report.results
     }
-    assert [1, 1, 1] == [r.violations for r in report.results]
+    assert [1, 1, 1] == [r.count for r in report.results]
 
 
 async def test_what_the_server_counted_has_an_origin_too(migration, legacy, monkeypatch):
@@ -137,7 +137,7 @@ async def test_what_the_server_counted_has_an_origin_too(migration, legacy, monk
     report = await migration.validate(only=["field.siret"])
 
     assert {("user", Origin.RUN): 2, ("clients", Origin.BEFORE): 5} == {
-        (r.collection, r.origin): r.violations for r in report.results
+        (r.collection, r.origin): r.count for r in report.results
     }
 
 
@@ -169,8 +169,8 @@ async def test_a_workspace_that_somebody_changed_since_fails(migration, legacy, 
     legacy["invoices"].update_one({"_id": one}, {"$set": {"workspaceId": workspace}})
     report = await migration.validate(only=["document.*"])
 
-    (finding,) = [f for f in report.findings if f.origin is Origin.RUN]
-    assert one == finding.id
+    (violation,) = [f for f in report.violations if f.origin is Origin.RUN]
+    assert one == violation.id
     assert {("document.owner-type", "invoices"): 4} == found(report, Origin.BEFORE)
     assert ExitCode.VALIDATION_FAILED is report.exit_code
 
@@ -189,7 +189,7 @@ async def test_damage_does_not_hide_behind_what_was_quarantined(migration, legac
 
     assert (1, ExitCode.DONE) == (clean.quarantined, clean.exit_code)
     assert {("document.workspace-present", "invoices"): 1} == found(report, Origin.RUN)
-    assert [harmed] == [f.id for f in report.findings if f.origin is Origin.RUN]
+    assert [harmed] == [f.id for f in report.violations if f.origin is Origin.RUN]
 
 
 async def test_a_foreign_workspace_of_before_stays_quarantined(migration, legacy):
@@ -310,7 +310,7 @@ async def test_finalize_lists_what_was_there_before_and_goes_on(migration, legac
         await migration.finalize(dry_run=True)
 
     owners = [found for found in result.there_before if found.rule == "document.owner-type"]
-    assert [("invoices", 4)] == [(one.collection, one.violations) for one in owners]
+    assert [("invoices", 4)] == [(one.collection, one.count) for one in owners]
     assert "Store the same id" in owners[0].next_step
 
 
