@@ -20,10 +20,10 @@ from newbi_migrate.migration.planning.results import (
     IndexAction,
     IndexDecision,
     Plan,
+    PlannedCollision,
     Quarantine,
     QuarantinedDocument,
     RunResult,
-    SharedKey,
     UserLine,
     UserLines,
 )
@@ -83,7 +83,7 @@ def a_plan(**changes):
                 "quotes", IndexSpec((("number", 1),)), IndexAction.COLLISION, "Two share one."
             ),
         ),
-        collisions=(SharedKey("quotes", "number_1", 2, ((IDS[20], None), (IDS[21], None))),),
+        collisions=(PlannedCollision("quotes", "number_1", 2, ((IDS[20], None), (IDS[21], None))),),
         not_registered={"odd": 3},
         workspaces=Workspaces(),
         digests=Digests({"users": 0xAB}),

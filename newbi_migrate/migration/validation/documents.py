@@ -20,14 +20,14 @@ from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.runs import RunRecord, quarantined_documents
 from newbi_migrate.store.windows import WindowGroup
 
-__all__ = ["DocumentRules"]
+__all__ = ["WorkspaceRules"]
 
 # A document may have named a workspace of others before the run, which then left it alone.
 _THERE_PERHAPS = frozenset({Reason.FOREIGN_WORKSPACE, Reason.PARENT_ELSEWHERE})
 _AS_TEXT = frozenset({IdForm.HEX_STRING, IdForm.OID_OBJECT, IdForm.MALFORMED})
 
 
-class DocumentRules:
+class WorkspaceRules:
     """The structural rules about documents of registered collections.
 
     Args:

@@ -16,7 +16,7 @@ from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.planning.owners import owner_of
 from newbi_migrate.migration.planning.plan import chosen_collections
 from newbi_migrate.migration.run.recovery import refuse_lost_records
-from newbi_migrate.migration.validation.documents import DocumentRules
+from newbi_migrate.migration.validation.documents import WorkspaceRules
 from newbi_migrate.migration.validation.models import ModelRules
 from newbi_migrate.migration.validation.origins import Origins
 from newbi_migrate.migration.validation.report import ValidationReport
@@ -74,7 +74,7 @@ async def validate(request: ValidationRequest) -> ValidationReport:
     with timed(state.timings, "people"):
         await check.people()
     with timed(state.timings, "documents"):
-        documents = DocumentRules(request, state, runs)
+        documents = WorkspaceRules(request, state, runs)
         sizes = await estimated_counts(
             database, [listed[spec.name] for spec in present], comment=COMMENT
         )
