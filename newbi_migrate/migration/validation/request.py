@@ -96,30 +96,25 @@ class Collector:
         count: int = 1,
     ) -> None:
         """Count violations of a rule, of which one is named."""
-        if not self._request.wants(rule.id):
-            return
         result = self._results.get((rule.id, collection, origin))
         if result is None:
+            if not self._request.wants(rule.id):
+                return
             result = RuleResult(
                 rule.id, rule.sentence, rule.severity, next_step_of(rule), collection, origin
             )
             self._results[rule.id, collection, origin] = result
         result.count += count
+        kept = len(result.examples) < EXAMPLES
+        if not kept and self._request.on_violation is None:
+            return
         violation = FoundViolation(
             rule.id, rule.severity, collection, identifier, path, note, origin
         )
         if self._request.on_violation is not None:
             self._request.on_violation(violation)
-        if len(result.examples) < EXAMPLES:
+        if kept:
             result.examples.append(violation)
-
-    def count(
-        self, rule: Rule, collection: str, number: int, first: Any, *, origin: Origin
-    ) -> None:
-        """Correct a count, where the server counted all after some were named."""
-        if (rule.id, collection, origin) not in self._results:
-            self.add(rule, collection, first, origin=origin)
-        self._results[rule.id, collection, origin].count = number
 
     def results(self) -> tuple[RuleResult, ...]:
         """The rules that are broken: what a run caused first, and of that the worst."""
