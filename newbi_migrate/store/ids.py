@@ -9,9 +9,9 @@ from typing import Any, Final
 from bson import Decimal128, ObjectId
 
 from newbi_migrate.store.decoding import Undecodable, decode
-from newbi_migrate.store.raw import document_of, element_of, elements
+from newbi_migrate.store.raw import document_of, element_of, elements, split_ids
 
-__all__ = ["decode_id", "id_key", "id_key_of"]
+__all__ = ["decode_id", "id_key", "id_key_of", "span_of"]
 
 _DOUBLE: Final = 0x01
 _STRING: Final = 0x02
@@ -49,6 +49,24 @@ def id_key(identifier: Any) -> bytes:
     if undecodable is not None:
         return id_key_of(undecodable.kind, undecodable.raw)
     return id_key_of(*element_of(identifier))
+
+
+def span_of(packed: bytes | list[Any]) -> tuple[bytes, bytes] | None:
+    """The smallest and the greatest key of some packed ids; of none, ``None``.
+
+    ObjectIds are compared as they are packed: a journal holds one for each document.
+
+    Args:
+        packed: What :func:`~newbi_migrate.store.raw.pack_ids` gives.
+
+    Raises:
+        ValueError: The bytes are no whole number of ObjectIds.
+    """
+    if not isinstance(packed, bytes):
+        keys = [id_key(identifier) for identifier in packed]
+        return (min(keys), max(keys)) if keys else None
+    ids = list(split_ids(packed))
+    return (_OBJECT_ID_MARK + min(ids), _OBJECT_ID_MARK + max(ids)) if ids else None
 
 
 def id_key_of(kind: int, raw: bytes) -> bytes:

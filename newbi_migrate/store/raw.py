@@ -28,6 +28,7 @@ __all__ = [
     "raw_documents",
     "set_back",
     "split_documents",
+    "split_ids",
 ]
 
 _INT32 = struct.Struct("<i")
@@ -230,10 +231,16 @@ def iter_ids(packed: Binary | bytes | list[Any]) -> Iterator[Any]:
     Raises:
         ValueError: The bytes are no whole number of ObjectIds.
     """
-    if isinstance(packed, bytes):
-        if len(packed) % _OBJECT_ID_SIZE:
-            raise ValueError("not packed ids: the last one is cut off")
-        for position in range(0, len(packed), _OBJECT_ID_SIZE):
-            yield ObjectId(packed[position : position + _OBJECT_ID_SIZE])
-    else:
-        yield from packed
+    yield from map(ObjectId, split_ids(packed)) if isinstance(packed, bytes) else packed
+
+
+def split_ids(packed: bytes) -> Iterator[bytes]:
+    """The bytes of each of some packed ObjectIds, in order.
+
+    Raises:
+        ValueError: They are no whole number of ObjectIds.
+    """
+    if len(packed) % _OBJECT_ID_SIZE:
+        raise ValueError("not packed ids: the last one is cut off")
+    for position in range(0, len(packed), _OBJECT_ID_SIZE):
+        yield packed[position : position + _OBJECT_ID_SIZE]
