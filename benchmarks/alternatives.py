@@ -109,9 +109,10 @@ def main() -> None:
     with EmbeddedMongod() as server, MongoClient[Any](server.uri) as client:
         database = client["newbi"]
         legacy = LegacyDatabase(seed=1, users=asked.owners)
-        homes = {owner: organization_id(owner) for owner in [user["_id"] for user in legacy.users]}
+        owners = [user["_id"] for user in legacy.users]
+        homes = {owner: organization_id(owner) for owner in owners}
         database["Users"].insert_many(legacy.users)
-        for batch in bulk_invoices(size, [user["_id"] for user in legacy.users], seed=1):
+        for batch in bulk_invoices(size, owners, seed=1):
             database["invoices"].insert_many(batch, ordered=False)
         print(f"{asked.owners:,} owners, MongoDB {'.'.join(map(str, server.version))}")
         print(HEADINGS)

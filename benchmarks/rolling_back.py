@@ -64,8 +64,9 @@ def main() -> None:
     with EmbeddedMongod() as server, MongoClient[Any](server.uri) as client:
         database = client["newbi"]
         legacy = LegacyDatabase(seed=1, users=asked.owners)
+        owners = [user["_id"] for user in legacy.users]
         database["Users"].insert_many(legacy.users)
-        for batch in bulk_invoices(asked.documents, [user["_id"] for user in legacy.users], seed=1):
+        for batch in bulk_invoices(asked.documents, owners, seed=1):
             database["invoices"].insert_many(batch, ordered=False)
         print(f"{asked.owners:,} owners, MongoDB {'.'.join(map(str, server.version))}")
         print(HEADINGS)

@@ -44,7 +44,7 @@ from newbi_migrate.documents.scalars import (
     choice,
     now,
 )
-from newbi_migrate.invariants.base import Severity
+from newbi_migrate.rules import Severity
 
 __all__ = [
     "COLLECTIONS",

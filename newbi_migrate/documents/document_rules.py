@@ -18,7 +18,7 @@ from bson.code import Code
 from bson.datetime_ms import DatetimeMS
 
 from newbi_migrate.documents.characters import BLANKS, server_pattern
-from newbi_migrate.invariants.base import Severity, Violation
+from newbi_migrate.rules import Rule, Severity
 
 __all__ = [
     "ABSENT",
@@ -282,17 +282,14 @@ class AnyOf(_Several):
 
 
 @dataclass(frozen=True)
-class DocumentRule(ABC):
+class DocumentRule(Rule, ABC):
     """A rule across fields.
 
     Attributes:
         id: Stable identifier, ``<model>.<rule>`` in lower case with hyphens.
-        sentence: The rule in one sentence.
         severity: What a violation means.
     """
 
-    id: str
-    sentence: str
     _: KW_ONLY
     severity: Severity = Severity.WARNING
 
@@ -312,10 +309,6 @@ class DocumentRule(ABC):
     def violators(self) -> Mapping[str, Any] | None:
         """The match expression of whole documents that break it, where no schema can say it."""
         return None
-
-    def broken_at(self, path: str) -> Violation:
-        """The violation of this rule at a path."""
-        return Violation(self.id, path, self.sentence, self.severity)
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from pydantic_core import CoreSchema, core_schema as cs
 
 from newbi_migrate.documents.characters import BLANKS
 from newbi_migrate.documents.field_rules import FieldRule
-from newbi_migrate.invariants.base import Severity
+from newbi_migrate.rules import Severity
 
 __all__ = [
     "DOCUMENT_ID",

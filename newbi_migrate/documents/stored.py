@@ -38,7 +38,7 @@ from newbi_migrate.documents.shapes import (
     rules_of,
     without_null,
 )
-from newbi_migrate.invariants.base import Severity, Violation
+from newbi_migrate.rules import Severity, Violation
 
 if TYPE_CHECKING:
     from newbi_migrate.documents.base import StoredModel

@@ -34,7 +34,7 @@ from newbi_migrate.migration.run.runner import Runner
 from newbi_migrate.migration.run.throttle import ThrottleOptions
 from newbi_migrate.migration.status import Status, read_status
 from newbi_migrate.migration.validation.conservation import Conservation, check_conservation
-from newbi_migrate.migration.validation.report import FailOn, Finding, ValidationReport
+from newbi_migrate.migration.validation.report import FailOn, FoundViolation, ValidationReport
 from newbi_migrate.migration.validation.validate import ValidationRequest, validate
 from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.connection import Store, open_database
@@ -290,7 +290,7 @@ class Migration:
         fail_on: FailOn = FailOn.CRITICAL,
         unchanged: bool = False,
         detailed: bool = False,
-        on_finding: Callable[[Finding], None] | None = None,
+        on_violation: Callable[[FoundViolation], None] | None = None,
     ) -> ValidationReport:
         """Ask every rule of the database; send no write command, need no lease.
 
@@ -301,7 +301,7 @@ class Migration:
             unchanged: Prove by digests, which reads the whole database, that nothing changed
                 but what the journals say.
             detailed: Find every violation, not examples alone.
-            on_finding: Told of each finding as it is found.
+            on_violation: Told of each violation as it is found.
 
         Raises:
             UsageError: No rule has one of the ids.
@@ -318,7 +318,7 @@ class Migration:
                     fail_on=fail_on,
                     unchanged=unchanged,
                     detailed=detailed,
-                    on_finding=on_finding,
+                    on_violation=on_violation,
                     progress=self._progress,
                 )
             )

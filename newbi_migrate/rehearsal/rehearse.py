@@ -397,7 +397,7 @@ def _migrated(result: RunResult) -> _Told:
 
 
 def _validated(report: ValidationReport) -> _Told:
-    broken = sum(result.violations for result in report.results)
+    broken = sum(result.count for result in report.results)
     return f"{broken:,} violations found", report.exit_code, report.failed
 
 

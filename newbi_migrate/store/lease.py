@@ -31,7 +31,7 @@ from newbi_migrate.errors import DamagedRecordsError, LeaseHeldError, LeaseLostE
 from newbi_migrate.store.decoding import PLAIN
 from newbi_migrate.store.faults import is_transient
 from newbi_migrate.store.handles import Collection, Database
-from newbi_migrate.store.processes import Origin, has_ended
+from newbi_migrate.store.processes import ProcessStart, has_ended
 
 __all__ = ["LEASE", "LEASE_SECONDS", "RUNS", "Holder", "Lease", "LeaseState"]
 
@@ -84,12 +84,12 @@ class Holder:
     host: str
     pid: int
     command: str
-    origin: Origin | None = None
+    origin: ProcessStart | None = None
 
     @classmethod
     def this_process(cls, run_id: ObjectId, command: str) -> Self:
         """This process; not to be kept, a fork of it is another."""
-        return cls(run_id, platform.node(), os.getpid(), command, Origin.of_this_process())
+        return cls(run_id, platform.node(), os.getpid(), command, ProcessStart.of_this_process())
 
     @property
     def has_ended(self) -> bool:
@@ -543,11 +543,11 @@ def _parsed(document: Mapping[str, Any], now: datetime) -> _Found:
     )
 
 
-def _origin(document: Mapping[str, Any]) -> Origin | None:
+def _origin(document: Mapping[str, Any]) -> ProcessStart | None:
     boot, started = document.get("bootId"), document.get("processStarted")
     namespaces = document.get("namespaces")
     if isinstance(boot, str) and isinstance(namespaces, str) and _is_integer(started):
-        return Origin(boot, namespaces, started)
+        return ProcessStart(boot, namespaces, started)
     return None
 
 

@@ -35,7 +35,7 @@ from newbi_migrate.mapping.slug import slug_candidates
 from newbi_migrate.mapping.users import Finding
 from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.planning.results import Findings, UserLine, UserLines
-from newbi_migrate.migration.rollback.units import BACKWARDS, Created, Going, Units
+from newbi_migrate.migration.rollback.units import BACKWARDS, CreatedDocument, Going, Units
 from newbi_migrate.testing import strategies
 
 # Few differ in their first eight bytes, as those of one process and second.
@@ -189,7 +189,7 @@ def test_units_hold_what_was_created_for_each(documents, data):
     """In the order in which it was found; what stays is in no count and no set of ids."""
     units, expected = Units(), {}
     for legacy_id, collection, identifier in documents:
-        created = Created(collection, identifier, bytes(8))
+        created = CreatedDocument(collection, identifier, bytes(8))
         units.add(legacy_id, created)
         expected.setdefault(repr(legacy_id), []).append(created)
     staying = data.draw(st.sets(st.integers(0, len(expected) - 1))) if expected else set()
@@ -219,7 +219,7 @@ def test_what_is_known_of_a_user_takes_few_bytes():
     units = Units()
     for user in users:
         for name in BACKWARDS:
-            units.add(user, Created(name, user, bytes(8)))
+            units.add(user, CreatedDocument(name, user, bytes(8)))
     both, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 

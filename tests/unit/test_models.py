@@ -21,7 +21,7 @@ from newbi_migrate.documents import (
 )
 from newbi_migrate.documents.agenda import Event
 from newbi_migrate.documents.newbi import NEWBI
-from newbi_migrate.invariants.base import Severity
+from newbi_migrate.rules import Severity
 
 ID = ObjectId("64b0c0ffee0123456789abcd")
 DAY = datetime(2025, 3, 1, 12)  # noqa: DTZ001  # as PyMongo reads it
@@ -442,7 +442,7 @@ def test_no_secret_is_shown():
 @pytest.mark.parametrize("spec", list(NEWBI), ids=lambda spec: spec.name)
 def test_every_rule_has_an_id_and_a_sentence(spec):
     """Rules are values: unique ids in lower case, and one sentence for people."""
-    rules = spec.model.invariants()
+    rules = spec.model.declared_rules()
 
     assert len(rules) == len({rule.id for rule in rules})
     assert all(rule.id == rule.id.lower() and "." in rule.id for rule in rules)

@@ -17,7 +17,7 @@ from newbi_migrate.documents.document_rules import (
     milliseconds,
     year_in_france,
 )
-from newbi_migrate.invariants.base import Severity, Violation
+from newbi_migrate.rules import Severity, Violation
 
 FRANCE = timezone(timedelta(hours=1))
 YEAR_1, YEAR_10000 = -62_135_596_800_000, 253_402_300_800_000

@@ -26,7 +26,7 @@ from newbi_migrate.documents.document_rules import (
     YearInFrance,
 )
 from newbi_migrate.documents.field_rules import FieldRule
-from newbi_migrate.invariants.base import Severity
+from newbi_migrate.rules import Severity
 
 FILLED = {"not": {"bsonType": "null"}, "pattern": f"[^{BLANKS}]"}
 NUMBERS = ["double", "int", "long"]

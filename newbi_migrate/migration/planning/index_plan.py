@@ -13,7 +13,7 @@ from newbi_migrate.documents.registry import CollectionSpec, UniqueKey
 from newbi_migrate.mapping.values import read_id
 from newbi_migrate.mapping.workspace import Reason, WorkspaceClass, Workspaces
 from newbi_migrate.migration.planning.documents import MOST_OWNERS, Surveyed
-from newbi_migrate.migration.planning.results import IndexAction, IndexDecision, SharedKey
+from newbi_migrate.migration.planning.results import IndexAction, IndexDecision, PlannedCollision
 from newbi_migrate.progress import Progress
 from newbi_migrate.store.collisions import Collision, find_collisions
 from newbi_migrate.store.handles import Database
@@ -39,7 +39,7 @@ async def plan_index_changes(
     odd_users: Mapping[bytes, Any],
     comment: str,
     progress: Progress,
-) -> tuple[tuple[IndexDecision, ...], tuple[SharedKey, ...]]:
+) -> tuple[tuple[IndexDecision, ...], tuple[PlannedCollision, ...]]:
     """What happens to every index the registry wants or knows to be obsolete.
 
     Args:
@@ -56,7 +56,7 @@ async def plan_index_changes(
         progress: Told of every collection.
     """
     decisions: list[IndexDecision] = []
-    shared: list[SharedKey] = []
+    shared: list[PlannedCollision] = []
     wanted = [spec for spec in specs if spec.scoped]
     if with_users:
         wanted += BETTER_AUTH_SPECS
@@ -158,10 +158,10 @@ class _Whose:
     workspaces: Workspaces
     odd_users: Mapping[bytes, Any]
 
-    def of(self, found: Collision, *, later: bool) -> SharedKey:
+    def of(self, found: Collision, *, later: bool) -> PlannedCollision:
         """The documents of a collision with the quarantined users they belong to."""
         documents = tuple((identifier, self._user(owner)) for identifier, owner in found.owners)
-        return SharedKey(
+        return PlannedCollision(
             found.collection,
             found.index,
             found.count,

@@ -35,10 +35,10 @@ __all__ = [
     "IndexAction",
     "IndexDecision",
     "Plan",
+    "PlannedCollision",
     "Quarantine",
     "QuarantinedDocument",
     "RunResult",
-    "SharedKey",
     "UserLine",
     "UserLines",
 ]
@@ -417,8 +417,8 @@ class IndexDecision:
 
 
 @dataclass(frozen=True, slots=True)
-class SharedKey:
-    """Documents that would share a key that is to be unique.
+class PlannedCollision:
+    """A collision as the plan lists it, with the quarantined users its documents belong to.
 
     Attributes:
         collection: Where.
@@ -478,7 +478,7 @@ class Plan:
     quarantine: Quarantine
     findings: Findings
     indexes: tuple[IndexDecision, ...]
-    collisions: tuple[SharedKey, ...]
+    collisions: tuple[PlannedCollision, ...]
     not_registered: Mapping[str, int]
     workspaces: Workspaces
     digests: Digests

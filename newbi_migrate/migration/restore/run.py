@@ -95,6 +95,8 @@ async def restore_backup(
             next_step="Give its secret key with --identity.",
         )
     _require_all(dump, only)
+    # No lease guards the files of a dump. What is read of them again, to be inserted, is checked by
+    # gzip's checksums, and counted in the end.
     verification = await verify_dump(dump, progress=listener)
     verification.require(only)
     async with open_database(database) as store:
@@ -111,6 +113,7 @@ async def restore_backup(
         )
         if drop and only:
             wanted = [one for one in dump.collections if one.name in only]
+            # This too is asked again under the lease.
             with explained("looking at the target"):
                 refuse_unreplaceable(wanted, await collections(store.database))
             in_place = RestoreInPlace(

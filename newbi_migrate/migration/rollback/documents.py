@@ -43,8 +43,8 @@ from newbi_migrate.store.reading import chunks
 from newbi_migrate.store.session import LeasedSession, Throttle
 from newbi_migrate.store.undo import (
     Chain,
-    Comparison,
-    Difference,
+    ChangedField,
+    ComparedGroups,
     Undone,
     compare_groups,
     follow,
@@ -76,7 +76,7 @@ class _Window:
     """Documents of one journal entry, and how they stand."""
 
     collection: str
-    compared: Comparison
+    compared: ComparedGroups
     count: int
 
 
@@ -162,14 +162,14 @@ class DocumentRollback:
         compared = await compare_groups(self.database[name], groups, comment=self.comment)
         self._release(name, compared.to_restore)
         if self._discards:
-            for one in compared.differences:
+            for one in compared.changed_fields:
                 if one.field == self.workspace_field:
                     now = _id_in(one.field, one.now)
                     self._released(name, now, _stood(one.group, one.field), 1)
         back.restored += sum(len(group.ids) for group in compared.to_restore)
         back.already += compared.restored
         back.gone += compared.gone
-        self._conflicts(name, compared.differences)
+        self._conflicts(name, compared.changed_fields)
 
     async def _follow(self, name: str, chains: Iterable[Chain]) -> None:
         back, path = self._back(name), self.workspace_field
@@ -180,8 +180,8 @@ class DocumentRollback:
             back.gone += len(some) - len(found)
             for one in found:
                 back.restored += one.restored
-                back.already += not one.restored and not one.differences
-                self._conflicts(name, one.differences)
+                back.already += not one.restored and not one.changed_fields
+                self._conflicts(name, one.changed_fields)
                 now, before, after = (e.get(path) for e in (one.now, one.before, one.after))
                 # Where a later run wrote it, that one releases it.
                 if now == before:
@@ -230,10 +230,10 @@ class DocumentRollback:
             undone = await restore(session, name, part)
             back.restored += undone.written
             self._refused(name, undone)
-        self._conflicts(name, compared.differences)
+        self._conflicts(name, compared.changed_fields)
         if self._discards:
-            differences = compared.differences
-            for changed in chunks(differences, throttle.window(max(len(differences), 1))):
+            changed_fields = compared.changed_fields
+            for changed in chunks(changed_fields, throttle.window(max(len(changed_fields), 1))):
                 await session.turn(len(changed))
                 self._refused(name, await overwrite(session, name, changed))
         session.progress.advance(window.count, name)
@@ -284,13 +284,13 @@ class DocumentRollback:
         for identifier, path in undone.refused:
             self.result.conflicts.add(Conflict(ConflictKind.REFUSED, name, identifier, path))
 
-    def _conflicts(self, name: str, differences: Sequence[Difference]) -> None:
-        back, documents = self._back(name), len({id_key(found.id) for found in differences})
+    def _conflicts(self, name: str, changed_fields: Sequence[ChangedField]) -> None:
+        back, documents = self._back(name), len({id_key(found.id) for found in changed_fields})
         if self._discards:
             back.overwritten += documents
         else:
             back.kept += documents
-        for found in differences:
+        for found in changed_fields:
             self.result.conflicts.add(Conflict(ConflictKind.CHANGED, name, found.id, found.field))
 
     def _back(self, name: str) -> DocumentsBack:

@@ -1,4 +1,4 @@
-"""What a validation answers: findings, where they come from, and whether the database passed.
+"""What a validation answers: violations, where they come from, and whether the database passed.
 
 Values hold ids, paths and counts, no personal data.
 """
@@ -14,14 +14,14 @@ from typing import Any, Final
 from bson import ObjectId
 
 from newbi_migrate.errors import ExitCode
-from newbi_migrate.invariants.base import Severity
 from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.planning.results import QuarantinedDocument
+from newbi_migrate.rules import Severity
 
 __all__ = [
     "EXAMPLES",
     "FailOn",
-    "Finding",
+    "FoundViolation",
     "Origin",
     "Proof",
     "RuleResult",
@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 EXAMPLES = 20
-"""Findings that are kept for each rule, collection and origin, unless all are asked for."""
+"""Violations that are kept for each rule, collection and origin, unless all are asked for."""
 
 
 class Origin(StrEnum):
@@ -111,8 +111,8 @@ class Unchanged:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """A rule that a document breaks.
+class FoundViolation:
+    """A violation found in a database: in which document, and where it comes from.
 
     Attributes:
         rule: Id of the rule.
@@ -133,7 +133,7 @@ class Finding:
     origin: Origin = Origin.UNKNOWN
 
     def to_json(self) -> dict[str, Any]:
-        """The finding as JSON holds it, with the id as it is."""
+        """The violation as JSON holds it, with the id as it is."""
         return {
             "rule": self.rule,
             "severity": self.severity.value,
@@ -156,7 +156,7 @@ class RuleResult:
         next_step: What to do about one.
         collection: Where.
         origin: Where the violations come from.
-        violations: How many documents break it.
+        count: How many documents break it.
         examples: The first of them, or all where all were asked for.
     """
 
@@ -166,8 +166,8 @@ class RuleResult:
     next_step: str
     collection: str
     origin: Origin = Origin.UNKNOWN
-    violations: int = 0
-    examples: list[Finding] = field(default_factory=list)
+    count: int = 0
+    examples: list[FoundViolation] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """The result as JSON holds it, without its examples."""
@@ -178,7 +178,7 @@ class RuleResult:
             "origin": self.origin.value,
             "sentence": self.sentence,
             "nextStep": self.next_step,
-            "violations": self.violations,
+            "count": self.count,
         }
 
 
@@ -221,14 +221,14 @@ class ValidationReport:
     finalized: bool = False
 
     @property
-    def findings(self) -> tuple[Finding, ...]:
-        """The findings that were kept."""
-        return tuple(finding for result in self.results for finding in result.examples)
+    def violations(self) -> tuple[FoundViolation, ...]:
+        """The violations that were kept."""
+        return tuple(violation for result in self.results for violation in result.examples)
 
     def count(self, severity: Severity, *origins: Origin) -> int:
         """How many violations of that severity come from one of some origins, else from any."""
         return sum(
-            result.violations
+            result.count
             for result in self.results
             if result.severity is severity and (not origins or result.origin in origins)
         )
@@ -256,7 +256,7 @@ class ValidationReport:
     @property
     def failed(self) -> bool:
         """Whether a rule is broken that is to fail the validation."""
-        return any(r.violations and self.fail_on.covers(r.severity, r.origin) for r in self.results)
+        return any(r.count and self.fail_on.covers(r.severity, r.origin) for r in self.results)
 
     @property
     def exit_code(self) -> ExitCode:
