@@ -137,7 +137,7 @@ def _exports(exports: Sequence[ExportEntry]) -> list[Section]:
 def _unsayable(exports: Sequence[ExportEntry]) -> list[str]:
     return [
         f"Note: {one.file} leaves out {counted(one.left_out, 'document')} that Extended JSON "
-        "cannot say; the backup holds them."
+        "cannot say; the backup has all."
         for one in exports
         if one.left_out
     ]

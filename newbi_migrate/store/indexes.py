@@ -16,6 +16,7 @@ from pymongo.errors import OperationFailure
 from newbi_migrate.documents.indexes import key_pattern, matches, wanted_pattern
 from newbi_migrate.documents.registry import CollectionSpec, IndexSpec
 from newbi_migrate.store.codes import AUTHENTICATION, INDEX_REFUSED, NOT_FOUND, STABLE_API, Code
+from newbi_migrate.store.collections import collection_names
 from newbi_migrate.store.connection import DURABLE, SIMPLE_COLLATION, Topology
 from newbi_migrate.store.faults import is_out_of_space, is_transient, name_of
 from newbi_migrate.store.handles import Database
@@ -73,6 +74,11 @@ class Refused:
     def impossible(self) -> bool:
         """Whether the server cannot create it at all, or not beside the indexes there are."""
         return self.code == Code.CANNOT_CREATE_INDEX
+
+
+_GONE: Final = Refused(
+    "Somebody dropped or renamed the collection meanwhile.", Code.NAMESPACE_NOT_FOUND
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,13 +211,15 @@ async def create_indexes(
     """Create indexes of an existing collection; return what became of each, by name.
 
     They are built together, in one scan of the collection; only where the server refuses one
-    are they built one by one.
+    are they built one by one. A collection that is gone is not made anew.
 
     Raises:
         pymongo.errors.PyMongoError: The server failed; whether the indexes are there is
             unknown.
         NewbiMigrateError: The session stopped it.
     """
+    if collection not in await collection_names(session.database, comment=session.comment):
+        return {spec.name: _GONE for spec in specs}
     quorum = _quorum(session)
     try:
         await session.collection(collection).create_indexes(
