@@ -10,6 +10,7 @@ from typing import Any, Self, TypeVar
 
 from bson import ObjectId
 
+from newbi_migrate.backup.exporting import export_backup
 from newbi_migrate.backup.writer import BackupResult, backup_database
 from newbi_migrate.choices import Purpose
 from newbi_migrate.documents.newbi import NEWBI
@@ -198,9 +199,11 @@ class Migration:
     ) -> BackupResult:
         """Write the whole database into a new folder, in mongodump's format.
 
-        See :func:`~newbi_migrate.backup.writer.backup_database`.
+        Interrupted while it exports, the backup is whole all the same. See
+        :func:`~newbi_migrate.backup.writer.backup_database` and
+        :func:`~newbi_migrate.backup.exporting.export_backup`.
         """
-        return await backup_database(
+        made = await backup_database(
             self.store.database,
             output_dir,
             registry=self._registry,
@@ -209,6 +212,15 @@ class Migration:
             recipients=recipients,
             exports=exports,
         )
+        if exports:
+            await export_backup(
+                made.path,
+                registry=self._registry,
+                progress=self._progress,
+                recipients=recipients,
+                identities=made.identities,
+            )
+        return made
 
     async def check_conservation(
         self, run: RunRecord | None = None, *, baseline: Baseline | None = None

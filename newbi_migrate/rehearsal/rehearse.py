@@ -189,6 +189,8 @@ class _Rehearsing:
         )
         if verification is None or not verification.intact:
             return None
+        for note in verification.notes:
+            self._progress.note(note)
         self._documents = sum(one.bytes for one in verification.collections)
         return verification
 
@@ -209,7 +211,9 @@ class _Rehearsing:
         if self._dump.manifest is not None:
             return self
         made = await self._asked(
-            StepName.BACKUP, lambda migration: migration.backup(self._folder), _backed_up
+            StepName.BACKUP,
+            lambda migration: migration.backup(self._folder, exports=False),
+            _backed_up,
         )
         if made is not None:
             self._backup = made.path

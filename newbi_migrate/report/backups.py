@@ -11,6 +11,7 @@ from typing import Any, Final
 from bson import json_util
 
 from newbi_migrate.backup.compare import Comparison, Difference
+from newbi_migrate.backup.export_list import ExportEntry, Exports
 from newbi_migrate.backup.manifest import CollectionEntry, Consistency, Manifest
 from newbi_migrate.backup.verification import Problem, Verification
 from newbi_migrate.errors import ExitCode
@@ -35,6 +36,7 @@ __all__ = [
     "backup_document",
     "backup_survey_document",
     "dropped_aside_document",
+    "exports_document",
     "restore_document",
     "restore_plan_document",
     "verification_document",
@@ -51,7 +53,13 @@ _CONSISTENT: Final[Mapping[Consistency, str]] = {
 # -- backup -----------------------------------------------------------------------------------
 
 
-def backup_document(path: Path, manifest: Manifest, *, next_command: str = "") -> Document:
+def backup_document(
+    path: Path,
+    manifest: Manifest,
+    exports: Sequence[ExportEntry] = (),
+    *,
+    next_command: str = "",
+) -> Document:
     """The document of a finished backup; 3 where it is none to go back to.
 
     That is one whose collections may not fit together, or of a half-migrated database.
@@ -59,12 +67,13 @@ def backup_document(path: Path, manifest: Manifest, *, next_command: str = "") -
     Args:
         path: Its folder.
         manifest: What it says of itself.
+        exports: Those that were written of it.
         next_command: What to run next.
     """
     doubtful = manifest.consistency is Consistency.WRITTEN or manifest.half_done
     code = ExitCode.PENDING if doubtful else ExitCode.DONE
     notes = [f"Note: {note}" for note in manifest.notes if note != manifest.half_done]
-    exports = [f"{export.file}: {export.lines:,} lines" for export in manifest.exports]
+    notes += _unsayable(exports)
     return Document(
         command="backup",
         database=manifest.database,
@@ -77,7 +86,7 @@ def backup_document(path: Path, manifest: Manifest, *, next_command: str = "") -
                 (_facts(manifest), _CONSISTENT[manifest.consistency], *_warning(manifest), *notes),
             ),
             *_collections(manifest.collections),
-            *([Section("Exports", tuple(exports), detail=True)] if exports else []),
+            *_exports(exports),
         ),
         value=lambda: {
             "path": str(path),
@@ -85,6 +94,53 @@ def backup_document(path: Path, manifest: Manifest, *, next_command: str = "") -
             "exitCode": int(code),
         },
     )
+
+
+def exports_document(exports: Exports, *, next_command: str = "") -> Document:
+    """The document of the exports of a backup, once they are complete.
+
+    Args:
+        exports: All of them.
+        next_command: What to run next.
+    """
+    made = counted(len(exports.entries), "collection")
+    return Document(
+        command="backup",
+        database=exports.database,
+        title=f"The backup {exports.path} has JSON exports of {made}.",
+        exit_code=ExitCode.DONE,
+        next_command=next_command,
+        sections=(Section("", tuple(_unsayable(exports.entries))), *_exports(exports.entries)),
+        value=lambda: {
+            "path": str(exports.path),
+            "exports": [
+                {
+                    "collection": one.collection,
+                    "file": one.file,
+                    "lines": one.lines,
+                    "leftOut": one.left_out,
+                }
+                for one in exports.entries
+            ],
+            "exitCode": 0,
+        },
+    )
+
+
+def _exports(exports: Sequence[ExportEntry]) -> list[Section]:
+    if not exports:
+        return []
+    lines = [f"{one.file}: {one.lines:,} lines" for one in exports]
+    return [Section("Exports", tuple(lines), detail=True)]
+
+
+def _unsayable(exports: Sequence[ExportEntry]) -> list[str]:
+    return [
+        f"Note: {one.file} leaves out {counted(one.left_out, 'document')} that Extended JSON "
+        "cannot say; the backup has all."
+        for one in exports
+        if one.left_out
+    ]
 
 
 def backup_survey_document(

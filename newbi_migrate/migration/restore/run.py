@@ -36,7 +36,7 @@ from newbi_migrate.store.lease import LEASE, LEASE_SECONDS
 from newbi_migrate.store.restores import RestoreRecord
 from newbi_migrate.store.runs import restore_record
 from newbi_migrate.store.session import LeasedSession
-from newbi_migrate.store.structure import drop_collection, empty_collection
+from newbi_migrate.store.structure import drop_collection, empty_collection, try_out
 
 __all__ = ["restore_backup"]
 
@@ -215,6 +215,11 @@ class _Restore:
             return
         target.require_empty(drop=self._drop)
         self._resumed = False
+        if target.existing:
+            # What may refuse is asked while everything is still there.
+            for collection in self._wanted:
+                if collection.created_with:
+                    await try_out(session, collection.name, collection.created_with)
         self._record = await RestoreRecord.start(
             session, self._identity, found, dropping=bool(target.existing)
         )
