@@ -20,7 +20,10 @@ from newbi_migrate.documents import (
     snapshots,
 )
 from newbi_migrate.documents.agenda import Event
+from newbi_migrate.documents.base import DocumentModel
+from newbi_migrate.documents.document_rules import Forbidden, Required, There
 from newbi_migrate.documents.newbi import NEWBI
+from newbi_migrate.documents.scalars import Text
 from newbi_migrate.invariants.base import Severity
 
 ID = ObjectId("64b0c0ffee0123456789abcd")
@@ -427,6 +430,54 @@ def test_construction_adds_the_defaults_of_the_schema():
 
     assert {"allDay": False, "color": "sky", "type": "MANUAL"}.items() <= event.items()
     assert None not in event.values()
+
+
+class _Sent(Required):
+    """A rule of a host, which reads another field beside those of the rule it extends."""
+
+    @property
+    def reads(self):
+        return (*super().reads, "heldBack")
+
+    def broken(self, get):
+        return ("heldBack",) if get("heldBack") else super().broken(get)
+
+
+class _Parcel(DocumentModel):
+    collection_name = "parcels"
+    rules = (_Sent("parcel.sent", "A parcel has a sender, and is not held back.", ("sentBy",)),)
+
+    sent_by: Text | None = None
+    held_back: Text | None = None
+
+
+class _Letter(DocumentModel):
+    collection_name = "letters"
+    rules = (Forbidden("letter.lost", "Nobody says when.", {"lostAt": There("lostAt")}),)
+
+    lost_at: Text | None = None
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "broken"),
+    [
+        (_Parcel, {"sentBy": "Zoé"}, []),
+        (_Parcel, {"sentBy": " "}, ["parcel.sent"]),
+        (_Parcel, {"sentBy": "Zoé", "heldBack": "yes"}, ["parcel.sent"]),
+        (_Letter, {}, []),
+        (_Letter, {"lostAt": None}, ["letter.lost"]),
+    ],
+)
+def test_a_new_document_is_held_to_every_rule_of_a_host(model, given, broken):
+    """Whatever a rule reads, and where null is told from absent, as for a stored one."""
+    found = []
+    try:
+        model(**given)
+    except ValidationError as error:
+        found = [each["type"] for each in error.errors()]
+
+    assert broken == found
+    assert broken == [violation.rule for violation in model.violations_of({"_id": ID, **given})]
 
 
 def test_no_secret_is_shown():

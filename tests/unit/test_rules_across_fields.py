@@ -11,8 +11,16 @@ from rules_across_fields import DONE, NAIVE, RULES
 
 from newbi_migrate.documents.billing import Invoice
 from newbi_migrate.documents.document_rules import (
+    All,
+    AnyOf,
+    Filled,
     Fits,
+    Forbidden,
+    Is,
+    Not,
     Required,
+    There,
+    ValuesWithin,
     is_filled,
     milliseconds,
     year_in_france,
@@ -39,6 +47,52 @@ def test_a_rule_says_what_it_reads(rule, good, bad):
         seen = {key: value for key, value in document.items() if key in rule.reads}
 
         assert rule.broken(document.get) == rule.broken(seen.get)
+
+
+@rules
+def test_a_rule_says_the_same_of_fields_with_other_names(rule, good, bad):
+    """It is given null where a field is absent; one to which that matters cannot be renamed."""
+    names = {name: f"{name}_" for name in rule.reads}
+    renamed = rule.renamed(names)
+
+    assert (type(rule) in (Forbidden, ValuesWithin)) is (renamed is None)
+    for document in (*good, *(document for document, _ in bad)) if renamed else ():
+        values = {other: document.get(name) for name, other in names.items()}
+
+        assert [names[path] for path in rule.broken(document.get)] == [*renamed.broken(values.get)]
+        assert [names[name] for name in rule.reads] == [*renamed.reads]
+        assert (rule.id, rule.sentence, rule.severity) == (
+            *(renamed.id, renamed.sentence),
+            renamed.severity,
+        )
+
+
+@pytest.mark.parametrize(
+    ("condition", "renamed"),
+    [
+        (Is("a", "a", True), Is("b", "a", True)),
+        (Filled("a", "c"), Filled("b", "d")),
+        (Not(Is("a", "c")), Not(Is("b", "c"))),
+        (There("a"), None),
+        (Fits("a", "c"), None),
+        (Not(There("a")), None),
+        (AnyOf(Is("a", "c")), None),
+        (All(Is("a", "c"), There("a")), None),
+        (Required("x.y", "It is.", ("a",), There("a")), None),
+    ],
+)
+def test_a_condition_is_renamed_where_null_is_as_good_as_absent(condition, renamed):
+    """Its fields alone have other names, and not its values."""
+    assert renamed == condition.renamed({"a": "b", "c": "d"})
+
+
+def test_all_conditions_are_renamed():
+    """Several at once hold of the same values under other names."""
+    both = All(Is("a", "x"), Filled("c")).renamed({"a": "b", "c": "d"})
+
+    assert both.holds({"b": "x", "d": 1}.get)
+    assert not both.holds({"b": "x", "a": "x", "c": 1}.get)
+    assert not both.holds({"b": "y", "d": 1}.get)
 
 
 @pytest.mark.parametrize(
