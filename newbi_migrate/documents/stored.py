@@ -7,7 +7,7 @@ inside pydantic, without a callback into Python but for embedded documents.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from types import UnionType
 from typing import (
@@ -193,19 +193,25 @@ class CrossFieldRules:
             if across.rules or across.children
         ]
 
-    def broken(self, values: Mapping[str, Any], there: Container[str]) -> list[Violation]:
-        """The rules that a new model breaks, none where they are only worth knowing.
+    def complete(self, model: StoredModel) -> None:
+        """Sets the years that a new model was not given."""
+        values = model.__dict__
+        for rule, year, day in self.years:
+            if values[year] is None and (is_in := rule.year_of(values[day])) is not None:
+                values[year] = is_in
+                model.__pydantic_fields_set__.add(year)
 
-        Args:
-            values: The attributes of the model.
-            there: Those that were set.
-        """
+    def broken(self, model: StoredModel) -> list[Violation]:
+        """The rules that a new model breaks, none where they are only worth knowing."""
+        values = model.__dict__
         if self.quick is not None:
+            get = values.get
             for broken in self.quick:  # a generator costs more than all the rules
-                if broken(values.get):
+                if broken(get):
                     break
             else:
                 return []
+        there = model.__pydantic_fields_set__
         # What has a default is there.
         get = {
             key: value
