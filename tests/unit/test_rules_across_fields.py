@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -170,6 +171,7 @@ def test_a_date_is_a_number_of_milliseconds(value, number):
         (NAIVE.replace(hour=23, tzinfo=UTC), 2025),
         (NAIVE.replace(hour=23, minute=59, tzinfo=FRANCE), 2024),
         (datetime(2025, 1, 1, tzinfo=FRANCE), 2025),
+        (datetime(2025, 1, 1, 0, 59, tzinfo=timezone(timedelta(hours=2))), 2024),
         (datetime(1, 1, 1, tzinfo=FRANCE), 1),
         (datetime(1, 1, 1, tzinfo=UTC), 1),
         (datetime(9999, 12, 31, 22, 59, tzinfo=UTC), 9999),
@@ -188,3 +190,16 @@ def test_a_date_is_a_number_of_milliseconds(value, number):
 def test_a_year_begins_an_hour_before_that_of_utc(value, year):
     """In France, and where a year has no number of four digits there is none."""
     assert year == year_in_france(value)
+
+
+def test_the_zone_of_the_machine_does_not_matter(monkeypatch):
+    """A date without a zone is of UTC, and one with a zone is taken to UTC."""
+    monkeypatch.setenv("TZ", "FAR+12")
+    time.tzset()
+    try:
+        found = [year_in_france(NAIVE), year_in_france(NAIVE.replace(hour=23, tzinfo=UTC))]
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+    assert [2024, 2025] == found
