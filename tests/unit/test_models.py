@@ -21,9 +21,11 @@ from newbi_migrate.documents import (
 )
 from newbi_migrate.documents.agenda import Event
 from newbi_migrate.documents.base import DocumentModel
-from newbi_migrate.documents.document_rules import Forbidden, Required, There
+from newbi_migrate.documents.document_rules import DocumentRule, Forbidden, Required, There
 from newbi_migrate.documents.newbi import NEWBI
+from newbi_migrate.documents.odm import DOCUMENTS
 from newbi_migrate.documents.scalars import Text
+from newbi_migrate.documents.shapes import all_rules
 from newbi_migrate.invariants.base import Severity
 
 ID = ObjectId("64b0c0ffee0123456789abcd")
@@ -101,6 +103,14 @@ USER = {
     "createdAt": DAY,
     "updatedAt": DAY,
 }
+MEMBER = {"_id": ID, "organizationId": ID, "userId": ID, "role": "owner", "createdAt": DAY}
+ORGANIZATION = {
+    "_id": ID,
+    "name": "Atelier",
+    "slug": "atelier",
+    "createdAt": DAY,
+    **dict.fromkeys(better_auth.COMPANY_GUARD_FIELDS, "x"),
+}
 TRANSACTION = {
     "_id": ID,
     "externalId": "tx_1",
@@ -143,6 +153,8 @@ EXAMPLES = [
     (legacy.LegacyUser, LEGACY_USER),
     (better_auth.Account, ACCOUNT),
     (better_auth.User, USER),
+    (better_auth.Member, MEMBER),
+    (better_auth.Organization, ORGANIZATION),
     (banking.Transaction, TRANSACTION),
     (banking.BridgeTransaction, OLD_TRANSACTION),
     (signatures.EmailSignature, SIGNATURE),
@@ -319,6 +331,13 @@ COUNTEREXAMPLES = [
     (better_auth.User, USER, {"isEmailVerified": False}, "user.flags-agree", "emailVerified"),
     (better_auth.User, USER, {"workspaceId": "x"}, "user.no-workspace", "workspaceId"),
     (
+        better_auth.Member,
+        MEMBER,
+        {"organizationId": "newbi"},
+        "field.organization-id",
+        "organizationId",
+    ),
+    (
         signatures.EmailSignature,
         SIGNATURE,
         {"spacings.top": 51},
@@ -349,6 +368,32 @@ def test_a_rule_is_broken_by_its_counterexample(model, document, changes, rule, 
     with pytest.raises(ValidationError):
         model(**wrong)
     assert wrong == model.load(wrong).to_document()
+
+
+def test_what_is_only_worth_knowing_is_told_and_refuses_nothing():
+    """An organization without an address is made, and the application will ask for one."""
+    wanting = changed(ORGANIZATION, {"addressCity": " "})
+    (found,) = better_auth.Organization.violations_of(wanting)
+
+    assert [] == better_auth.Organization.violations_of(ORGANIZATION)
+    assert ("organization.company-guard", "addressCity", Severity.INFO) == (
+        *(found.rule, found.path),
+        found.severity,
+    )
+    assert wanting.items() <= better_auth.Organization(**wanting).to_document().items()
+
+
+def test_every_rule_across_fields_is_broken_by_one_of_the_counterexamples():
+    """A rule that is declared without one fails here."""
+    shown = {rule for *_, rule, _ in COUNTEREXAMPLES} | {"organization.company-guard"}
+    declared = {
+        rule.id
+        for document in DOCUMENTS
+        for rule in all_rules(document)
+        if isinstance(rule, DocumentRule)
+    }
+
+    assert set() == declared - shown
 
 
 @pytest.mark.parametrize(
