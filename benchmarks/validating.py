@@ -69,11 +69,11 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3)
     asked = parser.parse_args()
-    with EmbeddedMongod() as server, MongoClient(server.uri) as client:
+    with EmbeddedMongod() as server, MongoClient[Any](server.uri) as client:
         database = client["newbi"]
         legacy = LegacyDatabase(seed=1, users=asked.owners)
         database["Users"].insert_many(legacy.users)
-        owners = legacy.user_ids
+        owners = [user["_id"] for user in legacy.users]
         for batch in bulk_invoices(asked.documents, owners, size=asked.size, seed=1):
             database["invoices"].insert_many(batch, ordered=False)
         uri = server.uri_for("newbi")

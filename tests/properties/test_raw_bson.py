@@ -12,9 +12,9 @@ from newbi_migrate.store.raw import (
     document_of,
     element,
     elements,
-    iter_ids,
     pack_ids,
     split_documents,
+    unpack_ids,
 )
 from newbi_migrate.testing.strategies import bson_documents, bson_values, object_ids
 
@@ -84,5 +84,5 @@ def test_packed_ids_are_the_same_ids(ids):
     packed = pack_ids(ids)
     stored = bson.decode(bson.encode({"ids": packed}), PLAIN)["ids"]
 
-    assert bson.encode({"": ids}) == bson.encode({"": list(iter_ids(packed))})
-    assert bson.encode({"": ids}) == bson.encode({"": list(iter_ids(stored))})
+    assert bson.encode({"": ids}) == bson.encode({"": list(unpack_ids(packed))})
+    assert bson.encode({"": ids}) == bson.encode({"": list(unpack_ids(stored))})
