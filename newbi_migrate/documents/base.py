@@ -123,25 +123,24 @@ class StoredModel(BaseModel):
     @model_validator(mode="wrap")
     @classmethod
     def _make(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        if type(value) is Stored and issubclass(cls, DocumentModel):
-            return cls.load(value)
         if _PART_OF_NEW.get():
             model = handler(value)
+            if model is value:
+                return model
+        elif type(value) is Stored and issubclass(cls, DocumentModel):
+            return cls.load(value)
         elif isinstance(value, cls):
             return value  # FastAPI validates what a route answers with
         else:
             model = cls._make_whole(value, handler)
-        if model is not value:
-            across = cross_field_rules_of(cls)
-            values, there = model.__dict__, model.__pydantic_fields_set__
-            if values.get("id", ABSENT) is None:
-                model._without_id()  # noqa: SLF001  # of this very class
-            for rule, year, day in across.years:
-                if values[year] is None and (is_in := rule.year_of(values[day])) is not None:
-                    values[year] = is_in
-                    there.add(year)
-            if across.rules and (broken := across.broken(values, there)):
-                raise _refused(cls, broken)
+        values = model.__dict__
+        if values.get("id", ABSENT) is None:
+            model._without_id()  # noqa: SLF001  # of this very class
+        across = cross_field_rules_of(cls)
+        if across.years:
+            across.complete(model)
+        if across.rules and (broken := across.broken(model)):
+            raise _refused(cls, broken)
         return model
 
     @classmethod

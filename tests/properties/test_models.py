@@ -27,7 +27,7 @@ models = pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name
 IN_TEXT = {
     f"field.{name}"
     for name in ("date", "document-id", "embedded-id", "object-id", "owner-id", "workspace-id")
-} | {"field.workspace-id-of-either-type"}
+} | {"field.organization-id", "field.workspace-id-of-either-type"}
 # Documents of some thirty fields are big for Hypothesis, and drawing them is most of the time.
 drawn = settings(
     max_examples=max(10, settings.default.max_examples // 3),

@@ -98,6 +98,15 @@ def test_a_column_gives_ids_back_as_they_were(ids, start, end):
     assert {tail_of(i) for i in object_ids} <= set(column.tails())
 
 
+def test_a_column_equals_what_holds_the_same_ids_in_the_same_order():
+    """And nothing shorter or longer, and nothing that is no sequence."""
+    id_ = ObjectId()
+    column = IdColumn([id_])
+
+    assert [id_] == column
+    assert [True] * 4 == [column != other for other in ([], [id_, id_], {id_}, 1)]
+
+
 @given(texts=st.lists(st.one_of(st.none(), st.text(max_size=2))))
 def test_texts_that_occur_more_than_once_are_found(texts):
     """By the heads of their digests, whatever else there is."""
