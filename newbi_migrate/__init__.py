@@ -38,11 +38,6 @@ if TYPE_CHECKING:
         UsageError as UsageError,
         ValidationFailedError as ValidationFailedError,
     )
-    from newbi_migrate.invariants.base import (
-        Invariant as Invariant,
-        Severity as Severity,
-        Violation as Violation,
-    )
     from newbi_migrate.migration.facade import (
         Migration as Migration,
         run_sync as run_sync,
@@ -58,8 +53,13 @@ if TYPE_CHECKING:
     from newbi_migrate.migration.run.throttle import ThrottleOptions as ThrottleOptions
     from newbi_migrate.migration.validation.report import (
         FailOn as FailOn,
-        Finding as Finding,
+        FoundViolation as FoundViolation,
         ValidationReport as ValidationReport,
+    )
+    from newbi_migrate.rules import (
+        Rule as Rule,
+        Severity as Severity,
+        Violation as Violation,
     )
     from newbi_migrate.store.connection import open_database as open_database
     from newbi_migrate.store.uri import ConnectionString as ConnectionString
@@ -87,12 +87,12 @@ _HOMES = {
         "UsageError",
         "ValidationFailedError",
     ),
-    "newbi_migrate.invariants.base": ("Invariant", "Severity", "Violation"),
+    "newbi_migrate.rules": ("Rule", "Severity", "Violation"),
     "newbi_migrate.migration.facade": ("Migration", "run_sync"),
     "newbi_migrate.migration.planning.options": ("MigrationOptions",),
     "newbi_migrate.migration.run.throttle": ("ThrottleOptions",),
     "newbi_migrate.migration.run.backup_guard": ("BackupGuard",),
-    "newbi_migrate.migration.validation.report": ("FailOn", "Finding", "ValidationReport"),
+    "newbi_migrate.migration.validation.report": ("FailOn", "FoundViolation", "ValidationReport"),
     "newbi_migrate.documents.newbi": ("NEWBI",),
     "newbi_migrate.documents.registry": (
         "CollectionSpec",

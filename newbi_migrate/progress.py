@@ -5,12 +5,16 @@ A library user sees nothing unless they hand in a listener.
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Iterator, MutableMapping
-from contextlib import contextmanager
-from typing import Protocol
+from collections.abc import AsyncIterator, Iterator, MutableMapping
+from contextlib import asynccontextmanager, contextmanager
+from typing import Final, Protocol
 
-__all__ = ["NullProgress", "Progress", "timed"]
+__all__ = ["NullProgress", "Progress", "timed", "told_if_slow"]
+
+# Longer than a predecessor that may be alive is waited for.
+_SLOW_SECONDS: Final = 8.0
 
 
 class Progress(Protocol):
@@ -50,3 +54,18 @@ def timed(timings: MutableMapping[str, float], phase: str) -> Iterator[None]:
         yield
     finally:
         timings[phase] = round(time.perf_counter() - begun, 3)
+
+
+@asynccontextmanager
+async def told_if_slow(progress: Progress, sentence: str) -> AsyncIterator[None]:
+    """Says what is waited for where something takes longer than it ever should."""
+
+    async def tell() -> None:
+        await asyncio.sleep(_SLOW_SECONDS)
+        progress.note(sentence)
+
+    teller = asyncio.create_task(tell())
+    try:
+        yield
+    finally:
+        teller.cancel()

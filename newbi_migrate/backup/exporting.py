@@ -1,111 +1,170 @@
-"""Writing the Extended JSON exports of a backup, from the files it has just written.
+"""Writing the Extended JSON exports of a backup that is whole, from its files.
 
-Converting takes ten times as long as reading, so it is done when the snapshot is no longer needed
-and, where it is worth it, by processes of their own.
+Converting takes ten times as long as reading, and nothing waits for it: a backup is one without
+its exports, and what is missing of them can be written at any time.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from newbi_migrate.backup import layout
-from newbi_migrate.backup.converting import Converter
-from newbi_migrate.backup.files import FileSeal, OutputFile
-from newbi_migrate.backup.manifest import CollectionEntry, ExportEntry
-from newbi_migrate.backup.opening import BackupFolder
-from newbi_migrate.backup.reading import whole_documents
-from newbi_migrate.progress import Progress
+from newbi_migrate.backup.dump import Dump
+from newbi_migrate.backup.export_list import LIST, ExportEntry, Exports, list_text, whole_exports
+from newbi_migrate.backup.exports import json_lines
+from newbi_migrate.backup.files import OutputFile, explained_by_system, sync_folder
+from newbi_migrate.backup.manifest import CollectionEntry, Manifest
+from newbi_migrate.backup.reading import DamagedDataError
+from newbi_migrate.backup.sources import critical_collections
+from newbi_migrate.documents.newbi import NEWBI
+from newbi_migrate.documents.registry import Registry
+from newbi_migrate.errors import DamagedBackupError, UsageError
+from newbi_migrate.progress import NullProgress, Progress
+from newbi_migrate.store.digest import spans
 
-__all__ = ["Exporter"]
+__all__ = ["export_backup"]
 
 
-class Exporter:
-    """Makes the exports of one backup.
+async def export_backup(
+    path: Path,
+    *,
+    registry: Registry = NEWBI,
+    progress: Progress | None = None,
+    recipients: Sequence[Any] = (),
+    identities: Sequence[Any] = (),
+) -> Exports:
+    """Writes the critical collections of a backup as Extended JSON, as far as they are missing.
+
+    Stopped at any time, the same call goes on with the collection it was in; the backup is whole
+    before, meanwhile and afterwards.
 
     Args:
-        folder: The backup while it is being written.
-        recipients: Public keys, none where files are not encrypted.
-        identities: Secret keys that open the files just written.
-        alike: Names of collections that differ from another's by case alone.
+        path: A backup of ours.
+        registry: Says which collections, where the backup was made without exports.
+        progress: Listener; nothing is said where none is given.
+        recipients: Public keys; an encrypted backup has no exports in clear.
+        identities: Secret keys that open an encrypted backup.
+
+    Raises:
+        UsageError: It is no backup of ours, or encrypted and a key is missing.
+        DamagedBackupError: Its files cannot be read.
+        LocalFileError: The exports could not be written.
     """
+    dump = await asyncio.to_thread(Dump, path, identities)
+    if dump.manifest is None:
+        raise UsageError(
+            f"{str(path)!r} is a dump without a manifest, which gets no exports.",
+            next_step="Name a backup that newbi-migrate backup made.",
+        )
+    if dump.manifest.encrypted and not (identities and recipients):
+        raise UsageError(
+            f"The backup {str(path)!r} is encrypted, and so are its exports.",
+            next_step="Give --identity FILE, which opens it, and --recipient KEY for the exports.",
+        )
+    exporter = _Exporter(dump, dump.manifest, recipients, progress or NullProgress())
+    left = f"The backup is whole without; newbi-migrate backup --exports-only {str(path)!r} goes on"
+    with explained_by_system(path / layout.EXPORTS, full=f"Make room. {left}.", refused=f"{left}."):
+        entries = await exporter.export(critical_collections(registry))
+    return Exports(dump.path, dump.database, entries)
 
+
+class _Exporter:
     def __init__(
-        self,
-        folder: Path,
-        recipients: Sequence[Any],
-        identities: Sequence[Any],
-        alike: Collection[str] = (),
+        self, dump: Dump, manifest: Manifest, recipients: Sequence[Any], progress: Progress
     ) -> None:
-        self._alike = alike
-        self._folder = folder
+        self._dump = dump
+        self._manifest = manifest
         self._recipients = recipients
-        self._source = BackupFolder(folder, identities)
+        self._progress = progress
+        self._folder = dump.path / layout.EXPORTS
 
-    async def export(
-        self, entries: Sequence[CollectionEntry], progress: Progress
-    ) -> tuple[tuple[ExportEntry, ...], dict[str, FileSeal], list[OutputFile]]:
-        """Converts collections; gives what was made, the files' seals, and files to settle."""
+    async def export(self, critical: Collection[str]) -> tuple[ExportEntry, ...]:
+        wanted = self._manifest.exports or critical
+        entries = [one for one in self._manifest.collections if one.name in wanted and one.data]
         if not entries:
-            return (), {}, []
-        (self._folder / layout.EXPORTS).mkdir(mode=0o700)
-        progress.phase("exports", sum(entry.count for entry in entries))
-        exports: list[ExportEntry] = []
-        seals: dict[str, FileSeal] = {}
-        outputs: list[OutputFile] = []
+            return ()
+        self._make_folder()
+        alike = layout.alike(entry.name for entry in entries)
+        whole = await asyncio.to_thread(whole_exports, self._dump.folder)
+        made = {one.collection: one for one in whole}
+        missing = [entry for entry in entries if entry.name not in made]
+        self._progress.phase("exports", sum(entry.count for entry in missing))
         told = _Told()
-        with Converter(sum(entry.count for entry in entries)) as converter:
-            for entry in sorted(entries, key=lambda entry: entry.name):
-                work = asyncio.ensure_future(
-                    asyncio.to_thread(self._convert, entry, converter, told)
-                )
-                await _finished(work, told, lambda done: progress.advance(done, entry.name))  # noqa: B023
-                export, seal, output = work.result()
-                exports.append(export)
-                seals[export.file] = seal
-                outputs.append(output)
-        return tuple(exports), seals, outputs
+        for entry in missing:
+            apart = entry.name in alike
+            work = asyncio.ensure_future(asyncio.to_thread(self._convert, entry, told, apart))
+            await _finished(work, told, lambda done: self._progress.advance(done, entry.name))  # noqa: B023
+            made[entry.name] = work.result()
+            await asyncio.to_thread(self._write, LIST, list_text(list(made.values())))
+        return tuple(made[name] for name in sorted(made))
 
-    def _convert(
-        self, entry: CollectionEntry, converter: Converter, told: _Told
-    ) -> tuple[ExportEntry, FileSeal, OutputFile]:
+    def _make_folder(self) -> None:
+        """Make the folder, or see that it is one, and clear what was left half written."""
+        with suppress(FileExistsError):
+            self._folder.mkdir(mode=0o700)
+        try:
+            for name in self._dump.folder.entries(layout.EXPORTS):
+                if name.endswith(layout.PARTIAL):
+                    (self._folder / name).unlink()
+        except DamagedDataError as error:
+            raise DamagedBackupError(
+                f"The exports cannot be written to {str(self._folder)!r}: {error}.",
+                next_step="Move it away; the backup is whole without.",
+            ) from error
+
+    def _convert(self, entry: CollectionEntry, told: _Told, apart: bool) -> ExportEntry:
         suffix = layout.ENCRYPTED if self._recipients else ""
-        stem = layout.escape(entry.name, suffix=suffix, apart=entry.name in self._alike)
+        stem = layout.escape(entry.name, suffix=suffix, apart=apart)
         name = f"{layout.EXPORTS}/{stem}.json{suffix}"
-        # It has its name when the whole backup is on disk.
-        source = layout.temporary(Path(entry.data)).as_posix()
-        total = 0
-        with (
-            OutputFile(self._folder / name, gzip=False, recipients=self._recipients) as output,
-            self._source.clear(source, written_as=entry.data) as stream,
-        ):
-            for lines, text in converter.convert(whole_documents(stream)):
-                if told.stopped:
-                    raise InterruptedError
-                output.write(text)
-                total += lines
-                told.lines += lines
+        lines = documents = 0
+        with OutputFile(self._dump.path / name, gzip=False, recipients=self._recipients) as output:
+            try:
+                for batch in self._dump.folder.documents(entry.data):
+                    if told.stopped:
+                        raise InterruptedError
+                    text = [line + "\n" for line in json_lines(batch)]
+                    output.write("".join(text).encode("utf-8", "replace"))
+                    count = sum(1 for _ in spans(batch))
+                    lines += len(text)
+                    documents += count
+                    told.documents += count
+            except DamagedDataError as error:
+                raise DamagedBackupError(
+                    f"The backup {str(self._dump.path)!r} is damaged: {entry.data}: {error}.",
+                    next_step="Take another copy of the backup.",
+                ) from error
             seal = output.finish()
-        return ExportEntry(entry.name, name, total), seal, output
+        output.settle()
+        sync_folder(self._folder)
+        return ExportEntry(entry.name, name, lines, documents - lines, seal.bytes, seal.digest)
+
+    def _write(self, name: str, text: bytes) -> None:
+        with OutputFile(self._dump.path / name, gzip=False) as output:
+            output.write(text)
+            output.finish()
+        output.settle()
+        sync_folder(self._folder)
 
 
 class _Told:
     """What a thread tells the event loop, and the other way round."""
 
     def __init__(self) -> None:
-        self.lines = 0
+        self.documents = 0
         self.stopped = False
 
 
 async def _finished(work: asyncio.Future[Any], told: _Told, advance: Callable[[int], None]) -> None:
     """Waits for a thread and tells what it does; when cancelled, waits until it has stopped."""
-    begun = told.lines
+    begun = told.documents
     try:
         while not work.done():
             await asyncio.wait({work}, timeout=0.2)
-            now = told.lines
+            now = told.documents
             advance(now - begun)
             begun = now
     finally:

@@ -136,13 +136,15 @@ class OutputFile:
 
     def settle(self) -> None:
         """Gives a finished file its name."""
-        self._temporary.rename(self.path)
+        self._temporary.replace(self.path)
 
     def abandon(self) -> None:
         """Lets go of an unfinished file."""
         if self._age is not None:
             self._age.abandon()
         self._file.abandon()
+        with contextlib.suppress(OSError):
+            self._temporary.unlink()
 
     def __enter__(self) -> Self:
         return self
@@ -186,12 +188,13 @@ def sync_folder(path: Path) -> None:
 
 
 @contextmanager
-def explained_by_system(where: Path, *, leaving: str) -> Iterator[None]:
+def explained_by_system(where: Path, *, full: str, refused: str) -> Iterator[None]:
     """Turns the system's refusals to write into one sentence.
 
     Args:
         where: Folder that is being written.
-        leaving: What is left behind, as a sentence.
+        full: What to do next where the disk is full.
+        refused: What to do next where they refuse for another reason.
 
     Raises:
         LocalFileError: In place of an ``OSError``.
@@ -202,9 +205,9 @@ def explained_by_system(where: Path, *, leaving: str) -> Iterator[None]:
         if error.errno in _FULL:
             raise LocalFileError(
                 f"There is no space left on the disk of {str(where)!r}.",
-                next_step=f"{leaving} Make room, or name another --output-dir.",
+                next_step=full,
             ) from error
         raise LocalFileError(
             f"{str(where)!r} cannot be written ({error.strerror or type(error).__name__}).",
-            next_step=f"{leaving} Name another --output-dir.",
+            next_step=refused,
         ) from error

@@ -18,7 +18,7 @@ from newbi_migrate.backup import layout
 from newbi_migrate.backup.files import FileSeal
 from newbi_migrate.errors import DamagedBackupError, UsageError
 
-__all__ = ["FORMAT", "CollectionEntry", "Consistency", "ExportEntry", "Manifest", "half_done"]
+__all__ = ["FORMAT", "CollectionEntry", "Consistency", "Manifest", "half_done"]
 
 FORMAT: Final = "newbi-migrate backup 1"
 _ADVICE: Final = "Take another copy of the backup."
@@ -80,23 +80,6 @@ class CollectionEntry:
 
 
 @dataclass(frozen=True, slots=True)
-class ExportEntry:
-    """One collection as Extended JSON.
-
-    Attributes:
-        collection: Its name in the database.
-        file: Relative to the backup.
-        lines: Documents.
-    """
-
-    __pydantic_config__ = _CONFIG
-
-    collection: str
-    file: str
-    lines: _Count
-
-
-@dataclass(frozen=True, slots=True)
 class Manifest:
     """A whole backup.
 
@@ -116,8 +99,9 @@ class Manifest:
             ``migrate 65f1…``; ``None`` if there was none.
         notes: What a person should know beside.
         collections: In order of their names.
-        exports: In order of their names.
-        files: Size and digest of every other file of the backup, by path relative to it.
+        exports: Collections that are written as Extended JSON too, once the backup is whole.
+        files: Size and digest of every other file of the backup, by path relative to it; without
+            exports.
     """
 
     __pydantic_config__ = _CONFIG
@@ -136,7 +120,7 @@ class Manifest:
     unfinished_run: str | None
     notes: tuple[str, ...]
     collections: tuple[CollectionEntry, ...]
-    exports: tuple[ExportEntry, ...]
+    exports: tuple[str, ...]
     files: Mapping[str, FileSeal]
 
     @property
@@ -241,6 +225,8 @@ def _fault(manifest: Manifest) -> str:
     names = [entry.name for entry in manifest.collections]
     if len(set(names)) < len(names):
         return "it lists a collection twice"
+    if not set(manifest.exports) <= set(names):
+        return "it lists exports of collections it does not hold"
     for entry in manifest.collections:
         if not layout.dumped(entry.name) or layout.name_fault(entry.name):
             return f"it lists a collection {entry.name!r}"

@@ -106,21 +106,17 @@ class BackupFolder:
             yield file
 
     @contextmanager
-    def clear(self, name: str, *, written_as: str = "") -> Iterator[IO[bytes]]:
+    def clear(self, name: str) -> Iterator[IO[bytes]]:
         """A file decrypted and decompressed.
 
         Args:
             name: As in :meth:`raw`.
-            written_as: The name that says how; its own, but for a file without its name yet.
 
         Raises:
             DamagedDataError: It cannot be opened. What its bytes may raise while they are read
                 :func:`~newbi_migrate.backup.reading.read_failures` puts into words.
         """
-        with (
-            self.raw(name) as file,
-            in_clear(file, self._identities, name=written_as or name) as stream,
-        ):
+        with self.raw(name) as file, in_clear(file, self._identities, name=name) as stream:
             yield stream
 
     def text(self, name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from newbi_migrate.backup import layout
 from newbi_migrate.backup.manifest import Consistency, Manifest
 from newbi_migrate.printable import printable
 
@@ -44,8 +45,11 @@ def report_text(manifest: Manifest) -> str:
         )
     lines.append(f"{'all':<{width}}  {manifest.count:>12,}  {manifest.bytes:>16,}")
     if manifest.exports:
-        lines += ["", "Also as canonical Extended JSON, one document a line:"]
-        lines += [f"  {export.file}  {export.lines:,} lines" for export in manifest.exports]
+        lines += [
+            "",
+            f"Canonical Extended JSON in {layout.EXPORTS}, one document a line, follows for:",
+            *(f"  {name}" for name in manifest.exports),
+        ]
     lines += [
         "",
         "The folder of the database is in mongodump's format (--gzip). To check or restore:",

@@ -18,6 +18,7 @@ from bson.raw_bson import RawBSONDocument
 from newbi_migrate.backup import layout
 from newbi_migrate.backup.dump import Dump
 from newbi_migrate.backup.dumped import DumpedCollection
+from newbi_migrate.backup.export_list import whole_exports
 from newbi_migrate.backup.files import FileSeal
 from newbi_migrate.backup.manifest import CollectionEntry, Manifest
 from newbi_migrate.backup.reading import DamagedDataError
@@ -206,6 +207,8 @@ async def _manifested(dump: Dump, manifest: Manifest, counting: _Counting) -> _F
                 job = _job(_read_file, dump, name, seal, owners.get(name, ""))
             tasks.create_task(one(job))
         tasks.create_task(one(_job(_read_metadata, dump, manifest)))
+        missing = tasks.create_task(asyncio.to_thread(_missing_exports, dump, manifest))
+    notes += missing.result()
     checked = [one for one, _ in found if one is not None]
     strange, stray = _strangers(dump, manifest)
     problems = {problem for _, some in found for problem in some} | set(strange)
@@ -268,6 +271,16 @@ def _read_metadata(dump: Dump, manifest: Manifest) -> tuple[None, list[Problem]]
                 changed = f"its {what} are not those of the manifest"
                 problems.append(Problem(entry.metadata, changed, entry.name))
     return None, problems
+
+
+def _missing_exports(dump: Dump, manifest: Manifest) -> list[str]:
+    """What is to be said of a backup whose exports are not all there, or are damaged."""
+    whole = {entry.collection for entry in whole_exports(dump.folder)}
+    missing = [name for name in manifest.exports if name not in whole]
+    if not missing:
+        return []
+    which = f"The JSON exports of {', '.join(missing)} are not there or not whole"
+    return [f"{which}; no command needs them, and newbi-migrate backup --exports-only writes them."]
 
 
 def _strangers(dump: Dump, manifest: Manifest) -> tuple[list[Problem], list[str]]:

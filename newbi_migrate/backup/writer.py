@@ -11,7 +11,7 @@ import contextlib
 import shutil
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -26,7 +26,6 @@ from newbi_migrate.backup.consistency import (
     judge,
     judged,
 )
-from newbi_migrate.backup.exporting import Exporter
 from newbi_migrate.backup.files import (
     FileSeal,
     OutputFile,
@@ -81,10 +80,12 @@ class BackupResult:
     Attributes:
         path: Its folder.
         manifest: What it says of itself.
+        identities: Keys of this process alone that open an encrypted one, to make its exports.
     """
 
     path: Path
     manifest: Manifest
+    identities: tuple[Any, ...] = field(default=(), repr=False)
 
 
 async def backup_database(
@@ -103,15 +104,15 @@ async def backup_database(
     Args:
         database: A connection string that names the database, or a handle of PyMongo or Motor.
         output_dir: Folder in which the backup's folder is made; made itself where it is missing.
-        registry: Says which collections are also written as Extended JSON, and which field a
-            second digest of each collection leaves out.
+        registry: Says which collections are also to be written as Extended JSON, and which field
+            a second digest of each collection leaves out.
         progress: Listener; nothing is said where none is given.
         workers: Collections that are read at once.
         recipients: Public keys in the age format, as
             :func:`~newbi_migrate.backup.encrypt.read_recipients` gives them; none to leave the
             files unencrypted.
-        exports: Whether the critical collections are written as Extended JSON as well, which
-            takes ten times as long as the backup itself.
+        exports: Whether the critical collections are to be written as Extended JSON as well, as
+            :func:`~newbi_migrate.backup.exporting.export_backup` does once this is whole.
         now: Time in the folder's name; by default this second, in UTC.
 
     Raises:
@@ -125,7 +126,11 @@ async def backup_database(
     if workers < 1:
         raise UsageError("A backup needs at least one worker.", next_step="Give 1 or more.")
     async with open_database(database) as store:
-        with explained_by_system(output_dir, leaving=_NOTHING_LEFT):
+        with explained_by_system(
+            output_dir,
+            full=f"{_NOTHING_LEFT} Make room, or name another --output-dir.",
+            refused=f"{_NOTHING_LEFT} Name another --output-dir.",
+        ):
             if final.exists():
                 raise UsageError(
                     f"The backup {str(final)!r} is there already.",
@@ -149,7 +154,7 @@ async def backup_database(
             except BaseException:
                 shutil.rmtree(partial, ignore_errors=True)
                 raise
-    return BackupResult(final, manifest)
+    return BackupResult(final, manifest, run.identities)
 
 
 class _Backup:
@@ -174,14 +179,14 @@ class _Backup:
         self._critical = critical_collections(registry) if exports else frozenset()
         self._suffix = layout.ENCRYPTED if recipients else ""
         self._recipients = tuple(recipients)
-        self._identities: tuple[Any, ...] = ()
+        self.identities: tuple[Any, ...] = ()
         if recipients:
             from newbi_migrate.backup.encrypt import new_identity
 
-            # The exports are made from the files just written. This key opens them for that,
+            # The exports are made from the files that were written. This key opens them for that,
             # and is never stored.
             identity, public = new_identity()
-            self._identities = (identity,)
+            self.identities = (identity,)
             self._recipients_and_self: tuple[Any, ...] = (*recipients, public)
         else:
             self._recipients_and_self = ()
@@ -216,11 +221,7 @@ class _Backup:
         consistency, notes = judge(entries, sources, there_now, snapshot=snapshot)
         for note in notes:
             self._note(note)
-        exporter = Exporter(self._folder, self._recipients, self._identities, self._alike)
-        wanted = [e for e in entries if e.name in self._critical and e.data]
-        exports, sealed, outputs = await exporter.export(wanted, self._progress)
-        self._files |= sealed
-        self._finished += outputs
+        exports = sorted(e.name for e in entries if e.name in self._critical and e.data)
         manifest = Manifest(
             tool=f"newbi-migrate {version('newbi-migrate')}",
             database=self._database.name,
@@ -236,7 +237,7 @@ class _Backup:
             unfinished_run=unfinished,
             notes=tuple(self._notes),
             collections=tuple(sorted(entries, key=lambda entry: entry.name)),
-            exports=exports,
+            exports=tuple(exports),
             files={},
         )
         await asyncio.to_thread(self._settle, manifest)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -16,10 +16,13 @@ from newbi_migrate.errors import UsageError
 
 if TYPE_CHECKING:
     from newbi_migrate.backup.compare import Comparison
+    from newbi_migrate.backup.export_list import Exports
     from newbi_migrate.backup.verification import Verification
     from newbi_migrate.backup.writer import BackupResult
     from newbi_migrate.migration.facade import Migration
+    from newbi_migrate.progress import Progress
     from newbi_migrate.store.collections import CollectionInfo
+    from newbi_migrate.store.handles import Database
 
 __all__ = ["backup", "verify_backup"]
 
@@ -49,10 +52,20 @@ def backup(
         bool,
         typer.Option(
             "--exports/--no-exports",
-            help="Write the critical collections as Extended JSON as well, which takes longer than "
-            "the backup itself.",
+            help="Write the critical collections as Extended JSON as well, once the backup is "
+            "whole; nothing has to wait for them.",
         ),
     ] = True,
+    exports_only: Annotated[
+        Path | None,
+        typer.Option(
+            "--exports-only",
+            metavar="BACKUP",
+            help="Make no backup: write what is missing of the exports of this one. No server is "
+            "asked.",
+        ),
+    ] = None,
+    identity: opt.Identities = None,
     dry_run: opt.DryRun = False,
     workers: opt.AtOnce = 2,
     verbose: Annotated[
@@ -64,34 +77,107 @@ def backup(
 
     The role read on the database is enough. A replica set is read as of one moment, whatever is
     written meanwhile; stop the application before you back up a standalone. A backup that fails
-    leaves nothing behind.
+    leaves nothing behind. It is whole before its JSON exports are begun, and a migration can begin
+    then.
     """
     with call.session("backup") as session:
-        from newbi_migrate.backup.encrypt import read_recipients
+        from newbi_migrate.backup.encrypt import read_identities, read_recipients
+        from newbi_migrate.backup.writer import backup_database
         from newbi_migrate.report.backups import backup_document
 
         recipients = read_recipients(recipient or ())
-        chosen = ["--output-dir", str(output_dir)]
-        chosen += [part for key in recipient or () for part in ("--recipient", key)]
+        encrypting = [part for key in recipient or () for part in ("--recipient", key)]
+        if exports_only is not None:
+            if dry_run or not exports:
+                raise UsageError(
+                    "The options --dry-run and --no-exports are about a backup, and with "
+                    "--exports-only none is made.",
+                    next_step="Leave them out.",
+                )
+            session.log_to(call.log_file, "backup --exports-only", on=str(exports_only))
+            again = [*encrypting, *opening(identity)]
+            keys = read_identities(identity or ())
+            _complete(session, exports_only, again, recipients, keys)
+        if identity:
+            raise UsageError(
+                "The option --identity opens a backup, and none is read.",
+                next_step="Leave it out, or add --exports-only BACKUP.",
+            )
+        chosen = ["--output-dir", str(output_dir), *encrypting]
         chosen += [] if exports else ["--no-exports"]
         session.log_to(call.log_file, "backup --dry-run" if dry_run else "backup")
         if dry_run:
             _survey(session, output_dir, chosen)
 
-        async def backing_up(migration: Migration) -> BackupResult:
+        async def backing_up() -> tuple[BackupResult, Exports | None]:
             left = "The backup was interrupted; nothing that looks like one was left behind."
-            with interruptible(left):
-                await _sources(migration)
-                return await migration.backup(
-                    output_dir, workers=workers, recipients=recipients, exports=exports
+            with session.progress() as progress:
+                with interruptible(left):
+                    async with session.database() as database:
+                        await _sources(database)
+                        made = await backup_database(
+                            database,
+                            output_dir,
+                            progress=progress,
+                            workers=workers,
+                            recipients=recipients,
+                            exports=exports,
+                        )
+                if not made.manifest.exports:
+                    return made, None
+                progress.note(
+                    f"The backup {made.path} is whole, and a migration can begin; its JSON exports "
+                    "follow."
                 )
+                again = [*encrypting, *(["--identity", "FILE"] if recipients else [])]
+                return made, await _export(made.path, progress, again, recipients, made.identities)
 
-        result = session.ask(backing_up)
+        result, exported = session.run(backing_up)
         following = after_backup(
             result.path, result.manifest, chosen=chosen, place=session.uri_arguments
         )
-        document = backup_document(result.path, result.manifest, next_command=following)
+        document = backup_document(
+            result.path,
+            result.manifest,
+            exported.entries if exported else (),
+            next_command=following,
+        )
         session.finish(document, verbose=verbose)
+
+
+def _complete(
+    session: Session,
+    path: Path,
+    again: Sequence[str],
+    recipients: Sequence[Any],
+    identities: Sequence[Any],
+) -> NoReturn:
+    from newbi_migrate.report.backups import exports_document
+
+    async def exporting() -> Exports:
+        with session.progress() as progress:
+            return await _export(path, progress, again, recipients, identities)
+
+    exported = session.run(exporting)
+    following = suggest("verify-backup", str(path))
+    session.finish(exports_document(exported, next_command=following))
+
+
+async def _export(
+    path: Path,
+    progress: Progress,
+    again: Sequence[str],
+    recipients: Sequence[Any],
+    identities: Sequence[Any],
+) -> Exports:
+    from newbi_migrate.backup.exporting import export_backup
+
+    left = f"The exports were interrupted; the backup {str(path)!r} is whole without them."
+    further = f"{suggest('backup', '--exports-only', str(path), *again)} writes what is missing."
+    with interruptible(left, further):
+        return await export_backup(
+            path, progress=progress, recipients=recipients, identities=identities
+        )
 
 
 def _survey(session: Session, output_dir: Path, chosen: Sequence[str]) -> NoReturn:
@@ -101,9 +187,10 @@ def _survey(session: Session, output_dir: Path, chosen: Sequence[str]) -> NoRetu
         from newbi_migrate.store.counting import estimated_counts
         from newbi_migrate.store.faults import explained
 
-        sources = await _sources(migration)
+        database = migration.store.database
+        sources = await _sources(database)
         with explained("reading the database"):
-            return await estimated_counts(migration.store.database, sources)
+            return await estimated_counts(database, sources)
 
     counts = dict(sorted(session.ask(counting, quiet=True).items()))
     following = suggest("backup", *chosen, *session.uri_arguments)
@@ -112,13 +199,12 @@ def _survey(session: Session, output_dir: Path, chosen: Sequence[str]) -> NoRetu
     )
 
 
-async def _sources(migration: Migration) -> list[CollectionInfo]:
+async def _sources(database: Database) -> list[CollectionInfo]:
     """What there is to back up: a backup of nothing would be taken for one of something."""
     from newbi_migrate.backup.sources import list_sources
     from newbi_migrate.store.connection import nothing_there
     from newbi_migrate.store.faults import explained
 
-    database = migration.store.database
     with explained("reading the database"):
         sources, _ = await list_sources(database)
     if not sources:

@@ -71,11 +71,13 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
                 ExitCode.PENDING: "it is complete, and somebody wrote to the standalone server "
                 "meanwhile, so that its collections may not fit together",
                 ExitCode.INTERRUPTED: "it was interrupted, and nothing that looks like a backup is "
-                "left",
+                "left; or its exports were, and it is whole without them",
             },
             {
                 "newbi-migrate backup --output-dir /path/to/backups": "Into a new folder in it.",
                 "newbi-migrate backup --recipient age1…": "The same, encrypted.",
+                "newbi-migrate backup --exports-only backups/backup_…": "Write what is missing of "
+                "its exports.",
             },
         ),
         "verify-backup": Entry(

@@ -97,11 +97,11 @@ def _run(
     with run.call.session(command) as session:
         if not run.dry_run:
             session.must_be_able_to_ask(confirmed=run.confirm)
-        taken = [plan, rehearsed, run.call.log_file, run.pacing.pause_file, run.call.uri_file]
+        taken = [plan, rehearsed, run.call.log_file, run.throttling.pause_file, run.call.uri_file]
         reports = ReportFiles(run.report, personal=personal, taken=taken)
         backing = run.backing
         backed = values.backup_guard(backing.backup, backing.identity, digests=run.record_digests)
-        throttle = values.throttle(run.pacing)
+        throttle = values.throttle(run.throttling)
         session.log_to(run.call.log_file, f"{command} --dry-run" if run.dry_run else command)
         saved: SavedPlan | None = None
         if plan is None:

@@ -295,8 +295,8 @@ def after_validation(
         place: The arguments that name the connection string.
         chosen: The arguments that say what was asked.
     """
-    from newbi_migrate.invariants.base import Severity
     from newbi_migrate.migration.validation.report import Origin
+    from newbi_migrate.rules import Severity
 
     caused = [result for result in report.results if result.origin is not Origin.BEFORE]
     if report.under_way or any(result.rule == "run.finished" for result in caused):

@@ -44,7 +44,6 @@ __all__ = [
     "MaxLag",
     "MaxRate",
     "Output",
-    "Pacing",
     "PauseFile",
     "PlanFile",
     "RecordDigests",
@@ -55,6 +54,7 @@ __all__ = [
     "ShowPersonalData",
     "Size",
     "SourceDatabase",
+    "Throttling",
     "UriFile",
     "Verbose",
     "Workers",
@@ -371,7 +371,7 @@ class Backing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pacing:
+class Throttling:
     """What holds a run back."""
 
     max_rate: MaxRate = None
@@ -391,7 +391,7 @@ class Run:
     size: Size
     backing: Backing
     record_digests: RecordDigests = False
-    pacing: Pacing
+    throttling: Throttling
     report: Reports = None
 
 

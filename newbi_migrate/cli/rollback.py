@@ -76,7 +76,7 @@ def rollback(
     verbose: opt.Verbose = False,
     call: opt.LoggedCall,
     report: opt.Reports = None,
-    pacing: opt.Pacing,
+    throttling: opt.Throttling,
 ) -> None:
     """Take back exactly what a run wrote, to the byte, and nothing else.
 
@@ -94,9 +94,9 @@ def rollback(
             values.names(collections, "--collections"),
             values.names(users, "--users"),
         )
-        throttle = values.throttle(pacing)
+        throttle = values.throttle(throttling)
         named = None if run is None else _run_id(run)
-        reports = ReportFiles(report, taken=[call.uri_file, call.log_file, pacing.pause_file])
+        reports = ReportFiles(report, taken=[call.uri_file, call.log_file, throttling.pause_file])
         if not dry_run:
             session.must_be_able_to_ask(confirmed=confirm)
         session.log_to(call.log_file, "rollback --dry-run" if dry_run else "rollback")

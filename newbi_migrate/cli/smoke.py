@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -92,17 +93,18 @@ def smoke(
             address, user, _password(password_file), timeout=timeout, allow_http=allow_http
         )
         following = after_smoke() if found.exit_code is ExitCode.DONE else ""
-        session.finish(
-            checks_document(
-                "smoke",
-                found.application,
-                f"Signing in to {found.application}",
-                found.checks,
-                found.exit_code,
-                value=lambda: answer(found),
-                next_command=following,
-            )
+        document = checks_document(
+            "smoke",
+            found.application,
+            f"Signing in to {found.application}",
+            found.checks,
+            found.exit_code,
+            value=lambda: answer(found),
+            next_command=following,
         )
+        if found.failed:
+            document = replace(document, summary=(f"The step {found.failed} failed.",))
+        session.finish(document)
 
 
 def _password(file: Path | None) -> str:

@@ -15,7 +15,7 @@ from newbi_migrate.cli.next_steps import after_validation
 from newbi_migrate.cli.reporting import ReportFiles
 
 if TYPE_CHECKING:
-    from newbi_migrate.migration.validation.report import Finding, ValidationReport
+    from newbi_migrate.migration.validation.report import FoundViolation, ValidationReport
 
 __all__ = ["validate"]
 
@@ -102,8 +102,8 @@ def validate(
         options = values.migration_options(**asdict(scope), workers=workers)
         rules = values.names(only, "--only") or ()
 
-        def keep(finding: Finding) -> None:
-            found.write(json_util.dumps(answer(finding)) + "\n")
+        def keep(violation: FoundViolation) -> None:
+            found.write(json_util.dumps(answer(violation)) + "\n")
 
         reports = ReportFiles(report, taken=[call.uri_file, call.log_file])
         session.log_to(call.log_file, "validate")
@@ -114,8 +114,8 @@ def validate(
                 fail_on=FailOn(fail_on.value),
                 unchanged=unchanged,
                 detailed=detailed,
-                # Millions of findings are kept on disk and not in memory.
-                on_finding=keep if detailed else None,
+                # Millions of violations are kept on disk and not in memory.
+                on_violation=keep if detailed else None,
             ),
             options=options,
         )
@@ -125,7 +125,7 @@ def validate(
         document = validation_document(
             validation,
             next_command=after_validation(validation, session.uri_arguments, chosen=chosen),
-            findings=(lambda: map(json_util.loads, _lines(found))) if detailed else None,
+            violations=(lambda: map(json_util.loads, _lines(found))) if detailed else None,
         )
         validated = LineState.FAILED if validation.failed else LineState.DONE
         code = reports.write(
@@ -136,10 +136,10 @@ def validate(
 
 def _in_one_line(report: ValidationReport) -> str:
     """How it ended, for the log."""
-    from newbi_migrate.invariants.base import Severity
+    from newbi_migrate.rules import Severity
 
     found = ", ".join(f"{report.count(severity):,} {severity.value}" for severity in Severity)
-    before = sum(result.violations for result in report.there_before)
+    before = sum(result.count for result in report.there_before)
     return (
         f"Checked {report.checked:,} rules: {found}, of which {before:,} there before; "
         f"{report.quarantined:,} quarantined. "

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from newbi_migrate.errors import UsageError
 
 if TYPE_CHECKING:
-    from newbi_migrate.cli.options import Pacing
+    from newbi_migrate.cli.options import Throttling
     from newbi_migrate.migration.planning.options import MigrationOptions
     from newbi_migrate.migration.run.backup_guard import BackupGuard
     from newbi_migrate.migration.run.throttle import ThrottleOptions
@@ -69,7 +69,7 @@ def opening(identities: list[Path] | None, source: str | None = None) -> list[st
     return keys if source is None else [*keys, "--source-database", source]
 
 
-def throttle(pacing: Pacing) -> ThrottleOptions:
+def throttle(throttling: Throttling) -> ThrottleOptions:
     """What is to hold a run back, from the options of the command line.
 
     Raises:
@@ -77,7 +77,7 @@ def throttle(pacing: Pacing) -> ThrottleOptions:
     """
     from newbi_migrate.migration.run.throttle import ThrottleOptions
 
-    return ThrottleOptions(pacing.max_rate, pacing.pause_file, pacing.max_lag)
+    return ThrottleOptions(throttling.max_rate, throttling.pause_file, throttling.max_lag)
 
 
 def names(given: list[str] | None, option: str) -> tuple[str, ...] | None:

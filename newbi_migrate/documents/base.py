@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Container, Generator, Iterator, Mapping
 from contextvars import ContextVar
 from difflib import get_close_matches
-from functools import cache, partial
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 import bson
@@ -55,7 +55,7 @@ from newbi_migrate.documents.stored import (
     rule_of,
     violations_in,
 )
-from newbi_migrate.invariants.base import Invariant, Severity, Violation
+from newbi_migrate.rules import Rule, Severity, Violation
 
 __all__ = [
     "CURRENT_SHAPE",
@@ -123,25 +123,24 @@ class StoredModel(BaseModel):
     @model_validator(mode="wrap")
     @classmethod
     def _make(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        if type(value) is Stored and issubclass(cls, DocumentModel):
-            return cls.load(value)
         if _PART_OF_NEW.get():
             model = handler(value)
+            if model is value:
+                return model
+        elif type(value) is Stored and issubclass(cls, DocumentModel):
+            return cls.load(value)
         elif isinstance(value, cls):
             return value  # FastAPI validates what a route answers with
         else:
             model = cls._make_whole(value, handler)
-        if model is not value:
-            across = cross_field_rules_of(cls)
-            values, there = model.__dict__, model.__pydantic_fields_set__
-            if values.get("id", ABSENT) is None:
-                model._without_id()  # noqa: SLF001  # of this very class
-            for rule, year, day in across.years:
-                if values[year] is None and (is_in := rule.year_of(values[day])) is not None:
-                    values[year] = is_in
-                    there.add(year)
-            if across.rules and (broken := across.broken(values, there)):
-                raise _refused(cls, broken)
+        values = model.__dict__
+        if values.get("id", ABSENT) is None:
+            model._without_id()  # noqa: SLF001  # of this very class
+        across = cross_field_rules_of(cls)
+        if across.years:
+            across.complete(model)
+        if across.rules and (broken := across.broken(model)):
+            raise _refused(cls, broken)
         return model
 
     @classmethod
@@ -395,13 +394,9 @@ class DocumentModel(StoredModel):
     # -- rules as values ----------------------------------------------------------------------
 
     @classmethod
-    def invariants(cls) -> tuple[Invariant, ...]:
-        """Every rule that :meth:`violations_of` may report, of fields and across fields.
-
-        Where a server can tell, :attr:`~newbi_migrate.invariants.base.Invariant.violators` is
-        the match expression that finds the very documents.
-        """
-        return _invariants(cls)
+    def declared_rules(cls) -> tuple[Rule, ...]:
+        """Every rule that :meth:`violations_of` may report, of fields and across fields."""
+        return _declared_rules(cls)
 
     @classmethod
     def server_checkable_rules(cls) -> frozenset[str]:
@@ -586,29 +581,13 @@ def _plain(value: Any) -> Any:
 
 
 @cache
-def _invariants(model: type[DocumentModel]) -> tuple[Invariant, ...]:
-    rules: dict[str, FieldRule | DocumentRule | Invariant] = {
-        rule.id: rule for rule in all_rules(model)
-    }
+def _declared_rules(model: type[DocumentModel]) -> tuple[Rule, ...]:
+    rules: dict[str, Rule] = {rule.id: rule for rule in all_rules(model)}
     if model.older_shapes:
         rules[CURRENT_SHAPE.id] = CURRENT_SHAPE
     for older in model.older_shapes:
-        rules.update({rule.id: rule for rule in older.invariants()})
-    checkable = model.server_checkable_rules()
-    return tuple(
-        Invariant(
-            id_,
-            rule.sentence,
-            rule.severity,
-            partial(_paths_of, model, id_),
-            finder=partial(model.violators, {id_}) if id_ in checkable else None,
-        )
-        for id_, rule in rules.items()
-    )
-
-
-def _paths_of(model: type[DocumentModel], rule_id: str, document: Mapping[str, Any]) -> list[str]:
-    return [found.path for found in model.violations_of(document) if found.rule == rule_id]
+        rules.update({rule.id: rule for rule in older.declared_rules()})
+    return tuple(rules.values())
 
 
 @cache
@@ -626,7 +605,7 @@ def _server_checkable(model: type[DocumentModel]) -> frozenset[str]:
             can = rule.schema({}) is not None or (rule in own and rule.violators() is not None)
         (asked if can else not_asked).add(rule.id)
     for older in model.older_shapes:
-        ids = {rule.id for rule in older.invariants()}
+        ids = {rule.id for rule in older.declared_rules()}
         asked |= ids & older.server_checkable_rules()
         not_asked |= ids - older.server_checkable_rules()
     return frozenset(asked - not_asked)

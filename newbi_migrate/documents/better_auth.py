@@ -37,6 +37,7 @@ from newbi_migrate.documents.scalars import (
     NonEmptyText,
     Number,
     ObjectIdField,
+    OrganizationId,
     OwnerId,
     Text,
     WorkspaceIdString,
@@ -44,7 +45,7 @@ from newbi_migrate.documents.scalars import (
     choice,
     now,
 )
-from newbi_migrate.invariants.base import Severity
+from newbi_migrate.rules import Severity
 
 __all__ = [
     "COLLECTIONS",
@@ -312,7 +313,7 @@ class Member(DocumentModel):
 
     collection_name: ClassVar[str] = "member"
 
-    organization_id: OwnerId
+    organization_id: OrganizationId
     user_id: OwnerId
     role: Roles = "member"
     created_at: WrittenDate = Field(default_factory=now)
@@ -341,7 +342,7 @@ class Invitation(DocumentModel):
 
     collection_name: ClassVar[str] = "invitation"
 
-    organization_id: OwnerId
+    organization_id: OrganizationId
     email: NormalEmail
     role: Roles | None = None
     status: Annotated[

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from datetime import MAXYEAR, UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ from bson.code import Code
 from bson.datetime_ms import DatetimeMS
 
 from newbi_migrate.documents.characters import BLANKS, server_pattern
-from newbi_migrate.invariants.base import Severity, Violation
+from newbi_migrate.rules import Rule, Severity
 
 __all__ = [
     "ABSENT",
@@ -49,6 +49,8 @@ Schema = dict[str, Any]
 
 Get = Callable[..., Any]
 """``get`` of the mapping that holds the fields."""
+
+Names = Mapping[str, str]
 
 Defaults = Mapping[str, Any]
 """The defaults of the schema, by the names of documents."""
@@ -94,6 +96,8 @@ def year_in_france(value: object) -> int | None:
     database is needed.
     """
     if isinstance(value, datetime) and 1 < value.year < MAXYEAR:
+        if 1 < value.month < 12:  # it is the same in every zone
+            return value.year
         aware = value if value.tzinfo is None else value.astimezone(UTC)
         return (aware + _ONE_HOUR).year
     moment = milliseconds(value)
@@ -121,6 +125,10 @@ class Condition(ABC):
     def schema(self, defaults: Defaults) -> Schema:
         """The ``$jsonSchema`` that a document matches if and only if it is so."""
 
+    def renamed(self, names: Names) -> Condition | None:  # noqa: ARG002  # see below
+        """The same of fields with other names; ``None`` where null is not as good as absent."""
+        return None
+
 
 @dataclass(frozen=True, slots=True, init=False)
 class Is(Condition):
@@ -141,12 +149,16 @@ class Is(Condition):
     def holds(self, get: Get) -> bool:
         """Whether it is one of them, of the same type."""
         value = get(self.name)
-        return type(value) in (str, bool) and value in self.values
+        return value in self.values and type(value) in (str, bool)
 
     def schema(self, defaults: Defaults) -> Schema:
         """``enum``."""
         said: Schema = {"properties": {self.name: {"enum": list(self.values)}}}
         return said if defaults.get(self.name) in self.values else {**said, "required": [self.name]}
+
+    def renamed(self, names: Names) -> Is:
+        """Whether the field of the other name is one of them."""
+        return Is(names[self.name], *self.values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +197,10 @@ class Filled(Condition):
     def schema(self, defaults: Defaults) -> Schema:
         """``anyOf``."""
         return {"anyOf": [_all_filled([name], defaults) for name in self.names]}
+
+    def renamed(self, names: Names) -> Filled:
+        """Whether one of the other names says anything."""
+        return Filled(*(names[name] for name in self.names))
 
 
 def _all_filled(names: Sequence[str], defaults: Defaults) -> Schema:
@@ -237,6 +253,11 @@ class Not(Condition):
         """``not``."""
         return {"not": self.of.schema(defaults)}
 
+    def renamed(self, names: Names) -> Not | None:
+        """The opposite of the other."""
+        of = self.of.renamed(names)
+        return None if of is None else Not(of)
+
 
 class _Several(Condition):
     __slots__ = ("of",)
@@ -263,6 +284,11 @@ class All(_Several):
         """``allOf``."""
         return {"allOf": [condition.schema(defaults) for condition in self.of]} if self.of else {}
 
+    def renamed(self, names: Names) -> All | None:
+        """All of the others."""
+        of = [condition.renamed(names) for condition in self.of]
+        return None if None in of else All(*(condition for condition in of if condition))
+
 
 class AnyOf(_Several):
     """At least one of several things."""
@@ -282,17 +308,14 @@ class AnyOf(_Several):
 
 
 @dataclass(frozen=True)
-class DocumentRule(ABC):
+class DocumentRule(Rule, ABC):
     """A rule across fields.
 
     Attributes:
         id: Stable identifier, ``<model>.<rule>`` in lower case with hyphens.
-        sentence: The rule in one sentence.
         severity: What a violation means.
     """
 
-    id: str
-    sentence: str
     _: KW_ONLY
     severity: Severity = Severity.WARNING
 
@@ -313,9 +336,13 @@ class DocumentRule(ABC):
         """The match expression of whole documents that break it, where no schema can say it."""
         return None
 
-    def broken_at(self, path: str) -> Violation:
-        """The violation of this rule at a path."""
-        return Violation(self.id, path, self.sentence, self.severity)
+    def renamed(self, names: Names) -> DocumentRule | None:  # noqa: ARG002  # see below
+        """The same rule of fields with other names; ``None`` where null is not as good as absent.
+
+        Args:
+            names: The other names by those that it reads.
+        """
+        return None
 
 
 @dataclass(frozen=True)
@@ -334,11 +361,22 @@ class Required(DocumentRule):
         """Those that are absent, null or blank."""
         if not self.when.holds(get):
             return ()
-        return [name for name in self.names if not is_filled(get(name))]
+        for name in self.names:
+            value = get(name)
+            # As in is_filled, but this runs for every document there is.
+            if value is None or (type(value) is str and not value.strip()):
+                return [name for name in self.names if not is_filled(get(name))]
+        return ()
 
     def schema(self, defaults: Defaults) -> Schema:
         """Not the condition, or all filled."""
         return {"anyOf": [{"not": self.when.schema(defaults)}, _all_filled(self.names, defaults)]}
+
+    def renamed(self, names: Names) -> DocumentRule | None:
+        """The fields of the condition have other names as well."""
+        when = self.when.renamed(names)
+        fields = tuple(names[name] for name in self.names)
+        return None if when is None else replace(self, names=fields, when=when)
 
 
 @dataclass(frozen=True)
@@ -390,6 +428,10 @@ class FilledIffZero(DocumentRule):
         filled = _all_filled([self.name], defaults)
         neither: Schema = {"not": {"anyOf": [zero, filled]}}
         return {"anyOf": [{"not": number}, {"allOf": [zero, filled]}, neither]}
+
+    def renamed(self, names: Names) -> DocumentRule:
+        """Both have other names."""
+        return replace(self, name=names[self.name], number=names[self.number])
 
 
 @dataclass(frozen=True)
@@ -452,6 +494,10 @@ class NotBefore(DocumentRule):
         # A date that is not there is told at less cost than an expression is computed.
         return {self.later: {"$type": "date"}, "$expr": {"$and": [*both, before]}}
 
+    def renamed(self, names: Names) -> DocumentRule:
+        """Both have other names."""
+        return replace(self, later=names[self.later], earlier=names[self.earlier])
+
 
 def _is_date(name: str) -> Mapping[str, Any]:
     return {"$eq": [{"$type": f"${name}"}, "date"]}
@@ -495,3 +541,7 @@ class YearInFrance(DocumentRule):
             self.year: {"$type": _NUMBERS},
             "$expr": {"$cond": [{"$and": comparable}, differs, False]},
         }
+
+    def renamed(self, names: Names) -> DocumentRule:
+        """Both have other names."""
+        return replace(self, year=names[self.year], day=names[self.day])

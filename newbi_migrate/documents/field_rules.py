@@ -16,25 +16,20 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from newbi_migrate.invariants.base import Severity, Violation
+from newbi_migrate.rules import Rule
 
 __all__ = ["DOCUMENT", "LIST", "NATIVE", "REQUIRED", "TYPE", "UNKNOWN", "FieldRule"]
 
 
 @dataclass(frozen=True, slots=True)
-class FieldRule:
+class FieldRule(Rule):
     """The rule of one value; pydantic reports it for whatever is wrong with that value.
 
     Attributes:
         id: Stable identifier, ``field.<rule>`` in lower case with hyphens.
-        sentence: The rule in one sentence.
-        severity: What a violation means.
         python_only: Whether no server can be asked, because a validator in Python decides.
     """
 
-    id: str
-    sentence: str
-    severity: Severity = Severity.WARNING
     python_only: bool = False
 
     def __get_pydantic_core_schema__(
@@ -66,10 +61,6 @@ class FieldRule:
             if limits and name in limits:
                 found = {**found, key: limits[name]}
         return {**found, "description": self.sentence}
-
-    def broken_at(self, path: str) -> Violation:
-        """The violation of this rule at a path."""
-        return Violation(self.id, path, self.sentence, self.severity)
 
 
 REQUIRED: Final = FieldRule("field.required", "The field must be there.")

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, Strict
 from newbi_migrate.documents.characters import BLANKS as S, LETTERS as L, PRINTABLE, WORD, class_of
 from newbi_migrate.documents.field_rules import FieldRule
 from newbi_migrate.documents.scalars import whole
-from newbi_migrate.invariants.base import Severity
+from newbi_migrate.rules import Severity
 
 __all__ = [
     "BcryptHash",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, Final
 
+from bson import Decimal128
 from pymongo.errors import OperationFailure
 
 from newbi_migrate.documents.newbi import BETTER_AUTH_SPECS, NEWBI
@@ -23,6 +24,7 @@ __all__ = [
 ]
 
 _DUPLICATE: Final = 11000
+_SIMPLE: Final = {"locale": "simple"}
 _OPTIONS_CONFLICT, _KEYS_CONFLICT = 85, 86
 _REFUSALS: Final[Mapping[int, str]] = {
     _OPTIONS_CONFLICT: "An index on the same keys has other options, or another text index is "
@@ -78,8 +80,21 @@ def key_pattern(index: Mapping[str, Any]) -> tuple[tuple[str, int | str], ...]:
         if path == "_fts":
             keys.extend((name, "text") for name in sorted(index.get("weights", ())))
         elif path != "_ftsx":
-            keys.append((path, direction if isinstance(direction, str) else int(direction)))
+            keys.append((path, _direction(direction)))
     return tuple(keys)
+
+
+def _direction(stored: Any) -> Any:
+    """A whole number whatever its type; anything else stays, and is like no direction we want.
+
+    Servers take any number but zero, and old ones took anything.
+    """
+    value = stored.to_decimal() if isinstance(stored, Decimal128) else stored
+    try:
+        whole = int(value)
+    except (TypeError, ValueError, OverflowError):
+        return stored
+    return whole if whole == value else stored
 
 
 def wanted_pattern(spec: IndexSpec) -> tuple[tuple[str, int | str], ...]:
@@ -175,7 +190,8 @@ async def _stored(collection: Any) -> Iterable[Mapping[str, Any]]:
 
 
 def _options(index: IndexSpec) -> dict[str, Any]:
-    options: dict[str, Any] = {}
+    # An index inherits the collation of its collection, which may call different values equal.
+    options: dict[str, Any] = {"collation": _SIMPLE}
     if index.unique:
         options["unique"] = True
     if index.sparse:

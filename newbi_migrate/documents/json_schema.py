@@ -15,7 +15,7 @@ from newbi_migrate.documents.field_rules import FieldRule
 from newbi_migrate.documents.newbi import NEWBI
 from newbi_migrate.documents.registry import Registry
 from newbi_migrate.documents.shapes import all_of, all_rules, schema_of
-from newbi_migrate.invariants.base import Invariant, Severity
+from newbi_migrate.rules import Rule, Severity
 
 __all__ = ["json_schema_of", "models_of", "rules_left_out", "rules_said", "validator_of"]
 
@@ -52,11 +52,11 @@ def _can_be_said(rule: FieldRule | DocumentRule) -> bool:
     return not rule.python_only if isinstance(rule, FieldRule) else rule.schema({}) is not None
 
 
-def rules_left_out(model: type[DocumentModel]) -> tuple[Invariant, ...]:
+def rules_left_out(model: type[DocumentModel]) -> tuple[Rule, ...]:
     """The rules of documents of today's shape that a ``$jsonSchema`` does not say."""
     said = rules_said(model)
     own = {rule.id for rule in all_rules(model)}
-    return tuple(rule for rule in model.invariants() if rule.id in own and rule.id not in said)
+    return tuple(rule for rule in model.declared_rules() if rule.id in own and rule.id not in said)
 
 
 def json_schema_of(model: type[DocumentModel]) -> Schema:

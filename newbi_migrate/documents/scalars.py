@@ -27,7 +27,7 @@ from pydantic_core import CoreSchema, core_schema as cs
 
 from newbi_migrate.documents.characters import BLANKS
 from newbi_migrate.documents.field_rules import FieldRule
-from newbi_migrate.invariants.base import Severity
+from newbi_migrate.rules import Severity
 
 __all__ = [
     "DOCUMENT_ID",
@@ -43,6 +43,7 @@ __all__ = [
     "NonZero",
     "Number",
     "ObjectIdField",
+    "OrganizationId",
     "OwnerId",
     "Percentage",
     "Positive",
@@ -152,6 +153,15 @@ WorkspaceId = Annotated[
     _OBJECT_ID,
     FieldRule(
         "field.workspace-id", "The id of the workspace is there and an ObjectId.", Severity.CRITICAL
+    ),
+]
+OrganizationId = Annotated[
+    ObjectId,
+    _OBJECT_ID,
+    FieldRule(
+        "field.organization-id",
+        "The id of an organization is there and an ObjectId.",
+        Severity.CRITICAL,
     ),
 ]
 BsonDate = Annotated[datetime, _DATE, FieldRule("field.date", "The value is a date.")]

@@ -33,7 +33,7 @@ from newbi_migrate.documents.characters import server_pattern
 from newbi_migrate.documents.document_rules import DocumentRule, Schema
 from newbi_migrate.documents.field_rules import DOCUMENT, LIST, REQUIRED, TYPE, FieldRule
 from newbi_migrate.documents.scalars import STORED_ALWAYS, WholeDouble
-from newbi_migrate.invariants.base import Severity
+from newbi_migrate.rules import Severity
 
 if TYPE_CHECKING:
     from newbi_migrate.documents.base import StoredModel

@@ -7,7 +7,7 @@ inside pydantic, without a callback into Python but for embedded documents.
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from types import UnionType
 from typing import (
@@ -38,7 +38,7 @@ from newbi_migrate.documents.shapes import (
     rules_of,
     without_null,
 )
-from newbi_migrate.invariants.base import Severity, Violation
+from newbi_migrate.rules import Severity, Violation
 
 if TYPE_CHECKING:
     from newbi_migrate.documents.base import StoredModel
@@ -52,6 +52,8 @@ __all__ = [
     "rule_of",
     "violations_in",
 ]
+
+Broken = Callable[[Get], Sequence[str]]
 
 AS_STORED: Final = "\0stored"
 """Under this key a loader finds the document itself; no key of BSON holds a NUL."""
@@ -164,17 +166,20 @@ class CrossFieldRules:
         rules: Its own.
         reads: The attributes they read, by the names of documents.
         defaults: What these fields count as where they are absent.
+        quick: What tells whether a model breaks any, by its attributes; ``None`` where a rule asks
+            for more.
         years: The rules that say a year, with the attributes of the year and of the day.
         children: The names of embedded documents, their rules, and whether they are in a list.
     """
 
-    __slots__ = ("children", "defaults", "reads", "rules", "years")
+    __slots__ = ("children", "defaults", "quick", "reads", "rules", "years")
 
     def __init__(self, model: type[StoredModel]) -> None:
         fields = fields_of(model)
         self.rules = rules_of(model)
         read = {name for rule in self.rules for name in rule.reads}
         self.reads = [(key, fields[key].name) for key in fields if key in read]
+        self.quick = _quick(self.rules, dict(self.reads))
         self.years = [
             (rule, fields[rule.year].name, fields[rule.day].name)
             for rule in self.rules
@@ -188,13 +193,25 @@ class CrossFieldRules:
             if across.rules or across.children
         ]
 
-    def broken(self, values: Mapping[str, Any], there: Container[str]) -> list[Violation]:
-        """The rules that a new model breaks, none where they are only worth knowing.
+    def complete(self, model: StoredModel) -> None:
+        """Sets the years that a new model was not given."""
+        values = model.__dict__
+        for rule, year, day in self.years:
+            if values[year] is None and (is_in := rule.year_of(values[day])) is not None:
+                values[year] = is_in
+                model.__pydantic_fields_set__.add(year)
 
-        Args:
-            values: The attributes of the model.
-            there: Those that were set.
-        """
+    def broken(self, model: StoredModel) -> list[Violation]:
+        """The rules that a new model breaks, none where they are only worth knowing."""
+        values = model.__dict__
+        if self.quick is not None:
+            get = values.get
+            for broken in self.quick:  # a generator costs more than all the rules
+                if broken(get):
+                    break
+            else:
+                return []
+        there = model.__pydantic_fields_set__
         # What has a default is there.
         get = {
             key: value
@@ -211,6 +228,18 @@ class CrossFieldRules:
         return {**self.defaults, **document}.get
 
 
+def _quick(rules: Iterable[DocumentRule], names: Mapping[str, str]) -> list[Broken] | None:
+    found: list[Broken] = []
+    for rule in rules:
+        known = names.keys() >= set(rule.reads)
+        renamed = rule.renamed(names) if known else None
+        # A class of a host application may read more than the one it extends.
+        if renamed is None or list(renamed.reads) != [names[name] for name in rule.reads]:
+            return None
+        found.append(renamed.broken)
+    return found
+
+
 @cache
 def cross_field_rules_of(model: type[StoredModel]) -> CrossFieldRules:
     """The rules across fields of a model and of the models inside it."""
@@ -223,7 +252,8 @@ def _walk(
     if across.rules:
         get = across.getter(document)
         for rule in across.rules:
-            found += [rule.broken_at(path + name) for name in rule.broken(get)]
+            if names := rule.broken(get):
+                found += [rule.broken_at(path + name) for name in names]
     for key, child, listed in across.children:
         value = document.get(key)
         if isinstance(value, dict) and not listed:

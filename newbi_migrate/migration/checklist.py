@@ -288,7 +288,7 @@ class _Looking:
             )
         )
         state = LineState.FAILED if report.failed else LineState.DONE
-        broken = sum(result.violations for result in report.results)
+        broken = sum(result.count for result in report.results)
         return Line(LineId.VALIDATED, state, "violations", {"count": broken})
 
     async def _sessions(self, finished: datetime) -> int:

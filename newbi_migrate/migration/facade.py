@@ -10,6 +10,7 @@ from typing import Any, Self, TypeVar
 
 from bson import ObjectId
 
+from newbi_migrate.backup.exporting import export_backup
 from newbi_migrate.backup.writer import BackupResult, backup_database
 from newbi_migrate.choices import Purpose
 from newbi_migrate.documents.newbi import NEWBI
@@ -36,7 +37,7 @@ from newbi_migrate.migration.run.runner import Runner
 from newbi_migrate.migration.run.throttle import ThrottleOptions
 from newbi_migrate.migration.status import Status, read_status
 from newbi_migrate.migration.validation.conservation import Conservation, check_conservation
-from newbi_migrate.migration.validation.report import FailOn, Finding, ValidationReport
+from newbi_migrate.migration.validation.report import FailOn, FoundViolation, ValidationReport
 from newbi_migrate.migration.validation.validate import ValidationRequest, validate
 from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.connection import Store, open_database
@@ -200,9 +201,11 @@ class Migration:
     ) -> BackupResult:
         """Write the whole database into a new folder, in mongodump's format.
 
-        See :func:`~newbi_migrate.backup.writer.backup_database`.
+        Interrupted while it exports, the backup is whole all the same. See
+        :func:`~newbi_migrate.backup.writer.backup_database` and
+        :func:`~newbi_migrate.backup.exporting.export_backup`.
         """
-        return await backup_database(
+        made = await backup_database(
             self.store.database,
             output_dir,
             registry=self._registry,
@@ -211,6 +214,15 @@ class Migration:
             recipients=recipients,
             exports=exports,
         )
+        if exports:
+            await export_backup(
+                made.path,
+                registry=self._registry,
+                progress=self._progress,
+                recipients=recipients,
+                identities=made.identities,
+            )
+        return made
 
     async def check_conservation(
         self, run: RunRecord | None = None, *, baseline: Baseline | None = None
@@ -326,7 +338,7 @@ class Migration:
         fail_on: FailOn = FailOn.CRITICAL,
         unchanged: bool = False,
         detailed: bool = False,
-        on_finding: Callable[[Finding], None] | None = None,
+        on_violation: Callable[[FoundViolation], None] | None = None,
     ) -> ValidationReport:
         """Ask every rule of the database; send no write command, need no lease.
 
@@ -337,7 +349,7 @@ class Migration:
             unchanged: Prove by digests, which reads the whole database, that nothing changed
                 but what the journals say.
             detailed: Find every violation, not examples alone.
-            on_finding: Told of each finding as it is found.
+            on_violation: Told of each violation as it is found.
 
         Raises:
             UsageError: No rule has one of the ids.
@@ -354,7 +366,7 @@ class Migration:
                     fail_on=fail_on,
                     unchanged=unchanged,
                     detailed=detailed,
-                    on_finding=on_finding,
+                    on_violation=on_violation,
                     progress=self._progress,
                 )
             )

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from newbi_migrate.answers import schema_of
 from newbi_migrate.backup.compare import Comparison
+from newbi_migrate.backup.export_list import Exports
 from newbi_migrate.backup.manifest import FORMAT, Manifest
 from newbi_migrate.backup.verification import Verification
 from newbi_migrate.migration.checklist import Checklist
@@ -22,7 +23,7 @@ from newbi_migrate.migration.restore.aside import DroppedAside
 from newbi_migrate.migration.restore.results import RestoreResult
 from newbi_migrate.migration.rollback.results import RollbackResult
 from newbi_migrate.migration.status import Status
-from newbi_migrate.migration.validation.report import Finding, ValidationReport
+from newbi_migrate.migration.validation.report import FoundViolation, ValidationReport
 from newbi_migrate.report.backups import BackupPreview, RestorePreview
 from newbi_migrate.report.checklist import ShortForm
 from newbi_migrate.smoke import SmokeResult
@@ -123,7 +124,12 @@ _SECTIONS: Final = (
     _Section(
         "validate",
         ValidationReport,
-        more={"findings": (Finding, "A list of the first of each rule, with `--detailed` of all.")},
+        more={
+            "violations": (
+                FoundViolation,
+                "A list of the first of each rule, with `--detailed` of all.",
+            )
+        },
     ),
     _Section(
         "rollback",
@@ -145,6 +151,7 @@ _SECTIONS: Final = (
         },
         ("files",),
     ),
+    _Section("backup --exports-only", Exports, more=_EXIT),
     _Section(
         "verify-backup",
         Verification,

@@ -12,6 +12,7 @@ from bson import json_util
 
 from newbi_migrate.answers import answer
 from newbi_migrate.backup.compare import Comparison, Difference
+from newbi_migrate.backup.export_list import ExportEntry, Exports
 from newbi_migrate.backup.manifest import CollectionEntry, Consistency, Manifest
 from newbi_migrate.backup.verification import Problem, Verification
 from newbi_migrate.errors import ExitCode
@@ -38,6 +39,7 @@ __all__ = [
     "backup_document",
     "backup_survey_document",
     "dropped_aside_document",
+    "exports_document",
     "restore_document",
     "restore_plan_document",
     "verification_document",
@@ -102,7 +104,13 @@ class RestorePreview:
 # -- backup -----------------------------------------------------------------------------------
 
 
-def backup_document(path: Path, manifest: Manifest, *, next_command: str = "") -> Document:
+def backup_document(
+    path: Path,
+    manifest: Manifest,
+    exports: Sequence[ExportEntry] = (),
+    *,
+    next_command: str = "",
+) -> Document:
     """The document of a finished backup; 3 where it is none to go back to.
 
     That is one whose collections may not fit together, or of a half-migrated database.
@@ -110,12 +118,13 @@ def backup_document(path: Path, manifest: Manifest, *, next_command: str = "") -
     Args:
         path: Its folder.
         manifest: What it says of itself.
+        exports: Those that were written of it.
         next_command: What to run next.
     """
     doubtful = manifest.consistency is Consistency.WRITTEN or manifest.half_done
     code = ExitCode.PENDING if doubtful else ExitCode.DONE
     notes = [f"Note: {note}" for note in manifest.notes if note != manifest.half_done]
-    exports = [f"{export.file}: {export.lines:,} lines" for export in manifest.exports]
+    notes += _unsayable(exports)
     return Document(
         command="backup",
         database=manifest.database,
@@ -128,7 +137,7 @@ def backup_document(path: Path, manifest: Manifest, *, next_command: str = "") -
                 (_facts(manifest), _CONSISTENT[manifest.consistency], *_warning(manifest), *notes),
             ),
             *_collections(manifest.collections),
-            *([Section("Exports", tuple(exports), detail=True)] if exports else []),
+            *_exports(exports),
         ),
         value=lambda: {
             "path": str(path),
@@ -136,6 +145,41 @@ def backup_document(path: Path, manifest: Manifest, *, next_command: str = "") -
             "exitCode": int(code),
         },
     )
+
+
+def exports_document(exports: Exports, *, next_command: str = "") -> Document:
+    """The document of the exports of a backup, once they are complete.
+
+    Args:
+        exports: All of them.
+        next_command: What to run next.
+    """
+    made = counted(len(exports.entries), "collection")
+    return Document(
+        command="backup",
+        database=exports.database,
+        title=f"The backup {exports.path} has JSON exports of {made}.",
+        exit_code=ExitCode.DONE,
+        next_command=next_command,
+        sections=(Section("", tuple(_unsayable(exports.entries))), *_exports(exports.entries)),
+        value=lambda: {**answer(exports), "exitCode": int(ExitCode.DONE)},
+    )
+
+
+def _exports(exports: Sequence[ExportEntry]) -> list[Section]:
+    if not exports:
+        return []
+    lines = [f"{one.file}: {one.lines:,} lines" for one in exports]
+    return [Section("Exports", tuple(lines), detail=True)]
+
+
+def _unsayable(exports: Sequence[ExportEntry]) -> list[str]:
+    return [
+        f"Note: {one.file} leaves out {counted(one.left_out, 'document')} that Extended JSON "
+        "cannot say; the backup has all."
+        for one in exports
+        if one.left_out
+    ]
 
 
 def backup_survey_document(

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from newbi_migrate.answers import answer
-from newbi_migrate.invariants.base import Severity
 from newbi_migrate.migration.finalize.results import FinalizeResult, HeldIndex
 from newbi_migrate.report.document import Document, Groups, Section
 from newbi_migrate.report.ids import shown_id
 from newbi_migrate.report.text import counted
 from newbi_migrate.report.validation import rule_groups
+from newbi_migrate.rules import Severity
 
 __all__ = ["finalize_document"]
 
@@ -97,7 +97,7 @@ def _legacy(result: FinalizeResult) -> Iterator[Section]:
         said.append(f"the journal {gone}")
     yield Section(title, tuple(said))
     if result.there_before:
-        number = sum(found.violations for found in result.there_before)
+        number = sum(found.count for found in result.there_before)
         critical = [f for f in result.there_before if f.severity is Severity.CRITICAL]
         rest = [f for f in result.there_before if f.severity is not Severity.CRITICAL]
         yield Section(

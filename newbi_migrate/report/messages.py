@@ -107,7 +107,7 @@ _REASONS: Final[Mapping[Reason, tuple[str, str]]] = {
         "shorten it",
     ),
     Reason.WRITE_REFUSED: (
-        "The server refused the write, for example for a validator",
+        "The server refused the write, for a validator or a unique index",
         "see what the validator asks for",
     ),
 }

@@ -20,10 +20,10 @@ from newbi_migrate.migration.planning.results import (
     IndexAction,
     IndexDecision,
     Plan,
+    PlannedCollision,
     Quarantine,
     QuarantinedDocument,
     RunResult,
-    SharedKey,
     UserLine,
 )
 from newbi_migrate.report.document import (
@@ -469,7 +469,7 @@ def _named(document: QuarantinedDocument) -> str:
 def _blocked(found: _Found) -> Section | None:
     if not found.blocked:
         return None
-    shared: dict[tuple[str, str], list[SharedKey]] = defaultdict(list)
+    shared: dict[tuple[str, str], list[PlannedCollision]] = defaultdict(list)
     for one in found.plan.collisions:
         if not one.later:
             shared[one.collection, one.index].append(one)
@@ -518,7 +518,7 @@ def _shared_later(plan: Plan) -> Section | None:
     return Section(f"{title}: {len(keys):,}", (Groups(title, "reason", (group,), examples=False),))
 
 
-def _sharing(key: SharedKey) -> str:
+def _sharing(key: PlannedCollision) -> str:
     """The documents that share a key, and the quarantined users they belong to."""
     by_user: dict[str, list[str]] = defaultdict(list)
     for identifier, user in key.documents:

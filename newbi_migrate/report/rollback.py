@@ -348,7 +348,9 @@ def _cases(result: RollbackResult) -> Iterator[Case]:
             State.SKIPPED,
             reason.value,
             f"What was created for {counted(number, 'user')} stays: {_KEPT_REASONS[reason]}.",
-            tuple(str(kept.legacy_id) for kept in result.kept if kept.reason is reason)[:_EXAMPLES],
+            tuple(shown_id(kept.legacy_id) for kept in result.kept if kept.reason is reason)[
+                :_EXAMPLES
+            ],
         )
     if not stays:
         yield Case("users", "nothing that was created for a user stays")

@@ -11,11 +11,10 @@ from itertools import chain
 from typing import Any, Final
 
 from newbi_migrate.answers import answer
-from newbi_migrate.invariants.base import Severity
 from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.planning.results import QuarantinedDocument
 from newbi_migrate.migration.validation.report import (
-    Finding,
+    FoundViolation,
     Origin,
     Proof,
     RuleResult,
@@ -39,11 +38,12 @@ from newbi_migrate.report.document import (
 from newbi_migrate.report.ids import shown_id
 from newbi_migrate.report.migration import quarantined_cases, quarantined_groups
 from newbi_migrate.report.text import counted
+from newbi_migrate.rules import Severity
 
 __all__ = ["rule_groups", "validation_document"]
 
-Findings = Callable[[], Iterable[Mapping[str, Any]]]
-"""Gives every finding as an answer has it, as often as it is asked."""
+Violations = Callable[[], Iterable[Mapping[str, Any]]]
+"""Gives every violation as an answer has it, as often as it is asked."""
 
 _EXAMPLES: Final = 5
 _TONES: Final[Mapping[Severity, Tone]] = {
@@ -62,20 +62,20 @@ _BEFORE: Final = (
 
 
 def validation_document(
-    report: ValidationReport, *, next_command: str = "", findings: Findings | None = None
+    report: ValidationReport, *, next_command: str = "", violations: Violations | None = None
 ) -> Document:
     """The document of a validation.
 
     Args:
         report: The validation.
         next_command: What to run next.
-        findings: Every finding, where more were asked for than the report keeps.
+        violations: Every violation, where more were asked for than the report keeps.
     """
 
-    def all_findings() -> Iterable[Mapping[str, Any]]:
-        if findings is not None:
-            return findings()
-        return map(answer, report.findings)
+    def all_violations() -> Iterable[Mapping[str, Any]]:
+        if violations is not None:
+            return violations()
+        return map(answer, report.violations)
 
     return Document(
         command="validate",
@@ -88,18 +88,18 @@ def validation_document(
         next_command=next_command,
         run_id=None if report.run_id is None else str(report.run_id),
         figures=_figures(report),
-        sections=_sections(report, findings),
+        sections=_sections(report, violations),
         summary=tuple(_summary(report)),
         cases=_cases(report),
         timings=report.timings,
-        lines=lambda: _lines(report, all_findings()),
-        value=lambda: {**answer(report), "findings": iter(all_findings())},
+        lines=lambda: _lines(report, all_violations()),
+        value=lambda: {**answer(report), "violations": iter(all_violations())},
     )
 
 
 def _figures(report: ValidationReport) -> tuple[Figure, ...]:
     critical = report.critical
-    before = sum(result.violations for result in report.there_before)
+    before = sum(result.count for result in report.there_before)
     return (
         Figure(report.checked, "rules checked"),
         Figure(sum(report.documents.values()), "documents looked at"),
@@ -113,9 +113,9 @@ def _figures(report: ValidationReport) -> tuple[Figure, ...]:
     )
 
 
-def _sections(report: ValidationReport, findings: Findings | None) -> tuple[Section, ...]:
+def _sections(report: ValidationReport, violations: Violations | None) -> tuple[Section, ...]:
     sections = [
-        _every(report, findings),
+        _every(report, violations),
         _notes(report),
         *(section for origin in Origin for section in _broken(report, origin)),
         _quarantined(report),
@@ -125,23 +125,23 @@ def _sections(report: ValidationReport, findings: Findings | None) -> tuple[Sect
     return tuple(section for section in sections if section is not None)
 
 
-def _every(report: ValidationReport, findings: Findings | None) -> Section | None:
-    if findings is None:
+def _every(report: ValidationReport, violations: Violations | None) -> Section | None:
+    if violations is None:
         return None
     every = Listing(
-        lambda: (_line(report, finding) for finding in findings()),
-        sum(result.violations for result in report.results),
+        lambda: (_line(report, violation) for violation in violations()),
+        sum(result.count for result in report.results),
     )
     return Section("", (every,), detail=True)
 
 
-def _line(report: ValidationReport, finding: Mapping[str, Any]) -> str:
-    """One finding on one line."""
-    identifier = "" if finding["id"] is None else shown_id(finding["id"])
-    where = " ".join(filter(None, [finding["collection"], identifier, finding["path"]]))
-    note = f" ({finding['note']})" if finding["note"] else ""
-    origin = _words(report, Origin(finding["origin"]))
-    return f"{finding['severity']} {finding['rule']} {where}{note}, {origin}"
+def _line(report: ValidationReport, violation: Mapping[str, Any]) -> str:
+    """One violation on one line."""
+    identifier = "" if violation["id"] is None else shown_id(violation["id"])
+    where = " ".join(filter(None, [violation["collection"], identifier, violation["path"]]))
+    note = f" ({violation['note']})" if violation["note"] else ""
+    origin = _words(report, Origin(violation["origin"]))
+    return f"{violation['severity']} {violation['rule']} {where}{note}, {origin}"
 
 
 def _notes(report: ValidationReport) -> Section | None:
@@ -200,7 +200,7 @@ def rule_groups(results: Iterable[RuleResult]) -> tuple[Group, ...]:
     """
     rules: dict[str, list[RuleResult]] = {}
     for result in results:
-        if result.violations:
+        if result.count:
             rules.setdefault(result.rule, []).append(result)
     return tuple(_rule(found) for found in rules.values())
 
@@ -209,11 +209,13 @@ def _rule(found: Sequence[RuleResult]) -> Group:
     first = found[0]
     where: Counter[str] = Counter()
     for result in found:
-        where[result.collection] += result.violations
+        where[result.collection] += result.count
     several = len(where) > 1
 
-    def named(finding: Finding) -> str:
-        return f"{finding.collection} {_named(finding)}".rstrip() if several else _named(finding)
+    def named(violation: FoundViolation) -> str:
+        return (
+            f"{violation.collection} {_named(violation)}".rstrip() if several else _named(violation)
+        )
 
     return Group(
         first.rule,
@@ -311,14 +313,14 @@ def _found(report: ValidationReport) -> str:
     return f"{found[0].upper()}{found[1:]}"
 
 
-def _named(finding: Finding) -> str:
-    identifier = "" if finding.id is None else shown_id(finding.id)
-    note = f"({finding.note})" if finding.note else ""
-    return " ".join(filter(None, [identifier, finding.path, note]))
+def _named(violation: FoundViolation) -> str:
+    identifier = "" if violation.id is None else shown_id(violation.id)
+    note = f"({violation.note})" if violation.note else ""
+    return " ".join(filter(None, [identifier, violation.path, note]))
 
 
 def _cases(report: ValidationReport) -> tuple[Case, ...]:
-    broken = [result for result in report.results if result.violations]
+    broken = [result for result in report.results if result.count]
     cases = [_case(report, result) for result in broken]
     failing = {result.collection for result in broken}
     cases += [
@@ -332,8 +334,8 @@ def _cases(report: ValidationReport) -> tuple[Case, ...]:
 
 
 def _case(report: ValidationReport, result: RuleResult) -> Case:
-    named = [_named(finding) for finding in result.examples]
-    violations = counted(result.violations, f"{result.severity.value} violation")
+    named = [_named(violation) for violation in result.examples]
+    violations = counted(result.count, f"{result.severity.value} violation")
     origin = _words(report, result.origin)
     failed = report.fail_on.covers(result.severity, result.origin)
     return Case(
@@ -347,14 +349,14 @@ def _case(report: ValidationReport, result: RuleResult) -> Case:
 
 
 def _lines(
-    report: ValidationReport, findings: Iterable[Mapping[str, Any]]
+    report: ValidationReport, violations: Iterable[Mapping[str, Any]]
 ) -> Iterator[Mapping[str, Any]]:
     for collection, number in report.documents.items():
         yield {"type": "collection", "collection": collection, "documents": number}
     for result in report.results:
         yield {"type": "rule", **answer(result)}
-    for finding in findings:
-        yield {"type": "violation", **finding}
+    for violation in violations:
+        yield {"type": "violation", **violation}
     for collection, reasons in report.quarantine.items():
         for reason, number in sorted(reasons.items()):
             yield {

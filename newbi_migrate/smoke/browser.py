@@ -1,6 +1,7 @@
 """A browser for one application's Better Auth: requests, cookies, and answers as values.
 
-It follows no redirect, for a redirect would carry a password or a cookie somewhere nobody named.
+It does what a browser does with a page of that application: cookies, headers, redirects. A redirect
+to another address is not followed, for it would carry a password somewhere nobody named.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.message import Message
-from typing import IO, Any, Final
-from urllib.parse import SplitResult, urlencode, urlsplit
+from typing import Any, Final
+from urllib.parse import SplitResult, quote, urlencode, urljoin, urlsplit
 
 from newbi_migrate.errors import UnreachableError, UsageError
 
@@ -24,6 +25,12 @@ __all__ = ["Browser", "Reply", "application_url"]
 
 _BASE: Final = "/api/auth"
 _LARGEST: Final = 4_000_000
+_MOST_REDIRECTS: Final = 5
+_KEEPS_METHOD: Final = frozenset({307, 308})
+_REDIRECTS: Final = frozenset({301, 302, 303, *_KEEPS_METHOD})
+_PORTS: Final = {"http": 80, "https": 443}
+# What a path may hold as it is; the rest is escaped, as browsers do.
+_IN_PATHS: Final = "/%:@!$&'()*+,;=~-._"
 _SHAPE: Final = "Give the address people use, such as https://app.example.com."
 
 
@@ -35,7 +42,7 @@ class Reply:
         status: Status of HTTP.
         body: The JSON of its answer, or ``None`` where it held none.
         retry_after: Seconds to wait before the next try, where the answer named some.
-        location: Where a redirect leads, without its query.
+        location: Where a redirect led, without its query, whether it was followed or not.
         is_json: Whether the answer was JSON at all.
     """
 
@@ -83,9 +90,15 @@ def application_url(text: str, *, allow_http: bool = False) -> str:
             f"The password would cross the network to {host} in clear.",
             next_step="Use the https address, or --allow-http where the network is trusted.",
         )
-    shown = f"[{host}]" if ":" in host else host
-    netloc = shown if port is None else f"{shown}:{port}"
-    path = parts.path.rstrip("/").removesuffix(_BASE)
+    try:
+        ascii_host = host if host.isascii() else host.encode("idna").decode()
+    except UnicodeError:
+        raise UsageError(
+            "The application's address has a host that cannot be.", next_step=_SHAPE
+        ) from None
+    shown = f"[{ascii_host}]" if ":" in host else ascii_host
+    netloc = shown if port in (None, _PORTS[parts.scheme]) else f"{shown}:{port}"
+    path = quote(parts.path, safe=_IN_PATHS).rstrip("/").removesuffix(_BASE)
     return SplitResult(parts.scheme, netloc, path, "", "").geturl()
 
 
@@ -98,17 +111,61 @@ def _is_here(host: str) -> bool:
         return False
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(
-        self,
-        req: urllib.request.Request,
-        fp: IO[bytes],
-        code: int,
-        msg: str,
-        headers: http.client.HTTPMessage,
-        newurl: str,
-    ) -> None:
-        """Follows none: the answer itself is what the caller gets."""
+class _Unaltered(urllib.request.HTTPErrorProcessor):
+    """Gives every answer as it came, whatever its status."""
+
+    def http_response(self, request: urllib.request.Request, response: Any) -> Any:  # noqa: ARG002
+        """The answer itself."""
+        return response
+
+    https_response = http_response
+
+
+class _CookiePolicy(http.cookiejar.DefaultCookiePolicy):
+    """Takes and sends the cookies of one host, as browsers do.
+
+    Attributes:
+        refused: The last cookie that a browser would not take, and why; empty if there was none.
+
+    Args:
+        parts: The application's address.
+    """
+
+    def __init__(self, parts: SplitResult) -> None:
+        self._host = parts.hostname or ""
+        # Browsers trust what never leaves the machine as much as https.
+        self._trusted = parts.scheme == "https" or _is_here(self._host)
+        self.refused = ""
+        super().__init__(secure_protocols=(*_PORTS,) if self._trusted else ("https",))
+
+    def set_ok(self, cookie: http.cookiejar.Cookie, request: urllib.request.Request) -> bool:
+        """Whether it is taken."""
+        fault = self._fault(cookie)
+        if fault:
+            self.refused = f"{cookie.name} ({fault})"
+        return not fault and super().set_ok(cookie, request)
+
+    def _fault(self, cookie: http.cookiejar.Cookie) -> str:
+        same_site = next(
+            (v for k in ("SameSite", "samesite") if (v := cookie.get_nonstandard_attr(k))), ""
+        )
+        domain = cookie.domain.lstrip(".")
+        if cookie.domain_specified and not f".{self._host}".endswith(f".{domain}"):
+            return f"its domain is {domain}"
+        if cookie.secure:
+            return "" if self._trusted else "it is Secure, and the address is http"
+        if cookie.name.startswith(("__Secure-", "__Host-")):
+            return "its name asks for Secure, and it is not"
+        return "it is SameSite=None and not Secure" if same_site.lower() == "none" else ""
+
+    # One host is spoken to, and every cookie that was taken is its own. The library's own rules
+    # are of a time before browsers took localhost for a domain.
+
+    def set_ok_domain(self, *_: object, **__: object) -> bool:
+        """It was looked at."""
+        return True
+
+    return_ok_domain = domain_return_ok = set_ok_domain
 
 
 class Browser:
@@ -124,14 +181,20 @@ class Browser:
         self._timeout = timeout
         parts = urlsplit(application)
         self._origin = f"{parts.scheme}://{parts.netloc}"
+        self._policy = _CookiePolicy(parts)
         handlers: list[urllib.request.BaseHandler] = [
-            _NoRedirect(),
-            urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()),
+            _Unaltered(),
+            urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar(self._policy)),
         ]
         if _is_here(parts.hostname or ""):
             # A proxy elsewhere cannot know what listens on this machine.
             handlers.append(urllib.request.ProxyHandler({}))
         self._opener = urllib.request.build_opener(*handlers)
+
+    @property
+    def refused_cookie(self) -> str:
+        """The last cookie that a browser would not take, and why; empty if there was none."""
+        return self._policy.refused
 
     def get(self, path: str, **query: str) -> Reply:
         """Asks for something.
@@ -150,28 +213,55 @@ class Browser:
         return self._send(path, json.dumps(body).encode())
 
     def _send(self, path: str, body: bytes | None) -> Reply:
+        url, location = f"{self._application}{_BASE}{path}", ""
+        for _ in range(_MOST_REDIRECTS):
+            reply = self._ask(url, body)
+            target = self._here(url, reply.location) if reply.status in _REDIRECTS else None
+            location = reply.location or location
+            if target is None:
+                break
+            url, body = target, body if reply.status in _KEEPS_METHOD else None
+        return replace(reply, location=location.partition("?")[0])
+
+    def _here(self, url: str, location: str) -> str | None:
+        """Where a redirect leads, if it stays with the application."""
+        try:
+            parts = urlsplit(urljoin(url, location))
+            port = parts.port
+        except ValueError:
+            return None
+        netloc = parts.netloc.lower()
+        if port == _PORTS.get(parts.scheme):
+            netloc = netloc.removesuffix(f":{port}")
+        if not location or f"{parts.scheme}://{netloc}" != self._origin:
+            return None
+        return parts._replace(path=quote(parts.path, safe=_IN_PATHS), fragment="").geturl()
+
+    def _ask(self, url: str, body: bytes | None) -> Reply:
         # Only http and https get through application_url.
-        request = urllib.request.Request(  # noqa: S310
-            f"{self._application}{_BASE}{path}",
-            data=body,
-            headers={
-                "Accept": "application/json",
-                "Content-Type": "application/json",
-                # Better Auth refuses cookies from a page it does not know.
-                "Origin": self._origin,
-                "User-Agent": "newbi-migrate smoke",
-            },
-        )
+        request = urllib.request.Request(url, data=body, headers=self._headers(body))  # noqa: S310
         try:
             with self._opener.open(request, timeout=self._timeout) as answer:
                 return _reply(answer.status, answer.headers, answer.read(_LARGEST))
-        except urllib.error.HTTPError as error:
-            with error:
-                return _reply(error.code, error.headers, error.read(_LARGEST))
         except urllib.error.URLError as error:
             raise self._unreachable(error.reason) from None
         except (OSError, http.client.HTTPException) as error:
             raise self._unreachable(error) from None
+
+    def _headers(self, body: bytes | None) -> dict[str, str]:
+        """What a browser says of a request that a page of the application makes."""
+        headers = {
+            "Accept": "application/json",
+            "Referer": f"{self._application}/",
+            "Sec-Fetch-Dest": "empty",
+            "Sec-Fetch-Mode": "cors",
+            "Sec-Fetch-Site": "same-origin",
+            "User-Agent": "newbi-migrate smoke",
+        }
+        if body is not None:
+            # Better Auth refuses cookies from a page it does not know.
+            headers |= {"Content-Type": "application/json", "Origin": self._origin}
+        return headers
 
     def _unreachable(self, reason: object) -> UnreachableError:
         if isinstance(reason, ssl.SSLCertVerificationError):
@@ -195,14 +285,13 @@ def _reply(status: int, headers: Message[str, str], content: bytes) -> Reply:
     if is_json and content:
         try:
             body = json.loads(content)
-        except ValueError:
+        except (ValueError, RecursionError):
             is_json = False
     waiting = headers.get("Retry-After") or headers.get("X-Retry-After") or ""
-    location = headers.get("Location") or ""
     return Reply(
         status=status,
         body=body,
         retry_after=waiting if waiting.isdigit() else "",
-        location=location.partition("?")[0],
+        location=headers.get("Location") or "",
         is_json=is_json,
     )

@@ -17,7 +17,7 @@ from pydantic import computed_field
 
 from newbi_migrate.checks import Check, Level, worst
 from newbi_migrate.documents.better_auth import COMPANY_GUARD_FIELDS
-from newbi_migrate.errors import ExitCode
+from newbi_migrate.errors import ExitCode, UnreachableError
 from newbi_migrate.smoke.browser import Browser, Reply, application_url
 
 __all__ = ["STEPS", "SmokeResult", "smoke"]
@@ -57,8 +57,12 @@ class SmokeResult:
     @property
     def exit_code(self) -> ExitCode:
         """4 where a step failed, else 0."""
-        failed = worst(self.checks) is Level.FAILED
-        return ExitCode.VALIDATION_FAILED if failed else ExitCode.DONE
+        return ExitCode.VALIDATION_FAILED if self.failed else ExitCode.DONE
+
+    @property
+    def failed(self) -> str:
+        """The step that failed; empty if none did."""
+        return next((check.id for check in self.checks if check.level is Level.FAILED), "")
 
 
 def smoke(
@@ -99,11 +103,21 @@ def smoke(
         if checks and worst(checks) is Level.FAILED:
             check = Check(step, Level.SKIPPED, f"{STEPS[step]}: not tried.")
         else:
-            check = _TAKE[step](visit)
+            check = _taken(step, visit)
         checks.append(check)
         if told is not None:
             told(check)
     return SmokeResult(url, tuple(checks))
+
+
+def _taken(step: str, visit: _Visit) -> Check:
+    """What came of a step; an application that stops answering fails it."""
+    try:
+        return _TAKE[step](visit)
+    except UnreachableError as error:
+        if step == next(iter(STEPS)):
+            raise
+        return _failed(step, f"{STEPS[step]}: {error.what}", "It had answered before; see its log.")
 
 
 @dataclass(slots=True)
@@ -125,14 +139,14 @@ class _Visit:
 
 def _reachable(visit: _Visit) -> Check:
     reply = visit.browser.get("/ok")
+    if reply.good and isinstance(reply.body, Mapping) and reply.body.get("ok") is True:
+        return _ok("reachable", "Better Auth answers under /api/auth.")
     if reply.location:
         return _failed(
             "reachable",
             f"The application redirects to {reply.location}.",
-            "Give that address instead: no password is sent along a redirect.",
+            "Give that address instead: no password is sent along to another.",
         )
-    if reply.good and isinstance(reply.body, Mapping) and reply.body.get("ok") is True:
-        return _ok("reachable", "Better Auth answers under /api/auth.")
     return _failed(
         "reachable",
         f"There is no Better Auth under /api/auth (status {reply.status}).",
@@ -212,7 +226,7 @@ def _session(visit: _Visit) -> Check:
     if not isinstance(user, Mapping):
         return _failed(
             "session",
-            "The user signed in and yet has no session.",
+            f"The user signed in and yet has no session.{_refused_cookie(visit)}",
             "Look at the application's log; a user._id that is not an ObjectId does this, and so "
             "do cookies for another address.",
         )
@@ -223,6 +237,11 @@ def _session(visit: _Visit) -> Check:
             "Stop the application: two users share an e-mail; newbi-migrate plan names them.",
         )
     return _ok("session", "The session is of the user who signed in.")
+
+
+def _refused_cookie(visit: _Visit) -> str:
+    refused = visit.browser.refused_cookie
+    return f" A browser does not take the cookie {refused}." if refused else ""
 
 
 def _organizations(visit: _Visit) -> Check:
@@ -318,6 +337,12 @@ def _failed(step: str, sentence: str, remedy: str) -> Check:
 
 
 def _unexpected(step: str, reply: Reply) -> Check:
+    if reply.location:
+        return _failed(
+            step,
+            f"{STEPS[step]}: the application redirects to {reply.location}.",
+            "Its log says more; a browser would have gone on there.",
+        )
     code = f", {reply.code}" if reply.code.replace("_", "").isalpha() else ""
     return _failed(
         step,

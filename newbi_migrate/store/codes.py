@@ -59,6 +59,7 @@ class Code(IntEnum):
     EXCEEDED_MEMORY_LIMIT = 146
     STALE_EPOCH = 150
     CANNOT_INDEX_PARALLEL_ARRAYS = 171
+    QUERY_PLAN_KILLED = 175
     PRIMARY_STEPPED_DOWN = 189
     INVALID_INDEX_SPECIFICATION_OPTION = 197
     CURSOR_KILLED = 237
@@ -125,6 +126,8 @@ INTERRUPTED: Final = frozenset(
         Code.CURSOR_NOT_FOUND,
         Code.LOCK_BUSY,
         Code.CURSOR_KILLED,
+        # Its collection was dropped or renamed.
+        Code.QUERY_PLAN_KILLED,
         Code.SNAPSHOT_UNAVAILABLE,
         Code.NO_SUCH_TRANSACTION,
         Code.INDEX_BUILD_ABORTED,

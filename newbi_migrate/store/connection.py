@@ -160,6 +160,8 @@ async def open_database(
             await stack.aclose()
             options = _changed(options, retryWrites=False)
             database = place.of(await stack.enter_async_context(_made(place, options)))
+        # Asked once, before any lease: runs change neither version nor topology, and a failover
+        # gives another primary of the same set.
         yield Store(database, server)
 
 

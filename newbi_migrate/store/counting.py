@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from newbi_migrate.store.collections import CollectionInfo
 from newbi_migrate.store.connection import SIMPLE_COLLATION
-from newbi_migrate.store.decoding import decoded
 from newbi_migrate.store.handles import Collection, Database
-from newbi_migrate.store.raw import raw_documents
 
 __all__ = [
     "blank",
     "count",
     "count_by",
-    "count_each",
     "estimated_count",
     "estimated_counts",
     "has_any",
 ]
-
-_T = TypeVar("_T")
 
 
 def blank(field: str) -> dict[str, Any]:
@@ -81,38 +76,3 @@ async def count_by(
         async for found in cursor:
             return int(found["n"])
     return 0
-
-
-async def count_each(
-    collection: Collection,
-    queries: Mapping[_T, Mapping[str, Any]],
-    *,
-    among: Mapping[str, Any],
-    comment: str,
-) -> AsyncIterator[tuple[_T, int, Any]]:
-    """Count the documents that match each of some queries, in one pass.
-
-    Args:
-        collection: The collection.
-        queries: Each by the key it is told by.
-        among: What all of them match.
-        comment: Attached to every command.
-
-    Yields:
-        The key, how many documents there are, if any, and the smallest of their ids.
-    """
-    counted = {"$group": {"_id": None, "n": {"$sum": 1}, "first": {"$min": "$_id"}}}
-    facets = {
-        f"q{position}": [{"$match": query}, counted]
-        for position, query in enumerate(queries.values())
-    }
-    cursor = await collection.aggregate_raw_batches(
-        [{"$match": among}, {"$facet": facets}],
-        allowDiskUse=True,
-        collation=SIMPLE_COLLATION,
-        comment=comment,
-    )
-    async for answer, _ in decoded(raw_documents(cursor)):
-        for position, key in enumerate(queries):
-            for found in answer[f"q{position}"]:
-                yield key, found["n"], found["first"]

@@ -16,7 +16,8 @@ from pymongo.errors import OperationFailure
 from newbi_migrate.documents.indexes import key_pattern, matches, wanted_pattern
 from newbi_migrate.documents.registry import CollectionSpec, IndexSpec
 from newbi_migrate.store.codes import AUTHENTICATION, INDEX_REFUSED, NOT_FOUND, STABLE_API, Code
-from newbi_migrate.store.connection import DURABLE, Topology
+from newbi_migrate.store.collections import collection_names
+from newbi_migrate.store.connection import DURABLE, SIMPLE_COLLATION, Topology
 from newbi_migrate.store.faults import is_out_of_space, is_transient, name_of
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.session import LeasedSession
@@ -37,6 +38,7 @@ __all__ = [
 ]
 
 _ID_INDEX: Final = "_id_"
+_WITHOUT_COLLATION: Final = (0, 1)
 _REFUSALS: Final[Mapping[int, str]] = {
     Code.DUPLICATE_KEY: "Documents share a key that would have to be unique.",
     Code.CANNOT_CREATE_INDEX: "The server cannot create it beside the indexes that are there.",
@@ -72,6 +74,11 @@ class Refused:
     def impossible(self) -> bool:
         """Whether the server cannot create it at all, or not beside the indexes there are."""
         return self.code == Code.CANNOT_CREATE_INDEX
+
+
+_GONE: Final = Refused(
+    "Somebody dropped or renamed the collection meanwhile.", Code.NAMESPACE_NOT_FOUND
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,13 +211,15 @@ async def create_indexes(
     """Create indexes of an existing collection; return what became of each, by name.
 
     They are built together, in one scan of the collection; only where the server refuses one
-    are they built one by one.
+    are they built one by one. A collection that is gone is not made anew.
 
     Raises:
         pymongo.errors.PyMongoError: The server failed; whether the indexes are there is
             unknown.
         NewbiMigrateError: The session stopped it.
     """
+    if collection not in await collection_names(session.database, comment=session.comment):
+        return {spec.name: _GONE for spec in specs}
     quorum = _quorum(session)
     try:
         await session.collection(collection).create_indexes(
@@ -252,7 +261,7 @@ def _quorum(session: LeasedSession) -> dict[str, Any]:
 
 
 def _model(spec: IndexSpec) -> IndexModel:
-    options: dict[str, Any] = {"name": spec.name}
+    options: dict[str, Any] = {"name": spec.name, "collation": SIMPLE_COLLATION}
     if spec.unique:
         options["unique"] = True
     if spec.sparse:
@@ -320,8 +329,20 @@ async def _build(
     await session.database.command(
         "createIndexes",
         collection,
-        indexes=[{k: v for k, v in index.items() if k != "ns"} for index in indexes],
+        indexes=[_specification(index) for index in indexes],
         comment=session.comment,
         writeConcern=DURABLE.document,
         **quorum,
     )
+
+
+def _specification(index: Mapping[str, Any]) -> dict[str, Any]:
+    """An index as ``createIndexes`` takes it.
+
+    The server does not list a simple collation, and would give the index that of its collection;
+    before their second version indexes had none.
+    """
+    options = {option: value for option, value in index.items() if option != "ns"}
+    if options.get("v") not in _WITHOUT_COLLATION:
+        options.setdefault("collation", SIMPLE_COLLATION)
+    return options

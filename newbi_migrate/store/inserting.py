@@ -20,6 +20,7 @@ from newbi_migrate.store.faults import codes_of, name_of
 from newbi_migrate.store.raw import document_of, element
 from newbi_migrate.store.reading import read_by_ids
 from newbi_migrate.store.session import LeasedSession
+from newbi_migrate.store.zero_timestamps import equal_but_for_zeros, zeros_to_set
 
 __all__ = ["Batch", "Inserter", "Receiving", "with_ids"]
 
@@ -138,6 +139,33 @@ class Inserter:
             pymongo.errors.PyMongoError: The server failed; what was written is unknown, and not
                 only of this batch.
         """
+        await self._insert(collection, batch, perhaps_there=perhaps_there)
+        await self._set_zeros(collection, batch)
+
+    async def _set_zeros(self, collection: Receiving, batch: Batch) -> None:
+        """Put timestamps of zero back, in place of which the server wrote the present."""
+        try:
+            updates = zeros_to_set(batch.raw)
+        except ValueError as error:
+            raise _unable_to_set(collection, f"a timestamp of zero in the field {error}") from None
+        if not updates:
+            return
+        command: dict[str, Any] = {
+            "update": collection.namespace,
+            "updates": updates,
+            "ordered": False,
+            "comment": self._session.comment,
+            "writeConcern": _FAST.document,
+        }
+        if _needs_bypass(collection):
+            command["bypassDocumentValidation"] = True
+        self._session.allow(collection.namespace)
+        self._session.safe_point()
+        answer = await self._session.database.command(command)
+        if answer.get("writeErrors"):
+            raise _unable_to_set(collection, "timestamps of zero")
+
+    async def _insert(self, collection: Receiving, batch: Batch, *, perhaps_there: bool) -> None:
         large = len(batch.raw) > _MOST_BYTES or batch.count > _MOST_DOCUMENTS
         if perhaps_there or large:
             await self._one_by_one(collection, batch, perhaps_there=perhaps_there)
@@ -221,7 +249,7 @@ class Inserter:
         async for stored in read_by_ids(target, ids, comment=self._session.comment):
             key = _key(stored)
             wanted = keys.get(key)
-            if wanted is not None and wanted.raw != stored:
+            if wanted is not None and not equal_but_for_zeros(bytes(stored), bytes(wanted.raw)):
                 raise _conflict(collection, wanted)
             there.add(key)
         return [document for key, document in keys.items() if key not in there]
@@ -259,6 +287,15 @@ def _refuse_repeated(collection: Receiving, documents: Sequence[RawBSONDocument]
             collection=collection.name,
             document_id=shown,
         )
+
+
+def _unable_to_set(collection: Receiving, what: str) -> UnsupportedError:
+    return UnsupportedError(
+        f"The server replaces {what} of {collection.name!r} by the present, and does not take it "
+        "back.",
+        next_step="Leave that collection out with --collections, and restore it with mongorestore.",
+        collection=collection.name,
+    )
 
 
 def _shown_id(document: RawBSONDocument) -> str:

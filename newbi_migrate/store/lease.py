@@ -30,10 +30,11 @@ from pymongo.write_concern import WriteConcern
 
 from newbi_migrate.answers import HIDDEN, Instant, RunId, called
 from newbi_migrate.errors import DamagedRecordsError, LeaseHeldError, LeaseLostError
+from newbi_migrate.progress import NullProgress, Progress, told_if_slow
 from newbi_migrate.store.decoding import PLAIN
 from newbi_migrate.store.faults import is_transient
 from newbi_migrate.store.handles import Collection, Database
-from newbi_migrate.store.processes import Origin, has_ended
+from newbi_migrate.store.processes import ProcessStart, has_ended
 
 __all__ = ["LEASE", "LEASE_SECONDS", "RUNS", "Holder", "Lease", "LeaseState"]
 
@@ -57,6 +58,12 @@ _NOTICE_SECONDS: Final = 3.0
 _CANCEL_SECONDS: Final = 0.1
 # What is acknowledged later than the lease lasts is of no use.
 _PROMPT: Final = WriteConcern(w="majority", j=True, wtimeout=int(LEASE_SECONDS * 1000))
+_AND_THEN: Final = "The run waits, and goes on or ends by itself; the same command resumes it."
+_NO_ANSWER: Final = f"The server has not answered for some time. {_AND_THEN}"
+_NOT_ACKNOWLEDGED: Final = (
+    "The server has not acknowledged a write for some time: it does not answer, or too few members "
+    f"of its set do. {_AND_THEN}"
+)
 _ID: Final = "lease"
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001  # as PyMongo gives dates back
 _UNTIL: Final = "expiresAt"
@@ -86,12 +93,12 @@ class Holder:
     host: str
     pid: int
     command: str
-    origin: Origin | None = None
+    origin: ProcessStart | None = None
 
     @classmethod
     def this_process(cls, run_id: ObjectId, command: str) -> Self:
         """This process; not to be kept, a fork of it is another."""
-        return cls(run_id, platform.node(), os.getpid(), command, Origin.of_this_process())
+        return cls(run_id, platform.node(), os.getpid(), command, ProcessStart.of_this_process())
 
     @property
     def has_ended(self) -> bool:
@@ -400,13 +407,16 @@ class Lease:
         self._deadline = begun + self._seconds
 
     @asynccontextmanager
-    async def renewing(self) -> AsyncIterator[None]:
+    async def renewing(self, progress: Progress | None = None) -> AsyncIterator[None]:
         """Renew the lease in the background as long as the block runs.
 
         A renewal that fails is soon tried again; the lease may run out meanwhile, and then
         :meth:`check` fails. It also fails soon after somebody broke or deleted the lease.
+
+        Args:
+            progress: Told where the server does not answer.
         """
-        renewer = asyncio.create_task(self._keep())
+        renewer = asyncio.create_task(self._keep(progress or NullProgress()))
         try:
             yield
         finally:
@@ -415,13 +425,15 @@ class Lease:
                 renewer.cancel()
                 await asyncio.wait([renewer], timeout=_CANCEL_SECONDS)
 
-    async def _keep(self) -> None:
+    async def _keep(self, progress: Progress) -> None:
         while not self._lost:
             await asyncio.sleep(min(_LOOK_SECONDS, self._seconds / 10))
             with contextlib.suppress(PyMongoError, LeaseLostError):
                 if self._deadline - _now() <= self._seconds * 2 / 3:
-                    await self.renew()
-                else:
+                    async with told_if_slow(progress, _NOT_ACKNOWLEDGED):
+                        await self.renew()
+                    continue
+                async with told_if_slow(progress, _NO_ANSWER):
                     self._lost = await self._collection.find_one(self._ours(), {"_id": 1}) is None
 
     async def release(self) -> None:
@@ -569,11 +581,11 @@ def _parsed(document: Mapping[str, Any], now: datetime) -> _Found:
     )
 
 
-def _origin(document: Mapping[str, Any]) -> Origin | None:
+def _origin(document: Mapping[str, Any]) -> ProcessStart | None:
     boot, started = document.get("bootId"), document.get("processStarted")
     namespaces = document.get("namespaces")
     if isinstance(boot, str) and isinstance(namespaces, str) and _is_integer(started):
-        return Origin(boot, namespaces, started)
+        return ProcessStart(boot, namespaces, started)
     return None
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-__all__ = ["Origin", "has_ended"]
+__all__ = ["ProcessStart", "has_ended"]
 
 _PROC: Final = Path("/proc")
 # Fields of /proc/PID/stat, counted from the one after the name.
@@ -19,7 +19,7 @@ _ENDED_STATES: Final = frozenset("ZXx")
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class ProcessStart:
     """Where and when a process began; with its id no other process has the same.
 
     Attributes:
@@ -33,7 +33,7 @@ class Origin:
     started: int
 
     @classmethod
-    def of_this_process(cls) -> Origin | None:
+    def of_this_process(cls) -> ProcessStart | None:
         """That of this process; ``None`` where it cannot be told."""
         try:
             # A /proc of another PID namespace shows other processes under our ids.
@@ -50,14 +50,14 @@ class Origin:
             return None
 
 
-def has_ended(pid: int, origin: Origin | None) -> bool:
+def has_ended(pid: int, origin: ProcessStart | None) -> bool:
     """Whether a process has surely ended; false in any doubt.
 
     Args:
         pid: Its id.
         origin: Where and when it began, ``None`` where that is not known.
     """
-    here = Origin.of_this_process()
+    here = ProcessStart.of_this_process()
     if origin is None or here is None or pid <= 0:
         return False
     if (origin.boot_id, origin.namespaces) != (here.boot_id, here.namespaces):

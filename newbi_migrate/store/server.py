@@ -18,7 +18,7 @@ from newbi_migrate.store.handles import Database
 
 __all__ = [
     "Grants",
-    "Member",
+    "ReplicaMember",
     "Room",
     "bytes_in_files",
     "collection_hashes",
@@ -36,7 +36,7 @@ _ARBITER: Final = 7
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class ReplicaMember:
     """A member of a replica set, as the primary sees it.
 
     Attributes:
@@ -57,7 +57,7 @@ class Member:
         return self.state in (_PRIMARY, _SECONDARY, _ARBITER)
 
 
-async def members(database: Database) -> list[Member] | None:
+async def members(database: Database) -> list[ReplicaMember] | None:
     """The members of the replica set; ``None`` where this user may not ask."""
     try:
         status = await administration(database).command("replSetGetStatus")
@@ -66,7 +66,7 @@ async def members(database: Database) -> list[Member] | None:
             raise
         return None
     return [
-        Member(one["name"], one["state"], one.get("health") == 1, one.get("optimeDate"))
+        ReplicaMember(one["name"], one["state"], one.get("health") == 1, one.get("optimeDate"))
         for one in status["members"]
     ]
 

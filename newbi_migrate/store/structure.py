@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum, auto
-from typing import Any
+from typing import Any, Final
 
 from pymongo.errors import OperationFailure
 
-from newbi_migrate.errors import UnsupportedError
+from newbi_migrate.documents.registry import OWN_PREFIX
+from newbi_migrate.errors import NotPermittedError, UnsupportedError
 from newbi_migrate.store.codes import Code
 from newbi_migrate.store.connection import DURABLE, administration
 from newbi_migrate.store.faults import name_of
@@ -26,7 +27,10 @@ __all__ = [
     "empty_collection",
     "rename_collection",
     "set_expiry",
+    "try_out",
 ]
+
+_TRIED: Final = f"{OWN_PREFIX}tried"
 
 
 async def create_collection(session: LeasedSession, name: str) -> bool:
@@ -47,12 +51,18 @@ async def create_collection(session: LeasedSession, name: str) -> bool:
 
 
 async def create_as_described(
-    session: LeasedSession, name: str, options: Mapping[str, Any]
+    session: LeasedSession, name: str, options: Mapping[str, Any], *, shown: str = ""
 ) -> bool:
     """Create a collection or view with its options; false where one of that name is there.
 
     A collection that a failing primary forgot would be made anew, and plain, by an insert: so it
     is written durably.
+
+    Args:
+        session: The leased session.
+        name: Its name.
+        options: As ``create`` takes them.
+        shown: Its name for people, where that is another.
 
     Raises:
         UnsupportedError: The server does not take the options.
@@ -67,11 +77,48 @@ async def create_as_described(
         if error.code == Code.NAMESPACE_EXISTS:
             return False
         raise UnsupportedError(
-            f"The server would not create {name!r} as it was: {name_of(error)}.",
+            f"The server would not create {(shown or name)!r} as it was: {name_of(error)}.",
             next_step="Restore to a server of the version it was backed up from, or later.",
-            collection=name,
+            collection=shown or name,
         ) from error
     return True
+
+
+async def try_out(session: LeasedSession, name: str, options: Mapping[str, Any]) -> None:
+    """Fail where the server, or this user's roles, would not take a collection as it was.
+
+    It is created under a name of our own, and dropped.
+
+    Args:
+        session: The leased session.
+        name: Its name, for people.
+        options: As ``create`` takes them.
+
+    Raises:
+        UnsupportedError: The server does not take the options.
+        NotPermittedError: This user may not write past a validator.
+        NewbiMigrateError: The session stopped it.
+    """
+    await drop_collection(session, _TRIED)
+    await create_as_described(session, _TRIED, options, shown=name)
+    if "validator" in options:
+        session.safe_point()
+        try:
+            await session.database.command(
+                {"insert": _TRIED, "documents": [{}], "bypassDocumentValidation": True}
+            )
+        except OperationFailure as error:
+            if error.code != Code.UNAUTHORIZED:
+                raise
+            await drop_collection(session, _TRIED)
+            raise NotPermittedError(
+                f"This user may not restore {name!r}: it has a validator, which its documents need "
+                "not satisfy. Nothing was dropped.",
+                next_step="Use a user whose roles hold bypassDocumentValidation, as dbAdmin and "
+                "restore do.",
+                collection=name,
+            ) from error
+    await drop_collection(session, _TRIED)
 
 
 async def set_expiry(session: LeasedSession, name: str, seconds: Any) -> None:

@@ -17,17 +17,17 @@ from pymongo.errors import BulkWriteError
 from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.faults import refuses_documents
 from newbi_migrate.store.handles import Collection
-from newbi_migrate.store.ids import decode_id, id_key, id_key_of
+from newbi_migrate.store.ids import decode_id, id_key, id_key_of, id_keys, split_id
 from newbi_migrate.store.journal import JournalGroup
-from newbi_migrate.store.raw import document_of, element, elements_by_name
+from newbi_migrate.store.raw import document_from, document_of, element, elements_by_name
 from newbi_migrate.store.reading import MAX_IDS, chunks, read_by_ids
 from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.stamping import MAX_OPERATIONS
 
 __all__ = [
     "Chain",
-    "Comparison",
-    "Difference",
+    "ChangedField",
+    "ComparedGroups",
     "Followed",
     "Undone",
     "compare_groups",
@@ -42,7 +42,7 @@ _Element = tuple[int, bytes]
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class ChangedField:
     """A field that holds neither what was written nor what stood there before.
 
     Attributes:
@@ -59,20 +59,20 @@ class Difference:
 
 
 @dataclass(slots=True)
-class Comparison:
+class ComparedGroups:
     """How documents stand that were written to.
 
     Attributes:
         written: Groups of documents that hold everything that was written.
-        partly: For a document that holds some of it, what that is, as a group of its own.
-        differences: Fields somebody changed since.
+        partly: For documents that hold some of it, what that is.
+        changed_fields: Fields somebody changed since.
         restored: Number of documents that hold what stood there before.
         gone: Number of documents that are no longer there.
     """
 
     written: list[JournalGroup] = field(default_factory=list)
     partly: list[JournalGroup] = field(default_factory=list)
-    differences: list[Difference] = field(default_factory=list)
+    changed_fields: list[ChangedField] = field(default_factory=list)
     restored: int = 0
     gone: int = 0
 
@@ -97,42 +97,46 @@ class Undone:
 
 async def compare_groups(
     collection: Collection, groups: Sequence[JournalGroup], *, comment: str
-) -> Comparison:
+) -> ComparedGroups:
     """Read how the documents of a journal entry stand, compared byte for byte."""
-    result = Comparison()
-    written = [elements_by_name(bson.encode(group.changes)) for group in groups]
-    prior = [group.prior_elements() for group in groups]
-    group_of = {id_key(i): n for n, group in enumerate(groups) for i in group.ids}
+    result = ComparedGroups()
+    group_of = {key: n for n, group in enumerate(groups) for key in id_keys(group.ids)}
     fields = list(dict.fromkeys(name for group in groups for name in group.changes))
     ids = (identifier for group in groups for identifier in group.ids)
-    intact: list[list[Any]] = [[] for _ in groups]
-    seen = 0
+    # Documents of one group that hold the same bytes stand alike.
+    alike: dict[tuple[int, bytes], list[_Element]] = {}
     async for raw in read_by_ids(collection, ids, fields, comment=comment):
-        stored = elements_by_name(raw)
-        kind, value = stored.pop("_id")
+        kind, value, rest = split_id(raw)
         position = group_of.get(id_key_of(kind, value))
         if position is None:
             # Another document has taken its place, under an id that is like it.
             continue
-        seen += 1
-        group = groups[position]
-        ours, changed = _states(stored, written[position], prior[position], certain=group.certain)
+        alike.setdefault((position, rest), []).append((kind, value))
+    result.gone = len(group_of) - sum(map(len, alike.values()))
+    for (position, rest), found in alike.items():
+        group, stored = groups[position], elements_by_name(document_from(rest))
+        written, prior = elements_by_name(bson.encode(group.changes)), group.prior_elements()
+        ours, changed = _states(stored, written, prior, certain=group.certain)
         if len(ours) == len(group.changes):
-            intact[position].append(decode_id(kind, value))
+            whole = len(found) == len(group.ids)
+            result.written.append(group if whole else replace(group, ids=_decoded(found)))
             continue
         if not ours and not changed:
-            result.restored += 1
+            result.restored += len(found)
             continue
-        document_id = decode_id(kind, value)
-        result.differences.extend(Difference(document_id, n, group, stored.get(n)) for n in changed)
+        result.changed_fields.extend(
+            ChangedField(identifier, name, group, stored.get(name))
+            for identifier in _decoded(found)
+            for name in changed
+        )
         if ours:
             part = {name: group.changes[name] for name in ours}
-            result.partly.append(replace(group, changes=part, ids=[document_id]))
-    result.written = [
-        replace(group, ids=some) for group, some in zip(groups, intact, strict=True) if some
-    ]
-    result.gone = len(group_of) - seen
+            result.partly.append(replace(group, changes=part, ids=_decoded(found)))
     return result
+
+
+def _decoded(ids: Sequence[_Element]) -> list[Any]:
+    return [decode_id(kind, value) for kind, value in ids]
 
 
 async def restore(
@@ -178,16 +182,16 @@ async def restore(
 
 
 async def overwrite(
-    session: LeasedSession, collection: str, differences: Sequence[Difference]
+    session: LeasedSession, collection: str, changed_fields: Sequence[ChangedField]
 ) -> Undone:
     """Put back what stood there before over what somebody changed since.
 
     Args:
         session: The leased session.
         collection: Where.
-        differences: What somebody changed, as :func:`compare_groups` found it.
+        changed_fields: What somebody changed, as :func:`compare_groups` found it.
     """
-    singles = [(_one(d.id, {}, _back(d.group, [d.field])), d.id, d.field) for d in differences]
+    singles = [(_one(d.id, {}, _back(d.group, [d.field])), d.id, d.field) for d in changed_fields]
     return await _one_by_one(session, collection, singles)
 
 
@@ -237,14 +241,14 @@ class Followed:
 
     Attributes:
         restored: Whether it is given anything back.
-        differences: Fields somebody changed since.
+        changed_fields: Fields somebody changed since.
         now: Its elements, by name.
         before: The same once the later runs are taken back.
         after: The same once this run is, too.
     """
 
     restored: bool
-    differences: tuple[Difference, ...]
+    changed_fields: tuple[ChangedField, ...]
     now: Mapping[str, _Element]
     before: Mapping[str, _Element]
     after: Mapping[str, _Element]
@@ -280,26 +284,28 @@ async def follow(
         state = dict(now)
         _take_back(state, chain.id, chain.later, discard=discard)
         before = dict(state)
-        restored, differences = _take_back(state, chain.id, chain.groups, discard=discard)
-        found.append(Followed(restored, tuple(differences), now, before, state))
+        restored, changed_fields = _take_back(state, chain.id, chain.groups, discard=discard)
+        found.append(Followed(restored, tuple(changed_fields), now, before, state))
     return found
 
 
 def _take_back(
     state: dict[str, _Element], identifier: Any, groups: Sequence[JournalGroup], *, discard: bool
-) -> tuple[bool, list[Difference]]:
+) -> tuple[bool, list[ChangedField]]:
     restored = False
-    differences: list[Difference] = []
+    changed_fields: list[ChangedField] = []
     for group in groups:
         written, prior = elements_by_name(bson.encode(group.changes)), group.prior_elements()
         ours, changed = _states(state, written, prior, certain=group.certain)
-        differences += [Difference(identifier, name, group, state.get(name)) for name in changed]
+        changed_fields += [
+            ChangedField(identifier, name, group, state.get(name)) for name in changed
+        ]
         restored = restored or bool(ours)
         for name in (*ours, *(changed if discard else ())):
             state.pop(name, None)
             if name in prior:
                 state[name] = prior[name]
-    return restored, differences
+    return restored, changed_fields
 
 
 async def read_stored(

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from newbi_migrate.testing.discovery import MongodBinary, find_mongod
-    from newbi_migrate.testing.laws import check_all_invariants, check_mapping_laws
+    from newbi_migrate.testing.laws import check_all_rules, check_mapping_laws
     from newbi_migrate.testing.mongod import EmbeddedMongod
     from newbi_migrate.testing.server import mongodb_server
 
 __all__ = [
     "EmbeddedMongod",
     "MongodBinary",
-    "check_all_invariants",
+    "check_all_rules",
     "check_mapping_laws",
     "find_mongod",
     "mongodb_server",
@@ -27,7 +27,7 @@ __all__ = [
 _MODULES = {
     "EmbeddedMongod": "mongod",
     "MongodBinary": "discovery",
-    "check_all_invariants": "laws",
+    "check_all_rules": "laws",
     "check_mapping_laws": "laws",
     "find_mongod": "discovery",
     "mongodb_server": "server",

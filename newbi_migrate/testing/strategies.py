@@ -35,8 +35,8 @@ from newbi_migrate.documents.shapes import (
     rules_of,
     without_null,
 )
-from newbi_migrate.invariants.base import Severity
 from newbi_migrate.mapping.workspace import Membership, Workspaces, workspace_of
+from newbi_migrate.rules import Severity
 from newbi_migrate.testing.field_values import accepted, dates, object_ids, refused
 
 __all__ = [

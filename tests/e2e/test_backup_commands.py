@@ -22,6 +22,23 @@ from newbi_migrate import ExitCode
 from newbi_migrate.backup.encrypt import new_identity
 from newbi_migrate.cli.app import run
 
+# The command, whose exports take as long as a large collection's do.
+SLOW_EXPORTS = """
+import sys, time
+from newbi_migrate.backup import exporting
+from newbi_migrate.cli.app import run
+
+convert = exporting.json_lines
+
+def slowly(batch):
+    if b"createdBy" in batch:
+        time.sleep(8)
+    return convert(batch)
+
+exporting.json_lines = slowly
+sys.exit(run(["backup"]))
+"""
+
 
 @pytest.fixture
 def other(clean, servers):
@@ -149,6 +166,54 @@ def test_an_interrupted_backup_leaves_nothing(clean, uri, tmp_path):
     assert ExitCode.INTERRUPTED == process.returncode
     assert "error: The backup was interrupted; nothing that looks like one was left behind." in said
     assert [] == list((tmp_path / "backups").iterdir())
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_backup_that_is_stopped_while_it_exports_is_whole(clean, quick, uri, tmp_path, how):
+    """A migration is backed by it meanwhile and afterwards; the command that is named goes on."""
+    with subprocess.Popen(
+        [sys.executable, "-c", SLOW_EXPORTS],
+        cwd=tmp_path,
+        env={**os.environ, "MONGODB_URI": uri},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        until = time.monotonic() + 30
+        while not (found := [*tmp_path.glob("backups/*/json_exports/Users.json")]):
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        backup = found[0].parents[1].relative_to(tmp_path)
+        meanwhile = quick("migrate", "--dry-run", "--backup", backup)
+        process.send_signal(how)
+        said = process.communicate(timeout=30)[1]
+    checked = quick("verify-backup", "--compare", backup)
+    completed = quick("backup", "--exports-only", backup, "--json", uri=None)
+
+    assert ExitCode.DONE == meanwhile.code, meanwhile.err
+    assert f"The backup {backup} is whole, and a migration can begin" in said
+    if how is not signal.SIGKILL:
+        assert ExitCode.INTERRUPTED == process.returncode
+        assert f"the backup {str(backup)!r} is whole without them" in said
+        assert f"newbi-migrate backup --exports-only {backup}" in said
+    assert ExitCode.DONE == checked.code
+    assert "exports of invoices are not there" in " ".join(checked.out.split())
+    assert "exports of invoices are not there" in " ".join(meanwhile.err.split())
+    assert [("Users", 3), ("invoices", 15)] == [
+        (one["collection"], one["lines"]) for one in completed.json["exports"]
+    ]
+    assert ExitCode.DONE == quick("migrate", "--confirm", "--backup", backup).code
+    assert "exports" not in quick("verify-backup", backup).out
+
+
+def test_exports_only_says_what_goes_without_a_backup(quick, clean, backup):
+    """Options about a backup are refused with it, and its own without."""
+    for options in (["--dry-run"], ["--no-exports"]):
+        refused = quick("backup", "--exports-only", backup, *options, uri=None)
+        assert ExitCode.USAGE == refused.code
+    (backup.parent / "key").write_text("")
+
+    assert ExitCode.USAGE == quick("backup", "--identity", backup.parent / "key").code
 
 
 def test_writes_during_a_backup_end_it_with_3(quick, clean, monkeypatch):

@@ -18,7 +18,7 @@ _INNER = {
     "RunRecord": ("status", "runs"),
     "Check": ("doctor", "checks"),
     "RuleResult": ("validate", "rules"),
-    "Finding": ("validate", "findings"),
+    "FoundViolation": ("validate", "violations"),
 }
 
 
@@ -38,6 +38,7 @@ def answers(quick, dirty):
     found["backup --dry-run"] = quick("backup", "--dry-run", "--json").json
     found["backup"] = quick("backup", "--json").json
     path = found["backup"]["path"]
+    found["backup --exports-only"] = quick("backup", "--exports-only", path, "--json").json
     found["verify-backup"] = quick("verify-backup", "--compare", path, "--json").json
     found["doctor"] = quick("doctor", "--watch", 0, "--json").json
     found["plan"] = quick("plan", "--json").json

@@ -19,6 +19,7 @@ READ = {
     "--plan": ["migrate", "--confirm"],
     "--backup": ["plan"],
     "--identity": ["verify-backup", "."],
+    "--exports-only": ["backup"],
     "--rehearsed": ["plan"],
     "--password-file": ["smoke", "--url", "http://127.0.0.1:1", "--email", "a@example.com"],
     "BACKUP": ["verify-backup"],
@@ -65,7 +66,7 @@ def test_a_file_that_cannot_be_read_ends_a_command_with_10(quick, clean, tmp_pat
         # Any line is a password, and then the application does not answer.
         expected = ExitCode.UNREACHABLE
     elif (option, made) == ("--uri-file", damaged) or (
-        option in {"BACKUP", "--backup"} and made is not nothing_at_all
+        option in {"BACKUP", "--backup", "--exports-only"} and made is not nothing_at_all
     ):
         # What was named is of another kind.
         expected = ExitCode.USAGE
@@ -110,7 +111,9 @@ def test_every_option_that_names_a_file_is_in_a_table():
     """Whoever adds one says what becomes of a file that cannot be used."""
     found = set(
         re.findall(
-            r"^\* `(--[a-z-]+) (?:FILE|DIR|PATH)`", REFERENCE.read_text("utf-8"), re.MULTILINE
+            r"^\* `(--[a-z-]+) (?:FILE|DIR|PATH|BACKUP)`",
+            REFERENCE.read_text("utf-8"),
+            re.MULTILINE,
         )
     )
 

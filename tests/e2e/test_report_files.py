@@ -67,7 +67,7 @@ def test_a_validation_is_reported(quick, dirty, reports):
     assert answer.json == value
     assert "organization.has-owner" in page.text
     assert 0 < int(cases.get("failures"))
-    assert len(answer.json["findings"]) == sum(line["type"] == "violation" for line in lines)
+    assert len(answer.json["violations"]) == sum(line["type"] == "violation" for line in lines)
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,9 @@ def failed(server):
         (" http://localhost:3000 ", "http://localhost:3000"),
         ("http://127.0.0.1:3000", "http://127.0.0.1:3000"),
         ("http://[::1]:3000/api/auth", "http://[::1]:3000"),
+        ("https://App.Exemple.fr:443/mon é", "https://app.exemple.fr/mon%20%C3%A9"),
+        ("http://localhost:80", "http://localhost"),
+        ("https://café.exemple.fr", "https://xn--caf-dma.exemple.fr"),
     ],
 )
 def test_an_address_is_taken_as_people_write_it(given, kept):
@@ -89,6 +92,7 @@ def test_an_address_is_taken_as_people_write_it(given, kept):
         "https://",
         "https://[::1",
         "https://app.exemple.fr:port",
+        f"https://{'é' * 64}.fr",
         "http://app.exemple.fr",
         "http://192.168.0.7:3000",
         f"https://user:{SECRET}@app.exemple.fr",
@@ -199,7 +203,7 @@ def test_at_a_terminal_the_password_is_asked_for_and_not_shown(tmp_path, server)
     assert SECRET.encode() not in screen
 
 
-def test_a_redirect_is_not_followed(server):
+def test_a_redirect_to_another_address_is_not_followed(server):
     """Neither password nor cookie goes to an address nobody named."""
     server.answers["/ok"] = (308, {"Location": "https://elsewhere.exemple.fr/x?token=1"}, None)
     check = failed(server)

@@ -20,8 +20,7 @@ from pymongo.server_api import ServerApi
 from pymongo.write_concern import WriteConcern
 from three import ThreeMembers, WithoutMajority
 
-from newbi_migrate import ExitCode
-from newbi_migrate.migration.run import runner
+from newbi_migrate import ExitCode, progress
 from newbi_migrate.store import lease
 from newbi_migrate.store.lease import LEASE_SECONDS
 
@@ -139,7 +138,7 @@ def test_a_set_without_a_majority_is_waited_for_aloud_and_given_up(quick, monkey
     assert LEASE_SECONDS * 1000 == lease._PROMPT.document["wtimeout"]
     prompt = WriteConcern(w="majority", j=True, wtimeout=200)
     monkeypatch.setattr(lease, "_PROMPT", prompt)
-    monkeypatch.setattr(runner, "_SLOW_SECONDS", 0.1)
+    monkeypatch.setattr(progress, "_SLOW_SECONDS", 0.1)
     with WithoutMajority() as server:
         with MongoClient(server.uri, directConnection=True) as client:
             little_legacy(client.get_database("newbi", write_concern=WriteConcern(w=1)))

@@ -30,7 +30,7 @@ def test_what_a_run_quarantined_fails_no_validation(quick, dirty):
     assert {"invoices": {"owner-quarantined": 5}, "Users": {"duplicate-email": 2}} == (
         found["quarantined"]
     )
-    assert [] == found["findings"]
+    assert [] == found["violations"]
 
 
 def test_every_finding_is_one_json_document_with_a_place(quick, clean):
@@ -39,19 +39,19 @@ def test_every_finding_is_one_json_document_with_a_place(quick, clean):
     clean["invoices"].drop_indexes()
     clean["invoices"].update_many({"createdBy": USERS[0]}, {"$unset": {"workspaceId": ""}})
     answer = quick("validate", "--detailed", "--json", "--only", "document.*")
-    findings = answer.json["findings"]
+    violations = answer.json["violations"]
 
     assert 4 == answer.code
     assert {str(d["_id"]) for d in clean["invoices"].find({"createdBy": USERS[0]})} == {
-        finding["id"]["$oid"] for finding in findings
+        violation["id"]["$oid"] for violation in violations
     }
     assert {("document.workspace-present", "critical", "run", "invoices", "workspaceId", "")} == {
         tuple(f[k] for k in ("rule", "severity", "origin", "collection", "path", "note"))
-        for f in findings
+        for f in violations
     }
-    assert {"critical": 5, "warning": 0, "info": 0} == answer.json["violations"]["run"]
+    assert {"critical": 5, "warning": 0, "info": 0} == answer.json["counts"]["run"]
     assert {"document.workspace-present": 5} == {
-        rule["rule"]: rule["violations"] for rule in answer.json["rules"]
+        rule["rule"]: rule["count"] for rule in answer.json["rules"]
     }
 
 
@@ -91,7 +91,7 @@ def test_what_changed_since_a_run_fails_where_the_proof_is_asked_for(quick, clea
     unchanged = answer.json["unchanged"]
     assert ("changed", ["invoices"]) == (unchanged["verdict"], unchanged["differing"])
     assert [("run.nothing-else-changed", "invoices")] == [
-        (finding["rule"], finding["collection"]) for finding in answer.json["findings"]
+        (violation["rule"], violation["collection"]) for violation in answer.json["violations"]
     ]
 
 

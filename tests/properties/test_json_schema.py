@@ -15,7 +15,7 @@ from stored_documents import storable, stored
 from newbi_migrate.documents.better_auth import Member
 from newbi_migrate.documents.json_schema import models_of, rules_left_out, rules_said, validator_of
 from newbi_migrate.documents.shapes import all_rules
-from newbi_migrate.invariants.base import Severity
+from newbi_migrate.rules import Severity
 from newbi_migrate.store.decoding import PLAIN
 from newbi_migrate.testing import strategies
 

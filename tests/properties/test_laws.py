@@ -24,7 +24,7 @@ from newbi_migrate.documents.expenses import Expense
 from newbi_migrate.documents.field_rules import FieldRule
 from newbi_migrate.documents.scalars import NonEmptyText, OwnerId
 from newbi_migrate.documents.snapshots import Address
-from newbi_migrate.testing import check_all_invariants, check_mapping_laws
+from newbi_migrate.testing import check_all_rules, check_mapping_laws
 from newbi_migrate.testing.hypothesis_entry import register
 
 Hours = Annotated[
@@ -94,20 +94,20 @@ def collection(servers, mongod):
 @pytest.mark.parametrize("model", [Job, Expense], ids=lambda model: model.__name__)
 def test_one_line_checks_a_model_of_a_host(collection, model):
     """A model whose rules keep the laws passes, with a server and without."""
-    check_all_invariants(model, collection=collection, max_examples=4)
+    check_all_rules(model, collection=collection, max_examples=4)
 
 
 @pytest.mark.parametrize("model", [RaisingJob, NamelessJob], ids=lambda model: model.__name__)
 def test_a_rule_that_breaks_a_law_is_found(model):
     """A rule that raises, or has no sentence, fails the check of its model."""
     with pytest.raises(AssertionError, match=r"raises|sentence"):
-        check_all_invariants(model, max_examples=10)
+        check_all_rules(model, max_examples=10)
 
 
 def test_a_rule_on_which_the_server_disagrees_is_found(collection):
     """A rule that says one thing in Python and another to the server fails the check."""
     with pytest.raises(AssertionError, match="disagrees"):
-        check_all_invariants(TornJob, collection=collection, max_examples=100)
+        check_all_rules(TornJob, collection=collection, max_examples=100)
 
 
 def test_one_line_checks_a_mapping_of_a_host():

@@ -13,7 +13,6 @@ from newbi_migrate.documents.better_auth import COMPANY_GUARD_FIELDS, Account, O
 from newbi_migrate.documents.fields import Slug
 from newbi_migrate.documents.legacy import LegacyUser
 from newbi_migrate.documents.shapes import shape_of
-from newbi_migrate.invariants.base import Severity
 from newbi_migrate.mapping import ids, values
 from newbi_migrate.mapping.account import PasswordKind, map_account, password_kind
 from newbi_migrate.mapping.email import is_normalised, normalise_email
@@ -27,6 +26,7 @@ from newbi_migrate.mapping.organization import (
 from newbi_migrate.mapping.slug import choose_slug, slug_candidates
 from newbi_migrate.mapping.user import NOT_CARRIED, created_at, map_user
 from newbi_migrate.mapping.values import ABSENT, IdForm, get_path, is_missing, read_id, write_id
+from newbi_migrate.rules import Severity
 from newbi_migrate.testing import strategies
 from newbi_migrate.testing.field_values import accepts
 

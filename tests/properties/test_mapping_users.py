@@ -20,7 +20,6 @@ from small_worlds import (
 )
 
 from newbi_migrate.documents.better_auth import Account, Member, Organization, User
-from newbi_migrate.invariants.base import Severity
 from newbi_migrate.mapping.decisions import (
     LegacyKey,
     Outcome,
@@ -32,6 +31,7 @@ from newbi_migrate.mapping.fillable import FILLABLE
 from newbi_migrate.mapping.user import NOT_CARRIED, PLUGIN_FIELDS
 from newbi_migrate.mapping.users import BARRED, Insert, SetMissing
 from newbi_migrate.mapping.values import is_missing, legacy_flag, text
+from newbi_migrate.rules import Severity
 from newbi_migrate.testing import strategies
 
 legacy_users = legacy_documents()

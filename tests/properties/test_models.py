@@ -13,7 +13,7 @@ from spoiled import has_no_text, spoiled_documents
 from newbi_migrate.documents import better_auth, legacy
 from newbi_migrate.documents.newbi import NEWBI
 from newbi_migrate.documents.shapes import fields_of
-from newbi_migrate.invariants.base import Severity
+from newbi_migrate.rules import Severity
 from newbi_migrate.testing import strategies
 
 MODELS = sorted(
@@ -27,7 +27,7 @@ models = pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name
 IN_TEXT = {
     f"field.{name}"
     for name in ("date", "document-id", "embedded-id", "object-id", "owner-id", "workspace-id")
-} | {"field.workspace-id-of-either-type"}
+} | {"field.organization-id", "field.workspace-id-of-either-type"}
 # Documents of some thirty fields are big for Hypothesis, and drawing them is most of the time.
 drawn = settings(
     max_examples=max(10, settings.default.max_examples // 3),
@@ -137,7 +137,7 @@ def test_strict_construction_and_violations_agree(model, data):
 def test_every_violation_names_a_declared_rule(model, data):
     """Each violation is of a rule that the model lists, with its sentence and its severity."""
     document = data.draw(strategies.wild_documents(model))
-    declared = {rule.id: (rule.sentence, rule.severity) for rule in model.invariants()}
+    declared = {rule.id: (rule.sentence, rule.severity) for rule in model.declared_rules()}
 
     for found in model.violations_of(document):
         assert declared[found.rule] == (found.message, found.severity)

@@ -115,7 +115,7 @@ def test_what_nobody_changed_comes_back_to_the_byte(in_database, world):
     before, after, compared, again = in_database(act)
 
     assert before == after
-    assert [] == compared.differences == again.differences
+    assert [] == compared.changed_fields == again.changed_fields
     assert [] == [g for g in again.to_restore if _differs(g, before)]
 
 
@@ -150,7 +150,7 @@ def test_what_somebody_changed_is_told_and_left(in_database, world):
     before, changed, untouched, compared, after = in_database(act)
 
     assert changed == untouched
-    told = {(d.id, d.field) for d in compared.differences}
+    told = {(d.id, d.field) for d in compared.changed_fields}
     for group in groups:
         (identifier,) = group.ids
         for name in group.changes:
@@ -178,7 +178,7 @@ def test_discarding_leaves_no_trace_of_run_or_change(in_database, world):
             await collection.update_one({"_id": identifier}, change)
         compared = await compare_groups(collection, groups, comment="test")
         await restore(session, "c", compared.to_restore)
-        await overwrite(session, "c", compared.differences)
+        await overwrite(session, "c", compared.changed_fields)
         return before, await stored(collection)
 
     before, after = in_database(act)
@@ -205,5 +205,5 @@ def test_a_chain_of_writes_is_no_difference(in_database, values):
     (followed,) = in_database(act)
 
     assert first != rest[0]
-    assert (True, ()) == (followed.restored, followed.differences)
+    assert (True, ()) == (followed.restored, followed.changed_fields)
     assert element_of(first) == followed.after["f"]

@@ -66,6 +66,11 @@ def _credential(**fields):
     return {"providerId": "credential", "issuer": "local:credential", **fields}
 
 
+def _google(identifier):
+    issuer = "https://accounts.google.com"
+    return {"providerId": "google", "accountId": identifier, "issuer": issuer}
+
+
 _TAKEN = {"emailVerified": True}
 ALL = (
     Person("plain", "plain@b.fr"),
@@ -88,7 +93,27 @@ ALL = (
         elsewhere=True,
         account=_credential(password=OTHER_HASH),
     ),
+    Person(
+        "registered again, in lower case",
+        "Again4@B.fr",
+        typed="again4@b.fr",
+        there={**_TAKEN, "email": "again4@b.fr"},
+        elsewhere=True,
+    ),
+    Person(
+        "registered again, with google",
+        "again5@b.fr",
+        there=_TAKEN,
+        elsewhere=True,
+        account=_google("g-2"),
+    ),
     Person("there already", "there@b.fr", there={}),
+    Person(
+        "there already, with google",
+        "there3@b.fr",
+        there=_TAKEN,
+        account=_google("g-3"),
+    ),
     Person(
         "there already, with a password",
         "there2@b.fr",
@@ -128,11 +153,7 @@ ALL = (
         401,
         fields={"password": None},
         there=_TAKEN,
-        account={
-            "providerId": "google",
-            "accountId": "g-1",
-            "issuer": "https://accounts.google.com",
-        },
+        account=_google("g-1"),
     ),
     Person(
         "numbers",

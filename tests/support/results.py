@@ -9,7 +9,6 @@ from bson import ObjectId
 
 from newbi_migrate import IndexSpec
 from newbi_migrate.choices import OnConflict
-from newbi_migrate.invariants.base import Severity
 from newbi_migrate.mapping.decisions import Outcome
 from newbi_migrate.mapping.users import Finding
 from newbi_migrate.mapping.workspace import Reason, WorkspaceClass, Workspaces
@@ -21,10 +20,10 @@ from newbi_migrate.migration.planning.results import (
     IndexAction,
     IndexDecision,
     Plan,
+    PlannedCollision,
     Quarantine,
     QuarantinedDocument,
     RunResult,
-    SharedKey,
     UserLine,
     UserLines,
 )
@@ -39,13 +38,14 @@ from newbi_migrate.migration.rollback.results import (
 )
 from newbi_migrate.migration.validation.report import (
     FailOn,
-    Finding as Broken,
+    FoundViolation,
     Origin,
     Proof,
     RuleResult,
     Unchanged,
     ValidationReport,
 )
+from newbi_migrate.rules import Severity
 
 IDS = [ObjectId(f"{n:024x}") for n in range(1, 40)]
 
@@ -83,7 +83,7 @@ def a_plan(**changes):
                 "quotes", IndexSpec((("number", 1),)), IndexAction.COLLISION, "Two share one."
             ),
         ),
-        collisions=(SharedKey("quotes", "number_1", 2, ((IDS[20], None), (IDS[21], None))),),
+        collisions=(PlannedCollision("quotes", "number_1", 2, ((IDS[20], None), (IDS[21], None))),),
         not_registered={"odd": 3},
         workspaces=Workspaces(),
         digests=Digests({"users": 0xAB}),
@@ -130,7 +130,7 @@ def a_result(plan=None, **changes):
 def a_rule(rule, severity, violations, origin=Origin.RUN):
     """A rule that some invoices break."""
     ids = IDS[:violations]
-    examples = [Broken(rule, severity, "invoices", i, "number", origin=origin) for i in ids]
+    examples = [FoundViolation(rule, severity, "invoices", i, "number", origin=origin) for i in ids]
     sentence, step = f"{rule} holds.", f"Mend {rule}."
     return RuleResult(rule, sentence, severity, step, "invoices", origin, violations, examples)
 

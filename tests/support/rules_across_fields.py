@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from bson import Int64
 from bson.datetime_ms import DatetimeMS
@@ -91,12 +91,19 @@ RULES = {
             {"end": NAIVE, "start": NAIVE - timedelta(milliseconds=1)},
             {"end": NAIVE, "start": "2024"},
             {"end": 1, "start": NAIVE},
+            {"end": NAIVE, "start": NAIVE.replace(tzinfo=UTC)},
+            {"end": DatetimeMS(2**60), "start": DatetimeMS(2**60)},
             {"start": NAIVE},
             {},
         ],
         [
             ({"end": NAIVE, "start": NAIVE + timedelta(milliseconds=1)}, ["end"]),
             ({"end": NAIVE, "start": DatetimeMS(2**60)}, ["end"]),
+            ({"end": DatetimeMS(2**60), "start": DatetimeMS(2**60 + 1)}, ["end"]),
+            (
+                {"end": NAIVE.replace(tzinfo=UTC), "start": NAIVE + timedelta(milliseconds=1)},
+                ["end"],
+            ),
         ],
     ),
     "year-in-france": (

@@ -107,5 +107,5 @@ async def a_pipeline_refuses_what_does_not_validate() -> list[str]:
             only=["document.*"], fail_on=FailOn.WARNING
         )
     code: ExitCode = report.exit_code
-    counts: dict[str, int] = {result.rule: result.violations for result in report.results}
-    return [f"{f.collection} {f.id} {f.path}" for f in report.findings if not report.is_clean]
+    counts: dict[str, int] = {result.rule: result.count for result in report.results}
+    return [f"{f.collection} {f.id} {f.path}" for f in report.violations if not report.is_clean]

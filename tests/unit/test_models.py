@@ -20,8 +20,13 @@ from newbi_migrate.documents import (
     snapshots,
 )
 from newbi_migrate.documents.agenda import Event
+from newbi_migrate.documents.base import DocumentModel
+from newbi_migrate.documents.document_rules import DocumentRule, Forbidden, Required, There
 from newbi_migrate.documents.newbi import NEWBI
-from newbi_migrate.invariants.base import Severity
+from newbi_migrate.documents.odm import DOCUMENTS
+from newbi_migrate.documents.scalars import Text
+from newbi_migrate.documents.shapes import all_rules
+from newbi_migrate.rules import Severity
 
 ID = ObjectId("64b0c0ffee0123456789abcd")
 DAY = datetime(2025, 3, 1, 12)  # noqa: DTZ001  # as PyMongo reads it
@@ -98,6 +103,14 @@ USER = {
     "createdAt": DAY,
     "updatedAt": DAY,
 }
+MEMBER = {"_id": ID, "organizationId": ID, "userId": ID, "role": "owner", "createdAt": DAY}
+ORGANIZATION = {
+    "_id": ID,
+    "name": "Atelier",
+    "slug": "atelier",
+    "createdAt": DAY,
+    **dict.fromkeys(better_auth.COMPANY_GUARD_FIELDS, "x"),
+}
 TRANSACTION = {
     "_id": ID,
     "externalId": "tx_1",
@@ -140,6 +153,8 @@ EXAMPLES = [
     (legacy.LegacyUser, LEGACY_USER),
     (better_auth.Account, ACCOUNT),
     (better_auth.User, USER),
+    (better_auth.Member, MEMBER),
+    (better_auth.Organization, ORGANIZATION),
     (banking.Transaction, TRANSACTION),
     (banking.BridgeTransaction, OLD_TRANSACTION),
     (signatures.EmailSignature, SIGNATURE),
@@ -316,6 +331,13 @@ COUNTEREXAMPLES = [
     (better_auth.User, USER, {"isEmailVerified": False}, "user.flags-agree", "emailVerified"),
     (better_auth.User, USER, {"workspaceId": "x"}, "user.no-workspace", "workspaceId"),
     (
+        better_auth.Member,
+        MEMBER,
+        {"organizationId": "newbi"},
+        "field.organization-id",
+        "organizationId",
+    ),
+    (
         signatures.EmailSignature,
         SIGNATURE,
         {"spacings.top": 51},
@@ -346,6 +368,32 @@ def test_a_rule_is_broken_by_its_counterexample(model, document, changes, rule, 
     with pytest.raises(ValidationError):
         model(**wrong)
     assert wrong == model.load(wrong).to_document()
+
+
+def test_what_is_only_worth_knowing_is_told_and_refuses_nothing():
+    """An organization without an address is made, and the application will ask for one."""
+    wanting = changed(ORGANIZATION, {"addressCity": " "})
+    (found,) = better_auth.Organization.violations_of(wanting)
+
+    assert [] == better_auth.Organization.violations_of(ORGANIZATION)
+    assert ("organization.company-guard", "addressCity", Severity.INFO) == (
+        *(found.rule, found.path),
+        found.severity,
+    )
+    assert wanting.items() <= better_auth.Organization(**wanting).to_document().items()
+
+
+def test_every_rule_across_fields_is_broken_by_one_of_the_counterexamples():
+    """A rule that is declared without one fails here."""
+    shown = {rule for *_, rule, _ in COUNTEREXAMPLES} | {"organization.company-guard"}
+    declared = {
+        rule.id
+        for document in DOCUMENTS
+        for rule in all_rules(document)
+        if isinstance(rule, DocumentRule)
+    }
+
+    assert set() == declared - shown
 
 
 @pytest.mark.parametrize(
@@ -429,6 +477,54 @@ def test_construction_adds_the_defaults_of_the_schema():
     assert None not in event.values()
 
 
+class _Sent(Required):
+    """A rule of a host, which reads another field beside those of the rule it extends."""
+
+    @property
+    def reads(self):
+        return (*super().reads, "heldBack")
+
+    def broken(self, get):
+        return ("heldBack",) if get("heldBack") else super().broken(get)
+
+
+class _Parcel(DocumentModel):
+    collection_name = "parcels"
+    rules = (_Sent("parcel.sent", "A parcel has a sender, and is not held back.", ("sentBy",)),)
+
+    sent_by: Text | None = None
+    held_back: Text | None = None
+
+
+class _Letter(DocumentModel):
+    collection_name = "letters"
+    rules = (Forbidden("letter.lost", "Nobody says when.", {"lostAt": There("lostAt")}),)
+
+    lost_at: Text | None = None
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "broken"),
+    [
+        (_Parcel, {"sentBy": "Zoé"}, []),
+        (_Parcel, {"sentBy": " "}, ["parcel.sent"]),
+        (_Parcel, {"sentBy": "Zoé", "heldBack": "yes"}, ["parcel.sent"]),
+        (_Letter, {}, []),
+        (_Letter, {"lostAt": None}, ["letter.lost"]),
+    ],
+)
+def test_a_new_document_is_held_to_every_rule_of_a_host(model, given, broken):
+    """Whatever a rule reads, and where null is told from absent, as for a stored one."""
+    found = []
+    try:
+        model(**given)
+    except ValidationError as error:
+        found = [each["type"] for each in error.errors()]
+
+    assert broken == found
+    assert broken == [violation.rule for violation in model.violations_of({"_id": ID, **given})]
+
+
 def test_no_secret_is_shown():
     """Hashes and links that open something are not part of a model's representation."""
     assert "$2b$" not in repr(legacy.LegacyUser(**LEGACY_USER)) + repr(
@@ -442,7 +538,7 @@ def test_no_secret_is_shown():
 @pytest.mark.parametrize("spec", list(NEWBI), ids=lambda spec: spec.name)
 def test_every_rule_has_an_id_and_a_sentence(spec):
     """Rules are values: unique ids in lower case, and one sentence for people."""
-    rules = spec.model.invariants()
+    rules = spec.model.declared_rules()
 
     assert len(rules) == len({rule.id for rule in rules})
     assert all(rule.id == rule.id.lower() and "." in rule.id for rule in rules)

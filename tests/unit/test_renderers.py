@@ -207,6 +207,21 @@ def test_ids_of_different_types_never_look_alike():
     assert len(shown) == len(set(shown))
 
 
+@pytest.mark.parametrize(
+    ("identifier", "shown"),
+    [
+        ("marie.dupont@exemple.fr", '"m***@e***.fr"'),
+        ({"login": "marie@exemple.fr", "n": 1}, '{"login": "m***@e***.fr", "n": 1}'),
+        (["a@b.fr", "élodie+x@mail.exemple.fr"], '["a***@b***.fr", "é***@m***.fr"]'),
+        ("a@b", '"a@b"'),
+        ("invoice 7", '"invoice 7"'),
+    ],
+)
+def test_an_email_that_is_an_id_is_masked(identifier, shown):
+    """Some databases use it for one; wherever people read it it is their e-mail."""
+    assert shown == shown_id(identifier)
+
+
 def test_who_wants_no_colour_gets_no_escape_sequence_at_all(monkeypatch):
     """Not even bold: NO_COLOR is for plain output."""
     monkeypatch.setenv("NO_COLOR", "1")

@@ -37,8 +37,8 @@ from newbi_migrate.migration.planning.results import (
     NOT_PLAIN,
     Findings,
     IndexAction,
+    PlannedCollision,
     Quarantine,
-    SharedKey,
 )
 from newbi_migrate.migration.status import Status
 from newbi_migrate.printable import printable
@@ -207,7 +207,7 @@ def test_everything_that_a_run_does_not_mend_has_a_sentence_and_a_cure():
 
 def test_an_index_that_only_quarantined_documents_hinder_is_told_apart():
     """Nobody is to decide which of them keeps a number: once they are settled it can be built."""
-    key = SharedKey(
+    key = PlannedCollision(
         "quotes", "number_1", 3, ((IDS[20], IDS[0]), (IDS[21], IDS[0]), (IDS[22], None)), True
     )
     brief = shown(plan_report(a_plan(collisions=(key,)), next_command="x"), width=120)
@@ -222,7 +222,7 @@ def test_an_index_that_only_quarantined_documents_hinder_is_told_apart():
 
 def test_a_key_that_is_shared_later_stands_apart_from_indexes_that_cannot_be_built():
     """The index is built, and documents share a key once the application adds what they lack."""
-    key = SharedKey("quotes", "number_1", 2, ((IDS[20], None), (IDS[21], None)), later=True)
+    key = PlannedCollision("quotes", "number_1", 2, ((IDS[20], None), (IDS[21], None)), later=True)
     plan = a_clean_plan(collisions=(key,))
     text = shown(plan_report(plan, next_command="x"), width=120)
 

@@ -20,7 +20,6 @@ from results import IDS, a_clean_plan, a_plan, a_result, a_rollback, a_rule, a_v
 from newbi_migrate import ExitCode, UsageError
 from newbi_migrate.answers import answer
 from newbi_migrate.choices import OnConflict
-from newbi_migrate.invariants.base import Severity
 from newbi_migrate.mapping.users import BARRED, CANNOT_SIGN_IN, Finding
 from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.planning.plan_file import plan_lines
@@ -38,6 +37,7 @@ from newbi_migrate.report.ndjson import ndjson_report
 from newbi_migrate.report.rollback import rollback_document
 from newbi_migrate.report.validation import validation_document
 from newbi_migrate.report.writing import FORMATS, refuse_as_report, write_report
+from newbi_migrate.rules import Severity
 
 DAY = datetime(2025, 8, 14, 9, 30, tzinfo=UTC)
 NASTY = "<script>alert('&')</script>"
@@ -273,11 +273,11 @@ def test_a_validation_that_passed_has_no_failure_whatever_was_quarantined():
 def test_every_violation_is_a_line_where_all_were_asked_for():
     """They are read when the report is written, and may be more than are kept in memory."""
     every = [{"rule": "a.b", "id": str(n)} for n in range(500)]
-    document = validation_document(a_validation(), findings=lambda: iter(every))
+    document = validation_document(a_validation(), violations=lambda: iter(every))
     found = [line for line in lines(document) if line["type"] == "violation"]
 
     assert [{"type": "violation", **one} for one in every] == found
-    assert every == list(document.value()["findings"])
+    assert every == list(document.value()["violations"])
 
 
 def violations(number):
@@ -289,11 +289,11 @@ def violations(number):
 def test_json_with_very_many_violations_is_whole():
     """What is written as it comes reads as if written at once, also where it is one or none."""
     for number in (0, 1, 3):
-        document = validation_document(a_validation(), findings=partial(violations, number))
+        document = validation_document(a_validation(), violations=partial(violations, number))
         written = "".join(FORMATS[".json"](document, DAY))
         value = json.loads(written)
 
-        assert list(violations(number)) == value["findings"]
+        assert list(violations(number)) == value["violations"]
         assert json.dumps(value, indent=2) + "\n" == written
 
 
@@ -302,7 +302,7 @@ def test_memory_is_flat_however_many_violations_there_are(tmp_path, suffix):
     """Ten times as many violations take no more memory: none is held once it is written."""
     peaks = []
     for number in (500, 5_000):
-        document = validation_document(a_validation(), findings=partial(violations, number))
+        document = validation_document(a_validation(), violations=partial(violations, number))
         tracemalloc.start()
         write_report(tmp_path / f"report{suffix}", document, written_at=DAY)
         peaks.append(tracemalloc.get_traced_memory()[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -11,13 +12,21 @@ from rules_across_fields import DONE, NAIVE, RULES
 
 from newbi_migrate.documents.billing import Invoice
 from newbi_migrate.documents.document_rules import (
+    All,
+    AnyOf,
+    Filled,
     Fits,
+    Forbidden,
+    Is,
+    Not,
     Required,
+    There,
+    ValuesWithin,
     is_filled,
     milliseconds,
     year_in_france,
 )
-from newbi_migrate.invariants.base import Severity, Violation
+from newbi_migrate.rules import Severity, Violation
 
 FRANCE = timezone(timedelta(hours=1))
 YEAR_1, YEAR_10000 = -62_135_596_800_000, 253_402_300_800_000
@@ -39,6 +48,52 @@ def test_a_rule_says_what_it_reads(rule, good, bad):
         seen = {key: value for key, value in document.items() if key in rule.reads}
 
         assert rule.broken(document.get) == rule.broken(seen.get)
+
+
+@rules
+def test_a_rule_says_the_same_of_fields_with_other_names(rule, good, bad):
+    """It is given null where a field is absent; one to which that matters cannot be renamed."""
+    names = {name: f"{name}_" for name in rule.reads}
+    renamed = rule.renamed(names)
+
+    assert (type(rule) in (Forbidden, ValuesWithin)) is (renamed is None)
+    for document in (*good, *(document for document, _ in bad)) if renamed else ():
+        values = {other: document.get(name) for name, other in names.items()}
+
+        assert [names[path] for path in rule.broken(document.get)] == [*renamed.broken(values.get)]
+        assert [names[name] for name in rule.reads] == [*renamed.reads]
+        assert (rule.id, rule.sentence, rule.severity) == (
+            *(renamed.id, renamed.sentence),
+            renamed.severity,
+        )
+
+
+@pytest.mark.parametrize(
+    ("condition", "renamed"),
+    [
+        (Is("a", "a", True), Is("b", "a", True)),
+        (Filled("a", "c"), Filled("b", "d")),
+        (Not(Is("a", "c")), Not(Is("b", "c"))),
+        (There("a"), None),
+        (Fits("a", "c"), None),
+        (Not(There("a")), None),
+        (AnyOf(Is("a", "c")), None),
+        (All(Is("a", "c"), There("a")), None),
+        (Required("x.y", "It is.", ("a",), There("a")), None),
+    ],
+)
+def test_a_condition_is_renamed_where_null_is_as_good_as_absent(condition, renamed):
+    """Its fields alone have other names, and not its values."""
+    assert renamed == condition.renamed({"a": "b", "c": "d"})
+
+
+def test_all_conditions_are_renamed():
+    """Several at once hold of the same values under other names."""
+    both = All(Is("a", "x"), Filled("c")).renamed({"a": "b", "c": "d"})
+
+    assert both.holds({"b": "x", "d": 1}.get)
+    assert not both.holds({"b": "x", "a": "x", "c": 1}.get)
+    assert not both.holds({"b": "y", "d": 1}.get)
 
 
 @pytest.mark.parametrize(
@@ -116,6 +171,7 @@ def test_a_date_is_a_number_of_milliseconds(value, number):
         (NAIVE.replace(hour=23, tzinfo=UTC), 2025),
         (NAIVE.replace(hour=23, minute=59, tzinfo=FRANCE), 2024),
         (datetime(2025, 1, 1, tzinfo=FRANCE), 2025),
+        (datetime(2025, 1, 1, 0, 59, tzinfo=timezone(timedelta(hours=2))), 2024),
         (datetime(1, 1, 1, tzinfo=FRANCE), 1),
         (datetime(1, 1, 1, tzinfo=UTC), 1),
         (datetime(9999, 12, 31, 22, 59, tzinfo=UTC), 9999),
@@ -134,3 +190,16 @@ def test_a_date_is_a_number_of_milliseconds(value, number):
 def test_a_year_begins_an_hour_before_that_of_utc(value, year):
     """In France, and where a year has no number of four digits there is none."""
     assert year == year_in_france(value)
+
+
+def test_the_zone_of_the_machine_does_not_matter(monkeypatch):
+    """A date without a zone is of UTC, and one with a zone is taken to UTC."""
+    monkeypatch.setenv("TZ", "FAR+12")
+    time.tzset()
+    try:
+        found = [year_in_france(NAIVE), year_in_france(NAIVE.replace(hour=23, tzinfo=UTC))]
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+    assert [2024, 2025] == found

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Annotated, Literal
 
 import pytest
+from bson import ObjectId
 from bson.datetime_ms import DatetimeMS
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from newbi_migrate.documents import fields, scalars
 from newbi_migrate.documents.characters import BLANKS
@@ -26,7 +28,7 @@ from newbi_migrate.documents.document_rules import (
     YearInFrance,
 )
 from newbi_migrate.documents.field_rules import FieldRule
-from newbi_migrate.invariants.base import Severity
+from newbi_migrate.rules import Severity
 
 FILLED = {"not": {"bsonType": "null"}, "pattern": f"[^{BLANKS}]"}
 NUMBERS = ["double", "int", "long"]
@@ -194,10 +196,70 @@ def test_text_is_matched_as_a_whole():
             scalars.whole(rf"a\{name}")
 
 
+@pytest.mark.parametrize(
+    ("made", "id_", "sentence", "accepted", "refused"),
+    [
+        ((), "field.text", "The value is text.", ["", " ", "a" * 99], [b"a"]),
+        ((1,), "field.text-not-blank", "The value is text that is not blank.", ["a"], ["", "\t"]),
+        (
+            *((2,), "field.text-min-2"),
+            *("The value is text of at least 2 characters.", ["ab"], ["a", "  "]),
+        ),
+        (
+            *((0, 2), "field.text-max-2"),
+            *("The value is text of at most 2 characters.", ["", "  ", "ab"], ["abc", b"a"]),
+        ),
+        (
+            *((1, 2), "field.text-1-2"),
+            *("The value is text of 1 to 2 characters.", ["a", "ab"], ["", "  ", "abc", b"a"]),
+        ),
+    ],
+)
+def test_text_is_as_long_as_it_says(made, id_, sentence, accepted, refused):
+    """With a minimum it is not blank; the rule names what is asked."""
+    adapter = TypeAdapter(Annotated[str, scalars.text(*made)])
+
+    assert accepted == [adapter.validate_python(value) for value in accepted]
+    for value in refused:
+        with pytest.raises(ValidationError) as raised:
+            adapter.validate_python(value)
+
+        assert [(id_, sentence)] == [(e["type"], e["msg"]) for e in raised.value.errors()]
+
+
+def test_a_double_is_whole():
+    """A fraction is none, nor is what is no number."""
+    adapter = TypeAdapter(Annotated[float, scalars.WholeDouble()])
+
+    assert [2.0, 3.0] == [adapter.validate_python(value) for value in (2.0, 3.0)]
+    for value in (2.5, "x"):
+        with pytest.raises(ValidationError):
+            adapter.validate_python(value)
+
+
+def test_an_id_is_null_where_it_is_declared_so():
+    """The id of a document that is new, and no other."""
+    id_ = ObjectId("64b0c0ffee0123456789abcd")
+    document = TypeAdapter(Annotated[ObjectId | None, *scalars.DOCUMENT_ID])
+    other = TypeAdapter(scalars.ObjectIdField)
+
+    assert [None, id_] == [document.validate_python(value) for value in (None, str(id_))]
+    assert id_ == other.validate_python(id_)
+    with pytest.raises(ValidationError):
+        other.validate_python(None)
+
+
+def test_ids_and_dates_are_text_in_json_alone():
+    """An id its digits, a date as ISO 8601 has it."""
+    id_, day = ObjectId("64b0c0ffee0123456789abcd"), datetime(2025, 3, 1, 12, tzinfo=UTC)
+    ids, dates = TypeAdapter(scalars.ObjectIdField), TypeAdapter(scalars.BsonDate)
+
+    assert (b'"64b0c0ffee0123456789abcd"', id_) == (ids.dump_json(id_), ids.dump_python(id_))
+    assert (b'"2025-03-01T12:00:00Z"', day) == (dates.dump_json(day), dates.dump_python(day))
+
+
 def test_a_choice_names_its_values():
     """The rule of a field that is one of some texts."""
-    from typing import Literal
-
     assert FieldRule("field.x", "The value is one of a, b.", Severity.WARNING) == scalars.choice(
         "x", Literal["a", "b"]
     )
@@ -208,8 +270,20 @@ def test_now_is_to_the_millisecond():
     found = scalars.now()
 
     assert UTC is found.tzinfo
-    assert 0 == found.microsecond % 1000
     assert timedelta(0) <= datetime.now(UTC) - found < timedelta(minutes=1)
+
+
+def test_a_moment_has_no_more_than_milliseconds(monkeypatch):
+    """What is finer is cut off, as BSON cuts it off."""
+
+    class Clock:
+        @staticmethod
+        def now(zone):
+            return datetime(2025, 3, 1, 12, 0, 0, 500_499, tzinfo=zone)
+
+    monkeypatch.setattr(scalars, "datetime", Clock)
+
+    assert datetime(2025, 3, 1, 12, 0, 0, 500_000, tzinfo=UTC) == scalars.now()
 
 
 def test_an_id_is_text_in_json():

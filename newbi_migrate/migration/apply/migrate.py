@@ -63,6 +63,8 @@ async def migrate(
         NewbiMigrateError: See :class:`~newbi_migrate.migration.facade.Migration`.
     """
     run = _Migrate(runner, command, options, backup_guard, reviewed, saved)
+    # No lease guards the files of a backup. Before a new run writes, they are compared with the
+    # database under the lease.
     with explained("verifying the backup"):
         run.backup = await backup_guard.verified(
             runner.store.database.name, runner.registry, runner.progress
@@ -95,7 +97,8 @@ class _Migrate:
         refuse_while_rolling_back(runs)
         unfinished = unfinished_run(runs)
         if unfinished is not None and self.reviewed is not None:
-            # Recovery may take some of it back, which is then to be written again.
+            # Recovery may take some of it back, which is then to be written again. It authorises
+            # nothing: under the lease, what is written and what is left must add up to it.
             written = await of_journal(self.runner.store.database, unfinished.run_id)
             self.agreed = self.reviewed.digests + written
         seen = await survey(

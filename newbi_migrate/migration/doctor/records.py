@@ -8,7 +8,7 @@ from typing import Final
 from newbi_migrate.checks import Check, Level
 from newbi_migrate.documents.registry import Registry
 from newbi_migrate.errors import NewbiMigrateError
-from newbi_migrate.migration.planning.survey import odd_target, survey
+from newbi_migrate.migration.planning.survey import odd_target, refusing_index, survey
 from newbi_migrate.migration.run.recovery import refuse_lost_records
 from newbi_migrate.store.collections import CollectionInfo, collections
 from newbi_migrate.store.handles import Database
@@ -38,7 +38,7 @@ async def look_at_source(database: Database, registry: Registry, source: str | N
 async def look_at_collections(database: Database, registry: Registry) -> list[Check]:
     """Whether what a run writes to are plain collections."""
     infos = await collections(database, comment=_COMMENT)
-    refusal = odd_target(infos)
+    refusal = odd_target(infos) or await refusing_index(database, infos)
     targets = Check("target-collections", Level.OK, "Users are written to plain collections.")
     if refusal is not None:
         targets = Check(targets.id, Level.FAILED, refusal.what, refusal.next_step)

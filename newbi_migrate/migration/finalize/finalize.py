@@ -116,6 +116,7 @@ class Finalize:
         begun: list[ObjectId] = []
 
         async def look(runs: Sequence[RunRecord]) -> FinalizeResult | None:
+            # Refuses what the attempt would refuse, before a person waits for the lease.
             refuse_while_rolling_back(runs)
             refuse_unmigrated(runs)
             if (unfinished := unfinished_run(runs)) is not None:

@@ -128,7 +128,7 @@ def refuse_unless_ready(
         )
     # What is missing is built first of all.
     critical = report.critical - sum(
-        result.violations
+        result.count
         for result in report.results
         if result.rule == INDEX_PRESENT.id and result.origin is not Origin.BEFORE
     )

@@ -1,4 +1,4 @@
-"""The document plane: every document of a collection, read in windows and decided in groups.
+"""The document plane: every document of a collection, read and decided in groups.
 
 A plan, a run and a validation decide by the same code; what is decided is written elsewhere.
 """
@@ -34,17 +34,19 @@ from newbi_migrate.store.journal import MAX_PRIOR_BYTES
 from newbi_migrate.store.lookup import MAX_TREE_KEYS
 from newbi_migrate.store.reading import read_by_ids
 from newbi_migrate.store.windows import (
-    Window,
     WindowGroup,
-    WindowReader,
     has_only_object_ids,
-    read_singly,
+    read_portions,
+    read_windows,
 )
 
-__all__ = ["PLAN_WINDOW", "DocumentCounts", "DocumentPlane", "Surveyed"]
+__all__ = ["Decided", "DocumentCounts", "DocumentPlane", "Surveyed"]
 
-PLAN_WINDOW: Final = 50_000
-"""Documents in a window of a plan, whatever the batch size."""
+# Documents that are decided about at once: many groups, few of the server's replies.
+_PORTION: Final = 50_000
+
+Decided = tuple[WindowGroup, Resolution]
+"""Documents that hold the same, and what was decided about them."""
 
 MOST_OWNERS: Final = 2 * MAX_TREE_KEYS + 1
 """Owners of a collection who are noted in a plan: more than fit into one expression."""
@@ -136,8 +138,8 @@ class DocumentPlane:
         owner = None if spec.name in self.unwritable else owner_of(spec)
         odd_owners = False
         digest = 0
-        async for groups in self._all(spec):
-            for group, resolution in await self.decide(spec, groups):
+        async for decided in self.decided(spec):
+            for group, resolution in decided:
                 counts.add(group, resolution)
                 odd_owners |= not isinstance(group.stored.get(spec.owner_field or ""), ObjectId)
                 if owner is not None and resolution.action is not Action.QUARANTINE:
@@ -148,7 +150,7 @@ class DocumentPlane:
                     counts.add_changes(resolution.changes, len(group.ids))
                     self._note_owner(spec, group, resolution, owners, watched)
                 digest += _digest(group, resolution)
-            progress.advance(sum(group.count for group in groups), spec.name)
+            progress.advance(sum(group.count for group, _ in decided), spec.name)
         return Surveyed(counts.summary, counts.quarantine, digest, owners, findings, odd_owners)
 
     async def census(self, spec: CollectionSpec) -> CollectionSummary:
@@ -160,8 +162,9 @@ class DocumentPlane:
         collection = self._database[spec.name]
         if not await has_only_object_ids(collection, comment=self._comment):
             # Some ids cannot be decoded, which no count tells.
-            async for group, resolution in self.decided(spec):
-                counts.add(group, resolution)
+            async for decided in self.decided(spec):
+                for group, resolution in decided:
+                    counts.add(group, resolution)
             return counts.summary
         async for groups in count_groups(collection, self.fields(spec), comment=self._comment):
             for group, resolution in await self.decide(spec, groups):
@@ -176,40 +179,27 @@ class DocumentPlane:
             fields.append(spec.parent.field)
         return fields
 
-    async def decided(self, spec: CollectionSpec) -> AsyncIterator[tuple[WindowGroup, Resolution]]:
-        """Decide about every document of a collection; the groups hold all ids."""
-        async for window in self.windows(spec, PLAN_WINDOW):
-            for group, resolution in await self.decide(spec, window.groups):
-                yield group, resolution
+    async def decided(self, spec: CollectionSpec) -> AsyncIterator[list[Decided]]:
+        """Decide about every document of a collection, a portion at a time, with all ids."""
+        async for groups in read_portions(
+            self._database[spec.name], self.fields(spec), size=_PORTION, comment=self._comment
+        ):
+            yield await self.decide(spec, groups)
 
-    async def _all(self, spec: CollectionSpec) -> AsyncIterator[Sequence[WindowGroup]]:
-        """All documents of a collection, in groups that hold their ids."""
-        if spec.name in self.unwritable:
-            async for groups in read_singly(
-                self._database[spec.name], self.fields(spec), comment=self._comment
-            ):
-                yield groups
-            return
-        async for window in self.windows(spec, PLAN_WINDOW):
-            yield window.groups
-
-    def windows(self, spec: CollectionSpec, size: int) -> AsyncIterator[Window]:
-        """The windows of a collection, of so many documents each."""
-        reader = WindowReader(
+    def windows(self, spec: CollectionSpec, size: int) -> AsyncIterator[Sequence[WindowGroup]]:
+        """The documents of a collection in the order of their ids, so many at a time."""
+        return read_windows(
             self._database[spec.name], self.fields(spec), size=size, comment=self._comment
         )
-        return reader.windows()
 
     def counts(self, spec: CollectionSpec) -> DocumentCounts:
         """Counts of the documents of a collection, to begin with."""
         return DocumentCounts(spec, self.workspace_field, self._odd_users)
 
-    async def decide(
-        self, spec: CollectionSpec, groups: Sequence[WindowGroup]
-    ) -> list[tuple[WindowGroup, Resolution]]:
+    async def decide(self, spec: CollectionSpec, groups: Sequence[WindowGroup]) -> list[Decided]:
         """Decide about groups of documents, however they were read."""
         parents = await self._parents(spec, groups)
-        decided: list[tuple[WindowGroup, Resolution]] = []
+        decided: list[Decided] = []
         for group in groups:
             if not group.readable:
                 decided.append(

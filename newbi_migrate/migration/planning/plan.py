@@ -36,7 +36,7 @@ from newbi_migrate.migration.planning.results import (
     Quarantine,
     UserLines,
 )
-from newbi_migrate.migration.planning.survey import Survey, odd_target, survey
+from newbi_migrate.migration.planning.survey import Survey, odd_target, refusing_index, survey
 from newbi_migrate.migration.planning.unusable import unusable_ids
 from newbi_migrate.migration.planning.users import UserPlane, line_of
 from newbi_migrate.progress import NullProgress, Progress
@@ -97,6 +97,8 @@ async def make_plan(
     specs = chosen_collections(registry, options)
     seen = await survey(database, registry, source=options.legacy_collection, comment=_COMMENT)
     refusal = odd_target(seen.infos)
+    if refusal is None and not documents_only:
+        refusal = await refusing_index(database, seen.infos)
     if refusal is not None:
         raise refusal
     listener.phase("read users", None)

@@ -29,7 +29,7 @@ from newbi_migrate.migration.planning.codes import RuledFinding, with_rules
 from newbi_migrate.migration.planning.digests import Digests
 from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.store.ids import id_key
-from newbi_migrate.store.raw import iter_ids, pack_ids
+from newbi_migrate.store.raw import pack_ids, unpack_ids
 
 __all__ = [
     "NOT_PLAIN",
@@ -38,10 +38,10 @@ __all__ = [
     "IndexAction",
     "IndexDecision",
     "Plan",
+    "PlannedCollision",
     "Quarantine",
     "QuarantinedDocument",
     "RunResult",
-    "SharedKey",
     "UserLine",
     "UserLines",
 ]
@@ -126,13 +126,13 @@ class Quarantine:
         ):
             user = self._users[whose]
             for pack in packs:
-                for identifier in iter_ids(pack):
+                for identifier in unpack_ids(pack):
                     yield QuarantinedDocument(collection, identifier, path, reason, user)
 
     def first(self, number: int) -> Iterator[QuarantinedDocument]:
         """The first documents of each collection, path, reason and user."""
         for (collection, path, reason, whose), packs in self._groups.items():
-            ids = (identifier for pack in packs for identifier in iter_ids(pack))
+            ids = (identifier for pack in packs for identifier in unpack_ids(pack))
             for identifier in islice(ids, number):
                 yield QuarantinedDocument(collection, identifier, path, reason, self._users[whose])
 
@@ -404,8 +404,8 @@ def _sharers(documents: tuple[tuple[Any, Any], ...]) -> list[dict[str, Any]]:
 
 
 @dataclass(frozen=True, slots=True)
-class SharedKey:
-    """Documents that would share a key that is to be unique.
+class PlannedCollision:
+    """A collision as the plan lists it, with the quarantined users its documents belong to.
 
     Attributes:
         collection: Where.
@@ -460,7 +460,7 @@ class Plan:
     quarantine: ListedQuarantine
     findings: ListedFindings
     indexes: tuple[IndexDecision, ...]
-    collisions: tuple[SharedKey, ...]
+    collisions: tuple[PlannedCollision, ...]
     not_registered: Mapping[str, int]
     workspaces: Annotated[Workspaces, HIDDEN]
     digests: Annotated[Digests, told(Digests.to_json, dict[str, str])]
@@ -562,7 +562,7 @@ class RunResult:
 
     @computed_field
     @property
-    def collisions(self) -> tuple[SharedKey, ...]:
+    def collisions(self) -> tuple[PlannedCollision, ...]:
         """Documents that would break a unique key."""
         return self.plan.collisions
 

@@ -9,9 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from pydantic import BaseModel
+
 from newbi_migrate.documents.better_auth import (
     COLLECTIONS as BETTER_AUTH_COLLECTIONS,
     TARGET_COLLECTIONS,
+    Account,
+    Member,
+    Organization,
+    User,
 )
 from newbi_migrate.documents.registry import OWN_PREFIX, Registry
 from newbi_migrate.errors import UnsupportedError, UsageError
@@ -19,12 +25,16 @@ from newbi_migrate.store.collections import CollectionInfo
 from newbi_migrate.store.connection import nothing_there
 from newbi_migrate.store.counting import count, estimated_counts, has_any
 from newbi_migrate.store.handles import Database
+from newbi_migrate.store.indexes import read_indexes
 from newbi_migrate.store.runs import RunState, read_runs, readable_collections
 
-__all__ = ["Survey", "aside_name", "kept_name", "odd_target", "survey"]
+__all__ = ["Survey", "aside_name", "kept_name", "odd_target", "refusing_index", "survey"]
 
 
 _KEPT: Final = "_before_migration"
+_WRITTEN: Final[Mapping[str, type[BaseModel]]] = dict(
+    zip(TARGET_COLLECTIONS, (User, Account, Organization, Member), strict=True)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +118,28 @@ def odd_target(infos: Mapping[str, CollectionInfo]) -> UnsupportedError | None:
                 "documents there.",
                 collection=name,
             )
+    return None
+
+
+async def refusing_index(
+    database: Database, infos: Mapping[str, CollectionInfo]
+) -> UnsupportedError | None:
+    """What to say of a unique index that would take one new user and refuse all others.
+
+    It is on fields that neither Better Auth nor this tool writes, so that none of them has it.
+    """
+    for name, model in _WRITTEN.items():
+        written = {field.alias or own for own, field in model.model_fields.items()}
+        for index in await read_indexes(database, name) if name in infos else ():
+            fields = {path.partition(".")[0] for path in index["key"]}
+            whole = not (index.get("sparse") or index.get("partialFilterExpression"))
+            if index.get("unique") and whole and written.isdisjoint(fields):
+                return UnsupportedError(
+                    f"The unique index {index['name']!r} of {name!r} would refuse every new "
+                    f"document but one: none has {' or '.join(sorted(fields))}.",
+                    next_step="Drop it first, or build it sparse; Better Auth fails with it, too.",
+                    collection=name,
+                )
     return None
 
 

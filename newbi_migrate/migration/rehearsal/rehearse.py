@@ -168,6 +168,8 @@ class _Rehearsing:
         )
         if verification is None or not verification.intact:
             return None
+        for note in verification.notes:
+            self._progress.note(note)
         self._documents = sum(one.bytes for one in verification.collections)
         return verification
 
@@ -190,7 +192,11 @@ class _Rehearsing:
         made = await self._step(
             StepName.BACKUP,
             lambda: backup_database(
-                self._database, self._folder, registry=self._registry, progress=self._progress
+                self._database,
+                self._folder,
+                registry=self._registry,
+                progress=self._progress,
+                exports=False,
             ),
             _backed_up,
         )
@@ -396,8 +402,8 @@ def _migrated(result: RunResult) -> _Told:
 
 
 def _validated(report: ValidationReport) -> _Told:
-    before = sum(result.violations for result in report.there_before)
-    caused = sum(result.violations for result in report.results) - before
+    before = sum(result.count for result in report.there_before)
+    caused = sum(result.count for result in report.results) - before
     sentence = f"violations caused by the run: {caused:,}; there before: {before:,}"
     return sentence, report.exit_code, report.failed
 

@@ -65,6 +65,7 @@ async def drop_aside(
     async def look(runs: Sequence[RunRecord]) -> DroppedAside:
         return await _aside(database, runs)
 
+    # What is dropped is found again under the lease.
     found = await runner.look(look)
     if dry_run or not (found.collections or found.runs):
         return found

@@ -36,7 +36,7 @@ from newbi_migrate.store.lease import LEASE, LEASE_SECONDS
 from newbi_migrate.store.restores import RestoreRecord
 from newbi_migrate.store.runs import restore_record
 from newbi_migrate.store.session import LeasedSession
-from newbi_migrate.store.structure import drop_collection, empty_collection
+from newbi_migrate.store.structure import drop_collection, empty_collection, try_out
 
 __all__ = ["restore_backup"]
 
@@ -95,6 +95,8 @@ async def restore_backup(
             next_step="Give its secret key with --identity.",
         )
     _require_all(dump, only)
+    # No lease guards the files of a dump. What is read of them again, to be inserted, is checked by
+    # gzip's checksums, and counted in the end.
     verification = await verify_dump(dump, progress=listener)
     verification.require(only)
     async with open_database(database) as store:
@@ -111,6 +113,7 @@ async def restore_backup(
         )
         if drop and only:
             wanted = [one for one in dump.collections if one.name in only]
+            # This too is asked again under the lease.
             with explained("looking at the target"):
                 refuse_unreplaceable(wanted, await collections(store.database))
             in_place = RestoreInPlace(
@@ -212,6 +215,11 @@ class _Restore:
             return
         target.require_empty(drop=self._drop)
         self._resumed = False
+        if target.existing:
+            # What may refuse is asked while everything is still there.
+            for collection in self._wanted:
+                if collection.created_with:
+                    await try_out(session, collection.name, collection.created_with)
         self._record = await RestoreRecord.start(
             session, self._identity, found, dropping=bool(target.existing)
         )

@@ -18,7 +18,7 @@ from newbi_migrate.mapping.packed import IdColumn, PackedIds, PackedSequence
 from newbi_migrate.migration.rollback.results import ConflictKind
 from newbi_migrate.store.ids import id_key
 
-__all__ = ["BACKWARDS", "Created", "Going", "IdSet", "Unit", "Units"]
+__all__ = ["BACKWARDS", "CreatedDocument", "Going", "IdSet", "Unit", "Units"]
 
 BACKWARDS: Final = TARGET_COLLECTIONS[::-1]
 """The collections in which documents are created for users, in the order of their deletion."""
@@ -29,7 +29,7 @@ Changes = tuple[tuple[ConflictKind, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Created:
+class CreatedDocument:
     """A document the run created and that is still there.
 
     Attributes:
@@ -50,9 +50,9 @@ class Unit:
     """What the run created for one legacy user, as far as it is still there."""
 
     legacy_id: Any
-    created: list[Created] = field(default_factory=list)
+    created: list[CreatedDocument] = field(default_factory=list)
 
-    def of(self, collection: str) -> list[Created]:
+    def of(self, collection: str) -> list[CreatedDocument]:
         """What was created in a collection."""
         return [document for document in self.created if document.collection == collection]
 
@@ -148,7 +148,7 @@ class Units:
                 return row
             start = row + 1
 
-    def add(self, legacy_id: Any, document: Created) -> None:
+    def add(self, legacy_id: Any, document: CreatedDocument) -> None:
         """Add a document of a legacy user."""
         number = self._numbers.add(legacy_id)
         if document.changed:
@@ -206,7 +206,7 @@ class Units:
         unit = Unit(self._numbers.ids.at(number))
         for row in self._rows[start : self._ends[number]]:
             unit.created.append(
-                Created(
+                CreatedDocument(
                     BACKWARDS[self._collections[row]],
                     self._ids.at(row),
                     bytes(self._digests[row * _DIGEST : (row + 1) * _DIGEST]),

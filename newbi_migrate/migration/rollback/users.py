@@ -28,7 +28,14 @@ from newbi_migrate.migration.rollback.results import (
     KeptReason,
     RollbackResult,
 )
-from newbi_migrate.migration.rollback.units import BACKWARDS, Created, Going, IdSet, Unit, Units
+from newbi_migrate.migration.rollback.units import (
+    BACKWARDS,
+    CreatedDocument,
+    Going,
+    IdSet,
+    Unit,
+    Units,
+)
 from newbi_migrate.progress import Progress
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import id_key
@@ -252,7 +259,8 @@ class UserRollback:
                 if written.get(name) != now.get(name)
             )
         self._units.add(
-            write.user, Created(write.collection, write.id, xxhash.xxh3_64_digest(raw), changed)
+            write.user,
+            CreatedDocument(write.collection, write.id, xxhash.xxh3_64_digest(raw), changed),
         )
 
     def _inspect_filled(self, write: UserWrite, raw: bytes) -> None:

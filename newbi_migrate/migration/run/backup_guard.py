@@ -61,6 +61,9 @@ class BackupGuard:
                 next_step=_NEW_ONE,
             )
         verification.require()
+        # Of a copy the rehearsal has said it.
+        for note in () if self.copy else verification.notes:
+            progress.note(note)
         if verification.database != database and not self.copy:
             raise UsageError(
                 f"The backup {str(path)!r} is of the database {verification.database!r}, and the "

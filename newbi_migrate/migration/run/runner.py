@@ -7,9 +7,8 @@ runs as they are under it, and decides by what it reads itself.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
@@ -24,7 +23,7 @@ from newbi_migrate.migration.run.recovery import (
 )
 from newbi_migrate.migration.run.retry import HighWaterMark, retry_transient
 from newbi_migrate.migration.run.throttle import RunThrottle, ThrottleOptions
-from newbi_migrate.progress import Progress
+from newbi_migrate.progress import Progress, told_if_slow
 from newbi_migrate.store.collections import collection_names
 from newbi_migrate.store.connection import Store, nothing_there
 from newbi_migrate.store.faults import explained
@@ -48,8 +47,9 @@ __all__ = [
     "unfinished_run",
 ]
 
-# Longer than a predecessor that may be alive is waited for.
-_SLOW_SECONDS: Final = 8.0
+_NO_MAJORITY: Final = (
+    "Waiting for a majority of the server's members to acknowledge the lease, two minutes at most."
+)
 
 _T_co = TypeVar("_T_co", covariant=True)
 _T = TypeVar("_T")
@@ -167,7 +167,7 @@ class Runner:
                 await self.lag()
             holder = Holder.this_process(ObjectId(), command)
             self.progress.phase("take the lease", None)
-            async with _told_if_slow(self.progress):
+            async with told_if_slow(self.progress, _NO_MAJORITY):
                 lease = await Lease.acquire(
                     self.store.database,
                     holder,
@@ -181,7 +181,7 @@ class Runner:
                 )
             dropped = False
             try:
-                async with lease.renewing():
+                async with lease.renewing(self.progress):
                     result = await self._attempts(lease, holder.run_id, attempt)
                 if replacing:
                     # As long as it is there, the database counts as half replaced.
@@ -272,24 +272,6 @@ def refuse_other_preview(shown: object, now: object) -> None:
             "The database is no longer as it was shown: something came between.",
             next_step="Nothing was written. Run the command again and look at what it shows.",
         )
-
-
-@asynccontextmanager
-async def _told_if_slow(progress: Progress) -> AsyncIterator[None]:
-    """Say what is waited for where a lease takes longer to get than any should."""
-
-    async def tell() -> None:
-        await asyncio.sleep(_SLOW_SECONDS)
-        progress.note(
-            "Waiting for a majority of the server's members to acknowledge the lease, two minutes "
-            "at most."
-        )
-
-    teller = asyncio.create_task(tell())
-    try:
-        yield
-    finally:
-        teller.cancel()
 
 
 async def _quietly(give_back: Callable[[], Awaitable[None]]) -> None:

@@ -46,8 +46,8 @@ from newbi_migrate.store.runs import RunRecord, RunState, read_runs
 
 __all__ = [
     "Conservation",
+    "ConservationVerdict",
     "ConservedCollection",
-    "Verdict",
     "check_conservation",
 ]
 
@@ -59,7 +59,7 @@ _Element = tuple[int, bytes]
 _NO_ID: Final[_Element] = (0x0A, b"")
 
 
-class Verdict(StrEnum):
+class ConservationVerdict(StrEnum):
     """What became of a collection's documents."""
 
     EQUAL = "equal"
@@ -87,7 +87,7 @@ class ConservedCollection:
     """
 
     collection: str
-    verdict: Verdict
+    verdict: ConservationVerdict
     before: int
     now: int
     created: int = 0
@@ -112,7 +112,7 @@ class Conservation:
     @property
     def differing(self) -> tuple[ConservedCollection, ...]:
         """Collections in which something changed that no journal accounts for."""
-        return tuple(one for one in self.collections if one.verdict is Verdict.DIFFERS)
+        return tuple(one for one in self.collections if one.verdict is ConservationVerdict.DIFFERS)
 
     @property
     def holds(self) -> bool:
@@ -172,12 +172,14 @@ async def check_conservation(
                 if here is not None and here not in live:
                     here = journals.removed.get(here, here)
             if here is None:
-                found.append(ConservedCollection(name, Verdict.ACCOUNTED, then.count, 0))
+                found.append(
+                    ConservedCollection(name, ConservationVerdict.ACCOUNTED, then.count, 0)
+                )
             else:
                 stored_in = live[here].data if here in live else here
                 compared = await _compared(database, name, stored_in, then, ledger, listener)
                 owner = registry[name].owner_field if name in registry else None
-                if compared.verdict is Verdict.DIFFERS and owner is not None:
+                if compared.verdict is ConservationVerdict.DIFFERS and owner is not None:
                     repaired = await _read_journals(database, run, registry, baseline, name)
                     ledger = repaired.ledgers.get(name, _Ledger())
                     compared = await _compared(database, name, stored_in, then, ledger, listener)
@@ -362,9 +364,9 @@ async def _compared(
             changed += 1
     unexplained += [i for key, i in gone.items() if key not in ledger.created]
     equal = (digest.count, digest.hexdigest()) == (then.count, then.digest)
-    verdict = Verdict.DIFFERS
+    verdict = ConservationVerdict.DIFFERS
     if equal:
-        verdict = Verdict.ACCOUNTED if created or changed else Verdict.EQUAL
+        verdict = ConservationVerdict.ACCOUNTED if created or changed else ConservationVerdict.EQUAL
     return ConservedCollection(
         name, verdict, then.count, now, created, changed, tuple(unexplained[:_LISTED])
     )

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
+
+from bson import ObjectId
 
 from newbi_migrate.choices import AliasOwners
 from newbi_migrate.documents.registry import CollectionSpec
@@ -20,19 +23,19 @@ from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.runs import RunRecord, quarantined_documents
 from newbi_migrate.store.windows import WindowGroup
 
-__all__ = ["DocumentRules"]
+__all__ = ["WorkspaceRules"]
 
 # A document may have named a workspace of others before the run, which then left it alone.
 _THERE_PERHAPS = frozenset({Reason.FOREIGN_WORKSPACE, Reason.PARENT_ELSEWHERE})
 _AS_TEXT = frozenset({IdForm.HEX_STRING, IdForm.OID_OBJECT, IdForm.MALFORMED})
 
 
-class DocumentRules:
+class WorkspaceRules:
     """The structural rules about documents of registered collections.
 
     Args:
         request: What is validated.
-        state: Where findings go; it knows who is who.
+        state: Where violations go; it knows who is who.
         runs: All runs, the newest first.
     """
 
@@ -75,17 +78,17 @@ class DocumentRules:
             # The groups hold an example each: their documents are read one by one only here, and
             # told of as they come, for they may be very many.
             left = 0
-            async for group, resolution in plane.decided(spec):
-                if judged.is_offence(group, resolution):
-                    for part, origin in await self._by_origin(spec, group, resolution):
-                        left += self._judge(spec, part, resolution, excused, origin)
+            async for decided in plane.decided(spec):
+                broken = [pair for pair in decided if judged.is_violation(*pair)]
+                for part, resolution, origin in await self._by_origin(spec, broken):
+                    left += self._judge(spec, part, resolution, excused, origin)
         else:
-            for group, resolution in judged.offences:
+            for group, resolution in judged.violations:
                 origin = origins.before if tells else Origin.UNKNOWN
                 self._judge(spec, group, resolution, excused, origin)
         if left > recorded > 0:
             note = f"{left} now, {recorded} recorded"
-            self._state.findings.add(
+            self._state.violations.add(
                 rules.QUARANTINED_AS_RECORDED,
                 spec.name,
                 None,
@@ -97,39 +100,56 @@ class DocumentRules:
 
     async def _needs_ids(self, spec: CollectionSpec, judged: _Judged) -> bool:
         """Whether only its id tells if a run wrote what a document breaks a rule with."""
-        if any(resolution.action is not Action.KEEP for _, resolution in judged.offences):
+        if any(resolution.action is not Action.KEEP for _, resolution in judged.violations):
             return True
         return spec.owner_field in await self._state.origins.fields(spec.name)
 
     async def _by_origin(
-        self, spec: CollectionSpec, group: WindowGroup, resolution: Resolution
-    ) -> list[tuple[WindowGroup, Origin]]:
-        """Tell the documents of a group in which a run wrote what their rule reads."""
+        self, spec: CollectionSpec, broken: Sequence[tuple[WindowGroup, Resolution]]
+    ) -> list[tuple[WindowGroup, Resolution, Origin]]:
+        """Tell the documents of groups in which a run wrote what their rule reads.
+
+        The journals are asked once about all of them.
+        """
         origins = self._state.origins
         if not await origins.tells():
-            return [(group, Origin.UNKNOWN)]
-        keeps = resolution.action is Action.KEEP
+            return [(group, resolution, Origin.UNKNOWN) for group, resolution in broken]
         owner = [path for path in (spec.owner_field,) if path is not None]
-        paths = owner if keeps else [self._field, *spec.user_fields]
-        found = await origins.written(spec.name, group.ids, *paths)
+        kept = [i for group, res in broken if res.action is Action.KEEP for i in group.ids]
+        others = [i for group, res in broken if res.action is not Action.KEEP for i in group.ids]
         # A run keeps the BSON type of an owner it rewrites: text it wrote stood there as text.
         written = {
             key
-            for key, changes in found.items()
-            if not (keeps and all(read_id(changes.get(path)).form in _AS_TEXT for path in owner))
+            for key, changes in (await origins.written(spec.name, kept, *owner)).items()
+            if not all(read_id(changes.get(path)).form in _AS_TEXT for path in owner)
         }
-        if resolution.reason is Reason.PARENT_ELSEWHERE and spec.parent is not None:
-            parent = read_id(group.stored.get(spec.parent.field, ABSENT)).value
-            if await origins.written(spec.parent.collection, [parent], self._field):
-                return [(group, Origin.RUN)]
-        return [
-            (replace(group, ids=ids, count=len(ids)), origin)
-            for origin, ids in (
-                (Origin.RUN, [i for i in group.ids if id_key(i) in written]),
-                (Origin.BEFORE, [i for i in group.ids if id_key(i) not in written]),
-            )
-            if ids
-        ]
+        written |= (await origins.written(spec.name, others, self._field, *spec.user_fields)).keys()
+        parents = await self._written_parents(spec, broken)
+        found: list[tuple[WindowGroup, Resolution, Origin]] = []
+        for group, resolution in broken:
+            if _parent_of(spec, group, resolution) in parents:
+                found.append((group, resolution, Origin.RUN))
+                continue
+            by_origin: dict[Origin, list[Any]] = {Origin.RUN: [], Origin.BEFORE: []}
+            for identifier in group.ids:
+                is_ours = id_key(identifier) in written
+                by_origin[Origin.RUN if is_ours else Origin.BEFORE].append(identifier)
+            found += [
+                (replace(group, ids=ids, count=len(ids)), resolution, origin)
+                for origin, ids in by_origin.items()
+                if ids
+            ]
+        return found
+
+    async def _written_parents(
+        self, spec: CollectionSpec, broken: Sequence[tuple[WindowGroup, Resolution]]
+    ) -> set[ObjectId]:
+        """Those parents of documents in other workspaces that a run gave theirs."""
+        named = {_parent_of(spec, group, resolution) for group, resolution in broken} - {None}
+        if spec.parent is None or not named:
+            return set()
+        found = await self._state.origins.written(spec.parent.collection, named, self._field)
+        return {parent for parent in named if parent is not None and id_key(parent) in found}
 
     def _judge(
         self,
@@ -177,13 +197,20 @@ class DocumentRules:
         *,
         origin: Origin,
     ) -> None:
-        findings = self._state.findings
+        violations = self._state.violations
         if len(group.ids) == group.count:
             for identifier in group.ids:
-                findings.add(rule, spec.name, identifier, path, note, origin=origin)
+                violations.add(rule, spec.name, identifier, path, note, origin=origin)
         else:
             first = group.ids[0]
-            findings.add(rule, spec.name, first, path, note, origin=origin, count=group.count)
+            violations.add(rule, spec.name, first, path, note, origin=origin, count=group.count)
+
+
+def _parent_of(spec: CollectionSpec, group: WindowGroup, resolution: Resolution) -> ObjectId | None:
+    """The parent whose workspace documents do not share, ``None`` where that is not their fault."""
+    if resolution.reason is not Reason.PARENT_ELSEWHERE or spec.parent is None:
+        return None
+    return read_id(group.stored.get(spec.parent.field, ABSENT)).value
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,20 +231,20 @@ class _Judged:
         self.left = 0
         self.stamps = 0
         self.odd = False
-        self.offences: list[tuple[WindowGroup, Resolution]] = []
+        self.violations: list[tuple[WindowGroup, Resolution]] = []
 
     def add(self, group: WindowGroup, resolution: Resolution) -> None:
         self.documents += group.count
-        if not self.is_offence(group, resolution):
+        if not self.is_violation(group, resolution):
             return
         self.odd = True
         if resolution.action is Action.QUARANTINE:
             self.left += group.count
         elif resolution.action is Action.STAMP:
             self.stamps += group.count
-        self.offences.append((group, resolution))
+        self.violations.append((group, resolution))
 
-    def is_offence(self, group: WindowGroup, resolution: Resolution) -> bool:
+    def is_violation(self, group: WindowGroup, resolution: Resolution) -> bool:
         """Whether documents are not as they should be."""
         if rule_broken_by(resolution) is not None:
             return True

@@ -1,24 +1,23 @@
-"""The rules of the models, asked of a database: the server finds violators, Python looks closely.
+"""The rules of the models, asked of a database: the server finds violators, Python says where.
 
-Only documents that break a rule travel. Where these are very many, the server counts them rule by
-rule instead. What no server can be asked is asked of every document here.
+Only documents that break a rule travel. Where one of the rules can be asked of no server, all
+documents of its collection do.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from newbi_migrate.documents.base import DocumentModel
 from newbi_migrate.documents.better_auth import Account, Member, Organization, User
 from newbi_migrate.documents.registry import CollectionSpec
-from newbi_migrate.invariants.base import Invariant, Severity
 from newbi_migrate.migration.validation.origins import Read
 from newbi_migrate.migration.validation.report import Origin
-from newbi_migrate.store.counting import count_each, estimated_count
+from newbi_migrate.rules import Rule
+from newbi_migrate.store.counting import estimated_count
 from newbi_migrate.store.decoding import decode
 from newbi_migrate.store.faults import task_group
 from newbi_migrate.store.handles import Collection
@@ -28,13 +27,8 @@ from newbi_migrate.store.windows import id_ranges
 if TYPE_CHECKING:
     from newbi_migrate.migration.validation.request import State, ValidationRequest
 
-__all__ = ["CLOSELY", "ModelRules"]
+__all__ = ["ModelRules"]
 
-CLOSELY: Final = 20_000
-"""Violators of a collection that are looked at one by one, unless every violation is wanted."""
-
-_ADVICE: Final = "Correct it in the application; nothing is ever changed for it here."
-_CRITICAL_ADVICE: Final = "The application does not find this document; correct the field."
 _LARGE: Final = 50_000
 
 # What the structural rules ask more exactly.
@@ -49,16 +43,6 @@ _PEOPLE: Final[tuple[tuple[str, type[DocumentModel], frozenset[str], frozenset[s
     ("organization", Organization, frozenset({"_id"}), frozenset()),
     ("member", Member, frozenset({"_id", "organizationId", "userId"}), frozenset()),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """A rule as findings tell of it."""
-
-    id: str
-    sentence: str
-    severity: Severity
-    next_step: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +62,14 @@ class _Target:
     model: type[DocumentModel]
     skip: frozenset[str]
     written: frozenset[str] | None
-    rules: Mapping[str, _Asked] = field(default_factory=dict)
+    rules: Mapping[str, Rule] = field(default_factory=dict)
 
-    def broken_by(self, document: Mapping[str, Any]) -> Iterator[tuple[_Asked, str]]:
+    def broken_by(self, document: Mapping[str, Any]) -> Iterator[tuple[Rule, str]]:
         """The rules a document breaks, and where."""
         for violation in self.model.violations_of(document):
-            asked = self.rules.get(violation.rule)
-            if asked is not None and violation.path.partition(".")[0] not in self.skip:
-                yield asked, violation.path
+            rule = self.rules.get(violation.rule)
+            if rule is not None and violation.path.partition(".")[0] not in self.skip:
+                yield rule, violation.path
 
 
 class ModelRules:
@@ -130,9 +114,9 @@ class ModelRules:
         written: frozenset[str] | None,
         left: Container[str],
     ) -> None:
-        asked = [rule for rule in model.invariants() if rule.id not in left]
+        asked = [rule for rule in model.declared_rules() if rule.id not in left]
         self._known.update(dict.fromkeys(rule.id for rule in asked))
-        wanted = {rule.id: _said(rule) for rule in asked if self._request.wants(rule.id)}
+        wanted = {rule.id: rule for rule in asked if self._request.wants(rule.id)}
         if wanted and name in self._names:
             self._targets.append(_Target(name, model, skip, written, wanted))
 
@@ -157,34 +141,12 @@ class ModelRules:
             async for raw in sample(collection, self._request.sample, comment=self._comment):
                 await _look(target, raw, state)
             return
-        served = target.model.server_checkable_rules()
-        asked = {name: rule for name, rule in target.rules.items() if name in served}
-        if asked:
-            await self._ask(_narrowed(target, asked), collection, state)
-        streamed = {n: rule for n, rule in target.rules.items() if n not in served}
-        if streamed:
-            await self._stream(_narrowed(target, streamed), collection, state, {})
-
-    async def _ask(self, target: _Target, collection: Collection, state: State) -> None:
-        match = target.model.violators(target.rules.keys(), skip=target.skip)
-        if not await self._stream(target, collection, state, match):
-            await self._count(target, collection, state, match)
-
-    async def _stream(
-        self,
-        target: _Target,
-        collection: Collection,
-        state: State,
-        match: Mapping[str, Any],
-    ) -> bool:
-        """Look closely at the documents that match; give up after some, unless all are wanted."""
-        left = CLOSELY
-        endless = not match or self._request.detailed or await _may_be_written(target, state)
-        stop = asyncio.Event()
-        large = await self._is_large(collection)
+        match: Mapping[str, Any] = {}
+        if target.rules.keys() <= target.model.server_checkable_rules():
+            match = target.model.violators(target.rules.keys(), skip=target.skip)
+        large = await estimated_count(collection, comment=self._comment) >= _LARGE
 
         async def read(part: Mapping[str, Any]) -> None:
-            nonlocal left
             query = {**part, **match}
             in_order = large and "$or" in match
             if in_order:
@@ -195,57 +157,12 @@ class ModelRules:
             found = matching(collection, query, natural=in_order, comment=self._comment)
             async with aclosing(found) as documents:
                 async for raw in documents:
-                    if stop.is_set():
-                        return
                     await _look(target, raw, state)
-                    left -= 1
-                    if not left and not endless:
-                        stop.set()
 
         parts = self._request.options.workers if large else 1
         async with task_group() as tasks:
             async for part in id_ranges(collection, parts, comment=self._comment):
                 tasks.create_task(read(part))
-        return not stop.is_set()
-
-    async def _is_large(self, collection: Collection) -> bool:
-        return await estimated_count(collection, comment=self._comment) >= _LARGE
-
-    async def _count(
-        self,
-        target: _Target,
-        collection: Collection,
-        state: State,
-        match: Mapping[str, Any],
-    ) -> None:
-        """Count the violators of each rule on the server; no run wrote what the rules read."""
-        violators = {
-            rule_id: target.model.violators({rule_id}, skip=target.skip) for rule_id in target.rules
-        }
-        origin = state.origins.before
-        async for rule_id, number, first in count_each(
-            collection, violators, among=match, comment=self._comment
-        ):
-            rule = target.rules[rule_id]
-            state.findings.count(rule, target.name, number, first, origin=origin)
-
-
-async def _may_be_written(target: _Target, state: State) -> bool:
-    """Whether only a close look at each document tells where a violation comes from."""
-    if not await state.origins.tells():
-        return False
-    if target.written is None:
-        return True
-    return bool(target.written & await state.origins.fields(target.name))
-
-
-def _said(rule: Invariant) -> _Asked:
-    usual = _CRITICAL_ADVICE if rule.severity is Severity.CRITICAL else _ADVICE
-    return _Asked(rule.id, rule.sentence, rule.severity, rule.next_step or usual)
-
-
-def _narrowed(target: _Target, rules: Mapping[str, _Asked]) -> _Target:
-    return replace(target, rules=rules)
 
 
 async def _look(target: _Target, raw: bytes, state: State) -> None:
@@ -257,5 +174,5 @@ async def _look(target: _Target, raw: bytes, state: State) -> None:
             origin = await state.origins.of(Read(target.name, document["_id"], path or "_id"))
         # Documents are counted, and every path is named.
         count = 0 if (rule.id, origin) in seen else 1
-        state.findings.add(rule, target.name, document["_id"], path, origin=origin, count=count)
+        state.violations.add(rule, target.name, document["_id"], path, origin=origin, count=count)
         seen.add((rule.id, origin))

@@ -50,9 +50,9 @@ class _Range:
 
     run_id: ObjectId
     seq: int
+    fields: frozenset[str]
     first: bytes
     last: bytes
-    fields: frozenset[str]
 
 
 class Origins:
@@ -179,13 +179,9 @@ class Origins:
         elif entry.kind is EntryKind.INDEX:
             names = entry.names("names")
             self._built |= {(entry.collection, name) for name in names}
-        elif entry.kind is EntryKind.WINDOW:
-            groups = entry.groups()
-            keys = [id_key(identifier) for group in groups for identifier in group.ids]
-            if keys:
-                fields = frozenset().union(*(group.changes for group in groups))
-                found = _Range(entry.run_id, entry.seq, min(keys), max(keys), fields)
-                self._windows[entry.collection].append(found)
+        elif entry.kind is EntryKind.WINDOW and (extent := entry.extent()) is not None:
+            found = _Range(entry.run_id, entry.seq, *extent)
+            self._windows[entry.collection].append(found)
 
 
 def _touch(written: Iterable[str], paths: Iterable[str]) -> bool:

@@ -26,17 +26,17 @@ from newbi_migrate.store.ids import id_key
 __all__ = [
     "AccountFact",
     "MemberFact",
-    "Offence",
     "OrganizationFact",
     "People",
+    "PeopleViolation",
     "UserFact",
     "check_people",
 ]
 
 
 @dataclass(frozen=True, slots=True)
-class Offence:
-    """A structural rule that one document breaks.
+class PeopleViolation:
+    """A violation of a structural rule about people, with what tells where it comes from.
 
     Attributes:
         rule: The rule.
@@ -149,7 +149,7 @@ class People:
     members: Sequence[MemberFact] = ()
 
 
-def check_people(people: People) -> Iterator[Offence]:
+def check_people(people: People) -> Iterator[PeopleViolation]:
     """Every structural rule about users, accounts, organizations and members that is broken."""
     yield from _legacy_users(people)
     yield from _users(people)
@@ -158,7 +158,7 @@ def check_people(people: People) -> Iterator[Offence]:
     yield from _members(people)
 
 
-def _legacy_users(people: People) -> Iterator[Offence]:
+def _legacy_users(people: People) -> Iterator[PeopleViolation]:
     accounts: dict[object, list[AccountFact]] = defaultdict(list)
     for account in people.accounts:
         owner = read_id(account.user_id).value
@@ -179,13 +179,15 @@ def _legacy_users(people: People) -> Iterator[Offence]:
         if decision.user_id is not None and decision.user_id not in banned:
             for name in people.barred.get(key, ()):
                 user = Read("user", decision.user_id, "banned")
-                yield Offence(rules.KEPT_OUT, people.source, decision.legacy_id, name, also=(user,))
+                yield PeopleViolation(
+                    rules.KEPT_OUT, people.source, decision.legacy_id, name, also=(user,)
+                )
         if decision.outcome is Outcome.CREATED and key in people.refused:
-            yield Offence(rules.EMAIL_ACCEPTED, people.source, decision.legacy_id, "email")
+            yield PeopleViolation(rules.EMAIL_ACCEPTED, people.source, decision.legacy_id, "email")
         if decision.user_id is None or decision.outcome is Outcome.CREATED:
             if key not in people.quarantined:
                 note = "" if decision.reason is None else decision.reason.value
-                yield Offence(
+                yield PeopleViolation(
                     rules.ACCOUNTED_FOR,
                     people.source,
                     decision.legacy_id,
@@ -200,7 +202,9 @@ def _legacy_users(people: People) -> Iterator[Offence]:
             and pair not in belonging
             and key not in people.quarantined
         ):
-            yield Offence(rules.HAS_WORKSPACE, people.source, decision.legacy_id, "_id", owed=True)
+            yield PeopleViolation(
+                rules.HAS_WORKSPACE, people.source, decision.legacy_id, "_id", owed=True
+            )
         carried = people.hashes.get(key)
         if carried is not None and key not in people.quarantined:
             yield from _password(people, decision, carried, accounts[decision.user_id])
@@ -208,10 +212,10 @@ def _legacy_users(people: People) -> Iterator[Offence]:
 
 def _password(
     people: People, decision: UserDecision, carried: bytes, found: Sequence[AccountFact]
-) -> Iterator[Offence]:
+) -> Iterator[PeopleViolation]:
     if len(found) != 1:
         note = f"{len(found)} accounts"
-        yield Offence(
+        yield PeopleViolation(
             rules.ONE_CREDENTIAL,
             people.source,
             decision.legacy_id,
@@ -226,10 +230,10 @@ def _password(
         return
     ours = decision.user_id is not None and account.id == account_id(decision.user_id)
     rule = rules.HASH_UNCHANGED if ours and account.untouched else rules.PASSWORD_DIFFERS
-    yield Offence(rule, "account", account.id, "password")
+    yield PeopleViolation(rule, "account", account.id, "password")
 
 
-def _users(people: People) -> Iterator[Offence]:
+def _users(people: People) -> Iterator[PeopleViolation]:
     addresses: dict[str, list[Any]] = defaultdict(list)
     for user in people.users:
         if (address := normalise_email(user.email)) is not None:
@@ -239,25 +243,25 @@ def _users(people: People) -> Iterator[Offence]:
     }
     for user in people.users:
         if not isinstance(user.id, ObjectId):
-            yield Offence(rules.USER_ID_TYPE, "user", user.id, "_id")
+            yield PeopleViolation(rules.USER_ID_TYPE, "user", user.id, "_id")
         address = normalise_email(user.email)
         if address is None or not is_normalised(user.email):
-            yield Offence(rules.EMAIL_NORMAL, "user", user.id, "email")
+            yield PeopleViolation(rules.EMAIL_NORMAL, "user", user.id, "email")
         if address is not None and not is_accepted(address):
-            yield Offence(rules.EMAIL_ACCEPTED, "user", user.id, "email")
+            yield PeopleViolation(rules.EMAIL_ACCEPTED, "user", user.id, "email")
         if address is not None and len(addresses[address]) > 1:
             same = tuple(Read("user", other, "email") for other in addresses[address])
-            yield Offence(rules.EMAIL_UNIQUE, "user", user.id, "email", also=same)
+            yield PeopleViolation(rules.EMAIL_UNIQUE, "user", user.id, "email", also=same)
         yield from _flags(user)
         for name in ("organizationId", "workspaceId"):
             if name in user.document:
-                yield Offence(rules.NO_POINTERS, "user", user.id, name)
+                yield PeopleViolation(rules.NO_POINTERS, "user", user.id, name)
         if isinstance(user.id, ObjectId) and user.id not in belonging:
             owed = user.id in people.migrated
-            yield Offence(rules.USER_BELONGS, "user", user.id, "_id", owed=owed)
+            yield PeopleViolation(rules.USER_BELONGS, "user", user.id, "_id", owed=owed)
 
 
-def _flags(user: UserFact) -> Iterator[Offence]:
+def _flags(user: UserFact) -> Iterator[PeopleViolation]:
     for new, old, opposite in (
         ("emailVerified", "isEmailVerified", False),
         ("isActive", "isDisabled", True),
@@ -265,23 +269,23 @@ def _flags(user: UserFact) -> Iterator[Offence]:
         says, said = flag(user.document.get(new)), flag(user.document.get(old))
         if says is not None and said is not None and (says is said) is opposite:
             other = Read("user", user.id, old)
-            yield Offence(rules.FLAGS_AGREE, "user", user.id, new, also=(other,))
+            yield PeopleViolation(rules.FLAGS_AGREE, "user", user.id, new, also=(other,))
 
 
-def _accounts(people: People) -> Iterator[Offence]:
+def _accounts(people: People) -> Iterator[PeopleViolation]:
     users = {user.id for user in people.users if isinstance(user.id, ObjectId)}
     for account in people.accounts:
         if not isinstance(account.user_id, ObjectId):
-            yield Offence(rules.ACCOUNT_IDS, "account", account.id, "userId")
+            yield PeopleViolation(rules.ACCOUNT_IDS, "account", account.id, "userId")
             continue
         if account.provider == CREDENTIAL and account.account_id != str(account.user_id):
-            yield Offence(rules.ACCOUNT_IDS, "account", account.id, "accountId")
+            yield PeopleViolation(rules.ACCOUNT_IDS, "account", account.id, "accountId")
         if account.user_id not in users:
             user = (Read("user", account.user_id),)
-            yield Offence(rules.ACCOUNT_USER, "account", account.id, "userId", also=user)
+            yield PeopleViolation(rules.ACCOUNT_USER, "account", account.id, "userId", also=user)
 
 
-def _organizations(people: People) -> Iterator[Offence]:
+def _organizations(people: People) -> Iterator[PeopleViolation]:
     users = {user.id for user in people.users if isinstance(user.id, ObjectId)}
     owned = {
         m.organization_id
@@ -294,16 +298,20 @@ def _organizations(people: People) -> Iterator[Offence]:
             slugs[slug].append(organization.id)
     for organization in people.organizations:
         if not isinstance(organization.id, ObjectId):
-            yield Offence(rules.ORGANIZATION_ID_TYPE, "organization", organization.id, "_id")
+            yield PeopleViolation(
+                rules.ORGANIZATION_ID_TYPE, "organization", organization.id, "_id"
+            )
             continue
         if organization.id not in owned:
             owed = organization.id in people.joined
-            yield Offence(rules.HAS_OWNER, "organization", organization.id, owed=owed)
+            yield PeopleViolation(rules.HAS_OWNER, "organization", organization.id, owed=owed)
         slug = text(organization.slug)
         if slug is None or len(slugs[slug]) > 1:
             same = () if slug is None else slugs[slug]
             also = tuple(Read("organization", other, "slug") for other in same)
-            yield Offence(rules.SLUG_UNIQUE, "organization", organization.id, "slug", also=also)
+            yield PeopleViolation(
+                rules.SLUG_UNIQUE, "organization", organization.id, "slug", also=also
+            )
 
 
 def _ids(users: set[Any], member: MemberFact) -> set[Any]:
@@ -311,7 +319,7 @@ def _ids(users: set[Any], member: MemberFact) -> set[Any]:
     return users if isinstance(member.user_id, ObjectId) else set()
 
 
-def _members(people: People) -> Iterator[Offence]:
+def _members(people: People) -> Iterator[PeopleViolation]:
     users = {user.id for user in people.users if isinstance(user.id, ObjectId)}
     organizations = {o.id for o in people.organizations if isinstance(o.id, ObjectId)}
     seen: dict[tuple[ObjectId, ObjectId], Any] = {}
@@ -319,15 +327,17 @@ def _members(people: People) -> Iterator[Offence]:
         organization, user = member.organization_id, member.user_id
         if not isinstance(organization, ObjectId) or not isinstance(user, ObjectId):
             path = "userId" if isinstance(organization, ObjectId) else "organizationId"
-            yield Offence(rules.MEMBER_IDS, "member", member.id, path)
+            yield PeopleViolation(rules.MEMBER_IDS, "member", member.id, path)
             continue
         if organization not in organizations:
             gone = (Read("organization", organization),)
-            yield Offence(rules.MEMBER_POINTS, "member", member.id, "organizationId", also=gone)
+            yield PeopleViolation(
+                rules.MEMBER_POINTS, "member", member.id, "organizationId", also=gone
+            )
         elif user not in users:
             gone = (Read("user", user),)
-            yield Offence(rules.MEMBER_POINTS, "member", member.id, "userId", also=gone)
+            yield PeopleViolation(rules.MEMBER_POINTS, "member", member.id, "userId", also=gone)
         first = seen.setdefault((organization, user), member.id)
         if first is not member.id:
             same = (Read("member", first),)
-            yield Offence(rules.MEMBER_ONCE, "member", member.id, also=same)
+            yield PeopleViolation(rules.MEMBER_ONCE, "member", member.id, also=same)

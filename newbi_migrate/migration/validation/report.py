@@ -1,4 +1,4 @@
-"""What a validation answers: findings, where they come from, and whether the database passed.
+"""What a validation answers: violations, where they come from, and whether the database passed.
 
 Values hold ids, paths and counts, no personal data.
 """
@@ -15,14 +15,14 @@ from pydantic import computed_field
 
 from newbi_migrate.answers import HIDDEN, RunId, called, told
 from newbi_migrate.errors import ExitCode
-from newbi_migrate.invariants.base import Severity
 from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.planning.results import QuarantinedDocument
+from newbi_migrate.rules import Severity
 
 __all__ = [
     "EXAMPLES",
     "FailOn",
-    "Finding",
+    "FoundViolation",
     "Origin",
     "Proof",
     "RuleResult",
@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 EXAMPLES = 20
-"""Findings that are kept for each rule, collection and origin, unless all are asked for."""
+"""Violations that are kept for each rule, collection and origin, unless all are asked for."""
 
 
 class Origin(StrEnum):
@@ -103,8 +103,8 @@ class Unchanged:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """A rule that a document breaks.
+class FoundViolation:
+    """A violation found in a database: in which document, and where it comes from.
 
     Attributes:
         rule: Id of the rule.
@@ -136,7 +136,7 @@ class RuleResult:
         next_step: What to do about one.
         collection: Where.
         origin: Where the violations come from.
-        violations: How many documents break it.
+        count: How many documents break it.
         examples: The first of them, or all where all were asked for.
     """
 
@@ -146,8 +146,8 @@ class RuleResult:
     next_step: str
     collection: str
     origin: Origin = Origin.UNKNOWN
-    violations: int = 0
-    examples: Annotated[list[Finding], HIDDEN] = field(default_factory=list)
+    count: int = 0
+    examples: Annotated[list[FoundViolation], HIDDEN] = field(default_factory=list)
 
 
 def _by_reason(found: Mapping[str, Counter[Reason]]) -> dict[str, dict[Reason, int]]:
@@ -197,14 +197,14 @@ class ValidationReport:
     finalized: Annotated[bool, HIDDEN] = False
 
     @property
-    def findings(self) -> tuple[Finding, ...]:
-        """The findings that were kept."""
-        return tuple(finding for result in self.results for finding in result.examples)
+    def violations(self) -> tuple[FoundViolation, ...]:
+        """The violations that were kept."""
+        return tuple(violation for result in self.results for violation in result.examples)
 
     def count(self, severity: Severity, *origins: Origin) -> int:
         """How many violations of that severity come from one of some origins, else from any."""
         return sum(
-            result.violations
+            result.count
             for result in self.results
             if result.severity is severity and (not origins or result.origin in origins)
         )
@@ -226,7 +226,7 @@ class ValidationReport:
 
     @computed_field
     @property
-    def violations(self) -> dict[Origin, dict[Severity, int]]:
+    def counts(self) -> dict[Origin, dict[Severity, int]]:
         """How many violations there are, by origin and severity."""
         return {o: {s: self.count(s, o) for s in Severity} for o in Origin}
 
@@ -239,7 +239,7 @@ class ValidationReport:
     @property
     def failed(self) -> bool:
         """Whether a rule is broken that is to fail the validation."""
-        return any(r.violations and self.fail_on.covers(r.severity, r.origin) for r in self.results)
+        return any(r.count and self.fail_on.covers(r.severity, r.origin) for r in self.results)
 
     @computed_field
     @property

@@ -1,4 +1,4 @@
-"""What to validate and how, and where the findings go."""
+"""What to validate and how, and where the violations go."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from bson import ObjectId
 
 from newbi_migrate.documents.registry import Registry
-from newbi_migrate.invariants.base import Severity
 from newbi_migrate.mapping.workspace import Reason, Workspaces
 from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.planning.results import QuarantinedDocument
@@ -19,43 +18,20 @@ from newbi_migrate.migration.validation.origins import Origins
 from newbi_migrate.migration.validation.report import (
     EXAMPLES,
     FailOn,
-    Finding,
+    FoundViolation,
     Origin,
     RuleResult,
     Unchanged,
 )
-from newbi_migrate.migration.validation.rules import NOTHING_ELSE_CHANGED
+from newbi_migrate.migration.validation.rules import NOTHING_ELSE_CHANGED, next_step_of
 from newbi_migrate.progress import NullProgress, Progress
+from newbi_migrate.rules import Rule, Severity
 from newbi_migrate.store.handles import Database
 
-__all__ = ["COMMENT", "Asked", "Collector", "State", "ValidationRequest"]
+__all__ = ["COMMENT", "Collector", "State", "ValidationRequest"]
 
 COMMENT: Final = "newbi-migrate validate"
 """Attached to every command."""
-
-
-class Asked(Protocol):
-    """A rule as findings tell of it."""
-
-    @property
-    def id(self) -> str:
-        """Its stable identifier."""
-        ...
-
-    @property
-    def sentence(self) -> str:
-        """The rule in one sentence."""
-        ...
-
-    @property
-    def severity(self) -> Severity:
-        """What a violation means."""
-        ...
-
-    @property
-    def next_step(self) -> str:
-        """What to do about one, in one sentence."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +48,7 @@ class ValidationRequest:
         fail_on: Which violations fail the validation.
         unchanged: Prove by digests that nothing changed but what the journal says.
         detailed: Find every violation, not examples alone.
-        on_finding: Told of each finding as it is found.
+        on_violation: Told of each violation as it is found.
         progress: Told of what is going on.
         asking: The run that asks, under its own lease; ``None`` where no run does. It counts
             neither as under way nor as unfinished.
@@ -86,7 +62,7 @@ class ValidationRequest:
     fail_on: FailOn = FailOn.CRITICAL
     unchanged: bool = False
     detailed: bool = False
-    on_finding: Callable[[Finding], None] | None = None
+    on_violation: Callable[[FoundViolation], None] | None = None
     progress: Progress = field(default_factory=NullProgress)
     asking: ObjectId | None = None
 
@@ -110,7 +86,7 @@ class Collector:
 
     def add(
         self,
-        rule: Asked,
+        rule: Rule,
         collection: str,
         identifier: Any = None,
         path: str = "",
@@ -120,28 +96,25 @@ class Collector:
         count: int = 1,
     ) -> None:
         """Count violations of a rule, of which one is named."""
-        if not self._request.wants(rule.id):
-            return
         result = self._results.get((rule.id, collection, origin))
         if result is None:
+            if not self._request.wants(rule.id):
+                return
             result = RuleResult(
-                rule.id, rule.sentence, rule.severity, rule.next_step, collection, origin
+                rule.id, rule.sentence, rule.severity, next_step_of(rule), collection, origin
             )
             self._results[rule.id, collection, origin] = result
-        result.violations += count
-        finding = Finding(rule.id, rule.severity, collection, identifier, path, note, origin)
-        if self._request.on_finding is not None:
-            self._request.on_finding(finding)
-        if len(result.examples) < EXAMPLES:
-            result.examples.append(finding)
-
-    def count(
-        self, rule: Asked, collection: str, number: int, first: Any, *, origin: Origin
-    ) -> None:
-        """Correct a count, where the server counted all after some were named."""
-        if (rule.id, collection, origin) not in self._results:
-            self.add(rule, collection, first, origin=origin)
-        self._results[rule.id, collection, origin].violations = number
+        result.count += count
+        kept = len(result.examples) < EXAMPLES
+        if not kept and self._request.on_violation is None:
+            return
+        violation = FoundViolation(
+            rule.id, rule.severity, collection, identifier, path, note, origin
+        )
+        if self._request.on_violation is not None:
+            self._request.on_violation(violation)
+        if kept:
+            result.examples.append(violation)
 
     def results(self) -> tuple[RuleResult, ...]:
         """The rules that are broken: what a run caused first, and of that the worst."""
@@ -159,7 +132,7 @@ class State:
     """What a validation has found so far.
 
     Attributes:
-        findings: The violations.
+        violations: The violations.
         origins: Where violations come from.
         documents: Collection to the number of documents that were looked at.
         quarantine: Collection to what a run recorded as quarantined, by reason.
@@ -170,7 +143,7 @@ class State:
         workspaces: Who is who, once that is known.
     """
 
-    findings: Collector
+    violations: Collector
     origins: Origins
     documents: dict[str, int] = field(default_factory=dict)
     quarantine: dict[str, Counter[Reason]] = field(default_factory=lambda: defaultdict(Counter))

@@ -10,33 +10,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from newbi_migrate.invariants.base import Severity
 from newbi_migrate.mapping.workspace import Action, Reason, Resolution, WorkspaceClass
+from newbi_migrate.rules import Rule, Severity
 
-__all__ = ["STRUCTURAL", "StructuralRule", "rule_broken_by"]
+__all__ = ["STRUCTURAL", "StructuralRule", "next_step_of", "rule_broken_by"]
 
 
-@dataclass(frozen=True, slots=True)
-class StructuralRule:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StructuralRule(Rule):
     """A rule about how documents of several collections belong together.
 
     Attributes:
-        id: Stable identifier, in lower case with hyphens.
-        sentence: The rule in one sentence.
-        severity: What a violation means.
-        next_step: What to do about one.
+        next_step: What to do about a violation.
         asked: How the server is asked, in a phrase.
     """
 
-    id: str
-    sentence: str
-    severity: Severity
     next_step: str
     asked: str
 
 
 STRUCTURAL: Final[dict[str, StructuralRule]] = {}
 """All structural rules, by id."""
+_ADVICE: Final = "Correct it in the application; nothing is ever changed for it here."
+_CRITICAL_ADVICE: Final = "The application does not find this document; correct the field."
 
 _PEOPLE: Final = "Keys of the users' collections are read and compared"
 _GROUPS: Final = "One `$group` on workspace and owner, decided group by group"
@@ -52,7 +48,7 @@ def _rule(
     asked: str = _PEOPLE,
     severity: Severity = Severity.CRITICAL,
 ) -> StructuralRule:
-    made = StructuralRule(id_, sentence, severity, next_step, asked)
+    made = StructuralRule(id_, sentence, severity, next_step=next_step, asked=asked)
     STRUCTURAL[id_] = made
     return made
 
@@ -320,3 +316,10 @@ def rule_broken_by(resolution: Resolution) -> StructuralRule | None:
     if resolution.stored is None:
         return OWNER_FOLLOWS
     return _OF_CLASS.get(resolution.stored, OWNER_FOLLOWS)
+
+
+def next_step_of(rule: Rule) -> str:
+    """What to do about a violation of a structural rule, or of a rule of a model."""
+    if isinstance(rule, StructuralRule):
+        return rule.next_step
+    return _CRITICAL_ADVICE if rule.severity is Severity.CRITICAL else _ADVICE

@@ -65,7 +65,7 @@ class Structure:
                 "when it is done."
             )
         if unfinished is not None:
-            self._state.findings.add(
+            self._state.violations.add(
                 rules.RUN_FINISHED,
                 RUNS,
                 unfinished.run_id,
@@ -98,7 +98,7 @@ class Structure:
             note = f"{collection.verdict.value}, {collection.before} before, {collection.now} now"
             unexplained = collection.unexplained or (None,)
             for identifier in unexplained:
-                self._state.findings.add(
+                self._state.violations.add(
                     rules.NOTHING_ELSE_CHANGED,
                     collection.collection,
                     identifier,
@@ -128,17 +128,17 @@ class Structure:
         ):
             if name:
                 self._state.documents[name] = len(facts)
-        for offence in check_people(people):
-            if not self._request.wants(offence.rule.id):
+        for violation in check_people(people):
+            if not self._request.wants(violation.rule.id):
                 continue
             origins = self._state.origins
-            self._state.findings.add(
-                offence.rule,
-                offence.collection,
-                offence.id,
-                offence.path,
-                offence.note,
-                origin=origins.owed if offence.owed else await origins.of(*offence.reads),
+            self._state.violations.add(
+                violation.rule,
+                violation.collection,
+                violation.id,
+                violation.path,
+                violation.note,
+                origin=origins.owed if violation.owed else await origins.of(*violation.reads),
             )
         for decision in people.decisions:
             if id_key(decision.legacy_id) in people.quarantined:
@@ -210,7 +210,7 @@ class Structure:
             self._database[spec.name], path, other, self._field, comment=COMMENT
         ):
             for pair, origin in await self._by_origin(spec.name, other, pairs):
-                self._state.findings.add(
+                self._state.violations.add(
                     rules.COMPANION_WORKSPACE,
                     spec.name,
                     pair.id,
@@ -246,7 +246,7 @@ class Structure:
                 if named.form in (IdForm.MISSING, IdForm.NULL) or named.value in organizations:
                     continue
                 organization = Read("organization", named.value)
-                self._state.findings.add(
+                self._state.violations.add(
                     rules.SESSION_POINTS,
                     "session",
                     group.ids[0],
@@ -271,17 +271,19 @@ class Structure:
         for spec in asked_of:
             planned = plan_indexes(await read_indexes(self._database, spec.name), spec)
             collided = await self._keys(spec, planned)
-            findings, origins = self._state.findings, self._state.origins
+            violations, origins = self._state.violations, self._state.origins
             for index in planned.to_create:
                 if index.name not in collided:
-                    findings.add(
+                    violations.add(
                         rules.INDEX_PRESENT, spec.name, None, "", index.name, origin=origins.owed
                     )
             for index, reason in planned.conflicts:
                 note = f"{index.name}: {reason}"
-                findings.add(rules.INDEX_CONFLICT, spec.name, None, "", note, origin=origins.before)
+                violations.add(
+                    rules.INDEX_CONFLICT, spec.name, None, "", note, origin=origins.before
+                )
             for index in planned.obsolete_present:
-                findings.add(
+                violations.add(
                     rules.INDEX_OBSOLETE, spec.name, None, "", index.name, origin=origins.before
                 )
             self._request.progress.advance(1, spec.name)
@@ -308,7 +310,7 @@ class Structure:
                 (rules.KEY_WILL_HOLD, later),
             ):
                 for collision in collisions:
-                    self._state.findings.add(
+                    self._state.violations.add(
                         rule,
                         spec.name,
                         collision.ids[0],

@@ -16,7 +16,7 @@ from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.planning.owners import owner_of
 from newbi_migrate.migration.planning.plan import chosen_collections
 from newbi_migrate.migration.run.recovery import refuse_lost_records
-from newbi_migrate.migration.validation.documents import DocumentRules
+from newbi_migrate.migration.validation.documents import WorkspaceRules
 from newbi_migrate.migration.validation.models import ModelRules
 from newbi_migrate.migration.validation.origins import Origins
 from newbi_migrate.migration.validation.report import ValidationReport
@@ -74,7 +74,7 @@ async def validate(request: ValidationRequest) -> ValidationReport:
     with timed(state.timings, "people"):
         await check.people()
     with timed(state.timings, "documents"):
-        documents = DocumentRules(request, state, runs)
+        documents = WorkspaceRules(request, state, runs)
         sizes = await estimated_counts(
             database, [listed[spec.name] for spec in present], comment=COMMENT
         )
@@ -102,7 +102,7 @@ async def validate(request: ValidationRequest) -> ValidationReport:
         under_way=under_way,
         checked=sum(map(request.wants, known)),
         documents=state.documents,
-        results=state.findings.results(),
+        results=state.violations.results(),
         quarantine=dict(state.quarantine),
         quarantine_examples=tuple(state.examples),
         sampled=request.sample,
@@ -144,6 +144,6 @@ def _refuse_unknown(only: Sequence[str], known: Sequence[str]) -> None:
         if not any(fnmatchcase(rule_id, pattern) for rule_id in known):
             raise UsageError(
                 f"No rule has the id {pattern!r}.",
-                next_step="The ids are listed in docs/reference/invariants.md; * stands for any "
+                next_step="The ids are listed in docs/reference/rules.md; * stands for any "
                 "characters, as in --only 'document.*'.",
             )

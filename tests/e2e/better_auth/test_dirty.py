@@ -172,10 +172,13 @@ def test_a_legacy_role_opens_nothing_and_asks_for_no_second_factor(deployment):
     assert {"role", "twoFactorEnabled"} == fields
 
 
-def test_who_signs_in_with_google_alone_goes_on_doing_so(deployment):
-    """There is no password to carry over, and nothing stands in the way of the other account."""
-    person, browser = PEOPLE["google alone"], Browser(deployment.app)
-    token = {"token": f"g-1|{person.email}"}
+@pytest.mark.parametrize(
+    "name", ["google alone", "registered again, with google", "there already, with google"]
+)
+def test_who_signs_in_with_google_goes_on_doing_so(deployment, name):
+    """Whether or not there is a password to carry over, nothing stands in the way."""
+    person, browser = PEOPLE[name], Browser(deployment.app)
+    token = {"token": f"{person.account['accountId']}|{person.email}"}
     reply = browser.post("/sign-in/social", provider="google", idToken=token)
 
     assert 200 == reply.status, reply

@@ -19,7 +19,7 @@ from urllib.parse import unquote_plus
 import bson
 import pytest
 from backups import FIRST, data_name, dumped_infos, fill, metadata_of, raw_documents
-from bson import ObjectId, json_util
+from bson import ObjectId
 from bulk import bulk_invoices, bulk_owners
 from fingerprints import changes, fingerprint
 from pymongo import AsyncMongoClient
@@ -123,54 +123,6 @@ async def test_nothing_else_is_in_the_databases_folder(still, still_database, tm
             expected.add(f"{escape(data_name(info))}.bson.gz")
 
     assert expected == {file.name for file in (result.path / still_database.name).iterdir()}
-
-
-async def test_critical_collections_are_also_extended_json(still, still_database, tmp_path):
-    """One canonical document a line, and only for those."""
-    result = await backup_database(still_database, tmp_path)
-
-    exports = result.path / "json_exports"
-    assert {"Users.json", "invoices.json"} == {file.name for file in exports.iterdir()}
-    lines = (exports / "invoices.json").read_text("utf-8").splitlines()
-    options = json_util.JSONOptions(tz_aware=False, tzinfo=None)
-    read = [json_util.loads(line, json_options=options) for line in lines]
-    assert list(still["invoices"].find()) == read
-    assert "élodie0@exemple.fr" in (exports / "Users.json").read_text("utf-8")
-
-
-async def test_exports_by_several_processes_are_the_same(
-    database, sync_database, tmp_path, monkeypatch
-):
-    """Large collections are converted on every core, and keep their order."""
-    monkeypatch.setattr("newbi_migrate.backup.converting._WORTH_IT", 5_000)
-    for batch in bulk_invoices(6_000, bulk_owners(10)):
-        sync_database["invoices"].insert_many(batch)
-    result = await backup_database(database, tmp_path)
-
-    with (result.path / "json_exports" / "invoices.json").open(encoding="utf-8") as lines:
-        ids = [json.loads(line)["_id"]["$oid"] for line in lines]
-    assert [str(d["_id"]) for d in sync_database["invoices"].find({}, {"_id": 1})] == ids
-
-
-async def test_a_backup_cancelled_while_it_exports_leaves_nothing(
-    database, sync_database, tmp_path, monkeypatch
-):
-    """And no process behind."""
-    monkeypatch.setattr("newbi_migrate.backup.converting._WORTH_IT", 5_000)
-    for batch in bulk_invoices(6_000, bulk_owners(10)):
-        sync_database["invoices"].insert_many(batch)
-
-    class Cancel(Writer):
-        def phase(self, name, total):
-            self.begun = name != "exports"
-
-    task = asyncio.ensure_future(
-        backup_database(database, tmp_path, progress=Cancel(lambda: task.cancel()))  # noqa: PLW0108
-    )
-    with pytest.raises(asyncio.CancelledError):
-        await task
-
-    assert [] == list(tmp_path.iterdir())
 
 
 async def test_the_manifest_tells_count_bytes_and_digest(still, still_database, tmp_path):
@@ -434,7 +386,7 @@ def key(tmp_path):
 async def test_an_encrypted_backup_comes_back_with_its_key(
     still, still_database, sync_database, servers, tmp_path, key
 ):
-    """No file of documents, metadata or exports can be read without it."""
+    """No file of documents or metadata can be read without it."""
     path, recipient = key
     result = await backup_database(
         still_database, tmp_path / "b", recipients=read_recipients([recipient])

@@ -9,11 +9,11 @@ from bson import ObjectId
 from legacy_cases import CASES, HUGE_CASE, build_dirty_database
 from small_legacy import BCRYPT, DAY, USERS, invoices, legacy_user
 
-from newbi_migrate.invariants.base import Severity
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.planning.codes import RULES, with_rules
 from newbi_migrate.migration.planning.results import IndexAction
 from newbi_migrate.migration.validation.rules import STRUCTURAL
+from newbi_migrate.rules import Severity
 
 _BLOCKED = {
     "index.no-conflict": IndexAction.CONFLICT,
@@ -69,9 +69,9 @@ async def told_before_and_after(migration):
     """The plan, what a validation finds before the run, and what it finds afterwards."""
     before, after = [], []
     plan = await migration.plan()
-    await migration.validate(detailed=True, on_finding=before.append)
+    await migration.validate(detailed=True, on_violation=before.append)
     await migration.apply()
-    await migration.validate(detailed=True, on_finding=after.append)
+    await migration.validate(detailed=True, on_violation=after.append)
     return plan, before, after
 
 
@@ -222,7 +222,7 @@ async def test_null_beside_missing_is_one_key(migration, sync_database, field):
 
     assert [ids] == [[i for i, _ in key.documents] for key in plan.collisions]
     assert [field == "workspaceId"] == [key.in_no_workspace for key in plan.collisions]
-    assert 1 == sum(result.violations for result in report.results)
+    assert 1 == sum(result.count for result in report.results)
 
 
 async def test_what_is_quarantined_names_the_quarantined_user_it_belongs_to(

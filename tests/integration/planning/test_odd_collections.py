@@ -70,6 +70,26 @@ async def test_users_are_written_to_plain_collections_alone(legacy, uri, name, o
     assert oddity in checks["target-collections"].sentence
 
 
+async def test_a_unique_index_that_refuses_new_users_is_named_in_the_plan(legacy, uri):
+    """On a field that no new document has: nothing is written; a sparse one is in nobody's way."""
+    legacy["user"].create_index("id", unique=True)
+    before = fingerprint(legacy, run_records=False)
+    async with Migration(uri) as migration:
+        for refused in (migration.plan, migration.apply):
+            with pytest.raises(UnsupportedError, match="unique index 'id_1' of 'user'"):
+                await refused()
+        checks = {check.id: check for check in (await migration.doctor(watch=0)).checks}
+        unchanged = changes(before, fingerprint(legacy, run_records=False))
+        legacy["user"].drop_index("id_1")
+        legacy["user"].create_index("id", unique=True, sparse=True)
+        result = await migration.apply()
+
+    assert [] == unchanged
+    assert Level.FAILED is checks["target-collections"].level
+    assert "id_1" in checks["target-collections"].sentence
+    assert ExitCode.DONE == result.exit_code
+
+
 async def test_clustered_collections_are_plain(legacy, uri):
     """A collection clustered by its id is written like any other."""
     clustered = {"key": {"_id": 1}, "unique": True}

@@ -26,7 +26,7 @@ def named(findings, *codes):
 
 
 def broken(report, rule):
-    return {(f.collection, f.id, f.path) for f in report.findings if f.rule == rule}
+    return {(f.collection, f.id, f.path) for f in report.violations if f.rule == rule}
 
 
 async def test_addresses_that_better_auth_refuses_are_named_before_and_after(

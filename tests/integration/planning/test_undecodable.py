@@ -13,11 +13,11 @@ from leases import leased
 from small_legacy import USERS, invoices, legacy_user
 
 from newbi_migrate.errors import DatabaseMovedOnError, ExitCode
-from newbi_migrate.invariants.base import Severity
 from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.finalize.legacy_users import refuse_unaccounted
 from newbi_migrate.migration.run.backup_guard import BackupGuard
+from newbi_migrate.rules import Severity
 from newbi_migrate.store.decoding import decode
 from newbi_migrate.store.emails import read_emails
 from newbi_migrate.store.ids import id_key, id_key_of

@@ -6,10 +6,16 @@ from datetime import UTC, datetime, timedelta
 
 import bson
 import pytest
+from bson import ObjectId, Timestamp
 from fingerprints import changes, fingerprint
 
 from newbi_migrate.backup.writer import backup_database
-from newbi_migrate.errors import DamagedBackupError, DatabaseMovedOnError
+from newbi_migrate.errors import (
+    DamagedBackupError,
+    DatabaseMovedOnError,
+    NotPermittedError,
+    UnsupportedError,
+)
 from newbi_migrate.migration.restore.run import restore_backup
 
 
@@ -116,3 +122,83 @@ async def test_what_expires_by_itself_is_counted_too(
     assert forgotten[0] is not None
     assert [] == changes(fingerprint(sync_database), fingerprint(sync_other))
     assert sync_database[data].count_documents({}) == sync_other[data].count_documents({})
+
+
+async def test_timestamps_of_zero_come_back_as_they_were(
+    sync_database, database, sync_other, other, tmp_path
+):
+    """A server writes the present in their place; also where a restore goes on, and nested ones."""
+    zero = Timestamp(0, 0)
+    options = {"validator": {"n": 1}}
+    for name, chosen in {
+        "x": {},
+        "strict": options,
+        "capped": {"capped": True, "size": 4096},
+    }.items():
+        collection = sync_database.create_collection(name, **chosen)
+        for number, _id in enumerate((1, "é", ObjectId(), {"a": 1.5}, zero)):
+            command = {"insert": name, "documents": [{"_id": _id, "at": 1, "in": {"at": zero}}]}
+            sync_database.command({**command, "bypassDocumentValidation": True})
+            if number != 1:
+                sync_database.command(
+                    "update",
+                    name,
+                    updates=[{"q": {"_id": _id}, "u": {"$set": {"at": zero}}}],
+                    bypassDocumentValidation=True,
+                )
+        assert 4 == collection.count_documents({"at": zero})
+    path = (await backup_database(database, tmp_path)).path
+    await in_two_calls(path, other)
+
+    assert [] == changes(fingerprint(sync_database), fingerprint(sync_other))
+
+
+async def test_an_index_keeps_the_collation_it_had_in_a_collection_that_has_another(
+    sync_database, database, sync_other, other, tmp_path
+):
+    """The server lists no simple collation, and would give the index that of its collection."""
+    french = {"locale": "fr", "strength": 1}
+    names = sync_database.create_collection("names", collation=french)
+    names.create_index("a", collation={"locale": "simple"})
+    names.create_index("b")
+    names.create_index([("c", "text")], collation={"locale": "simple"})
+    path = (await backup_database(database, tmp_path)).path
+    result = await restore_backup(path, other)
+
+    assert () == result.refused
+    assert [] == changes(fingerprint(sync_database), fingerprint(sync_other))
+    assert "collation" not in sync_other["names"].index_information()["a_1"]
+
+
+async def test_what_a_role_does_not_permit_is_asked_before_anything_is_dropped(
+    mongod_with_auth, servers, other_name, sync_database, database, tmp_path
+):
+    """The target stays as it was, with no trace of the restore."""
+    sync_database.create_collection("strict", validator={"n": 1})
+    sync_database.command(
+        {"insert": "strict", "documents": [{"_id": 1}], "bypassDocumentValidation": True}
+    )
+    path = (await backup_database(database, tmp_path)).path
+    target = servers.client(mongod_with_auth)[other_name]
+    target["kept"].insert_one({"_id": "kept"})
+    uri = mongod_with_auth.add_user("r", "pw", database=other_name, roles=["readWrite"])
+    with pytest.raises(NotPermittedError, match="Nothing was dropped"):
+        await restore_backup(path, uri, drop=True)
+    named = target.list_collection_names()
+    mongod_with_auth.add_user("a", "pw", database=other_name, roles=["readWrite", "dbAdmin"])
+    await restore_backup(path, uri.replace("//r:", "//a:"), drop=True)
+
+    assert {"kept", "newbi_migrate_lease"} == {*named}
+    assert ["strict"] == target.list_collection_names()
+
+
+async def test_options_the_server_does_not_take_are_asked_before_anything_is_dropped(
+    dumped, sync_other, other
+):
+    """Those of another engine, say."""
+    path = dumped([{"_id": 1}], {"storageEngine": {"wiredTiger": {"configString": "nonsense"}}})
+    sync_other["kept"].insert_one({"_id": "kept"})
+    with pytest.raises(UnsupportedError, match="would not create 'old'"):
+        await restore_backup(path, other, drop=True)
+
+    assert {"_id": "kept"} == sync_other["kept"].find_one()

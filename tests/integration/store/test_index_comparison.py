@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from bson import Decimal128, Int64
 from leases import leased
 from pymongo import IndexModel
 
+from newbi_migrate.documents.indexes import create_indexes as create_backend_indexes
 from newbi_migrate.documents.registry import CollectionSpec, IdType, IndexSpec, UniqueKey
 from newbi_migrate.store.indexes import (
     Created,
@@ -35,9 +37,13 @@ def described(*indexes, obsolete=()):
     )
 
 
-async def test_what_was_created_is_present(database):
-    """Creating what a description wants leaves nothing to create, whatever the kind of index."""
-    await database.create_collection("things")
+@pytest.mark.parametrize("collation", [None, {"locale": "fr", "strength": 1}])
+async def test_what_was_created_is_present(database, collation):
+    """Creating what a description wants leaves nothing to create, whatever the kind of index.
+
+    Nor where the collection's own collation would become that of its indexes.
+    """
+    await database.create_collection("things", collation=collation)
     async with leased(database, targets=["things"]) as session:
         outcomes = await create_indexes(session, "things", ALL)
     plan = plan_indexes(await read_indexes(database, "things"), described(*ALL))
@@ -45,6 +51,37 @@ async def test_what_was_created_is_present(database):
     assert all(isinstance(outcome, Created) for outcome in outcomes.values())
     assert {spec.name for spec in ALL} == {spec.name for spec in plan.present}
     assert ((), (), ()) == (plan.to_create, plan.conflicts, plan.obsolete_present)
+
+
+@pytest.mark.parametrize(
+    ("direction", "same"),
+    [
+        *((value, True) for value in (1.0, Int64(1), Decimal128("1"))),
+        *((value, False) for value in (0.5, -3.5, 1e300, float("inf"), Decimal128("2.5"), -1)),
+        # No server of today takes these; a collection of an old one may have them.
+        *(
+            (value, False)
+            for value in (float("nan"), -0.0, "1", "", "2d", None, {}, Decimal128("NaN"))
+        ),
+    ],
+)
+def test_a_direction_of_any_kind_is_compared(direction, same):
+    """It is ours where it is that whole number, whatever its type; nothing stops at any other."""
+    wanted = IndexSpec((("a", 1),))
+    stored = {"name": "odd", "key": {"a": direction}, "v": 2}
+    plan = plan_indexes([stored], described(wanted))
+
+    assert ((wanted,) if same else (), () if same else (wanted,)) == (plan.present, plan.to_create)
+
+
+async def test_the_indexes_of_a_backend_have_the_simple_collation_too(database):
+    """What a collection calls equal is not refused by a unique index of it."""
+    await database.create_collection("invoices", collation={"locale": "fr", "strength": 1})
+    built = await create_backend_indexes(database, "invoices")
+    again = await create_backend_indexes(database, "invoices")
+
+    assert built.built
+    assert ([], []) == (built.obstacles, again.built)
 
 
 async def test_another_name_is_the_same_index(database):

@@ -27,7 +27,7 @@ from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.restore.run import restore_backup
 from newbi_migrate.migration.run.backup_guard import BackupGuard
 from newbi_migrate.migration.run.baseline import BaselineSource, baseline_of, take_baseline
-from newbi_migrate.migration.validation.conservation import Verdict, check_conservation
+from newbi_migrate.migration.validation.conservation import ConservationVerdict, check_conservation
 from newbi_migrate.store.runs import RunState, RunWriter, read_runs
 
 WITH_DIGESTS = BackupGuard(digests=True)
@@ -76,7 +76,10 @@ async def test_a_migration_of_clean_data_changes_nothing_but_workspaces(uri, dat
 
     assert found.holds
     created = {"user", "account", "organization", "member"}
-    expected = {n: Verdict.ACCOUNTED if n in created else Verdict.EQUAL for n in verdicts(found)}
+    expected = {
+        n: ConservationVerdict.ACCOUNTED if n in created else ConservationVerdict.EQUAL
+        for n in verdicts(found)
+    }
     assert expected == verdicts(found)
     assert dict.fromkeys(created, 4) == {
         one.collection: one.created for one in found.collections if one.created
@@ -145,7 +148,7 @@ async def test_what_finalizing_removed_is_accounted_for(uri, database, legacy, k
     assert found.holds
     assert "Users" not in legacy.list_collection_names()
     users = next(one for one in found.collections if one.collection == "Users")
-    expected = (Verdict.EQUAL, 4) if keep else (Verdict.ACCOUNTED, 0)
+    expected = (ConservationVerdict.EQUAL, 4) if keep else (ConservationVerdict.ACCOUNTED, 0)
     assert expected == (users.verdict, users.now)
     if keep:
         (name,) = [n for n in legacy.list_collection_names() if n.startswith("Users")]
@@ -163,7 +166,7 @@ async def test_what_was_kept_and_then_dropped_is_accounted_for(uri, database, le
     users = next(one for one in found.collections if one.collection == "Users")
 
     assert found.holds
-    assert (Verdict.ACCOUNTED, 0) == (users.verdict, users.now)
+    assert (ConservationVerdict.ACCOUNTED, 0) == (users.verdict, users.now)
 
 
 async def test_a_dropped_journal_ends_the_proof(uri, database, legacy):

@@ -14,10 +14,10 @@ from newbi_migrate.mapping.ids import organization_id
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.run.backup_guard import BackupGuard
-from newbi_migrate.migration.validation import models
 from newbi_migrate.migration.validation.origins import Origins, Read
 from newbi_migrate.migration.validation.report import FailOn, Origin, Proof
 from newbi_migrate.migration.validation.rules import STRUCTURAL
+from newbi_migrate.store.journal import JournalReader
 from newbi_migrate.store.runs import read_runs
 
 ELSEWHERE = ObjectId("65f000000000000000000009")
@@ -55,7 +55,7 @@ def numbered(owner, letter, count=1):
 def found(report, origin=None):
     """How often each structural rule is broken, of one origin or of any."""
     return {
-        (r.rule, r.collection): r.violations
+        (r.rule, r.collection): r.count
         for r in report.results
         if r.rule in STRUCTURAL and r.severity == "critical" and origin in (None, r.origin)
     }
@@ -124,21 +124,7 @@ async def test_a_rule_of_a_model_is_the_runs_where_it_created_the_document(migra
     assert {("user", Origin.RUN), ("user", Origin.BEFORE), ("clients", Origin.BEFORE)} == {
         (r.collection, r.origin) for r in report.results
     }
-    assert [1, 1, 1] == [r.violations for r in report.results]
-
-
-async def test_what_the_server_counted_has_an_origin_too(migration, legacy, monkeypatch):
-    """Violators that are counted and not read are told apart all the same."""
-    monkeypatch.setattr(models, "CLOSELY", 1)
-    legacy["clients"].insert_many([{"createdBy": USERS[0], "siret": "3"} for _ in range(5)])
-    for position in (0, 1):
-        legacy["Users"].update_one({"_id": USERS[position]}, {"$set": {"company.siret": "2"}})
-    await migration.apply()
-    report = await migration.validate(only=["field.siret"])
-
-    assert {("user", Origin.RUN): 2, ("clients", Origin.BEFORE): 5} == {
-        (r.collection, r.origin): r.violations for r in report.results
-    }
+    assert [1, 1, 1] == [r.count for r in report.results]
 
 
 async def test_two_of_one_owner_shared_their_key_before(migration, legacy):
@@ -169,8 +155,8 @@ async def test_a_workspace_that_somebody_changed_since_fails(migration, legacy, 
     legacy["invoices"].update_one({"_id": one}, {"$set": {"workspaceId": workspace}})
     report = await migration.validate(only=["document.*"])
 
-    (finding,) = [f for f in report.findings if f.origin is Origin.RUN]
-    assert one == finding.id
+    (violation,) = [f for f in report.violations if f.origin is Origin.RUN]
+    assert one == violation.id
     assert {("document.owner-type", "invoices"): 4} == found(report, Origin.BEFORE)
     assert ExitCode.VALIDATION_FAILED is report.exit_code
 
@@ -189,7 +175,24 @@ async def test_damage_does_not_hide_behind_what_was_quarantined(migration, legac
 
     assert (1, ExitCode.DONE) == (clean.quarantined, clean.exit_code)
     assert {("document.workspace-present", "invoices"): 1} == found(report, Origin.RUN)
-    assert [harmed] == [f.id for f in report.findings if f.origin is Origin.RUN]
+    assert [harmed] == [f.id for f in report.violations if f.origin is Origin.RUN]
+
+
+async def test_the_journal_is_read_once_however_much_is_broken(migration, legacy, monkeypatch):
+    """Each entry is read once for all documents of a window, not once for each of their groups."""
+    await migration.apply()
+    legacy["invoices"].update_many({}, [{"$set": {"workspaceId": {"$toString": "$_id"}}}])
+    read, some = [], JournalReader.some
+
+    def noted(reader, seqs):
+        read.extend(seqs)
+        return some(reader, seqs)
+
+    monkeypatch.setattr(JournalReader, "some", noted)
+    report = await migration.validate(only=["document.workspace-*"])
+
+    assert {12} == {sum(found(report, Origin.RUN).values())}
+    assert len(set(read)) == len(read) > 1
 
 
 async def test_a_foreign_workspace_of_before_stays_quarantined(migration, legacy):
@@ -310,7 +313,7 @@ async def test_finalize_lists_what_was_there_before_and_goes_on(migration, legac
         await migration.finalize(dry_run=True)
 
     owners = [found for found in result.there_before if found.rule == "document.owner-type"]
-    assert [("invoices", 4)] == [(one.collection, one.violations) for one in owners]
+    assert [("invoices", 4)] == [(one.collection, one.count) for one in owners]
     assert "Store the same id" in owners[0].next_step
 
 

@@ -35,7 +35,7 @@ from newbi_migrate.mapping.slug import slug_candidates
 from newbi_migrate.mapping.users import Finding
 from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.planning.results import Findings, UserLine, UserLines
-from newbi_migrate.migration.rollback.units import BACKWARDS, Created, Going, Units
+from newbi_migrate.migration.rollback.units import BACKWARDS, CreatedDocument, Going, Units
 from newbi_migrate.testing import strategies
 
 # Few differ in their first eight bytes, as those of one process and second.
@@ -96,6 +96,15 @@ def test_a_column_gives_ids_back_as_they_were(ids, start, end):
     assert ids == column
     assert [i.binary for i in object_ids] == list(column.object_ids())
     assert {tail_of(i) for i in object_ids} <= set(column.tails())
+
+
+def test_a_column_equals_what_holds_the_same_ids_in_the_same_order():
+    """And nothing shorter or longer, and nothing that is no sequence."""
+    id_ = ObjectId()
+    column = IdColumn([id_])
+
+    assert [id_] == column
+    assert [True] * 4 == [column != other for other in ([], [id_, id_], {id_}, 1)]
 
 
 @given(texts=st.lists(st.one_of(st.none(), st.text(max_size=2))))
@@ -189,7 +198,7 @@ def test_units_hold_what_was_created_for_each(documents, data):
     """In the order in which it was found; what stays is in no count and no set of ids."""
     units, expected = Units(), {}
     for legacy_id, collection, identifier in documents:
-        created = Created(collection, identifier, bytes(8))
+        created = CreatedDocument(collection, identifier, bytes(8))
         units.add(legacy_id, created)
         expected.setdefault(repr(legacy_id), []).append(created)
     staying = data.draw(st.sets(st.integers(0, len(expected) - 1))) if expected else set()
@@ -219,7 +228,7 @@ def test_what_is_known_of_a_user_takes_few_bytes():
     units = Units()
     for user in users:
         for name in BACKWARDS:
-            units.add(user, Created(name, user, bytes(8)))
+            units.add(user, CreatedDocument(name, user, bytes(8)))
     both, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 

@@ -1,4 +1,4 @@
-"""The page of documentation that lists every invariant, made from the invariants themselves."""
+"""The page of documentation that lists every rule, made from the rules themselves."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from newbi_migrate.documents.legacy import LegacyUser
 from newbi_migrate.documents.newbi import NEWBI
 from newbi_migrate.documents.registry import Registry
 from newbi_migrate.documents.shapes import rules_of
-from newbi_migrate.invariants.base import Invariant
 from newbi_migrate.migration.validation.rules import STRUCTURAL
+from newbi_migrate.rules import Rule
 
-__all__ = ["invariants_page"]
+__all__ = ["rules_page"]
 
 _PEOPLE: Final = (User, Account, Organization, Member, Invitation, LegacyUser)
 
 _INTRODUCTION: Final = """\
-# Invariants
+# Rules
 
 <!-- Written by `python -m newbi_migrate.report`; changes made here are lost. -->
 
-Every rule that must hold, with the id by which `validate --only` and a finding name it. A
+Every rule that must hold, with the id by which `validate --only` and a violation name it. A
 `critical` one that a migration broke fails a validation. Rules of the models are those of the
 application's own validators; stored documents may break any of them, so they are told and never
 acted upon.
@@ -64,7 +64,7 @@ document; `$expr` a comparison of fields; *Python* nothing, so that every docume
 """
 
 
-def invariants_page(registry: Registry = NEWBI) -> str:
+def rules_page(registry: Registry = NEWBI) -> str:
     """The page, as Markdown.
 
     Args:
@@ -84,28 +84,28 @@ def _lines(registry: Registry) -> Iterator[str]:
     yield _MODELS
     yield "| rule | severity | what must hold | asked | in |"
     yield "|---|---|---|---|---|"
-    for rule_id, (invariant, asked, places) in sorted(_of_models(registry).items()):
+    for rule_id, (declared, asked, places) in sorted(_of_models(registry).items()):
         yield _row(
             f"`{rule_id}`",
-            invariant.severity.value,
-            invariant.sentence,
+            declared.severity.value,
+            declared.sentence,
             asked,
             ", ".join(sorted(places)),
         )
 
 
-def _of_models(registry: Registry) -> dict[str, tuple[Invariant, str, set[str]]]:
+def _of_models(registry: Registry) -> dict[str, tuple[Rule, str, set[str]]]:
     models: set[type[DocumentModel]] = {*_PEOPLE}
     models |= {spec.model for spec in registry if spec.model is not None}
-    found: dict[str, tuple[Invariant, str, set[str]]] = {}
+    found: dict[str, tuple[Rule, str, set[str]]] = {}
     for model in sorted(models, key=lambda each: each.__name__):
-        for rule in model.invariants():
+        for rule in model.declared_rules():
             kept = found.setdefault(rule.id, (rule, _asked(model, rule), set()))
             kept[2].add(model.__name__)
     return found
 
 
-def _asked(model: type[DocumentModel], rule: Invariant) -> str:
+def _asked(model: type[DocumentModel], rule: Rule) -> str:
     if rule.id not in model.server_checkable_rules():
         return "Python"
     compares = any(own.id == rule.id and own.violators() is not None for own in rules_of(model))

@@ -1,0 +1,175 @@
+"""A server that is paused in the middle of a run: it accepts what is sent and answers nothing."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from bson import ObjectId
+from controlled_mongod import ControlledMongod
+from fingerprints import changes, fingerprint
+from little import little_legacy
+from pymongo import MongoClient
+from small_legacy import USERS
+from traces import expire_lease
+
+MIGRATE = ("migrate", "--confirm")
+DONE, UNREACHABLE = 0, 9
+# The driver looks at its servers every ten seconds, and waits twenty; here it finds out sooner.
+QUICK = "heartbeatFrequencyMS=500&connectTimeoutMS=500&serverSelectionTimeoutMS=500"
+
+
+@pytest.fixture(scope="module")
+def server():
+    """A server that only these tests use; it may be paused."""
+    with ControlledMongod() as paused:
+        yield paused
+
+
+@pytest.fixture
+def empty(server):
+    """A database of it, dropped afterwards."""
+    with MongoClient(server.uri) as client:
+        yield client["newbi"]
+        server.resume()
+        client.drop_database("newbi")
+
+
+def uri_of(server):
+    return f"{server.uri_for('newbi')}?{QUICK}"
+
+
+def with_old_indexes(database):
+    """A database that migrates with 0, and has an old text index."""
+    little_legacy(database)
+    database["quotes"].delete_one({"createdBy": "personne"})
+    database["expenses"].create_index([("vendor", "text")], weights={"vendor": 3})
+    expense = {"_id": ObjectId(f"64c1{0:020x}"), "createdBy": USERS[0], "vendor": "Papeterie"}
+    database["expenses"].insert_one(expense)
+
+
+def late(database):
+    """A document that came after the migration."""
+    database["invoices"].insert_one({"_id": "late", "createdBy": USERS[0], "number": "late"})
+
+
+# Each with how a database is made ready for it, and what it is to end with.
+COMMANDS = {
+    "migrate": ((), ("migrate",), DONE),
+    "backfill": ((MIGRATE, late), ("backfill",), DONE),
+    "rollback": ((MIGRATE,), ("rollback",), DONE),
+    "indexes": ((MIGRATE,), ("indexes", "--apply"), DONE),
+    "finalize": ((MIGRATE,), ("finalize", "--keep"), DONE),
+    "restore": ((), ("restore", "--drop", "BACKUP"), DONE),
+    "restore in place": ((), ("restore", "--drop", "--collections", "invoices", "BACKUP"), DONE),
+}
+
+
+@pytest.fixture(scope="module")
+def known():
+    """For each command how many writes it sends, and what it leaves where nothing is in its way."""
+    return {}
+
+
+@pytest.fixture
+def ready(server, empty, processes, tmp_path):
+    """Makes a database ready for a command; gives the command and what it ends with."""
+
+    def make(name):
+        before, command, code = COMMANDS[name]
+        with_old_indexes(empty)
+        if "BACKUP" in command:
+            ended = processes.run(
+                uri_of(server), "backup", "--no-exports", "--output-dir", str(tmp_path)
+            )
+            assert DONE == ended.status, ended
+            path, *_ = tmp_path.iterdir()
+            command = [str(path) if word == "BACKUP" else word for word in command]
+            empty["invoices"].delete_one({})
+        for step in before:
+            if callable(step):
+                step(empty)
+            else:
+                assert DONE == processes.run(uri_of(server), *step).status
+        return [*command, "--confirm"], code
+
+    return make
+
+
+@pytest.fixture
+def paused(server, empty, ready, processes, known):
+    """Starts a command and pauses the server in its middle; gives it and what it ends with."""
+
+    def start(name):
+        if name not in known:
+            command, code = ready(name)
+            whole = processes.run(uri_of(server), *command)
+            assert code == whole.status, whole
+            known[name] = whole.writes, outcome(empty)
+            empty.client.drop_database(empty.name)
+        command, code = ready(name)
+        run = processes.start(
+            uri_of(server), *command, at=known[name][0] // 2, when="before", signal="SIGSTOP"
+        )
+        run.wait_until_suspended()
+        server.suspend()
+        run.send("SIGCONT")
+        return run, command, code
+
+    return start
+
+
+def outcome(database):
+    """What there is, but records of runs."""
+    return fingerprint(database, run_records=False)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_server_that_is_paused_is_waited_for_and_the_run_goes_on(
+    server, empty, paused, known, name
+):
+    """It says that it lost the server, looks at what was written, and ends as if nothing were."""
+    run, _, code = paused(name)
+    resumed = threading.Timer(2, server.resume)
+    resumed.start()
+    ended = run.wait()
+    resumed.join()
+
+    assert code == ended.status, ended
+    assert "looking at what was written, and going on" in ended.stderr
+    assert [] == changes(known[name][1], outcome(empty))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_server_that_stays_paused_ends_a_run_with_9_and_the_same_command_finishes(
+    server, empty, paused, known, processes, name
+):
+    """In a time that is bounded, with what to do; whatever the server still does, it ends well."""
+    run, command, code = paused(name)
+    stopped = run.wait()
+    server.resume()
+    expire_lease(empty)
+    again = processes.run(uri_of(server), *command)
+
+    assert UNREACHABLE == stopped.status, stopped
+    assert "same command" in stopped.stderr
+    assert code == again.status, again
+    assert [] == changes(known[name][1], outcome(empty))
+
+
+def test_a_run_says_that_it_waits_for_a_server_that_does_not_answer(
+    server, empty, ready, processes
+):
+    """Within some seconds, long before the driver finds out by itself."""
+    command, _ = ready("migrate")
+    run = processes.start(server.uri_for("newbi"), *command, at=30, when="before", signal="SIGSTOP")
+    run.wait_until_suspended()
+    server.suspend()
+    run.send("SIGCONT")
+    resumed = threading.Timer(12, server.resume)
+    resumed.start()
+    ended = run.wait()
+    resumed.join()
+
+    assert DONE == ended.status, ended
+    assert "The server has not answered for some time. The run waits" in ended.stderr

@@ -1,0 +1,58 @@
+"""A collection that somebody drops or renames while a run goes through it."""
+
+from __future__ import annotations
+
+import pytest
+from fingerprints import changes, fingerprint
+from little import little_legacy
+
+MIGRATE, ROLLBACK = ("migrate", "--confirm"), ("rollback", "--confirm")
+DONE, QUARANTINED = 0, 5
+
+
+@pytest.fixture(scope="module")
+def writes(mongod, servers, processes):
+    """The write commands of a migration, in order."""
+    name = "newbi_test_vanished"
+    little_legacy(servers.client(mongod)[name])
+    ended = processes.run(mongod.uri_for(name), *MIGRATE)
+    servers.drop(name)
+    return ended.commands
+
+
+@pytest.mark.parametrize("step", ["update quotes", "createIndexes invoices"])
+def test_a_collection_that_is_dropped_meanwhile_is_not_made_anew(
+    mongod, fresh, processes, writes, step
+):
+    """The run goes on with the others, and a rollback finds nothing of it to give back."""
+    database, uri = fresh(mongod, little_legacy)
+    before = fingerprint(database)
+    at = writes.index(step) + 1
+    run = processes.start(uri, *MIGRATE, at=at, when="before", signal="SIGSTOP")
+    run.wait_until_suspended()
+    database["quotes"].drop()
+    run.send("SIGCONT")
+    ended = run.wait()
+    there = database.list_collection_names()
+    back = processes.run(uri, *ROLLBACK)
+
+    assert ended.status in (DONE, QUARANTINED), ended
+    assert "quotes" not in there
+    assert DONE == back.status, back
+    assert ["quotes: disappeared"] == changes(before, fingerprint(database, run_records=False))
+
+
+def test_a_collection_that_is_renamed_meanwhile_is_not_made_anew(mongod, fresh, processes, writes):
+    """Nothing takes its old name, under which its documents could be looked for."""
+    database, uri = fresh(mongod, little_legacy)
+    at = writes.index("createIndexes invoices") + 1
+    run = processes.start(uri, *MIGRATE, at=at, when="before", signal="SIGSTOP")
+    run.wait_until_suspended()
+    database["quotes"].rename("quotes_old")
+    held = list(database["quotes_old"].find())
+    run.send("SIGCONT")
+    ended = run.wait()
+
+    assert QUARANTINED == ended.status, ended
+    assert "quotes" not in database.list_collection_names()
+    assert held == list(database["quotes_old"].find())
