@@ -235,13 +235,11 @@ class AnyOrder(RuleBasedStateMachine):
 
 
 def test_any_order_of_runs_and_interruptions_ends_as_the_model_says(
-    mongod, servers, processes, database_name
+    mongod, servers, processes, database_name, sample
 ):
     """Users, organizations, memberships and documents are those a plain model expects."""
-    profile = settings()
+    stories = sample.of("any order: stories of ten steps", range(200), 3)
     run_state_machine_as_test(
         lambda: AnyOrder(mongod, servers.client(mongod), processes, database_name),
-        settings=settings(
-            profile, max_examples=max(3, profile.max_examples // 10), stateful_step_count=10
-        ),
+        settings=settings(max_examples=len(stories), stateful_step_count=10),
     )
