@@ -34,7 +34,9 @@ async def survive(uri, seed, documents):
     """Take one database through every command; what went wrong, in lines."""
     with MongoClient(uri) as client:
         database = client.get_default_database()
-        Generated(f"dirty {seed}", users=max(4, documents // 100), documents=documents).fill(database)
+        Generated(f"dirty {seed}", users=max(4, documents // 100), documents=documents).fill(
+            database
+        )
         before = snapshot(database)
         there = sum(len(before.get(name, {})) for name in before if name not in _PEOPLE)
         async with Migration(uri) as migration:

@@ -8,7 +8,7 @@ which have to be those that are found.
 from __future__ import annotations
 
 import struct
-from collections import Counter
+from collections import Counter, defaultdict
 
 OBJECT_ID, STRING, NULL, DOCUMENT, ARRAY = 7, 2, 10, 3, 4
 TOOL = "newbi_migrate_"
@@ -147,10 +147,14 @@ class Conservation:
         self.stamped, self.rewritten = Counter(), Counter()
         self._organizations = {_as_id(i) for i in after.get("organization", {})}
         self._had = {_as_id(i) for i in before.get("organization", {})}
-        self._members = {
-            (_as_id(_get(each, b"userId")), _as_id(_get(each, b"organizationId")))
-            for each in map(elements, after.get("member", {}).values())
-        }
+        self._workspaces = defaultdict(set)
+        for each in map(elements, after.get("member", {}).values()):
+            user, workspace = _get(each, b"userId"), _get(each, b"organizationId")
+            self._workspaces[_as_id(user)].add(_as_id(workspace))
+        self._addresses = {i: _address(each) for i, each in before.get(source, {}).items()}
+        self._users = defaultdict(set)
+        for identifier, each in after.get("user", {}).items():
+            self._users[_address(each)].add(_as_id(identifier))
         self._compare()
 
     def _say(self, name, identifier, line):
@@ -190,7 +194,9 @@ class Conservation:
             self._say(name, identifier, "is nobody's")
         if name == "account" and not self._is_user(_get(document, b"userId")):
             self._say(name, identifier, "is nobody's account")
-        if name == "organization" and _as_id(identifier) not in {o for _, o in self._members}:
+        if name == "organization" and not any(
+            _as_id(identifier) in each for each in self._workspaces.values()
+        ):
             self._say(name, identifier, "has no member")
         if name == "member":
             organization = _as_id(_get(document, b"organizationId"))
@@ -241,9 +247,7 @@ class Conservation:
 
     def _is_alias(self, before, after):
         """Whether the first names a legacy user, and the second a user of the same address."""
-        legacy = self.before[self._source].get((OBJECT_ID, _as_id(before)))
-        user = self.after.get("user", {}).get((OBJECT_ID, _as_id(after)))
-        return bool(legacy and user) and _address(legacy) == _address(user) != ""
+        return _as_id(after) in self._same_address(_as_id(before))
 
     def _workspace(self, name, identifier, was, now):
         before, after = _get(was, WORKSPACE), _get(now, WORKSPACE)
@@ -281,15 +285,12 @@ class Conservation:
         owner = _get(document, OWNERS[name][0].encode()) if name in OWNERS else None
         user = held if owner is None or _says_nothing(*owner) else _as_id(owner)
         users = {user, *self._same_address(user)}
-        return found | {workspace for each, workspace in self._members if each in users}
+        return found.union(*(self._workspaces.get(each, ()) for each in users))
 
     def _same_address(self, user):
         """Whom a legacy user may have become."""
-        legacy = self.before.get(self._source, {}).get((OBJECT_ID, user))
-        if legacy is None or not _address(legacy):
-            return ()
-        users = self.after.get("user", {}).items()
-        return {_as_id(each) for each, document in users if _address(document) == _address(legacy)}
+        address = self._addresses.get((OBJECT_ID, user))
+        return self._users[address] if address else ()
 
 
 def _says_nothing(kind, value):
