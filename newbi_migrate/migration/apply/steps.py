@@ -377,11 +377,14 @@ async def _indexes(request: ApplyRequest, state: _State, journal: Journal) -> No
     planned, session = request.plan.indexes, request.session
     request.session.progress.phase("indexes", len(planned))
     outcomes: dict[tuple[str, str], Created | Refused] = {}
+    identities = await Identities.now(session.database, comment=session.comment)
     for name in dict.fromkeys(decision.collection for decision in planned):
         here = [decision for decision in planned if decision.collection == name]
         wanted = [d.spec for d in here if d.action is IndexAction.CREATE]
         if wanted:
             await session.turn(0)
+            # An index would make a collection anew that somebody dropped or renamed.
+            await identities.check(name)
             names = [spec.name for spec in wanted]
             seq = await journal.append(EntryKind.INDEX, name, {"names": names})
             made = await create_indexes(session, name, wanted)
