@@ -32,12 +32,14 @@ def pytest_generate_tests(metafunc):
 
 
 @pytest.fixture
-def legacy():
+def legacy(request):
     """Fills a database: with every collection and every oddity, or in little where time is short.
 
     A migration of it ends with 5.
     """
-    return every_collection if THOROUGH else little_legacy
+    chosen = request.node.callspec.params if hasattr(request.node, "callspec") else {}
+    in_full = THOROUGH and chosen.get("sweep_server") != "replica set"
+    return every_collection if in_full else little_legacy
 
 
 def every_collection(database):

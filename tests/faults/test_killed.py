@@ -255,16 +255,16 @@ ROLLBACK = ("rollback", "--confirm")
 
 
 def test_killed_at_any_write_a_migration_can_be_taken_back_instead(
-    server, legacy, fresh, processes, sample
+    sweep_server, legacy, fresh, processes, sample
 ):
     """Whatever had been written by then, the rollback ends in the bytes from before."""
-    database, uri = fresh(server, legacy)
+    database, uri = fresh(sweep_server, legacy)
     before = fingerprint(database)
     whole = processes.run(uri, *MIGRATE)
     wrong = {}
     kind = "migrate: killed, and taken back"
     for at, when in sample.of(kind, everywhere(whole.writes), 1):
-        database, uri = fresh(server, legacy)
+        database, uri = fresh(sweep_server, legacy)
         processes.run(uri, *MIGRATE, at=at, when=when)
         expire_lease(database)
         back = processes.run(uri, *ROLLBACK)
