@@ -31,9 +31,10 @@ def everywhere(writes):
     return [(n, when) for n in range(1, writes + 1) for when in ("before", "after")]
 
 
-def test_killed_at_any_write_the_same_command_finishes(server, legacy, fresh, processes, sample):
+def test_killed_at_any_write_the_same_command_finishes(server, fresh, processes, sample):
     """Before a command is sent or after its answer: bytes, journal and records are the same."""
-    finished_by_the_same(server, legacy, MIGRATE, 2, fresh, processes, sample)
+    fill = every_collection if THOROUGH else little_legacy
+    finished_by_the_same(server, fill, MIGRATE, 2, fresh, processes, sample)
 
 
 @pytest.mark.skipif(THOROUGH, reason="the sweep above has every collection then")
@@ -255,16 +256,16 @@ ROLLBACK = ("rollback", "--confirm")
 
 
 def test_killed_at_any_write_a_migration_can_be_taken_back_instead(
-    sweep_server, legacy, fresh, processes, sample
+    server, legacy, fresh, processes, sample
 ):
     """Whatever had been written by then, the rollback ends in the bytes from before."""
-    database, uri = fresh(sweep_server, legacy)
+    database, uri = fresh(server, legacy)
     before = fingerprint(database)
     whole = processes.run(uri, *MIGRATE)
     wrong = {}
     kind = "migrate: killed, and taken back"
     for at, when in sample.of(kind, everywhere(whole.writes), 1):
-        database, uri = fresh(sweep_server, legacy)
+        database, uri = fresh(server, legacy)
         processes.run(uri, *MIGRATE, at=at, when=when)
         expire_lease(database)
         back = processes.run(uri, *ROLLBACK)
