@@ -26,12 +26,15 @@ DONE, PENDING, QUARANTINED, INTERRUPTED, UNREACHABLE = 0, 3, 5, 7, 9
 FIRST = 4
 
 
-@pytest.fixture
-def whole(mongod, fresh, processes):
+@pytest.fixture(scope="module")
+def whole(mongod, servers, processes):
     """The write commands of a run that nobody disturbs, and what it leaves."""
-    database, uri = fresh(mongod, little_legacy)
-    commands = processes.run(uri, *MIGRATE).commands
-    return commands, trace(database)
+    database = servers.client(mongod)["newbi_test_undisturbed"]
+    little_legacy(database)
+    commands = processes.run(mongod.uri_for(database.name), *MIGRATE).commands
+    left = trace(database)
+    servers.drop(database.name)
+    return commands, left
 
 
 def suspended(processes, uri, at, command=MIGRATE):
@@ -94,9 +97,7 @@ def test_a_run_whose_streams_are_closed_or_full_does_its_work(mongod, whole, fre
     assert [] == differences(expected, trace(database))
 
 
-@pytest.mark.parametrize(
-    "limit", [{"files": 9}, {"files": 12}, {"files": 16}, {"memory": 1}, {"memory": 24}]
-)
+@pytest.mark.parametrize("limit", [{"files": 9}, {"files": 16}, {"memory": 1}, {"memory": 24}])
 def test_a_run_that_lacks_files_or_memory_leaves_nothing_that_cannot_be_finished(
     mongod, whole, fresh, processes, limit
 ):
