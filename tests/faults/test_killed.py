@@ -100,13 +100,14 @@ def test_killed_twice_anywhere_a_migration_is_finished_or_taken_back(
     for number in sample.of("killed twice", range(250), 2):
         chance = sample.chance("killed twice", number)
         database, uri = fresh(sweep_server, little_legacy)
-        at, when = chance.randrange(1, writes), chance.choice(("before", "after"))
+        # From the fourth on there is a record of the run, and something to take back.
+        at, when = chance.randrange(4, writes), chance.choice(("before", "after"))
         assert processes.run(uri, *MIGRATE, at=at, when=when).killed
         expire_lease(database)
         taken_back = number % 2 == 1
         command = ROLLBACK if taken_back else MIGRATE
-        # What is left for it to write; a rollback takes the lease at least.
-        again = chance.randint(1, max(1, min(writes - at, 30) // (3 if taken_back else 1)))
+        # At the least so many commands are left for it to write.
+        again = chance.randint(1, 6 + at // 3 if taken_back else writes - at)
         second = processes.run(uri, *command, at=again, when=chance.choice(("before", "after")))
         expire_lease(database)
         ended = processes.run(uri, *command)
