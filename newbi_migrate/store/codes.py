@@ -59,6 +59,7 @@ class Code(IntEnum):
     EXCEEDED_MEMORY_LIMIT = 146
     STALE_EPOCH = 150
     CANNOT_INDEX_PARALLEL_ARRAYS = 171
+    QUERY_PLAN_KILLED = 175
     PRIMARY_STEPPED_DOWN = 189
     INVALID_INDEX_SPECIFICATION_OPTION = 197
     CURSOR_KILLED = 237
@@ -120,6 +121,8 @@ INTERRUPTED: Final = frozenset(
         Code.INTERRUPTED_AT_SHUTDOWN,
         Code.INTERRUPTED,
         Code.INTERRUPTED_DUE_TO_REPL_STATE_CHANGE,
+        # Somebody dropped or renamed the collection, or an index, that it was reading.
+        Code.QUERY_PLAN_KILLED,
         # A cursor, a lock or a transaction was lost with it.
         Code.LOCK_TIMEOUT,
         Code.CURSOR_NOT_FOUND,

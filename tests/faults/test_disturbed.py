@@ -232,6 +232,13 @@ def before_the_invoices(commands):
     return commands.index("update invoices") + 1
 
 
+def missed(ended, name):
+    """Whether a run said that a collection has gone, or began anew and found it no longer there."""
+    if ended.status == QUARANTINED:
+        return "looking at what was written" in ended.stderr
+    return ended.status == PENDING and f"{name!r} was dropped or renamed" in ended.stderr
+
+
 @pytest.mark.parametrize("name", ["invoices", "clients"])
 def test_a_collection_renamed_while_running_is_not_made_again_and_keeps_its_bytes(
     mongod, whole, fresh, processes, name
@@ -250,8 +257,7 @@ def test_a_collection_renamed_while_running_is_not_made_again_and_keeps_its_byte
         again = processes.run(uri, *(MIGRATE if way == "finished" else ROLLBACK))
         data = fingerprint(database, run_records=False)
 
-        assert PENDING == ended.status, ended
-        assert f"{name!r} was dropped or renamed" in ended.stderr
+        assert missed(ended, name)
         assert name not in there
         if way == "finished":
             assert (QUARANTINED, []) == (again.status, changes(expected["data"], data)), again
@@ -270,8 +276,7 @@ def test_a_collection_dropped_while_running_is_not_made_again(mongod, whole, fre
     again = processes.run(uri, *MIGRATE)
     back = processes.run(uri, *ROLLBACK)
 
-    assert PENDING == ended.status, ended
-    assert "'invoices' was dropped or renamed" in ended.stderr
+    assert missed(ended, "invoices")
     assert (QUARANTINED, DONE) == (again.status, back.status), again
     assert "invoices" not in database.list_collection_names()
 
