@@ -150,6 +150,7 @@ def types(session: nox.Session) -> None:
     """The package under mypy's strict mode; calls of its API and the examples under pyright too."""
     session.install("-e", ".[testing,examples]", *group("types"))
     session.run("mypy", *session.posargs)
+    session.run("mypy", "benchmarks")  # programs of one file, which may be named as others are
     session.run("pyright")
 
 
@@ -206,6 +207,6 @@ def pictures(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """The figures that the documentation claims, measured here and now."""
-    session.install(".[embedded]", "psutil")
-    session.run("python", *(session.posargs or ("benchmarks/stamping.py",)))
+    """The figures that the documentation claims, measured here and now; hours on two cores."""
+    session.install(".[embedded,examples]", "psutil")
+    session.run("python", "benchmarks/every.py", *(session.posargs or ("--write", "docs/speed.md")))

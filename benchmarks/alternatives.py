@@ -106,13 +106,12 @@ def main() -> None:
     parser.add_argument("--owners", type=int, default=2_000)
     asked = parser.parse_args()
     size = asked.documents
-    with EmbeddedMongod() as server, MongoClient(server.uri) as client:
+    with EmbeddedMongod() as server, MongoClient[Any](server.uri) as client:
         database = client["newbi"]
         legacy = LegacyDatabase(seed=1, users=asked.owners)
-        owners = [user["_id"] for user in legacy.users]
-        homes = {owner: organization_id(owner) for owner in owners}
+        homes = {owner: organization_id(owner) for owner in [user["_id"] for user in legacy.users]}
         database["Users"].insert_many(legacy.users)
-        for batch in bulk_invoices(size, owners, seed=1):
+        for batch in bulk_invoices(size, [user["_id"] for user in legacy.users], seed=1):
             database["invoices"].insert_many(batch, ordered=False)
         print(f"{asked.owners:,} owners, MongoDB {'.'.join(map(str, server.version))}")
         print(HEADINGS)

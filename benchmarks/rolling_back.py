@@ -61,12 +61,11 @@ def main() -> None:
     if asked.child:
         print(json.dumps(asyncio.run(roll_back(asked.child))))
         return
-    with EmbeddedMongod() as server, MongoClient(server.uri) as client:
+    with EmbeddedMongod() as server, MongoClient[Any](server.uri) as client:
         database = client["newbi"]
         legacy = LegacyDatabase(seed=1, users=asked.owners)
-        owners = [user["_id"] for user in legacy.users]
         database["Users"].insert_many(legacy.users)
-        for batch in bulk_invoices(asked.documents, owners, seed=1):
+        for batch in bulk_invoices(asked.documents, [user["_id"] for user in legacy.users], seed=1):
             database["invoices"].insert_many(batch, ordered=False)
         print(f"{asked.owners:,} owners, MongoDB {'.'.join(map(str, server.version))}")
         print(HEADINGS)

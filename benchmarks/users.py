@@ -96,7 +96,7 @@ async def command(uri: str, name: str) -> dict[str, Any]:
         begun = time.perf_counter()
         if name == "plan":
             plan = await migration.plan()
-            phases = {"users": len(plan.users)}
+            phases = {"users": float(len(plan.users))}
         elif name == "migrate":
             result = await migration.apply()
             phases = {n: s for n, s in result.timings.items() if "." not in n}
@@ -156,7 +156,10 @@ def main() -> None:
     if asked.child:
         print(json.dumps(asyncio.run(command(asked.child, asked.command))))
         return
-    with EmbeddedMongod(replica_set=asked.replica_set) as server, MongoClient(server.uri) as client:
+    with (
+        EmbeddedMongod(replica_set=asked.replica_set) as server,
+        MongoClient[Any](server.uri) as client,
+    ):
         release = ".".join(map(str, server.version))
         kind = "replica set" if asked.replica_set else "standalone"
         print(f"MongoDB {release}, {kind}")

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Any, Final
 
 from bson import Decimal128, ObjectId
 
 from newbi_migrate.store.decoding import Undecodable, decode
-from newbi_migrate.store.raw import document_of, element_of, elements, split_ids
+from newbi_migrate.store.raw import ObjectIds, document_of, element_of, elements
 
-__all__ = ["decode_id", "id_key", "id_key_of", "span_of"]
+__all__ = ["decode_id", "id_key", "id_key_of", "id_keys", "split_id"]
 
 _DOUBLE: Final = 0x01
 _STRING: Final = 0x02
@@ -34,6 +35,11 @@ _SIZE: Final = struct.Struct("<i")
 _DIGITS: Final = Context(prec=34, rounding=ROUND_HALF_EVEN, Emin=-9999, Emax=9999)
 _OBJECT_ID_MARK: Final = bytes([_OBJECT_ID])
 
+# A document whose first element is an ObjectId named _id, and where that ends.
+_ID_FIRST: Final = b"\x07_id\0"
+_ID_START: Final = 4 + len(_ID_FIRST)
+_ID_END: Final = _ID_START + 12
+
 
 def id_key(identifier: Any) -> bytes:
     """A decoded id as a key of a set or a dictionary.
@@ -51,24 +57,6 @@ def id_key(identifier: Any) -> bytes:
     return id_key_of(*element_of(identifier))
 
 
-def span_of(packed: bytes | list[Any]) -> tuple[bytes, bytes] | None:
-    """The smallest and the greatest key of some packed ids; of none, ``None``.
-
-    ObjectIds are compared as they are packed: a journal holds one for each document.
-
-    Args:
-        packed: What :func:`~newbi_migrate.store.raw.pack_ids` gives.
-
-    Raises:
-        ValueError: The bytes are no whole number of ObjectIds.
-    """
-    if not isinstance(packed, bytes):
-        keys = [id_key(identifier) for identifier in packed]
-        return (min(keys), max(keys)) if keys else None
-    ids = list(split_ids(packed))
-    return (_OBJECT_ID_MARK + min(ids), _OBJECT_ID_MARK + max(ids)) if ids else None
-
-
 def id_key_of(kind: int, raw: bytes) -> bytes:
     """The same key for an id as it is stored.
 
@@ -76,6 +64,8 @@ def id_key_of(kind: int, raw: bytes) -> bytes:
         kind: Type byte of the BSON specification.
         raw: The value's bytes.
     """
+    if kind == _OBJECT_ID:
+        return _OBJECT_ID_MARK + raw
     if kind in (_STRING, _SYMBOL):
         return bytes([_STRING]) + raw
     if kind in _NUMBERS or kind == _DECIMAL:
@@ -86,6 +76,29 @@ def id_key_of(kind: int, raw: bytes) -> bytes:
         end = 2 * _SIZE.size + _SIZE.unpack_from(raw, _SIZE.size)[0]
         return bytes([kind]) + raw[_SIZE.size : end] + _fields(raw[end:])
     return bytes([kind]) + raw
+
+
+def id_keys(ids: Iterable[Any]) -> list[bytes]:
+    """The keys of decoded ids, in order."""
+    if isinstance(ids, ObjectIds):
+        return [_OBJECT_ID_MARK + row for row in ids.rows()]
+    return [id_key(identifier) for identifier in ids]
+
+
+def split_id(raw: bytes) -> tuple[int, bytes, bytes]:
+    """Type byte and bytes of a document's ``_id``, and the elements beside it.
+
+    What a view shows without an ``_id`` has type 0, which BSON gives to none.
+
+    Raises:
+        ValueError: The bytes are no BSON document.
+    """
+    if raw.startswith(_ID_FIRST, 4):
+        return _OBJECT_ID, raw[_ID_START:_ID_END], raw[_ID_END:-1]
+    parts = list(elements(raw))
+    kind, value = next((part[1:] for part in parts if part[0] == "_id"), (0, b""))
+    others = [part for part in parts if part[0] != "_id"]
+    return kind, value, bytes(document_of(*others).raw)[4:-1]
 
 
 def decode_id(kind: int, raw: bytes) -> Any:

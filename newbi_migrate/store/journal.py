@@ -29,8 +29,14 @@ from pymongo.errors import DuplicateKeyError
 
 from newbi_migrate.errors import DamagedRecordsError, LeaseLostError
 from newbi_migrate.store.handles import Database
-from newbi_migrate.store.ids import span_of
-from newbi_migrate.store.raw import document_of, elements, elements_by_name, iter_ids, pack_ids
+from newbi_migrate.store.raw import (
+    ObjectIds,
+    document_of,
+    elements,
+    elements_by_name,
+    pack_ids,
+    unpack_ids,
+)
 from newbi_migrate.store.session import LeasedSession
 
 __all__ = [
@@ -128,7 +134,7 @@ class JournalGroup:
 
     changes: Mapping[str, Any]
     prior: Mapping[str, Any]
-    ids: list[Any]
+    ids: Sequence[Any]
     certain: bool = True
 
     def prior_elements(self) -> dict[str, tuple[int, bytes]]:
@@ -152,7 +158,7 @@ class JournalGroup:
     def stored_size(self) -> int:
         """Bytes it takes in an entry, or a few more; found without packing the ids."""
         around = len(bson.encode({"set": dict(self.changes), "prior": self.prior}))
-        if set(map(type, self.ids)) <= {ObjectId}:
+        if isinstance(self.ids, ObjectIds) or set(map(type, self.ids)) <= {ObjectId}:
             return around + _PACKED + _OBJECT_ID * len(self.ids)
         return around + _PACKED + len(bson.encode({"ids": self.ids}))
 
@@ -162,7 +168,7 @@ class JournalGroup:
         return cls(
             _mapping(document["set"]),
             _mapping(document["prior"]),
-            list(iter_ids(document["ids"])),
+            unpack_ids(document["ids"]),
             document.get("certain", True) is not False,
         )
 
@@ -328,30 +334,6 @@ class JournalEntry:
         """
         with self._readable():
             return tuple(JournalGroup.from_document(group) for group in self.body["groups"])
-
-    def extent(self) -> tuple[frozenset[str], bytes, bytes] | None:
-        """The fields that a ``window`` entry writes, and the least and greatest key of its ids.
-
-        Costs little of what :meth:`groups` does; ``None`` where it names no document.
-
-        Raises:
-            DamagedRecordsError: The groups are not what this tool writes.
-        """
-        with self._readable():
-            fields: set[str] = set()
-            spans = []
-            for group in self.body["groups"]:
-                _mapping(group["prior"])
-                fields.update(_mapping(group["set"]))
-                if (span := span_of(group["ids"])) is not None:
-                    spans.append(span)
-            if not spans:
-                return None
-            return (
-                frozenset(fields),
-                min(first for first, _ in spans),
-                max(last for _, last in spans),
-            )
 
     @property
     def is_repeat(self) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, overload
 
 import bson
 from bson import ObjectId
@@ -16,6 +16,8 @@ from bson.binary import Binary
 from bson.raw_bson import RawBSONDocument
 
 __all__ = [
+    "ObjectIds",
+    "document_from",
     "document_of",
     "element",
     "element_at",
@@ -23,12 +25,12 @@ __all__ = [
     "elements",
     "elements_by_name",
     "has_room_at",
-    "iter_ids",
+    "join_ids",
     "pack_ids",
     "raw_documents",
     "set_back",
     "split_documents",
-    "split_ids",
+    "unpack_ids",
 ]
 
 _INT32 = struct.Struct("<i")
@@ -157,7 +159,12 @@ def document_of(*parts: tuple[str, int, bytes]) -> RawBSONDocument:
             for name, kind, value in parts
         ]
     )
-    return RawBSONDocument(_INT32.pack(len(body) + 5) + body + b"\0")
+    return RawBSONDocument(document_from(body))
+
+
+def document_from(body: bytes) -> bytes:
+    """The document of some elements that stand one after the other."""
+    return _INT32.pack(len(body) + 5) + body + b"\0"
 
 
 def set_back(
@@ -215,32 +222,69 @@ async def raw_documents(cursor: Any) -> AsyncGenerator[bytes]:
                 yield raw
 
 
+class ObjectIds(Sequence[ObjectId]):
+    """ObjectIds in order, packed to twelve bytes each.
+
+    Args:
+        packed: Their bytes, one after the other.
+
+    Raises:
+        ValueError: The bytes are no whole number of ObjectIds.
+    """
+
+    __slots__ = ("packed",)
+
+    def __init__(self, packed: bytes) -> None:
+        if len(packed) % _OBJECT_ID_SIZE:
+            raise ValueError("not packed ids: the last one is cut off")
+        self.packed = packed
+
+    def __len__(self) -> int:
+        return len(self.packed) // _OBJECT_ID_SIZE
+
+    @overload
+    def __getitem__(self, index: int) -> ObjectId: ...
+    @overload
+    def __getitem__(self, index: slice) -> ObjectIds: ...
+    def __getitem__(self, index: int | slice) -> ObjectId | ObjectIds:
+        rows = self.rows()
+        return (
+            ObjectIds(b"".join(rows[index])) if isinstance(index, slice) else ObjectId(rows[index])
+        )
+
+    def __iter__(self) -> Iterator[ObjectId]:
+        return map(ObjectId, self.rows())
+
+    def rows(self) -> list[bytes]:
+        """The twelve bytes of each."""
+        size = _OBJECT_ID_SIZE
+        return [self.packed[at : at + size] for at in range(0, len(self.packed), size)]
+
+
+def join_ids(parts: Sequence[Sequence[Any]]) -> Sequence[Any]:
+    """Ids of several groups, packed where all of them are."""
+    packed = [part.packed for part in parts if isinstance(part, ObjectIds)]
+    if len(packed) == len(parts):
+        return ObjectIds(b"".join(packed))
+    return [identifier for part in parts for identifier in part]
+
+
 def pack_ids(ids: Sequence[Any]) -> Binary | list[Any]:
     """Ids in the form in which the journal stores them.
 
     ObjectIds are packed to twelve bytes each; ids of any other type are kept as they are.
     """
+    if isinstance(ids, ObjectIds):
+        return Binary(ids.packed)
     if all(type(identifier) is ObjectId for identifier in ids):
         return Binary(b"".join(identifier.binary for identifier in ids))
     return list(ids)
 
 
-def iter_ids(packed: Binary | bytes | list[Any]) -> Iterator[Any]:
+def unpack_ids(packed: Binary | bytes | list[Any]) -> Sequence[Any]:
     """The ids of :func:`pack_ids`, in order.
 
     Raises:
         ValueError: The bytes are no whole number of ObjectIds.
     """
-    yield from map(ObjectId, split_ids(packed)) if isinstance(packed, bytes) else packed
-
-
-def split_ids(packed: bytes) -> Iterator[bytes]:
-    """The bytes of each of some packed ObjectIds, in order.
-
-    Raises:
-        ValueError: They are no whole number of ObjectIds.
-    """
-    if len(packed) % _OBJECT_ID_SIZE:
-        raise ValueError("not packed ids: the last one is cut off")
-    for position in range(0, len(packed), _OBJECT_ID_SIZE):
-        yield packed[position : position + _OBJECT_ID_SIZE]
+    return ObjectIds(packed) if isinstance(packed, bytes) else packed

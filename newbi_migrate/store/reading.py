@@ -5,7 +5,8 @@ Strings are compared as they are, whatever the collation of a collection.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final, TypeVar, cast
 
@@ -94,24 +95,41 @@ async def read_by_ids(
             yield raw
 
 
+async def _next(batches: AsyncIterator[Any]) -> Any:
+    return await anext(batches, None)
+
+
 async def read_batches(
-    collection: Collection, projection: Any = None, *, comment: str | None
+    collection: Collection,
+    projection: Any = None,
+    *,
+    batch_size: int = BATCH_DOCUMENTS,
+    comment: str | None,
 ) -> AsyncGenerator[bytes]:
     """All documents of a collection or view, in batches and in natural order.
 
-    No collation is said: nothing is compared, and a view takes none but its own.
+    The server prepares the next batch while the caller works on this one. No collation is said:
+    nothing is compared, and a view takes none but its own.
 
     Args:
         collection: The collection.
         projection: Fields to read, or to leave out, as ``find`` takes them; by default all.
+        batch_size: Documents in a batch.
         comment: Attached to every command.
     """
-    cursor = collection.find_raw_batches(
-        {}, projection, batch_size=BATCH_DOCUMENTS, comment=comment
-    )
+    cursor = collection.find_raw_batches({}, projection, batch_size=batch_size, comment=comment)
     async with cursor:
-        async for batch in cursor:
-            yield cast(bytes, batch)
+        batches = aiter(cursor)
+        coming = asyncio.create_task(_next(batches))
+        try:
+            while (batch := await coming) is not None:
+                coming = asyncio.create_task(_next(batches))
+                # The request is sent before the caller has its turn.
+                await asyncio.sleep(0)
+                yield cast(bytes, batch)
+        finally:
+            coming.cancel()
+            await asyncio.wait([coming])
 
 
 def matching(

@@ -17,9 +17,9 @@ from pymongo.errors import BulkWriteError
 from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.faults import refuses_documents
 from newbi_migrate.store.handles import Collection
-from newbi_migrate.store.ids import decode_id, id_key, id_key_of
+from newbi_migrate.store.ids import decode_id, id_key, id_key_of, id_keys, split_id
 from newbi_migrate.store.journal import JournalGroup
-from newbi_migrate.store.raw import document_of, element, elements_by_name
+from newbi_migrate.store.raw import document_from, document_of, element, elements_by_name
 from newbi_migrate.store.reading import MAX_IDS, chunks, read_by_ids
 from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.stamping import MAX_OPERATIONS
@@ -64,7 +64,7 @@ class ComparedGroups:
 
     Attributes:
         written: Groups of documents that hold everything that was written.
-        partly: For a document that holds some of it, what that is, as a group of its own.
+        partly: For documents that hold some of it, what that is.
         changed_fields: Fields somebody changed since.
         restored: Number of documents that hold what stood there before.
         gone: Number of documents that are no longer there.
@@ -100,41 +100,43 @@ async def compare_groups(
 ) -> ComparedGroups:
     """Read how the documents of a journal entry stand, compared byte for byte."""
     result = ComparedGroups()
-    written = [elements_by_name(bson.encode(group.changes)) for group in groups]
-    prior = [group.prior_elements() for group in groups]
-    group_of = {id_key(i): n for n, group in enumerate(groups) for i in group.ids}
+    group_of = {key: n for n, group in enumerate(groups) for key in id_keys(group.ids)}
     fields = list(dict.fromkeys(name for group in groups for name in group.changes))
     ids = (identifier for group in groups for identifier in group.ids)
-    intact: list[list[Any]] = [[] for _ in groups]
-    seen = 0
+    # Documents of one group that hold the same bytes stand alike.
+    alike: dict[tuple[int, bytes], list[_Element]] = {}
     async for raw in read_by_ids(collection, ids, fields, comment=comment):
-        stored = elements_by_name(raw)
-        kind, value = stored.pop("_id")
+        kind, value, rest = split_id(raw)
         position = group_of.get(id_key_of(kind, value))
         if position is None:
             # Another document has taken its place, under an id that is like it.
             continue
-        seen += 1
-        group = groups[position]
-        ours, changed = _states(stored, written[position], prior[position], certain=group.certain)
+        alike.setdefault((position, rest), []).append((kind, value))
+    result.gone = len(group_of) - sum(map(len, alike.values()))
+    for (position, rest), found in alike.items():
+        group, stored = groups[position], elements_by_name(document_from(rest))
+        written, prior = elements_by_name(bson.encode(group.changes)), group.prior_elements()
+        ours, changed = _states(stored, written, prior, certain=group.certain)
         if len(ours) == len(group.changes):
-            intact[position].append(decode_id(kind, value))
+            whole = len(found) == len(group.ids)
+            result.written.append(group if whole else replace(group, ids=_decoded(found)))
             continue
         if not ours and not changed:
-            result.restored += 1
+            result.restored += len(found)
             continue
-        document_id = decode_id(kind, value)
         result.changed_fields.extend(
-            ChangedField(document_id, n, group, stored.get(n)) for n in changed
+            ChangedField(identifier, name, group, stored.get(name))
+            for identifier in _decoded(found)
+            for name in changed
         )
         if ours:
             part = {name: group.changes[name] for name in ours}
-            result.partly.append(replace(group, changes=part, ids=[document_id]))
-    result.written = [
-        replace(group, ids=some) for group, some in zip(groups, intact, strict=True) if some
-    ]
-    result.gone = len(group_of) - seen
+            result.partly.append(replace(group, changes=part, ids=_decoded(found)))
     return result
+
+
+def _decoded(ids: Sequence[_Element]) -> list[Any]:
+    return [decode_id(kind, value) for kind, value in ids]
 
 
 async def restore(

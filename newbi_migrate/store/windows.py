@@ -1,26 +1,25 @@
-"""Reading a collection in windows, grouped by the server.
+"""Reading a collection by what its documents hold, a portion at a time.
 
-A window is the next documents in the order of ``_id``. The server groups them by the values a
-resolution depends on, so that the client sees one row for each combination and the ids packed
-behind it: a million documents cost a few seconds and a few megabytes.
+Whoever decides about documents reads a few small fields of each. Documents that hold the same
+bytes in these fields are one group, so a decision is made once for all of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from bson import ObjectId
 from bson.raw_bson import RawBSONDocument
-from pymongo.errors import OperationFailure
 
-from newbi_migrate.store.codes import REPLY_TOO_LARGE
 from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.decoding import Undecodable, decode
 from newbi_migrate.store.handles import Collection
-from newbi_migrate.store.ids import decode_id
+from newbi_migrate.store.ids import decode_id, split_id
 from newbi_migrate.store.raw import (
+    ObjectIds,
+    document_from,
     document_of,
     element,
     elements,
@@ -31,18 +30,17 @@ from newbi_migrate.store.raw import (
 from newbi_migrate.store.reading import read_batches
 
 __all__ = [
-    "Window",
     "WindowGroup",
-    "WindowReader",
     "has_only_object_ids",
     "id_ranges",
-    "read_singly",
+    "read_portions",
+    "read_windows",
 ]
 
-# Types whose equal values are equal bytes. Others (numbers, documents, …) can be equal for the
-# server and differ in bytes, so their documents are not grouped.
-_EXACT_TYPES: Final = ("missing", "null", "objectId", "string", "bool", "date")
 _OBJECT_ID: Final = 0x07
+
+# Documents of a few small fields in one reply.
+_FEW_FIELDS: Final = 10_000
 
 # Ids that are drawn for each range that is wanted.
 _DRAWN: Final = 500
@@ -52,199 +50,203 @@ _Element = tuple[int, bytes]
 
 @dataclass(frozen=True, slots=True)
 class WindowGroup:
-    """Documents of a window that hold the same values.
+    """Documents that hold the same values.
 
     Attributes:
         stored: Field to decoded value; a field that is absent in the documents is not in it.
-        raw_key: The same values as the server sent them.
-        ids: The documents' ids, in order; of counted documents one example.
+        raw_key: The same values as the server sent them, a document of its own.
+        ids: The documents' ids; of counted documents one example.
         count: How many documents they are.
         readable: False where an id or value cannot be decoded.
     """
 
     stored: Mapping[str, Any]
     raw_key: bytes
-    ids: list[Any]
+    ids: Sequence[Any]
     count: int
     readable: bool = True
 
-    def prior(self, fields: Sequence[str], names: Mapping[str, str]) -> RawBSONDocument:
-        """The stored values of some fields, byte for byte.
-
-        Args:
-            fields: Names of the fields.
-            names: Field to the name it has in the group's key.
-        """
+    def prior(self, fields: Sequence[str]) -> RawBSONDocument:
+        """The stored values of some fields, byte for byte."""
         stored = elements_by_name(self.raw_key)
-        return document_of(
-            *[(field, *stored[name]) for field in fields if (name := names[field]) in stored]
-        )
+        return document_of(*[(field, *stored[field]) for field in fields if field in stored])
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
-    """The next documents of a collection.
-
-    Attributes:
-        groups: The documents by what they hold.
-        last: Greatest id of a window of ObjectIds; ``None`` where ids are of other types.
-        count: Number of documents.
-        names: Field to the name it has in a group's key.
-    """
-
-    groups: Sequence[WindowGroup]
-    last: ObjectId | None
-    count: int
-    names: Mapping[str, str]
-
-
-async def read_singly(
-    collection: Collection, fields: Sequence[str], *, comment: str
+async def read_portions(
+    collection: Collection, fields: Sequence[str], *, size: int, comment: str
 ) -> AsyncIterator[list[WindowGroup]]:
-    """All documents, each a group of its own, in portions and in no order.
+    """All documents of a collection, view or time series, in natural order.
 
-    For views and time series, whose ids may be missing or there twice, so that no window begins
-    after the last id of another.
+    A document that comes or goes meanwhile makes no other be passed over or given twice.
 
     Args:
         collection: What to read.
         fields: The fields the groups hold.
+        size: Documents in a portion, or a few more.
         comment: Attached to every command.
     """
-    async for batch in read_batches(collection, ["_id", *fields], comment=comment):
-        groups = []
+    gathered = _Gathered()
+    async for batch in read_batches(
+        collection, ["_id", *fields], batch_size=_FEW_FIELDS, comment=comment
+    ):
         for raw in split_documents(batch):
-            document, readable = decode(raw)
-            stored = {field: document[field] for field in fields if field in document}
-            groups.append(WindowGroup(stored, raw, [document.get("_id")], 1, readable))
-        yield groups
+            gathered.add(raw)
+        if gathered.count >= size:
+            yield list(gathered.groups())
+            gathered = _Gathered()
+    if gathered.count:
+        yield list(gathered.groups())
 
 
-class WindowReader:
-    """Reader of the windows of a collection.
+async def read_windows(
+    collection: Collection, fields: Sequence[str], *, size: int, comment: str
+) -> AsyncIterator[list[WindowGroup]]:
+    """All documents of a collection in the order of their ids, across all types these can have.
+
+    A document that comes or goes meanwhile makes no other be passed over or given twice.
 
     Args:
-        collection: The collection to read.
-        fields: The fields to group by.
+        collection: What to read; no view.
+        fields: The fields the groups hold.
         size: Documents in a window.
-        comment: Attached to every command, for ``$currentOp``.
+        comment: Attached to every command.
     """
-
-    def __init__(
-        self,
-        collection: Collection,
-        fields: Sequence[str],
-        *,
-        size: int,
-        comment: str,
-    ) -> None:
-        self._collection = collection
-        self._names = {field: f"f{position}" for position, field in enumerate(fields)}
-        self._size = size
-        self._comment = comment
-
-    async def windows(self) -> AsyncIterator[Window]:
-        """All windows, in order of ``_id`` and across all types an ``_id`` can have.
-
-        A document that comes or goes meanwhile makes no other be passed over or given twice.
-        """
-        uniform = await has_only_object_ids(self._collection, comment=self._comment)
-        after: _Element | None = None
-        size = self._size
-        while True:
-            try:
-                read = self._of_object_ids if uniform else self._of_any_ids
-                groups, last = await read(after, size)
-            except OperationFailure as error:
-                if error.code in REPLY_TOO_LARGE and size > 1:
-                    size = max(1, size // 8)
-                    continue
-                raise
-            if last is None:
-                return
-            if groups:
-                greatest = ObjectId(last[1]) if uniform else None
-                yield Window(groups, greatest, sum(g.count for g in groups), self._names)
-            after, size = last, self._size
-
-    async def _of_object_ids(
-        self, after: _Element | None, size: int
-    ) -> tuple[list[WindowGroup], _Element | None]:
-        # What is no ObjectId came in since, and no such comparison meets it.
-        following = {"$gte": ObjectId(bytes(12))} if after is None else {"$gt": ObjectId(after[1])}
-        stages: list[dict[str, Any]] = [
-            {"$match": {"_id": following}},
-            {"$sort": {"_id": 1}},
-            {"$limit": size},
-        ]
-        groups = [self._group(raw) async for raw in self._grouped(stages)]
-        if not groups:
-            return [], None
-        return groups, (_OBJECT_ID, max(group.ids[-1] for group in groups).binary)
-
-    async def _of_any_ids(
-        self, after: _Element | None, size: int
-    ) -> tuple[list[WindowGroup], _Element | None]:
-        # The range is fixed before it is read: whatever comes or goes, the next one begins there.
-        last = await self._end_of(after, size)
+    read = _of_any_ids
+    if await has_only_object_ids(collection, comment=comment):
+        read = _of_object_ids
+    projection = ["_id", *fields]
+    after: _Element | None = None
+    while True:
+        gathered = _Gathered()
+        last = await read(collection, projection, after, size, gathered, comment)
         if last is None:
-            return [], None
-        within = {"$and": [*_compared("$gt", after), *_compared("$lte", last)]}
-        stages: list[dict[str, Any]] = [{"$match": {"$expr": within}}, {"$sort": {"_id": 1}}]
-        groups = [
-            group async for raw in self._grouped(stages) for group in _by_ids(self._group(raw), raw)
-        ]
-        return groups, last
+            return
+        if gathered.count:
+            yield list(gathered.groups())
+        after = last
 
-    async def _end_of(self, after: _Element | None, size: int) -> _Element | None:
-        """The id of the last of the next documents; ``None`` if there is no next one."""
-        query = {"$expr": {"$and": _compared("$gt", after)}}
-        for direction, skip in ((1, size - 1), (-1, 0)):
-            found = await _first_id(
-                self._collection,
-                direction,
-                comment=self._comment,
-                filter=query,
-                skip=skip,
-                hint={"_id": 1},
-                collation=SIMPLE_COLLATION,
-                allow_disk_use=True,
-            )
-            if found is not None:
-                return found
-        return None
 
-    async def _grouped(self, stages: list[dict[str, Any]]) -> AsyncIterator[bytes]:
-        cursor = await self._collection.aggregate_raw_batches(
-            [*stages, {"$group": {"_id": self._key(), "ids": {"$push": "$_id"}}}],
-            allowDiskUse=True,
+async def _of_object_ids(
+    collection: Collection,
+    projection: Sequence[str],
+    after: _Element | None,
+    size: int,
+    gathered: _Gathered,
+    comment: str,
+) -> _Element | None:
+    # What is no ObjectId came in since, and no such comparison meets it.
+    following = {"$gte": ObjectId(bytes(12))} if after is None else {"$gt": ObjectId(after[1])}
+    raw = None
+    async for raw in _read(
+        collection, {"_id": following}, projection, limit=size, batch_size=size, comment=comment
+    ):
+        gathered.add(raw)
+    return None if raw is None else element(raw, "_id")
+
+
+async def _of_any_ids(
+    collection: Collection,
+    projection: Sequence[str],
+    after: _Element | None,
+    size: int,
+    gathered: _Gathered,
+    comment: str,
+) -> _Element | None:
+    # The range is fixed before it is read: whatever comes or goes, the next one begins there.
+    last = await _end_of(collection, after, size, comment)
+    if last is not None:
+        within = {"$expr": {"$and": [*_compared("$gt", after), *_compared("$lte", last)]}}
+        async for raw in _read(
+            collection, within, projection, allow_disk_use=True, comment=comment
+        ):
+            gathered.add(raw)
+    return last
+
+
+async def _end_of(
+    collection: Collection, after: _Element | None, size: int, comment: str
+) -> _Element | None:
+    """The id of the last of the next documents; ``None`` if there is no next one."""
+    query = {"$expr": {"$and": _compared("$gt", after)}}
+    for direction, skip in ((1, size - 1), (-1, 0)):
+        found = await _first_id(
+            collection,
+            direction,
+            comment=comment,
+            filter=query,
+            skip=skip,
             hint={"_id": 1},
             collation=SIMPLE_COLLATION,
-            comment=self._comment,
+            allow_disk_use=True,
         )
-        async for raw in raw_documents(cursor):
-            yield raw
+        if found is not None:
+            return found
+    return None
 
-    def _key(self) -> dict[str, Any]:
-        key: dict[str, Any] = {}
-        inexact = []
-        for field, name in self._names.items():
-            key[name] = f"${field}"
-            inexact.append({"$not": [{"$in": [{"$type": f"${field}"}, list(_EXACT_TYPES)]}]})
-        if inexact:
-            key["x"] = {"$cond": [{"$or": inexact}, "$_id", "$$REMOVE"]}
-        return key
 
-    def _group(self, raw: bytes) -> WindowGroup:
-        document, readable = decode(raw)
-        key, ids = document["_id"], document["ids"]
-        return WindowGroup(
-            stored={field: key[name] for field, name in self._names.items() if name in key},
-            raw_key=_value_of(raw, "_id"),
-            ids=ids,
-            count=len(ids),
-            readable=readable,
+def _read(
+    collection: Collection, query: Mapping[str, Any], projection: Sequence[str], **options: Any
+) -> AsyncGenerator[bytes]:
+    """Some fields of documents, in the order of ids."""
+    return raw_documents(
+        collection.find_raw_batches(
+            query,
+            projection,
+            sort=[("_id", 1)],
+            hint={"_id": 1},
+            collation=SIMPLE_COLLATION,
+            **options,
         )
+    )
+
+
+class _Gathered:
+    """Documents, by what they hold beside their ids.
+
+    Attributes:
+        count: How many they are.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        # What follows the id to the packed ids; a million of them take twelve megabytes.
+        self._packed: dict[bytes, bytearray] = {}
+        # The same for ids of other types, those that cannot be named apart from the others.
+        self._others: dict[tuple[bytes, bool], list[Any]] = {}
+
+    def add(self, raw: bytes) -> None:
+        """Add a document of which ``_id`` and some fields were read."""
+        self.count += 1
+        kind, value, rest = split_id(raw)
+        if kind == _OBJECT_ID:
+            ids = self._packed.get(rest)
+            if ids is None:
+                self._packed[rest] = bytearray(value)
+            else:
+                ids += value
+            return
+        # A view may show documents without one.
+        identifier = decode_id(kind, value) if kind else None
+        named = not isinstance(identifier, Undecodable)
+        self._others.setdefault((rest, named), []).append(identifier)
+
+    def groups(self) -> Iterator[WindowGroup]:
+        """The groups of all that was added."""
+        for rest, packed in self._packed.items():
+            yield _group(rest, ObjectIds(bytes(packed)), named=True)
+        for (rest, named), ids in self._others.items():
+            yield _group(rest, ids, named=named)
+
+
+def _group(rest: bytes, ids: Sequence[Any], *, named: bool) -> WindowGroup:
+    raw = document_from(rest)
+    parts = list(elements(raw))
+    first = {name: (kind, value) for name, kind, value in reversed(parts)}
+    if len(first) < len(parts):
+        # Of two fields of one name the server reads and writes the first, the driver the last.
+        raw = bytes(document_of(*[(name, *value) for name, value in first.items()]).raw)
+    stored, readable = decode(raw)
+    return WindowGroup(stored, raw, ids, len(ids), readable and named)
 
 
 async def has_only_object_ids(collection: Collection, *, comment: str) -> bool:
@@ -299,20 +301,3 @@ def _compared(operator: str, identifier: _Element | None) -> list[dict[str, Any]
     if identifier is None:
         return []
     return [{operator: ["$_id", document_of(("$literal", *identifier))]}]
-
-
-def _by_ids(group: WindowGroup, raw: bytes) -> Iterator[WindowGroup]:
-    """The documents of a group that can be named, and apart from them those that cannot."""
-    ids = [decode_id(kind, value) for _, kind, value in elements(_value_of(raw, "ids"))]
-    named = [i for i in ids if not isinstance(i, Undecodable)]
-    _, readable = decode(group.raw_key)
-    if named:
-        yield replace(group, ids=named, count=len(named), readable=readable)
-    if len(named) < len(ids):
-        others = [i for i in ids if isinstance(i, Undecodable)]
-        yield replace(group, ids=others, count=len(others), readable=False)
-
-
-def _value_of(raw: bytes, name: str) -> bytes:
-    found = element(raw, name)
-    return b"" if found is None else found[1]

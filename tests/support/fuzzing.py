@@ -50,9 +50,9 @@ from newbi_migrate.store.raw import (
     element_at,
     elements,
     has_room_at,
-    iter_ids,
     set_back,
     split_documents,
+    unpack_ids,
 )
 
 SLOW_SECONDS = 1.0
@@ -292,7 +292,7 @@ def decoding(chance):
 
 def packed_ids(chance):
     """Ids as the journal packs them."""
-    list(iter_ids(mutated_bytes(chance, bytes(36))))
+    list(unpack_ids(mutated_bytes(chance, bytes(36))))
 
 
 def plan(chance, folder):

@@ -8,7 +8,7 @@ import bson
 from bson.raw_bson import RawBSONDocument
 from fingerprints import changes, fingerprint
 
-from newbi_migrate.store.raw import iter_ids
+from newbi_migrate.store.raw import unpack_ids
 
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  # as PyMongo gives dates back
 
@@ -27,7 +27,7 @@ def journaled(database):
             if not group.get("certain", True):
                 continue
             values = _text({"set": group["set"], "prior": group["prior"]})
-            found |= {(name, "stamp", _text({"": i}), values) for i in iter_ids(group["ids"])}
+            found |= {(name, "stamp", _text({"": i}), values) for i in unpack_ids(group["ids"])}
         for write in entry.get("writes", ()):
             if not write.get("certain", True):
                 continue

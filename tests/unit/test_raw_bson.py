@@ -14,9 +14,9 @@ from newbi_migrate.store.raw import (
     document_of,
     element,
     elements,
-    iter_ids,
     pack_ids,
     split_documents,
+    unpack_ids,
 )
 
 ONE, TWO = ObjectId("64b000000000000000000001"), ObjectId("64b000000000000000000002")
@@ -231,7 +231,7 @@ def test_object_ids_are_packed_and_others_are_listed(ids, packed):
 
     assert packed == found
     assert type(packed) is type(found)
-    assert ids == list(iter_ids(found))
+    assert ids == list(unpack_ids(found))
 
 
 def test_packed_ids_are_read_as_mongodb_gives_them_back():
@@ -239,11 +239,11 @@ def test_packed_ids_are_read_as_mongodb_gives_them_back():
     stored = bson.decode(bson.encode({"ids": pack_ids([ONE, TWO])}))["ids"]
 
     assert type(stored) is bytes
-    assert [ONE, TWO] == list(iter_ids(stored))
+    assert [ONE, TWO] == list(unpack_ids(stored))
 
 
 @pytest.mark.parametrize("length", [1, 11, 13, 25])
 def test_packed_ids_cut_short_are_none(length):
     """A journal that was cut off must not be read as if fewer documents had been written."""
     with pytest.raises(ValueError, match=r"^not packed ids: the last one is cut off$"):
-        list(iter_ids(bytes(length)))
+        list(unpack_ids(bytes(length)))

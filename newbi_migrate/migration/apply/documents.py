@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from newbi_migrate.documents.registry import CollectionSpec
 from newbi_migrate.mapping.workspace import Action, Reason
@@ -16,9 +17,10 @@ from newbi_migrate.migration.planning.results import CollectionSummary, Quaranti
 from newbi_migrate.store.collections import Identities
 from newbi_migrate.store.faults import task_group
 from newbi_migrate.store.journal import Journal, JournalGroup, portions
+from newbi_migrate.store.raw import join_ids
 from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.stamping import Refusal, WindowOutcome, write_groups
-from newbi_migrate.store.windows import Window
+from newbi_migrate.store.windows import WindowGroup
 
 __all__ = ["DocumentWriter"]
 
@@ -82,14 +84,14 @@ class DocumentWriter:
 
         async def read() -> None:
             async for window in plane.windows(spec, batch_size):
-                journaled = _Journaled(window.count)
+                journaled = _Journaled(sum(group.count for group in window))
                 for groups in portions(await self._groups(spec, window, counts)):
                     seq = await self._journal.append_window(spec.name, groups, repeat=repeat)
                     journaled.entries.append((seq, groups))
                 if journaled.entries:
                     await queue.put(journaled)
                 else:
-                    session.progress.advance(window.count, spec.name)
+                    session.progress.advance(journaled.count, spec.name)
             for _ in range(workers):
                 await queue.put(None)
 
@@ -100,21 +102,19 @@ class DocumentWriter:
         return counts.summary, refused, counts.quarantine
 
     async def _groups(
-        self, spec: CollectionSpec, window: Window, counts: DocumentCounts
+        self, spec: CollectionSpec, window: Sequence[WindowGroup], counts: DocumentCounts
     ) -> list[JournalGroup]:
         """What is to be written to a window: documents of which the same was read go together."""
         fields = self._plane.fields(spec)
-        found: dict[bytes, JournalGroup] = {}
-        for group, resolution in await self._plane.decide(spec, window.groups):
+        # What was read decides what is written.
+        found: dict[bytes, tuple[JournalGroup, list[Sequence[Any]]]] = {}
+        for group, resolution in await self._plane.decide(spec, window):
             counts.add(group, resolution)
             if resolution.action is Action.STAMP:
-                prior = group.prior(fields, window.names)
-                # What was read decides what is written.
-                same = found.setdefault(
-                    bytes(prior.raw), JournalGroup(resolution.changes, prior, [])
-                )
-                same.ids.extend(group.ids)
-        return list(found.values())
+                prior = group.prior(fields)
+                written = JournalGroup(resolution.changes, prior, ())
+                found.setdefault(bytes(prior.raw), (written, []))[1].append(group.ids)
+        return [replace(written, ids=join_ids(parts)) for written, parts in found.values()]
 
     def _account(
         self,

@@ -1,4 +1,4 @@
-"""Carry a plan out: users first, then documents, then indexes, each journaled beforehand.
+"""Carry a plan out: users, documents, indexes, each journaled beforehand.
 
 Interrupted at any point, the same call finishes the run: what exists is read again, and only
 what is missing is written.
@@ -7,7 +7,7 @@ what is missing is written.
 from __future__ import annotations
 
 from collections import ChainMap, Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -83,6 +83,7 @@ class _State:
         collections: Collection to what happened to its documents.
         refused: Collection to the documents that the server refused.
         left: Collection to the documents that cannot be resolved.
+        built: Collection and name of an index to what the server made of it.
         indexes: What became of each index.
         pending: Collection to the number of documents that came too late.
         timings: Phase to seconds.
@@ -95,6 +96,7 @@ class _State:
     collections: dict[str, CollectionSummary] = field(default_factory=dict)
     refused: dict[str, Quarantine] = field(default_factory=dict)
     left: dict[str, Quarantine] = field(default_factory=dict)
+    built: dict[tuple[str, str], Created | Refused] = field(default_factory=dict)
     indexes: list[IndexDecision] = field(default_factory=list)
     pending: dict[str, int] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)
@@ -200,6 +202,9 @@ async def _users(
     """Create and fill the users' documents; return the workspaces as they turned out."""
     plan, session = request.plan, request.session
     await _create_collections(session, journal)
+    first = [decision for decision in plan.indexes if _finds_documents_of_users(decision)]
+    session.progress.phase("indexes", len(first))
+    await _build(session, state, journal, first)
     identities = await Identities.now(session.database, comment=session.comment)
     writer = UserWriter(session, plan.source, journal, identities)
     # Noted beforehand: after an interruption a user who was created is no longer to be created.
@@ -375,8 +380,26 @@ async def _rescan(
 
 async def _indexes(request: ApplyRequest, state: _State, journal: Journal) -> None:
     planned, session = request.plan.indexes, request.session
-    request.session.progress.phase("indexes", len(planned))
-    outcomes: dict[tuple[str, str], Created | Refused] = {}
+    left = [decision for decision in planned if not _finds_documents_of_users(decision)]
+    session.progress.phase("indexes", len(left))
+    await _build(session, state, journal, left)
+    for decision in planned:
+        outcome = state.built.get((decision.collection, decision.spec.name))
+        state.indexes.append(
+            IndexDecision(decision.collection, decision.spec, IndexAction.COLLISION, outcome.reason)
+            if isinstance(outcome, Refused)
+            else decision
+        )
+
+
+def _finds_documents_of_users(decision: IndexDecision) -> bool:
+    """Whether an index finds what a user has already; without it each batch reads everybody's."""
+    return decision.collection in TARGET_COLLECTIONS and not decision.spec.unique
+
+
+async def _build(
+    session: LeasedSession, state: _State, journal: Journal, planned: Sequence[IndexDecision]
+) -> None:
     for name in dict.fromkeys(decision.collection for decision in planned):
         here = [decision for decision in planned if decision.collection == name]
         wanted = [d.spec for d in here if d.action is IndexAction.CREATE]
@@ -387,12 +410,5 @@ async def _indexes(request: ApplyRequest, state: _State, journal: Journal) -> No
             made = await create_indexes(session, name, wanted)
             created = [i for i, outcome in made.items() if isinstance(outcome, Created)]
             await journal.applied(seq, await created_indexes(session.database, name, created))
-            outcomes |= {(name, index): outcome for index, outcome in made.items()}
-        request.session.progress.advance(len(here), name)
-    for decision in planned:
-        outcome = outcomes.get((decision.collection, decision.spec.name))
-        state.indexes.append(
-            IndexDecision(decision.collection, decision.spec, IndexAction.COLLISION, outcome.reason)
-            if isinstance(outcome, Refused)
-            else decision
-        )
+            state.built |= {(name, index): outcome for index, outcome in made.items()}
+        session.progress.advance(len(here), name)

@@ -8,8 +8,7 @@ forgeries.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import repeat
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Self
 
 import bson
@@ -20,7 +19,7 @@ from newbi_migrate.mapping.users import Insert, UserWrites
 from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.run.written import Written, written
 from newbi_migrate.store.handles import Database
-from newbi_migrate.store.ids import id_key
+from newbi_migrate.store.ids import id_key, id_keys
 from newbi_migrate.store.journal import UserWrite
 
 __all__ = [
@@ -45,8 +44,6 @@ INDEXES: Final = "indexes"
 """Section of indexes that are created, and of those that cannot be."""
 
 _MODULUS: Final = 2**128
-_OBJECT_ID: Final = b"\x07"
-_OBJECT_ID_SIZE: Final = 12
 
 
 class Digests:
@@ -100,23 +97,23 @@ class Digests:
         return cls({section: int(value, 16) for section, value in sums.items()})
 
 
-def of_group(changes: Mapping[str, Any], ids: bytes | Iterable[Any]) -> int:
+def of_group(changes: Mapping[str, Any], ids: Sequence[Any]) -> int:
     """Sum of the hashes of documents that are changed in the same way.
 
     Args:
         changes: Field to the value that is written.
-        ids: Their ids, or ObjectIds packed as the journal packs them.
+        ids: Their ids.
     """
     ordered = {name: changes[name] for name in sorted(changes)}
     return _of_ids(b"stamp\0" + bson.encode(ordered), ids)
 
 
-def of_quarantined(reason: Reason, ids: bytes | Iterable[Any]) -> int:
+def of_quarantined(reason: Reason, ids: Sequence[Any]) -> int:
     """Sum of the hashes of documents that are quarantined for the same reason.
 
     Args:
         reason: Why.
-        ids: Their ids, or ObjectIds packed as the journal packs them.
+        ids: Their ids.
     """
     return _of_ids(b"quarantine\0" + reason.value.encode(), ids)
 
@@ -211,20 +208,7 @@ def _of(*parts: Any) -> int:
     return int(xxh3_128_intdigest(bson.encode({"": list(parts)})))
 
 
-def _of_ids(what: bytes, ids: bytes | Iterable[Any]) -> int:
+def _of_ids(what: bytes, ids: Sequence[Any]) -> int:
     # A hash for each document, and not one for all of them: ids come in any portions.
     prefix = xxh3_128_digest(what)
-    parts: Iterator[bytes]
-    if isinstance(ids, bytes):
-        prefix += _OBJECT_ID
-        size = _OBJECT_ID_SIZE
-        parts = (prefix + ids[at : at + size] for at in range(0, len(ids), size))
-    else:
-        parts = map(_with_id, repeat(prefix), ids)
-    return sum(map(xxh3_128_intdigest, parts)) % _MODULUS
-
-
-def _with_id(prefix: bytes, identifier: Any) -> bytes:
-    if type(identifier) is ObjectId:
-        return prefix + _OBJECT_ID + identifier.binary
-    return prefix + id_key(identifier)
+    return sum([xxh3_128_intdigest(prefix + key) for key in id_keys(ids)]) % _MODULUS

@@ -1,4 +1,4 @@
-"""The document plane: every document of a collection, read in windows and decided in groups.
+"""The document plane: every document of a collection, read and decided in groups.
 
 A plan, a run and a validation decide by the same code; what is decided is written elsewhere.
 """
@@ -34,17 +34,16 @@ from newbi_migrate.store.journal import MAX_PRIOR_BYTES
 from newbi_migrate.store.lookup import MAX_TREE_KEYS
 from newbi_migrate.store.reading import read_by_ids
 from newbi_migrate.store.windows import (
-    Window,
     WindowGroup,
-    WindowReader,
     has_only_object_ids,
-    read_singly,
+    read_portions,
+    read_windows,
 )
 
-__all__ = ["PLAN_WINDOW", "DocumentCounts", "DocumentPlane", "Surveyed"]
+__all__ = ["PLAN_PORTION", "DocumentCounts", "DocumentPlane", "Surveyed"]
 
-PLAN_WINDOW: Final = 50_000
-"""Documents in a window of a plan, whatever the batch size."""
+PLAN_PORTION: Final = 50_000
+"""Documents that a plan decides about at once, whatever the batch size."""
 
 MOST_OWNERS: Final = 2 * MAX_TREE_KEYS + 1
 """Owners of a collection who are noted in a plan: more than fit into one expression."""
@@ -136,7 +135,7 @@ class DocumentPlane:
         owner = None if spec.name in self.unwritable else owner_of(spec)
         odd_owners = False
         digest = 0
-        async for groups in self._all(spec):
+        async for groups in self.portions(spec):
             for group, resolution in await self.decide(spec, groups):
                 counts.add(group, resolution)
                 odd_owners |= not isinstance(group.stored.get(spec.owner_field or ""), ObjectId)
@@ -178,27 +177,21 @@ class DocumentPlane:
 
     async def decided(self, spec: CollectionSpec) -> AsyncIterator[tuple[WindowGroup, Resolution]]:
         """Decide about every document of a collection; the groups hold all ids."""
-        async for window in self.windows(spec, PLAN_WINDOW):
-            for group, resolution in await self.decide(spec, window.groups):
+        async for groups in self.portions(spec):
+            for group, resolution in await self.decide(spec, groups):
                 yield group, resolution
 
-    async def _all(self, spec: CollectionSpec) -> AsyncIterator[Sequence[WindowGroup]]:
-        """All documents of a collection, in groups that hold their ids."""
-        if spec.name in self.unwritable:
-            async for groups in read_singly(
-                self._database[spec.name], self.fields(spec), comment=self._comment
-            ):
-                yield groups
-            return
-        async for window in self.windows(spec, PLAN_WINDOW):
-            yield window.groups
+    def portions(self, spec: CollectionSpec) -> AsyncIterator[Sequence[WindowGroup]]:
+        """All documents of a collection, so many at a time, in groups that hold their ids."""
+        return read_portions(
+            self._database[spec.name], self.fields(spec), size=PLAN_PORTION, comment=self._comment
+        )
 
-    def windows(self, spec: CollectionSpec, size: int) -> AsyncIterator[Window]:
-        """The windows of a collection, of so many documents each."""
-        reader = WindowReader(
+    def windows(self, spec: CollectionSpec, size: int) -> AsyncIterator[Sequence[WindowGroup]]:
+        """The documents of a collection in the order of their ids, so many at a time."""
+        return read_windows(
             self._database[spec.name], self.fields(spec), size=size, comment=self._comment
         )
-        return reader.windows()
 
     def counts(self, spec: CollectionSpec) -> DocumentCounts:
         """Counts of the documents of a collection, to begin with."""

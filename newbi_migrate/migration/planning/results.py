@@ -26,7 +26,7 @@ from newbi_migrate.mapping.workspace import Reason, WorkspaceClass, Workspaces
 from newbi_migrate.migration.planning.digests import Digests
 from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.store.ids import id_key
-from newbi_migrate.store.raw import iter_ids, pack_ids
+from newbi_migrate.store.raw import pack_ids, unpack_ids
 
 __all__ = [
     "NOT_PLAIN",
@@ -133,13 +133,13 @@ class Quarantine:
         ):
             user = self._users[whose]
             for pack in packs:
-                for identifier in iter_ids(pack):
+                for identifier in unpack_ids(pack):
                     yield QuarantinedDocument(collection, identifier, path, reason, user)
 
     def first(self, number: int) -> Iterator[QuarantinedDocument]:
         """The first documents of each collection, path, reason and user."""
         for (collection, path, reason, whose), packs in self._groups.items():
-            ids = (identifier for pack in packs for identifier in iter_ids(pack))
+            ids = (identifier for pack in packs for identifier in unpack_ids(pack))
             for identifier in islice(ids, number):
                 yield QuarantinedDocument(collection, identifier, path, reason, self._users[whose])
 

@@ -6,6 +6,7 @@ be discarded.
 
 from __future__ import annotations
 
+import asyncio
 from array import array
 from bisect import bisect_left
 from collections import defaultdict
@@ -27,6 +28,7 @@ from newbi_migrate.migration.rollback.results import (
 )
 from newbi_migrate.progress import Progress
 from newbi_migrate.store.decoding import decode
+from newbi_migrate.store.faults import task_group
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.journal import (
@@ -42,6 +44,7 @@ from newbi_migrate.store.session import LeasedSession, Throttle
 from newbi_migrate.store.undo import (
     Chain,
     ChangedField,
+    ComparedGroups,
     Undone,
     compare_groups,
     follow,
@@ -52,6 +55,7 @@ from newbi_migrate.store.undo import (
 __all__ = ["DocumentRollback", "UserScope"]
 
 _CHAINS_TOGETHER = 10_000
+_WORKERS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,15 @@ class UserScope:
 
     users: frozenset[bytes]
     workspaces: frozenset[ObjectId]
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """Documents of one journal entry, and how they stand."""
+
+    collection: str
+    compared: ComparedGroups
+    count: int
 
 
 @dataclass(slots=True)
@@ -110,16 +123,16 @@ class DocumentRollback:
         async for entry, groups in self.windows():
             name = entry.collection
             once: list[JournalGroup] = []
-            for group in groups:
+            for group in groups if repeated else ():
                 ids = []
                 for identifier in group.ids:
-                    if repeated and _hash(name, identifier) in repeated:
+                    if _hash(name, identifier) in repeated:
                         alone = replace(group, ids=[identifier])
                         chains[name].setdefault(id_key(identifier), []).append(alone)
                     else:
                         ids.append(identifier)
                 once.append(replace(group, ids=ids) if len(ids) < len(group.ids) else group)
-            await self._compare(name, once)
+            await self._compare(name, once if repeated else groups)
             progress.advance(sum(len(group.ids) for group in groups), name)
         for name, found in chains.items():
             await self._follow(name, await _chains(name, found, newer))
@@ -180,26 +193,50 @@ class DocumentRollback:
         Raises:
             NewbiMigrateError: The session stopped it; the same call finishes it.
         """
-        throttle = session.throttle
-        async for entry, groups in self.windows():
-            name = entry.collection
-            back = self._back(name)
-            session.allow(name)
-            compared = await compare_groups(self.database[name], groups, comment=self.comment)
-            back.already += compared.restored
-            back.gone += compared.gone
-            for part in _portions(compared.to_restore, throttle):
-                await session.turn(sum(len(group.ids) for group in part))
-                undone = await restore(session, name, part)
-                back.restored += undone.written
-                self._refused(name, undone)
-            self._conflicts(name, compared.changed_fields)
-            if self._discards:
-                changed_fields = compared.changed_fields
-                for changed in chunks(changed_fields, throttle.window(max(len(changed_fields), 1))):
-                    await session.turn(len(changed))
-                    self._refused(name, await overwrite(session, name, changed))
-            session.progress.advance(sum(len(group.ids) for group in groups), name)
+        queue: asyncio.Queue[_Window | None] = asyncio.Queue(maxsize=1)
+
+        async def read() -> None:
+            async for entry, groups in self.windows():
+                session.allow(entry.collection)
+                if entry.is_repeat:
+                    # Its documents may be in other windows too, and what came last goes first.
+                    await queue.join()
+                collection = self.database[entry.collection]
+                compared = await compare_groups(collection, groups, comment=self.comment)
+                number = sum(len(group.ids) for group in groups)
+                await queue.put(_Window(entry.collection, compared, number))
+                if entry.is_repeat:
+                    await queue.join()
+            for _ in range(_WORKERS):
+                await queue.put(None)
+
+        async def work() -> None:
+            while (window := await queue.get()) is not None:
+                await self._give_back(session, window)
+                queue.task_done()
+
+        async with task_group() as tasks:
+            tasks.create_task(read())
+            for _ in range(_WORKERS):
+                tasks.create_task(work())
+
+    async def _give_back(self, session: LeasedSession, window: _Window) -> None:
+        name, compared, throttle = window.collection, window.compared, session.throttle
+        back = self._back(name)
+        back.already += compared.restored
+        back.gone += compared.gone
+        for part in _portions(compared.to_restore, throttle):
+            await session.turn(sum(len(group.ids) for group in part))
+            undone = await restore(session, name, part)
+            back.restored += undone.written
+            self._refused(name, undone)
+        self._conflicts(name, compared.changed_fields)
+        if self._discards:
+            changed_fields = compared.changed_fields
+            for changed in chunks(changed_fields, throttle.window(max(len(changed_fields), 1))):
+                await session.turn(len(changed))
+                self._refused(name, await overwrite(session, name, changed))
+        session.progress.advance(window.count, name)
 
     async def windows(self) -> AsyncIterator[tuple[JournalEntry, list[JournalGroup]]]:
         """What the run wrote to documents that are taken back, the last window first."""

@@ -12,7 +12,7 @@ from newbi_migrate.choices import AliasOwners
 from newbi_migrate.documents.registry import CollectionSpec
 from newbi_migrate.mapping.values import ABSENT, IdForm, read_id
 from newbi_migrate.mapping.workspace import Action, Reason, Resolution
-from newbi_migrate.migration.planning.documents import PLAN_WINDOW, DocumentPlane
+from newbi_migrate.migration.planning.documents import DocumentPlane
 from newbi_migrate.migration.planning.owners import owner_of
 from newbi_migrate.migration.validation import rules
 from newbi_migrate.migration.validation.report import Origin
@@ -78,8 +78,8 @@ class WorkspaceRules:
             # The groups hold an example each: their documents are read one by one only here, and
             # told of as they come, for they may be very many.
             left = 0
-            async for window in plane.windows(spec, PLAN_WINDOW):
-                decided = await plane.decide(spec, window.groups)
+            async for portion in plane.portions(spec):
+                decided = await plane.decide(spec, portion)
                 broken = [pair for pair in decided if judged.is_violation(*pair)]
                 for part, resolution, origin in await self._by_origin(spec, broken):
                     left += self._judge(spec, part, resolution, excused, origin)

@@ -9,11 +9,12 @@ import bson
 import pytest
 from bson import Binary, Code, DatetimeMS, Decimal128, Int64, MaxKey, MinKey, ObjectId, Timestamp
 
+from newbi_migrate.store import windows as module
 from newbi_migrate.store.census import count_groups
 from newbi_migrate.store.decoding import Undecodable
 from newbi_migrate.store.ids import id_key, id_key_of
 from newbi_migrate.store.raw import document_of, element
-from newbi_migrate.store.windows import WindowReader, has_only_object_ids
+from newbi_migrate.store.windows import has_only_object_ids, read_portions, read_windows
 
 ONE, TWO = ObjectId("64b000000000000000000001"), ObjectId("64b000000000000000000002")
 NOT_TEXT = (0x02, struct.pack("<i", 3) + b"\xe9t\0")
@@ -89,26 +90,32 @@ async def made(database, ids, collation=None):
     return collection
 
 
-def reader(collection, size, fields=("n",)):
-    return WindowReader(collection, fields, size=size, comment="test")
+def windows_of(collection, size, fields=("n",)):
+    return read_windows(collection, fields, size=size, comment="test")
+
+
+def portions_of(collection, size, fields=("n",)):
+    return read_portions(collection, fields, size=size, comment="test")
+
+
+ways = pytest.mark.parametrize("way", [windows_of, portions_of])
 
 
 async def keys_of(windows):
-    return sorted(
-        [id_key(i) async for window in windows for group in window.groups for i in group.ids]
-    )
+    return sorted([id_key(i) async for window in windows for group in window for i in group.ids])
 
 
+@ways
 @collations
 @pytest.mark.parametrize("size", [1, 2, 5, 100])
-async def test_every_document_is_in_one_window(database, collation, size):
+async def test_every_document_is_in_one_window(database, collation, size, way):
     """Ids of all types together, each compared with those of other types."""
     # With a collation of its own, a collection takes no symbol.
     ids = IDS if collation else [*IDS, SYMBOL]
     collection = await made(database, ids, collation)
 
     assert sorted(id_key_of(*identifier) for identifier in ids) == await keys_of(
-        reader(collection, size).windows()
+        way(collection, size)
     )
 
 
@@ -116,7 +123,7 @@ async def test_every_document_is_in_one_window(database, collation, size):
 async def test_windows_are_as_large_as_asked(database, collation):
     """The last one has what is left."""
     collection = await made(database, IDS, collation)
-    sizes = [window.count async for window in reader(collection, 5).windows()]
+    sizes = [sum(g.count for g in window) async for window in windows_of(collection, 5)]
 
     assert [5] * (len(IDS) // 5) + [len(IDS) % 5] == sizes
 
@@ -126,15 +133,16 @@ async def test_a_collation_moves_no_document_out_of_its_window(database, collati
     """A collection may order A, b, C where bytes order A, C, b."""
     collection = await made(database, [raw(text) for text in ("A", "b", "C")], collation)
     expected = [id_key(text) for text in ("A", "C", "b")]
-    windows = [w async for w in reader(collection, 1).windows()]
+    windows = [w async for w in windows_of(collection, 1)]
 
-    assert expected == [id_key(i) for w in windows for g in w.groups for i in g.ids]
+    assert expected == [id_key(i) for w in windows for g in w for i in g.ids]
 
 
-async def test_only_documents_that_can_be_named_are_named(database):
+@ways
+async def test_only_documents_that_can_be_named_are_named(database, way):
     """An id that the driver cannot give back stands apart, and its group is not readable."""
     collection = await made(database, IDS)
-    groups = [g async for w in reader(collection, 100).windows() for g in w.groups]
+    groups = [g async for w in way(collection, 100) for g in w]
     unnamed = [i for g in groups if not g.readable for i in g.ids]
 
     assert sorted(id_key_of(*bad) for bad in (NOT_TEXT, BAD_BINARY, POINTER)) == sorted(
@@ -151,50 +159,47 @@ async def test_a_document_that_goes_takes_no_other_along(database, ids, size, mo
     """The first of a window disappears between any two of its statements."""
     collection = await made(database, [raw(i) for i in ids])
     kept = [raw(i) for i in ids if i != ids[0]]
-    windows = reader(collection, size)
-    grouped = windows._grouped
+    read = module._read
 
-    async def deleting(stages):
+    async def deleting(*arguments, **options):
         await collection.delete_one({"_id": ids[0]})
-        async for found in grouped(stages):
+        async for found in read(*arguments, **options):
             yield found
 
-    monkeypatch.setattr(windows, "_grouped", deleting)
+    monkeypatch.setattr(module, "_read", deleting)
 
-    assert sorted(id_key_of(*i) for i in kept) == await keys_of(windows.windows())
+    assert sorted(id_key_of(*i) for i in kept) == await keys_of(windows_of(collection, size))
 
 
 async def test_a_window_that_was_emptied_is_not_the_last(database, monkeypatch):
     """All its documents went after its end was fixed; those behind it are still there."""
     collection = await made(database, [raw(text) for text in "abcd"])
-    windows = reader(collection, 2)
-    grouped = windows._grouped
+    read = module._read
 
-    async def deleting(stages):
+    async def deleting(*arguments, **options):
         await collection.delete_many({"_id": {"$in": ["a", "b"]}})
-        async for found in grouped(stages):
+        async for found in read(*arguments, **options):
             yield found
 
-    monkeypatch.setattr(windows, "_grouped", deleting)
+    monkeypatch.setattr(module, "_read", deleting)
 
-    assert [id_key("c"), id_key("d")] == await keys_of(windows.windows())
+    assert [id_key("c"), id_key("d")] == await keys_of(windows_of(collection, 2))
 
 
 async def test_documents_that_come_make_no_other_come_twice(database, monkeypatch):
     """They come in before, within and behind the window that is being read."""
     collection = await made(database, [raw(text) for text in "bdfh"])
-    windows = reader(collection, 2)
-    grouped = windows._grouped
+    read = module._read
     coming = iter(["a", "c", "e", "g", "i"])
 
-    async def inserting(stages):
+    async def inserting(*arguments, **options):
         for text in coming:
             await collection.insert_one({"_id": text, "n": 0})
-        async for found in grouped(stages):
+        async for found in read(*arguments, **options):
             yield found
 
-    monkeypatch.setattr(windows, "_grouped", inserting)
-    found = Counter(await keys_of(windows.windows()))
+    monkeypatch.setattr(module, "_read", inserting)
+    found = Counter(await keys_of(windows_of(collection, 2)))
 
     assert {1} == set(found.values())
     assert {id_key(text) for text in "bdfh"} <= found.keys()
@@ -220,15 +225,39 @@ async def test_an_end_that_cannot_be_decoded_is_no_object_id(database):
     assert not await has_only_object_ids(collection, comment="test")
 
 
-async def test_windows_of_object_ids_tell_their_greatest_id(database):
-    """A range of ids may then stand for the documents; of other types it may not."""
-    collection = await made(database, [raw(ONE), raw(TWO)])
-    found = [window.last async for window in reader(collection, 1).windows()]
-    await collection.insert_one({"_id": "a"})
-    mixed = [window.last async for window in reader(collection, 1).windows()]
+@ways
+async def test_documents_that_hold_the_same_bytes_are_one_group(database, way):
+    """1 and 1.0, or an absent field and a null, are not the same to a rollback."""
+    collection = database["documents"]
+    held = [{"n": 1}, {"n": 1.0}, {"n": None}, {}, {"n": 1}, {}]
+    await collection.insert_many([{"_id": ObjectId(), "other": n, **d} for n, d in enumerate(held)])
+    groups = [g async for w in way(collection, 100) for g in w]
 
-    assert [ONE, TWO] == found
-    assert [None] * 3 == mixed
+    assert [(2, {"n": 1}), (1, {"n": 1.0}), (1, {"n": None}), (2, {})] == [
+        (g.count, g.stored) for g in groups
+    ]
+    assert [bson.encode(g.stored) for g in groups] == [g.raw_key for g in groups]
+
+
+@ways
+async def test_of_two_fields_of_one_name_the_first_counts(database, way):
+    """The server compares and sets that one."""
+    collection = database["documents"]
+    one, two = ("n", *raw(1)), ("n", *raw(2))
+    await collection.insert_one(document_of(("_id", *raw(ONE)), one, two))
+    ((group,),) = [w async for w in way(collection, 100)]
+
+    assert {"n": 1} == group.stored
+    assert document_of(one).raw == group.prior(["n"]).raw
+
+
+async def test_a_view_may_show_documents_without_an_id(database):
+    """Each counts, though none can be named."""
+    await database["documents"].insert_many([{"n": 1}, {"n": 1}])
+    await database.command("create", "view", viewOn="documents", pipeline=[{"$unset": "_id"}])
+    ((group,),) = [w async for w in portions_of(database["view"], 100)]
+
+    assert (2, [None, None], {"n": 1}) == (group.count, group.ids, group.stored)
 
 
 async def test_a_census_counts_what_cannot_be_decoded(database):
