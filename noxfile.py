@@ -57,10 +57,42 @@ def tests_every_python(session: nox.Session) -> None:
     run_tests(session, "testing,examples", "--ignore=tests/faults", profile="thorough")
 
 
+SHARDS = 8
+# Programs that go through so many generated cases, and note what they went through.
+PROOFS = {"cycles": "5000", "dirty_documents": "1000000", "leaks": "100000"}
+
+
 @nox.session
 def faults(session: nox.Session) -> None:
-    """A run stopped at every single write, and every command refused in every way; takes hours."""
-    run_tests(session, "testing", "tests/faults", profile="thorough")
+    """A run stopped at every single write, and every command refused in every way.
+
+    All eight shards and the proofs with generated data, in some two hours on two cores;
+    ``nox -s faults -- --shard 3/8`` is one shard, and ``nox -s faults -- cycles 500`` one of the
+    proofs, so often. Each notes in docs/survived what it went through.
+    """
+    session.install("-e", ".[testing]", *group("tests"))
+    first, *rest = session.posargs or ("",)
+    if first in PROOFS:
+        session.run("python", f"tests/support/{first}.py", *(rest or (PROOFS[first],)))
+        return
+    every = [["--shard", f"{number}/{SHARDS}"] for number in range(1, SHARDS + 1)]
+    shards = [session.posargs] if first else every
+    failed = []
+    for options in shards:
+        try:
+            session.run(
+                *("python", "-m", "pytest", "-n", str(WORKERS), "--dist", "worksteal"),
+                *("tests/faults", *options),
+                env={"HYPOTHESIS_PROFILE": "thorough"},
+            )
+        except nox.command.CommandFailed:
+            # The other shards are told of in spite of it.
+            failed.append(" ".join(options))
+    if failed:
+        session.error(f"Failed: {', '.join(failed)}")
+    if not first:
+        for name, count in PROOFS.items():
+            session.run("python", f"tests/support/{name}.py", count)
 
 
 @nox.session

@@ -47,7 +47,7 @@ _TYPES: dict[Any, Any] = {
 }
 
 
-def bare(model: type[Any], base: type[BaseModel]) -> type[BaseModel]:
+def bare(model: type[BaseModel], base: type[BaseModel]) -> type[BaseModel]:
     """A model with the same fields, and types without rules."""
     fields: dict[str, Any] = {}
     for key, shape in fields_of(model).items():

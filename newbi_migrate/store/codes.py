@@ -121,6 +121,8 @@ INTERRUPTED: Final = frozenset(
         Code.INTERRUPTED_AT_SHUTDOWN,
         Code.INTERRUPTED,
         Code.INTERRUPTED_DUE_TO_REPL_STATE_CHANGE,
+        # Somebody dropped or renamed the collection, or an index, that it was reading.
+        Code.QUERY_PLAN_KILLED,
         # A cursor, a lock or a transaction was lost with it.
         Code.LOCK_TIMEOUT,
         Code.CURSOR_NOT_FOUND,

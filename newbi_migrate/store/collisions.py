@@ -97,8 +97,8 @@ class _Finder:
             return (), ()
         now = await self._all({})
         later = await self._all(derived) if derived else ()
-        known = {(each.ids, each.count) for each in now}
-        return now, tuple(each for each in later if (each.ids, each.count) not in known)
+        known = set(map(_same, now))
+        return now, tuple(each for each in later if _same(each) not in known)
 
     async def _any(self, *, without: Container[str]) -> bool:
         paths = [path for path in self._paths if path not in without]
@@ -175,6 +175,11 @@ class _Finder:
             comment=self.comment,
         )
         return [found async for found, _ in decoded(raw_documents(cursor))]
+
+
+def _same(collision: Collision) -> tuple[tuple[bytes, ...], int]:
+    """What two findings of the same documents have in common."""
+    return tuple(map(id_key, collision.ids)), collision.count
 
 
 def _as_indexed(value: Any) -> dict[str, Any]:

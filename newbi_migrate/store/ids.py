@@ -10,9 +10,9 @@ from typing import Any, Final
 from bson import Decimal128, ObjectId
 
 from newbi_migrate.store.decoding import Undecodable, decode
-from newbi_migrate.store.raw import ObjectIds, document_of, element_of, elements, unpack_ids
+from newbi_migrate.store.raw import ObjectIds, document_of, element_of, elements
 
-__all__ = ["decode_id", "id_key", "id_key_of", "id_keys", "span_of", "split_id"]
+__all__ = ["decode_id", "id_key", "id_key_of", "id_keys", "split_id"]
 
 _DOUBLE: Final = 0x01
 _STRING: Final = 0x02
@@ -55,21 +55,6 @@ def id_key(identifier: Any) -> bytes:
     if undecodable is not None:
         return id_key_of(undecodable.kind, undecodable.raw)
     return id_key_of(*element_of(identifier))
-
-
-def span_of(packed: bytes | list[Any]) -> tuple[bytes, bytes] | None:
-    """The smallest and the greatest key of some packed ids; of none, ``None``.
-
-    ObjectIds are compared as they are packed: a journal holds one for each document.
-
-    Args:
-        packed: What :func:`~newbi_migrate.store.raw.pack_ids` gives.
-
-    Raises:
-        ValueError: The bytes are no whole number of ObjectIds.
-    """
-    keys = id_keys(unpack_ids(packed))
-    return (min(keys), max(keys)) if keys else None
 
 
 def id_key_of(kind: int, raw: bytes) -> bytes:

@@ -29,7 +29,6 @@ from pymongo.errors import DuplicateKeyError
 
 from newbi_migrate.errors import DamagedRecordsError, LeaseLostError
 from newbi_migrate.store.handles import Database
-from newbi_migrate.store.ids import span_of
 from newbi_migrate.store.raw import (
     ObjectIds,
     document_of,
@@ -335,30 +334,6 @@ class JournalEntry:
         """
         with self._readable():
             return tuple(JournalGroup.from_document(group) for group in self.body["groups"])
-
-    def extent(self) -> tuple[frozenset[str], bytes, bytes] | None:
-        """The fields that a ``window`` entry writes, and the least and greatest key of its ids.
-
-        Costs little of what :meth:`groups` does; ``None`` where it names no document.
-
-        Raises:
-            DamagedRecordsError: The groups are not what this tool writes.
-        """
-        with self._readable():
-            fields: set[str] = set()
-            spans = []
-            for group in self.body["groups"]:
-                _mapping(group["prior"])
-                fields.update(_mapping(group["set"]))
-                if (span := span_of(group["ids"])) is not None:
-                    spans.append(span)
-            if not spans:
-                return None
-            return (
-                frozenset(fields),
-                min(first for first, _ in spans),
-                max(last for _, last in spans),
-            )
 
     @property
     def is_repeat(self) -> bool:

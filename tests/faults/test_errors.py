@@ -123,7 +123,7 @@ async def test_an_error_that_passes_is_passed_over_and_one_that_stays_is_told(
     assert ExitCode.QUARANTINED == await migrated(uri)
     expected = trace(database)
     wrong = {}
-    for cell in sample.of(CELLS, size):
+    for cell in sample.of("migrate: cells of the fail-point matrix", CELLS, size):
         database, uri = fresh(server, little_legacy)
         with failing(servers.client(server), *cell):
             ended = await outcome(migrated, uri)
@@ -148,7 +148,7 @@ async def test_a_rollback_passes_over_the_same_errors(
     """Back to the byte, at once or by the same call again."""
     before = fingerprint(fresh(server, little_legacy)[0])
     wrong = {}
-    for cell in sample.of(ROLLBACK_CELLS, size):
+    for cell in sample.of("rollback: cells of the fail-point matrix", ROLLBACK_CELLS, size):
         database, uri = fresh(server, little_legacy)
         await migrated(uri)
         with failing(servers.client(server), *cell):
@@ -172,7 +172,8 @@ async def test_what_only_reads_says_that_the_server_failed(server, servers, fres
     await migrated(uri)
     expected = await call(uri)
     wrong = {}
-    for error, skip in sample.of(product(QUICK, range(30)), 12):
+    kind = "plan and validate: reads that fail"
+    for error, skip in sample.of(kind, product(QUICK, range(30)), 12):
         data = {
             "failCommands": ["find", "getMore", "aggregate"],
             "appName": "newbi-migrate",
@@ -201,7 +202,7 @@ async def test_a_write_whose_answer_is_lost_is_not_made_twice(server, fresh, sam
         await migrated(wire.uri_for(database.name))
         everywhere = range(1, wire.writes + 1)
     wrong = {}
-    for at in sample.of(everywhere, 2):
+    for at in sample.of("migrate: answers lost", everywhere, 2):
         database, _ = fresh(server, little_legacy)
         with LosingAnswers(server.port, {at}) as wire:
             ended = await outcome(migrated, wire.uri_for(database.name))

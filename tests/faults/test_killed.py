@@ -13,6 +13,7 @@ from legacy_cases import build_dirty_database
 from little import little_legacy
 from pymongo import MongoClient
 from small_legacy import USERS
+from sweeps import THOROUGH
 from traces import differences, expire_lease, trace
 
 MIGRATE = ("migrate", "--confirm")
@@ -30,11 +31,13 @@ def everywhere(writes):
     return [(n, when) for n in range(1, writes + 1) for when in ("before", "after")]
 
 
-def test_killed_at_any_write_the_same_command_finishes(server, legacy, fresh, processes, sample):
+def test_killed_at_any_write_the_same_command_finishes(server, fresh, processes, sample):
     """Before a command is sent or after its answer: bytes, journal and records are the same."""
-    finished_by_the_same(server, legacy, MIGRATE, 2, fresh, processes, sample)
+    fill = every_collection if THOROUGH else little_legacy
+    finished_by_the_same(server, fill, MIGRATE, 2, fresh, processes, sample)
 
 
+@pytest.mark.skipif(THOROUGH, reason="the sweep above has every collection then")
 def test_killed_at_any_write_of_any_collection_the_same_command_finishes(
     mongod, fresh, processes, sample
 ):
@@ -47,7 +50,9 @@ def finished_by_the_same(server, fill, command, size, fresh, processes, sample):
     whole = processes.run(uri, *command)
     expected = trace(database)
     wrong = {}
-    for at, when in sample.of(everywhere(whole.writes), size):
+    for at, when in sample.of(
+        f"{command[0]}: killed, and run again", everywhere(whole.writes), size
+    ):
         database, uri = fresh(server, fill)
         killed = processes.run(uri, *command, at=at, when=when)
         assert killed.killed, killed
@@ -83,14 +88,49 @@ def test_killed_again_and_again_the_last_one_finishes(mongod, legacy, fresh, pro
     assert attempts > 3
 
 
+def test_killed_twice_anywhere_a_migration_is_finished_or_taken_back(
+    sweep_server, fresh, processes, sample
+):
+    """Also where it is the recovery that dies, and where what dies twice is the rollback."""
+    database, uri = fresh(sweep_server, little_legacy)
+    before = fingerprint(database)
+    writes = processes.run(uri, *MIGRATE).writes
+    expected = trace(database)
+    wrong = {}
+    for number in sample.of("killed twice", range(250), 2):
+        chance = sample.chance("killed twice", number)
+        database, uri = fresh(sweep_server, little_legacy)
+        # From the fourth on there is a record of the run, and something to take back.
+        at, when = chance.randrange(4, writes), chance.choice(("before", "after"))
+        assert processes.run(uri, *MIGRATE, at=at, when=when).killed
+        expire_lease(database)
+        taken_back = number % 2 == 1
+        command = ROLLBACK if taken_back else MIGRATE
+        # At the least so many commands are left for it to write.
+        again = chance.randint(1, 6 + at // 3 if taken_back else writes - at)
+        second = processes.run(uri, *command, at=again, when=chance.choice(("before", "after")))
+        expire_lease(database)
+        ended = processes.run(uri, *command)
+        found = (
+            changes(before, fingerprint(database, run_records=False))
+            if taken_back
+            else differences(expected, trace(database))
+        )
+        if not second.killed or ended.status != (DONE if taken_back else QUARANTINED) or found:
+            wrong[number, at, when, again] = (second, ended, found)
+        database.client.drop_database(database.name)
+
+    assert not wrong, f"{sample}: {wrong}"
+
+
 def test_a_backfill_killed_at_any_write_is_finished_by_the_same_command(
-    mongod, fresh, processes, sample
+    sweep_server, fresh, processes, sample
 ):
     """Late documents are stamped once, and the journal names them all."""
 
     def migrated_and_late(database):
         little_legacy(database)
-        assert QUARANTINED == processes.run(mongod.uri_for(database.name), *MIGRATE).status
+        assert QUARANTINED == processes.run(sweep_server.uri_for(database.name), *MIGRATE).status
         stamped = {"workspaceId": {"$exists": True}}
         for name in ("invoices", "clients", "columns"):
             late = [{**d, "_id": f"late {d['_id']}"} for d in database[name].find(stamped)]
@@ -99,7 +139,7 @@ def test_a_backfill_killed_at_any_write_is_finished_by_the_same_command(
                 document |= {"number": document["_id"], "email": document["_id"]}
             database[name].insert_many(late)
 
-    finished_by_the_same(mongod, migrated_and_late, BACKFILL, 2, fresh, processes, sample)
+    finished_by_the_same(sweep_server, migrated_and_late, BACKFILL, 2, fresh, processes, sample)
 
 
 def test_a_statement_the_server_is_still_finishing_is_waited_for(mongod, servers, fresh, processes):
@@ -224,7 +264,8 @@ def test_killed_at_any_write_a_migration_can_be_taken_back_instead(
     before = fingerprint(database)
     whole = processes.run(uri, *MIGRATE)
     wrong = {}
-    for at, when in sample.of(everywhere(whole.writes), 1):
+    kind = "migrate: killed, and taken back"
+    for at, when in sample.of(kind, everywhere(whole.writes), 1):
         database, uri = fresh(server, legacy)
         processes.run(uri, *MIGRATE, at=at, when=when)
         expire_lease(database)
@@ -238,21 +279,21 @@ def test_killed_at_any_write_a_migration_can_be_taken_back_instead(
 
 
 def test_a_rollback_killed_at_any_write_is_finished_by_the_same_command(
-    mongod, legacy, fresh, processes, sample
+    sweep_server, legacy, fresh, processes, sample
 ):
     """Back to the byte, however often it takes."""
 
     def migrated(database):
         legacy(database)
-        processes.run(mongod.uri_for(database.name), *MIGRATE)
+        processes.run(sweep_server.uri_for(database.name), *MIGRATE)
 
-    database, uri = fresh(mongod, legacy)
+    database, uri = fresh(sweep_server, legacy)
     before = fingerprint(database)
     processes.run(uri, *MIGRATE)
     whole = processes.run(uri, *ROLLBACK)
     wrong = {}
-    for at, when in sample.of(everywhere(whole.writes), 2):
-        database, uri = fresh(mongod, migrated)
+    for at, when in sample.of("rollback: killed, and run again", everywhere(whole.writes), 2):
+        database, uri = fresh(sweep_server, migrated)
         killed = processes.run(uri, *ROLLBACK, at=at, when=when)
         assert killed.killed, killed
         expire_lease(database)
@@ -268,21 +309,22 @@ def test_a_rollback_killed_at_any_write_is_finished_by_the_same_command(
 
 @pytest.mark.parametrize("command", [("indexes", "--apply"), ("finalize",), ("finalize", "--keep")])
 def test_the_end_of_a_migration_killed_at_any_write_is_finished_by_the_same_command(
-    mongod, fresh, processes, sample, command
+    sweep_server, fresh, processes, sample, command
 ):
     """What the old structure left behind is swapped once, however often it takes."""
 
     def migrated(database):
         with_old_indexes(database)
-        assert DONE == processes.run(mongod.uri_for(database.name), *MIGRATE).status
+        assert DONE == processes.run(sweep_server.uri_for(database.name), *MIGRATE).status
 
     command = (*command, "--confirm")
-    database, uri = fresh(mongod, migrated)
+    database, uri = fresh(sweep_server, migrated)
     whole = processes.run(uri, *command)
     expected = fingerprint(database, run_records=False)
     wrong = {}
-    for at, when in sample.of(everywhere(whole.writes), 1):
-        database, uri = fresh(mongod, migrated)
+    kind = f"{' '.join(command[:-1])}: killed, and run again"
+    for at, when in sample.of(kind, everywhere(whole.writes), 1):
+        database, uri = fresh(sweep_server, migrated)
         killed = processes.run(uri, *command, at=at, when=when)
         assert killed.killed, killed
         expire_lease(database)

@@ -85,7 +85,10 @@ def test_nobody_is_left_half_written_by_a_run_that_is_killed(mongod, fresh, proc
     # Once the last documents were written that are not refused, most is there that can be.
     most = whole.commands.index(f"insert {way.__name__.split('_')[0]}".replace("filled", "account"))
     wrong = {}
-    for at, when in {(most, "after"), *sample.of(everywhere, 3)}:
+    for at, when in {
+        (most, "after"),
+        *sample.of("migrate with refused users: killed, run again, taken back", everywhere, 3),
+    }:
         database, uri = fresh(mongod, database_with(way))
         assert processes.run(uri, *MIGRATE, at=at, when=when).killed
         expire_lease(database)

@@ -48,7 +48,7 @@ def test_a_restore_killed_at_any_write_is_finished_by_the_same_command(
     *others, before_the_last, _ = [
         (n, w) for n in range(1, whole.writes + 1) for w in ("before", "after")
     ]
-    for at, when in [*sample.of(others, 3), before_the_last]:
+    for at, when in [*sample.of("restore: killed, and run again", others, 3), before_the_last]:
         database, uri = fresh(server, fill)
         killed = processes.run(uri, *command, at=at, when=when)
         assert killed.killed, killed
@@ -90,7 +90,8 @@ def test_a_restore_in_place_killed_at_any_write_is_finished_by_the_same_command(
         "again": ((*IN_PLACE, path), finished),
         "back": (("rollback", "--confirm"), before),
     }
-    for at, when in sample.of(every, 6):
+    kind = "restore in place: killed, and run again or taken back"
+    for at, when in sample.of(kind, every, 6):
         for way, (command, wanted) in ends.items():
             database, uri = fresh(server, replaced)
             killed = processes.run(uri, *IN_PLACE, path, at=at, when=when)
@@ -123,7 +124,8 @@ def test_taking_a_restore_in_place_back_goes_on_wherever_it_was_killed(
     whole = processes.run(uri, *command)
     wrong = {}
     every = [(n, w) for n in range(1, whole.writes + 1) for w in ("before", "after")]
-    for at, when in sample.of(every, 6):
+    kind = "rollback of a restore in place: killed, and run again"
+    for at, when in sample.of(kind, every, 6):
         database, uri = fresh(server, replaced)
         processes.run(uri, *IN_PLACE, path)
         killed = processes.run(uri, *command, at=at, when=when)
@@ -150,7 +152,7 @@ def test_a_restore_in_place_goes_on_where_the_answer_to_any_write_is_lost(
         writes = wire.writes
     finished = fingerprint(database, run_records=False)
     wrong = {}
-    for at in sample.of(range(1, writes + 1), 6):
+    for at in sample.of("restore in place: answers lost", range(1, writes + 1), 6):
         database, _ = fresh(mongod, replaced)
         with LosingAnswers(mongod.port, {at}) as wire:
             ended = processes.run(wire.uri_for(database.name), *IN_PLACE, path)

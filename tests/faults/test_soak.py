@@ -1,7 +1,7 @@
 """A restore whose server is killed and comes back, again and again, loses no document.
 
 The thorough profile takes 250,000 documents and kills the server twelve times; with ``-s`` the
-figures of docs/survived.md are printed.
+figures of docs/fault-tolerance.md are printed.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from controlled_mongod import ControlledMongod
 from pymongo import MongoClient
+from sweeps import THOROUGH
 from xxhash import xxh3_128_digest
 
 DONE, INTERRUPTED, UNREACHABLE = 0, 7, 9
@@ -38,10 +39,8 @@ WAYS = {
 }
 
 
-@pytest.fixture(scope="module")
-def size(sample):
-    """How many documents, and how often the server is killed."""
-    return (250_000, 12) if sample.thorough else (20_000, 2)
+# How many documents, and how often the server is killed.
+COUNT, KILLS = (250_000, 12) if THOROUGH else (20_000, 2)
 
 
 def document(number):
@@ -51,14 +50,14 @@ def document(number):
 
 
 @pytest.fixture
-def dump(tmp_path, size):
+def dump(tmp_path):
     """Writes the documents as mongodump does."""
 
     def write(indexes, options):
         folder = tmp_path / "dump" / "soak"
         folder.mkdir(parents=True)
         with (folder / "invoices.bson").open("wb") as file:
-            file.writelines(map(document, range(size[0])))
+            file.writelines(map(document, range(COUNT)))
         by_id = {"v": 2, "key": {"_id": 1}, "name": "_id_"}
         if "clusteredIndex" in options:
             by_id |= {"clustered": True, "unique": True}
@@ -80,13 +79,10 @@ def until_done(processes, uri, command):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_restore_whose_server_dies_again_and_again_loses_nothing(
-    way, dump, size, processes, capsys
-):
+def test_a_restore_whose_server_dies_again_and_again_loses_nothing(way, dump, processes, capsys):
     """Acknowledged or not, every byte is there once it says so, and the indexes and options are."""
     indexes, options, arguments = WAYS[way]
     command = ("restore", "--confirm", *arguments, dump(indexes, options))
-    count, kills = size
     killed = forgotten = 0
     with ControlledMongod() as server, ThreadPoolExecutor(1) as threads:
         uri = server.uri_for("soak") + "?serverSelectionTimeoutMS=5000"
@@ -96,8 +92,8 @@ def test_a_restore_whose_server_dies_again_and_again_loses_nothing(
             if "--drop" in arguments:
                 database["invoices"].insert_one({"_id": "before"})
             running = threads.submit(until_done, processes, uri, command)
-            for number in range(1, kills + 1):
-                least = count * number // (kills + 1)
+            for number in range(1, KILLS + 1):
+                least = COUNT * number // (KILLS + 1)
                 while (there := largest(database)) < least and not running.done():
                     time.sleep(0.05)
                 if running.done():
@@ -114,15 +110,15 @@ def test_a_restore_whose_server_dies_again_and_again_loses_nothing(
             }
             (info,) = database.list_collections(filter={"name": "invoices"})
             built = {index["name"]: dict(index) for index in database["invoices"].list_indexes()}
-    expected = {xxh3_128_digest(document(number)) for number in range(count)}
+    expected = {xxh3_128_digest(document(number)) for number in range(COUNT)}
     lacking, more = len(expected - found), len(found - expected)
     with capsys.disabled():
         print(  # noqa: T201  # the figures
-            f"\n{way}: {count:,} documents, killed {killed} times, {calls} calls, {took:.0f} s; "
+            f"\n{way}: {COUNT:,} documents, killed {killed} times, {calls} calls, {took:.0f} s; "
             f"acknowledged and forgotten {forgotten:,}, lacking {lacking}, others {more}"
         )
 
-    assert kills == killed
+    assert KILLS == killed
     assert (0, 0) == (lacking, more)
     assert options == info["options"]
     assert all(index == built[index["name"]] for index in indexes)

@@ -52,12 +52,12 @@ def woken(process):
 def moments(server, fresh, processes, sample):
     """Some of the write commands of a migration, or of its rollback."""
 
-    def some(command, size):
+    def some(kind, command, size):
         _, uri = fresh(server, little_legacy)
         whole = processes.run(uri, *MIGRATE)
         if command is ROLLBACK:
             whole = processes.run(uri, *ROLLBACK)
-        return sample.of(range(FIRST, whole.writes), size)
+        return sample.of(kind, range(FIRST, whole.writes), size)
 
     return some
 
@@ -68,7 +68,11 @@ def test_a_suspended_run_that_another_finished_stops_and_undoes_nothing(
 ):
     """It ends with 7; what the other wrote stands, and a rollback gives every byte back."""
     wrong = {}
-    for at, way in zip(moments(MIGRATE, 3), WAYS * 1000, strict=False):
+    for at, way in zip(
+        moments("holders that lost their lease and wrote: finished by another", MIGRATE, 3),
+        WAYS * 1000,
+        strict=False,
+    ):
         database, uri = fresh(server, little_legacy)
         before = holds(database)
         first = suspended(processes, uri, MIGRATE, at)
@@ -127,7 +131,7 @@ def test_a_saved_plan_is_finished_whatever_a_suspended_run_of_it_still_wrote(
         if command.startswith("update ") and "newbi_migrate" not in command
     ]
     wrong = {}
-    for at in sample.of(stamps, 3):
+    for at in sample.of("statements that land after a plan was taken over", stamps, 3):
         database, uri = fresh(server, little_legacy)
         plan = str(tmp_path / f"{database.name}.json")
         assert QUARANTINED == processes.run(uri, "plan", "--output", plan).status
@@ -153,7 +157,11 @@ def test_what_a_suspended_run_writes_after_its_rollback_is_given_back_by_another
 ):
     """It ends with 7, and the run can be named again."""
     wrong = {}
-    for at, way in zip(moments(MIGRATE, 3), WAYS * 1000, strict=False):
+    for at, way in zip(
+        moments("holders that lost their lease and wrote: all given back", MIGRATE, 3),
+        WAYS * 1000,
+        strict=False,
+    ):
         database, uri = fresh(server, little_legacy)
         before = holds(database)
         first = suspended(processes, uri, MIGRATE, at)
@@ -176,7 +184,9 @@ def test_a_suspended_rollback_that_another_finished_puts_nothing_back(
 ):
     """Where documents are gone that it was about to delete, they are not written again."""
     wrong = {}
-    for at, way in zip(moments(ROLLBACK, 3), WAYS * 1000, strict=False):
+    for at, way in zip(
+        moments("rollbacks that lost their lease and wrote", ROLLBACK, 3), WAYS * 1000, strict=False
+    ):
         database, uri = fresh(server, little_legacy)
         before = holds(database)
         processes.run(uri, *MIGRATE)
@@ -199,7 +209,7 @@ def test_a_run_that_goes_on_while_another_starts_leaves_nothing_that_cannot_be_g
 ):
     """A live run notices within a second or two; the journal names what both of them wrote."""
     wrong = {}
-    for at in moments(MIGRATE, 1):
+    for at in moments("holders that lost their lease and went on", MIGRATE, 1):
         database, uri = fresh(server, little_legacy)
         before = holds(database)
         first = suspended(processes, uri, MIGRATE, at)

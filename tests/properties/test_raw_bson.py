@@ -5,11 +5,9 @@ from __future__ import annotations
 from contextlib import suppress
 
 import bson
-from bson import ObjectId
 from hypothesis import example, given, strategies as st
 
 from newbi_migrate.store.decoding import PLAIN
-from newbi_migrate.store.ids import id_key, span_of
 from newbi_migrate.store.raw import (
     document_of,
     element,
@@ -88,12 +86,3 @@ def test_packed_ids_are_the_same_ids(ids):
 
     assert bson.encode({"": ids}) == bson.encode({"": list(unpack_ids(packed))})
     assert bson.encode({"": ids}) == bson.encode({"": list(unpack_ids(stored))})
-
-
-@given(st.lists(st.binary(min_size=12, max_size=12).map(ObjectId)), st.booleans())
-def test_the_span_of_packed_ids_holds_the_keys_of_all(ids, mixed):
-    """The least and the greatest key, whether the ids are packed or kept as they are."""
-    ids = [*ids, "a"] if mixed else ids
-    keys = [id_key(identifier) for identifier in ids]
-
-    assert ((min(keys), max(keys)) if keys else None) == span_of(pack_ids(ids))

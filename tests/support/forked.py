@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 import signal
 import sys
 import time
@@ -95,6 +96,17 @@ def as_call(request):
     return int(result.exit_code)
 
 
+def limit(files=None, memory=None):
+    """Allow so many open files, and so many megabytes of memory beyond what is used now."""
+    if files is not None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+    if memory is not None:
+        with open("/proc/self/statm", encoding="ascii") as sizes:  # noqa: PTH123
+            used = int(sizes.read().split()[0]) * resource.getpagesize()
+        allowed = used + (memory << 20)
+        resource.setrlimit(resource.RLIMIT_AS, (allowed, allowed))
+
+
 def child(request):
     for number, name in ((0, os.devnull), (1, request["stdout"]), (2, request["stderr"])):
         flags = os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT | os.O_TRUNC
@@ -105,6 +117,7 @@ def child(request):
         getattr(signal, request.get("signal", "SIGKILL")),
     )
     pymongo.monitoring.register(boundaries)
+    limit(**request.get("limit", {}))
     if "moment" in request:
         time.sleep(max(0.0, request["moment"] - time.time()))
     status = as_command(request) if "argv" in request else as_call(request)

@@ -103,6 +103,8 @@ class Processes:
             request: ``at``, ``when`` and ``signal``: at which write command, ``before`` or
                 ``after`` it, the process sends itself which signal; ``call``,
                 ``lease_seconds`` and ``options``: the library's method to call instead;
+                ``limit``: how many ``files`` it may open, and how many megabytes of ``memory``
+                it may take;
                 ``moment``: the time at which to begin.
         """
         self._count += 1

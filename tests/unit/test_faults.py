@@ -149,3 +149,8 @@ def test_transaction_numbers_on_a_standalone_pass():
     assert is_transient(refused)
     assert not is_transient(OperationFailure("", Code.ILLEGAL_OPERATION.value))
     assert ExitCode.UNREACHABLE is told(refused).exit_code
+
+
+def test_a_statement_whose_plan_was_killed_is_looked_at_again():
+    """Somebody dropped or renamed the collection, or an index: what is there now decides."""
+    assert is_transient(OperationFailure("collection renamed", Code.QUERY_PLAN_KILLED.value))

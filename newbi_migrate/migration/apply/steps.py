@@ -402,11 +402,14 @@ def _finds_documents_of_users(decision: IndexDecision) -> bool:
 async def _build(
     session: LeasedSession, state: _State, journal: Journal, planned: Sequence[IndexDecision]
 ) -> None:
+    identities = await Identities.now(session.database, comment=session.comment)
     for name in dict.fromkeys(decision.collection for decision in planned):
         here = [decision for decision in planned if decision.collection == name]
         wanted = [d.spec for d in here if d.action is IndexAction.CREATE]
         if wanted:
             await session.turn(0)
+            # An index would make a collection anew that somebody dropped or renamed.
+            await identities.check(name)
             names = [spec.name for spec in wanted]
             seq = await journal.append(EntryKind.INDEX, name, {"names": names})
             made = await create_indexes(session, name, wanted)

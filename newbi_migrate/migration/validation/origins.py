@@ -19,7 +19,7 @@ from bson import ObjectId
 from newbi_migrate.errors import DamagedRecordsError
 from newbi_migrate.migration.validation.report import Origin
 from newbi_migrate.store.handles import Database
-from newbi_migrate.store.ids import id_key
+from newbi_migrate.store.ids import id_key, id_keys
 from newbi_migrate.store.journal import EntryKind, JournalEntry, JournalReader
 from newbi_migrate.store.runs import RunRecord
 
@@ -137,7 +137,7 @@ class Origins:
             async for entry in JournalReader(self._database, run_id).some(seqs):
                 for group in entry.groups():
                     if _touch(group.changes, paths):
-                        for key in wanted.intersection(map(id_key, group.ids)):
+                        for key in wanted.intersection(id_keys(group.ids)):
                             found[key] = {**found.get(key, {}), **group.changes}
         return found
 
@@ -179,9 +179,13 @@ class Origins:
         elif entry.kind is EntryKind.INDEX:
             names = entry.names("names")
             self._built |= {(entry.collection, name) for name in names}
-        elif entry.kind is EntryKind.WINDOW and (extent := entry.extent()) is not None:
-            found = _Range(entry.run_id, entry.seq, *extent)
-            self._windows[entry.collection].append(found)
+        elif entry.kind is EntryKind.WINDOW:
+            groups = entry.groups()
+            keys = [key for group in groups for key in id_keys(group.ids)]
+            if keys:
+                fields = frozenset().union(*(group.changes for group in groups))
+                found = _Range(entry.run_id, entry.seq, fields, min(keys), max(keys))
+                self._windows[entry.collection].append(found)
 
 
 def _touch(written: Iterable[str], paths: Iterable[str]) -> bool:

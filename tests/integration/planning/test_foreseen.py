@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-from bson import ObjectId
+from bson import Decimal128, ObjectId
 from legacy_cases import CASES, HUGE_CASE, build_dirty_database
 from small_legacy import BCRYPT, DAY, USERS, invoices, legacy_user
 
@@ -275,3 +275,19 @@ async def test_a_key_that_is_shared_later_is_named_before(migration, sync_databa
 
     assert [(True, ids)] == [(key.later, [i for i, _ in key.documents]) for key in plan.collisions]
     assert IndexAction.COLLISION not in {decision.action for decision in plan.indexes}
+
+
+async def test_keys_shared_by_documents_whose_ids_are_no_objectids_are_named(
+    migration, sync_database
+):
+    """An id that is a decimal or a document is compared as any other, though it has no hash."""
+    sync_database["Users"].insert_one(legacy_user(0))
+    shared_now = [{**each, "number": "000001"} for each in invoices(USERS[0], 2)]
+    ids = [Decimal128("1.5"), {"a": 1}]
+    sync_database["invoices"].insert_many(
+        [{**each, "_id": i} for each, i in zip(shared_now, ids, strict=True)]
+    )
+
+    plan = await migration.plan()
+
+    assert [("invoices", 2)] == [(key.collection, key.count) for key in plan.collisions]
