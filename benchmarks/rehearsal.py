@@ -21,10 +21,9 @@ from pymongo import MongoClient
 from newbi_migrate.backup.compare import compare_backup
 from newbi_migrate.backup.verify import verify_backup
 from newbi_migrate.migration.facade import Migration
+from newbi_migrate.migration.rehearsal.scratch import scratch_server
 from newbi_migrate.migration.restore.run import restore_backup
 from newbi_migrate.migration.run.backup_guard import BackupGuard
-from newbi_migrate.rehearsal.rehearse import rehearse
-from newbi_migrate.rehearsal.scratch import scratch_server
 from newbi_migrate.testing import EmbeddedMongod
 
 USERS = 2000
@@ -74,7 +73,8 @@ async def measure(documents: int, times: int) -> None:
                 hands.append(await by_hand(backup, uri))
                 client.drop_database(COPY)
                 begun = time.perf_counter()
-                rehearsal = await rehearse(backup, uri, work_dir=folder)
+                async with Migration(uri) as migration:
+                    rehearsal = await migration.rehearse(backup, work_dir=folder)
                 rehearsals.append(time.perf_counter() - begun)
             if rehearsal.exit_code:
                 raise SystemExit(f"The rehearsal was no go: {rehearsal.steps[-1]}")

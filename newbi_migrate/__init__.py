@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         SinceRehearsal as SinceRehearsal,
         since_rehearsal as since_rehearsal,
     )
+    from newbi_migrate.migration.rehearsal.results import Rehearsal as Rehearsal, Verdict as Verdict
     from newbi_migrate.migration.restore.run import restore_backup as restore_backup
     from newbi_migrate.migration.run.backup_guard import BackupGuard as BackupGuard
     from newbi_migrate.migration.run.throttle import ThrottleOptions as ThrottleOptions
@@ -55,8 +56,6 @@ if TYPE_CHECKING:
         FoundViolation as FoundViolation,
         ValidationReport as ValidationReport,
     )
-    from newbi_migrate.rehearsal.rehearse import rehearse as rehearse
-    from newbi_migrate.rehearsal.results import Rehearsal as Rehearsal, Verdict as Verdict
     from newbi_migrate.rules import (
         Rule as Rule,
         Severity as Severity,
@@ -104,8 +103,7 @@ _HOMES = {
         "UniqueKey",
     ),
     "newbi_migrate.migration.planning.rehearsed": ("SinceRehearsal", "since_rehearsal"),
-    "newbi_migrate.rehearsal.rehearse": ("rehearse",),
-    "newbi_migrate.rehearsal.results": ("Rehearsal", "Verdict"),
+    "newbi_migrate.migration.rehearsal.results": ("Rehearsal", "Verdict"),
     "newbi_migrate.store.connection": ("open_database",),
     "newbi_migrate.store.uri": ("ConnectionString",),
 }

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 __all__ = ["Check", "Level", "bytes_text", "worst"]
 
@@ -40,15 +39,6 @@ class Check:
     level: Level
     sentence: str
     remedy: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """The check as JSON holds it."""
-        return {
-            "id": self.id,
-            "level": self.level.value,
-            "sentence": self.sentence,
-            "remedy": self.remedy,
-        }
 
 
 def worst(checks: Iterable[Check]) -> Level:

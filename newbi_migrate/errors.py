@@ -56,8 +56,8 @@ _MEANINGS: Final = {
         "refused: a wrong option, no connection string, no confirmation, or a step out of order"
     ),
     ExitCode.PENDING: (
-        "not what was expected: work is pending, the database has moved on, a check failed, or run "
-        "records are damaged"
+        "not what was expected: work is pending, the database has moved on, a check failed, a "
+        "rehearsal says no-go, or run records are damaged"
     ),
     ExitCode.VALIDATION_FAILED: "a rule is broken, or a step of smoke failed",
     ExitCode.QUARANTINED: "done, but something is quarantined, or kept because it is in use",
@@ -65,7 +65,7 @@ _MEANINGS: Final = {
     ExitCode.INTERRUPTED: (
         "interrupted: the same command again finishes it; finish an interrupted rollback first"
     ),
-    ExitCode.ROLLBACK_CONFLICTS: "a rollback has conflicts that are not settled",
+    ExitCode.ROLLBACK_CONFLICTS: "a rollback found conflicts, and nothing was written",
     ExitCode.UNREACHABLE: "server unreachable, not permitted, or unsupported",
     ExitCode.LOCAL_FILE: "a file or disk here: damaged, not readable, not writable, or full",
 }

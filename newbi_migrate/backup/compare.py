@@ -8,14 +8,17 @@ stays flat however large the collection.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from bson import json_util
+from pydantic import computed_field
 from xxhash import xxh3_64_intdigest, xxh3_128_intdigest
 
+from newbi_migrate.answers import HIDDEN, called, told
 from newbi_migrate.backup import layout
 from newbi_migrate.backup.dump import Dump
 from newbi_migrate.backup.dumped import DumpedCollection
@@ -50,6 +53,10 @@ _HELD: Final = 20_000
 _MASK: Final = (1 << 128) - 1
 
 
+def _parsed(document_id: str) -> Any:
+    return json.loads(document_id) if document_id else None
+
+
 @dataclass(frozen=True, slots=True)
 class Difference:
     """One way in which a database is not as its backup.
@@ -65,7 +72,7 @@ class Difference:
 
     kind: str
     collection: str
-    document_id: str = ""
+    document_id: Annotated[str, called("id"), told(_parsed, Any)] = ""
     detail: str = ""
 
     def __str__(self) -> str:
@@ -90,8 +97,9 @@ class Comparison:
     collections: int
     differences: tuple[Difference, ...]
     without: tuple[str, ...] = ()
-    runs: tuple[RunRecord, ...] = ()
+    runs: Annotated[tuple[RunRecord, ...], HIDDEN] = ()
 
+    @computed_field
     @property
     def equal(self) -> bool:
         """Whether nothing differs."""

@@ -14,6 +14,7 @@ from annotated_types import Ge
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
 
+from newbi_migrate.answers import called
 from newbi_migrate.backup import layout
 from newbi_migrate.backup.files import FileSeal
 from newbi_migrate.backup.opening import BackupFolder
@@ -62,7 +63,7 @@ class Exports:
 
     path: Path
     database: str
-    entries: tuple[ExportEntry, ...]
+    entries: Annotated[tuple[ExportEntry, ...], called("exports")]
 
 
 _ENTRIES: Final = TypeAdapter(tuple[ExportEntry, ...])

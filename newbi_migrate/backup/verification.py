@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from newbi_migrate.backup.manifest import Manifest
+from pydantic import computed_field
+
+from newbi_migrate.answers import HIDDEN, called, told
+from newbi_migrate.backup.manifest import Consistency, Manifest
 from newbi_migrate.errors import DamagedBackupError
 from newbi_migrate.store.digest import Digest
 
@@ -25,7 +29,7 @@ class Problem:
 
     where: str
     what: str
-    collection: str = ""
+    collection: Annotated[str, told(lambda name: name or None, str | None)] = ""
 
     def __str__(self) -> str:
         return f"{self.where}: {self.what}"
@@ -46,10 +50,16 @@ class CheckedCollection:
         digest: As :class:`~newbi_migrate.store.digest.Digest` defines it.
     """
 
-    name: str
-    count: int
+    name: Annotated[str, HIDDEN]
+    count: Annotated[int, called("documents")]
     bytes: int
     digest: str
+
+
+def _by_name(
+    collections: tuple[CheckedCollection, ...],
+) -> dict[str, CheckedCollection]:
+    return {one.name: one for one in collections}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +77,36 @@ class Verification:
 
     path: Path
     database: str
-    manifest: Manifest | None
-    collections: tuple[CheckedCollection, ...]
+    manifest: Annotated[Manifest | None, HIDDEN]
+    collections: Annotated[
+        tuple[CheckedCollection, ...], told(_by_name, dict[str, CheckedCollection])
+    ]
     problems: tuple[Problem, ...]
     notes: tuple[str, ...]
 
+    @computed_field
     @property
     def intact(self) -> bool:
         """Whether nothing is damaged, as far as it could be checked."""
         return not self.problems
+
+    @computed_field
+    @property
+    def seal(self) -> str | None:
+        """The digest of all that the backup says of itself; ``None`` for a dump of mongodump."""
+        return None if self.manifest is None else self.manifest.identity
+
+    @computed_field
+    @property
+    def consistency(self) -> Consistency | None:
+        """What is known about writes while it was made; ``None`` for a dump of mongodump."""
+        return None if self.manifest is None else self.manifest.consistency
+
+    @computed_field
+    @property
+    def unfinished_run(self) -> str | None:
+        """Command and id of a run that was unfinished when it was made; ``None`` if none was."""
+        return None if self.manifest is None else self.manifest.unfinished_run
 
     @property
     def identity(self) -> str:

@@ -1,7 +1,4 @@
-"""``newbi-migrate backup`` and ``newbi-migrate verify-backup``.
-
-They change together, when a backup can be made or checked in another way.
-"""
+"""``newbi-migrate backup`` and ``newbi-migrate verify-backup``."""
 
 from __future__ import annotations
 
@@ -22,6 +19,7 @@ if TYPE_CHECKING:
     from newbi_migrate.backup.export_list import Exports
     from newbi_migrate.backup.verification import Verification
     from newbi_migrate.backup.writer import BackupResult
+    from newbi_migrate.migration.facade import Migration
     from newbi_migrate.progress import Progress
     from newbi_migrate.store.collections import CollectionInfo
     from newbi_migrate.store.handles import Database
@@ -86,7 +84,6 @@ def backup(
         from newbi_migrate.backup.encrypt import read_identities, read_recipients
         from newbi_migrate.backup.writer import backup_database
         from newbi_migrate.report.backups import backup_document
-        from newbi_migrate.store.faults import explained
 
         recipients = read_recipients(recipient or ())
         encrypting = [part for key in recipient or () for part in ("--recipient", key)]
@@ -117,8 +114,7 @@ def backup(
             with session.progress() as progress:
                 with interruptible(left):
                     async with session.database() as database:
-                        with explained("reading the database"):
-                            await _sources(database)
+                        await _sources(database)
                         made = await backup_database(
                             database,
                             output_dir,
@@ -187,16 +183,16 @@ async def _export(
 def _survey(session: Session, output_dir: Path, chosen: Sequence[str]) -> NoReturn:
     from newbi_migrate.report.backups import backup_survey_document
 
-    async def counting() -> dict[str, int]:
+    async def counting(migration: Migration) -> dict[str, int]:
         from newbi_migrate.store.counting import estimated_counts
         from newbi_migrate.store.faults import explained
 
-        with session.progress(quiet=True):
-            async with session.database() as database:
-                with explained("reading the database"):
-                    return await estimated_counts(database, await _sources(database))
+        database = migration.store.database
+        sources = await _sources(database)
+        with explained("reading the database"):
+            return await estimated_counts(database, sources)
 
-    counts = dict(sorted(session.run(counting).items()))
+    counts = dict(sorted(session.ask(counting, quiet=True).items()))
     following = suggest("backup", *chosen, *session.uri_arguments)
     session.finish(
         backup_survey_document(session.target.database, output_dir, counts, next_command=following)
@@ -207,8 +203,10 @@ async def _sources(database: Database) -> list[CollectionInfo]:
     """What there is to back up: a backup of nothing would be taken for one of something."""
     from newbi_migrate.backup.sources import list_sources
     from newbi_migrate.store.connection import nothing_there
+    from newbi_migrate.store.faults import explained
 
-    sources, _ = await list_sources(database)
+    with explained("reading the database"):
+        sources, _ = await list_sources(database)
     if not sources:
         raise nothing_there(database.name)
     return sources

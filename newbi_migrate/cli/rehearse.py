@@ -18,7 +18,8 @@ from newbi_migrate.cli.running import Session, interruptible, say, wait_for_inte
 
 if TYPE_CHECKING:
     from newbi_migrate.backup.dump import Dump
-    from newbi_migrate.rehearsal.results import Rehearsal
+    from newbi_migrate.migration.facade import Migration
+    from newbi_migrate.migration.rehearsal.results import Rehearsal
 
 __all__ = ["rehearse"]
 
@@ -65,7 +66,7 @@ def rehearse(
     size: opt.Size,
     report: opt.Reports = None,
     verbose: opt.Verbose = False,
-    as_json: opt.AsJson = False,
+    call: opt.Answering,
     log_file: opt.LogFile = None,
 ) -> None:
     """Rehearse the night on a copy: every step there, back to the byte, and there again.
@@ -75,8 +76,7 @@ def rehearse(
     before, how long each step took here, and the commands to type on the night. It takes the extra
     embedded, a mongod on the search path or named by NEWBI_MONGOD, or --scratch-uri-file.
     """
-    session = Session("rehearse", as_json=as_json, uri_file=scratch_uri_file)
-    with session.explained():
+    with call.session("rehearse", scratch_uri_file) as session:
         from newbi_migrate.backup.dump import Dump
         from newbi_migrate.backup.encrypt import read_identities
         from newbi_migrate.migration.planning.plan_file import plan_lines, refuse_other_file
@@ -93,26 +93,18 @@ def rehearse(
         dump = Dump(path, identities, source=source_database)
         folder = work_dir or Path(tempfile.gettempdir())
 
-        async def rehearsing(scratch: Any) -> Rehearsal:
-            from newbi_migrate.rehearsal.rehearse import rehearse
-
-            with (
-                interruptible("The rehearsal was interrupted, and everything of it is removed."),
-                session.progress() as progress,
-            ):
-                return await rehearse(
+        async def rehearsing(migration: Migration) -> Rehearsal:
+            with interruptible("The rehearsal was interrupted, and everything of it is removed."):
+                return await migration.rehearse(
                     path,
-                    scratch,
                     work_dir=folder,
-                    options=options,
                     identities=identities,
                     source=source_database,
-                    progress=progress,
                     keep=keep,
                 )
 
         with _scratch(session, dump, folder, own=scratch_uri_file is None) as scratch:
-            found = session.run(lambda: rehearsing(scratch))
+            found = session.ask(rehearsing, of=scratch, options=options)
             if output is not None and found.plan is not None:
                 write_privately(output, plan_lines(found.plan))
                 say(f"The decisions were saved in {output}.")
@@ -121,7 +113,8 @@ def rehearse(
             document = rehearsal_document(
                 found, night=night, next_command=again if any(found.failures) else night[0]
             )
-            code = reports.write(session, lambda _emails: document, found.exit_code)
+            # The database is never opened, not to look at its checklist either.
+            code = reports.write(session, lambda _emails: document, found.exit_code, seen=None)
             if keep:
                 session.answer(document, verbose=verbose)
                 if scratch_uri_file is None:
@@ -133,7 +126,7 @@ def rehearse(
 @contextlib.contextmanager
 def _scratch(session: Session, dump: Dump, folder: Path, *, own: bool) -> Iterator[Any]:
     """A connection string of an empty database: on a server of its own, or the one named."""
-    from newbi_migrate.rehearsal.scratch import (
+    from newbi_migrate.migration.rehearsal.scratch import (
         bytes_of_documents,
         refuse_without_room,
         scratch_server,

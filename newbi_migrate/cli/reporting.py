@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from newbi_migrate.cli.running import Session, say, say_failure
 from newbi_migrate.errors import ExitCode, NewbiMigrateError, UsageError
 
 if TYPE_CHECKING:
+    from newbi_migrate.migration.checklist import LineId, LineState
+    from newbi_migrate.report.checklist import ShortForm
     from newbi_migrate.report.document import Document
 
 __all__ = ["ReportFiles"]
+
+_NOTHING: Final[Mapping[Any, Any]] = MappingProxyType({})
 
 
 class ReportFiles:
@@ -57,6 +63,7 @@ class ReportFiles:
         *,
         users_in: str | None = None,
         verbose: bool = False,
+        seen: Mapping[LineId, LineState] = _NOTHING,
     ) -> NoReturn:
         """Write all reports, give the answer, and end with its exit code.
 
@@ -65,9 +72,10 @@ class ReportFiles:
             document: Gives the answer, with the users' e-mails as reports may show them.
             users_in: The collection of legacy users whose e-mails belong in the reports.
             verbose: Everything that is listed, not what fits on a screen.
+            seen: What the command itself has seen of the checklist.
         """
         answer = document(None)
-        code = self.write(session, document, answer.exit_code, users_in=users_in)
+        code = self.write(session, document, answer.exit_code, users_in=users_in, seen=seen)
         session.finish(answer, verbose=verbose, code=code)
 
     def write(
@@ -77,6 +85,7 @@ class ReportFiles:
         code: ExitCode,
         *,
         users_in: str | None = None,
+        seen: Mapping[LineId, LineState] | None = _NOTHING,
     ) -> ExitCode:
         """Write all reports, and return the exit code.
 
@@ -88,6 +97,8 @@ class ReportFiles:
             document: Gives what they say, with the users' e-mails as they may be shown.
             code: What the command would end with.
             users_in: The collection of legacy users whose e-mails belong in the report.
+            seen: What the command itself has seen of the checklist; ``None`` where the database
+                is not to be asked about it.
         """
         if not self._paths:
             return code
@@ -95,7 +106,8 @@ class ReportFiles:
 
         try:
             emails = None if users_in is None else self._emails(session, users_in)
-            said = document(emails)
+            short = None if seen is None else _checklist(session, seen)
+            said = replace(document(emails), checklist=short)
             for path in self._paths:
                 write_report(path, said, written_at=datetime.now(UTC))
                 say(f"The report was written to {path}.")
@@ -111,16 +123,22 @@ class ReportFiles:
         from newbi_migrate.report.masking import masked_email
         from newbi_migrate.store.emails import read_emails
 
-        async def read() -> dict[str, str]:
-            with session.progress(quiet=True) as progress:
-                async with session.database() as database:
-                    progress.phase("e-mails for the report", None)
-                    return await read_emails(database, collection)
-
-        found = asyncio.run(read())
+        found = session.read(
+            lambda migration: read_emails(migration.store.database, collection), quiet=True
+        )
         if self._personal:
             return found
         return {user: masked_email(email) for user, email in found.items()}
+
+
+def _checklist(session: Session, seen: Mapping[LineId, LineState]) -> ShortForm | None:
+    """How far the checklist is; ``None`` where the database cannot be asked."""
+    from newbi_migrate.report.checklist import short_form
+
+    with contextlib.suppress(NewbiMigrateError):
+        found = session.read(lambda migration: migration.checklist(brief=True), quiet=True)
+        return short_form(found, seen)
+    return None
 
 
 def _code_of(error: NewbiMigrateError) -> ExitCode:
@@ -134,6 +152,6 @@ def _not_written(session: Session, what: str, next_step: str, code: ExitCode) ->
         next_step,
         code,
         as_json=False,
-        redact=session.target.redactor,
+        redact=session.redact,
     )
     return code

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -190,12 +191,15 @@ def drop_aside(
         if not dry_run:
             session.must_be_able_to_ask(confirmed=confirm)
         session.log_to(call.log_file, "drop-aside --dry-run" if dry_run else "drop-aside")
-        looked: DroppedAside | None = None
+        looked = None
         if not (dry_run or confirm):
-            looked = session.ask(lambda m: m.drop_aside(dry_run=True))
-            session.show(_dropped_document(session, looked), aside=True)
-            number = counted(len(looked.collections), "collection")
-            session.confirm(f"drops {number} that restores put aside")
+            looked = session.review(
+                lambda m: m.drop_aside(dry_run=True),
+                partial(_dropped_document, session),
+                lambda found: (
+                    f"drops {counted(len(found.collections), 'collection')} that restores put aside"
+                ),
+            )
         done = session.ask(
             lambda m: m.drop_aside(dry_run=dry_run, reviewed=looked), writes=not dry_run
         )

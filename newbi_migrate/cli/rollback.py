@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -83,9 +84,7 @@ def rollback(
     somebody changed since is a conflict. Run it again to finish what was interrupted.
     """
     with call.session("rollback") as session:
-        from newbi_migrate.migration.rollback.results import (
-            RollbackOptions,
-        )
+        from newbi_migrate.migration.rollback.results import RollbackOptions
 
         _refuse_two(
             {"--all": everything, "--run": run, "--collections": collections, "--users": users}
@@ -109,12 +108,15 @@ def rollback(
                 return migration.rollback_all(options=options, dry_run=dry_run, reviewed=reviewed)
             return _one(migration, named, options, dry_run, reviewed)
 
-        looked: list[RollbackResult] | None = None
+        looked = None
         if not (dry_run or confirm):
-            looked = session.ask(lambda m: rolling(m, dry_run=True), throttle=throttle)
-            seen = _document(session, looked, everything=everything)
-            session.show(seen, verbose=verbose, aside=True)
-            session.confirm(_takes_back(looked))
+            looked = session.review(
+                lambda m: rolling(m, dry_run=True),
+                partial(_document, session, everything=everything),
+                _takes_back,
+                verbose=verbose,
+                throttle=throttle,
+            )
 
         async def carrying_out(migration: Migration) -> tuple[list[RollbackResult], bool]:
             results = await rolling(migration, dry_run=dry_run, reviewed=looked)

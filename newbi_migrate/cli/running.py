@@ -168,7 +168,7 @@ class Session:
 
         from newbi_migrate.cli.logfile import LogFile
 
-        self._log = LogFile(path, self._redact)
+        self._log = LogFile(path, self.redact)
         if on is None:
             on = self.target.database
         self._log.write(f"newbi-migrate {version('newbi-migrate')}: {command} on {on}.")
@@ -234,10 +234,42 @@ class Session:
         with self.explained():
             return asyncio.run(main())
 
-    def ask(
+    def ask(self, what: Callable[[Migration], Awaitable[_T]], **how: Any) -> _T:
+        """Do as :meth:`read` does; every error ends the process with its sentence and exit code."""
+        with self.explained():
+            return self.read(what, **how)
+
+    def review(
+        self,
+        look: Callable[[Migration], Awaitable[_T]],
+        document: Callable[[_T], Document],
+        does: Callable[[_T], str],
+        *,
+        verbose: bool = False,
+        **how: Any,
+    ) -> _T:
+        """Show what would be done, ask a person to agree, and return what they agreed to.
+
+        Args:
+            look: Gives what would be done.
+            document: Gives what is shown of it.
+            does: Says it in numbers; a clause such as "drops 3 indexes".
+            verbose: Everything that is listed, not what fits on a screen.
+            how: As for :meth:`read`.
+
+        Raises:
+            ConfirmationRequiredError: They did not agree.
+        """
+        looked = self.ask(look, **how)
+        self.show(document(looked), verbose=verbose, aside=True)
+        self.confirm(does(looked))
+        return looked
+
+    def read(
         self,
         what: Callable[[Migration], Awaitable[_T]],
         *,
+        of: ConnectionString | str | None = None,
         writes: bool = False,
         quiet: bool = False,
         **about: Any,
@@ -246,20 +278,25 @@ class Session:
 
         Args:
             what: Gives the answer; called with the open database.
+            of: The database, where it is not the connection string's.
             writes: Whether it writes: the first Ctrl-C then stops it at its next safe point.
             quiet: Whether progress is shown to who watches alone.
             about: Further arguments of :class:`~newbi_migrate.Migration`.
+
+        Raises:
+            NewbiMigrateError: It failed.
         """
 
         async def asking() -> _T:
             from newbi_migrate.migration.facade import Migration
 
             with self.progress(quiet=quiet) as progress:
-                async with Migration(self.target, progress=progress, **about) as migration:
+                source = self.target if of is None else of
+                async with Migration(source, progress=progress, **about) as migration:
                     with self._stopping(migration) if writes else contextlib.nullcontext():
                         return await what(migration)
 
-        return self.run(asking)
+        return asyncio.run(asking())
 
     @contextmanager
     def explained(self) -> Iterator[None]:
@@ -380,12 +417,13 @@ class Session:
 
     def _fail(self, what: str, next_step: str, code: ExitCode) -> NoReturn:
         if os.environ.get("NEWBI_MIGRATE_TRACEBACK"):
-            print(self._redact(traceback.format_exc()), file=sys.stderr)
-        say_failure(what, next_step, code, as_json=self._json, redact=self._redact)
+            print(self.redact(traceback.format_exc()), file=sys.stderr)
+        say_failure(what, next_step, code, as_json=self._json, redact=self.redact)
         self.log_end(f"error: {what} {next_step} Exit code {int(code)}.")
         raise typer.Exit(int(code))
 
-    def _redact(self, text: str) -> str:
+    def redact(self, text: str) -> str:
+        """A text without the secrets of the connection string, or of any that looks like one."""
         from newbi_migrate.store.redact import redact
 
         return redact(text) if self._target is None else self._target.redactor(text)

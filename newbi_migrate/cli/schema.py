@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from newbi_migrate.cli import options as opt
-from newbi_migrate.cli.running import Session, say
+from newbi_migrate.cli.running import say
 from newbi_migrate.errors import UsageError
 
 __all__ = ["schema"]
@@ -25,7 +25,7 @@ def schema(
             show_default="all that are described",
         ),
     ] = None,
-    as_json: opt.AsJson = False,
+    call: opt.Answering,
 ) -> None:
     """Print the validator of each collection, generated from the models; needs no database.
 
@@ -33,8 +33,7 @@ def schema(
     take for validator. Rules that a $jsonSchema cannot say are named on standard error, and
     validate checks them all the same.
     """
-    session = Session("schema", as_json=as_json)
-    with session.explained():
+    with call.session("schema"):
         from newbi_migrate.documents.json_schema import models_of, rules_left_out, validator_of
 
         models = models_of()

@@ -13,7 +13,6 @@ import typer
 
 from newbi_migrate.cli import options as opt
 from newbi_migrate.cli.next_steps import after_smoke
-from newbi_migrate.cli.running import Session
 from newbi_migrate.errors import ExitCode, UsageError
 from newbi_migrate.local_files import opened_for
 
@@ -62,7 +61,7 @@ def smoke(
         bool,
         typer.Option("--allow-http", help="Send the password unencrypted to another machine."),
     ] = False,
-    as_json: opt.AsJson = False,
+    call: opt.Answering,
 ) -> None:
     """Sign in to the real application as a migrated user; needs no database.
 
@@ -70,8 +69,8 @@ def smoke(
     their organization, can make it active, is its owner, and can sign out. The password is never
     an argument, and nothing else is changed.
     """
-    session = Session("smoke", as_json=as_json)
-    with session.explained():
+    with call.session("smoke") as session:
+        from newbi_migrate.answers import answer
         from newbi_migrate.report.checks import checks_document
         from newbi_migrate.smoke import smoke as take_all_steps
         from newbi_migrate.store.uri import from_dotenv
@@ -100,7 +99,7 @@ def smoke(
             f"Signing in to {found.application}",
             found.checks,
             found.exit_code,
-            value=found.to_json,
+            value=lambda: answer(found),
             next_command=following,
         )
         if found.failed:

@@ -16,11 +16,12 @@ from newbi_migrate.cli.running import Session, say
 from newbi_migrate.errors import UnreachableError
 
 if TYPE_CHECKING:
-    from newbi_migrate.migration.status import Status
+    from newbi_migrate.migration.checklist import Checklist
+    from newbi_migrate.migration.facade import Migration
     from newbi_migrate.progress import Progress
     from newbi_migrate.report.document import Document
 
-__all__ = ["status"]
+__all__ = ["standing", "status"]
 
 
 def status(
@@ -52,13 +53,15 @@ def status(
         session.finish(_document(session, session.run(lambda: _first(session))))
 
 
-def _document(session: Session, found: Status) -> Document:
+def _document(session: Session, found: Checklist) -> Document:
     from newbi_migrate.report.status import status_document
 
-    return status_document(found, next_command=after_status(found, session.uri_arguments))
+    return status_document(found, next_command=after_status(found.status, session.uri_arguments))
 
 
-async def _watch(session: Session, seconds: float, times: int | None, *, as_json: bool) -> Status:
+async def _watch(
+    session: Session, seconds: float, times: int | None, *, as_json: bool
+) -> Checklist:
     """Show the status again and again; return the last. Ctrl-C is how watching ends."""
     # A server that cannot be reached at all is said as without --watch.
     found = await _first(session)
@@ -78,7 +81,7 @@ async def _watch(session: Session, seconds: float, times: int | None, *, as_json
     return found
 
 
-def _show_again(session: Session, found: Status, *, as_json: bool) -> None:
+def _show_again(session: Session, found: Checklist, *, as_json: bool) -> None:
     from newbi_migrate.report.json import as_json as cleaned
 
     now = datetime.now().astimezone().isoformat(timespec="seconds")
@@ -91,14 +94,19 @@ def _show_again(session: Session, found: Status, *, as_json: bool) -> None:
         print(flush=True)
 
 
-async def _first(session: Session) -> Status:
+async def _first(session: Session) -> Checklist:
     """The status, with a sign of life while it is read."""
     with session.progress(quiet=True) as progress:
         return await _read(session, progress)
 
 
-async def _read(session: Session, progress: Progress | None = None) -> Status:
+async def _read(session: Session, progress: Progress | None = None) -> Checklist:
     from newbi_migrate.migration.facade import Migration
 
     async with Migration(session.target, progress=progress) as migration:
-        return await migration.status()
+        return await standing(migration)
+
+
+async def standing(migration: Migration) -> Checklist:
+    """How a database stands, with a brief look at the checklist."""
+    return await migration.checklist(brief=True, status=await migration.status())

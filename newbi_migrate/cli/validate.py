@@ -94,6 +94,8 @@ def validate(
     ):
         from bson import json_util
 
+        from newbi_migrate.answers import answer
+        from newbi_migrate.migration.checklist import LineId, LineState
         from newbi_migrate.migration.validation.report import FailOn
         from newbi_migrate.report.validation import validation_document
 
@@ -101,11 +103,11 @@ def validate(
         rules = values.names(only, "--only") or ()
 
         def keep(violation: FoundViolation) -> None:
-            found.write(json_util.dumps(violation.to_json()) + "\n")
+            found.write(json_util.dumps(answer(violation)) + "\n")
 
         reports = ReportFiles(report, taken=[call.uri_file, call.log_file])
         session.log_to(call.log_file, "validate")
-        answer = session.ask(
+        validation = session.ask(
             lambda migration: migration.validate(
                 only=rules,
                 sample=sample,
@@ -117,15 +119,18 @@ def validate(
             ),
             options=options,
         )
-        session.log_end(_in_one_line(answer))
+        session.log_end(_in_one_line(validation))
         chosen = [*values.as_arguments(options), *(["--unchanged"] if unchanged else [])]
         chosen += ["--only", ",".join(rules)] if rules else []
         document = validation_document(
-            answer,
-            next_command=after_validation(answer, session.uri_arguments, chosen=chosen),
+            validation,
+            next_command=after_validation(validation, session.uri_arguments, chosen=chosen),
             violations=(lambda: map(json_util.loads, _lines(found))) if detailed else None,
         )
-        code = reports.write(session, lambda _: document, answer.exit_code)
+        validated = LineState.FAILED if validation.failed else LineState.DONE
+        code = reports.write(
+            session, lambda _: document, validation.exit_code, seen={LineId.VALIDATED: validated}
+        )
         session.finish(document, verbose=detailed, code=code)
 
 

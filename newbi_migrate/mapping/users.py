@@ -104,15 +104,6 @@ class Finding:
     id: Any
     path: str = ""
 
-    def to_json(self) -> dict[str, Any]:
-        """The finding as JSON holds it, with the id as it is."""
-        return {
-            "code": self.code,
-            "collection": self.collection,
-            "id": self.id,
-            "path": self.path,
-        }
-
 
 @dataclass(frozen=True, slots=True)
 class Existing:

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from bson import ObjectId
+from pydantic import computed_field
 
-from newbi_migrate.checks import Level
+from newbi_migrate.answers import HIDDEN
+from newbi_migrate.checks import Check, Level
 from newbi_migrate.documents.registry import Registry
 from newbi_migrate.errors import ExitCode
 from newbi_migrate.migration.doctor.backing import look_at_backup
@@ -20,12 +22,13 @@ from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.planning.plan import make_plan
 from newbi_migrate.migration.planning.rehearsed import since_rehearsal
 from newbi_migrate.migration.run.baseline import BaselineSource, baseline_of
+from newbi_migrate.migration.status import Status, read_status
 from newbi_migrate.migration.validation.validate import ValidationRequest, validate
 from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.collections import collection_names
 from newbi_migrate.store.connection import Store
 from newbi_migrate.store.counting import count
-from newbi_migrate.store.runs import RunRecord, read_runs
+from newbi_migrate.store.runs import RunRecord
 
 __all__ = ["Checklist", "Line", "LineId", "LineState", "Part", "read_checklist"]
 
@@ -94,15 +97,11 @@ class Line:
     evidence: str = ""
     values: Mapping[str, Any] = field(default_factory=dict)
 
-    def to_json(self) -> dict[str, Any]:
-        """The line as JSON holds it."""
-        return {
-            "id": self.id.value,
-            "part": self.id.part.value,
-            "state": self.state.value,
-            "evidence": self.evidence,
-            "values": dict(self.values),
-        }
+    @computed_field
+    @property
+    def part(self) -> Part:
+        """The part of the checklist it belongs to."""
+        return self.id.part
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,25 +110,21 @@ class Checklist:
 
     Attributes:
         database: Its name.
-        lines: The lines, in order.
+        lines: The lines, in order; none where only a brief look was taken and a restore is
+            unfinished or the records of runs are damaged.
+        status: How the database stands; nothing is counted in it unless it was given.
     """
 
     database: str
     lines: tuple[Line, ...]
+    status: Annotated[Status, HIDDEN]
 
+    @computed_field
     @property
     def exit_code(self) -> ExitCode:
         """3 where a line is open or failed, else 0; what a person has to say is neither."""
         settled = all(line.state in (LineState.DONE, LineState.ASKED) for line in self.lines)
         return ExitCode.DONE if settled else ExitCode.PENDING
-
-    def to_json(self) -> dict[str, Any]:
-        """The checklist as JSON holds it."""
-        return {
-            "database": self.database,
-            "exitCode": int(self.exit_code),
-            "lines": [line.to_json() for line in self.lines],
-        }
 
 
 async def read_checklist(
@@ -140,6 +135,8 @@ async def read_checklist(
     backup: Path | None = None,
     rehearsed: Path | None = None,
     watch: float = 3.0,
+    brief: bool = False,
+    status: Status | None = None,
     progress: Progress | None = None,
 ) -> Checklist:
     """Look at everything the checklist asks; send no write command.
@@ -151,16 +148,25 @@ async def read_checklist(
         backup: Folder of the backup that is relied on.
         rehearsed: Decisions of a rehearsal, with which those of now are compared.
         watch: Seconds for which collections are watched for writes, before a migration.
+        brief: Look only at what takes no time: watch nobody, and do not validate.
+        status: How the database stands, where that was read already.
         progress: Told of what is going on.
 
     Raises:
         UsageError: The decisions of the rehearsal cannot be read.
+        UnsupportedError: The database holds nothing.
+        DamagedRecordsError: The records of runs are not what this tool wrote.
         NewbiMigrateError: The server failed.
     """
-    runs = await read_runs(store.database)
-    looking = _Looking(store, registry, options, runs, progress or NullProgress())
+    if status is None:
+        status = await read_status(store.database, registry, progress, counted=False)
+    if brief and (status.restoring or status.damage is not None):
+        return Checklist(store.database.name, (), status)
+    if status.damage is not None:
+        raise status.damage
+    looking = _Looking(store, registry, options, status.runs, brief, progress or NullProgress())
     before = await looking.before(backup, rehearsed, watch)
-    return Checklist(store.database.name, (*before, *await looking.since()))
+    return Checklist(store.database.name, (*before, *await looking.since()), status)
 
 
 class _Looking:
@@ -170,12 +176,14 @@ class _Looking:
         registry: Registry,
         options: MigrationOptions,
         runs: Sequence[RunRecord],
+        brief: bool,
         progress: Progress,
     ) -> None:
         self._store = store
         self._registry = registry
         self._options = options
         self._runs = runs
+        self._brief = brief
         self._progress = progress
         self._migration = next((run for run in runs if run.in_place and run.migrates), None)
 
@@ -233,6 +241,8 @@ class _Looking:
     # -- one by one ---------------------------------------------------------------------------
 
     async def _stopped(self, watch: float) -> Line:
+        if self._brief:
+            return Line(LineId.STOPPED, LineState.OPEN, "not-looked")
         (check,) = await look_for_writers(self._store.database, watch)
         states = {
             Level.OK: LineState.DONE,
@@ -240,14 +250,14 @@ class _Looking:
             Level.WARNING: LineState.ASKED,
         }
         state = states.get(check.level, LineState.ASKED)
-        return Line(LineId.STOPPED, state, "seen", {"what": check.sentence})
+        return _seen(LineId.STOPPED, state, "nobody-writes", check)
 
     async def _backup(self, backup: Path | None) -> Line:
         if backup is None:
             return Line(LineId.BACKUP, LineState.OPEN)
         (check,) = await look_at_backup(self._store.database, backup)
         state = LineState.DONE if check.level is Level.OK else LineState.FAILED
-        return Line(LineId.BACKUP, state, "seen", {"what": check.sentence})
+        return _seen(LineId.BACKUP, state, "of-now", check)
 
     def _backed(self, run: RunRecord) -> Line:
         baseline = baseline_of(run)
@@ -262,10 +272,13 @@ class _Looking:
             self._store.database, self._registry, self._options, progress=self._progress
         )
         since = since_rehearsal(rehearsed, plan)
-        state = LineState.DONE if since.as_rehearsed else LineState.FAILED
-        return Line(LineId.REHEARSED, state, "others", {"count": len(since.others)})
+        if since.as_rehearsed:
+            return Line(LineId.REHEARSED, LineState.DONE, "as-rehearsed")
+        return Line(LineId.REHEARSED, LineState.FAILED, "others", {"count": len(since.others)})
 
     async def _validated(self) -> Line:
+        if self._brief:
+            return Line(LineId.VALIDATED, LineState.OPEN, "not-looked")
         report = await validate(
             ValidationRequest(
                 database=self._store.database,
@@ -303,3 +316,10 @@ class _Looking:
     def _set_aside(self) -> Line:
         done = any(run.command == "finalize" and run.stands for run in self._runs)
         return Line(LineId.LEGACY, LineState.DONE if done else LineState.OPEN)
+
+
+def _seen(line: LineId, state: LineState, evidence: str, check: Check) -> Line:
+    """A line that doctor has looked at; what is not done is said in doctor's words."""
+    if state is LineState.DONE:
+        return Line(line, state, evidence)
+    return Line(line, state, "seen", {"what": check.sentence})

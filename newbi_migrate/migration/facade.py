@@ -26,6 +26,8 @@ from newbi_migrate.migration.planning.plan import make_plan
 from newbi_migrate.migration.planning.plan_file import SavedPlan, refuse_other_database
 from newbi_migrate.migration.planning.results import Plan, RunResult
 from newbi_migrate.migration.planning.survey import Survey, survey
+from newbi_migrate.migration.rehearsal.rehearse import rehearse
+from newbi_migrate.migration.rehearsal.results import Rehearsal
 from newbi_migrate.migration.restore.aside import DroppedAside, drop_aside
 from newbi_migrate.migration.rollback.results import RollbackOptions, RollbackResult
 from newbi_migrate.migration.rollback.rollback import preview_rollback, rollback
@@ -258,7 +260,13 @@ class Migration:
             return await read_runs(self.store.database)
 
     async def checklist(
-        self, *, backup: Path | None = None, rehearsed: Path | None = None, watch: float = 3.0
+        self,
+        *,
+        backup: Path | None = None,
+        rehearsed: Path | None = None,
+        watch: float = 3.0,
+        brief: bool = False,
+        status: Status | None = None,
     ) -> Checklist:
         """The guide's checklist, each line ticked by what is recorded or can be seen.
 
@@ -272,8 +280,36 @@ class Migration:
                 backup=backup,
                 rehearsed=rehearsed,
                 watch=watch,
+                brief=brief,
+                status=status,
                 progress=self._progress,
             )
+
+    async def rehearse(
+        self,
+        backup: Path,
+        *,
+        work_dir: Path | None = None,
+        identities: Sequence[Any] = (),
+        source: str | None = None,
+        keep: bool = False,
+    ) -> Rehearsal:
+        """Go through the whole run book here with a backup's copy, and drop this database.
+
+        It must be an empty database on a server that may be lost: never the one that the backup
+        was made of.
+
+        See :func:`~newbi_migrate.migration.rehearsal.rehearse.rehearse`.
+        """
+        return await rehearse(
+            self._runner(),
+            self._options,
+            backup,
+            work_dir=work_dir,
+            identities=identities,
+            source=source,
+            keep=keep,
+        )
 
     async def lease(self) -> LeaseState | None:
         """Who holds the lease or held it last; ``None`` if nobody ever did."""

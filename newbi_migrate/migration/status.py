@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
+from pydantic import computed_field
+
+from newbi_migrate.answers import RunId, told
 from newbi_migrate.documents.registry import Registry
 from newbi_migrate.errors import DamagedRecordsError
 from newbi_migrate.migration.run.recovery import refuse_lost_records
@@ -45,6 +48,10 @@ _NOBODYS: Final[list[dict[str, Any]]] = [
 ]
 
 
+def _words(damage: DamagedRecordsError | None) -> str | None:
+    return None if damage is None else damage.what
+
+
 @dataclass(frozen=True, slots=True)
 class Status:
     """How a database stands.
@@ -67,13 +74,19 @@ class Status:
     lease: LeaseState | None
     without_workspace: Mapping[str, int]
     organizations_without_members: int
-    damage: DamagedRecordsError | None = None
+    damage: Annotated[DamagedRecordsError | None, told(_words, str | None)] = None
     restoring: bool = False
 
     @property
     def unfinished(self) -> RunRecord | None:
         """The run that has not come to its end, if there is one."""
         return next((run for run in self.runs if run.state.unfinished), None)
+
+    @computed_field(alias="unfinished")
+    @property
+    def unfinished_id(self) -> RunId | None:
+        """The run that has not come to its end, or ``None``."""
+        return None if self.unfinished is None else self.unfinished.run_id
 
     @property
     def half_done(self) -> bool:
@@ -90,7 +103,11 @@ class Status:
 
 
 async def read_status(
-    database: Database, registry: Registry, progress: Progress | None = None
+    database: Database,
+    registry: Registry,
+    progress: Progress | None = None,
+    *,
+    counted: bool = True,
 ) -> Status:
     """Read how a database stands; send no write command.
 
@@ -98,6 +115,8 @@ async def read_status(
         database: The database.
         registry: The collections.
         progress: Told of every collection.
+        counted: Whether documents without a workspace and organizations without members are
+            counted, which reads whole collections.
 
     Raises:
         UnsupportedError: The database holds nothing.
@@ -109,7 +128,7 @@ async def read_status(
     names = await collection_names(database, comment=_COMMENT)
     if not names:
         raise nothing_there(database.name)
-    scoped = [spec.name for spec in registry.scoped if spec.name in names]
+    scoped = [spec.name for spec in registry.scoped if counted and spec.name in names]
     listener.phase("collections", len(scoped))
     lacking = blank(registry.workspace_field)
     without = {}
@@ -118,7 +137,7 @@ async def read_status(
         listener.advance(1, name)
     listener.phase("organizations and runs", None)
     orphans = 0
-    if "organization" in names:
+    if counted and "organization" in names:
         orphans = await count_by(database["organization"], _NOBODYS, comment=_COMMENT)
     runs: list[RunRecord] = []
     lease = damage = None

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from bson import json_util
 
+from newbi_migrate.answers import answer
 from newbi_migrate.backup.compare import Comparison, Difference
 from newbi_migrate.backup.export_list import ExportEntry, Exports
 from newbi_migrate.backup.manifest import CollectionEntry, Consistency, Manifest
@@ -33,6 +34,8 @@ from newbi_migrate.report.ids import shown_id
 from newbi_migrate.report.text import counted
 
 __all__ = [
+    "BackupPreview",
+    "RestorePreview",
     "backup_document",
     "backup_survey_document",
     "dropped_aside_document",
@@ -48,6 +51,54 @@ _CONSISTENT: Final[Mapping[Consistency, str]] = {
     Consistency.WRITTEN: "There were writes meanwhile: collections may not fit together.",
     Consistency.UNKNOWN: "Whether there were writes meanwhile is not known.",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class BackupPreview:
+    """What a backup would hold.
+
+    Attributes:
+        database: Name of the database.
+        output_dir: The folder that it would be written into.
+        collections: Each collection with its documents, estimated.
+        dry_run: True.
+        exit_code: 0.
+    """
+
+    database: str
+    output_dir: Path
+    collections: Mapping[str, int]
+    dry_run: bool = True
+    exit_code: ExitCode = ExitCode.DONE
+
+
+@dataclass(frozen=True, slots=True)
+class RestorePreview:
+    """What a restore would do.
+
+    Attributes:
+        path: The backup.
+        database: The database that would be written.
+        resumed: Whether it would go on where another one had stopped.
+        dropped: Collections that would be dropped before.
+        put_aside: Collections that would get another name, for a rollback.
+        collections: Each collection with its documents.
+        problems: What is damaged in the backup, and would not be restored.
+        notes: What of the backup could not be checked, or would not be restored.
+        dry_run: True.
+        exit_code: 0.
+    """
+
+    path: Path
+    database: str
+    resumed: bool
+    dropped: Sequence[str]
+    put_aside: Sequence[str]
+    collections: Mapping[str, int]
+    problems: tuple[Problem, ...]
+    notes: tuple[str, ...]
+    dry_run: bool = True
+    exit_code: ExitCode = ExitCode.DONE
 
 
 # -- backup -----------------------------------------------------------------------------------
@@ -111,19 +162,7 @@ def exports_document(exports: Exports, *, next_command: str = "") -> Document:
         exit_code=ExitCode.DONE,
         next_command=next_command,
         sections=(Section("", tuple(_unsayable(exports.entries))), *_exports(exports.entries)),
-        value=lambda: {
-            "path": str(exports.path),
-            "exports": [
-                {
-                    "collection": one.collection,
-                    "file": one.file,
-                    "lines": one.lines,
-                    "leftOut": one.left_out,
-                }
-                for one in exports.entries
-            ],
-            "exitCode": 0,
-        },
+        value=lambda: {**answer(exports), "exitCode": int(ExitCode.DONE)},
     )
 
 
@@ -167,13 +206,7 @@ def backup_survey_document(
                 ),
             ),
         ),
-        value=lambda: {
-            "dryRun": True,
-            "database": database,
-            "outputDir": str(output_dir),
-            "collections": dict(counts),
-            "exitCode": 0,
-        },
+        value=lambda: answer(BackupPreview(database, output_dir, counts)),
     )
 
 
@@ -217,7 +250,8 @@ def verification_document(
             *([] if comparison is None else [_compared(verification, comparison)]),
         ),
         value=lambda: {
-            **_verification_to_json(verification, comparison),
+            **answer(verification),
+            "comparison": None if comparison is None else answer(comparison),
             "exitCode": int(code),
         },
     )
@@ -276,44 +310,6 @@ def _difference(difference: Difference) -> str:
     return f"{where}{difference.kind}{detail}"
 
 
-def _verification_to_json(
-    verification: Verification, comparison: Comparison | None
-) -> dict[str, Any]:
-    manifest = verification.manifest
-    compared = None
-    if comparison is not None:
-        compared = {
-            "database": comparison.database,
-            "collections": comparison.collections,
-            "without": list(comparison.without),
-            "equal": comparison.equal,
-            "differences": [
-                {
-                    "kind": one.kind,
-                    "collection": one.collection,
-                    "id": json.loads(one.document_id) if one.document_id else None,
-                    "detail": one.detail,
-                }
-                for one in comparison.differences
-            ],
-        }
-    return {
-        "path": str(verification.path),
-        "seal": None if manifest is None else manifest.identity,
-        "database": verification.database,
-        "consistency": None if manifest is None else manifest.consistency.value,
-        "unfinishedRun": None if manifest is None else manifest.unfinished_run,
-        "intact": verification.intact,
-        "problems": [_problem_to_json(one) for one in verification.problems],
-        "notes": list(verification.notes),
-        "collections": {
-            one.name: {"documents": one.count, "bytes": one.bytes, "digest": one.digest}
-            for one in verification.collections
-        },
-        "comparison": compared,
-    }
-
-
 # -- restore ----------------------------------------------------------------------------------
 
 
@@ -340,6 +336,17 @@ def restore_plan_document(
     in_place = drop and bool(only)
     dropped = list(target.existing) if drop and not (resumes or in_place) else []
     aside = sorted({*only} & {*target.existing}) if in_place else []
+    counts = {one.name: one.count for one in chosen}
+    preview = RestorePreview(
+        verification.path,
+        target.database,
+        resumes,
+        dropped,
+        aside,
+        counts,
+        verification.problems,
+        verification.notes,
+    )
     said = []
     if aside:
         said.append(f"These would be put aside, for a rollback: {', '.join(aside)}.")
@@ -360,20 +367,9 @@ def restore_plan_document(
         dry_run=True,
         sections=(
             *_said([*said, *_left_out(verification)]),
-            _restored({one.name: one.count for one in chosen}),
+            _restored(counts),
         ),
-        value=lambda: {
-            "dryRun": True,
-            "path": str(verification.path),
-            "database": target.database,
-            "resumed": resumes,
-            "dropped": dropped,
-            "putAside": aside,
-            "collections": {one.name: one.count for one in chosen},
-            "problems": [_problem_to_json(one) for one in verification.problems],
-            "notes": list(verification.notes),
-            "exitCode": 0,
-        },
+        value=lambda: answer(preview),
     )
 
 
@@ -385,7 +381,6 @@ def restore_document(result: RestoreResult, *, next_command: str = "") -> Docume
         next_command: What to run next.
     """
     how = "An interrupted restore was finished" if result.resumed else "Restored"
-    code = ExitCode.PENDING if result.refused else ExitCode.DONE
     verification = result.verification
     numbers = (
         f"{counted(sum(result.counts.values()), 'document')} in "
@@ -416,29 +411,10 @@ def restore_document(result: RestoreResult, *, next_command: str = "") -> Docume
         command="restore",
         database=result.database,
         title=f"{how}: {verification.path} into the database {result.database}.",
-        exit_code=code,
+        exit_code=result.exit_code,
         next_command=next_command,
         sections=(*_said([*said, *_left_out(verification)]), _restored(result.counts)),
-        value=lambda: {
-            "path": str(verification.path),
-            "database": result.database,
-            "source": verification.database,
-            "resumed": result.resumed,
-            "dropped": list(result.dropped),
-            "runId": None if result.run_id is None else str(result.run_id),
-            "putAside": dict(result.put_aside),
-            "withoutWorkspace": dict(result.without_workspace),
-            "collections": dict(result.counts),
-            "views": list(result.views),
-            "indexes": result.indexes,
-            "refusedIndexes": [
-                {"collection": one.collection, "name": one.name, "reason": one.reason}
-                for one in result.refused
-            ],
-            "problems": [_problem_to_json(one) for one in verification.problems],
-            "notes": list(verification.notes),
-            "exitCode": int(code),
-        },
+        value=lambda: answer(result),
     )
 
 
@@ -471,13 +447,7 @@ def dropped_aside_document(result: DroppedAside, *, next_command: str = "") -> D
             ),
             *_said([f"Restores that {settled}: {runs}."] if runs else []),
         ),
-        value=lambda: {
-            "dryRun": result.dry_run,
-            "database": result.database,
-            "collections": dict(result.collections),
-            "runs": [str(run) for run in result.runs],
-            "exitCode": 0,
-        },
+        value=lambda: answer(result),
     )
 
 
@@ -487,14 +457,6 @@ def _left_out(verification: Verification) -> Iterator[Block]:
         yield Badge(f"Damaged, and not restored: {problem}.", Tone.BAD)
     for note in verification.notes:
         yield f"Note: {note}"
-
-
-def _problem_to_json(problem: Problem) -> dict[str, Any]:
-    return {
-        "where": problem.where,
-        "what": problem.what,
-        "collection": problem.collection or None,
-    }
 
 
 def _said(blocks: Sequence[Block]) -> Iterator[Section]:

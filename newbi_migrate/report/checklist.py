@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
+from newbi_migrate.answers import answer
 from newbi_migrate.choices import Language
 from newbi_migrate.migration.checklist import Checklist, Line, LineId, LineState, Part
-from newbi_migrate.report.document import Badge, Case, Document, Section, State, Table, Tone
+from newbi_migrate.report.document import (
+    Badge,
+    Case,
+    Document,
+    Listing,
+    Row,
+    Section,
+    State,
+    Table,
+    Tone,
+)
 
-__all__ = ["COMMANDS", "checklist_document"]
+__all__ = ["COMMANDS", "ShortForm", "checklist_document", "short_form"]
 
 
-COMMANDS: Final[Mapping[LineId, str]] = {
-    LineId.STOPPED: "doctor",
-    LineId.BACKUP: "backup",
-    LineId.REHEARSED: "rehearse",
-    LineId.PLANNED: "plan",
-    LineId.MIGRATED: "migrate",
-    LineId.VALIDATED: "validate",
-    LineId.TESTED: "smoke",
-    LineId.SIGN_IN: "smoke",
-    LineId.NEW_DOCUMENTS: "backfill",
-    LineId.LEGACY: "finalize",
+COMMANDS: Final[Mapping[LineId, tuple[str, ...]]] = {
+    LineId.STOPPED: ("doctor",),
+    LineId.BACKUP: ("backup",),
+    LineId.REHEARSED: ("rehearse",),
+    LineId.PLANNED: ("plan",),
+    LineId.MIGRATED: ("migrate",),
+    LineId.VALIDATED: ("validate",),
+    LineId.TESTED: ("smoke",),
+    LineId.SIGN_IN: ("smoke",),
+    LineId.NEW_DOCUMENTS: ("backfill", "--dry-run"),
+    LineId.LEGACY: ("finalize", "--keep", "--dry-run"),
 }
 """The command that an open line asks for; the others are a person's."""
 
@@ -59,11 +71,18 @@ _EVIDENCE: Final[Mapping[str, tuple[str, str]]] = {
     "connected": ("connected", "connecté"),
     "migrated-since": ("migrated since", "migrée depuis"),
     "seen": ("{what}", "{what}"),
+    "nobody-writes": ("nobody wrote while it looked", "personne n'a écrit pendant le contrôle"),
+    "of-now": ("as the database is now", "conforme à la base"),
     "without-backup": ("the run was backed by none", "la migration n'en avait pas"),
     "backed": ("{name}", "{name}"),
+    "as-rehearsed": (
+        "every decision is as rehearsed",
+        "chaque décision est celle de la répétition",
+    ),
     "others": ("{count:,} decisions differ", "{count:,} décisions diffèrent"),
     "unfinished": ("a run was interrupted", "une migration a été interrompue"),
     "run": ("run {run}", "run {run}"),
+    "not-looked": ("newbi-migrate checklist looks", "voir newbi-migrate checklist"),
     "violations": ("{count:,} violations", "{count:,} violations"),
     "sessions": ("{count:,} sessions since", "{count:,} sessions depuis"),
     "new": ("{count:,} since", "{count:,} depuis"),
@@ -80,6 +99,8 @@ _STATES: Final[Mapping[LineState, tuple[str, str, Tone]]] = {
     LineState.ASKED: ("[?] ask", "[?] à vérifier", Tone.PLAIN),
 }
 
+_UNSETTLED: Final = (LineState.OPEN, LineState.FAILED)
+
 _PARTS: Final[Mapping[Part, tuple[str, str]]] = {
     Part.BEFORE: ("Before the migration", "Avant la migration"),
     Part.MIGRATION: ("Migration", "Migration"),
@@ -94,6 +115,43 @@ _CASES: Final = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class ShortForm:
+    """The checklist in one sentence.
+
+    Attributes:
+        ticked: How many lines are done.
+        lines: How many there are.
+        next: The first that is open or failed.
+    """
+
+    ticked: int
+    lines: int
+    next: LineId | None
+
+    def __str__(self) -> str:
+        then = "" if self.next is None else f", next: {_LINES[self.next][0]}"
+        return f"Checklist: {self.ticked} of {self.lines} ticked{then}."
+
+
+def short_form(
+    checklist: Checklist, seen: Mapping[LineId, LineState] | None = None
+) -> ShortForm | None:
+    """The short form of a checklist; none where it has no lines.
+
+    Args:
+        checklist: The checklist, read briefly or not.
+        seen: What the command itself has seen beside.
+    """
+    states = {line.id: line.state for line in checklist.lines}
+    states |= {line: state for line, state in (seen or {}).items() if line in states}
+    if not states:
+        return None
+    waiting = (line for line, state in states.items() if state in _UNSETTLED)
+    ticked = sum(state is LineState.DONE for state in states.values())
+    return ShortForm(ticked, len(states), next(waiting, None))
+
+
 def checklist_document(
     checklist: Checklist, *, command: Callable[[LineId], str], language: Language
 ) -> Document:
@@ -105,7 +163,7 @@ def checklist_document(
         language: English or French.
     """
     position = list(Language).index(language)
-    open_ = [one for one in checklist.lines if one.state in (LineState.OPEN, LineState.FAILED)]
+    open_ = [one for one in checklist.lines if one.state in _UNSETTLED]
     return Document(
         command="checklist",
         database=checklist.database,
@@ -115,32 +173,33 @@ def checklist_document(
         exit_code=checklist.exit_code,
         next_command=next(filter(None, (command(one.id) for one in open_)), ""),
         sections=tuple(
-            Section(
-                names[position],
-                (
-                    Table(
-                        names[position],
-                        ("", "", ""),
-                        tuple(
-                            _row(line, position) for line in checklist.lines if line.id.part is part
-                        ),
-                    ),
-                    *(
-                        f"{_LINES[line.id][position]}: {command(line.id)}"
-                        for line in open_
-                        if line.id.part is part and command(line.id)
-                    ),
-                ),
-            )
+            _part(checklist, part, names[position], position, command)
             for part, names in _PARTS.items()
         ),
         cases=tuple(
             Case(line.id.part.value, _LINES[line.id][position], _CASES[line.state], line.state)
             for line in checklist.lines
         ),
-        value=checklist.to_json,
-        lines=lambda: (line.to_json() for line in checklist.lines),
+        value=lambda: answer(checklist),
+        lines=lambda: map(answer, checklist.lines),
     )
+
+
+def _part(
+    checklist: Checklist, part: Part, name: str, position: int, command: Callable[[LineId], str]
+) -> Section:
+    """A part of the checklist: its lines, and the command of each that is open."""
+    lines = [line for line in checklist.lines if line.id.part is part]
+    rows: tuple[Row, ...] = tuple(_row(line, position) for line in lines)
+    if not any(row[2] for row in rows):
+        rows = tuple(row[:2] for row in rows)
+    commands = tuple(
+        f"{_LINES[line.id][position]}: {command(line.id)}"
+        for line in lines
+        if line.state in _UNSETTLED and command(line.id)
+    )
+    listing = Listing(lambda: commands, len(commands), whole=True)
+    return Section(name, (Table(name, (), rows), listing))
 
 
 def _row(line: Line, position: int) -> tuple[Badge, str, str]:

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from itertools import islice
-from typing import Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from newbi_migrate.errors import ExitCode
+
+if TYPE_CHECKING:
+    from newbi_migrate.report.checklist import ShortForm
 
 __all__ = [
     "FORMAT",
@@ -208,10 +211,12 @@ class Listing:
     Attributes:
         lines: Gives them.
         count: How many they are.
+        whole: Whether a page shows them too; there are few, then.
     """
 
     lines: Callable[[], Iterable[str]]
     count: int
+    whole: bool = False
 
 
 Block = str | Badge | Bar | Table | Groups | Listing
@@ -294,6 +299,7 @@ class Document:
         summary: The sentences a screen ends with: what became of everything, in numbers.
         cases: What a pipeline counts.
         timings: Phase to seconds.
+        checklist: How far the checklist is, where a report says so.
         lines: Gives everything that is listed, one value each.
         value: Gives the answer as ``--json`` gives it; a list that may be very long may be an
             iterator.
@@ -311,6 +317,7 @@ class Document:
     summary: tuple[str, ...] = ()
     cases: tuple[Case, ...] = ()
     timings: Mapping[str, float] = field(default_factory=dict)
+    checklist: ShortForm | None = None
     lines: Callable[[], Iterator[Mapping[str, Any]]] = _nothing
     value: Callable[[], Mapping[str, Any]] = dict
 
@@ -325,6 +332,7 @@ def header(document: Document, written_at: datetime) -> dict[str, Any]:
         "runId": document.run_id,
         "dryRun": document.dry_run,
         "exitCode": int(document.exit_code),
+        "checklist": None if document.checklist is None else asdict(document.checklist),
         "writtenAt": written_at.isoformat(timespec="seconds"),
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from newbi_migrate.answers import answer
 from newbi_migrate.migration.finalize.results import FinalizeResult, HeldIndex
 from newbi_migrate.report.document import Document, Groups, Section
 from newbi_migrate.report.ids import shown_id
@@ -43,7 +44,7 @@ def finalize_document(result: FinalizeResult, *, next_command: str = "") -> Docu
         run_id=None if result.run_id is None else str(result.run_id),
         dry_run=result.dry_run,
         sections=(*_indexes(result), *_legacy(result)),
-        value=result.to_json,
+        value=lambda: answer(result),
     )
 
 

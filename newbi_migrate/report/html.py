@@ -51,7 +51,7 @@ def html_report(document: Document, *, written_at: datetime) -> Iterator[str]:
     return _page().generate(
         document=document,
         sections=[
-            (section.title, [_shown(block) for block in section.blocks])
+            (section.title, [shown for block in section.blocks for shown in _shown(block)])
             for section in document.sections
         ],
         verdict=words,
@@ -83,8 +83,8 @@ def _page() -> Template:
     return page.from_string(_resource("page.html.j2"))
 
 
-def _shown(block: Block) -> Any:
-    """A block in the form a page has for it: lists that are grouped by reason are tables."""
+def _shown(block: Block) -> Iterator[Any]:
+    """A block in the forms a page has for it: lists that are grouped by reason are tables."""
     if isinstance(block, Groups):
         most = max((group.count for group in block.groups), default=0)
         rows = tuple(
@@ -98,11 +98,12 @@ def _shown(block: Block) -> Any:
             for group in block.groups
         )
         columns = (block.kind, "how many", "where", "what it means", "the first of them")
-        return Table(block.caption, columns, rows)
-    if isinstance(block, Listing):
-        # A page shows the first of each group, and NDJSON has them all.
-        return ""
-    return block
+        yield Table(block.caption, columns, rows)
+    elif not isinstance(block, Listing):
+        yield block
+    elif block.whole:
+        # Of others a page shows the first of each group, and NDJSON has them all.
+        yield from block.lines()
 
 
 def _kind(value: object) -> str:

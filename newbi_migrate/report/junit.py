@@ -31,6 +31,8 @@ def junit_report(document: Document, *, written_at: datetime) -> Iterator[str]:
     }
     yield '<?xml version="1.0" encoding="UTF-8"?>\n'
     yield f"<!-- {GENERATOR} -->\n"
+    if document.checklist is not None:
+        yield f"<!-- {document.checklist} -->\n"
     yield f"<testsuites{_attributes(whole)}>\n"
     time = written_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")
     for suite, group in groupby(cases, key=lambda case: case.suite):

@@ -9,16 +9,12 @@ from functools import partial
 from itertools import chain
 from typing import Any, Final
 
+from newbi_migrate.answers import answer
 from newbi_migrate.documents.better_auth import COLLECTIONS as BETTER_AUTH_COLLECTIONS
 from newbi_migrate.mapping.decisions import Outcome
 from newbi_migrate.mapping.users import FOLLOWS_MEMBERSHIP, Finding
 from newbi_migrate.mapping.workspace import Reason, WorkspaceClass
-from newbi_migrate.migration.planning.plan import (
-    finding_to_json,
-    findings_to_json,
-    plan_to_json,
-    quarantine_to_json,
-)
+from newbi_migrate.migration.planning.codes import with_rules
 from newbi_migrate.migration.planning.results import (
     CollectionSummary,
     IndexAction,
@@ -73,7 +69,6 @@ __all__ = [
     "quarantined_cases",
     "quarantined_groups",
     "result_document",
-    "result_to_json",
 ]
 
 Emails = Mapping[str, str]
@@ -159,7 +154,7 @@ def plan_document(
         summary=(*_summary(found, _created_by(plan), _filled_by(plan)), *nothing),
         cases=_cases(found),
         lines=partial(_lines, found),
-        value=lambda: _with_emails(plan_to_json(plan), emails),
+        value=lambda: _with_emails(answer(plan), emails),
     )
 
 
@@ -211,32 +206,8 @@ def result_document(
         cases=_cases(found),
         timings=result.timings,
         lines=partial(_lines, found),
-        value=lambda: _with_emails(result_to_json(result), emails),
+        value=lambda: _with_emails(answer(result), emails),
     )
-
-
-def result_to_json(result: RunResult) -> dict[str, Any]:
-    """What a run did; ``runId`` is null where there was nothing to do. Timings are seconds."""
-    plan = result.plan
-    return {
-        "database": plan.database,
-        "source": plan.source,
-        "runId": None if result.run_id is None else str(result.run_id),
-        "resumed": result.resumed,
-        "exitCode": int(result.exit_code),
-        "policy": plan.options.policy(),
-        "timings": dict(result.timings),
-        "outcomes": {outcome.value: plan.outcomes.get(outcome, 0) for outcome in Outcome},
-        "created": dict(result.created),
-        "filled": dict(result.filled),
-        "collections": {name: s.to_json() for name, s in result.collections.items()},
-        "pending": dict(result.pending),
-        "notRegistered": dict(plan.not_registered),
-        "indexes": [decision.to_json() for decision in result.indexes],
-        "collisions": [collision.to_json() for collision in plan.collisions],
-        "quarantine": quarantine_to_json(result.quarantine),
-        "findings": findings_to_json(result.findings),
-    }
 
 
 def _with_emails(value: dict[str, Any], emails: Emails | None) -> dict[str, Any]:
@@ -818,16 +789,16 @@ def _cases(found: _Found) -> tuple[Case, ...]:
 
 def _lines(found: _Found) -> Iterator[Mapping[str, Any]]:
     for name, summary in found.collections.items():
-        yield {"type": "collection", "collection": name, **summary.to_json()}
+        yield {"type": "collection", "collection": name, **answer(summary)}
     emails = found.emails
     for line in found.plan.users:
         email = {} if emails is None else {"email": emails.get(str(line.legacy_id))}
-        yield {"type": "user", **line.to_json(), **email}
+        yield {"type": "user", **answer(line), **email}
     for document in found.quarantine:
-        yield {"type": "quarantined", **document.to_json()}
-    for finding in found.findings:
-        yield {"type": "finding", **finding_to_json(finding)}
+        yield {"type": "quarantined", **answer(document)}
+    for finding in with_rules(found.findings):
+        yield {"type": "finding", **answer(finding)}
     for decision in found.indexes:
-        yield {"type": "index", **decision.to_json()}
+        yield {"type": "index", **answer(decision)}
     for collision in found.plan.collisions:
-        yield {"type": "collision", **collision.to_json()}
+        yield {"type": "collision", **answer(collision)}

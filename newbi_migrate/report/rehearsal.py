@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
-from typing import Any, Final
+from typing import Final
 
+from newbi_migrate.answers import answer
 from newbi_migrate.checks import bytes_text
 from newbi_migrate.errors import ExitCode
-from newbi_migrate.migration.planning.plan import plan_to_json
 from newbi_migrate.migration.planning.rehearsed import SinceRehearsal
-from newbi_migrate.rehearsal.results import Rehearsal, Step, Verdict
+from newbi_migrate.migration.rehearsal.results import Rehearsal, Step, Verdict
 from newbi_migrate.report.document import (
     Badge,
     Block,
@@ -28,7 +28,6 @@ from newbi_migrate.report.document import (
 from newbi_migrate.report.ids import shown_id
 from newbi_migrate.report.migration import plan_document
 from newbi_migrate.report.text import counted
-from newbi_migrate.report.validation import validation_to_json
 
 __all__ = ["rehearsal_document", "since_sentences", "with_rehearsal"]
 
@@ -61,13 +60,13 @@ def rehearsal_document(
             _steps(rehearsal),
             *_to_decide(rehearsal),
             *(replace(section, detail=True) for section in decided),
-            Section("On the night", (Listing(partial(iter, night), len(night)),)),
+            Section("On the night", (Listing(partial(iter, night), len(night), whole=True),)),
         ),
         summary=tuple(_summary(rehearsal)),
         cases=tuple(map(_case, rehearsal.steps)),
         timings={step.name.value: step.seconds for step in rehearsal.steps},
-        lines=lambda: (step.to_json() for step in rehearsal.steps),
-        value=lambda: _to_json(rehearsal, night),
+        lines=lambda: map(answer, rehearsal.steps),
+        value=lambda: {**answer(rehearsal), "night": list(night)},
     )
 
 
@@ -85,7 +84,7 @@ def with_rehearsal(document: Document, since: SinceRehearsal) -> Document:
         document,
         exit_code=document.exit_code if since.as_rehearsed else ExitCode.PENDING,
         sections=(Section("Since the rehearsal", tuple(blocks)), *document.sections),
-        value=lambda: {**document.value(), "sinceRehearsal": since.to_json()},
+        value=lambda: {**document.value(), "sinceRehearsal": answer(since)},
     )
 
 
@@ -109,9 +108,7 @@ def since_sentences(since: SinceRehearsal) -> Iterator[str]:
 
 
 def _reasons(rehearsal: Rehearsal) -> Iterator[Section]:
-    failed = tuple(
-        Badge(f"{step.name.value}: {step.sentence}", Tone.BAD) for step in rehearsal.failures
-    )
+    failed = tuple(Badge(reason, Tone.BAD) for reason in rehearsal.reasons)
     if failed:
         yield Section("Why not", failed)
 
@@ -166,22 +163,3 @@ def _case(step: Step) -> Case:
         step.sentence if step.failed else "",
         seconds=step.seconds,
     )
-
-
-def _to_json(rehearsal: Rehearsal, night: Sequence[str]) -> Mapping[str, Any]:
-    return {
-        "backup": str(rehearsal.backup),
-        "database": rehearsal.database,
-        "server": rehearsal.server,
-        "verdict": rehearsal.verdict.value,
-        "exitCode": int(rehearsal.exit_code),
-        "reasons": [f"{step.name.value}: {step.sentence}" for step in rehearsal.failures],
-        "steps": [step.to_json() for step in rehearsal.steps],
-        "checks": [check.to_json() for check in rehearsal.checks],
-        "room": None if rehearsal.room is None else rehearsal.room.to_json(),
-        "night": list(night),
-        "plan": None if rehearsal.plan is None else plan_to_json(rehearsal.plan),
-        "validation": (
-            None if rehearsal.validation is None else validation_to_json(rehearsal.validation)
-        ),
-    }

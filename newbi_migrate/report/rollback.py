@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from newbi_migrate.answers import answer, answers
 from newbi_migrate.choices import OnConflict
 from newbi_migrate.errors import ExitCode
 from newbi_migrate.migration.rollback.results import (
@@ -72,8 +73,8 @@ def rollback_document(results: Sequence[RollbackResult], *, next_command: str = 
     several = len(results) > 1
 
     def value() -> dict[str, Any]:
-        earlier = [result.to_json() for result in results[:-1]]
-        return {**last.to_json(), "before": earlier} if earlier else last.to_json()
+        earlier = answers(results[:-1])
+        return {**answer(last), "before": earlier} if earlier else answer(last)
 
     return Document(
         command="rollback",
@@ -330,7 +331,7 @@ def _cases(result: RollbackResult) -> Iterator[Case]:
         if not kinds:
             yield Case(collection, "nothing is in the way")
         for kind, named in kinds.items():
-            settled = result.options.on_conflict is OnConflict.DISCARD and kind.discardable
+            settled = kind.settled_by(result.options.on_conflict)
             yield Case(
                 collection,
                 f"no conflict: {kind.value}",
@@ -358,8 +359,8 @@ def _cases(result: RollbackResult) -> Iterator[Case]:
 def _lines(result: RollbackResult) -> Iterator[Mapping[str, Any]]:
     run = {"runId": None if result.run_id is None else str(result.run_id)}
     for name, back in result.documents.items():
-        yield {"type": "collection", **run, "collection": name, **back.to_json()}
+        yield {"type": "collection", **run, "collection": name, **answer(back)}
     for kept in result.kept:
-        yield {"type": "kept", **run, **kept.to_json()}
+        yield {"type": "kept", **run, **answer(kept)}
     for conflict in result.conflicts:
-        yield {"type": "conflict", **run, **conflict.to_json()}
+        yield {"type": "conflict", **run, **answer(conflict)}

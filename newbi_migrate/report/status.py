@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
-from typing import Any
+from dataclasses import asdict
+from datetime import datetime
 
+from newbi_migrate.answers import answer
 from newbi_migrate.errors import ExitCode
+from newbi_migrate.migration.checklist import Checklist
 from newbi_migrate.migration.status import Status
+from newbi_migrate.report.checklist import short_form
 from newbi_migrate.report.document import Badge, Document, Section, Tone, table_of
 from newbi_migrate.report.text import counted
-from newbi_migrate.store.lease import LeaseState
-from newbi_migrate.store.runs import RunRecord, RunState
+from newbi_migrate.store.runs import RunState
 
-__all__ = ["status_document", "status_exit_code", "status_to_json"]
+__all__ = ["status_document", "status_exit_code"]
 
 _RUNS = 10
 
@@ -24,13 +26,14 @@ def status_exit_code(status: Status) -> ExitCode:
     return ExitCode.DONE if settled else ExitCode.PENDING
 
 
-def status_document(status: Status, *, next_command: str = "") -> Document:
+def status_document(found: Checklist, *, next_command: str = "") -> Document:
     """The document of how a database stands.
 
     Args:
-        status: The database's status.
+        found: The database's status, with the checklist.
         next_command: What to run next.
     """
+    status, short = found.status, short_form(found)
     orphans = status.organizations_without_members
     sections = (*_damage(status), *_runs(status), *_lease(status), *_without(status))
     if status.restoring:
@@ -42,8 +45,12 @@ def status_document(status: Status, *, next_command: str = "") -> Document:
         exit_code=status_exit_code(status),
         next_command=next_command,
         sections=sections,
-        summary=() if status.restoring else (f"Organizations without members: {orphans:,}",),
-        value=lambda: status_to_json(status),
+        summary=(
+            *([] if status.restoring else [f"Organizations without members: {orphans:,}"]),
+            *([] if short is None else [str(short)]),
+        ),
+        checklist=short,
+        value=lambda: {**answer(status), "checklist": None if short is None else asdict(short)},
     )
 
 
@@ -75,9 +82,9 @@ def _runs(status: Status) -> Iterator[Section]:
             str(run.run_id),
             run.command,
             "unfinished" if run.state is RunState.RUNNING else run.state.value,
-            _when(run.document.get("startedAt"), "%Y-%m-%d %H:%M"),
-            _number(run.document.get("quarantined")),
-            _number(run.document.get("exitCode")),
+            _when(run.started_at, "%Y-%m-%d %H:%M"),
+            _number(run.quarantined),
+            _number(run.exit_code),
         ),
     )
     older = [f"and {len(runs) - _RUNS:,} older (--json lists all)"] * (len(runs) > _RUNS)
@@ -135,59 +142,3 @@ def _without(status: Status) -> Iterator[Section]:
 
 def _when(value: object, form: str = "%Y-%m-%d %H:%M:%S") -> str:
     return value.strftime(form) if isinstance(value, datetime) else ""
-
-
-# -- for programs -----------------------------------------------------------------------------
-
-
-def status_to_json(status: Status) -> dict[str, Any]:
-    """How a database stands. Times are UTC in ISO 8601."""
-    unfinished = status.unfinished
-    return {
-        "database": status.database,
-        "unfinished": None if unfinished is None else str(unfinished.run_id),
-        "restoring": status.restoring,
-        "damage": None if status.damage is None else status.damage.what,
-        "lease": None if status.lease is None else _lease_to_json(status.lease),
-        "withoutWorkspace": dict(status.without_workspace),
-        "organizationsWithoutMembers": status.organizations_without_members,
-        "runs": [_run_to_json(run) for run in status.runs],
-    }
-
-
-def _lease_to_json(lease: LeaseState) -> dict[str, Any]:
-    return {
-        "held": lease.held,
-        "runId": str(lease.holder.run_id),
-        "command": lease.holder.command,
-        "host": lease.holder.host,
-        "pid": lease.holder.pid,
-        "processEnded": lease.holder_ended,
-        "since": _time(lease.since),
-        "until": _time(lease.until),
-        "secondsLeft": lease.seconds_left,
-    }
-
-
-def _run_to_json(run: RunRecord) -> dict[str, Any]:
-    record = run.document
-    return {
-        "runId": str(run.run_id),
-        "command": run.command,
-        "state": run.state.value,
-        "policy": dict(run.policy),
-        "version": record.get("version"),
-        "startedAt": _time(record.get("startedAt")),
-        "finishedAt": _time(record.get("finishedAt")),
-        "exitCode": record.get("exitCode"),
-        "quarantined": record.get("quarantined"),
-        "timings": dict(record.get("timings") or {}),
-    }
-
-
-def _time(value: object) -> str | None:
-    if not isinstance(value, datetime):
-        return None
-    # PyMongo gives UTC without saying so.
-    aware = value if value.tzinfo else value.replace(tzinfo=UTC)
-    return aware.isoformat(timespec="milliseconds")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, Final
 
+from newbi_migrate.answers import answer
 from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.planning.results import QuarantinedDocument
 from newbi_migrate.migration.validation.report import (
@@ -39,10 +40,10 @@ from newbi_migrate.report.migration import quarantined_cases, quarantined_groups
 from newbi_migrate.report.text import counted
 from newbi_migrate.rules import Severity
 
-__all__ = ["rule_groups", "validation_document", "validation_to_json"]
+__all__ = ["rule_groups", "validation_document"]
 
 Violations = Callable[[], Iterable[Mapping[str, Any]]]
-"""Gives every violation as its ``to_json`` does, as often as it is asked."""
+"""Gives every violation as an answer has it, as often as it is asked."""
 
 _EXAMPLES: Final = 5
 _TONES: Final[Mapping[Severity, Tone]] = {
@@ -74,7 +75,7 @@ def validation_document(
     def all_violations() -> Iterable[Mapping[str, Any]]:
         if violations is not None:
             return violations()
-        return (violation.to_json() for violation in report.violations)
+        return map(answer, report.violations)
 
     return Document(
         command="validate",
@@ -92,35 +93,8 @@ def validation_document(
         cases=_cases(report),
         timings=report.timings,
         lines=lambda: _lines(report, all_violations()),
-        value=lambda: {**validation_to_json(report), "violations": iter(all_violations())},
+        value=lambda: {**answer(report), "violations": iter(all_violations())},
     )
-
-
-def validation_to_json(report: ValidationReport) -> dict[str, Any]:
-    """What a validation found, without its violations, which may be very many."""
-    return {
-        "database": report.database,
-        "runId": None if report.run_id is None else str(report.run_id),
-        "underWay": report.under_way,
-        "exitCode": int(report.exit_code),
-        "failOn": report.fail_on.value,
-        "clean": report.is_clean,
-        "checked": report.checked,
-        "sampled": report.sampled,
-        "documents": dict(report.documents),
-        "counts": {
-            origin.value: {severity.value: report.count(severity, origin) for severity in Severity}
-            for origin in Origin
-        },
-        "unchanged": None if report.unchanged is None else report.unchanged.to_json(),
-        "rules": [result.to_json() for result in report.results],
-        "quarantined": {
-            name: {reason.value: number for reason, number in sorted(reasons.items())}
-            for name, reasons in report.quarantine.items()
-        },
-        "notes": list(report.notes),
-        "timings": dict(report.timings),
-    }
 
 
 def _figures(report: ValidationReport) -> tuple[Figure, ...]:
@@ -380,7 +354,7 @@ def _lines(
     for collection, number in report.documents.items():
         yield {"type": "collection", "collection": collection, "documents": number}
     for result in report.results:
-        yield {"type": "rule", **result.to_json()}
+        yield {"type": "rule", **answer(result)}
     for violation in violations:
         yield {"type": "violation", **violation}
     for collection, reasons in report.quarantine.items():

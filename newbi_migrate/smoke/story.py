@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from pydantic import computed_field
+
 from newbi_migrate.checks import Check, Level, worst
 from newbi_migrate.documents.better_auth import COMPANY_GUARD_FIELDS
 from newbi_migrate.errors import ExitCode, UnreachableError
@@ -45,12 +47,13 @@ class SmokeResult:
 
     Attributes:
         application: Its address.
-        checks: One for each of :data:`STEPS`.
+        checks: One for each step, in order.
     """
 
     application: str
     checks: tuple[Check, ...]
 
+    @computed_field
     @property
     def exit_code(self) -> ExitCode:
         """4 where a step failed, else 0."""
@@ -60,14 +63,6 @@ class SmokeResult:
     def failed(self) -> str:
         """The step that failed; empty if none did."""
         return next((check.id for check in self.checks if check.level is Level.FAILED), "")
-
-    def to_json(self) -> dict[str, Any]:
-        """The result as JSON holds it."""
-        return {
-            "application": self.application,
-            "checks": [check.to_json() for check in self.checks],
-            "exitCode": int(self.exit_code),
-        }
 
 
 def smoke(

@@ -18,15 +18,17 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any, Final, Self, TypeGuard, TypeVar
+from typing import Annotated, Any, Final, Self, TypeGuard, TypeVar
 
 from bson import ObjectId
 from bson.errors import BSONError
+from pydantic import computed_field
 from pymongo import ReadPreference, ReturnDocument
 from pymongo.errors import DuplicateKeyError, PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
+from newbi_migrate.answers import HIDDEN, Instant, RunId, called
 from newbi_migrate.errors import DamagedRecordsError, LeaseHeldError, LeaseLostError
 from newbi_migrate.progress import NullProgress, Progress, told_if_slow
 from newbi_migrate.store.decoding import PLAIN
@@ -125,15 +127,39 @@ class LeaseState:
         predecessors: Runs of earlier holders whose statements the server may still carry out.
     """
 
-    holder: Holder
+    holder: Annotated[Holder, HIDDEN]
     held: bool
-    since: datetime
-    until: datetime
+    since: Instant
+    until: Instant
     seconds_left: float
-    number: int = 0
-    token: ObjectId | None = None
-    holder_ended: bool = False
-    predecessors: tuple[ObjectId, ...] = ()
+    number: Annotated[int, HIDDEN] = 0
+    token: Annotated[ObjectId | None, HIDDEN] = None
+    holder_ended: Annotated[bool, called("processEnded")] = False
+    predecessors: Annotated[tuple[ObjectId, ...], HIDDEN] = ()
+
+    @computed_field
+    @property
+    def run_id(self) -> RunId:
+        """The run that holds it or held it last."""
+        return self.holder.run_id
+
+    @computed_field
+    @property
+    def command(self) -> str:
+        """What that run does, for example ``migrate``."""
+        return self.holder.command
+
+    @computed_field
+    @property
+    def host(self) -> str:
+        """Name of the machine it runs on."""
+        return self.holder.host
+
+    @computed_field
+    @property
+    def pid(self) -> int:
+        """Its process there."""
+        return self.holder.pid
 
     @property
     def under_way(self) -> bool:

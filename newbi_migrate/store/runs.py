@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from bson import ObjectId
+from pydantic import computed_field
 from pymongo import UpdateOne
 
+from newbi_migrate.answers import HIDDEN, Instant, RunId
 from newbi_migrate.errors import DamagedRecordsError, LeaseLostError, UsageError
 from newbi_migrate.store.collections import CollectionInfo, collections
 from newbi_migrate.store.handles import Database
@@ -74,12 +77,48 @@ class RunRecord:
         document: The whole record.
     """
 
-    run_id: ObjectId
-    number: int
+    run_id: RunId
+    number: Annotated[int, HIDDEN]
     command: str
     state: RunState
     policy: Mapping[str, Any]
-    document: Mapping[str, Any]
+    document: Annotated[Mapping[str, Any], HIDDEN]
+
+    @computed_field
+    @property
+    def version(self) -> Any:
+        """Version of the program that began it."""
+        return self.document.get("version")
+
+    @computed_field
+    @property
+    def started_at(self) -> Instant | None:
+        """When it began."""
+        return _time(self.document.get("startedAt"))
+
+    @computed_field
+    @property
+    def finished_at(self) -> Instant | None:
+        """When it came to its end; ``None`` if it has not."""
+        return _time(self.document.get("finishedAt"))
+
+    @computed_field
+    @property
+    def exit_code(self) -> Any:
+        """What it ended with."""
+        return self.document.get("exitCode")
+
+    @computed_field
+    @property
+    def quarantined(self) -> Any:
+        """How many users and documents it quarantined."""
+        return self.document.get("quarantined")
+
+    @computed_field
+    @property
+    def timings(self) -> dict[str, Any]:
+        """Phase to seconds."""
+        return dict(self.document.get("timings") or {})
 
     @property
     def journal_entries(self) -> int:
@@ -123,6 +162,10 @@ class RunRecord:
             document["policy"],
             document,
         )
+
+
+def _time(value: object) -> datetime | None:
+    return value if isinstance(value, datetime) else None
 
 
 def _damaged(collection: str, identifier: Any) -> DamagedRecordsError:

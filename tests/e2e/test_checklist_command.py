@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -106,6 +107,88 @@ def test_a_finalized_database_has_its_old_collection_set_aside(look, quick, migr
     assert "done" == look()["legacy-users-set-aside"]
 
 
+def test_status_carries_the_short_form(quick, migrated):
+    """How many are ticked, and what is next; nobody watched and nothing was validated."""
+    answer = quick("status")
+    value = quick("status", "--json").json["checklist"]
+
+    assert {"ticked": 7, "lines": len(LineId), "next": "validated"} == value
+    assert f"Checklist: 7 of {len(LineId)} ticked, next: It validates." in answer.out
+
+
+@pytest.mark.parametrize("ending", ["html", "xml", "ndjson", "json"])
+def test_every_report_carries_the_short_form(quick, migrated, tmp_path, ending):
+    """What the command itself has proved is ticked in it."""
+    path = tmp_path / f"report.{ending}"
+    quick("validate", "--report", path)
+    text = path.read_text("utf-8")
+
+    assert "8 of 15 ticked" in text or '"ticked": 8' in text
+    assert "application was tested" in text or '"next": "application-tested"' in text
+
+
+def test_what_a_plan_was_compared_with_is_ticked_in_its_report(quick, clean, tmp_path):
+    """A plan that names a backup and a rehearsal has looked at both."""
+    quick("backup", "--output-dir", "backups")
+    (backup,) = (tmp_path / "backups").iterdir()
+    quick("plan", "--output", "rehearsed.json")
+    quick("plan", "--backup", backup, "--rehearsed", "rehearsed.json", "--report", "plan.ndjson")
+    first = (tmp_path / "plan.ndjson").read_text("utf-8").splitlines()[0]
+
+    assert 4 == json.loads(first)["checklist"]["ticked"]
+
+
+def test_a_database_that_moved_on_since_everything_was_made_fails_wholly(
+    look, quick, clean, tmp_path
+):
+    """Backup and rehearsal are of another database now; the others are as before."""
+    quick("backup", "--output-dir", "backups")
+    (backup,) = (tmp_path / "backups").iterdir()
+    quick("plan", "--output", "rehearsed.json")
+    arguments = ("--backup", backup, "--rehearsed", "rehearsed.json")
+    before = look(*arguments)
+    clean["Users"].insert_one(legacy_user(6, email="JEANNE0@exemple.fr"))
+    after = look(*arguments)
+
+    assert before | {"backup": "failed", "rehearsed": "failed"} == after
+    assert ("done", "done") == (before["backup"], before["rehearsed"])
+
+
+def test_a_migrated_database_is_ticked_from_top_to_bottom(look, quick, migrated):
+    """Once people work in it and the old collection is set aside, only a person is asked."""
+    workspace = migrated["member"].find_one({"userId": USERS[0]})["organizationId"]
+    migrated["session"].insert_one({"userId": USERS[0], "createdAt": LATER})
+    invoice = {"_id": ObjectId.from_datetime(LATER), "createdBy": USERS[0], "number": "900001"}
+    migrated["invoices"].insert_one({**invoice, "workspaceId": workspace})
+    quick("finalize", "--keep", "--confirm")
+    answer = quick("checklist", "--watch", "0")
+
+    assert {
+        line: "asked" if line in {"monitoring", "regular-backups"} else "done" for line in LineId
+    } == look()
+    assert ExitCode.DONE == answer.code
+    assert "Next:" not in answer.out
+
+
+def test_an_open_line_names_a_command_that_can_be_typed(quick, clean, uri, tmp_path):
+    """With the files that were given, looking first where it drops, and no option it lacks."""
+    (tmp_path / "place.uri").write_text(uri)
+    (tmp_path / "place.uri").chmod(0o600)
+    quick("backup", "--output-dir", "backups")
+    (backup,) = (tmp_path / "backups").iterdir()
+    quick("plan", "--output", "rehearsed.json")
+    given = ("--backup", backup, "--rehearsed", "rehearsed.json", "--uri-file", "place.uri")
+    answer = quick("checklist", "--watch", "0", *given)
+    both = f"--rehearsed rehearsed.json --backup {backup} --uri-file place.uri"
+    said = " ".join(answer.out.split())
+
+    assert f"newbi-migrate plan {both}" in said
+    assert f"newbi-migrate migrate {both}" in said
+    assert "newbi-migrate backfill --dry-run --uri-file place.uri" in said
+    assert "newbi-migrate finalize --keep --dry-run --uri-file place.uri" in said
+    assert "newbi-migrate smoke After" in said
+
+
 def test_french_has_the_same_lines(quick, clean):
     """Each with its command; and nothing is left in the other language."""
     answer = quick("checklist", "--watch", "0", "--lang", "fr")
@@ -114,3 +197,17 @@ def test_french_has_the_same_lines(quick, clean):
     assert "Avant la migration" in answer.out
     assert "Sauvegarde faite et à jour: newbi-migrate backup" in answer.out
     assert "Before" not in answer.out
+
+
+def test_what_is_ticked_is_said_in_french(quick, clean, tmp_path):
+    """Nothing English is left where a line is done; what failed is told in doctor's words."""
+    quick("backup", "--output-dir", "backups")
+    (backup,) = (tmp_path / "backups").iterdir()
+    quick("plan", "--output", "rehearsed.json")
+    given = ("--backup", backup, "--rehearsed", "rehearsed.json")
+    answer = quick("checklist", "--watch", "0", "--lang", "fr", *given)
+    said = " ".join(answer.out.split())
+
+    assert "conforme à la base" in said
+    assert "chaque décision est celle de la répétition" in said
+    assert "The backup" not in said

@@ -7,24 +7,27 @@ from pathlib import Path
 
 import pytest
 
+from newbi_migrate.answers import answer
+from newbi_migrate.report.answers import answers_page
 from newbi_migrate.smoke.story import SmokeResult
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "json.md"
-_INNER = {"plan": "users", "status": "runs", "doctor": "checks", "validate": "rules"}
+_INNER = {
+    "UserLine": ("plan", "users"),
+    "QuarantinedDocument": ("plan", "quarantine"),
+    "RunRecord": ("status", "runs"),
+    "Check": ("doctor", "checks"),
+    "RuleResult": ("validate", "rules"),
+    "FoundViolation": ("validate", "violations"),
+}
 
 
-def documented(section):
+def documented(section, level="##"):
     """Every key that the table of a section names in its first column."""
-    _, _, text = PAGE.read_text("utf-8").partition(f"\n## {section}\n")
+    _, _, text = PAGE.read_text("utf-8").partition(f"\n{level} {section}\n")
     assert text, section
-    rows = re.findall(r"^\| (`.*?) \|", text.partition("\n## ")[0], re.MULTILINE)
+    rows = re.findall(r"^\| (`.*?) \|", re.split(r"\n##", text)[0], re.MULTILINE)
     return {key for row in rows for key in re.findall(r"`(\w+)`", row)}
-
-
-def words(section):
-    """Every word in code font of a section."""
-    _, _, text = PAGE.read_text("utf-8").partition(f"\n## {section}\n")
-    return set(re.findall(r"`(\w+)`", text.partition("\n## ")[0]))
 
 
 @pytest.fixture
@@ -35,6 +38,7 @@ def answers(quick, dirty):
     found["backup --dry-run"] = quick("backup", "--dry-run", "--json").json
     found["backup"] = quick("backup", "--json").json
     path = found["backup"]["path"]
+    found["backup --exports-only"] = quick("backup", "--exports-only", path, "--json").json
     found["verify-backup"] = quick("verify-backup", "--compare", path, "--json").json
     found["doctor"] = quick("doctor", "--watch", 0, "--json").json
     found["plan"] = quick("plan", "--json").json
@@ -60,16 +64,23 @@ def test_each_answer_has_the_keys_its_section_lists(answers):
     }
 
 
-def test_what_stands_within_an_answer_is_named_too(answers):
-    """Keys of a dry run's answer, and of the lists within one, stand in their section."""
+def test_what_stands_within_an_answer_has_a_type_of_its_own(answers):
+    """Of a dry run, and of what an answer lists, every key stands below its type."""
     for name in ("backup", "restore"):
-        assert set(answers[f"{name} --dry-run"]) <= words(name)
-    for name, key in _INNER.items():
-        assert set(answers[name][key][0]) <= words(name)
-    for inner in (answers["plan"]["quarantine"][0], answers["status"]["lease"]):
-        assert set(inner) <= words("plan") | words("status")
+        preview = f"{name.capitalize()}Preview"
+        assert set(answers[f"{name} --dry-run"]) == documented(preview, level="###")
+    for kind, (name, key) in _INNER.items():
+        assert set(answers[name][key][0]) == documented(kind, level="###")
+    assert set(answers["status"]["lease"]) == documented("LeaseState", level="###")
+
+
+def test_the_page_is_what_the_types_of_the_answers_say():
+    """It is written by a program; whoever changes a type runs it again."""
+    assert answers_page() == PAGE.read_text("utf-8"), (
+        "Run: python -m newbi_migrate.report.answers > docs/reference/json.md"
+    )
 
 
 def test_what_smoke_answers_is_named_too():
     """It needs no application to be seen: the keys do not depend on what was found."""
-    assert set(SmokeResult("https://app.example.com", ()).to_json()) == documented("smoke")
+    assert set(answer(SmokeResult("https://app.example.com", ()))) == documented("smoke")

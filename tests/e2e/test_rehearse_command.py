@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from pages import Page
 from small_legacy import USERS, legacy_user
 
 from newbi_migrate.errors import ExitCode
@@ -22,7 +23,8 @@ def backup(quick, clean, tmp_path):
 def rehearsed(newbi, backup, tmp_path):
     """The answer of a rehearsal on a server of its own, and the file of its decisions."""
     path = tmp_path / "rehearsed.json"
-    answer = newbi("rehearse", backup, "--output", path, "--work-dir", tmp_path, "--json", uri=None)
+    files = ("--output", path, "--report", tmp_path / "rehearsal.html", "--work-dir", tmp_path)
+    answer = newbi("rehearse", backup, *files, "--json", uri=None)
     return answer, path
 
 
@@ -51,6 +53,16 @@ def test_the_answer_is_go_and_the_decisions_are_compared_on_the_night(
     assert 0 == clean["user"].count_documents({})
 
 
+def test_the_page_has_the_commands_of_the_night(rehearsed, tmp_path):
+    """Whoever prints it types them from paper; the checklist of production is not asked."""
+    answer, _ = rehearsed
+    page = Page((tmp_path / "rehearsal.html").read_text("utf-8")).text
+
+    assert answer.json["night"]
+    assert all(line in page for line in answer.json["night"])
+    assert "Checklist:" not in page
+
+
 def test_a_migration_as_rehearsed_goes_through(rehearsed, quick, clean):
     """Nobody has come, so it does what was rehearsed; the decisions hold no personal data."""
     _, path = rehearsed
@@ -60,6 +72,16 @@ def test_a_migration_as_rehearsed_goes_through(rehearsed, quick, clean):
     assert 3 == clean["user"].count_documents({})
     assert "@" not in path.read_text("utf-8")
     assert json.loads(path.read_text("utf-8"))["database"] == clean.name
+
+
+def test_no_go_ends_with_3_whichever_step_failed(newbi, backup):
+    """A damaged backup fails the first step, whose own code stands beside it."""
+    (data,) = backup.rglob("invoices.bson*")
+    data.write_bytes(data.read_bytes()[:-1])
+    answer = newbi("rehearse", backup, "--json", uri=None)
+
+    assert (ExitCode.PENDING, "no-go") == (answer.code, answer.json["verdict"]), answer.err
+    assert [ExitCode.LOCAL_FILE] == [step["exitCode"] for step in answer.json["steps"]]
 
 
 def test_without_a_server_one_sentence_says_what_to_do(newbi, backup):

@@ -16,12 +16,16 @@ from newbi_migrate import (
     MigrationOptions,
     NewbiMigrateError,
     Registry,
+    Rehearsal,
+    SinceRehearsal,
     ThrottleOptions,
     ValidationReport,
+    Verdict,
     backup_database,
     compare_backup,
     open_database,
     restore_backup,
+    since_rehearsal,
     verify_backup,
 )
 from newbi_migrate.smoke import smoke
@@ -81,6 +85,15 @@ async def a_pipeline_looks_before_it_runs_and_holds_back() -> bool:
     async with Migration("mongodb://localhost/newbi", throttle=throttle) as migration:
         ready: ExitCode = (await migration.doctor(backup=Path("backup"))).exit_code
     return ready is ExitCode.DONE
+
+
+async def a_pipeline_rehearses_the_night() -> bool:
+    async with Migration("mongodb://localhost/scratch") as migration:
+        rehearsal: Rehearsal = await migration.rehearse(Path("backup"), keep=True)
+    async with Migration("mongodb://localhost/newbi") as migration:
+        since: SinceRehearsal = since_rehearsal(Path("rehearsed.json"), await migration.plan())
+        ready: ExitCode = (await migration.checklist(backup=Path("backup"))).exit_code
+    return rehearsal.verdict is Verdict.GO and since.as_rehearsed and ready is ExitCode.DONE
 
 
 def a_pipeline_signs_in_afterwards() -> list[str]:

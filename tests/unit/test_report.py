@@ -14,6 +14,7 @@ from results import IDS, a_clean_plan, a_plan, a_result, user_lines
 from rich.console import Console
 
 from newbi_migrate import ExitCode, UsageError
+from newbi_migrate.answers import answer
 from newbi_migrate.choices import AliasOwners, AliasPolicy, DuplicatePolicy
 from newbi_migrate.cli import options as opt
 from newbi_migrate.cli.values import as_arguments, migration_options
@@ -29,9 +30,9 @@ from newbi_migrate.mapping.users import (
     Finding,
 )
 from newbi_migrate.mapping.workspace import Reason, WorkspaceClass, Workspaces
+from newbi_migrate.migration.checklist import Checklist
 from newbi_migrate.migration.planning.codes import RULES
 from newbi_migrate.migration.planning.options import MAX_BATCH_SIZE, MigrationOptions
-from newbi_migrate.migration.planning.plan import plan_to_json
 from newbi_migrate.migration.planning.results import (
     NOT_PLAIN,
     Findings,
@@ -56,8 +57,8 @@ from newbi_migrate.report.messages import (
     REASONS,
     SIGN_IN_CURES,
 )
-from newbi_migrate.report.migration import plan_document, result_document, result_to_json
-from newbi_migrate.report.status import status_document, status_to_json
+from newbi_migrate.report.migration import plan_document, result_document
+from newbi_migrate.report.status import status_document
 from newbi_migrate.report.text import counted
 from newbi_migrate.store.lease import Holder, LeaseState
 from newbi_migrate.store.runs import RunRecord
@@ -83,7 +84,7 @@ def result_report(result, *, verbose=False, **about):
 
 
 def status_report(status, **about):
-    return console_report(status_document(status, **about))
+    return console_report(status_document(Checklist("newbi", (), status), **about))
 
 
 # -- words ------------------------------------------------------------------------------------
@@ -338,7 +339,7 @@ def test_a_result_ends_with_numbers_that_add_up():
 
 def test_a_result_as_json_is_json_and_complete():
     """Counts, reasons, timings, exit code; ids as text; every outcome, also with zero users."""
-    value = as_json(result_to_json(a_result(a_plan())))
+    value = as_json(answer(a_result(a_plan())))
 
     assert {o.value for o in Outcome} == value["outcomes"].keys()
     assert {"users": 0.1, "documents": 0.2, "documents.invoices": 0.2} == value["timings"]
@@ -351,7 +352,7 @@ def test_json_and_text_agree():
     plan = a_plan()
     text = shown(plan_report(plan, next_command="x"))
 
-    assert f"Quarantined, unchanged: {len(plan_to_json(plan)['quarantine'])}" in text
+    assert f"Quarantined, unchanged: {len(answer(plan)['quarantine'])}" in text
 
 
 # -- status -----------------------------------------------------------------------------------
@@ -406,7 +407,9 @@ def test_a_status_tells_a_run_that_is_under_way_from_one_that_was_interrupted():
 
 def test_a_status_as_json_gives_times_in_utc():
     """Times say that they are UTC, and what is unfinished has its id."""
-    value = json.loads(json.dumps(status_to_json(a_status(state="running"))))
+    value = json.loads(
+        json.dumps(dict(status_document(Checklist("newbi", (), a_status(state="running"))).value()))
+    )
 
     assert "2025-08-14T09:30:00.000+00:00" == value["runs"][0]["startedAt"]
     assert str(IDS[30]) == value["unfinished"]
@@ -572,7 +575,7 @@ def test_a_registered_view_is_named():
     text = " ".join(shown(plan_report(plan, next_command="x")).split())
 
     assert f"1 collection-is-a-view (offers): {FINDINGS['collection-is-a-view']}" in text
-    assert None is plan_to_json(plan)["findings"][0]["id"]
+    assert None is answer(plan)["findings"][0]["id"]
 
 
 def test_every_kind_that_cannot_be_updated_has_its_sentence():

@@ -18,12 +18,13 @@ from pages import Page, junit
 from results import IDS, a_clean_plan, a_plan, a_result, a_rollback, a_rule, a_validation
 
 from newbi_migrate import ExitCode, UsageError
+from newbi_migrate.answers import answer
 from newbi_migrate.choices import OnConflict
 from newbi_migrate.mapping.users import BARRED, CANNOT_SIGN_IN, Finding
 from newbi_migrate.mapping.workspace import Reason
-from newbi_migrate.migration.planning.plan import plan_to_json
 from newbi_migrate.migration.planning.plan_file import plan_lines
 from newbi_migrate.migration.planning.results import CollectionSummary, Quarantine
+from newbi_migrate.migration.rollback.results import Conflict, ConflictKind
 from newbi_migrate.migration.validation.report import FailOn, Origin
 from newbi_migrate.report.document import SHOWN, Document, State, timings_section, verdict_of
 from newbi_migrate.report.html import html_report
@@ -31,7 +32,7 @@ from newbi_migrate.report.json import as_json
 from newbi_migrate.report.junit import junit_report
 from newbi_migrate.report.masking import masked_email
 from newbi_migrate.report.messages import FINDINGS, REASONS
-from newbi_migrate.report.migration import plan_document, result_document, result_to_json
+from newbi_migrate.report.migration import plan_document, result_document
 from newbi_migrate.report.ndjson import ndjson_report
 from newbi_migrate.report.rollback import rollback_document
 from newbi_migrate.report.validation import validation_document
@@ -328,12 +329,34 @@ def test_a_page_of_a_rollback_tells_what_is_in_the_way():
 @pytest.mark.parametrize("conflicts", [0, 2])
 @pytest.mark.parametrize("kept", [0, 1])
 def test_a_pipeline_sees_a_failure_for_a_conflict_that_is_not_settled(on_conflict, conflicts, kept):
-    """There are failures exactly where the exit code is 8; who stays in use is skipped."""
+    """There are failures exactly where there is something to settle; who is in use is skipped."""
     result = a_rollback(conflicts=conflicts, kept=kept, on_conflict=on_conflict)
     root = junit(xml(rollback_document([result])))
 
-    assert (result.exit_code is ExitCode.ROLLBACK_CONFLICTS) is bool(int(root.get("failures")))
+    assert bool(result.unresolved) is bool(int(root.get("failures")))
     assert bool(kept) is (root.find(".//skipped") is not None)
+
+
+@pytest.mark.parametrize(
+    ("on_conflict", "kind", "expected"),
+    [
+        (OnConflict.STOP, ConflictKind.CHANGED, ExitCode.ROLLBACK_CONFLICTS),
+        (OnConflict.STOP, None, ExitCode.QUARANTINED),
+        (OnConflict.KEEP, ConflictKind.CHANGED, ExitCode.DONE),
+        (OnConflict.KEEP, ConflictKind.REFUSED, ExitCode.DONE),
+        (OnConflict.KEEP, None, ExitCode.DONE),
+        (OnConflict.DISCARD, ConflictKind.CHANGED, ExitCode.DONE),
+        (OnConflict.DISCARD, ConflictKind.REFUSED, ExitCode.PENDING),
+        (OnConflict.DISCARD, None, ExitCode.DONE),
+    ],
+)
+def test_a_rollback_that_did_what_was_chosen_ends_with_0(on_conflict, kind, expected):
+    """Keeping keeps, and discarding discards; what is in use has been decided about too."""
+    result = a_rollback(conflicts=0, on_conflict=on_conflict)
+    if kind is not None:
+        result.conflicts.add(Conflict(kind, "invoices", IDS[0], "workspaceId"))
+
+    assert expected == result.exit_code
 
 
 def test_several_runs_taken_back_are_one_report():
@@ -343,7 +366,7 @@ def test_several_runs_taken_back_are_one_report():
 
     assert "Rollback of 2 runs" in Page(html(document)).text
     assert 2 == sum(line["type"] == "conflict" for line in lines(document))
-    assert [results[0].to_json()] == document.value()["before"]
+    assert [answer(results[0])] == document.value()["before"]
     assert ExitCode.ROLLBACK_CONFLICTS is document.exit_code
 
 
@@ -367,14 +390,14 @@ def test_the_first_line_says_what_the_file_is_and_every_other_what_it_is_of():
 def test_json_is_the_answer_of_the_command_with_a_header():
     """Whoever reads --json reads the report too."""
     plan, result = a_plan(), a_result()
-    for document, answer in (
-        (plan_document(plan), plan_to_json(plan)),
-        (result_document(result, command="migrate"), result_to_json(result)),
+    for document, said in (
+        (plan_document(plan), answer(plan)),
+        (result_document(result, command="migrate"), answer(result)),
     ):
         value = json.loads("".join(FORMATS[".json"](document, DAY)))
 
         assert document.command == value.pop("report")["command"]
-        assert as_json(answer) == value
+        assert as_json(said) == value
 
 
 # -- personal data ----------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from bson import ObjectId
 
+from newbi_migrate.answers import answer, answers
 from newbi_migrate.choices import AliasOwners
 from newbi_migrate.documents.better_auth import TARGET_COLLECTIONS
 from newbi_migrate.documents.registry import CollectionSpec, Registry
@@ -20,8 +21,9 @@ from newbi_migrate.mapping.packed import PackedIds
 from newbi_migrate.mapping.workspace import Reason, Workspaces
 from newbi_migrate.migration.apply.documents import DocumentWriter
 from newbi_migrate.migration.apply.users import UserWriter
+from newbi_migrate.migration.planning.codes import with_rules
 from newbi_migrate.migration.planning.documents import DocumentPlane
-from newbi_migrate.migration.planning.plan import chosen_collections, findings_to_json
+from newbi_migrate.migration.planning.plan import chosen_collections
 from newbi_migrate.migration.planning.results import (
     CollectionSummary,
     Findings,
@@ -147,10 +149,10 @@ async def apply_plan(request: ApplyRequest) -> RunResult:
             "timings": state.timings,
             "created": dict(state.created),
             "filled": dict(state.filled),
-            "collections": {n: s.to_json() for n, s in state.collections.items()},
+            "collections": {n: answer(s) for n, s in state.collections.items()},
             "quarantined": len(state.quarantine),
             "pending": [{"collection": n, "documents": d} for n, d in state.pending.items()],
-            "findings": findings_to_json(state.findings[:1000]),
+            "findings": answers(with_rules(state.findings[:1000])),
             "exitCode": int(result.exit_code),
         },
     )

@@ -8,8 +8,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
+from pydantic import computed_field
+
+from newbi_migrate.answers import called
 from newbi_migrate.checks import Check, Level, worst
 from newbi_migrate.choices import Purpose
 from newbi_migrate.documents.registry import Registry
@@ -44,23 +47,15 @@ class Diagnosis:
     """
 
     database: str
-    purpose: Purpose
+    purpose: Annotated[Purpose, called("for")]
     checks: tuple[Check, ...]
 
+    @computed_field
     @property
     def exit_code(self) -> ExitCode:
         """3 where a check failed, else 0: a warning is a note."""
         failed = worst(self.checks) is Level.FAILED
         return ExitCode.PENDING if failed else ExitCode.DONE
-
-    def to_json(self) -> dict[str, Any]:
-        """The diagnosis as JSON holds it."""
-        return {
-            "database": self.database,
-            "for": self.purpose.value,
-            "checks": [check.to_json() for check in self.checks],
-            "exitCode": int(self.exit_code),
-        }
 
 
 async def diagnose(

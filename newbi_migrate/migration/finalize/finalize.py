@@ -8,6 +8,7 @@ from typing import Any
 
 from bson import ObjectId
 
+from newbi_migrate.answers import answer
 from newbi_migrate.mapping.decisions import Outcome
 from newbi_migrate.mapping.users import BARRED
 from newbi_migrate.migration.finalize.legacy_users import count_legacy_users, refuse_made_anew
@@ -90,7 +91,7 @@ class Finalize:
             unfinished = unfinished_run(runs)
             if unfinished is None and reviewed is not None:
                 now = await self._look_at_indexes(runs)
-                refuse_other_preview(reviewed.to_json(), now.to_json())
+                refuse_other_preview(answer(reviewed), answer(now))
             begun.append(session.run_id if unfinished is None else unfinished.run_id)
             return await carry_out(session, request, runs)
 
@@ -138,7 +139,7 @@ class Finalize:
             ready = await self._ready(request, session.progress, runs, asking=session.run_id)
             if reviewed is not None:
                 now = await self._describe(ready, runs)
-                refuse_other_preview(reviewed.to_json(), now.to_json())
+                refuse_other_preview(answer(reviewed), answer(now))
             return await carry_out(session, ready, runs)
 
         return await self.runner.run("finalize", attempt)

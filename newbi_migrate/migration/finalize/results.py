@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
-from bson import ObjectId
+from pydantic import computed_field
 
+from newbi_migrate.answers import RunId, called
 from newbi_migrate.errors import ExitCode
 from newbi_migrate.migration.validation.report import RuleResult
 
@@ -28,10 +29,6 @@ class HeldIndex:
     name: str
     missing: str | None
 
-    def to_json(self) -> dict[str, Any]:
-        """The index as JSON holds it."""
-        return {"collection": self.collection, "name": self.name, "missing": self.missing}
-
 
 @dataclass(frozen=True, slots=True)
 class MissingIndex:
@@ -46,10 +43,6 @@ class MissingIndex:
     collection: str
     name: str
     reason: str
-
-    def to_json(self) -> dict[str, Any]:
-        """The index as JSON holds it."""
-        return {"collection": self.collection, "name": self.name, "reason": self.reason}
 
 
 @dataclass(slots=True)
@@ -75,43 +68,23 @@ class FinalizeResult:
     """
 
     database: str
-    run_id: ObjectId | None
+    run_id: RunId | None
     command: str
     dry_run: bool
     dropped: list[tuple[str, str]] = field(default_factory=list)
     created: list[tuple[str, str]] = field(default_factory=list)
     held: list[HeldIndex] = field(default_factory=list)
     missing: list[MissingIndex] = field(default_factory=list)
-    legacy: str | None = None
+    legacy: Annotated[str | None, called("legacyCollection")] = None
     kept_as: str | None = None
     legacy_users: int = 0
     journal_dropped: bool = False
-    quarantined: int = 0
-    let_in: tuple[Any, ...] = ()
+    quarantined: Annotated[int, called("quarantinedUsers")] = 0
+    let_in: Annotated[tuple[Any, ...], called("letInUsers")] = ()
     there_before: tuple[RuleResult, ...] = ()
 
+    @computed_field
     @property
     def exit_code(self) -> ExitCode:
         """3 if an index cannot be built, or one of the old structure cannot go; else 0."""
         return ExitCode.PENDING if self.held or self.missing else ExitCode.DONE
-
-    def to_json(self) -> dict[str, Any]:
-        """The result as JSON holds it."""
-        return {
-            "database": self.database,
-            "runId": None if self.run_id is None else str(self.run_id),
-            "command": self.command,
-            "dryRun": self.dry_run,
-            "dropped": [list(pair) for pair in self.dropped],
-            "created": [list(pair) for pair in self.created],
-            "held": [index.to_json() for index in self.held],
-            "missing": [index.to_json() for index in self.missing],
-            "legacyCollection": self.legacy,
-            "keptAs": self.kept_as,
-            "legacyUsers": self.legacy_users,
-            "journalDropped": self.journal_dropped,
-            "quarantinedUsers": self.quarantined,
-            "letInUsers": list(self.let_in),
-            "thereBefore": [found.to_json() for found in self.there_before],
-            "exitCode": int(self.exit_code),
-        }

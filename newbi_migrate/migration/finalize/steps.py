@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from newbi_migrate.answers import answer
 from newbi_migrate.documents.registry import Registry
 from newbi_migrate.errors import DatabaseMovedOnError, UsageError, ValidationFailedError
 from newbi_migrate.mapping.decisions import Outcome
@@ -369,6 +370,6 @@ def refuse_other(unfinished: RunRecord, request: FinalizeRequest) -> None:
 
 
 def _kept(result: FinalizeResult) -> dict[str, Any]:
-    told = result.to_json()
+    told = answer(result)
     indexes = ("dropped", "created", "held", "missing")
     return {name: told[name] for name in (*indexes, "legacyCollection", "keptAs", "legacyUsers")}

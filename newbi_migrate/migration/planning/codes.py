@@ -6,8 +6,11 @@ a validation asks these, before a run as well as after it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Final
+
+from pydantic import computed_field
 
 from newbi_migrate.mapping.users import Finding
 
@@ -38,7 +41,8 @@ __all__ = [
     "USER_NAMES_ORGANIZATION",
     "USER_WITHOUT_ORGANIZATION",
     "WITHOUT_OWNER",
-    "rule_of",
+    "RuledFinding",
+    "with_rules",
 ]
 
 ACCOUNT_ID_DIFFERS: Final = "account-id-differs"
@@ -102,7 +106,25 @@ RULES: Final[Mapping[str, str]] = {
 """Code to the rule of which a validation says afterwards that the same documents break it."""
 
 
-def rule_of(finding: Finding) -> str | None:
-    """The rule of a validation that a document breaks by what was found, if there is one."""
-    rule = RULES.get(finding.code)
-    return None if rule is None else rule.format(collection=finding.collection)
+@dataclass(frozen=True, slots=True)
+class RuledFinding(Finding):
+    """A finding with the rule of a validation that it breaks.
+
+    Attributes:
+        code: What kind of finding, in lower case with hyphens.
+        collection: Where.
+        id: In which document; ``None`` where it concerns the collection as a whole.
+        path: In which field, dotted; empty for the whole document.
+    """
+
+    @computed_field
+    @property
+    def rule(self) -> str | None:
+        """The rule that ``validate`` finds broken after the run, or ``None``."""
+        rule = RULES.get(self.code)
+        return None if rule is None else rule.format(collection=self.collection)
+
+
+def with_rules(findings: Iterable[Finding]) -> list[RuledFinding]:
+    """Findings as an answer has them."""
+    return [RuledFinding(one.code, one.collection, one.id, one.path) for one in findings]

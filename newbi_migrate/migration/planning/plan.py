@@ -6,8 +6,8 @@ A run makes the same plan again and follows it; a saved plan is compared by its 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Final
 
 from bson import ObjectId
 
@@ -15,14 +15,13 @@ from newbi_migrate.choices import AliasOwners
 from newbi_migrate.documents.registry import CollectionSpec, Registry
 from newbi_migrate.mapping.decisions import (
     Decisions,
-    Outcome,
     decide_users,
     workspaces_after,
 )
 from newbi_migrate.mapping.packed import PackedGroups
 from newbi_migrate.mapping.users import FIELD_NOT_CARRIED, FOLLOWS_MEMBERSHIP, Finding, SetMissing
 from newbi_migrate.mapping.workspace import Reason, Workspaces
-from newbi_migrate.migration.planning.codes import EMAIL_REFUSED, rule_of
+from newbi_migrate.migration.planning.codes import EMAIL_REFUSED
 from newbi_migrate.migration.planning.companions import companions_elsewhere
 from newbi_migrate.migration.planning.digests import INDEXES, USERS, Digests, of_index, of_user
 from newbi_migrate.migration.planning.documents import DocumentPlane, Surveyed
@@ -46,11 +45,7 @@ from newbi_migrate.store.ids import id_key
 
 __all__ = [
     "chosen_collections",
-    "finding_to_json",
-    "findings_to_json",
     "make_plan",
-    "plan_to_json",
-    "quarantine_to_json",
 ]
 
 _COMMENT: Final = "newbi-migrate plan"
@@ -289,38 +284,3 @@ def _following(users: _Users, surveyed: Mapping[str, Surveyed]) -> list[Finding]
         and workspace == users.workspaces.of_user(owner)
     }
     return [Finding(FOLLOWS_MEMBERSHIP, "user", user_id) for user_id in sorted(found)]
-
-
-def plan_to_json(plan: Plan) -> dict[str, Any]:
-    """The plan as JSON holds it: decisions, ids and digests, no personal data."""
-    return {
-        "database": plan.database,
-        "source": plan.source,
-        "policy": plan.options.policy(),
-        "digests": plan.digests.to_json(),
-        "pending": plan.pending,
-        "exitCode": int(plan.exit_code),
-        "outcomes": {o.value: plan.outcomes.get(o, 0) for o in Outcome},
-        "users": [line.to_json() for line in plan.users],
-        "collections": {name: s.to_json() for name, s in plan.collections.items()},
-        "notRegistered": dict(plan.not_registered),
-        "indexes": [decision.to_json() for decision in plan.indexes],
-        "collisions": [collision.to_json() for collision in plan.collisions],
-        "quarantine": quarantine_to_json(plan.quarantine),
-        "findings": findings_to_json(plan.findings),
-    }
-
-
-def quarantine_to_json(quarantine: Quarantine) -> list[dict[str, Any]]:
-    """The quarantined documents as JSON holds them."""
-    return [document.to_json() for document in quarantine]
-
-
-def findings_to_json(findings: Iterable[Finding]) -> list[dict[str, Any]]:
-    """The findings as JSON holds them, each with the rule of a validation that it breaks."""
-    return [finding_to_json(finding) for finding in findings]
-
-
-def finding_to_json(finding: Finding) -> dict[str, Any]:
-    """A finding as JSON holds it; ``rule`` is null where no rule is broken."""
-    return {**finding.to_json(), "rule": rule_of(finding)}

@@ -18,6 +18,7 @@ from typing import Annotated, Any, Final, Literal, Self, TextIO, TypeVar
 from bson import ObjectId, json_util
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from newbi_migrate.answers import answer
 from newbi_migrate.errors import DatabaseMovedOnError, LocalFileError, UsageError
 from newbi_migrate.local_files import opened_for, refuse_no_file
 from newbi_migrate.mapping.decisions import Outcome
@@ -237,7 +238,7 @@ def _content(plan: Plan) -> Iterator[str]:
         "policy": plan.options.policy(),
         "digests": plan.digests.to_json(),
         "outcomes": {o.value: plan.outcomes.get(o, 0) for o in Outcome},
-        "collections": {name: s.to_json() for name, s in plan.collections.items()},
+        "collections": {name: answer(s) for name, s in plan.collections.items()},
     }
     yield json.dumps(header)[:-1] + ",\n"
     yield _USERS

@@ -6,10 +6,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from bson import ObjectId, json_util
+from pydantic import computed_field
 
+from newbi_migrate.answers import called
 from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.planning.plan_file import SavedDecision, SavedOwner, load_plan
 from newbi_migrate.migration.planning.results import Plan
@@ -31,10 +33,6 @@ class OtherDecision:
     then: str
     now: str
 
-    def to_json(self) -> dict[str, Any]:
-        """The two decisions as JSON holds them, with the id as it is."""
-        return {"id": self.id, "then": self.then, "now": self.now}
-
 
 @dataclass(slots=True)
 class SinceRehearsal:
@@ -51,24 +49,14 @@ class SinceRehearsal:
     new_users: int = 0
     gone_users: int = 0
     documents: dict[str, int] = field(default_factory=dict)
-    others: list[OtherDecision] = field(default_factory=list)
-    policy: dict[str, Any] = field(default_factory=dict)
+    others: Annotated[list[OtherDecision], called("otherDecisions")] = field(default_factory=list)
+    policy: Annotated[dict[str, Any], called("otherChoices")] = field(default_factory=dict)
 
+    @computed_field
     @property
     def as_rehearsed(self) -> bool:
         """Whether everybody who was rehearsed is decided about as in the rehearsal."""
         return not self.others and not self.policy
-
-    def to_json(self) -> dict[str, Any]:
-        """What has come, as JSON holds it."""
-        return {
-            "asRehearsed": self.as_rehearsed,
-            "newUsers": self.new_users,
-            "goneUsers": self.gone_users,
-            "documents": dict(self.documents),
-            "otherDecisions": [one.to_json() for one in self.others],
-            "otherChoices": dict(self.policy),
-        }
 
 
 def since_rehearsal(path: Path, plan: Plan) -> SinceRehearsal:

@@ -1,7 +1,7 @@
 """What the use-cases answer: plain values, the same for the console, JSON and a program.
 
-Values hold ids, counts and reasons, no personal data. ``to_json`` gives ids as they are, which
-whoever writes JSON gives as Extended JSON.
+Values hold ids, counts and reasons, no personal data. What their types declare is the answer in
+JSON, see :mod:`newbi_migrate.answers`.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import islice
-from typing import Any, Final, Self
+from typing import Annotated, Any, Final, Self
 
 from bson import ObjectId
+from pydantic import computed_field
 
+from newbi_migrate.answers import HIDDEN, RunId, called, told
 from newbi_migrate.documents.registry import IndexSpec
 from newbi_migrate.errors import ExitCode
 from newbi_migrate.mapping.decisions import Decisions, Outcome, UserDecision
@@ -23,6 +25,7 @@ from newbi_migrate.mapping.ids import account_id, member_id
 from newbi_migrate.mapping.packed import IdColumn, Interned, PackedSequence
 from newbi_migrate.mapping.users import Finding
 from newbi_migrate.mapping.workspace import Reason, WorkspaceClass, Workspaces
+from newbi_migrate.migration.planning.codes import RuledFinding, with_rules
 from newbi_migrate.migration.planning.digests import Digests
 from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.store.ids import id_key
@@ -68,16 +71,6 @@ class QuarantinedDocument:
     path: str
     reason: Reason
     user: Any = None
-
-    def to_json(self) -> dict[str, Any]:
-        """The document as JSON holds it, with ids as they are."""
-        return {
-            "collection": self.collection,
-            "id": self.id,
-            "path": self.path,
-            "reason": self.reason.value,
-            "user": self.user,
-        }
 
 
 class Quarantine:
@@ -163,6 +156,10 @@ def _size(packs: Iterable[Any]) -> int:
     return sum(len(p) // 12 if isinstance(p, bytes) else len(p) for p in packs)
 
 
+def _sorted(counts: Counter[WorkspaceClass]) -> dict[WorkspaceClass, int]:
+    return dict(sorted(counts.items()))
+
+
 @dataclass(slots=True)
 class CollectionSummary:
     """What happens, or happened, to the documents of one collection.
@@ -177,9 +174,11 @@ class CollectionSummary:
         quarantined: Documents left as they are, with their reasons in the quarantine.
     """
 
-    name: str
+    name: Annotated[str, HIDDEN]
     documents: int = 0
-    classes: Counter[WorkspaceClass] = field(default_factory=Counter)
+    classes: Annotated[Counter[WorkspaceClass], told(_sorted, dict[WorkspaceClass, int])] = field(
+        default_factory=Counter
+    )
     stamped: int = 0
     owners_rewritten: int = 0
     kept: int = 0
@@ -189,17 +188,6 @@ class CollectionSummary:
     def pending(self) -> int:
         """Documents something is written to."""
         return self.documents - self.kept - self.quarantined
-
-    def to_json(self) -> dict[str, Any]:
-        """The summary as JSON holds it."""
-        return {
-            "documents": self.documents,
-            "classes": {name.value: count for name, count in sorted(self.classes.items())},
-            "stamped": self.stamped,
-            "ownersRewritten": self.owners_rewritten,
-            "kept": self.kept,
-            "quarantined": self.quarantined,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +208,7 @@ class UserLine:
     outcome: Outcome
     reason: Reason | None
     user_id: ObjectId | None
-    workspace: ObjectId | None
+    workspace: Annotated[ObjectId | None, called("workspaceId")]
     creates: Mapping[str, ObjectId] = field(default_factory=dict)
     fills: Mapping[str, int] = field(default_factory=dict)
 
@@ -246,18 +234,6 @@ class UserLine:
     def writes(self) -> bool:
         """Whether anything is written for them."""
         return bool(self.creates or self.fills)
-
-    def to_json(self) -> dict[str, Any]:
-        """The line as JSON holds it."""
-        return {
-            "legacyId": self.legacy_id,
-            "outcome": self.outcome.value,
-            "reason": None if self.reason is None else self.reason.value,
-            "userId": self.user_id,
-            "workspaceId": self.workspace,
-            "creates": dict(self.creates),
-            "fills": dict(self.fills),
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -400,20 +376,31 @@ class IndexDecision:
     """
 
     collection: str
-    spec: IndexSpec
+    spec: Annotated[IndexSpec, HIDDEN]
     action: IndexAction
     reason: str = ""
 
-    def to_json(self) -> dict[str, Any]:
-        """The decision as JSON holds it."""
-        return {
-            "collection": self.collection,
-            "name": self.spec.name,
-            "keys": [list(pair) for pair in self.spec.keys],
-            "unique": self.spec.unique,
-            "action": self.action.value,
-            "reason": self.reason,
-        }
+    @computed_field
+    @property
+    def name(self) -> str:
+        """Name of the index."""
+        return self.spec.name
+
+    @computed_field
+    @property
+    def keys(self) -> tuple[tuple[str, Any], ...]:
+        """Its keys, each with its direction."""
+        return self.spec.keys
+
+    @computed_field
+    @property
+    def unique(self) -> bool:
+        """Whether it is unique."""
+        return self.spec.unique
+
+
+def _sharers(documents: tuple[tuple[Any, Any], ...]) -> list[dict[str, Any]]:
+    return [{"id": identifier, "user": user} for identifier, user in documents]
 
 
 @dataclass(frozen=True, slots=True)
@@ -435,20 +422,13 @@ class PlannedCollision:
     collection: str
     index: str
     count: int
-    documents: tuple[tuple[Any, Any], ...]
+    documents: Annotated[tuple[tuple[Any, Any], ...], told(_sharers, list[dict[str, Any]])]
     in_no_workspace: bool = False
     later: bool = False
 
-    def to_json(self) -> dict[str, Any]:
-        """The documents as JSON holds them, with ids as they are."""
-        return {
-            "collection": self.collection,
-            "index": self.index,
-            "count": self.count,
-            "documents": [{"id": identifier, "user": user} for identifier, user in self.documents],
-            "inNoWorkspace": self.in_no_workspace,
-            "later": self.later,
-        }
+
+ListedQuarantine = Annotated[Quarantine, told(list, list[QuarantinedDocument])]
+ListedFindings = Annotated[Findings, told(with_rules, list[RuledFinding])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -472,16 +452,18 @@ class Plan:
 
     database: str
     source: str
-    options: MigrationOptions
-    users: UserLines
+    options: Annotated[
+        MigrationOptions, called("policy"), told(MigrationOptions.policy, dict[str, Any])
+    ]
+    users: Annotated[UserLines, told(list, list[UserLine])]
     collections: Mapping[str, CollectionSummary]
-    quarantine: Quarantine
-    findings: Findings
+    quarantine: ListedQuarantine
+    findings: ListedFindings
     indexes: tuple[IndexDecision, ...]
     collisions: tuple[PlannedCollision, ...]
     not_registered: Mapping[str, int]
-    workspaces: Workspaces
-    digests: Digests
+    workspaces: Annotated[Workspaces, HIDDEN]
+    digests: Annotated[Digests, told(Digests.to_json, dict[str, str])]
 
     @property
     def unwritable(self) -> frozenset[str]:
@@ -494,11 +476,13 @@ class Plan:
         """Keys of legacy ids that are no ObjectIds, to these ids."""
         return {id_key(identifier): identifier for identifier in self.users.decisions.other_ids()}
 
+    @computed_field
     @property
-    def outcomes(self) -> Counter[Outcome]:
+    def outcomes(self) -> dict[Outcome, int]:
         """How many legacy users for each outcome."""
-        return self.users.outcomes
+        return {outcome: self.users.outcomes[outcome] for outcome in Outcome}
 
+    @computed_field
     @property
     def pending(self) -> bool:
         """Whether anything is left to write."""
@@ -508,6 +492,7 @@ class Plan:
             or any(decision.action is IndexAction.CREATE for decision in self.indexes)
         )
 
+    @computed_field
     @property
     def exit_code(self) -> ExitCode:
         """5 if something is quarantined or an index cannot be built, else 0."""
@@ -533,18 +518,55 @@ class RunResult:
             the run ended without them.
     """
 
-    run_id: ObjectId | None
+    run_id: RunId | None
     resumed: bool
-    plan: Plan
+    plan: Annotated[Plan, HIDDEN]
     collections: Mapping[str, CollectionSummary]
-    quarantine: Quarantine
-    findings: Findings
+    quarantine: ListedQuarantine
+    findings: ListedFindings
     indexes: tuple[IndexDecision, ...]
     created: Mapping[str, int]
     filled: Mapping[str, int]
     timings: Mapping[str, float]
     pending: Mapping[str, int] = field(default_factory=dict)
 
+    @computed_field
+    @property
+    def database(self) -> str:
+        """Name of the database."""
+        return self.plan.database
+
+    @computed_field
+    @property
+    def source(self) -> str:
+        """Name of the legacy users' collection."""
+        return self.plan.source
+
+    @computed_field
+    @property
+    def policy(self) -> dict[str, Any]:
+        """The choices it was made with."""
+        return self.plan.options.policy()
+
+    @computed_field
+    @property
+    def outcomes(self) -> dict[Outcome, int]:
+        """How many legacy users for each outcome."""
+        return self.plan.outcomes
+
+    @computed_field
+    @property
+    def not_registered(self) -> Mapping[str, int]:
+        """Collections of the database that the registry does not know."""
+        return self.plan.not_registered
+
+    @computed_field
+    @property
+    def collisions(self) -> tuple[PlannedCollision, ...]:
+        """Documents that would break a unique key."""
+        return self.plan.collisions
+
+    @computed_field
     @property
     def exit_code(self) -> ExitCode:
         """3 if documents are still pending, 5 if something is quarantined, else 0."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
-from bson import ObjectId
+from pydantic import computed_field
 
-from newbi_migrate.errors import UsageError
+from newbi_migrate.answers import RunId, told
+from newbi_migrate.errors import ExitCode, UsageError
 from newbi_migrate.migration.run.runner import Runner, refuse_other_preview
 from newbi_migrate.store.collections import collection_names
 from newbi_migrate.store.counting import count
@@ -33,8 +35,14 @@ class DroppedAside:
 
     database: str
     dry_run: bool
-    collections: tuple[tuple[str, int], ...]
-    runs: tuple[ObjectId, ...]
+    collections: Annotated[tuple[tuple[str, int], ...], told(dict, dict[str, int])]
+    runs: tuple[RunId, ...]
+
+    @computed_field
+    @property
+    def exit_code(self) -> ExitCode:
+        """0."""
+        return ExitCode.DONE
 
 
 async def drop_aside(

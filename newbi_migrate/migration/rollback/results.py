@@ -1,7 +1,7 @@
 """What a rollback answers: plain values, the same for the console, JSON and a program.
 
-Values hold ids, paths and counts, no personal data. ``to_json`` gives ids as they are, which
-whoever writes JSON gives as Extended JSON.
+Values hold ids, paths and counts, no personal data. What their types declare is the answer in
+JSON, see :mod:`newbi_migrate.answers`.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from bson import ObjectId
+from pydantic import computed_field
 
+from newbi_migrate.answers import HIDDEN, RunId, answer, called, told
 from newbi_migrate.choices import OnConflict
 from newbi_migrate.errors import ExitCode
 
@@ -63,10 +64,11 @@ class ConflictKind(StrEnum):
     INDEX_IN_THE_WAY = "index-in-the-way"
     COLLECTION_IN_USE = "collection-in-use"
 
-    @property
-    def discardable(self) -> bool:
-        """Whether discarding the change settles it."""
-        return self not in _NEVER_DISCARDED
+    def settled_by(self, choice: OnConflict) -> bool:
+        """Whether nothing is left to decide once that choice was made."""
+        if choice is OnConflict.DISCARD:
+            return self not in _NEVER_DISCARDED
+        return choice is OnConflict.KEEP
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +86,6 @@ class Conflict:
     collection: str
     id: Any
     path: str
-
-    def to_json(self) -> dict[str, Any]:
-        """The conflict as JSON holds it."""
-        return {
-            "kind": self.kind.value,
-            "collection": self.collection,
-            "id": self.id,
-            "path": self.path,
-        }
 
 
 class Conflicts:
@@ -133,16 +126,6 @@ class DocumentsBack:
     kept: int = 0
     overwritten: int = 0
 
-    def to_json(self) -> dict[str, int]:
-        """The counts as JSON holds them."""
-        return {
-            "restored": self.restored,
-            "already": self.already,
-            "gone": self.gone,
-            "kept": self.kept,
-            "overwritten": self.overwritten,
-        }
-
 
 class KeptReason(StrEnum):
     """Why what was created for a legacy user stays."""
@@ -166,15 +149,6 @@ class Kept:
     reason: KeptReason
     documents: Mapping[str, Any]
     references: Mapping[str, int] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        """The entry as JSON holds it."""
-        return {
-            "legacyId": self.legacy_id,
-            "reason": self.reason.value,
-            "documents": dict(self.documents),
-            "references": dict(self.references),
-        }
 
 
 @dataclass(slots=True)
@@ -205,87 +179,91 @@ class RollbackResult:
     """
 
     database: str
-    run_id: ObjectId | None
+    run_id: RunId | None
     command: str
     dry_run: bool
-    options: RollbackOptions
+    options: Annotated[RollbackOptions, HIDDEN]
     documents: dict[str, DocumentsBack] = field(default_factory=dict)
     deleted: Counter[str] = field(default_factory=Counter)
     unfilled: Counter[str] = field(default_factory=Counter)
     kept: list[Kept] = field(default_factory=list)
-    conflicts: Conflicts = field(default_factory=Conflicts)
+    conflicts: Annotated[Conflicts, told(list, list[Conflict])] = field(default_factory=Conflicts)
     indexes_dropped: list[tuple[str, str]] = field(default_factory=list)
     indexes_rebuilt: list[tuple[str, str]] = field(default_factory=list)
     collections_dropped: list[str] = field(default_factory=list)
     collections_renamed: list[tuple[str, str]] = field(default_factory=list)
     put_aside: list[tuple[str, str, int]] = field(default_factory=list)
-    sessions: int = 0
+    sessions: Annotated[int, called("sessionsLeft")] = 0
     timings: dict[str, float] = field(default_factory=dict)
-    written: bool = False
+    written: Annotated[bool, HIDDEN] = False
 
+    @computed_field
+    @property
+    def on_conflict(self) -> OnConflict:
+        """What was chosen about conflicts."""
+        return self.options.on_conflict
+
+    @computed_field
+    @property
+    def collections(self) -> tuple[str, ...] | None:
+        """The collections that alone are taken back; ``None`` for all."""
+        return self.options.collections
+
+    @computed_field
+    @property
+    def users(self) -> tuple[str, ...] | None:
+        """The legacy users who alone are taken back; ``None`` for all."""
+        users = self.options.users
+        return None if users is None else tuple(map(str, users))
+
+    @computed_field
+    @property
+    def conflict_count(self) -> int:
+        """How many conflicts there are, listed or not."""
+        return len(self.conflicts)
+
+    @computed_field
     @property
     def refused(self) -> bool:
         """Whether nothing is written, because somebody's changes are in the way."""
         stops = self.options.on_conflict is OnConflict.STOP
         return bool(len(self.conflicts)) and stops and not self.written
 
+    @computed_field
     @property
     def exit_code(self) -> ExitCode:
-        """8 if somebody's change stays or stopped it, 5 if something in use stays, else 0.
+        """0 where it does what the choice about conflicts says, also where that keeps something.
 
-        3 where a change came in between, after the first look had found none.
+        A change that ``stop`` finds ends it with 8, and with 3 where it came in between, after the
+        first look had found none; what is in use ends it with 5. A change that ``discard`` cannot
+        discard ends it with 3.
         """
-        if self.unresolved and self.written and self.options.on_conflict is OnConflict.STOP:
-            return ExitCode.PENDING
+        if self.options.on_conflict is not OnConflict.STOP:
+            return ExitCode.PENDING if self.unresolved else ExitCode.DONE
         if self.unresolved:
-            return ExitCode.ROLLBACK_CONFLICTS
+            return ExitCode.PENDING if self.written else ExitCode.ROLLBACK_CONFLICTS
         return ExitCode.QUARANTINED if self.kept else ExitCode.DONE
 
     @property
     def unresolved(self) -> int:
-        """Conflicts that are not settled by discarding the change."""
-        if self.options.on_conflict is not OnConflict.DISCARD:
-            return len(self.conflicts)
-        return sum(self.conflicts.kinds[kind] for kind in _NEVER_DISCARDED)
-
-    def to_json(self) -> dict[str, Any]:
-        """The result as JSON holds it."""
-        return {
-            "database": self.database,
-            "runId": None if self.run_id is None else str(self.run_id),
-            "command": self.command,
-            "dryRun": self.dry_run,
-            "onConflict": self.options.on_conflict.value,
-            "collections": self.options.collections and list(self.options.collections),
-            "users": self.options.users and [str(user) for user in self.options.users],
-            "refused": self.refused,
-            "documents": {name: back.to_json() for name, back in self.documents.items()},
-            "deleted": dict(self.deleted),
-            "unfilled": dict(self.unfilled),
-            "kept": [kept.to_json() for kept in self.kept],
-            "conflicts": [conflict.to_json() for conflict in self.conflicts],
-            "conflictCount": len(self.conflicts),
-            "indexesDropped": [list(pair) for pair in self.indexes_dropped],
-            "indexesRebuilt": [list(pair) for pair in self.indexes_rebuilt],
-            "collectionsDropped": list(self.collections_dropped),
-            "collectionsRenamed": [list(pair) for pair in self.collections_renamed],
-            "putAside": [list(each) for each in self.put_aside],
-            "sessionsLeft": self.sessions,
-            "timings": dict(self.timings),
-            "exitCode": int(self.exit_code),
-        }
+        """Conflicts that the choice about them does not settle."""
+        return sum(
+            number
+            for kind, number in self.conflicts.kinds.items()
+            if not kind.settled_by(self.options.on_conflict)
+        )
 
     def to_record(self) -> dict[str, Any]:
         """What the run's record keeps of a rollback."""
-        told = self.to_json()
+        said = answer(self)
         return {
-            **{name: told[name] for name in ("onConflict", "deleted", "unfilled", "sessionsLeft")},
-            "conflicts": told["conflicts"][:1000],
-            "conflictCount": told["conflictCount"],
-            "kept": told["kept"][:1000],
-            "documents": [{"collection": n, **counts} for n, counts in told["documents"].items()],
-            "indexesDropped": told["indexesDropped"],
-            "exitCode": told["exitCode"],
+            **{name: said[name] for name in ("onConflict", "deleted", "unfilled", "sessionsLeft")},
+            "conflicts": said["conflicts"][:1000],
+            "conflictCount": said["conflictCount"],
+            "kept": said["kept"][:1000],
+            "documents": [{"collection": n, **counts} for n, counts in said["documents"].items()],
+            "indexesDropped": said["indexesDropped"],
+            "exitCode": said["exitCode"],
         }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from bson import ObjectId
 
+from newbi_migrate.answers import answer
 from newbi_migrate.migration.rollback.results import RollbackOptions, RollbackResult
 from newbi_migrate.migration.rollback.steps import (
     RollbackRequest,
@@ -97,4 +98,4 @@ def _nothing(runner: Runner, options: RollbackOptions, *, dry_run: bool) -> Roll
 def _comparable(result: RollbackResult) -> dict[str, Any]:
     # Sessions come and go with every sign-in, and stay where they are.
     ignored = {"timings", "sessionsLeft", "dryRun"}
-    return {name: value for name, value in result.to_json().items() if name not in ignored}
+    return {name: value for name, value in answer(result).items() if name not in ignored}

@@ -9,10 +9,11 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from bson import ObjectId
+from pydantic import computed_field
 
+from newbi_migrate.answers import HIDDEN, RunId, called, told
 from newbi_migrate.errors import ExitCode
 from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.planning.results import QuarantinedDocument
@@ -95,19 +96,10 @@ class Unchanged:
         reason: Why nothing could be proven; empty if it could.
     """
 
-    proof: Proof
+    proof: Annotated[Proof, called("verdict")]
     collections: int = 0
     differing: tuple[str, ...] = ()
     reason: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """The verdict as JSON holds it."""
-        return {
-            "verdict": self.proof.value,
-            "collections": self.collections,
-            "differing": list(self.differing),
-            "reason": self.reason,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,18 +124,6 @@ class FoundViolation:
     note: str = ""
     origin: Origin = Origin.UNKNOWN
 
-    def to_json(self) -> dict[str, Any]:
-        """The violation as JSON holds it, with the id as it is."""
-        return {
-            "rule": self.rule,
-            "severity": self.severity.value,
-            "origin": self.origin.value,
-            "collection": self.collection,
-            "id": self.id,
-            "path": self.path,
-            "note": self.note,
-        }
-
 
 @dataclass(slots=True)
 class RuleResult:
@@ -167,19 +147,11 @@ class RuleResult:
     collection: str
     origin: Origin = Origin.UNKNOWN
     count: int = 0
-    examples: list[FoundViolation] = field(default_factory=list)
+    examples: Annotated[list[FoundViolation], HIDDEN] = field(default_factory=list)
 
-    def to_json(self) -> dict[str, Any]:
-        """The result as JSON holds it, without its examples."""
-        return {
-            "rule": self.rule,
-            "collection": self.collection,
-            "severity": self.severity.value,
-            "origin": self.origin.value,
-            "sentence": self.sentence,
-            "nextStep": self.next_step,
-            "count": self.count,
-        }
+
+def _by_reason(found: Mapping[str, Counter[Reason]]) -> dict[str, dict[Reason, int]]:
+    return {name: dict(sorted(reasons.items())) for name, reasons in found.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,19 +178,23 @@ class ValidationReport:
     """
 
     database: str
-    run_id: ObjectId | None
+    run_id: RunId | None
     under_way: bool
     checked: int
     documents: Mapping[str, int]
-    results: tuple[RuleResult, ...]
-    quarantine: Mapping[str, Counter[Reason]]
-    quarantine_examples: tuple[QuarantinedDocument, ...]
+    results: Annotated[tuple[RuleResult, ...], called("rules")]
+    quarantine: Annotated[
+        Mapping[str, Counter[Reason]],
+        called("quarantined"),
+        told(_by_reason, dict[str, dict[Reason, int]]),
+    ]
+    quarantine_examples: Annotated[tuple[QuarantinedDocument, ...], HIDDEN]
     sampled: int | None
     notes: tuple[str, ...]
     timings: Mapping[str, float]
     fail_on: FailOn = FailOn.CRITICAL
     unchanged: Unchanged | None = None
-    finalized: bool = False
+    finalized: Annotated[bool, HIDDEN] = False
 
     @property
     def violations(self) -> tuple[FoundViolation, ...]:
@@ -248,6 +224,13 @@ class ValidationReport:
         """How many users and documents were quarantined as the run recorded."""
         return sum(sum(reasons.values()) for reasons in self.quarantine.values())
 
+    @computed_field
+    @property
+    def counts(self) -> dict[Origin, dict[Severity, int]]:
+        """How many violations there are, by origin and severity."""
+        return {o: {s: self.count(s, o) for s in Severity} for o in Origin}
+
+    @computed_field(alias="clean")
     @property
     def is_clean(self) -> bool:
         """Whether no run broke a critical rule; what was there before does not count."""
@@ -258,6 +241,7 @@ class ValidationReport:
         """Whether a rule is broken that is to fail the validation."""
         return any(r.count and self.fail_on.covers(r.severity, r.origin) for r in self.results)
 
+    @computed_field
     @property
     def exit_code(self) -> ExitCode:
         """4 if it failed, else 3 if a proof that was asked for was impossible, else 0."""

@@ -10,6 +10,7 @@ from fingerprints import changes, fingerprint
 from rich.console import Console
 from small_legacy import USERS, invoices, legacy_user
 
+from newbi_migrate.answers import answer
 from newbi_migrate.errors import DatabaseMovedOnError, ExitCode
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.finalize.legacy_users import LegacyUsers
@@ -139,8 +140,8 @@ async def test_the_preview_of_taking_all_runs_back_is_what_then_happens(uri, leg
     assert last.filled
     assert 4 == len(looked)
     for foretold, done in zip(looked, back, strict=True):
-        assert {k: v for k, v in foretold.to_json().items() if k not in leave_out} == {
-            k: v for k, v in done.to_json().items() if k not in leave_out
+        assert {k: v for k, v in answer(foretold).items() if k not in leave_out} == {
+            k: v for k, v in answer(done).items() if k not in leave_out
         }
     assert before.keys() == holds(legacy).keys()
 

@@ -16,6 +16,7 @@ from pymongo import MongoClient, monitoring
 from small_legacy import USERS, invoices, legacy_user
 
 from newbi_migrate import Migration
+from newbi_migrate.answers import answer
 from newbi_migrate.backup.writer import backup_database
 from newbi_migrate.checks import Level
 from newbi_migrate.choices import Purpose
@@ -470,7 +471,7 @@ async def test_a_folder_that_is_no_backup_fails(legacy, uri, tmp_path):
 async def test_the_diagnosis_as_json_has_every_check(lonely_uri):
     """Database, purpose, checks and exit code, in plain values."""
     found, checks = await look(lonely_uri)
-    told = json.loads(json.dumps(found.to_json()))
+    told = json.loads(json.dumps(answer(found)))
 
     assert ("newbi", "migrate", 0) == (told["database"], told["for"], told["exitCode"])
     assert list(checks) == [check["id"] for check in told["checks"]]

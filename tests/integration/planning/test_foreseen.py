@@ -10,7 +10,7 @@ from legacy_cases import CASES, HUGE_CASE, build_dirty_database
 from small_legacy import BCRYPT, DAY, USERS, invoices, legacy_user
 
 from newbi_migrate.migration.facade import Migration
-from newbi_migrate.migration.planning.codes import RULES, rule_of
+from newbi_migrate.migration.planning.codes import RULES, with_rules
 from newbi_migrate.migration.planning.results import IndexAction
 from newbi_migrate.migration.validation.rules import STRUCTURAL
 from newbi_migrate.rules import Severity
@@ -30,7 +30,7 @@ async def migration(uri):
 
 def planned(plan):
     """What a plan says that a validation will: the rule, and the document."""
-    return {(rule, str(f.id)) for f in plan.findings if (rule := rule_of(f)) is not None}
+    return {(f.rule, str(f.id)) for f in with_rules(plan.findings) if f.rule is not None}
 
 
 def written(plan):

@@ -6,6 +6,7 @@ import pytest
 from bson import ObjectId
 from small_legacy import BCRYPT, USERS, legacy_user
 
+from newbi_migrate.answers import answer
 from newbi_migrate.errors import ExitCode
 from newbi_migrate.migration.facade import Migration
 
@@ -83,7 +84,7 @@ async def test_whoever_was_kept_out_is_named_until_better_auth_keeps_them_out(
     assert expected == named(plan.findings, *codes)
     assert {item[1:] for item in expected} == broken(told, "legacy-user.kept-out")
     assert (USERS[0], USERS[1]) == preview.let_in
-    assert [USERS[0], USERS[1]] == preview.to_json()["letInUsers"]
+    assert [USERS[0], USERS[1]] == answer(preview)["letInUsers"]
     assert () == settled.let_in
     banned = sync_database["user"].find_one({"_id": USERS[1]})
     assert ("owner", False) == (banned["role"], "banReason" in banned)

@@ -29,12 +29,13 @@ from newbi_migrate.errors import (
     LeaseLostError,
     NewbiMigrateError,
 )
+from newbi_migrate.migration.checklist import Checklist
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.run.backup_guard import BackupGuard
 from newbi_migrate.migration.run.written import perhaps_written, tally
 from newbi_migrate.progress import NullProgress
 from newbi_migrate.report.console import console_report
-from newbi_migrate.report.status import status_document, status_to_json
+from newbi_migrate.report.status import status_document
 from newbi_migrate.store.journal import EntryKind, Journal, JournalGroup
 
 RUNS, JOURNAL, LEASE = "newbi_migrate_runs", "newbi_migrate_journal", "newbi_migrate_lease"
@@ -297,9 +298,10 @@ def put(document, place, value):
 def shown(status):
     """The status as people and programs get it."""
     console = Console(file=io.StringIO())
-    for part in console_report(status_document(status)):
+    found = Checklist(status.database, (), status)
+    for part in console_report(status_document(found)):
         console.print(part)
-    json.dumps(status_to_json(status))
+    json.dumps(status_document(found).value())
 
 
 async def one(command, uri):

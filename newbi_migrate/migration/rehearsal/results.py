@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Final
+
+from pydantic import computed_field
 
 from newbi_migrate.checks import Check, Level
 from newbi_migrate.errors import ExitCode
@@ -42,6 +44,13 @@ class Verdict(StrEnum):
     NO_GO = "no-go"
 
 
+_CODES: Final = {
+    Verdict.GO: ExitCode.DONE,
+    Verdict.DECIDE: ExitCode.QUARANTINED,
+    Verdict.NO_GO: ExitCode.PENDING,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One step, as it went.
@@ -60,16 +69,6 @@ class Step:
     sentence: str
     failed: bool = False
 
-    def to_json(self) -> dict[str, Any]:
-        """The step as JSON holds it."""
-        return {
-            "name": self.name.value,
-            "seconds": self.seconds,
-            "exitCode": int(self.exit_code),
-            "sentence": self.sentence,
-            "failed": self.failed,
-        }
-
 
 @dataclass(frozen=True, slots=True)
 class RoomTaken:
@@ -84,10 +83,6 @@ class RoomTaken:
     documents: int
     backup: int
     records: int
-
-    def to_json(self) -> dict[str, int]:
-        """The numbers as JSON holds them."""
-        return {"documents": self.documents, "backup": self.backup, "records": self.records}
 
 
 @dataclass(slots=True)
@@ -119,6 +114,12 @@ class Rehearsal:
         """The steps that keep the night from coming."""
         return (step for step in self.steps if step.failed)
 
+    @computed_field
+    @property
+    def reasons(self) -> list[str]:
+        """What speaks against the night, each step with what came of it."""
+        return [f"{step.name.value}: {step.sentence}" for step in self.failures]
+
     @property
     def to_look_at(self) -> tuple[Check, ...]:
         """What doctor saw of the data that somebody should know."""
@@ -130,6 +131,7 @@ class Rehearsal:
         indexes = () if self.plan is None else self.plan.indexes
         return sum(decision.action.blocked for decision in indexes)
 
+    @computed_field
     @property
     def verdict(self) -> Verdict:
         """Go or no-go."""
@@ -138,9 +140,8 @@ class Rehearsal:
         undecided = self.plan is not None and bool(len(self.plan.quarantine))
         return Verdict.DECIDE if undecided or self.blocked_indexes else Verdict.GO
 
+    @computed_field
     @property
     def exit_code(self) -> ExitCode:
-        """0 for go, 5 where a person has to decide, else the code of the step that failed."""
-        for step in self.failures:
-            return step.exit_code or ExitCode.PENDING
-        return ExitCode.DONE if self.verdict is Verdict.GO else ExitCode.QUARANTINED
+        """0 for go, 5 where a person has to decide, 3 for no-go, whichever step failed."""
+        return _CODES[self.verdict]

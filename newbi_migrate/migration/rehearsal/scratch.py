@@ -5,12 +5,13 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from newbi_migrate.backup import layout
 from newbi_migrate.backup.dump import Dump
+from newbi_migrate.backup.reading import DamagedDataError
 from newbi_migrate.checks import bytes_text
 from newbi_migrate.errors import LocalFileError, UnsupportedError
 from newbi_migrate.testing import EmbeddedMongod
@@ -36,8 +37,10 @@ def bytes_of_documents(dump: Dump) -> int:
     sizes = 0
     for collection in dump.collections:
         if collection.data:
-            size = dump.folder.size(collection.data)
-            sizes += size * (_UNPACKED if collection.data.endswith(layout.GZIP) else 1)
+            # What is gone, or is no file, takes no room; the first step names it.
+            with suppress(DamagedDataError):
+                size = dump.folder.size(collection.data)
+                sizes += size * (_UNPACKED if collection.data.endswith(layout.GZIP) else 1)
     return sizes
 
 

@@ -10,8 +10,7 @@ import asyncio
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -19,9 +18,8 @@ from newbi_migrate.backup.compare import Comparison, compare_backup
 from newbi_migrate.backup.dump import Dump
 from newbi_migrate.backup.verification import Verification
 from newbi_migrate.backup.verify import verify_dump
-from newbi_migrate.backup.writer import BackupResult
-from newbi_migrate.documents.newbi import NEWBI
-from newbi_migrate.documents.registry import OWN_PREFIX, Registry
+from newbi_migrate.backup.writer import BackupResult, backup_database
+from newbi_migrate.documents.registry import OWN_PREFIX
 from newbi_migrate.errors import (
     ExitCode,
     InterruptedRunError,
@@ -30,21 +28,24 @@ from newbi_migrate.errors import (
     UnreachableError,
     UsageError,
 )
-from newbi_migrate.migration.doctor import Diagnosis
-from newbi_migrate.migration.facade import Migration
+from newbi_migrate.migration.apply.migrate import migrate
+from newbi_migrate.migration.doctor import Diagnosis, diagnose
+from newbi_migrate.migration.finalize.finalize import Finalize
 from newbi_migrate.migration.finalize.results import FinalizeResult
 from newbi_migrate.migration.planning.options import MigrationOptions
+from newbi_migrate.migration.planning.plan import make_plan
 from newbi_migrate.migration.planning.results import Plan, RunResult
+from newbi_migrate.migration.rehearsal.results import Rehearsal, RoomTaken, Step, StepName
 from newbi_migrate.migration.restore.results import RestoreResult
 from newbi_migrate.migration.restore.run import restore_backup
 from newbi_migrate.migration.restore.target import look_at_target
-from newbi_migrate.migration.rollback.results import RollbackResult
+from newbi_migrate.migration.rollback.results import RollbackOptions, RollbackResult
+from newbi_migrate.migration.rollback.rollback import rollback
 from newbi_migrate.migration.run.backup_guard import BackupGuard
+from newbi_migrate.migration.run.runner import Runner
 from newbi_migrate.migration.validation.report import ValidationReport
-from newbi_migrate.progress import NullProgress, Progress
-from newbi_migrate.rehearsal.results import Rehearsal, RoomTaken, Step, StepName
+from newbi_migrate.migration.validation.validate import ValidationRequest, validate
 from newbi_migrate.store.collections import collection_names
-from newbi_migrate.store.connection import Store, open_database
 from newbi_migrate.store.faults import explained
 from newbi_migrate.store.scratch import drop_scratch
 from newbi_migrate.store.server import bytes_in_files, collection_hashes
@@ -62,15 +63,13 @@ _OF_THE_DATA: Final = ("legacy-users", "registered-collections", "leftover-")
 
 
 async def rehearse(
+    runner: Runner,
+    options: MigrationOptions,
     backup: Path,
-    scratch: Any,
     *,
-    work_dir: Path,
-    options: MigrationOptions | None = None,
-    registry: Registry = NEWBI,
+    work_dir: Path | None = None,
     identities: Sequence[Any] = (),
     source: str | None = None,
-    progress: Progress | None = None,
     keep: bool = False,
 ) -> Rehearsal:
     """Go through the run book on a copy, back again, and forth once more.
@@ -78,15 +77,14 @@ async def rehearse(
     A step that fails is an answer and no error; those that rest upon it are not tried.
 
     Args:
-        backup: A backup of ours, or a folder of mongodump; it is only read.
-        scratch: An empty database on a server that may be lost: a connection string, or a handle
-            of PyMongo or Motor. It is dropped in the end.
-        work_dir: A folder for a backup of the copy, where ``backup`` is not one of ours.
+        runner: Runs the use-cases in an empty database, on a server that may be lost. It is
+            dropped in the end.
         options: The choices of the migration.
-        registry: The collections.
+        backup: A backup of ours, or a folder of mongodump; it is only read.
+        work_dir: A folder for a backup of the copy, where ``backup`` is not one of ours; by
+            default the system's for temporary files.
         identities: Secret keys for an encrypted backup.
         source: Name of the database in the dump, where it holds several.
-        progress: Told of everything.
         keep: Leave the database as it is in the end: migrated.
 
     Raises:
@@ -101,39 +99,23 @@ async def rehearse(
             f"The backup {str(backup)!r} is encrypted.",
             next_step="Give its secret key: --identity.",
         )
-    async with _scratch(scratch, keep=keep) as store:
+    database = runner.store.database
+    with explained("looking at the scratch database"):
+        target = await look_at_target(database)
+    if target.existing or target.unfinished:
+        raise UsageError(
+            f"The scratch database {database.name!r} is not empty; nothing was written.",
+            next_step="Name one that is not there yet: a rehearsal drops it in the end.",
+        )
+    found = Rehearsal(backup, dump.database, str(runner.store.server))
+    try:
         with tempfile.TemporaryDirectory(prefix="newbi-rehearsal-", dir=work_dir) as folder:
-            found = Rehearsal(backup, dump.database, str(store.server))
-            rehearsing = _Rehearsing(
-                found,
-                dump,
-                scratch,
-                store,
-                Path(folder),
-                options or MigrationOptions(),
-                registry,
-                identities,
-                progress or NullProgress(),
-            )
-            await rehearsing.run()
-            return found
-
-
-@asynccontextmanager
-async def _scratch(scratch: Any, *, keep: bool) -> AsyncIterator[Store]:
-    async with open_database(scratch) as store:
-        target = await look_at_target(store.database)
-        if target.existing or target.unfinished:
-            raise UsageError(
-                f"The scratch database {store.database.name!r} is not empty; nothing was written.",
-                next_step="Name one that is not there yet: a rehearsal drops it in the end.",
-            )
-        try:
-            yield store
-        finally:
-            if not keep:
-                with explained("dropping the scratch database"):
-                    await drop_scratch(store.database)
+            await _Rehearsing(found, dump, runner, Path(folder), options, identities).run()
+    finally:
+        if not keep:
+            with explained("dropping the scratch database"):
+                await drop_scratch(database)
+    return found
 
 
 class _Rehearsing:
@@ -143,23 +125,20 @@ class _Rehearsing:
         self,
         found: Rehearsal,
         dump: Dump,
-        scratch: Any,
-        store: Store,
+        runner: Runner,
         folder: Path,
         options: MigrationOptions,
-        registry: Registry,
         identities: Sequence[Any],
-        progress: Progress,
     ) -> None:
         self._found = found
         self._dump = dump
-        self._scratch = scratch
-        self._store = store
+        self._runner = runner
+        self._database = runner.store.database
+        self._registry = runner.registry
+        self._progress = runner.progress
         self._folder = folder
         self._options = options
-        self._registry = registry
         self._identities = identities
-        self._progress = progress
         # The backup a run is backed by: that of the copy, where the dump is not one of ours.
         self._backup = dump.path
         self._documents = 0
@@ -199,7 +178,7 @@ class _Rehearsing:
             StepName.RESTORE,
             lambda: restore_backup(
                 self._dump.path,
-                self._scratch,
+                self._database,
                 identities=self._identities,
                 source=None if self._dump.manifest else self._dump.database,
                 progress=self._progress,
@@ -210,9 +189,15 @@ class _Rehearsing:
     async def _back_up(self) -> object | None:
         if self._dump.manifest is not None:
             return self
-        made = await self._asked(
+        made = await self._step(
             StepName.BACKUP,
-            lambda migration: migration.backup(self._folder, exports=False),
+            lambda: backup_database(
+                self._database,
+                self._folder,
+                registry=self._registry,
+                progress=self._progress,
+                exports=False,
+            ),
             _backed_up,
         )
         if made is not None:
@@ -220,21 +205,34 @@ class _Rehearsing:
         return made
 
     async def _plan(self) -> Plan | None:
-        diagnosis = await self._asked(
-            StepName.DOCTOR, lambda migration: migration.doctor(watch=0), _diagnosed
+        diagnosis = await self._step(
+            StepName.DOCTOR,
+            lambda: diagnose(
+                self._runner.store,
+                self._registry,
+                source=self._options.legacy_collection,
+                watch=0,
+                progress=self._progress,
+            ),
+            _diagnosed,
         )
         if diagnosis is not None:
             self._found.checks = tuple(
                 one for one in diagnosis.checks if one.id.startswith(_OF_THE_DATA)
             )
-        plan = await self._asked(StepName.PLAN, lambda migration: migration.plan(), _planned)
+        plan = await self._step(
+            StepName.PLAN,
+            lambda: make_plan(
+                self._database, self._registry, self._options, progress=self._progress
+            ),
+            _planned,
+        )
         self._found.plan = plan
         return plan
 
     async def _migrate(self) -> RunResult | None:
-        plan = self._found.plan
-        result = await self._asked(
-            StepName.MIGRATE, lambda migration: migration.apply(plan), _migrated
+        result = await self._step(
+            StepName.MIGRATE, lambda: self._migrated_by(self._found.plan), _migrated
         )
         if result is not None:
             with explained("looking at the copy"):
@@ -242,25 +240,39 @@ class _Rehearsing:
         return result
 
     async def _validate(self) -> object:
-        self._found.validation = await self._asked(
-            StepName.VALIDATE, lambda migration: migration.validate(unchanged=True), _validated
+        self._found.validation = await self._step(
+            StepName.VALIDATE,
+            lambda: validate(
+                ValidationRequest(
+                    database=self._database,
+                    registry=self._registry,
+                    options=self._options,
+                    unchanged=True,
+                    progress=self._progress,
+                )
+            ),
+            _validated,
         )
-        await self._asked(
-            StepName.INDEXES, lambda migration: migration.indexes(apply=True), _swapped
+        await self._step(
+            StepName.INDEXES,
+            lambda: Finalize(self._runner, self._options).indexes(apply=True),
+            _swapped,
         )
         self._hashes = await self._hashed()
         return self
 
     async def _roll_back(self) -> list[RollbackResult] | None:
-        back = await self._asked(
-            StepName.ROLLBACK, lambda migration: migration.rollback_all(), _rolled_back
+        back = await self._step(
+            StepName.ROLLBACK,
+            lambda: rollback(self._runner, None, RollbackOptions(), everything=True),
+            _rolled_back,
         )
         if back is not None:
             await self._step(
                 StepName.COMPARE,
                 lambda: compare_backup(
                     self._backup,
-                    self._store.database,
+                    self._database,
                     identities=self._identities,
                     progress=self._progress,
                 ),
@@ -269,16 +281,24 @@ class _Rehearsing:
         return back
 
     async def _once_more(self) -> RunResult | None:
-        again = await self._asked(StepName.AGAIN, lambda migration: migration.apply(), _migrated)
+        again = await self._step(StepName.AGAIN, self._migrated_by, _migrated)
         if again is None:
             return None
         await self._step(StepName.SAME, self._hashed, self._same)
-        await self._asked(
+        await self._step(
             StepName.FINALIZE,
-            lambda migration: migration.finalize(keep=True, dry_run=True),
+            lambda: Finalize(self._runner, self._options).finalize(
+                keep=True, drop_journal=False, dry_run=True
+            ),
             _finalized,
         )
         return again
+
+    async def _migrated_by(self, plan: Plan | None = None) -> RunResult:
+        guard = BackupGuard(self._backup, self._identities, copy=True)
+        return await migrate(
+            self._runner, "migrate", self._options, backup_guard=guard, reviewed=plan
+        )
 
     def _same(self, hashes: dict[str, str]) -> _Told:
         differing = sorted(
@@ -291,25 +311,6 @@ class _Rehearsing:
         return "every document is the same, to the byte", ExitCode.DONE, False
 
     # -- how ----------------------------------------------------------------------------------
-
-    async def _asked(
-        self,
-        name: StepName,
-        what: Callable[[Migration], Awaitable[_T]],
-        told: Callable[[_T], _Told],
-    ) -> _T | None:
-        async def asking() -> _T:
-            guard = BackupGuard(self._backup, self._identities, copy=True)
-            async with Migration(
-                self._scratch,
-                options=self._options,
-                registry=self._registry,
-                progress=self._progress,
-                backup_guard=guard,
-            ) as migration:
-                return await what(migration)
-
-        return await self._step(name, asking, told)
 
     async def _step(
         self, name: StepName, work: Callable[[], Awaitable[_T]], told: Callable[[_T], _Told]
@@ -339,7 +340,7 @@ class _Rehearsing:
 
     async def _hashed(self) -> dict[str, str]:
         with explained("comparing the copy"):
-            hashes = await collection_hashes(self._store.database)
+            hashes = await collection_hashes(self._database)
         return {
             name: digest
             for name, digest in hashes.items()
@@ -347,13 +348,13 @@ class _Rehearsing:
         }
 
     async def _room(self) -> RoomTaken:
-        names = await collection_names(self._store.database)
+        names = await collection_names(self._database)
         own = [name for name in names if name.startswith(OWN_PREFIX)]
         files = (path for path in self._backup.rglob("*") if path.is_file())
         return RoomTaken(
             self._documents,
             sum(path.lstat().st_size for path in files),
-            await bytes_in_files(self._store.database, own),
+            await bytes_in_files(self._database, own),
         )
 
 
@@ -401,8 +402,10 @@ def _migrated(result: RunResult) -> _Told:
 
 
 def _validated(report: ValidationReport) -> _Told:
-    broken = sum(result.count for result in report.results)
-    return f"{broken:,} violations found", report.exit_code, report.failed
+    before = sum(result.count for result in report.there_before)
+    caused = sum(result.count for result in report.results) - before
+    sentence = f"violations caused by the run: {caused:,}; there before: {before:,}"
+    return sentence, report.exit_code, report.failed
 
 
 def _swapped(result: FinalizeResult) -> _Told:
