@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from json_answers import JsonAnswers, serving
 
 from newbi_migrate import ExitCode
 from newbi_migrate.smoke import STEPS, smoke
@@ -15,20 +14,16 @@ EMAIL, PASSWORD = "a@exemple.fr", "ein-Geheimnis-9"
 ORGANIZATION = {"id": "1", "companyName": "x", "companyEmail": "x", "addressStreet": "x"}
 
 
-class Application(BaseHTTPRequestHandler):
+class Application(JsonAnswers):
     """Better Auth as far as `smoke` sees it; who has the cookie is signed in."""
 
-    def do_GET(self):
-        self.do_POST()
-
-    def do_POST(self):
+    def reply(self, body):
         settings, path = self.server, self.path.removeprefix("/api/auth")
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if path == settings.dies_at:
             self.connection.close()
             return
         if settings.slash and not path.endswith("/"):
-            self.answer(settings.slash, None, Location=f"{self.path}/")
+            self.answer(settings.slash, None, {"Location": f"{self.path}/"})
             return
         path = path.rstrip("/")
         settings.headers.setdefault(path, dict(self.headers))
@@ -37,7 +32,7 @@ class Application(BaseHTTPRequestHandler):
             self.answer(200, {"ok": True})
         elif path == "/sign-in/email":
             if json.loads(body)["password"] == PASSWORD:
-                self.answer(200, {}, **{"Set-Cookie": settings.cookie})
+                self.answer(200, {}, {"Set-Cookie": settings.cookie})
             else:
                 self.answer(401, {})
         elif path == "/get-session":
@@ -45,7 +40,7 @@ class Application(BaseHTTPRequestHandler):
             self.answer(200, session if signed_in else None)
         elif path == "/sign-out":
             gone = settings.cookie + "; Max-Age=0"
-            self.answer(200, {}, **{"Set-Cookie": gone})
+            self.answer(200, {}, {"Set-Cookie": gone})
         else:
             answers = {
                 "/organization/list": [ORGANIZATION],
@@ -53,34 +48,17 @@ class Application(BaseHTTPRequestHandler):
             }
             self.answer(200, answers.get(path, settings.organization))
 
-    def answer(self, status, body, **headers):
-        content = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *_):
-        pass
-
 
 @pytest.fixture
 def app():
     """An application on this machine that is as it should be."""
     from newbi_migrate.documents.better_auth import COMPANY_GUARD_FIELDS
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Application) as server:
+    with serving(Application) as server:
         server.cookie, server.slash, server.dies_at, server.headers = "s=1; Path=/", 0, "", {}
         server.organization = dict.fromkeys(COMPANY_GUARD_FIELDS, "x")
         server.handle_error = lambda *_: None
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def visited(app, host="127.0.0.1"):

@@ -8,10 +8,9 @@ import os
 import pty
 import subprocess
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from json_answers import JsonAnswers, serving
 
 from newbi_migrate.errors import UnreachableError, UsageError
 from newbi_migrate.smoke import smoke
@@ -20,43 +19,23 @@ from newbi_migrate.smoke.browser import application_url
 SECRET = "ein-Geheimnis-9"
 
 
-class Answers(BaseHTTPRequestHandler):
+class Answers(JsonAnswers):
     """Answers what the test says, and keeps what was asked."""
 
-    def do_GET(self):
-        self._answer()
-
-    def do_POST(self):
-        self.server.sent.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-        self._answer()
-
-    def _answer(self):
+    def reply(self, body):
+        if body:
+            self.server.sent.append(json.loads(body))
         path = self.path.partition("?")[0].removeprefix("/api/auth")
         self.server.asked.append(self.path)
         status, headers, body = self.server.answers.get(path, (404, {}, None))
-        content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *_):
-        pass
+        self.answer(status, body, headers)
 
 
 @pytest.fixture
 def server():
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+    with serving(Answers) as server:
         server.answers, server.asked, server.sent = {"/ok": (200, {}, {"ok": True})}, [], []
-        server.url = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def failed(server):

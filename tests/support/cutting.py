@@ -9,8 +9,10 @@ import socketserver
 import threading
 import time
 
+from wires import Wire
 
-class CuttingWire(socketserver.ThreadingTCPServer):
+
+class CuttingWire(Wire):
     """Passes bytes on to a server in pieces of any size, and cuts connections now and then.
 
     Args:
@@ -21,27 +23,12 @@ class CuttingWire(socketserver.ThreadingTCPServer):
         delay: The longest wait before a piece, in seconds.
     """
 
-    daemon_threads = True
-    allow_reuse_address = True
-
     def __init__(self, port, seed, *, cuts=6, most=20_000, delay=0.001):
-        super().__init__(("127.0.0.1", 0), _Passing)
-        self.target = ("127.0.0.1", port)
+        super().__init__(port, _Passing)
         self.chance = random.Random(seed)
         self.delay, self._most = delay, most
         self._cuts, self.cut = cuts, 0
         self._lock = threading.Lock()
-
-    def __enter__(self):
-        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
-        return self
-
-    def __exit__(self, *details):
-        self.shutdown()
-        self.server_close()
-
-    def uri_for(self, database):
-        return f"mongodb://127.0.0.1:{self.server_address[1]}/{database}?directConnection=true"
 
     def passes(self):
         """How many bytes one direction of a new connection passes; all, once enough were cut."""

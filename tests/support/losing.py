@@ -10,6 +10,7 @@ import threading
 from itertools import count
 
 from pymongo.errors import AutoReconnect
+from wires import Wire
 
 WRITES = {
     *("insert", "update", "delete", "findAndModify", "create", "createIndexes"),
@@ -19,7 +20,7 @@ HEADER = struct.Struct("<iiii")
 FIRST_NAME = 26  # in an OP_MSG: header, flags, kind, length of the document, type of its element
 
 
-class LosingAnswers(socketserver.ThreadingTCPServer):
+class LosingAnswers(Wire):
     """Passes messages on to a server, and closes the connection instead of passing one answer.
 
     Args:
@@ -27,28 +28,12 @@ class LosingAnswers(socketserver.ThreadingTCPServer):
         lose: The write commands, counted from 1, whose answers are lost.
     """
 
-    daemon_threads = True
-    allow_reuse_address = True
-
     def __init__(self, port, lose=()):
-        super().__init__(("127.0.0.1", 0), Passing)
-        self.target = ("127.0.0.1", port)
+        super().__init__(port, Passing)
         self.lose = set(lose)
         self.writes = 0
         self.lost = 0
         self.counting = threading.Lock()
-
-    def __enter__(self):
-        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
-        return self
-
-    def __exit__(self, *details):
-        self.shutdown()
-        self.server_close()
-
-    def uri_for(self, database):
-        # A client that looks for the other members of a set would find the way past us.
-        return f"mongodb://127.0.0.1:{self.server_address[1]}/{database}?directConnection=true"
 
     def loses(self, message):
         """Whether the answer to this request is to be lost."""
