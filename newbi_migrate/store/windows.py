@@ -7,6 +7,7 @@ bytes in these fields are one group, so a decision is made once for all of them.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -40,7 +41,10 @@ __all__ = [
 _OBJECT_ID: Final = 0x07
 
 # Documents of a few small fields in one reply.
-_FEW_FIELDS: Final = 10_000
+_FEW_FIELDS: Final = 5_000
+
+# Groups at once: of very many owners each document is a group, and takes a kilobyte or two.
+_MOST_GROUPS: Final = 5_000
 
 # Ids that are drawn for each range that is wanted.
 _DRAWN: Final = 500
@@ -82,18 +86,18 @@ async def read_portions(
     Args:
         collection: What to read.
         fields: The fields the groups hold.
-        size: Documents in a portion, or a few more.
+        size: Documents in a portion, or a few more; fewer where few are alike.
         comment: Attached to every command.
     """
-    gathered = _Gathered()
+    gathered = _Gathered(size)
     async for batch in read_batches(
         collection, ["_id", *fields], batch_size=_FEW_FIELDS, comment=comment
     ):
         for raw in split_documents(batch):
             gathered.add(raw)
-        if gathered.count >= size:
+        if gathered.is_full:
             yield list(gathered.groups())
-            gathered = _Gathered()
+            gathered = _Gathered(size)
     if gathered.count:
         yield list(gathered.groups())
 
@@ -108,7 +112,7 @@ async def read_windows(
     Args:
         collection: What to read; no view.
         fields: The fields the groups hold.
-        size: Documents in a window.
+        size: Documents in a window; fewer where few are alike.
         comment: Attached to every command.
     """
     read = _of_any_ids
@@ -117,8 +121,8 @@ async def read_windows(
     projection = ["_id", *fields]
     after: _Element | None = None
     while True:
-        gathered = _Gathered()
-        last = await read(collection, projection, after, size, gathered, comment)
+        gathered = _Gathered(size)
+        last = await read(collection, projection, after, gathered, comment)
         if last is None:
             return
         if gathered.count:
@@ -130,37 +134,60 @@ async def _of_object_ids(
     collection: Collection,
     projection: Sequence[str],
     after: _Element | None,
-    size: int,
     gathered: _Gathered,
     comment: str,
 ) -> _Element | None:
     # What is no ObjectId came in since, and no such comparison meets it.
     following = {"$gte": ObjectId(bytes(12))} if after is None else {"$gt": ObjectId(after[1])}
-    raw = None
-    async for raw in _read(
-        collection, {"_id": following}, projection, limit=size, batch_size=size, comment=comment
-    ):
-        gathered.add(raw)
-    return None if raw is None else element(raw, "_id")
+    replies = min(gathered.size, _FEW_FIELDS)
+    return await _gather(
+        _read(
+            collection,
+            {"_id": following},
+            projection,
+            limit=gathered.size,
+            batch_size=replies,
+            comment=comment,
+        ),
+        gathered,
+        None,
+    )
 
 
 async def _of_any_ids(
     collection: Collection,
     projection: Sequence[str],
     after: _Element | None,
-    size: int,
     gathered: _Gathered,
     comment: str,
 ) -> _Element | None:
     # The range is fixed before it is read: whatever comes or goes, the next one begins there.
-    last = await _end_of(collection, after, size, comment)
-    if last is not None:
-        within = {"$expr": {"$and": [*_compared("$gt", after), *_compared("$lte", last)]}}
-        async for raw in _read(
-            collection, within, projection, allow_disk_use=True, comment=comment
-        ):
+    last = await _end_of(collection, after, gathered.size, comment)
+    if last is None:
+        return None
+    within = {"$expr": {"$and": [*_compared("$gt", after), *_compared("$lte", last)]}}
+    found = _read(
+        collection,
+        within,
+        projection,
+        batch_size=_FEW_FIELDS,
+        allow_disk_use=True,
+        comment=comment,
+    )
+    return await _gather(found, gathered, last)
+
+
+async def _gather(
+    documents: AsyncGenerator[bytes], gathered: _Gathered, end: _Element | None
+) -> _Element | None:
+    """Add documents until there are enough; the id of the last, or where the range ends."""
+    raw = None
+    async with aclosing(documents):
+        async for raw in documents:
             gathered.add(raw)
-    return last
+            if gathered.is_full:
+                return element(raw, "_id")
+    return end if raw is None or end is not None else element(raw, "_id")
 
 
 async def _end_of(
@@ -203,16 +230,26 @@ def _read(
 class _Gathered:
     """Documents, by what they hold beside their ids.
 
+    Args:
+        size: How many are enough.
+
     Attributes:
+        size: The same.
         count: How many they are.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, size: int) -> None:
+        self.size = size
         self.count = 0
         # What follows the id to the packed ids; a million of them take twelve megabytes.
         self._packed: dict[bytes, bytearray] = {}
         # The same for ids of other types, those that cannot be named apart from the others.
         self._others: dict[tuple[bytes, bool], list[Any]] = {}
+
+    @property
+    def is_full(self) -> bool:
+        """Whether these are enough documents, or groups, to be decided about at once."""
+        return self.count >= self.size or len(self._packed) + len(self._others) >= _MOST_GROUPS
 
     def add(self, raw: bytes) -> None:
         """Add a document of which ``_id`` and some fields were read."""

@@ -67,7 +67,7 @@ class DocumentWriter:
             seen = await plane.survey(spec, session.progress)
             return seen.summary, Quarantine(), seen.quarantine
         counts, refused = plane.counts(spec), Quarantine()
-        queue: asyncio.Queue[_Journaled | None] = asyncio.Queue(maxsize=workers)
+        queue: asyncio.Queue[_Journaled | None] = asyncio.Queue(maxsize=1)
         identities = await Identities.now(session.database, comment=session.comment)
 
         async def work() -> None:

@@ -251,6 +251,25 @@ async def test_of_two_fields_of_one_name_the_first_counts(database, way):
     assert document_of(one).raw == group.prior(["n"]).raw
 
 
+@ways
+@pytest.mark.parametrize("ids", [[ObjectId() for _ in range(9)], [*range(8), "a"]])
+async def test_documents_of_which_few_are_alike_come_fewer_at_once(database, way, ids, monkeypatch):
+    """Each is a group then; none is passed over, and none comes twice."""
+    monkeypatch.setattr(module, "_MOST_GROUPS", 2)
+    monkeypatch.setattr(module, "_FEW_FIELDS", 2)
+    held = [0, 1, 2, 2, 2, 3, 3, 4, 5]
+    await database["documents"].insert_many(
+        [{"_id": i, "n": n} for i, n in zip(ids, held, strict=True)]
+    )
+    found = [
+        [(i, g.stored["n"]) for g in w for i in g.ids]
+        async for w in way(database["documents"], 100)
+    ]
+
+    assert list(zip(ids, held, strict=True)) == [pair for some in found for pair in some]
+    assert all(len({n for _, n in some}) <= 2 for some in found)
+
+
 async def test_a_view_may_show_documents_without_an_id(database):
     """Each counts, though none can be named."""
     await database["documents"].insert_many([{"n": 1}, {"n": 1}])
