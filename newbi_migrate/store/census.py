@@ -10,6 +10,7 @@ from newbi_migrate.store.decoding import decode
 from newbi_migrate.store.handles import Collection
 from newbi_migrate.store.ids import decode_id
 from newbi_migrate.store.raw import elements_by_name, split_documents
+from newbi_migrate.store.reading import BATCH_DOCUMENTS
 from newbi_migrate.store.windows import WindowGroup
 
 __all__ = ["count_groups"]
@@ -39,7 +40,11 @@ async def count_groups(
         }
     ]
     cursor = await collection.aggregate_raw_batches(
-        pipeline, allowDiskUse=True, collation=SIMPLE_COLLATION, comment=comment
+        pipeline,
+        allowDiskUse=True,
+        batchSize=BATCH_DOCUMENTS,
+        collation=SIMPLE_COLLATION,
+        comment=comment,
     )
     async with cursor:
         async for batch in cursor:

@@ -12,6 +12,7 @@ from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.decoding import decoded
 from newbi_migrate.store.handles import Collection
 from newbi_migrate.store.raw import raw_documents
+from newbi_migrate.store.reading import BATCH_DOCUMENTS
 from newbi_migrate.store.windows import has_only_object_ids
 
 __all__ = ["Companions", "Pair", "companions", "differing_companions"]
@@ -90,7 +91,11 @@ async def differing_companions(
         },
     ]
     cursor = await collection.aggregate_raw_batches(
-        pipeline, allowDiskUse=True, collation=SIMPLE_COLLATION, comment=comment
+        pipeline,
+        allowDiskUse=True,
+        batchSize=BATCH_DOCUMENTS,
+        collation=SIMPLE_COLLATION,
+        comment=comment,
     )
     pairs: list[Pair] = []
     async for found, _ in decoded(raw_documents(cursor)):

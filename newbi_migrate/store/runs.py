@@ -22,7 +22,7 @@ from newbi_migrate.store.collections import CollectionInfo, collections
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.journal import JOURNAL
 from newbi_migrate.store.lease import LEASE, RUNS
-from newbi_migrate.store.reading import chunks
+from newbi_migrate.store.reading import BATCH_DOCUMENTS, chunks
 from newbi_migrate.store.record_shape import is_run, is_user_line
 from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.stamping import MAX_OPERATIONS
@@ -255,7 +255,7 @@ async def migrated_users(database: Database, run_id: ObjectId) -> AsyncIterator[
         DamagedRecordsError: A line is not what this tool writes.
     """
     mine = {"_id": {"$gte": {"run": run_id}, "$lt": {"run": ObjectId(_after(run_id))}}}
-    async with database[USERS].find(mine) as cursor:
+    async with database[USERS].find(mine, batch_size=BATCH_DOCUMENTS) as cursor:
         async for document in cursor:
             if not is_user_line(document):
                 raise _damaged(USERS, document["_id"])
