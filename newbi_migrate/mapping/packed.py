@@ -12,7 +12,8 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence, Set as AbstractSet
 from hashlib import blake2b
-from itertools import chain, pairwise
+from heapq import merge
+from itertools import chain, islice, pairwise
 from struct import Struct, iter_unpack
 from typing import Any, Final, Generic, TypeVar, cast, overload
 
@@ -36,6 +37,8 @@ __all__ = [
 _T = TypeVar("_T")
 _H = TypeVar("_H", bound=Hashable)
 
+# Rows that are sorted at once.
+_TOGETHER: Final = 50_000
 _SIZE: Final = 12
 # An ObjectId in the order of its bytes, as two numbers that an array can hold.
 _HALVES: Final = Struct(">QI")
@@ -62,12 +65,11 @@ def tail_of(identifier: ObjectId) -> int:
 
 
 def repeated(*columns: Iterable[int]) -> frozenset[int]:
-    """The numbers but zero that occur more than once.
-
-    What is unique among a million is told apart in a list, which takes less than a set of all.
-    """
-    found = sorted(filter(None, chain(*columns)))
-    return frozenset(one for one, other in pairwise(found) if one == other)
+    """The numbers but zero that occur more than once; none is negative or has above 64 bits."""
+    rows = (number.to_bytes(8, "big") for number in chain(*columns) if number)
+    return frozenset(
+        int.from_bytes(one, "big") for one, other in pairwise(_ascending(rows)) if one == other
+    )
 
 
 class PackedSequence(Sequence[_T]):
@@ -380,11 +382,20 @@ class _Values:
 
 
 def _ascending(rows: Iterable[bytes]) -> Iterator[bytes]:
-    """Rows of one length in ascending order; those that are so already need no list of them."""
-    buffer, last, size, sorted_already = bytearray(), b"", 0, True
-    for row in rows:
-        sorted_already = sorted_already and last <= row
-        buffer += row
-        last, size = row, len(row)
-    slices = (bytes(buffer[at : at + size]) for at in range(0, len(buffer), size or 1))
-    return slices if sorted_already else iter(sorted(slices))
+    """Rows of one length in ascending order.
+
+    They are sorted a part at a time and then merged: a list of two million rows would take a
+    hundred megabytes for a moment.
+    """
+    rest, runs, last = iter(rows), list[bytearray](), b""
+    size = 1
+    while part := sorted(islice(rest, _TOGETHER)):
+        if not runs or part[0] < last:
+            runs.append(bytearray())
+        runs[-1] += b"".join(part)
+        last, size = part[-1], len(part[-1])
+    return merge(*[_cut(run, size) for run in runs])
+
+
+def _cut(run: bytearray, size: int) -> Iterator[bytes]:
+    return (bytes(run[at : at + size]) for at in range(0, len(run), size))
