@@ -209,7 +209,8 @@ def test_an_unreachable_server_ends_with_9_within_its_timeout(newbi, command):
     assert_one_sentence(answer, ExitCode.UNREACHABLE)
     assert ExitCode.UNREACHABLE == answer.json["error"]["exitCode"]
     assert_no_secret(answer)
-    assert took < 5
+    # The driver's own timeout is thirty seconds; starting Python takes some on a busy machine.
+    assert took < 15
 
 
 @pytest.mark.parametrize("command", COMMANDS[:2])
