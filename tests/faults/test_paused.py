@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
+from tempfile import mkdtemp
 
 import pytest
 from bson import ObjectId
@@ -80,11 +82,11 @@ def ready(server, empty, processes, tmp_path):
         before, command, code = COMMANDS[name]
         with_old_indexes(empty)
         if "BACKUP" in command:
-            ended = processes.run(
-                uri_of(server), "backup", "--no-exports", "--output-dir", str(tmp_path)
-            )
+            # A folder of its own: two backups in one second would have one name.
+            folder = mkdtemp(dir=tmp_path)
+            ended = processes.run(uri_of(server), "backup", "--no-exports", "--output-dir", folder)
             assert DONE == ended.status, ended
-            path, *_ = tmp_path.iterdir()
+            (path,) = Path(folder).iterdir()
             command = [str(path) if word == "BACKUP" else word for word in command]
             empty["invoices"].delete_one({})
         for step in before:
