@@ -115,100 +115,41 @@ async def read_windows(
         size: Documents in a window; fewer where few are alike.
         comment: Attached to every command.
     """
-    read = _of_any_ids
-    if await has_only_object_ids(collection, comment=comment):
-        read = _of_object_ids
-    projection = ["_id", *fields]
+    uniform = await has_only_object_ids(collection, comment=comment)
     after: _Element | None = None
     while True:
         gathered = _Gathered(size)
-        last = await read(collection, projection, after, gathered, comment)
-        if last is None:
-            return
-        if gathered.count:
-            yield list(gathered.groups())
-        after = last
-
-
-async def _of_object_ids(
-    collection: Collection,
-    projection: Sequence[str],
-    after: _Element | None,
-    gathered: _Gathered,
-    comment: str,
-) -> _Element | None:
-    # What is no ObjectId came in since, and no such comparison meets it.
-    following = {"$gte": ObjectId(bytes(12))} if after is None else {"$gt": ObjectId(after[1])}
-    replies = min(gathered.size, _FEW_FIELDS)
-    return await _gather(
-        _read(
+        documents = _read(
             collection,
-            {"_id": following},
-            projection,
-            limit=gathered.size,
-            batch_size=replies,
+            _following(after, uniform=uniform),
+            ["_id", *fields],
+            limit=size,
+            batch_size=min(size, _FEW_FIELDS),
             comment=comment,
-        ),
-        gathered,
-        None,
-    )
-
-
-async def _of_any_ids(
-    collection: Collection,
-    projection: Sequence[str],
-    after: _Element | None,
-    gathered: _Gathered,
-    comment: str,
-) -> _Element | None:
-    # The range is fixed before it is read: whatever comes or goes, the next one begins there.
-    last = await _end_of(collection, after, gathered.size, comment)
-    if last is None:
-        return None
-    within = {"$expr": {"$and": [*_compared("$gt", after), *_compared("$lte", last)]}}
-    found = _read(
-        collection,
-        within,
-        projection,
-        batch_size=_FEW_FIELDS,
-        allow_disk_use=True,
-        comment=comment,
-    )
-    return await _gather(found, gathered, last)
-
-
-async def _gather(
-    documents: AsyncGenerator[bytes], gathered: _Gathered, end: _Element | None
-) -> _Element | None:
-    """Add documents until there are enough; the id of the last, or where the range ends."""
-    raw = None
-    async with aclosing(documents):
-        async for raw in documents:
-            gathered.add(raw)
-            if gathered.is_full:
-                return element(raw, "_id")
-    return end if raw is None or end is not None else element(raw, "_id")
-
-
-async def _end_of(
-    collection: Collection, after: _Element | None, size: int, comment: str
-) -> _Element | None:
-    """The id of the last of the next documents; ``None`` if there is no next one."""
-    query = {"$expr": {"$and": _compared("$gt", after)}}
-    for direction, skip in ((1, size - 1), (-1, 0)):
-        found = await _first_id(
-            collection,
-            direction,
-            comment=comment,
-            filter=query,
-            skip=skip,
-            hint={"_id": 1},
-            collation=SIMPLE_COLLATION,
-            allow_disk_use=True,
         )
-        if found is not None:
-            return found
-    return None
+        raw = None
+        async with aclosing(documents):
+            async for raw in documents:
+                gathered.add(raw)
+                if gathered.is_full:
+                    break
+        if raw is None:
+            return
+        yield list(gathered.groups())
+        after = element(raw, "_id")
+
+
+def _following(after: _Element | None, *, uniform: bool) -> dict[str, Any]:
+    """A query for the documents whose ids come after one."""
+    if uniform:
+        # What is no ObjectId came in since, and no such comparison meets it.
+        return {
+            "_id": {"$gte": ObjectId(bytes(12))} if after is None else {"$gt": ObjectId(after[1])}
+        }
+    if after is None:
+        return {}
+    # An expression compares ids of all types; a plain $gt sees one type alone.
+    return {"$expr": {"$gt": ["$_id", document_of(("$literal", *after))]}}
 
 
 def _read(
@@ -222,6 +163,7 @@ def _read(
             sort=[("_id", 1)],
             hint={"_id": 1},
             collation=SIMPLE_COLLATION,
+            allow_disk_use=True,
             **options,
         )
     )
@@ -234,12 +176,11 @@ class _Gathered:
         size: How many are enough.
 
     Attributes:
-        size: The same.
         count: How many they are.
     """
 
     def __init__(self, size: int) -> None:
-        self.size = size
+        self._size = size
         self.count = 0
         # What follows the id to the packed ids; a million of them take twelve megabytes.
         self._packed: dict[bytes, bytearray] = {}
@@ -249,7 +190,7 @@ class _Gathered:
     @property
     def is_full(self) -> bool:
         """Whether these are enough documents, or groups, to be decided about at once."""
-        return self.count >= self.size or len(self._packed) + len(self._others) >= _MOST_GROUPS
+        return self.count >= self._size or len(self._packed) + len(self._others) >= _MOST_GROUPS
 
     def add(self, raw: bytes) -> None:
         """Add a document of which ``_id`` and some fields were read."""
@@ -323,18 +264,11 @@ async def id_ranges(
         yield {"_id": limits} if limits else {}
 
 
-async def _first_id(collection: Collection, direction: int, **options: Any) -> _Element | None:
+async def _first_id(collection: Collection, direction: int, *, comment: str) -> _Element | None:
     cursor = collection.find_raw_batches(
-        projection={"_id": 1}, sort=[("_id", direction)], limit=1, **options
+        projection={"_id": 1}, sort=[("_id", direction)], limit=1, comment=comment
     )
     found = None
     async for raw in raw_documents(cursor):
         found = element(raw, "_id")
     return found
-
-
-def _compared(operator: str, identifier: _Element | None) -> list[dict[str, Any]]:
-    """An expression that compares ids of all types; a plain $gt sees one type alone."""
-    if identifier is None:
-        return []
-    return [{operator: ["$_id", document_of(("$literal", *identifier))]}]
