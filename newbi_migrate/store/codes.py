@@ -128,8 +128,6 @@ INTERRUPTED: Final = frozenset(
         Code.CURSOR_NOT_FOUND,
         Code.LOCK_BUSY,
         Code.CURSOR_KILLED,
-        # Its collection was dropped or renamed.
-        Code.QUERY_PLAN_KILLED,
         Code.SNAPSHOT_UNAVAILABLE,
         Code.NO_SUCH_TRANSACTION,
         Code.INDEX_BUILD_ABORTED,

@@ -150,39 +150,32 @@ class Inserter:
             raise _unable_to_set(collection, f"a timestamp of zero in the field {error}") from None
         if not updates:
             return
-        command: dict[str, Any] = {
-            "update": collection.namespace,
-            "updates": updates,
-            "ordered": False,
-            "comment": self._session.comment,
-            "writeConcern": _FAST.document,
-        }
+        answer = await self._send(
+            collection, {"update": collection.namespace, "updates": updates, "ordered": False}
+        )
+        if answer.get("writeErrors"):
+            raise _unable_to_set(collection, "timestamps of zero")
+
+    async def _send(self, collection: Receiving, command: dict[str, Any]) -> dict[str, Any]:
+        command |= {"comment": self._session.comment, "writeConcern": _FAST.document}
         if _needs_bypass(collection):
             command["bypassDocumentValidation"] = True
         self._session.allow(collection.namespace)
         self._session.safe_point()
-        answer = await self._session.database.command(command)
-        if answer.get("writeErrors"):
-            raise _unable_to_set(collection, "timestamps of zero")
+        return await self._session.database.command(command)
 
     async def _insert(self, collection: Receiving, batch: Batch, *, perhaps_there: bool) -> None:
         large = len(batch.raw) > _MOST_BYTES or batch.count > _MOST_DOCUMENTS
         if perhaps_there or large:
             await self._one_by_one(collection, batch, perhaps_there=perhaps_there)
             return
-        command: dict[str, Any] = {
+        command = {
             "insert": collection.namespace,
             "documents": [_Sequence(batch.raw)],
             "ordered": _keeps_order(collection),
-            "comment": self._session.comment,
-            "writeConcern": _FAST.document,
         }
-        if _needs_bypass(collection):
-            command["bypassDocumentValidation"] = True
-        self._session.allow(collection.namespace)
-        self._session.safe_point()
         try:
-            answer = await self._session.database.command(command)
+            answer = await self._send(collection, command)
         except OperationFailure as error:
             if error.code not in _UNREADABLE:
                 raise

@@ -247,10 +247,10 @@ class ObjectIds(Sequence[ObjectId]):
     @overload
     def __getitem__(self, index: slice) -> ObjectIds: ...
     def __getitem__(self, index: int | slice) -> ObjectId | ObjectIds:
-        rows = self.rows()
-        return (
-            ObjectIds(b"".join(rows[index])) if isinstance(index, slice) else ObjectId(rows[index])
-        )
+        if isinstance(index, slice):
+            return ObjectIds(b"".join(self.rows()[index]))
+        start = range(len(self))[index] * _OBJECT_ID_SIZE
+        return ObjectId(self.packed[start : start + _OBJECT_ID_SIZE])
 
     def __iter__(self) -> Iterator[ObjectId]:
         return map(ObjectId, self.rows())

@@ -129,7 +129,8 @@ async def read_batches(
                 yield cast(bytes, batch)
         finally:
             coming.cancel()
-            await asyncio.wait([coming])
+            # Whatever became of it, nobody asks any more.
+            await asyncio.gather(coming, return_exceptions=True)
 
 
 def matching(

@@ -10,7 +10,15 @@ import asyncio
 from array import array
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Collection,
+    Container,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -122,17 +130,8 @@ class DocumentRollback:
         chains: dict[str, dict[bytes, list[JournalGroup]]] = defaultdict(dict)
         async for entry, groups in self.windows():
             name = entry.collection
-            once: list[JournalGroup] = []
-            for group in groups if repeated else ():
-                ids = []
-                for identifier in group.ids:
-                    if _hash(name, identifier) in repeated:
-                        alone = replace(group, ids=[identifier])
-                        chains[name].setdefault(id_key(identifier), []).append(alone)
-                    else:
-                        ids.append(identifier)
-                once.append(replace(group, ids=ids) if len(ids) < len(group.ids) else group)
-            await self._compare(name, once if repeated else groups)
+            once = _apart(name, groups, repeated, chains[name]) if repeated else groups
+            await self._compare(name, once)
             progress.advance(sum(len(group.ids) for group in groups), name)
         for name, found in chains.items():
             await self._follow(name, await _chains(name, found, newer))
@@ -333,6 +332,26 @@ def _hash(name: str, identifier: Any) -> int:
 
 def _hashes(entry: JournalEntry, groups: Iterable[JournalGroup]) -> Iterator[int]:
     return (_hash(entry.collection, i) for group in groups for i in group.ids)
+
+
+def _apart(
+    name: str,
+    groups: Sequence[JournalGroup],
+    repeated: Container[int],
+    chains: dict[bytes, list[JournalGroup]],
+) -> list[JournalGroup]:
+    """The groups without the documents that were written to repeatedly, which go to the chains."""
+    once = []
+    for group in groups:
+        ids = []
+        for identifier in group.ids:
+            if _hash(name, identifier) in repeated:
+                alone = replace(group, ids=[identifier])
+                chains.setdefault(id_key(identifier), []).append(alone)
+            else:
+                ids.append(identifier)
+        once.append(replace(group, ids=ids))
+    return once
 
 
 def _holds(ordered: Sequence[int], wanted: int) -> bool:
