@@ -9,13 +9,14 @@ import os
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 
 import pytest
 from controlled_mongod import ControlledMongod
 from cutting import CuttingWire
 from fingerprints import changes, fingerprint
+from hanging import statements_hanging
 from little import little_legacy
+from processes import suspended, woken
 from pymongo import MongoClient
 from sweeps import THOROUGH
 from traces import differences, expire_lease, trace
@@ -36,18 +37,6 @@ def whole(mongod, servers, processes):
     left = trace(database)
     servers.drop(database.name)
     return commands, left
-
-
-def suspended(processes, uri, at, command=MIGRATE):
-    """A process that has a write command about to be sent."""
-    run = processes.start(uri, *command, at=at, when="before", signal="SIGSTOP")
-    run.wait_until_suspended()
-    return run
-
-
-def woken(run):
-    run.send("SIGCONT")
-    return run.wait()
 
 
 def finished(processes, database, uri):
@@ -121,18 +110,6 @@ def test_a_run_that_lacks_files_or_memory_leaves_nothing_that_cannot_be_finished
 # -- the server -------------------------------------------------------------------------------
 
 
-@contextmanager
-def statements_hanging(client, database):
-    """The server begins statements on the invoices, and writes nothing until the end of this."""
-    name = f"{database.name}.invoices"
-    point, data = "hangDuringBatchUpdate", {"namespace": name, "nss": name}
-    client.admin.command("configureFailPoint", point, mode="alwaysOn", data=data)
-    try:
-        yield
-    finally:
-        client.admin.command("configureFailPoint", point, mode="off")
-
-
 def test_a_statement_that_an_administrator_kills_is_sent_again(server, servers, fresh, processes):
     """``killOp`` ends it on the server; the run looks at what was written, and goes on."""
     database, uri = fresh(server, little_legacy)
@@ -175,7 +152,7 @@ def test_a_server_killed_or_paused_at_any_write_loses_nothing(processes, sample,
         for at in sample.of(kind, range(FIRST, whole.writes), 1):
             for way in (killed_and_back, paused):
                 database, uri = ready(f"{way.__name__}_{at}")
-                run = suspended(processes, uri, at, command)
+                run = suspended(processes, uri, command, at)
                 ended = way(server, run)
                 again = ended
                 if ended.status == UNREACHABLE:
@@ -255,7 +232,7 @@ def test_a_collection_renamed_while_running_is_not_made_again_and_keeps_its_byte
     for way in ("finished", "taken back"):
         database, uri = fresh(mongod, little_legacy)
         before = fingerprint(database)
-        run = suspended(processes, uri, before_the_invoices(commands))
+        run = suspended(processes, uri, MIGRATE, before_the_invoices(commands))
         database[name].rename("elsewhere")
         ended = woken(run)
         there = database.list_collection_names()
@@ -276,7 +253,7 @@ def test_a_collection_dropped_while_running_is_not_made_again(mongod, whole, fre
     """The run says so and ends with 3; the same command goes on with what is there."""
     commands, _ = whole
     database, uri = fresh(mongod, little_legacy)
-    run = suspended(processes, uri, before_the_invoices(commands))
+    run = suspended(processes, uri, MIGRATE, before_the_invoices(commands))
     database["invoices"].drop()
     ended = woken(run)
     expire_lease(database)
@@ -294,7 +271,7 @@ def test_records_lost_while_running_are_missed(mongod, whole, fresh, processes, 
     """The run does not say that it is done, and nothing is built on what is lost."""
     commands, _ = whole
     database, uri = fresh(mongod, little_legacy)
-    run = suspended(processes, uri, before_the_invoices(commands))
+    run = suspended(processes, uri, MIGRATE, before_the_invoices(commands))
     if how == "dropped":
         database[name].drop()
     else:
@@ -325,7 +302,7 @@ def test_an_index_made_while_running_stays_and_hinders_nobody(
     commands, expected = whole
     database, uri = fresh(mongod, little_legacy)
     before = fingerprint(database)
-    run = suspended(processes, uri, before_the_invoices(commands))
+    run = suspended(processes, uri, MIGRATE, before_the_invoices(commands))
     name = wanted_index(expected)
     keys = [("workspaceId", 1)] if what in {"the same", "another name"} else [("other", 1)]
     database["invoices"].create_index(
@@ -350,7 +327,7 @@ def test_an_index_dropped_while_running_is_nobodys_concern(mongod, whole, fresh,
         database["invoices"].create_index([("note", 1)])
 
     database, uri = fresh(mongod, with_an_index)
-    run = suspended(processes, uri, before_the_invoices(commands))
+    run = suspended(processes, uri, MIGRATE, before_the_invoices(commands))
     database["invoices"].drop_index("note_1")
     ended = woken(run)
     back = processes.run(uri, *ROLLBACK)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import random
 import time
-from contextlib import contextmanager
 
 import pytest
 from bson import ObjectId
 from fingerprints import changes, fingerprint
+from hanging import statements_hanging, under_way
 from legacy_cases import build_dirty_database
 from little import little_legacy
 from pymongo import MongoClient
@@ -230,27 +230,6 @@ def test_what_came_in_at_the_last_moment_is_not_stamped_by_the_statement_of_a_ki
     assert database["invoices"].find_one({"_id": passed_over})["workspaceId"] == stamped
     assert [] == changes(before, fingerprint(database, run_records=False))
     assert [QUARANTINED, DONE][-len(statuses) :] == statuses
-
-
-@contextmanager
-def statements_hanging(client, database):
-    """The server begins statements on the invoices, and writes nothing until the end of this."""
-    name = f"{database.name}.invoices"
-    point, data = "hangDuringBatchUpdate", {"namespace": name, "nss": name}
-    client.admin.command("configureFailPoint", point, mode="alwaysOn", data=data)
-    try:
-        yield
-    finally:
-        client.admin.command("configureFailPoint", point, mode="off")
-
-
-def under_way(client, database):
-    """Whether a statement on the invoices is being carried out."""
-    stages = [
-        {"$currentOp": {}},
-        {"$match": {"op": "update", "ns": f"{database.name}.invoices"}},
-    ]
-    return list(client.admin.aggregate(stages))
 
 
 ROLLBACK = ("rollback", "--confirm")

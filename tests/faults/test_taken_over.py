@@ -9,6 +9,7 @@ from __future__ import annotations
 import pytest
 from fingerprints import changes, fingerprint
 from little import little_legacy
+from processes import suspended, woken
 
 MIGRATE = ("migrate", "--confirm")
 ROLLBACK = ("rollback", "--confirm")
@@ -34,18 +35,6 @@ WAYS = [unlocked, lease_deleted, lease_dropped]
 
 def holds(database):
     return fingerprint(database, run_records=False)
-
-
-def suspended(processes, uri, command, at):
-    """A process that has a write command about to be sent."""
-    first = processes.start(uri, *command, at=at, when="before", signal="SIGSTOP")
-    first.wait_until_suspended()
-    return first
-
-
-def woken(process):
-    process.send("SIGCONT")
-    return process.wait()
 
 
 @pytest.fixture

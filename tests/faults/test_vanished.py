@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from fingerprints import changes, fingerprint
 from little import little_legacy
+from processes import suspended, woken
 
 MIGRATE, ROLLBACK = ("migrate", "--confirm"), ("rollback", "--confirm")
 DONE, NOT_EXPECTED = 0, 3
@@ -28,11 +29,9 @@ def test_a_collection_that_is_dropped_meanwhile_is_not_made_anew(
     database, uri = fresh(mongod, little_legacy)
     before = fingerprint(database)
     at = writes.index(step) + 1
-    run = processes.start(uri, *MIGRATE, at=at, when="before", signal="SIGSTOP")
-    run.wait_until_suspended()
+    run = suspended(processes, uri, MIGRATE, at)
     database["quotes"].drop()
-    run.send("SIGCONT")
-    ended = run.wait()
+    ended = woken(run)
     there = database.list_collection_names()
     back = processes.run(uri, *ROLLBACK)
 
@@ -47,12 +46,10 @@ def test_a_collection_that_is_renamed_meanwhile_is_not_made_anew(mongod, fresh, 
     """Nothing takes its old name, under which its documents could be looked for."""
     database, uri = fresh(mongod, little_legacy)
     at = writes.index("createIndexes invoices") + 1
-    run = processes.start(uri, *MIGRATE, at=at, when="before", signal="SIGSTOP")
-    run.wait_until_suspended()
+    run = suspended(processes, uri, MIGRATE, at)
     database["quotes"].rename("quotes_old")
     held = list(database["quotes_old"].find())
-    run.send("SIGCONT")
-    ended = run.wait()
+    ended = woken(run)
 
     assert NOT_EXPECTED == ended.status, ended
     assert "quotes" not in database.list_collection_names()

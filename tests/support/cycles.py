@@ -6,23 +6,17 @@ After the migration a checker that shares no code with the package says what is 
 
 from __future__ import annotations
 
-import asyncio
-import os
 import sys
-import time
-from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 from pathlib import Path
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from controlled_mongod import ControlledMongod
 from fingerprints import changes, fingerprint
 from generated import Generated
 from pymongo import AsyncMongoClient, MongoClient
 from raw_conservation import Conservation, snapshot
-from survived import record
+from side_by_side import on_a_server, prove
 
 from newbi_migrate.migration.facade import Migration
 
@@ -67,36 +61,14 @@ def miscounted(found, result):
 TARGETS = ("user", "account", "organization", "member")
 
 
-def share(part, parts, count, replica_set=False):
-    """Every so manieth cycle, on a server of its own; what was wrong."""
-    wrong = []
-    with ControlledMongod(replica_set=replica_set) as server:
-
-        async def every():
-            for seed in range(part, count, parts):
-                try:
-                    wrong.extend(await cycle(server.uri_for(f"cycle_{seed}"), seed))
-                except Exception as error:  # noqa: BLE001  # told of, and the others go on
-                    wrong.append(f"seed {seed}: {error!r}")
-
-        asyncio.run(every())
-    return wrong
+def share(seeds):
+    return on_a_server(seeds, cycle)
 
 
 def main(count):
-    """That many cycles, side by side; what was wrong, and how long it took."""
-    began = time.monotonic()
-    parts = os.cpu_count() or 1
-    with ProcessPoolExecutor(parts) as pool:
-        work = partial(share, parts=parts, count=count)
-        wrong = [line for lines in pool.map(work, range(parts)) for line in lines]
-    took = time.monotonic() - began
-    counts = {"cycles of migrate and rollback": count} if not wrong else {}
-    record("cycles", counts=counts, failed=wrong[:20], seconds=took)
-    sys.stdout.write(
-        "\n".join([*wrong[:20], f"{count:,} cycles, {len(wrong)} wrong, {took:.0f} s\n"])
-    )
-    return bool(wrong)
+    """That many cycles, side by side; whether anything was wrong."""
+    kind = "cycles of migrate and rollback"
+    return prove("cycles", kind, count, range(count), share, ("cycles", "wrong"))
 
 
 if __name__ == "__main__":

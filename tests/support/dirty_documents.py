@@ -7,23 +7,18 @@ that shares no code with the package compares every byte of each document before
 
 from __future__ import annotations
 
-import asyncio
-import os
 import sys
-import time
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from controlled_mongod import ControlledMongod
 from cycles import miscounted
 from generated import Generated
 from pymongo import MongoClient
 from raw_conservation import Conservation, snapshot
-from survived import record
+from side_by_side import on_a_server, prove
 
 from newbi_migrate.migration.facade import Migration
 
@@ -69,38 +64,22 @@ def _differing(before, after):
     return sorted(i for i in before.keys() | after.keys() if before.get(i) != after.get(i))
 
 
-def share(databases, documents=IN_A_DATABASE):
-    """Some of the databases, on a server of their own; what went wrong."""
-    wrong = []
-    with ControlledMongod() as server:
-
-        async def every():
-            for seed in databases:
-                try:
-                    wrong.extend(await survive(server.uri_for(f"dirty_{seed}"), seed, documents))
-                except Exception as error:  # noqa: BLE001  # told of, and the others go on
-                    wrong.append(f"seed {seed}: {error!r}")
-
-        asyncio.run(every())
-    return wrong
+def share(databases, documents):
+    return on_a_server(databases, partial(survive, documents=documents))
 
 
 def main(count):
-    """So many documents, side by side; what went wrong, and how long it took."""
-    began = time.monotonic()
+    """So many documents, side by side; whether anything went wrong."""
     databases = range(-(-count // IN_A_DATABASE))
     documents = count // len(databases)
-    parts = min(len(databases), os.cpu_count() or 1)
-    with ProcessPoolExecutor(parts) as pool:
-        work = partial(share, documents=documents)
-        shares = [databases[part::parts] for part in range(parts)]
-        wrong = [line for lines in pool.map(work, shares) for line in lines]
-    took = time.monotonic() - began
-    counts = {} if wrong else {"dirty documents, none of them lost": documents * len(databases)}
-    record("dirty documents", counts=counts, failed=wrong[:20], seconds=took)
-    said = f"{documents * len(databases):,} documents, {len(wrong)} wrong, {took:.0f} s\n"
-    sys.stdout.write("\n".join([*wrong[:20], said]))
-    return bool(wrong)
+    return prove(
+        "dirty documents",
+        "dirty documents, none of them lost",
+        documents * len(databases),
+        databases,
+        partial(share, documents=documents),
+        ("documents", "wrong"),
+    )
 
 
 if __name__ == "__main__":

@@ -13,9 +13,7 @@ import os
 import random
 import sys
 import tempfile
-import time
 import traceback
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from urllib.parse import quote, quote_plus
@@ -23,7 +21,7 @@ from urllib.parse import quote, quote_plus
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from survived import record
+from side_by_side import prove
 
 from newbi_migrate.cli.app import run
 from newbi_migrate.errors import NewbiMigrateError
@@ -189,27 +187,18 @@ def in_a_call(chance, credential, folder):
         return "".join(traceback.format_exception(error)) + repr(error) + repr(vars(error))
 
 
-def share(part, parts, count):
-    """Every so manieth attempt; what came out."""
+def share(seeds):
+    """Some attempts; what came out."""
     with tempfile.TemporaryDirectory() as folder:
-        found = (attempt(seed, Path(folder)) for seed in range(part, count, parts))
+        found = (attempt(seed, Path(folder)) for seed in seeds)
         return [line for line in found if line]
 
 
 def main(count):
-    """That many attempts, side by side; what came out, and how long it took."""
-    began = time.monotonic()
-    parts = os.cpu_count() or 1
+    """That many attempts, side by side; whether anything came out."""
     os.environ.pop("MONGODB_URI", None)
-    with ProcessPoolExecutor(parts) as pool:
-        work = partial(share, parts=parts, count=count)
-        leaked = [line for lines in pool.map(work, range(parts)) for line in lines]
-    took = time.monotonic() - began
-    counts = {} if leaked else {"credentials given away, none of which came out": count}
-    record("leaks", counts=counts, failed=leaked[:20], seconds=took)
-    said = f"{count:,} credentials, {len(leaked)} came out, {took:.0f} s\n"
-    sys.stdout.write("\n".join([*leaked[:20], said]))
-    return bool(leaked)
+    kind = "credentials given away, none of which came out"
+    return prove("leaks", kind, count, range(count), share, ("credentials", "came out"))
 
 
 if __name__ == "__main__":

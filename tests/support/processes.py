@@ -129,3 +129,16 @@ class Processes:
         self._parent.wait()
         self._parent.stdout.close()
         self._directory.cleanup()
+
+
+def suspended(processes, uri, command, at):
+    """A process that has a write command about to be sent."""
+    run = processes.start(uri, *command, at=at, when="before", signal="SIGSTOP")
+    run.wait_until_suspended()
+    return run
+
+
+def woken(run):
+    """How a process ends that goes on."""
+    run.send("SIGCONT")
+    return run.wait()
