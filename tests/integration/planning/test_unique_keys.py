@@ -98,6 +98,10 @@ def stored_workspace(legacy):
     legacy.database["organization"].insert_one(
         {"_id": organization, "name": "An organization", "slug": "one", "createdAt": None}
     )
+    # Both work there, so that nobody's document is quarantined.
+    legacy.database["member"].insert_many(
+        [{"organizationId": organization, "userId": user, "role": "member"} for user in USERS[:2]]
+    )
     legacy.update_many({"number": "0"}, {"$set": {"workspaceId": organization}})
 
 
