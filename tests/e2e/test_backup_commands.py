@@ -118,6 +118,7 @@ def test_verbose_lists_every_collection_with_its_digest(quick, clean):
     assert "invoices" not in brief.out
 
 
+@pytest.mark.slow
 def test_no_secret_and_no_personal_data_is_shown_by_these_commands(
     newbi, mongod_with_auth, servers, database_name, clean, tmp_path
 ):
@@ -168,6 +169,7 @@ def test_an_interrupted_backup_leaves_nothing(clean, uri, tmp_path):
     assert [] == list((tmp_path / "backups").iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_backup_that_is_stopped_while_it_exports_is_whole(clean, quick, uri, tmp_path, how):
     """A migration is backed by it meanwhile and afterwards; the command that is named goes on."""

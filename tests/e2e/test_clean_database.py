@@ -103,6 +103,7 @@ def call(quick, server, application):
     return lambda *arguments: quick(*arguments, uri=uri)
 
 
+@pytest.mark.slow
 def test_a_clean_database_is_clean(call, application):
     """Every step of the run book ends with 0, and the application can search after each."""
     before = application.indexes()
@@ -164,6 +165,7 @@ def test_the_end_needs_no_other_step(call, application):
     assert [] == changes(stood, fingerprint(application.database))
 
 
+@pytest.mark.slow
 def test_swapped_indexes_come_back_as_they_were(call, application):
     """A rollback of the swap restores the search of before, and all of them every byte."""
     legacy = fingerprint(application.database)

@@ -184,6 +184,7 @@ def test_a_plan_that_fails_leaves_no_file(quick, uri, tmp_path):
     assert [] == list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_saved_plan_is_carried_out_exactly(newbi, dirty, tmp_path):
     """The run creates the very documents that the saved plan names."""
     newbi("plan", "--output", "plan.json")
@@ -293,6 +294,7 @@ def test_only_the_named_collections_are_stamped(quick, clean):
     assert 1 == clean["quotes"].count_documents({"workspaceId": {"$exists": True}})
 
 
+@pytest.mark.slow
 def test_backfill_stamps_late_documents_and_leaves_users_alone(newbi, clean):
     """After a migration, `backfill` stamps what came later and creates no user."""
     newbi("migrate", "--confirm")
@@ -368,6 +370,7 @@ def test_a_second_run_is_refused_while_another_holds_the_lease(quick, clean):
     assert "holds the lease" in answer.sentence
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_at_a_safe_point_and_the_same_command_finishes(uri, clean, tmp_path, mongod):
     """A run told to stop ends with 7; run again it resumes, and ends as if it had not stopped."""
     owners = clean["Users"].distinct("_id")
@@ -498,6 +501,7 @@ def test_another_name_writes_nothing(uri, clean, tmp_path, monkeypatch):
     assert "\x1b" not in screen
 
 
+@pytest.mark.slow
 def test_a_question_names_the_numbers_of_a_saved_plan_and_no_other_command(
     uri, clean, quick, tmp_path
 ):

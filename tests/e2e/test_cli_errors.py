@@ -191,6 +191,7 @@ def test_a_missing_uri_file_ends_with_10(quick):
 # -- servers and databases --------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_an_unreachable_server_ends_with_9_within_its_timeout(newbi, command):
     """No server there: exit code 9 as soon as the connection string allows, without secrets."""
@@ -213,6 +214,7 @@ def test_an_unreachable_server_ends_with_9_within_its_timeout(newbi, command):
     assert took < 15
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS[:2])
 def test_a_server_that_speaks_another_protocol_ends_with_9(newbi, command):
     """What listens there is no MongoDB: exit code 9, and no traceback."""
@@ -341,6 +343,7 @@ def test_a_role_that_may_only_read_plans_and_cannot_migrate(quick, mongod_with_a
         assert_no_secret(answer)
 
 
+@pytest.mark.slow
 def test_a_role_that_may_read_and_write_one_database_migrates(newbi, mongod_with_auth, guarded):
     """`readWrite` on the database is all a migration needs."""
     uri = mongod_with_auth.add_user(
@@ -414,6 +417,7 @@ def test_a_reader_that_goes_away_causes_no_traceback(clean, uri, tmp_path):
     assert "BrokenPipe" not in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
 def test_a_name_the_terminal_cannot_show_is_no_reason_to_fail(newbi, clean, encoding):
     """A collection with any name is reported in any encoding."""

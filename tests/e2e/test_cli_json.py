@@ -64,6 +64,7 @@ def test_each_answer_has_the_keys_its_section_lists(answers):
     }
 
 
+@pytest.mark.slow
 def test_what_stands_within_an_answer_has_a_type_of_its_own(answers):
     """Of a dry run, and of what an answer lists, every key stands below its type."""
     for name in ("backup", "restore"):

@@ -188,6 +188,7 @@ def following(answer, backup):
     return re.sub(r"backups/backup_\S+", "NEW", re.sub(r"(--run) [0-9a-f]{24}", r"\1 RUN", words))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", NEXT, ids=lambda state: state.__name__)
 def test_what_comes_next_is_right_in_every_state(quick, clean, uri, state):
     """No backup of what is half done, no end of what was ended, no step before its time."""

@@ -55,6 +55,7 @@ def told(tmp_path_factory):
     return done.returncode, json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_the_demo_succeeds_within_twenty_seconds_and_touches_no_other_database(story):
     """It ends with 0 although some made-up documents are quarantined, which it explains."""
     done, seconds = story
@@ -111,6 +112,7 @@ def test_the_demo_fits_on_80_columns(story):
     assert 80 >= max(len(line) for line in done.stdout.splitlines())
 
 
+@pytest.mark.slow
 def test_the_demo_as_json_conserves_users_and_documents(told):
     """Users in are users with an outcome; documents in are written, right or quarantined."""
     code, answer = told
@@ -215,6 +217,7 @@ def kept(tmp_path_factory):
     return process.returncode, told, organizations, uri
 
 
+@pytest.mark.slow
 def test_a_kept_server_answers_until_ctrl_c_and_is_gone_then(kept):
     """`--keep` prints a connection string that works, and Ctrl-C ends it with 0."""
     code, answer, organizations, uri = kept

@@ -69,6 +69,7 @@ def test_the_documentation_shows_the_examples_as_they_are():
     assert there == shown
 
 
+@pytest.mark.slow
 def test_a_program_surveys_plans_applies_and_follows_the_progress(tmp_path):
     """Phases are told as they begin, everybody gets an organization, and again changes nothing."""
     lines = run_example("migrate_from_python.py", tmp_path)
@@ -79,6 +80,7 @@ def test_a_program_surveys_plans_applies_and_follows_the_progress(tmp_path):
     assert "a second run was needed: False" == lines[-1]
 
 
+@pytest.mark.slow
 @beanie2
 def test_a_backend_on_beanie_2_uses_its_own_handle(tmp_path):
     """Migrated through the backend's database; read tolerantly, made and saved strictly."""
@@ -101,6 +103,7 @@ def test_a_backend_on_motor_uses_its_own_handle(tmp_path):
     ] == run_example("backend_motor.py", tmp_path)
 
 
+@pytest.mark.slow
 def test_another_application_brings_its_own_registry(tmp_path):
     """Documents with ownerId get a tenantId, lines follow their order, as documented."""
     page = (HOW_TO / "own-registry.md").read_text("utf-8")
@@ -111,6 +114,7 @@ def test_another_application_brings_its_own_registry(tmp_path):
     assert "orders: 2 of 3 got a tenant" in lines
 
 
+@pytest.mark.slow
 @fastapi
 @beanie2
 def test_the_application_runs_as_a_program(tmp_path):
@@ -318,6 +322,7 @@ def pipeline(tmp_path, uri):
 needs_sh = pytest.mark.skipif(shutil.which("sh") is None, reason="no sh on this machine")
 
 
+@pytest.mark.slow
 @needs_sh
 def test_the_pipeline_plans_then_does_what_was_planned(pipeline, clean, tmp_path):
     """The plan is kept and readable, the second job follows it, and both end with 0."""
@@ -331,6 +336,7 @@ def test_the_pipeline_plans_then_does_what_was_planned(pipeline, clean, tmp_path
     assert 3 == clean["user"].count_documents({})
 
 
+@pytest.mark.slow
 @needs_sh
 def test_the_pipeline_stops_where_a_person_has_to_look(pipeline, dirty):
     """Quarantine, a database that moved on, and one that is not there: each has its code."""

@@ -74,6 +74,7 @@ def filled(sync_database):
     return fill
 
 
+@pytest.mark.slow
 @settings(
     max_examples=3,
     deadline=None,

@@ -44,6 +44,7 @@ def stamped(database):
     return database["invoices"].count_documents({"workspaceId": {"$exists": True}})
 
 
+@pytest.mark.slow
 def test_a_killed_command_is_finished_by_the_same_command(killed, quick):
     """The dead process's lease is in nobody's way on its machine; the run ends and says so."""
     begun = stamped(killed)

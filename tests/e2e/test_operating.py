@@ -123,6 +123,7 @@ def test_a_call_that_cannot_be_carried_out_begins_no_log(quick, clean, tmp_path,
     assert not (tmp_path / "run.log").exists()
 
 
+@pytest.mark.slow
 def test_an_error_is_in_the_log_without_its_secret(newbi, tmp_path):
     """How a run failed can be read afterwards, and no password with it."""
     log = tmp_path / "run.log"
@@ -178,6 +179,7 @@ def test_a_limit_out_of_range_is_refused(quick, clean, command, arguments):
     assert {"Users", "invoices"} == set(clean.list_collection_names())
 
 
+@pytest.mark.slow
 def test_a_run_is_paused_by_a_file_and_goes_on_without_it(start, clean, tmp_path):
     """The file is watched from outside; what is said tells which one it is."""
     file, said = tmp_path / "pause", tmp_path / "said"
@@ -211,6 +213,7 @@ def test_limits_do_not_show_in_the_result(quick, clean):
 # -- watching ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_whoever_watches_sees_a_bar_with_rate_and_time_left_for_each_phase(start, clean):
     """At a terminal each phase has its bar, and no plain lines come between."""
     ours, theirs = pty.openpty()

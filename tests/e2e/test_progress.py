@@ -70,6 +70,7 @@ def phases(monkeypatch):
     return begun
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", PHASES, ids=" ".join)
 def test_every_phase_of_every_long_command_has_a_size_and_an_end(
     quick, clean, monkeypatch, phases, command
@@ -188,6 +189,7 @@ def test_a_phase_that_ends_early_says_how_far_it_came(clock):
     assert "rescan: 0 of 10, 0.0 s" == said[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [("status",), ("validate", "--json")], ids=" ".join)
 def test_an_unreachable_server_is_waited_for_with_a_sign_of_life(newbi, command):
     """Where, how long at most, and in the end that there was no answer."""

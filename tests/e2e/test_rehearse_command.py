@@ -28,6 +28,7 @@ def rehearsed(newbi, backup, tmp_path):
     return answer, path
 
 
+@pytest.mark.slow
 def test_the_answer_is_go_and_the_decisions_are_compared_on_the_night(
     rehearsed, quick, clean, tmp_path
 ):
@@ -53,6 +54,7 @@ def test_the_answer_is_go_and_the_decisions_are_compared_on_the_night(
     assert 0 == clean["user"].count_documents({})
 
 
+@pytest.mark.slow
 def test_the_page_has_the_commands_of_the_night(rehearsed, tmp_path):
     """Whoever prints it types them from paper; the checklist of production is not asked."""
     answer, _ = rehearsed
@@ -63,6 +65,7 @@ def test_the_page_has_the_commands_of_the_night(rehearsed, tmp_path):
     assert "Checklist:" not in page
 
 
+@pytest.mark.slow
 def test_a_migration_as_rehearsed_goes_through(rehearsed, quick, clean):
     """Nobody has come, so it does what was rehearsed; the decisions hold no personal data."""
     _, path = rehearsed
@@ -74,6 +77,7 @@ def test_a_migration_as_rehearsed_goes_through(rehearsed, quick, clean):
     assert json.loads(path.read_text("utf-8"))["database"] == clean.name
 
 
+@pytest.mark.slow
 def test_no_go_ends_with_3_whichever_step_failed(newbi, backup):
     """A damaged backup fails the first step, whose own code stands beside it."""
     (data,) = backup.rglob("invoices.bson*")
@@ -92,6 +96,7 @@ def test_without_a_server_one_sentence_says_what_to_do(newbi, backup):
     assert "/nowhere/mongod" in answer.sentence
 
 
+@pytest.mark.slow
 def test_the_connection_string_of_production_is_not_looked_at(newbi, backup, clean):
     """What MONGODB_URI names is never opened: nonsense there harms nothing."""
     before = clean.command("dbStats")["objects"]

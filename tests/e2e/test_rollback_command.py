@@ -125,6 +125,7 @@ def test_status_offers_a_plan_once_everything_is_rolled_back(quick, migrated):
     assert answer.out.rstrip().endswith("Next: newbi-migrate plan")
 
 
+@pytest.mark.slow
 def test_unlock_ends_the_lease_of_a_dead_run(quick, clean, uri):
     """Another run need not wait; the command says whose lease it was."""
     run = ObjectId()
@@ -154,6 +155,7 @@ def test_unlock_writes_nothing_where_nobody_holds_the_lease(quick, clean):
     assert [] == changes(stood, fingerprint(clean))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "damage",
     [{"expiresAt": "tomorrow"}, {"pid": "x"}, {"since": DatetimeMS(2**60)}],

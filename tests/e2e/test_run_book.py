@@ -62,6 +62,7 @@ def typed(quick, uri, clean, tmp_path):
     return call
 
 
+@pytest.mark.slow
 def test_every_command_of_the_run_book_does_its_part(typed, clean):
     """In order, on a clean database, each ends with 0; then the rollback gives back every byte."""
     before = fingerprint(clean)
@@ -76,6 +77,7 @@ def test_every_command_of_the_run_book_does_its_part(typed, clean):
     assert [] == changes(before, fingerprint(clean, run_records=False))
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_quickstart_write_nothing(typed, clean, tmp_path):
     """They look at a copy of one's own database and leave a page."""
     before = fingerprint(clean)
@@ -89,6 +91,7 @@ def test_the_commands_of_the_quickstart_write_nothing(typed, clean, tmp_path):
     assert [] == changes(before, fingerprint(clean))
 
 
+@pytest.mark.slow
 def test_every_example_in_the_help_can_be_run(typed, clean, servers):
     """In the order of the run book, on a clean database; none is refused."""
     # What is long, or takes a running application or a second server.

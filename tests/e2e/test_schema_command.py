@@ -43,6 +43,7 @@ def test_a_collection_nobody_described_has_no_validator(quick):
     assert "invoices" in answer.err
 
 
+@pytest.mark.slow
 @pytest.mark.node
 def test_the_lines_of_the_page_give_the_server_a_validator(clean, uri, tmp_path):
     """As they stand there, with mongosh, and no connection string among the arguments."""

@@ -23,6 +23,7 @@ def screens(sync_database, quick, monkeypatch):
     return {"plan": plan, "migrate": migrate, "validate": validate}, listed, checked
 
 
+@pytest.mark.slow
 def test_a_screen_is_enough_for_a_dirty_database(screens):
     """No list is longer than that; every reason and every critical rule is there all the same."""
     shown, plan, validation = screens
@@ -38,6 +39,7 @@ def test_a_screen_is_enough_for_a_dirty_database(screens):
     assert ExitCode.DONE is ExitCode(shown["validate"].code)
 
 
+@pytest.mark.slow
 def test_a_screen_ends_with_the_numbers_and_the_next_command(screens):
     """The last paragraph but one is a summary of at most ten lines, of users to exit code."""
     for command, answer in screens[0].items():
@@ -48,6 +50,7 @@ def test_a_screen_ends_with_the_numbers_and_the_next_command(screens):
         assert ("there before: " if command == "validate" else "Exit code 5") in summary
 
 
+@pytest.mark.slow
 def test_the_cause_stands_before_the_symptom(screens):
     """Users who are quarantined come before the documents that wait for them, in the same order."""
     shown, _, _ = screens

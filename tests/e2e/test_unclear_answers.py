@@ -25,6 +25,7 @@ from newbi_migrate.store import lease
 from newbi_migrate.store.lease import LEASE_SECONDS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("string", "code", "words"),
     [
@@ -60,6 +61,7 @@ def parameter(server, name):
             client.admin.command("setParameter", 1, **{name: False})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["notablescan", "requireApiVersion"])
 def test_a_parameter_of_the_server_is_named(newbi, name):
     """With the command that turns it off."""
@@ -99,6 +101,7 @@ def test_a_database_that_differs_by_case_is_named(quick, clean, uri):
     assert clean.name in answer.sentence
 
 
+@pytest.mark.slow
 def test_a_member_that_is_no_primary_is_called_one():
     """Whoever connects to it directly is led to the set."""
     with ThreeMembers() as three:
@@ -118,6 +121,7 @@ def test_a_member_that_is_no_primary_is_called_one():
     assert "replicaSet=" in ended.stderr
 
 
+@pytest.mark.slow
 def test_a_server_that_is_paused_is_given_up(newbi):
     """It accepts connections and says nothing: the driver's time for that is all that is waited."""
     with ControlledMongod() as server:
@@ -133,6 +137,7 @@ def test_a_server_that_is_paused_is_given_up(newbi):
     assert took < 50
 
 
+@pytest.mark.slow
 def test_a_set_without_a_majority_is_waited_for_aloud_and_given_up(quick, monkeypatch):
     """The lease is asked for four times, thirty seconds each, and what is lacking is said."""
     assert LEASE_SECONDS * 1000 == lease._PROMPT.document["wtimeout"]

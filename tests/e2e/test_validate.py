@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from small_legacy import USERS
 
 
+@pytest.mark.slow
 def test_validate_passes_after_a_migration(newbi, clean):
     """Before the migration it ends with 4, afterwards with 0, and both say what is next."""
     before = newbi("validate", "--only", "document.*,legacy-user.*")

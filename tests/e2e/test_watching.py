@@ -42,6 +42,7 @@ def watch(tmp_path):
         process.communicate()
 
 
+@pytest.mark.slow
 def test_who_watches_sees_what_changes_until_ctrl_c(watch, clean, uri):
     """Each answer is a line of JSON with its time; Ctrl-C ends it with the code of the last."""
     process = watch(uri, "0.2", "--json")
@@ -75,6 +76,7 @@ def test_each_answer_is_a_report_after_its_time(watch, clean, uri):
     assert "Documents without a workspace: 15" in seen
 
 
+@pytest.mark.slow
 def test_a_server_that_is_away_for_a_while_is_waited_for(watch):
     """That is said, and the watching goes on."""
     with EmbeddedMongod() as server:

@@ -109,6 +109,8 @@ def pytest_configure(config):
 def pytest_collection_modifyitems(config, items):
     """Deal the tests out to the shards; a part of a sweep takes longer than any other test may."""
     ours = [item for item in items if "faults" in item.path.parts]
+    for item in ours:
+        item.add_marker(pytest.mark.slow)
     if THOROUGH:
         for item in ours:
             item.add_marker(pytest.mark.timeout(3600))

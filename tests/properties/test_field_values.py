@@ -81,6 +81,7 @@ def drawn(strategy, number):
     return found
 
 
+@pytest.mark.slow
 def test_valid_invoices_reach_what_the_laws_speak_of():
     """The year of issue, nulls, and lines without VAT are drawn often; every one is valid."""
     found = drawn(strategies.documents(Invoice), 60)
@@ -93,6 +94,7 @@ def test_valid_invoices_reach_what_the_laws_speak_of():
     assert sum(document.get("dueDate") is not None for document in found) >= 12
 
 
+@pytest.mark.slow
 def test_a_document_that_just_breaks_one_rule_breaks_no_other():
     """Many rules are met that way, and each document names one."""
     found = drawn(strategies.documents_breaking_one_rule(Invoice), 150)

@@ -6,6 +6,7 @@ import asyncio
 import uuid
 
 import bson
+import pytest
 from bson import ObjectId
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
@@ -104,6 +105,7 @@ def stored(database, world):
     }
 
 
+@pytest.mark.slow
 @settings(max_examples=6, suppress_health_check=list(HealthCheck))
 @given(worlds)
 def test_any_value_comes_back_as_the_bytes_it_was(servers, mongod, world):

@@ -12,6 +12,7 @@ COUNT = max(4, settings().max_examples // 10)
 USER, WORKSPACE, ELSEWHERE, INVOICE = (bson.ObjectId(f"{n:024x}") for n in range(1, 5))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 async def test_a_generated_database_is_migrated_as_a_second_opinion_says_and_taken_back(
     server_uri,

@@ -42,6 +42,7 @@ def examined(database):
     return found
 
 
+@pytest.mark.slow
 async def test_no_batch_of_users_reads_what_belongs_to_all(legacy, uri):
     """A migration, another plan and a rollback each read a few times what is there."""
     most = Counter()

@@ -191,6 +191,7 @@ async def test_a_rollback_gives_back_every_byte_whatever_came_in_between(
     assert [] == changes(expected, fingerprint(sync_database, run_records=False))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("then", ["taken back", "finished and taken back"])
 async def test_a_run_killed_in_between_leaves_nothing_unjournaled(
     uri, sync_database, race, expected, done, monkeypatch, then

@@ -159,6 +159,7 @@ async def test_a_second_run_writes_nothing(uri, sync_database, dirty):
     assert [] == changes(before, fingerprint(sync_database))
 
 
+@pytest.mark.slow
 async def test_every_batch_size_and_number_of_workers_ends_in_the_same_bytes(
     mongod, servers, database_name
 ):
@@ -175,6 +176,7 @@ async def test_every_batch_size_and_number_of_workers_ends_in_the_same_bytes(
     assert [[]] * 3 == [changes(found[0], other) for other in found[1:]]
 
 
+@pytest.mark.slow
 async def test_a_replica_set_ends_in_the_same_bytes(
     uri, replica_uri, sync_database, sync_replica_database
 ):

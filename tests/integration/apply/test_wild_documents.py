@@ -7,6 +7,7 @@ import uuid
 from collections import Counter
 
 import bson
+import pytest
 from bson import ObjectId, Regex
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
@@ -56,6 +57,7 @@ def stored(database, name):
     }
 
 
+@pytest.mark.slow
 @settings(max_examples=3, suppress_health_check=list(HealthCheck))
 @given(worlds)
 def test_documents_that_break_every_rule_migrate_untouched_and_are_all_told_of(

@@ -361,6 +361,7 @@ async def test_a_killed_backup_is_not_taken_for_one(uri, sync_database, tmp_path
         await verify_backup(left)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_memory_stays_flat(uri, sync_database, tmp_path):
     """Less than the data takes."""

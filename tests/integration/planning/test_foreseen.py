@@ -117,6 +117,7 @@ def assert_all_was_known(plan, before, after):
     assert {"session.points-somewhere"} >= {rule for rule, _ in known - found}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2, 3])
 async def test_whatever_a_validation_finds_after_a_run_stood_in_its_plan(
     migration, sync_database, seed

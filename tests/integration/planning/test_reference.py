@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 
 import bson
+import pytest
 from bson import ObjectId
 from hypothesis import HealthCheck, given, settings, strategies as st
 from reference import REGISTRY, SOURCE, bytes_of, migrated, worlds
@@ -30,6 +31,7 @@ def sorted_lines(quarantine):
     return sorted((name, bson.encode({"": id_}), reason) for name, id_, reason in quarantine)
 
 
+@pytest.mark.slow
 @settings(
     # Each example is two migrations of a database of its own.
     max_examples=max(10, settings.default.max_examples // 3),

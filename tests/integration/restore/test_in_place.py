@@ -265,6 +265,7 @@ async def test_a_copy_that_somebody_dropped_is_missed(everything, uri, database,
     assert [] == changes(before, data(everything))
 
 
+@pytest.mark.slow
 async def test_a_restored_database_can_still_take_it_back(
     everything, uri, database, sync_other, other, backup, tmp_path
 ):

@@ -273,6 +273,7 @@ async def test_an_answer_that_was_lost_is_no_error(whole, sync_other, other, bac
     assert_same(fingerprint(whole), sync_other)
 
 
+@pytest.mark.slow
 async def test_a_restore_works_on_a_replica_set(
     replica_database, sync_replica_database, database_name, servers, tmp_path
 ):

@@ -58,6 +58,7 @@ def organization_of(database, user):
     return database["member"].find_one({"userId": user})["organizationId"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dirty", [False, True])
 @pytest.mark.parametrize(
     ("uri_name", "database_name_"),
@@ -112,6 +113,7 @@ async def test_migrated_rolled_back_and_migrated_again_ends_in_the_same_bytes(
     assert [] == changes(once, held(sync_database))
 
 
+@pytest.mark.slow
 async def test_an_interrupted_run_is_rolled_back_whole(uri, sync_database):
     """What it had written is found out first."""
     build_legacy_database(sync_database, seed=4, users=4, documents_per_user=10)

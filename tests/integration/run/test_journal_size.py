@@ -49,6 +49,7 @@ async def migrated(uri, **options):
         return await migration.apply()
 
 
+@pytest.mark.slow
 async def test_a_window_of_twenty_megabytes_of_different_values_is_journaled(uri, sync_database):
     """It takes several entries, each far below what a document may hold."""
     sync_database["Users"].insert_many([legacy_user(n) for n in range(3)])

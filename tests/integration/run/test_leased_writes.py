@@ -58,6 +58,7 @@ class Writes(CommandListener):
         pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("uri_name", "database_name_"),
     [("uri", "sync_database"), ("replica_uri", "sync_replica_database")],

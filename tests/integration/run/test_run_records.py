@@ -341,6 +341,7 @@ async def done(uri, database, monkeypatch):
         await migration.indexes(apply=True)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("state", [done, interrupted])
 async def test_records_of_wrong_types_end_every_command_with_a_sentence(
@@ -434,6 +435,7 @@ FORGED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", ["applied", "pending"])
 @pytest.mark.parametrize(
     ("forge", "name"), FORGED, ids=[f"{forge.__name__} {name}" for forge, name in FORGED]

@@ -383,6 +383,7 @@ def guarded():
         yield server
 
 
+@pytest.mark.slow
 async def test_a_user_who_may_not_ask_is_told_before_anything_is_written(guarded):
     """The limit needs the role clusterMonitor, and a run without it does not begin."""
     with MongoClient(guarded.uri_for("newbi")) as client:

@@ -68,6 +68,7 @@ async def handle_of_a_host(kind, uri):
             yield client.get_default_database()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", OPTIONS)
 async def test_a_run_is_the_same_whatever_the_connection_string_says(server, legacy, options):
     """Read preference, concerns and retries of the application change no answer and no byte."""
@@ -78,6 +79,7 @@ async def test_a_run_is_the_same_whatever_the_connection_string_says(server, leg
     assert [] == changes(before, fingerprint(legacy, run_records=False))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["asynchronous", "synchronous"])
 @pytest.mark.parametrize("options", [OPTIONS[0], OPTIONS[2], OPTIONS[5], OPTIONS[7]])
 async def test_a_run_is_the_same_whatever_the_client_of_a_host_says(server, legacy, options, kind):

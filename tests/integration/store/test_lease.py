@@ -207,6 +207,7 @@ async def test_numbers_increase_whatever_the_clocks_of_clients_say(database, uri
     assert late.run_id < first._holder.run_id
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "token"), [(7, 3), (3, 7), (7, None), (None, 7.0)])
 async def test_a_number_exceeds_those_of_all_records(database, sync_database, number, token):
     """Also where the lease's own collection was dropped."""
@@ -358,6 +359,7 @@ class TestTheDead:
 # -- taken away -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_an_unlocked_holder_stops_before_anybody_else_begins(database):
     """It notices within about two seconds; whoever comes next waits for that."""
     lease = await Lease.acquire(database, this_process())
@@ -386,6 +388,7 @@ async def test_a_holder_whose_lease_is_deleted_stops(database, sync_database, wa
     assert 0 == leases.count_documents({})
 
 
+@pytest.mark.slow
 async def test_whoever_finds_a_deleted_lease_waits_until_its_holder_has_stopped(
     database, sync_database
 ):

@@ -94,6 +94,7 @@ def test_what_is_no_connection_string_is_said_and_not_shown(monkeypatch):
     assert "hunter2" not in str(refused.value)
 
 
+@pytest.mark.slow
 def test_the_test_suite_passes_by_what_the_environment_names(production):
     """Tests run with a production database in MONGODB_URI, which they neither reach nor change."""
     uri, database = production

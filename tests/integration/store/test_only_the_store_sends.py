@@ -69,6 +69,7 @@ async def run_book(database, folder, other):
         await migration.status()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("uri_name", "database_name_"),
     [("uri", "sync_database"), ("replica_uri", "sync_replica_database")],

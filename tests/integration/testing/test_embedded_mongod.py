@@ -100,6 +100,7 @@ def test_a_server_with_credentials_refuses_who_has_none(mongod_with_auth, databa
             client[name]["users"].insert_one({})
 
 
+@pytest.mark.slow
 def test_credentials_survive_a_restart():
     """The administrator's connection string is the same after a crash."""
     with ControlledMongod(auth=True, replica_set=True) as server:

@@ -45,6 +45,7 @@ async def test_a_clean_database_migrates_without_a_remainder(sync_database, uri)
     assert len(legacy.users) == sync_database["organization"].count_documents({})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 async def test_a_migration_does_with_every_odd_case_what_it_says(sync_database, uri, seed):
     """Action, reason, workspace and owners of each odd document, and each odd user's outcome."""
@@ -76,6 +77,7 @@ async def test_a_migration_does_with_every_odd_case_what_it_says(sync_database, 
     assert set() == {collection for collection, _ in left} - {"users"}
 
 
+@pytest.mark.slow
 async def test_a_document_without_room_is_left_alone(sync_database, uri):
     """The one document near 16 MiB is quarantined by the server's word, the others are stamped."""
     (expected,) = LegacyCases(names=[HUGE_CASE]).expected

@@ -381,6 +381,7 @@ async def test_a_clean_database_validates_after_its_migration(uri, sync_database
     assert not any(r.rule.startswith("field.") for r in report.results)
 
 
+@pytest.mark.slow
 async def test_a_dirty_database_fails_for_what_a_migration_must_not_repair(uri, sync_database):
     """As many are quarantined as the run said; what was broken before stays broken and is named."""
     build_dirty_database(sync_database, seed=3, users=5, documents_per_user=15)
