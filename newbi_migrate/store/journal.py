@@ -21,6 +21,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 import bson
+import xxhash
 from bson import CodecOptions, ObjectId
 from bson.codec_options import DatetimeConversion
 from bson.errors import InvalidBSON
@@ -49,12 +50,17 @@ __all__ = [
     "JournalEntry",
     "JournalGroup",
     "UserWrite",
+    "digests_of_fields",
+    "fields_of",
     "journaled_runs",
     "portions",
     "prior_list",
 ]
 
 JOURNAL = "newbi_migrate_journal"
+
+_DIGEST_BYTES: Final = 8
+_KINDS: Final = tuple(bytes([kind]) for kind in range(256))
 
 MAX_ENTRY_BYTES: Final = 8 * 1024 * 1024
 """Bytes of groups in one entry: half of what a document may hold, since an entry that turned out
@@ -224,7 +230,8 @@ class UserWrite:
         collection: Where.
         id: ``_id`` of the document.
         digest: Digest of the document that was inserted.
-        fields: Name of each of its top-level fields to a digest.
+        names: Names of its top-level fields, with a NUL between them, which no name holds.
+        digests: Digests of the values of these fields, as :func:`digests_of_fields` makes them.
         values: Path to value of the fields that were filled.
         prior: Path to BSON type and bytes of what stood there; other paths were absent.
         certain: As for a :class:`JournalGroup`.
@@ -235,7 +242,8 @@ class UserWrite:
     collection: str
     id: Any
     digest: str = ""
-    fields: Mapping[str, int] = field(default_factory=dict)
+    names: str = ""
+    digests: bytes = b""
     values: Mapping[str, Any] = field(default_factory=dict)
     prior: Mapping[str, tuple[int, bytes]] = field(default_factory=dict)
     certain: bool = True
@@ -245,20 +253,53 @@ class UserWrite:
         """Whether a document was created, and not filled."""
         return self.op == "insert"
 
+    @property
+    def fields(self) -> dict[str, bytes]:
+        """Name of each top-level field of the document that was inserted, to its digest."""
+        return fields_of(self.names, self.digests)
+
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> UserWrite:
         """The write from its stored form."""
+        names, digests = _text(stored.get("names", "")), stored.get("digests", b"")
+        if not isinstance(digests, bytes):
+            raise TypeError("bytes are expected")
+        if len(digests) != (_DIGEST_BYTES * (names.count("\0") + 1) if names else 0):
+            raise ValueError("a digest for each name is expected")
         return cls(
             op=_text(stored["op"]),
             user=stored["user"],
             collection=_text(stored["collection"]),
             id=stored["id"],
             digest=_text(stored.get("digest", "")),
-            fields={_text(name): int(value) for name, value in stored.get("fields", ())},
+            names=names,
+            digests=digests,
             values={_text(path): value for path, value in stored.get("values", ())},
             prior=_prior_of(stored.get("prior", ())),
             certain=stored.get("certain", True) is not False,
         )
+
+
+def digests_of_fields(raw: bytes) -> tuple[str, bytes]:
+    """Names of the top-level fields of a document, and a digest of type and value of each.
+
+    Raises:
+        ValueError: The bytes are no BSON document.
+    """
+    names: list[str] = []
+    digests: list[bytes] = []
+    for name, kind, value in elements(raw):
+        names.append(name)
+        digests.append(xxhash.xxh3_64_digest(_KINDS[kind] + value))
+    return "\0".join(names), b"".join(digests)
+
+
+def fields_of(names: str, digests: bytes) -> dict[str, bytes]:
+    """Each name to its digest, of what :func:`digests_of_fields` gives."""
+    return {
+        name: digests[_DIGEST_BYTES * at : _DIGEST_BYTES * (at + 1)]
+        for at, name in enumerate(names.split("\0"))
+    }
 
 
 def _prior_of(stored: Sequence[RawBSONDocument]) -> dict[str, tuple[int, bytes]]:

@@ -13,7 +13,6 @@ from typing import Any
 
 import bson
 import xxhash
-from bson import Int64
 
 from newbi_migrate.documents.better_auth import TARGET_COLLECTIONS
 from newbi_migrate.mapping.users import Finding, Insert, SetMissing, UserWrites
@@ -21,8 +20,7 @@ from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.planning.results import Plan
 from newbi_migrate.migration.planning.users import UserPlane
 from newbi_migrate.store.collections import Identities
-from newbi_migrate.store.journal import EntryKind, Journal, UserWrite, prior_list
-from newbi_migrate.store.raw import elements
+from newbi_migrate.store.journal import EntryKind, Journal, UserWrite, digests_of_fields, prior_list
 from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.user_documents import (
     Presence,
@@ -32,7 +30,7 @@ from newbi_migrate.store.user_documents import (
     writing_together,
 )
 
-__all__ = ["UserWriter", "field_digests"]
+__all__ = ["UserWriter"]
 
 
 class UserWriter:
@@ -136,6 +134,7 @@ def _entries(
         for write in writes.writes:
             if isinstance(write, Insert):
                 raw = bson.encode(write.document)
+                names, digests = digests_of_fields(raw)
                 entries.append(
                     {
                         "op": "insert",
@@ -143,7 +142,8 @@ def _entries(
                         "collection": write.collection,
                         "id": write.document["_id"],
                         "digest": xxhash.xxh3_128_hexdigest(raw),
-                        "fields": field_digests(raw),
+                        "names": names,
+                        "digests": digests,
                     }
                 )
             elif write not in without:
@@ -159,11 +159,3 @@ def _entries(
                     }
                 )
     return entries
-
-
-def field_digests(raw: bytes) -> list[list[Any]]:
-    """Name and digest of each top-level field of a document, as a list of pairs."""
-    return [
-        [name, Int64(xxhash.xxh3_64_intdigest(bytes([kind]) + value) - 2**63)]
-        for name, kind, value in elements(raw)
-    ]

@@ -15,7 +15,6 @@ import xxhash
 from bson import ObjectId
 
 from newbi_migrate.choices import OnConflict
-from newbi_migrate.migration.apply.users import field_digests
 from newbi_migrate.migration.rollback.references import (
     Readings,
     Released,
@@ -39,7 +38,14 @@ from newbi_migrate.migration.rollback.units import (
 from newbi_migrate.progress import Progress
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import id_key
-from newbi_migrate.store.journal import EntryKind, EntryState, JournalReader, UserWrite
+from newbi_migrate.store.journal import (
+    EntryKind,
+    EntryState,
+    JournalReader,
+    UserWrite,
+    digests_of_fields,
+    fields_of,
+)
 from newbi_migrate.store.raw import element_at, element_of, has_room_at, set_back
 from newbi_migrate.store.reading import chunks
 from newbi_migrate.store.session import LeasedSession
@@ -251,8 +257,7 @@ class UserRollback:
             return
         changed: tuple[tuple[ConflictKind, str], ...] = ()
         if not ours:
-            written = dict(write.fields)
-            now = {name: int(value) for name, value in field_digests(raw)}
+            written, now = write.fields, fields_of(*digests_of_fields(raw))
             changed = tuple(
                 (ConflictKind.CHANGED if name in written else ConflictKind.ADDED, name)
                 for name in sorted(written.keys() | now.keys())
