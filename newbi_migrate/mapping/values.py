@@ -105,7 +105,8 @@ def get_path(document: Mapping[str, Any], *path: str) -> Any:
     """The value at a path of nested documents, :data:`ABSENT` where the path ends early."""
     current: Any = document
     for name in path:
-        if not isinstance(current, Mapping) or name not in current:
+        # A dictionary is told at once, any other mapping by a look at its classes.
+        if not isinstance(current, (dict, Mapping)) or name not in current:
             return ABSENT
         current = current[name]
     return current
