@@ -7,7 +7,7 @@ zeros), so values that a rollback must restore exactly are carried as bytes.
 from __future__ import annotations
 
 import struct
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from typing import Any, Final, overload
 
 import bson
@@ -26,6 +26,7 @@ __all__ = [
     "elements_by_name",
     "has_room_at",
     "join_ids",
+    "one_of",
     "pack_ids",
     "raw_documents",
     "set_back",
@@ -65,6 +66,7 @@ _COUNTED: Final = {
     0x0F: (0, 14),  # code with scope
 }
 _DOCUMENT: Final = 0x03
+_ARRAY: Final = 0x04
 _REGEX: Final = 0x0B
 _NO_SIZE: Final = -1
 
@@ -248,6 +250,10 @@ class ObjectIds(Sequence[ObjectId]):
     def __getitem__(self, index: slice) -> ObjectIds: ...
     def __getitem__(self, index: int | slice) -> ObjectId | ObjectIds:
         if isinstance(index, slice):
+            start, stop, step = index.indices(len(self))
+            if step == 1:
+                size = _OBJECT_ID_SIZE
+                return ObjectIds(self.packed[start * size : max(start, stop) * size])
             return ObjectIds(b"".join(self.rows()[index]))
         start = range(len(self))[index] * _OBJECT_ID_SIZE
         return ObjectId(self.packed[start : start + _OBJECT_ID_SIZE])
@@ -267,6 +273,14 @@ def join_ids(parts: Sequence[Sequence[Any]]) -> Sequence[Any]:
     if len(packed) == len(parts):
         return ObjectIds(b"".join(packed))
     return [identifier for part in parts for identifier in part]
+
+
+def one_of(ids: Sequence[Any]) -> Mapping[str, Any]:
+    """The condition that a value is one of some ids; of packed ids no objects are made."""
+    if not isinstance(ids, ObjectIds):
+        return {"$in": list(ids)}
+    body = b"".join([b"\x07%d\0%b" % row for row in enumerate(ids.rows())])
+    return document_of(("$in", _ARRAY, document_from(body)))
 
 
 def pack_ids(ids: Sequence[Any]) -> Binary | list[Any]:

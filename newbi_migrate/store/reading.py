@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar, cast
 
 from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.handles import Collection
-from newbi_migrate.store.raw import raw_documents
+from newbi_migrate.store.raw import one_of, raw_documents
 
 __all__ = [
     "BATCH_DOCUMENTS",
@@ -34,8 +34,15 @@ MAX_IDS: Final = 10_000
 _T = TypeVar("_T")
 
 
-def chunks(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
-    """The items in portions of ``size``, the last one as long as it happens to be."""
+def chunks(items: Iterable[_T], size: int) -> Iterator[Sequence[_T]]:
+    """The items in portions of ``size``, the last one as long as it happens to be.
+
+    Portions of a sequence are slices of it: what is packed stays so.
+    """
+    if isinstance(items, Sequence):
+        for at in range(0, len(items), size):
+            yield items[at : at + size]
+        return
     rest = iter(items)
     while portion := list(islice(rest, size)):
         yield portion
@@ -85,7 +92,7 @@ async def read_by_ids(
     """
     for some in chunks(ids, MAX_IDS):
         cursor = collection.find_raw_batches(
-            {"_id": {"$in": some}},
+            {"_id": one_of(some)},
             fields,
             batch_size=BATCH_DOCUMENTS,
             collation=SIMPLE_COLLATION,

@@ -25,6 +25,7 @@ from newbi_migrate.store.raw import (
     element,
     element_at,
     elements_by_name,
+    one_of,
 )
 from newbi_migrate.store.reading import MAX_IDS, chunks, read_by_ids
 from newbi_migrate.store.session import LeasedSession
@@ -107,7 +108,7 @@ async def write_groups(
     expected = sum(len(group.ids) for group in groups)
     operations = (
         UpdateMany(
-            {"_id": {"$in": ids}, **condition},
+            {"_id": one_of(ids), **condition},
             {"$set": dict(group.changes)},
             collation=SIMPLE_COLLATION,
             hint=_BY_ID,

@@ -19,7 +19,7 @@ from newbi_migrate.store.faults import refuses_documents
 from newbi_migrate.store.handles import Collection
 from newbi_migrate.store.ids import decode_id, id_key, id_key_of, id_keys, split_id
 from newbi_migrate.store.journal import JournalGroup
-from newbi_migrate.store.raw import document_from, document_of, element, elements_by_name
+from newbi_migrate.store.raw import document_from, document_of, element, elements_by_name, one_of
 from newbi_migrate.store.reading import MAX_IDS, chunks, read_by_ids
 from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.stamping import MAX_OPERATIONS
@@ -151,7 +151,7 @@ async def restore(
     """
     statements = [
         UpdateMany(
-            {"_id": {"$in": ids}, **_held(group)},
+            {"_id": one_of(ids), **_held(group)},
             _back(group, group.changes),
             collation=SIMPLE_COLLATION,
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from bson import ObjectId
 from bson.raw_bson import RawBSONDocument
@@ -112,14 +112,14 @@ async def read_windows(
     Args:
         collection: What to read; no view.
         fields: The fields the groups hold.
-        size: Documents in a window; fewer where few are alike.
+        size: Documents in a window, at most; fewer where few are alike.
         comment: Attached to every command.
     """
     uniform = await has_only_object_ids(collection, comment=comment)
     after: _Element | None = None
     while True:
         gathered = _Gathered(size)
-        documents = _read(
+        batches = _read(
             collection,
             _following(after, uniform=uniform),
             ["_id", *fields],
@@ -127,10 +127,11 @@ async def read_windows(
             batch_size=min(size, _FEW_FIELDS),
             comment=comment,
         )
-        raw = None
-        async with aclosing(documents):
-            async for raw in documents:
-                gathered.add(raw)
+        raw: bytes | None = None
+        async with aclosing(batches):
+            async for batch in batches:
+                for raw in split_documents(batch):
+                    gathered.add(raw)
                 if gathered.is_full:
                     break
         if raw is None:
@@ -152,21 +153,22 @@ def _following(after: _Element | None, *, uniform: bool) -> dict[str, Any]:
     return {"$expr": {"$gt": ["$_id", document_of(("$literal", *after))]}}
 
 
-def _read(
+async def _read(
     collection: Collection, query: Mapping[str, Any], projection: Sequence[str], **options: Any
 ) -> AsyncGenerator[bytes]:
-    """Some fields of documents, in the order of ids."""
-    return raw_documents(
-        collection.find_raw_batches(
-            query,
-            projection,
-            sort=[("_id", 1)],
-            hint={"_id": 1},
-            collation=SIMPLE_COLLATION,
-            allow_disk_use=True,
-            **options,
-        )
+    """Some fields of documents, in the order of ids, in batches."""
+    cursor = collection.find_raw_batches(
+        query,
+        projection,
+        sort=[("_id", 1)],
+        hint={"_id": 1},
+        collation=SIMPLE_COLLATION,
+        allow_disk_use=True,
+        **options,
     )
+    async with cursor:
+        async for batch in cursor:
+            yield cast(bytes, batch)
 
 
 class _Gathered:
