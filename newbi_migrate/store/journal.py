@@ -50,8 +50,8 @@ __all__ = [
     "JournalEntry",
     "JournalGroup",
     "UserWrite",
+    "digests_by_field",
     "digests_of_fields",
-    "fields_of",
     "journaled_runs",
     "portions",
     "prior_list",
@@ -256,7 +256,7 @@ class UserWrite:
     @property
     def fields(self) -> dict[str, bytes]:
         """Name of each top-level field of the document that was inserted, to its digest."""
-        return fields_of(self.names, self.digests)
+        return digests_by_field(self.names, self.digests)
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> UserWrite:
@@ -294,7 +294,7 @@ def digests_of_fields(raw: bytes) -> tuple[str, bytes]:
     return "\0".join(names), b"".join(digests)
 
 
-def fields_of(names: str, digests: bytes) -> dict[str, bytes]:
+def digests_by_field(names: str, digests: bytes) -> dict[str, bytes]:
     """Each name to its digest, of what :func:`digests_of_fields` gives."""
     return {
         name: digests[_DIGEST_BYTES * at : _DIGEST_BYTES * (at + 1)]

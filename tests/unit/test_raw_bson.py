@@ -10,14 +10,18 @@ from backups import every_type, undecoded
 from bson import Binary, Code, ObjectId, Regex
 from bson.raw_bson import RawBSONDocument
 
+from newbi_migrate.store.journal import digests_by_field, digests_of_fields
 from newbi_migrate.store.raw import (
+    ObjectIds,
     document_of,
     element,
     elements,
+    one_of,
     pack_ids,
     split_documents,
     unpack_ids,
 )
+from newbi_migrate.store.reading import chunks
 
 ONE, TWO = ObjectId("64b000000000000000000001"), ObjectId("64b000000000000000000002")
 
@@ -247,3 +251,46 @@ def test_packed_ids_cut_short_are_none(length):
     """A journal that was cut off must not be read as if fewer documents had been written."""
     with pytest.raises(ValueError, match=r"^not packed ids: the last one is cut off$"):
         list(unpack_ids(bytes(length)))
+
+
+@pytest.mark.parametrize("count", [0, 1, 9, 10, 11, 1001])
+def test_the_condition_on_packed_ids_is_the_one_the_driver_would_send(count):
+    """No object is made for each, and the same bytes leave."""
+    ids = [ObjectId(f"{number:024x}") for number in range(count)]
+
+    assert bson.encode({"_id": {"$in": ids}}) == bson.encode(
+        {"_id": one_of(unpack_ids(pack_ids(ids)))}
+    )
+
+
+def test_ids_of_any_type_are_asked_for_as_they_are():
+    """They are packed no more than they were in the journal."""
+    assert {"$in": [ONE, "user-1", 7]} == one_of((ONE, "user-1", 7))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4])
+def test_portions_of_packed_ids_are_packed_and_hold_each_once(size):
+    """The last is as long as it happens to be."""
+    ids = [ObjectId(f"{number:024x}") for number in range(3)]
+    portions = list(chunks(unpack_ids(pack_ids(ids)), size))
+
+    assert all(isinstance(portion, ObjectIds) for portion in portions)
+    assert ids == [identifier for portion in portions for identifier in portion]
+    assert {size} == {len(portion) for portion in portions[:-1]} | {size}
+
+
+@pytest.mark.parametrize("part", [slice(1, 2), slice(2, 1), slice(-1, None), slice(None, None, 2)])
+def test_a_slice_of_packed_ids_is_that_of_their_list(part):
+    """Forwards, empty, from the end, and every other."""
+    ids = [ObjectId(f"{number:024x}") for number in range(3)]
+
+    assert ids[part] == list(unpack_ids(pack_ids(ids))[part])
+
+
+def test_the_digests_of_a_document_name_each_of_its_fields():
+    """One for a value, of its type too, whatever the name."""
+    one = digests_by_field(*digests_of_fields(bson.encode({"_id": ONE, "é": 1, "": None})))
+    other = digests_by_field(*digests_of_fields(bson.encode({"_id": ONE, "é": 1.0, "": None})))
+
+    assert ["_id", "é", ""] == list(one) == list(other)
+    assert ["é"] == [name for name in one if one[name] != other[name]]

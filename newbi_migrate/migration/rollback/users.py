@@ -43,8 +43,8 @@ from newbi_migrate.store.journal import (
     EntryState,
     JournalReader,
     UserWrite,
+    digests_by_field,
     digests_of_fields,
-    fields_of,
 )
 from newbi_migrate.store.raw import element_at, element_of, has_room_at, set_back
 from newbi_migrate.store.reading import chunks
@@ -257,7 +257,7 @@ class UserRollback:
             return
         changed: tuple[tuple[ConflictKind, str], ...] = ()
         if not ours:
-            written, now = write.fields, fields_of(*digests_of_fields(raw))
+            written, now = write.fields, digests_by_field(*digests_of_fields(raw))
             changed = tuple(
                 (ConflictKind.CHANGED if name in written else ConflictKind.ADDED, name)
                 for name in sorted(written.keys() | now.keys())
