@@ -77,7 +77,7 @@ def redact_uri(uri: str) -> str:
     if "@" in options and not at:
         # The password holds an unescaped question mark: no part can be told from another.
         return f"{scheme}://{MARK}"
-    if "/" in userinfo or (not at and _looks_like_userinfo(hosts)):
+    if "/" in userinfo or userinfo.endswith(":") or (not at and _looks_like_userinfo(hosts)):
         return f"{scheme}://{MARK}"
     shown = [_redact_option(option) for option in re.split("[&;]", options)] if options else []
     return f"{scheme}://{MARK + at if at else ''}{hosts}{question}{'&'.join(shown)}"

@@ -109,8 +109,8 @@ class ConnectionString:
 
         put = object.__setattr__
         put(self, "_clear", SecretStr(uri))
-        put(self, "hosts", _hosts(hosts, scheme=scheme, where=where))
         credentials = _credentials(userinfo, where=where) if at else ()
+        put(self, "hosts", _hosts(hosts, scheme=scheme, where=where))
         names, secret_values, ignored = _options(options, where=where)
         put(self, "options", names)
         put(self, "_secrets", tuple(SecretStr(s) for s in (*credentials, *secret_values) if s))
@@ -159,6 +159,9 @@ def _address(host: str, port: int | None) -> str:
 
 
 def _credentials(userinfo: str, *, where: str) -> tuple[str, ...]:
+    if userinfo.endswith(":"):
+        # No server has such a password; what stands where the host belongs may be the real one.
+        raise UsageError(f"{where} has a user and an empty password.", next_step=_ESCAPE)
     try:
         _, password = parse_userinfo(userinfo)
     except PyMongoError:

@@ -88,6 +88,7 @@ def test_no_malformed_string_is_repeated_by_its_error(before, after, option):
         ("mongodb://al:p/w@h/db", "mongodb://***"),
         ("mongodb://al:p?w@h/db", "mongodb://***"),
         ("mongodb://al:pw", "mongodb://***"),
+        ("mongodb://al:@pw.host/db", "mongodb://***"),
         ("mongodb://[::1]:27017/db", "mongodb://[::1]:27017/db"),
         ("authMechanismProperties=AWS_SESSION_TOKEN:pw", "authMechanismProperties=***"),
         ("{'AWS_SESSION_TOKEN': 'pw'}", "{'AWS_SESSION_TOKEN': '***'}"),

@@ -101,6 +101,8 @@ def test_a_connection_string_cannot_be_changed():
         f"mongodb://al:blank {SECRET}@h/newbi",
         f"mongodb://al:line\n{SECRET}@h/newbi",
         f"mongodb://:{SECRET}@h/newbi",
+        f"mongodb://al:@{SECRET}h/newbi",
+        f"mongodb+srv://al:@{SECRET}.example.com/newbi",
         f"mongodb://al:{SECRET}@h",
         f"mongodb://al:{SECRET}@h/",
         f"mongodb://al:{SECRET}@h?tls=true",
