@@ -6,6 +6,7 @@ as the documents are read, and told once all is decided.
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import AsyncIterator, Container, Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -60,7 +61,7 @@ class TargetOddities:
         self._without_email: list[Any] = []
         # Addresses of users whose ids nothing can refer to.
         self._unusable: list[tuple[bytes, Any]] = []
-        self._slugs: list[int] = []
+        self._slugs = array("Q")
         # Each owner, with the organization.
         self._owned, self._owners = IdColumn(), IdColumn()
         # Memberships in organizations that do not exist.
@@ -135,20 +136,19 @@ class TargetOddities:
         """
         found = self._now
         created = PackedIds.of_rows(decisions.users())
-        placed = list(decisions.placed())
         existing = _Either(target.users, created)
         found.extend(self._emails_twice(TargetUsers.of(target)))
         async for finding in self._slugs_twice():
             found.append(finding)
         belonging = PackedIds(m.user_id for m in target.memberships)
-        homes = PackedIds.of_rows(workspace for _, workspace in placed)
-        members = PackedIds.of_rows(user for user, _ in placed)
+        homes = PackedIds.of_rows(workspace for _, workspace in decisions.placed())
+        members = PackedIds.of_rows(user for user, _ in decisions.placed())
         found.extend(
             Finding(codes.USER_WITHOUT_ORGANIZATION, "user", user, "_id")
             for user in target.users
             if user not in belonging and user not in members and user not in self._strays
         )
-        found.extend(self._without_owner(target, placed, existing))
+        found.extend(self._without_owner(target, decisions, existing))
         nobody = {user for user in belonging if user not in existing}
         for identifier, organization, user in self._of_nothing:
             if organization not in homes:
@@ -204,10 +204,7 @@ class TargetOddities:
                 yield Finding(codes.SLUG_TWICE, "organization", identifier, "slug")
 
     def _without_owner(
-        self,
-        target: Target,
-        placed: Sequence[tuple[bytes, bytes]],
-        existing: Container[ObjectId],
+        self, target: Target, decisions: Decisions, existing: Container[ObjectId]
     ) -> Iterator[Finding]:
         pairs = zip(self._owned, self._owners, strict=True)
         owned = PackedIds(organization for organization, user in pairs if user in existing)
@@ -219,7 +216,7 @@ class TargetOddities:
             for m in target.memberships
             if m.organization_id in without
         }
-        for user, workspace in placed:
+        for user, workspace in decisions.placed():
             pair = ObjectId(user), ObjectId(workspace)
             # Whoever is made a member is made the owner.
             if pair[1] in without and pair not in there:
