@@ -9,6 +9,7 @@ from itertools import islice
 from bson import ObjectId
 from hypothesis import given, strategies as st
 
+from newbi_migrate.mapping import packed
 from newbi_migrate.mapping.decisions import (
     Decisions,
     LegacyKey,
@@ -34,6 +35,7 @@ from newbi_migrate.mapping.packed import (
 from newbi_migrate.mapping.slug import slug_candidates
 from newbi_migrate.mapping.users import Finding
 from newbi_migrate.mapping.workspace import Reason
+from newbi_migrate.migration.planning.people import TargetOddities
 from newbi_migrate.migration.planning.results import Findings, UserLine, UserLines
 from newbi_migrate.migration.rollback.units import BACKWARDS, CreatedDocument, Going, Units
 from newbi_migrate.testing import strategies
@@ -235,3 +237,19 @@ def test_what_is_known_of_a_user_takes_few_bytes():
     assert len(users) == len(workspaces.by_user) == len(units)
     assert 250 > planned / len(users)
     assert 200 > (both - planned) / len(users)
+
+
+async def test_what_is_odd_is_told_in_few_bytes_for_a_user(monkeypatch):
+    """Those who get a workspace are gone through again, and not listed."""
+    monkeypatch.setattr(packed, "_TOGETHER", 500)
+    users = [ObjectId(f"{number:024x}") for number in range(10_000)]
+    decisions = Decisions(
+        UserDecision(user, Outcome.CREATED, user_id=user, workspace=user) for user in users
+    )
+    tracemalloc.start()
+    found = await TargetOddities(None, comment="").after(Target(), decisions)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert not len(found)
+    assert 100 > peak / len(users)
