@@ -116,7 +116,7 @@ class LocalFileError(UsageError):
 
 
 class DamagedBackupError(LocalFileError):
-    """A backup is not as it was written; nothing was done with it."""
+    """A backup is not as it was written, or no longer as it was verified."""
 
 
 class DatabaseMovedOnError(NewbiMigrateError):

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from xxhash import xxh3_128
+
 from newbi_migrate.backup import layout
 from newbi_migrate.backup.dumped import DumpedCollection
 from newbi_migrate.backup.manifest import CollectionEntry, Manifest
@@ -47,6 +49,7 @@ class Dump:
         self.manifest: Manifest | None = None
         self._identities = identities
         self._contents: Contents | None = None
+        self._first_read: dict[str, bytes] = {}
         self._notes: list[str] = []
         manifest = self._find_manifest(path)
         if manifest is not None:
@@ -107,12 +110,33 @@ class Dump:
         return [*self._notes, *self._read().notes]
 
     def batches_of(self, collection: DumpedCollection) -> Iterator[bytes]:
-        """The documents of one collection.
+        """The documents of one collection, the same bytes each time they are read to their end.
+
+        Files of a dump are not locked, and not kept in memory. So what is verified first and
+        inserted later is compared by a digest of the whole stream, which costs next to nothing.
 
         Raises:
-            DamagedDataError: The file is damaged or missing.
+            DamagedDataError: The file is damaged or missing. At the end: it was read to its end
+                before, and held something else.
         """
-        return self.folder.documents(collection.data) if collection.data else iter(())
+        if not collection.data:
+            return
+        read = xxh3_128()
+        for batch in self.folder.documents(collection.data):
+            read.update(batch)
+            yield batch
+        digest = read.digest()
+        if self._first_read.setdefault(collection.data, digest) != digest:
+            raise DamagedDataError("it has changed since it was first read")
+
+    def reread(self, collection: DumpedCollection) -> None:
+        """Read the documents of one collection to their end.
+
+        Raises:
+            DamagedDataError: As :meth:`batches_of`.
+        """
+        for _ in self.batches_of(collection):
+            pass
 
     def _read(self) -> Contents:
         if self._contents is None:

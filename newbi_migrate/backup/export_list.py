@@ -20,9 +20,11 @@ from newbi_migrate.backup.files import FileSeal
 from newbi_migrate.backup.opening import BackupFolder
 from newbi_migrate.backup.reading import DamagedDataError
 
-__all__ = ["LIST", "ExportEntry", "Exports", "list_text", "whole_exports"]
+__all__ = ["LIST", "LOCK", "ExportEntry", "Exports", "list_text", "whole_exports"]
 
 LIST: Final = f"{layout.EXPORTS}/exports.json"
+LOCK: Final = f"{layout.EXPORTS}/exports.lock"
+"""An empty file, locked by whoever writes exports."""
 _Count = Annotated[int, Ge(0)]
 
 

@@ -10,19 +10,26 @@ import asyncio
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from newbi_migrate.backup import layout
 from newbi_migrate.backup.dump import Dump
-from newbi_migrate.backup.export_list import LIST, ExportEntry, Exports, list_text, whole_exports
+from newbi_migrate.backup.export_list import (
+    LIST,
+    LOCK,
+    ExportEntry,
+    Exports,
+    list_text,
+    whole_exports,
+)
 from newbi_migrate.backup.exports import json_lines
-from newbi_migrate.backup.files import OutputFile, explained_by_system, sync_folder
+from newbi_migrate.backup.files import OutputFile, explained_by_system, lock_file, sync_folder
 from newbi_migrate.backup.manifest import CollectionEntry, Manifest
 from newbi_migrate.backup.reading import DamagedDataError
 from newbi_migrate.backup.sources import critical_collections
 from newbi_migrate.documents.newbi import NEWBI
 from newbi_migrate.documents.registry import Registry
-from newbi_migrate.errors import DamagedBackupError, UsageError
+from newbi_migrate.errors import DamagedBackupError, LocalFileError, UsageError
 from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.digest import spans
 
@@ -52,7 +59,7 @@ async def export_backup(
     Raises:
         UsageError: It is no backup of ours, or encrypted and a key is missing.
         DamagedBackupError: Its files cannot be read.
-        LocalFileError: The exports could not be written.
+        LocalFileError: The exports could not be written, or somebody else is writing them.
     """
     dump = await asyncio.to_thread(Dump, path, identities)
     if dump.manifest is None:
@@ -87,7 +94,11 @@ class _Exporter:
         entries = [one for one in self._manifest.collections if one.name in wanted and one.data]
         if not entries:
             return ()
-        self._make_folder()
+        with self._lock_folder():
+            self._clear()
+            return await self._export(entries)
+
+    async def _export(self, entries: Sequence[CollectionEntry]) -> tuple[ExportEntry, ...]:
         alike = layout.alike(entry.name for entry in entries)
         whole = await asyncio.to_thread(whole_exports, self._dump.folder)
         made = {one.collection: one for one in whole}
@@ -102,14 +113,28 @@ class _Exporter:
             await asyncio.to_thread(self._write, LIST, list_text(list(made.values())))
         return tuple(made[name] for name in sorted(made))
 
-    def _make_folder(self) -> None:
-        """Make the folder, or see that it is one, and clear what was left half written."""
+    def _lock_folder(self) -> IO[bytes]:
+        """Make the folder, or see that it is one, and keep others from writing to it."""
         with suppress(FileExistsError):
             self._folder.mkdir(mode=0o700)
+        self._listed()
         try:
-            for name in self._dump.folder.entries(layout.EXPORTS):
-                if name.endswith(layout.PARTIAL):
-                    (self._folder / name).unlink()
+            return lock_file(self._dump.path / LOCK)
+        except BlockingIOError as error:
+            raise LocalFileError(
+                f"Another process writes the exports of {str(self._dump.path)!r}.",
+                next_step="Nothing was written here; wait until that process has ended.",
+            ) from error
+
+    def _clear(self) -> None:
+        """Remove what was left half written by a process that has ended."""
+        for name in self._listed():
+            if name.endswith(layout.PARTIAL):
+                (self._folder / name).unlink()
+
+    def _listed(self) -> list[str]:
+        try:
+            return list(self._dump.folder.entries(layout.EXPORTS))
         except DamagedDataError as error:
             raise DamagedBackupError(
                 f"The exports cannot be written to {str(self._folder)!r}: {error}.",

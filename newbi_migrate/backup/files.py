@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -18,11 +19,17 @@ from newbi_migrate.backup.compress import GzipWriter, Sink
 from newbi_migrate.backup.layout import temporary
 from newbi_migrate.errors import LocalFileError
 
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
 __all__ = [
     "FileSeal",
     "OutputFile",
     "PrivateFile",
     "explained_by_system",
+    "lock_file",
     "make_private_folder",
     "seal_of",
     "sync_folder",
@@ -30,6 +37,9 @@ __all__ = [
 
 _CHUNK: Final = 1 << 20
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+_LOCKED: Final = frozenset({errno.EACCES, errno.EAGAIN})
+# What a file system answers that has no locks.
+_NO_LOCKS: Final = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +195,32 @@ def sync_folder(path: Path) -> None:
         descriptor = os.open(path, os.O_RDONLY)
         stack.callback(os.close, descriptor)
         os.fsync(descriptor)
+
+
+def lock_file(path: Path) -> IO[bytes]:
+    """Lock a file, which is made where it is missing and stays; whoever closes it lets go.
+
+    So does the system when the process ends, however it ends. Where a file system has no locks,
+    nothing is locked.
+
+    Raises:
+        BlockingIOError: Somebody else has locked it.
+        OSError: The system refused.
+    """
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+    file = os.fdopen(os.open(path, flags, 0o600), "r+b")
+    try:
+        if sys.platform == "win32":
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            file.close()
+            if error.errno in _LOCKED:
+                raise BlockingIOError(error.errno, "somebody else has locked it") from error
+            raise
+    return file
 
 
 @contextmanager

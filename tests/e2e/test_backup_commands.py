@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,7 @@ def slowly(batch):
     return convert(batch)
 
 exporting.json_lines = slowly
-sys.exit(run(["backup"]))
+sys.exit(run(["backup", *sys.argv[1:]]))
 """
 
 
@@ -169,23 +170,29 @@ def test_an_interrupted_backup_leaves_nothing(clean, uri, tmp_path):
     assert [] == list((tmp_path / "backups").iterdir())
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_a_backup_that_is_stopped_while_it_exports_is_whole(clean, quick, uri, tmp_path, how):
-    """A migration is backed by it meanwhile and afterwards; the command that is named goes on."""
+@contextmanager
+def slow_exports(uri, folder, *arguments):
+    """The process of a backup, or of its exports alone, in the middle of them; and the backup."""
     with subprocess.Popen(
-        [sys.executable, "-c", SLOW_EXPORTS],
-        cwd=tmp_path,
+        [sys.executable, "-c", SLOW_EXPORTS, *arguments],
+        cwd=folder,
         env={**os.environ, "MONGODB_URI": uri},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
         until = time.monotonic() + 30
-        while not (found := [*tmp_path.glob("backups/*/json_exports/Users.json")]):
+        while not (found := [*folder.glob("backups/*/json_exports/Users.json")]):
             assert time.monotonic() < until
             time.sleep(0.01)
-        backup = found[0].parents[1].relative_to(tmp_path)
+        yield process, found[0].parents[1].relative_to(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_backup_that_is_stopped_while_it_exports_is_whole(clean, quick, uri, tmp_path, how):
+    """A migration is backed by it meanwhile and afterwards; the command that is named goes on."""
+    with slow_exports(uri, tmp_path) as (process, backup):
         meanwhile = quick("migrate", "--dry-run", "--backup", backup)
         process.send_signal(how)
         said = process.communicate(timeout=30)[1]
@@ -206,6 +213,27 @@ def test_a_backup_that_is_stopped_while_it_exports_is_whole(clean, quick, uri, t
     ]
     assert ExitCode.DONE == quick("migrate", "--confirm", "--backup", backup).code
     assert "exports" not in quick("verify-backup", backup).out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", ["backup", "exports only"])
+def test_of_two_that_write_exports_of_one_backup_one_works(clean, quick, uri, tmp_path, first):
+    """The other is told at once, and takes no half-written file from it."""
+    arguments = []
+    if first == "exports only":
+        path = quick("backup", "--no-exports", "--json").json["path"]
+        arguments = ["--exports-only", path]
+    with slow_exports(uri, tmp_path, *arguments) as (process, backup):
+        second = quick("backup", "--exports-only", backup, uri=None)
+        process.communicate(timeout=30)
+    checked = quick("verify-backup", backup)
+
+    assert ExitCode.LOCAL_FILE == second.code
+    assert f"error: Another process writes the exports of {str(backup)!r}." in second.err
+    assert ExitCode.DONE == process.returncode
+    assert ExitCode.DONE == checked.code
+    assert "exports" not in checked.out
+    assert [] == [*tmp_path.glob("**/*.partial")]
 
 
 def test_exports_only_says_what_goes_without_a_backup(quick, clean, backup):

@@ -9,14 +9,26 @@ from typing import Final
 from newbi_migrate.backup.dump import Dump
 from newbi_migrate.backup.dumped import DumpedCollection
 from newbi_migrate.backup.reading import DamagedDataError
-from newbi_migrate.errors import DamagedBackupError, DatabaseMovedOnError, UnsupportedError
+from newbi_migrate.errors import (
+    DamagedBackupError,
+    DatabaseMovedOnError,
+    InterruptedRunError,
+    LeaseLostError,
+    UnreachableError,
+    UnsupportedError,
+)
 from newbi_migrate.migration.restore.indexes import RefusedIndex, build_indexes, specifications
 from newbi_migrate.store.counting import count
-from newbi_migrate.store.faults import task_group
+from newbi_migrate.store.faults import passing_error, task_group
 from newbi_migrate.store.inserting import Inserter, with_ids
 from newbi_migrate.store.restores import RestoreRecord
 from newbi_migrate.store.session import LeasedSession
-from newbi_migrate.store.structure import create_as_described, drop_collection, set_expiry
+from newbi_migrate.store.structure import (
+    create_as_described,
+    drop_collection,
+    empty_collection,
+    set_expiry,
+)
 
 __all__ = ["Filler"]
 
@@ -122,13 +134,13 @@ class Filler:
     async def _documents(self, waiting: Sequence[DumpedCollection]) -> None:
         """Insert what the dump has, and record each collection that is whole."""
         for collection in waiting:
-            await self._insert(collection)
+            await self._insert_verified(collection)
             if await self._whole(collection):
                 continue
             # They were acknowledged, and went with a primary or a server that failed.
             self._there_before.add(collection.target)
             await self.create(collection)
-            await self._insert(collection)
+            await self._insert_verified(collection)
             if not await self._whole(collection):
                 raise _lacking(
                     collection, await self._count(collection), self._counts[collection.name]
@@ -153,6 +165,42 @@ class Filler:
         session = self._session
         return await count(session.database[collection.namespace], comment=session.comment)
 
+    async def _insert_verified(self, collection: DumpedCollection) -> None:
+        """Insert what was verified; drop the collection again where the dump has changed since.
+
+        Raises:
+            DamagedBackupError: It has changed.
+        """
+        try:
+            await self._insert(collection)
+        except DamagedDataError as damage:
+            raise await self._dropped(collection, damage) from damage
+        except Exception as error:
+            if _about_the_run(error):
+                raise
+            # Two documents of one id, or bytes that are none of BSON: perhaps of another dump.
+            try:
+                await asyncio.to_thread(self._dump.reread, collection)
+            except DamagedDataError as damage:
+                raise await self._dropped(collection, damage) from error
+            raise
+
+    async def _dropped(
+        self, collection: DumpedCollection, damage: DamagedDataError
+    ) -> DamagedBackupError:
+        """Drop what nobody verified, so that the same call can fill the collection anew."""
+        if collection.target == "system.js":
+            await empty_collection(self._session, collection.target)
+        else:
+            await drop_collection(self._session, collection.target)
+        return DamagedBackupError(
+            f"The backup {str(self._dump.path)!r} is no longer what was verified: "
+            f"{collection.data}: {damage}.",
+            next_step=f"{collection.name} was dropped again, for it is not whole. Put the backup "
+            "back as it was, or take another copy of it, and run the same command again.",
+            collection=collection.name,
+        )
+
     async def _insert(self, collection: DumpedCollection) -> None:
         batches = self._dump.batches_of(collection)
         # What a capped collection keeps is the order of insertion.
@@ -162,28 +210,36 @@ class Filler:
 
         async def work() -> None:
             nonlocal read
-            while True:
-                # One reads, in a thread, while the others wait for the server.
-                async with reading:
-                    taken = await asyncio.to_thread(next, batches, None)
-                    if taken is None:
-                        return
-                    batch = with_ids(taken, collection.name, first=read)
-                    read += batch.count
-                await self._inserter.insert(
-                    collection, batch, perhaps_there=collection.target in self._there_before
-                )
-                self._session.progress.advance(batch.count, collection.name)
+            try:
+                while not failed:
+                    # One reads, in a thread, while the others wait for the server.
+                    async with reading:
+                        taken = await asyncio.to_thread(next, batches, None)
+                        if taken is None:
+                            return
+                        batch = with_ids(taken, collection.name, first=read)
+                        read += batch.count
+                    await self._inserter.insert(
+                        collection, batch, perhaps_there=collection.target in self._there_before
+                    )
+                    self._session.progress.advance(batch.count, collection.name)
+            except Exception as error:  # noqa: BLE001  # raised below
+                failed.append(error)
 
-        try:
-            async with task_group() as tasks:
-                for _ in range(workers):
-                    tasks.create_task(work())
-        except DamagedDataError as error:
-            raise DamagedBackupError(
-                f"The dump changed while it was read: {error}.",
-                next_step="Verify it and run the same command again.",
-            ) from error
+        # Where one fails the others are not cancelled: what they have sent would land later.
+        failed: list[Exception] = []
+        async with task_group() as tasks:
+            for _ in range(workers):
+                tasks.create_task(work())
+        if failed:
+            # After an error of the run it is not known what was written, whatever else failed.
+            raise next(filter(_about_the_run, failed), failed[0])
+
+
+def _about_the_run(error: Exception) -> bool:
+    """Whether an error says that the run has to stop or to wait, and nothing of documents."""
+    stopped = isinstance(error, InterruptedRunError | LeaseLostError | UnreachableError)
+    return stopped or passing_error(error) is not None
 
 
 def _written_to(collection: DumpedCollection, now: int, expected: int) -> DatabaseMovedOnError:

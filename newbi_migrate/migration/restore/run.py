@@ -76,7 +76,8 @@ async def restore_backup(
             took are made into those that they stood for.
 
     Raises:
-        DamagedBackupError: What is to be restored is damaged; the target was not touched.
+        DamagedBackupError: What is to be restored is damaged; the target was not touched. Or it
+            changed after it was verified; the collection it belongs to was dropped again.
         UsageError: It is no dump, encrypted and no key was given, or it lacks a collection that
             was named.
         ConfirmationRequiredError: The target holds something, and ``drop`` was not given.
@@ -95,8 +96,8 @@ async def restore_backup(
             next_step="Give its secret key with --identity.",
         )
     _require_all(dump, only)
-    # No lease guards the files of a dump. What is read of them again, to be inserted, is checked by
-    # gzip's checksums, and counted in the end.
+    # No lease guards the files of a dump. What is read of them again, to be inserted, is compared
+    # with what is verified here.
     verification = await verify_dump(dump, progress=listener)
     verification.require(only)
     async with open_database(database) as store:

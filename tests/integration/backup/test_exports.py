@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import struct
 
@@ -66,7 +67,9 @@ async def test_critical_collections_are_also_extended_json(filled, backup):
     made = await export_backup(backup)
 
     exports = backup / "json_exports"
-    assert {"Users.json", "invoices.json", "exports.json"} == {f.name for f in exports.iterdir()}
+    assert {"Users.json", "invoices.json", "exports.json", "exports.lock"} == {
+        file.name for file in exports.iterdir()
+    }
     assert ["Users", "invoices"] == [one.collection for one in made.entries]
     lines = (exports / "invoices.json").read_text("utf-8").splitlines()
     options = json_util.JSONOptions(tz_aware=False, tzinfo=None)
@@ -98,7 +101,7 @@ async def test_exports_that_were_stopped_go_on_where_they_were(backup, monkeypat
 
     assert "exports of invoices are" in note
     assert before == (backup / "json_exports" / "Users.json").stat().st_ino
-    assert {"Users.json", "invoices.json", "exports.json"} == {
+    assert {"Users.json", "invoices.json", "exports.json", "exports.lock"} == {
         file.name for file in (backup / "json_exports").iterdir()
     }
     assert [] == await lacking(backup)
@@ -197,7 +200,7 @@ async def test_exports_of_an_encrypted_backup_are_encrypted(filled, database, tm
         await export_backup(made.path)
     await export_backup(made.path, recipients=[public], identities=[identity])
 
-    assert {"Users.json.age", "invoices.json.age", "exports.json"} == set(files)
+    assert {"Users.json.age", "invoices.json.age", "exports.json", "exports.lock"} == set(files)
     assert files["invoices.json.age"].read_bytes().startswith(b"age-encryption.org/v1")
     assert [] == await lacking(made.path)
 
@@ -237,6 +240,18 @@ async def test_a_disk_that_fills_up_leaves_the_backup(backup, monkeypatch):
     assert "--exports-only" in caught.value.next_step
     assert "another --output-dir" not in caught.value.next_step
     assert 1 == len(await lacking(backup))
+
+
+async def test_a_file_system_without_locks_has_exports_too(backup, monkeypatch):
+    """Some network shares have none; there it is the person who starts no two."""
+
+    def refused(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refused)
+    await export_backup(backup)
+
+    assert [] == await lacking(backup)
 
 
 async def test_a_backup_made_without_exports_can_get_them(database, sync_database, tmp_path):
