@@ -6,9 +6,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
+import bson
 from bson import ObjectId, json_util
+from bson.codec_options import DatetimeConversion
+from bson.errors import BSONError
 from pydantic import computed_field
 
 from newbi_migrate.answers import called
@@ -17,6 +20,11 @@ from newbi_migrate.migration.planning.plan_file import SavedDecision, SavedOwner
 from newbi_migrate.migration.planning.results import Plan
 
 __all__ = ["OtherDecision", "SinceRehearsal", "since_rehearsal"]
+
+_OPTIONS: Final = json_util.CANONICAL_JSON_OPTIONS.with_options(
+    datetime_conversion=DatetimeConversion.DATETIME_AUTO
+)
+"""As ids are written, and dates that Python cannot hold as numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +123,18 @@ def _difference(then: Mapping[str, int], plan: Plan) -> dict[str, int]:
 
 
 def _id_of(extended: Any) -> Any:
-    """An id from its canonical Extended JSON."""
-    return json_util.loads(json.dumps(extended), json_options=json_util.CANONICAL_JSON_OPTIONS)
+    """An id from its canonical Extended JSON.
+
+    Raises:
+        ValueError: It is none.
+    """
+    try:
+        identifier = json_util.loads(json.dumps(extended), json_options=_OPTIONS)
+        # What no document holds cannot be looked for either.
+        bson.encode({"": identifier})
+    except (TypeError, ArithmeticError, BSONError) as error:
+        raise ValueError("an id is not Extended JSON") from error
+    return identifier
 
 
 def _words(outcome: Any, reason: Any, user_id: object, workspace: object) -> str:
