@@ -10,13 +10,16 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, M
 from itertools import islice
 from typing import Any, Final, TypeVar, cast
 
+from bson.raw_bson import RawBSONDocument
+
 from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.handles import Collection
-from newbi_migrate.store.raw import raw_documents
+from newbi_migrate.store.raw import document_of, raw_documents
 
 __all__ = [
     "BATCH_DOCUMENTS",
     "MAX_IDS",
+    "any_of",
     "chunks",
     "matching",
     "read_batches",
@@ -30,6 +33,9 @@ BATCH_DOCUMENTS: Final = 1000
 
 MAX_IDS: Final = 10_000
 """Ids named in one query, far below what 16 MiB hold."""
+
+_DOCUMENT: Final = 0x03
+_ARRAY: Final = 0x04
 
 _T = TypeVar("_T")
 
@@ -66,6 +72,17 @@ def scan(
             comment=comment,
         )
     )
+
+
+def any_of(ids: Iterable[tuple[int, bytes]]) -> RawBSONDocument:
+    """A query for documents by their ids as they are stored, which the driver need not decode.
+
+    Args:
+        ids: Type byte and bytes of each; together far below 16 MiB.
+    """
+    listed = document_of(*((str(n), *one) for n, one in enumerate(ids)))
+    some = document_of(("$in", _ARRAY, bytes(listed.raw)))
+    return document_of(("_id", _DOCUMENT, bytes(some.raw)))
 
 
 async def read_by_ids(

@@ -6,25 +6,20 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import bson
-from bson import ObjectId, json_util
-from bson.codec_options import DatetimeConversion
+from bson import ObjectId
 from bson.errors import BSONError
 from pydantic import computed_field
 
 from newbi_migrate.answers import called
+from newbi_migrate.extended_json import from_extended_json
 from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.planning.plan_file import SavedDecision, SavedOwner, load_plan
 from newbi_migrate.migration.planning.results import Plan
 
 __all__ = ["OtherDecision", "SinceRehearsal", "since_rehearsal"]
-
-_OPTIONS: Final = json_util.CANONICAL_JSON_OPTIONS.with_options(
-    datetime_conversion=DatetimeConversion.DATETIME_AUTO
-)
-"""As ids are written, and dates that Python cannot hold as numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +123,11 @@ def _id_of(extended: Any) -> Any:
     Raises:
         ValueError: It is none.
     """
+    identifier = from_extended_json(json.dumps(extended))
     try:
-        identifier = json_util.loads(json.dumps(extended), json_options=_OPTIONS)
-        # What no document holds cannot be looked for either.
         bson.encode({"": identifier})
-    except (TypeError, ArithmeticError, BSONError) as error:
-        raise ValueError("an id is not Extended JSON") from error
+    except (OverflowError, BSONError) as error:
+        raise ValueError("no document holds it") from error
     return identifier
 
 
