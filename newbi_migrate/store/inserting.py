@@ -15,6 +15,7 @@ from pymongo.write_concern import WriteConcern
 from newbi_migrate.errors import DamagedBackupError, DatabaseMovedOnError, UnsupportedError
 from newbi_migrate.masking import shown_id
 from newbi_migrate.store.codes import Code
+from newbi_migrate.store.decoding import PLAIN
 from newbi_migrate.store.digest import spans, without_fields
 from newbi_migrate.store.faults import codes_of, name_of
 from newbi_migrate.store.ids import decode_id, id_key_of, split_id
@@ -163,7 +164,8 @@ class Inserter:
             command["bypassDocumentValidation"] = True
         self._session.allow(collection.namespace)
         self._session.safe_point()
-        return await self._session.database.command(command)
+        # What is refused is quoted in the answer, whatever its values are.
+        return await self._session.database.command(command, codec_options=PLAIN)
 
     async def _insert(self, collection: Receiving, batch: Batch, *, perhaps_there: bool) -> None:
         large = len(batch.raw) > _MOST_BYTES or batch.count > _MOST_DOCUMENTS

@@ -39,10 +39,12 @@ def test_what_differs_from_a_backup_is_named_whatever_its_id(quick, odd, answere
 
     assert ExitCode.PENDING == answer.code, answer.err
     if answered == "--json":
-        found = [d for d in answer.json["differences"] if d["kind"] == "missing"]
+        differing = answer.json["comparison"]["differences"]
+        found = [one for one in differing if one["kind"] == "missing"]
         assert len(ODD_IDS) == len({json.dumps(one["id"]) for one in found})
     else:
-        assert len(ODD_IDS) == answer.out.count("missing")
+        listed = [line for line in answer.out.splitlines() if line.endswith(" missing")]
+        assert len(ODD_IDS) == len(listed)
 
 
 @pytest.mark.parametrize("answered", ["--json", "--verbose"])

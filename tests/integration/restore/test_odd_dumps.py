@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import UTC, datetime, timedelta
 
@@ -9,6 +10,7 @@ import bson
 import pytest
 from backups import raw_documents
 from bson import ObjectId, Timestamp
+from bson.datetime_ms import DatetimeMS
 from fingerprints import changes, fingerprint
 
 from newbi_migrate.backup.writer import backup_database
@@ -121,6 +123,19 @@ async def test_documents_that_share_an_id_no_driver_decodes_are_refused(dumped, 
     """Whatever it is, it is named, as far as it can be."""
     with pytest.raises(DamagedBackupError, match="several documents of 'old' with the _id"):
         await restore_backup(dumped([with_id(name, 1), with_id(name, 2)]), other)
+
+
+async def test_an_index_that_a_far_date_keeps_from_being_unique_is_named(dumped, other):
+    """The server quotes the date in its answer; documents and the other indexes are there."""
+    far = [{"_id": n, "at": DatetimeMS(2**62)} for n in range(2)]
+    path = dumped(far)
+    names = [{"v": 2, "key": {"at": 1}, "name": "at_1", "unique": True}]
+    metadata = json.dumps({"options": {}, "indexes": names})
+    (path / "old" / "old.metadata.json").write_text(metadata)
+    result = await restore_backup(path, other)
+
+    assert ["at_1"] == [refused.name for refused in result.refused]
+    assert {"old": 2} == result.counts
 
 
 async def test_numbers_that_a_server_calls_equal_are_one_id(dumped, other):
