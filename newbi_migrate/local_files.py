@@ -8,7 +8,7 @@ from pathlib import Path
 
 from newbi_migrate.errors import LocalFileError
 
-__all__ = ["opened_for", "reason_of", "refuse_no_file"]
+__all__ = ["is_there", "opened_for", "reason_of", "refuse_no_file"]
 
 
 @contextmanager
@@ -33,13 +33,35 @@ def opened_for(doing: str, path: Path, *, next_step: str) -> Iterator[None]:
         raise LocalFileError(f"{str(path)!r} is not a text file.", next_step=next_step) from None
 
 
+def is_there(path: Path, *, next_step: str) -> bool:
+    """Whether something is at a path; links are followed.
+
+    Args:
+        path: The path.
+        next_step: One sentence that says what to do.
+
+    Raises:
+        LocalFileError: The system does not say: the name is too long, a folder on the way is
+            closed to this user, or links lead in a circle.
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise LocalFileError(
+            f"{str(path)!r} cannot be looked at ({reason_of(error)}).", next_step=next_step
+        ) from None
+    return True
+
+
 def refuse_no_file(path: Path, *, next_step: str) -> None:
     """Fail where a path leads to a folder, a pipe or a device; nobody waits for what it would say.
 
     Raises:
         LocalFileError: It does.
     """
-    if path.exists() and not path.is_file():
+    if is_there(path, next_step=next_step) and not path.is_file():
         raise LocalFileError(f"{str(path)!r} exists and is not a file.", next_step=next_step)
 
 

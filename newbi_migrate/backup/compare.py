@@ -39,8 +39,9 @@ from newbi_migrate.store.digest import (
 )
 from newbi_migrate.store.faults import explained
 from newbi_migrate.store.handles import Database
+from newbi_migrate.store.ids import decode_id
 from newbi_migrate.store.indexes import read_indexes
-from newbi_migrate.store.raw import document_of, element
+from newbi_migrate.store.raw import element
 from newbi_migrate.store.reading import read_batches
 from newbi_migrate.store.runs import RunRecord, read_runs, readable_collections
 
@@ -352,5 +353,4 @@ def _key(raw: bytes) -> bytes:
 def _shown(key: bytes) -> str:
     if not key:
         return ""
-    document = document_of(("_id", key[0], key[1:]))
-    return json_util.dumps(document["_id"], json_options=json_util.RELAXED_JSON_OPTIONS)
+    return json_util.dumps(decode_id(key[0], key[1:]), json_options=json_util.RELAXED_JSON_OPTIONS)

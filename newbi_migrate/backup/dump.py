@@ -14,7 +14,7 @@ from newbi_migrate.backup.manifest import CollectionEntry, Manifest
 from newbi_migrate.backup.metadata import MetadataError, parse_metadata
 from newbi_migrate.backup.mongodump import Contents, find_database, read_database
 from newbi_migrate.backup.opening import BackupFolder
-from newbi_migrate.backup.reading import DamagedDataError
+from newbi_migrate.backup.reading import DamagedDataError, read_failures
 from newbi_migrate.backup.verification import Problem
 from newbi_migrate.errors import DamagedBackupError, LocalFileError, UsageError
 
@@ -165,6 +165,8 @@ class Dump:
 def _refuse_no_folder(path: Path) -> None:
     """Say why something that is no folder is not read as a dump."""
     try:
+        # In a folder that was removed no path can be made absolute.
+        path.absolute()
         if path.is_dir():
             return
         there = path.exists()
@@ -177,7 +179,7 @@ def _refuse_no_folder(path: Path) -> None:
         raise LocalFileError(f"There is no backup {str(path)!r}.", next_step="Name its folder.")
     resolved = path.resolve()
     try:
-        with BackupFolder(resolved.parent).raw(resolved.name) as file:
+        with read_failures(), BackupFolder(resolved.parent).raw(resolved.name) as file:
             begins = file.read(len(_ARCHIVE))
     except DamagedDataError as error:
         raise DamagedBackupError(

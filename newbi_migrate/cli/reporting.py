@@ -120,7 +120,7 @@ class ReportFiles:
         return code
 
     def _emails(self, session: Session, collection: str) -> dict[str, str]:
-        from newbi_migrate.report.masking import masked_email
+        from newbi_migrate.masking import masked_email
         from newbi_migrate.store.emails import read_emails
 
         found = session.read(

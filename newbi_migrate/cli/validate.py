@@ -95,6 +95,7 @@ def validate(
         from bson import json_util
 
         from newbi_migrate.answers import answer
+        from newbi_migrate.extended_json import from_extended_json
         from newbi_migrate.migration.checklist import LineId, LineState
         from newbi_migrate.migration.validation.report import FailOn
         from newbi_migrate.report.validation import validation_document
@@ -125,7 +126,7 @@ def validate(
         document = validation_document(
             validation,
             next_command=after_validation(validation, session.uri_arguments, chosen=chosen),
-            violations=(lambda: map(json_util.loads, _lines(found))) if detailed else None,
+            violations=(lambda: map(from_extended_json, _lines(found))) if detailed else None,
         )
         validated = LineState.FAILED if validation.failed else LineState.DONE
         code = reports.write(

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from bson import json_util
-
 from newbi_migrate.answers import answer
 from newbi_migrate.backup.compare import Comparison, Difference
 from newbi_migrate.backup.export_list import ExportEntry, Exports
 from newbi_migrate.backup.manifest import CollectionEntry, Consistency, Manifest
 from newbi_migrate.backup.verification import Problem, Verification
 from newbi_migrate.errors import ExitCode
+from newbi_migrate.extended_json import from_extended_json
+from newbi_migrate.masking import shown_id
 from newbi_migrate.migration.restore.aside import DroppedAside
 from newbi_migrate.migration.restore.results import RestoreResult, restore_identity
 from newbi_migrate.migration.restore.target import RestoreTarget
@@ -30,7 +30,6 @@ from newbi_migrate.report.document import (
     Tone,
     table_of,
 )
-from newbi_migrate.report.ids import shown_id
 from newbi_migrate.report.text import counted
 
 __all__ = [
@@ -304,9 +303,9 @@ def _newer(verification: Verification, comparison: Comparison) -> Iterator[str]:
 
 def _difference(difference: Difference) -> str:
     detail = f", {difference.detail}" if difference.detail else ""
-    where = (
-        f"{shown_id(json_util.loads(difference.document_id))} " if difference.document_id else ""
-    )
+    where = ""
+    if difference.document_id:
+        where = f"{shown_id(from_extended_json(difference.document_id))} "
     return f"{where}{difference.kind}{detail}"
 
 

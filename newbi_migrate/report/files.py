@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from newbi_migrate.errors import LocalFileError
-from newbi_migrate.local_files import opened_for, refuse_no_file
+from newbi_migrate.local_files import is_there, opened_for, refuse_no_file
 
 __all__ = ["refuse_unwritable", "write_privately"]
 
@@ -23,11 +23,11 @@ def refuse_unwritable(path: Path) -> None:
     """
     advice = "Name a file in a folder that you may write to."
     folder = path.parent
-    if not folder.is_dir():
+    if not is_there(folder, next_step=advice) or not folder.is_dir():
         raise LocalFileError(f"There is no folder {str(folder)!r}.", next_step=advice)
     refuse_no_file(path, next_step="Name a file, or use --json for standard output.")
     for place in (folder, path):
-        if place.exists() and not os.access(place, os.W_OK):
+        if is_there(place, next_step=advice) and not os.access(place, os.W_OK):
             raise LocalFileError(f"{str(place)!r} may not be written to.", next_step=advice)
 
 

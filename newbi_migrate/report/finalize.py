@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from newbi_migrate.answers import answer
+from newbi_migrate.masking import shown_id
 from newbi_migrate.migration.finalize.results import FinalizeResult, HeldIndex
 from newbi_migrate.report.document import Document, Groups, Section
-from newbi_migrate.report.ids import shown_id
 from newbi_migrate.report.text import counted
 from newbi_migrate.report.validation import rule_groups
 from newbi_migrate.rules import Severity

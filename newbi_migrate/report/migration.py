@@ -14,6 +14,7 @@ from newbi_migrate.documents.better_auth import COLLECTIONS as BETTER_AUTH_COLLE
 from newbi_migrate.mapping.decisions import Outcome
 from newbi_migrate.mapping.users import FOLLOWS_MEMBERSHIP, Finding
 from newbi_migrate.mapping.workspace import Reason, WorkspaceClass
+from newbi_migrate.masking import shown_id
 from newbi_migrate.migration.planning.codes import with_rules
 from newbi_migrate.migration.planning.results import (
     CollectionSummary,
@@ -46,7 +47,6 @@ from newbi_migrate.report.document import (
     table_of,
     timings_section,
 )
-from newbi_migrate.report.ids import shown_id
 from newbi_migrate.report.messages import (
     CLASSES,
     CURES,

@@ -11,6 +11,7 @@ from typing import Final
 from newbi_migrate.answers import answer
 from newbi_migrate.checks import bytes_text
 from newbi_migrate.errors import ExitCode
+from newbi_migrate.masking import shown_id
 from newbi_migrate.migration.planning.rehearsed import SinceRehearsal
 from newbi_migrate.migration.rehearsal.results import Rehearsal, Step, Verdict
 from newbi_migrate.report.document import (
@@ -25,7 +26,6 @@ from newbi_migrate.report.document import (
     Tone,
     table_of,
 )
-from newbi_migrate.report.ids import shown_id
 from newbi_migrate.report.migration import plan_document
 from newbi_migrate.report.text import counted
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 from newbi_migrate.answers import answer, answers
 from newbi_migrate.choices import OnConflict
 from newbi_migrate.errors import ExitCode
+from newbi_migrate.masking import shown_id
 from newbi_migrate.migration.rollback.results import (
     Conflict,
     ConflictKind,
@@ -34,7 +35,6 @@ from newbi_migrate.report.document import (
     table_of,
     timings_section,
 )
-from newbi_migrate.report.ids import shown_id
 from newbi_migrate.report.text import counted
 
 __all__ = ["rollback_document"]

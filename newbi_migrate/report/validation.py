@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from newbi_migrate.answers import answer
 from newbi_migrate.mapping.workspace import Reason
+from newbi_migrate.masking import shown_id
 from newbi_migrate.migration.planning.results import QuarantinedDocument
 from newbi_migrate.migration.validation.report import (
     FoundViolation,
@@ -35,7 +36,6 @@ from newbi_migrate.report.document import (
     table_of,
     timings_section,
 )
-from newbi_migrate.report.ids import shown_id
 from newbi_migrate.report.migration import quarantined_cases, quarantined_groups
 from newbi_migrate.report.text import counted
 from newbi_migrate.rules import Severity

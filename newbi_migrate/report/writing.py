@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from os.path import realpath
 from pathlib import Path
 from typing import Final
 
 from newbi_migrate.errors import UsageError
-from newbi_migrate.local_files import opened_for, refuse_no_file
+from newbi_migrate.local_files import is_there, opened_for, refuse_no_file
 from newbi_migrate.report.document import GENERATOR, Document, header
 from newbi_migrate.report.files import refuse_unwritable, write_privately
 from newbi_migrate.report.json import json_parts
@@ -66,7 +67,8 @@ def refuse_as_report(path: Path, taken: Iterable[Path | None] = ()) -> None:
             next_step=f"Let its name end in {', '.join(FORMATS)}.",
         )
     refuse_unwritable(path)
-    if any(other is not None and other.resolve() == path.resolve() for other in taken):
+    # Path.resolve raises where links lead in a circle.
+    if any(other is not None and realpath(other) == realpath(path) for other in taken):
         raise UsageError(
             f"{str(path)!r} is named twice, as a report and as something else.",
             next_step="Name another file for the report.",
@@ -93,7 +95,7 @@ def _refuse_other_file(path: Path) -> None:
     """A report may take the place of a report, and of nothing else."""
     another = "Name another file."
     refuse_no_file(path, next_step=another)
-    if not path.exists():
+    if not is_there(path, next_step=another):
         return
     with (
         opened_for("read", path, next_step=another),

@@ -18,6 +18,7 @@ from newbi_migrate.documents.registry import CollectionSpec, IndexSpec
 from newbi_migrate.store.codes import AUTHENTICATION, INDEX_REFUSED, NOT_FOUND, STABLE_API, Code
 from newbi_migrate.store.collections import collection_names
 from newbi_migrate.store.connection import DURABLE, SIMPLE_COLLATION, Topology
+from newbi_migrate.store.decoding import PLAIN
 from newbi_migrate.store.faults import is_out_of_space, is_transient, name_of
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.session import LeasedSession
@@ -332,6 +333,8 @@ async def _build(
         indexes=[_specification(index) for index in indexes],
         comment=session.comment,
         writeConcern=DURABLE.document,
+        # A key that several documents share is quoted in the answer, whatever its values are.
+        codec_options=PLAIN,
         **quorum,
     )
 

@@ -8,17 +8,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from bson import json_util
 from bson.raw_bson import RawBSONDocument
 from pymongo.errors import BulkWriteError, OperationFailure
 from pymongo.write_concern import WriteConcern
 
 from newbi_migrate.errors import DamagedBackupError, DatabaseMovedOnError, UnsupportedError
+from newbi_migrate.masking import shown_id
 from newbi_migrate.store.codes import Code
+from newbi_migrate.store.decoding import PLAIN
 from newbi_migrate.store.digest import spans, without_fields
 from newbi_migrate.store.faults import codes_of, name_of
-from newbi_migrate.store.raw import document_of, element
-from newbi_migrate.store.reading import read_by_ids
+from newbi_migrate.store.ids import decode_id, id_key_of, split_id
+from newbi_migrate.store.raw import element
+from newbi_migrate.store.reading import MAX_IDS, any_of, chunks, matching
 from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.zero_timestamps import equal_but_for_zeros, zeros_to_set
 
@@ -162,7 +164,8 @@ class Inserter:
             command["bypassDocumentValidation"] = True
         self._session.allow(collection.namespace)
         self._session.safe_point()
-        return await self._session.database.command(command)
+        # What is refused is quoted in the answer, whatever its values are.
+        return await self._session.database.command(command, codec_options=PLAIN)
 
     async def _insert(self, collection: Receiving, batch: Batch, *, perhaps_there: bool) -> None:
         large = len(batch.raw) > _MOST_BYTES or batch.count > _MOST_DOCUMENTS
@@ -235,16 +238,17 @@ class Inserter:
         self, collection: Receiving, documents: Sequence[RawBSONDocument]
     ) -> list[RawBSONDocument]:
         """Those that are not there yet; one that is there with other bytes is a conflict."""
-        keys = {_key(document.raw): document for document in documents}
-        ids = [document_of(("_id", kind, value))["_id"] for kind, value in keys]
+        keys = {_key(document): document for document in documents}
         there = set()
         target = self._session.database[collection.namespace]
-        async for stored in read_by_ids(target, ids, comment=self._session.comment):
-            key = _key(stored)
-            wanted = keys.get(key)
-            if wanted is not None and not equal_but_for_zeros(bytes(stored), bytes(wanted.raw)):
-                raise _conflict(collection, wanted)
-            there.add(key)
+        for some in chunks(documents, MAX_IDS):
+            # Asked for as they are: some ids the driver does not decode, or into others.
+            query = any_of(_id_of(document) for document in some)
+            async for stored in matching(target, query, comment=self._session.comment):
+                key = id_key_of(*split_id(stored)[:2])
+                if not equal_but_for_zeros(stored, bytes(keys[key].raw)):
+                    raise _conflict(collection, keys[key])
+                there.add(key)
         return [document for key, document in keys.items() if key not in there]
 
 
@@ -261,24 +265,26 @@ def _documents(batch: Batch) -> list[RawBSONDocument]:
     return [RawBSONDocument(batch.raw[start:end]) for start, end in spans(batch.raw)]
 
 
-def _key(document: bytes | memoryview) -> tuple[int, bytes]:
-    found = element(bytes(document), "_id")
-    assert found is not None  # noqa: S101  # a batch has them all, and so has the server
-    return found
+def _id_of(document: RawBSONDocument) -> tuple[int, bytes]:
+    return split_id(bytes(document.raw))[:2]
+
+
+def _key(document: RawBSONDocument) -> bytes:
+    return id_key_of(*_id_of(document))
 
 
 def _refuse_repeated(collection: Receiving, documents: Sequence[RawBSONDocument]) -> None:
     """Fail where two documents have one ``_id``, of which a server keeps only one."""
-    times = Counter(_key(document.raw) for document in documents)
-    repeated = next((d for d in documents if times[_key(d.raw)] > 1), None)
+    times = Counter(map(_key, documents))
+    repeated = next((document for document in documents if times[_key(document)] > 1), None)
     if repeated is not None:
-        shown = _shown_id(repeated)
+        identifier = decode_id(*_id_of(repeated))
         raise DamagedBackupError(
-            f"The backup holds several documents of {collection.name!r} with the _id {shown}, of "
-            "which a server keeps only one.",
+            f"The backup holds several documents of {collection.name!r} with the _id "
+            f"{shown_id(identifier)}, of which a server keeps only one.",
             next_step="Leave that collection out with --collections, or take another copy.",
             collection=collection.name,
-            document_id=shown,
+            document_id=identifier,
         )
 
 
@@ -291,17 +297,13 @@ def _unable_to_set(collection: Receiving, what: str) -> UnsupportedError:
     )
 
 
-def _shown_id(document: RawBSONDocument) -> str:
-    return json_util.dumps(document["_id"], json_options=json_util.RELAXED_JSON_OPTIONS)
-
-
 def _conflict(collection: Receiving, document: RawBSONDocument) -> DatabaseMovedOnError:
-    shown = _shown_id(document)
+    identifier = decode_id(*_id_of(document))
     return DatabaseMovedOnError(
-        f"{collection.name!r} holds another document with the _id {shown}, which was not "
-        "overwritten.",
+        f"{collection.name!r} holds another document with the _id {shown_id(identifier)}, which "
+        "was not overwritten.",
         next_step="Stop whoever else writes there, and restore into an empty database; if nobody "
         "does, the backup has that _id twice: leave the collection out with --collections.",
         collection=collection.name,
-        document_id=shown,
+        document_id=identifier,
     )

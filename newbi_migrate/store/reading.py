@@ -7,20 +7,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from itertools import islice
 from typing import Any, Final, TypeVar, cast
 
+from bson.raw_bson import RawBSONDocument
+
 from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.handles import Collection
-from newbi_migrate.store.raw import one_of, raw_documents
+from newbi_migrate.store.raw import document_of, element, elements, one_of, raw_documents
 
 __all__ = [
     "BATCH_DOCUMENTS",
     "MAX_IDS",
+    "any_of",
     "chunks",
     "matching",
     "read_batches",
     "read_by_ids",
+    "read_whole",
     "sample",
     "scan",
 ]
@@ -30,6 +35,9 @@ BATCH_DOCUMENTS: Final = 1000
 
 MAX_IDS: Final = 10_000
 """Ids named in one query, far below what 16 MiB hold."""
+
+_DOCUMENT: Final = 0x03
+_ARRAY: Final = 0x04
 
 _T = TypeVar("_T")
 
@@ -63,16 +71,26 @@ def scan(
         fields: Their fields that are read beside ``_id``; ``None`` for whole documents.
         comment: Attached to every command.
     """
-    return raw_documents(
-        collection.find_raw_batches(
-            query or {},
-            fields,
-            sort=[("_id", 1)],
-            batch_size=BATCH_DOCUMENTS,
-            collation=SIMPLE_COLLATION,
-            comment=comment,
-        )
+    cursor = collection.find_raw_batches(
+        query or {},
+        fields,
+        sort=[("_id", 1)],
+        batch_size=BATCH_DOCUMENTS,
+        collation=SIMPLE_COLLATION,
+        comment=comment,
     )
+    return _with_all(fields, raw_documents(cursor), collection, comment=comment)
+
+
+def any_of(ids: Iterable[tuple[int, bytes]]) -> RawBSONDocument:
+    """A query for documents by their ids as they are stored, which the driver need not decode.
+
+    Args:
+        ids: Type byte and bytes of each; together far below 16 MiB.
+    """
+    listed = document_of(*((str(n), *one) for n, one in enumerate(ids)))
+    some = document_of(("$in", _ARRAY, bytes(listed.raw)))
+    return document_of(("_id", _DOCUMENT, bytes(some.raw)))
 
 
 async def read_by_ids(
@@ -98,8 +116,64 @@ async def read_by_ids(
             collation=SIMPLE_COLLATION,
             comment=comment,
         )
-        async for raw in raw_documents(cursor):
+        found = _with_all(fields, raw_documents(cursor), collection, comment=comment)
+        async for raw in found:
             yield raw
+
+
+async def read_whole(
+    collection: Collection, identifier: tuple[int, bytes], fields: Sequence[str], *, comment: str
+) -> bytes | None:
+    """The ``_id`` and some fields of one document, each as the server reads it; ``None`` if gone.
+
+    A field can be there several times. The server reads and writes the first; and once it has
+    shown as many fields as were asked for, whichever they are, it shows no other. So the document
+    is read as a whole.
+
+    Args:
+        collection: The collection.
+        identifier: Type byte and bytes of its ``_id``.
+        fields: The fields, or dotted paths into them.
+        comment: Attached to the command.
+    """
+    names = {"_id", *(field.partition(".")[0] for field in fields)}
+    found = None
+    query = any_of([identifier])
+    cursor = collection.find_raw_batches(query, collation=SIMPLE_COLLATION, comment=comment)
+    async for raw in raw_documents(cursor):
+        first: dict[str, tuple[str, int, bytes]] = {}
+        for part in elements(raw):
+            first.setdefault(part[0], part)
+        found = bytes(document_of(*[first[name] for name in first if name in names]).raw)
+    return found
+
+
+async def _with_all(
+    fields: Sequence[str] | None,
+    documents: AsyncGenerator[bytes],
+    collection: Collection,
+    *,
+    comment: str,
+) -> AsyncGenerator[bytes]:
+    """Documents of which some fields were read, also where the server hid some of them."""
+    # Of one field it shows the first, and nothing is left to hide.
+    perhaps_hidden = len(fields or ()) > 1
+    async with aclosing(documents):
+        async for raw in documents:
+            if not perhaps_hidden or not _repeats(raw):
+                yield raw
+                continue
+            identifier = element(raw, "_id")
+            whole = None
+            if identifier is not None:
+                whole = await read_whole(collection, identifier, fields or (), comment=comment)
+            if whole is not None:
+                yield whole
+
+
+def _repeats(raw: bytes) -> bool:
+    names = [name for name, _, _ in elements(raw)]
+    return len({*names}) < len(names)
 
 
 async def _next(batches: AsyncIterator[Any]) -> Any:
@@ -157,16 +231,15 @@ def matching(
         natural: Pass over the whole collection in its own order, whatever indexes there are.
         comment: Attached to every command.
     """
-    return raw_documents(
-        collection.find_raw_batches(
-            query,
-            fields,
-            batch_size=BATCH_DOCUMENTS,
-            collation=SIMPLE_COLLATION,
-            hint=[("$natural", 1)] if natural else None,
-            comment=comment,
-        )
+    cursor = collection.find_raw_batches(
+        query,
+        fields,
+        batch_size=BATCH_DOCUMENTS,
+        collation=SIMPLE_COLLATION,
+        hint=[("$natural", 1)] if natural else None,
+        comment=comment,
     )
+    return _with_all(fields, raw_documents(cursor), collection, comment=comment)
 
 
 async def sample(collection: Collection, size: int, *, comment: str) -> AsyncGenerator[bytes]:

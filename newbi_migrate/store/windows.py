@@ -6,7 +6,7 @@ bytes in these fields are one group, so a decision is made once for all of them.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Final, cast
@@ -23,12 +23,13 @@ from newbi_migrate.store.raw import (
     document_from,
     document_of,
     element,
+    element_of,
     elements,
     elements_by_name,
     raw_documents,
     split_documents,
 )
-from newbi_migrate.store.reading import read_batches
+from newbi_migrate.store.reading import read_batches, read_whole
 
 __all__ = [
     "WindowGroup",
@@ -96,10 +97,10 @@ async def read_portions(
         for raw in split_documents(batch):
             gathered.add(raw)
         if gathered.is_full:
-            yield list(gathered.groups())
+            yield await gathered.groups(collection, fields, comment=comment)
             gathered = _Gathered(size)
     if gathered.count:
-        yield list(gathered.groups())
+        yield await gathered.groups(collection, fields, comment=comment)
 
 
 async def read_windows(
@@ -136,7 +137,7 @@ async def read_windows(
                     break
         if raw is None:
             return
-        yield list(gathered.groups())
+        yield await gathered.groups(collection, fields, comment=comment)
         after = element(raw, "_id")
 
 
@@ -210,21 +211,37 @@ class _Gathered:
         named = not isinstance(identifier, Undecodable)
         self._others.setdefault((rest, named), []).append(identifier)
 
-    def groups(self) -> Iterator[WindowGroup]:
-        """The groups of all that was added."""
-        for rest, packed in self._packed.items():
-            yield _group(rest, ObjectIds(bytes(packed)), named=True)
-        for (rest, named), ids in self._others.items():
-            yield _group(rest, ids, named=named)
+    async def groups(
+        self, collection: Collection, fields: Sequence[str], *, comment: str
+    ) -> list[WindowGroup]:
+        """The groups of all that was added; what the server hid of a document is read again."""
+        for rest in [rest for rest in self._packed if _repeats(rest)]:
+            for identifier in ObjectIds(bytes(self._packed.pop(rest))).rows():
+                await self._again(collection, (_OBJECT_ID, identifier), fields, comment=comment)
+        for key in [key for key in self._others if key[1] and _repeats(key[0])]:
+            for identifier in self._others.pop(key):
+                value = element_of(identifier)
+                await self._again(collection, value, fields, comment=comment)
+        packed = [_group(r, ObjectIds(bytes(i)), named=True) for r, i in self._packed.items()]
+        others = [_group(r, ids, named=named) for (r, named), ids in self._others.items()]
+        return packed + others
+
+    async def _again(
+        self, collection: Collection, identifier: _Element, fields: Sequence[str], *, comment: str
+    ) -> None:
+        self.count -= 1
+        raw = await read_whole(collection, identifier, fields, comment=comment)
+        if raw is not None:
+            self.add(raw)
+
+
+def _repeats(rest: bytes) -> bool:
+    names = [name for name, _, _ in elements(document_from(rest))]
+    return len({*names}) < len(names)
 
 
 def _group(rest: bytes, ids: Sequence[Any], *, named: bool) -> WindowGroup:
     raw = document_from(rest)
-    parts = list(elements(raw))
-    first = {name: (kind, value) for name, kind, value in reversed(parts)}
-    if len(first) < len(parts):
-        # Of two fields of one name the server reads and writes the first, the driver the last.
-        raw = bytes(document_of(*[(name, *value) for name, value in first.items()]).raw)
     stored, readable = decode(raw)
     return WindowGroup(stored, raw, ids, len(ids), readable and named)
 

@@ -75,6 +75,35 @@ def test_a_file_that_cannot_be_read_ends_a_command_with_10(quick, clean, tmp_pat
     assert "it" in answer.err
 
 
+@pytest.mark.parametrize(
+    "option", [*READ, *WRITTEN, "--pause-file", "--work-dir", "--scratch-uri-file"]
+)
+@pytest.mark.parametrize("what", ["a name that is too long", "links in a circle"])
+def test_a_path_that_the_system_refuses_ends_a_command_with_10(
+    quick, clean, tmp_path, option, what
+):
+    """A name that is too long, or links that lead in a circle, to whatever option."""
+    path = tmp_path / ("it" * 200 if what == "a name that is too long" else "it")
+    if option == "--report":
+        path = path.with_name(path.name + ".html")
+    if what == "links in a circle":
+        path.symlink_to(path.name)
+    if option in {"--work-dir", "--scratch-uri-file"}:
+        quick("backup", "--no-exports", "--output-dir", "made")
+        next(Path("made").iterdir()).rename("backup")
+    calls = {
+        **READ,
+        **WRITTEN,
+        "--pause-file": ["migrate", "--dry-run"],
+        "--work-dir": ["rehearse", "backup"],
+        "--scratch-uri-file": ["rehearse", "backup"],
+    }
+    answer = quick(*calls[option], *arguments(option, path))
+
+    assert ExitCode.LOCAL_FILE == answer.code, answer.err
+    assert "it" in answer.err
+
+
 @pytest.mark.parametrize("place", ["nowhere/it", "a file/it"])
 @pytest.mark.parametrize("option", WRITTEN)
 def test_a_file_that_cannot_be_written_ends_a_command_with_10(

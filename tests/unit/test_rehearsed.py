@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from hashlib import blake2b
 
 import pytest
+from bson import Binary, Decimal128, Int64, MinKey, Regex, Timestamp
+from bson.datetime_ms import DatetimeMS
 from results import IDS, a_plan, user_lines
 
 from newbi_migrate.choices import AliasPolicy
@@ -18,6 +22,34 @@ from newbi_migrate.migration.planning.results import CollectionSummary, UserLine
 from newbi_migrate.report.document import Document
 from newbi_migrate.report.migration import plan_document
 from newbi_migrate.report.rehearsal import since_sentences, with_rehearsal
+
+ODD_IDS = [
+    7,
+    1.5,
+    "an-id",
+    None,
+    Int64(7),
+    Decimal128("1.50"),
+    DatetimeMS(2**62),
+    Timestamp(1, 2),
+    Binary(b"\0" * 16, 4),
+    Regex("a", "i"),
+    MinKey(),
+    {"a": [1, {"b": None}]},
+]
+NO_IDS = [
+    {"$oid": 5},
+    {"$oid": "zz"},
+    {"$date": {"$numberLong": "99999999999999999999"}},
+    {"$numberDecimal": "abc"},
+    {"$numberInt": 5},
+    {"$binary": 1},
+    {"$uuid": 1},
+    {"$timestamp": {"t": -1, "i": "x"}},
+    {"$dbPointer": 1},
+    {"a\0": 1},
+    10**30,
+]
 
 
 @pytest.fixture
@@ -114,6 +146,33 @@ def test_damaged_decisions_are_refused(rehearsed):
     """A byte that changed is no rehearsal."""
     text = rehearsed.read_text("utf-8")
     rehearsed.write_text(text.replace("created", "merged", 1), "utf-8")
+
+    with pytest.raises(UsageError, match="damaged"):
+        since_rehearsal(rehearsed, a_plan())
+
+
+@pytest.mark.parametrize("identifier", ODD_IDS, ids=repr)
+def test_an_id_of_any_type_is_known_again(tmp_path, identifier):
+    """A user with such an id has neither come nor gone, also where Python cannot hold the date."""
+    odd = UserLine(identifier, Outcome.QUARANTINED, Reason.ID_NOT_OBJECT_ID, None, None)
+    plan = a_plan(users=user_lines(*a_plan().users, odd))
+    path = tmp_path / "rehearsed.json"
+    path.write_text("".join(plan_lines(plan)), "utf-8")
+
+    since = since_rehearsal(path, plan)
+
+    assert (0, 0, []) == (since.new_users, since.gone_users, since.others)
+
+
+@pytest.mark.parametrize("identifier", NO_IDS, ids=repr)
+def test_decisions_about_what_is_no_id_are_refused(rehearsed, identifier):
+    """Whatever stands in the place of an id, and although the checksum is right."""
+    lines = rehearsed.read_text("utf-8").splitlines(keepends=True)
+    position = next(n for n, line in enumerate(lines) if "legacyId" in line)
+    decision = json.loads(lines[position].removesuffix(",\n"))
+    lines[position] = json.dumps(decision | {"legacyId": identifier}) + ",\n"
+    checksum = blake2b("".join(lines[:-1]).encode(), digest_size=16).hexdigest()
+    rehearsed.write_text("".join(lines[:-1]) + f'"checksum": "{checksum}"}}\n', "utf-8")
 
     with pytest.raises(UsageError, match="damaged"):
         since_rehearsal(rehearsed, a_plan())

@@ -17,6 +17,7 @@ from pages import Page, junit
 from newbi_migrate import ExitCode
 from newbi_migrate.cli.logfile import LogFile
 from newbi_migrate.cli.progress import showing_progress
+from newbi_migrate.masking import shown_id
 from newbi_migrate.report.console import console_report, print_parts
 from newbi_migrate.report.document import (
     Badge,
@@ -34,7 +35,6 @@ from newbi_migrate.report.document import (
     Tone,
 )
 from newbi_migrate.report.html import html_report
-from newbi_migrate.report.ids import shown_id
 from newbi_migrate.report.json import json_parts
 from newbi_migrate.report.junit import junit_report
 from newbi_migrate.report.ndjson import ndjson_report

@@ -22,6 +22,7 @@ from newbi_migrate.answers import answer
 from newbi_migrate.choices import OnConflict
 from newbi_migrate.mapping.users import BARRED, CANNOT_SIGN_IN, Finding
 from newbi_migrate.mapping.workspace import Reason
+from newbi_migrate.masking import masked_email
 from newbi_migrate.migration.planning.plan_file import plan_lines
 from newbi_migrate.migration.planning.results import CollectionSummary, Quarantine
 from newbi_migrate.migration.rollback.results import Conflict, ConflictKind
@@ -30,7 +31,6 @@ from newbi_migrate.report.document import SHOWN, Document, State, timings_sectio
 from newbi_migrate.report.html import html_report
 from newbi_migrate.report.json import as_json
 from newbi_migrate.report.junit import junit_report
-from newbi_migrate.report.masking import masked_email
 from newbi_migrate.report.messages import FINDINGS, REASONS
 from newbi_migrate.report.migration import plan_document, result_document
 from newbi_migrate.report.ndjson import ndjson_report

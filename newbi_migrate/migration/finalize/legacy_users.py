@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from newbi_migrate.errors import DatabaseMovedOnError, NewbiMigrateError, UsageError
+from newbi_migrate.masking import shown_id
 from newbi_migrate.migration.finalize.results import FinalizeResult
 from newbi_migrate.migration.planning.survey import aside_name, kept_name
 from newbi_migrate.store.collections import collection_names
@@ -171,7 +172,7 @@ async def refuse_unaccounted(
     if number:
         raise DatabaseMovedOnError(
             f"{number:,} legacy users are in the records of no migration that is in place, for "
-            f"example {example}.",
+            f"example {shown_id(example)}.",
             next_step="They were not dropped. Migrate them first: newbi-migrate migrate.",
             document_id=example,
         )

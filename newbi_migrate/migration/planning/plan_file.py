@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from newbi_migrate.answers import answer
 from newbi_migrate.errors import DatabaseMovedOnError, LocalFileError, UsageError
-from newbi_migrate.local_files import opened_for, refuse_no_file
+from newbi_migrate.local_files import is_there, opened_for, refuse_no_file
 from newbi_migrate.mapping.decisions import Outcome
 from newbi_migrate.mapping.packed import PackedIds
 from newbi_migrate.mapping.workspace import Reason, WorkspaceClass
@@ -110,7 +110,8 @@ def load_plan(
 
     Args:
         path: The file.
-        on_decision: Told of each legacy user's decision, before the checksum was read.
+        on_decision: Told of each legacy user's decision, before the checksum was read; raises
+            ``ValueError`` where it cannot be one.
         on_owner: Told of each user without one, and of their workspace.
 
     Raises:
@@ -131,10 +132,11 @@ def refuse_other_file(path: Path) -> None:
     Raises:
         UsageError: Something else is there.
     """
-    if path.exists() and not may_be_replaced(path):
+    another = "Name another file, or remove that one."
+    if is_there(path, next_step=another) and not may_be_replaced(path):
         raise UsageError(
             f"{str(path)!r} exists already and is not a plan; it was left alone.",
-            next_step="Name another file, or remove that one.",
+            next_step=another,
         )
 
 

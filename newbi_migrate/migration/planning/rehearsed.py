@@ -8,10 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from bson import ObjectId, json_util
+import bson
+from bson import ObjectId
+from bson.errors import BSONError
 from pydantic import computed_field
 
 from newbi_migrate.answers import called
+from newbi_migrate.extended_json import from_extended_json
 from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.planning.plan_file import SavedDecision, SavedOwner, load_plan
 from newbi_migrate.migration.planning.results import Plan
@@ -115,8 +118,17 @@ def _difference(then: Mapping[str, int], plan: Plan) -> dict[str, int]:
 
 
 def _id_of(extended: Any) -> Any:
-    """An id from its canonical Extended JSON."""
-    return json_util.loads(json.dumps(extended), json_options=json_util.CANONICAL_JSON_OPTIONS)
+    """An id from its canonical Extended JSON.
+
+    Raises:
+        ValueError: It is none.
+    """
+    identifier = from_extended_json(json.dumps(extended))
+    try:
+        bson.encode({"": identifier})
+    except (OverflowError, BSONError) as error:
+        raise ValueError("no document holds it") from error
+    return identifier
 
 
 def _words(outcome: Any, reason: Any, user_id: object, workspace: object) -> str:

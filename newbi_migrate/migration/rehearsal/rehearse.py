@@ -7,7 +7,9 @@ the same commands' use-cases, in their order, and then the way back and once mor
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -350,10 +352,13 @@ class _Rehearsing:
     async def _room(self) -> RoomTaken:
         names = await collection_names(self._database)
         own = [name for name in names if name.startswith(OWN_PREFIX)]
-        files = (path for path in self._backup.rglob("*") if path.is_file())
+        found = [
+            Path(folder) / name for folder, _, names in os.walk(self._backup) for name in names
+        ]
+        sizes = [one.st_size for one in map(Path.lstat, found) if stat.S_ISREG(one.st_mode)]
         return RoomTaken(
             self._documents,
-            sum(path.lstat().st_size for path in files),
+            sum(sizes),
             await bytes_in_files(self._database, own),
         )
 

@@ -14,6 +14,7 @@ from newbi_migrate.backup.dump import Dump
 from newbi_migrate.backup.reading import DamagedDataError
 from newbi_migrate.checks import bytes_text
 from newbi_migrate.errors import LocalFileError, UnsupportedError
+from newbi_migrate.local_files import is_there
 from newbi_migrate.testing import EmbeddedMongod
 
 __all__ = ["bytes_of_documents", "refuse_without_room", "scratch_server"]
@@ -57,10 +58,9 @@ def refuse_without_room(work_dir: Path, documents: int, *, backup: bool, server:
         LocalFileError: There is no such folder, or not enough room on its disk.
         UnsupportedError: There is not enough memory for a server.
     """
-    if not work_dir.is_dir():
-        raise LocalFileError(
-            f"The folder {str(work_dir)!r} is not there.", next_step="Name another with --work-dir."
-        )
+    another = "Name another with --work-dir."
+    if not is_there(work_dir, next_step=another) or not work_dir.is_dir():
+        raise LocalFileError(f"The folder {str(work_dir)!r} is not there.", next_step=another)
     needed = documents * backup + (_SERVER_BYTES + _TIMES * documents) * server
     free = shutil.disk_usage(work_dir).free
     if free < needed:

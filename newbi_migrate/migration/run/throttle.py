@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Final
 
 from newbi_migrate.errors import UsageError
+from newbi_migrate.local_files import is_there
 from newbi_migrate.progress import Progress
 
 __all__ = ["RunThrottle", "ThrottleOptions"]
 
 _LOOK_EVERY: Final = 0.2
 _LAG_EVERY: Final = 1.0
+_ANOTHER_FILE: Final = "Name another file with --pause-file."
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,7 @@ class ThrottleOptions:
 
     Raises:
         UsageError: A number is out of its range.
+        LocalFileError: Whether the file exists cannot be told.
     """
 
     max_rate: int | None = None
@@ -51,6 +54,9 @@ class ThrottleOptions:
                 f"A lag of {self.max_lag} seconds is out of range.",
                 next_step="Choose more than 0; 10 suits most replica sets.",
             )
+
+        if self.pause_file is not None:
+            is_there(self.pause_file, next_step=_ANOTHER_FILE)
 
     def window(self, batch_size: int) -> int:
         """Documents in a window: not more than a second's worth, so that no burst is longer."""
@@ -102,10 +108,10 @@ class RunThrottle:
 
     async def _while_there_is_a_file(self, safe_point: Callable[[], None]) -> None:
         file = self._throttle.pause_file
-        if file is None or not file.exists():
+        if file is None or not is_there(file, next_step=_ANOTHER_FILE):
             return
         self._progress.note(f"Paused: {file} exists. Removing it lets the run go on.")
-        while file.exists():
+        while is_there(file, next_step=_ANOTHER_FILE):
             await _rest(_LOOK_EVERY, safe_point)
         self._progress.note("Going on: the file is gone.")
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
 from datetime import UTC, datetime, timedelta
 
 import bson
 import pytest
+from backups import raw_documents
 from bson import ObjectId, Timestamp
+from bson.datetime_ms import DatetimeMS
 from fingerprints import changes, fingerprint
 
 from newbi_migrate.backup.writer import backup_database
@@ -17,6 +21,7 @@ from newbi_migrate.errors import (
     UnsupportedError,
 )
 from newbi_migrate.migration.restore.run import restore_backup
+from newbi_migrate.store.raw import document_of, split_documents
 
 
 class Once:
@@ -44,7 +49,8 @@ def dumped(tmp_path):
     def write(documents, options=None):
         folder = tmp_path / "dump" / "old"
         folder.mkdir(parents=True)
-        (folder / "old.bson").write_bytes(b"".join(map(bson.encode, documents)))
+        raw = (d if isinstance(d, bytes) else bson.encode(d) for d in documents)
+        (folder / "old.bson").write_bytes(b"".join(raw))
         metadata = bson.json_util.dumps({"options": options or {}, "indexes": []})
         (folder / "old.metadata.json").write_text(metadata)
         return tmp_path / "dump"
@@ -83,6 +89,69 @@ async def test_documents_that_share_an_id_are_refused_by_name(dumped, other, sec
     """A server holds one of them; whoever restores is told which, and of the backup."""
     with pytest.raises(DamagedBackupError, match="several documents of 'old' with the _id 1"):
         await restore_backup(dumped([{"_id": 1}, second], options), other)
+
+
+# Type and bytes of ids that no driver decodes, or decodes into others.
+ODD_IDS = {
+    "bad UTF-8": (0x02, b"\3\0\0\0\xe9t\0"),
+    "far date": (0x09, (2**62).to_bytes(8, "little")),
+    "DBPointer": (0x0C, b"\2\0\0\0c\0" + bytes(12)),
+    "symbol": (0x0E, b"\4\0\0\0abc\0"),
+    "a name twice": (0x03, bytes(document_of(("a", 0x0A, b""), ("a", 0x08, b"\1")).raw)),
+    "old binary": (0x05, b"\6\0\0\0\2\2\0\0\0ab"),
+}
+
+
+def with_id(name, n):
+    """A document whose ``_id`` is one of them."""
+    return bytes(document_of(("_id", *ODD_IDS[name]), ("n", 0x10, n.to_bytes(4, "little"))).raw)
+
+
+async def test_a_restore_that_goes_on_knows_ids_again_that_no_driver_decodes(
+    dumped, sync_other, other
+):
+    """The documents that are there are asked for by the bytes of their ids."""
+    documents = [with_id(name, number) for number, name in enumerate(ODD_IDS)]
+    await in_two_calls(dumped(documents), other)
+
+    stored = b"".join(raw_documents(sync_other, "old"))
+    assert sorted(documents) == sorted(split_documents(stored))
+
+
+@pytest.mark.parametrize("name", ODD_IDS)
+async def test_documents_that_share_an_id_no_driver_decodes_are_refused(dumped, other, name):
+    """Whatever it is, it is named, as far as it can be."""
+    with pytest.raises(DamagedBackupError, match="several documents of 'old' with the _id"):
+        await restore_backup(dumped([with_id(name, 1), with_id(name, 2)]), other)
+
+
+async def test_an_index_that_a_far_date_keeps_from_being_unique_is_named(dumped, other):
+    """The server quotes the date in its answer; documents and the other indexes are there."""
+    far = [{"_id": n, "at": DatetimeMS(2**62)} for n in range(2)]
+    path = dumped(far)
+    names = [{"v": 2, "key": {"at": 1}, "name": "at_1", "unique": True}]
+    metadata = json.dumps({"options": {}, "indexes": names})
+    (path / "old" / "old.metadata.json").write_text(metadata)
+    result = await restore_backup(path, other)
+
+    assert ["at_1"] == [refused.name for refused in result.refused]
+    assert {"old": 2} == result.counts
+
+
+async def test_numbers_that_a_server_calls_equal_are_one_id(dumped, other):
+    """Whatever their types."""
+    with pytest.raises(DamagedBackupError, match="several documents of 'old' with the _id 1"):
+        await restore_backup(dumped([{"_id": 1}, {"_id": 1.0}]), other)
+
+
+async def test_an_email_that_is_an_id_is_masked_in_an_error(dumped, sync_other, other):
+    """An error stands in logs: it says whose document it is to those who know them."""
+    email = {"_id": "jeanne@exemple.fr"}
+    with pytest.raises(DamagedBackupError, match=re.escape("j***@e***.fr")) as refused:
+        await restore_backup(dumped([email, email]), other)
+
+    assert "jeanne" not in str(refused.value)
+    assert email["_id"] == refused.value.document_id
 
 
 async def test_equal_documents_far_apart_are_not_taken_for_somebody_elses_writes(dumped, other):

@@ -1,4 +1,4 @@
-"""Ids of documents as people and programs read them, so that no two of them look alike."""
+"""Personal data as people read it where it was not asked for, and ids, which may be such."""
 
 from __future__ import annotations
 
@@ -7,11 +7,22 @@ from typing import Any, Final
 
 from bson import ObjectId, json_util
 
-from newbi_migrate.report.masking import masked_email
+__all__ = ["masked_email", "shown_id"]
 
-__all__ = ["shown_id"]
-
+_HIDDEN: Final = "***"
 _EMAIL: Final = re.compile(r"[^\s\"'<>@\\]+@[^\s\"'<>@\\]+\.[^\s\"'<>@\\]+")
+
+
+def masked_email(email: str) -> str:
+    """An e-mail by which its owner is recognised by those who know it: ``j***@e***.fr``.
+
+    How many characters are hidden cannot be told. What is no e-mail is hidden altogether.
+    """
+    local, at, domain = email.strip().rpartition("@")
+    name, dot, last = domain.rpartition(".")
+    if not (local and at and name and dot and last):
+        return _HIDDEN
+    return f"{local[0]}{_HIDDEN}@{name[0]}{_HIDDEN}.{last}"
 
 
 def shown_id(value: Any) -> str:
