@@ -19,8 +19,8 @@ from newbi_migrate.store.decoding import PLAIN
 from newbi_migrate.store.digest import spans, without_fields
 from newbi_migrate.store.faults import codes_of, name_of
 from newbi_migrate.store.ids import decode_id, id_key_of, split_id
-from newbi_migrate.store.raw import element
-from newbi_migrate.store.reading import MAX_IDS, any_of, chunks, matching
+from newbi_migrate.store.raw import element, one_of_stored
+from newbi_migrate.store.reading import MAX_IDS, chunks, matching
 from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.zero_timestamps import equal_but_for_zeros, zeros_to_set
 
@@ -243,7 +243,7 @@ class Inserter:
         target = self._session.database[collection.namespace]
         for some in chunks(documents, MAX_IDS):
             # Asked for as they are: some ids the driver does not decode, or into others.
-            query = any_of(_id_of(document) for document in some)
+            query = {"_id": one_of_stored(_id_of(document) for document in some)}
             async for stored in matching(target, query, comment=self._session.comment):
                 key = id_key_of(*split_id(stored)[:2])
                 if not equal_but_for_zeros(stored, bytes(keys[key].raw)):

@@ -11,16 +11,20 @@ from contextlib import aclosing
 from itertools import islice
 from typing import Any, Final, TypeVar, cast
 
-from bson.raw_bson import RawBSONDocument
-
 from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.handles import Collection
-from newbi_migrate.store.raw import document_of, element, elements, one_of, raw_documents
+from newbi_migrate.store.raw import (
+    document_of,
+    element,
+    elements,
+    one_of,
+    one_of_stored,
+    raw_documents,
+)
 
 __all__ = [
     "BATCH_DOCUMENTS",
     "MAX_IDS",
-    "any_of",
     "chunks",
     "matching",
     "read_batches",
@@ -35,9 +39,6 @@ BATCH_DOCUMENTS: Final = 1000
 
 MAX_IDS: Final = 10_000
 """Ids named in one query, far below what 16 MiB hold."""
-
-_DOCUMENT: Final = 0x03
-_ARRAY: Final = 0x04
 
 _T = TypeVar("_T")
 
@@ -80,17 +81,6 @@ def scan(
         comment=comment,
     )
     return _with_all(fields, raw_documents(cursor), collection, comment=comment)
-
-
-def any_of(ids: Iterable[tuple[int, bytes]]) -> RawBSONDocument:
-    """A query for documents by their ids as they are stored, which the driver need not decode.
-
-    Args:
-        ids: Type byte and bytes of each; together far below 16 MiB.
-    """
-    listed = document_of(*((str(n), *one) for n, one in enumerate(ids)))
-    some = document_of(("$in", _ARRAY, bytes(listed.raw)))
-    return document_of(("_id", _DOCUMENT, bytes(some.raw)))
 
 
 async def read_by_ids(
@@ -138,7 +128,7 @@ async def read_whole(
     """
     names = {"_id", *(field.partition(".")[0] for field in fields)}
     found = None
-    query = any_of([identifier])
+    query = {"_id": one_of_stored([identifier])}
     cursor = collection.find_raw_batches(query, collation=SIMPLE_COLLATION, comment=comment)
     async for raw in raw_documents(cursor):
         first: dict[str, tuple[str, int, bytes]] = {}
