@@ -19,7 +19,8 @@ from typer.core import TyperGroup
 from newbi_migrate.cli.manual import epilog
 from newbi_migrate.cli.options import flat
 from newbi_migrate.cli.running import say_failure
-from newbi_migrate.errors import ExitCode
+from newbi_migrate.cli.streams import answering
+from newbi_migrate.errors import ExitCode, LocalFileError
 
 __all__ = ["app", "run"]
 
@@ -106,9 +107,12 @@ def _main(
     ] = False,
 ) -> None:
     if context.invoked_subcommand is None:
-        # Typer prints rich help itself and answers nothing.
-        with contextlib.redirect_stdout(sys.stderr):
-            print(context.get_help())
+        # Typer prints rich help itself and answers nothing; Rich exits where nobody reads it.
+        with (
+            contextlib.suppress(OSError, SystemExit),
+            contextlib.redirect_stdout(sys.stderr),
+        ):
+            print(context.get_help(), flush=True)
         raise typer.Exit(int(ExitCode.USAGE))
 
 
@@ -127,8 +131,17 @@ def run(arguments: Sequence[str]) -> int:
             as_json="--json" in arguments,
         )
         return int(ExitCode.USAGE)
+    code: Any = None
     try:
-        code = app(args=list(arguments), prog_name="newbi-migrate", standalone_mode=False)
+        # Commands answer by themselves; this is for help and version.
+        with answering():
+            code = app(args=list(arguments), prog_name="newbi-migrate", standalone_mode=False)
+    except SystemExit:
+        # So Typer and Rich end where the reader of their help has gone.
+        return int(ExitCode.DONE)
+    except LocalFileError as error:
+        say_failure(error.what, error.next_step, error.exit_code, as_json=False)
+        return int(error.exit_code)
     except Exception as error:
         # Typer brings its own copy of Click or uses the installed one; only the form is common.
         message = getattr(error, "format_message", None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import replace
@@ -12,6 +13,7 @@ import typer
 from newbi_migrate.cli import options as opt
 from newbi_migrate.cli.running import Session, say, wait_for_interruption
 from newbi_migrate.cli.status import standing
+from newbi_migrate.cli.streams import answering
 from newbi_migrate.errors import NewbiMigrateError
 
 if TYPE_CHECKING:
@@ -60,7 +62,8 @@ def demo(
             if call.as_json:
                 from newbi_migrate.report.json import json_parts
 
-                print("".join(json_parts(told)), end="", flush=True)
+                with answering():
+                    sys.stdout.writelines(json_parts(told))
             if keep:
                 wait_for_interruption(server.uri_for(_DATABASE))
 

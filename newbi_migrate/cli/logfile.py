@@ -60,7 +60,9 @@ class LogFile:
             with contextlib.suppress(OSError):
                 self.close()
             reason = error.strerror or type(error).__name__
-            print(f"note: {self._path} cannot be written to ({reason}).", file=sys.stderr)
+            note = f"note: {self._path} cannot be written to ({reason})."
+            with contextlib.suppress(OSError):
+                print(note, file=sys.stderr, flush=True)
 
     def close(self) -> None:
         """Close the file, if it was opened."""

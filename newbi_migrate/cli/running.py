@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 import typer
 
+from newbi_migrate.cli.streams import answering
 from newbi_migrate.errors import (
     ConfirmationRequiredError,
     ExitCode,
@@ -76,7 +77,8 @@ def say_failure(
         from newbi_migrate.report.json import json_parts
 
         answer = {"what": what, "next": next_step, "exitCode": int(code)}
-        print("".join(json_parts({"error": answer})), end="", flush=True)
+        with contextlib.suppress(LocalFileError), answering():
+            sys.stdout.writelines(json_parts({"error": answer}))
 
 
 class Session:
@@ -314,10 +316,6 @@ class Session:
         except typer.Exit as ended:
             self.log_end(f"Done. Exit code {ended.exit_code}.")
             raise
-        except BrokenPipeError:
-            # Whoever read our output has gone; there is nobody left to tell.
-            sys.stderr.close()
-            os._exit(ExitCode.UNEXPECTED)
         except Exception as error:  # noqa: BLE001  # the last line of defence
             self._fail(
                 f"Unexpected: {type(error).__name__}: {error}",
@@ -370,37 +368,30 @@ class Session:
             code: The exit code, where it is another than the document's.
         """
         code = document.exit_code if code is None else code
-        try:
-            self.answer(document, verbose=verbose)
-        except BrokenPipeError:
-            # Whoever read our output has gone, and what was done is done all the same.
-            self.log_end(f"Done. Exit code {int(code)}.")
-            sys.stderr.close()
-            os._exit(code)
-        except OSError as error:
-            raise LocalFileError(
-                f"Standard output cannot be written to ({error.strerror}).",
-                next_step="What the command did is done; send its output elsewhere.",
-            ) from None
+        self.answer(document, verbose=verbose)
         raise typer.Exit(int(code))
 
     def answer(self, document: Document, *, verbose: bool = False) -> None:
-        """Give a result on stdout, as JSON or as text, and go on."""
-        if self._json:
-            from newbi_migrate.report.json import json_parts
+        """Give a result on stdout, as JSON or as text, and go on.
 
-            for part in json_parts(document.value()):
-                sys.stdout.write(part)
-            sys.stdout.flush()
-        else:
-            self.show(document, verbose=verbose)
+        Raises:
+            LocalFileError: Standard output cannot be written to.
+        """
+        with answering():
+            if self._json:
+                from newbi_migrate.report.json import json_parts
+
+                sys.stdout.writelines(json_parts(document.value()))
+            else:
+                self.show(document, verbose=verbose)
 
     def narrate(self, parts: Iterable[RenderableType]) -> None:
         """A part of a longer story, on stdout; nothing where JSON was asked for."""
         from newbi_migrate.report.console import print_parts
 
         if not self._json:
-            print_parts(parts, sys.stdout)
+            with answering():
+                print_parts(parts, sys.stdout)
 
     @staticmethod
     def show(document: Document, *, verbose: bool = False, aside: bool = False) -> None:
@@ -413,11 +404,17 @@ class Session:
         if aside:
             document = replace(document, next_command="")
         parts = console_report(document, verbose=verbose)
-        print_parts(parts, sys.stderr if aside else sys.stdout)
+        if not aside:
+            print_parts(parts, sys.stdout)
+            return
+        # Whoever cannot see it does not agree to it either.
+        with contextlib.suppress(OSError):
+            print_parts(parts, sys.stderr)
 
     def _fail(self, what: str, next_step: str, code: ExitCode) -> NoReturn:
         if os.environ.get("NEWBI_MIGRATE_TRACEBACK"):
-            print(self.redact(traceback.format_exc()), file=sys.stderr)
+            with contextlib.suppress(OSError):
+                print(self.redact(traceback.format_exc()), file=sys.stderr, flush=True)
         say_failure(what, next_step, code, as_json=self._json, redact=self.redact)
         self.log_end(f"error: {what} {next_step} Exit code {int(code)}.")
         raise typer.Exit(int(code))

@@ -9,6 +9,7 @@ import typer
 
 from newbi_migrate.cli import options as opt
 from newbi_migrate.cli.running import say
+from newbi_migrate.cli.streams import answering
 from newbi_migrate.errors import UsageError
 
 __all__ = ["schema"]
@@ -48,4 +49,5 @@ def schema(
             left_out = ", ".join(rule.id for rule in rules_left_out(models[name]))
             if left_out:
                 say(f"note: {name}: a $jsonSchema does not say {left_out}; validate checks it.")
-        print(json.dumps({name: validator_of(models[name]) for name in wanted}, indent=2))
+        with answering():
+            print(json.dumps({name: validator_of(models[name]) for name in wanted}, indent=2))

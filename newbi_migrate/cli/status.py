@@ -13,6 +13,7 @@ import typer
 from newbi_migrate.cli import options as opt
 from newbi_migrate.cli.next_steps import after_status
 from newbi_migrate.cli.running import Session, say
+from newbi_migrate.cli.streams import answering
 from newbi_migrate.errors import UnreachableError
 
 if TYPE_CHECKING:
@@ -62,12 +63,12 @@ def _document(session: Session, found: Checklist) -> Document:
 async def _watch(
     session: Session, seconds: float, times: int | None, *, as_json: bool
 ) -> Checklist:
-    """Show the status again and again; return the last. Ctrl-C is how watching ends."""
+    """Show the status again and again; return the last. It ends by Ctrl-C, or when nobody reads."""
     # A server that cannot be reached at all is said as without --watch.
     found = await _first(session)
-    _show_again(session, found, as_json=as_json)
     seen = 1
-    with contextlib.suppress(asyncio.CancelledError):
+    with contextlib.suppress(asyncio.CancelledError), answering():
+        _show_again(session, found, as_json=as_json)
         while seen != times:
             await asyncio.sleep(seconds)
             try:

@@ -515,22 +515,6 @@ def test_a_question_names_the_numbers_of_a_saved_plan_and_no_other_command(
     assert "Next: " not in planned + shown
 
 
-def test_messages_never_go_to_standard_output(uri, clean, tmp_path):
-    """Whoever closes standard error wants none of them, and reads JSON alone."""
-    done = subprocess.run(
-        f'"{sys.executable}" -m newbi_migrate plan --json 2>&-',
-        shell=True,
-        env={**os.environ, "MONGODB_URI": uri},
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        timeout=60,
-        check=False,
-    )
-
-    assert ExitCode.DONE == done.returncode
-    assert clean.name == json.loads(done.stdout)["database"]
-
-
 def test_sigterm_stops_a_run_as_ctrl_c_does(uri, clean, tmp_path):
     """A service manager that stops the command gets a run that can be resumed, and exit code 7."""
     owners = clean["Users"].distinct("_id")

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -117,23 +114,6 @@ def test_a_file_that_cannot_be_written_ends_a_command_with_10(
     answer = quick(*WRITTEN[option], *arguments(option, tmp_path / name))
 
     assert ExitCode.LOCAL_FILE == answer.code, answer.err
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
-def test_a_full_disk_under_standard_output_ends_a_command_with_10(uri, clean):
-    """What it did is done, and its answer is lost."""
-    with Path("/dev/full").open("w") as full:
-        ended = subprocess.run(
-            [sys.executable, "-m", "newbi_migrate", "status"],
-            check=False,
-            stdout=full,
-            stderr=subprocess.PIPE,
-            env={**os.environ, "MONGODB_URI": uri},
-            timeout=60,
-        )
-
-    assert ExitCode.LOCAL_FILE == ended.returncode
-    assert b"Standard output cannot be written to" in ended.stderr
 
 
 def test_every_option_that_names_a_file_is_in_a_table():

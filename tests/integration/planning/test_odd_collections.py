@@ -1,8 +1,9 @@
-"""Views, time series and capped collections where plain collections are expected."""
+"""Views, time series and capped collections where plain ones are expected, and odd indexes."""
 
 from __future__ import annotations
 
 import pytest
+from bson import Decimal128, Int64
 from fingerprints import changes, fingerprint
 from small_legacy import BCRYPT, USERS, invoices, legacy_user
 
@@ -206,3 +207,22 @@ async def test_a_view_beside_the_legacy_users_does_not_hinder(legacy, uri):
         plan = await migration.plan()
 
     assert ("Users", 2) == (plan.source, len(plan.users))
+
+
+async def test_indexes_of_any_direction_stop_no_step(legacy, uri):
+    """Servers took any number, and some of today do; they stay as they are, forward and back."""
+    directions = [0.5, -3.5, 1e300, float("inf"), Decimal128("2.5"), Int64(1)]
+    for number, direction in enumerate(directions):
+        index = {"key": {f"odd{number}": direction}, "name": f"i{number}"}
+        legacy.command("createIndexes", "invoices", indexes=[index])
+    before = fingerprint(legacy)
+    async with Migration(uri) as migration:
+        await migration.apply(await migration.plan())
+        migrated = await migration.indexes(apply=True)
+        report = await migration.validate()
+        kept = {index["name"] for index in legacy["invoices"].list_indexes()}
+        await migration.rollback_all()
+
+    assert ExitCode.DONE == report.exit_code == migrated.exit_code
+    assert {f"i{number}" for number in range(len(directions))} <= kept
+    assert [] == changes(before, fingerprint(legacy, run_records=False))
