@@ -254,12 +254,17 @@ def _documents(result: RollbackResult) -> Section:
 
 def _kept(result: RollbackResult) -> Section:
     """Who keeps what was created for them, by why: something refers to it, or it was changed."""
+    again = f"rollback --run {result.run_id}" if _done(result) else "the rollback"
+    later = {
+        KeptReason.IN_USE: f" Once nothing refers to it, {again} takes it back too.",
+        KeptReason.CHANGED: "",
+    }
     groups = tuple(
         Group(
             _KEPT_REASONS[reason],
             len(kept),
             sum((Counter(each.references) for each in kept), Counter()),
-            "What was created for them stays, all of it together.",
+            "What was created for them stays, all of it together." + later[reason],
             ids=Each(kept, _stays),
         )
         for reason in KeptReason

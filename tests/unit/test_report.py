@@ -255,6 +255,15 @@ def test_a_plan_answers_what_a_person_asks():
     assert text.endswith("\nNext: newbi-migrate migrate\n")
 
 
+def test_a_code_that_the_run_does_not_end_with_is_not_named():
+    """Documents that came late end it with 3, though something is quarantined too."""
+    late = shown(result_report(a_result(pending={"invoices": 2})))
+
+    assert "Still pending: 2 documents of invoices" in late
+    assert "Exit code" not in late
+    assert "Exit code 5: " in shown(result_report(a_result()))
+
+
 def test_the_first_few_are_shown_and_verbose_shows_all():
     """Three ids for each reason unless all are asked for; then each user has a line too."""
     brief = shown(plan_report(a_plan(), next_command="x"))

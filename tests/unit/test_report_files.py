@@ -341,7 +341,7 @@ def test_a_pipeline_sees_a_failure_for_a_conflict_that_is_not_settled(on_conflic
     ("on_conflict", "kind", "expected"),
     [
         (OnConflict.STOP, ConflictKind.CHANGED, ExitCode.ROLLBACK_CONFLICTS),
-        (OnConflict.STOP, None, ExitCode.QUARANTINED),
+        (OnConflict.STOP, None, ExitCode.PENDING),
         (OnConflict.KEEP, ConflictKind.CHANGED, ExitCode.DONE),
         (OnConflict.KEEP, ConflictKind.REFUSED, ExitCode.DONE),
         (OnConflict.KEEP, None, ExitCode.DONE),
