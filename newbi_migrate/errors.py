@@ -57,10 +57,10 @@ _MEANINGS: Final = {
     ),
     ExitCode.PENDING: (
         "not what was expected: work is pending, the database has moved on, a check failed, a "
-        "rehearsal says no-go, or run records are damaged"
+        "rehearsal says no-go, a rollback had to leave something, or run records are damaged"
     ),
     ExitCode.VALIDATION_FAILED: "a rule is broken, or a step of smoke failed",
-    ExitCode.QUARANTINED: "done, but something is quarantined, or kept because it is in use",
+    ExitCode.QUARANTINED: "done, but something is quarantined",
     ExitCode.LEASE_HELD: "another run holds the lease",
     ExitCode.INTERRUPTED: (
         "interrupted: the same command again finishes it; finish an interrupted rollback first"

@@ -239,10 +239,9 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
                 ExitCode.DONE: "everything the run wrote is taken back, but for what keep keeps; a "
                 "change that keep keeps or discard overwrites is listed",
                 ExitCode.PENDING: "the database changed between what was shown and the "
-                "confirmation, and nothing was written; or somebody changed something while it "
-                "wrote, which is kept; or discard left a change that cannot be discarded",
-                ExitCode.QUARANTINED: "rolled back, except for records that are in use by now; "
-                "with keep or discard that is 0",
+                "confirmation, and nothing was written; or it is rolled back except for what is "
+                "in use by now (0 with keep or discard), what somebody changed while it wrote, or "
+                "what discard cannot discard",
                 ExitCode.LEASE_HELD: _UNDER_WAY,
                 ExitCode.INTERRUPTED: _RESUMED,
                 ExitCode.ROLLBACK_CONFLICTS: "somebody changed what the run wrote, and you have "

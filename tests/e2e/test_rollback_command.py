@@ -63,17 +63,34 @@ def test_conflicts_end_with_8_and_nothing_written(quick, migrated, clean):
     assert [] == changes(stood, held(clean))
 
 
-def test_what_is_in_use_stays_and_ends_with_5(quick, migrated, clean):
-    """An organization with a document written since is listed with its user."""
+def test_what_is_in_use_stays_and_ends_with_3(quick, migrated, clean):
+    """An organization with a document written since is listed with its user; it is no conflict."""
     workspace = clean["organization"].find_one({})["_id"]
     clean["quotes"].insert_one({"_id": ObjectId(), "workspaceId": workspace})
     answer = quick("rollback", "--confirm", "--json")
 
-    assert ExitCode.QUARANTINED == answer.code
+    assert ExitCode.PENDING == answer.code
     assert [{"quotes": 1}] == [kept["references"] for kept in answer.json["kept"]]
     assert [{"$oid": str(workspace)}] == [
         kept["documents"]["organization"] for kept in answer.json["kept"]
     ]
+
+
+def test_what_is_no_longer_in_use_is_taken_back_by_the_same_run(quick, migrated, clean):
+    """The report names the command; nothing is left of the run then."""
+    workspace = clean["organization"].find_one({})["_id"]
+    clean["quotes"].insert_one({"_id": ObjectId(), "workspaceId": workspace})
+    looked = quick("rollback", "--dry-run")
+    kept = quick("rollback", "--confirm")
+    clean["quotes"].drop()
+    again = " ".join(kept.out.split()).split("Once nothing refers to it, ")[1].split(" takes it")[0]
+    back = quick(*again.split(), "--confirm")
+
+    assert "Once nothing refers to it, the rollback takes it back too." in " ".join(
+        looked.out.split()
+    )
+    assert [ExitCode.PENDING] * 2 == [looked.code, kept.code]
+    assert (ExitCode.DONE, []) == (back.code, changes(migrated, held(clean)))
 
 
 def test_all_takes_every_run_back(quick, migrated, clean):

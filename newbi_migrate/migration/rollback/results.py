@@ -234,15 +234,15 @@ class RollbackResult:
     def exit_code(self) -> ExitCode:
         """0 where it does what the choice about conflicts says, also where that keeps something.
 
-        A change that ``stop`` finds ends it with 8, and with 3 where it came in between, after the
-        first look had found none; what is in use ends it with 5. A change that ``discard`` cannot
-        discard ends it with 3.
+        A change that ``stop`` finds ends it with 8. Where it had to leave something that nobody
+        had said could stay, it ends with 3: with ``stop``, what is in use, and a change that came
+        after the first look; with ``discard``, a change that cannot be discarded.
         """
-        if self.options.on_conflict is not OnConflict.STOP:
-            return ExitCode.PENDING if self.unresolved else ExitCode.DONE
-        if self.unresolved:
-            return ExitCode.PENDING if self.written else ExitCode.ROLLBACK_CONFLICTS
-        return ExitCode.QUARANTINED if self.kept else ExitCode.DONE
+        if self.refused:
+            return ExitCode.ROLLBACK_CONFLICTS
+        stops = self.options.on_conflict is OnConflict.STOP
+        left = self.unresolved or (stops and self.kept)
+        return ExitCode.PENDING if left else ExitCode.DONE
 
     @property
     def unresolved(self) -> int:
