@@ -110,6 +110,7 @@ class _Found:
     """What a plan and the run that follows it tell in the same way."""
 
     plan: Plan
+    outcomes: Mapping[Outcome, int]
     collections: Mapping[str, CollectionSummary]
     quarantine: Quarantine
     findings: Sequence[Finding]
@@ -117,6 +118,7 @@ class _Found:
     done: bool
     emails: Emails | None = None
     timings: Mapping[str, float] | None = None
+    resumed: bool = False
 
     @property
     def blocked(self) -> list[IndexDecision]:
@@ -136,7 +138,14 @@ def plan_document(
         emails: The legacy users' e-mails, as they may be shown.
     """
     found = _Found(
-        plan, plan.collections, plan.quarantine, plan.findings, plan.indexes, False, emails
+        plan,
+        plan.outcomes,
+        plan.collections,
+        plan.quarantine,
+        plan.findings,
+        plan.indexes,
+        False,
+        emails,
     )
     nothing = () if plan.pending else ("Nothing is left to write.",)
     return Document(
@@ -177,6 +186,7 @@ def result_document(
         title = f"{how} in the database {plan.database}: run {result.run_id}."
     found = _Found(
         plan,
+        result.outcomes,
         result.collections,
         result.quarantine,
         result.findings,
@@ -184,6 +194,7 @@ def result_document(
         True,
         emails,
         result.timings,
+        result.resumed,
     )
     late = [
         f"Still pending: {documents:,} documents of {name} came while the run looked for late "
@@ -242,7 +253,7 @@ def _figures(found: _Found) -> tuple[Figure, ...]:
 
 def _summary(found: _Found, created: Mapping[str, int], filled: Mapping[str, int]) -> Iterator[str]:
     done = found.done
-    users = {outcome.value: found.plan.outcomes.get(outcome, 0) for outcome in Outcome}
+    users = {outcome.value: found.outcomes.get(outcome, 0) for outcome in Outcome}
     if found.plan.users:
         yield sum_of("Legacy users", users)
     said = [
@@ -305,7 +316,7 @@ def _seconds(timings: Mapping[str, float]) -> Iterator[str]:
 
 def _sections(found: _Found) -> tuple[Section, ...]:
     sections = (
-        _users(found.plan),
+        _users(found),
         _documents(found),
         _quarantined(found),
         _blocked(found),
@@ -316,18 +327,19 @@ def _sections(found: _Found) -> tuple[Section, ...]:
         _lasting(found),
         _findings(found),
         *timings_section(found.timings or {}),
-        _one_by_one(found.plan.users, found.emails),
+        _one_by_one(found),
     )
     return tuple(section for section in sections if section is not None)
 
 
-def _users(plan: Plan) -> Section | None:
+def _users(found: _Found) -> Section | None:
+    plan = found.plan
     if not plan.users:
         return None
     parts = [
         Part(f"{outcome.value}: {OUTCOMES[outcome]}", count, _OUTCOME_TONES[outcome])
         for outcome in Outcome
-        if (count := plan.outcomes.get(outcome, 0))
+        if (count := found.outcomes.get(outcome, 0))
     ]
     sentence = (
         f"{counted(len(plan.users), 'legacy user')} in {plan.source}. "
@@ -690,7 +702,8 @@ def _place(finding: Finding) -> str:
     return " ".join(filter(None, [finding.collection, identifier, finding.path]))
 
 
-def _one_by_one(users: Sequence[UserLine], emails: Emails | None) -> Section | None:
+def _one_by_one(found: _Found) -> Section | None:
+    users, emails = found.plan.users, found.emails
     if not users:
         return None
     columns: tuple[str, ...] = ("legacy user", "what becomes of them", "user id", "workspace")
@@ -711,7 +724,9 @@ def _one_by_one(users: Sequence[UserLine], emails: Emails | None) -> Section | N
     table = table_of(
         "Legacy users, those who need a decision first", columns, _UrgentFirst(users), row
     )
-    return Section("Users one by one", table, detail=True)
+    # Whoever was created before the interruption is there by now.
+    when = ", as they were when the run went on" if found.resumed else ""
+    return Section(f"Users one by one{when}", table, detail=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ docs/reference/run-records.md.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -35,6 +36,7 @@ __all__ = [
     "RunWriter",
     "is_finalized",
     "migrated_users",
+    "noted_outcomes",
     "quarantined_documents",
     "read_runs",
     "readable_collections",
@@ -254,12 +256,27 @@ async def migrated_users(database: Database, run_id: ObjectId) -> AsyncIterator[
     Raises:
         DamagedRecordsError: A line is not what this tool writes.
     """
-    mine = {"_id": {"$gte": {"run": run_id}, "$lt": {"run": ObjectId(_after(run_id))}}}
-    async with database[USERS].find(mine, batch_size=BATCH_DOCUMENTS) as cursor:
+    async with database[USERS].find(_lines_of(run_id), batch_size=BATCH_DOCUMENTS) as cursor:
         async for document in cursor:
             if not is_user_line(document):
                 raise _damaged(USERS, document["_id"])
             yield document
+
+
+async def noted_outcomes(database: Database, run_id: ObjectId, *, comment: str) -> Counter[str]:
+    """How many legacy users of a run have which outcome; who has a reason is quarantined."""
+    decided = {"$eq": [{"$ifNull": ["$reason", None]}, None]}
+    outcome = {"$cond": [decided, "$outcome", "quarantined"]}
+    group = {"_id": outcome, "n": {"$sum": 1}}
+    cursor = await database[USERS].aggregate(
+        [{"$match": _lines_of(run_id)}, {"$group": group}], comment=comment
+    )
+    async with cursor:
+        return Counter({found["_id"]: found["n"] async for found in cursor})
+
+
+def _lines_of(run_id: ObjectId) -> dict[str, Any]:
+    return {"_id": {"$gte": {"run": run_id}, "$lt": {"run": ObjectId(_after(run_id))}}}
 
 
 class RunWriter:

@@ -116,6 +116,7 @@ def a_result(plan=None, **changes):
         run_id=IDS[30],
         resumed=False,
         plan=plan,
+        outcomes=plan.outcomes,
         collections=plan.collections,
         quarantine=plan.quarantine,
         findings=plan.findings,

@@ -223,6 +223,7 @@ def _nothing_done(plan: Plan) -> RunResult:
         run_id=None,
         resumed=False,
         plan=plan,
+        outcomes=plan.outcomes,
         collections=plan.collections,
         quarantine=plan.quarantine,
         findings=plan.findings,

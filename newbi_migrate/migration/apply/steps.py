@@ -17,6 +17,7 @@ from newbi_migrate.answers import answer, answers
 from newbi_migrate.choices import AliasOwners
 from newbi_migrate.documents.better_auth import TARGET_COLLECTIONS
 from newbi_migrate.documents.registry import CollectionSpec, Registry
+from newbi_migrate.mapping.decisions import Outcome
 from newbi_migrate.mapping.packed import PackedIds
 from newbi_migrate.mapping.workspace import Reason, Workspaces
 from newbi_migrate.migration.apply.documents import DocumentWriter
@@ -42,7 +43,7 @@ from newbi_migrate.progress import timed
 from newbi_migrate.store.collections import Identities, collection_names, collections
 from newbi_migrate.store.indexes import Created, Refused, create_indexes
 from newbi_migrate.store.journal import EntryKind, Journal
-from newbi_migrate.store.runs import RunWriter
+from newbi_migrate.store.runs import RunWriter, noted_outcomes
 from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.structure import create_collection
 
@@ -78,6 +79,7 @@ class _State:
     """What a run has done so far.
 
     Attributes:
+        outcomes: How many legacy users for each outcome.
         created: Collection to the number of documents created for users.
         filled: Collection to the number of documents with filled fields.
         findings: What is worth knowing, of the plan and of the run.
@@ -91,6 +93,7 @@ class _State:
         timings: Phase to seconds.
     """
 
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
     created: Counter[str] = field(default_factory=Counter)
     filled: Counter[str] = field(default_factory=Counter)
     findings: Findings = field(default_factory=Findings)
@@ -113,7 +116,7 @@ async def apply_plan(request: ApplyRequest) -> RunResult:
     """
     session = request.session
     record = RunWriter(session)
-    state = _State(findings=Findings(request.plan.findings))
+    state = _State(Counter(request.plan.outcomes), findings=Findings(request.plan.findings))
     journal = await _begin(request, record)
 
     workspaces = request.plan.workspaces
@@ -134,6 +137,7 @@ async def apply_plan(request: ApplyRequest) -> RunResult:
         run_id=session.run_id,
         resumed=request.resumed,
         plan=request.plan,
+        outcomes={outcome: state.outcomes[outcome] for outcome in Outcome},
         collections=state.collections,
         quarantine=state.quarantine,
         findings=state.findings,
@@ -162,7 +166,17 @@ async def apply_plan(request: ApplyRequest) -> RunResult:
 async def _count_all(request: ApplyRequest, state: _State) -> None:
     """Count what the whole run wrote, its attempts before the interruption included."""
     session = request.session
+    if request.command == "migrate":
+        noted = await noted_outcomes(session.database, session.run_id, comment=session.comment)
+        state.outcomes = Counter({outcome: noted[outcome.value] for outcome in Outcome})
     counted = await tally(session.database, session.run_id, request.registry.workspace_field)
+    state.indexes = [
+        replace(decision, action=IndexAction.CREATE)
+        if decision.action is IndexAction.PRESENT
+        and decision.name in counted.indexes[decision.collection]
+        else decision
+        for decision in state.indexes
+    ]
     state.created, state.filled = counted.created, counted.filled
     for name, summary in state.collections.items():
         touched = counted.touched[name]
@@ -224,14 +238,13 @@ async def _users(
             state.quarantine.add(plan.source, "_id", line.reason, [line.legacy_id])
     for legacy_id, reason in failed.items():
         state.quarantine.add(plan.source, "_id", reason, [legacy_id])
-    await record.note_users(
-        _line(line, failed[line.legacy_id])
-        for line in plan.users
-        # Those for whom something is written have ids that can be keys.
-        if line.writes and line.legacy_id in failed
-    )
     if not failed:
         return plan.workspaces
+    # Those for whom something is written have ids that can be keys.
+    refused = [line for line in plan.users if line.writes and line.legacy_id in failed]
+    await record.note_users(_line(line, failed[line.legacy_id]) for line in refused)
+    state.outcomes.subtract(line.outcome for line in refused)
+    state.outcomes[Outcome.QUARANTINED] += len(refused)
     return _workspaces_without(plan, failed)
 
 

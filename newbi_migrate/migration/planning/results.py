@@ -507,6 +507,8 @@ class RunResult:
         run_id: The run; ``None`` where there was nothing to do.
         resumed: Whether it finished a run that had been interrupted.
         plan: What it followed.
+        outcomes: How many legacy users for each outcome, those of attempts before an interruption
+            included.
         collections: What happened to the documents.
         quarantine: What was left as it is.
         findings: What a person should know beside.
@@ -521,6 +523,7 @@ class RunResult:
     run_id: RunId | None
     resumed: bool
     plan: Annotated[Plan, HIDDEN]
+    outcomes: Mapping[Outcome, int]
     collections: Mapping[str, CollectionSummary]
     quarantine: ListedQuarantine
     findings: ListedFindings
@@ -547,12 +550,6 @@ class RunResult:
     def policy(self) -> dict[str, Any]:
         """The choices it was made with."""
         return self.plan.options.policy()
-
-    @computed_field
-    @property
-    def outcomes(self) -> dict[Outcome, int]:
-        """How many legacy users for each outcome."""
-        return self.plan.outcomes
 
     @computed_field
     @property

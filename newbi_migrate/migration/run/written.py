@@ -185,6 +185,7 @@ class Tally:
         stamped: Documents that got a workspace.
         owners_rewritten: Documents of which another field was changed.
         touched: Documents of which anything was.
+        indexes: Names of the indexes that were built.
     """
 
     created: Counter[str] = field(default_factory=Counter)
@@ -192,6 +193,7 @@ class Tally:
     stamped: Counter[str] = field(default_factory=Counter)
     owners_rewritten: Counter[str] = field(default_factory=Counter)
     touched: Counter[str] = field(default_factory=Counter)
+    indexes: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
 
 async def tally(database: Database, run_id: ObjectId, workspace_field: str) -> Tally:
@@ -207,6 +209,7 @@ async def tally(database: Database, run_id: ObjectId, workspace_field: str) -> T
         for write in part.writes:
             kind = counted.created if write.inserts else counted.filled
             kind[write.collection] += 1
+        counted.indexes[part.collection].update(part.indexes)
         for group in part.groups:
             number = len(group.ids)
             counted.touched[part.collection] += number

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from bson import ObjectId
 from bson.codec_options import CodecOptions
@@ -19,6 +21,7 @@ from newbi_migrate.errors import (
     InterruptedRunError,
     LeaseHeldError,
 )
+from newbi_migrate.mapping.decisions import Outcome
 from newbi_migrate.mapping.users import FOLLOWS_MEMBERSHIP
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.planning import index_plan
@@ -135,6 +138,57 @@ async def test_users_and_documents_are_conserved(uri, sync_database):
         assert sync_database[name].count_documents({}) == summary.documents
         touched = summary.documents - summary.kept - summary.quarantined
         assert touched == max(summary.stamped, summary.owners_rewritten), name
+
+
+async def test_a_user_whom_the_server_refuses_is_counted_as_quarantined(uri, sync_database):
+    """Created and quarantined add up to all, in one go and where the run was interrupted."""
+    sync_database["Users"].insert_many([legacy_user(n) for n in range(3)])
+    sync_database.create_collection("user", validator={"email": {"$ne": "jeanne1@exemple.fr"}})
+    await stopped_at_rescan(uri)
+    resumed = await migrated(uri)
+    async with Migration(uri) as migration:
+        await migration.rollback()
+    result = await migrated(uri)
+
+    assert {Outcome.CREATED: 2, Outcome.QUARANTINED: 1} == +Counter(result.outcomes)
+    assert resumed.outcomes == result.outcomes
+
+
+async def stopped_at_rescan(uri):
+    """Begin a migration, and stop it once all documents are written."""
+
+    class StopAt(NullProgress):
+        def phase(self, name, total):
+            if name == "rescan":
+                stopping.stop()
+
+    async with Migration(uri, progress=StopAt()) as stopping:
+        with pytest.raises(InterruptedRunError):
+            await stopping.apply()
+
+
+async def test_a_resumed_run_tells_the_numbers_of_its_plan(uri, sync_database):
+    """Of users, documents and indexes, as a run that nothing interrupted does."""
+    build_dirty_database(sync_database, seed=7, users=8, documents_per_user=15)
+    async with Migration(uri) as migration:
+        plan = await migration.plan()
+    await stopped_at_rescan(uri)
+    resumed = await migrated(uri)
+    async with Migration(uri) as migration:
+        await migration.rollback()
+    whole = await migrated(uri)
+
+    def numbers(result):
+        documents = {
+            name: (one.documents, one.stamped, one.owners_rewritten, one.kept, one.quarantined)
+            for name, one in result.collections.items()
+        }
+        indexes = Counter((one.collection, one.name, one.action) for one in result.indexes)
+        return dict(result.outcomes), result.created, result.filled, documents, indexes
+
+    assert (True, False) == (resumed.resumed, whole.resumed)
+    assert plan.outcomes == resumed.outcomes
+    assert numbers(whole) == numbers(resumed)
 
 
 async def test_a_dirty_database_ends_with_5(uri, sync_database):
@@ -324,14 +378,7 @@ async def test_resumed_and_done_with_the_answer_lost_is_done(uri, sync_database,
     sync_database["Users"].insert_many([legacy_user(0)])
     sync_database["invoices"].insert_many(invoices(USERS[0], 2))
 
-    class StopAt(NullProgress):
-        def phase(self, name, total):
-            if name == "rescan":
-                stopping.stop()
-
-    async with Migration(uri, progress=StopAt()) as stopping:
-        with pytest.raises(InterruptedRunError):
-            await stopping.apply()
+    await stopped_at_rescan(uri)
     async with Migration(uri) as migration:
         plan = await migration.plan()
         losing_the_answer_to(monkeypatch, RunWriter, "finish")
