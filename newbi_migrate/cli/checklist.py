@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,7 @@ import typer
 
 from newbi_migrate.choices import Language
 from newbi_migrate.cli import options as opt, values
-from newbi_migrate.cli.next_steps import after_status, suggest
+from newbi_migrate.cli.next_steps import PLAN, after_status, suggest
 
 __all__ = ["checklist"]
 
@@ -42,25 +43,35 @@ def checklist(
         from newbi_migrate.migration.checklist import LineId
         from newbi_migrate.report.checklist import COMMANDS, checklist_document
 
+        values.rehearsal(rehearsed)
         found = session.ask(
             lambda migration: migration.checklist(backup=backup, rehearsed=rehearsed, watch=watch),
             options=values.migration_options(legacy_collection=legacy_collection),
         )
 
         def command(line: LineId) -> str:
-            if line is LineId.BACKUP and found.status.half_done:
-                # It is too late for one.
+            if line in (LineId.BACKUP, LineId.MIGRATED) and found.status.half_done:
+                # What was begun is finished, as it was begun; it is too late for a backup.
                 return after_status(found.status, session.uri_arguments)
             if line is LineId.REHEARSED:
                 return suggest("rehearse", "DIR" if backup is None else str(backup))
             if line not in COMMANDS:
                 return ""
             words = [*COMMANDS[line]]
-            if line in (LineId.PLANNED, LineId.MIGRATED):
+            if line is LineId.PLANNED:
+                words += ["--output", PLAN]
                 words += [] if rehearsed is None else ["--rehearsed", str(rehearsed)]
+            if line is LineId.MIGRATED:
+                words += ["--plan", PLAN]
+            if line in (LineId.PLANNED, LineId.MIGRATED):
                 words += [] if backup is None else ["--backup", str(backup)]
             # The application is asked about itself, and no database.
             words += [] if words == ["smoke"] else session.uri_arguments
             return suggest(*words)
 
-        session.finish(checklist_document(found, command=command, language=lang))
+        document = checklist_document(found, command=command, language=lang)
+        if found.status.half_done:
+            # What was begun is finished before anything else.
+            following = after_status(found.status, session.uri_arguments)
+            document = replace(document, next_command=following)
+        session.finish(document)

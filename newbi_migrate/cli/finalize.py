@@ -102,7 +102,9 @@ async def _with_runs(
 
 
 def _drops(result: FinalizeResult) -> str:
-    """What would go, in numbers."""
+    """What would go, in numbers; nothing where nothing is left."""
+    if result.nothing_left:
+        return ""
     said = f"drops {counted(len(result.dropped), 'index', 'indexes')} of the old structure"
     if result.created:
         said += f", builds {counted(len(result.created), 'index', 'indexes')}"

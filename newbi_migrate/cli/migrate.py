@@ -58,7 +58,7 @@ def plan(
             backed,
             reports,
             backing=backing,
-            rehearsed=rehearsed,
+            rehearsed=values.rehearsal(rehearsed),
         )
         task.show(save_to=output)
 
@@ -124,7 +124,7 @@ def _run(
             saved,
             plan,
             backing,
-            rehearsed,
+            values.rehearsal(rehearsed),
         )
         if run.dry_run:
             task.show()
@@ -267,12 +267,15 @@ class _Task:
                 if looked is None:
                     looked = self._plan()
                 shown, runs = looked
-                seen = self._document(shown, runs)
-                self.session.show(seen, verbose=self.verbose, aside=True)
-                does = _writes(shown)
+                does = ""
+                if shown.pending or unfinished_run(runs) is not None:
+                    seen = self._document(shown, runs)
+                    self.session.show(seen, verbose=self.verbose, aside=True)
+                    does = _writes(shown)
             self._warn_without_backup(runs, pending=shown is None or shown.pending)
             # Not inside the event loop: it would keep Ctrl-C from ending the wait for an answer.
-            self.session.confirm(does)
+            if does:
+                self.session.confirm(does)
         result = self._run(shown)
         self.session.log_end(_in_one_line(self.command, result))
         following = after_run(self.command, result, self.backed, self.session.uri_arguments)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from newbi_migrate.store.runs import RunRecord
 
 __all__ = [
+    "PLAN",
     "after_backup",
     "after_diagnosis",
     "after_dropping_aside",
@@ -51,8 +52,8 @@ __all__ = [
 ]
 
 
-# Where the run book keeps the plan that is reviewed.
-_PLAN: Final = "plan.json"
+PLAN: Final = "plan.json"
+"""Where the run book keeps the plan that is reviewed."""
 
 
 def suggest(command: str, *arguments: str) -> str:
@@ -119,7 +120,7 @@ def after_diagnosis(
     if purpose == "migrate" and backup is None:
         return suggest("backup", *place)
     if purpose == "migrate":
-        return suggest("plan", "--output", _PLAN, *chosen, "--backup", str(backup), *place)
+        return suggest("plan", "--output", PLAN, *chosen, "--backup", str(backup), *place)
     if purpose == "rollback":
         chosen.append("--dry-run")
     if purpose == "finalize":
@@ -399,13 +400,15 @@ def after_finalize(
     from newbi_migrate.store.runs import is_finalized
 
     if result.command == "finalize":
+        if result.nothing_left and result.kept_as is not None:
+            then = suggest("finalize", "--dry-run", *place)
+            return f"once nobody wants to go back, {then}"
+        if result.nothing_left:
+            return ""
         if not result.dry_run:
             return suggest("backup", *place)
         if is_finalized(runs) and not result.dropped and not result.legacy_users:
             return ""
-        if is_finalized(runs) and not result.dropped and result.kept_as == result.legacy:
-            then = suggest("finalize", "--dry-run", *place)
-            return f"once nobody wants to go back, {then}"
         chosen = ["--keep"] if result.kept_as is not None else []
         chosen += ["--drop-journal"] if result.journal_dropped else []
         return suggest("finalize", *chosen, *place)
@@ -429,10 +432,8 @@ def night_commands(options: MigrationOptions, *, rehearsed: Path | None) -> list
         suggest("backup", "--output-dir", "backups"),
         suggest("verify-backup", "--compare", "DIR"),
         suggest("doctor", "--backup", "DIR"),
-        suggest("plan", *chosen, *same, "--backup", "DIR"),
-        suggest("migrate", *chosen, *same, "--backup", "DIR"),
+        suggest("plan", *chosen, "--output", PLAN, *same, "--backup", "DIR"),
+        suggest("migrate", "--plan", PLAN, "--backup", "DIR"),
         suggest("validate", "--unchanged"),
         suggest("smoke"),
-        suggest("indexes", "--apply"),
-        suggest("finalize", "--keep", "--dry-run"),
     ]

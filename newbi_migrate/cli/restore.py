@@ -198,6 +198,8 @@ def drop_aside(
                 partial(_dropped_document, session),
                 lambda found: (
                     f"drops {counted(len(found.collections), 'collection')} that restores put aside"
+                    if found.collections or found.runs
+                    else ""
                 ),
             )
         done = session.ask(

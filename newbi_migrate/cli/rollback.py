@@ -129,7 +129,9 @@ def rollback(
 
 
 def _takes_back(results: list[RollbackResult]) -> str:
-    """What would be taken back, in numbers."""
+    """What would be taken back, in numbers; nothing where it would write nothing."""
+    if results[-1].run_id is None or any(result.refused for result in results):
+        return ""
     restored = sum(back.restored for result in results for back in result.documents.values())
     deleted = sum(result.deleted.total() for result in results)
     return (

@@ -250,10 +250,12 @@ class Session:
     ) -> _T:
         """Show what would be done, ask a person to agree, and return what they agreed to.
 
+        Where nothing would be done nobody is asked, and nothing shown: that is the answer.
+
         Args:
             look: Gives what would be done.
             document: Gives what is shown of it.
-            does: Says it in numbers; a clause such as "drops 3 indexes".
+            does: Says it in numbers; a clause such as "drops 3 indexes". Empty for nothing.
             verbose: Everything that is listed, not what fits on a screen.
             how: As for :meth:`read`.
 
@@ -261,8 +263,9 @@ class Session:
             ConfirmationRequiredError: They did not agree.
         """
         looked = self.ask(look, **how)
-        self.show(document(looked), verbose=verbose, aside=True)
-        self.confirm(does(looked))
+        if what := does(looked):
+            self.show(document(looked), verbose=verbose, aside=True)
+            self.confirm(what)
         return looked
 
     def read(

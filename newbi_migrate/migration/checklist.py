@@ -288,8 +288,7 @@ class _Looking:
             )
         )
         state = LineState.FAILED if report.failed else LineState.DONE
-        broken = sum(result.count for result in report.results)
-        return Line(LineId.VALIDATED, state, "violations", {"count": broken})
+        return Line(LineId.VALIDATED, state, "critical", {"count": report.critical})
 
     async def _sessions(self, finished: datetime) -> int:
         query = {"createdAt": {"$gt": finished}}

@@ -83,7 +83,10 @@ _EVIDENCE: Final[Mapping[str, tuple[str, str]]] = {
     "unfinished": ("a run was interrupted", "une migration a été interrompue"),
     "run": ("run {run}", "run {run}"),
     "not-looked": ("newbi-migrate checklist looks", "voir newbi-migrate checklist"),
-    "violations": ("{count:,} violations", "{count:,} violations"),
+    "critical": (
+        "critical and caused by the migration: {count:,}",
+        "critiques et causées par la migration : {count:,}",
+    ),
     "sessions": ("{count:,} sessions since", "{count:,} sessions depuis"),
     "new": ("{count:,} since", "{count:,} depuis"),
     "new-without": (

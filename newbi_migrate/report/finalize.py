@@ -15,6 +15,7 @@ from newbi_migrate.rules import Severity
 
 __all__ = ["finalize_document"]
 
+_SHOWN: Final = 10
 _TITLES: Final = {
     "indexes": "Indexes of the old structure",
     "finalize": "The end of the migration",
@@ -53,7 +54,8 @@ def _indexes(result: FinalizeResult) -> Iterator[Section]:
     number = counted(len(result.dropped), "index", "indexes")
     title = f"{number} of the old structure {dropped}"
     names = _names(result.dropped)
-    yield Section(title if names else "No index of the old structure can go.", names)
+    none = "can go" if result.held else "is left"
+    yield Section(title if names else f"No index of the old structure {none}.", names)
     if result.created:
         number = counted(len(result.created), "index", "indexes")
         yield Section(f"{number} {built}", _names(result.created))
@@ -80,11 +82,14 @@ def _why_held(index: HeldIndex) -> str:
 
 
 def _legacy(result: FinalizeResult) -> Iterator[Section]:
-    if result.legacy is None:
-        return
     done = not result.dry_run
-    what = f"{result.legacy} with {counted(result.legacy_users, 'legacy user')}"
-    if result.kept_as is None:
+    users = counted(result.legacy_users, "legacy user")
+    what = f"{result.legacy} with {users}"
+    if result.legacy is None and result.kept_as is None:
+        return
+    if result.legacy is None:
+        title = f"Collection {result.kept_as} has the {users} already"
+    elif result.kept_as is None:
         title = f"Collection {what} {'dropped' if done else 'to drop'}"
     else:
         title = f"Collection {what} {'is kept' if done else 'would be kept'} as {result.kept_as}"
@@ -108,10 +113,12 @@ def _legacy(result: FinalizeResult) -> Iterator[Section]:
             ),
         )
     if result.let_in:
+        more = len(result.let_in) - _SHOWN
         yield Section(
             f"Users who were kept out there, and whom Better Auth lets in: {len(result.let_in):,}",
             (
                 "Set banned to true in user, unless they may come back.",
-                *map(shown_id, result.let_in),
+                *map(shown_id, result.let_in[:_SHOWN]),
+                *([f"and {more:,} more (--json lists all)"] if more > 0 else []),
             ),
         )

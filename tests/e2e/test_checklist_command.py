@@ -91,6 +91,15 @@ def test_after_the_migration_sessions_and_documents_are_the_evidence(look, migra
     assert {"asked"} == {after["monitoring"], after["regular-backups"]}
 
 
+def test_what_was_there_before_is_no_reason_to_doubt_a_validation(quick, migrated):
+    """The evidence is what the line is about: what is critical, and caused by the migration."""
+    migrated["invoices"].create_index("obsolete")
+    lines = quick("checklist", "--watch", "0", "--json").json["lines"]
+    (validated,) = [line for line in lines if line["id"] == "validated"]
+
+    assert ("done", {"count": 0}) == (validated["state"], validated["values"])
+
+
 def test_a_new_document_without_a_workspace_is_a_failure(look, migrated):
     """An application that does not stamp what it writes is noticed."""
     migrated["invoices"].insert_one(
@@ -179,11 +188,11 @@ def test_an_open_line_names_a_command_that_can_be_typed(quick, clean, uri, tmp_p
     quick("plan", "--output", "rehearsed.json")
     given = ("--backup", backup, "--rehearsed", "rehearsed.json", "--uri-file", "place.uri")
     answer = quick("checklist", "--watch", "0", *given)
-    both = f"--rehearsed rehearsed.json --backup {backup} --uri-file place.uri"
+    last = f"--backup {backup} --uri-file place.uri"
     said = " ".join(answer.out.split())
 
-    assert f"newbi-migrate plan {both}" in said
-    assert f"newbi-migrate migrate {both}" in said
+    assert f"newbi-migrate plan --output plan.json --rehearsed rehearsed.json {last}" in said
+    assert f"newbi-migrate migrate --plan plan.json {last}" in said
     assert "newbi-migrate backfill --dry-run --uri-file place.uri" in said
     assert "newbi-migrate finalize --keep --dry-run --uri-file place.uri" in said
     assert "newbi-migrate smoke After" in said

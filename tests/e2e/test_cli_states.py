@@ -211,9 +211,11 @@ def test_what_was_interrupted_is_finished_by_what_comes_next(quick, clean, uri, 
     """As it stands, with the choices it was begun with."""
     clean["invoices"].create_index([("number", 1), ("createdBy", 1)], unique=True)
     state(quick, clean, uri)
-    command = following(quick("status"), "/nowhere").split(", with")[0].split()
-    finished = quick(*command[1:], "--confirm")
+    named = following(quick("status"), "/nowhere")
+    listed = following(quick("checklist", "--watch", "0"), "/nowhere")
+    finished = quick(*named.split(", with")[0].split()[1:], "--confirm")
 
+    assert named == listed
     assert 0 == finished.code
     assert 0 == quick("status").code
 
@@ -223,7 +225,7 @@ def test_a_backup_of_what_is_half_done_says_so_and_is_none_to_go_back_to(quick, 
     """Its report, its manifest and whoever reads it; no run takes it, and `doctor` fails."""
     clean["invoices"].create_index([("number", 1), ("createdBy", 1)], unique=True)
     state(quick, clean, uri)
-    made = quick("backup", "--no-exports")
+    made = quick("backup")
     (path,) = Path("backups").iterdir()
     run = quick("status", "--json").json["unfinished"]
     report = (path / "backup_report.txt").read_text()
@@ -237,6 +239,7 @@ def test_a_backup_of_what_is_half_done_says_so_and_is_none_to_go_back_to(quick, 
 
     assert (ExitCode.PENDING, ExitCode.DONE) == (made.code, read.code)
     assert run in manifest["unfinishedRun"]
+    assert "a migration can begin" not in made.err
     for text in (made.out, made.err, report, read.out, doctor.out):
         assert f"of run {run} had begun and not come to its end" in " ".join(text.split())
     for refused in taken:

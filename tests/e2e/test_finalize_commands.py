@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shlex
 from pathlib import Path
 
 import pytest
+from bson import ObjectId
 from fingerprints import changes, fingerprint
 from small_legacy import legacy_user
 
 from newbi_migrate import ExitCode
+from newbi_migrate.cli.app import run
 
 OLD = "number_1_createdBy_1"
 
@@ -78,6 +81,24 @@ def test_finalize_keeps_the_legacy_users_on_request(quick, migrated):
     assert 3 == migrated["Users"].count_documents({})
 
 
+def test_legacy_users_who_are_kept_are_validated_as_before(quick, migrated):
+    """Under their other name, with the same findings; only once they are gone a note says so."""
+    barred = migrated["Users"].find_one()["_id"]
+    migrated["Users"].update_one({"_id": barred}, {"$set": {"banned": True}})
+    answers = [quick("validate", "--json").json]
+    quick("finalize", "--keep", "--confirm")
+    answers.append(quick("validate", "--json").json)
+    quick("finalize", "--confirm")
+    answers.append(quick("validate", "--json").json)
+    found = [
+        [rule["count"] for rule in answer["rules"] if rule["rule"] == "legacy-user.kept-out"]
+        for answer in answers
+    ]
+
+    assert [[1], [1], []] == found
+    assert [0, 0, 1] == [len(answer["notes"]) for answer in answers]
+
+
 def test_finalize_refuses_what_does_not_validate(quick, migrated):
     """With 4, one sentence, the command that shows more, and nothing written."""
     migrated["member"].update_one({}, {"$set": {"organizationId": "nowhere"}})
@@ -107,6 +128,66 @@ def test_nothing_is_dropped_without_a_confirmation(quick, migrated, command):
     answer = quick(*command)
 
     assert (ExitCode.USAGE, []) == (answer.code, changes(stood, fingerprint(migrated)))
+
+
+def at_a_terminal(monkeypatch, uri):
+    """Somebody who types nothing."""
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setenv("MONGODB_URI", uri)
+    monkeypatch.setattr("sys.stdin", Terminal(""))
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["indexes --apply", "finalize --keep", "migrate", "backfill", "drop-aside", "rollback --all"],
+)
+def test_nobody_is_asked_where_nothing_would_be_done(
+    quick, migrated, uri, monkeypatch, capfd, command
+):
+    """It ends with 0 and says so, at a terminal too."""
+    quick("finalize", "--keep", "--confirm")
+    if command.startswith("rollback"):
+        quick(*command.split(), "--confirm")
+    stood = fingerprint(migrated)
+    at_a_terminal(monkeypatch, uri)
+    code = run(command.split())
+    said = capfd.readouterr()
+    lease = 'newbi_migrate_lease: document "lease" changed'
+
+    assert (ExitCode.DONE, False) == (code, "Type its name" in said.err)
+    assert "othing" in said.out
+    assert changes(stood, fingerprint(migrated)) in ([], [lease])
+
+
+def test_nobody_is_asked_about_a_rollback_that_is_refused(quick, migrated, uri, monkeypatch, capfd):
+    """With conflicts nothing would be written, whatever was typed."""
+    migrated["invoices"].update_one({}, {"$set": {"workspaceId": "elsewhere"}})
+    at_a_terminal(monkeypatch, uri)
+    code = run(["rollback"])
+    said = capfd.readouterr()
+
+    assert (ExitCode.ROLLBACK_CONFLICTS, False) == (code, "Type its name" in said.err)
+    assert "refused, nothing was written" in said.out
+
+
+def test_few_of_many_who_were_kept_out_are_shown_and_all_are_in_json(quick, migrated):
+    """The list ends after ten, and says how many more there are."""
+    migrated["Users"].update_many({}, {"$set": {"banned": True}})
+    one = migrated["Users"].find_one()
+    more = [{**one, "_id": ObjectId(), "email": f"barred{n}@exemple.fr"} for n in range(20)]
+    migrated["Users"].insert_many(more)
+    quick("migrate", "--confirm")
+    migrated["user"].update_many({}, {"$unset": {"banned": 1}})
+    looked = quick("finalize", "--dry-run")
+    as_json = quick("finalize", "--dry-run", "--json").json
+
+    assert "whom Better Auth lets in: 23\n" in looked.out
+    assert "and 13 more (--json lists all)" in looked.out
+    assert 23 == len(as_json["letInUsers"])
 
 
 @pytest.mark.parametrize("made_anew", [False, True])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import re
 import threading
 import time
 
 import pytest
+from rich.console import Console
 from small_legacy import USERS
 
 from newbi_migrate import ExitCode
@@ -97,7 +99,7 @@ def test_every_phase_of_every_long_command_has_a_size_and_an_end(
         for name, total in phases:
             if total:
                 assert f"{name}: {total:,} to go" in said
-                ends = re.compile(rf"{name}: [\d,]+ of {total:,} .*[\d.]+ s, [\d,.e+]+/s")
+                ends = re.compile(rf"{name}: {total:,} of {total:,} .*[\d.]+ s, [\d,.e+]+/s")
                 assert any(ends.fullmatch(line) for line in said), name
 
 
@@ -135,6 +137,18 @@ def test_a_line_says_how_much_how_fast_and_how_long_yet(clock):
         "documents: 2,000 of 5,000, 500/s, 6.0 s left (invoices)",
         "documents: 5,000 of 5,000 in 10 s, 500/s",
     ] == said
+
+
+def test_the_bars_fit_on_a_small_terminal_however_many_phases_there_are():
+    """Those of the last phases stay; the one that is under way is always among them."""
+    bars = shown.Bars(console=Console(file=io.StringIO()))
+    watched = shown._Watched(bars)
+    for number in range(40):
+        watched.phase(f"phase {number}", 2)
+        watched.advance(1)
+
+    assert 24 > len(bars.tasks)
+    assert ("phase 39", 1) == (bars.tasks[-1].description, bars.tasks[-1].completed)
 
 
 def test_what_stands_still_is_said_to_live(clock):

@@ -137,9 +137,12 @@ class Finalize:
                 await self._check_again(request, session.progress, unfinished, runs)
                 return await carry_out(session, request.of_run(unfinished), runs)
             ready = await self._ready(request, session.progress, runs, asking=session.run_id)
+            now = await self._describe(ready, runs)
             if reviewed is not None:
-                now = await self._describe(ready, runs)
                 refuse_other_preview(answer(reviewed), answer(now))
+            if now.nothing_left:
+                now.dry_run = False
+                return now
             return await carry_out(session, ready, runs)
 
         return await self.runner.run("finalize", attempt)
@@ -225,9 +228,12 @@ class Finalize:
         unfinished: RunRecord | None = None,
     ) -> FinalizeResult:
         result = await self._look_at_indexes(runs)
-        source = str(request.source)
-        result.command, result.legacy = "finalize", source
-        result.kept_as = kept_name(source) if request.keep else None
+        source, names = str(request.source), await collection_names(self._database)
+        touched = unfinished is not None or request.touches(names)
+        result.command, result.legacy = "finalize", source if touched else None
+        result.kept_as = (
+            kept_name(source) if request.keep and (touched or source in names) else None
+        )
         then = result.kept_as or aside_name(source)
         result.legacy_users = await count_legacy_users(self._database, source, then, unfinished)
         result.quarantined = request.quarantined

@@ -59,7 +59,8 @@ class FinalizeResult:
         held: Indexes of the old structure that cannot go yet.
         missing: Wanted indexes that cannot be built.
         legacy: Name the collection of legacy users had; ``None`` if it is not touched.
-        kept_as: Name it is kept under; ``None`` if it is dropped.
+        kept_as: Name it is kept under, also where an earlier command gave it that; ``None`` if it
+            is dropped.
         legacy_users: How many documents it holds, or held.
         journal_dropped: Whether the journal is gone, and with it the way back.
         quarantined: Legacy users who were quarantined and are in the kept collection alone.
@@ -82,6 +83,11 @@ class FinalizeResult:
     quarantined: Annotated[int, called("quarantinedUsers")] = 0
     let_in: Annotated[tuple[Any, ...], called("letInUsers")] = ()
     there_before: tuple[RuleResult, ...] = ()
+
+    @property
+    def nothing_left(self) -> bool:
+        """Whether there is nothing to write."""
+        return not (self.dropped or self.created or self.legacy or self.journal_dropped)
 
     @computed_field
     @property

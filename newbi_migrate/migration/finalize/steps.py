@@ -6,7 +6,7 @@ take it back as far as that is possible.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -78,6 +78,16 @@ class FinalizeRequest:
     def policy(self) -> dict[str, Any]:
         """The choices that decide what is written."""
         return {"keep": self.keep, "dropJournal": self.drop_journal}
+
+    def touches(self, names: Collection[str]) -> bool:
+        """Whether the collection of legacy users is there, and has not the name it is to have.
+
+        Args:
+            names: The collections that are there.
+        """
+        if self.source is None or self.source not in names:
+            return False
+        return not (self.keep and self.source == kept_name(self.source))
 
     def of_run(self, begun: RunRecord) -> FinalizeRequest:
         """The same, with what was found out when a run began that goes on now."""
@@ -311,9 +321,7 @@ async def _nothing_left(session: LeasedSession, request: FinalizeRequest) -> boo
     if request.command == "indexes":
         return True
     names = await collection_names(session.database, comment=session.comment)
-    source = request.source
-    kept = source is not None and request.keep and source == kept_name(source)
-    return (source not in names or kept) and not (request.drop_journal and JOURNAL in names)
+    return not (request.touches(names) or (request.drop_journal and JOURNAL in names))
 
 
 async def _begin(

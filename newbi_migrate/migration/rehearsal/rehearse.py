@@ -403,8 +403,11 @@ def _migrated(result: RunResult) -> _Told:
 
 def _validated(report: ValidationReport) -> _Told:
     before = sum(result.count for result in report.there_before)
-    caused = sum(result.count for result in report.results) - before
-    sentence = f"violations caused by the run: {caused:,}; there before: {before:,}"
+    other = sum(result.count for result in report.results) - before - report.critical
+    sentence = (
+        f"caused by the migration: {report.critical:,} critical, {other:,} other; there before: "
+        f"{before:,}"
+    )
     return sentence, report.exit_code, report.failed
 
 

@@ -12,7 +12,7 @@ from newbi_migrate.documents.registry import CollectionSpec, UniqueKey
 from newbi_migrate.errors import UsageError
 from newbi_migrate.mapping.values import ABSENT, IdForm, read_id
 from newbi_migrate.mapping.workspace import Reason
-from newbi_migrate.migration.planning.survey import survey
+from newbi_migrate.migration.planning.survey import kept_name, survey
 from newbi_migrate.migration.run.baseline import provable_run
 from newbi_migrate.migration.validation import rules
 from newbi_migrate.migration.validation.conservation import check_conservation
@@ -74,7 +74,9 @@ class Structure:
                 origin=Origin.RUN,
             )
         elif self._newest is None:
-            self._state.notes.append("No migration is recorded, or all were rolled back.")
+            self._state.notes.append(
+                "No migration is recorded, or all were rolled back: what one writes is missing."
+            )
 
     async def unchanged(self) -> None:
         """Whether every document is what it was, but for what the journals say."""
@@ -147,8 +149,11 @@ class Structure:
 
     async def _source(self) -> str:
         named = self._request.options.legacy_collection
-        if named in self._names:
-            return str(named)
+        if named is not None:
+            # The end of a migration may have kept them under another name.
+            for name in (named, kept_name(named)):
+                if name in self._names:
+                    return name
         if self._newest is not None or not any(
             [
                 await has_any(self._database[name], comment=COMMENT)
