@@ -125,10 +125,9 @@ def backup(
                         )
                 if not made.manifest.exports:
                     return made, None
-                progress.note(
-                    f"The backup {made.path} is whole, and a migration can begin; its JSON exports "
-                    "follow."
-                )
+                # What is half migrated is finished with the backup from before.
+                begin = "" if made.manifest.unfinished_run else ", and a migration can begin"
+                progress.note(f"The backup {made.path} is whole{begin}; its JSON exports follow.")
                 again = [*encrypting, *(["--identity", "FILE"] if recipients else [])]
                 return made, await _export(made.path, progress, again, recipients, made.identities)
 

@@ -33,6 +33,8 @@ _SHORT_SECONDS: Final = 0.1
 # So that how much, how fast and how long yet have room on 80 columns.
 _BAR_WIDTH: Final = 10
 _NAME_WIDTH: Final = 40
+# The last of them fit on 24 lines; of bars that do not fit, rich leaves out those under way.
+_BARS: Final = 12
 
 
 def _span(seconds: float) -> str:
@@ -235,6 +237,8 @@ class _Watched:
         if len(words) > _NAME_WIDTH:
             words = f"{words[: _NAME_WIDTH - 1]}…"
         self._bars.add_task(words, total=total, phase=self._phase)
+        for done in self._bars.tasks[:-_BARS]:
+            self._bars.remove_task(done.id)
 
     def advance(self, amount: int, detail: str = "") -> None:
         """So many have been dealt with."""

@@ -74,6 +74,7 @@ _ANSWERED_CODE: Final = re.compile(r"'code': (\d{1,6})\b")
 _EXTRA: Final = re.compile(r"pymongo\[(\w+)\]")
 
 _NO_SPACE: Final = "No space left on device"
+_NO_USER: Final = "requires authentication"
 # Where connections break, the driver may take a standalone for what it was not asked about yet.
 _NOT_NUMBERED: Final = "Transaction numbers"
 _TRANSIENT_LABELS: Final = (
@@ -320,6 +321,12 @@ def _of_the_server(error: PyMongoError, doing: str) -> NewbiMigrateError:
         return UnreachableError(
             f"The server refused the user name or the password while {doing}.",
             next_step="Check them, and authSource, in the connection string.",
+        )
+    if Code.UNAUTHORIZED in codes and _NO_USER in str(error):
+        return NotPermittedError(
+            "The server asks for a user, and the connection string names none.",
+            next_step="Put user and password before the host, and authSource=admin among the "
+            "options if the user was created in the database admin.",
         )
     if Code.UNAUTHORIZED in codes:
         return NotPermittedError(_not_permitted(error, doing), next_step=_ROLE)

@@ -103,12 +103,15 @@ async def diagnose(
             with explained("looking at the database"):
                 checks += await look()
         except NotPermittedError:
+            lacking = any(one.id == "rights" and one.level is Level.FAILED for one in checks)
             checks.append(
                 Check(
                     name.replace(" ", "-"),
                     Level.SKIPPED,
                     f"This user may not look at the {name}.",
-                    "The check of rights says what is missing.",
+                    "The check of rights says what is missing."
+                    if lacking
+                    else f"{purpose.value} itself does not need this right.",
                 )
             )
         listener.advance(1, name)

@@ -13,6 +13,9 @@ from newbi_migrate.checks import Check, Level
 from newbi_migrate.choices import Purpose
 from newbi_migrate.documents.better_auth import TARGET_COLLECTIONS
 from newbi_migrate.documents.registry import Registry
+from newbi_migrate.errors import NotPermittedError
+from newbi_migrate.store.collections import collection_names
+from newbi_migrate.store.faults import explained
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.runs import OWN_COLLECTIONS
 from newbi_migrate.store.server import granted
@@ -39,7 +42,11 @@ async def look_at_rights(database: Database, registry: Registry, purpose: Purpos
     """Compare what is needed with what the server grants."""
     grants = await granted(database)
     if grants is None:
-        # Where the server wants credentials after all, the other checks are refused and say so.
+        try:
+            with explained("looking at the collections"):
+                await collection_names(database)
+        except NotPermittedError as error:
+            return [Check("rights", Level.FAILED, error.what, error.next_step)]
         return [Check("rights", Level.OK, "The connection string names no user.")]
     needed, role = _NEEDED[purpose]
     names = [*(spec.name for spec in registry), *TARGET_COLLECTIONS]

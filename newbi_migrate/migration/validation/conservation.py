@@ -30,6 +30,7 @@ from newbi_migrate.migration.run.baseline import (
     live_collections,
 )
 from newbi_migrate.progress import NullProgress, Progress
+from newbi_migrate.store.counting import estimated_counts
 from newbi_migrate.store.decoding import decode
 from newbi_migrate.store.digest import Digest, digest_collection
 from newbi_migrate.store.faults import explained
@@ -159,7 +160,8 @@ async def check_conservation(
         journals = await _read_journals(database, run, registry, baseline)
         kept = {new for old, new in journals.removed.items() if old not in live}
         names = sorted({*baseline.collections, *live} - kept)
-        listener.phase("conservation", sum(one.count for one in baseline.collections.values()))
+        there = await estimated_counts(database, live.values(), comment=_COMMENT)
+        listener.phase("conservation", sum(there.values()))
         found = []
         for name in names:
             then = baseline.collections.get(name) or CollectionBaseline(
@@ -182,7 +184,8 @@ async def check_conservation(
                 if compared.verdict is ConservationVerdict.DIFFERS and owner is not None:
                     repaired = await _read_journals(database, run, registry, baseline, name)
                     ledger = repaired.ledgers.get(name, _Ledger())
-                    compared = await _compared(database, name, stored_in, then, ledger, listener)
+                    again = NullProgress()
+                    compared = await _compared(database, name, stored_in, then, ledger, again)
                 found.append(compared)
     return Conservation(run.run_id, baseline, tuple(found))
 

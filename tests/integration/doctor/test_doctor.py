@@ -242,6 +242,32 @@ async def test_the_rights_of_a_user_are_held_against_what_is_run_next(
     assert (level is Level.OK) is (not checks["rights"].remedy)
 
 
+async def test_a_server_that_asks_for_a_user_is_not_well_without_one(
+    mongod_with_auth, database_name
+):
+    """No other check could look, so the one of rights has failed, and says what is missing."""
+    found, checks = await look(f"mongodb://127.0.0.1:{mongod_with_auth.port}/{database_name}")
+
+    assert ExitCode.PENDING == found.exit_code
+    assert Level.FAILED is checks["rights"].level
+    assert "names none" in checks["rights"].sentence
+    assert "The check of rights says what is missing." == checks["legacy-users"].remedy
+
+
+async def test_a_right_that_the_command_does_not_need_is_not_called_missing(
+    mongod_with_auth, database_name
+):
+    """A user who may do all that is asked may not look at everything all the same."""
+    actions = ["find", "listIndexes", "collStats", "listCollections"]
+    custom = [{"resource": {"db": database_name, "collection": ""}, "actions": actions}]
+    async with as_user(mongod_with_auth, database_name, custom=custom) as uri:
+        _, checks = await look(uri, purpose=Purpose.PLAN)
+    skipped = [check for check in checks.values() if check.level is Level.SKIPPED]
+
+    assert Level.OK is checks["rights"].level
+    assert {"plan itself does not need this right."} == {check.remedy for check in skipped}
+
+
 async def test_a_role_of_ones_own_counts_as_much_as_a_built_in_one(mongod_with_auth, database_name):
     """Privileges are compared, not names; and one that is missing is named."""
     everything = ["find", "listIndexes", "collStats", "insert", "update", "remove"]

@@ -453,6 +453,25 @@ async def test_what_comes_while_it_is_interrupted_can_be_migrated_once_it_is_tak
     assert ExitCode.DONE == result.exit_code
 
 
+@pytest.mark.parametrize("keep", [True, False])
+async def test_ended_it_has_nothing_to_do_and_writes_no_record(
+    migrated, migration, sync_database, keep
+):
+    """The preview says so, and so does the command; the run before it is still the last one."""
+    done = await migration.finalize(keep=keep)
+    stood = fingerprint(sync_database)
+    shown = await migration.finalize(keep=keep, dry_run=True)
+    again = await migration.finalize(keep=keep, reviewed=shown)
+    lease = 'newbi_migrate_lease: document "lease" changed'
+
+    assert ((False, True, True), None) == (
+        (done.nothing_left, shown.nothing_left, again.nothing_left),
+        again.run_id,
+    )
+    assert "Users_before_migration" == again.kept_as or not keep
+    assert [lease] == changes(stood, fingerprint(sync_database))
+
+
 @pytest.mark.parametrize("together", [True, False])
 async def test_kept_then_dropped_the_legacy_users_come_back_under_their_first_name(
     migrated, migration, sync_database, together
