@@ -43,6 +43,7 @@ def checklist(
         from newbi_migrate.migration.checklist import LineId
         from newbi_migrate.report.checklist import COMMANDS, checklist_document
 
+        values.rehearsal(rehearsed)
         found = session.ask(
             lambda migration: migration.checklist(backup=backup, rehearsed=rehearsed, watch=watch),
             options=values.migration_options(legacy_collection=legacy_collection),

@@ -58,7 +58,7 @@ def plan(
             backed,
             reports,
             backing=backing,
-            rehearsed=rehearsed,
+            rehearsed=values.rehearsal(rehearsed),
         )
         task.show(save_to=output)
 
@@ -124,7 +124,7 @@ def _run(
             saved,
             plan,
             backing,
-            rehearsed,
+            values.rehearsal(rehearsed),
         )
         if run.dry_run:
             task.show()

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from newbi_migrate.errors import UsageError
+from newbi_migrate.errors import LocalFileError, UsageError
 
 if TYPE_CHECKING:
     from newbi_migrate.cli.options import Throttling
@@ -56,6 +56,24 @@ def backup_guard(
             next_step="Name it with --backup DIR, or leave --identity out.",
         )
     return BackupGuard(backup, read_identities(identities or ()), digests)
+
+
+def rehearsal(path: Path | None) -> Path | None:
+    """The decisions of a rehearsal, read once before the database is, which may take long.
+
+    Raises:
+        LocalFileError: They cannot be read.
+    """
+    from newbi_migrate.migration.planning.plan_file import load_plan
+
+    if path is None:
+        return None
+    try:
+        load_plan(path)
+    except LocalFileError as error:
+        make_one = "Make one with: newbi-migrate rehearse BACKUP --output FILE."
+        raise LocalFileError(error.what, next_step=make_one) from error
+    return path
 
 
 def opening(identities: list[Path] | None, source: str | None = None) -> list[str]:

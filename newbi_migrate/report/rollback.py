@@ -90,7 +90,7 @@ def rollback_document(results: Sequence[RollbackResult], *, next_command: str = 
         dry_run=last.dry_run,
         figures=_figures(results),
         sections=tuple(section for result in results for section in _sections(result, several)),
-        summary=() if several else tuple(_numbers(last)),
+        summary=() if several else _numbers(last),
         cases=tuple(case for result in results for case in _cases(result)),
         timings=dict(sum((Counter(result.timings) for result in results), Counter())),
         lines=lambda: (line for result in results for line in _lines(result)),
@@ -138,7 +138,7 @@ def _figures(results: Sequence[RollbackResult]) -> tuple[Figure, ...]:
 
 def _sections(result: RollbackResult, several: bool) -> Iterator[Section]:
     if several:
-        yield Section(_title(result), tuple(_numbers(result)))
+        yield Section(_title(result), _numbers(result))
     if result.conflicts:
         yield _conflicts(result)
     if result.kept:
@@ -150,16 +150,20 @@ def _sections(result: RollbackResult, several: bool) -> Iterator[Section]:
     yield from timings_section(result.timings)
 
 
-def _numbers(result: RollbackResult) -> Iterator[str]:
-    """What becomes of everything, a sentence for each kind of thing."""
-    if result.run_id is None:
-        return
+def _numbers(result: RollbackResult) -> tuple[str, ...]:
+    """What becomes of everything, a sentence for each kind of thing there is."""
+    found = tuple(_kinds(result))
+    return found or (() if result.run_id is None else ("There is nothing to take back.",))
+
+
+def _kinds(result: RollbackResult) -> Iterator[str]:
     done = _done(result)
     total = sum(back.restored for back in result.documents.values())
-    yield (
-        f"Documents: {total:,} {'restored' if done else 'to restore'} in "
-        f"{counted(len(result.documents), 'collection')}."
-    )
+    if result.documents:
+        yield (
+            f"Documents: {total:,} {'restored' if done else 'to restore'} in "
+            f"{counted(len(result.documents), 'collection')}."
+        )
     counts = Counter[str]()
     for back in result.documents.values():
         counts["as it was"] += back.already
@@ -169,16 +173,16 @@ def _numbers(result: RollbackResult) -> Iterator[str]:
     if +counts:
         yield f"Beside them: {', '.join(f'{n:,} {words}' for words, n in counts.items() if n)}."
     deleted = "deleted" if done else "to delete"
-    yield f"Documents created for users: {result.deleted.total():,} {deleted}."
+    if result.deleted.total():
+        yield f"Documents created for users: {result.deleted.total():,} {deleted}."
     if result.unfilled:
         emptied = "emptied again" if done else "to empty again"
         listed = ", ".join(f"{name} {count:,}" for name, count in result.unfilled.items())
         yield f"Fields {emptied} in: {listed}."
     dropped, rebuilt = ("dropped", "built again") if done else ("to drop", "to build again")
-    yield (
-        f"Indexes: {len(result.indexes_dropped):,} {dropped}, {len(result.indexes_rebuilt):,} "
-        f"{rebuilt}."
-    )
+    indexes = {dropped: result.indexes_dropped, rebuilt: result.indexes_rebuilt}
+    if said := [f"{len(names):,} {words}" for words, names in indexes.items() if names]:
+        yield f"Indexes: {', '.join(said)}."
     if result.collections_dropped:
         names = ", ".join(result.collections_dropped)
         yield f"Collections that did not exist before, {dropped}: {names}."

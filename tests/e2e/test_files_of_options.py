@@ -101,6 +101,23 @@ def test_a_path_that_the_system_refuses_ends_a_command_with_10(
     assert "it" in answer.err
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "plan --rehearsed",
+        "checklist --rehearsed",
+        "migrate --confirm --rehearsed",
+        "migrate --confirm --plan",
+    ],
+)
+def test_a_file_of_decisions_is_read_before_the_database(quick, command):
+    """Nobody waits for a server, or for minutes of reading, to hear that a name is mistyped."""
+    answer = quick(*command.split(), "it", uri="mongodb://127.0.0.1:1/nowhere")
+
+    assert ExitCode.LOCAL_FILE == answer.code, answer.err
+    assert ("rehearse BACKUP --output" in answer.err) is ("--rehearsed" in command)
+
+
 @pytest.mark.parametrize("place", ["nowhere/it", "a file/it"])
 @pytest.mark.parametrize("option", WRITTEN)
 def test_a_file_that_cannot_be_written_ends_a_command_with_10(

@@ -8,6 +8,7 @@ import re
 import stat
 import tracemalloc
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib.resources import files
@@ -25,7 +26,12 @@ from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.masking import masked_email
 from newbi_migrate.migration.planning.plan_file import plan_lines
 from newbi_migrate.migration.planning.results import CollectionSummary, Quarantine
-from newbi_migrate.migration.rollback.results import Conflict, ConflictKind
+from newbi_migrate.migration.rollback.results import (
+    Conflict,
+    ConflictKind,
+    RollbackOptions,
+    RollbackResult,
+)
 from newbi_migrate.migration.validation.report import FailOn, Origin
 from newbi_migrate.report.document import SHOWN, Document, State, timings_section, verdict_of
 from newbi_migrate.report.html import html_report
@@ -357,6 +363,19 @@ def test_a_rollback_that_did_what_was_chosen_ends_with_0(on_conflict, kind, expe
         result.conflicts.add(Conflict(kind, "invoices", IDS[0], "workspaceId"))
 
     assert expected == result.exit_code
+
+
+def test_of_a_run_that_is_taken_back_nothing_is_told_that_it_did_not_do():
+    """No line of zeros; where all would be zeros one sentence says so."""
+    options = RollbackOptions(OnConflict.KEEP)
+    nothing = RollbackResult("shop", IDS[0], "finalize", True, options)
+    renamed = replace(nothing, collections_renamed=[("Users_before_migration", "Users")])
+    told = [rollback_document([result]).summary for result in (nothing, renamed)]
+
+    assert [
+        ("There is nothing to take back.",),
+        ("The collection Users_before_migration would be called Users again.",),
+    ] == told
 
 
 def test_several_runs_taken_back_are_one_report():

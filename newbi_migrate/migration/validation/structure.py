@@ -74,7 +74,9 @@ class Structure:
                 origin=Origin.RUN,
             )
         elif self._newest is None:
-            self._state.notes.append("No migration is recorded, or all were rolled back.")
+            self._state.notes.append(
+                "No migration is recorded, or all were rolled back: what one writes is missing."
+            )
 
     async def unchanged(self) -> None:
         """Whether every document is what it was, but for what the journals say."""
