@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from bson import ObjectId, json_util
+from bson import Binary, ObjectId, json_util
 
 __all__ = ["masked_email", "shown_id"]
 
@@ -31,6 +31,9 @@ def shown_id(value: Any) -> str:
     An e-mail in it is masked, like any other: for people it is whose document that is.
     """
     if isinstance(value, ObjectId):
+        return str(value)
+    if isinstance(value, Binary) and type(value) is not Binary:
+        # What no driver decodes says itself that it is that.
         return str(value)
     try:
         text = json_util.dumps(
