@@ -61,6 +61,7 @@ class Dump:
             self.manifest, self.database = manifest, manifest.database
             self.folder = BackupFolder(self.path, identities)
             return
+        _refuse_ours_without_manifest(path)
         data, self.database, self._notes = find_database(path, source)
         self.folder = BackupFolder(data, identities)
 
@@ -200,7 +201,26 @@ def _refuse_no_folder(path: Path) -> None:
 def _refuse_partial(path: Path) -> None:
     if any(part.endswith(layout.PARTIAL) for part in path.absolute().parts[-2:]):
         raise DamagedBackupError(
-            f"{str(path)!r} is a backup that was never finished.", next_step=_OTHER_COPY
+            f"{str(path)!r} is a backup that was never finished.",
+            next_step="Delete it, and make another: newbi-migrate backup.",
+        )
+
+
+def _refuse_ours_without_manifest(path: Path) -> None:
+    """A backup of ours is checked by its manifest: without it, nothing tells what is missing."""
+    folder = BackupFolder(path)
+    if not folder.has(layout.REPORT):
+        return
+    try:
+        ours = f"Written by {layout.TOOL} " in folder.text(layout.REPORT)
+    except DamagedDataError:
+        # Of another program, perhaps, whose reports nobody reads.
+        return
+    if ours:
+        raise DamagedBackupError(
+            f"The backup {str(path)!r} has lost its file {layout.MANIFEST}.",
+            next_step=f"{_OTHER_COPY} What is there can be restored as a dump of mongodump: name "
+            "the folder of the database in it.",
         )
 
 

@@ -29,6 +29,7 @@ __all__ = [
     "METADATA",
     "PARTIAL",
     "REPORT",
+    "TOOL",
     "alike",
     "backup_name",
     "collection_of",
@@ -52,6 +53,7 @@ PARTIAL: Final = ".partial"
 
 MANIFEST: Final = "manifest.json"
 REPORT: Final = "backup_report.txt"
+TOOL: Final = "newbi-migrate"
 EXPORTS: Final = "json_exports"
 
 LONGEST_COLLECTION: Final = 255

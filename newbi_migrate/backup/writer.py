@@ -223,7 +223,7 @@ class _Backup:
             self._note(note)
         exports = sorted(e.name for e in entries if e.name in self._critical and e.data)
         manifest = Manifest(
-            tool=f"newbi-migrate {version('newbi-migrate')}",
+            tool=f"{layout.TOOL} {version('newbi-migrate')}",
             database=self._database.name,
             server=".".join(map(str, self._store.server.version)),
             topology=self._store.server.topology.value,

@@ -350,15 +350,15 @@ def after_rollback(
     results: Sequence[RollbackResult],
     *,
     everything: bool,
-    in_place: bool = False,
+    runs: Sequence[RunRecord] = (),
     place: Sequence[str],
 ) -> str:
-    """The same rollback after a look at it; then a plan, or what a part of one left.
+    """The same rollback after a look at it; then the proof or a plan, or what a part of one left.
 
     Args:
         results: One for each run.
         everything: Whether all runs were asked for.
-        in_place: Whether other runs are still in place.
+        runs: All runs as they are afterwards, the newest first.
         place: The arguments that name the connection string.
     """
     last = results[-1]
@@ -377,7 +377,21 @@ def after_rollback(
         if options.on_conflict is not OnConflict.STOP:
             chosen += ["--on-conflict", options.on_conflict.value]
         return suggest("rollback", *chosen, *place)
-    return suggest("plan" if options.whole and not in_place else "status", *place)
+    if not options.whole or any(run.in_place for run in runs):
+        return suggest("status", *place)
+    plan = suggest("plan", *place)
+    if not any(run.run_id in {back.run_id for back in results} and _backed(run) for run in runs):
+        return plan
+    compared = suggest("verify-backup", "--compare", "DIR", *place)
+    return f"{compared}, with the backup from before; to migrate again {plan}"
+
+
+def _backed(run: RunRecord) -> bool:
+    """Whether a run was begun with a backup, with which the database can be compared."""
+    from newbi_migrate.migration.run.baseline import BaselineSource, baseline_of
+
+    baseline = baseline_of(run)
+    return baseline is not None and baseline.source is BaselineSource.BACKUP
 
 
 def after_dropping_aside(result: DroppedAside, place: Sequence[str]) -> str:

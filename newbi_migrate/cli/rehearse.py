@@ -108,11 +108,11 @@ def rehearse(
             if output is not None and found.plan is not None:
                 write_privately(output, plan_lines(found.plan))
                 say(f"The decisions were saved in {output}.")
-            night = night_commands(options, rehearsed=output)
-            again = suggest("rehearse", str(path))
-            document = rehearsal_document(
-                found, night=night, next_command=again if any(found.failures) else night[0]
-            )
+            # The night does not come before what failed is put right.
+            no_go = any(found.failures)
+            night = [] if no_go else night_commands(options, rehearsed=output)
+            following = suggest("rehearse", str(path)) if no_go else night[0]
+            document = rehearsal_document(found, night=night, next_command=following)
             # The database is never opened, not to look at its checklist either.
             code = reports.write(session, lambda _emails: document, found.exit_code, seen=None)
             if keep:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from newbi_migrate.migration.facade import Migration
     from newbi_migrate.migration.rollback.results import RollbackOptions, RollbackResult
     from newbi_migrate.report.document import Document
+    from newbi_migrate.store.runs import RunRecord
 
 __all__ = ["rollback", "unlock"]
 
@@ -118,13 +119,15 @@ def rollback(
                 throttle=throttle,
             )
 
-        async def carrying_out(migration: Migration) -> tuple[list[RollbackResult], bool]:
+        async def carrying_out(
+            migration: Migration,
+        ) -> tuple[list[RollbackResult], list[RunRecord]]:
             results = await rolling(migration, dry_run=dry_run, reviewed=looked)
-            return results, any(run.in_place for run in await migration.runs())
+            return results, await migration.runs()
 
-        done, in_place = session.ask(carrying_out, writes=not dry_run, throttle=throttle)
+        done, runs = session.ask(carrying_out, writes=not dry_run, throttle=throttle)
         session.log_end(*map(_in_one_line, done))
-        document = _document(session, done, everything=everything, in_place=in_place)
+        document = _document(session, done, everything=everything, runs=runs)
         reports.finish(session, lambda _: document, verbose=verbose)
 
 
@@ -186,12 +189,16 @@ async def _one(
 
 
 def _document(
-    session: Session, results: list[RollbackResult], *, everything: bool, in_place: bool = False
+    session: Session,
+    results: list[RollbackResult],
+    *,
+    everything: bool,
+    runs: Sequence[RunRecord] = (),
 ) -> Document:
     from newbi_migrate.report.rollback import rollback_document
 
     following = after_rollback(
-        results, everything=everything, in_place=in_place, place=session.uri_arguments
+        results, everything=everything, runs=runs, place=session.uri_arguments
     )
     return rollback_document(results, next_command=following)
 

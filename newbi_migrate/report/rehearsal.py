@@ -42,7 +42,7 @@ def rehearsal_document(
 
     Args:
         rehearsal: How it went.
-        night: The commands to type on the night, in order.
+        night: The commands to type on the night, in order; none where it must not come yet.
         next_command: What to run next.
     """
     verdict = rehearsal.verdict
@@ -60,7 +60,7 @@ def rehearsal_document(
             _steps(rehearsal),
             *_to_decide(rehearsal),
             *(replace(section, detail=True) for section in decided),
-            Section("On the night", (Listing(partial(iter, night), len(night), whole=True),)),
+            *_on_the_night(night),
         ),
         summary=tuple(_summary(rehearsal)),
         cases=tuple(map(_case, rehearsal.steps)),
@@ -141,6 +141,11 @@ def _to_decide(rehearsal: Rehearsal) -> Iterator[Section]:
     said += [f"{check.sentence} {check.remedy}".strip() for check in rehearsal.to_look_at]
     if said:
         yield Section("To decide before the night", tuple(said))
+
+
+def _on_the_night(night: Sequence[str]) -> Iterator[Section]:
+    if night:
+        yield Section("On the night", (Listing(partial(iter, night), len(night), whole=True),))
 
 
 def _summary(rehearsal: Rehearsal) -> Iterator[str]:

@@ -125,6 +125,19 @@ def test_after_a_rollback_comes_the_plan_of_the_next_attempt(quick, clean):
     assert (["status"], ["status"], ["plan"]) == (command(nothing), command(part), command(whole))
 
 
+def test_after_the_rollback_of_a_run_that_had_a_backup_comes_the_comparison_with_it(quick, clean):
+    """It proves that the database is what it was, and says how to try again."""
+    backup = quick("backup", "--no-exports", "--json").json["path"]
+    quick("migrate", "--backup", backup, "--confirm")
+    back = quick("rollback", "--all", "--confirm")
+    named = command(back)[:3]
+    compared = quick(*named[:2], backup)
+
+    assert ["verify-backup", "--compare", "DIR,"] == named
+    assert back.out.rstrip().endswith("to migrate again newbi-migrate plan")
+    assert ExitCode.DONE == compared.code
+
+
 @pytest.mark.parametrize(
     "chosen",
     [

@@ -86,6 +86,7 @@ def test_no_go_ends_with_3_whichever_step_failed(newbi, backup):
 
     assert (ExitCode.PENDING, "no-go") == (answer.code, answer.json["verdict"]), answer.err
     assert [ExitCode.LOCAL_FILE] == [step["exitCode"] for step in answer.json["steps"]]
+    assert [] == answer.json["night"]
 
 
 def test_without_a_server_one_sentence_says_what_to_do(newbi, backup):

@@ -107,7 +107,7 @@ def refuse_unmigrated(runs: Iterable[RunRecord]) -> None:
     """
     if not any(run.in_place and run.migrates for run in runs):
         raise UsageError(
-            "No run has migrated this database, so nothing of its old structure can go.",
+            "No migration is in place in this database, so nothing of its old structure can go.",
             next_step="Nothing was written. Migrate it first: newbi-migrate plan.",
         )
 

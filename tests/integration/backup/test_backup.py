@@ -30,7 +30,12 @@ from newbi_migrate.backup.layout import escape
 from newbi_migrate.backup.manifest import Consistency
 from newbi_migrate.backup.verify import verify_backup
 from newbi_migrate.backup.writer import backup_database
-from newbi_migrate.errors import UnreachableError, UnsupportedError, UsageError
+from newbi_migrate.errors import (
+    DamagedBackupError,
+    UnreachableError,
+    UnsupportedError,
+    UsageError,
+)
 from newbi_migrate.migration.restore.run import restore_backup
 from newbi_migrate.store.digest import Digest, digest_collection
 
@@ -541,10 +546,26 @@ async def test_names_that_differ_by_case_are_never_one_file(
         assert [] == changes(before, fingerprint(sync_database.client[copy]))
         # The same without a manifest, as mongorestore reads it.
         (result.path / "manifest.json").unlink()
-        await restore_backup(result.path, database.client[copy], drop=True)
+        await restore_backup(result.path / database.name, database.client[copy], drop=True)
         assert [] == changes(before, fingerprint(sync_database.client[copy]))
     finally:
         servers.drop(copy)
+
+
+async def test_a_backup_without_its_manifest_is_not_taken_for_whole(
+    database, sync_database, tmp_path
+):
+    """Nothing tells what else is missing; its folder is still a dump, to be restored as one."""
+    sync_database["one"].insert_one({"_id": 1})
+    sync_database["two"].insert_one({"_id": 1})
+    result = await backup_database(database, tmp_path)
+    (result.path / "manifest.json").unlink()
+    (result.path / database.name / "two.bson.gz").unlink()
+
+    with pytest.raises(DamagedBackupError, match=r"has lost its file manifest\.json"):
+        await verify_backup(result.path)
+    dump = await verify_backup(result.path / database.name)
+    assert dump.manifest is None
 
 
 async def test_operators_that_look_like_values_are_backed_up(

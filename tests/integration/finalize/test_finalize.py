@@ -278,7 +278,7 @@ async def test_nothing_old_goes_unless_a_migration_is_in_place(
         await migration.apply()
         await migration.rollback()
     stood = held(sync_database)
-    with pytest.raises(UsageError, match="No run has migrated this database"):
+    with pytest.raises(UsageError, match="No migration is in place in this database"):
         await ENDING[command](migration)
 
     assert [] == changes(stood, held(sync_database))

@@ -10,7 +10,7 @@ import pytest
 from small_legacy import USERS, invoices, legacy_user
 
 from newbi_migrate.backup.dump import Dump
-from newbi_migrate.backup.layout import MANIFEST
+from newbi_migrate.backup.layout import MANIFEST, REPORT
 from newbi_migrate.errors import ExitCode, LocalFileError, UnsupportedError, UsageError
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.rehearsal import rehearse as rehearsing, scratch
@@ -54,12 +54,19 @@ async def test_a_clean_backup_goes_all_the_way_and_back(uri, backup, tmp_path, s
     assert sync_database.name not in sync_database.client.list_database_names()
 
 
+def as_a_dump(backup):
+    """A backup as mongodump would have written it."""
+    for name in (MANIFEST, REPORT):
+        (backup / name).unlink()
+    return backup
+
+
 async def test_a_folder_without_a_manifest_is_backed_up_first(uri, backup, tmp_path):
     """What mongodump wrote backs no run, so the copy gets a backup of its own, which goes again."""
-    (backup / MANIFEST).unlink()
+    dump = as_a_dump(backup)
     before = set(tmp_path.iterdir())
 
-    found = await rehearse(backup, uri, work_dir=tmp_path)
+    found = await rehearse(dump, uri, work_dir=tmp_path)
 
     assert list(StepName) == names(found)
     assert Verdict.GO is found.verdict
@@ -191,8 +198,7 @@ def test_memory_is_asked_before_anything_begins(tmp_path, monkeypatch):
 
 def test_a_file_that_vanishes_while_room_is_looked_at_is_damage_and_no_defect(backup):
     """The first step names it; what it would have taken is not counted."""
-    (backup / MANIFEST).unlink()
-    dump = Dump(backup)
+    dump = Dump(as_a_dump(backup))
     (data,) = backup.rglob("invoices.bson*")
     whole = scratch.bytes_of_documents(dump)
     data.unlink()
