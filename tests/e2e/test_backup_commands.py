@@ -63,6 +63,7 @@ def damage(backup):
 # -- backup -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_backup_writes_a_folder_and_says_what_to_do_next(newbi, clean, tmp_path):
     """Step 1 of the guide: the folder, the report for people, and the command that follows."""
     answer = newbi("backup", "--output-dir", "out")
@@ -149,6 +150,7 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(quick, clean, tmp_path)
     assert "cannot be written" in answer.sentence
 
 
+@pytest.mark.slow
 def test_an_interrupted_backup_leaves_nothing(clean, uri, tmp_path):
     """SIGTERM ends it with 7, as Ctrl-C does, and no folder stays."""
     clean["bulk"].insert_many([{"text": "x" * 4000, "n": n} for n in range(30_000)])
@@ -366,6 +368,7 @@ def test_a_restore_asks_for_the_name_of_what_it_writes(newbi, clean, backup):
     assert [] == changes(before, fingerprint(clean))
 
 
+@pytest.mark.slow
 def test_a_restore_that_was_killed_goes_on(quick, clean, other, uri, tmp_path):
     """After kill -9 the same command finishes it, byte for byte."""
     clean["bulk"].insert_many([{"n": n, "text": "x" * 9000} for n in range(3000)])

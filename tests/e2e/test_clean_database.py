@@ -152,6 +152,7 @@ def test_a_clean_database_is_clean(call, application):
     assert (OLD_UNIQUE | OLD_TEXT, NEW_TEXT) == (migrated - swapped, swapped - migrated)
 
 
+@pytest.mark.slow
 @ON_STANDALONE
 def test_the_end_needs_no_other_step(call, application):
     """`finalize` alone swaps the indexes; `indexes` then has nothing to do, and writes nothing."""
@@ -195,6 +196,7 @@ def test_nothing_old_goes_before_a_migration(call, application, command):
     assert [] == changes(before, fingerprint(application.database))
 
 
+@pytest.mark.slow
 def test_what_cannot_be_swapped_stays(call, application):
     """The old index serves the search until the documents allow its successor; nothing is lost."""
     call("migrate", "--confirm")
@@ -251,6 +253,7 @@ def test_a_number_that_is_there_twice_keeps_the_old_rule(call, application):
     assert ("invoices", name) in application.indexes()
 
 
+@pytest.mark.slow
 @ON_STANDALONE
 def test_an_index_nobody_knows_is_named_and_stays(call, application):
     """A text index that is not of the old structure stands in the way: 5, and nothing drops it."""

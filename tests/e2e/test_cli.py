@@ -47,6 +47,7 @@ def test_a_clean_database_is_migrated_and_the_command_ends_with_zero(newbi, clea
     assert {n: clean[n].count_documents({}) for n in USER_COLLECTIONS} == USER_COLLECTIONS
 
 
+@pytest.mark.slow
 def test_what_is_quarantined_shows_in_the_exit_code_and_the_report(newbi, dirty):
     """A quarantined user and their documents are listed with their reason, and the code is 5."""
     answer = newbi("migrate", "--confirm")
@@ -69,6 +70,7 @@ def test_a_second_run_writes_nothing_and_ends_alike(quick, request, database, co
     assert before == everything(database)
 
 
+@pytest.mark.slow
 def test_the_json_of_a_run_counts_everything_and_names_what_was_quarantined(newbi, dirty):
     """Counts add up, each quarantined document has id, path and reason, each phase its time."""
     answer = newbi("migrate", "--confirm", "--json")
@@ -478,6 +480,7 @@ def at_a_terminal(arguments, typed, uri, folder):
 COLOUR = re.compile(r"\x1b\[(?:[0-9;]*;)?[34][0-9;]+m")
 
 
+@pytest.mark.slow
 def test_at_a_terminal_the_plan_is_shown_and_the_databases_name_is_asked_for(
     uri, clean, tmp_path, database_name, monkeypatch
 ):
@@ -515,6 +518,7 @@ def test_a_question_names_the_numbers_of_a_saved_plan_and_no_other_command(
     assert "Next: " not in planned + shown
 
 
+@pytest.mark.slow
 def test_sigterm_stops_a_run_as_ctrl_c_does(uri, clean, tmp_path):
     """A service manager that stops the command gets a run that can be resumed, and exit code 7."""
     owners = clean["Users"].distinct("_id")

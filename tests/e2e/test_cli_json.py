@@ -55,6 +55,7 @@ def answers(quick, dirty):
     return found
 
 
+@pytest.mark.slow
 def test_each_answer_has_the_keys_its_section_lists(answers):
     """A key that was added, renamed or taken away is on the page with the same change."""
     whole = {name: answer for name, answer in answers.items() if "--dry-run" not in name}

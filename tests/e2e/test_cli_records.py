@@ -34,6 +34,7 @@ def recorded(quick, dirty):
     return dirty
 
 
+@pytest.mark.slow
 def test_every_field_of_a_run_is_on_the_page(recorded):
     """Of its record, of the lines for its users, and of the lease."""
     for name in ("runs", "users", "lease"):
@@ -43,6 +44,7 @@ def test_every_field_of_a_run_is_on_the_page(recorded):
         assert set() == fields(recorded, collection) - {"_id"} - documented(collection), name
 
 
+@pytest.mark.slow
 def test_every_kind_of_journal_entry_is_on_the_page_with_its_fields(recorded):
     """Those of users and of windows with what each write and each group holds, too."""
     journal = "newbi_migrate_journal"

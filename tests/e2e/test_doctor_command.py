@@ -34,6 +34,7 @@ def test_each_check_is_shown_with_its_remedy(quick, clean, arguments):
         assert "→ " in answer.out
 
 
+@pytest.mark.slow
 def test_a_server_that_cannot_be_reached_ends_with_nine(newbi):
     """There is nothing to diagnose where nobody answers."""
     answer = newbi(

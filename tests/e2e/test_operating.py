@@ -43,6 +43,7 @@ def start(tmp_path, uri):
 # -- the log ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_log_has_a_line_with_its_time_for_everything_that_was_said(newbi, dirty, tmp_path):
     """Beginning, phases and end are there; nothing personal is, and its owner alone can read it."""
     log = tmp_path / "run.log"

@@ -89,6 +89,7 @@ def test_no_go_ends_with_3_whichever_step_failed(newbi, backup):
     assert [] == answer.json["night"]
 
 
+@pytest.mark.slow
 def test_without_a_server_one_sentence_says_what_to_do(newbi, backup):
     """Neither the extra nor a mongod: where to get one, or which option names another."""
     answer = newbi("rehearse", backup, uri=None, NEWBI_MONGOD="/nowhere/mongod")

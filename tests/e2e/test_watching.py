@@ -65,6 +65,7 @@ def test_who_watches_sees_what_changes_until_ctrl_c(watch, clean, uri):
     assert all(json.loads(line) for line in rest.splitlines())
 
 
+@pytest.mark.slow
 def test_each_answer_is_a_report_after_its_time(watch, clean, uri):
     """In a file or a pipe the answers stand below each other, each after its time."""
     process = watch(uri, "0.2")

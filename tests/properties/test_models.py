@@ -70,6 +70,7 @@ def kept(given, built):
     return bson.encode({"": given}) == bson.encode({"": built})
 
 
+@pytest.mark.slow
 @models
 @drawn
 @given(data=st.data())

@@ -89,6 +89,7 @@ def _of(document, writes):
         yield "kept out"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", LEAST)
 def test_the_worlds_reach_what_the_laws_speak_of(shares, what):
     """A law about people of whom none is drawn is no law."""

@@ -126,6 +126,7 @@ async def test_the_plan_names_what_the_run_writes(uri, sync_database):
         assert summary.stamped == result.collections[name].stamped, name
 
 
+@pytest.mark.slow
 async def test_users_and_documents_are_conserved(uri, sync_database):
     """Whoever and whatever comes in comes out: written, right already, or quarantined."""
     build_dirty_database(sync_database, seed=7, users=8, documents_per_user=15)
@@ -200,6 +201,7 @@ async def test_a_dirty_database_ends_with_5(uri, sync_database):
     assert len(result.quarantine) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dirty", [False, True])
 async def test_a_second_run_writes_nothing(uri, sync_database, dirty):
     """Not a document, not an index, not even a record of the run."""
@@ -247,6 +249,7 @@ async def test_a_replica_set_ends_in_the_same_bytes(
     assert [] == changes(alone, together)
 
 
+@pytest.mark.slow
 async def test_a_child_follows_its_board(uri, sync_database):
     """Columns and tasks are in the workspace of their board, whoever made them."""
     build_legacy_database(sync_database, seed=12, users=6, documents_per_user=30)
@@ -258,6 +261,7 @@ async def test_a_child_follows_its_board(uri, sync_database):
             assert boards[child["boardId"]] == child["workspaceId"]
 
 
+@pytest.mark.slow
 async def test_a_saved_plan_is_applied_exactly_or_refused(uri, sync_database):
     """Once a user has signed up, the plan is no longer what would be done."""
     build_legacy_database(sync_database, seed=13, users=3, documents_per_user=5, source="Users")

@@ -352,6 +352,7 @@ for line in open("/proc/self/status"):
 """
 
 
+@pytest.mark.slow
 async def test_a_killed_backup_is_not_taken_for_one(uri, sync_database, tmp_path):
     """What kill -9 leaves has another name, no manifest and no file with its final name."""
     for name in ("one", "two"):

@@ -204,6 +204,7 @@ def legacy(sync_database):
     return sync_database
 
 
+@pytest.mark.slow
 async def test_documents_from_before_the_migration_are_counted_and_stamped_by_backfill(
     legacy, uri, database, tmp_path
 ):

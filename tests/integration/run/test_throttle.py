@@ -135,6 +135,7 @@ async def test_a_run_is_held_to_its_rate_and_ends_in_the_same_documents(legacy, 
 # -- pause ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_a_run_waits_while_the_file_exists_and_keeps_its_lease(legacy, uri, tmp_path):
     """Nothing is stamped meanwhile, the lease outlives its time, and the run ends as usual."""
     file = tmp_path / "pause"
@@ -197,6 +198,7 @@ async def forth(uri):
         await migration.apply()
 
 
+@pytest.mark.slow
 async def test_a_rollback_is_held_to_its_rate_and_gives_back_the_same_documents(legacy, uri):
     """A window larger than a second's worth is divided, and every byte comes back all the same."""
     before = list(legacy["invoices"].find())
@@ -213,6 +215,7 @@ async def test_a_rollback_is_held_to_its_rate_and_gives_back_the_same_documents(
     assert took >= 0.9
 
 
+@pytest.mark.slow
 async def test_a_rate_holds_where_a_change_is_discarded_too(legacy, uri):
     """What somebody changed is overwritten in portions like all the rest."""
     await forth(uri)

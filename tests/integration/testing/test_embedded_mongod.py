@@ -59,6 +59,7 @@ def test_a_stopped_server_leaves_nothing_behind():
         _ = server.port
 
 
+@pytest.mark.slow
 def test_a_killed_server_comes_back_with_its_data_on_its_port():
     """What was acknowledged by the journal survives a crash."""
     with ControlledMongod() as server, MongoClient(server.uri, journal=True) as client:
@@ -149,6 +150,7 @@ def test_a_server_that_does_not_start_says_why():
     assert not server.running
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_nothing_outlives_a_python_that_dies_without_warning(how):

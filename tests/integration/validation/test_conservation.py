@@ -99,6 +99,7 @@ async def test_rewritten_owners_are_accounted_for_one_by_one(uri, database, dirt
     assert result.filled["user"] == counted["user"]
 
 
+@pytest.mark.slow
 async def test_a_second_run_is_accounted_for_too(uri, database, dirty):
     """What a later run stamped is proven with what the first one recorded."""
     some = MigrationOptions(collections=("invoices",), aliases=AliasPolicy.ALL)

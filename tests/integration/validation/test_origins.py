@@ -76,6 +76,7 @@ async def test_dirt_of_before_is_listed_and_does_not_fail(migration, legacy):
     assert ExitCode.VALIDATION_FAILED is asked.exit_code
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", [AliasPolicy.VERIFIED, AliasPolicy.ALL])
 async def test_a_dirty_database_fails_no_validation_after_its_migration(uri, sync_database, policy):
     """Of all that is wrong with it nothing critical is the run's; all counts are the plan's."""

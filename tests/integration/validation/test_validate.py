@@ -368,6 +368,7 @@ async def test_an_alias_is_followed(uri, sync_database):
     assert {("document.owner-follows", "invoices"): 1} == broken(report)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", ["Users", "users"])
 async def test_a_clean_database_validates_after_its_migration(uri, sync_database, source):
     """All rules, of structure and of models, hold for what a clean database becomes."""
@@ -410,6 +411,7 @@ async def test_nothing_is_written(world):
     assert [] == changes(before, fingerprint(world))
 
 
+@pytest.mark.slow
 async def test_a_role_that_may_only_read_is_enough(mongod_with_auth, servers, database_name):
     """A user with the role read can validate."""
     database = servers.client(mongod_with_auth)[database_name]
