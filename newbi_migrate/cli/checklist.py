@@ -49,10 +49,15 @@ def checklist(
             options=values.migration_options(legacy_collection=legacy_collection),
         )
 
+        # What was begun is finished, as it was begun, before anything else.
+        finishing = (
+            after_status(found.status, session.uri_arguments) if found.status.half_done else ""
+        )
+
         def command(line: LineId) -> str:
-            if line in (LineId.BACKUP, LineId.MIGRATED) and found.status.half_done:
-                # What was begun is finished, as it was begun; it is too late for a backup.
-                return after_status(found.status, session.uri_arguments)
+            if line in (LineId.BACKUP, LineId.MIGRATED) and finishing:
+                # It is too late for a backup.
+                return finishing
             if line is LineId.REHEARSED:
                 return suggest("rehearse", "DIR" if backup is None else str(backup))
             if line not in COMMANDS:
@@ -70,8 +75,4 @@ def checklist(
             return suggest(*words)
 
         document = checklist_document(found, command=command, language=lang)
-        if found.status.half_done:
-            # What was begun is finished before anything else.
-            following = after_status(found.status, session.uri_arguments)
-            document = replace(document, next_command=following)
-        session.finish(document)
+        session.finish(replace(document, next_command=finishing or document.next_command))

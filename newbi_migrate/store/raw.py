@@ -30,6 +30,7 @@ __all__ = [
     "one_of_stored",
     "pack_ids",
     "raw_documents",
+    "repeats_a_name",
     "set_back",
     "split_documents",
     "unpack_ids",
@@ -115,6 +116,16 @@ def elements_by_name(raw: bytes) -> dict[str, tuple[int, bytes]]:
         ValueError: The bytes are no BSON document.
     """
     return {name: (kind, value) for name, kind, value in elements(raw)}
+
+
+def repeats_a_name(raw: bytes) -> bool:
+    """Whether a document has several top-level elements of one name.
+
+    Raises:
+        ValueError: The bytes are no BSON document.
+    """
+    names = [name for name, _, _ in elements(raw)]
+    return len({*names}) < len(names)
 
 
 def element(raw: bytes, name: str) -> tuple[int, bytes] | None:

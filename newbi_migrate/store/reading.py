@@ -20,6 +20,7 @@ from newbi_migrate.store.raw import (
     one_of,
     one_of_stored,
     raw_documents,
+    repeats_a_name,
 )
 
 __all__ = [
@@ -150,7 +151,7 @@ async def _with_all(
     perhaps_hidden = len(fields or ()) > 1
     async with aclosing(documents):
         async for raw in documents:
-            if not perhaps_hidden or not _repeats(raw):
+            if not perhaps_hidden or not repeats_a_name(raw):
                 yield raw
                 continue
             identifier = element(raw, "_id")
@@ -159,11 +160,6 @@ async def _with_all(
                 whole = await read_whole(collection, identifier, fields or (), comment=comment)
             if whole is not None:
                 yield whole
-
-
-def _repeats(raw: bytes) -> bool:
-    names = [name for name, _, _ in elements(raw)]
-    return len({*names}) < len(names)
 
 
 async def _next(batches: AsyncIterator[Any]) -> Any:

@@ -24,9 +24,9 @@ from newbi_migrate.store.raw import (
     document_of,
     element,
     element_of,
-    elements,
     elements_by_name,
     raw_documents,
+    repeats_a_name,
     split_documents,
 )
 from newbi_migrate.store.reading import read_batches, read_whole
@@ -215,10 +215,11 @@ class _Gathered:
         self, collection: Collection, fields: Sequence[str], *, comment: str
     ) -> list[WindowGroup]:
         """The groups of all that was added; what the server hid of a document is read again."""
-        for rest in [rest for rest in self._packed if _repeats(rest)]:
+        for rest in [one for one in self._packed if repeats_a_name(document_from(one))]:
             for identifier in ObjectIds(bytes(self._packed.pop(rest))).rows():
                 await self._again(collection, (_OBJECT_ID, identifier), fields, comment=comment)
-        for key in [key for key in self._others if key[1] and _repeats(key[0])]:
+        odd = [one for one in self._others if one[1] and repeats_a_name(document_from(one[0]))]
+        for key in odd:
             for identifier in self._others.pop(key):
                 value = element_of(identifier)
                 await self._again(collection, value, fields, comment=comment)
@@ -233,11 +234,6 @@ class _Gathered:
         raw = await read_whole(collection, identifier, fields, comment=comment)
         if raw is not None:
             self.add(raw)
-
-
-def _repeats(rest: bytes) -> bool:
-    names = [name for name, _, _ in elements(document_from(rest))]
-    return len({*names}) < len(names)
 
 
 def _group(rest: bytes, ids: Sequence[Any], *, named: bool) -> WindowGroup:

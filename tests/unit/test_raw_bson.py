@@ -10,7 +10,7 @@ from backups import every_type, undecoded
 from bson import Binary, Code, ObjectId, Regex
 from bson.raw_bson import RawBSONDocument
 
-from newbi_migrate.store.journal import digests_by_field, digests_of_fields
+from newbi_migrate.store.journal import UserWrite, digests_by_field, digests_of_fields
 from newbi_migrate.store.raw import (
     ObjectIds,
     document_of,
@@ -285,6 +285,18 @@ def test_a_slice_of_packed_ids_is_that_of_their_list(part):
     ids = [ObjectId(f"{number:024x}") for number in range(3)]
 
     assert ids[part] == list(unpack_ids(pack_ids(ids))[part])
+
+
+@pytest.mark.parametrize("digests", [bytes(8), bytes(15), bytes(24), 16, "0" * 16, None])
+def test_digests_that_are_not_one_for_each_name_are_no_record_of_ours(digests):
+    """A journal that was changed must not be compared with what a document holds now."""
+    write = {"op": "insert", "user": ONE, "collection": "user", "id": ONE, "names": "_id\0email"}
+
+    assert {"_id": bytes(8), "email": bytes(8)} == UserWrite.of(
+        {**write, "digests": bytes(16)}
+    ).fields
+    with pytest.raises((TypeError, ValueError), match="expected"):
+        UserWrite.of({**write, "digests": digests})
 
 
 def test_the_digests_of_a_document_name_each_of_its_fields():
