@@ -41,6 +41,13 @@ WAYS = {
 
 # How many documents, and how often the server is killed.
 COUNT, KILLS = (250_000, 12) if THOROUGH else (20_000, 2)
+# Each insertion waits in the server, or a restore is done before a busy machine comes to kill it.
+SLOW_INSERTIONS = json_util.dumps(
+    {
+        "mode": "alwaysOn",
+        "data": {"failCommands": ["insert"], "blockConnection": True, "blockTimeMS": 100},
+    }
+)
 
 
 def document(number):
@@ -84,7 +91,11 @@ def test_a_restore_whose_server_dies_again_and_again_loses_nothing(way, dump, pr
     indexes, options, arguments = WAYS[way]
     command = ("restore", "--confirm", *arguments, dump(indexes, options))
     killed = forgotten = 0
-    with ControlledMongod() as server, ThreadPoolExecutor(1) as threads:
+    slowly = ("--setParameter", f"failpoint.failCommand={SLOW_INSERTIONS}")
+    with (
+        ControlledMongod(test_commands=True, extra_args=slowly) as server,
+        ThreadPoolExecutor(1) as threads,
+    ):
         uri = server.uri_for("soak") + "?serverSelectionTimeoutMS=5000"
         begun = time.monotonic()
         with MongoClient(server.uri) as client:
