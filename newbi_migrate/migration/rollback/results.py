@@ -176,6 +176,7 @@ class RollbackResult:
         sessions: Sessions that are left of users who are deleted.
         timings: Phase to seconds.
         written: Whether anything was written.
+        held_back: Whether conflicts of another run, which is to go with this one, stop all.
     """
 
     database: str
@@ -196,6 +197,7 @@ class RollbackResult:
     sessions: Annotated[int, called("sessionsLeft")] = 0
     timings: dict[str, float] = field(default_factory=dict)
     written: Annotated[bool, HIDDEN] = False
+    held_back: Annotated[bool, HIDDEN] = False
 
     @computed_field
     @property
@@ -227,7 +229,7 @@ class RollbackResult:
     def refused(self) -> bool:
         """Whether nothing is written, because somebody's changes are in the way."""
         stops = self.options.on_conflict is OnConflict.STOP
-        return bool(len(self.conflicts)) and stops and not self.written
+        return self.held_back or (bool(len(self.conflicts)) and stops and not self.written)
 
     @computed_field
     @property
