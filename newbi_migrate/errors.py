@@ -21,6 +21,7 @@ __all__ = [
     "LocalFileError",
     "NewbiMigrateError",
     "NotPermittedError",
+    "NothingBegunError",
     "UnreachableError",
     "UnsupportedError",
     "UsageError",
@@ -153,6 +154,12 @@ class InterruptedRunError(NewbiMigrateError):
     """The run stopped at a safe point; the same command again finishes it."""
 
     exit_code = ExitCode.INTERRUPTED
+
+
+class NothingBegunError(InterruptedRunError):
+    """The run was stopped before its first write, and no interrupted one waits to be finished."""
+
+    exit_code = ExitCode.USAGE
 
 
 class UnreachableError(NewbiMigrateError):
