@@ -23,7 +23,7 @@ def test_validate_passes_after_a_migration(newbi, clean):
 
 
 def test_no_cure_before_a_migration_names_what_comes_after_one(quick, clean):
-    """backfill would quarantine everything, indexes and finalize refuse: migrate does it."""
+    """Backfill would quarantine everything, indexes and finalize refuse: migrate does it."""
     before = quick("validate", "--json").json["rules"]
     quick("migrate", "--confirm")
     quick("rollback", "--confirm")

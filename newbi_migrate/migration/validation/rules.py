@@ -62,8 +62,8 @@ def _rule(
 
 ACCOUNTED_FOR = _rule(
     "legacy-user.accounted-for",
-    "Every legacy user is there under their id or another's, or was quarantined and recorded so.",
-    "See with plan --verbose what becomes of them, and run migrate.",
+    "Every legacy user has become a user, or is recorded as quarantined.",
+    "Run plan --verbose to see what becomes of them, then migrate.",
 )
 HAS_WORKSPACE = _rule(
     "legacy-user.has-workspace",
