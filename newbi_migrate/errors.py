@@ -54,7 +54,8 @@ _MEANINGS: Final = {
     ExitCode.DONE: "done",
     ExitCode.UNEXPECTED: "unexpected error: a defect, please report it",
     ExitCode.USAGE: (
-        "refused: a wrong option, no connection string, no confirmation, or a step out of order"
+        "nothing was done: a wrong option, no connection string, no confirmation, a step out of "
+        "order, or Ctrl-C before the first write"
     ),
     ExitCode.PENDING: (
         "not what was expected: work is pending, the database has moved on, a check failed, a "

@@ -117,9 +117,9 @@ def _legacy(result: FinalizeResult) -> Iterator[Section]:
         )
     if result.let_in:
         more = len(result.let_in) - _SHOWN
-        number = f"{len(result.let_in):,}"
+        users = f"{len(result.let_in):,}"
         yield Section(
-            f"Users who were disabled or banned, and whom Better Auth lets in: {number}",
+            f"Users who were disabled or banned, and whom Better Auth lets in: {users}",
             (
                 "Set banned to true in user, unless they may come back.",
                 *map(shown_id, result.let_in[:_SHOWN]),
