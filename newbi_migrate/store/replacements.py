@@ -21,9 +21,9 @@ from newbi_migrate.store.runs import RunRecord
 from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.structure import Renamed, drop_collection, rename_collection
 
-__all__ = ["IN_PLACE", "Replacement", "put_back", "put_in_place", "replacements_of"]
+__all__ = ["RESTORE", "Replacement", "put_back", "put_in_place", "replacements_of"]
 
-IN_PLACE = "restore"
+RESTORE = "restore"
 """Command of a run that put collections into the place of others."""
 
 

@@ -135,10 +135,10 @@ class RunRecord:
     @property
     def in_place(self) -> bool:
         """Whether anything it wrote may still be there, and can be taken back."""
-        return self.state is not RunState.ROLLED_BACK and not self.settled
+        return self.state is not RunState.ROLLED_BACK and not self.aside_dropped
 
     @property
-    def settled(self) -> bool:
+    def aside_dropped(self) -> bool:
         """Whether it put collections in place, and those before them were dropped since."""
         return bool(self.document.get("asideDropped"))
 

@@ -27,7 +27,7 @@ from newbi_migrate.migration.planning.plan import chosen_collections
 from newbi_migrate.migration.planning.results import Plan
 from newbi_migrate.migration.planning.survey import kept_name
 from newbi_migrate.migration.run.beginning import begin_run
-from newbi_migrate.migration.run.runner import unfinished_run
+from newbi_migrate.migration.run.runner import run_to_resume
 from newbi_migrate.migration.validation.report import Origin, RuleResult, ValidationReport
 from newbi_migrate.migration.validation.rules import INDEX_PRESENT
 from newbi_migrate.migration.validation.validate import recorded_choices
@@ -188,7 +188,7 @@ async def carry_out(
         DatabaseMovedOnError: A legacy user came that no run accounts for.
         NewbiMigrateError: The session stopped it.
     """
-    unfinished = unfinished_run(runs)
+    unfinished = run_to_resume(runs)
     if unfinished is not None:
         refuse_other(unfinished, request)
         session = session.of_run(unfinished.run_id)

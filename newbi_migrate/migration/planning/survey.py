@@ -28,7 +28,7 @@ from newbi_migrate.store.handles import Database
 from newbi_migrate.store.indexes import read_indexes
 from newbi_migrate.store.runs import RunState, read_runs, readable_collections
 
-__all__ = ["Survey", "aside_name", "kept_name", "odd_target", "refusing_index", "survey"]
+__all__ = ["Survey", "dropping_name", "kept_name", "odd_target", "refusing_index", "survey"]
 
 
 _KEPT: Final = "_before_migration"
@@ -225,6 +225,6 @@ def kept_name(source: str) -> str:
     return source if source.endswith(_KEPT) else f"{source}{_KEPT}"
 
 
-def aside_name(source: str) -> str:
+def dropping_name(source: str) -> str:
     """Name the collection has while it is looked at for the last time, before it is dropped."""
     return f"{OWN_PREFIX}dropping_{source}"

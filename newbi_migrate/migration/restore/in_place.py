@@ -25,12 +25,12 @@ from newbi_migrate.migration.run.beginning import begin_run
 from newbi_migrate.migration.run.runner import (
     refuse_other_preview,
     refuse_while_rolling_back,
-    unfinished_run,
+    run_to_resume,
 )
 from newbi_migrate.store.collections import CollectionInfo, collections
 from newbi_migrate.store.counting import blank, count
 from newbi_migrate.store.replacements import (
-    IN_PLACE,
+    RESTORE,
     Replacement,
     put_in_place,
     replacements_of,
@@ -109,7 +109,7 @@ class RestoreInPlace:
         if ours is not None and ours.stands:
             # Only the answer to the very last write was lost.
             return await self._result(session.of_run(ours.run_id), ours.document, runs)
-        unfinished = unfinished_run(runs)
+        unfinished = run_to_resume(runs)
         if self._resumed is None:
             self._resumed = unfinished is not None
             if unfinished is not None:
@@ -134,7 +134,7 @@ class RestoreInPlace:
         return await self._result(session, written, runs)
 
     def _refuse_other(self, unfinished: RunRecord) -> None:
-        if unfinished.command != IN_PLACE:
+        if unfinished.command != RESTORE:
             raise UsageError(
                 f"The {unfinished.command} run {unfinished.run_id} was interrupted.",
                 next_step=f"Finish it first: newbi-migrate {unfinished.command}.",
@@ -157,7 +157,7 @@ class RestoreInPlace:
             session,
             RunWriter(session),
             {
-                "command": IN_PLACE,
+                "command": RESTORE,
                 "policy": {"collections": sorted(self.only)},
                 "backup": restore_identity(self.verification, self.only),
                 "replaced": [Replacement(session.token, n).to_record() for n in self.only],

@@ -15,7 +15,7 @@ import bson
 from newbi_migrate.choices import OnConflict
 from newbi_migrate.documents.registry import OWN_PREFIX
 from newbi_migrate.errors import DamagedRecordsError
-from newbi_migrate.migration.planning.survey import aside_name, kept_name
+from newbi_migrate.migration.planning.survey import dropping_name, kept_name
 from newbi_migrate.migration.rollback.results import (
     Conflict,
     ConflictKind,
@@ -111,7 +111,7 @@ class StructureRollback:
         if renamed is not None:
             if name != self.run.document.get("source") or renamed not in (
                 kept_name(name),
-                aside_name(name),
+                dropping_name(name),
             ):
                 raise DamagedRecordsError(
                     f"The journal of run {self.run.run_id} says that {name} was renamed to "
@@ -239,18 +239,18 @@ class StructureRollback:
         """
         for name in self._created:
             session.allow(name)
-            aside = _emptied_name(name)
+            emptied = _emptied_name(name)
             names = await collection_names(self.database, comment=self.comment)
-            if aside not in names:
+            if emptied not in names:
                 if name not in names or not await self._is_bare(name):
                     continue
                 # Out of everybody's reach first: what is written to it until now is seen then.
-                await rename_collection(session, name, aside)
-            if await self._is_bare(aside):
-                await drop_collection(session, aside)
+                await rename_collection(session, name, emptied)
+            if await self._is_bare(emptied):
+                await drop_collection(session, emptied)
                 self.result.collections_dropped.append(name)
-            elif await rename_collection(session, aside, name) is Renamed.TAKEN:
-                self._conflict(ConflictKind.COLLECTION_IN_USE, name, aside)
+            elif await rename_collection(session, emptied, name) is Renamed.TAKEN:
+                self._conflict(ConflictKind.COLLECTION_IN_USE, name, emptied)
 
     async def preview_collections(self, deleted: Mapping[str, int]) -> None:
         """Tell which collections would be dropped if nothing but the runs wrote to them.
