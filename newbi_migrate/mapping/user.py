@@ -12,8 +12,6 @@ from typing import Any, Final
 
 from bson import ObjectId
 
-from newbi_migrate.documents.better_auth import User
-from newbi_migrate.documents.legacy import LegacyUser
 from newbi_migrate.mapping.email import normalise_email
 from newbi_migrate.mapping.numbers import cast_text
 from newbi_migrate.mapping.values import date_of, get_path, is_missing, legacy_flag, text
@@ -23,7 +21,6 @@ __all__ = [
     "PLUGIN_FIELDS",
     "created_at",
     "first_name_of",
-    "map_user",
     "phone_of",
     "plugin_fields_of",
     "referral_code_of",
@@ -72,7 +69,7 @@ PLUGIN_FIELDS: Final = frozenset(
 """Fields of a user that plug-ins of Better Auth act on: ``role: "admin"`` opens everything.
 
 In a legacy document they meant something else, if anything. The new user gets only what
-:func:`map_user` itself says of them.
+:func:`user_document` itself says of them.
 """
 
 # What two users cannot share is decided about and never carried over by itself.
@@ -117,37 +114,23 @@ def created_at(document: Mapping[str, Any]) -> datetime:
     return datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def map_user(
-    legacy: LegacyUser,
+def user_document(
+    source: Mapping[str, Any],
     *,
     keep_email: bool = True,
     keep_phone: bool = True,
     keep_referral_code: bool = True,
-) -> User:
+) -> dict[str, Any]:
     """The user document for a legacy user, ``_id`` unchanged.
 
     Args:
-        legacy: The legacy user as loaded.
+        source: The legacy user.
         keep_email: False where another user has the same address; only an existing user can be
             without it.
         keep_phone: False where another user has the same number, which Better Auth treats as
             unique.
         keep_referral_code: False where another user has the same code.
     """
-    return User.load(
-        user_document(
-            legacy.to_document(),
-            keep_email=keep_email,
-            keep_phone=keep_phone,
-            keep_referral_code=keep_referral_code,
-        )
-    )
-
-
-def user_document(
-    source: Mapping[str, Any], *, keep_email: bool, keep_phone: bool, keep_referral_code: bool
-) -> dict[str, Any]:
-    """What :func:`map_user` makes of a legacy user, as it is stored."""
     email = normalise_email(source.get("email"))
     verified = legacy_flag(source.get("isEmailVerified"))
     disabled = legacy_flag(source.get("isDisabled"))
