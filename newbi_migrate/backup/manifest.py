@@ -145,10 +145,6 @@ class Manifest:
         """What tells this backup from any other: a digest of all it says."""
         return _seal(self._body())
 
-    def entry(self, name: str) -> CollectionEntry | None:
-        """The collection of that name, if it is there."""
-        return next((entry for entry in self.collections if entry.name == name), None)
-
     def to_json(self) -> dict[str, Any]:
         """As the manifest file has it."""
         body = self._body()

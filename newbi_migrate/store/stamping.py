@@ -77,13 +77,11 @@ class WindowOutcome:
     """What became of a window.
 
     Attributes:
-        written: Number of documents that now hold the new values.
         groups: The groups as they turned out, where that is not as intended; else ``None``.
         refused: Documents the server refused.
         changed: Ids of documents that no longer held what was expected, or are gone.
     """
 
-    written: int
     groups: tuple[JournalGroup, ...] | None = None
     refused: tuple[Refusal, ...] = ()
     changed: tuple[Any, ...] = ()
@@ -129,7 +127,7 @@ async def write_groups(
             return await _one_by_one(session, collection, groups, read)
         modified += result.modified_count
     if modified == expected:
-        return WindowOutcome(modified)
+        return WindowOutcome()
     return await _look_again(session, collection, groups, ())
 
 
@@ -214,7 +212,6 @@ async def _look_again(
     """Read which documents hold the new values, since counts did not add up."""
     held = await holding(session.database[collection], groups, comment=session.comment)
     accounted = {id_key(i) for group in held for i in group.ids}
-    written = len(accounted)
     accounted.update(id_key(refusal.id) for refusal in refused)
     changed = (i for group in groups for i in group.ids if id_key(i) not in accounted)
-    return WindowOutcome(written, tuple(held), tuple(refused), tuple(changed))
+    return WindowOutcome(tuple(held), tuple(refused), tuple(changed))

@@ -260,19 +260,6 @@ class UserLines(PackedSequence[UserLine]):
         # Ids of created documents that do not follow from the user's id.
         self._odd: dict[int, Mapping[str, ObjectId]] = {}
 
-    @classmethod
-    def of(cls, lines: Iterable[UserLine]) -> Self:
-        """Some lines."""
-        each = list(lines)
-        found = cls(
-            Decisions(
-                UserDecision(n.legacy_id, n.outcome, n.reason, n.user_id, n.workspace) for n in each
-            )
-        )
-        for line in each:
-            found.append(line)
-        return found
-
     def append(self, line: UserLine) -> None:
         """Add the line of a user about whom a decision was taken."""
         shape = _Shape(tuple(line.creates), tuple(line.fills.items()))

@@ -52,10 +52,6 @@ class Unit:
     legacy_id: Any
     created: list[CreatedDocument] = field(default_factory=list)
 
-    def of(self, collection: str) -> list[CreatedDocument]:
-        """What was created in a collection."""
-        return [document for document in self.created if document.collection == collection]
-
 
 class IdSet:
     """Ids of any type, the ObjectIds packed."""
