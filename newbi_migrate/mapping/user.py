@@ -6,7 +6,7 @@ or blank, and what must not be: see :data:`NOT_CARRIED` and :data:`PLUGIN_FIELDS
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -14,18 +14,30 @@ from bson import ObjectId
 
 from newbi_migrate.mapping.email import normalise_email
 from newbi_migrate.mapping.numbers import cast_text
-from newbi_migrate.mapping.values import date_of, get_path, is_missing, legacy_flag, text
+from newbi_migrate.mapping.values import date_of, flag, get_path, is_missing, legacy_flag, text
 
 __all__ = [
     "NOT_CARRIED",
     "PLUGIN_FIELDS",
+    "POINTERS",
+    "TWIN_FLAGS",
     "created_at",
+    "differing_flags",
     "first_name_of",
     "phone_of",
     "plugin_fields_of",
     "referral_code_of",
     "user_document",
 ]
+
+POINTERS: Final = ("organizationId", "workspaceId")
+"""Fields of a user that name an organization: stale, since a membership is the only link."""
+
+TWIN_FLAGS: Final = (
+    ("emailVerified", "isEmailVerified", False),
+    ("isActive", "isDisabled", True),
+)
+"""A flag of Better Auth's user, its twin of the old sign-in, and whether they mean opposites."""
 
 NOT_CARRIED: Final = frozenset(
     {
@@ -37,9 +49,7 @@ NOT_CARRIED: Final = frozenset(
         "emailVerificationExpires",
         "resetPasswordToken",
         "resetPasswordExpires",
-        # Stale pointers of an earlier attempt; a membership is the only link.
-        "organizationId",
-        "workspaceId",
+        *POINTERS,
     }
 )
 """Fields of a legacy user that the new user does not get."""
@@ -101,6 +111,14 @@ def plugin_fields_of(document: Mapping[str, Any], user: Mapping[str, Any]) -> tu
         for name in sorted(PLUGIN_FIELDS)
         if not is_missing(document.get(name)) and document[name] != user.get(name)
     )
+
+
+def differing_flags(user: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The flags of a user that contradict their twins, each with the name of that."""
+    for new, old, opposite in TWIN_FLAGS:
+        says, said = flag(user.get(new)), flag(user.get(old))
+        if says is not None and said is not None and (says is said) is opposite:
+            yield new, old
 
 
 def created_at(document: Mapping[str, Any]) -> datetime:

@@ -26,7 +26,13 @@ from newbi_migrate.mapping.organization import (
     member_document,
     organization_document,
 )
-from newbi_migrate.mapping.user import created_at, first_name_of, plugin_fields_of, user_document
+from newbi_migrate.mapping.user import (
+    TWIN_FLAGS,
+    created_at,
+    first_name_of,
+    plugin_fields_of,
+    user_document,
+)
 from newbi_migrate.mapping.values import date_of, flag, is_missing, legacy_flag
 from newbi_migrate.mapping.workspace import Reason
 
@@ -252,10 +258,7 @@ def _beside(
         del wanted["name"]
     if not is_missing(have.get("role")):
         del wanted["role"]
-    for new, old, opposite in (
-        ("emailVerified", "isEmailVerified", False),
-        ("isActive", "isDisabled", True),
-    ):
+    for new, old, opposite in TWIN_FLAGS:
         new_says, old_says = flag(have.get(new)), legacy_flag(have.get(old))
         if new_says is not None and is_missing(have.get(old)) and old in wanted:
             wanted[old] = new_says is not opposite
