@@ -15,13 +15,18 @@ from newbi_migrate.documents.registry import CollectionSpec, IndexSpec, Registry
 from newbi_migrate.errors import UsageError
 
 __all__ = [
+    "ID_INDEX",
     "IndexObstacle",
     "IndexReport",
     "create_indexes",
+    "index_options",
     "key_pattern",
     "matches",
     "wanted_pattern",
 ]
+
+ID_INDEX: Final = "_id_"
+"""Name of the index that each collection has by itself."""
 
 _DUPLICATE: Final = 11000
 _SIMPLE: Final = {"locale": "simple"}
@@ -168,9 +173,8 @@ async def _create(collection: Any, spec: CollectionSpec, report: IndexReport) ->
         if there:
             report.present.append((spec.name, there[0]))
             continue
-        options: dict[str, Any] = {"name": index.name, **_options(index)}
         try:
-            await collection.create_index(list(index.keys), **options)
+            await collection.create_index(list(index.keys), **index_options(index))
         except OperationFailure as error:
             reason = _reason(error, index)
             if reason is None:
@@ -185,13 +189,14 @@ async def _stored(collection: Any) -> Iterable[Mapping[str, Any]]:
     return [
         {**known, "name": name, "key": dict(known["key"])}
         for name, known in found.items()
-        if name != "_id_"
+        if name != ID_INDEX
     ]
 
 
-def _options(index: IndexSpec) -> dict[str, Any]:
+def index_options(index: IndexSpec) -> dict[str, Any]:
+    """The options with which a described index is built, its name among them."""
     # An index inherits the collation of its collection, which may call different values equal.
-    options: dict[str, Any] = {"collation": _SIMPLE}
+    options: dict[str, Any] = {"name": index.name, "collation": _SIMPLE}
     if index.unique:
         options["unique"] = True
     if index.sparse:

@@ -31,6 +31,7 @@ from pymongo.errors import DuplicateKeyError
 from newbi_migrate.errors import DamagedRecordsError, LeaseLostError
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.raw import (
+    OBJECT_ID_SIZE,
     ObjectIds,
     document_of,
     elements,
@@ -49,12 +50,15 @@ __all__ = [
     "Journal",
     "JournalEntry",
     "JournalGroup",
+    "JournalReader",
     "UserWrite",
+    "digest_of_document",
     "digests_by_field",
     "digests_of_fields",
     "journaled_runs",
     "portions",
     "prior_list",
+    "run_taken_over",
 ]
 
 JOURNAL = "newbi_migrate_journal"
@@ -71,7 +75,6 @@ MAX_PRIOR_BYTES: Final = 16 * 1024 * 1024 - 64 * 1024
 
 # What packed ids take beside themselves, and an element of an array beside its document.
 _PACKED: Final = 32
-_OBJECT_ID: Final = 12
 # Greater than the number of any entry.
 _NEVER: Final = 2**62
 
@@ -90,7 +93,9 @@ _DOCUMENTS: Final = {
                         {
                             "case": {"$eq": [{"$type": "$$this.ids"}, "binData"]},
                             "then": {
-                                "$trunc": {"$divide": [{"$binarySize": "$$this.ids"}, _OBJECT_ID]}
+                                "$trunc": {
+                                    "$divide": [{"$binarySize": "$$this.ids"}, OBJECT_ID_SIZE]
+                                }
                             },
                         },
                     ],
@@ -165,7 +170,7 @@ class JournalGroup:
         """Bytes it takes in an entry, or a few more; found without packing the ids."""
         around = len(bson.encode({"set": dict(self.changes), "prior": self.prior}))
         if isinstance(self.ids, ObjectIds) or set(map(type, self.ids)) <= {ObjectId}:
-            return around + _PACKED + _OBJECT_ID * len(self.ids)
+            return around + _PACKED + OBJECT_ID_SIZE * len(self.ids)
         return around + _PACKED + len(bson.encode({"ids": self.ids}))
 
     @classmethod
@@ -278,6 +283,11 @@ class UserWrite:
             prior=_prior_of(stored.get("prior", ())),
             certain=stored.get("certain", True) is not False,
         )
+
+
+def digest_of_document(raw: bytes) -> str:
+    """Digest of a document that was inserted: XXH3 of its bytes, 128 bits in hexadecimal digits."""
+    return xxhash.xxh3_128_hexdigest(raw)
 
 
 def digests_of_fields(raw: bytes) -> tuple[str, bytes]:
@@ -597,7 +607,7 @@ class Journal(JournalReader):
         last = {"_id": {"run": session.run_id, "seq": journal.next_seq - 1}}
         mine = {**last, "token": session.token}
         if await session.database[JOURNAL].find_one(mine, {"_id": 1}) is None:
-            raise _taken_over(session.run_id)
+            raise run_taken_over(session.run_id)
         return journal
 
     @property
@@ -614,7 +624,7 @@ class Journal(JournalReader):
         try:
             return await self._insert(kind, collection, body)
         except DuplicateKeyError as error:
-            raise _taken_over(self._run_id) from error
+            raise run_taken_over(self._run_id) from error
 
     async def _insert(self, kind: EntryKind, collection: str, body: Mapping[str, Any]) -> int:
         seq, self._next = self._next, self._next + 1
@@ -696,7 +706,7 @@ class Journal(JournalReader):
         )
         if done.matched_count == 0:
             there = await self._stored.find_one(key, {"_id": 1})
-            raise _missing(self._run_id, seq) if there is None else _taken_over(self._run_id)
+            raise _missing(self._run_id, seq) if there is None else run_taken_over(self._run_id)
 
 
 async def journaled_runs(database: Database) -> list[ObjectId]:
@@ -734,7 +744,8 @@ def _missing(run_id: ObjectId, seq: int) -> DamagedRecordsError:
     )
 
 
-def _taken_over(run_id: ObjectId) -> LeaseLostError:
+def run_taken_over(run_id: ObjectId) -> LeaseLostError:
+    """What to say where another process works on a run that this one was working on."""
     return LeaseLostError(
         f"Another process has taken over the run {run_id}; this one stopped.",
         next_step="See how that one ends: newbi-migrate status.",

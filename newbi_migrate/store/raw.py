@@ -16,6 +16,11 @@ from bson.binary import Binary
 from bson.raw_bson import RawBSONDocument
 
 __all__ = [
+    "ARRAY",
+    "DOCUMENT",
+    "NULL",
+    "OBJECT_ID",
+    "OBJECT_ID_SIZE",
     "ObjectIds",
     "document_from",
     "document_of",
@@ -36,8 +41,16 @@ __all__ = [
     "unpack_ids",
 ]
 
+# Type bytes of the BSON specification 1.1 that are looked for in more than one place.
+DOCUMENT: Final = 0x03
+ARRAY: Final = 0x04
+OBJECT_ID: Final = 0x07
+NULL: Final = 0x0A
+
+OBJECT_ID_SIZE: Final = 12
+"""Bytes of an ObjectId."""
+
 _INT32 = struct.Struct("<i")
-_OBJECT_ID_SIZE: Final = 12
 
 # Sizes of values whose type alone tells them, by type byte of the BSON specification 1.1.
 _FIXED: Final = {
@@ -67,8 +80,6 @@ _COUNTED: Final = {
     0x0E: (4, 1),  # symbol
     0x0F: (0, 14),  # code with scope
 }
-_DOCUMENT: Final = 0x03
-_ARRAY: Final = 0x04
 _REGEX: Final = 0x0B
 _NO_SIZE: Final = -1
 
@@ -147,7 +158,7 @@ def element_at(raw: bytes, path: str) -> tuple[int, bytes] | None:
     *parents, last = path.split(".")
     for name in parents:
         found = element(raw, name)
-        if found is None or found[0] != _DOCUMENT:
+        if found is None or found[0] != DOCUMENT:
             return None
         raw = found[1]
     return element(raw, last)
@@ -159,7 +170,7 @@ def has_room_at(raw: bytes, path: str) -> bool:
         found = element(raw, name)
         if found is None:
             return True
-        if found[0] != _DOCUMENT:
+        if found[0] != DOCUMENT:
             return False
         raw = found[1]
     return True
@@ -202,7 +213,7 @@ def set_back(
         return raw if prior is None else None
     kind, value = parts[position][1:]
     if rest:
-        inner = set_back(value, rest, written, prior) if kind == _DOCUMENT else None
+        inner = set_back(value, rest, written, prior) if kind == DOCUMENT else None
         if inner is None:
             return None
         parts[position] = (name, kind, inner)
@@ -249,12 +260,12 @@ class ObjectIds(Sequence[ObjectId]):
     __slots__ = ("packed",)
 
     def __init__(self, packed: bytes) -> None:
-        if len(packed) % _OBJECT_ID_SIZE:
+        if len(packed) % OBJECT_ID_SIZE:
             raise ValueError("not packed ids: the last one is cut off")
         self.packed = packed
 
     def __len__(self) -> int:
-        return len(self.packed) // _OBJECT_ID_SIZE
+        return len(self.packed) // OBJECT_ID_SIZE
 
     @overload
     def __getitem__(self, index: int) -> ObjectId: ...
@@ -264,18 +275,18 @@ class ObjectIds(Sequence[ObjectId]):
         if isinstance(index, slice):
             start, stop, step = index.indices(len(self))
             if step == 1:
-                size = _OBJECT_ID_SIZE
+                size = OBJECT_ID_SIZE
                 return ObjectIds(self.packed[start * size : max(start, stop) * size])
             return ObjectIds(b"".join(self.rows()[index]))
-        start = range(len(self))[index] * _OBJECT_ID_SIZE
-        return ObjectId(self.packed[start : start + _OBJECT_ID_SIZE])
+        start = range(len(self))[index] * OBJECT_ID_SIZE
+        return ObjectId(self.packed[start : start + OBJECT_ID_SIZE])
 
     def __iter__(self) -> Iterator[ObjectId]:
         return map(ObjectId, self.rows())
 
     def rows(self) -> list[bytes]:
         """The twelve bytes of each."""
-        size = _OBJECT_ID_SIZE
+        size = OBJECT_ID_SIZE
         return [self.packed[at : at + size] for at in range(0, len(self.packed), size)]
 
 
@@ -292,7 +303,7 @@ def one_of(ids: Sequence[Any]) -> Mapping[str, Any]:
     if not isinstance(ids, ObjectIds):
         return {"$in": list(ids)}
     body = b"".join([b"\x07%d\0%b" % row for row in enumerate(ids.rows())])
-    return document_of(("$in", _ARRAY, document_from(body)))
+    return document_of(("$in", ARRAY, document_from(body)))
 
 
 def one_of_stored(ids: Iterable[tuple[int, bytes]]) -> Mapping[str, Any]:
@@ -302,7 +313,7 @@ def one_of_stored(ids: Iterable[tuple[int, bytes]]) -> Mapping[str, Any]:
         ids: Type byte and bytes of each; together far below 16 MiB.
     """
     listed = document_of(*((str(n), *one) for n, one in enumerate(ids)))
-    return document_of(("$in", _ARRAY, bytes(listed.raw)))
+    return document_of(("$in", ARRAY, bytes(listed.raw)))
 
 
 def pack_ids(ids: Sequence[Any]) -> Binary | list[Any]:

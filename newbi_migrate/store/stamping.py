@@ -20,13 +20,7 @@ from newbi_migrate.store.faults import refuses_documents
 from newbi_migrate.store.handles import Collection
 from newbi_migrate.store.ids import id_key, id_key_of
 from newbi_migrate.store.journal import JournalGroup
-from newbi_migrate.store.raw import (
-    document_of,
-    element,
-    element_at,
-    elements_by_name,
-    one_of,
-)
+from newbi_migrate.store.raw import NULL, document_of, element, element_at, elements_by_name, one_of
 from newbi_migrate.store.reading import MAX_IDS, chunks, read_by_ids
 from newbi_migrate.store.session import LeasedSession
 
@@ -46,7 +40,6 @@ MAX_OPERATIONS: Final = 1000
 _BY_ID: Final = {"_id": 1}
 
 _UNDEFINED: Final = 0x06
-_NULL: Final = 0x0A
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +134,7 @@ async def holding(
     fields = list(dict.fromkeys(name for group in groups for name in group.changes))
     ids = (identifier for group in groups for identifier in group.ids)
     async for raw in read_by_ids(collection, ids, fields, comment=comment):
-        position, identifier = place[id_key_of(*(element(raw, "_id") or (_NULL, b"")))]
+        position, identifier = place[id_key_of(*(element(raw, "_id") or (NULL, b"")))]
         expected = wanted[position].items()
         if all(element_at(raw, name) == value for name, value in expected):
             held[position].append(identifier)
@@ -160,7 +153,7 @@ def precondition(stored: tuple[int, bytes] | None) -> Any:
         return {"$exists": False}
     kind, value = stored
     # Neither would match itself alone: null equals what is absent, undefined cannot be asked for.
-    if kind == _NULL:
+    if kind == NULL:
         return {"$type": "null"}
     if kind == _UNDEFINED:
         return {"$type": "undefined"}

@@ -19,6 +19,7 @@ from newbi_migrate.store.decoding import Undecodable, decode
 from newbi_migrate.store.handles import Collection
 from newbi_migrate.store.ids import decode_id, split_id
 from newbi_migrate.store.raw import (
+    OBJECT_ID,
     ObjectIds,
     document_from,
     document_of,
@@ -39,7 +40,6 @@ __all__ = [
     "read_windows",
 ]
 
-_OBJECT_ID: Final = 0x07
 
 # Documents of a few small fields in one reply.
 _FEW_FIELDS: Final = 5_000
@@ -199,7 +199,7 @@ class _Gathered:
         """Add a document of which ``_id`` and some fields were read."""
         self.count += 1
         kind, value, rest = split_id(raw)
-        if kind == _OBJECT_ID:
+        if kind == OBJECT_ID:
             ids = self._packed.get(rest)
             if ids is None:
                 self._packed[rest] = bytearray(value)
@@ -217,7 +217,7 @@ class _Gathered:
         """The groups of all that was added; what the server hid of a document is read again."""
         for rest in [one for one in self._packed if repeats_a_name(document_from(one))]:
             for identifier in ObjectIds(bytes(self._packed.pop(rest))).rows():
-                await self._again(collection, (_OBJECT_ID, identifier), fields, comment=comment)
+                await self._again(collection, (OBJECT_ID, identifier), fields, comment=comment)
         odd = [one for one in self._others if one[1] and repeats_a_name(document_from(one[0]))]
         for key in odd:
             for identifier in self._others.pop(key):
@@ -252,7 +252,7 @@ async def has_only_object_ids(collection: Collection, *, comment: str) -> bool:
     # Ids are ordered by type first, under any collation: if both ends are ObjectIds, all are.
     for direction in (1, -1):
         end = await _first_id(collection, direction, comment=comment)
-        if end is not None and end[0] != _OBJECT_ID:
+        if end is not None and end[0] != OBJECT_ID:
             return False
     return True
 
