@@ -23,6 +23,7 @@ from newbi_migrate.backup.opening import BackupFolder, EntryKind
 from newbi_migrate.backup.reading import DamagedDataError
 from newbi_migrate.backup.verification import Problem
 from newbi_migrate.errors import DamagedBackupError, UsageError
+from newbi_migrate.printable import some_of
 from newbi_migrate.store.collections import BUCKETS
 
 __all__ = ["Contents", "find_database", "read_database"]
@@ -381,8 +382,7 @@ def _was_cut(file: str) -> bool:
 
 def _some(names: Sequence[str]) -> str:
     """Some names, and how many more there are."""
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f"{', '.join(map(_shown, names[:_NAMED]))}{more}"
+    return some_of([*map(_shown, names)], _NAMED)
 
 
 def _shown(name: str) -> str:

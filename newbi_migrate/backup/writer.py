@@ -57,7 +57,7 @@ from newbi_migrate.store.digest import Digest, indexes_digest, options_digest
 from newbi_migrate.store.faults import explained, task_group
 from newbi_migrate.store.indexes import read_indexes
 from newbi_migrate.store.reading import read_batches
-from newbi_migrate.store.runs import RunState, read_runs
+from newbi_migrate.store.runs import RunState, read_runs, unfinished_run
 from newbi_migrate.store.snapshots import (
     SnapshotLost,
     committed,
@@ -254,7 +254,7 @@ class _Backup:
         except DamagedRecordsError as error:
             self._note(error.what)
             return None
-        run = next((run for run in runs if run.state.unfinished), None)
+        run = unfinished_run(runs)
         if run is None:
             return None
         command = "rollback" if run.state is RunState.ROLLING_BACK else run.command

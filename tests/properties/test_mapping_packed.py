@@ -38,7 +38,8 @@ from newbi_migrate.mapping.users import Finding
 from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.planning.people import TargetOddities
 from newbi_migrate.migration.planning.results import Findings, UserLine
-from newbi_migrate.migration.rollback.units import BACKWARDS, CreatedDocument, Going, Units
+from newbi_migrate.migration.rollback.units import CreatedDocument, Going, Units
+from newbi_migrate.store.user_documents import BACKWARDS
 from newbi_migrate.testing import strategies
 
 # Few differ in their first eight bytes, as those of one process and second.
@@ -248,7 +249,7 @@ async def test_what_is_odd_is_told_in_few_bytes_for_a_user(monkeypatch):
         UserDecision(user, Outcome.CREATED, user_id=user, workspace=user) for user in users
     )
     tracemalloc.start()
-    found = await TargetOddities(None, comment="").after(Target(), decisions)
+    found = await TargetOddities(None).after(Target(), decisions)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 

@@ -31,7 +31,7 @@ from newbi_migrate.migration.run.written import perhaps_written
 from newbi_migrate.progress import Progress
 from newbi_migrate.store.faults import explained
 from newbi_migrate.store.journal import Journal
-from newbi_migrate.store.runs import RunRecord, RunState
+from newbi_migrate.store.runs import RunRecord
 from newbi_migrate.store.session import LeasedSession
 
 __all__ = ["migrate"]
@@ -128,7 +128,7 @@ class _Migrate:
         """Plan under the lease, compare, and carry out."""
         database, registry = session.database, self.runner.registry
         refuse_while_rolling_back(runs)
-        if any(run.run_id == self.carried_out and run.state is RunState.DONE for run in runs):
+        if any(run.run_id == self.carried_out and run.stands for run in runs):
             # All was done, and only the answer to the very last write was lost.
             plan = await self._plan(session.progress)
             return replace(_nothing_done(plan), run_id=self.carried_out)

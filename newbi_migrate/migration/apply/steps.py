@@ -308,7 +308,7 @@ def _plane(request: ApplyRequest, workspaces: Workspaces) -> DocumentPlane:
         rewrite_owners=request.plan.options.alias_owners is AliasOwners.REWRITE,
         comment=request.session.comment,
         unwritable=request.plan.unwritable,
-        odd_users=request.plan.odd_users,
+        odd_users=request.plan.users.odd_users,
     )
 
 

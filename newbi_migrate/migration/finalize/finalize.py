@@ -40,7 +40,7 @@ from newbi_migrate.migration.validation.validate import (
 from newbi_migrate.progress import Progress
 from newbi_migrate.store.collections import collection_names
 from newbi_migrate.store.handles import Database
-from newbi_migrate.store.runs import RunRecord, RunState
+from newbi_migrate.store.runs import RunRecord
 from newbi_migrate.store.session import LeasedSession
 
 __all__ = ["Finalize"]
@@ -245,7 +245,7 @@ class Finalize:
 
 def _done(runs: Sequence[RunRecord], begun: Sequence[ObjectId]) -> RunRecord | None:
     """The run that an earlier attempt carried out, where only its last answer was lost."""
-    return next((r for r in runs if r.run_id in begun and r.state is RunState.DONE), None)
+    return next((r for r in runs if r.run_id in begun and r.stands), None)
 
 
 def _let_in(plan: Plan) -> tuple[Any, ...]:

@@ -153,7 +153,7 @@ class Quarantine:
 
 
 def _size(packs: Iterable[Any]) -> int:
-    return sum(len(p) // 12 if isinstance(p, bytes) else len(p) for p in packs)
+    return sum(map(len, map(unpack_ids, packs)))
 
 
 def _sorted(counts: Counter[WorkspaceClass]) -> dict[WorkspaceClass, int]:
@@ -269,6 +269,11 @@ class UserLines(PackedSequence[UserLine]):
         self._shapes.append(shape)
         self.outcomes[line.outcome] += 1
         self.pending = self.pending or line.writes
+
+    @property
+    def odd_users(self) -> dict[bytes, Any]:
+        """Keys of legacy ids that are no ObjectIds, to these ids."""
+        return {id_key(identifier): identifier for identifier in self.decisions.other_ids()}
 
     def __len__(self) -> int:
         return len(self._positions)
@@ -457,11 +462,6 @@ class Plan:
         """The registered collections whose documents cannot be updated: views and time series."""
         codes = NOT_PLAIN.values()
         return frozenset(name for code, name, _ in self.findings.kinds if code in codes)
-
-    @property
-    def odd_users(self) -> Mapping[bytes, Any]:
-        """Keys of legacy ids that are no ObjectIds, to these ids."""
-        return {id_key(identifier): identifier for identifier in self.users.decisions.other_ids()}
 
     @computed_field
     @property

@@ -23,6 +23,7 @@ from newbi_migrate.migration.restore.results import RestoreResult, restore_ident
 from newbi_migrate.migration.restore.target import RestoreTarget, read_target
 from newbi_migrate.migration.run.beginning import begin_run
 from newbi_migrate.migration.run.runner import (
+    refuse_other_command,
     refuse_other_preview,
     refuse_while_rolling_back,
     run_to_resume,
@@ -134,11 +135,7 @@ class RestoreInPlace:
         return await self._result(session, written, runs)
 
     def _refuse_other(self, unfinished: RunRecord) -> None:
-        if unfinished.command != RESTORE:
-            raise UsageError(
-                f"The {unfinished.command} run {unfinished.run_id} was interrupted.",
-                next_step=f"Finish it first: newbi-migrate {unfinished.command}.",
-            )
+        refuse_other_command(unfinished, RESTORE)
         if unfinished.document.get("backup") != restore_identity(self.verification, self.only):
             raise UsageError(
                 f"A restore of another backup, or of other collections, was interrupted (run "
@@ -209,7 +206,7 @@ class RestoreInPlace:
         counts = {one.name: one.count for one in self.verification.collections}
         number = next((r.number for r in runs if r.run_id == session.run_id), session.token)
         lacking: dict[str, int] = {}
-        if any(run.stands and run.command in ("migrate", "backfill") for run in runs):
+        if any(run.stands and run.migrates for run in runs):
             scoped = {spec.name for spec in self.registry.scoped}
             field_name = self.registry.workspace_field
             for name in sorted(scoped & {*self.only}):

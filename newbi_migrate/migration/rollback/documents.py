@@ -25,7 +25,6 @@ from typing import Any
 from bson import ObjectId
 from xxhash import xxh3_64_intdigest
 
-from newbi_migrate.choices import OnConflict
 from newbi_migrate.mapping.values import ABSENT, read_id
 from newbi_migrate.migration.rollback.references import Released
 from newbi_migrate.migration.rollback.results import (
@@ -160,7 +159,7 @@ class DocumentRollback:
         back = self._back(name)
         compared = await compare_groups(self.database[name], groups, comment=self.comment)
         self._release(name, compared.to_restore)
-        if self._discards:
+        if self.result.options.discards:
             for one in compared.changed_fields:
                 if one.field == self.workspace_field:
                     now = _id_in(one.field, one.now)
@@ -174,7 +173,10 @@ class DocumentRollback:
         back, path = self._back(name), self.workspace_field
         for some in chunks(chains, _CHAINS_TOGETHER):
             found = await follow(
-                self.database[name], some, discard=self._discards, comment=self.comment
+                self.database[name],
+                some,
+                discard=self.result.options.discards,
+                comment=self.comment,
             )
             back.gone += len(some) - len(found)
             for one in found:
@@ -230,7 +232,7 @@ class DocumentRollback:
             back.restored += undone.written
             self._refused(name, undone)
         self._conflicts(name, compared.changed_fields)
-        if self._discards:
+        if self.result.options.discards:
             changed_fields = compared.changed_fields
             for changed in chunks(changed_fields, throttle.window(max(len(changed_fields), 1))):
                 await session.turn(len(changed))
@@ -253,10 +255,6 @@ class DocumentRollback:
             ]
             if groups:
                 yield entry, groups
-
-    @property
-    def _discards(self) -> bool:
-        return self.result.options.on_conflict is OnConflict.DISCARD
 
     def _concerns(self, group: JournalGroup) -> bool:
         if self.chosen is None:
@@ -285,7 +283,7 @@ class DocumentRollback:
 
     def _conflicts(self, name: str, changed_fields: Sequence[ChangedField]) -> None:
         back, documents = self._back(name), len({id_key(found.id) for found in changed_fields})
-        if self._discards:
+        if self.result.options.discards:
             back.overwritten += documents
         else:
             back.kept += documents

@@ -85,7 +85,7 @@ async def _as_it_stands(database: Database, run: RunRecord) -> Sequence[Replacem
     Those of its record may be older: whoever restored the whole database since has others.
     """
     replaced = replacements_of(run)
-    if run.state is not RunState.DONE:
+    if not run.stands:
         return replaced
     infos = await collections(database, comment=str(run.run_id))
     uuids = {name: info.uuid for name, info in infos.items()}

@@ -15,7 +15,12 @@ from typing import Final, Protocol, TypeVar
 from bson import ObjectId
 
 from newbi_migrate.documents.registry import Registry
-from newbi_migrate.errors import DatabaseMovedOnError, InterruptedRunError, NewbiMigrateError
+from newbi_migrate.errors import (
+    DatabaseMovedOnError,
+    InterruptedRunError,
+    NewbiMigrateError,
+    UsageError,
+)
 from newbi_migrate.migration.run.recovery import (
     read_whole_runs,
     recover,
@@ -42,6 +47,7 @@ from newbi_migrate.store.statements import wait_for_statements
 __all__ = [
     "Attempt",
     "Runner",
+    "refuse_other_command",
     "refuse_other_preview",
     "refuse_while_rolling_back",
     "run_to_resume",
@@ -247,6 +253,19 @@ class Runner:
 def run_to_resume(runs: Iterable[RunRecord]) -> RunRecord | None:
     """The run that was interrupted on its way forward, if there is one."""
     return next((run for run in runs if run.state is RunState.RUNNING), None)
+
+
+def refuse_other_command(unfinished: RunRecord, command: str) -> None:
+    """Fail where a run was interrupted that another command finishes.
+
+    Raises:
+        UsageError: It is of another command.
+    """
+    if unfinished.command != command:
+        raise UsageError(
+            f"The {unfinished.command} run {unfinished.run_id} was interrupted.",
+            next_step=f"Finish it first: newbi-migrate {unfinished.command}.",
+        )
 
 
 def refuse_while_rolling_back(runs: Iterable[RunRecord]) -> None:
