@@ -25,6 +25,7 @@ from newbi_migrate.backup.verification import Problem
 from newbi_migrate.errors import DamagedBackupError, UsageError
 from newbi_migrate.printable import some_of
 from newbi_migrate.store.collections import BUCKETS
+from newbi_migrate.store.connection import SERVERS_OWN
 
 __all__ = ["Contents", "find_database", "read_database"]
 
@@ -33,8 +34,6 @@ _OPLOG: Final = frozenset({"oplog.bson", "oplog.bson.gz"})
 _PRELUDE: Final = frozenset({"prelude.json", "prelude.json.gz"})
 _INDEXES: Final = "system.indexes"
 _OTHER_COPY: Final = "Take another copy of the backup."
-# What a server has beside the databases of applications.
-_OWN: Final = frozenset({"admin", "config", "local"})
 _LENIENT: Final[CodecOptions[dict[str, Any]]] = CodecOptions(
     datetime_conversion=DatetimeConversion.DATETIME_MS, unicode_decode_error_handler="replace"
 )
@@ -117,8 +116,8 @@ def choose_database(names: Sequence[str], source: str | None, *, where: str) -> 
     Raises:
         UsageError: There is none, or there are several and none was named.
     """
-    own = [name for name in names if name not in _OWN]
-    if source in _OWN or (names and not own):
+    own = [name for name in names if name not in SERVERS_OWN]
+    if source in SERVERS_OWN or (names and not own):
         raise UsageError(
             f"{source or ', '.join(names)} in {where} is of the server itself; its users and roles "
             "are not restored.",

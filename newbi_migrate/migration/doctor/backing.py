@@ -16,6 +16,7 @@ from newbi_migrate.backup.reading import DamagedDataError
 from newbi_migrate.checks import Check, Level
 from newbi_migrate.documents.registry import OWN_PREFIX
 from newbi_migrate.errors import DamagedRecordsError, UsageError
+from newbi_migrate.local_files import reason_of
 from newbi_migrate.printable import some_of
 from newbi_migrate.store.collections import collections
 from newbi_migrate.store.counting import estimated_counts
@@ -49,7 +50,7 @@ async def look_at_backup(database: Database, path: Path | None) -> list[Check]:
             Check(
                 "backup",
                 Level.FAILED,
-                f"{str(path)!r} cannot be read ({error.strerror or type(error).__name__}).",
+                f"{str(path)!r} cannot be read ({reason_of(error)}).",
                 "Name the folder of a backup.",
             )
         ]
