@@ -142,7 +142,7 @@ class OutputFile:
             raise
         return self._seal
 
-    def settle(self) -> None:
+    def give_name(self) -> None:
         """Gives a finished file its name."""
         self._temporary.replace(self.path)
 

@@ -240,7 +240,7 @@ class _Backup:
             exports=tuple(exports),
             files={},
         )
-        await asyncio.to_thread(self._settle, manifest)
+        await asyncio.to_thread(self._complete, manifest)
         return replace(manifest, files=dict(sorted(self._files.items())))
 
     @staticmethod
@@ -349,7 +349,7 @@ class _Backup:
             finally:
                 # The file must not be closed under a thread that still writes to it.
                 if under_way is not None:
-                    await _settled(under_way)
+                    await _ended(under_way)
             self._files[name] = await asyncio.to_thread(output.finish)
         self._finished.append(output)
         return consistency
@@ -375,14 +375,14 @@ class _Backup:
             self._files[name] = output.finish()
         self._finished.append(output)
 
-    def _settle(self, manifest: Manifest) -> None:
+    def _complete(self, manifest: Manifest) -> None:
         """Report and manifest, the files' names, and all of it on disk."""
         self._write(layout.REPORT, report_text(manifest), gzip=False)
         manifest = replace(manifest, files=dict(sorted(self._files.items())))
         self._write_clear(layout.MANIFEST, json_util.dumps(manifest.to_json(), indent=2) + "\n")
         folders = {self._folder}
         for output in self._finished:
-            output.settle()
+            output.give_name()
             folders.add(output.path.parent)
         for folder in folders:
             sync_folder(folder)
@@ -420,7 +420,7 @@ def _stamp(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds")
 
 
-async def _settled(future: asyncio.Future[Any]) -> None:
+async def _ended(future: asyncio.Future[Any]) -> None:
     """Waits for a thread's work, whatever becomes of it and whoever cancels meanwhile."""
     while not future.done():
         with contextlib.suppress(BaseException):
