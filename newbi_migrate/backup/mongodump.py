@@ -213,7 +213,11 @@ class _Reading:
             )
 
     def contents(self) -> Contents:
-        """Collections from their files."""
+        """Collections from their files.
+
+        Raises:
+            UsageError: They hold nothing that a restore could bring back.
+        """
         found = self._found
         self._set_own_aside()
         for shown, name in self._metadata.items():

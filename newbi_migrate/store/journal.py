@@ -175,7 +175,11 @@ class JournalGroup:
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> JournalGroup:
-        """The group from its stored form."""
+        """The group from its stored form.
+
+        Raises:
+            KeyError, TypeError, ValueError: It is not what this tool writes.
+        """
         return cls(
             _mapping(document["set"]),
             _mapping(document["prior"]),
@@ -265,7 +269,11 @@ class UserWrite:
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> UserWrite:
-        """The write from its stored form."""
+        """The write from its stored form.
+
+        Raises:
+            KeyError, TypeError, ValueError: It is not what this tool writes.
+        """
         names, digests = _text(stored.get("names", "")), stored.get("digests", b"")
         if not isinstance(digests, bytes):
             raise TypeError("bytes are expected")
@@ -710,7 +718,11 @@ class Journal(JournalReader):
 
 
 async def journaled_runs(database: Database) -> list[ObjectId]:
-    """The runs of which the journal holds entries, found without reading them."""
+    """The runs of which the journal holds entries, found without reading them.
+
+    Raises:
+        DamagedRecordsError: An entry has a key that this tool never writes.
+    """
     found: list[ObjectId] = []
     query: dict[str, Any] = {}
     while True:
