@@ -19,7 +19,7 @@ from bson.errors import BSONError
 from newbi_migrate.backup import layout
 from newbi_migrate.backup.dumped import DumpedCollection
 from newbi_migrate.backup.metadata import Metadata, MetadataError, index_fault, parse_metadata
-from newbi_migrate.backup.opening import BackupFolder, EntryKind
+from newbi_migrate.backup.opening import BackupFolder, FileKind
 from newbi_migrate.backup.reading import DamagedDataError
 from newbi_migrate.backup.verification import Problem
 from newbi_migrate.errors import DamagedBackupError, UsageError
@@ -74,7 +74,7 @@ def find_database(path: Path, source: str | None) -> tuple[Path, str, list[str]]
     """
     path = path.absolute()
     entries = _listed(path)
-    folders = [name for name, kind in entries.items() if kind is EntryKind.FOLDER]
+    folders = [name for name, kind in entries.items() if kind is FileKind.FOLDER]
     databases = [
         name for name in folders if name != layout.EXPORTS and _dump_names(_listed(path / name))
     ]
@@ -143,7 +143,7 @@ def choose_database(names: Sequence[str], source: str | None, *, where: str) -> 
     return own[0]
 
 
-def _listed(path: Path) -> dict[str, EntryKind]:
+def _listed(path: Path) -> dict[str, FileKind]:
     try:
         entries = BackupFolder(path).entries()
     except DamagedDataError as error:
@@ -157,7 +157,7 @@ def _listed(path: Path) -> dict[str, EntryKind]:
     return entries
 
 
-def _dump_names(entries: Mapping[str, EntryKind]) -> list[str]:
+def _dump_names(entries: Mapping[str, FileKind]) -> list[str]:
     return [name for name in entries if layout.split_name(name)[1]]
 
 
@@ -185,17 +185,17 @@ class _Reading:
         self._own: list[str] = []
         self._indexes: str = ""
 
-    def classify(self, entries: Mapping[str, EntryKind]) -> None:
+    def classify(self, entries: Mapping[str, FileKind]) -> None:
         """Tell what each name in the folder is."""
         strangers = []
         for name, kind in entries.items():
             stem, ending = layout.split_name(name)
-            if not ending or kind is EntryKind.FOLDER:
+            if not ending or kind is FileKind.FOLDER:
                 strangers += [] if name in _PRELUDE else [name]
                 continue
             plain = stem + ending
             collection = layout.unescape(stem)
-            if kind is not EntryKind.FILE:
+            if kind is not FileKind.FILE:
                 self._problem(name, kind.damage, collection)
             elif collection is None:
                 self._problem(name, "its name is none that mongodump gives", stem)

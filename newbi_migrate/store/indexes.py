@@ -34,7 +34,7 @@ __all__ = [
     "IndexPlan",
     "Refused",
     "build_as_described",
-    "create_indexes",
+    "build_wanted",
     "drop_index",
     "key_pattern",
     "matches",
@@ -211,7 +211,7 @@ def _obsolete(
     return tuple(found)
 
 
-async def create_indexes(
+async def build_wanted(
     session: LeasedSession, collection: str, specs: Sequence[IndexSpec]
 ) -> dict[str, Created | Refused]:
     """Create indexes of an existing collection; return what became of each, by name.
@@ -238,7 +238,7 @@ async def create_indexes(
             return {specs[0].name: Refused(_refusal(error), error.code or 0)}
         outcomes: dict[str, Created | Refused] = {}
         for spec in specs:
-            outcomes |= await create_indexes(session, collection, [spec])
+            outcomes |= await build_wanted(session, collection, [spec])
         return outcomes
     return {spec.name: Created(spec.name) for spec in specs}
 

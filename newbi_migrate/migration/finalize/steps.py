@@ -18,7 +18,7 @@ from newbi_migrate.migration.finalize.legacy_users import LegacyUsers, refuse_un
 from newbi_migrate.migration.finalize.results import FinalizeResult, HeldIndex, MissingIndex
 from newbi_migrate.migration.finalize.swaps import (
     IndexReview,
-    put_back,
+    rebuild_old,
     review_indexes,
     swap_indexes,
 )
@@ -253,7 +253,7 @@ async def _swap(
     specs = {spec.name: spec for spec in chosen_collections(request.registry, request.options)}
     for entry in entries:
         if entry.collection in specs:
-            await put_back(session, specs[entry.collection], entry.indexes("dropped"))
+            await rebuild_old(session, specs[entry.collection], entry.indexes("dropped"))
     for name in dict.fromkeys(entry.collection for entry in entries):
         here = [entry for entry in entries if entry.collection == name]
         there = {index["name"] for index in await read_indexes(session.database, name)}
