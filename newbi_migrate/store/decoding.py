@@ -11,7 +11,7 @@ from bson.binary import USER_DEFINED_SUBTYPE, Binary
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.errors import InvalidBSON
 
-from newbi_migrate.store.raw import ARRAY, DOCUMENT, document_of, elements
+from newbi_migrate.store.raw import ARRAY, DOCUMENT, Element, document_of, elements
 
 __all__ = ["PLAIN", "Undecodable", "decode", "decoded", "documents_of"]
 
@@ -64,7 +64,7 @@ class Undecodable(Binary):
         """The value's bytes."""
         return bytes(self[len(_MARK) + 1 :])
 
-    def __getnewargs__(self) -> tuple[int, bytes]:  # type: ignore[override]
+    def __getnewargs__(self) -> Element:  # type: ignore[override]
         return self.kind, self.raw
 
     def __repr__(self) -> str:

@@ -19,7 +19,7 @@ from newbi_migrate.store.decoding import PLAIN
 from newbi_migrate.store.digest import spans, without_fields
 from newbi_migrate.store.faults import codes_of, name_of
 from newbi_migrate.store.ids import decode_id, id_key_of, split_id
-from newbi_migrate.store.raw import OBJECT_ID, element, one_of_stored
+from newbi_migrate.store.raw import OBJECT_ID, Element, element, one_of_stored
 from newbi_migrate.store.reading import MAX_IDS, chunks, matching
 from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.zero_timestamps import equal_but_for_zeros, zeros_to_set
@@ -264,7 +264,7 @@ def _documents(batch: Batch) -> list[RawBSONDocument]:
     return [RawBSONDocument(batch.raw[start:end]) for start, end in spans(batch.raw)]
 
 
-def _id_of(document: RawBSONDocument) -> tuple[int, bytes]:
+def _id_of(document: RawBSONDocument) -> Element:
     return split_id(bytes(document.raw))[:2]
 
 

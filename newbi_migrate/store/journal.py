@@ -32,6 +32,7 @@ from newbi_migrate.errors import DamagedRecordsError, LeaseLostError
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.raw import (
     OBJECT_ID_SIZE,
+    Element,
     ObjectIds,
     document_of,
     elements,
@@ -148,7 +149,7 @@ class JournalGroup:
     ids: Sequence[Any]
     certain: bool = True
 
-    def prior_elements(self) -> dict[str, tuple[int, bytes]]:
+    def prior_elements(self) -> dict[str, Element]:
         """Type and bytes of what stood there, by field; an absent field is not in it."""
         raw = (
             bytes(self.prior.raw)
@@ -217,7 +218,7 @@ def _fitting(groups: Sequence[JournalGroup]) -> Iterator[tuple[JournalGroup, int
             yield group, size
 
 
-def prior_list(stored: Mapping[str, tuple[int, bytes]]) -> list[RawBSONDocument]:
+def prior_list(stored: Mapping[str, Element]) -> list[RawBSONDocument]:
     """What stood in filled fields, in the form in which an entry for users holds it.
 
     Args:
@@ -254,7 +255,7 @@ class UserWrite:
     names: str = ""
     digests: bytes = b""
     values: Mapping[str, Any] = field(default_factory=dict)
-    prior: Mapping[str, tuple[int, bytes]] = field(default_factory=dict)
+    prior: Mapping[str, Element] = field(default_factory=dict)
     certain: bool = True
 
     @property
@@ -320,8 +321,8 @@ def digests_by_field(names: str, digests: bytes) -> dict[str, bytes]:
     }
 
 
-def _prior_of(stored: Sequence[RawBSONDocument]) -> dict[str, tuple[int, bytes]]:
-    found: dict[str, tuple[int, bytes]] = {}
+def _prior_of(stored: Sequence[RawBSONDocument]) -> dict[str, Element]:
+    found: dict[str, Element] = {}
     for pair in stored:
         # Not decoded: an undefined would be a null.
         path, value = elements(bytes(pair.raw))

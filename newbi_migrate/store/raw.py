@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, overload
+from typing import Any, Final, TypeAlias, overload
 
 import bson
 from bson import ObjectId
@@ -21,6 +21,7 @@ __all__ = [
     "NULL",
     "OBJECT_ID",
     "OBJECT_ID_SIZE",
+    "Element",
     "ObjectIds",
     "document_from",
     "document_of",
@@ -40,6 +41,9 @@ __all__ = [
     "split_documents",
     "unpack_ids",
 ]
+
+Element: TypeAlias = tuple[int, bytes]
+"""Type byte and bytes of a stored value."""
 
 # Type bytes of the BSON specification 1.1 that are looked for in more than one place.
 DOCUMENT: Final = 0x03
@@ -120,7 +124,7 @@ def elements(raw: bytes) -> Iterator[tuple[str, int, bytes]]:
         position = stop + 1 + size
 
 
-def elements_by_name(raw: bytes) -> dict[str, tuple[int, bytes]]:
+def elements_by_name(raw: bytes) -> dict[str, Element]:
     """Type byte and value bytes of the top-level elements; of several of one name the last.
 
     Raises:
@@ -139,7 +143,7 @@ def repeats_a_name(raw: bytes) -> bool:
     return len({*names}) < len(names)
 
 
-def element(raw: bytes, name: str) -> tuple[int, bytes] | None:
+def element(raw: bytes, name: str) -> Element | None:
     """Type byte and value bytes of the first element of that name, ``None`` if there is none."""
     for found, kind, value in elements(raw):
         if found == name:
@@ -147,13 +151,13 @@ def element(raw: bytes, name: str) -> tuple[int, bytes] | None:
     return None
 
 
-def element_of(value: Any) -> tuple[int, bytes]:
+def element_of(value: Any) -> Element:
     """Type byte and value bytes of a value, as the driver encodes it."""
     ((_, kind, content),) = elements(bson.encode({"": value}))
     return kind, content
 
 
-def element_at(raw: bytes, path: str) -> tuple[int, bytes] | None:
+def element_at(raw: bytes, path: str) -> Element | None:
     """Type and bytes of the value at a dotted path, ``None`` where the path ends early."""
     *parents, last = path.split(".")
     for name in parents:
@@ -195,8 +199,8 @@ def document_from(body: bytes) -> bytes:
 def set_back(
     raw: bytes,
     path: Sequence[str],
-    written: tuple[int, bytes],
-    prior: tuple[int, bytes] | None,
+    written: Element,
+    prior: Element | None,
 ) -> bytes | None:
     """A document as it was before a field was written; ``None`` if it holds something else by now.
 
@@ -306,7 +310,7 @@ def one_of(ids: Sequence[Any]) -> Mapping[str, Any]:
     return document_of(("$in", ARRAY, document_from(body)))
 
 
-def one_of_stored(ids: Iterable[tuple[int, bytes]]) -> Mapping[str, Any]:
+def one_of_stored(ids: Iterable[Element]) -> Mapping[str, Any]:
     """The same condition for ids as they are stored, which the driver need not decode.
 
     Args:

@@ -20,7 +20,15 @@ from newbi_migrate.store.faults import refuses_documents
 from newbi_migrate.store.handles import Collection
 from newbi_migrate.store.ids import id_key, id_key_of
 from newbi_migrate.store.journal import JournalGroup
-from newbi_migrate.store.raw import NULL, document_of, element, element_at, elements_by_name, one_of
+from newbi_migrate.store.raw import (
+    NULL,
+    Element,
+    document_of,
+    element,
+    element_at,
+    elements_by_name,
+    one_of,
+)
 from newbi_migrate.store.reading import MAX_IDS, chunks, read_by_ids
 from newbi_migrate.store.session import LeasedSession
 
@@ -147,7 +155,7 @@ def _condition(group: JournalGroup, read: Sequence[str]) -> dict[str, Any]:
     return {name: precondition(stored.get(name)) for name in dict.fromkeys([*group.changes, *read])}
 
 
-def precondition(stored: tuple[int, bytes] | None) -> Any:
+def precondition(stored: Element | None) -> Any:
     """The condition on a field that it holds a value, given as type and bytes, or is absent."""
     if stored is None:
         return {"$exists": False}

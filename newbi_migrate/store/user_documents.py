@@ -28,7 +28,7 @@ from newbi_migrate.store.faults import refuses_documents
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.journal import UserWrite, digest_of_document
-from newbi_migrate.store.raw import element_at, element_of
+from newbi_migrate.store.raw import Element, element_at, element_of
 from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.stamping import precondition
 from newbi_migrate.store.undo import read_stored, update_back
@@ -366,8 +366,8 @@ async def empty_fields(
     leased: LeasedSession,
     collection: str,
     identifier: Any,
-    now: Mapping[str, tuple[int, bytes] | None],
-    prior: Mapping[str, tuple[int, bytes]],
+    now: Mapping[str, Element | None],
+    prior: Mapping[str, Element],
 ) -> bool | None:
     """Give fields that were filled their prior values, if they hold what they held when read.
 

@@ -20,6 +20,7 @@ from newbi_migrate.store.handles import Collection
 from newbi_migrate.store.ids import decode_id, split_id
 from newbi_migrate.store.raw import (
     OBJECT_ID,
+    Element,
     ObjectIds,
     document_from,
     document_of,
@@ -49,8 +50,6 @@ _MOST_GROUPS: Final = 5_000
 
 # Ids that are drawn for each range that is wanted.
 _DRAWN: Final = 500
-
-_Element = tuple[int, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +116,7 @@ async def read_windows(
         comment: Attached to every command.
     """
     uniform = await has_only_object_ids(collection, comment=comment)
-    after: _Element | None = None
+    after: Element | None = None
     while True:
         gathered = _Gathered(size)
         batches = _read(
@@ -141,7 +140,7 @@ async def read_windows(
         after = element(raw, "_id")
 
 
-def _following(after: _Element | None, *, uniform: bool) -> dict[str, Any]:
+def _following(after: Element | None, *, uniform: bool) -> dict[str, Any]:
     """A query for the documents whose ids come after one."""
     if uniform:
         # What is no ObjectId came in since, and no such comparison meets it.
@@ -228,7 +227,7 @@ class _Gathered:
         return packed + others
 
     async def _again(
-        self, collection: Collection, identifier: _Element, fields: Sequence[str], *, comment: str
+        self, collection: Collection, identifier: Element, fields: Sequence[str], *, comment: str
     ) -> None:
         self.count -= 1
         raw = await read_whole(collection, identifier, fields, comment=comment)
@@ -279,7 +278,7 @@ async def id_ranges(
         yield {"_id": limits} if limits else {}
 
 
-async def _first_id(collection: Collection, direction: int, *, comment: str) -> _Element | None:
+async def _first_id(collection: Collection, direction: int, *, comment: str) -> Element | None:
     cursor = collection.find_raw_batches(
         projection={"_id": 1}, sort=[("_id", direction)], limit=1, comment=comment
     )

@@ -37,7 +37,7 @@ from newbi_migrate.migration.planning.results import UserLine
 from newbi_migrate.store.decoding import decode, decoded, documents_of
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import id_key
-from newbi_migrate.store.raw import document_of, element_at, has_room_at
+from newbi_migrate.store.raw import Element, document_of, element_at, has_room_at
 from newbi_migrate.store.reading import scan
 
 __all__ = ["USER_BATCH", "UserPlane", "line_of"]
@@ -213,7 +213,7 @@ def _as_stored(writes: UserWrites, raw: Mapping[tuple[str, bytes], bytes]) -> Us
             continue
         document = raw[write.collection, id_key(write.id)]
         values: dict[str, Any] = {}
-        stored: dict[str, tuple[int, bytes]] = {}
+        stored: dict[str, Element] = {}
         for path, value in write.values.items():
             found = element_at(document, path)
             if not has_room_at(document, path) or not _says_nothing(found):
@@ -228,7 +228,7 @@ def _as_stored(writes: UserWrites, raw: Mapping[tuple[str, bytes], bytes]) -> Us
     return replace(writes, writes=tuple(exact), findings=tuple(findings))
 
 
-def _says_nothing(found: tuple[int, bytes] | None) -> bool:
+def _says_nothing(found: Element | None) -> bool:
     return found is None or is_missing(decode(bytes(document_of(("", *found)).raw))[0][""])
 
 

@@ -45,7 +45,7 @@ from newbi_migrate.store.journal import (
     JournalGroup,
     JournalReader,
 )
-from newbi_migrate.store.raw import document_of
+from newbi_migrate.store.raw import Element, document_of
 from newbi_migrate.store.reading import chunks
 from newbi_migrate.store.session import LeasedSession, Throttle
 from newbi_migrate.store.undo import (
@@ -315,7 +315,7 @@ def _stood(group: JournalGroup, path: str) -> ObjectId | None:
     return _id_in(path, group.prior_elements().get(path))
 
 
-def _id_in(path: str, element: tuple[int, bytes] | None) -> ObjectId | None:
+def _id_in(path: str, element: Element | None) -> ObjectId | None:
     """The id that an element of that name holds; ``None`` if it holds none."""
     if element is None:
         return None

@@ -46,7 +46,7 @@ from newbi_migrate.store.journal import (
     digests_by_field,
     digests_of_fields,
 )
-from newbi_migrate.store.raw import element_at, element_of, has_room_at, set_back
+from newbi_migrate.store.raw import Element, element_at, element_of, has_room_at, set_back
 from newbi_migrate.store.reading import chunks
 from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.undo import read_stored
@@ -73,8 +73,8 @@ class _Filled:
 
     collection: str
     id: Any
-    values: dict[str, tuple[int, bytes] | None]
-    prior: dict[str, tuple[int, bytes]]
+    values: dict[str, Element | None]
+    prior: dict[str, Element]
 
 
 @dataclass(slots=True)
@@ -268,7 +268,7 @@ class UserRollback:
         )
 
     def _inspect_filled(self, write: UserWrite, raw: bytes) -> None:
-        ours: dict[str, tuple[int, bytes] | None] = {}
+        ours: dict[str, Element | None] = {}
         for path, value in write.values.items():
             now, written = element_at(raw, path), element_of(value)
             if now == written:

@@ -42,7 +42,7 @@ from newbi_migrate.store.journal import (
     JournalEntry,
     JournalReader,
 )
-from newbi_migrate.store.raw import NULL, document_of, element, element_of, set_back
+from newbi_migrate.store.raw import NULL, Element, document_of, element, element_of, set_back
 from newbi_migrate.store.reading import read_by_ids
 from newbi_migrate.store.runs import RunRecord, RunState, read_runs
 
@@ -56,8 +56,7 @@ __all__ = [
 _LISTED: Final = 100
 """Unexplained documents that are named for each collection."""
 
-_Element = tuple[int, bytes]
-_NO_ID: Final[_Element] = (NULL, b"")
+_NO_ID: Final[Element] = (NULL, b"")
 
 
 class ConservationVerdict(StrEnum):
@@ -203,8 +202,8 @@ class _Step:
         certain: Whether they surely were written.
     """
 
-    written: Mapping[tuple[str, ...], _Element]
-    prior: Mapping[tuple[str, ...], _Element]
+    written: Mapping[tuple[str, ...], Element]
+    prior: Mapping[tuple[str, ...], Element]
     certain: bool = True
 
 
