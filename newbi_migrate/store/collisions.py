@@ -9,7 +9,7 @@ from typing import Any, Final
 from pymongo.errors import OperationFailure
 
 from newbi_migrate.documents.registry import UniqueKey
-from newbi_migrate.store.codes import REPLY_TOO_LARGE
+from newbi_migrate.server_codes import REPLY_TOO_LARGE
 from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.decoding import documents_of
 from newbi_migrate.store.handles import Collection

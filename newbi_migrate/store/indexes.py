@@ -21,7 +21,7 @@ from newbi_migrate.documents.indexes import (
     wanted_pattern,
 )
 from newbi_migrate.documents.registry import CollectionSpec, IndexSpec
-from newbi_migrate.store.codes import AUTHENTICATION, INDEX_REFUSED, NOT_FOUND, STABLE_API, Code
+from newbi_migrate.server_codes import AUTHENTICATION, INDEX_REFUSED, NOT_FOUND, STABLE_API, Code
 from newbi_migrate.store.collections import collection_names
 from newbi_migrate.store.connection import DURABLE, SIMPLE_COLLATION, Topology
 from newbi_migrate.store.decoding import PLAIN

@@ -14,7 +14,7 @@ import bson
 from pymongo import UpdateMany, UpdateOne
 from pymongo.errors import BulkWriteError
 
-from newbi_migrate.store.codes import TOO_LARGE, Code
+from newbi_migrate.server_codes import TOO_LARGE, Code
 from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.faults import refuses_documents
 from newbi_migrate.store.handles import Collection

@@ -22,7 +22,7 @@ from pymongo.errors import OperationFailure
 
 from newbi_migrate.documents.better_auth import TARGET_COLLECTIONS
 from newbi_migrate.mapping.users import Insert, SetMissing
-from newbi_migrate.store.codes import Code
+from newbi_migrate.server_codes import Code
 from newbi_migrate.store.connection import DURABLE, SIMPLE_COLLATION, client_session
 from newbi_migrate.store.faults import refuses_documents
 from newbi_migrate.store.handles import Database
