@@ -13,6 +13,7 @@ from pymongo.errors import OperationFailure
 from newbi_migrate.documents.newbi import BETTER_AUTH_SPECS, NEWBI
 from newbi_migrate.documents.registry import CollectionSpec, IndexSpec, Registry
 from newbi_migrate.errors import UsageError
+from newbi_migrate.server_codes import Code
 
 __all__ = [
     "ID_INDEX",
@@ -28,15 +29,14 @@ __all__ = [
 ID_INDEX: Final = "_id_"
 """Name of the index that each collection has by itself."""
 
-_DUPLICATE: Final = 11000
 _SIMPLE: Final = {"locale": "simple"}
-_OPTIONS_CONFLICT, _KEYS_CONFLICT = 85, 86
 _REFUSALS: Final[Mapping[int, str]] = {
-    _OPTIONS_CONFLICT: "An index on the same keys has other options, or another text index is "
-    "there; drop it first.",
-    _KEYS_CONFLICT: "An index of the same name has other keys or options; drop it first.",
-    67: "The server cannot create it beside the indexes that are there.",
-    171: "The keys hold arrays in more than one field.",
+    Code.INDEX_OPTIONS_CONFLICT: "An index on the same keys has other options, or another text "
+    "index is there; drop it first.",
+    Code.INDEX_KEY_SPECS_CONFLICT: "An index of the same name has other keys or options; drop it "
+    "first.",
+    Code.CANNOT_CREATE_INDEX: "The server cannot create it beside the indexes that are there.",
+    Code.CANNOT_INDEX_PARALLEL_ARRAYS: "The keys hold arrays in more than one field.",
 }
 
 
@@ -207,7 +207,7 @@ def index_options(index: IndexSpec) -> dict[str, Any]:
 
 
 def _reason(error: OperationFailure, index: IndexSpec) -> str | None:
-    if error.code == _DUPLICATE:
+    if error.code == Code.DUPLICATE_KEY:
         keys = ", ".join(path for path, _ in index.keys)
         return f"Several documents have the same {keys}; find them with validate."
     return _REFUSALS.get(error.code or 0)
