@@ -13,7 +13,7 @@ from bson.errors import InvalidBSON
 
 from newbi_migrate.store.raw import ARRAY, DOCUMENT, Element, document_of, elements
 
-__all__ = ["PLAIN", "Undecodable", "decode", "decoded", "documents_of"]
+__all__ = ["PLAIN", "Undecodable", "decode", "decode_element", "decoded", "documents_of"]
 
 PLAIN: Final[CodecOptions[dict[str, Any]]] = CodecOptions(
     datetime_conversion=DatetimeConversion.DATETIME_AUTO
@@ -90,6 +90,11 @@ def decode(raw: bytes) -> tuple[dict[str, Any], bool]:
         return dict(_values(raw)), False
     except ValueError as error:
         raise InvalidBSON(str(error)) from None
+
+
+def decode_element(found: Element) -> Any:
+    """A stored value by its type and bytes, as :func:`decode` gives it inside a document."""
+    return decode(bytes(document_of(("", *found)).raw))[0][""]
 
 
 def _values(raw: bytes) -> list[tuple[str, Any]]:

@@ -34,10 +34,10 @@ from newbi_migrate.mapping.values import is_missing, read_id
 from newbi_migrate.mapping.workspace import Membership, roles_of
 from newbi_migrate.migration.planning.people import USER_FIELDS, TargetOddities
 from newbi_migrate.migration.planning.results import UserLine
-from newbi_migrate.store.decoding import decode, decoded, documents_of
+from newbi_migrate.store.decoding import decode, decode_element, decoded, documents_of
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import id_key
-from newbi_migrate.store.raw import Element, document_of, element_at, has_room_at
+from newbi_migrate.store.raw import Element, element_at, has_room_at
 from newbi_migrate.store.reading import scan
 
 __all__ = ["USER_BATCH", "UserPlane", "line_of"]
@@ -229,7 +229,7 @@ def _as_stored(writes: UserWrites, raw: Mapping[tuple[str, bytes], bytes]) -> Us
 
 
 def _says_nothing(found: Element | None) -> bool:
-    return found is None or is_missing(decode(bytes(document_of(("", *found)).raw))[0][""])
+    return found is None or is_missing(decode_element(found))
 
 
 def line_of(writes: UserWrites) -> UserLine:

@@ -34,7 +34,7 @@ from newbi_migrate.migration.rollback.results import (
     RollbackResult,
 )
 from newbi_migrate.progress import Progress
-from newbi_migrate.store.decoding import decode
+from newbi_migrate.store.decoding import decode_element
 from newbi_migrate.store.faults import task_group
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import id_key
@@ -45,7 +45,7 @@ from newbi_migrate.store.journal import (
     JournalGroup,
     JournalReader,
 )
-from newbi_migrate.store.raw import Element, document_of
+from newbi_migrate.store.raw import Element
 from newbi_migrate.store.reading import chunks
 from newbi_migrate.store.session import LeasedSession, Throttle
 from newbi_migrate.store.undo import (
@@ -162,7 +162,7 @@ class DocumentRollback:
         if self.result.options.discards:
             for one in compared.changed_fields:
                 if one.field == self.workspace_field:
-                    now = _id_in(one.field, one.now)
+                    now = _id_in(one.now)
                     self._released(name, now, _stood(one.group, one.field), 1)
         back.restored += sum(len(group.ids) for group in compared.to_restore)
         back.already += compared.restored
@@ -186,7 +186,7 @@ class DocumentRollback:
                 now, before, after = (e.get(path) for e in (one.now, one.before, one.after))
                 # Where a later run wrote it, that one releases it.
                 if now == before:
-                    self._released(name, _id_in(path, now), _id_in(path, after), 1)
+                    self._released(name, _id_in(now), _id_in(after), 1)
 
     async def apply(self, session: LeasedSession) -> None:
         """Take every window back, the last one first, and no more at once than it may.
@@ -312,16 +312,12 @@ def _portions(groups: Sequence[JournalGroup], throttle: Throttle) -> Iterator[li
 
 def _stood(group: JournalGroup, path: str) -> ObjectId | None:
     """The id that stood in a field before; ``None`` if none did."""
-    return _id_in(path, group.prior_elements().get(path))
+    return _id_in(group.prior_elements().get(path))
 
 
-def _id_in(path: str, element: Element | None) -> ObjectId | None:
-    """The id that an element of that name holds; ``None`` if it holds none."""
-    if element is None:
-        return None
-    # It may be anything, also what does not decode.
-    document, _ = decode(bytes(document_of((path, *element)).raw))
-    return read_id(document[path]).value
+def _id_in(element: Element | None) -> ObjectId | None:
+    """The id that a stored value is; ``None`` if it is none, which may not even decode."""
+    return None if element is None else read_id(decode_element(element)).value
 
 
 def _hash(name: str, identifier: Any) -> int:

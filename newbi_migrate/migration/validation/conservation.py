@@ -32,7 +32,7 @@ from newbi_migrate.migration.run.baseline import (
 from newbi_migrate.migration.validation.request import COMMENT
 from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.counting import estimated_counts
-from newbi_migrate.store.decoding import decode
+from newbi_migrate.store.decoding import decode_element
 from newbi_migrate.store.digest import Digest, digest_collection
 from newbi_migrate.store.faults import explained
 from newbi_migrate.store.handles import Database
@@ -42,7 +42,7 @@ from newbi_migrate.store.journal import (
     JournalEntry,
     JournalReader,
 )
-from newbi_migrate.store.raw import NULL, Element, document_of, element, element_of, set_back
+from newbi_migrate.store.raw import NULL, Element, element, element_of, set_back
 from newbi_migrate.store.reading import read_by_ids
 from newbi_migrate.store.runs import RunRecord, RunState, read_runs
 
@@ -303,8 +303,7 @@ def _note_repairs(ledger: _Ledger, entry: JournalEntry, owner: str) -> None:
             left = element_of(group.changes[owner])
         if left is None:
             continue
-        stored, _ = decode(bytes(document_of((owner, *left)).raw))
-        meant = read_id(stored[owner])
+        meant = read_id(decode_element(left))
         if meant.value is None or meant.form is IdForm.OBJECT_ID:
             continue
         step = _Step({(owner,): element_of(meant.value)}, {(owner,): left}, certain=False)
