@@ -169,9 +169,9 @@ class RestoreInPlace:
         replaced: Sequence[Replacement],
         unfinished: RunRecord | None,
     ) -> Mapping[str, Any]:
-        """Bring the dump's documents and indexes beside; record what is to change its place."""
+        """Fill a collection beside each present one; record what is to change its place."""
         infos = await collections(session.database, comment=session.comment)
-        beside = {one.collection: one.beside for one in replaced}
+        names = {one.collection: one.restoring for one in replaced}
         filler = Filler(
             session,
             self.dump,
@@ -181,7 +181,7 @@ class RestoreInPlace:
             workers=self.workers,
             convert=self.convert,
         )
-        wanted = [replace(one, restored_as=beside[one.name]) for one in self._wanted]
+        wanted = [replace(one, restored_as=names[one.name]) for one in self._wanted]
         built, refused = await filler.fill(wanted)
         infos = await collections(session.database, comment=session.comment)
         refuse_unreplaceable(self._wanted, infos)
@@ -190,7 +190,7 @@ class RestoreInPlace:
                 replace(
                     one,
                     before=infos[one.collection].uuid if one.collection in infos else "",
-                    restored=infos[one.beside].uuid,
+                    restored=infos[one.restoring].uuid,
                 ).to_record()
                 for one in replaced
             ],

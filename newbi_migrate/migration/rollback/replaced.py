@@ -36,8 +36,8 @@ async def preview_replaced(
     infos = await collections(database, comment=comment)
     for one in await _as_it_stands(database, run):
         if not one.restored:
-            if one.beside in infos:
-                result.collections_dropped.append(one.beside)
+            if one.restoring in infos:
+                result.collections_dropped.append(one.restoring)
             continue
         names = {info.uuid: name for name, info in infos.items() if info.uuid}
         was, now = names.get(one.before), names.get(one.restored)
