@@ -97,7 +97,7 @@ class Manifest:
         encrypted: Whether files are encrypted in the age format.
         unfinished_run: Command and id of a run that had begun and not come to its end, such as
             ``migrate 65f1…``; ``None`` if there was none.
-        notes: What a person should know beside.
+        notes: What else a person should know.
         collections: In order of their names.
         exports: Collections that are written as Extended JSON too, once the backup is whole.
         files: Size and digest of every other file of the backup, by path relative to it; without

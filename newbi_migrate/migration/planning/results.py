@@ -434,7 +434,7 @@ class Plan:
         users: One line for each legacy user.
         collections: What happens to the documents of each registered collection.
         quarantine: Users and documents that are left as they are.
-        findings: What a person should know beside.
+        findings: What else a person should know.
         indexes: What happens to each index.
         collisions: Documents that would break a unique key.
         not_registered: Collections of the database that the registry does not know.
@@ -498,7 +498,7 @@ class RunResult:
             included.
         collections: What happened to the documents.
         quarantine: What was left as it is.
-        findings: What a person should know beside.
+        findings: What else a person should know.
         indexes: What happened to the indexes.
         created: Collection to the number of documents created for users.
         filled: Collection to the number of documents in which missing fields were filled.
