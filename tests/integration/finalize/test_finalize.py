@@ -472,6 +472,7 @@ async def test_ended_it_has_nothing_to_do_and_writes_no_record(
     assert [lease] == changes(stood, fingerprint(sync_database))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("together", [True, False])
 async def test_kept_then_dropped_the_legacy_users_come_back_under_their_first_name(
     migrated, migration, sync_database, together
