@@ -13,7 +13,6 @@ from typing import Any, Final
 
 from bson import ObjectId
 
-from newbi_migrate.documents.legacy import LegacyUser
 from newbi_migrate.mapping.account import CREDENTIAL, account_document, password_kind
 from newbi_migrate.mapping.decisions import Outcome, UserDecision
 from newbi_migrate.mapping.email import is_accepted, is_normalised
@@ -164,7 +163,7 @@ def barred_by(legacy: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def writes_for(
-    legacy: LegacyUser,
+    legacy: Mapping[str, Any],
     decision: UserDecision,
     existing: Existing,
     *,
@@ -175,7 +174,7 @@ def writes_for(
     Pure: what exists is handed in. Where a document exists, only fields it lacks are filled.
 
     Args:
-        legacy: The legacy user as loaded.
+        legacy: The legacy user as stored.
         decision: What was decided about them.
         existing: Their documents that are there already.
         source: Name of the legacy collection, for findings.
@@ -186,8 +185,7 @@ def writes_for(
     if decision.outcome is Outcome.ALIASED and existing.user is None:
         # Whoever they were to become is gone since the decision; that place is not the legacy id's.
         return UserWrites(decision, findings=(Finding("changed-meanwhile", "user", user_id),))
-    document = legacy.to_document()
-    born = created_at(document)
+    born = created_at(legacy)
     writes: list[Insert | SetMissing] = []
     findings: list[Finding] = []
     not_carried: list[str] = []
@@ -204,7 +202,7 @@ def writes_for(
             report("conflict", collection, have["_id"], path)
 
     user = user_document(
-        document,
+        legacy,
         keep_email=decision.keep_email,
         keep_phone=decision.keep_phone,
         keep_referral_code=decision.keep_referral_code,
@@ -212,7 +210,7 @@ def writes_for(
     if existing.user is None:
         writes.append(Insert("user", user))
     else:
-        fill("user", existing.user, _beside(existing.user, user, document))
+        fill("user", existing.user, _beside(existing.user, user, legacy))
     if not decision.keep_email:
         report("email-already-taken", source, decision.legacy_id, "email")
     if not decision.keep_phone:
@@ -220,16 +218,16 @@ def writes_for(
     if not decision.keep_referral_code:
         report("referral-code-already-taken", source, decision.legacy_id, "referralCode")
 
-    findings.extend(_about_person(document, user, decision, existing, source))
+    findings.extend(_about_person(legacy, user, decision, existing, source))
 
-    if decision.outcome is Outcome.ALIASED and not legacy_flag(document.get("isEmailVerified")):
+    if decision.outcome is Outcome.ALIASED and not legacy_flag(legacy.get("isEmailVerified")):
         # The address makes two users one person only where both have proven that it is theirs.
         # Else a stranger who once took the address would sign in as its owner, with the password
         # the stranger chose.
         report("password-not-carried", source, decision.legacy_id, "password")
     else:
-        _account(document, user_id, existing, writes, report, source)
-    _organization(document, decision, existing, born, writes, report, fill)
+        _account(legacy, user_id, existing, writes, report, source)
+    _organization(legacy, decision, existing, born, writes, report, fill)
     return UserWrites(decision, tuple(writes), tuple(findings), tuple(not_carried))
 
 

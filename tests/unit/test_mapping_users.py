@@ -66,7 +66,7 @@ def written(legacy=None, decision=CREATED, existing=None, **changes):
     document = {**(LEGACY if legacy is None else legacy), **changes}
     document = {name: value for name, value in document.items() if value is not ...}
     return writes_for(
-        LegacyUser.load(document),
+        document,
         decision,
         existing or Existing(),
         source="Users",
@@ -602,7 +602,6 @@ def test_a_user_without_a_single_workspace_gets_none(no_workspace_reason, code):
 
 def test_findings_name_the_legacy_collection_they_were_read_from():
     """It is one of two names, and by default the guide's."""
-    document = LegacyUser.load({**LEGACY, "password": ""})
-    found = writes_for(document, CREATED, Existing())
+    found = writes_for({**LEGACY, "password": ""}, CREATED, Existing())
 
     assert ["Users"] == [finding.collection for finding in found.findings]

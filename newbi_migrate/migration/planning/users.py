@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from bson import ObjectId
 
-from newbi_migrate.documents.legacy import LegacyUser
 from newbi_migrate.mapping.decisions import (
     Decisions,
     LegacyKey,
@@ -148,7 +147,7 @@ class UserPlane:
                 )
             results.append(
                 _as_stored(
-                    writes_for(LegacyUser.load(document), decision, existing, source=self._source),
+                    writes_for(document, decision, existing, source=self._source),
                     facts.raw,
                 )
             )
