@@ -150,9 +150,14 @@ async def backup_database(
                 manifest = await run.run()
                 # From here on it is whole; what happens between two renames leaves it whole.
                 partial.rename(final)
-                sync_folder(output_dir)
             except BaseException:
                 shutil.rmtree(partial, ignore_errors=True)
+                raise
+            try:
+                sync_folder(output_dir)
+            except OSError:
+                # Its name may be lost with the disk: nobody is to rely on it.
+                shutil.rmtree(final, ignore_errors=True)
                 raise
     return BackupResult(final, manifest, run.identities)
 

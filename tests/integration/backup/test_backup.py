@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gzip
 import json
 import os
@@ -24,6 +25,7 @@ from bulk import bulk_invoices, bulk_owners
 from fingerprints import changes, fingerprint
 from pymongo import AsyncMongoClient
 
+from newbi_migrate.backup import writer
 from newbi_migrate.backup.compare import compare_backup
 from newbi_migrate.backup.encrypt import new_identity, read_identities, read_recipients
 from newbi_migrate.backup.layout import escape
@@ -32,6 +34,7 @@ from newbi_migrate.backup.verify import verify_backup
 from newbi_migrate.backup.writer import backup_database
 from newbi_migrate.errors import (
     DamagedBackupError,
+    LocalFileError,
     UnreachableError,
     UnsupportedError,
     UsageError,
@@ -336,6 +339,25 @@ async def test_a_full_disk_leaves_nothing(database, sync_database, tmp_path):
         assert [] == list(tmp_path.iterdir())
     finally:
         command("umount", tmp_path)
+
+
+async def test_a_disk_that_fails_at_the_last_name_leaves_nothing(
+    database, sync_database, tmp_path, monkeypatch
+):
+    """It was about to be called whole, and its name may be lost."""
+    sync_database["one"].insert_one({"_id": 1})
+    real = writer.sync_folder
+
+    def failing(folder):
+        if folder == tmp_path:
+            raise OSError(errno.EIO, "Input/output error")
+        real(folder)
+
+    monkeypatch.setattr(writer, "sync_folder", failing)
+    with pytest.raises(LocalFileError, match=r"cannot be written \(Input/output error\)"):
+        await backup_database(database, tmp_path)
+
+    assert [] == list(tmp_path.iterdir())
 
 
 PROGRAM = """
