@@ -34,12 +34,15 @@ from newbi_migrate.backup.verify import verify_backup
 from newbi_migrate.backup.writer import backup_database
 from newbi_migrate.errors import (
     DamagedBackupError,
+    ExitCode,
     LocalFileError,
+    NewbiMigrateError,
     UnreachableError,
     UnsupportedError,
     UsageError,
 )
 from newbi_migrate.migration.restore.run import restore_backup
+from newbi_migrate.store.codes import Code
 from newbi_migrate.store.digest import Digest, digest_collection
 
 
@@ -236,6 +239,26 @@ async def test_on_a_replica_set_all_is_read_at_one_moment(
     assert Consistency.SNAPSHOT is result.manifest.consistency
     found = {e.name: e.digest for e in result.manifest.collections}
     assert {n: digest.hexdigest() for n, digest in expected.items()} == found
+
+
+@pytest.mark.parametrize("code", [Code.SNAPSHOT_TOO_OLD, Code.SNAPSHOT_UNAVAILABLE])
+async def test_a_snapshot_that_is_lost_interrupts_a_backup(
+    replica_database, sync_replica_database, tmp_path, code
+):
+    """It is no defect: the same command again makes one, and nothing is left of this."""
+    three(sync_replica_database)
+    admin = sync_replica_database.client.admin
+    data = {"failCommands": ["find"], "errorCode": code.value}
+    data["namespace"] = f"{sync_replica_database.name}.b"
+    admin.command("configureFailPoint", "failCommand", mode="alwaysOn", data=data)
+    try:
+        with pytest.raises(NewbiMigrateError, match="until 'b' was read") as caught:
+            await backup_database(replica_database, tmp_path)
+    finally:
+        admin.command("configureFailPoint", "failCommand", mode="off")
+
+    assert ExitCode.INTERRUPTED == caught.value.exit_code
+    assert [] == list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("collection", ["a", "b", "c"])
