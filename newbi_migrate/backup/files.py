@@ -7,7 +7,7 @@ import errno
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -39,8 +39,10 @@ __all__ = [
 _CHUNK: Final = 1 << 20
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _LOCKED: Final = frozenset({errno.EACCES, errno.EAGAIN})
-# What a file system answers that has no locks.
-_NO_LOCKS: Final = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
+# What a file system answers that cannot do a thing at all.
+_CANNOT: Final = frozenset({errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
+_NO_LOCKS: Final = _CANNOT | {errno.ENOLCK}
+_NO_SYNC: Final = _CANNOT | {errno.EINVAL}
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,22 +179,37 @@ def seal_of(source: IO[bytes]) -> FileSeal:
 
 
 def make_private_folder(path: Path) -> None:
-    """Makes a folder that its owner alone can enter, and the folders above it.
+    """Makes a folder that its owner alone can enter, and the folders above it, with their names.
 
     Raises:
         FileExistsError: It is there already.
+        OSError: The system refused.
     """
+    missing = [folder for folder in path.parents if not folder.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
+    for folder in missing:
+        sync_folder(folder.parent)
     path.mkdir(mode=0o700)
 
 
 def sync_folder(path: Path) -> None:
-    """Returns when the names in a folder are on disk, where the system can tell."""
-    with ExitStack() as stack, contextlib.suppress(OSError):
-        # Windows does not open folders.
+    """Returns when the names in a folder are on disk, where the system can tell.
+
+    Raises:
+        OSError: The disk failed: what was written there may be lost.
+    """
+    try:
         descriptor = os.open(path, os.O_RDONLY)
-        stack.callback(os.close, descriptor)
+    except PermissionError:
+        # Windows opens no folder, nor does any system one that this user may not list.
+        return
+    try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def lock_file(path: Path) -> IO[bytes]:

@@ -45,6 +45,7 @@ from newbi_migrate.documents.newbi import NEWBI
 from newbi_migrate.documents.registry import Registry
 from newbi_migrate.errors import (
     DamagedRecordsError,
+    InterruptedRunError,
     NewbiMigrateError,
     UnsupportedError,
     UsageError,
@@ -118,6 +119,7 @@ async def backup_database(
     Raises:
         UsageError: The folder cannot be written, the disk is full, or the backup is there already.
         UnreachableError: The server did not answer, or may not be read.
+        InterruptedRunError: The server could not keep the snapshot.
         NewbiMigrateError: The server failed in another way. Nothing is left in each case.
     """
     begun = now or datetime.now(UTC)
@@ -150,9 +152,14 @@ async def backup_database(
                 manifest = await run.run()
                 # From here on it is whole; what happens between two renames leaves it whole.
                 partial.rename(final)
-                sync_folder(output_dir)
             except BaseException:
                 shutil.rmtree(partial, ignore_errors=True)
+                raise
+            try:
+                sync_folder(output_dir)
+            except OSError:
+                # Its name may be lost with the disk: nobody is to rely on it.
+                shutil.rmtree(final, ignore_errors=True)
                 raise
     return BackupResult(final, manifest, run.identities)
 
@@ -446,7 +453,7 @@ def _snapshot_explained(collection: str) -> Iterator[None]:
     try:
         yield
     except SnapshotLost as error:
-        raise NewbiMigrateError(
+        raise InterruptedRunError(
             f"The snapshot could not be kept until {collection!r} was read: it grew too old, or "
             "the collection was altered meanwhile.",
             next_step=f"{_NOTHING_LEFT} Run it again while fewer writes are made, or raise the "

@@ -159,7 +159,7 @@ def writes_for(
     Pure: what exists is handed in. Where a document exists, only fields it lacks are filled.
 
     Args:
-        legacy: The legacy user.
+        legacy: The legacy user as stored.
         decision: What was decided about them.
         existing: Their documents that are there already.
         source: Name of the legacy collection, for findings.

@@ -145,8 +145,9 @@ class Together:
     async def _fill(self, fill: SetMissing, done: WrittenUsers) -> None:
         as_read = {path: precondition(fill.stored.get(path)) for path in fill.values}
         result = await self._leased.collection(fill.collection).update_one(
-            {"_id": fill.id, **as_read},
+            {"_id": {"$eq": fill.id}, **as_read},
             {"$set": dict(fill.values)},
+            collation=SIMPLE_COLLATION,
             session=self._transactions,
             comment=self._leased.comment,
         )

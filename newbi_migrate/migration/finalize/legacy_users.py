@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any, Final
 
-from newbi_migrate.errors import DatabaseMovedOnError, NewbiMigrateError, UsageError
+from newbi_migrate.errors import DatabaseMovedOnError, UsageError
 from newbi_migrate.masking import shown_id
 from newbi_migrate.migration.finalize.results import FinalizeResult
 from newbi_migrate.migration.planning.survey import dropping_name, kept_name
@@ -56,7 +56,8 @@ class LegacyUsers:
         Before it is dropped it is renamed, out of everybody's reach, and looked at once more.
 
         Raises:
-            DatabaseMovedOnError: It holds a user whom no run that is in place accounts for.
+            DatabaseMovedOnError: It holds a user whom no run that is in place accounts for, or
+                somebody removed it at that moment.
             NewbiMigrateError: The session stopped it.
         """
         source, database = self._source, self._session.database
@@ -97,7 +98,7 @@ class LegacyUsers:
 
     async def _move(self, now: str, then: str) -> None:
         if await rename_collection(self._session, now, then) is not Renamed.DONE:
-            raise NewbiMigrateError(
+            raise DatabaseMovedOnError(
                 f"The collection {now} could not be renamed to {then}: somebody removed the one, "
                 "or made the other, at that moment.",
                 next_step="No user was dropped. The same command again goes on with what is there.",

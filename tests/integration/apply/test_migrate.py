@@ -168,6 +168,7 @@ async def stopped_at_rescan(uri):
             await stopping.apply()
 
 
+@pytest.mark.slow
 async def test_a_resumed_run_tells_the_numbers_of_its_plan(uri, sync_database):
     """Of users, documents and indexes, as a run that nothing interrupted does."""
     build_dirty_database(sync_database, seed=7, users=8, documents_per_user=15)
