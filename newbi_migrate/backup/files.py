@@ -18,6 +18,7 @@ from xxhash import xxh3_128
 from newbi_migrate.backup.compress import GzipWriter, Sink
 from newbi_migrate.backup.layout import temporary
 from newbi_migrate.errors import LocalFileError
+from newbi_migrate.local_files import reason_of
 
 if sys.platform == "win32":
     import msvcrt
@@ -89,17 +90,14 @@ class PrivateFile:
             self._file.flush()
             os.fsync(self._file.fileno())
         finally:
-            self._abandon()
+            self.abandon()
         return FileSeal(self._size, self._hash.hexdigest())
-
-    def _abandon(self) -> None:
-        # Closing flushes once more; on a full disk that fails once more, and leaves it open.
-        with contextlib.suppress(OSError):
-            self._file.close()
 
     def abandon(self) -> None:
         """Closes without a promise."""
-        self._abandon()
+        # Closing flushes once more; on a full disk that fails once more, and leaves it open.
+        with contextlib.suppress(OSError):
+            self._file.close()
 
 
 class OutputFile:
@@ -134,7 +132,7 @@ class OutputFile:
         self._sink.write(data)
 
     def finish(self) -> FileSeal:
-        """Writes what is left, waits for the disk and gives the file its name."""
+        """Writes what is left and returns when every byte is on disk."""
         try:
             if self._gzip is not None:
                 self._gzip.finish()
@@ -146,7 +144,7 @@ class OutputFile:
             raise
         return self._seal
 
-    def settle(self) -> None:
+    def give_name(self) -> None:
         """Gives a finished file its name."""
         self._temporary.replace(self.path)
 
@@ -261,6 +259,6 @@ def explained_by_system(where: Path, *, full: str, refused: str) -> Iterator[Non
                 next_step=full,
             ) from error
         raise LocalFileError(
-            f"{str(where)!r} cannot be written ({error.strerror or type(error).__name__}).",
+            f"{str(where)!r} cannot be written ({reason_of(error)}).",
             next_step=refused,
         ) from error

@@ -58,7 +58,7 @@ from newbi_migrate.store.digest import Digest, indexes_digest, options_digest
 from newbi_migrate.store.faults import explained, task_group
 from newbi_migrate.store.indexes import read_indexes
 from newbi_migrate.store.reading import read_batches
-from newbi_migrate.store.runs import RunState, read_runs
+from newbi_migrate.store.runs import RunState, read_runs, unfinished_run
 from newbi_migrate.store.snapshots import (
     SnapshotLost,
     committed,
@@ -247,7 +247,7 @@ class _Backup:
             exports=tuple(exports),
             files={},
         )
-        await asyncio.to_thread(self._settle, manifest)
+        await asyncio.to_thread(self._complete, manifest)
         return replace(manifest, files=dict(sorted(self._files.items())))
 
     @staticmethod
@@ -261,7 +261,7 @@ class _Backup:
         except DamagedRecordsError as error:
             self._note(error.what)
             return None
-        run = next((run for run in runs if run.state.unfinished), None)
+        run = unfinished_run(runs)
         if run is None:
             return None
         command = "rollback" if run.state is RunState.ROLLING_BACK else run.command
@@ -356,7 +356,7 @@ class _Backup:
             finally:
                 # The file must not be closed under a thread that still writes to it.
                 if under_way is not None:
-                    await _settled(under_way)
+                    await _ended(under_way)
             self._files[name] = await asyncio.to_thread(output.finish)
         self._finished.append(output)
         return consistency
@@ -382,14 +382,14 @@ class _Backup:
             self._files[name] = output.finish()
         self._finished.append(output)
 
-    def _settle(self, manifest: Manifest) -> None:
+    def _complete(self, manifest: Manifest) -> None:
         """Report and manifest, the files' names, and all of it on disk."""
         self._write(layout.REPORT, report_text(manifest), gzip=False)
         manifest = replace(manifest, files=dict(sorted(self._files.items())))
         self._write_clear(layout.MANIFEST, json_util.dumps(manifest.to_json(), indent=2) + "\n")
         folders = {self._folder}
         for output in self._finished:
-            output.settle()
+            output.give_name()
             folders.add(output.path.parent)
         for folder in folders:
             sync_folder(folder)
@@ -427,7 +427,7 @@ def _stamp(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds")
 
 
-async def _settled(future: asyncio.Future[Any]) -> None:
+async def _ended(future: asyncio.Future[Any]) -> None:
     """Waits for a thread's work, whatever becomes of it and whoever cancels meanwhile."""
     while not future.done():
         with contextlib.suppress(BaseException):

@@ -26,7 +26,13 @@ from newbi_migrate.mapping.organization import (
     member_document,
     organization_document,
 )
-from newbi_migrate.mapping.user import created_at, first_name_of, plugin_fields_of, user_document
+from newbi_migrate.mapping.user import (
+    TWIN_FLAGS,
+    created_at,
+    first_name_of,
+    plugin_fields_of,
+    user_document,
+)
 from newbi_migrate.mapping.values import date_of, flag, is_missing, legacy_flag
 from newbi_migrate.mapping.workspace import Reason
 
@@ -35,7 +41,6 @@ _FillIn = Callable[[str, Mapping[str, Any], Mapping[str, Any]], None]
 
 __all__ = [
     "BARRED",
-    "CANNOT_SIGN_IN",
     "FIELD_NOT_CARRIED",
     "FOLLOWS_MEMBERSHIP",
     "Existing",
@@ -50,9 +55,6 @@ __all__ = [
 
 FIELD_NOT_CARRIED: Final = "field-not-carried"
 """Code of the finding that existing users are not given a field of the legacy ones."""
-
-CANNOT_SIGN_IN: Final = ("email-refused", "email-not-normal", "account-user-id-text")
-"""Codes of the findings that a user cannot sign in with what is stored."""
 
 BARRED: Final[Mapping[str, str]] = {"isDisabled": "user-disabled", "banned": "user-banned"}
 """Field that kept a legacy user out to the code of the finding that Better Auth lets them in."""
@@ -138,23 +140,6 @@ class UserWrites:
     writes: tuple[Insert | SetMissing, ...] = ()
     findings: tuple[Finding, ...] = ()
     not_carried: tuple[str, ...] = ()
-
-    @property
-    def account_id(self) -> ObjectId | None:
-        """Id of the credential account that is created, if one is."""
-        return self._inserted("account")
-
-    @property
-    def member_id(self) -> ObjectId | None:
-        """Id of the membership that is created, if one is."""
-        return self._inserted("member")
-
-    def _inserted(self, collection: str) -> ObjectId | None:
-        for write in self.writes:
-            if isinstance(write, Insert) and write.collection == collection:
-                identifier: ObjectId = write.document["_id"]
-                return identifier
-        return None
 
 
 def barred_by(legacy: Mapping[str, Any]) -> tuple[str, ...]:
@@ -273,10 +258,7 @@ def _beside(
         del wanted["name"]
     if not is_missing(have.get("role")):
         del wanted["role"]
-    for new, old, opposite in (
-        ("emailVerified", "isEmailVerified", False),
-        ("isActive", "isDisabled", True),
-    ):
+    for new, old, opposite in TWIN_FLAGS:
         new_says, old_says = flag(have.get(new)), legacy_flag(have.get(old))
         if new_says is not None and is_missing(have.get(old)) and old in wanted:
             wanted[old] = new_says is not opposite

@@ -21,8 +21,8 @@ from newbi_migrate.errors import ExitCode, NewbiMigrateError
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.run import retry
+from newbi_migrate.server_codes import Code
 from newbi_migrate.store import lease
-from newbi_migrate.store.codes import Code
 
 READS = ("find", "getMore", "aggregate", "count", "listCollections", "listIndexes")
 WRITES = ("insert", "update", "findAndModify", "create", "createIndexes", "commitTransaction")

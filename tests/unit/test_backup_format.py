@@ -137,7 +137,7 @@ def test_files_are_their_owners_alone_and_named_at_the_end(tmp_path):
         assert [temporary(path)] == list(tmp_path.iterdir())
         assert 0o600 == temporary(path).stat().st_mode & 0o777
         seal = output.finish()
-    output.settle()
+    output.give_name()
 
     assert b"text" == gzip.decompress(path.read_bytes())
     assert seal.bytes == path.stat().st_size

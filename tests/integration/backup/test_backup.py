@@ -42,7 +42,7 @@ from newbi_migrate.errors import (
     UsageError,
 )
 from newbi_migrate.migration.restore.run import restore_backup
-from newbi_migrate.store.codes import Code
+from newbi_migrate.server_codes import Code
 from newbi_migrate.store.digest import Digest, digest_collection
 
 
@@ -274,7 +274,8 @@ async def test_on_a_standalone_writes_are_noticed(database, sync_database, tmp_p
     )
 
     assert Consistency.WRITTEN is result.manifest.consistency
-    assert Consistency.WRITTEN is result.manifest.entry(collection).consistency
+    (entry,) = (one for one in result.manifest.collections if one.name == collection)
+    assert Consistency.WRITTEN is entry.consistency
     assert "There were writes" in (result.path / "backup_report.txt").read_text()
 
 
