@@ -39,6 +39,10 @@ if TYPE_CHECKING:
         UsageError as UsageError,
         ValidationFailedError as ValidationFailedError,
     )
+    from newbi_migrate.mapping.models import (
+        MigratedUser as MigratedUser,
+        migrated_user as migrated_user,
+    )
     from newbi_migrate.migration.facade import (
         Migration as Migration,
         run_sync as run_sync,
@@ -90,6 +94,7 @@ _HOMES = {
         "ValidationFailedError",
     ),
     "newbi_migrate.rules": ("Rule", "Severity", "Violation"),
+    "newbi_migrate.mapping.models": ("MigratedUser", "migrated_user"),
     "newbi_migrate.migration.facade": ("Migration", "run_sync"),
     "newbi_migrate.migration.planning.options": ("MigrationOptions",),
     "newbi_migrate.migration.run.throttle": ("ThrottleOptions",),

@@ -14,7 +14,7 @@ class Level(StrEnum):
 
     OK = "ok"
     SKIPPED = "skipped"
-    """It was not looked at, because something before it failed."""
+    """It could not be looked at: something before it failed, or this user may not."""
     WARNING = "warning"
     """Somebody should know it before they go on."""
     FAILED = "failed"

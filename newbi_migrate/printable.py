@@ -1,8 +1,10 @@
-"""Text that can be shown: no control character, no half of a surrogate pair."""
+"""Text that can be shown: no control character, no half of a surrogate pair, no endless list."""
 
 from __future__ import annotations
 
-__all__ = ["escaped", "printable"]
+from collections.abc import Sequence
+
+__all__ = ["escaped", "printable", "some_of"]
 
 
 def printable(value: object) -> str:
@@ -18,3 +20,9 @@ def escaped(code: int) -> str:
     if code <= 0xFF:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+def some_of(names: Sequence[str], most: int = 5) -> str:
+    """The first of some names, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{', '.join(names[:most])}{more}"

@@ -12,7 +12,7 @@ __all__ = ["Rule", "Severity", "Violation"]
 
 
 class Severity(StrEnum):
-    """How much a violation matters: only ``critical`` ones fail a validation."""
+    """How much a violation matters; by default only ``critical`` ones fail a validation."""
 
     CRITICAL = "critical"
     WARNING = "warning"

@@ -17,6 +17,7 @@ from newbi_migrate.backup.opening import BackupFolder
 from newbi_migrate.backup.reading import DamagedDataError, read_failures
 from newbi_migrate.backup.verification import Problem
 from newbi_migrate.errors import DamagedBackupError, LocalFileError, UsageError
+from newbi_migrate.local_files import reason_of
 
 __all__ = ["Dump"]
 
@@ -173,7 +174,7 @@ def _refuse_no_folder(path: Path) -> None:
         there = path.exists()
     except OSError as error:
         raise DamagedBackupError(
-            f"{str(path)!r} cannot be read ({error.strerror or type(error).__name__}).",
+            f"{str(path)!r} cannot be read ({reason_of(error)}).",
             next_step="Name the folder of a backup.",
         ) from error
     if not there:

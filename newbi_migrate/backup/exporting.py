@@ -163,7 +163,7 @@ class _Exporter:
                     next_step="Take another copy of the backup.",
                 ) from error
             seal = output.finish()
-        output.settle()
+        output.give_name()
         sync_folder(self._folder)
         return ExportEntry(entry.name, name, lines, documents - lines, seal.bytes, seal.digest)
 
@@ -171,7 +171,7 @@ class _Exporter:
         with OutputFile(self._dump.path / name, gzip=False) as output:
             output.write(text)
             output.finish()
-        output.settle()
+        output.give_name()
         sync_folder(self._folder)
 
 

@@ -7,7 +7,7 @@ import errno
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +18,7 @@ from xxhash import xxh3_128
 from newbi_migrate.backup.compress import GzipWriter, Sink
 from newbi_migrate.backup.layout import temporary
 from newbi_migrate.errors import LocalFileError
+from newbi_migrate.local_files import reason_of
 
 if sys.platform == "win32":
     import msvcrt
@@ -38,8 +39,10 @@ __all__ = [
 _CHUNK: Final = 1 << 20
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _LOCKED: Final = frozenset({errno.EACCES, errno.EAGAIN})
-# What a file system answers that has no locks.
-_NO_LOCKS: Final = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
+# What a file system answers that cannot do a thing at all.
+_CANNOT: Final = frozenset({errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
+_NO_LOCKS: Final = _CANNOT | {errno.ENOLCK}
+_NO_SYNC: Final = _CANNOT | {errno.EINVAL}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,17 +90,14 @@ class PrivateFile:
             self._file.flush()
             os.fsync(self._file.fileno())
         finally:
-            self._abandon()
+            self.abandon()
         return FileSeal(self._size, self._hash.hexdigest())
-
-    def _abandon(self) -> None:
-        # Closing flushes once more; on a full disk that fails once more, and leaves it open.
-        with contextlib.suppress(OSError):
-            self._file.close()
 
     def abandon(self) -> None:
         """Closes without a promise."""
-        self._abandon()
+        # Closing flushes once more; on a full disk that fails once more, and leaves it open.
+        with contextlib.suppress(OSError):
+            self._file.close()
 
 
 class OutputFile:
@@ -132,7 +132,7 @@ class OutputFile:
         self._sink.write(data)
 
     def finish(self) -> FileSeal:
-        """Writes what is left, waits for the disk and gives the file its name."""
+        """Writes what is left and returns when every byte is on disk."""
         try:
             if self._gzip is not None:
                 self._gzip.finish()
@@ -144,7 +144,7 @@ class OutputFile:
             raise
         return self._seal
 
-    def settle(self) -> None:
+    def give_name(self) -> None:
         """Gives a finished file its name."""
         self._temporary.replace(self.path)
 
@@ -179,22 +179,37 @@ def seal_of(source: IO[bytes]) -> FileSeal:
 
 
 def make_private_folder(path: Path) -> None:
-    """Makes a folder that its owner alone can enter, and the folders above it.
+    """Makes a folder that its owner alone can enter, and the folders above it, with their names.
 
     Raises:
         FileExistsError: It is there already.
+        OSError: The system refused.
     """
+    missing = [folder for folder in path.parents if not folder.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
+    for folder in missing:
+        sync_folder(folder.parent)
     path.mkdir(mode=0o700)
 
 
 def sync_folder(path: Path) -> None:
-    """Returns when the names in a folder are on disk, where the system can tell."""
-    with ExitStack() as stack, contextlib.suppress(OSError):
-        # Windows does not open folders.
+    """Returns when the names in a folder are on disk, where the system can tell.
+
+    Raises:
+        OSError: The disk failed: what was written there may be lost.
+    """
+    try:
         descriptor = os.open(path, os.O_RDONLY)
-        stack.callback(os.close, descriptor)
+    except PermissionError:
+        # Windows opens no folder, nor does any system one that this user may not list.
+        return
+    try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def lock_file(path: Path) -> IO[bytes]:
@@ -244,6 +259,6 @@ def explained_by_system(where: Path, *, full: str, refused: str) -> Iterator[Non
                 next_step=full,
             ) from error
         raise LocalFileError(
-            f"{str(where)!r} cannot be written ({error.strerror or type(error).__name__}).",
+            f"{str(where)!r} cannot be written ({reason_of(error)}).",
             next_step=refused,
         ) from error

@@ -97,7 +97,7 @@ class Manifest:
         encrypted: Whether files are encrypted in the age format.
         unfinished_run: Command and id of a run that had begun and not come to its end, such as
             ``migrate 65f1…``; ``None`` if there was none.
-        notes: What a person should know beside.
+        notes: What else a person should know.
         collections: In order of their names.
         exports: Collections that are written as Extended JSON too, once the backup is whole.
         files: Size and digest of every other file of the backup, by path relative to it; without
@@ -144,10 +144,6 @@ class Manifest:
     def identity(self) -> str:
         """What tells this backup from any other: a digest of all it says."""
         return _seal(self._body())
-
-    def entry(self, name: str) -> CollectionEntry | None:
-        """The collection of that name, if it is there."""
-        return next((entry for entry in self.collections if entry.name == name), None)
 
     def to_json(self) -> dict[str, Any]:
         """As the manifest file has it."""

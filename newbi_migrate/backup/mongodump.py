@@ -19,11 +19,13 @@ from bson.errors import BSONError
 from newbi_migrate.backup import layout
 from newbi_migrate.backup.dumped import DumpedCollection
 from newbi_migrate.backup.metadata import Metadata, MetadataError, index_fault, parse_metadata
-from newbi_migrate.backup.opening import BackupFolder, EntryKind
+from newbi_migrate.backup.opening import BackupFolder, FileKind
 from newbi_migrate.backup.reading import DamagedDataError
 from newbi_migrate.backup.verification import Problem
 from newbi_migrate.errors import DamagedBackupError, UsageError
+from newbi_migrate.printable import some_of
 from newbi_migrate.store.collections import BUCKETS
+from newbi_migrate.store.connection import SERVERS_OWN
 
 __all__ = ["Contents", "find_database", "read_database"]
 
@@ -32,8 +34,6 @@ _OPLOG: Final = frozenset({"oplog.bson", "oplog.bson.gz"})
 _PRELUDE: Final = frozenset({"prelude.json", "prelude.json.gz"})
 _INDEXES: Final = "system.indexes"
 _OTHER_COPY: Final = "Take another copy of the backup."
-# What a server has beside the databases of applications.
-_OWN: Final = frozenset({"admin", "config", "local"})
 _LENIENT: Final[CodecOptions[dict[str, Any]]] = CodecOptions(
     datetime_conversion=DatetimeConversion.DATETIME_MS, unicode_decode_error_handler="replace"
 )
@@ -74,7 +74,7 @@ def find_database(path: Path, source: str | None) -> tuple[Path, str, list[str]]
     """
     path = path.absolute()
     entries = _listed(path)
-    folders = [name for name, kind in entries.items() if kind is EntryKind.FOLDER]
+    folders = [name for name, kind in entries.items() if kind is FileKind.FOLDER]
     databases = [
         name for name in folders if name != layout.EXPORTS and _dump_names(_listed(path / name))
     ]
@@ -116,8 +116,8 @@ def choose_database(names: Sequence[str], source: str | None, *, where: str) -> 
     Raises:
         UsageError: There is none, or there are several and none was named.
     """
-    own = [name for name in names if name not in _OWN]
-    if source in _OWN or (names and not own):
+    own = [name for name in names if name not in SERVERS_OWN]
+    if source in SERVERS_OWN or (names and not own):
         raise UsageError(
             f"{source or ', '.join(names)} in {where} is of the server itself; its users and roles "
             "are not restored.",
@@ -143,7 +143,7 @@ def choose_database(names: Sequence[str], source: str | None, *, where: str) -> 
     return own[0]
 
 
-def _listed(path: Path) -> dict[str, EntryKind]:
+def _listed(path: Path) -> dict[str, FileKind]:
     try:
         entries = BackupFolder(path).entries()
     except DamagedDataError as error:
@@ -157,7 +157,7 @@ def _listed(path: Path) -> dict[str, EntryKind]:
     return entries
 
 
-def _dump_names(entries: Mapping[str, EntryKind]) -> list[str]:
+def _dump_names(entries: Mapping[str, FileKind]) -> list[str]:
     return [name for name in entries if layout.split_name(name)[1]]
 
 
@@ -185,17 +185,17 @@ class _Reading:
         self._own: list[str] = []
         self._indexes: str = ""
 
-    def classify(self, entries: Mapping[str, EntryKind]) -> None:
+    def classify(self, entries: Mapping[str, FileKind]) -> None:
         """Tell what each name in the folder is."""
         strangers = []
         for name, kind in entries.items():
             stem, ending = layout.split_name(name)
-            if not ending or kind is EntryKind.FOLDER:
+            if not ending or kind is FileKind.FOLDER:
                 strangers += [] if name in _PRELUDE else [name]
                 continue
             plain = stem + ending
             collection = layout.unescape(stem)
-            if kind is not EntryKind.FILE:
+            if kind is not FileKind.FILE:
                 self._problem(name, kind.damage, collection)
             elif collection is None:
                 self._problem(name, "its name is none that mongodump gives", stem)
@@ -213,7 +213,11 @@ class _Reading:
             )
 
     def contents(self) -> Contents:
-        """Collections from their files."""
+        """Collections from their files.
+
+        Raises:
+            UsageError: They hold nothing that a restore could bring back.
+        """
         found = self._found
         self._set_own_aside()
         for shown, name in self._metadata.items():
@@ -381,8 +385,7 @@ def _was_cut(file: str) -> bool:
 
 def _some(names: Sequence[str]) -> str:
     """Some names, and how many more there are."""
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f"{', '.join(map(_shown, names[:_NAMED]))}{more}"
+    return some_of([*map(_shown, names)], _NAMED)
 
 
 def _shown(name: str) -> str:

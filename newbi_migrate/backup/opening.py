@@ -24,7 +24,7 @@ from newbi_migrate.backup.reading import (
     whole_documents,
 )
 
-__all__ = ["BackupFolder", "EntryKind"]
+__all__ = ["BackupFolder", "FileKind"]
 
 LONGEST_TEXT: Final = 32 << 20
 """Bytes of a manifest or of a metadata file: more than a server's catalogue holds."""
@@ -39,7 +39,7 @@ _FLAGS: Final = (
 _NOT_IN_NAMES: Final = frozenset("\\\0:" if os.name == "nt" else "\\\0")
 
 
-class EntryKind(Enum):
+class FileKind(Enum):
     """What a name in a folder stands for."""
 
     FILE = auto()
@@ -54,10 +54,10 @@ class EntryKind(Enum):
 
 
 _DAMAGE: Final = {
-    EntryKind.FILE: "it is a file and no folder",
-    EntryKind.FOLDER: "it is a folder and no file",
-    EntryKind.LINK: "it is a symbolic link, which is not followed",
-    EntryKind.OTHER: "it is not a plain file",
+    FileKind.FILE: "it is a file and no folder",
+    FileKind.FOLDER: "it is a folder and no file",
+    FileKind.LINK: "it is a symbolic link, which is not followed",
+    FileKind.OTHER: "it is not a plain file",
 }
 
 
@@ -73,14 +73,14 @@ class BackupFolder:
         self.path = path
         self._identities = identities
 
-    def entries(self, folder: str = "") -> dict[str, EntryKind]:
+    def entries(self, folder: str = "") -> dict[str, FileKind]:
         """What lies in it, or in a folder in it; by name, in order.
 
         Raises:
             DamagedDataError: It cannot be read, or is no folder.
         """
         with read_failures():
-            path = self._path(folder, EntryKind.FOLDER) if folder else self.path
+            path = self._path(folder, FileKind.FOLDER) if folder else self.path
             return {one.name: _kind(one) for one in sorted(path.iterdir())}
 
     def has(self, name: str) -> bool:
@@ -98,11 +98,11 @@ class BackupFolder:
             DamagedDataError: It is missing, no plain file, or not in the folder.
         """
         with read_failures():
-            path = self._path(name, EntryKind.FILE)
+            path = self._path(name, FileKind.FILE)
             file = os.fdopen(os.open(path, _FLAGS), "rb")
         with file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise DamagedDataError(EntryKind.OTHER.damage)
+                raise DamagedDataError(FileKind.OTHER.damage)
             yield file
 
     @contextmanager
@@ -164,7 +164,7 @@ class BackupFolder:
         with read_failures(), self.raw(name) as file:
             return seal_of(file)
 
-    def _path(self, name: str, wanted: EntryKind) -> Path:
+    def _path(self, name: str, wanted: FileKind) -> Path:
         parts = name.split("/")
         if any(part in {"", ".", ".."} or _NOT_IN_NAMES.intersection(part) for part in parts):
             raise DamagedDataError("its name leads out of the backup")
@@ -172,15 +172,15 @@ class BackupFolder:
         for number, part in enumerate(parts, start=1):
             path /= part
             kind = _kind(path)
-            if kind is not (wanted if number == len(parts) else EntryKind.FOLDER):
+            if kind is not (wanted if number == len(parts) else FileKind.FOLDER):
                 raise DamagedDataError(kind.damage)
         return path
 
 
-def _kind(path: Path) -> EntryKind:
+def _kind(path: Path) -> FileKind:
     mode = os.lstat(path).st_mode
     if stat.S_ISLNK(mode):
-        return EntryKind.LINK
+        return FileKind.LINK
     if stat.S_ISDIR(mode):
-        return EntryKind.FOLDER
-    return EntryKind.FILE if stat.S_ISREG(mode) else EntryKind.OTHER
+        return FileKind.FOLDER
+    return FileKind.FILE if stat.S_ISREG(mode) else FileKind.OTHER

@@ -11,6 +11,7 @@ from typing import IO, Any, Final
 from newbi_migrate.backup import layout
 from newbi_migrate.backup.compress import GZIP_ERRORS, damage_of, gunzip
 from newbi_migrate.backup.encrypt import DecryptingReader, Undecryptable
+from newbi_migrate.local_files import reason_of
 
 __all__ = ["DamagedDataError", "in_clear", "read_failures", "whole_documents"]
 
@@ -67,8 +68,7 @@ def read_failures() -> Iterator[None]:
     except FileNotFoundError as error:
         raise DamagedDataError("it is missing") from error
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise DamagedDataError(f"it cannot be read ({reason})") from error
+        raise DamagedDataError(f"it cannot be read ({reason_of(error)})") from error
     except Undecryptable as error:
         raise DamagedDataError("no key opens it, or its bytes are changed") from error
 

@@ -45,6 +45,7 @@ from newbi_migrate.documents.newbi import NEWBI
 from newbi_migrate.documents.registry import Registry
 from newbi_migrate.errors import (
     DamagedRecordsError,
+    InterruptedRunError,
     NewbiMigrateError,
     UnsupportedError,
     UsageError,
@@ -57,7 +58,7 @@ from newbi_migrate.store.digest import Digest, indexes_digest, options_digest
 from newbi_migrate.store.faults import explained, task_group
 from newbi_migrate.store.indexes import read_indexes
 from newbi_migrate.store.reading import read_batches
-from newbi_migrate.store.runs import RunState, read_runs
+from newbi_migrate.store.runs import RunState, read_runs, unfinished_run
 from newbi_migrate.store.snapshots import (
     SnapshotLost,
     committed,
@@ -118,6 +119,7 @@ async def backup_database(
     Raises:
         UsageError: The folder cannot be written, the disk is full, or the backup is there already.
         UnreachableError: The server did not answer, or may not be read.
+        InterruptedRunError: The server could not keep the snapshot.
         NewbiMigrateError: The server failed in another way. Nothing is left in each case.
     """
     begun = now or datetime.now(UTC)
@@ -150,9 +152,14 @@ async def backup_database(
                 manifest = await run.run()
                 # From here on it is whole; what happens between two renames leaves it whole.
                 partial.rename(final)
-                sync_folder(output_dir)
             except BaseException:
                 shutil.rmtree(partial, ignore_errors=True)
+                raise
+            try:
+                sync_folder(output_dir)
+            except OSError:
+                # Its name may be lost with the disk: nobody is to rely on it.
+                shutil.rmtree(final, ignore_errors=True)
                 raise
     return BackupResult(final, manifest, run.identities)
 
@@ -240,7 +247,7 @@ class _Backup:
             exports=tuple(exports),
             files={},
         )
-        await asyncio.to_thread(self._settle, manifest)
+        await asyncio.to_thread(self._complete, manifest)
         return replace(manifest, files=dict(sorted(self._files.items())))
 
     @staticmethod
@@ -254,7 +261,7 @@ class _Backup:
         except DamagedRecordsError as error:
             self._note(error.what)
             return None
-        run = next((run for run in runs if run.state.unfinished), None)
+        run = unfinished_run(runs)
         if run is None:
             return None
         command = "rollback" if run.state is RunState.ROLLING_BACK else run.command
@@ -349,7 +356,7 @@ class _Backup:
             finally:
                 # The file must not be closed under a thread that still writes to it.
                 if under_way is not None:
-                    await _settled(under_way)
+                    await _ended(under_way)
             self._files[name] = await asyncio.to_thread(output.finish)
         self._finished.append(output)
         return consistency
@@ -375,14 +382,14 @@ class _Backup:
             self._files[name] = output.finish()
         self._finished.append(output)
 
-    def _settle(self, manifest: Manifest) -> None:
+    def _complete(self, manifest: Manifest) -> None:
         """Report and manifest, the files' names, and all of it on disk."""
         self._write(layout.REPORT, report_text(manifest), gzip=False)
         manifest = replace(manifest, files=dict(sorted(self._files.items())))
         self._write_clear(layout.MANIFEST, json_util.dumps(manifest.to_json(), indent=2) + "\n")
         folders = {self._folder}
         for output in self._finished:
-            output.settle()
+            output.give_name()
             folders.add(output.path.parent)
         for folder in folders:
             sync_folder(folder)
@@ -420,7 +427,7 @@ def _stamp(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds")
 
 
-async def _settled(future: asyncio.Future[Any]) -> None:
+async def _ended(future: asyncio.Future[Any]) -> None:
     """Waits for a thread's work, whatever becomes of it and whoever cancels meanwhile."""
     while not future.done():
         with contextlib.suppress(BaseException):
@@ -446,7 +453,7 @@ def _snapshot_explained(collection: str) -> Iterator[None]:
     try:
         yield
     except SnapshotLost as error:
-        raise NewbiMigrateError(
+        raise InterruptedRunError(
             f"The snapshot could not be kept until {collection!r} was read: it grew too old, or "
             "the collection was altered meanwhile.",
             next_step=f"{_NOTHING_LEFT} Run it again while fewer writes are made, or raise the "

@@ -60,7 +60,7 @@ class LogFile:
             with contextlib.suppress(OSError):
                 self.close()
             reason = error.strerror or type(error).__name__
-            note = f"note: {self._path} cannot be written to ({reason})."
+            note = f"note: {str(self._path)!r} cannot be written to ({reason})."
             with contextlib.suppress(OSError):
                 print(note, file=sys.stderr, flush=True)
 

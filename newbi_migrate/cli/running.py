@@ -434,7 +434,7 @@ _CONSENT: Final = frozenset({"y", "yes", "o", "oui", "ok"})
 
 def _ask(question: str) -> str:
     try:
-        print(question, end="", file=sys.stderr, flush=True)
+        print(printable(question), end="", file=sys.stderr, flush=True)
         return sys.stdin.readline().strip()
     except OSError:  # the terminal has gone, and nobody agrees
         return ""

@@ -13,25 +13,30 @@ from pymongo.errors import OperationFailure
 from newbi_migrate.documents.newbi import BETTER_AUTH_SPECS, NEWBI
 from newbi_migrate.documents.registry import CollectionSpec, IndexSpec, Registry
 from newbi_migrate.errors import UsageError
+from newbi_migrate.server_codes import Code
 
 __all__ = [
+    "ID_INDEX",
     "IndexObstacle",
     "IndexReport",
     "create_indexes",
+    "index_options",
     "key_pattern",
     "matches",
     "wanted_pattern",
 ]
 
-_DUPLICATE: Final = 11000
+ID_INDEX: Final = "_id_"
+"""Name of the index that each collection has by itself."""
+
 _SIMPLE: Final = {"locale": "simple"}
-_OPTIONS_CONFLICT, _KEYS_CONFLICT = 85, 86
 _REFUSALS: Final[Mapping[int, str]] = {
-    _OPTIONS_CONFLICT: "An index on the same keys has other options, or another text index is "
-    "there; drop it first.",
-    _KEYS_CONFLICT: "An index of the same name has other keys or options; drop it first.",
-    67: "The server cannot create it beside the indexes that are there.",
-    171: "The keys hold arrays in more than one field.",
+    Code.INDEX_OPTIONS_CONFLICT: "An index on the same keys has other options, or another text "
+    "index is there; drop it first.",
+    Code.INDEX_KEY_SPECS_CONFLICT: "An index of the same name has other keys or options; drop it "
+    "first.",
+    Code.CANNOT_CREATE_INDEX: "The server cannot create it beside the indexes that are there.",
+    Code.CANNOT_INDEX_PARALLEL_ARRAYS: "The keys hold arrays in more than one field.",
 }
 
 
@@ -168,9 +173,8 @@ async def _create(collection: Any, spec: CollectionSpec, report: IndexReport) ->
         if there:
             report.present.append((spec.name, there[0]))
             continue
-        options: dict[str, Any] = {"name": index.name, **_options(index)}
         try:
-            await collection.create_index(list(index.keys), **options)
+            await collection.create_index(list(index.keys), **index_options(index))
         except OperationFailure as error:
             reason = _reason(error, index)
             if reason is None:
@@ -185,13 +189,14 @@ async def _stored(collection: Any) -> Iterable[Mapping[str, Any]]:
     return [
         {**known, "name": name, "key": dict(known["key"])}
         for name, known in found.items()
-        if name != "_id_"
+        if name != ID_INDEX
     ]
 
 
-def _options(index: IndexSpec) -> dict[str, Any]:
+def index_options(index: IndexSpec) -> dict[str, Any]:
+    """The options with which a described index is built, its name among them."""
     # An index inherits the collation of its collection, which may call different values equal.
-    options: dict[str, Any] = {"collation": _SIMPLE}
+    options: dict[str, Any] = {"name": index.name, "collation": _SIMPLE}
     if index.unique:
         options["unique"] = True
     if index.sparse:
@@ -202,7 +207,7 @@ def _options(index: IndexSpec) -> dict[str, Any]:
 
 
 def _reason(error: OperationFailure, index: IndexSpec) -> str | None:
-    if error.code == _DUPLICATE:
+    if error.code == Code.DUPLICATE_KEY:
         keys = ", ".join(path for path, _ in index.keys)
         return f"Several documents have the same {keys}; find them with validate."
     return _REFUSALS.get(error.code or 0)

@@ -280,10 +280,7 @@ def shape_of(annotation: Any, metadata: Iterable[Any] = ()) -> Shape:
         annotation: The type of a field or of the elements of a list.
         metadata: What ``Annotated`` says beside the type.
     """
-    known = list(_flat(metadata))
-    while get_origin(annotation) is Annotated:
-        annotation, *more = get_args(annotation)
-        known = [*_flat(more), *known]
+    annotation, known = _apart(annotation, _flat(metadata))
     members = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else ()
     if type(None) in members:
         rest: Any = Union[tuple(member for member in members if member is not type(None))]  # noqa: UP007
@@ -311,6 +308,15 @@ def shape_of(annotation: Any, metadata: Iterable[Any] = ()) -> Shape:
     )
 
 
+def _apart(annotation: Any, metadata: Iterable[Any]) -> tuple[Any, list[Any]]:
+    """A bare type, and all that is said beside it."""
+    known = list(metadata)
+    while get_origin(annotation) is Annotated:
+        annotation, *more = get_args(annotation)
+        known = [*_flat(more), *known]
+    return annotation, known
+
+
 def _flat(metadata: Iterable[Any]) -> Iterator[Any]:
     for item in metadata:
         if isinstance(item, GroupedMetadata) and not isinstance(item, StringConstraints | Len):
@@ -320,10 +326,7 @@ def _flat(metadata: Iterable[Any]) -> Iterator[Any]:
 
 
 def _choices(annotation: Any, metadata: Iterable[Any]) -> Iterator[Constraints]:
-    known = list(metadata)
-    while get_origin(annotation) is Annotated:
-        annotation, *more = get_args(annotation)
-        known = [*_flat(more), *known]
+    annotation, known = _apart(annotation, metadata)
     if get_origin(annotation) in (Union, UnionType):
         for member in get_args(annotation):
             yield from _choices(member, known)

@@ -9,7 +9,6 @@ from typing import Any
 
 from bson import ObjectId
 
-from newbi_migrate.documents.better_auth import Account
 from newbi_migrate.mapping.ids import account_id
 from newbi_migrate.mapping.values import text
 
@@ -18,7 +17,6 @@ __all__ = [
     "ISSUER",
     "PasswordKind",
     "account_document",
-    "map_account",
     "password_kind",
 ]
 
@@ -61,20 +59,14 @@ def password_kind(value: object) -> PasswordKind:
     return PasswordKind.SCRYPT if _SCRYPT.match(value) else PasswordKind.UNKNOWN
 
 
-def map_account(user_id: ObjectId, password: object, created: datetime) -> Account | None:
+def account_document(
+    user_id: ObjectId, password: object, created: datetime
+) -> dict[str, Any] | None:
     """The credential account of a user, or ``None`` where there is no hash to sign in with.
 
     The hash is carried over unchanged. Better Auth compares ``accountId`` with the user's id
     as a string and ``userId`` as an ObjectId.
     """
-    document = account_document(user_id, password, created)
-    return None if document is None else Account.load(document)
-
-
-def account_document(
-    user_id: ObjectId, password: object, created: datetime
-) -> dict[str, Any] | None:
-    """What :func:`map_account` gives, as it is stored."""
     if not password_kind(password).is_hash:
         return None
     return {

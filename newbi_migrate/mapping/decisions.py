@@ -31,6 +31,7 @@ from newbi_migrate.mapping.packed import (
     PackedSequence,
     TextColumn,
     digest_of,
+    grouped,
     head_of,
     repeated,
     tail_of,
@@ -581,16 +582,7 @@ class _Grouped:
     def __init__(self, ids: IdColumn) -> None:
         self._keys = PackedIds.of_rows(ids.rows())
         places = array("I", (self._keys.position(identifier) for identifier in ids))
-        self._ends = array("I", bytes(4 * len(self._keys)))
-        for place in places:
-            self._ends[place] += 1
-        for place in range(1, len(self._ends)):
-            self._ends[place] += self._ends[place - 1]
-        free = array("I", [0, *self._ends])
-        self._order = array("I", bytes(4 * len(places)))
-        for position, place in enumerate(places):
-            self._order[free[place]] = position
-            free[place] += 1
+        self._order, self._ends = grouped(places, len(self._keys))
 
     def positions(self, identifier: ObjectId) -> Sequence[int]:
         """Where an id stands."""

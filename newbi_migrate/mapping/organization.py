@@ -8,8 +8,7 @@ from typing import Any, Final
 
 from bson import Decimal128, ObjectId
 
-from newbi_migrate.documents.better_auth import COMPANY_GUARD_FIELDS, Member, Organization
-from newbi_migrate.documents.legacy import LegacyUser
+from newbi_migrate.documents.better_auth import COMPANY_GUARD_FIELDS
 from newbi_migrate.mapping.ids import member_id, organization_id
 from newbi_migrate.mapping.numbers import cast_text, number_text
 from newbi_migrate.mapping.values import get_path, is_missing, text
@@ -20,8 +19,6 @@ __all__ = [
     "company_fields",
     "company_fields_missing",
     "incomplete_fields",
-    "map_member",
-    "map_organization",
     "member_document",
     "organization_document",
 ]
@@ -148,26 +145,17 @@ def incomplete_fields(organization: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(name for name in COMPANY_GUARD_FIELDS if text(organization.get(name)) is None)
 
 
-def map_organization(
-    legacy: LegacyUser, *, user_id: ObjectId, slug: str, created: datetime
-) -> Organization:
+def organization_document(
+    source: Mapping[str, Any], *, user_id: ObjectId, slug: str, created: datetime
+) -> dict[str, Any]:
     """The organization of a user; its id follows from the user's.
 
     Args:
-        legacy: The legacy user as loaded.
+        source: The legacy user.
         user_id: Id under which the user is known after the migration.
         slug: A slug nobody else has.
         created: The date the organization is given.
     """
-    return Organization.load(
-        organization_document(legacy.to_document(), user_id=user_id, slug=slug, created=created)
-    )
-
-
-def organization_document(
-    source: Mapping[str, Any], *, user_id: ObjectId, slug: str, created: datetime
-) -> dict[str, Any]:
-    """What :func:`map_organization` makes of a legacy user, as it is stored."""
     fields = company_fields(source)
     first = cast_text(get_path(source, "profile", "firstName"))
     # Never the e-mail address: an organization's name is shown to everybody in it.
@@ -181,13 +169,8 @@ def organization_document(
     }
 
 
-def map_member(user_id: ObjectId, organization: ObjectId, created: datetime) -> Member:
-    """The membership that makes a user the owner of an organization."""
-    return Member.load(member_document(user_id, organization, created))
-
-
 def member_document(user_id: ObjectId, organization: ObjectId, created: datetime) -> dict[str, Any]:
-    """What :func:`map_member` gives, as it is stored."""
+    """The membership that makes a user the owner of an organization."""
     return {
         "_id": member_id(user_id),
         "organizationId": organization,

@@ -10,7 +10,15 @@ import sys
 from abc import abstractmethod
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence, Set as AbstractSet
+from collections.abc import (
+    Container,
+    Hashable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+    Set as AbstractSet,
+)
 from hashlib import blake2b
 from heapq import merge
 from itertools import chain, islice, pairwise
@@ -21,6 +29,7 @@ from bson import ObjectId
 
 __all__ = [
     "IdColumn",
+    "InAnyOf",
     "Interned",
     "PackedGroups",
     "PackedIds",
@@ -29,6 +38,7 @@ __all__ = [
     "PackedSequence",
     "TextColumn",
     "digest_of",
+    "grouped",
     "head_of",
     "repeated",
     "tail_of",
@@ -361,6 +371,20 @@ class PackedGroups(PackedMapping[frozenset[ObjectId]]):
         return frozenset(self._members[start : self._ends[position]])
 
 
+class InAnyOf(Container[Any]):
+    """What is in any of some sets, which are not put together.
+
+    Args:
+        sets: The sets.
+    """
+
+    def __init__(self, *sets: Container[Any]) -> None:
+        self._sets = sets
+
+    def __contains__(self, item: object) -> bool:
+        return any(item in one for one in self._sets)
+
+
 class _Values:
     """Values in order, ObjectIds packed and all others interned."""
 
@@ -379,6 +403,26 @@ class _Values:
         if other is not None:
             return other
         return ObjectId(bytes(self._packed[position * _SIZE : (position + 1) * _SIZE]))
+
+
+def grouped(groups: Sequence[int], count: int) -> tuple[array[int], array[int]]:
+    """Positions in the order of the groups they are in, and where each group ends among them.
+
+    Args:
+        groups: The group of each position.
+        count: How many groups there are, numbered from zero.
+    """
+    ends = array("I", bytes(4 * count))
+    for group in groups:
+        ends[group] += 1
+    for group in range(1, count):
+        ends[group] += ends[group - 1]
+    free = array("I", [0, *ends])
+    order = array("I", bytes(4 * len(groups)))
+    for position, group in enumerate(groups):
+        order[free[group]] = position
+        free[group] += 1
+    return order, ends
 
 
 def _ascending(rows: Iterable[bytes]) -> Iterator[bytes]:

@@ -6,29 +6,38 @@ or blank, and what must not be: see :data:`NOT_CARRIED` and :data:`PLUGIN_FIELDS
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from bson import ObjectId
 
-from newbi_migrate.documents.better_auth import User
-from newbi_migrate.documents.legacy import LegacyUser
 from newbi_migrate.mapping.email import normalise_email
 from newbi_migrate.mapping.numbers import cast_text
-from newbi_migrate.mapping.values import date_of, get_path, is_missing, legacy_flag, text
+from newbi_migrate.mapping.values import date_of, flag, get_path, is_missing, legacy_flag, text
 
 __all__ = [
     "NOT_CARRIED",
     "PLUGIN_FIELDS",
+    "POINTERS",
+    "TWIN_FLAGS",
     "created_at",
+    "differing_flags",
     "first_name_of",
-    "map_user",
     "phone_of",
     "plugin_fields_of",
     "referral_code_of",
     "user_document",
 ]
+
+POINTERS: Final = ("organizationId", "workspaceId")
+"""Fields of a user that name an organization: stale, since a membership is the only link."""
+
+TWIN_FLAGS: Final = (
+    ("emailVerified", "isEmailVerified", False),
+    ("isActive", "isDisabled", True),
+)
+"""A flag of Better Auth's user, its twin of the old sign-in, and whether they mean opposites."""
 
 NOT_CARRIED: Final = frozenset(
     {
@@ -40,9 +49,7 @@ NOT_CARRIED: Final = frozenset(
         "emailVerificationExpires",
         "resetPasswordToken",
         "resetPasswordExpires",
-        # Stale pointers of an earlier attempt; a membership is the only link.
-        "organizationId",
-        "workspaceId",
+        *POINTERS,
     }
 )
 """Fields of a legacy user that the new user does not get."""
@@ -72,7 +79,7 @@ PLUGIN_FIELDS: Final = frozenset(
 """Fields of a user that plug-ins of Better Auth act on: ``role: "admin"`` opens everything.
 
 In a legacy document they meant something else, if anything. The new user gets only what
-:func:`map_user` itself says of them.
+:func:`user_document` itself says of them.
 """
 
 # What two users cannot share is decided about and never carried over by itself.
@@ -106,6 +113,14 @@ def plugin_fields_of(document: Mapping[str, Any], user: Mapping[str, Any]) -> tu
     )
 
 
+def differing_flags(user: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The flags of a user that contradict their twins, each with the name of that."""
+    for new, old, opposite in TWIN_FLAGS:
+        says, said = flag(user.get(new)), flag(user.get(old))
+        if says is not None and said is not None and (says is said) is opposite:
+            yield new, old
+
+
 def created_at(document: Mapping[str, Any]) -> datetime:
     """When the account was opened: the stored date, else the time in the ``_id``."""
     stored = date_of(document.get("createdAt"))
@@ -117,37 +132,23 @@ def created_at(document: Mapping[str, Any]) -> datetime:
     return datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def map_user(
-    legacy: LegacyUser,
+def user_document(
+    source: Mapping[str, Any],
     *,
     keep_email: bool = True,
     keep_phone: bool = True,
     keep_referral_code: bool = True,
-) -> User:
+) -> dict[str, Any]:
     """The user document for a legacy user, ``_id`` unchanged.
 
     Args:
-        legacy: The legacy user as loaded.
+        source: The legacy user.
         keep_email: False where another user has the same address; only an existing user can be
             without it.
         keep_phone: False where another user has the same number, which Better Auth treats as
             unique.
         keep_referral_code: False where another user has the same code.
     """
-    return User.load(
-        user_document(
-            legacy.to_document(),
-            keep_email=keep_email,
-            keep_phone=keep_phone,
-            keep_referral_code=keep_referral_code,
-        )
-    )
-
-
-def user_document(
-    source: Mapping[str, Any], *, keep_email: bool, keep_phone: bool, keep_referral_code: bool
-) -> dict[str, Any]:
-    """What :func:`map_user` makes of a legacy user, as it is stored."""
     email = normalise_email(source.get("email"))
     verified = legacy_flag(source.get("isEmailVerified"))
     disabled = legacy_flag(source.get("isDisabled"))

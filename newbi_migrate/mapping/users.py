@@ -13,7 +13,6 @@ from typing import Any, Final
 
 from bson import ObjectId
 
-from newbi_migrate.documents.legacy import LegacyUser
 from newbi_migrate.mapping.account import CREDENTIAL, account_document, password_kind
 from newbi_migrate.mapping.decisions import Outcome, UserDecision
 from newbi_migrate.mapping.email import is_accepted, is_normalised
@@ -27,7 +26,13 @@ from newbi_migrate.mapping.organization import (
     member_document,
     organization_document,
 )
-from newbi_migrate.mapping.user import created_at, first_name_of, plugin_fields_of, user_document
+from newbi_migrate.mapping.user import (
+    TWIN_FLAGS,
+    created_at,
+    first_name_of,
+    plugin_fields_of,
+    user_document,
+)
 from newbi_migrate.mapping.values import date_of, flag, is_missing, legacy_flag
 from newbi_migrate.mapping.workspace import Reason
 
@@ -36,7 +41,6 @@ _FillIn = Callable[[str, Mapping[str, Any], Mapping[str, Any]], None]
 
 __all__ = [
     "BARRED",
-    "CANNOT_SIGN_IN",
     "FIELD_NOT_CARRIED",
     "FOLLOWS_MEMBERSHIP",
     "Existing",
@@ -51,9 +55,6 @@ __all__ = [
 
 FIELD_NOT_CARRIED: Final = "field-not-carried"
 """Code of the finding that existing users are not given a field of the legacy ones."""
-
-CANNOT_SIGN_IN: Final = ("email-refused", "email-not-normal", "account-user-id-text")
-"""Codes of the findings that a user cannot sign in with what is stored."""
 
 BARRED: Final[Mapping[str, str]] = {"isDisabled": "user-disabled", "banned": "user-banned"}
 """Field that kept a legacy user out to the code of the finding that Better Auth lets them in."""
@@ -140,23 +141,6 @@ class UserWrites:
     findings: tuple[Finding, ...] = ()
     not_carried: tuple[str, ...] = ()
 
-    @property
-    def account_id(self) -> ObjectId | None:
-        """Id of the credential account that is created, if one is."""
-        return self._inserted("account")
-
-    @property
-    def member_id(self) -> ObjectId | None:
-        """Id of the membership that is created, if one is."""
-        return self._inserted("member")
-
-    def _inserted(self, collection: str) -> ObjectId | None:
-        for write in self.writes:
-            if isinstance(write, Insert) and write.collection == collection:
-                identifier: ObjectId = write.document["_id"]
-                return identifier
-        return None
-
 
 def barred_by(legacy: Mapping[str, Any]) -> tuple[str, ...]:
     """The fields by which a legacy user is kept out, as the legacy application reads them."""
@@ -164,7 +148,7 @@ def barred_by(legacy: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def writes_for(
-    legacy: LegacyUser,
+    legacy: Mapping[str, Any],
     decision: UserDecision,
     existing: Existing,
     *,
@@ -175,7 +159,7 @@ def writes_for(
     Pure: what exists is handed in. Where a document exists, only fields it lacks are filled.
 
     Args:
-        legacy: The legacy user as loaded.
+        legacy: The legacy user as stored.
         decision: What was decided about them.
         existing: Their documents that are there already.
         source: Name of the legacy collection, for findings.
@@ -186,8 +170,7 @@ def writes_for(
     if decision.outcome is Outcome.ALIASED and existing.user is None:
         # Whoever they were to become is gone since the decision; that place is not the legacy id's.
         return UserWrites(decision, findings=(Finding("changed-meanwhile", "user", user_id),))
-    document = legacy.to_document()
-    born = created_at(document)
+    born = created_at(legacy)
     writes: list[Insert | SetMissing] = []
     findings: list[Finding] = []
     not_carried: list[str] = []
@@ -204,7 +187,7 @@ def writes_for(
             report("conflict", collection, have["_id"], path)
 
     user = user_document(
-        document,
+        legacy,
         keep_email=decision.keep_email,
         keep_phone=decision.keep_phone,
         keep_referral_code=decision.keep_referral_code,
@@ -212,7 +195,7 @@ def writes_for(
     if existing.user is None:
         writes.append(Insert("user", user))
     else:
-        fill("user", existing.user, _beside(existing.user, user, document))
+        fill("user", existing.user, _beside(existing.user, user, legacy))
     if not decision.keep_email:
         report("email-already-taken", source, decision.legacy_id, "email")
     if not decision.keep_phone:
@@ -220,16 +203,16 @@ def writes_for(
     if not decision.keep_referral_code:
         report("referral-code-already-taken", source, decision.legacy_id, "referralCode")
 
-    findings.extend(_about_person(document, user, decision, existing, source))
+    findings.extend(_about_person(legacy, user, decision, existing, source))
 
-    if decision.outcome is Outcome.ALIASED and not legacy_flag(document.get("isEmailVerified")):
+    if decision.outcome is Outcome.ALIASED and not legacy_flag(legacy.get("isEmailVerified")):
         # The address makes two users one person only where both have proven that it is theirs.
         # Else a stranger who once took the address would sign in as its owner, with the password
         # the stranger chose.
         report("password-not-carried", source, decision.legacy_id, "password")
     else:
-        _account(document, user_id, existing, writes, report, source)
-    _organization(document, decision, existing, born, writes, report, fill)
+        _account(legacy, user_id, existing, writes, report, source)
+    _organization(legacy, decision, existing, born, writes, report, fill)
     return UserWrites(decision, tuple(writes), tuple(findings), tuple(not_carried))
 
 
@@ -275,10 +258,7 @@ def _beside(
         del wanted["name"]
     if not is_missing(have.get("role")):
         del wanted["role"]
-    for new, old, opposite in (
-        ("emailVerified", "isEmailVerified", False),
-        ("isActive", "isDisabled", True),
-    ):
+    for new, old, opposite in TWIN_FLAGS:
         new_says, old_says = flag(have.get(new)), legacy_flag(have.get(old))
         if new_says is not None and is_missing(have.get(old)) and old in wanted:
             wanted[old] = new_says is not opposite

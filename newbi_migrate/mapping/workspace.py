@@ -13,7 +13,15 @@ from typing import Any, Final
 from bson import ObjectId
 
 from newbi_migrate.documents.registry import CollectionSpec, IdType
-from newbi_migrate.mapping.values import ABSENT, IdForm, StoredId, is_missing, read_id, write_id
+from newbi_migrate.mapping.values import (
+    ABSENT,
+    IdForm,
+    StoredId,
+    is_missing,
+    read_id,
+    trim,
+    write_id,
+)
 
 __all__ = [
     "Action",
@@ -23,6 +31,7 @@ __all__ = [
     "WorkspaceClass",
     "Workspaces",
     "resolve",
+    "roles_of",
     "workspace_of",
 ]
 
@@ -88,6 +97,11 @@ class Membership:
     organization_id: ObjectId
     user_id: ObjectId
     roles: frozenset[str]
+
+
+def roles_of(stored: object) -> frozenset[str]:
+    """The roles of a stored membership, which joins several by commas."""
+    return frozenset(map(trim, stored.split(","))) if isinstance(stored, str) else frozenset()
 
 
 def workspace_of(memberships: Iterable[Membership]) -> ObjectId | Reason:

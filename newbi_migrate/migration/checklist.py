@@ -27,7 +27,7 @@ from newbi_migrate.migration.validation.validate import ValidationRequest, valid
 from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.collections import collection_names
 from newbi_migrate.store.connection import Store
-from newbi_migrate.store.counting import count
+from newbi_migrate.store.counting import blank, count
 from newbi_migrate.store.runs import RunRecord
 
 __all__ = ["Checklist", "Line", "LineId", "LineState", "Part", "read_checklist"]
@@ -303,7 +303,7 @@ class _Looking:
         found = without = 0
         for spec in self._registry.scoped:
             if spec.name in names:
-                lacking = {**new, workspace: {"$in": [None, ""]}}
+                lacking = {**new, **blank(workspace)}
                 found += await count(database[spec.name], new, comment=_COMMENT)
                 without += await count(database[spec.name], lacking, comment=_COMMENT)
         values = {"count": found, "without": without}

@@ -460,10 +460,11 @@ class Migration:
     async def indexes(
         self, *, apply: bool = False, reviewed: FinalizeResult | None = None
     ) -> FinalizeResult:
-        """Which indexes of the old structure are left; drops them if asked to.
+        """Which indexes of the old structure are left; swaps them for the new if asked to.
 
         Args:
-            apply: Drop those that can go; otherwise no write command is sent.
+            apply: Drop those that can go, and build what is missing; otherwise no write command
+                is sent.
             reviewed: What the same call without ``apply`` gave and a person agreed to.
 
         Raises:

@@ -26,6 +26,7 @@ from newbi_migrate.store.runs import (
     quarantined_documents,
     read_runs,
     restore_record,
+    unfinished_run,
 )
 
 __all__ = ["Status", "read_status"]
@@ -80,7 +81,7 @@ class Status:
     @property
     def unfinished(self) -> RunRecord | None:
         """The run that has not come to its end, if there is one."""
-        return next((run for run in self.runs if run.state.unfinished), None)
+        return unfinished_run(self.runs)
 
     @computed_field(alias="unfinished")
     @property

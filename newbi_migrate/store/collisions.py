@@ -9,9 +9,9 @@ from typing import Any, Final
 from pymongo.errors import OperationFailure
 
 from newbi_migrate.documents.registry import UniqueKey
-from newbi_migrate.store.codes import REPLY_TOO_LARGE
+from newbi_migrate.server_codes import REPLY_TOO_LARGE
 from newbi_migrate.store.connection import SIMPLE_COLLATION
-from newbi_migrate.store.decoding import decoded
+from newbi_migrate.store.decoding import documents_of
 from newbi_migrate.store.handles import Collection
 from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.raw import raw_documents
@@ -174,7 +174,7 @@ class _Finder:
             collation=SIMPLE_COLLATION,
             comment=self.comment,
         )
-        return [found async for found, _ in decoded(raw_documents(cursor))]
+        return [found async for found in documents_of(raw_documents(cursor))]
 
 
 def _same(collision: Collision) -> tuple[tuple[bytes, ...], int]:

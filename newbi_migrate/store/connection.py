@@ -49,6 +49,7 @@ from newbi_migrate.store.uri import ConnectionString
 __all__ = [
     "DURABLE",
     "OLDEST_SERVER",
+    "SERVERS_OWN",
     "SIMPLE_COLLATION",
     "ServerInfo",
     "Store",
@@ -70,7 +71,9 @@ _LOCAL: Final = ReadConcern("local")
 SIMPLE_COLLATION: Final = {"locale": "simple"}
 """The server's own collation: that of a collection may call different strings equal."""
 
-_SERVERS_OWN: Final = frozenset({"admin", "config", "local"})
+SERVERS_OWN: Final = frozenset({"admin", "config", "local"})
+"""Databases of the server itself."""
+
 _APP_NAME: Final = "newbi-migrate"
 # Where the connection string sets none: the driver's own 30 s are long for a mistyped host.
 _SELECTION_SECONDS: Final = 10
@@ -200,7 +203,7 @@ class _Place:
 
     def refuse_servers_own(self) -> None:
         """Fail for a database that holds the server's users, settings or its log."""
-        if self.name.lower() in _SERVERS_OWN:
+        if self.name.lower() in SERVERS_OWN:
             raise UsageError(
                 f"The database {self.name!r} is the server's own.",
                 next_step="Name the application's database.",

@@ -11,17 +11,15 @@ from bson.binary import USER_DEFINED_SUBTYPE, Binary
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.errors import InvalidBSON
 
-from newbi_migrate.store.raw import document_of, elements
+from newbi_migrate.store.raw import ARRAY, DOCUMENT, Element, document_of, elements
 
-__all__ = ["PLAIN", "Undecodable", "decode", "decoded"]
+__all__ = ["PLAIN", "Undecodable", "decode", "decode_element", "decoded", "documents_of"]
 
 PLAIN: Final[CodecOptions[dict[str, Any]]] = CodecOptions(
     datetime_conversion=DatetimeConversion.DATETIME_AUTO
 )
 """Dictionaries, no type of the host's registry, and dates that Python cannot hold as numbers."""
 
-_DOCUMENT: Final = 0x03
-_ARRAY: Final = 0x04
 _MARK: Final = b"newbi-migrate undecodable\0"
 
 
@@ -66,7 +64,7 @@ class Undecodable(Binary):
         """The value's bytes."""
         return bytes(self[len(_MARK) + 1 :])
 
-    def __getnewargs__(self) -> tuple[int, bytes]:  # type: ignore[override]
+    def __getnewargs__(self) -> Element:  # type: ignore[override]
         return self.kind, self.raw
 
     def __repr__(self) -> str:
@@ -94,6 +92,11 @@ def decode(raw: bytes) -> tuple[dict[str, Any], bool]:
         raise InvalidBSON(str(error)) from None
 
 
+def decode_element(found: Element) -> Any:
+    """A stored value by its type and bytes, as :func:`decode` gives it inside a document."""
+    return decode(bytes(document_of(("", *found)).raw))[0][""]
+
+
 def _values(raw: bytes) -> list[tuple[str, Any]]:
     return [
         (name.encode("utf-8", "surrogateescape").decode("utf-8", "replace"), _value(kind, value))
@@ -106,9 +109,9 @@ def _value(kind: int, raw: bytes) -> Any:
         return bson.decode(document_of(("", kind, raw)).raw, PLAIN)[""]
     # No server nests as deeply as Python refuses to go; a file may.
     with suppress(ValueError, RecursionError):
-        if kind == _DOCUMENT:
+        if kind == DOCUMENT:
             return dict(_values(raw))
-        if kind == _ARRAY:
+        if kind == ARRAY:
             return [value for _, value in _values(raw)]
     return Undecodable(kind, raw)
 
@@ -117,3 +120,9 @@ async def decoded(documents: AsyncIterator[bytes]) -> AsyncIterator[tuple[dict[s
     """Documents that are read as bytes, each decoded as :func:`decode` does."""
     async for raw in documents:
         yield decode(raw)
+
+
+async def documents_of(raws: AsyncIterator[bytes]) -> AsyncIterator[dict[str, Any]]:
+    """The same for whoever reads on, whether or not all of a document could be decoded."""
+    async for raw in raws:
+        yield decode(raw)[0]

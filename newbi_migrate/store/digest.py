@@ -96,16 +96,6 @@ class Digest:
         self.count += count
         self.bytes += end
 
-    def merge(self, other: Digest) -> None:
-        """Take in all documents of another digest, which must leave out the same fields.
-
-        Raises:
-            ValueError: It leaves out other fields.
-        """
-        if other._without != self._without:
-            raise ValueError("digests that leave out different fields do not add up")
-        self._take(other)
-
     def _take(self, other: Digest) -> None:
         self._sum = (self._sum + other._sum) & _MASK
         self.count += other.count

@@ -38,7 +38,7 @@ from newbi_migrate.errors import (
     UnsupportedError,
     UsageError,
 )
-from newbi_migrate.store.codes import (
+from newbi_migrate.server_codes import (
     AUTHENTICATION,
     INTERRUPTED,
     ONE_DOCUMENT,

@@ -10,15 +10,20 @@ from typing import Any, Final
 from bson import Decimal128, ObjectId
 
 from newbi_migrate.store.decoding import Undecodable, decode
-from newbi_migrate.store.raw import ObjectIds, document_of, element_of, elements
+from newbi_migrate.store.raw import (
+    ARRAY,
+    DOCUMENT,
+    OBJECT_ID,
+    ObjectIds,
+    document_of,
+    element_of,
+    elements,
+)
 
 __all__ = ["decode_id", "id_key", "id_key_of", "id_keys", "split_id"]
 
 _DOUBLE: Final = 0x01
 _STRING: Final = 0x02
-_DOCUMENT: Final = 0x03
-_ARRAY: Final = 0x04
-_OBJECT_ID: Final = 0x07
 _SYMBOL: Final = 0x0E
 _CODE_WITH_SCOPE: Final = 0x0F
 _INT32: Final = 0x10
@@ -33,7 +38,7 @@ _NUMBERS: Final = {
 _SIZE: Final = struct.Struct("<i")
 # The server compares a double with a decimal as far as a decimal goes.
 _DIGITS: Final = Context(prec=34, rounding=ROUND_HALF_EVEN, Emin=-9999, Emax=9999)
-_OBJECT_ID_MARK: Final = bytes([_OBJECT_ID])
+_OBJECT_ID_MARK: Final = bytes([OBJECT_ID])
 
 # A document whose first element is an ObjectId named _id, and where that ends.
 _ID_FIRST: Final = b"\x07_id\0"
@@ -64,13 +69,13 @@ def id_key_of(kind: int, raw: bytes) -> bytes:
         kind: Type byte of the BSON specification.
         raw: The value's bytes.
     """
-    if kind == _OBJECT_ID:
+    if kind == OBJECT_ID:
         return _OBJECT_ID_MARK + raw
     if kind in (_STRING, _SYMBOL):
         return bytes([_STRING]) + raw
     if kind in _NUMBERS or kind == _DECIMAL:
         return bytes([_DOUBLE]) + _number(kind, raw).encode()
-    if kind in (_DOCUMENT, _ARRAY):
+    if kind in (DOCUMENT, ARRAY):
         return bytes([kind]) + _fields(raw)
     if kind == _CODE_WITH_SCOPE:
         end = 2 * _SIZE.size + _SIZE.unpack_from(raw, _SIZE.size)[0]
@@ -94,7 +99,7 @@ def split_id(raw: bytes) -> tuple[int, bytes, bytes]:
         ValueError: The bytes are no BSON document.
     """
     if raw.startswith(_ID_FIRST, 4):
-        return _OBJECT_ID, raw[_ID_START:_ID_END], raw[_ID_END:-1]
+        return OBJECT_ID, raw[_ID_START:_ID_END], raw[_ID_END:-1]
     parts = list(elements(raw))
     kind, value = next((part[1:] for part in parts if part[0] == "_id"), (0, b""))
     others = [part for part in parts if part[0] != "_id"]
@@ -110,7 +115,7 @@ def decode_id(kind: int, raw: bytes) -> Any:
         kind: Type byte of the BSON specification.
         raw: The value's bytes.
     """
-    if kind == _OBJECT_ID:
+    if kind == OBJECT_ID:
         return ObjectId(raw)
     document, readable = decode(bytes(document_of(("_id", kind, raw)).raw))
     identifier = document["_id"]

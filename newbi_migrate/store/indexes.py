@@ -13,9 +13,15 @@ from typing import Any, Final
 from pymongo import IndexModel
 from pymongo.errors import OperationFailure
 
-from newbi_migrate.documents.indexes import key_pattern, matches, wanted_pattern
+from newbi_migrate.documents.indexes import (
+    ID_INDEX,
+    index_options,
+    key_pattern,
+    matches,
+    wanted_pattern,
+)
 from newbi_migrate.documents.registry import CollectionSpec, IndexSpec
-from newbi_migrate.store.codes import AUTHENTICATION, INDEX_REFUSED, NOT_FOUND, STABLE_API, Code
+from newbi_migrate.server_codes import AUTHENTICATION, INDEX_REFUSED, NOT_FOUND, STABLE_API, Code
 from newbi_migrate.store.collections import collection_names
 from newbi_migrate.store.connection import DURABLE, SIMPLE_COLLATION, Topology
 from newbi_migrate.store.decoding import PLAIN
@@ -28,7 +34,7 @@ __all__ = [
     "IndexPlan",
     "Refused",
     "build_as_described",
-    "create_indexes",
+    "build_wanted",
     "drop_index",
     "key_pattern",
     "matches",
@@ -38,7 +44,6 @@ __all__ = [
     "successors",
 ]
 
-_ID_INDEX: Final = "_id_"
 _WITHOUT_COLLATION: Final = (0, 1)
 _REFUSALS: Final[Mapping[int, str]] = {
     Code.DUPLICATE_KEY: "Documents share a key that would have to be unique.",
@@ -119,7 +124,7 @@ def plan_indexes(existing: Iterable[Mapping[str, Any]], spec: CollectionSpec) ->
         existing: As :func:`read_indexes` gives them.
         spec: The collection.
     """
-    stored = [index for index in existing if index["name"] != _ID_INDEX]
+    stored = [index for index in existing if index["name"] != ID_INDEX]
     wanted = spec.wanted_indexes
     obsolete = _obsolete(stored, wanted, spec.obsolete)
     # One that keeps something unique stays until its successor is there, so it gives no way.
@@ -206,7 +211,7 @@ def _obsolete(
     return tuple(found)
 
 
-async def create_indexes(
+async def build_wanted(
     session: LeasedSession, collection: str, specs: Sequence[IndexSpec]
 ) -> dict[str, Created | Refused]:
     """Create indexes of an existing collection; return what became of each, by name.
@@ -233,7 +238,7 @@ async def create_indexes(
             return {specs[0].name: Refused(_refusal(error), error.code or 0)}
         outcomes: dict[str, Created | Refused] = {}
         for spec in specs:
-            outcomes |= await create_indexes(session, collection, [spec])
+            outcomes |= await build_wanted(session, collection, [spec])
         return outcomes
     return {spec.name: Created(spec.name) for spec in specs}
 
@@ -262,14 +267,7 @@ def _quorum(session: LeasedSession) -> dict[str, Any]:
 
 
 def _model(spec: IndexSpec) -> IndexModel:
-    options: dict[str, Any] = {"name": spec.name, "collation": SIMPLE_COLLATION}
-    if spec.unique:
-        options["unique"] = True
-    if spec.sparse:
-        options["sparse"] = True
-    if spec.partial is not None:
-        options["partialFilterExpression"] = dict(spec.partial)
-    return IndexModel(list(spec.keys), **options)
+    return IndexModel(list(spec.keys), **index_options(spec))
 
 
 async def drop_index(session: LeasedSession, collection: str, name: str) -> None:

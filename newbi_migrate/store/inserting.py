@@ -14,12 +14,12 @@ from pymongo.write_concern import WriteConcern
 
 from newbi_migrate.errors import DamagedBackupError, DatabaseMovedOnError, UnsupportedError
 from newbi_migrate.masking import shown_id
-from newbi_migrate.store.codes import Code
+from newbi_migrate.server_codes import Code
 from newbi_migrate.store.decoding import PLAIN
 from newbi_migrate.store.digest import spans, without_fields
 from newbi_migrate.store.faults import codes_of, name_of
 from newbi_migrate.store.ids import decode_id, id_key_of, split_id
-from newbi_migrate.store.raw import element, one_of_stored
+from newbi_migrate.store.raw import OBJECT_ID, Element, element, one_of_stored
 from newbi_migrate.store.reading import MAX_IDS, chunks, matching
 from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.zero_timestamps import equal_but_for_zeros, zeros_to_set
@@ -75,7 +75,6 @@ class _Sequence(RawBSONDocument):
 
 _EMPTY: Final = b"\x05\0\0\0\0"
 _ID_NAME: Final = b"_id\0"
-_OBJECT_ID: Final = 0x07
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +108,7 @@ def with_ids(raw: bytes, collection: str, *, first: int) -> Batch:
     for number, document in enumerate(documents):
         if document[5:9] != _ID_NAME:
             name = f"{collection}/{first + number}".encode()
-            derived = _OBJECT_ID, hashlib.blake2b(name, digest_size=12).digest()
+            derived = OBJECT_ID, hashlib.blake2b(name, digest_size=12).digest()
             kind, value = element(document, "_id") or derived
             body = bytes([kind]) + _ID_NAME + value + without_fields(document, ["_id"])[4:]
             documents[number] = (len(body) + 4).to_bytes(4, "little") + body
@@ -265,7 +264,7 @@ def _documents(batch: Batch) -> list[RawBSONDocument]:
     return [RawBSONDocument(batch.raw[start:end]) for start, end in spans(batch.raw)]
 
 
-def _id_of(document: RawBSONDocument) -> tuple[int, bytes]:
+def _id_of(document: RawBSONDocument) -> Element:
     return split_id(bytes(document.raw))[:2]
 
 

@@ -31,6 +31,8 @@ from pymongo.errors import DuplicateKeyError
 from newbi_migrate.errors import DamagedRecordsError, LeaseLostError
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.raw import (
+    OBJECT_ID_SIZE,
+    Element,
     ObjectIds,
     document_of,
     elements,
@@ -49,12 +51,15 @@ __all__ = [
     "Journal",
     "JournalEntry",
     "JournalGroup",
+    "JournalReader",
     "UserWrite",
+    "digest_of_document",
     "digests_by_field",
     "digests_of_fields",
     "journaled_runs",
     "portions",
     "prior_list",
+    "run_taken_over",
 ]
 
 JOURNAL = "newbi_migrate_journal"
@@ -71,7 +76,6 @@ MAX_PRIOR_BYTES: Final = 16 * 1024 * 1024 - 64 * 1024
 
 # What packed ids take beside themselves, and an element of an array beside its document.
 _PACKED: Final = 32
-_OBJECT_ID: Final = 12
 # Greater than the number of any entry.
 _NEVER: Final = 2**62
 
@@ -90,7 +94,9 @@ _DOCUMENTS: Final = {
                         {
                             "case": {"$eq": [{"$type": "$$this.ids"}, "binData"]},
                             "then": {
-                                "$trunc": {"$divide": [{"$binarySize": "$$this.ids"}, _OBJECT_ID]}
+                                "$trunc": {
+                                    "$divide": [{"$binarySize": "$$this.ids"}, OBJECT_ID_SIZE]
+                                }
                             },
                         },
                     ],
@@ -143,7 +149,7 @@ class JournalGroup:
     ids: Sequence[Any]
     certain: bool = True
 
-    def prior_elements(self) -> dict[str, tuple[int, bytes]]:
+    def prior_elements(self) -> dict[str, Element]:
         """Type and bytes of what stood there, by field; an absent field is not in it."""
         raw = (
             bytes(self.prior.raw)
@@ -165,12 +171,16 @@ class JournalGroup:
         """Bytes it takes in an entry, or a few more; found without packing the ids."""
         around = len(bson.encode({"set": dict(self.changes), "prior": self.prior}))
         if isinstance(self.ids, ObjectIds) or set(map(type, self.ids)) <= {ObjectId}:
-            return around + _PACKED + _OBJECT_ID * len(self.ids)
+            return around + _PACKED + OBJECT_ID_SIZE * len(self.ids)
         return around + _PACKED + len(bson.encode({"ids": self.ids}))
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> JournalGroup:
-        """The group from its stored form."""
+        """The group from its stored form.
+
+        Raises:
+            KeyError, TypeError, ValueError: It is not what this tool writes.
+        """
         return cls(
             _mapping(document["set"]),
             _mapping(document["prior"]),
@@ -208,7 +218,7 @@ def _fitting(groups: Sequence[JournalGroup]) -> Iterator[tuple[JournalGroup, int
             yield group, size
 
 
-def prior_list(stored: Mapping[str, tuple[int, bytes]]) -> list[RawBSONDocument]:
+def prior_list(stored: Mapping[str, Element]) -> list[RawBSONDocument]:
     """What stood in filled fields, in the form in which an entry for users holds it.
 
     Args:
@@ -245,7 +255,7 @@ class UserWrite:
     names: str = ""
     digests: bytes = b""
     values: Mapping[str, Any] = field(default_factory=dict)
-    prior: Mapping[str, tuple[int, bytes]] = field(default_factory=dict)
+    prior: Mapping[str, Element] = field(default_factory=dict)
     certain: bool = True
 
     @property
@@ -260,7 +270,11 @@ class UserWrite:
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> UserWrite:
-        """The write from its stored form."""
+        """The write from its stored form.
+
+        Raises:
+            KeyError, TypeError, ValueError: It is not what this tool writes.
+        """
         names, digests = _text(stored.get("names", "")), stored.get("digests", b"")
         if not isinstance(digests, bytes):
             raise TypeError("bytes are expected")
@@ -278,6 +292,11 @@ class UserWrite:
             prior=_prior_of(stored.get("prior", ())),
             certain=stored.get("certain", True) is not False,
         )
+
+
+def digest_of_document(raw: bytes) -> str:
+    """Digest of a document that was inserted: XXH3 of its bytes, 128 bits in hexadecimal digits."""
+    return xxhash.xxh3_128_hexdigest(raw)
 
 
 def digests_of_fields(raw: bytes) -> tuple[str, bytes]:
@@ -302,8 +321,8 @@ def digests_by_field(names: str, digests: bytes) -> dict[str, bytes]:
     }
 
 
-def _prior_of(stored: Sequence[RawBSONDocument]) -> dict[str, tuple[int, bytes]]:
-    found: dict[str, tuple[int, bytes]] = {}
+def _prior_of(stored: Sequence[RawBSONDocument]) -> dict[str, Element]:
+    found: dict[str, Element] = {}
     for pair in stored:
         # Not decoded: an undefined would be a null.
         path, value = elements(bytes(pair.raw))
@@ -597,7 +616,7 @@ class Journal(JournalReader):
         last = {"_id": {"run": session.run_id, "seq": journal.next_seq - 1}}
         mine = {**last, "token": session.token}
         if await session.database[JOURNAL].find_one(mine, {"_id": 1}) is None:
-            raise _taken_over(session.run_id)
+            raise run_taken_over(session.run_id)
         return journal
 
     @property
@@ -614,7 +633,7 @@ class Journal(JournalReader):
         try:
             return await self._insert(kind, collection, body)
         except DuplicateKeyError as error:
-            raise _taken_over(self._run_id) from error
+            raise run_taken_over(self._run_id) from error
 
     async def _insert(self, kind: EntryKind, collection: str, body: Mapping[str, Any]) -> int:
         seq, self._next = self._next, self._next + 1
@@ -696,11 +715,15 @@ class Journal(JournalReader):
         )
         if done.matched_count == 0:
             there = await self._stored.find_one(key, {"_id": 1})
-            raise _missing(self._run_id, seq) if there is None else _taken_over(self._run_id)
+            raise _missing(self._run_id, seq) if there is None else run_taken_over(self._run_id)
 
 
 async def journaled_runs(database: Database) -> list[ObjectId]:
-    """The runs of which the journal holds entries, found without reading them."""
+    """The runs of which the journal holds entries, found without reading them.
+
+    Raises:
+        DamagedRecordsError: An entry has a key that this tool never writes.
+    """
     found: list[ObjectId] = []
     query: dict[str, Any] = {}
     while True:
@@ -734,7 +757,8 @@ def _missing(run_id: ObjectId, seq: int) -> DamagedRecordsError:
     )
 
 
-def _taken_over(run_id: ObjectId) -> LeaseLostError:
+def run_taken_over(run_id: ObjectId) -> LeaseLostError:
+    """What to say where another process works on a run that this one was working on."""
     return LeaseLostError(
         f"Another process has taken over the run {run_id}; this one stopped.",
         next_step="See how that one ends: newbi-migrate status.",

@@ -35,6 +35,7 @@ from newbi_migrate.store.decoding import PLAIN
 from newbi_migrate.store.faults import is_transient
 from newbi_migrate.store.handles import Collection, Database
 from newbi_migrate.store.processes import ProcessStart, has_ended
+from newbi_migrate.store.record_shape import GREATEST_NUMBER
 
 __all__ = ["LEASE", "LEASE_SECONDS", "RUNS", "Holder", "Lease", "LeaseState"]
 
@@ -67,8 +68,6 @@ _NOT_ACKNOWLEDGED: Final = (
 _ID: Final = "lease"
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001  # as PyMongo gives dates back
 _UNTIL: Final = "expiresAt"
-# Greater integers are not exact where somebody edits the document in JavaScript.
-_GREATEST: Final = 2**53 - 1
 
 
 def _now() -> float:
@@ -595,7 +594,7 @@ def _number(value: object) -> int | None:
         return 0
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return int(value) if 0 <= value <= _GREATEST and value == int(value) else None
+    return int(value) if 0 <= value <= GREATEST_NUMBER and value == int(value) else None
 
 
 def _is_integer(value: object) -> TypeGuard[int]:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from bson import ObjectId
 
 from newbi_migrate.store.connection import SIMPLE_COLLATION
-from newbi_migrate.store.decoding import decoded
+from newbi_migrate.store.decoding import decoded, documents_of
 from newbi_migrate.store.handles import Collection
 from newbi_migrate.store.raw import raw_documents
 from newbi_migrate.store.reading import BATCH_DOCUMENTS
@@ -98,7 +98,7 @@ async def differing_companions(
         comment=comment,
     )
     pairs: list[Pair] = []
-    async for found, _ in decoded(raw_documents(cursor)):
+    async for found in documents_of(raw_documents(cursor)):
         pairs.append(Pair(found["_id"], found["companion"], found["mine"], found["its"]))
         if len(pairs) == _TOGETHER:
             yield pairs

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, overload
+from typing import Any, Final, TypeAlias, overload
 
 import bson
 from bson import ObjectId
@@ -16,6 +16,12 @@ from bson.binary import Binary
 from bson.raw_bson import RawBSONDocument
 
 __all__ = [
+    "ARRAY",
+    "DOCUMENT",
+    "NULL",
+    "OBJECT_ID",
+    "OBJECT_ID_SIZE",
+    "Element",
     "ObjectIds",
     "document_from",
     "document_of",
@@ -36,8 +42,19 @@ __all__ = [
     "unpack_ids",
 ]
 
+Element: TypeAlias = tuple[int, bytes]
+"""Type byte and bytes of a stored value."""
+
+# Type bytes of the BSON specification 1.1 that are looked for in more than one place.
+DOCUMENT: Final = 0x03
+ARRAY: Final = 0x04
+OBJECT_ID: Final = 0x07
+NULL: Final = 0x0A
+
+OBJECT_ID_SIZE: Final = 12
+"""Bytes of an ObjectId."""
+
 _INT32 = struct.Struct("<i")
-_OBJECT_ID_SIZE: Final = 12
 
 # Sizes of values whose type alone tells them, by type byte of the BSON specification 1.1.
 _FIXED: Final = {
@@ -67,8 +84,6 @@ _COUNTED: Final = {
     0x0E: (4, 1),  # symbol
     0x0F: (0, 14),  # code with scope
 }
-_DOCUMENT: Final = 0x03
-_ARRAY: Final = 0x04
 _REGEX: Final = 0x0B
 _NO_SIZE: Final = -1
 
@@ -109,7 +124,7 @@ def elements(raw: bytes) -> Iterator[tuple[str, int, bytes]]:
         position = stop + 1 + size
 
 
-def elements_by_name(raw: bytes) -> dict[str, tuple[int, bytes]]:
+def elements_by_name(raw: bytes) -> dict[str, Element]:
     """Type byte and value bytes of the top-level elements; of several of one name the last.
 
     Raises:
@@ -128,7 +143,7 @@ def repeats_a_name(raw: bytes) -> bool:
     return len({*names}) < len(names)
 
 
-def element(raw: bytes, name: str) -> tuple[int, bytes] | None:
+def element(raw: bytes, name: str) -> Element | None:
     """Type byte and value bytes of the first element of that name, ``None`` if there is none."""
     for found, kind, value in elements(raw):
         if found == name:
@@ -136,18 +151,18 @@ def element(raw: bytes, name: str) -> tuple[int, bytes] | None:
     return None
 
 
-def element_of(value: Any) -> tuple[int, bytes]:
+def element_of(value: Any) -> Element:
     """Type byte and value bytes of a value, as the driver encodes it."""
     ((_, kind, content),) = elements(bson.encode({"": value}))
     return kind, content
 
 
-def element_at(raw: bytes, path: str) -> tuple[int, bytes] | None:
+def element_at(raw: bytes, path: str) -> Element | None:
     """Type and bytes of the value at a dotted path, ``None`` where the path ends early."""
     *parents, last = path.split(".")
     for name in parents:
         found = element(raw, name)
-        if found is None or found[0] != _DOCUMENT:
+        if found is None or found[0] != DOCUMENT:
             return None
         raw = found[1]
     return element(raw, last)
@@ -159,7 +174,7 @@ def has_room_at(raw: bytes, path: str) -> bool:
         found = element(raw, name)
         if found is None:
             return True
-        if found[0] != _DOCUMENT:
+        if found[0] != DOCUMENT:
             return False
         raw = found[1]
     return True
@@ -184,8 +199,8 @@ def document_from(body: bytes) -> bytes:
 def set_back(
     raw: bytes,
     path: Sequence[str],
-    written: tuple[int, bytes],
-    prior: tuple[int, bytes] | None,
+    written: Element,
+    prior: Element | None,
 ) -> bytes | None:
     """A document as it was before a field was written; ``None`` if it holds something else by now.
 
@@ -202,7 +217,7 @@ def set_back(
         return raw if prior is None else None
     kind, value = parts[position][1:]
     if rest:
-        inner = set_back(value, rest, written, prior) if kind == _DOCUMENT else None
+        inner = set_back(value, rest, written, prior) if kind == DOCUMENT else None
         if inner is None:
             return None
         parts[position] = (name, kind, inner)
@@ -249,12 +264,12 @@ class ObjectIds(Sequence[ObjectId]):
     __slots__ = ("packed",)
 
     def __init__(self, packed: bytes) -> None:
-        if len(packed) % _OBJECT_ID_SIZE:
+        if len(packed) % OBJECT_ID_SIZE:
             raise ValueError("not packed ids: the last one is cut off")
         self.packed = packed
 
     def __len__(self) -> int:
-        return len(self.packed) // _OBJECT_ID_SIZE
+        return len(self.packed) // OBJECT_ID_SIZE
 
     @overload
     def __getitem__(self, index: int) -> ObjectId: ...
@@ -264,18 +279,18 @@ class ObjectIds(Sequence[ObjectId]):
         if isinstance(index, slice):
             start, stop, step = index.indices(len(self))
             if step == 1:
-                size = _OBJECT_ID_SIZE
+                size = OBJECT_ID_SIZE
                 return ObjectIds(self.packed[start * size : max(start, stop) * size])
             return ObjectIds(b"".join(self.rows()[index]))
-        start = range(len(self))[index] * _OBJECT_ID_SIZE
-        return ObjectId(self.packed[start : start + _OBJECT_ID_SIZE])
+        start = range(len(self))[index] * OBJECT_ID_SIZE
+        return ObjectId(self.packed[start : start + OBJECT_ID_SIZE])
 
     def __iter__(self) -> Iterator[ObjectId]:
         return map(ObjectId, self.rows())
 
     def rows(self) -> list[bytes]:
         """The twelve bytes of each."""
-        size = _OBJECT_ID_SIZE
+        size = OBJECT_ID_SIZE
         return [self.packed[at : at + size] for at in range(0, len(self.packed), size)]
 
 
@@ -292,17 +307,17 @@ def one_of(ids: Sequence[Any]) -> Mapping[str, Any]:
     if not isinstance(ids, ObjectIds):
         return {"$in": list(ids)}
     body = b"".join([b"\x07%d\0%b" % row for row in enumerate(ids.rows())])
-    return document_of(("$in", _ARRAY, document_from(body)))
+    return document_of(("$in", ARRAY, document_from(body)))
 
 
-def one_of_stored(ids: Iterable[tuple[int, bytes]]) -> Mapping[str, Any]:
+def one_of_stored(ids: Iterable[Element]) -> Mapping[str, Any]:
     """The same condition for ids as they are stored, which the driver need not decode.
 
     Args:
         ids: Type byte and bytes of each; together far below 16 MiB.
     """
     listed = document_of(*((str(n), *one) for n, one in enumerate(ids)))
-    return document_of(("$in", _ARRAY, bytes(listed.raw)))
+    return document_of(("$in", ARRAY, bytes(listed.raw)))
 
 
 def pack_ids(ids: Sequence[Any]) -> Binary | list[Any]:

@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar, cast
 from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.handles import Collection
 from newbi_migrate.store.raw import (
+    Element,
     document_of,
     element,
     elements,
@@ -113,7 +114,7 @@ async def read_by_ids(
 
 
 async def read_whole(
-    collection: Collection, identifier: tuple[int, bytes], fields: Sequence[str], *, comment: str
+    collection: Collection, identifier: Element, fields: Sequence[str], *, comment: str
 ) -> bytes | None:
     """The ``_id`` and some fields of one document, each as the server reads it; ``None`` if gone.
 

@@ -13,10 +13,12 @@ from typing import Annotated, Any, Final, Literal
 from bson import ObjectId
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-__all__ = ["is_run", "is_user_line"]
+__all__ = ["GREATEST_NUMBER", "is_run", "is_user_line"]
 
-# Greater integers are not exact where somebody edits the document in JavaScript.
-_Count = Annotated[int, Field(ge=0, lt=2**53)]
+GREATEST_NUMBER: Final = 2**53 - 1
+"""Greater integers are not exact where somebody edits a record in JavaScript."""
+
+_Count = Annotated[int, Field(ge=0, le=GREATEST_NUMBER)]
 _Choice = str | int | bool | list[str] | None
 
 

@@ -21,9 +21,9 @@ from newbi_migrate.store.runs import RunRecord
 from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.structure import Renamed, drop_collection, rename_collection
 
-__all__ = ["IN_PLACE", "Replacement", "put_back", "put_in_place", "replacements_of"]
+__all__ = ["RESTORE", "Replacement", "put_back", "put_in_place", "replacements_of"]
 
-IN_PLACE = "restore"
+RESTORE = "restore"
 """Command of a run that put collections into the place of others."""
 
 
@@ -44,7 +44,7 @@ class Replacement:
     restored: str = ""
 
     @property
-    def beside(self) -> str:
+    def restoring(self) -> str:
         """Name of the restored one until it is whole."""
         return f"{OWN_PREFIX}restoring_{self.number}_{self.collection}"
 
@@ -95,7 +95,7 @@ async def put_in_place(session: LeasedSession, one: Replacement) -> None:
         if here != one.before:
             raise _made_anew(one)
         await _rename(session, one, one.collection, one.aside)
-    await _rename(session, one, one.beside, one.collection)
+    await _rename(session, one, one.restoring, one.collection)
 
 
 async def put_back(session: LeasedSession, one: Replacement) -> None:
@@ -107,15 +107,15 @@ async def put_back(session: LeasedSession, one: Replacement) -> None:
     """
     if not one.restored:
         # What is there was never in place, and is not whole.
-        await drop_collection(session, one.beside)
+        await drop_collection(session, one.restoring)
         return
     there = await _identities(session)
     if there.get(one.collection) == one.restored:
-        await _rename(session, one, one.collection, one.beside)
+        await _rename(session, one, one.collection, one.restoring)
     if one.before and there.get(one.aside) == one.before:
         await _rename(session, one, one.aside, one.collection)
-    if one.restored in (there.get(one.collection), there.get(one.beside)):
-        await _rename(session, one, one.beside, one.aside)
+    if one.restored in (there.get(one.collection), there.get(one.restoring)):
+        await _rename(session, one, one.restoring, one.aside)
 
 
 async def _identities(session: LeasedSession) -> Mapping[str, str]:
@@ -134,7 +134,7 @@ def _made_anew(one: Replacement) -> DatabaseMovedOnError:
     return DatabaseMovedOnError(
         f"Somebody made or dropped {one.collection!r} while it was replaced.",
         next_step=f"No document is lost: what was there is {one.aside}, and the restored one "
-        f"{one.beside}, as long as they have not their places. Stop whoever writes there, give "
+        f"{one.restoring}, as long as they have not their places. Stop whoever writes there, give "
         f"the new {one.collection} another name, and run the same command again.",
         collection=one.collection,
     )

@@ -18,10 +18,10 @@ from pydantic import computed_field
 from pymongo import UpdateOne
 
 from newbi_migrate.answers import HIDDEN, Instant, RunId
-from newbi_migrate.errors import DamagedRecordsError, LeaseLostError, UsageError
+from newbi_migrate.errors import DamagedRecordsError, UsageError
 from newbi_migrate.store.collections import CollectionInfo, collections
 from newbi_migrate.store.handles import Database
-from newbi_migrate.store.journal import JOURNAL
+from newbi_migrate.store.journal import JOURNAL, run_taken_over
 from newbi_migrate.store.lease import LEASE, RUNS
 from newbi_migrate.store.reading import BATCH_DOCUMENTS, chunks
 from newbi_migrate.store.record_shape import is_run, is_user_line
@@ -43,6 +43,7 @@ __all__ = [
     "recorded_run_ids",
     "refuse_if_restoring",
     "restore_record",
+    "unfinished_run",
 ]
 
 USERS = "newbi_migrate_users"
@@ -135,10 +136,10 @@ class RunRecord:
     @property
     def in_place(self) -> bool:
         """Whether anything it wrote may still be there, and can be taken back."""
-        return self.state is not RunState.ROLLED_BACK and not self.settled
+        return self.state is not RunState.ROLLED_BACK and not self.aside_dropped
 
     @property
-    def settled(self) -> bool:
+    def aside_dropped(self) -> bool:
         """Whether it put collections in place, and those before them were dropped since."""
         return bool(self.document.get("asideDropped"))
 
@@ -202,6 +203,11 @@ def is_finalized(runs: Iterable[RunRecord]) -> bool:
     """
     last = next((run for run in runs if run.in_place and run.command != "indexes"), None)
     return last is not None and last.stands and last.command == "finalize"
+
+
+def unfinished_run(runs: Iterable[RunRecord]) -> RunRecord | None:
+    """The run that has not come to its end, forward or backward, if there is one."""
+    return next((run for run in runs if run.state.unfinished), None)
 
 
 async def read_runs(database: Database) -> list[RunRecord]:
@@ -378,10 +384,7 @@ class RunWriter:
                 collection=RUNS,
                 document_id=run_id,
             )
-        raise LeaseLostError(
-            f"Another process has taken over the run {run_id}; this one stopped.",
-            next_step="See how that one ends: newbi-migrate status.",
-        )
+        raise run_taken_over(run_id)
 
     async def note_dropped_index(self, collection: str, index: Mapping[str, Any]) -> None:
         """Record an index before it is dropped, with all that is needed to build it again."""

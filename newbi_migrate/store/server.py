@@ -12,7 +12,7 @@ from typing import Any, Final
 from pymongo.errors import OperationFailure
 
 from newbi_migrate.errors import NotPermittedError, UsageError
-from newbi_migrate.store.codes import Code
+from newbi_migrate.server_codes import Code
 from newbi_migrate.store.connection import Topology, administration
 from newbi_migrate.store.handles import Database
 

@@ -9,7 +9,7 @@ from bson import Timestamp
 from pymongo.errors import OperationFailure
 from pymongo.read_concern import ReadConcern
 
-from newbi_migrate.store.codes import SNAPSHOT_LOST
+from newbi_migrate.server_codes import SNAPSHOT_LOST
 from newbi_migrate.store.handles import Collection, Database
 from newbi_migrate.store.reading import read_batches
 

@@ -14,13 +14,15 @@ import bson
 from pymongo import UpdateMany, UpdateOne
 from pymongo.errors import BulkWriteError
 
-from newbi_migrate.store.codes import TOO_LARGE, Code
+from newbi_migrate.server_codes import TOO_LARGE, Code
 from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.faults import refuses_documents
 from newbi_migrate.store.handles import Collection
 from newbi_migrate.store.ids import id_key, id_key_of
 from newbi_migrate.store.journal import JournalGroup
 from newbi_migrate.store.raw import (
+    NULL,
+    Element,
     document_of,
     element,
     element_at,
@@ -46,7 +48,6 @@ MAX_OPERATIONS: Final = 1000
 _BY_ID: Final = {"_id": 1}
 
 _UNDEFINED: Final = 0x06
-_NULL: Final = 0x0A
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +78,11 @@ class WindowOutcome:
     """What became of a window.
 
     Attributes:
-        written: Number of documents that now hold the new values.
         groups: The groups as they turned out, where that is not as intended; else ``None``.
         refused: Documents the server refused.
         changed: Ids of documents that no longer held what was expected, or are gone.
     """
 
-    written: int
     groups: tuple[JournalGroup, ...] | None = None
     refused: tuple[Refusal, ...] = ()
     changed: tuple[Any, ...] = ()
@@ -129,7 +128,7 @@ async def write_groups(
             return await _one_by_one(session, collection, groups, read)
         modified += result.modified_count
     if modified == expected:
-        return WindowOutcome(modified)
+        return WindowOutcome()
     return await _look_again(session, collection, groups, ())
 
 
@@ -143,7 +142,7 @@ async def holding(
     fields = list(dict.fromkeys(name for group in groups for name in group.changes))
     ids = (identifier for group in groups for identifier in group.ids)
     async for raw in read_by_ids(collection, ids, fields, comment=comment):
-        position, identifier = place[id_key_of(*(element(raw, "_id") or (_NULL, b"")))]
+        position, identifier = place[id_key_of(*(element(raw, "_id") or (NULL, b"")))]
         expected = wanted[position].items()
         if all(element_at(raw, name) == value for name, value in expected):
             held[position].append(identifier)
@@ -156,13 +155,13 @@ def _condition(group: JournalGroup, read: Sequence[str]) -> dict[str, Any]:
     return {name: precondition(stored.get(name)) for name in dict.fromkeys([*group.changes, *read])}
 
 
-def precondition(stored: tuple[int, bytes] | None) -> Any:
+def precondition(stored: Element | None) -> Any:
     """The condition on a field that it holds a value, given as type and bytes, or is absent."""
     if stored is None:
         return {"$exists": False}
     kind, value = stored
     # Neither would match itself alone: null equals what is absent, undefined cannot be asked for.
-    if kind == _NULL:
+    if kind == NULL:
         return {"$type": "null"}
     if kind == _UNDEFINED:
         return {"$type": "undefined"}
@@ -214,7 +213,6 @@ async def _look_again(
     """Read which documents hold the new values, since counts did not add up."""
     held = await holding(session.database[collection], groups, comment=session.comment)
     accounted = {id_key(i) for group in held for i in group.ids}
-    written = len(accounted)
     accounted.update(id_key(refusal.id) for refusal in refused)
     changed = (i for group in groups for i in group.ids if id_key(i) not in accounted)
-    return WindowOutcome(written, tuple(held), tuple(refused), tuple(changed))
+    return WindowOutcome(tuple(held), tuple(refused), tuple(changed))

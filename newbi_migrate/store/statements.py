@@ -10,7 +10,7 @@ from bson import ObjectId
 from pymongo.errors import OperationFailure
 
 from newbi_migrate.progress import Progress
-from newbi_migrate.store.codes import Code
+from newbi_migrate.server_codes import Code
 from newbi_migrate.store.connection import administration
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.session import LeasedSession

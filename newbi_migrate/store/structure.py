@@ -14,7 +14,7 @@ from pymongo.errors import OperationFailure
 
 from newbi_migrate.documents.registry import OWN_PREFIX
 from newbi_migrate.errors import NotPermittedError, UnsupportedError
-from newbi_migrate.store.codes import Code
+from newbi_migrate.server_codes import Code
 from newbi_migrate.store.connection import DURABLE, administration
 from newbi_migrate.store.faults import name_of
 from newbi_migrate.store.session import LeasedSession

@@ -19,7 +19,14 @@ from newbi_migrate.store.faults import refuses_documents
 from newbi_migrate.store.handles import Collection
 from newbi_migrate.store.ids import decode_id, id_key, id_key_of, id_keys, split_id
 from newbi_migrate.store.journal import JournalGroup
-from newbi_migrate.store.raw import document_from, document_of, element, elements_by_name, one_of
+from newbi_migrate.store.raw import (
+    Element,
+    document_from,
+    document_of,
+    element,
+    elements_by_name,
+    one_of,
+)
 from newbi_migrate.store.reading import MAX_IDS, chunks, read_by_ids
 from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.stamping import MAX_OPERATIONS
@@ -38,8 +45,6 @@ __all__ = [
     "update_back",
 ]
 
-_Element = tuple[int, bytes]
-
 
 @dataclass(frozen=True, slots=True)
 class ChangedField:
@@ -55,7 +60,7 @@ class ChangedField:
     id: Any
     field: str
     group: JournalGroup
-    now: _Element | None
+    now: Element | None
 
 
 @dataclass(slots=True)
@@ -104,7 +109,7 @@ async def compare_groups(
     fields = list(dict.fromkeys(name for group in groups for name in group.changes))
     ids = (identifier for group in groups for identifier in group.ids)
     # Documents of one group that hold the same bytes stand alike.
-    alike: dict[tuple[int, bytes], list[_Element]] = {}
+    alike: dict[tuple[int, bytes], list[Element]] = {}
     async for raw in read_by_ids(collection, ids, fields, comment=comment):
         kind, value, rest = split_id(raw)
         position = group_of.get(id_key_of(kind, value))
@@ -135,7 +140,7 @@ async def compare_groups(
     return result
 
 
-def _decoded(ids: Sequence[_Element]) -> list[Any]:
+def _decoded(ids: Sequence[Element]) -> list[Any]:
     return [decode_id(kind, value) for kind, value in ids]
 
 
@@ -249,9 +254,9 @@ class Followed:
 
     restored: bool
     changed_fields: tuple[ChangedField, ...]
-    now: Mapping[str, _Element]
-    before: Mapping[str, _Element]
-    after: Mapping[str, _Element]
+    now: Mapping[str, Element]
+    before: Mapping[str, Element]
+    after: Mapping[str, Element]
 
 
 async def follow(
@@ -290,7 +295,7 @@ async def follow(
 
 
 def _take_back(
-    state: dict[str, _Element], identifier: Any, groups: Sequence[JournalGroup], *, discard: bool
+    state: dict[str, Element], identifier: Any, groups: Sequence[JournalGroup], *, discard: bool
 ) -> tuple[bool, list[ChangedField]]:
     restored = False
     changed_fields: list[ChangedField] = []
@@ -328,7 +333,7 @@ def _back(group: JournalGroup, names: Iterable[str]) -> dict[str, Any]:
     return update_back(names, group.prior_elements())
 
 
-def update_back(names: Iterable[str], prior: Mapping[str, _Element]) -> dict[str, Any]:
+def update_back(names: Iterable[str], prior: Mapping[str, Element]) -> dict[str, Any]:
     """The update that gives fields their prior values, byte for byte.
 
     Args:
@@ -347,9 +352,9 @@ def update_back(names: Iterable[str], prior: Mapping[str, _Element]) -> dict[str
 
 
 def _states(
-    stored: Mapping[str, _Element],
-    written: Mapping[str, _Element],
-    prior: Mapping[str, _Element],
+    stored: Mapping[str, Element],
+    written: Mapping[str, Element],
+    prior: Mapping[str, Element],
     *,
     certain: bool,
 ) -> tuple[list[str], list[str]]:

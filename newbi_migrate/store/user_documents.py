@@ -22,23 +22,23 @@ from pymongo.errors import OperationFailure
 
 from newbi_migrate.documents.better_auth import TARGET_COLLECTIONS
 from newbi_migrate.mapping.users import Insert, SetMissing
-from newbi_migrate.store.codes import Code
+from newbi_migrate.server_codes import Code
 from newbi_migrate.store.connection import DURABLE, SIMPLE_COLLATION, client_session
 from newbi_migrate.store.faults import refuses_documents
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import id_key
-from newbi_migrate.store.journal import UserWrite
-from newbi_migrate.store.raw import element_at, element_of
+from newbi_migrate.store.journal import UserWrite, digest_of_document
+from newbi_migrate.store.raw import Element, element_at, element_of
 from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.stamping import precondition
 from newbi_migrate.store.undo import read_stored, update_back
 
 __all__ = [
+    "BACKWARDS",
     "Deletion",
     "Presence",
     "Together",
     "WrittenUsers",
-    "delete_as_read",
     "delete_unchanged",
     "empty_fields",
     "presence_of",
@@ -46,8 +46,8 @@ __all__ = [
     "writing_together",
 ]
 
-_FORWARDS: Final = TARGET_COLLECTIONS
-_BACKWARDS: Final = TARGET_COLLECTIONS[::-1]
+BACKWARDS: Final = TARGET_COLLECTIONS[::-1]
+"""The collections in which documents are created for users, in the order of their deletion."""
 
 # Seconds between attempts of a transaction that the application's own writes got in the way of.
 _CONFLICT_PAUSES: Final = (0.05, 0.1, 0.2, 0.4)
@@ -129,7 +129,7 @@ class Together:
 
     async def _send(self, writes: Sequence[Insert | SetMissing]) -> WrittenUsers:
         done = WrittenUsers()
-        for name in _FORWARDS:
+        for name in TARGET_COLLECTIONS:
             here = [write for write in writes if write.collection == name]
             inserts = [dict(write.document) for write in here if isinstance(write, Insert)]
             if inserts:
@@ -145,8 +145,9 @@ class Together:
     async def _fill(self, fill: SetMissing, done: WrittenUsers) -> None:
         as_read = {path: precondition(fill.stored.get(path)) for path in fill.values}
         result = await self._leased.collection(fill.collection).update_one(
-            {"_id": fill.id, **as_read},
+            {"_id": {"$eq": fill.id}, **as_read},
             {"$set": dict(fill.values)},
+            collation=SIMPLE_COLLATION,
             session=self._transactions,
             comment=self._leased.comment,
         )
@@ -196,11 +197,11 @@ async def take_back(leased: LeasedSession, writes: Sequence[UserWrite]) -> None:
     What refers to a document goes before it. A document that the server will not have without
     what was filled in stays as it is.
     """
-    for name in _BACKWARDS:
+    for name in BACKWARDS:
         here = [write for write in writes if write.collection == name]
         stored = await _documents_of(leased.database, here, leased.comment)
         operations = [
-            delete_as_read(write.id, raw) if write.inserts else _empty(write)
+            _delete_as_read(write.id, raw) if write.inserts else _empty(write)
             for write, raw in zip(here, stored, strict=True)
             if raw is not None and _presence(write, raw) is Presence.INTACT
         ]
@@ -217,7 +218,7 @@ async def take_back(leased: LeasedSession, writes: Sequence[UserWrite]) -> None:
 
 def _presence(write: UserWrite, raw: bytes) -> Presence:
     if write.inserts:
-        intact = xxhash.xxh3_128_hexdigest(raw) == write.digest
+        intact = digest_of_document(raw) == write.digest
         return Presence.INTACT if intact else Presence.CHANGED
     held = all(element_at(raw, path) == element_of(v) for path, v in write.values.items())
     return Presence.INTACT if held else Presence.ABSENT
@@ -227,7 +228,7 @@ async def _documents_of(
     database: Database, writes: Sequence[UserWrite], comment: str
 ) -> list[bytes | None]:
     found: dict[tuple[str, bytes], bytes] = {}
-    for name in _FORWARDS:
+    for name in TARGET_COLLECTIONS:
         ids = [write.id for write in writes if write.collection == name]
         if ids:
             stored = await read_stored(database[name], ids, comment=comment)
@@ -270,7 +271,7 @@ class _ChangedMeanwhileError(Exception):
     """A document was changed between reading and deleting it."""
 
 
-def delete_as_read(identifier: Any, raw: bytes) -> DeleteOne:
+def _delete_as_read(identifier: Any, raw: bytes) -> DeleteOne:
     """The statement that deletes a document if it is, byte for byte, as it was read."""
     as_read = {"$eq": ["$$ROOT", {"$literal": RawBSONDocument(raw)}]}
     return DeleteOne({"_id": {"$eq": identifier}, "$expr": as_read}, collation=SIMPLE_COLLATION)
@@ -315,7 +316,7 @@ async def _delete(
     gone: list[tuple[Deletion, bytes]],
 ) -> Counter[str]:
     going: dict[str, list[tuple[Deletion, bytes]]] = {}
-    for name in _BACKWARDS:
+    for name in BACKWARDS:
         here = [document for document in documents if document.collection == name]
         stored = await _stored(leased, name, here)
         going[name] = [
@@ -330,7 +331,7 @@ async def _delete(
         if not here_and_raw:
             continue
         result = await leased.collection(name).bulk_write(
-            [delete_as_read(document.id, raw) for document, raw in here_and_raw],
+            [_delete_as_read(document.id, raw) for document, raw in here_and_raw],
             ordered=False,
             session=session,
             comment=leased.comment,
@@ -345,7 +346,7 @@ async def _delete(
 async def _put_back(leased: LeasedSession, gone: Sequence[tuple[Deletion, bytes]]) -> None:
     # What is gone may have been deleted by whoever took this rollback over.
     await leased.lease.renew()
-    for name in _FORWARDS:
+    for name in TARGET_COLLECTIONS:
         here = [(document, raw) for document, raw in gone if document.collection == name]
         there = await _stored(leased, name, [document for document, _ in here])
         lost = [raw for document, raw in here if id_key(document.id) not in there]
@@ -366,8 +367,8 @@ async def empty_fields(
     leased: LeasedSession,
     collection: str,
     identifier: Any,
-    now: Mapping[str, tuple[int, bytes] | None],
-    prior: Mapping[str, tuple[int, bytes]],
+    now: Mapping[str, Element | None],
+    prior: Mapping[str, Element],
 ) -> bool | None:
     """Give fields that were filled their prior values, if they hold what they held when read.
 

@@ -19,6 +19,8 @@ from newbi_migrate.store.decoding import Undecodable, decode
 from newbi_migrate.store.handles import Collection
 from newbi_migrate.store.ids import decode_id, split_id
 from newbi_migrate.store.raw import (
+    OBJECT_ID,
+    Element,
     ObjectIds,
     document_from,
     document_of,
@@ -39,7 +41,6 @@ __all__ = [
     "read_windows",
 ]
 
-_OBJECT_ID: Final = 0x07
 
 # Documents of a few small fields in one reply.
 _FEW_FIELDS: Final = 5_000
@@ -49,8 +50,6 @@ _MOST_GROUPS: Final = 5_000
 
 # Ids that are drawn for each range that is wanted.
 _DRAWN: Final = 500
-
-_Element = tuple[int, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +116,7 @@ async def read_windows(
         comment: Attached to every command.
     """
     uniform = await has_only_object_ids(collection, comment=comment)
-    after: _Element | None = None
+    after: Element | None = None
     while True:
         gathered = _Gathered(size)
         batches = _read(
@@ -141,7 +140,7 @@ async def read_windows(
         after = element(raw, "_id")
 
 
-def _following(after: _Element | None, *, uniform: bool) -> dict[str, Any]:
+def _following(after: Element | None, *, uniform: bool) -> dict[str, Any]:
     """A query for the documents whose ids come after one."""
     if uniform:
         # What is no ObjectId came in since, and no such comparison meets it.
@@ -199,7 +198,7 @@ class _Gathered:
         """Add a document of which ``_id`` and some fields were read."""
         self.count += 1
         kind, value, rest = split_id(raw)
-        if kind == _OBJECT_ID:
+        if kind == OBJECT_ID:
             ids = self._packed.get(rest)
             if ids is None:
                 self._packed[rest] = bytearray(value)
@@ -217,7 +216,7 @@ class _Gathered:
         """The groups of all that was added; what the server hid of a document is read again."""
         for rest in [one for one in self._packed if repeats_a_name(document_from(one))]:
             for identifier in ObjectIds(bytes(self._packed.pop(rest))).rows():
-                await self._again(collection, (_OBJECT_ID, identifier), fields, comment=comment)
+                await self._again(collection, (OBJECT_ID, identifier), fields, comment=comment)
         odd = [one for one in self._others if one[1] and repeats_a_name(document_from(one[0]))]
         for key in odd:
             for identifier in self._others.pop(key):
@@ -228,7 +227,7 @@ class _Gathered:
         return packed + others
 
     async def _again(
-        self, collection: Collection, identifier: _Element, fields: Sequence[str], *, comment: str
+        self, collection: Collection, identifier: Element, fields: Sequence[str], *, comment: str
     ) -> None:
         self.count -= 1
         raw = await read_whole(collection, identifier, fields, comment=comment)
@@ -252,7 +251,7 @@ async def has_only_object_ids(collection: Collection, *, comment: str) -> bool:
     # Ids are ordered by type first, under any collation: if both ends are ObjectIds, all are.
     for direction in (1, -1):
         end = await _first_id(collection, direction, comment=comment)
-        if end is not None and end[0] != _OBJECT_ID:
+        if end is not None and end[0] != OBJECT_ID:
             return False
     return True
 
@@ -279,7 +278,7 @@ async def id_ranges(
         yield {"_id": limits} if limits else {}
 
 
-async def _first_id(collection: Collection, direction: int, *, comment: str) -> _Element | None:
+async def _first_id(collection: Collection, direction: int, *, comment: str) -> Element | None:
     cursor = collection.find_raw_batches(
         projection={"_id": 1}, sort=[("_id", direction)], limit=1, comment=comment
     )

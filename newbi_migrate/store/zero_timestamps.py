@@ -9,11 +9,10 @@ import re
 from typing import Any, Final
 
 from newbi_migrate.store.digest import spans, without_fields
-from newbi_migrate.store.raw import document_of, element, elements
+from newbi_migrate.store.raw import DOCUMENT, document_of, element, elements
 
 __all__ = ["equal_but_for_zeros", "zeros_to_set"]
 
-_DOCUMENT: Final = 0x03
 _TIMESTAMP: Final = 0x11
 _ZERO: Final = bytes(8)
 # Whatever matches is looked at; what does not need not be taken apart.
@@ -57,6 +56,6 @@ def _statement(raw: bytes, names: list[str]) -> dict[str, Any]:
     fields = document_of(*((name, _TIMESTAMP, _ZERO) for name in names))
     same = document_of(("$eq", *found))
     return {
-        "q": document_of(("_id", _DOCUMENT, bytes(same.raw))),
-        "u": document_of(("$set", _DOCUMENT, bytes(fields.raw))),
+        "q": document_of(("_id", DOCUMENT, bytes(same.raw))),
+        "u": document_of(("$set", DOCUMENT, bytes(fields.raw))),
     }

@@ -215,6 +215,7 @@ def test_what_cannot_be_swapped_stays(call, application):
     assert (ExitCode.DONE, NEW_TEXT) == (again.code, application.indexes() & NEW_TEXT)
 
 
+@pytest.mark.slow
 @ON_STANDALONE
 def test_a_number_that_is_there_twice_keeps_the_old_rule(call, application):
     """Named with 5 by plan and migrate and with 3 at the end; settled, the end builds the index."""

@@ -207,6 +207,7 @@ def test_what_comes_next_is_right_in_every_state(quick, clean, uri, state):
         assert not begun or "newbi-migrate backup" not in answer.out + answer.err, command
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", [interrupted, half_finalized, half_rolled_back])
 def test_what_was_interrupted_is_finished_by_what_comes_next(quick, clean, uri, state):
     """As it stands, with the choices it was begun with."""

@@ -126,6 +126,7 @@ def test_the_demo_as_json_conserves_users_and_documents(told):
     )
 
 
+@pytest.mark.slow
 def test_the_demo_as_json_says_that_the_second_run_wrote_nothing(told):
     """A second run over the dirtiest database has no id, for there was nothing to do."""
     _, answer = told
@@ -233,6 +234,7 @@ def test_a_kept_server_answers_until_ctrl_c_and_is_gone_then(kept):
         client.admin.command("ping")
 
 
+@pytest.mark.slow
 def test_the_same_seed_makes_the_same_demo(told, kept):
     """What is created and quarantined depends on seed and size alone."""
     (_, first), (_, second, _, _) = told, kept

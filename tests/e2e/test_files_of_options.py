@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -131,6 +133,20 @@ def test_a_file_that_cannot_be_written_ends_a_command_with_10(
     answer = quick(*WRITTEN[option], *arguments(option, tmp_path / name))
 
     assert ExitCode.LOCAL_FILE == answer.code, answer.err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere such a name is refused or changed")
+@pytest.mark.parametrize("option", WRITTEN)
+def test_a_file_may_have_a_name_of_any_bytes(quick, clean, tmp_path, option):
+    """It is written, and named in what is said as far as it can be."""
+    quick("migrate", "--confirm")
+    path = tmp_path / os.fsdecode(b"\xff\xfeit")
+    if option == "--report":
+        path = path.with_name(path.name + ".html")
+    answer = quick(*WRITTEN[option], *arguments(option, path))
+
+    assert answer.code in {ExitCode.DONE, ExitCode.QUARANTINED}, answer.err
+    assert path.exists()
 
 
 def test_every_option_that_names_a_file_is_in_a_table():

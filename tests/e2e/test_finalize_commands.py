@@ -190,6 +190,7 @@ def test_few_of_many_who_were_kept_out_are_shown_and_all_are_in_json(quick, migr
     assert 23 == len(as_json["letInUsers"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("made_anew", [False, True])
 def test_the_way_back_from_a_backup_is_the_one_the_refusal_names(
     quick, clean, servers, mongod, made_anew

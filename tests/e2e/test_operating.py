@@ -149,12 +149,15 @@ def test_a_log_that_cannot_be_written_is_refused_before_anything_is_done(quick, 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")  # noqa: PTH110
 def test_a_log_that_breaks_ends_no_run(tmp_path, capsys):
     """On a full disk the log ends, that is said once, and the run goes on."""
-    log = LogFile(tmp_path / "run.log", str)
-    log._path = type(tmp_path)("/dev/full")
+    path = tmp_path / "\x1b[2Jrun.log"
+    log = LogFile(path, str)
+    path.symlink_to("/dev/full")
     log.write("one")
     log.write("two")
+    said = capsys.readouterr().err
 
-    assert 1 == capsys.readouterr().err.count("cannot be written to")
+    assert 1 == said.count("cannot be written to")
+    assert "\x1b" not in said
 
 
 def test_a_sentence_is_one_line_of_the_log_whatever_it_holds(tmp_path):

@@ -59,6 +59,7 @@ def losing(uri, tmp_path):
     return call
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["gone", "closed", full])
 @pytest.mark.parametrize(
     ("arguments", "earned"),
@@ -80,6 +81,7 @@ def test_lost_messages_change_neither_answer_nor_exit_code(losing, clean, argume
     assert (earned == ExitCode.DONE) == ("user" in clean.list_collection_names())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "earned"),
     [
@@ -104,6 +106,7 @@ def test_an_answer_whose_reader_has_gone_changes_no_exit_code(losing, clean, arg
     assert b"BrokenPipe" not in ended.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not FULL.exists(), reason="no such device")
 @pytest.mark.parametrize(
     ("arguments", "earned"),

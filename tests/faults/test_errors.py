@@ -6,18 +6,22 @@ The server itself refuses, by its fail point ``failCommand``, and only to the to
 from __future__ import annotations
 
 from contextlib import contextmanager
-from itertools import product
+from itertools import count, product
 
 import pytest
 from fingerprints import changes, fingerprint
 from little import little_legacy
 from losing import LosingAnswers
+from pymongo import AsyncMongoClient
+from pymongo.monitoring import CommandListener
+from pymongo.server_description import ServerDescription
 from traces import differences, expire_lease, trace
 
 from newbi_migrate.errors import ExitCode, NewbiMigrateError
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.run import retry
+from newbi_migrate.server_codes import Code
 from newbi_migrate.store import lease
 
 READS = ("find", "getMore", "aggregate", "count", "listCollections", "listIndexes")
@@ -79,7 +83,8 @@ def soon(uri):
 
 
 async def migrated(uri):
-    async with Migration(soon(uri), options=MigrationOptions(workers=1)) as migration:
+    source = soon(uri) if isinstance(uri, str) else uri
+    async with Migration(source, options=MigrationOptions(workers=1)) as migration:
         return (await migration.apply()).exit_code
 
 
@@ -211,3 +216,43 @@ async def test_a_write_whose_answer_is_lost_is_not_made_twice(server, fresh, sam
             wrong[at] = (ended, wire.lost, found)
 
     assert not wrong, f"{sample}: {wrong}"
+
+
+class Refusals(CommandListener):
+    """The codes of what a server refused."""
+
+    def __init__(self):
+        self.codes = []
+
+    def started(self, event):
+        pass
+
+    def succeeded(self, event):
+        pass
+
+    def failed(self, event):
+        self.codes.append(event.failure["code"])
+
+
+async def test_a_write_that_the_driver_numbered_for_a_standalone_is_sent_again(
+    mongod, fresh, impatient, monkeypatch
+):
+    """Where connections break it takes the server for one of a set: "Transaction numbers …"."""
+    database, uri = fresh(mongod, little_legacy)
+    await migrated(uri)
+    expected = trace(database)
+    database, uri = fresh(mongod, little_legacy)
+    writes = count()
+    # At the lease, in the records, at users and at documents; the driver asks before each write.
+    mistaken = property(lambda _: next(writes) in {0, 5, 12, 20, 30})
+    monkeypatch.setattr(ServerDescription, "retryable_writes_supported", mistaken)
+    refusals = Refusals()
+    # A client of our own asks for no such writes of a standalone; that of a host may.
+    async with AsyncMongoClient(uri, event_listeners=[refusals]) as client:
+        ended = await migrated(client.get_default_database())
+
+    assert ExitCode.QUARANTINED == ended
+    # A renewal of the lease may come between, and what writes many documents is never numbered.
+    assert {Code.ILLEGAL_OPERATION.value} == {*refusals.codes}
+    assert len(refusals.codes) > 2
+    assert [] == differences(expected, trace(database))

@@ -1,4 +1,7 @@
-"""A server that is paused in the middle of a run: it accepts what is sent and answers nothing."""
+"""A server that is paused or locked in the middle of a run, or whose administrator steps in.
+
+One that is paused accepts what is sent and answers nothing.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from sweeps import THOROUGH
 from traces import expire_lease
 
 MIGRATE = ("migrate", "--confirm")
-DONE, UNREACHABLE = 0, 9
+DONE, QUARANTINED, INTERRUPTED, UNREACHABLE = 0, 5, 7, 9
 # The driver looks at its servers every ten seconds, and waits twenty; here it finds out sooner.
 QUICK = "heartbeatFrequencyMS=500&connectTimeoutMS=500&serverSelectionTimeoutMS=500"
 
@@ -100,8 +103,8 @@ def ready(server, empty, processes, tmp_path):
 
 
 @pytest.fixture
-def paused(server, empty, ready, processes, known):
-    """Starts a command and pauses the server in its middle; gives it and what it ends with."""
+def halfway(server, empty, ready, processes, known):
+    """Starts a command and suspends it in its middle; gives it and what it ends with."""
 
     def start(name):
         if name not in known:
@@ -115,6 +118,17 @@ def paused(server, empty, ready, processes, known):
             uri_of(server), *command, at=known[name][0] // 2, when="before", signal="SIGSTOP"
         )
         run.wait_until_suspended()
+        return run, command, code
+
+    return start
+
+
+@pytest.fixture
+def paused(server, halfway):
+    """Starts a command and pauses the server in its middle; gives it and what it ends with."""
+
+    def start(name):
+        run, command, code = halfway(name)
         server.suspend()
         run.send("SIGCONT")
         return run, command, code
@@ -180,3 +194,69 @@ def test_a_run_says_that_it_waits_for_a_server_that_does_not_answer(
 
     assert DONE == ended.status, ended
     assert "The server has not answered for some time. The run waits" in ended.stderr
+
+
+@pytest.mark.parametrize("name", COMMANDS if THOROUGH else ["migrate", "rollback"])
+def test_writes_that_an_administrator_locks_are_waited_for(server, empty, halfway, known, name):
+    """The server answers and reads: only what is written waits, as while a disk is copied."""
+    run, _, code = halfway(name)
+    with MongoClient(server.uri) as client:
+        client.admin.command("fsync", lock=True)
+        unlocked = threading.Timer(2, client.admin.command, ["fsyncUnlock"])
+        run.send("SIGCONT")
+        unlocked.start()
+        ended = run.wait()
+        unlocked.join()
+
+    assert code == ended.status, ended
+    assert [] == changes(known[name][1], outcome(empty))
+
+
+def test_a_run_whose_sessions_are_ended_again_and_again_is_finished_once_they_are_not(
+    server, empty, halfway, known, processes
+):
+    """It gives up after some attempts in which nothing was achieved, and says what to do."""
+    run, command, code = halfway("rollback")
+    enough = threading.Event()
+
+    def end_sessions():
+        with MongoClient(server.uri) as client:
+            while not enough.wait(0.005):
+                client.admin.command("killAllSessions", [])
+
+    ending = threading.Thread(target=end_sessions)
+    ending.start()
+    run.send("SIGCONT")
+    stopped = run.wait()
+    enough.set()
+    ending.join()
+
+    assert "An error that may pass" in stopped.stderr
+    if stopped.status != code:
+        assert INTERRUPTED == stopped.status, stopped
+        again = processes.run(uri_of(server), *command)
+        assert code == again.status, again
+    assert [] == changes(known["rollback"][1], outcome(empty))
+
+
+def test_what_a_validator_refuses_that_came_meanwhile_is_quarantined_until_it_goes(
+    server, empty, halfway, known, processes
+):
+    """Nothing else is held up, and the next migration stamps what was refused."""
+    run, command, code = halfway("migrate")
+    names = ("boards", "columns", "expenses")
+    for name in names:
+        empty.command("collMod", name, validator={"$jsonSchema": {"required": ["nowhere"]}})
+    run.send("SIGCONT")
+    refused = run.wait()
+    for name in names:
+        empty.command("collMod", name, validator={})
+    again = processes.run(uri_of(server), *command)
+
+    assert QUARANTINED == refused.status, refused
+    assert "write-refused" in refused.stdout
+    assert code == again.status, again
+    # The server keeps that a validator was taken away; documents and indexes are the same.
+    assert [f"{name}: options changed" for name in names] == changes(
+        known["migrate"][1], outcome(empty)
+    )

@@ -33,18 +33,6 @@ def test_the_order_of_documents_does_not_count(documents, random):
     assert digest_of(documents) == digest_of(shuffled)
 
 
-@given(DOCUMENTS, st.data())
-def test_parts_add_up_to_the_whole(documents, data):
-    """However a collection is split among workers and batches."""
-    cut = data.draw(st.integers(0, len(documents)))
-    left, right = digest_of(documents[:cut]), Digest()
-    for document in documents[cut:]:
-        right.add(document)
-    left.merge(right)
-
-    assert digest_of(documents) == left
-
-
 @given(bson_documents().map(bson.encode), st.data())
 def test_any_changed_bit_changes_the_digest(document, data):
     """Wherever it is but in the size, which tells where the document ends."""

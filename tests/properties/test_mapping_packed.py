@@ -8,6 +8,7 @@ from itertools import islice
 
 from bson import ObjectId
 from hypothesis import given, strategies as st
+from results import user_lines
 
 from newbi_migrate.mapping import packed
 from newbi_migrate.mapping.decisions import (
@@ -36,8 +37,9 @@ from newbi_migrate.mapping.slug import slug_candidates
 from newbi_migrate.mapping.users import Finding
 from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.planning.people import TargetOddities
-from newbi_migrate.migration.planning.results import Findings, UserLine, UserLines
-from newbi_migrate.migration.rollback.units import BACKWARDS, CreatedDocument, Going, Units
+from newbi_migrate.migration.planning.results import Findings, UserLine
+from newbi_migrate.migration.rollback.units import CreatedDocument, Going, Units
+from newbi_migrate.store.user_documents import BACKWARDS
 from newbi_migrate.testing import strategies
 
 # Few differ in their first eight bytes, as those of one process and second.
@@ -174,7 +176,7 @@ def test_lines_come_back_as_they_were(decisions, creates, fills):
         UserLine(d.legacy_id, d.outcome, d.reason, d.user_id, d.workspace, creates, fills)
         for d in decisions
     ]
-    packed = UserLines.of(lines)
+    packed = user_lines(*lines)
 
     assert lines == list(packed)
     assert Counter(line.outcome for line in lines) == packed.outcomes
@@ -247,7 +249,7 @@ async def test_what_is_odd_is_told_in_few_bytes_for_a_user(monkeypatch):
         UserDecision(user, Outcome.CREATED, user_id=user, workspace=user) for user in users
     )
     tracemalloc.start()
-    found = await TargetOddities(None, comment="").after(Target(), decisions)
+    found = await TargetOddities(None).after(Target(), decisions)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 

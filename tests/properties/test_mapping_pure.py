@@ -14,7 +14,7 @@ from newbi_migrate.documents.fields import Slug
 from newbi_migrate.documents.legacy import LegacyUser
 from newbi_migrate.documents.shapes import shape_of
 from newbi_migrate.mapping import ids, values
-from newbi_migrate.mapping.account import PasswordKind, map_account, password_kind
+from newbi_migrate.mapping.account import PasswordKind, account_document, password_kind
 from newbi_migrate.mapping.email import is_normalised, normalise_email
 from newbi_migrate.mapping.merge import fill_missing
 from newbi_migrate.mapping.numbers import number_text
@@ -24,7 +24,7 @@ from newbi_migrate.mapping.organization import (
     incomplete_fields,
 )
 from newbi_migrate.mapping.slug import choose_slug, slug_candidates
-from newbi_migrate.mapping.user import NOT_CARRIED, created_at, map_user
+from newbi_migrate.mapping.user import NOT_CARRIED, created_at, user_document
 from newbi_migrate.mapping.values import ABSENT, IdForm, get_path, is_missing, read_id, write_id
 from newbi_migrate.rules import Severity
 from newbi_migrate.testing import strategies
@@ -246,7 +246,7 @@ legacy_users = strategies.legacy_users(dirty=True)
 @given(document=st.one_of(legacy_users, strategies.wild_documents(LegacyUser)))
 def test_any_legacy_user_becomes_a_user_who_is_whole(document):
     """Whatever is stored: a name, dates, flags and a role are there, nothing blank, no secret."""
-    user = map_user(LegacyUser.load(document)).to_document()
+    user = user_document(document)
 
     assert bson.encode(user)
     assert not NOT_CARRIED & user.keys()
@@ -293,21 +293,20 @@ def test_an_organization_is_filled_with_what_does_not_contradict_it(document, or
 @given(user=users, password=anything)
 def test_an_account_is_made_of_a_hash_and_of_nothing_else(user, password):
     """Whatever is stored as a password; where there is an account it keeps every rule."""
-    account = map_account(user, password, user.generation_time)
+    account = account_document(user, password, user.generation_time)
 
     assert (account is None) == (not password_kind(password).is_hash)
     if account is not None:
-        assert [] == Account.violations_of(account.to_document())
+        assert [] == Account.violations_of(account)
 
 
 @given(document=legacy_users)
 def test_the_account_of_a_valid_hash_keeps_every_rule(document):
     """Sign-in reads it in each version."""
     password = document.get("password")
-    account = map_account(document["_id"], password, created_at(document))
+    found = account_document(document["_id"], password, created_at(document))
 
-    if account is not None:
-        found = account.to_document()
+    if found is not None:
         critical = (Severity.CRITICAL, Severity.WARNING)
         assert [] == [v for v in Account.violations_of(found) if v.severity in critical]
         assert password == found["password"]

@@ -19,7 +19,7 @@ from traces import expire_lease
 
 from newbi_migrate.mapping.ids import organization_id
 
-DONE, KEPT, KILLED = 0, 5, -9
+DONE, LEFT, KEPT, KILLED = 0, 3, 5, -9
 COLLECTIONS = {"invoices": "createdBy", "events": "userId", "boards": "userId"}
 PEOPLE = ("user", "account", "organization", "member")
 POINTS = st.one_of(st.none(), st.tuples(st.integers(3, 90), st.sampled_from(["before", "after"])))
@@ -150,7 +150,7 @@ class AnyOrder(RuleBasedStateMachine):
             expire_lease(self.database)
             self.unfinished = self.left_unfinished()
             return None
-        assert ended.status in {DONE, KEPT}, ended
+        assert ended.status in {DONE, LEFT, KEPT}, ended
         self.unfinished = None
         return ended
 
@@ -172,7 +172,8 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(point=POINTS)
     def rollback(self, point):
         before = self.migrated()
-        if not self.run("rollback", point):
+        ended = self.run("rollback", point)
+        if not ended:
             return
         referred = {
             document["workspaceId"]
@@ -182,6 +183,8 @@ class AnyOrder(RuleBasedStateMachine):
         stays = {u for u in self.users if organization_id(u) in referred} | self.kept
 
         assert stays & before == self.migrated()
+        left = self.migrated() - self.kept
+        assert (LEFT if left else DONE) == ended.status, (left, self.kept, ended)
         self.kept = self.migrated()
         self.everybody_is_whole(self.kept)
         assert [] == list(self.database["newbi_migrate_journal"].find({"state": "pending"}))

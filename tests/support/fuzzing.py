@@ -24,6 +24,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 import bson
+import pyrage
 from bson import Binary, ObjectId
 from bson.errors import InvalidBSON
 from mongodump_samples import SAMPLES, Folder
@@ -31,7 +32,9 @@ from results import a_plan
 
 from newbi_migrate.backup.compress import gunzip
 from newbi_migrate.backup.dump import Dump
-from newbi_migrate.backup.files import FileSeal
+from newbi_migrate.backup.encrypt import read_identities
+from newbi_migrate.backup.export_list import LIST, ExportEntry, list_text, whole_exports
+from newbi_migrate.backup.files import FileSeal, seal_of
 from newbi_migrate.backup.manifest import (
     FORMAT,
     CollectionEntry,
@@ -40,7 +43,13 @@ from newbi_migrate.backup.manifest import (
     _seal,
 )
 from newbi_migrate.backup.metadata import MetadataError, parse_metadata
-from newbi_migrate.backup.reading import DamagedDataError, read_failures, whole_documents
+from newbi_migrate.backup.opening import BackupFolder
+from newbi_migrate.backup.reading import (
+    DamagedDataError,
+    in_clear,
+    read_failures,
+    whole_documents,
+)
 from newbi_migrate.errors import DamagedBackupError, UsageError
 from newbi_migrate.migration.planning.plan_file import load_plan, plan_lines
 from newbi_migrate.store.decoding import decode
@@ -334,6 +343,45 @@ def dump(chance, folder):
 _KINDS = sorted(SAMPLES)
 
 
+def exports(chance, folder):
+    """The list of a backup's exports: those that are whole are given, whatever else it says."""
+    path = folder / "backup"
+    file = path / "json_exports" / "x.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(b"{}\n")
+    with file.open("rb") as written:
+        seal = seal_of(written)
+    entry = ExportEntry("x", "json_exports/x.json", 1, 0, seal.bytes, seal.digest)
+    listed = _text(chance, json.loads(list_text([entry])))
+    (path / LIST).write_bytes(listed.encode("utf-8", "surrogatepass"))
+    for found in whole_exports(BackupFolder(path)):
+        assert seal == FileSeal(found.bytes, found.digest)
+
+
+def encrypted(chance):
+    """An encrypted file of documents; what its key opens is what was there."""
+    data = mutated_bytes(chance, _SEALED)
+    if chance.random() < 0.3:
+        data = pyrage.encrypt(mutated_bytes(chance, _ZIPPED), [_PUBLIC])
+    file = io.BufferedReader(io.BytesIO(data))
+    with read_failures(), in_clear(file, [_SECRET], name="x.bson.gz.age") as stream:
+        for _ in whole_documents(stream):
+            pass
+
+
+def keys(chance, folder):
+    """A file of secret keys."""
+    path = folder / "keys"
+    path.write_bytes(mutated_bytes(chance, f"# of nobody\n{_SECRET}\n".encode()))
+    read_identities([path])
+
+
+# Drawn anew in each process: a text that looks like a secret key has no place in a repository.
+_SECRET = pyrage.x25519.Identity.generate()
+_PUBLIC = _SECRET.to_public()
+_SEALED = pyrage.encrypt(_ZIPPED, [_PUBLIC])
+
+
 @dataclass(frozen=True)
 class Target:
     """A reader.
@@ -354,7 +402,7 @@ class Target:
 TARGETS = {
     target.read.__name__: target
     for target in (
-        Target(metadata, (MetadataError,), 250),
+        Target(metadata, (MetadataError,), 200),
         Target(manifest, (DamagedBackupError, UsageError), 150),
         Target(documents, (DamagedDataError,), 100),
         Target(compressed, (DamagedDataError,), 100),
@@ -364,6 +412,9 @@ TARGETS = {
         Target(packed_ids, (ValueError,), 10),
         Target(plan, (UsageError,), 50, on_disk=True),
         Target(dump, (UsageError,), 20, on_disk=True),
+        Target(exports, (), 30, on_disk=True),
+        Target(encrypted, (DamagedDataError,), 10),
+        Target(keys, (UsageError,), 10, on_disk=True),
     )
 }
 

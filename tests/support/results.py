@@ -9,7 +9,7 @@ from bson import ObjectId
 
 from newbi_migrate import IndexSpec
 from newbi_migrate.choices import OnConflict
-from newbi_migrate.mapping.decisions import Outcome
+from newbi_migrate.mapping.decisions import Decisions, Outcome, UserDecision
 from newbi_migrate.mapping.users import Finding
 from newbi_migrate.mapping.workspace import Reason, WorkspaceClass, Workspaces
 from newbi_migrate.migration.planning.digests import Digests
@@ -52,7 +52,13 @@ IDS = [ObjectId(f"{n:024x}") for n in range(1, 40)]
 
 def user_lines(*users):
     """The lines of a plan."""
-    return UserLines.of(users)
+    decided = (
+        UserDecision(n.legacy_id, n.outcome, n.reason, n.user_id, n.workspace) for n in users
+    )
+    lines = UserLines(Decisions(decided))
+    for line in users:
+        lines.append(line)
+    return lines
 
 
 def a_plan(**changes):

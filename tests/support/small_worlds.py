@@ -14,7 +14,6 @@ from bson import ObjectId
 from hypothesis import strategies as st
 
 from newbi_migrate.choices import AliasPolicy, DuplicatePolicy
-from newbi_migrate.documents.legacy import LegacyUser
 from newbi_migrate.mapping.decisions import (
     LegacyKey,
     Target,
@@ -203,7 +202,7 @@ class Database:
         decisions = decide_users(keys, self.target(), **policies)
         return [
             writes_for(
-                LegacyUser.load(document),
+                document,
                 decision,
                 self.existing(decision.user_id, decision.workspace),
             )

@@ -16,6 +16,7 @@ import random
 import sys
 import threading
 import time
+import traceback
 from collections import Counter
 from pathlib import Path
 
@@ -174,7 +175,8 @@ def main():
         try:
             soak.go_on(chosen.seconds)
         except AssertionError as error:
-            failed.append(f"{error!r:.2000}")
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            failed.append(f"{place.name}: {place.line}: {error!r:.2000}")
         processes.close()
     kind = "replica set" if chosen.replica_set else "standalone"
     took = time.monotonic() - began

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import json
+import os
 import re
+import stat
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -14,7 +17,7 @@ import pytest
 
 from newbi_migrate.backup import compress
 from newbi_migrate.backup.compress import GzipWriter, gunzip
-from newbi_migrate.backup.files import FileSeal, OutputFile
+from newbi_migrate.backup.files import FileSeal, OutputFile, make_private_folder, sync_folder
 from newbi_migrate.backup.layout import (
     alike,
     backup_name,
@@ -134,10 +137,56 @@ def test_files_are_their_owners_alone_and_named_at_the_end(tmp_path):
         assert [temporary(path)] == list(tmp_path.iterdir())
         assert 0o600 == temporary(path).stat().st_mode & 0o777
         seal = output.finish()
-    output.settle()
+    output.give_name()
 
     assert b"text" == gzip.decompress(path.read_bytes())
     assert seal.bytes == path.stat().st_size
+
+
+@pytest.fixture
+def synced(monkeypatch):
+    """Paths of folders that were put on disk; what the system answers can be set."""
+    found, real = Synced(), os.fsync
+
+    def fsync(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            found.inodes.add(os.fstat(descriptor).st_ino)
+            if found.answer:
+                raise OSError(found.answer, os.strerror(found.answer))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    return found
+
+
+class Synced:
+    def __init__(self):
+        self.inodes, self.answer = set(), 0
+
+
+@pytest.mark.skipif(os.name != "posix", reason="folders are opened on POSIX systems alone")
+def test_the_names_of_all_folders_that_are_made_are_on_disk(tmp_path, synced):
+    """The output folder is often new itself: without its own name, nothing in it is found."""
+    make_private_folder(tmp_path / "backups" / "today" / "backup")
+    named_in = {tmp_path, tmp_path / "backups"}
+
+    assert {folder.stat().st_ino for folder in named_in} == synced.inodes
+
+
+@pytest.mark.skipif(os.name != "posix", reason="folders are opened on POSIX systems alone")
+@pytest.mark.parametrize("answer", [errno.EIO, errno.ENOSPC])
+def test_a_disk_that_fails_at_the_name_of_a_file_fails(tmp_path, synced, answer):
+    """A name that may be lost is none."""
+    synced.answer = answer
+    with pytest.raises(OSError, match=os.strerror(answer)):
+        sync_folder(tmp_path)
+
+
+@pytest.mark.parametrize("answer", [errno.EINVAL, errno.ENOTSUP])
+def test_a_file_system_that_puts_no_folder_on_disk_is_taken_as_it_is(tmp_path, synced, answer):
+    """Nobody can do more there."""
+    synced.answer = answer
+    sync_folder(tmp_path)
 
 
 def test_compressed_files_are_gzip_of_one_member_without_a_time():

@@ -23,7 +23,7 @@ from newbi_migrate.errors import (
     UnreachableError,
     UsageError,
 )
-from newbi_migrate.store.codes import Code
+from newbi_migrate.server_codes import Code
 from newbi_migrate.store.faults import explained, first_error, is_transient, task_group
 
 

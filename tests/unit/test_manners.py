@@ -117,6 +117,19 @@ def test_the_prompt_names_server_database_verb_and_numbers(session, monkeypatch,
     assert SECRET not in said
 
 
+def test_the_prompt_steers_no_terminal(monkeypatch, capfd):
+    """Whatever stands in a connection string is shown, also where it is asked for again."""
+    monkeypatch.setenv("MONGODB_URI", "mongodb://db.example.net/%1B%5B2J")
+    answering(monkeypatch, "yes", "no")
+    session = Session("migrate")
+    with pytest.raises(typer.Exit), session.explained():
+        session.confirm("writes to 3 documents")
+    seen = capfd.readouterr().err
+
+    assert "\\x1b[2J to go on" in seen
+    assert "\x1b" not in seen
+
+
 def test_an_interrupt_before_anything_was_begun_is_no_interrupted_run(session, capfd):
     """It ends with 2, and offers nothing to be finished."""
     with pytest.raises(typer.Exit) as ended, session.explained():

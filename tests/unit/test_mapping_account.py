@@ -7,7 +7,12 @@ from datetime import UTC, datetime
 import pytest
 from bson import ObjectId
 
-from newbi_migrate.mapping.account import CREDENTIAL, PasswordKind, map_account, password_kind
+from newbi_migrate.mapping.account import (
+    CREDENTIAL,
+    PasswordKind,
+    account_document,
+    password_kind,
+)
 from newbi_migrate.mapping.ids import account_id
 
 USER = ObjectId("64b000000000000000000001")
@@ -66,7 +71,7 @@ def test_a_hash_becomes_the_account_every_version_reads(password):
         "createdAt": DAY,
         "updatedAt": DAY,
     }
-    found = map_account(USER, password, DAY).to_document()
+    found = account_document(USER, password, DAY)
 
     assert list(expected.items()) == list(found.items())
     assert CREDENTIAL == found["providerId"]
@@ -75,4 +80,4 @@ def test_a_hash_becomes_the_account_every_version_reads(password):
 @pytest.mark.parametrize("password", ["", None, "Secret-123", 7, BCRYPT[:-1]])
 def test_without_a_hash_there_is_no_account(password):
     """Nobody is given an account they cannot sign in with, least of all a plain password."""
-    assert map_account(USER, password, DAY) is None
+    assert account_document(USER, password, DAY) is None

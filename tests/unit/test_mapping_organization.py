@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 import pytest
 from bson import Decimal128, Int64, ObjectId
 
-from newbi_migrate.documents.legacy import LegacyUser
 from newbi_migrate.mapping.ids import member_id, organization_id
 from newbi_migrate.mapping.organization import (
     NEUTRAL_NAME,
@@ -15,8 +14,8 @@ from newbi_migrate.mapping.organization import (
     company_fields,
     company_fields_missing,
     incomplete_fields,
-    map_member,
-    map_organization,
+    member_document,
+    organization_document,
 )
 
 USER = ObjectId("64b000000000000000000001")
@@ -230,8 +229,8 @@ def test_what_the_application_will_ask_for_is_named(organization, expected):
 )
 def test_an_organization_is_named_after_its_company_or_its_owner(legacy, name):
     """The company, else the first name, else a neutral label: never the e-mail address."""
-    loaded = LegacyUser.load({"_id": OTHER, **legacy})
-    found = map_organization(loaded, user_id=USER, slug="org-1", created=DAY).to_document()
+    source = {"_id": OTHER, **legacy}
+    found = organization_document(source, user_id=USER, slug="org-1", created=DAY)
     expected = {
         "_id": organization_id(USER),
         "name": name,
@@ -252,6 +251,6 @@ def test_a_member_is_the_owner_by_object_ids():
         "role": "owner",
         "createdAt": DAY,
     }
-    found = map_member(USER, OTHER, DAY).to_document()
+    found = member_document(USER, OTHER, DAY)
 
     assert list(expected.items()) == list(found.items())

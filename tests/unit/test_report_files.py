@@ -21,7 +21,7 @@ from results import IDS, a_clean_plan, a_plan, a_result, a_rollback, a_rule, a_v
 from newbi_migrate import ExitCode, UsageError
 from newbi_migrate.answers import answer
 from newbi_migrate.choices import OnConflict
-from newbi_migrate.mapping.users import BARRED, CANNOT_SIGN_IN, Finding
+from newbi_migrate.mapping.users import Finding
 from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.masking import masked_email
 from newbi_migrate.migration.planning.plan_file import plan_lines
@@ -37,7 +37,7 @@ from newbi_migrate.report.document import SHOWN, Document, State, timings_sectio
 from newbi_migrate.report.html import html_report
 from newbi_migrate.report.json import as_json
 from newbi_migrate.report.junit import junit_report
-from newbi_migrate.report.messages import FINDINGS, REASONS
+from newbi_migrate.report.messages import FINDINGS, REASONS, SIGN_IN_CURES
 from newbi_migrate.report.migration import plan_document, result_document
 from newbi_migrate.report.ndjson import ndjson_report
 from newbi_migrate.report.rollback import rollback_document
@@ -152,7 +152,7 @@ def test_a_long_table_is_cut_and_says_so():
     assert "and 11 more, which an NDJSON report lists" in words(Page(html(document)).text)
 
 
-@pytest.mark.parametrize("code", [*CANNOT_SIGN_IN, *BARRED.values()])
+@pytest.mark.parametrize("code", SIGN_IN_CURES)
 def test_whoever_cannot_sign_in_or_should_not_has_a_row_on_the_page(code):
     """Each with the document to look at and the cure, all of them and not the first few."""
     findings = tuple(Finding(code, "Users", identifier, "email") for identifier in IDS[:9])

@@ -201,6 +201,18 @@ def test_dotenv_expands_nothing(dotenv):
     )
 
 
+@pytest.mark.parametrize("ending", ["\n", "\r\n", ""])
+@pytest.mark.parametrize(
+    "line", [f"{VARIABLE}={LOCAL}", f"export {VARIABLE} = '{LOCAL}'", f'{VARIABLE}="{LOCAL}" # x']
+)
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["", "byte order mark"])
+def test_dotenv_is_read_as_people_write_it(dotenv, mark, line, ending):
+    """As a shell's, with either kind of quotes, and as editors on Windows leave it."""
+    dotenv.write_bytes(mark + f"{line}{ending}".encode())
+
+    assert LOCAL == find_connection_string(environ={}, directory=dotenv.parent).reveal()
+
+
 def test_an_explicit_string_comes_before_everything(uri_file, dotenv):
     """A library caller's argument is not overruled by its surroundings."""
     found = find_connection_string(

@@ -25,13 +25,13 @@ from newbi_migrate.migration.run.partly_written import take_back_partly_written
 from newbi_migrate.migration.run.runner import (
     Runner,
     refuse_while_rolling_back,
-    unfinished_run,
+    run_to_resume,
 )
 from newbi_migrate.migration.run.written import perhaps_written
 from newbi_migrate.progress import Progress
 from newbi_migrate.store.faults import explained
 from newbi_migrate.store.journal import Journal
-from newbi_migrate.store.runs import RunRecord, RunState
+from newbi_migrate.store.runs import RunRecord
 from newbi_migrate.store.session import LeasedSession
 
 __all__ = ["migrate"]
@@ -95,7 +95,7 @@ class _Migrate:
         Refuses what the lease would only be taken for to refuse.
         """
         refuse_while_rolling_back(runs)
-        unfinished = unfinished_run(runs)
+        unfinished = run_to_resume(runs)
         if unfinished is not None and self.reviewed is not None:
             # Recovery may take some of it back, which is then to be written again. It authorises
             # nothing: under the lease, what is written and what is left must add up to it.
@@ -128,11 +128,11 @@ class _Migrate:
         """Plan under the lease, compare, and carry out."""
         database, registry = session.database, self.runner.registry
         refuse_while_rolling_back(runs)
-        if any(run.run_id == self.carried_out and run.state is RunState.DONE for run in runs):
+        if any(run.run_id == self.carried_out and run.stands for run in runs):
             # All was done, and only the answer to the very last write was lost.
             plan = await self._plan(session.progress)
             return replace(_nothing_done(plan), run_id=self.carried_out)
-        unfinished = unfinished_run(runs)
+        unfinished = run_to_resume(runs)
         if unfinished is not None:
             refuse_other_choices(unfinished, self.command, self.options)
             self.backup_guard.refuse_other_backup(unfinished, self.backup)

@@ -41,7 +41,7 @@ from newbi_migrate.migration.run.recovery import created_indexes
 from newbi_migrate.migration.run.written import tally
 from newbi_migrate.progress import timed
 from newbi_migrate.store.collections import Identities, collection_names, collections
-from newbi_migrate.store.indexes import Created, Refused, create_indexes
+from newbi_migrate.store.indexes import Created, Refused, build_wanted
 from newbi_migrate.store.journal import EntryKind, Journal
 from newbi_migrate.store.runs import RunWriter, noted_outcomes
 from newbi_migrate.store.session import LeasedSession
@@ -308,7 +308,7 @@ def _plane(request: ApplyRequest, workspaces: Workspaces) -> DocumentPlane:
         rewrite_owners=request.plan.options.alias_owners is AliasOwners.REWRITE,
         comment=request.session.comment,
         unwritable=request.plan.unwritable,
-        odd_users=request.plan.odd_users,
+        odd_users=request.plan.users.odd_users,
     )
 
 
@@ -425,7 +425,7 @@ async def _build(
             await identities.check(name)
             names = [spec.name for spec in wanted]
             seq = await journal.append(EntryKind.INDEX, name, {"names": names})
-            made = await create_indexes(session, name, wanted)
+            made = await build_wanted(session, name, wanted)
             created = [i for i, outcome in made.items() if isinstance(outcome, Created)]
             await journal.applied(seq, await created_indexes(session.database, name, created))
             state.built |= {(name, index): outcome for index, outcome in made.items()}

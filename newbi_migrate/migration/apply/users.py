@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import bson
-import xxhash
 
 from newbi_migrate.documents.better_auth import TARGET_COLLECTIONS
 from newbi_migrate.mapping.users import Finding, Insert, SetMissing, UserWrites
@@ -20,7 +19,14 @@ from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.planning.results import Plan
 from newbi_migrate.migration.planning.users import UserPlane
 from newbi_migrate.store.collections import Identities
-from newbi_migrate.store.journal import EntryKind, Journal, UserWrite, digests_of_fields, prior_list
+from newbi_migrate.store.journal import (
+    EntryKind,
+    Journal,
+    UserWrite,
+    digest_of_document,
+    digests_of_fields,
+    prior_list,
+)
 from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.user_documents import (
     Presence,
@@ -141,7 +147,7 @@ def _entries(
                         "user": writes.decision.legacy_id,
                         "collection": write.collection,
                         "id": write.document["_id"],
-                        "digest": xxhash.xxh3_128_hexdigest(raw),
+                        "digest": digest_of_document(raw),
                         "names": names,
                         "digests": digests,
                     }

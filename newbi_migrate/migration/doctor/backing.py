@@ -16,10 +16,12 @@ from newbi_migrate.backup.reading import DamagedDataError
 from newbi_migrate.checks import Check, Level
 from newbi_migrate.documents.registry import OWN_PREFIX
 from newbi_migrate.errors import DamagedRecordsError, UsageError
+from newbi_migrate.local_files import reason_of
+from newbi_migrate.printable import some_of
 from newbi_migrate.store.collections import collections
 from newbi_migrate.store.counting import estimated_counts
 from newbi_migrate.store.handles import Database
-from newbi_migrate.store.runs import RunRecord, read_runs, refuse_if_restoring
+from newbi_migrate.store.runs import RunRecord, read_runs, refuse_if_restoring, unfinished_run
 
 __all__ = ["look_at_backup"]
 
@@ -29,7 +31,6 @@ _NOT_NOW: Final = (
     "Make no new one now: it would be of a database that is half done. Finish what was begun, or "
     "take it back; name the backup it was begun with."
 )
-_SHOWN: Final = 5
 
 
 async def look_at_backup(database: Database, path: Path | None) -> list[Check]:
@@ -49,7 +50,7 @@ async def look_at_backup(database: Database, path: Path | None) -> list[Check]:
             Check(
                 "backup",
                 Level.FAILED,
-                f"{str(path)!r} cannot be read ({error.strerror or type(error).__name__}).",
+                f"{str(path)!r} cannot be read ({reason_of(error)}).",
                 "Name the folder of a backup.",
             )
         ]
@@ -92,7 +93,7 @@ async def _runs(database: Database) -> tuple[list[RunRecord], bool]:
     except (UsageError, DamagedRecordsError):
         # The check of runs says what is wrong.
         return [], True
-    return runs, any(run.state.unfinished for run in runs)
+    return runs, unfinished_run(runs) is not None
 
 
 def _begun_with(runs: Sequence[RunRecord], manifest: Manifest) -> RunRecord | None:
@@ -150,6 +151,4 @@ async def _moved_on(database: Database, manifest: Manifest) -> str:
     ]
     if not changed:
         return ""
-    more = len(changed) - _SHOWN
-    shown = ", ".join(changed[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
-    return f"The database has changed since the backup: {shown}."
+    return f"The database has changed since the backup: {some_of(changed)}."

@@ -13,7 +13,7 @@ from newbi_migrate.migration.run.recovery import refuse_lost_records
 from newbi_migrate.store.collections import CollectionInfo, collections
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.lease import Lease
-from newbi_migrate.store.runs import RunState, read_runs, refuse_if_restoring
+from newbi_migrate.store.runs import RunState, read_runs, refuse_if_restoring, unfinished_run
 
 __all__ = ["look_at_collections", "look_at_runs", "look_at_source"]
 
@@ -85,7 +85,7 @@ async def look_at_runs(database: Database) -> list[Check]:
                 f"{lease.seconds_left:.0f} s.",
             )
         ]
-    unfinished = next((run for run in runs if run.state.unfinished), None)
+    unfinished = unfinished_run(runs)
     if unfinished is not None:
         back = unfinished.state is RunState.ROLLING_BACK
         command = "rollback" if back else unfinished.command

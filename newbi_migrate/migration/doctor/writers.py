@@ -11,6 +11,7 @@ import asyncio
 from typing import Final
 
 from newbi_migrate.checks import Check, Level
+from newbi_migrate.printable import some_of
 from newbi_migrate.store.collections import collections
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.server import other_clients
@@ -22,7 +23,6 @@ _STOP: Final = (
     "Stop the application and every job that writes (pm2 stop, docker compose stop), then look "
     "again."
 )
-_SHOWN: Final = 5
 
 
 async def look_for_writers(database: Database, watch: float) -> list[Check]:
@@ -48,7 +48,7 @@ async def look_for_writers(database: Database, watch: float) -> list[Check]:
             Check(
                 "writers",
                 Level.FAILED,
-                f"Somebody wrote to {_some(changed)} within {watch:g} s.",
+                f"Somebody wrote to {some_of(changed)} within {watch:g} s.",
                 _STOP,
             )
         ]
@@ -58,7 +58,7 @@ async def look_for_writers(database: Database, watch: float) -> list[Check]:
             Check(
                 "writers",
                 Level.WARNING,
-                f"The server does not tell whether anybody writes to {_some(blind)}.",
+                f"The server does not tell whether anybody writes to {some_of(blind)}.",
                 "Make sure yourself that the application is stopped.",
             )
         ]
@@ -76,7 +76,7 @@ async def look_for_writers(database: Database, watch: float) -> list[Check]:
             Check(
                 "writers",
                 Level.WARNING,
-                f"{quiet}, but others are connected to the server: {_some(listed)}.",
+                f"{quiet}, but others are connected to the server: {some_of(listed)}.",
                 f"If one of them is the application: {_STOP[0].lower()}{_STOP[1:]}",
             )
         ]
@@ -88,8 +88,3 @@ async def _counters(
 ) -> dict[str, tuple[int, ...] | None]:
     listed = (await collections(database)).values()
     return await write_counters(database, [info.name for info in listed if info.writable])
-
-
-def _some(names: list[str]) -> str:
-    more = len(names) - _SHOWN
-    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -25,12 +25,12 @@ from newbi_migrate.migration.finalize.swaps import review_indexes
 from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.planning.plan import make_plan
 from newbi_migrate.migration.planning.results import Plan
-from newbi_migrate.migration.planning.survey import aside_name, kept_name
+from newbi_migrate.migration.planning.survey import dropping_name, kept_name
 from newbi_migrate.migration.run.runner import (
     Runner,
     refuse_other_preview,
     refuse_while_rolling_back,
-    unfinished_run,
+    run_to_resume,
 )
 from newbi_migrate.migration.validation.validate import (
     ValidationRequest,
@@ -40,7 +40,7 @@ from newbi_migrate.migration.validation.validate import (
 from newbi_migrate.progress import Progress
 from newbi_migrate.store.collections import collection_names
 from newbi_migrate.store.handles import Database
-from newbi_migrate.store.runs import RunRecord, RunState
+from newbi_migrate.store.runs import RunRecord
 from newbi_migrate.store.session import LeasedSession
 
 __all__ = ["Finalize"]
@@ -70,7 +70,7 @@ class Finalize:
         async def look(runs: Sequence[RunRecord]) -> FinalizeResult | None:
             refuse_unmigrated(runs)
             looked = await self._look_at_indexes(runs)
-            something = looked.dropped or looked.created or unfinished_run(runs) is not None
+            something = looked.dropped or looked.created or run_to_resume(runs) is not None
             if apply and something:
                 return None
             looked.dry_run = not apply
@@ -88,7 +88,7 @@ class Finalize:
             refuse_unmigrated(runs)
             if (done := _done(runs, begun)) is not None:
                 return await end_again(session, request, done)
-            unfinished = unfinished_run(runs)
+            unfinished = run_to_resume(runs)
             if unfinished is None and reviewed is not None:
                 now = await self._look_at_indexes(runs)
                 refuse_other_preview(answer(reviewed), answer(now))
@@ -119,7 +119,7 @@ class Finalize:
             # Refuses what the attempt would refuse, before a person waits for the lease.
             refuse_while_rolling_back(runs)
             refuse_unmigrated(runs)
-            if (unfinished := unfinished_run(runs)) is not None:
+            if (unfinished := run_to_resume(runs)) is not None:
                 refuse_other(unfinished, request)
             return await self._preview(request, runs) if dry_run else None
 
@@ -131,7 +131,7 @@ class Finalize:
             refuse_unmigrated(runs)
             if (done := _done(runs, begun)) is not None:
                 return await end_again(session, request.of_run(done), done)
-            unfinished = unfinished_run(runs)
+            unfinished = run_to_resume(runs)
             begun.append(session.run_id if unfinished is None else unfinished.run_id)
             if unfinished is not None:
                 await self._check_again(request, session.progress, unfinished, runs)
@@ -166,7 +166,7 @@ class Finalize:
         )
 
     async def _preview(self, request: FinalizeRequest, runs: Sequence[RunRecord]) -> FinalizeResult:
-        unfinished = unfinished_run(runs)
+        unfinished = run_to_resume(runs)
         if unfinished is not None and unfinished.command == "finalize":
             await self._check_again(request, self.runner.progress, unfinished, runs)
             return await self._describe(request.of_run(unfinished), runs, unfinished)
@@ -234,7 +234,7 @@ class Finalize:
         result.kept_as = (
             kept_name(source) if request.keep and (touched or source in names) else None
         )
-        then = result.kept_as or aside_name(source)
+        then = result.kept_as or dropping_name(source)
         result.legacy_users = await count_legacy_users(self._database, source, then, unfinished)
         result.quarantined = request.quarantined
         result.let_in = request.let_in
@@ -245,7 +245,7 @@ class Finalize:
 
 def _done(runs: Sequence[RunRecord], begun: Sequence[ObjectId]) -> RunRecord | None:
     """The run that an earlier attempt carried out, where only its last answer was lost."""
-    return next((r for r in runs if r.run_id in begun and r.state is RunState.DONE), None)
+    return next((r for r in runs if r.run_id in begun and r.stands), None)
 
 
 def _let_in(plan: Plan) -> tuple[Any, ...]:

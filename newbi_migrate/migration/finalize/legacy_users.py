@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any, Final
 
-from newbi_migrate.errors import DatabaseMovedOnError, NewbiMigrateError, UsageError
+from newbi_migrate.errors import DatabaseMovedOnError, UsageError
 from newbi_migrate.masking import shown_id
 from newbi_migrate.migration.finalize.results import FinalizeResult
-from newbi_migrate.migration.planning.survey import aside_name, kept_name
+from newbi_migrate.migration.planning.survey import dropping_name, kept_name
 from newbi_migrate.store.collections import collection_names
 from newbi_migrate.store.counting import count
 from newbi_migrate.store.handles import Database
@@ -56,7 +56,8 @@ class LegacyUsers:
         Before it is dropped it is renamed, out of everybody's reach, and looked at once more.
 
         Raises:
-            DatabaseMovedOnError: It holds a user whom no run that is in place accounts for.
+            DatabaseMovedOnError: It holds a user whom no run that is in place accounts for, or
+                somebody removed it at that moment.
             NewbiMigrateError: The session stopped it.
         """
         source, database = self._source, self._session.database
@@ -69,20 +70,20 @@ class LegacyUsers:
             kept = kept_name(source)
             result.legacy_users = await count_legacy_users(database, source, kept, self._resumed)
             return
-        aside = aside_name(source)
+        dropping = dropping_name(source)
         if source in names:
-            await self._rename(source, aside)
-        result.legacy_users = await count_legacy_users(database, source, aside, self._resumed)
-        if source not in names and aside not in names:
+            await self._rename(source, dropping)
+        result.legacy_users = await count_legacy_users(database, source, dropping, self._resumed)
+        if source not in names and dropping not in names:
             return
         try:
-            await refuse_unaccounted(database, aside, self._runs, quarantined=False)
+            await refuse_unaccounted(database, dropping, self._runs, quarantined=False)
         except DatabaseMovedOnError:
-            await self._rename_back(aside)
+            await self._rename_back(dropping)
             raise
         await RunWriter(self._session).note_legacy_users(result.legacy_users)
         seq = await self._journal.append(EntryKind.COLLECTION, source, {"dropped": True})
-        await drop_collection(self._session, aside)
+        await drop_collection(self._session, dropping)
         await self._journal.applied(seq)
 
     async def _rename(self, now: str, then: str) -> None:
@@ -90,14 +91,14 @@ class LegacyUsers:
         await self._move(now, then)
         await self._journal.applied(seq)
 
-    async def _rename_back(self, aside: str) -> None:
+    async def _rename_back(self, dropping: str) -> None:
         database, comment = self._session.database, self._session.comment
         refuse_made_anew(self._source, await collection_names(database, comment=comment))
-        await self._move(aside, self._source)
+        await self._move(dropping, self._source)
 
     async def _move(self, now: str, then: str) -> None:
         if await rename_collection(self._session, now, then) is not Renamed.DONE:
-            raise NewbiMigrateError(
+            raise DatabaseMovedOnError(
                 f"The collection {now} could not be renamed to {then}: somebody removed the one, "
                 "or made the other, at that moment.",
                 next_step="No user was dropped. The same command again goes on with what is there.",
@@ -133,7 +134,7 @@ def refuse_made_anew(source: str, names: Collection[str]) -> None:
     Raises:
         UsageError: It did; both hold users, perhaps.
     """
-    for then in (aside_name(source), kept_name(source)):
+    for then in (dropping_name(source), kept_name(source)):
         if then != source and {source, then} <= {*names}:
             raise UsageError(
                 f"{source} was renamed to {then}, and the application made it anew.",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from newbi_migrate.answers import answer
 from newbi_migrate.documents.registry import Registry
@@ -18,7 +18,7 @@ from newbi_migrate.migration.finalize.legacy_users import LegacyUsers, refuse_un
 from newbi_migrate.migration.finalize.results import FinalizeResult, HeldIndex, MissingIndex
 from newbi_migrate.migration.finalize.swaps import (
     IndexReview,
-    put_back,
+    rebuild_old,
     review_indexes,
     swap_indexes,
 )
@@ -27,7 +27,7 @@ from newbi_migrate.migration.planning.plan import chosen_collections
 from newbi_migrate.migration.planning.results import Plan
 from newbi_migrate.migration.planning.survey import kept_name
 from newbi_migrate.migration.run.beginning import begin_run
-from newbi_migrate.migration.run.runner import unfinished_run
+from newbi_migrate.migration.run.runner import refuse_other_command, run_to_resume
 from newbi_migrate.migration.validation.report import Origin, RuleResult, ValidationReport
 from newbi_migrate.migration.validation.rules import INDEX_PRESENT
 from newbi_migrate.migration.validation.validate import recorded_choices
@@ -48,9 +48,15 @@ __all__ = [
 ]
 
 
+_SETTLE_OR_KEEP: Final = (
+    "Nothing was written. Settle them and migrate again, or keep the collection under another name "
+    "with --keep."
+)
+
+
 @dataclass(frozen=True, slots=True)
 class FinalizeRequest:
-    """What is to be closed.
+    """What ``indexes`` or ``finalize`` is to do.
 
     Attributes:
         registry: The collections.
@@ -127,9 +133,7 @@ def refuse_unless_ready(
         ValidationFailedError: The migration broke a rule that must hold.
         UsageError: Work is pending, or users or documents are quarantined.
     """
-    pending = any(line.writes for line in plan.users) or any(
-        summary.pending for summary in plan.collections.values()
-    )
+    pending = plan.users.pending or any(summary.pending for summary in plan.collections.values())
     if pending and resumed:
         raise UsageError(
             "Users or documents have come since this was interrupted, and are not migrated.",
@@ -159,14 +163,12 @@ def refuse_unless_ready(
         raise UsageError(
             f"{documents:,} documents are quarantined, and may belong to somebody whom only "
             f"{plan.source} names.",
-            next_step="Nothing was written. Settle them and migrate again, or keep the "
-            "collection under another name with --keep.",
+            next_step=_SETTLE_OR_KEEP,
         )
     if quarantined and not keep:
         raise UsageError(
             f"{quarantined} legacy users were quarantined and are in {plan.source} alone.",
-            next_step="Nothing was written. Settle them and migrate again, or keep the "
-            "collection under another name with --keep.",
+            next_step=_SETTLE_OR_KEEP,
         )
 
 
@@ -188,7 +190,7 @@ async def carry_out(
         DatabaseMovedOnError: A legacy user came that no run accounts for.
         NewbiMigrateError: The session stopped it.
     """
-    unfinished = unfinished_run(runs)
+    unfinished = run_to_resume(runs)
     if unfinished is not None:
         refuse_other(unfinished, request)
         session = session.of_run(unfinished.run_id)
@@ -251,7 +253,7 @@ async def _swap(
     specs = {spec.name: spec for spec in chosen_collections(request.registry, request.options)}
     for entry in entries:
         if entry.collection in specs:
-            await put_back(session, specs[entry.collection], entry.indexes("dropped"))
+            await rebuild_old(session, specs[entry.collection], entry.indexes("dropped"))
     for name in dict.fromkeys(entry.collection for entry in entries):
         here = [entry for entry in entries if entry.collection == name]
         there = {index["name"] for index in await read_indexes(session.database, name)}
@@ -268,7 +270,7 @@ async def end_again(
 
     Args:
         session: The leased session.
-        request: What was to be closed.
+        request: What was to be done.
         done: The run.
 
     Raises:
@@ -365,11 +367,7 @@ def refuse_other(unfinished: RunRecord, request: FinalizeRequest) -> None:
     Raises:
         UsageError: It is of another command, or was begun with other choices.
     """
-    if unfinished.command != request.command:
-        raise UsageError(
-            f"The {unfinished.command} run {unfinished.run_id} was interrupted.",
-            next_step=f"Finish it first: newbi-migrate {unfinished.command}.",
-        )
+    refuse_other_command(unfinished, request.command)
     if dict(unfinished.policy) != request.policy:
         raise UsageError(
             f"The run {unfinished.run_id} was interrupted and had other choices.",

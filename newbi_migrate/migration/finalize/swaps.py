@@ -24,7 +24,7 @@ from newbi_migrate.store.handles import Database
 from newbi_migrate.store.indexes import (
     IndexPlan,
     Refused,
-    create_indexes,
+    build_wanted,
     drop_index,
     matches,
     plan_indexes,
@@ -36,7 +36,7 @@ from newbi_migrate.store.journal import EntryKind, Journal
 from newbi_migrate.store.runs import readable_collections
 from newbi_migrate.store.session import LeasedSession
 
-__all__ = ["IndexReview", "Swap", "put_back", "review_indexes", "swap_indexes"]
+__all__ = ["IndexReview", "Swap", "rebuild_old", "review_indexes", "swap_indexes"]
 
 _COMMENT: Final = "newbi-migrate indexes"
 
@@ -186,7 +186,7 @@ async def swap_indexes(
         # Whoever asks the run to stop waits until one of the two is there again.
         at_once = replace(session, stop_requested=_never)
         refused |= await _build(at_once, name, swap.build_then)
-        await put_back(at_once, spec, swap.replace)
+        await rebuild_old(at_once, spec, swap.replace)
     stored = await read_indexes(session.database, name)
     for index in swap.drop:
         if _succeeded(index, spec, stored):
@@ -207,11 +207,11 @@ async def _build(
     session: LeasedSession, collection: str, specs: Sequence[IndexSpec]
 ) -> dict[str, str]:
     """Build indexes; return names of those that the server refuses, each with the reason."""
-    outcomes = await create_indexes(session, collection, specs) if specs else {}
+    outcomes = await build_wanted(session, collection, specs) if specs else {}
     return {name: one.reason for name, one in outcomes.items() if isinstance(one, Refused)}
 
 
-async def put_back(
+async def rebuild_old(
     session: LeasedSession, spec: CollectionSpec, gone: Iterable[Mapping[str, Any]]
 ) -> None:
     """Build old indexes again whose successors are not there.

@@ -13,14 +13,14 @@ from typing import Any, Final, Self
 
 import bson
 from bson import ObjectId
-from xxhash import xxh3_128_digest, xxh3_128_hexdigest, xxh3_128_intdigest
+from xxhash import xxh3_128_digest, xxh3_128_intdigest
 
 from newbi_migrate.mapping.users import Insert, UserWrites
 from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.run.written import Written, written
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import id_key, id_keys
-from newbi_migrate.store.journal import UserWrite
+from newbi_migrate.store.journal import UserWrite, digest_of_document
 
 __all__ = [
     "INDEXES",
@@ -129,7 +129,7 @@ def of_insert(collection: str, identifier: Any, digest: str) -> int:
     Args:
         collection: Where.
         identifier: Its ``_id``.
-        digest: XXH3 of its bytes, 128 bits in hexadecimal digits, as the journal has it.
+        digest: Digest of its bytes, as the journal has it.
     """
     return _of("insert", collection, id_key(identifier), digest)
 
@@ -158,7 +158,7 @@ def of_user(writes: UserWrites, source: str) -> int:
     total = 0
     for write in writes.writes:
         if isinstance(write, Insert):
-            digest = xxh3_128_hexdigest(bson.encode(write.document))
+            digest = digest_of_document(bson.encode(write.document))
             total += of_insert(write.collection, write.document["_id"], digest)
         else:
             total += of_fill(write.collection, write.id, write.values.items())

@@ -27,7 +27,7 @@ from newbi_migrate.migration.planning.owners import owner_of
 from newbi_migrate.migration.planning.results import CollectionSummary, Findings, Quarantine
 from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.census import count_groups
-from newbi_migrate.store.decoding import decoded
+from newbi_migrate.store.decoding import documents_of
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.journal import MAX_PRIOR_BYTES
@@ -40,7 +40,7 @@ from newbi_migrate.store.windows import (
     read_windows,
 )
 
-__all__ = ["Decided", "DocumentCounts", "DocumentPlane", "Surveyed"]
+__all__ = ["MOST_OWNERS", "Decided", "DocumentCounts", "DocumentPlane", "Surveyed"]
 
 # Documents that are decided about at once: many groups, few of the server's replies.
 _PORTION: Final = 50_000
@@ -251,7 +251,7 @@ class DocumentPlane:
             (self.workspace_field, *parent.user_fields),
             comment=self._comment,
         )
-        async for document, _ in decoded(parents):
+        async for document in documents_of(parents):
             workspace = self._workspace_of(parent, document)
             if workspace is not None:
                 found[document["_id"]] = workspace

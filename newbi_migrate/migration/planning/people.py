@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import AsyncIterator, Container, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Container, Iterator, Mapping
 from typing import Any, Final
 
 from bson import ObjectId
@@ -17,13 +17,21 @@ from newbi_migrate.documents.better_auth import Account
 from newbi_migrate.mapping.account import CREDENTIAL
 from newbi_migrate.mapping.decisions import Decisions, Target, TargetUsers
 from newbi_migrate.mapping.email import is_accepted, is_normalised, normalise_email
-from newbi_migrate.mapping.packed import IdColumn, PackedIds, digest_of, head_of, repeated
+from newbi_migrate.mapping.packed import (
+    IdColumn,
+    InAnyOf,
+    PackedIds,
+    digest_of,
+    head_of,
+    repeated,
+)
+from newbi_migrate.mapping.user import POINTERS, differing_flags
 from newbi_migrate.mapping.users import Finding
-from newbi_migrate.mapping.values import flag, read_id, text
+from newbi_migrate.mapping.values import read_id, text
 from newbi_migrate.migration.planning import codes
 from newbi_migrate.migration.planning.results import Findings
 from newbi_migrate.store.census import count_groups
-from newbi_migrate.store.decoding import decoded
+from newbi_migrate.store.decoding import documents_of
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.reading import matching, scan
@@ -36,8 +44,7 @@ USER_FIELDS: Final = (
     "isEmailVerified",
     "isActive",
     "isDisabled",
-    "organizationId",
-    "workspaceId",
+    *POINTERS,
     "phoneNumber",
     "referralCode",
 )
@@ -50,13 +57,11 @@ class TargetOddities:
     """What is odd about users, organizations and memberships, as they are read.
 
     Args:
-        database: Where.
-        comment: Attached to every command.
+        find: Reads documents of a collection, whole or some of their fields, that match a query.
     """
 
-    def __init__(self, database: Database, *, comment: str) -> None:
-        self._database = database
-        self._comment = comment
+    def __init__(self, find: Callable[..., AsyncIterator[dict[str, Any]]]) -> None:
+        self._find = find
         self._now = Findings()
         self._without_email: list[Any] = []
         # Addresses of users whose ids nothing can refer to.
@@ -83,14 +88,9 @@ class TargetOddities:
             self._note(codes.EMAIL_NOT_NORMAL, "user", identifier, "email")
         if address is not None and not is_accepted(address):
             self._note(codes.EMAIL_REFUSED, "user", identifier, "email")
-        for new, old, opposite in (
-            ("emailVerified", "isEmailVerified", False),
-            ("isActive", "isDisabled", True),
-        ):
-            says, said = flag(document.get(new)), flag(document.get(old))
-            if says is not None and said is not None and (says is said) is opposite:
-                self._note(codes.USER_FLAGS_DIFFER, "user", identifier, new)
-        for name in ("organizationId", "workspaceId"):
+        for name, _ in differing_flags(document):
+            self._note(codes.USER_FLAGS_DIFFER, "user", identifier, name)
+        for name in POINTERS:
             if name in document:
                 self._note(codes.USER_NAMES_ORGANIZATION, "user", identifier, name)
 
@@ -136,7 +136,7 @@ class TargetOddities:
         """
         found = self._now
         created = PackedIds.of_rows(decisions.users())
-        existing = _Either(target.users, created)
+        existing = InAnyOf(target.users, created)
         found.extend(self._emails_twice(TargetUsers.of(target)))
         async for finding in self._slugs_twice():
             found.append(finding)
@@ -241,23 +241,6 @@ class TargetOddities:
             for identifier in ids[1:]:
                 yield Finding(codes.MEMBER_TWICE, "member", identifier)
 
-    async def _find(
-        self, collection: str, fields: Sequence[str], query: Mapping[str, Any] | None = None
-    ) -> AsyncIterator[dict[str, Any]]:
-        found = scan(self._database[collection], query, fields, comment=self._comment)
-        async for document, _ in decoded(found):
-            yield document
-
-
-class _Either(Container[ObjectId]):
-    """What is in any of some collections of ids."""
-
-    def __init__(self, *parts: Container[ObjectId]) -> None:
-        self._parts = parts
-
-    def __contains__(self, identifier: object) -> bool:
-        return any(identifier in part for part in self._parts)
-
 
 def _in(value: object, ids: Container[ObjectId]) -> bool:
     # What is no ObjectId may not even be hashable.
@@ -281,10 +264,10 @@ async def odd_accounts(
         told: What was found of the legacy users, which is not said twice.
         comment: Attached to every command.
     """
-    existing = _Either(target, PackedIds.of_rows(decisions.users()))
+    existing = InAnyOf(target, PackedIds.of_rows(decisions.users()))
     fields = ("userId", "accountId", "providerId")
     found: list[Finding] = []
-    async for account, _ in decoded(scan(database["account"], None, fields, comment=comment)):
+    async for account in documents_of(scan(database["account"], None, fields, comment=comment)):
         identifier, user = account["_id"], account.get("userId")
         if not isinstance(user, ObjectId):
             found.append(Finding(codes.ACCOUNT_USER_NOT_OBJECT_ID, "account", identifier, "userId"))
@@ -294,10 +277,11 @@ async def odd_accounts(
         if user not in existing:
             found.append(Finding(codes.ACCOUNT_OF_NOBODY, "account", identifier, "userId"))
     without = Account.violators({"account.credential-password"})
-    async for account, _ in decoded(
-        matching(database["account"], without, ["_id"], comment=comment)
-    ):
-        found.append(Finding(codes.ACCOUNT_WITHOUT_PASSWORD, "account", account["_id"], "password"))
+    lacking = matching(database["account"], without, ["_id"], comment=comment)
+    found += [
+        Finding(codes.ACCOUNT_WITHOUT_PASSWORD, "account", account["_id"], "password")
+        async for account in documents_of(lacking)
+    ]
     if not found:
         return
     same = {
@@ -328,5 +312,5 @@ async def odd_sessions(
             if stored is None or read_id(stored).value in organizations:
                 continue
             query = {name: {"$eq": stored}}
-            async for session, _ in decoded(matching(sessions, query, ["_id"], comment=comment)):
+            async for session in documents_of(matching(sessions, query, ["_id"], comment=comment)):
                 yield Finding(codes.SESSION_OF_NOTHING, "session", session["_id"], name)

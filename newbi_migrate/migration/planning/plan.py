@@ -41,7 +41,6 @@ from newbi_migrate.migration.planning.unusable import unusable_ids
 from newbi_migrate.migration.planning.users import UserPlane, line_of
 from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.handles import Database
-from newbi_migrate.store.ids import id_key
 
 __all__ = [
     "chosen_collections",
@@ -108,7 +107,7 @@ async def make_plan(
     for line in users.lines:
         if line.reason is not None and not documents_only:
             quarantine.add(seen.source, "_id", line.reason, [line.legacy_id])
-    odd_users = {id_key(one): one for one in users.lines.decisions.other_ids()}
+    odd_users = users.lines.odd_users
     plane = DocumentPlane(
         database,
         registry,

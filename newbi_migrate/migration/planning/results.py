@@ -153,7 +153,7 @@ class Quarantine:
 
 
 def _size(packs: Iterable[Any]) -> int:
-    return sum(len(p) // 12 if isinstance(p, bytes) else len(p) for p in packs)
+    return sum(map(len, map(unpack_ids, packs)))
 
 
 def _sorted(counts: Counter[WorkspaceClass]) -> dict[WorkspaceClass, int]:
@@ -260,19 +260,6 @@ class UserLines(PackedSequence[UserLine]):
         # Ids of created documents that do not follow from the user's id.
         self._odd: dict[int, Mapping[str, ObjectId]] = {}
 
-    @classmethod
-    def of(cls, lines: Iterable[UserLine]) -> Self:
-        """Some lines."""
-        each = list(lines)
-        found = cls(
-            Decisions(
-                UserDecision(n.legacy_id, n.outcome, n.reason, n.user_id, n.workspace) for n in each
-            )
-        )
-        for line in each:
-            found.append(line)
-        return found
-
     def append(self, line: UserLine) -> None:
         """Add the line of a user about whom a decision was taken."""
         shape = _Shape(tuple(line.creates), tuple(line.fills.items()))
@@ -282,6 +269,11 @@ class UserLines(PackedSequence[UserLine]):
         self._shapes.append(shape)
         self.outcomes[line.outcome] += 1
         self.pending = self.pending or line.writes
+
+    @property
+    def odd_users(self) -> dict[bytes, Any]:
+        """Keys of legacy ids that are no ObjectIds, to these ids."""
+        return {id_key(identifier): identifier for identifier in self.decisions.other_ids()}
 
     def __len__(self) -> int:
         return len(self._positions)
@@ -442,7 +434,7 @@ class Plan:
         users: One line for each legacy user.
         collections: What happens to the documents of each registered collection.
         quarantine: Users and documents that are left as they are.
-        findings: What a person should know beside.
+        findings: What else a person should know.
         indexes: What happens to each index.
         collisions: Documents that would break a unique key.
         not_registered: Collections of the database that the registry does not know.
@@ -470,11 +462,6 @@ class Plan:
         """The registered collections whose documents cannot be updated: views and time series."""
         codes = NOT_PLAIN.values()
         return frozenset(name for code, name, _ in self.findings.kinds if code in codes)
-
-    @property
-    def odd_users(self) -> Mapping[bytes, Any]:
-        """Keys of legacy ids that are no ObjectIds, to these ids."""
-        return {id_key(identifier): identifier for identifier in self.users.decisions.other_ids()}
 
     @computed_field
     @property
@@ -511,7 +498,7 @@ class RunResult:
             included.
         collections: What happened to the documents.
         quarantine: What was left as it is.
-        findings: What a person should know beside.
+        findings: What else a person should know.
         indexes: What happened to the indexes.
         created: Collection to the number of documents created for users.
         filled: Collection to the number of documents in which missing fields were filled.

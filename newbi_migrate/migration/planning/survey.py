@@ -26,9 +26,9 @@ from newbi_migrate.store.connection import nothing_there
 from newbi_migrate.store.counting import count, estimated_counts, has_any
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.indexes import read_indexes
-from newbi_migrate.store.runs import RunState, read_runs, readable_collections
+from newbi_migrate.store.runs import read_runs, readable_collections
 
-__all__ = ["Survey", "aside_name", "kept_name", "odd_target", "refusing_index", "survey"]
+__all__ = ["Survey", "dropping_name", "kept_name", "odd_target", "refusing_index", "survey"]
 
 
 _KEPT: Final = "_before_migration"
@@ -49,8 +49,8 @@ class Survey:
         unwritable: Registered collection that is a view or a time series to its number of
             documents.
         infos: All collections, views and time series but the server's and the tool's own.
-        not_registered: The same for collections nobody described: neither the registry's,
-            nor Better Auth's, nor our own.
+        not_registered: Collection that nobody described, neither the registry nor Better Auth, to
+            its number of documents.
     """
 
     database: str
@@ -211,7 +211,7 @@ async def _finalized(database: Database) -> str | None:
     """Where the legacy users are, or were, if the migration was finalized."""
     for run in await read_runs(database):
         result = run.document.get("result")
-        if run.command == "finalize" and run.state is RunState.DONE and result is not None:
+        if run.command == "finalize" and run.stands and result is not None:
             where = result.get("keptAs") or result.get("legacyCollection")
             return None if where is None else str(where)
     return None
@@ -225,6 +225,6 @@ def kept_name(source: str) -> str:
     return source if source.endswith(_KEPT) else f"{source}{_KEPT}"
 
 
-def aside_name(source: str) -> str:
+def dropping_name(source: str) -> str:
     """Name the collection has while it is looked at for the last time, before it is dropped."""
     return f"{OWN_PREFIX}dropping_{source}"

@@ -10,7 +10,7 @@ from newbi_migrate.mapping.users import Finding
 from newbi_migrate.migration.planning.codes import DOCUMENT_ID, USER_FIELD_NOT_OBJECT_ID
 from newbi_migrate.migration.planning.documents import Surveyed
 from newbi_migrate.migration.planning.owners import owner_of
-from newbi_migrate.store.decoding import decoded
+from newbi_migrate.store.decoding import documents_of
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.reading import matching
 from newbi_migrate.store.windows import has_only_object_ids
@@ -53,7 +53,7 @@ async def unusable_ids(
         if owner is not None:
             skip.add(owner.name)
         query = spec.model.violators(asked, skip=skip)
-        async for document, _ in decoded(matching(collection, query, comment=comment)):
+        async for document in documents_of(matching(collection, query, comment=comment)):
             for violation in spec.model.violations_of(document):
                 if violation.rule in asked and violation.path.partition(".")[0] not in skip:
                     code = _CODES[violation.rule]

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from bson import ObjectId
 
-from newbi_migrate.documents.legacy import LegacyUser
 from newbi_migrate.mapping.decisions import (
     Decisions,
     LegacyKey,
@@ -31,14 +30,14 @@ from newbi_migrate.mapping.users import (
     UserWrites,
     writes_for,
 )
-from newbi_migrate.mapping.values import is_missing, read_id, trim
-from newbi_migrate.mapping.workspace import Membership
+from newbi_migrate.mapping.values import is_missing, read_id
+from newbi_migrate.mapping.workspace import Membership, roles_of
 from newbi_migrate.migration.planning.people import USER_FIELDS, TargetOddities
 from newbi_migrate.migration.planning.results import UserLine
-from newbi_migrate.store.decoding import decode, decoded
+from newbi_migrate.store.decoding import decode, decode_element, decoded, documents_of
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import id_key
-from newbi_migrate.store.raw import document_of, element_at, has_room_at
+from newbi_migrate.store.raw import Element, element_at, has_room_at
 from newbi_migrate.store.reading import scan
 
 __all__ = ["USER_BATCH", "UserPlane", "line_of"]
@@ -79,7 +78,7 @@ class UserPlane:
 
     async def target(self) -> tuple[Target, TargetOddities]:
         """What the Better Auth collections hold, and what is odd about it."""
-        odd = TargetOddities(self._database, comment=self._comment)
+        odd = TargetOddities(self._find)
         users = TargetUsers()
         unusable: set[bytes] = set()
         async for document in self._find("user", USER_FIELDS):
@@ -107,10 +106,7 @@ class UserPlane:
             if organization not in organizations:
                 odd.member_of_nothing(document["_id"], organization, user_id)
                 continue
-            role = document.get("role")
-            roles = frozenset(
-                trim(part) for part in (role.split(",") if isinstance(role, str) else ())
-            )
+            roles = roles_of(document.get("role"))
             memberships.append(Membership(organization, user_id, roles))
             if "owner" in roles:
                 odd.owner(organization, user_id)
@@ -148,7 +144,7 @@ class UserPlane:
                 )
             results.append(
                 _as_stored(
-                    writes_for(LegacyUser.load(document), decision, existing, source=self._source),
+                    writes_for(document, decision, existing, source=self._source),
                     facts.raw,
                 )
             )
@@ -196,15 +192,11 @@ class UserPlane:
     def _documents(self) -> AsyncIterator[tuple[dict[str, Any], bool]]:
         return decoded(scan(self._database[self._source], comment=self._comment))
 
-    async def _find(
-        self,
-        collection: str,
-        fields: Sequence[str],
-        query: Mapping[str, Any] | None = None,
+    def _find(
+        self, collection: str, fields: Sequence[str], query: Mapping[str, Any] | None = None
     ) -> AsyncIterator[dict[str, Any]]:
         found = scan(self._database[collection], query, fields, comment=self._comment)
-        async for document, _ in decoded(found):
-            yield document
+        return documents_of(found)
 
 
 def _as_stored(writes: UserWrites, raw: Mapping[tuple[str, bytes], bytes]) -> UserWrites:
@@ -221,7 +213,7 @@ def _as_stored(writes: UserWrites, raw: Mapping[tuple[str, bytes], bytes]) -> Us
             continue
         document = raw[write.collection, id_key(write.id)]
         values: dict[str, Any] = {}
-        stored: dict[str, tuple[int, bytes]] = {}
+        stored: dict[str, Element] = {}
         for path, value in write.values.items():
             found = element_at(document, path)
             if not has_room_at(document, path) or not _says_nothing(found):
@@ -236,8 +228,8 @@ def _as_stored(writes: UserWrites, raw: Mapping[tuple[str, bytes], bytes]) -> Us
     return replace(writes, writes=tuple(exact), findings=tuple(findings))
 
 
-def _says_nothing(found: tuple[int, bytes] | None) -> bool:
-    return found is None or is_missing(decode(bytes(document_of(("", *found)).raw))[0][""])
+def _says_nothing(found: Element | None) -> bool:
+    return found is None or is_missing(decode_element(found))
 
 
 def line_of(writes: UserWrites) -> UserLine:

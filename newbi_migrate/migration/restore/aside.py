@@ -14,8 +14,8 @@ from newbi_migrate.migration.run.runner import Runner, refuse_other_preview
 from newbi_migrate.store.collections import collection_names
 from newbi_migrate.store.counting import count
 from newbi_migrate.store.handles import Database
-from newbi_migrate.store.replacements import IN_PLACE, replacements_of
-from newbi_migrate.store.runs import RunRecord, RunWriter
+from newbi_migrate.store.replacements import RESTORE, replacements_of
+from newbi_migrate.store.runs import RunRecord, RunWriter, unfinished_run
 from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.structure import drop_collection
 
@@ -87,13 +87,13 @@ async def drop_aside(
 
 
 async def _aside(database: Database, runs: Sequence[RunRecord]) -> DroppedAside:
-    unfinished = next((run for run in runs if run.state.unfinished), None)
+    unfinished = unfinished_run(runs)
     if unfinished is not None:
         raise UsageError(
             f"The {unfinished.command} run {unfinished.run_id} has not come to its end.",
             next_step="Nothing was dropped. Finish it, or take it back, first.",
         )
-    restores = [run for run in runs if run.command == IN_PLACE]
+    restores = [run for run in runs if run.command == RESTORE]
     names = await collection_names(database)
     aside = sorted({one.aside for run in restores for one in replacements_of(run)} & names)
     return DroppedAside(

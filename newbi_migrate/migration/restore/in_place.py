@@ -23,14 +23,15 @@ from newbi_migrate.migration.restore.results import RestoreResult, restore_ident
 from newbi_migrate.migration.restore.target import RestoreTarget, read_target
 from newbi_migrate.migration.run.beginning import begin_run
 from newbi_migrate.migration.run.runner import (
+    refuse_other_command,
     refuse_other_preview,
     refuse_while_rolling_back,
-    unfinished_run,
+    run_to_resume,
 )
 from newbi_migrate.store.collections import CollectionInfo, collections
 from newbi_migrate.store.counting import blank, count
 from newbi_migrate.store.replacements import (
-    IN_PLACE,
+    RESTORE,
     Replacement,
     put_in_place,
     replacements_of,
@@ -109,7 +110,7 @@ class RestoreInPlace:
         if ours is not None and ours.stands:
             # Only the answer to the very last write was lost.
             return await self._result(session.of_run(ours.run_id), ours.document, runs)
-        unfinished = unfinished_run(runs)
+        unfinished = run_to_resume(runs)
         if self._resumed is None:
             self._resumed = unfinished is not None
             if unfinished is not None:
@@ -134,11 +135,7 @@ class RestoreInPlace:
         return await self._result(session, written, runs)
 
     def _refuse_other(self, unfinished: RunRecord) -> None:
-        if unfinished.command != IN_PLACE:
-            raise UsageError(
-                f"The {unfinished.command} run {unfinished.run_id} was interrupted.",
-                next_step=f"Finish it first: newbi-migrate {unfinished.command}.",
-            )
+        refuse_other_command(unfinished, RESTORE)
         if unfinished.document.get("backup") != restore_identity(self.verification, self.only):
             raise UsageError(
                 f"A restore of another backup, or of other collections, was interrupted (run "
@@ -157,7 +154,7 @@ class RestoreInPlace:
             session,
             RunWriter(session),
             {
-                "command": IN_PLACE,
+                "command": RESTORE,
                 "policy": {"collections": sorted(self.only)},
                 "backup": restore_identity(self.verification, self.only),
                 "replaced": [Replacement(session.token, n).to_record() for n in self.only],
@@ -172,9 +169,9 @@ class RestoreInPlace:
         replaced: Sequence[Replacement],
         unfinished: RunRecord | None,
     ) -> Mapping[str, Any]:
-        """Bring the dump's documents and indexes beside; record what is to change its place."""
+        """Fill a collection beside each present one; record what is to change its place."""
         infos = await collections(session.database, comment=session.comment)
-        beside = {one.collection: one.beside for one in replaced}
+        names = {one.collection: one.restoring for one in replaced}
         filler = Filler(
             session,
             self.dump,
@@ -184,7 +181,7 @@ class RestoreInPlace:
             workers=self.workers,
             convert=self.convert,
         )
-        wanted = [replace(one, restored_as=beside[one.name]) for one in self._wanted]
+        wanted = [replace(one, restored_as=names[one.name]) for one in self._wanted]
         built, refused = await filler.fill(wanted)
         infos = await collections(session.database, comment=session.comment)
         refuse_unreplaceable(self._wanted, infos)
@@ -193,7 +190,7 @@ class RestoreInPlace:
                 replace(
                     one,
                     before=infos[one.collection].uuid if one.collection in infos else "",
-                    restored=infos[one.beside].uuid,
+                    restored=infos[one.restoring].uuid,
                 ).to_record()
                 for one in replaced
             ],
@@ -209,7 +206,7 @@ class RestoreInPlace:
         counts = {one.name: one.count for one in self.verification.collections}
         number = next((r.number for r in runs if r.run_id == session.run_id), session.token)
         lacking: dict[str, int] = {}
-        if any(run.stands and run.command in ("migrate", "backfill") for run in runs):
+        if any(run.stands and run.migrates for run in runs):
             scoped = {spec.name for spec in self.registry.scoped}
             field_name = self.registry.workspace_field
             for name in sorted(scoped & {*self.only}):

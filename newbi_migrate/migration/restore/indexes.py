@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from newbi_migrate.backup.dumped import DumpedCollection
 from newbi_migrate.backup.legacy_indexes import convert_legacy_indexes, legacy_parts
+from newbi_migrate.documents.indexes import ID_INDEX
 from newbi_migrate.store.indexes import Refused, build_as_described
 from newbi_migrate.store.session import LeasedSession
 
@@ -43,9 +44,9 @@ def specifications(
     That on ``_id`` comes with the collection.
     """
     found = [
-        {option: value for option, value in index.items() if option != "ns"}
+        dict(index)
         for index in collection.indexes
-        if index.get("name") != "_id_" and not index.get("clustered")
+        if index.get("name") != ID_INDEX and not index.get("clustered")
     ]
     for index in found:
         if "2dsphere" in index["key"].values():

@@ -22,12 +22,12 @@ from newbi_migrate.migration.restore.results import RestoreResult, restore_ident
 from newbi_migrate.migration.restore.target import (
     RestoreTarget,
     existing_collections,
-    first_names,
     look_at_target,
     read_target,
 )
 from newbi_migrate.migration.run.runner import Runner, refuse_other_preview
 from newbi_migrate.migration.run.throttle import ThrottleOptions
+from newbi_migrate.printable import some_of
 from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.collections import collections
 from newbi_migrate.store.connection import open_database
@@ -247,5 +247,5 @@ def _require_all(dump: Dump, only: Sequence[str]) -> None:
     if lacking:
         raise UsageError(
             f"The backup has no {', '.join(lacking)}.",
-            next_step=f"It has {first_names(sorted(names))}.",
+            next_step=f"It has {some_of(sorted(names))}.",
         )

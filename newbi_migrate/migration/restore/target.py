@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from newbi_migrate.errors import ConfirmationRequiredError
+from newbi_migrate.printable import some_of
 from newbi_migrate.store.collections import collection_names
 from newbi_migrate.store.faults import explained
 from newbi_migrate.store.handles import Database
@@ -16,7 +17,6 @@ from newbi_migrate.store.runs import restore_record
 __all__ = [
     "RestoreTarget",
     "existing_collections",
-    "first_names",
     "look_at_target",
     "read_target",
 ]
@@ -53,7 +53,7 @@ class RestoreTarget:
         if self.existing and not drop and not goes_on:
             raise ConfirmationRequiredError(
                 f"The database {self.database!r} is not empty: it holds "
-                f"{first_names(self.existing)}; nothing was written.",
+                f"{some_of(self.existing)}; nothing was written.",
                 next_step="Restore into another name with --database, or take the place of what is "
                 "there with --drop.",
             )
@@ -99,9 +99,3 @@ async def existing_collections(database: Database) -> set[str]:
         for name in names
         if name == "system.js" or (name != LEASE and not name.startswith("system."))
     }
-
-
-def first_names(names: Sequence[str]) -> str:
-    """Some names, and how many more there are."""
-    shown = ", ".join(names[:5])
-    return f"{shown} and {len(names) - 5} more" if len(names) > 5 else shown

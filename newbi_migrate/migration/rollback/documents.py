@@ -25,7 +25,6 @@ from typing import Any
 from bson import ObjectId
 from xxhash import xxh3_64_intdigest
 
-from newbi_migrate.choices import OnConflict
 from newbi_migrate.mapping.values import ABSENT, read_id
 from newbi_migrate.migration.rollback.references import Released
 from newbi_migrate.migration.rollback.results import (
@@ -35,7 +34,7 @@ from newbi_migrate.migration.rollback.results import (
     RollbackResult,
 )
 from newbi_migrate.progress import Progress
-from newbi_migrate.store.decoding import decode
+from newbi_migrate.store.decoding import decode_element
 from newbi_migrate.store.faults import task_group
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import id_key
@@ -46,7 +45,7 @@ from newbi_migrate.store.journal import (
     JournalGroup,
     JournalReader,
 )
-from newbi_migrate.store.raw import document_of
+from newbi_migrate.store.raw import Element
 from newbi_migrate.store.reading import chunks
 from newbi_migrate.store.session import LeasedSession, Throttle
 from newbi_migrate.store.undo import (
@@ -160,10 +159,10 @@ class DocumentRollback:
         back = self._back(name)
         compared = await compare_groups(self.database[name], groups, comment=self.comment)
         self._release(name, compared.to_restore)
-        if self._discards:
+        if self.result.options.discards:
             for one in compared.changed_fields:
                 if one.field == self.workspace_field:
-                    now = _id_in(one.field, one.now)
+                    now = _id_in(one.now)
                     self._released(name, now, _stood(one.group, one.field), 1)
         back.restored += sum(len(group.ids) for group in compared.to_restore)
         back.already += compared.restored
@@ -174,7 +173,10 @@ class DocumentRollback:
         back, path = self._back(name), self.workspace_field
         for some in chunks(chains, _CHAINS_TOGETHER):
             found = await follow(
-                self.database[name], some, discard=self._discards, comment=self.comment
+                self.database[name],
+                some,
+                discard=self.result.options.discards,
+                comment=self.comment,
             )
             back.gone += len(some) - len(found)
             for one in found:
@@ -184,7 +186,7 @@ class DocumentRollback:
                 now, before, after = (e.get(path) for e in (one.now, one.before, one.after))
                 # Where a later run wrote it, that one releases it.
                 if now == before:
-                    self._released(name, _id_in(path, now), _id_in(path, after), 1)
+                    self._released(name, _id_in(now), _id_in(after), 1)
 
     async def apply(self, session: LeasedSession) -> None:
         """Take every window back, the last one first, and no more at once than it may.
@@ -230,7 +232,7 @@ class DocumentRollback:
             back.restored += undone.written
             self._refused(name, undone)
         self._conflicts(name, compared.changed_fields)
-        if self._discards:
+        if self.result.options.discards:
             changed_fields = compared.changed_fields
             for changed in chunks(changed_fields, throttle.window(max(len(changed_fields), 1))):
                 await session.turn(len(changed))
@@ -253,10 +255,6 @@ class DocumentRollback:
             ]
             if groups:
                 yield entry, groups
-
-    @property
-    def _discards(self) -> bool:
-        return self.result.options.on_conflict is OnConflict.DISCARD
 
     def _concerns(self, group: JournalGroup) -> bool:
         if self.chosen is None:
@@ -285,7 +283,7 @@ class DocumentRollback:
 
     def _conflicts(self, name: str, changed_fields: Sequence[ChangedField]) -> None:
         back, documents = self._back(name), len({id_key(found.id) for found in changed_fields})
-        if self._discards:
+        if self.result.options.discards:
             back.overwritten += documents
         else:
             back.kept += documents
@@ -314,16 +312,12 @@ def _portions(groups: Sequence[JournalGroup], throttle: Throttle) -> Iterator[li
 
 def _stood(group: JournalGroup, path: str) -> ObjectId | None:
     """The id that stood in a field before; ``None`` if none did."""
-    return _id_in(path, group.prior_elements().get(path))
+    return _id_in(group.prior_elements().get(path))
 
 
-def _id_in(path: str, element: tuple[int, bytes] | None) -> ObjectId | None:
-    """The id that an element of that name holds; ``None`` if it holds none."""
-    if element is None:
-        return None
-    # It may be anything, also what does not decode.
-    document, _ = decode(bytes(document_of((path, *element)).raw))
-    return read_id(document[path]).value
+def _id_in(element: Element | None) -> ObjectId | None:
+    """The id that a stored value is; ``None`` if it is none, which may not even decode."""
+    return None if element is None else read_id(decode_element(element)).value
 
 
 def _hash(name: str, identifier: Any) -> int:

@@ -14,7 +14,7 @@ from newbi_migrate.mapping.packed import IdColumn, PackedIds
 from newbi_migrate.mapping.values import read_id
 from newbi_migrate.store.census import count_groups
 from newbi_migrate.store.collections import collections
-from newbi_migrate.store.decoding import decoded
+from newbi_migrate.store.decoding import documents_of
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.reading import matching, read_by_ids
 
@@ -134,7 +134,7 @@ class Readings:
         found: References,
         going: Container[Any],
     ) -> None:
-        async for row, _ in decoded(rows):
+        async for row in documents_of(rows):
             if row["_id"] in going:
                 continue
             named = {
@@ -153,7 +153,7 @@ async def sessions_of(database: Database, users: PackedIds, *, comment: str) -> 
         return 0
     count = 0
     rows = matching(database["session"], {}, ("userId",), comment=comment)
-    async for row, _ in decoded(rows):
+    async for row in documents_of(rows):
         user = read_id(row.get("userId")).value
         # As the application refers to users: by their id, or by its digits.
         count += user in users and row["userId"] in (user, str(user))

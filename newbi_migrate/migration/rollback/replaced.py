@@ -36,8 +36,8 @@ async def preview_replaced(
     infos = await collections(database, comment=comment)
     for one in await _as_it_stands(database, run):
         if not one.restored:
-            if one.beside in infos:
-                result.collections_dropped.append(one.beside)
+            if one.restoring in infos:
+                result.collections_dropped.append(one.restoring)
             continue
         names = {info.uuid: name for name, info in infos.items() if info.uuid}
         was, now = names.get(one.before), names.get(one.restored)
@@ -85,7 +85,7 @@ async def _as_it_stands(database: Database, run: RunRecord) -> Sequence[Replacem
     Those of its record may be older: whoever restored the whole database since has others.
     """
     replaced = replacements_of(run)
-    if run.state is not RunState.DONE:
+    if not run.stands:
         return replaced
     infos = await collections(database, comment=str(run.run_id))
     uuids = {name: info.uuid for name, info in infos.items()}

@@ -53,6 +53,16 @@ class RollbackOptions:
         """Whether everything a run wrote is taken back."""
         return self.collections is None and self.users is None
 
+    @property
+    def discards(self) -> bool:
+        """Whether what somebody changed since is discarded."""
+        return self.on_conflict is OnConflict.DISCARD
+
+    @property
+    def stops(self) -> bool:
+        """Whether nothing is written where somebody changed something since."""
+        return self.on_conflict is OnConflict.STOP
+
 
 class ConflictKind(StrEnum):
     """In what way a database is no longer as the run left it."""
@@ -228,8 +238,8 @@ class RollbackResult:
     @property
     def refused(self) -> bool:
         """Whether nothing is written, because somebody's changes are in the way."""
-        stops = self.options.on_conflict is OnConflict.STOP
-        return self.held_back or (bool(len(self.conflicts)) and stops and not self.written)
+        stopped = bool(len(self.conflicts)) and self.options.stops and not self.written
+        return self.held_back or stopped
 
     @computed_field
     @property
@@ -242,8 +252,7 @@ class RollbackResult:
         """
         if self.refused:
             return ExitCode.ROLLBACK_CONFLICTS
-        stops = self.options.on_conflict is OnConflict.STOP
-        left = self.unresolved or (stops and self.kept)
+        left = self.unresolved or (self.options.stops and self.kept)
         return ExitCode.PENDING if left else ExitCode.DONE
 
     @property

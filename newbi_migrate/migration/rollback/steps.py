@@ -36,7 +36,7 @@ from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.journal import EntryKind, JournalReader
 from newbi_migrate.store.reading import MAX_IDS
-from newbi_migrate.store.replacements import IN_PLACE
+from newbi_migrate.store.replacements import RESTORE
 from newbi_migrate.store.runs import RunRecord, RunState, RunWriter, migrated_users
 from newbi_migrate.store.session import LeasedSession
 
@@ -105,7 +105,7 @@ def choose_runs(
                 "still in place.",
                 next_step="Take the later runs back first, or all of them with --all.",
             )
-    replaced = next((run for run in chosen if run.command == IN_PLACE), None)
+    replaced = next((run for run in chosen if run.command == RESTORE), None)
     if replaced is not None and len(chosen) > 1:
         raise UsageError(
             f"The run {replaced.run_id} put collections of a backup in place. What runs before it "
@@ -115,13 +115,13 @@ def choose_runs(
             "drop-aside.",
         )
     for run in chosen:
-        if run.settled:
+        if run.aside_dropped:
             raise UsageError(
                 f"What the run {run.run_id} put aside was dropped, so it cannot be taken back.",
                 next_step="Restore those collections from another backup: newbi-migrate restore "
                 "--collections A,B --drop BACKUP.",
             )
-        if run.document.get("journalDropped") and run.command != IN_PLACE:
+        if run.document.get("journalDropped") and run.command != RESTORE:
             raise UsageError(
                 f"The journal of run {run.run_id} was dropped when the migration was finalized, "
                 "so it cannot be taken back.",
@@ -192,7 +192,7 @@ async def roll_back(request: RollbackRequest, session: LeasedSession) -> list[Ro
 
 def _replaced(request: RollbackRequest) -> RunRecord | None:
     """The run that put collections in place, where it is the one to be taken back."""
-    return next((run for run in request.chosen if run.command == IN_PLACE), None)
+    return next((run for run in request.chosen if run.command == RESTORE), None)
 
 
 @dataclass(slots=True)

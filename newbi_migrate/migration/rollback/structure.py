@@ -6,16 +6,16 @@ would refuse them; what it dropped is built again afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence, Set as AbstractSet
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 import bson
 
-from newbi_migrate.choices import OnConflict
+from newbi_migrate.documents.indexes import ID_INDEX
 from newbi_migrate.documents.registry import OWN_PREFIX
 from newbi_migrate.errors import DamagedRecordsError
-from newbi_migrate.migration.planning.survey import aside_name, kept_name
+from newbi_migrate.migration.planning.survey import dropping_name, kept_name
 from newbi_migrate.migration.rollback.results import (
     Conflict,
     ConflictKind,
@@ -32,8 +32,6 @@ from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.structure import Renamed, drop_collection, rename_collection
 
 __all__ = ["StructureRollback"]
-
-_ID_INDEX: Final = "_id_"
 
 
 @dataclass(slots=True)
@@ -111,7 +109,7 @@ class StructureRollback:
         if renamed is not None:
             if name != self.run.document.get("source") or renamed not in (
                 kept_name(name),
-                aside_name(name),
+                dropping_name(name),
             ):
                 raise DamagedRecordsError(
                     f"The journal of run {self.run.run_id} says that {name} was renamed to "
@@ -141,12 +139,11 @@ class StructureRollback:
 
     def dropped_indexes(self) -> set[tuple[str, str]]:
         """Collection and name of each index that is dropped."""
-        foreign = self._in_the_way if self._discards else ()
-        return {(name, index["name"]) for name, index in (*self._to_drop, *foreign)}
+        return set(self._dropped())
 
-    @property
-    def _discards(self) -> bool:
-        return self.result.options.on_conflict is OnConflict.DISCARD
+    def _dropped(self) -> Iterator[tuple[str, str]]:
+        foreign = self._in_the_way if self.result.options.discards else ()
+        return ((name, index["name"]) for name, index in (*self._to_drop, *foreign))
 
     async def _compare(
         self,
@@ -157,7 +154,7 @@ class StructureRollback:
     ) -> None:
         for index in await read_indexes(self.database, collection):
             name = index["name"]
-            if name == _ID_INDEX or name in before or (collection, name) in gone:
+            if name == ID_INDEX or name in before or (collection, name) in gone:
                 continue
             if name in built:
                 known = built[name]
@@ -171,10 +168,7 @@ class StructureRollback:
 
     def preview(self) -> None:
         """Tell what would be dropped and built again."""
-        foreign = self._in_the_way if self._discards else ()
-        self.result.indexes_dropped.extend(
-            (name, index["name"]) for name, index in (*self._to_drop, *foreign)
-        )
+        self.result.indexes_dropped.extend(self._dropped())
         self.result.indexes_rebuilt.extend((n, index["name"]) for n, index in self._to_rebuild)
         self.result.collections_renamed.extend((now, was) for was, now in self.renaming_back)
 
@@ -188,7 +182,7 @@ class StructureRollback:
             await drop_index(session, collection, index["name"])
             self.result.indexes_dropped.append((collection, index["name"]))
             session.progress.advance(1, collection)
-        if not self._discards:
+        if not self.result.options.discards:
             return
         for collection, index in self._in_the_way:
             await RunWriter(session).note_dropped_index(collection, index)
@@ -239,18 +233,18 @@ class StructureRollback:
         """
         for name in self._created:
             session.allow(name)
-            aside = _emptied_name(name)
+            emptied = _emptied_name(name)
             names = await collection_names(self.database, comment=self.comment)
-            if aside not in names:
+            if emptied not in names:
                 if name not in names or not await self._is_bare(name):
                     continue
                 # Out of everybody's reach first: what is written to it until now is seen then.
-                await rename_collection(session, name, aside)
-            if await self._is_bare(aside):
-                await drop_collection(session, aside)
+                await rename_collection(session, name, emptied)
+            if await self._is_bare(emptied):
+                await drop_collection(session, emptied)
                 self.result.collections_dropped.append(name)
-            elif await rename_collection(session, aside, name) is Renamed.TAKEN:
-                self._conflict(ConflictKind.COLLECTION_IN_USE, name, aside)
+            elif await rename_collection(session, emptied, name) is Renamed.TAKEN:
+                self._conflict(ConflictKind.COLLECTION_IN_USE, name, emptied)
 
     async def preview_collections(self, deleted: Mapping[str, int]) -> None:
         """Tell which collections would be dropped if nothing but the runs wrote to them.
@@ -270,7 +264,7 @@ class StructureRollback:
     async def _has_no_index(self, name: str) -> bool:
         ours = {index["name"] for n, index in self._to_drop if n == name}
         stored = await read_indexes(self.database, name)
-        return all(i["name"] == _ID_INDEX or i["name"] in ours for i in stored)
+        return all(i["name"] == ID_INDEX or i["name"] in ours for i in stored)
 
     def _conflict(self, kind: ConflictKind, collection: str, name: str) -> None:
         self.result.conflicts.add(Conflict(kind, collection, None, name))

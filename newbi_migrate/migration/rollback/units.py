@@ -13,15 +13,12 @@ from typing import Any, Final
 
 from bson import ObjectId
 
-from newbi_migrate.documents.better_auth import TARGET_COLLECTIONS
-from newbi_migrate.mapping.packed import IdColumn, PackedIds, PackedSequence
+from newbi_migrate.mapping.packed import IdColumn, PackedIds, PackedSequence, grouped
 from newbi_migrate.migration.rollback.results import ConflictKind
 from newbi_migrate.store.ids import id_key
+from newbi_migrate.store.user_documents import BACKWARDS
 
-__all__ = ["BACKWARDS", "CreatedDocument", "Going", "IdSet", "Unit", "Units"]
-
-BACKWARDS: Final = TARGET_COLLECTIONS[::-1]
-"""The collections in which documents are created for users, in the order of their deletion."""
+__all__ = ["CreatedDocument", "Going", "IdSet", "Unit", "Units"]
 
 _DIGEST: Final = 8
 
@@ -51,10 +48,6 @@ class Unit:
 
     legacy_id: Any
     created: list[CreatedDocument] = field(default_factory=list)
-
-    def of(self, collection: str) -> list[CreatedDocument]:
-        """What was created in a collection."""
-        return [document for document in self.created if document.collection == collection]
 
 
 class IdSet:
@@ -200,8 +193,7 @@ class Units:
     def at(self, number: int) -> Unit:
         """A unit, by its number."""
         if self._ends is None:
-            self._group()
-        assert self._ends is not None  # noqa: S101  # the line above sets it
+            self._rows, self._ends = grouped(self._units, len(self))
         start = self._ends[number - 1] if number else 0
         unit = Unit(self._numbers.ids.at(number))
         for row in self._rows[start : self._ends[number]]:
@@ -217,19 +209,6 @@ class Units:
 
     def __len__(self) -> int:
         return len(self._numbers.ids)
-
-    def _group(self) -> None:
-        ends = array("I", bytes(4 * len(self)))
-        for number in self._units:
-            ends[number] += 1
-        for number in range(1, len(ends)):
-            ends[number] += ends[number - 1]
-        free = array("I", [0, *ends])
-        self._rows = array("I", bytes(4 * len(self._units)))
-        for row, number in enumerate(self._units):
-            self._rows[free[number]] = row
-            free[number] += 1
-        self._ends = ends
 
 
 class Going(PackedSequence[Unit]):

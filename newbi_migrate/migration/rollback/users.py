@@ -7,14 +7,14 @@ anything else refers to it.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import xxhash
 from bson import ObjectId
 
-from newbi_migrate.choices import OnConflict
+from newbi_migrate.mapping.packed import InAnyOf
 from newbi_migrate.migration.rollback.references import (
     Readings,
     Released,
@@ -28,7 +28,6 @@ from newbi_migrate.migration.rollback.results import (
     RollbackResult,
 )
 from newbi_migrate.migration.rollback.units import (
-    BACKWARDS,
     CreatedDocument,
     Going,
     IdSet,
@@ -43,14 +42,15 @@ from newbi_migrate.store.journal import (
     EntryState,
     JournalReader,
     UserWrite,
+    digest_of_document,
     digests_by_field,
     digests_of_fields,
 )
-from newbi_migrate.store.raw import element_at, element_of, has_room_at, set_back
+from newbi_migrate.store.raw import Element, element_at, element_of, has_room_at, set_back
 from newbi_migrate.store.reading import chunks
 from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.undo import read_stored
-from newbi_migrate.store.user_documents import delete_unchanged, empty_fields
+from newbi_migrate.store.user_documents import BACKWARDS, delete_unchanged, empty_fields
 
 __all__ = ["UserRollback"]
 
@@ -73,8 +73,8 @@ class _Filled:
 
     collection: str
     id: Any
-    values: dict[str, tuple[int, bytes] | None]
-    prior: dict[str, tuple[int, bytes]]
+    values: dict[str, Element | None]
+    prior: dict[str, Element]
 
 
 @dataclass(slots=True)
@@ -135,7 +135,6 @@ class UserRollback:
             newer: Later runs that are taken back before this one.
         """
         units, going = self._units, Going(self._units)
-        discard = self.result.options.on_conflict is OnConflict.DISCARD
         for number in units.changed():
             unit = units.at(number)
             for document in unit.created:
@@ -143,7 +142,7 @@ class UserRollback:
                     self.result.conflicts.add(
                         Conflict(kind, document.collection, document.id, name)
                     )
-            if not discard:
+            if not self.result.options.discards:
                 going.keep(number)
                 self._keep(unit, KeptReason.CHANGED, Counter())
         deciding = len(going)
@@ -153,7 +152,7 @@ class UserRollback:
             here["organization"].packed,
             here["user"].packed,
             {
-                name: _Any((ids, *(run.ids_going[name] for run in newer if run.ids_going)))
+                name: InAnyOf(ids, *(run.ids_going[name] for run in newer if run.ids_going))
                 for name, ids in here.items()
             },
             self.workspace_field,
@@ -245,7 +244,7 @@ class UserRollback:
         return raw
 
     def _inspect_created(self, write: UserWrite, raw: bytes, among: int) -> None:
-        ours = xxhash.xxh3_128_hexdigest(raw) == write.digest
+        ours = digest_of_document(raw) == write.digest
         if not ours and not write.certain:
             # What was perhaps never written is not this run's where it looks otherwise.
             return
@@ -269,7 +268,7 @@ class UserRollback:
         )
 
     def _inspect_filled(self, write: UserWrite, raw: bytes) -> None:
-        ours: dict[str, tuple[int, bytes] | None] = {}
+        ours: dict[str, Element | None] = {}
         for path, value in write.values.items():
             now, written = element_at(raw, path), element_of(value)
             if now == written:
@@ -279,7 +278,7 @@ class UserRollback:
                 lost = not has_room_at(raw, path)
                 kind = ConflictKind.REFUSED if lost else ConflictKind.CHANGED
                 self.result.conflicts.add(Conflict(kind, write.collection, write.id, path))
-                if self.result.options.on_conflict is OnConflict.DISCARD and not lost:
+                if self.result.options.discards and not lost:
                     ours[path] = now
         if ours:
             was = {path: write.prior[path] for path in ours if path in write.prior}
@@ -328,13 +327,3 @@ class UserRollback:
                 dict(references),
             )
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _Any:
-    """What is in any of some sets."""
-
-    sets: Sequence[Container[Any]]
-
-    def __contains__(self, item: object) -> bool:
-        return any(item in one for one in self.sets)

@@ -13,7 +13,7 @@ from newbi_migrate.backup.verify import verify_backup
 from newbi_migrate.documents.registry import Registry
 from newbi_migrate.errors import DatabaseMovedOnError, UsageError
 from newbi_migrate.migration.run.baseline import Baseline, take_baseline
-from newbi_migrate.migration.run.runner import refuse_while_rolling_back, unfinished_run
+from newbi_migrate.migration.run.runner import refuse_while_rolling_back, run_to_resume
 from newbi_migrate.progress import Progress
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.runs import RunRecord, read_runs
@@ -114,7 +114,7 @@ class BackupGuard:
             return
         runs = await read_runs(database)
         refuse_while_rolling_back(runs)
-        unfinished = unfinished_run(runs)
+        unfinished = run_to_resume(runs)
         verified = await self.verified(database.name, registry, progress)
         if unfinished is not None:
             self.refuse_other_backup(unfinished, verified)

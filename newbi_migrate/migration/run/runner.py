@@ -15,7 +15,12 @@ from typing import Final, Protocol, TypeVar
 from bson import ObjectId
 
 from newbi_migrate.documents.registry import Registry
-from newbi_migrate.errors import DatabaseMovedOnError, InterruptedRunError, NewbiMigrateError
+from newbi_migrate.errors import (
+    DatabaseMovedOnError,
+    InterruptedRunError,
+    NewbiMigrateError,
+    UsageError,
+)
 from newbi_migrate.migration.run.recovery import (
     read_whole_runs,
     recover,
@@ -42,9 +47,10 @@ from newbi_migrate.store.statements import wait_for_statements
 __all__ = [
     "Attempt",
     "Runner",
+    "refuse_other_command",
     "refuse_other_preview",
     "refuse_while_rolling_back",
-    "unfinished_run",
+    "run_to_resume",
 ]
 
 _NO_MAJORITY: Final = (
@@ -107,7 +113,7 @@ class Runner:
             holders = [] if last is None else [last.holder.run_id, *last.predecessors]
             if not await collection_names(self.store.database):
                 raise nothing_there(self.store.database.name)
-            await self._settle(holders, lambda: stop_if(self.stop_requested()))
+            await self._wait_for_statements(holders, lambda: stop_if(self.stop_requested()))
             return await look(await read_whole_runs(self.store.database))
 
         with explained("looking at the database"):
@@ -218,13 +224,15 @@ class Runner:
             reach.restart()
             session = self._session(lease, run_id, reach, begun)
             # Its own, too: what failed may have left a statement behind.
-            await self._settle([run_id, *lease.predecessors], session.safe_point)
+            await self._wait_for_statements([run_id, *lease.predecessors], session.safe_point)
             lease.predecessors = ()
             return await attempt(session)
 
         return await retry_transient(once, self.progress, best_progress=lambda: reach.furthest)
 
-    async def _settle(self, holders: Sequence[ObjectId], safe_point: Callable[[], None]) -> None:
+    async def _wait_for_statements(
+        self, holders: Sequence[ObjectId], safe_point: Callable[[], None]
+    ) -> None:
         """Wait for what the server still does for holders of the lease.
 
         A statement carries the id of the run it is about, which a part of is taken back perhaps,
@@ -252,9 +260,22 @@ class Runner:
         return await replica_lag(self.store.database, self.store.server.topology)
 
 
-def unfinished_run(runs: Iterable[RunRecord]) -> RunRecord | None:
+def run_to_resume(runs: Iterable[RunRecord]) -> RunRecord | None:
     """The run that was interrupted on its way forward, if there is one."""
     return next((run for run in runs if run.state is RunState.RUNNING), None)
+
+
+def refuse_other_command(unfinished: RunRecord, command: str) -> None:
+    """Fail where a run was interrupted that another command finishes.
+
+    Raises:
+        UsageError: It is of another command.
+    """
+    if unfinished.command != command:
+        raise UsageError(
+            f"The {unfinished.command} run {unfinished.run_id} was interrupted.",
+            next_step=f"Finish it first: newbi-migrate {unfinished.command}.",
+        )
 
 
 def refuse_while_rolling_back(runs: Iterable[RunRecord]) -> None:

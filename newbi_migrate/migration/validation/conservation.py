@@ -29,9 +29,10 @@ from newbi_migrate.migration.run.baseline import (
     fields_left_out,
     live_collections,
 )
+from newbi_migrate.migration.validation.request import COMMENT
 from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.counting import estimated_counts
-from newbi_migrate.store.decoding import decode
+from newbi_migrate.store.decoding import decode_element
 from newbi_migrate.store.digest import Digest, digest_collection
 from newbi_migrate.store.faults import explained
 from newbi_migrate.store.handles import Database
@@ -41,7 +42,7 @@ from newbi_migrate.store.journal import (
     JournalEntry,
     JournalReader,
 )
-from newbi_migrate.store.raw import document_of, element, element_of, set_back
+from newbi_migrate.store.raw import NULL, Element, element, element_of, set_back
 from newbi_migrate.store.reading import read_by_ids
 from newbi_migrate.store.runs import RunRecord, RunState, read_runs
 
@@ -52,12 +53,10 @@ __all__ = [
     "check_conservation",
 ]
 
-_COMMENT: Final = "newbi-migrate validate"
 _LISTED: Final = 100
 """Unexplained documents that are named for each collection."""
 
-_Element = tuple[int, bytes]
-_NO_ID: Final[_Element] = (0x0A, b"")
+_NO_ID: Final[Element] = (NULL, b"")
 
 
 class ConservationVerdict(StrEnum):
@@ -156,11 +155,11 @@ async def check_conservation(
         )
     with explained("comparing with what was there before the run"):
         listener = progress or NullProgress()
-        live = await live_collections(database, comment=_COMMENT)
+        live = await live_collections(database, comment=COMMENT)
         journals = await _read_journals(database, run, registry, baseline)
         kept = {new for old, new in journals.removed.items() if old not in live}
         names = sorted({*baseline.collections, *live} - kept)
-        there = await estimated_counts(database, live.values(), comment=_COMMENT)
+        there = await estimated_counts(database, live.values(), comment=COMMENT)
         listener.phase("conservation", sum(there.values()))
         found = []
         for name in names:
@@ -203,8 +202,8 @@ class _Step:
         certain: Whether they surely were written.
     """
 
-    written: Mapping[tuple[str, ...], _Element]
-    prior: Mapping[tuple[str, ...], _Element]
+    written: Mapping[tuple[str, ...], Element]
+    prior: Mapping[tuple[str, ...], Element]
     certain: bool = True
 
 
@@ -304,8 +303,7 @@ def _note_repairs(ledger: _Ledger, entry: JournalEntry, owner: str) -> None:
             left = element_of(group.changes[owner])
         if left is None:
             continue
-        stored, _ = decode(bytes(document_of((owner, *left)).raw))
-        meant = read_id(stored[owner])
+        meant = read_id(decode_element(left))
         if meant.value is None or meant.form is IdForm.OBJECT_ID:
             continue
         step = _Step({(owner,): element_of(meant.value)}, {(owner,): left}, certain=False)
@@ -343,17 +341,17 @@ async def _compared(
         database,
         stored_in,
         without=then.without,
-        comment=_COMMENT,
+        comment=COMMENT,
         advance=lambda count: progress.advance(count, name),
     )
     now, created, changed = digest.count, 0, 0
     unexplained: list[Any] = []
     collection = database[stored_in]
-    async for raw in read_by_ids(collection, ledger.created.values(), comment=_COMMENT):
+    async for raw in read_by_ids(collection, ledger.created.values(), comment=COMMENT):
         digest.remove(raw)
         created += 1
     gone = dict(ledger.ids)
-    async for raw in read_by_ids(collection, ledger.ids.values(), comment=_COMMENT):
+    async for raw in read_by_ids(collection, ledger.ids.values(), comment=COMMENT):
         key = id_key_of(*element(raw, "_id") or _NO_ID)
         if key not in gone or key in ledger.created:
             continue

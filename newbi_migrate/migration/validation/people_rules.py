@@ -17,7 +17,9 @@ from newbi_migrate.mapping.account import CREDENTIAL
 from newbi_migrate.mapping.decisions import Outcome, UserDecision
 from newbi_migrate.mapping.email import is_accepted, is_normalised, normalise_email
 from newbi_migrate.mapping.ids import account_id
-from newbi_migrate.mapping.values import flag, read_id, text, trim
+from newbi_migrate.mapping.user import POINTERS, differing_flags
+from newbi_migrate.mapping.values import flag, read_id, text
+from newbi_migrate.mapping.workspace import roles_of
 from newbi_migrate.migration.validation import rules
 from newbi_migrate.migration.validation.origins import Read
 from newbi_migrate.migration.validation.rules import StructuralRule
@@ -112,7 +114,7 @@ class MemberFact:
     @property
     def is_owner(self) -> bool:
         """Whether one of the roles is that of an owner."""
-        return isinstance(self.role, str) and "owner" in map(trim, self.role.split(","))
+        return "owner" in roles_of(self.role)
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +255,7 @@ def _users(people: People) -> Iterator[PeopleViolation]:
             same = tuple(Read("user", other, "email") for other in addresses[address])
             yield PeopleViolation(rules.EMAIL_UNIQUE, "user", user.id, "email", also=same)
         yield from _flags(user)
-        for name in ("organizationId", "workspaceId"):
+        for name in POINTERS:
             if name in user.document:
                 yield PeopleViolation(rules.NO_POINTERS, "user", user.id, name)
         if isinstance(user.id, ObjectId) and user.id not in belonging:
@@ -262,14 +264,9 @@ def _users(people: People) -> Iterator[PeopleViolation]:
 
 
 def _flags(user: UserFact) -> Iterator[PeopleViolation]:
-    for new, old, opposite in (
-        ("emailVerified", "isEmailVerified", False),
-        ("isActive", "isDisabled", True),
-    ):
-        says, said = flag(user.document.get(new)), flag(user.document.get(old))
-        if says is not None and said is not None and (says is said) is opposite:
-            other = Read("user", user.id, old)
-            yield PeopleViolation(rules.FLAGS_AGREE, "user", user.id, new, also=(other,))
+    for new, old in differing_flags(user.document):
+        other = Read("user", user.id, old)
+        yield PeopleViolation(rules.FLAGS_AGREE, "user", user.id, new, also=(other,))
 
 
 def _accounts(people: People) -> Iterator[PeopleViolation]:

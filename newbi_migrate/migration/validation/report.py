@@ -171,7 +171,7 @@ class ValidationReport:
         quarantine_examples: Some of them.
         sampled: How many documents of each collection the rules of the models were asked of;
             ``None`` for all.
-        notes: What a person should know beside.
+        notes: What else a person should know.
         timings: Phase to seconds.
         fail_on: Which violations fail the validation.
         unchanged: Whether nothing else changed; ``None`` where that was not asked.

@@ -142,7 +142,7 @@ class State:
         documents: Collection to the number of documents that were looked at.
         quarantine: Collection to what a run recorded as quarantined, by reason.
         examples: Some of that.
-        notes: What a person should know beside.
+        notes: What else a person should know.
         timings: Phase to seconds.
         unchanged: Whether nothing else changed, where that was asked.
         workspaces: Who is who, once that is known.

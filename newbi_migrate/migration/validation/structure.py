@@ -29,7 +29,7 @@ from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.indexes import IndexPlan, plan_indexes, read_indexes
 from newbi_migrate.store.lease import RUNS
 from newbi_migrate.store.questions import Pair, differing_companions
-from newbi_migrate.store.runs import RunRecord, migrated_users
+from newbi_migrate.store.runs import RunRecord, migrated_users, unfinished_run
 
 __all__ = ["Structure"]
 
@@ -58,7 +58,7 @@ class Structure:
     def runs(self, *, under_way: bool) -> None:
         """Whether a run is unfinished."""
         others = (run for run in self._runs if run.run_id != self._request.asking)
-        unfinished = next((run for run in others if run.state.unfinished), None)
+        unfinished = unfinished_run(others)
         if under_way:
             self._state.notes.append(
                 "A run is under way: what is found may be out of date already. Validate again "

@@ -119,6 +119,7 @@ async def test_a_conflict_in_either_of_two_runs_keeps_both(uri, legacy, late):
     assert [] == changes(stood, fingerprint(legacy) | lease)
 
 
+@pytest.mark.slow
 async def test_the_preview_of_taking_all_runs_back_is_what_then_happens(uri, legacy):
     """A migration, a backfill, indexes, and a migration that fills what the first one created."""
     before = holds(legacy)

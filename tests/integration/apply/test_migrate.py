@@ -205,6 +205,7 @@ async def test_a_resumed_run_that_is_stopped_before_its_first_write_is_still_unf
     assert "finishes it" in again.next_step
 
 
+@pytest.mark.slow
 async def test_a_resumed_run_tells_the_numbers_of_its_plan(uri, sync_database):
     """Of users, documents and indexes, as a run that nothing interrupted does."""
     build_dirty_database(sync_database, seed=7, users=8, documents_per_user=15)

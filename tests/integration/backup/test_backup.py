@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gzip
 import json
 import os
@@ -24,6 +25,7 @@ from bulk import bulk_invoices, bulk_owners
 from fingerprints import changes, fingerprint
 from pymongo import AsyncMongoClient
 
+from newbi_migrate.backup import writer
 from newbi_migrate.backup.compare import compare_backup
 from newbi_migrate.backup.encrypt import new_identity, read_identities, read_recipients
 from newbi_migrate.backup.layout import escape
@@ -32,11 +34,15 @@ from newbi_migrate.backup.verify import verify_backup
 from newbi_migrate.backup.writer import backup_database
 from newbi_migrate.errors import (
     DamagedBackupError,
+    ExitCode,
+    LocalFileError,
+    NewbiMigrateError,
     UnreachableError,
     UnsupportedError,
     UsageError,
 )
 from newbi_migrate.migration.restore.run import restore_backup
+from newbi_migrate.server_codes import Code
 from newbi_migrate.store.digest import Digest, digest_collection
 
 
@@ -235,6 +241,26 @@ async def test_on_a_replica_set_all_is_read_at_one_moment(
     assert {n: digest.hexdigest() for n, digest in expected.items()} == found
 
 
+@pytest.mark.parametrize("code", [Code.SNAPSHOT_TOO_OLD, Code.SNAPSHOT_UNAVAILABLE])
+async def test_a_snapshot_that_is_lost_interrupts_a_backup(
+    replica_database, sync_replica_database, tmp_path, code
+):
+    """It is no defect: the same command again makes one, and nothing is left of this."""
+    three(sync_replica_database)
+    admin = sync_replica_database.client.admin
+    data = {"failCommands": ["find"], "errorCode": code.value}
+    data["namespace"] = f"{sync_replica_database.name}.b"
+    admin.command("configureFailPoint", "failCommand", mode="alwaysOn", data=data)
+    try:
+        with pytest.raises(NewbiMigrateError, match="until 'b' was read") as caught:
+            await backup_database(replica_database, tmp_path)
+    finally:
+        admin.command("configureFailPoint", "failCommand", mode="off")
+
+    assert ExitCode.INTERRUPTED == caught.value.exit_code
+    assert [] == list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("collection", ["a", "b", "c"])
 async def test_on_a_standalone_writes_are_noticed(database, sync_database, tmp_path, collection):
     """And named, in the manifest and in the report."""
@@ -248,7 +274,8 @@ async def test_on_a_standalone_writes_are_noticed(database, sync_database, tmp_p
     )
 
     assert Consistency.WRITTEN is result.manifest.consistency
-    assert Consistency.WRITTEN is result.manifest.entry(collection).consistency
+    (entry,) = (one for one in result.manifest.collections if one.name == collection)
+    assert Consistency.WRITTEN is entry.consistency
     assert "There were writes" in (result.path / "backup_report.txt").read_text()
 
 
@@ -336,6 +363,25 @@ async def test_a_full_disk_leaves_nothing(database, sync_database, tmp_path):
         assert [] == list(tmp_path.iterdir())
     finally:
         command("umount", tmp_path)
+
+
+async def test_a_disk_that_fails_at_the_last_name_leaves_nothing(
+    database, sync_database, tmp_path, monkeypatch
+):
+    """It was about to be called whole, and its name may be lost."""
+    sync_database["one"].insert_one({"_id": 1})
+    real = writer.sync_folder
+
+    def failing(folder):
+        if folder == tmp_path:
+            raise OSError(errno.EIO, "Input/output error")
+        real(folder)
+
+    monkeypatch.setattr(writer, "sync_folder", failing)
+    with pytest.raises(LocalFileError, match=r"cannot be written \(Input/output error\)"):
+        await backup_database(database, tmp_path)
+
+    assert [] == list(tmp_path.iterdir())
 
 
 PROGRAM = """

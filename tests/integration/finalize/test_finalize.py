@@ -13,8 +13,15 @@ from small_legacy import USERS, invoices, legacy_user
 
 from newbi_migrate.documents.newbi import NEWBI
 from newbi_migrate.documents.registry import IndexSpec
-from newbi_migrate.errors import ExitCode, InterruptedRunError, UsageError, ValidationFailedError
+from newbi_migrate.errors import (
+    DatabaseMovedOnError,
+    ExitCode,
+    InterruptedRunError,
+    UsageError,
+    ValidationFailedError,
+)
 from newbi_migrate.migration.facade import Migration
+from newbi_migrate.migration.finalize import legacy_users
 from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.store.journal import Journal
 from newbi_migrate.store.runs import RunWriter
@@ -400,6 +407,28 @@ async def test_legacy_users_made_anew_while_it_is_interrupted_are_told_and_left(
     assert [] == changes(stood, held(sync_database))
 
 
+@pytest.mark.parametrize("how", ["removed the one", "made the other"])
+async def test_a_name_that_somebody_takes_at_that_moment_is_told(
+    migrated, migration, sync_database, monkeypatch, how
+):
+    """It is no defect of ours, and no user is dropped."""
+    real = legacy_users.rename_collection
+
+    async def taken(session, now, then):
+        if how == "removed the one":
+            sync_database[now].rename("elsewhere")
+        else:
+            sync_database.create_collection(then)
+        return await real(session, now, then)
+
+    monkeypatch.setattr(legacy_users, "rename_collection", taken)
+    with pytest.raises(DatabaseMovedOnError, match=how):
+        await migration.finalize()
+    left = "elsewhere" if how == "removed the one" else "Users"
+
+    assert 2 == sync_database[left].count_documents({})
+
+
 async def test_asked_to_stop_it_never_stops_between_two_text_indexes(
     uri, sync_database, monkeypatch
 ):
@@ -472,6 +501,7 @@ async def test_ended_it_has_nothing_to_do_and_writes_no_record(
     assert [lease] == changes(stood, fingerprint(sync_database))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("together", [True, False])
 async def test_kept_then_dropped_the_legacy_users_come_back_under_their_first_name(
     migrated, migration, sync_database, together

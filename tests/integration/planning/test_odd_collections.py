@@ -127,6 +127,8 @@ async def test_documents_that_cannot_be_updated_wait_for_a_person(legacy, uri, o
         notes = (await migration.validate()).notes
         indexes = await migration.indexes()
         await migration.finalize(keep=True, dry_run=True)
+        with pytest.raises(UsageError, match="2 documents are quarantined"):
+            await migration.finalize()
 
     assert code in FINDINGS
     for answer in (plan, result, again):

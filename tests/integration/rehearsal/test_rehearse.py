@@ -61,6 +61,7 @@ def as_a_dump(backup):
     return backup
 
 
+@pytest.mark.slow
 async def test_a_folder_without_a_manifest_is_backed_up_first(uri, backup, tmp_path):
     """What mongodump wrote backs no run, so the copy gets a backup of its own, which goes again."""
     dump = as_a_dump(backup)
@@ -135,6 +136,7 @@ async def test_a_way_back_that_gives_other_bytes_is_no_go(
     assert (Verdict.NO_GO, ExitCode.PENDING) == (found.verdict, found.exit_code)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", OF_OURS)
 async def test_an_interruption_at_any_step_leaves_nothing(
     uri, backup, tmp_path, sync_database, step
@@ -154,6 +156,7 @@ async def test_an_interruption_at_any_step_leaves_nothing(
     assert before == set(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 async def test_the_copy_can_be_kept(uri, backup, tmp_path, sync_database):
     """It is the migrated one."""
     await rehearse(backup, uri, work_dir=tmp_path, keep=True)

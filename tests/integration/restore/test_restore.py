@@ -322,6 +322,45 @@ async def test_index_builds_of_a_restore_wait_for_a_majority_of_the_members(
     assert ["majority"] == builds.quorums
 
 
+class Expiring(CommandListener):
+    """What counts documents or makes them expire, in order."""
+
+    def __init__(self):
+        self.order = []
+
+    def started(self, event):
+        command = event.command
+        if "expireAfterSeconds" in str(command):
+            self.order.append("expires")
+        elif event.command_name == "aggregate" and "'$sum': 1" in str(command["pipeline"]):
+            self.order.append("counts")
+
+    def succeeded(self, event):
+        pass
+
+    def failed(self, event):
+        pass
+
+
+@pytest.mark.parametrize("drop", [False, True], ids=["empty target", "in place"])
+async def test_nothing_expires_before_all_documents_are_counted(
+    mongod, other_name, sync_database, database, tmp_path, drop
+):
+    """What is missing then was forgotten by the server, and not deleted for its age."""
+    clustered = {"key": {"_id": 1}, "unique": True}
+    sync_database.create_collection("first", clusteredIndex=clustered, expireAfterSeconds=3600)
+    for name in ("first", "last"):
+        sync_database[name].insert_one({"_id": 1})
+    sync_database["last"].create_index("at", expireAfterSeconds=3600)
+    path = (await backup_database(database, tmp_path)).path
+    sent = Expiring()
+    async with AsyncMongoClient(mongod.uri, event_listeners=[sent]) as client:
+        only = ["first", "last"] if drop else []
+        await restore_backup(path, client[other_name], drop=drop, only=only)
+
+    assert ["counts", "counts", "expires", "expires"] == sent.order
+
+
 async def test_a_user_with_readwrite_restores_what_has_no_validator(
     mongod_with_auth, database_name, tmp_path, sync_database, database
 ):

@@ -482,6 +482,7 @@ async def test_one_user_alone_goes_back(uri, migrated, sync_database):
     assert indexes == sync_database["invoices"].index_information()
 
 
+@pytest.mark.slow
 async def test_parts_taken_back_one_by_one_make_a_whole(uri, migrated, sync_database):
     """Users one after another, then the rest: every byte is back."""
     for user in USERS[:3]:
@@ -697,6 +698,7 @@ async def test_an_existing_user_the_server_refuses_as_they_were_is_listed(uri, s
     assert "name" in sync_database["user"].find_one({"_id": USERS[0]})
 
 
+@pytest.mark.slow
 async def test_a_user_taken_back_and_migrated_again_is_no_conflict_of_the_first_run(
     uri, migrated, sync_database
 ):

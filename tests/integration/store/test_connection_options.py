@@ -24,6 +24,7 @@ OPTIONS = [
     "w=0",
     "w=1&journal=false&wtimeoutMS=1",
     "retryWrites=true&retryReads=false",
+    "maxPoolSize=1&waitQueueTimeoutMS=20000&socketTimeoutMS=20000",
 ]
 DOCTOR = {ExitCode.DONE, ExitCode.PENDING}
 

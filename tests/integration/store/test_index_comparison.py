@@ -7,12 +7,12 @@ from bson import Decimal128, Int64
 from leases import leased
 from pymongo import IndexModel
 
-from newbi_migrate.documents.indexes import create_indexes as create_backend_indexes
+from newbi_migrate.documents.indexes import create_indexes
 from newbi_migrate.documents.registry import CollectionSpec, IdType, IndexSpec, UniqueKey
 from newbi_migrate.store.indexes import (
     Created,
     Refused,
-    create_indexes,
+    build_wanted,
     matches,
     plan_indexes,
     read_indexes,
@@ -45,7 +45,7 @@ async def test_what_was_created_is_present(database, collation):
     """
     await database.create_collection("things", collation=collation)
     async with leased(database, targets=["things"]) as session:
-        outcomes = await create_indexes(session, "things", ALL)
+        outcomes = await build_wanted(session, "things", ALL)
     plan = plan_indexes(await read_indexes(database, "things"), described(*ALL))
 
     assert all(isinstance(outcome, Created) for outcome in outcomes.values())
@@ -77,8 +77,8 @@ def test_a_direction_of_any_kind_is_compared(direction, same):
 async def test_the_indexes_of_a_backend_have_the_simple_collation_too(database):
     """What a collection calls equal is not refused by a unique index of it."""
     await database.create_collection("invoices", collation={"locale": "fr", "strength": 1})
-    built = await create_backend_indexes(database, "invoices")
-    again = await create_backend_indexes(database, "invoices")
+    built = await create_indexes(database, "invoices")
+    again = await create_indexes(database, "invoices")
 
     assert built.built
     assert ([], []) == (built.obstacles, again.built)
@@ -109,7 +109,7 @@ async def test_a_name_that_is_taken_is_a_conflict(database):
     await database["things"].create_index("other", name=UNIQUE.name)
     plan = plan_indexes(await read_indexes(database, "things"), described(UNIQUE))
     async with leased(database, targets=["things"]) as session:
-        refused = await create_indexes(session, "things", [UNIQUE])
+        refused = await build_wanted(session, "things", [UNIQUE])
 
     assert [UNIQUE] == [spec for spec, _ in plan.conflicts]
     assert isinstance(refused[UNIQUE.name], Refused)
@@ -156,7 +156,7 @@ async def test_one_refused_index_does_not_keep_the_others_away(database, others)
     """Where documents collide, that index is refused without their keys, and the rest is built."""
     await database["things"].insert_many([{"number": "1", "workspaceId": 1} for _ in range(2)])
     async with leased(database, targets=["things"]) as session:
-        outcomes = await create_indexes(session, "things", [UNIQUE, *others])
+        outcomes = await build_wanted(session, "things", [UNIQUE, *others])
     names = {index["name"] for index in await read_indexes(database, "things")}
 
     assert 11000 == outcomes.pop(UNIQUE.name).code
@@ -169,7 +169,7 @@ async def test_an_index_the_server_does_not_take_is_refused(database):
     await database.create_collection("things")
     odd = IndexSpec((("number", 1),), partial={"number": {"$none": 1}})
     async with leased(database, targets=["things"]) as session:
-        outcomes = await create_indexes(session, "things", [odd, ASCENDING])
+        outcomes = await build_wanted(session, "things", [odd, ASCENDING])
 
     assert isinstance(outcomes[odd.name], Refused)
     assert isinstance(outcomes[ASCENDING.name], Created)
