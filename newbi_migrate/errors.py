@@ -21,6 +21,7 @@ __all__ = [
     "LocalFileError",
     "NewbiMigrateError",
     "NotPermittedError",
+    "NothingBegunError",
     "UnreachableError",
     "UnsupportedError",
     "UsageError",
@@ -53,7 +54,8 @@ _MEANINGS: Final = {
     ExitCode.DONE: "done",
     ExitCode.UNEXPECTED: "unexpected error: a defect, please report it",
     ExitCode.USAGE: (
-        "refused: a wrong option, no connection string, no confirmation, or a step out of order"
+        "nothing was done: a wrong option, no connection string, no confirmation, a step out of "
+        "order, or Ctrl-C before the first write"
     ),
     ExitCode.PENDING: (
         "not what was expected: work is pending, the database has moved on, a check failed, a "
@@ -153,6 +155,12 @@ class InterruptedRunError(NewbiMigrateError):
     """The run stopped at a safe point; the same command again finishes it."""
 
     exit_code = ExitCode.INTERRUPTED
+
+
+class NothingBegunError(InterruptedRunError):
+    """The run was stopped before its first write, and no interrupted one waits to be finished."""
+
+    exit_code = ExitCode.USAGE
 
 
 class UnreachableError(NewbiMigrateError):

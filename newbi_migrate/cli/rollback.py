@@ -145,7 +145,11 @@ def _takes_back(results: list[RollbackResult]) -> str:
 
 def _in_one_line(result: RollbackResult) -> str:
     """How it ended, for the log."""
-    what = "what a rollback would do" if result.dry_run else "rolled back"
+    what = "rolled back"
+    if result.dry_run:
+        what = "what a rollback would do"
+    elif result.refused:
+        what = "refused, nothing was written"
     run = f"The run {result.run_id} of {result.command}" if result.run_id else "No run"
     return (
         f"{run}: {what}; conflicts {len(result.conflicts):,}, kept {len(result.kept):,}. "

@@ -13,7 +13,7 @@ from bson import ObjectId
 from pydantic import computed_field
 
 from newbi_migrate.answers import HIDDEN
-from newbi_migrate.checks import Check, Level
+from newbi_migrate.checks import Level
 from newbi_migrate.documents.registry import Registry
 from newbi_migrate.errors import ExitCode
 from newbi_migrate.migration.doctor.backing import look_at_backup
@@ -224,15 +224,15 @@ class _Looking:
             waiting = [one for one in LineId if one.part is not Part.BEFORE][1:]
             return (migrated, *(Line(one, LineState.OPEN) for one in waiting))
         sessions = await self._sessions(finished)
-        seen = {"count": sessions}
+        seen = ("sessions", {"count": sessions}) if sessions else ("no-sessions",)
         signed_in = LineState.DONE if sessions else LineState.OPEN
         return (
             Line(LineId.MIGRATED, LineState.DONE, "run", {"run": str(run.run_id)}),
             await self._validated(),
-            Line(LineId.TESTED, signed_in, "sessions", seen),
+            Line(LineId.TESTED, signed_in, *seen),
             Line(LineId.MONITORING, LineState.ASKED),
-            Line(LineId.RESTARTED, signed_in, "sessions", seen),
-            Line(LineId.SIGN_IN, signed_in, "sessions", seen),
+            Line(LineId.RESTARTED, signed_in, *seen),
+            Line(LineId.SIGN_IN, signed_in, *seen),
             await self._new_documents(finished),
             self._set_aside(),
             Line(LineId.BACKUPS, LineState.ASKED),
@@ -244,20 +244,20 @@ class _Looking:
         if self._brief:
             return Line(LineId.STOPPED, LineState.OPEN, "not-looked")
         (check,) = await look_for_writers(self._store.database, watch)
-        states = {
-            Level.OK: LineState.DONE,
-            Level.FAILED: LineState.FAILED,
-            Level.WARNING: LineState.ASKED,
-        }
-        state = states.get(check.level, LineState.ASKED)
-        return _seen(LineId.STOPPED, state, "nobody-writes", check)
+        seen = {"what": check.sentence}
+        if check.level is Level.OK:
+            return Line(LineId.STOPPED, LineState.DONE, "nobody-writes")
+        if check.level is Level.FAILED:
+            return Line(LineId.STOPPED, LineState.FAILED, "somebody-writes", seen)
+        return Line(LineId.STOPPED, LineState.ASKED, "perhaps-somebody-writes", seen)
 
     async def _backup(self, backup: Path | None) -> Line:
         if backup is None:
-            return Line(LineId.BACKUP, LineState.OPEN)
+            return Line(LineId.BACKUP, LineState.OPEN, "no-backup-named")
         (check,) = await look_at_backup(self._store.database, backup)
-        state = LineState.DONE if check.level is Level.OK else LineState.FAILED
-        return _seen(LineId.BACKUP, state, "of-now", check)
+        if check.level is Level.OK:
+            return Line(LineId.BACKUP, LineState.DONE, "of-now")
+        return Line(LineId.BACKUP, LineState.FAILED, "not-of-now", {"what": check.sentence})
 
     def _backed(self, run: RunRecord) -> Line:
         baseline = baseline_of(run)
@@ -267,7 +267,7 @@ class _Looking:
 
     async def _rehearsed(self, rehearsed: Path | None) -> Line:
         if rehearsed is None:
-            return Line(LineId.REHEARSED, LineState.OPEN)
+            return Line(LineId.REHEARSED, LineState.OPEN, "no-rehearsal-named")
         plan = await make_plan(
             self._store.database, self._registry, self._options, progress=self._progress
         )
@@ -309,16 +309,10 @@ class _Looking:
         values = {"count": found, "without": without}
         if without:
             return Line(LineId.NEW_DOCUMENTS, LineState.FAILED, "new-without", values)
-        state = LineState.DONE if found else LineState.OPEN
-        return Line(LineId.NEW_DOCUMENTS, state, "new", values)
+        if not found:
+            return Line(LineId.NEW_DOCUMENTS, LineState.OPEN, "none-new")
+        return Line(LineId.NEW_DOCUMENTS, LineState.DONE, "new", values)
 
     def _set_aside(self) -> Line:
         done = any(run.command == "finalize" and run.stands for run in self._runs)
         return Line(LineId.LEGACY, LineState.DONE if done else LineState.OPEN)
-
-
-def _seen(line: LineId, state: LineState, evidence: str, check: Check) -> Line:
-    """A line that doctor has looked at; what is not done is said in doctor's words."""
-    if state is LineState.DONE:
-        return Line(line, state, evidence)
-    return Line(line, state, "seen", {"what": check.sentence})

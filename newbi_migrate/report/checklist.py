@@ -43,7 +43,7 @@ _LINES: Final[Mapping[LineId, tuple[str, str]]] = {
     LineId.VARIABLES: ("The connection string is in place", "Variables d'environnement en place"),
     LineId.STOPPED: ("The application is stopped", "Application arrêtée"),
     LineId.BACKUP: ("A backup is made, of the database as it is", "Sauvegarde faite et à jour"),
-    LineId.REHEARSED: ("The night was rehearsed", "Nuit répétée sur une copie"),
+    LineId.REHEARSED: ("The night was rehearsed", "Migration répétée sur une copie"),
     LineId.PLANNED: ("The plan was reviewed", "Plan relu"),
     LineId.MIGRATED: ("The migration is done", "Migration terminée"),
     LineId.VALIDATED: ("It validates", "Validation réussie"),
@@ -69,29 +69,47 @@ _EVIDENCE: Final[Mapping[str, tuple[str, str]]] = {
     "": ("", ""),
     "server": ("{server}", "{server}"),
     "connected": ("connected", "connecté"),
-    "migrated-since": ("migrated since", "migrée depuis"),
-    "seen": ("{what}", "{what}"),
+    "migrated-since": ("the migration has begun", "la migration a commencé"),
     "nobody-writes": ("nobody wrote while it looked", "personne n'a écrit pendant le contrôle"),
+    "somebody-writes": ("{what}", "quelqu'un écrit dans la base : newbi-migrate doctor dit où"),
+    "perhaps-somebody-writes": (
+        "{what}",
+        "d'autres clients peuvent écrire : newbi-migrate doctor dit lesquels",
+    ),
     "of-now": ("as the database is now", "conforme à la base"),
+    "not-of-now": (
+        "{what}",
+        "abîmée, ancienne, ou différente de la base : newbi-migrate doctor --backup le précise",
+    ),
+    "no-backup-named": (
+        "none named (--backup DIR)",
+        "aucune nommée (--backup DIR)",
+    ),
+    "no-rehearsal-named": (
+        "none named (--rehearsed FILE)",
+        "aucune nommée (--rehearsed FILE)",
+    ),
     "without-backup": ("the run was backed by none", "la migration n'en avait pas"),
     "backed": ("{name}", "{name}"),
     "as-rehearsed": (
         "every decision is as rehearsed",
         "chaque décision est celle de la répétition",
     ),
-    "others": ("{count:,} decisions differ", "{count:,} décisions diffèrent"),
+    "others": ("decisions that differ: {count}", "décisions différentes : {count}"),
     "unfinished": ("a run was interrupted", "une migration a été interrompue"),
-    "run": ("run {run}", "run {run}"),
+    "run": ("run {run}", "exécution {run}"),
     "not-looked": ("newbi-migrate checklist looks", "voir newbi-migrate checklist"),
     "critical": (
-        "critical and caused by the migration: {count:,}",
-        "critiques et causées par la migration : {count:,}",
+        "critical and caused by the migration: {count}",
+        "critiques et causées par la migration : {count}",
     ),
-    "sessions": ("{count:,} sessions since", "{count:,} sessions depuis"),
-    "new": ("{count:,} since", "{count:,} depuis"),
+    "sessions": ("sessions since: {count}", "sessions depuis : {count}"),
+    "no-sessions": ("nobody has signed in since", "personne ne s'est connecté depuis"),
+    "new": ("documents since: {count}", "documents depuis : {count}"),
+    "none-new": ("no document has come since", "aucun document n'est arrivé depuis"),
     "new-without": (
-        "{without:,} of {count:,} since have none",
-        "{without:,} sur {count:,} depuis n'en ont pas",
+        "{without} of {count} that came since have none",
+        "{without} sur {count} arrivés depuis n'en ont pas",
     ),
 }
 
@@ -99,7 +117,7 @@ _STATES: Final[Mapping[LineState, tuple[str, str, Tone]]] = {
     LineState.DONE: ("[x]", "[x]", Tone.GOOD),
     LineState.OPEN: ("[ ]", "[ ]", Tone.ODD),
     LineState.FAILED: ("[!] failed", "[!] échec", Tone.BAD),
-    LineState.ASKED: ("[?] ask", "[?] à vérifier", Tone.PLAIN),
+    LineState.ASKED: ("[?] to check", "[?] à vérifier", Tone.PLAIN),
 }
 
 _UNSETTLED: Final = (LineState.OPEN, LineState.FAILED)
@@ -170,7 +188,7 @@ def checklist_document(
     return Document(
         command="checklist",
         database=checklist.database,
-        title=("Checklist of the database {}", "Checklist de la base {}")[position].format(
+        title=("Checklist of the database {}", "Liste de contrôle de la base {}")[position].format(
             checklist.database
         ),
         exit_code=checklist.exit_code,
@@ -196,8 +214,9 @@ def _part(
     rows: tuple[Row, ...] = tuple(_row(line, position) for line in lines)
     if not any(row[2] for row in rows):
         rows = tuple(row[:2] for row in rows)
+    colon = (":", " :")[position]
     commands = tuple(
-        f"{_LINES[line.id][position]}: {command(line.id)}"
+        f"{_LINES[line.id][position]}{colon} {command(line.id)}"
         for line in lines
         if line.state in _UNSETTLED and command(line.id)
     )
@@ -208,4 +227,9 @@ def _part(
 def _row(line: Line, position: int) -> tuple[Badge, str, str]:
     words = _STATES[line.state]
     mark = Badge((words[0], words[1])[position], words[2])
-    return mark, _LINES[line.id][position], _EVIDENCE[line.evidence][position].format(**line.values)
+    thousands = (",", " ")[position]
+    values = {
+        name: f"{value:,}".replace(",", thousands) if isinstance(value, int) else value
+        for name, value in line.values.items()
+    }
+    return mark, _LINES[line.id][position], _EVIDENCE[line.evidence][position].format(**values)

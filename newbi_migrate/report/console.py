@@ -33,7 +33,7 @@ from newbi_migrate.report.document import (
 
 __all__ = ["console_report", "plain", "print_parts"]
 
-# As many groups have room for examples on a screen.
+# As many groups of a document have room for whole sentences and examples on a screen.
 _FEW: Final = 6
 _FIRST: Final = 3
 _STYLES: Final = {
@@ -78,9 +78,11 @@ def console_report(document: Document, *, verbose: bool = False) -> Iterator[Ren
         verbose: Everything that is listed, not what fits on a screen.
     """
     yield plain(document.title, "bold")
-    for section in document.sections:
-        if verbose or not section.detail:
-            yield from _section(section, verbose=verbose)
+    shown = [section for section in document.sections if verbose or not section.detail]
+    blocks = [block for section in shown for block in section.blocks]
+    groups = sum(len(block.groups) for block in blocks if isinstance(block, Groups))
+    for section in shown:
+        yield from _section(section, verbose=verbose, roomy=groups <= _FEW)
     if document.summary:
         yield ""
         yield from map(plain, document.summary)
@@ -97,19 +99,19 @@ def plain(value: object, style: str = "") -> Text:
     return Text(printable(value), style=style, overflow="fold")
 
 
-def _section(section: Section, *, verbose: bool) -> Iterator[RenderableType]:
+def _section(section: Section, *, verbose: bool, roomy: bool) -> Iterator[RenderableType]:
     if section.title:
         yield ""
         yield plain(section.title, "bold")
     for block in section.blocks:
-        yield from _block(block, verbose=verbose)
+        yield from _block(block, verbose=verbose, roomy=roomy)
 
 
 def _indented(part: RenderableType, by: int = 2) -> RenderableType:
     return Padding(part, (0, 0, 0, by), expand=False)
 
 
-def _block(block: Block, *, verbose: bool) -> Iterator[RenderableType]:
+def _block(block: Block, *, verbose: bool, roomy: bool) -> Iterator[RenderableType]:
     if isinstance(block, str):
         yield _indented(plain(block))
     elif isinstance(block, Badge):
@@ -121,7 +123,7 @@ def _block(block: Block, *, verbose: bool) -> Iterator[RenderableType]:
     elif isinstance(block, Listing):
         yield from _lines(block.lines())
     else:
-        yield from _groups(block, verbose=verbose)
+        yield from _groups(block, verbose=verbose, roomy=roomy)
 
 
 def _lines(lines: Iterable[str]) -> Iterator[RenderableType]:
@@ -154,11 +156,11 @@ def _number(count: float, unit: str = "") -> str:
 # -- lists grouped by reason ------------------------------------------------------------------
 
 
-def _groups(groups: Groups, *, verbose: bool) -> Iterator[RenderableType]:
+def _groups(groups: Groups, *, verbose: bool, roomy: bool) -> Iterator[RenderableType]:
     found = groups.groups
-    if verbose or (len(found) <= _FEW and groups.examples and not groups.brief):
+    if verbose or (roomy and groups.examples and not groups.brief):
         for group in found:
-            yield _grid([(f"{group.count:,}", _one_line(group, whole=True))])
+            yield _grid([(f"{group.count:,}", _one_line(group, whole=True, everywhere=verbose))])
             yield from _ids(group, verbose=verbose)
     elif groups.brief and len(found) > _FIRST:
         yield _indented(plain(", ".join(f"{g.name} {g.count:,}" for g in found)))
@@ -166,10 +168,10 @@ def _groups(groups: Groups, *, verbose: bool) -> Iterator[RenderableType]:
         yield _grid((f"{g.count:,}", _one_line(g)) for g in found)
 
 
-def _one_line(group: Group, *, whole: bool = False) -> Text:
+def _one_line(group: Group, *, whole: bool = False, everywhere: bool = False) -> Text:
     said = (group.meaning if whole else "") or group.cure or group.meaning
     words = plain(group.name, f"bold {_style(group.tone)}".strip())
-    where = group.places if whole else group.brief_places
+    where = group.places if everywhere else group.brief_places
     places = f" ({where})" if where else ""
     return words.append(printable(f"{places}: {said}" if said else places), "not bold default")
 

@@ -8,6 +8,7 @@ from typing import Final
 from newbi_migrate.answers import answer
 from newbi_migrate.masking import shown_id
 from newbi_migrate.migration.finalize.results import FinalizeResult, HeldIndex
+from newbi_migrate.migration.validation.rules import INDEX_OBSOLETE
 from newbi_migrate.report.document import Document, Groups, Section
 from newbi_migrate.report.text import counted
 from newbi_migrate.report.validation import rule_groups
@@ -101,10 +102,12 @@ def _legacy(result: FinalizeResult) -> Iterator[Section]:
         gone = "is gone: no run can be taken back" if done else "would go: no run could go back"
         said.append(f"the journal {gone}")
     yield Section(title, tuple(said))
-    if result.there_before:
-        number = sum(found.count for found in result.there_before)
-        critical = [f for f in result.there_before if f.severity is Severity.CRITICAL]
-        rest = [f for f in result.there_before if f.severity is not Severity.CRITICAL]
+    # The indexes of the old structure are those that it swaps itself; what stays is listed above.
+    there = [found for found in result.there_before if found.rule != INDEX_OBSOLETE.id]
+    if there:
+        number = sum(found.count for found in there)
+        critical = [f for f in there if f.severity is Severity.CRITICAL]
+        rest = [f for f in there if f.severity is not Severity.CRITICAL]
         yield Section(
             f"There before the migration, and holds nothing back: {counted(number, 'violation')}",
             (
@@ -114,8 +117,9 @@ def _legacy(result: FinalizeResult) -> Iterator[Section]:
         )
     if result.let_in:
         more = len(result.let_in) - _SHOWN
+        users = f"{len(result.let_in):,}"
         yield Section(
-            f"Users who were kept out there, and whom Better Auth lets in: {len(result.let_in):,}",
+            f"Users who were disabled or banned, and whom Better Auth lets in: {users}",
             (
                 "Set banned to true in user, unless they may come back.",
                 *map(shown_id, result.let_in[:_SHOWN]),

@@ -77,7 +77,7 @@ _REASONS: Final[Mapping[Reason, tuple[str, str]]] = {
         "The field that names the owner holds no id",
         "correct the id of the owner",
     ),
-    Reason.OWNER_UNKNOWN: ("Its owner is not a known user", "give it to one who is"),
+    Reason.OWNER_UNKNOWN: ("Its owner is not a known user", "name a user who exists"),
     Reason.OWNER_QUARANTINED: (
         "Its owner was quarantined, see the users above",
         "it follows once that user is migrated",
@@ -88,7 +88,7 @@ _REASONS: Final[Mapping[Reason, tuple[str, str]]] = {
     ),
     Reason.OWNER_AMBIGUOUS: (
         "The owner has several workspaces and none comes first",
-        "say which by setting workspaceId",
+        "set workspaceId to the right one",
     ),
     Reason.FOREIGN_WORKSPACE: (
         "It is in a workspace that its owner is not a member of",

@@ -33,6 +33,7 @@ __all__ = ["rehearsal_document", "since_sentences", "with_rehearsal"]
 
 _TONES: Final = {Verdict.GO: Tone.GOOD, Verdict.DECIDE: Tone.ODD, Verdict.NO_GO: Tone.BAD}
 _SHOWN: Final = 10
+_FEW: Final = 5
 
 
 def rehearsal_document(
@@ -122,8 +123,7 @@ def _steps(rehearsal: Rehearsal) -> Section:
     table = table_of(
         "The steps, in order", ("step", "seconds", "exit", "what came of it"), rehearsal.steps, row
     )
-    here = f"Seconds are of this server, {rehearsal.server}; production is another one."
-    return Section("Steps", (*table, here))
+    return Section("Steps", table)
 
 
 def _to_decide(rehearsal: Rehearsal) -> Iterator[Section]:
@@ -138,9 +138,15 @@ def _to_decide(rehearsal: Rehearsal) -> Iterator[Section]:
     if rehearsal.blocked_indexes:
         number = counted(rehearsal.blocked_indexes, "index", "indexes")
         said.append(f"{number} cannot be built before documents are put right (--verbose).")
-    said += [f"{check.sentence} {check.remedy}".strip() for check in rehearsal.to_look_at]
+    odd = rehearsal.to_look_at
+    said += [check.sentence for check in odd[:_FEW]]
+    if len(odd) > _FEW:
+        said.append(f"and {len(odd) - _FEW} more that doctor warns of (--verbose)")
     if said:
         yield Section("To decide before the night", tuple(said))
+    if odd:
+        every = tuple(f"{check.sentence} {check.remedy}".strip() for check in odd)
+        yield Section("What doctor warns of, and what becomes of it", every, detail=True)
 
 
 def _on_the_night(night: Sequence[str]) -> Iterator[Section]:
@@ -150,7 +156,10 @@ def _on_the_night(night: Sequence[str]) -> Iterator[Section]:
 
 def _summary(rehearsal: Rehearsal) -> Iterator[str]:
     took = sum(step.seconds for step in rehearsal.steps)
-    yield f"{counted(len(rehearsal.steps), 'step')} in {took:,.1f} s."
+    yield (
+        f"{counted(len(rehearsal.steps), 'step')} in {took:,.1f} s, on {rehearsal.server}; "
+        "production takes another time."
+    )
     room = rehearsal.room
     if room is not None:
         yield (

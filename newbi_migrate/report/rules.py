@@ -49,7 +49,9 @@ _STRUCTURE: Final = """\
 ## Structure
 
 What must hold across collections once a database is migrated. What was quarantined, and recorded
-so, breaks none of these rules.
+so, breaks none of these rules. *What to do* is said for a database that was migrated; before that,
+and while a run is unfinished, `validate` names `migrate` instead of `backfill` and `indexes`, which
+come after it.
 """
 
 _MODELS: Final = """\

@@ -99,7 +99,12 @@ def _number(value: object) -> int | str:
 
 def _lease(status: Status) -> Iterator[Section]:
     lease = status.lease
-    if lease is not None and lease.holder_ended:
+    if lease is not None and lease.holder_ended and status.unfinished is None:
+        said = (
+            f"The process of {lease.holder} has ended and left no run unfinished; the next command "
+            "takes its lease over at once."
+        )
+    elif lease is not None and lease.holder_ended:
         said = (
             f"The run {lease.holder} was interrupted: its process has ended. The same command "
             "resumes it at once."

@@ -235,8 +235,11 @@ def _quarantined(report: ValidationReport) -> Section | None:
     def known(reason: Reason) -> list[QuarantinedDocument]:
         return [document for document in report.quarantine_examples if document.reason is reason]
 
+    since = report.quarantined_since
     return Section(
-        f"Quarantined as the run recorded, no violation: {report.quarantined:,}",
+        f"Quarantined, {since:,} more than the run recorded: {report.quarantined:,}"
+        if since
+        else f"Quarantined as the run recorded, no violation: {report.quarantined:,}",
         (
             Groups(
                 "Users and documents that are quarantined, by reason",
@@ -277,7 +280,12 @@ def _summary(report: ValidationReport) -> Iterator[str]:
     )
     if report.quarantined:
         left = counted(report.quarantined, "user or document", "users or documents")
-        yield f"Quarantined: the same {left} as the run recorded."
+        since = report.quarantined_since
+        yield (
+            f"Quarantined: {left}, {since:,} more than the run recorded."
+            if since
+            else f"Quarantined: the same {left} as the run recorded."
+        )
     if report.unchanged is not None:
         yield _proof(report.unchanged)
     yield f"{'Failed' if report.failed else 'Passed'}. {_found(report)}."

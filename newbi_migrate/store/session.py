@@ -8,19 +8,19 @@ may write to that collection at all.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol, Self
 
 from bson import ObjectId
 
 from newbi_migrate.documents.registry import OWN_PREFIX
-from newbi_migrate.errors import DamagedRecordsError, InterruptedRunError
+from newbi_migrate.errors import DamagedRecordsError, InterruptedRunError, NothingBegunError
 from newbi_migrate.progress import Progress
 from newbi_migrate.store.connection import DURABLE, ServerInfo, Store
 from newbi_migrate.store.handles import Collection, Database
 from newbi_migrate.store.lease import Lease
 
-__all__ = ["LeasedSession", "Throttle", "stop_if"]
+__all__ = ["Begun", "LeasedSession", "Throttle", "stop_if"]
 
 
 class Throttle(Protocol):
@@ -35,6 +35,17 @@ class Throttle(Protocol):
         ...
 
 
+@dataclass(slots=True)
+class Begun:
+    """Whether there is anything that the same command again would finish.
+
+    Attributes:
+        yet: Whether a run has begun to write, or one that was interrupted goes on.
+    """
+
+    yet: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class LeasedSession:
     """An open database under the lease.
@@ -47,6 +58,7 @@ class LeasedSession:
         throttle: What holds the run back.
         targets: Names of the collections whose documents the run may write.
         stop_requested: Whether somebody asked the run to stop at its next safe point.
+        begun: Whether anything was written under the lease, by this session or another one.
     """
 
     store: Store
@@ -56,6 +68,7 @@ class LeasedSession:
     throttle: Throttle
     targets: frozenset[str]
     stop_requested: Callable[[], bool] = lambda: False
+    begun: Begun = field(default_factory=Begun)
 
     @property
     def database(self) -> Database:
@@ -92,7 +105,7 @@ class LeasedSession:
             InterruptedRunError: Somebody asked it to stop.
             LeaseLostError: The lease is no longer surely held.
         """
-        stop_if(self.stop_requested())
+        stop_if(self.stop_requested(), begun=self.begun.yet)
         self.lease.check()
 
     async def turn(self, documents: int) -> None:
@@ -107,6 +120,8 @@ class LeasedSession:
     def allow(self, name: str) -> None:
         """Fail where the run may not write to a collection, whatever its journal says.
 
+        Asked immediately before each write.
+
         Raises:
             DamagedRecordsError: It may not.
         """
@@ -118,6 +133,7 @@ class LeasedSession:
                 "backup if the database cannot be trusted.",
                 collection=name,
             )
+        self.begun.yet = True
 
     def collection(self, name: str) -> Collection:
         """A collection for one write, durable, which is to follow at once.
@@ -127,17 +143,24 @@ class LeasedSession:
             InterruptedRunError: Somebody asked the run to stop.
             LeaseLostError: The lease is no longer surely held.
         """
-        self.allow(name)
         self.safe_point()
+        self.allow(name)
         return self.store.database.get_collection(name, write_concern=DURABLE)
 
 
-def stop_if(requested: bool) -> None:
+def stop_if(requested: bool, *, begun: bool = True) -> None:
     """Stop a run that was asked to.
 
+    Args:
+        requested: Whether it was.
+        begun: Whether there is anything that the same command again would finish.
+
     Raises:
-        InterruptedRunError: It was.
+        NothingBegunError: It was, before its first write.
+        InterruptedRunError: It was, later.
     """
+    if requested and not begun:
+        raise NothingBegunError("Interrupted; nothing was written.")
     if requested:
         raise InterruptedRunError(
             "The run stopped at a safe point, as asked.",

@@ -34,7 +34,11 @@ _PLACES = (
     f"Name a file that holds it with --uri-file, set {VARIABLE} in the environment, "
     f"or put a line {VARIABLE}=mongodb://… into .env in the working directory."
 )
-_SHAPE = "It has the form mongodb://user:password@host:27017/database?option=value."
+# No example with a password: whatever looks like one is masked in every message.
+_SHAPE = (
+    "It has the form mongodb://host:27017/newbi, with user and password before the host and "
+    "options at the end."
+)
 _ESCAPE = (
     "Percent-encode special characters in user and password, for example %40 for @ "
     "and %2F for a slash."

@@ -204,12 +204,12 @@ def test_french_has_the_same_lines(quick, clean):
 
     assert ExitCode.PENDING == answer.code
     assert "Avant la migration" in answer.out
-    assert "Sauvegarde faite et à jour: newbi-migrate backup" in answer.out
+    assert "Sauvegarde faite et à jour : newbi-migrate backup" in answer.out
     assert "Before" not in answer.out
 
 
 def test_what_is_ticked_is_said_in_french(quick, clean, tmp_path):
-    """Nothing English is left where a line is done; what failed is told in doctor's words."""
+    """Nothing English is left where a line is done."""
     quick("backup", "--output-dir", "backups")
     (backup,) = (tmp_path / "backups").iterdir()
     quick("plan", "--output", "rehearsed.json")
@@ -220,3 +220,34 @@ def test_what_is_ticked_is_said_in_french(quick, clean, tmp_path):
     assert "conforme à la base" in said
     assert "chaque décision est celle de la répétition" in said
     assert "The backup" not in said
+
+
+def test_what_failed_and_what_was_not_named_is_said_in_french(quick, clean, tmp_path):
+    """Doctor's English sentence is not quoted: a French one says where to look."""
+    unnamed = " ".join(quick("checklist", "--watch", "0", "--lang", "fr").out.split())
+    quick("backup", "--output-dir", "backups")
+    (backup,) = (tmp_path / "backups").iterdir()
+    clean["Users"].insert_one(legacy_user(5))
+    stale = quick("checklist", "--watch", "0", "--lang", "fr", "--backup", backup)
+    said = " ".join(stale.out.split())
+
+    assert "aucune nommée (--backup DIR)" in unnamed
+    assert "newbi-migrate doctor --backup le précise" in said
+    assert "has changed" not in said
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_a_count_of_nothing_is_a_sentence(quick, migrated, language):
+    """After a migration nobody has signed in, and nothing has come: no bare number says so."""
+    answer = quick("checklist", "--watch", "0", "--lang", language)
+    said = " ".join(answer.out.split())
+
+    assert " 0 " not in said.replace("migration: 0", "").replace("migration : 0", "")
+    assert ("nobody has signed in" if language == "en" else "personne ne s'est connecté") in said
+
+
+def test_a_backup_that_nobody_named_is_asked_for(quick, clean):
+    """Who has just made one is told how to name it, not only to make another."""
+    answer = quick("checklist", "--watch", "0")
+
+    assert "none named (--backup DIR)" in " ".join(answer.out.split())

@@ -105,6 +105,27 @@ def test_all_takes_every_run_back(quick, migrated, clean):
     assert [] == changes(migrated, held(clean))
 
 
+def test_a_conflict_of_one_run_holds_all_of_them_back_and_the_report_says_so(
+    quick, migrated, clean, tmp_path
+):
+    """Nothing is written to any of the runs, and none is called rolled back."""
+    changed = clean["invoices"].find_one_and_update({}, {"$set": {"workspaceId": "elsewhere"}})
+    clean["clients"].insert_one({"_id": ObjectId(), "createdBy": clean["Users"].find_one()["_id"]})
+    quick("migrate", "--confirm")
+    stood = held(clean)
+    log = tmp_path / "rollback.log"
+    answer = quick("rollback", "--all", "--confirm", "--log-file", str(log))
+    as_json = quick("rollback", "--all", "--confirm", "--json").json
+
+    assert (ExitCode.ROLLBACK_CONFLICTS, []) == (answer.code, changes(stood, held(clean)))
+    assert str(changed["_id"]) in answer.out
+    assert "Rolled back" not in answer.out
+    assert 2 == " ".join(answer.out.split()).count("refused, nothing was written.")
+    assert "1 restored" not in answer.out
+    assert "rolled back" not in log.read_text()
+    assert [True, True] == [each["refused"] for each in (as_json, *as_json["before"])]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -6,6 +6,7 @@ import pytest
 from legacy_cases import build_dirty_database
 
 from newbi_migrate import ExitCode
+from newbi_migrate.demo.database import DemoDatabase
 from newbi_migrate.mapping.workspace import Reason
 
 LINES = 45
@@ -65,3 +66,39 @@ def test_the_cause_stands_before_the_symptom(screens):
     ]
 
     assert listed[0] == listed[1]
+
+
+@pytest.fixture
+def demonstrated(uri, monkeypatch):
+    """The database of the demo, and the width of a terminal that nobody has changed."""
+    monkeypatch.setenv("COLUMNS", "80")
+    with DemoDatabase(uri) as made:
+        made.build(users=40, documents=2000, seed=2025)
+
+
+@pytest.mark.slow
+def test_a_rehearsal_fits_on_a_screen(demonstrated, quick, tmp_path):
+    """The verdict, each step on a line, what is to be decided, and the commands of the night."""
+    quick("backup", "--output-dir", "b", "--no-exports")
+    (backup,) = (tmp_path / "b").iterdir()
+    answer = quick("rehearse", backup.relative_to(tmp_path), "--work-dir", tmp_path, uri=None)
+    steps = answer.out.split("Steps\n")[1].split("\n\n")[0]
+
+    assert ExitCode.QUARANTINED == answer.code, answer.err
+    assert LINES >= len(answer.out.splitlines())
+    assert 13 == len(steps.splitlines())
+
+
+@pytest.mark.slow
+def test_what_is_told_in_full_fits_on_a_screen(demonstrated, quick, sync_database):
+    """A backfill of what nobody migrated, and a validation of a run that was interrupted."""
+    backfilled = quick("backfill", "--confirm")
+    quick("migrate", "--confirm")
+    runs = sync_database["newbi_migrate_runs"]
+    runs.update_one({"command": "migrate"}, {"$set": {"state": "running"}})
+    for name in ("products", "transactions", "tasks", "columns", "events"):
+        sync_database[name].update_many({}, {"$unset": {"workspaceId": ""}})
+    interrupted = quick("validate")
+
+    for answer in (backfilled, interrupted):
+        assert LINES >= len(answer.out.splitlines()), answer.out

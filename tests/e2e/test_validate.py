@@ -22,6 +22,48 @@ def test_validate_passes_after_a_migration(newbi, clean):
     assert after.out.rstrip().endswith("days later newbi-migrate finalize --keep --dry-run")
 
 
+def test_no_cure_before_a_migration_names_what_comes_after_one(quick, clean):
+    """Backfill would quarantine everything, indexes and finalize refuse: migrate does it."""
+    before = quick("validate", "--json").json["rules"]
+    quick("migrate", "--confirm")
+    quick("rollback", "--confirm")
+    back = quick("validate", "--json").json["rules"]
+
+    for rules in (before, back):
+        cures = {rule["rule"]: rule["nextStep"] for rule in rules}
+
+        assert {"document.workspace-present", "index.present"} <= cures.keys()
+        assert not [cure for cure in cures.values() if "Run backfill" in cure]
+        assert not [cure for cure in cures.values() if "Run indexes" in cure]
+        assert "Run migrate" in cures["document.workspace-present"]
+        assert "again" not in " ".join(cures.values())
+
+
+def test_no_cure_of_an_unfinished_run_names_what_it_holds_back(quick, clean):
+    """Whatever is missing is made by the command that finishes it."""
+    quick("migrate", "--confirm")
+    clean["newbi_migrate_runs"].update_one({}, {"$set": {"state": "running"}})
+    clean["invoices"].update_one({}, {"$unset": {"workspaceId": ""}})
+    rules = quick("validate", "--json", "--only", "document.*,run.*").json["rules"]
+    cures = {rule["rule"]: rule["nextStep"] for rule in rules}
+
+    assert "Run migrate" in cures["document.workspace-present"]
+    assert "run.finished" in cures
+
+
+def test_what_is_quarantined_beyond_the_record_is_counted_as_such(quick, dirty):
+    """The summary does not call it the same as the run recorded."""
+    quick("migrate", "--confirm")
+    waiting = dirty["invoices"].find_one({"workspaceId": {"$exists": False}})
+    dirty["invoices"].insert_one({"createdBy": waiting["createdBy"]})
+    answer = quick("validate", "--only", "document.*,legacy-user.*,run.*")
+
+    assert 4 == answer.code
+    assert "run.quarantined-as-recorded" in answer.out
+    assert "Quarantined: 8 users or documents, 1 more than the run recorded." in answer.out
+    assert "the same" not in answer.out
+
+
 def test_what_a_run_quarantined_fails_no_validation(quick, dirty):
     """Recorded, it is listed with its reason; the exit code of the migration told of it."""
     quick("migrate", "--confirm")

@@ -415,6 +415,17 @@ def test_a_status_tells_a_run_that_is_under_way_from_one_that_was_interrupted():
     assert "Every document has a workspace, in 2 collections." in broken
 
 
+@pytest.mark.parametrize("state", ["done", "running"])
+def test_a_dead_process_that_left_nothing_to_finish_is_not_called_an_interrupted_run(state):
+    """One that was killed before its first write has left the lease and no record."""
+    status = a_status(state=state, held=True)
+    dead = replace(status, lease=replace(status.lease, holder_ended=True))
+    text = " ".join(shown(status_report(dead, next_command="x")).split())
+
+    assert (state == "running") == ("interrupted" in text)
+    assert (state == "done") == ("left no run unfinished" in text)
+
+
 def test_a_status_as_json_gives_times_in_utc():
     """Times say that they are UTC, and what is unfinished has its id."""
     value = json.loads(

@@ -11,6 +11,7 @@ from dataclasses import FrozenInstanceError, asdict
 import pytest
 
 from newbi_migrate.errors import ExitCode, LocalFileError, UsageError
+from newbi_migrate.store.redact import redact
 from newbi_migrate.store.uri import VARIABLE, ConnectionString, find_connection_string
 
 SECRET = "s3cr3t-tomato"
@@ -125,6 +126,14 @@ def test_a_malformed_string_is_refused_without_being_repeated(uri):
     assert ExitCode.USAGE == caught.value.exit_code
     assert caught.value.next_step
     assert SECRET not in "".join(traceback.format_exception(caught.value))
+
+
+def test_the_form_that_is_proposed_survives_the_masking_of_secrets():
+    """What looks like a password is masked in every message, an example too."""
+    with pytest.raises(UsageError) as refused:
+        ConnectionString("mongodb//h/newbi")
+
+    assert redact(refused.value.next_step) == refused.value.next_step
 
 
 def test_a_missing_database_name_is_explained():

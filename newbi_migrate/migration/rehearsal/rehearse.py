@@ -310,7 +310,7 @@ class _Rehearsing:
         )
         if differing:
             return f"not the same: {', '.join(differing)}", ExitCode.VALIDATION_FAILED, True
-        return "every document is the same, to the byte", ExitCode.DONE, False
+        return "the same, byte for byte", ExitCode.DONE, False
 
     # -- how ----------------------------------------------------------------------------------
 
@@ -393,11 +393,7 @@ def _diagnosed(diagnosis: Diagnosis) -> _Told:
 
 def _planned(plan: Plan) -> _Told:
     pending = sum(summary.pending for summary in plan.collections.values())
-    sentence = (
-        f"{len(plan.users):,} legacy users, {pending:,} documents to write, "
-        f"{len(plan.quarantine):,} users and documents quarantined"
-    )
-    return sentence, plan.exit_code, False
+    return f"{len(plan.users):,} users, {pending:,} documents to write", plan.exit_code, False
 
 
 def _migrated(result: RunResult) -> _Told:
@@ -409,17 +405,12 @@ def _migrated(result: RunResult) -> _Told:
 def _validated(report: ValidationReport) -> _Told:
     before = sum(result.count for result in report.there_before)
     other = sum(result.count for result in report.results) - before - report.critical
-    sentence = (
-        f"caused by the migration: {report.critical:,} critical, {other:,} other; there before: "
-        f"{before:,}"
-    )
+    sentence = f"{report.critical:,} critical and {other:,} other caused"
     return sentence, report.exit_code, report.failed
 
 
 def _swapped(result: FinalizeResult) -> _Told:
-    sentence = (
-        f"{len(result.dropped):,} of the old structure dropped, {len(result.created):,} built"
-    )
+    sentence = f"{len(result.dropped):,} old ones dropped, {len(result.created):,} built"
     if result.held:
         sentence += f", {len(result.held):,} kept because their successor is missing"
     if result.missing:
@@ -446,4 +437,4 @@ def _compared(comparison: Comparison) -> _Told:
 
 
 def _finalized(result: FinalizeResult) -> _Told:
-    return f"{result.legacy_users:,} legacy users would be kept aside", ExitCode.DONE, False
+    return f"{result.legacy_users:,} legacy users to keep aside", ExitCode.DONE, False

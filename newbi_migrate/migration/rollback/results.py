@@ -186,6 +186,7 @@ class RollbackResult:
         sessions: Sessions that are left of users who are deleted.
         timings: Phase to seconds.
         written: Whether anything was written.
+        held_back: Whether conflicts of another run, which is to go with this one, stop all.
     """
 
     database: str
@@ -206,6 +207,7 @@ class RollbackResult:
     sessions: Annotated[int, called("sessionsLeft")] = 0
     timings: dict[str, float] = field(default_factory=dict)
     written: Annotated[bool, HIDDEN] = False
+    held_back: Annotated[bool, HIDDEN] = False
 
     @computed_field
     @property
@@ -236,7 +238,8 @@ class RollbackResult:
     @property
     def refused(self) -> bool:
         """Whether nothing is written, because somebody's changes are in the way."""
-        return bool(len(self.conflicts)) and self.options.stops and not self.written
+        stopped = bool(len(self.conflicts)) and self.options.stops and not self.written
+        return self.held_back or stopped
 
     @computed_field
     @property

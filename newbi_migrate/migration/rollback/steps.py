@@ -156,7 +156,12 @@ async def preview(request: RollbackRequest) -> list[RollbackResult]:
         back = _RunBack.of(request, run, scope)
         await back.look(request, looked)
         looked.append(back)
-    return [back.result for back in looked]
+    results = [back.result for back in looked]
+    # One run that must not be taken back holds all of them back.
+    if any(result.refused for result in results):
+        for result in results:
+            result.held_back = True
+    return results
 
 
 async def roll_back(request: RollbackRequest, session: LeasedSession) -> list[RollbackResult]:

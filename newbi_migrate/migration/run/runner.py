@@ -41,7 +41,7 @@ from newbi_migrate.store.runs import (
     refuse_if_restoring,
 )
 from newbi_migrate.store.server import replica_lag
-from newbi_migrate.store.session import LeasedSession, stop_if
+from newbi_migrate.store.session import Begun, LeasedSession, stop_if
 from newbi_migrate.store.statements import wait_for_statements
 
 __all__ = [
@@ -137,6 +137,7 @@ class Runner:
             await refuse_if_restoring(self.store.database)
             for run in await read_whole_runs(self.store.database):
                 if run.state.unfinished:
+                    session.begun.yet = True
                     await recover(session, run)
             return await attempt(session, await read_runs(self.store.database))
 
@@ -188,7 +189,9 @@ class Runner:
             dropped = False
             try:
                 async with lease.renewing(self.progress):
-                    result = await self._attempts(lease, holder.run_id, attempt)
+                    result = await self._attempts(
+                        lease, holder.run_id, attempt, replacing=replacing
+                    )
                 if replacing:
                     # As long as it is there, the database counts as half replaced.
                     await retry_transient(lease.drop, self.progress)
@@ -203,8 +206,12 @@ class Runner:
         lease: Lease,
         run_id: ObjectId,
         attempt: Callable[[LeasedSession], Awaitable[_T]],
+        *,
+        replacing: bool,
     ) -> _T:
         reach = HighWaterMark(self.progress)
+        # What replaces the database is resumed by what its lease records.
+        begun = Begun(yet=replacing)
         first = True
 
         async def once() -> _T:
@@ -215,7 +222,7 @@ class Runner:
                 await lease.renew()
             first = False
             reach.restart()
-            session = self._session(lease, run_id, reach)
+            session = self._session(lease, run_id, reach, begun)
             # Its own, too: what failed may have left a statement behind.
             await self._wait_for_statements([run_id, *lease.predecessors], session.safe_point)
             lease.predecessors = ()
@@ -234,7 +241,9 @@ class Runner:
         runs = {*holders, *await recorded_run_ids(self.store.database)}
         await wait_for_statements(self.store.database, runs, self.progress, safe_point)
 
-    def _session(self, lease: Lease, run_id: ObjectId, progress: Progress) -> LeasedSession:
+    def _session(
+        self, lease: Lease, run_id: ObjectId, progress: Progress, begun: Begun
+    ) -> LeasedSession:
         return LeasedSession(
             store=self.store,
             lease=lease,
@@ -243,6 +252,7 @@ class Runner:
             throttle=RunThrottle(self.throttle, progress, lag=self.lag),
             targets=write_targets(self.registry),
             stop_requested=self.stop_requested,
+            begun=begun,
         )
 
     async def lag(self) -> float:

@@ -17,6 +17,7 @@ from newbi_migrate.answers import HIDDEN, RunId, called, told
 from newbi_migrate.errors import ExitCode
 from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.planning.results import QuarantinedDocument
+from newbi_migrate.migration.validation.rules import QUARANTINED_AS_RECORDED
 from newbi_migrate.rules import Severity
 
 __all__ = [
@@ -221,8 +222,14 @@ class ValidationReport:
 
     @property
     def quarantined(self) -> int:
-        """How many users and documents were quarantined as the run recorded."""
+        """How many users and documents are quarantined, as far as a run recorded their kind."""
         return sum(sum(reasons.values()) for reasons in self.quarantine.values())
+
+    @property
+    def quarantined_since(self) -> int:
+        """How many of them are more than the run recorded."""
+        rule = QUARANTINED_AS_RECORDED.id
+        return sum(result.count for result in self.results if result.rule == rule)
 
     @computed_field
     @property

@@ -78,10 +78,16 @@ class ValidationRequest:
 
 
 class Collector:
-    """Collector of violations: all are counted, the first few of each rule are kept."""
+    """Collector of violations: all are counted, the first few of each rule are kept.
 
-    def __init__(self, request: ValidationRequest) -> None:
+    Args:
+        request: What is validated.
+        migrated: Whether a migration is in place and done; what helps depends on it.
+    """
+
+    def __init__(self, request: ValidationRequest, *, migrated: bool) -> None:
         self._request = request
+        self._migrated = migrated
         self._results: dict[tuple[str, str, Origin], RuleResult] = {}
 
     def add(
@@ -100,9 +106,8 @@ class Collector:
         if result is None:
             if not self._request.wants(rule.id):
                 return
-            result = RuleResult(
-                rule.id, rule.sentence, rule.severity, next_step_of(rule), collection, origin
-            )
+            advice = next_step_of(rule, migrated=self._migrated)
+            result = RuleResult(rule.id, rule.sentence, rule.severity, advice, collection, origin)
             self._results[rule.id, collection, origin] = result
         result.count += count
         kept = len(result.examples) < EXAMPLES

@@ -23,10 +23,13 @@ class StructuralRule(Rule):
     Attributes:
         next_step: What to do about a violation.
         asked: How the server is asked, in a phrase.
+        until_migrated: What to do while no migration is in place and done, where that is
+            something else; empty where it is the same.
     """
 
     next_step: str
     asked: str
+    until_migrated: str = ""
 
 
 STRUCTURAL: Final[dict[str, StructuralRule]] = {}
@@ -47,26 +50,30 @@ def _rule(
     next_step: str,
     asked: str = _PEOPLE,
     severity: Severity = Severity.CRITICAL,
+    *,
+    until_migrated: str = "",
 ) -> StructuralRule:
-    made = StructuralRule(id_, sentence, severity, next_step=next_step, asked=asked)
+    made = StructuralRule(
+        id_, sentence, severity, next_step=next_step, asked=asked, until_migrated=until_migrated
+    )
     STRUCTURAL[id_] = made
     return made
 
 
 ACCOUNTED_FOR = _rule(
     "legacy-user.accounted-for",
-    "Every legacy user is there under their id or another's, or was quarantined and recorded so.",
-    "See what the plan says of them, and migrate again.",
+    "Every legacy user has become a user, or is recorded as quarantined.",
+    "Run plan --verbose to see what becomes of them, then migrate.",
 )
 HAS_WORKSPACE = _rule(
     "legacy-user.has-workspace",
     "Every migrated user is a member of the workspace of their documents.",
-    "Migrate again: it adds what is missing.",
+    "Run migrate: it adds what is missing.",
 )
 ONE_CREDENTIAL = _rule(
     "legacy-user.one-credential",
     "Every migrated user with a password has exactly one account to sign in with it.",
-    "Migrate again if there is none; of several keep the one they sign in with.",
+    "If there is none, run migrate; of several keep the one they sign in with.",
 )
 HASH_UNCHANGED = _rule(
     "legacy-user.hash-unchanged",
@@ -176,18 +183,21 @@ WORKSPACE_PRESENT = _rule(
     "Every document has a workspace.",
     "Run backfill; it lists what it quarantines, with the reason.",
     _GROUPS,
+    until_migrated="Run migrate; it lists what it quarantines, with the reason.",
 )
 WORKSPACE_TYPE = _rule(
     "document.workspace-type",
     "The workspace of a document is stored in the BSON type of its collection.",
     "Run backfill: it writes the same workspace in the right type.",
     _GROUPS,
+    until_migrated="Run migrate: it writes the same workspace in the right type.",
 )
 WORKSPACE_EXISTS = _rule(
     "document.workspace-exists",
     "The workspace of a document exists.",
     "Run backfill; it lists what it quarantines, with the reason.",
     _GROUPS,
+    until_migrated="Run migrate; it lists what it quarantines, with the reason.",
 )
 OWNER_BELONGS = _rule(
     "document.owner-belongs",
@@ -218,6 +228,7 @@ OWNER_FOLLOWS = _rule(
     "No document names a user by an id they no longer have.",
     "Run backfill: it writes the id they have now.",
     _GROUPS,
+    until_migrated="Run migrate: it writes the id they have now.",
 )
 READABLE = _rule(
     "document.readable",
@@ -243,6 +254,7 @@ KEY_HINDERED = _rule(
     "Resolve them: backfill lists what it quarantines, with the reason.",
     "One `$group` on the key, where no unique index proves it",
     Severity.WARNING,
+    until_migrated="Run migrate: it gives them a workspace, or lists them with the reason.",
 )
 KEY_WILL_HOLD = _rule(
     "key.stays-unique",
@@ -256,6 +268,7 @@ INDEX_PRESENT = _rule(
     "Every index the plan creates is there.",
     "Run indexes --apply: it builds what is missing, or says why it cannot.",
     _INDEXES,
+    until_migrated="Run migrate: it builds what is missing, or says why it cannot.",
 )
 INDEX_CONFLICT = _rule(
     "index.no-conflict",
@@ -263,6 +276,8 @@ INDEX_CONFLICT = _rule(
     "Drop the one in the way, unless the application needs it; indexes --apply then builds it.",
     _INDEXES,
     Severity.WARNING,
+    until_migrated="Drop the one in the way, unless the application needs it; migrate then builds "
+    "it.",
 )
 INDEX_OBSOLETE = _rule(
     "index.none-obsolete",
@@ -270,6 +285,7 @@ INDEX_OBSOLETE = _rule(
     "Run indexes --apply, once the application no longer needs it: its successor takes its place.",
     _INDEXES,
     Severity.WARNING,
+    until_migrated="Nothing yet: after a migration indexes --apply swaps it for its successor.",
 )
 RUN_FINISHED = _rule(
     "run.finished",
@@ -318,8 +334,14 @@ def rule_broken_by(resolution: Resolution) -> StructuralRule | None:
     return _OF_CLASS.get(resolution.stored, OWNER_FOLLOWS)
 
 
-def next_step_of(rule: Rule) -> str:
-    """What to do about a violation of a structural rule, or of a rule of a model."""
+def next_step_of(rule: Rule, *, migrated: bool) -> str:
+    """What to do about a violation of a structural rule, or of a rule of a model.
+
+    Args:
+        rule: The rule.
+        migrated: Whether a migration is in place and done: what tidies up after one is refused,
+            or does harm, before that.
+    """
     if isinstance(rule, StructuralRule):
-        return rule.next_step
+        return rule.next_step if migrated else rule.until_migrated or rule.next_step
     return _CRITICAL_ADVICE if rule.severity is Severity.CRITICAL else _ADVICE

@@ -75,7 +75,8 @@ class Structure:
             )
         elif self._newest is None:
             self._state.notes.append(
-                "No migration is recorded, or all were rolled back: what one writes is missing."
+                "No migration is in place, so what one writes is missing: newbi-migrate plan "
+                "shows it."
             )
 
     async def unchanged(self) -> None:

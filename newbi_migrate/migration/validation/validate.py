@@ -56,7 +56,9 @@ async def validate(request: ValidationRequest) -> ValidationReport:
     if not listed:
         raise nothing_there(database.name)
     names = [name for name, info in listed.items() if info.holds_documents]
-    state = State(Collector(request), Origins(database, runs))
+    others = (run for run in runs if run.run_id != request.asking)
+    migrated = newest is not None and not any(run.state.unfinished for run in others)
+    state = State(Collector(request, migrated=migrated), Origins(database, runs))
     request = replace(request, options=recorded_choices(request.options, runs))
     specs = chosen_collections(request.registry, request.options)
     present = [spec for spec in specs if spec.name in names]

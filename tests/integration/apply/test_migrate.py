@@ -155,17 +155,54 @@ async def test_a_user_whom_the_server_refuses_is_counted_as_quarantined(uri, syn
     assert resumed.outcomes == result.outcomes
 
 
-async def stopped_at_rescan(uri):
-    """Begin a migration, and stop it once all documents are written."""
+async def stopped_at(wanted, uri, call=Migration.apply):
+    """Stop a run when a phase of it begins; what it raised."""
 
     class StopAt(NullProgress):
         def phase(self, name, total):
-            if name == "rescan":
+            if name == wanted:
                 stopping.stop()
 
     async with Migration(uri, progress=StopAt()) as stopping:
-        with pytest.raises(InterruptedRunError):
-            await stopping.apply()
+        with pytest.raises(InterruptedRunError) as caught:
+            await call(stopping)
+    return caught.value
+
+
+async def stopped_at_rescan(uri):
+    """Begin a migration, and stop it once all documents are written."""
+    await stopped_at("rescan", uri)
+
+
+@pytest.mark.parametrize("phase", ["plan users", "plan indexes"])
+async def test_a_run_that_is_stopped_before_its_first_write_has_not_begun(
+    uri, sync_database, phase
+):
+    """It says so and ends with 2: there is nothing that the same command would finish."""
+    build_legacy_database(sync_database, seed=7, users=3, documents_per_user=5)
+    before = fingerprint(sync_database, run_records=False)
+    stopped = await stopped_at(phase, uri)
+    await migrated(uri)
+    back = await stopped_at("survey users", uri, Migration.rollback_all)
+    async with Migration(uri) as migration:
+        await migration.rollback_all()
+
+    assert [(ExitCode.USAGE, "Interrupted; nothing was written.")] * 2 == [
+        (error.exit_code, error.what) for error in (stopped, back)
+    ]
+    assert [] == changes(before, fingerprint(sync_database, run_records=False))
+
+
+async def test_a_resumed_run_that_is_stopped_before_its_first_write_is_still_unfinished(
+    uri, sync_database
+):
+    """The same command finishes it: 7, and not 2."""
+    build_legacy_database(sync_database, seed=7, users=3, documents_per_user=5)
+    first = await stopped_at("rescan", uri)
+    again = await stopped_at("plan users", uri)
+
+    assert [ExitCode.INTERRUPTED] * 2 == [first.exit_code, again.exit_code]
+    assert "finishes it" in again.next_step
 
 
 @pytest.mark.slow

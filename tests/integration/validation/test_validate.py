@@ -319,7 +319,7 @@ async def test_of_very_many_violations_few_are_kept(world):
     request = ValidationRequest(
         world, NEWBI, detailed=True, on_violation=lambda violation: told.update([violation.rule])
     )
-    collector = Collector(request)
+    collector = Collector(request, migrated=True)
     for number in range(50_000):
         collector.add(
             STRUCTURAL["document.workspace-present"],
