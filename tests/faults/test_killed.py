@@ -68,7 +68,7 @@ def finished_by_the_same(server, fill, command, size, fresh, processes, sample):
 
 
 def test_killed_again_and_again_the_last_one_finishes(mongod, legacy, fresh, processes, sample):
-    """Every attempt gets a few writes further, whatever it dies of; nothing is done twice."""
+    """Whoever gets as far as a batch of users goes on from there; nothing is done twice."""
     database, uri = fresh(mongod, legacy)
     processes.run(uri, *MIGRATE)
     expected = trace(database)
@@ -76,16 +76,18 @@ def test_killed_again_and_again_the_last_one_finishes(mongod, legacy, fresh, pro
     rng = random.Random(sample.seed)
     attempts = 1
     while True:
-        at, when = rng.randrange(10, 20), rng.choice(("before", "after"))
+        # What is taken back of a batch, and then written again, is some twenty writes.
+        at, when = rng.randrange(10, 40), rng.choice(("before", "after"))
         ended = processes.run(uri, *MIGRATE, at=at, when=when)
         if not ended.killed:
             break
         attempts += 1
+        assert attempts < 100, "it gets no further"
         expire_lease(database)
 
     assert QUARANTINED == ended.status, ended
     assert [] == differences(expected, trace(database)), sample
-    assert attempts > 3
+    assert attempts > 2
 
 
 def test_killed_twice_anywhere_a_migration_is_finished_or_taken_back(

@@ -47,12 +47,12 @@ class Busy(AnyOrder):
         ended = self.meanwhile(command)
         if ended.killed:
             self.did["killed"] += 1
-            self.ended(ended)
+            self.ended(command, ended)
             if command != "rollback" and self.chance.random() < TAKEN_BACK:
                 self.did["left to be taken back"] += 1
                 return None
         elif command == "rollback":
-            return self.ended(ended)
+            return self.ended(command, ended)
         else:
             assert ended.status in {DONE, KEPT, PENDING}, ended
         # What came in at the last moment is for the same command, with nobody in its way.
