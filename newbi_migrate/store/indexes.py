@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pymongo import IndexModel
 from pymongo.errors import OperationFailure
 
 from newbi_migrate.documents.indexes import key_pattern, matches, wanted_pattern
@@ -18,7 +17,7 @@ from newbi_migrate.documents.registry import CollectionSpec, IndexSpec
 from newbi_migrate.store.codes import AUTHENTICATION, INDEX_REFUSED, NOT_FOUND, STABLE_API, Code
 from newbi_migrate.store.collections import collection_names
 from newbi_migrate.store.connection import DURABLE, SIMPLE_COLLATION, Topology
-from newbi_migrate.store.decoding import PLAIN
+from newbi_migrate.store.decoding import ANSWER
 from newbi_migrate.store.faults import is_out_of_space, is_transient, name_of
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.session import LeasedSession
@@ -221,11 +220,8 @@ async def create_indexes(
     """
     if collection not in await collection_names(session.database, comment=session.comment):
         return {spec.name: _GONE for spec in specs}
-    quorum = _quorum(session)
     try:
-        await session.collection(collection).create_indexes(
-            [_model(spec) for spec in specs], comment=session.comment, **quorum
-        )
+        await _build(session, collection, [_description(spec) for spec in specs])
     except OperationFailure as error:
         if not _refuses(error):
             raise
@@ -261,15 +257,15 @@ def _quorum(session: LeasedSession) -> dict[str, Any]:
     return {} if standalone else {"commitQuorum": "majority"}
 
 
-def _model(spec: IndexSpec) -> IndexModel:
-    options: dict[str, Any] = {"name": spec.name, "collation": SIMPLE_COLLATION}
+def _description(spec: IndexSpec) -> dict[str, Any]:
+    description: dict[str, Any] = {"name": spec.name, "key": dict(spec.keys)}
     if spec.unique:
-        options["unique"] = True
+        description["unique"] = True
     if spec.sparse:
-        options["sparse"] = True
+        description["sparse"] = True
     if spec.partial is not None:
-        options["partialFilterExpression"] = dict(spec.partial)
-    return IndexModel(list(spec.keys), **options)
+        description["partialFilterExpression"] = dict(spec.partial)
+    return description
 
 
 async def drop_index(session: LeasedSession, collection: str, name: str) -> None:
@@ -333,8 +329,7 @@ async def _build(
         indexes=[_specification(index) for index in indexes],
         comment=session.comment,
         writeConcern=DURABLE.document,
-        # A key that several documents share is quoted in the answer, whatever its values are.
-        codec_options=PLAIN,
+        codec_options=ANSWER,
         **quorum,
     )
 
