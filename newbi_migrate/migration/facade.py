@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -15,7 +15,7 @@ from newbi_migrate.backup.writer import BackupResult, backup_database
 from newbi_migrate.choices import Purpose
 from newbi_migrate.documents.newbi import NEWBI
 from newbi_migrate.documents.registry import Registry
-from newbi_migrate.errors import UsageError
+from newbi_migrate.errors import InterruptedRunError, UsageError
 from newbi_migrate.migration.apply.migrate import migrate
 from newbi_migrate.migration.checklist import Checklist, read_checklist
 from newbi_migrate.migration.doctor import Diagnosis, diagnose
@@ -301,15 +301,16 @@ class Migration:
 
         See :func:`~newbi_migrate.migration.rehearsal.rehearse.rehearse`.
         """
-        return await rehearse(
-            self._runner(),
-            self._options,
-            backup,
-            work_dir=work_dir,
-            identities=identities,
-            source=source,
-            keep=keep,
-        )
+        with self._runner() as runner:
+            return await rehearse(
+                runner,
+                self._options,
+                backup,
+                work_dir=work_dir,
+                identities=identities,
+                source=source,
+                keep=keep,
+            )
 
     async def lease(self) -> LeaseState | None:
         """Who holds the lease or held it last; ``None`` if nobody ever did."""
@@ -436,10 +437,11 @@ class Migration:
         dry_run: bool,
         reviewed: Sequence[RollbackResult] | None,
     ) -> list[RollbackResult]:
-        runner, choices = self._runner(), options or RollbackOptions()
-        if dry_run:
-            return await preview_rollback(runner, run_id, choices, everything=everything)
-        return await rollback(runner, run_id, choices, everything=everything, reviewed=reviewed)
+        choices = options or RollbackOptions()
+        with self._runner() as runner:
+            if dry_run:
+                return await preview_rollback(runner, run_id, choices, everything=everything)
+            return await rollback(runner, run_id, choices, everything=everything, reviewed=reviewed)
 
     async def drop_aside(
         self, *, dry_run: bool = False, reviewed: DroppedAside | None = None
@@ -455,7 +457,8 @@ class Migration:
             DatabaseMovedOnError: Something else is aside now than what was reviewed.
             LeaseHeldError: A run is under way.
         """
-        return await drop_aside(self._runner(), dry_run=dry_run, reviewed=reviewed)
+        with self._runner() as runner:
+            return await drop_aside(runner, dry_run=dry_run, reviewed=reviewed)
 
     async def indexes(
         self, *, apply: bool = False, reviewed: FinalizeResult | None = None
@@ -470,7 +473,8 @@ class Migration:
             DatabaseMovedOnError: Other indexes are there now than what was reviewed.
             LeaseHeldError: A run is under way.
         """
-        return await Finalize(self._runner(), self._options).indexes(apply=apply, reviewed=reviewed)
+        with self._runner() as runner:
+            return await Finalize(runner, self._options).indexes(apply=apply, reviewed=reviewed)
 
     async def finalize(
         self,
@@ -495,19 +499,26 @@ class Migration:
                 something else would be done now than what was reviewed.
             LeaseHeldError: A run is under way.
         """
-        return await Finalize(self._runner(), self._options).finalize(
-            keep=keep, drop_journal=drop_journal, dry_run=dry_run, reviewed=reviewed
-        )
+        with self._runner() as runner:
+            return await Finalize(runner, self._options).finalize(
+                keep=keep, drop_journal=drop_journal, dry_run=dry_run, reviewed=reviewed
+            )
 
-    def _runner(self) -> Runner:
-        return Runner(
-            self.store,
-            self._registry,
-            self._progress,
-            self._throttle,
-            self._lease_seconds,
-            lambda: self._stopping,
-        )
+    @contextmanager
+    def _runner(self) -> Iterator[Runner]:
+        try:
+            yield Runner(
+                self.store,
+                self._registry,
+                self._progress,
+                self._throttle,
+                self._lease_seconds,
+                lambda: self._stopping,
+            )
+        except InterruptedRunError:
+            # Once it has been obeyed, the same call goes on.
+            self._stopping = False
+            raise
 
     async def apply_saved(self, saved: SavedPlan) -> RunResult:
         """Carry out a plan that was saved, exactly, or refuse.
@@ -529,14 +540,15 @@ class Migration:
     async def _run(
         self, command: str, plan: Plan | None, *, saved: SavedPlan | None = None
     ) -> RunResult:
-        return await migrate(
-            self._runner(),
-            command,
-            self._options,
-            backup_guard=self._backup_guard,
-            reviewed=plan,
-            saved=saved,
-        )
+        with self._runner() as runner:
+            return await migrate(
+                runner,
+                command,
+                self._options,
+                backup_guard=self._backup_guard,
+                reviewed=plan,
+                saved=saved,
+            )
 
 
 def run_sync(main: Coroutine[Any, Any, _T]) -> _T:

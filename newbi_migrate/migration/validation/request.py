@@ -12,7 +12,7 @@ from bson import ObjectId
 
 from newbi_migrate.documents.registry import Registry
 from newbi_migrate.mapping.workspace import Reason, Workspaces
-from newbi_migrate.migration.planning.options import MigrationOptions
+from newbi_migrate.migration.planning.options import MigrationOptions, choose
 from newbi_migrate.migration.planning.results import QuarantinedDocument
 from newbi_migrate.migration.validation.origins import Origins
 from newbi_migrate.migration.validation.report import (
@@ -65,6 +65,9 @@ class ValidationRequest:
     on_violation: Callable[[FoundViolation], None] | None = None
     progress: Progress = field(default_factory=NullProgress)
     asking: ObjectId | None = None
+
+    def __post_init__(self) -> None:
+        choose(self, fail_on=FailOn)
 
     def wants(self, rule_id: str) -> bool:
         """Whether a rule is to be checked."""

@@ -168,6 +168,18 @@ async def stopped_at_rescan(uri):
             await stopping.apply()
 
 
+async def test_a_run_that_was_asked_to_stop_is_finished_by_the_same_call(uri, sync_database):
+    """The same migration goes on: that it was asked to stop counts once, whenever that was."""
+    sync_database["Users"].insert_many([legacy_user(0)])
+    async with Migration(uri) as migration:
+        migration.stop()
+        with pytest.raises(InterruptedRunError):
+            await migration.apply()
+        result = await migration.apply()
+
+    assert 1 == result.outcomes[Outcome.CREATED]
+
+
 async def test_a_resumed_run_tells_the_numbers_of_its_plan(uri, sync_database):
     """Of users, documents and indexes, as a run that nothing interrupted does."""
     build_dirty_database(sync_database, seed=7, users=8, documents_per_user=15)
