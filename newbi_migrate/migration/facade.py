@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from bson import ObjectId
 
@@ -47,6 +47,7 @@ from newbi_migrate.store.runs import RunRecord, read_runs
 
 __all__ = ["Migration", "run_sync"]
 
+_LONGEST_LEASE: Final = 86_400
 _T = TypeVar("_T")
 
 
@@ -84,6 +85,12 @@ class Migration:
         backup_guard: BackupGuard | None = None,
         throttle: ThrottleOptions | None = None,
     ) -> None:
+        if not 0 < lease_seconds <= _LONGEST_LEASE:
+            raise UsageError(
+                f"A lease of {lease_seconds} seconds is out of range.",
+                next_step=f"Take more than 0 and at most {_LONGEST_LEASE}; "
+                f"{LEASE_SECONDS:.0f} suit most.",
+            )
         self._source = source
         self._options = options or MigrationOptions()
         self._registry = registry
