@@ -6,6 +6,7 @@ it leaves without one are said to be so.
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from enum import IntEnum
 from typing import Final
 
@@ -145,7 +146,15 @@ TOO_LARGE: Final = frozenset(
 REPLY_TOO_LARGE: Final = TOO_LARGE | {Code.EXCEEDED_MEMORY_LIMIT, Code.QUERY_EXCEEDED_MEMORY_LIMIT}
 """The reply to an aggregation, or one of its groups, would be too large."""
 
-ONE_DOCUMENT: Final = TOO_LARGE | {Code.DUPLICATE_KEY, Code.DOCUMENT_VALIDATION_FAILURE}
+ONE_DOCUMENT: Final[AbstractSet[int]] = TOO_LARGE | {
+    Code.DUPLICATE_KEY,
+    Code.DOCUMENT_VALIDATION_FAILURE,
+    Code.CANNOT_INDEX_PARALLEL_ARRAYS,
+    # Without names: what an index for places, hashes or languages does not take.
+    *(13026, 13027, 13068, 16755, 16804),
+    16766,
+    *(17261, 17262),
+}
 """The server refused one document, not the whole statement."""
 
 NOT_FOUND: Final = frozenset({Code.NAMESPACE_NOT_FOUND, Code.INDEX_NOT_FOUND})

@@ -26,6 +26,7 @@ from newbi_migrate.backup.verification import CheckedCollection, Problem, Verifi
 from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.digest import Digest, indexes_digest, options_digest, spans
 from newbi_migrate.store.faults import task_group
+from newbi_migrate.store.raw import document_of, elements
 
 __all__ = [
     "verify_backup",
@@ -33,6 +34,7 @@ __all__ = [
 ]
 
 _WORKERS: Final = 2
+_BINARY: Final = 0x05
 # What the server stores need not be what Python can hold.
 _LENIENT: Final[CodecOptions[RawBSONDocument]] = CodecOptions(
     document_class=RawBSONDocument,
@@ -170,11 +172,26 @@ def _without_id(batch: bytes) -> int:
 def _check_form(batch: bytes) -> None:
     """Fails where documents could not be read; strings need not be UTF-8."""
     for start, end in spans(batch):
+        raw = batch[start:end]
         try:
-            # Reading a field walks the document's elements.
-            RawBSONDocument(batch[start:end], _LENIENT).get("_id")
-        except (InvalidBSON, ValueError) as error:
+            # Of binaries the server looks at the outer length alone, and the driver at one within.
+            if not _is_readable(raw) and not _is_readable(_without_binaries(raw)):
+                raise DamagedDataError("holds a document that cannot be read")
+        except ValueError as error:
             raise DamagedDataError("holds a document that cannot be read") from error
+
+
+def _is_readable(raw: bytes) -> bool:
+    try:
+        # Reading a field walks the document's elements.
+        RawBSONDocument(raw, _LENIENT).get("_id")
+    except (InvalidBSON, ValueError):
+        return False
+    return True
+
+
+def _without_binaries(raw: bytes) -> bytes:
+    return bytes(document_of(*[part for part in elements(raw) if part[1] != _BINARY]).raw)
 
 
 def _checked(name: str, digest: Digest) -> CheckedCollection:

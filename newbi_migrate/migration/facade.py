@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from bson import ObjectId
 
@@ -15,7 +15,7 @@ from newbi_migrate.backup.writer import BackupResult, backup_database
 from newbi_migrate.choices import Purpose
 from newbi_migrate.documents.newbi import NEWBI
 from newbi_migrate.documents.registry import Registry
-from newbi_migrate.errors import UsageError
+from newbi_migrate.errors import InterruptedRunError, UsageError
 from newbi_migrate.migration.apply.migrate import migrate
 from newbi_migrate.migration.checklist import Checklist, read_checklist
 from newbi_migrate.migration.doctor import Diagnosis, diagnose
@@ -47,6 +47,7 @@ from newbi_migrate.store.runs import RunRecord, read_runs
 
 __all__ = ["Migration", "run_sync"]
 
+_LONGEST_LEASE: Final = 86_400
 _T = TypeVar("_T")
 
 
@@ -84,6 +85,12 @@ class Migration:
         backup_guard: BackupGuard | None = None,
         throttle: ThrottleOptions | None = None,
     ) -> None:
+        if not 0 < lease_seconds <= _LONGEST_LEASE:
+            raise UsageError(
+                f"A lease of {lease_seconds} seconds is out of range.",
+                next_step=f"Take more than 0 and at most {_LONGEST_LEASE}; "
+                f"{LEASE_SECONDS:.0f} suit most.",
+            )
         self._source = source
         self._options = options or MigrationOptions()
         self._registry = registry
@@ -301,15 +308,16 @@ class Migration:
 
         See :func:`~newbi_migrate.migration.rehearsal.rehearse.rehearse`.
         """
-        return await rehearse(
-            self._runner(),
-            self._options,
-            backup,
-            work_dir=work_dir,
-            identities=identities,
-            source=source,
-            keep=keep,
-        )
+        with self._runner() as runner:
+            return await rehearse(
+                runner,
+                self._options,
+                backup,
+                work_dir=work_dir,
+                identities=identities,
+                source=source,
+                keep=keep,
+            )
 
     async def lease(self) -> LeaseState | None:
         """Who holds the lease or held it last; ``None`` if nobody ever did."""
@@ -436,10 +444,11 @@ class Migration:
         dry_run: bool,
         reviewed: Sequence[RollbackResult] | None,
     ) -> list[RollbackResult]:
-        runner, choices = self._runner(), options or RollbackOptions()
-        if dry_run:
-            return await preview_rollback(runner, run_id, choices, everything=everything)
-        return await rollback(runner, run_id, choices, everything=everything, reviewed=reviewed)
+        choices = options or RollbackOptions()
+        with self._runner() as runner:
+            if dry_run:
+                return await preview_rollback(runner, run_id, choices, everything=everything)
+            return await rollback(runner, run_id, choices, everything=everything, reviewed=reviewed)
 
     async def drop_aside(
         self, *, dry_run: bool = False, reviewed: DroppedAside | None = None
@@ -455,7 +464,8 @@ class Migration:
             DatabaseMovedOnError: Something else is aside now than what was reviewed.
             LeaseHeldError: A run is under way.
         """
-        return await drop_aside(self._runner(), dry_run=dry_run, reviewed=reviewed)
+        with self._runner() as runner:
+            return await drop_aside(runner, dry_run=dry_run, reviewed=reviewed)
 
     async def indexes(
         self, *, apply: bool = False, reviewed: FinalizeResult | None = None
@@ -471,7 +481,8 @@ class Migration:
             DatabaseMovedOnError: Other indexes are there now than what was reviewed.
             LeaseHeldError: A run is under way.
         """
-        return await Finalize(self._runner(), self._options).indexes(apply=apply, reviewed=reviewed)
+        with self._runner() as runner:
+            return await Finalize(runner, self._options).indexes(apply=apply, reviewed=reviewed)
 
     async def finalize(
         self,
@@ -496,19 +507,26 @@ class Migration:
                 something else would be done now than what was reviewed.
             LeaseHeldError: A run is under way.
         """
-        return await Finalize(self._runner(), self._options).finalize(
-            keep=keep, drop_journal=drop_journal, dry_run=dry_run, reviewed=reviewed
-        )
+        with self._runner() as runner:
+            return await Finalize(runner, self._options).finalize(
+                keep=keep, drop_journal=drop_journal, dry_run=dry_run, reviewed=reviewed
+            )
 
-    def _runner(self) -> Runner:
-        return Runner(
-            self.store,
-            self._registry,
-            self._progress,
-            self._throttle,
-            self._lease_seconds,
-            lambda: self._stopping,
-        )
+    @contextmanager
+    def _runner(self) -> Iterator[Runner]:
+        try:
+            yield Runner(
+                self.store,
+                self._registry,
+                self._progress,
+                self._throttle,
+                self._lease_seconds,
+                lambda: self._stopping,
+            )
+        except InterruptedRunError:
+            # Once it has been obeyed, the same call goes on.
+            self._stopping = False
+            raise
 
     async def apply_saved(self, saved: SavedPlan) -> RunResult:
         """Carry out a plan that was saved, exactly, or refuse.
@@ -530,14 +548,15 @@ class Migration:
     async def _run(
         self, command: str, plan: Plan | None, *, saved: SavedPlan | None = None
     ) -> RunResult:
-        return await migrate(
-            self._runner(),
-            command,
-            self._options,
-            backup_guard=self._backup_guard,
-            reviewed=plan,
-            saved=saved,
-        )
+        with self._runner() as runner:
+            return await migrate(
+                runner,
+                command,
+                self._options,
+                backup_guard=self._backup_guard,
+                reviewed=plan,
+                saved=saved,
+            )
 
 
 def run_sync(main: Coroutine[Any, Any, _T]) -> _T:

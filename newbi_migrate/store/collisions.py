@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from types import NoneType
 from typing import Any, Final
 
+from bson import Binary, Decimal128, Int64, ObjectId
+from bson.datetime_ms import DatetimeMS
 from pymongo.errors import OperationFailure
 
 from newbi_migrate.documents.registry import UniqueKey
@@ -19,6 +23,10 @@ from newbi_migrate.store.raw import raw_documents
 __all__ = ["Collision", "find_collisions"]
 
 _MOST: Final = 1000
+_LITERAL: Final = frozenset(
+    {NoneType, bool, int, Int64, float, Decimal128, str, ObjectId, datetime, DatetimeMS, Binary}
+)
+"""Types whose values mean themselves in a query: not a pattern, an operator or undecodable."""
 _SEVERAL: Final = {"$match": {"n": {"$gt": 1}}}
 
 
@@ -130,13 +138,10 @@ class _Finder:
     ) -> dict[bytes, tuple[tuple[Any, Any], ...]]:
         """The documents of each collision with their owners, by the smallest of their ids."""
         document = {"id": "$_id", "owner": f"${self.owner_field}"}
-        # Fields that are compared as they are stored leave few documents to be grouped again.
-        stored = {
-            path: {"$in": [each["_id"][f"k{n}"] for each in found]}
-            for n, path in enumerate(self._paths)
-            if path != self.workspace_field and path not in derived
-        }
-        stages = [{"$match": stored}, *_shared(key, documents={"$push": document})]
+        stages = [
+            {"$match": self._stored(found, derived)},
+            *_shared(key, documents={"$push": document}),
+        ]
         try:
             groups = await self._aggregate(stages)
         except OperationFailure as error:
@@ -152,6 +157,18 @@ class _Finder:
             )
             for group in groups
         }
+
+    def _stored(
+        self, found: Sequence[Mapping[str, Any]], derived: Container[str]
+    ) -> dict[str, Any]:
+        """A query that leaves few documents to be grouped again, and every one of a collision."""
+        query: dict[str, Any] = {}
+        for n, path in enumerate(self._paths):
+            values = [each["_id"][f"k{n}"] for each in found]
+            as_stored = path != self.workspace_field and path not in derived
+            if as_stored and all(type(value) in _LITERAL for value in values):
+                query[path] = {"$in": values}
+        return query
 
     @property
     def _paths(self) -> list[str]:

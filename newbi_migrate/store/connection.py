@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from pymongo import AsyncMongoClient, ReadPreference
+from pymongo import AsyncMongoClient, MongoClient, ReadPreference
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.client_options import ClientOptions
@@ -303,9 +303,9 @@ def _plain(database: AsyncDatabase[Any]) -> Database:
 def _synchronous(handle: Any) -> SynchronousDatabase[Any]:
     """The synchronous database that a handle is, or, of Motor, that it stands for."""
     synchronous = handle
-    # The type is asked before the attribute: a PyMongo database answers any attribute with a
+    # The type is asked before the attribute: PyMongo answers any attribute with a database or a
     # collection of that name.
-    if not isinstance(handle, SynchronousDatabase):
+    if not isinstance(handle, SynchronousDatabase | MongoClient):
         synchronous = getattr(handle, "delegate", None)
     if not isinstance(synchronous, SynchronousDatabase):
         raise UsageError(

@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from pymongo.errors import OperationFailure
+
+from newbi_migrate.errors import UnsupportedError
+from newbi_migrate.server_codes import Code
 from newbi_migrate.store.collections import CollectionInfo
 from newbi_migrate.store.connection import SIMPLE_COLLATION
+from newbi_migrate.store.faults import is_transient, name_of
 from newbi_migrate.store.handles import Collection, Database
 
 __all__ = [
     "blank",
     "count",
     "count_by",
+    "count_shown",
     "estimated_count",
     "estimated_counts",
     "has_any",
@@ -49,6 +55,24 @@ async def count(
 ) -> int:
     """How many documents match a query, or how many there are; counted, not estimated."""
     return await _count(collection, query, comment=comment)
+
+
+async def count_shown(database: Database, info: CollectionInfo, *, comment: str) -> int:
+    """How many documents a view or a time series shows.
+
+    Raises:
+        UnsupportedError: The server cannot carry out what a view is defined by.
+    """
+    try:
+        return await count(database[info.name], comment=comment)
+    except OperationFailure as error:
+        if info.kind != "view" or is_transient(error) or error.code == Code.UNAUTHORIZED:
+            raise
+        raise UnsupportedError(
+            f"The view {info.name!r} cannot be read: {name_of(error)}.",
+            next_step="Repair or drop it first; a collection of the application is expected there.",
+            collection=info.name,
+        ) from error
 
 
 async def has_any(

@@ -10,15 +10,29 @@ import bson
 from bson.binary import USER_DEFINED_SUBTYPE, Binary
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.errors import InvalidBSON
+from bson.raw_bson import RawBSONDocument
 
 from newbi_migrate.store.raw import ARRAY, DOCUMENT, Element, document_of, elements
 
-__all__ = ["PLAIN", "Undecodable", "decode", "decode_element", "decoded", "documents_of"]
+__all__ = [
+    "ANSWER",
+    "PLAIN",
+    "Undecodable",
+    "decode",
+    "decode_element",
+    "decoded",
+    "documents_of",
+]
 
 PLAIN: Final[CodecOptions[dict[str, Any]]] = CodecOptions(
     datetime_conversion=DatetimeConversion.DATETIME_AUTO
 )
 """Dictionaries, no type of the host's registry, and dates that Python cannot hold as numbers."""
+
+ANSWER: Final[CodecOptions[RawBSONDocument]] = CodecOptions(
+    RawBSONDocument, unicode_decode_error_handler="replace"
+)
+"""What the server answers to a write: keys that it refuses are quoted there and stay undecoded."""
 
 _MARK: Final = b"newbi-migrate undecodable\0"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator, Set as AbstractSet
+from collections.abc import AsyncIterator, Iterator, Mapping, Set as AbstractSet
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -149,8 +149,8 @@ def passing_error(error: BaseException) -> PassingError | None:
 def name_of(error: PyMongoError) -> str:
     """An error by the server's name and code for it, or the driver's; nothing of its message."""
     listed = ", ".join(map(str, sorted(codes_of(error))))
-    details = getattr(error, "details", None) or {}
-    name = details.get("codeName") if isinstance(details, dict) else None
+    details = getattr(error, "details", None)
+    name = details.get("codeName") if isinstance(details, Mapping) else None
     shown = name if isinstance(name, str) and name.isalnum() else type(error).__name__
     return f"{shown} (code {listed})" if listed else shown
 

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pymongo import IndexModel
 from pymongo.errors import OperationFailure
 
 from newbi_migrate.documents.indexes import (
@@ -24,7 +23,7 @@ from newbi_migrate.documents.registry import CollectionSpec, IndexSpec
 from newbi_migrate.server_codes import AUTHENTICATION, INDEX_REFUSED, NOT_FOUND, STABLE_API, Code
 from newbi_migrate.store.collections import collection_names
 from newbi_migrate.store.connection import DURABLE, SIMPLE_COLLATION, Topology
-from newbi_migrate.store.decoding import PLAIN
+from newbi_migrate.store.decoding import ANSWER
 from newbi_migrate.store.faults import is_out_of_space, is_transient, name_of
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.session import LeasedSession
@@ -226,11 +225,8 @@ async def build_wanted(
     """
     if collection not in await collection_names(session.database, comment=session.comment):
         return {spec.name: _GONE for spec in specs}
-    quorum = _quorum(session)
     try:
-        await session.collection(collection).create_indexes(
-            [_model(spec) for spec in specs], comment=session.comment, **quorum
-        )
+        await _build(session, collection, [_description(spec) for spec in specs])
     except OperationFailure as error:
         if not _refuses(error):
             raise
@@ -266,8 +262,8 @@ def _quorum(session: LeasedSession) -> dict[str, Any]:
     return {} if standalone else {"commitQuorum": "majority"}
 
 
-def _model(spec: IndexSpec) -> IndexModel:
-    return IndexModel(list(spec.keys), **index_options(spec))
+def _description(spec: IndexSpec) -> dict[str, Any]:
+    return {"key": dict(spec.keys), **index_options(spec)}
 
 
 async def drop_index(session: LeasedSession, collection: str, name: str) -> None:
@@ -331,8 +327,7 @@ async def _build(
         indexes=[_specification(index) for index in indexes],
         comment=session.comment,
         writeConcern=DURABLE.document,
-        # A key that several documents share is quoted in the answer, whatever its values are.
-        codec_options=PLAIN,
+        codec_options=ANSWER,
         **quorum,
     )
 

@@ -15,7 +15,7 @@ from pymongo.write_concern import WriteConcern
 from newbi_migrate.errors import DamagedBackupError, DatabaseMovedOnError, UnsupportedError
 from newbi_migrate.masking import shown_id
 from newbi_migrate.server_codes import Code
-from newbi_migrate.store.decoding import PLAIN
+from newbi_migrate.store.decoding import ANSWER
 from newbi_migrate.store.digest import spans, without_fields
 from newbi_migrate.store.faults import codes_of, name_of
 from newbi_migrate.store.ids import decode_id, id_key_of, split_id
@@ -157,14 +157,13 @@ class Inserter:
         if answer.get("writeErrors"):
             raise _unable_to_set(collection, "timestamps of zero")
 
-    async def _send(self, collection: Receiving, command: dict[str, Any]) -> dict[str, Any]:
+    async def _send(self, collection: Receiving, command: dict[str, Any]) -> Mapping[str, Any]:
         command |= {"comment": self._session.comment, "writeConcern": _FAST.document}
         if _needs_bypass(collection):
             command["bypassDocumentValidation"] = True
         self._session.allow(collection.namespace)
         self._session.safe_point()
-        # What is refused is quoted in the answer, whatever its values are.
-        return await self._session.database.command(command, codec_options=PLAIN)
+        return await self._session.database.command(command, codec_options=ANSWER)
 
     async def _insert(self, collection: Receiving, batch: Batch, *, perhaps_there: bool) -> None:
         large = len(batch.raw) > _MOST_BYTES or batch.count > _MOST_DOCUMENTS
@@ -193,7 +192,7 @@ class Inserter:
             await self._one_by_one(collection, batch, perhaps_there=True)
 
     @staticmethod
-    def _refuse(collection: Receiving, answer: dict[str, Any]) -> None:
+    def _refuse(collection: Receiving, answer: Mapping[str, Any]) -> None:
         """Fail where the server refused documents for another reason than that they are there."""
         codes = {one.get("code") for one in answer.get("writeErrors", ())}
         if codes - {Code.DUPLICATE_KEY} or (codes and _keeps_order(collection)):

@@ -21,6 +21,7 @@ from newbi_migrate.answers import HIDDEN, Instant, RunId
 from newbi_migrate.errors import DamagedRecordsError, UsageError
 from newbi_migrate.store.collections import CollectionInfo, collections
 from newbi_migrate.store.handles import Database
+from newbi_migrate.store.indexes import read_indexes
 from newbi_migrate.store.journal import JOURNAL, run_taken_over
 from newbi_migrate.store.lease import LEASE, RUNS
 from newbi_migrate.store.reading import BATCH_DOCUMENTS, chunks
@@ -41,6 +42,7 @@ __all__ = [
     "read_runs",
     "readable_collections",
     "recorded_run_ids",
+    "refuse_altered_records",
     "refuse_if_restoring",
     "restore_record",
     "unfinished_run",
@@ -241,6 +243,33 @@ async def readable_collections(
     """
     await refuse_if_restoring(database)
     return await collections(database, comment=comment)
+
+
+async def refuse_altered_records(database: Database, names: Iterable[str]) -> None:
+    """Fail where somebody made a record collection take less than what this tool writes.
+
+    Args:
+        database: Where.
+        names: Those of the record collections that are to be written.
+
+    Raises:
+        DamagedRecordsError: One is a view or a time series, has options or an index under which
+            records are refused or go away.
+    """
+    there = await collections(database)
+    for info in (there[name] for name in names if name in there):
+        oddity = info.oddity and f"is {info.oddity}"
+        if not oddity and info.options:
+            oddity = f"has the options {', '.join(sorted(info.options))}"
+        for index in () if oddity else await read_indexes(database, info.name):
+            if index.get("unique") or "expireAfterSeconds" in index:
+                oddity = f"has the index {index['name']}"
+        if oddity:
+            raise DamagedRecordsError(
+                f"{info.name} is not as this tool makes it: it {oddity}.",
+                next_step="Nothing was written. Take back what somebody did to it.",
+                collection=info.name,
+            )
 
 
 async def refuse_if_restoring(database: Database) -> None:

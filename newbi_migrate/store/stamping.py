@@ -18,7 +18,7 @@ from newbi_migrate.server_codes import TOO_LARGE, Code
 from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.faults import refuses_documents
 from newbi_migrate.store.handles import Collection
-from newbi_migrate.store.ids import id_key, id_key_of
+from newbi_migrate.store.ids import decode_id, id_key, id_key_of
 from newbi_migrate.store.journal import JournalGroup
 from newbi_migrate.store.raw import (
     NULL,
@@ -129,7 +129,7 @@ async def write_groups(
         modified += result.modified_count
     if modified == expected:
         return WindowOutcome()
-    return await _look_again(session, collection, groups, ())
+    return await _look_again(session, collection, groups, read, ())
 
 
 async def holding(
@@ -201,18 +201,45 @@ async def _one_by_one(
                 Refusal(chunk[refusal["index"]][0], refusal["code"])
                 for refusal in error.details.get("writeErrors", ())
             ]
-    return await _look_again(session, collection, groups, refused)
+    return await _look_again(session, collection, groups, read, refused)
 
 
 async def _look_again(
     session: LeasedSession,
     collection: str,
     groups: Sequence[JournalGroup],
+    read: Sequence[str],
     refused: Sequence[Refusal],
 ) -> WindowOutcome:
     """Read which documents hold the new values, since counts did not add up."""
-    held = await holding(session.database[collection], groups, comment=session.comment)
+    target = session.database[collection]
+    held = await holding(target, groups, comment=session.comment)
     accounted = {id_key(i) for group in held for i in group.ids}
     accounted.update(id_key(refusal.id) for refusal in refused)
-    changed = (i for group in groups for i in group.ids if id_key(i) not in accounted)
+    rest = [
+        replace(group, ids=[i for i in group.ids if id_key(i) not in accounted]) for group in groups
+    ]
+    unmet = await _unmet(target, rest, read, comment=session.comment)
+    accounted.update(map(id_key, unmet))
+    refused = [*refused, *(Refusal(i, Code.BAD_VALUE) for i in unmet)]
+    changed = (i for group in rest for i in group.ids if id_key(i) not in accounted)
     return WindowOutcome(tuple(held), tuple(refused), tuple(changed))
+
+
+async def _unmet(
+    collection: Collection, groups: Sequence[JournalGroup], read: Sequence[str], *, comment: str
+) -> list[Any]:
+    """Documents that are as they were read, and were not met by a query for just that.
+
+    The server numbers the items of a list anew in a query, so that it does not meet one whose
+    items are numbered otherwise.
+    """
+    found = []
+    for group in groups:
+        stored = group.prior_elements()
+        names = list(dict.fromkeys([*group.changes, *read]))
+        async for raw in read_by_ids(collection, group.ids, names, comment=comment):
+            now = elements_by_name(raw)
+            if all(now.get(name) == stored.get(name) for name in names):
+                found.append(decode_id(*now["_id"]))
+    return found

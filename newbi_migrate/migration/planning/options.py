@@ -8,15 +8,36 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from enum import StrEnum
 from typing import Any, Final
 
 from newbi_migrate.choices import AliasOwners, AliasPolicy, DuplicatePolicy
 from newbi_migrate.errors import UsageError
 
-__all__ = ["MAX_BATCH_SIZE", "MigrationOptions"]
+__all__ = ["MAX_BATCH_SIZE", "MigrationOptions", "choose"]
 
 MAX_BATCH_SIZE: Final = 200_000
 """Documents in a window, all of whose ids the client holds at once."""
+
+
+def choose(options: Any, **kinds: type[StrEnum]) -> None:
+    """Put choices in the place of the texts that name them, which would be none of them.
+
+    Args:
+        options: A frozen dataclass that is being made.
+        kinds: Names of its fields, and what there is to choose.
+
+    Raises:
+        UsageError: A text names none.
+    """
+    for name, kind in kinds.items():
+        value = getattr(options, name)
+        try:
+            object.__setattr__(options, name, kind(value))
+        except ValueError:
+            raise UsageError(
+                f"{value!r} is no choice of {name}.", next_step=f"Choose of {', '.join(kind)}."
+            ) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +57,7 @@ class MigrationOptions:
         workers: Statements under way at once.
 
     Raises:
-        UsageError: A number is out of its range.
+        UsageError: A number is out of its range, or there is no such choice.
     """
 
     legacy_collection: str | None = None
@@ -49,6 +70,12 @@ class MigrationOptions:
     workers: int = 2
 
     def __post_init__(self) -> None:
+        choose(
+            self,
+            duplicate_emails=DuplicatePolicy,
+            aliases=AliasPolicy,
+            alias_owners=AliasOwners,
+        )
         if not 1 <= self.batch_size <= MAX_BATCH_SIZE:
             raise UsageError(
                 f"A batch size of {self.batch_size} is out of range.",

@@ -23,7 +23,7 @@ from newbi_migrate.documents.registry import OWN_PREFIX, Registry
 from newbi_migrate.errors import UnsupportedError, UsageError
 from newbi_migrate.store.collections import CollectionInfo
 from newbi_migrate.store.connection import nothing_there
-from newbi_migrate.store.counting import count, estimated_counts, has_any
+from newbi_migrate.store.counting import count, count_shown, estimated_counts, has_any
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.indexes import read_indexes
 from newbi_migrate.store.runs import read_runs, readable_collections
@@ -97,7 +97,7 @@ async def survey(
         legacy_users=await count(database[chosen], comment=comment),
         counts=counts,
         unwritable={
-            name: await count(database[name], comment=comment)
+            name: await count_shown(database, info, comment=comment)
             for name, info in infos.items()
             if name in registry and not info.holds_documents
         },

@@ -17,6 +17,7 @@ from pydantic import computed_field
 from newbi_migrate.answers import HIDDEN, RunId, answer, called, told
 from newbi_migrate.choices import OnConflict
 from newbi_migrate.errors import ExitCode
+from newbi_migrate.migration.planning.options import choose
 
 __all__ = [
     "MAX_LISTED",
@@ -42,11 +43,17 @@ class RollbackOptions:
         on_conflict: Write nothing, keep what somebody changed, or discard the change.
         collections: Take back the documents and indexes of these collections alone.
         users: Take back these legacy users and the documents of their workspaces alone.
+
+    Raises:
+        UsageError: There is no such choice.
     """
 
     on_conflict: OnConflict = OnConflict.STOP
     collections: tuple[str, ...] | None = None
     users: tuple[Any, ...] | None = None
+
+    def __post_init__(self) -> None:
+        choose(self, on_conflict=OnConflict)
 
     @property
     def whole(self) -> bool:

@@ -32,12 +32,14 @@ from newbi_migrate.progress import Progress, told_if_slow
 from newbi_migrate.store.collections import collection_names
 from newbi_migrate.store.connection import Store, nothing_there
 from newbi_migrate.store.faults import explained
-from newbi_migrate.store.lease import Holder, Lease
+from newbi_migrate.store.lease import LEASE, Holder, Lease
 from newbi_migrate.store.runs import (
+    OWN_COLLECTIONS,
     RunRecord,
     RunState,
     read_runs,
     recorded_run_ids,
+    refuse_altered_records,
     refuse_if_restoring,
 )
 from newbi_migrate.store.server import replica_lag
@@ -172,6 +174,8 @@ class Runner:
             if self.throttle.max_lag is not None:
                 # Whether it can be asked at all shows before the first write.
                 await self.lag()
+            records = (LEASE,) if replacing else OWN_COLLECTIONS
+            await refuse_altered_records(self.store.database, records)
             holder = Holder.this_process(ObjectId(), command)
             self.progress.phase("take the lease", None)
             async with told_if_slow(self.progress, _NO_MAJORITY):

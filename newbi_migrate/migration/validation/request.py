@@ -11,8 +11,9 @@ from typing import Any, Final
 from bson import ObjectId
 
 from newbi_migrate.documents.registry import Registry
+from newbi_migrate.errors import UsageError
 from newbi_migrate.mapping.workspace import Reason, Workspaces
-from newbi_migrate.migration.planning.options import MigrationOptions
+from newbi_migrate.migration.planning.options import MigrationOptions, choose
 from newbi_migrate.migration.planning.results import QuarantinedDocument
 from newbi_migrate.migration.validation.origins import Origins
 from newbi_migrate.migration.validation.report import (
@@ -28,7 +29,10 @@ from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.rules import Rule, Severity
 from newbi_migrate.store.handles import Database
 
-__all__ = ["COMMENT", "Collector", "State", "ValidationRequest"]
+__all__ = ["COMMENT", "MAX_SAMPLE", "Collector", "State", "ValidationRequest"]
+
+MAX_SAMPLE: Final = 2**31 - 1
+"""Documents that are drawn of a collection, at most."""
 
 COMMENT: Final = "newbi-migrate validate"
 """Attached to every command."""
@@ -52,6 +56,9 @@ class ValidationRequest:
         progress: Told of what is going on.
         asking: The run that asks, under its own lease; ``None`` where no run does. It counts
             neither as under way nor as unfinished.
+
+    Raises:
+        UsageError: There is no such choice, or the sample is out of its range.
     """
 
     database: Database
@@ -65,6 +72,14 @@ class ValidationRequest:
     on_violation: Callable[[FoundViolation], None] | None = None
     progress: Progress = field(default_factory=NullProgress)
     asking: ObjectId | None = None
+
+    def __post_init__(self) -> None:
+        choose(self, fail_on=FailOn)
+        if self.sample is not None and not 1 <= self.sample <= MAX_SAMPLE:
+            raise UsageError(
+                f"A sample of {self.sample} documents is out of range.",
+                next_step=f"Draw 1 to {MAX_SAMPLE}, or leave it out to ask all documents.",
+            )
 
     def wants(self, rule_id: str) -> bool:
         """Whether a rule is to be checked."""

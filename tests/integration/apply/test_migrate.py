@@ -205,6 +205,18 @@ async def test_a_resumed_run_that_is_stopped_before_its_first_write_is_still_unf
     assert "finishes it" in again.next_step
 
 
+async def test_a_run_that_was_asked_to_stop_is_finished_by_the_same_call(uri, sync_database):
+    """The same migration goes on: that it was asked to stop counts once, whenever that was."""
+    sync_database["Users"].insert_many([legacy_user(0)])
+    async with Migration(uri) as migration:
+        migration.stop()
+        with pytest.raises(InterruptedRunError):
+            await migration.apply()
+        result = await migration.apply()
+
+    assert 1 == result.outcomes[Outcome.CREATED]
+
+
 @pytest.mark.slow
 async def test_a_resumed_run_tells_the_numbers_of_its_plan(uri, sync_database):
     """Of users, documents and indexes, as a run that nothing interrupted does."""

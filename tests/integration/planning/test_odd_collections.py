@@ -91,6 +91,33 @@ async def test_a_unique_index_that_refuses_new_users_is_named_in_the_plan(legacy
     assert ExitCode.DONE == result.exit_code
 
 
+async def test_a_view_that_cannot_be_read_is_named(legacy, uri):
+    """Whoever made it in the place of a collection can repair it."""
+    pipeline = [{"$project": {"number": {"$toInt": "$number"}, "total": {"$divide": [1, 0]}}}]
+    legacy.create_collection("quotes", viewOn="invoices", pipeline=pipeline)
+    async with Migration(uri) as migration:
+        for refused in (migration.plan, migration.apply, migration.validate):
+            with pytest.raises(UnsupportedError, match="The view 'quotes' cannot be read"):
+                await refused()
+        checks = {check.id: check for check in (await migration.doctor(watch=0)).checks}
+
+    assert Level.FAILED is checks["legacy-users"].level
+    assert "The view 'quotes' cannot be read" in checks["legacy-users"].sentence
+
+
+async def test_a_view_with_a_collation_stops_no_command(legacy, uri):
+    """It takes no other, and compares nothing that matters here."""
+    legacy.create_collection("quotes", viewOn="invoices", collation={"locale": "fr"})
+    async with Migration(uri) as migration:
+        checks = {check.id: check for check in (await migration.doctor(watch=0)).checks}
+        result = await migration.apply()
+        report = await migration.validate()
+
+    assert Level.FAILED is checks["registered-collections"].level
+    assert ExitCode.DONE == result.exit_code
+    assert report.is_clean
+
+
 async def test_clustered_collections_are_plain(legacy, uri):
     """A collection clustered by its id is written like any other."""
     clustered = {"key": {"_id": 1}, "unique": True}

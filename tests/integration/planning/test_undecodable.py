@@ -126,6 +126,27 @@ async def test_a_value_no_driver_decodes_stops_nobody_else(uri, sync_database, p
     assert before == bytes_of(sync_database)
 
 
+async def test_a_list_whose_items_are_numbered_oddly_is_quarantined(uri, sync_database):
+    """No query meets it, and a rollback could not put it back: a run does not wait for it."""
+    sync_database["Users"].insert_one(legacy_user(0))
+    good, odd = ({"_id": ObjectId(), **invoice} for invoice in invoices(USERS[0], 2))
+    items = 0x04, bytes(document_of(("7", 0x0A, b""), ("x", 0x0A, b"")).raw)
+    sync_database["invoices"].insert_many([good, with_parts(odd, ("workspaceId", *items))])
+    before = bytes_of(sync_database)
+    _, result = await migrate(uri)
+    _, again = await migrate(uri)
+    stamped = ids_and_workspaces(sync_database, "invoices")
+    for _ in range(2):
+        await rollback(uri)
+
+    expected = {("invoices", id_key(odd["_id"]), Reason.WRITE_REFUSED)}
+    assert expected == quarantined(result) == quarantined(again)
+    assert ExitCode.QUARANTINED is result.exit_code is again.exit_code
+    assert items == stamped[id_key(odd["_id"])]
+    assert items != stamped[id_key(good["_id"])]
+    assert before == bytes_of(sync_database)
+
+
 ODD_IDS = {
     "embedded document": {"firm": 1, "number": 7},
     "Decimal128": Decimal128("7.50"),

@@ -10,7 +10,6 @@ import bson
 import pytest
 from backups import raw_documents
 from bson import ObjectId, Timestamp
-from bson.datetime_ms import DatetimeMS
 from fingerprints import changes, fingerprint
 
 from newbi_migrate.backup.writer import backup_database
@@ -99,6 +98,8 @@ ODD_IDS = {
     "symbol": (0x0E, b"\4\0\0\0abc\0"),
     "a name twice": (0x03, bytes(document_of(("a", 0x0A, b""), ("a", 0x08, b"\1")).raw)),
     "old binary": (0x05, b"\6\0\0\0\2\2\0\0\0ab"),
+    "old binary of a wrong length": (0x05, b"\2\0\0\0\2ab"),
+    "symbol with bad UTF-8": (0x0E, b"\3\0\0\0\xe9u\0"),
 }
 
 
@@ -125,10 +126,14 @@ async def test_documents_that_share_an_id_no_driver_decodes_are_refused(dumped, 
         await restore_backup(dumped([with_id(name, 1), with_id(name, 2)]), other)
 
 
-async def test_an_index_that_a_far_date_keeps_from_being_unique_is_named(dumped, other):
-    """The server quotes the date in its answer; documents and the other indexes are there."""
-    far = [{"_id": n, "at": DatetimeMS(2**62)} for n in range(2)]
-    path = dumped(far)
+@pytest.mark.parametrize("value", ODD_IDS.values(), ids=list(ODD_IDS))
+async def test_an_index_that_odd_values_keep_from_being_unique_is_named(dumped, other, value):
+    """The server quotes the value in its answer; documents and the other indexes are there."""
+    alike = [
+        bytes(document_of(("_id", 0x10, n.to_bytes(4, "little")), ("at", *value)).raw)
+        for n in range(2)
+    ]
+    path = dumped(alike)
     names = [{"v": 2, "key": {"at": 1}, "name": "at_1", "unique": True}]
     metadata = json.dumps({"options": {}, "indexes": names})
     (path / "old" / "old.metadata.json").write_text(metadata)

@@ -11,6 +11,7 @@ import os
 import random
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -37,6 +38,7 @@ from newbi_migrate.progress import NullProgress
 from newbi_migrate.report.console import console_report
 from newbi_migrate.report.status import status_document
 from newbi_migrate.store.journal import EntryKind, Journal, JournalGroup
+from newbi_migrate.store.runs import OWN_COLLECTIONS
 
 RUNS, JOURNAL, LEASE = "newbi_migrate_runs", "newbi_migrate_journal", "newbi_migrate_lease"
 DIGESTS = BackupGuard(digests=True)
@@ -463,3 +465,38 @@ async def test_a_forged_journal_is_followed_by_no_rollback_and_no_recovery(
 
     assert {ExitCode.PENDING} == set(codes)
     assert [] == changes(stood, holds(sync_database))
+
+
+def made(database, name, **options):
+    database.create_collection(name, **options)
+
+
+def indexed(database, name, **options):
+    database[name].create_index([("x", 1)], **options)
+
+
+ALTERED = {
+    "validator": partial(made, validator={"x": 1}),
+    "capped": partial(made, capped=True, size=4096),
+    "view": partial(made, viewOn="nothing"),
+    "x_1": partial(indexed, unique=True),
+    "x_1 ": partial(indexed, expireAfterSeconds=1),
+}
+
+
+@pytest.mark.parametrize("name", OWN_COLLECTIONS)
+@pytest.mark.parametrize("what", ALTERED)
+async def test_a_record_collection_that_would_not_take_every_record_is_refused(
+    sync_database, uri, name, what
+):
+    """Before anything is written: the journal of such a run would have holes, or wait for ever."""
+    little(sync_database)
+    ALTERED[what](sync_database, name)
+    before = fingerprint(sync_database)
+
+    for _ in range(2):
+        with pytest.raises(DamagedRecordsError, match=f"{name} is not .*{what.strip()}"):
+            async with Migration(uri) as migration:
+                await migration.apply()
+
+    assert [] == changes(before, fingerprint(sync_database))

@@ -106,11 +106,13 @@ async def test_a_motor_handle_is_bridged(mongod_with_auth, database_name):
     client.close()
 
 
-async def test_what_is_no_database_is_refused_in_one_sentence():
+async def test_what_is_no_database_is_refused_in_one_sentence(uri):
     """A client, a name or a number is told apart from a database."""
-    with pytest.raises(UsageError, match="A int is not a database handle"):
-        async with open_database(7):
-            pass
+    with MongoClient(uri) as client:
+        for handle, name in ((7, "int"), (client, "MongoClient")):
+            with pytest.raises(UsageError, match=f"A {name} is not a database handle"):
+                async with open_database(handle):
+                    pass
 
 
 def test_a_server_that_does_not_answer_is_unreachable():
