@@ -259,8 +259,10 @@ async def refuse_altered_records(database: Database, names: Iterable[str]) -> No
     there = await collections(database)
     for info in (there[name] for name in names if name in there):
         oddity = info.oddity and f"is {info.oddity}"
-        if not oddity and info.options:
-            oddity = f"has the options {', '.join(sorted(info.options))}"
+        # How strictly a validator works stays when it is taken away, and does nothing then.
+        options = sorted(info.options.keys() - {"validationLevel", "validationAction"})
+        if not oddity and options:
+            oddity = f"has the options {', '.join(options)}"
         for index in () if oddity else await read_indexes(database, info.name):
             if index.get("unique") or "expireAfterSeconds" in index:
                 oddity = f"has the index {index['name']}"

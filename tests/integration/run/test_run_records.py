@@ -500,3 +500,18 @@ async def test_a_record_collection_that_would_not_take_every_record_is_refused(
                 await migration.apply()
 
     assert [] == changes(before, fingerprint(sync_database))
+
+
+async def test_a_record_collection_whose_validator_was_taken_away_is_as_good_as_new(
+    sync_database, uri
+):
+    """The server keeps how strictly it worked."""
+    little(sync_database)
+    for name in OWN_COLLECTIONS:
+        made(sync_database, name, validator={"x": 1}, validationLevel="strict")
+        sync_database.command("collMod", name, validator={})
+
+    async with Migration(uri) as migration:
+        result = await migration.apply()
+
+    assert result.run_id is not None
