@@ -144,6 +144,18 @@ async def test_an_error_that_passes_is_passed_over_and_one_that_stays_is_told(
     assert not wrong, f"{sample}: {wrong}"
 
 
+async def test_what_is_looked_at_before_the_lease_passes_over_errors_too(
+    mongod, servers, fresh, impatient
+):
+    """The record collections have their indexes read; that fails as often as anything may."""
+    database, uri = fresh(mongod, little_legacy)
+    await migrated(uri)
+    with failing(servers.client(mongod), "listIndexes", "connection closed", "three times"):
+        ended = await outcome(taken_back, uri)
+
+    assert ExitCode.DONE is ended
+
+
 @pytest.mark.parametrize(
     ("server", "size"), [("standalone", 2), ("replica set", 1)], indirect=["server"]
 )

@@ -175,7 +175,9 @@ class Runner:
                 # Whether it can be asked at all shows before the first write.
                 await self.lag()
             records = (LEASE,) if replacing else OWN_COLLECTIONS
-            await refuse_altered_records(self.store.database, records)
+            await retry_transient(
+                lambda: refuse_altered_records(self.store.database, records), self.progress
+            )
             holder = Holder.this_process(ObjectId(), command)
             self.progress.phase("take the lease", None)
             async with told_if_slow(self.progress, _NO_MAJORITY):
