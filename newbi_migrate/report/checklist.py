@@ -61,14 +61,14 @@ _LINES: Final[Mapping[LineId, tuple[str, str]]] = {
     ),
     LineId.BACKUPS: (
         "Regular backups hold the new collections",
-        "Sauvegardes régulières à jour",
+        "Nouvelles collections dans les sauvegardes",
     ),
 }
 
 _EVIDENCE: Final[Mapping[str, tuple[str, str]]] = {
     "": ("", ""),
     "server": ("{server}", "{server}"),
-    "connected": ("connected", "connecté"),
+    "connected": ("connected", "connexion réussie"),
     "migrated-since": ("the migration has begun", "la migration a commencé"),
     "nobody-writes": ("nobody wrote while it looked", "personne n'a écrit pendant le contrôle"),
     "somebody-writes": ("{what}", "quelqu'un écrit dans la base : newbi-migrate doctor dit où"),
@@ -79,17 +79,17 @@ _EVIDENCE: Final[Mapping[str, tuple[str, str]]] = {
     "of-now": ("as the database is now", "conforme à la base"),
     "not-of-now": (
         "{what}",
-        "abîmée, ancienne, ou différente de la base : newbi-migrate doctor --backup le précise",
+        "abîmée, ancienne ou différente de la base : newbi-migrate doctor --backup le précise",
     ),
     "no-backup-named": (
         "none named (--backup DIR)",
-        "aucune nommée (--backup DIR)",
+        "aucune n'est indiquée (--backup DIR)",
     ),
     "no-rehearsal-named": (
         "none named (--rehearsed FILE)",
-        "aucune nommée (--rehearsed FILE)",
+        "aucune n'est indiquée (--rehearsed FILE)",
     ),
-    "without-backup": ("the run was backed by none", "la migration n'en avait pas"),
+    "without-backup": ("the run was backed by none", "migration faite sans --backup"),
     "backed": ("{name}", "{name}"),
     "as-rehearsed": (
         "every decision is as rehearsed",
@@ -101,15 +101,15 @@ _EVIDENCE: Final[Mapping[str, tuple[str, str]]] = {
     "not-looked": ("newbi-migrate checklist looks", "voir newbi-migrate checklist"),
     "critical": (
         "critical and caused by the migration: {count}",
-        "critiques et causées par la migration : {count}",
+        "infractions critiques causées par la migration : {count}",
     ),
-    "sessions": ("sessions since: {count}", "sessions depuis : {count}"),
+    "sessions": ("sessions since: {count}", "sessions ouvertes depuis : {count}"),
     "no-sessions": ("nobody has signed in since", "personne ne s'est connecté depuis"),
-    "new": ("documents since: {count}", "documents depuis : {count}"),
+    "new": ("documents since: {count}", "documents arrivés depuis : {count}"),
     "none-new": ("no document has come since", "aucun document n'est arrivé depuis"),
     "new-without": (
         "{without} of {count} that came since have none",
-        "{without} sur {count} arrivés depuis n'en ont pas",
+        "documents arrivés depuis : {count}, dont sans workspaceId : {without}",
     ),
 }
 

@@ -231,7 +231,7 @@ def test_what_failed_and_what_was_not_named_is_said_in_french(quick, clean, tmp_
     stale = quick("checklist", "--watch", "0", "--lang", "fr", "--backup", backup)
     said = " ".join(stale.out.split())
 
-    assert "aucune nommée (--backup DIR)" in unnamed
+    assert "aucune n'est indiquée (--backup DIR)" in unnamed
     assert "newbi-migrate doctor --backup le précise" in said
     assert "has changed" not in said
 
