@@ -148,7 +148,7 @@ async def test_what_is_looked_at_before_the_lease_passes_over_errors_too(
     mongod, servers, fresh, impatient
 ):
     """The record collections have their indexes read; that fails as often as anything may."""
-    database, uri = fresh(mongod, little_legacy)
+    _, uri = fresh(mongod, little_legacy)
     await migrated(uri)
     with failing(servers.client(mongod), "listIndexes", "connection closed", "three times"):
         ended = await outcome(taken_back, uri)
