@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO
 
+from newbi_migrate.local_files import reason_of
 from newbi_migrate.printable import printable
 
 __all__ = ["LogFile", "stamped"]
@@ -59,8 +60,7 @@ class LogFile:
             self._broken = True
             with contextlib.suppress(OSError):
                 self.close()
-            reason = error.strerror or type(error).__name__
-            note = f"note: {str(self._path)!r} cannot be written to ({reason})."
+            note = f"note: {str(self._path)!r} cannot be written to ({reason_of(error)})."
             with contextlib.suppress(OSError):
                 print(note, file=sys.stderr, flush=True)
 

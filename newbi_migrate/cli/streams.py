@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from newbi_migrate.errors import LocalFileError
+from newbi_migrate.local_files import reason_of
 
 __all__ = ["answering"]
 
@@ -30,7 +31,7 @@ def answering() -> Iterator[None]:
     except OSError as error:
         _lose()
         raise LocalFileError(
-            f"Standard output cannot be written to ({error.strerror or type(error).__name__}).",
+            f"Standard output cannot be written to ({reason_of(error)}).",
             next_step="What the command did is done; send its output elsewhere.",
         ) from None
 
