@@ -3,8 +3,9 @@
     python benchmarks/every.py --write docs/speed.md
 
 Take a machine that does nothing else: two hours on two cores, most of them for a million users.
-``--quick`` measures small databases, to see that all of them run. Without ``--write`` the page is
-printed.
+Each part of the page is written when its benchmark is done, so that ``--only`` measures one again
+and leaves the others. ``--quick`` measures small databases, to see that all of them run. Without
+``--write`` the page is printed.
 """
 
 from __future__ import annotations
@@ -26,8 +27,6 @@ HEAD = """\
 What every benchmark of the repository printed, one after the other on a machine that did nothing
 else. A ratio compares with a bound that was measured in the same run; only ratios carry from one
 machine to another.
-
-{machine}
 
 ```console
 python benchmarks/every.py --write docs/speed.md
@@ -87,7 +86,7 @@ EVERY = (
         "Rolling back",
         "A rollback and its preview, beside the server's own update.",
         "rolling_back.py",
-        "--documents 1000000",
+        "--documents 1000000 --repeat 3",
         "--documents 2000 --owners 20",
     ),
     Benchmark(
@@ -144,9 +143,17 @@ def section(benchmark: Benchmark, *, quick: bool) -> str:
     minutes = (time.monotonic() - begun) / 60
     print(f"{command}: {minutes:.1f} minutes", file=sys.stderr, flush=True)
     return (
-        f"## {benchmark.title}\n\n{benchmark.answers}\n\n"
+        f"## {benchmark.title}\n\n{benchmark.answers} {machine()}\n\n"
         f"```console\n$ {command}\n{done.stdout.rstrip()}\n```\n"
     )
+
+
+def sections(page: Path | None) -> dict[str, str]:
+    """The parts that a page has, by their titles."""
+    if page is None or not page.exists():
+        return {}
+    _, *parts = page.read_text(encoding="utf-8").split("\n## ")
+    return {part.partition("\n")[0]: f"## {part.rstrip()}\n" for part in parts}
 
 
 def main() -> None:
@@ -156,17 +163,16 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", metavar="SCRIPT", help="benchmarks of these names")
     parser.add_argument("--write", type=Path, metavar="FILE")
     asked = parser.parse_args()
-    parts = [HEAD.format(machine=machine())]
-    parts += [
-        section(benchmark, quick=asked.quick)
-        for benchmark in EVERY
-        if asked.only is None or benchmark.script in asked.only
-    ]
-    page = "\n".join(parts)
+    written = sections(asked.write)
+    for benchmark in EVERY:
+        if asked.only is not None and benchmark.script not in asked.only:
+            continue
+        written[benchmark.title] = section(benchmark, quick=asked.quick)
+        page = "\n".join([HEAD, *(written[one.title] for one in EVERY if one.title in written)])
+        if asked.write is not None:
+            asked.write.write_text(page, encoding="utf-8")
     if asked.write is None:
         print(page)
-    else:
-        asked.write.write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":
