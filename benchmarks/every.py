@@ -104,6 +104,13 @@ EVERY = (
         "--documents 200",
     ),
     Benchmark(
+        "Starting",
+        "What somebody waits for before a command does anything.",
+        "starting.py",
+        "--repeats 21",
+        "--repeats 1",
+    ),
+    Benchmark(
         "Document models",
         "Constructing, checking and reading documents, beside plain models.",
         "documents.py",

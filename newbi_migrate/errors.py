@@ -162,6 +162,9 @@ class NothingBegunError(InterruptedRunError):
 
     exit_code = ExitCode.USAGE
 
+    def __init__(self, what: str = "Interrupted; nothing was written.") -> None:
+        super().__init__(what)
+
 
 class UnreachableError(NewbiMigrateError):
     """The server cannot be reached or refused the credentials."""

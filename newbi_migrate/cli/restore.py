@@ -84,6 +84,7 @@ def restore(
         from newbi_migrate.migration.restore.run import restore_backup
         from newbi_migrate.migration.restore.target import look_at_target
         from newbi_migrate.report.backups import restore_document, restore_plan_document
+        from newbi_migrate.store.session import Begun
 
         if not dry_run:
             session.must_be_able_to_ask(confirmed=confirm)
@@ -114,11 +115,14 @@ def restore(
                 found.require(only)
                 return found
 
+        begun = Begun()
+
         async def restoring() -> RestoreResult:
             with (
                 interruptible(
                     "The restore was interrupted.",
                     "The same command again goes on where it stopped.",
+                    begun=begun,
                 ),
                 session.progress() as progress,
             ):
@@ -134,6 +138,7 @@ def restore(
                         source=source_database,
                         reviewed=None if confirm else target,
                         convert_legacy_indexes=convert_legacy_indexes,
+                        begun=begun,
                     )
 
         target = session.run(looking)

@@ -135,10 +135,11 @@ def _takes_back(results: list[RollbackResult]) -> str:
     """What would be taken back, in numbers; nothing where it would write nothing."""
     if results[-1].run_id is None or any(result.refused for result in results):
         return ""
+    number = sum(not result.earlier for result in results)
     restored = sum(back.restored for result in results for back in result.documents.values())
     deleted = sum(result.deleted.total() for result in results)
     return (
-        f"takes {counted(len(results), 'run')} back: restores {counted(restored, 'document')} and "
+        f"takes {counted(number, 'run')} back: restores {counted(restored, 'document')} and "
         f"deletes {deleted:,} that were created"
     )
 
@@ -146,7 +147,9 @@ def _takes_back(results: list[RollbackResult]) -> str:
 def _in_one_line(result: RollbackResult) -> str:
     """How it ended, for the log."""
     what = "rolled back"
-    if result.dry_run:
+    if result.earlier:
+        what = "rolled back before"
+    elif result.dry_run:
         what = "what a rollback would do"
     elif result.refused:
         what = "refused, nothing was written"

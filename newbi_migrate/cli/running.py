@@ -24,6 +24,7 @@ from newbi_migrate.errors import (
     InterruptedRunError,
     LocalFileError,
     NewbiMigrateError,
+    NothingBegunError,
 )
 from newbi_migrate.printable import printable
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from newbi_migrate.progress import Progress
     from newbi_migrate.report.document import Document
     from newbi_migrate.store.handles import Database
+    from newbi_migrate.store.session import Begun
     from newbi_migrate.store.uri import ConnectionString
 
 __all__ = ["Session", "interruptible", "say", "say_failure", "wait_for_interruption"]
@@ -314,8 +316,8 @@ class Session:
             if self._begun:
                 again = "The same command again finishes it."
                 self._fail("Interrupted.", again, ExitCode.INTERRUPTED)
-            nothing = "Interrupted; nothing was written."
-            self._fail(nothing, "", ExitCode.USAGE)
+            nothing = NothingBegunError()
+            self._fail(nothing.what, nothing.next_step, nothing.exit_code)
         except typer.Exit as ended:
             self.log_end(f"Done. Exit code {ended.exit_code}.")
             raise
@@ -448,10 +450,18 @@ def _can_ask() -> bool:
 
 
 @contextmanager
-def interruptible(what: str, next_step: str = "Run the same command again.") -> Iterator[None]:
+def interruptible(
+    what: str, next_step: str = "Run the same command again.", *, begun: Begun | None = None
+) -> Iterator[None]:
     """Let Ctrl-C, and SIGTERM too, end a coroutine tidily, and say what was left behind.
 
+    Args:
+        what: What is said.
+        next_step: What to do next.
+        begun: Whether anything was written, where that is known.
+
     Raises:
+        NothingBegunError: It was interrupted before anything was written.
         InterruptedRunError: It was interrupted.
     """
     task = asyncio.current_task()
@@ -463,6 +473,8 @@ def interruptible(what: str, next_step: str = "Run the same command again.") -> 
     try:
         yield
     except asyncio.CancelledError:
+        if begun is not None and not begun.yet:
+            raise NothingBegunError from None
         raise InterruptedRunError(what, next_step=next_step) from None
     finally:
         with contextlib.suppress(NotImplementedError):

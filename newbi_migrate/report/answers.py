@@ -135,7 +135,8 @@ _SECTIONS: Final = (
         "rollback",
         RollbackResult,
         "With `--all`, of the oldest run, which is taken back last; the later ones are in "
-        "`before`, the newest first. The process ends with the greatest of their exit codes.",
+        "`before`, the newest first; and ahead of them runs that were taken back earlier, if "
+        "something of them was left. The process ends with the greatest of their exit codes.",
     ),
     _Section("unlock", more={"ended": ("string, null", "The run whose lease was ended.")}),
     _Section("indexes, finalize", FinalizeResult),

@@ -71,6 +71,7 @@ def rollback_document(results: Sequence[RollbackResult], *, next_command: str = 
     # Of the last, as with --json; the codes of errors have the greater numbers.
     code = ExitCode(max(int(result.exit_code) for result in results))
     several = len(results) > 1
+    back = [result for result in results if not result.earlier]
 
     def value() -> dict[str, Any]:
         earlier = answers(results[:-1])
@@ -80,8 +81,8 @@ def rollback_document(results: Sequence[RollbackResult], *, next_command: str = 
         command="rollback",
         database=last.database,
         title=(
-            f"Rollback of {counted(len(results), 'run')} in the database {last.database}."
-            if several
+            f"Rollback of {counted(len(back), 'run')} in the database {last.database}."
+            if len(back) > 1
             else _title(last)
         ),
         exit_code=code,
@@ -99,13 +100,15 @@ def rollback_document(results: Sequence[RollbackResult], *, next_command: str = 
 
 
 def _done(result: RollbackResult) -> bool:
-    return not (result.dry_run or result.refused)
+    return result.earlier or not (result.dry_run or result.refused)
 
 
 def _title(result: RollbackResult) -> str:
     if result.run_id is None:
         return f"No run is in place in the database {result.database}; nothing was written."
     what = f"the {result.command} run {result.run_id} in the database {result.database}"
+    if result.earlier:
+        return f"Left by the rollback of {what}, which was taken back before."
     if result.dry_run:
         return f"Rollback of {what}: what it would do. Nothing was written."
     if result.refused:
@@ -115,7 +118,7 @@ def _title(result: RollbackResult) -> str:
 
 
 def _figures(results: Sequence[RollbackResult]) -> tuple[Figure, ...]:
-    done = not any(result.dry_run or result.refused for result in results)
+    done = all(map(_done, results))
     conflicts = sum(len(result.conflicts) for result in results)
     kept = sum(len(result.kept) for result in results)
     return (
@@ -152,6 +155,8 @@ def _sections(result: RollbackResult, several: bool) -> Iterator[Section]:
 
 def _numbers(result: RollbackResult) -> tuple[str, ...]:
     """What becomes of everything, a sentence for each kind of thing there is."""
+    if result.earlier:
+        return ()
     found = tuple(_kinds(result))
     return found or (() if result.run_id is None else ("There is nothing to take back.",))
 
@@ -217,11 +222,21 @@ def _conflicts(result: RollbackResult) -> Section:
     )
     blocks: list[Block] = [Groups("What somebody changed since the run", "kind", groups)]
     if not result.dry_run:
-        blocks.append(_SETTLED[result.options.on_conflict])
+        blocks.append(_settled(result))
     listed = sum(map(len, found.values()))
     if listed < len(result.conflicts):
         blocks.append(f"The first {listed:,} of them are listed.")
     return Section(f"Conflicts: {len(result.conflicts):,}", tuple(blocks))
+
+
+def _settled(result: RollbackResult) -> str:
+    """What became of conflicts."""
+    if result.written and result.options.stops:
+        return (
+            "They came up while the rollback wrote, and were left as they are. Everything else was "
+            "taken back."
+        )
+    return _SETTLED[result.options.on_conflict]
 
 
 def _named(conflict: Conflict) -> str:
@@ -347,7 +362,7 @@ def _cases(result: RollbackResult) -> Iterator[Case]:
                 State.PASSED if settled else State.FAILED,
                 kind.value,
                 f"{counted(counts[collection, kind], 'conflict')}: {_CONFLICT_KINDS[kind]}.",
-                (_SETTLED[result.options.on_conflict], *named),
+                (_settled(result), *named),
             )
     stays: Counter[KeptReason] = Counter(kept.reason for kept in result.kept)
     for reason, number in stays.items():

@@ -150,6 +150,10 @@ class RunRecord:
         """Whether it came to its end and what it wrote is there."""
         return self.state is RunState.DONE
 
+    def damaged(self) -> DamagedRecordsError:
+        """What is raised where a part of it is not what this tool writes."""
+        return _damaged(RUNS, self.run_id)
+
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> RunRecord:
         """The record from its stored form.

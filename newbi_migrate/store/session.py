@@ -160,7 +160,7 @@ def stop_if(requested: bool, *, begun: bool = True) -> None:
         InterruptedRunError: It was, later.
     """
     if requested and not begun:
-        raise NothingBegunError("Interrupted; nothing was written.")
+        raise NothingBegunError
     if requested:
         raise InterruptedRunError(
             "The run stopped at a safe point, as asked.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import os
@@ -22,6 +23,8 @@ from mongodump_samples import SAMPLES, Folder, Refused
 from newbi_migrate import ExitCode
 from newbi_migrate.backup.encrypt import new_identity
 from newbi_migrate.cli.app import run
+from newbi_migrate.migration.restore import run as restoring
+from newbi_migrate.migration.restore.filling import Filler
 
 # The command, whose exports take as long as a large collection's do.
 SLOW_EXPORTS = """
@@ -436,6 +439,33 @@ def test_a_migration_while_a_restore_waits_for_the_name_stops_the_restore(
     assert ExitCode.PENDING == code
     assert "is no longer as it was shown" in capfd.readouterr().err
     assert [] == changes(held[0], fingerprint(clean, run_records=False))
+
+
+async def interrupted(*_, **__):
+    raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize("drop", [(), ("--drop", "--collections", "invoices")], ids=["all", "one"])
+def test_a_restore_interrupted_before_its_first_write_says_so_and_a_later_one_goes_on(
+    quick, clean, other, backup, monkeypatch, drop
+):
+    """While it verifies nothing has begun; once documents come in, the same command finishes it."""
+    call = ("restore", *drop, "--database", other.name, "--confirm", backup)
+    with monkeypatch.context() as patched:
+        patched.setattr(restoring, "verify_dump", interrupted)
+        verifying = quick(*call)
+        untouched = other.list_collection_names()
+    with monkeypatch.context() as patched:
+        patched.setattr(Filler, "fill", interrupted)
+        filling = quick(*call)
+    finished = quick(*call)
+
+    assert (ExitCode.USAGE, []) == (verifying.code, untouched)
+    assert "error: Interrupted; nothing was written." in verifying.err
+    assert ExitCode.INTERRUPTED == filling.code
+    assert "The same command again goes on where it stopped." in filling.err
+    assert ExitCode.DONE == finished.code, finished.err
+    assert clean["invoices"].count_documents({}) == other["invoices"].count_documents({})
 
 
 def test_a_dry_run_of_a_restore_writes_nothing(quick, clean, other, backup):

@@ -105,6 +105,22 @@ def test_all_takes_every_run_back(quick, migrated, clean):
     assert [] == changes(migrated, held(clean))
 
 
+def test_all_names_whom_an_earlier_rollback_left(quick, migrated, clean):
+    """Under a heading that says so; the command that takes them back is there."""
+    workspace = clean["organization"].find_one({})["_id"]
+    clean["quotes"].insert_one({"_id": ObjectId(), "workspaceId": workspace})
+    run = quick("rollback", "--confirm", "--json").json["runId"]
+    answer = quick("rollback", "--all", "--confirm")
+    as_json = quick("rollback", "--all", "--dry-run", "--json")
+    said = " ".join(answer.out.split())
+
+    assert [ExitCode.PENDING] * 2 == [answer.code, as_json.code]
+    assert "No run is in place in the database" in said
+    assert f"Left by the rollback of the migrate run {run}" in said
+    assert f"Once nothing refers to it, rollback --run {run} takes it back too." in said
+    assert [[True, 1]] == [[one["earlier"], len(one["kept"])] for one in as_json.json["before"]]
+
+
 def test_a_conflict_of_one_run_holds_all_of_them_back_and_the_report_says_so(
     quick, migrated, clean, tmp_path
 ):

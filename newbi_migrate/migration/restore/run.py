@@ -35,7 +35,7 @@ from newbi_migrate.store.faults import explained
 from newbi_migrate.store.lease import LEASE, LEASE_SECONDS
 from newbi_migrate.store.restores import RestoreRecord
 from newbi_migrate.store.runs import restore_record
-from newbi_migrate.store.session import LeasedSession
+from newbi_migrate.store.session import Begun, LeasedSession
 from newbi_migrate.store.structure import drop_collection, empty_collection, try_out
 
 __all__ = ["restore_backup"]
@@ -54,6 +54,7 @@ async def restore_backup(
     lease_seconds: float = LEASE_SECONDS,
     reviewed: RestoreTarget | None = None,
     convert_legacy_indexes: bool = False,
+    begun: Begun | None = None,
 ) -> RestoreResult:
     """Bring back documents, indexes and options, byte for byte.
 
@@ -74,6 +75,7 @@ async def restore_backup(
         reviewed: What the target held when a person agreed to the restore.
         convert_legacy_indexes: Whether keys and options of indexes that only servers before 3.4
             took are made into those that they stood for.
+        begun: Is told once anything is written; for whoever cancels the call.
 
     Raises:
         DamagedBackupError: What is to be restored is damaged; the target was not touched. Or it
@@ -111,6 +113,7 @@ async def restore_backup(
             throttle=ThrottleOptions(),
             lease_seconds=lease_seconds,
             stop_requested=lambda: False,
+            begun=begun or Begun(),
         )
         if drop and only:
             wanted = [one for one in dump.collections if one.name in only]

@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, Any, Final
 
-from pydantic import computed_field
+from pydantic import ConfigDict, TypeAdapter, ValidationError, computed_field
+from pydantic.alias_generators import to_camel
 
 from newbi_migrate.answers import HIDDEN, RunId, answer, called, told
 from newbi_migrate.choices import OnConflict
 from newbi_migrate.errors import ExitCode
 from newbi_migrate.migration.planning.options import choose
+from newbi_migrate.store.runs import RunRecord, RunState
 
 __all__ = [
     "MAX_LISTED",
@@ -194,6 +196,7 @@ class RollbackResult:
         timings: Phase to seconds.
         written: Whether anything was written.
         held_back: Whether conflicts of another run, which is to go with this one, stop all.
+        earlier: Whether the run was taken back before, and this is what its rollback had to leave.
     """
 
     database: str
@@ -215,6 +218,7 @@ class RollbackResult:
     timings: dict[str, float] = field(default_factory=dict)
     written: Annotated[bool, HIDDEN] = False
     held_back: Annotated[bool, HIDDEN] = False
+    earlier: bool = False
 
     @computed_field
     @property
@@ -271,6 +275,39 @@ class RollbackResult:
             if not kind.settled_by(self.options.on_conflict)
         )
 
+    @classmethod
+    def earlier_of(
+        cls, database: str, run: RunRecord, options: RollbackOptions, *, dry_run: bool
+    ) -> RollbackResult | None:
+        """What the rollback of a run that was taken back had to leave, as its record says.
+
+        Args:
+            database: Name of the database.
+            run: The run.
+            options: The choices of the rollback that names it.
+            dry_run: Whether that one is to write nothing.
+
+        Returns:
+            ``None`` where the run is in place, or its rollback ended with 0.
+
+        Raises:
+            DamagedRecordsError: The record is not what this tool writes.
+        """
+        found = run.document.get("rollback")
+        if run.state is not RunState.ROLLED_BACK or not found:
+            return None
+        try:
+            (recorded,) = _RECORDED.validate_python([found])
+        except ValidationError:
+            raise run.damaged() from None
+        if recorded.exit_code is not ExitCode.PENDING:
+            return None
+        result = cls(database, run.run_id, run.command, dry_run, options, kept=recorded.kept)
+        for conflict in recorded.conflicts:
+            result.conflicts.add(conflict)
+        result.written = result.earlier = True
+        return result
+
     def to_record(self) -> dict[str, Any]:
         """What the run's record keeps of a rollback."""
         said = answer(self)
@@ -284,6 +321,20 @@ class RollbackResult:
             "exitCode": said["exitCode"],
         }
 
+
+@dataclass(frozen=True, slots=True)
+class _Recorded:
+    """What is read again of what a record keeps of a rollback."""
+
+    exit_code: ExitCode
+    kept: list[Kept]
+    conflicts: list[Conflict]
+
+
+# A dataclass takes its configuration from what it stands in.
+_RECORDED: Final = TypeAdapter(
+    list[_Recorded], config=ConfigDict(alias_generator=to_camel, arbitrary_types_allowed=True)
+)
 
 # The server refuses these, or dropping them would lose what people wrote since.
 _NEVER_DISCARDED: Final = frozenset(

@@ -33,11 +33,13 @@ async def preview_rollback(
 
     async def look(runs: Sequence[RunRecord]) -> list[RollbackResult]:
         chosen = choose_runs(runs, run_id, options, everything=everything)
+        earlier = _earlier(runner, runs, chosen, options, dry_run=True, everything=everything)
         if not chosen:
-            return [_nothing(runner, options, dry_run=True)]
-        return await preview(
-            RollbackRequest(runner.store, runner.registry, runs, chosen, options, runner.progress)
+            return [*earlier, _nothing(runner, options, dry_run=True)]
+        request = RollbackRequest(
+            runner.store, runner.registry, runs, chosen, options, runner.progress
         )
+        return [*earlier, *await preview(request)]
 
     return await runner.look(look)
 
@@ -64,12 +66,19 @@ async def rollback(
         NewbiMigrateError: See :class:`~newbi_migrate.migration.facade.Migration`.
     """
 
-    async def look(runs: Sequence[RunRecord]) -> bool:
-        return bool(choose_runs(runs, run_id, options, everything=everything))
+    def earlier(runs: Sequence[RunRecord], chosen: Sequence[RunRecord]) -> list[RollbackResult]:
+        return _earlier(runner, runs, chosen, options, dry_run=False, everything=everything)
 
-    if not await runner.look(look):
+    def nothing(runs: Sequence[RunRecord]) -> list[RollbackResult]:
+        return [*earlier(runs, []), _nothing(runner, options, dry_run=False)]
+
+    async def look(runs: Sequence[RunRecord]) -> list[RollbackResult]:
+        chosen = choose_runs(runs, run_id, options, everything=everything)
+        return [] if chosen else nothing(runs)
+
+    if found := await runner.look(look):
         # Nothing is there to be taken back, and nothing is written for it.
-        return [_nothing(runner, options, dry_run=False)]
+        return found
     begun: list[ObjectId] = []
 
     async def attempt(session: LeasedSession, runs: Sequence[RunRecord]) -> list[RollbackResult]:
@@ -80,19 +89,48 @@ async def rollback(
             runner.store, runner.registry, runs, chosen, options, session.progress
         )
         if not chosen:
-            return [_nothing(runner, options, dry_run=False)]
+            return nothing(runs)
+        before = earlier(runs, chosen)
         if not begun and reviewed is not None:
-            now = await preview(request)
+            now = [*before, *await preview(request)]
             refuse_other_preview([*map(_comparable, reviewed)], [*map(_comparable, now)])
         # After an error the same runs are taken back, not those before them.
         begun.extend(run.run_id for run in chosen if run.run_id not in begun)
-        return await roll_back(request, session)
+        return [*before, *await roll_back(request, session)]
 
     return await runner.run("rollback", attempt)
 
 
+def _earlier(
+    runner: Runner,
+    runs: Sequence[RunRecord],
+    chosen: Sequence[RunRecord],
+    options: RollbackOptions,
+    *,
+    everything: bool,
+    dry_run: bool,
+) -> list[RollbackResult]:
+    """What the rollbacks of other runs had to leave, where all runs are to be taken back.
+
+    A rollback of all that was killed after it took some back is finished by taking back the rest:
+    what it left of the first ones is told too.
+    """
+    if not everything:
+        return []
+    found = (
+        RollbackResult.earlier_of(_name(runner), run, options, dry_run=dry_run)
+        for run in runs
+        if run not in chosen
+    )
+    return [left for left in found if left is not None]
+
+
+def _name(runner: Runner) -> str:
+    return runner.store.database.name
+
+
 def _nothing(runner: Runner, options: RollbackOptions, *, dry_run: bool) -> RollbackResult:
-    return RollbackResult(runner.store.database.name, None, "", dry_run, options)
+    return RollbackResult(_name(runner), None, "", dry_run, options)
 
 
 def _comparable(result: RollbackResult) -> dict[str, Any]:

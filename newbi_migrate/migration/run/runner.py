@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeVar
 
 from bson import ObjectId
@@ -87,6 +87,7 @@ class Runner:
         throttle: What holds a run back.
         lease_seconds: How long the lease lasts unless it is renewed, in seconds.
         stop_requested: Whether somebody asked the run to stop.
+        begun: Whether anything was written under the lease.
     """
 
     store: Store
@@ -95,6 +96,7 @@ class Runner:
     throttle: ThrottleOptions
     lease_seconds: float
     stop_requested: Callable[[], bool]
+    begun: Begun = field(default_factory=Begun)
 
     async def look(self, look: Callable[[Sequence[RunRecord]], Awaitable[_T]]) -> _T:
         """Look before the lease is taken: that authorises no write, but may spare one.
@@ -217,7 +219,7 @@ class Runner:
     ) -> _T:
         reach = HighWaterMark(self.progress)
         # What replaces the database is resumed by what its lease records.
-        begun = Begun(yet=replacing)
+        self.begun.yet = replacing
         first = True
 
         async def once() -> _T:
@@ -228,7 +230,7 @@ class Runner:
                 await lease.renew()
             first = False
             reach.restart()
-            session = self._session(lease, run_id, reach, begun)
+            session = self._session(lease, run_id, reach)
             # Its own, too: what failed may have left a statement behind.
             await self._wait_for_statements([run_id, *lease.predecessors], session.safe_point)
             lease.predecessors = ()
@@ -247,9 +249,7 @@ class Runner:
         runs = {*holders, *await recorded_run_ids(self.store.database)}
         await wait_for_statements(self.store.database, runs, self.progress, safe_point)
 
-    def _session(
-        self, lease: Lease, run_id: ObjectId, progress: Progress, begun: Begun
-    ) -> LeasedSession:
+    def _session(self, lease: Lease, run_id: ObjectId, progress: Progress) -> LeasedSession:
         return LeasedSession(
             store=self.store,
             lease=lease,
@@ -258,7 +258,7 @@ class Runner:
             throttle=RunThrottle(self.throttle, progress, lag=self.lag),
             targets=write_targets(self.registry),
             stop_requested=self.stop_requested,
-            begun=begun,
+            begun=self.begun,
         )
 
     async def lag(self) -> float:

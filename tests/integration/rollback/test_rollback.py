@@ -12,7 +12,7 @@ from small_legacy import DAY, USERS, invoices, legacy_user
 from newbi_migrate.answers import answer
 from newbi_migrate.choices import OnConflict
 from newbi_migrate.demo.legacy import build_legacy_database
-from newbi_migrate.errors import ExitCode, InterruptedRunError, UsageError
+from newbi_migrate.errors import DamagedRecordsError, ExitCode, InterruptedRunError, UsageError
 from newbi_migrate.migration.apply import steps
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.planning.options import MigrationOptions
@@ -509,6 +509,74 @@ async def test_a_later_run_must_go_first(uri, migrated, sync_database):
 
     assert 0 == sync_database["clients"].count_documents({"workspaceId": {"$exists": True}})
     assert 0 == sync_database["invoices"].count_documents({"workspaceId": {"$exists": True}})
+
+
+async def roll_all_back(uri, **arguments):
+    async with Migration(uri) as migration:
+        return await migration.rollback_all(**arguments)
+
+
+async def test_a_rollback_of_all_that_was_stopped_tells_at_its_end_whom_its_first_runs_left(
+    uri, migrated, sync_database
+):
+    """The run that left somebody is taken back already when the same call finishes the rest."""
+    sync_database["Users"].insert_one(legacy_user(3))
+    await migrate(uri)
+    home = organization_of(sync_database, USERS[3])
+    sync_database["quotes"].insert_one({"_id": ObjectId(), "workspaceId": home})
+
+    class StopAtTheSecondRun(NullProgress):
+        runs = 0
+
+        def phase(self, name, total):
+            self.runs += name == "drop indexes"
+            if self.runs == 2:
+                migration.stop()
+
+    async with Migration(uri, progress=StopAtTheSecondRun()) as migration:
+        with pytest.raises(InterruptedRunError):
+            await migration.rollback_all()
+    looked = await roll_all_back(uri, dry_run=True)
+    left, back = await roll_all_back(uri, reviewed=looked)
+
+    assert [True, False] == [left.earlier, back.earlier]
+    assert [(USERS[3], KeptReason.IN_USE, {"quotes": 1})] == [
+        (kept.legacy_id, kept.reason, dict(kept.references)) for kept in left.kept
+    ]
+    assert (ExitCode.PENDING, ExitCode.DONE) == (left.exit_code, back.exit_code)
+    assert migrated[1].run_id == back.run_id
+
+
+async def test_whoever_was_left_is_named_until_they_are_taken_back(uri, migrated, sync_database):
+    """By every rollback of all runs not told to keep them, until their run is taken back."""
+    home = organization_of(sync_database, USERS[1])
+    sync_database["quotes"].insert_one({"_id": ObjectId(), "workspaceId": home})
+    await roll_all_back(uri)
+    again, kept = await roll_all_back(uri), await roll_all_back(uri, options=KEEP)
+    sync_database["quotes"].drop()
+    await rollback(uri, migrated[1].run_id)
+    after = await roll_all_back(uri)
+
+    assert [(migrated[1].run_id, [USERS[1]]), (None, [])] == [
+        (result.run_id, [kept.legacy_id for kept in result.kept]) for result in again
+    ]
+    assert [ExitCode.PENDING, ExitCode.DONE] == [result.exit_code for result in again]
+    assert {ExitCode.DONE} == {result.exit_code for result in kept}
+    assert [None] == [result.run_id for result in after]
+    assert [] == changes(migrated[0], held(sync_database))
+
+
+@pytest.mark.parametrize(
+    "altered", [{"exitCode": 3, "kept": [{}]}, {"exitCode": 77}, "rolled back", {"exitCode": "x"}]
+)
+async def test_a_record_of_what_was_left_that_somebody_altered_is_refused(
+    uri, migrated, sync_database, altered
+):
+    """With the sentence for records this tool did not write."""
+    await rollback(uri)
+    sync_database["newbi_migrate_runs"].update_one({}, {"$set": {"rollback": altered}})
+    with pytest.raises(DamagedRecordsError, match="newbi_migrate_runs"):
+        await roll_all_back(uri)
 
 
 async def test_without_the_legacy_users_nothing_is_taken_back(uri, migrated, sync_database):
