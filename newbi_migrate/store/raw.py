@@ -31,6 +31,7 @@ __all__ = [
     "elements",
     "elements_by_name",
     "has_room_at",
+    "in_order",
     "join_ids",
     "one_of",
     "one_of_stored",
@@ -40,6 +41,7 @@ __all__ = [
     "set_back",
     "split_documents",
     "unpack_ids",
+    "with_ids",
 ]
 
 Element: TypeAlias = tuple[int, bytes]
@@ -53,6 +55,8 @@ NULL: Final = 0x0A
 
 OBJECT_ID_SIZE: Final = 12
 """Bytes of an ObjectId."""
+
+_ID_NAME: Final = b"\x07_id\0"
 
 _INT32 = struct.Struct("<i")
 
@@ -294,12 +298,28 @@ class ObjectIds(Sequence[ObjectId]):
         return [self.packed[at : at + size] for at in range(0, len(self.packed), size)]
 
 
+def with_ids(ids: ObjectIds, rest: bytes) -> list[bytes]:
+    """Documents that hold the same beside their ids, as the server shows them.
+
+    Args:
+        ids: The ids.
+        rest: What stands beside them: a document.
+    """
+    start, end = _INT32.pack(len(_ID_NAME) + OBJECT_ID_SIZE + len(rest)) + _ID_NAME, rest[4:]
+    return [start + row + end for row in ids.rows()]
+
+
 def join_ids(parts: Sequence[Sequence[Any]]) -> Sequence[Any]:
     """Ids of several groups, packed where all of them are."""
     packed = [part.packed for part in parts if isinstance(part, ObjectIds)]
     if len(packed) == len(parts):
         return ObjectIds(b"".join(packed))
     return [identifier for part in parts for identifier in part]
+
+
+def in_order(ids: Sequence[Any]) -> Sequence[Any]:
+    """Packed ids in the order in which the server keeps them, so that it reads in one direction."""
+    return ObjectIds(b"".join(sorted(ids.rows()))) if isinstance(ids, ObjectIds) else ids
 
 
 def one_of(ids: Sequence[Any]) -> Mapping[str, Any]:

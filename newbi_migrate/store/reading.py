@@ -22,6 +22,7 @@ from newbi_migrate.store.raw import (
     one_of_stored,
     raw_documents,
     repeats_a_name,
+    split_documents,
 )
 
 __all__ = [
@@ -85,7 +86,7 @@ def scan(
     return _with_all(fields, raw_documents(cursor), collection, comment=comment)
 
 
-async def read_by_ids(
+def read_by_ids(
     collection: Collection,
     ids: Iterable[Any],
     fields: Sequence[str] | None = None,
@@ -100,17 +101,17 @@ async def read_by_ids(
         fields: Their fields that are read beside ``_id``; ``None`` for whole documents.
         comment: Attached to every command.
     """
-    for some in chunks(ids, MAX_IDS):
-        cursor = collection.find_raw_batches(
+    cursors = (
+        collection.find_raw_batches(
             {"_id": one_of(some)},
             fields,
             batch_size=BATCH_DOCUMENTS,
             collation=SIMPLE_COLLATION,
             comment=comment,
         )
-        found = _with_all(fields, raw_documents(cursor), collection, comment=comment)
-        async for raw in found:
-            yield raw
+        for some in chunks(ids, MAX_IDS)
+    )
+    return _with_all(fields, _documents(_ahead(cursors)), collection, comment=comment)
 
 
 async def read_whole(
@@ -167,7 +168,7 @@ async def _next(batches: AsyncIterator[Any]) -> Any:
     return await anext(batches, None)
 
 
-async def read_batches(
+def read_batches(
     collection: Collection,
     projection: Any = None,
     *,
@@ -186,19 +187,37 @@ async def read_batches(
         comment: Attached to every command.
     """
     cursor = collection.find_raw_batches({}, projection, batch_size=batch_size, comment=comment)
-    async with cursor:
-        batches = aiter(cursor)
+    return _ahead([cursor])
+
+
+async def _ahead(cursors: Iterable[Any]) -> AsyncGenerator[bytes]:
+    """Batches of one cursor after the other; the server prepares the next while one is used."""
+
+    async def in_turn() -> AsyncGenerator[bytes]:
+        for cursor in cursors:
+            async with cursor:
+                async for batch in cursor:
+                    yield cast(bytes, batch)
+
+    async with aclosing(in_turn()) as batches:
         coming = asyncio.create_task(_next(batches))
         try:
             while (batch := await coming) is not None:
                 coming = asyncio.create_task(_next(batches))
                 # The request is sent before the caller has its turn.
                 await asyncio.sleep(0)
-                yield cast(bytes, batch)
+                yield batch
         finally:
             coming.cancel()
             # Whatever became of it, nobody asks any more.
             await asyncio.gather(coming, return_exceptions=True)
+
+
+async def _documents(batches: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+    async with aclosing(batches):
+        async for batch in batches:
+            for raw in split_documents(batch):
+                yield raw
 
 
 def matching(

@@ -33,6 +33,7 @@ from newbi_migrate.store.reading import MAX_IDS, chunks, read_by_ids
 from newbi_migrate.store.session import LeasedSession
 
 __all__ = [
+    "BY_ID",
     "MAX_OPERATIONS",
     "Refusal",
     "WindowOutcome",
@@ -44,8 +45,8 @@ __all__ = [
 MAX_OPERATIONS: Final = 1000
 """Operations in one bulk write."""
 
-# Without it the server tries out other indexes first, for every statement.
-_BY_ID: Final = {"_id": 1}
+BY_ID: Final = {"_id": 1}
+"""Hint of a statement that names its documents: without it the server tries out other indexes."""
 
 _UNDEFINED: Final = 0x06
 
@@ -110,7 +111,7 @@ async def write_groups(
             {"_id": one_of(ids), **condition},
             {"$set": dict(group.changes)},
             collation=SIMPLE_COLLATION,
-            hint=_BY_ID,
+            hint=BY_ID,
         )
         for group in groups
         for condition in (_condition(group, read),)
@@ -182,7 +183,7 @@ async def _one_by_one(
                 {"_id": {"$eq": identifier}, **condition},
                 {"$set": dict(group.changes)},
                 collation=SIMPLE_COLLATION,
-                hint=_BY_ID,
+                hint=BY_ID,
             ),
         )
         for group in groups

@@ -6,7 +6,8 @@ is a difference, told by id and field.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence, Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,15 +22,19 @@ from newbi_migrate.store.ids import decode_id, id_key, id_key_of, id_keys, split
 from newbi_migrate.store.journal import JournalGroup
 from newbi_migrate.store.raw import (
     Element,
+    ObjectIds,
     document_from,
     document_of,
     element,
     elements_by_name,
+    in_order,
+    join_ids,
     one_of,
+    with_ids,
 )
 from newbi_migrate.store.reading import MAX_IDS, chunks, read_by_ids
 from newbi_migrate.store.session import LeasedSession
-from newbi_migrate.store.stamping import MAX_OPERATIONS
+from newbi_migrate.store.stamping import BY_ID, MAX_OPERATIONS
 
 __all__ = [
     "Chain",
@@ -105,19 +110,40 @@ async def compare_groups(
 ) -> ComparedGroups:
     """Read how the documents of a journal entry stand, compared byte for byte."""
     result = ComparedGroups()
-    group_of = {key: n for n, group in enumerate(groups) for key in id_keys(group.ids)}
     fields = list(dict.fromkeys(name for group in groups for name in group.changes))
-    ids = (identifier for group in groups for identifier in group.ids)
+    ids = in_order(join_ids([group.ids for group in groups]))
+    # Most documents are as they were written, byte for byte, and need no second look.
+    as_written = {
+        raw: position
+        for position, group in enumerate(groups)
+        if isinstance(group.ids, ObjectIds)
+        for raw in with_ids(group.ids, bson.encode(group.changes))
+    }
+    others = [
+        raw
+        async for raw in read_by_ids(collection, ids, fields, comment=comment)
+        if as_written.pop(raw, None) is None
+    ]
+    not_met: dict[int, set[bytes]] = defaultdict(set)
+    for raw, n in as_written.items():
+        not_met[n].add(split_id(raw)[1])
+    for n, group in enumerate(groups):
+        if isinstance(group.ids, ObjectIds) and (met := _without(group.ids, not_met[n])):
+            result.written.append(group if met is group.ids else replace(group, ids=met))
+    group_of = {
+        key: n for n, group in enumerate(groups if others else ()) for key in id_keys(group.ids)
+    }
     # Documents of one group that hold the same bytes stand alike.
     alike: dict[tuple[int, bytes], list[Element]] = {}
-    async for raw in read_by_ids(collection, ids, fields, comment=comment):
+    for raw in others:
         kind, value, rest = split_id(raw)
         position = group_of.get(id_key_of(kind, value))
         if position is None:
             # Another document has taken its place, under an id that is like it.
             continue
         alike.setdefault((position, rest), []).append((kind, value))
-    result.gone = len(group_of) - sum(map(len, alike.values()))
+    found_as_written = sum(len(group.ids) for group in result.written)
+    result.gone = len(ids) - found_as_written - sum(map(len, alike.values()))
     for (position, rest), found in alike.items():
         group, stored = groups[position], elements_by_name(document_from(rest))
         written, prior = elements_by_name(bson.encode(group.changes)), group.prior_elements()
@@ -140,6 +166,10 @@ async def compare_groups(
     return result
 
 
+def _without(ids: ObjectIds, rows: AbstractSet[bytes]) -> ObjectIds:
+    return ObjectIds(b"".join(row for row in ids.rows() if row not in rows)) if rows else ids
+
+
 def _decoded(ids: Sequence[Element]) -> list[Any]:
     return [decode_id(kind, value) for kind, value in ids]
 
@@ -159,6 +189,7 @@ async def restore(
             {"_id": one_of(ids), **_held(group)},
             _back(group, group.changes),
             collation=SIMPLE_COLLATION,
+            hint=BY_ID,
         )
         for group in groups
         for ids in chunks(group.ids, MAX_IDS)

@@ -7,14 +7,14 @@ from contextlib import AsyncExitStack
 
 import bson
 import pytest
-from bson import Timestamp
+from bson import ObjectId, Timestamp
 from bson.raw_bson import RawBSONDocument
 from hypothesis import given, strategies as st
 from leases import leased
 
 from newbi_migrate.store.decoding import PLAIN
 from newbi_migrate.store.journal import JournalGroup
-from newbi_migrate.store.raw import document_of, element, element_of, elements
+from newbi_migrate.store.raw import ObjectIds, document_of, element, element_of, elements
 from newbi_migrate.store.stamping import write_groups
 from newbi_migrate.store.undo import (
     Chain,
@@ -207,3 +207,65 @@ def test_a_chain_of_writes_is_no_difference(in_database, values):
     assert first != rest[0]
     assert (True, ()) == (followed.restored, followed.changed_fields)
     assert element_of(first) == followed.after["f"]
+
+
+STATES = st.sampled_from(["written", "prior", "changed", "in a list", "partly", "gone"])
+
+
+@st.composite
+def packed_worlds(draw):
+    """Groups of many documents with packed ids, and in which state each document is by now."""
+    groups, states = [], {}
+    for number in range(draw(st.integers(1, 3))):
+        ids = [
+            ObjectId(bytes([number + 1]) * 11 + bytes([n])) for n in range(draw(st.integers(1, 5)))
+        ]
+        written = {"workspaceId": ObjectId(bytes([0x70 + number]) * 12)}
+        if draw(st.booleans()):
+            written["createdBy"] = ObjectId(bytes([0x60 + number]) * 12)
+        prior = document_of(("workspaceId", *element_of("before")))
+        packed = ObjectIds(b"".join(i.binary for i in ids))
+        groups.append(JournalGroup(written, prior, packed))
+        for identifier in ids:
+            states[identifier] = (draw(STATES), written)
+    return groups, states
+
+
+def as_it_stands(identifier, state, written):
+    document = {"_id": identifier, "workspaceId": "before"}
+    if state == "written":
+        document |= written
+    if state == "changed":
+        document["workspaceId"] = ObjectId(b"z" * 12)
+    if state == "in a list":
+        document["workspaceId"] = [written["workspaceId"]]
+    if state == "partly" and len(written) > 1:
+        document["createdBy"] = written["createdBy"]
+    return document
+
+
+@given(world=packed_worlds())
+def test_every_document_of_a_window_is_told_by_how_it_stands(in_database, world):
+    """Whatever its neighbours are: as written, as before, changed, gone, or some fields of each."""
+    groups, states = world
+    there = [as_it_stands(i, *found) for i, found in states.items() if found[0] != "gone"]
+
+    async def act(_, collection):
+        if there:
+            await collection.insert_many(there)
+        return await compare_groups(collection, groups, comment="test")
+
+    compared = in_database(act)
+    of = {
+        state: {i for i, (found, _) in states.items() if found == state}
+        for state in ("written", "prior", "changed", "in a list", "partly", "gone")
+    }
+    some = {i for i in of["partly"] if len(states[i][1]) > 1}
+
+    assert {i: states[i][1] for i in of["written"]} == {
+        i: group.changes for group in compared.written for i in group.ids
+    }
+    assert some == {i for group in compared.partly for i in group.ids}
+    assert of["changed"] | of["in a list"] == {found.id for found in compared.changed_fields}
+    assert len(of["prior"]) + len(of["partly"] - some) == compared.restored
+    assert len(of["gone"]) == compared.gone
