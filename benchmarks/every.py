@@ -24,8 +24,8 @@ HERE = Path(__file__).parent
 HEAD = """\
 # Speed
 
-What every benchmark of the repository printed, one after the other on a machine that did nothing
-else. A ratio compares with a bound that was measured in the same run; only ratios carry from one
+What every benchmark of the repository printed, one after the other, with nothing else of their
+priority on the machine. A ratio compares with a bound that was measured in the same run; only ratios carry from one
 machine to another.
 
 ```console

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import cast
+from typing import Any, cast
 
 from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.decoding import decode
@@ -17,7 +18,11 @@ __all__ = ["count_groups"]
 
 
 async def count_groups(
-    collection: Collection, fields: Sequence[str], *, comment: str
+    collection: Collection,
+    fields: Sequence[str],
+    *,
+    holding: Counter[str] | None = None,
+    comment: str,
 ) -> AsyncIterator[list[WindowGroup]]:
     """The documents of a collection by the values of some fields, in portions.
 
@@ -27,15 +32,19 @@ async def count_groups(
     Args:
         collection: The collection.
         fields: The fields.
+        holding: Further fields, each with a number, to which is added how many documents have it.
         comment: Attached to every command.
     """
+    holding = Counter() if holding is None else holding
     names = {field: f"f{position}" for position, field in enumerate(fields)}
+    numbers = {f"h{position}": path for position, path in enumerate(holding)}
     pipeline = [
         {
             "$group": {
                 "_id": {name: f"${field}" for field, name in names.items()},
                 "n": {"$sum": 1},
                 "first": {"$min": "$_id"},
+                **{number: {"$sum": _has(path)} for number, path in numbers.items()},
             }
         }
     ]
@@ -48,10 +57,20 @@ async def count_groups(
     )
     async with cursor:
         async for batch in cursor:
-            yield [_group(raw, names) for raw in split_documents(cast(bytes, batch))]
+            groups = []
+            for raw in split_documents(cast(bytes, batch)):
+                counted = decode(raw)[0]
+                for number, path in numbers.items():
+                    holding[path] += counted[number]
+                groups.append(_group(raw, names, counted["n"]))
+            yield groups
 
 
-def _group(raw: bytes, names: Mapping[str, str]) -> WindowGroup:
+def _has(path: str) -> dict[str, Any]:
+    return {"$cond": [{"$eq": [{"$type": f"${path}"}, "missing"]}, 0, 1]}
+
+
+def _group(raw: bytes, names: Mapping[str, str], count: int) -> WindowGroup:
     found = elements_by_name(raw)
     raw_key = found["_id"][1]
     key, readable = decode(raw_key)
@@ -59,6 +78,6 @@ def _group(raw: bytes, names: Mapping[str, str]) -> WindowGroup:
         stored={field: key[name] for field, name in names.items() if name in key},
         raw_key=raw_key,
         ids=[decode_id(*found["first"])],
-        count=decode(raw)[0]["n"],
+        count=count,
         readable=readable,
     )

@@ -54,7 +54,9 @@ async def count(
     collection: Collection, query: Mapping[str, Any] | None = None, *, comment: str
 ) -> int:
     """How many documents match a query, or how many there are; counted, not estimated."""
-    return await _count(collection, query, comment=comment)
+    # A view takes no collation but its own, and where all are counted nothing is compared.
+    options: dict[str, Any] = {"collation": SIMPLE_COLLATION} if query else {}
+    return await collection.count_documents(query or {}, comment=comment, **options)
 
 
 async def count_shown(database: Database, info: CollectionInfo, *, comment: str) -> int:
@@ -75,20 +77,9 @@ async def count_shown(database: Database, info: CollectionInfo, *, comment: str)
         ) from error
 
 
-async def has_any(
-    collection: Collection, query: Mapping[str, Any] | None = None, *, comment: str
-) -> bool:
-    """Whether any document matches a query, or whether there is one at all."""
-    return bool(await _count(collection, query, comment=comment, limit=1))
-
-
-async def _count(
-    collection: Collection, query: Mapping[str, Any] | None, *, comment: str, **options: Any
-) -> int:
-    if query:
-        # A view takes no collation but its own, and where all are counted nothing is compared.
-        options["collation"] = SIMPLE_COLLATION
-    return await collection.count_documents(query or {}, comment=comment, **options)
+async def has_any(collection: Collection, *, comment: str) -> bool:
+    """Whether there is any document at all."""
+    return bool(await collection.count_documents({}, limit=1, comment=comment))
 
 
 async def count_by(

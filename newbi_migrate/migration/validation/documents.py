@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -61,12 +62,14 @@ class WorkspaceRules:
         if not plane.concerns(spec):
             return
         judged = _Judged(spec, self._field)
+        holding = Counter({path: 0 for key in spec.unique_keys for path in key.derived})
         async for groups in count_groups(
-            self._database[spec.name], plane.fields(spec), comment=COMMENT
+            self._database[spec.name], plane.fields(spec), holding=holding, comment=COMMENT
         ):
             for group, resolution in await plane.decide(spec, groups):
                 judged.add(group, resolution)
         self._state.documents[spec.name] = judged.documents
+        self._state.holding[spec.name] = holding
         recorded = quarantined_documents(self._runs, spec.name)
         excused = judged.excused(recorded)
         left = judged.left

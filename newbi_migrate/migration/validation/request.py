@@ -155,6 +155,7 @@ class State:
         violations: The violations.
         origins: Where violations come from.
         documents: Collection to the number of documents that were looked at.
+        holding: Collection to the number of those that have a field which a key derives.
         quarantine: Collection to what a run recorded as quarantined, by reason.
         examples: Some of that.
         notes: What else a person should know.
@@ -166,6 +167,7 @@ class State:
     violations: Collector
     origins: Origins
     documents: dict[str, int] = field(default_factory=dict)
+    holding: dict[str, Counter[str]] = field(default_factory=dict)
     quarantine: dict[str, Counter[Reason]] = field(default_factory=lambda: defaultdict(Counter))
     examples: list[QuarantinedDocument] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)

@@ -298,7 +298,7 @@ class Structure:
         """Find documents that share a key; return the names of the indexes they hinder."""
         hindered: set[str] = set()
         for key in spec.unique_keys:
-            if key.index in planned.present and not await self._may_collide_later(spec, key):
+            if key.index in planned.present and not self._may_collide_later(spec, key):
                 continue
             now, later = await find_collisions(
                 self._database[spec.name],
@@ -381,17 +381,18 @@ class Structure:
         rewritten = owner and await origins.written(spec.name, collision.ids, owner)
         return Origin.BEFORE if shared and not rewritten else Origin.RUN
 
-    async def _may_collide_later(self, spec: CollectionSpec, key: UniqueKey) -> bool:
+    def _may_collide_later(self, spec: CollectionSpec, key: UniqueKey) -> bool:
         # The index holds for the documents as they are. They can collide later only if some of
         # them have the field that others are going to get.
         if not key.derived or not self._request.wants(rules.KEY_WILL_HOLD.id):
             return False
-        some = {"$or": [{path: {"$exists": True}} for path in key.derived]}
-        lacking = {"$or": [{path: {"$exists": False}} for path in key.derived]}
-        for query in (some, lacking):
-            if not await has_any(self._database[spec.name], query, comment=COMMENT):
-                return False
-        return True
+        holding = self._state.holding.get(spec.name)
+        if holding is None:
+            # Their workspaces were not asked about.
+            return True
+        total = self._state.documents[spec.name]
+        having = [holding[path] for path in key.derived]
+        return any(having) and min(having) < total
 
 
 def _as_text(written: Mapping[str, Any] | None, path: str) -> str | None:
