@@ -86,7 +86,8 @@ async def verify_dump(dump: Dump, *, progress: Progress | None = None) -> Verifi
     finally:
         if not work.done():
             counting.stop()
-            await asyncio.wait({work})
+            # What ended it is nobody's concern any more.
+            await asyncio.gather(work, return_exceptions=True)
     checked, problems, notes = work.result()
     return Verification(
         dump.path,

@@ -338,7 +338,7 @@ def after_status(found: Status, place: Sequence[str]) -> str:
         return resume(found.unfinished, place)
     if not found.runs:
         return suggest("backup", *place)
-    if not any(run.in_place for run in found.runs):
+    if not any(run.in_place and run.migrates for run in found.runs):
         return suggest("plan", *place)
     # What a run quarantined waits for a person; another run would quarantine it again.
     if found.quarantined != found.without_workspace:

@@ -230,7 +230,7 @@ class Session:
         if typed != name:
             raise ConfirmationRequiredError(
                 "The name that was typed is not the database's; nothing was written.",
-                next_step="Run the command again, or add --confirm.",
+                next_step="Make sure which database is meant, and run the command again.",
             )
 
     def run(self, main: Callable[[], Coroutine[Any, Any, _T]]) -> _T:

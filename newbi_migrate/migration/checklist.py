@@ -199,10 +199,10 @@ class _Looking:
             past = "migrated-since"
             return (
                 *lines,
-                Line(LineId.STOPPED, LineState.DONE, past),
+                Line(LineId.STOPPED, LineState.ASKED, past),
                 self._backed(self._migration),
-                Line(LineId.REHEARSED, LineState.DONE, past),
-                Line(LineId.PLANNED, LineState.DONE, past),
+                Line(LineId.REHEARSED, LineState.ASKED, past),
+                Line(LineId.PLANNED, LineState.ASKED, past),
             )
         return (
             *lines,

@@ -98,7 +98,7 @@ class Status:
     def quarantined(self) -> Mapping[str, int]:
         """Collection to how many of those documents the last run quarantined."""
         return {
-            name: min(count, quarantined_documents(self.runs, name))
+            name: min(count, quarantined_documents(self.runs, name, without_workspace=True))
             for name, count in self.without_workspace.items()
         }
 

@@ -95,9 +95,11 @@ def _legacy(result: FinalizeResult) -> Iterator[Section]:
     else:
         title = f"Collection {what} {'is kept' if done else 'would be kept'} as {result.kept_as}"
     said = []
+    if result.kept_as is None and not done:
+        said.append("no run can be taken back after that; --keep leaves the way back open")
     if result.quarantined:
         quarantined = counted(result.quarantined, "legacy user")
-        said.append(f"{quarantined} quarantined there alone")
+        said.append(f"{quarantined} are there alone: they were quarantined")
     if result.journal_dropped:
         gone = "is gone: no run can be taken back" if done else "would go: no run could go back"
         said.append(f"the journal {gone}")

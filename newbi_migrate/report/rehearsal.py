@@ -81,9 +81,12 @@ def with_rehearsal(document: Document, since: SinceRehearsal) -> Document:
     said = since_sentences(since)
     tone = Tone.GOOD if since.as_rehearsed else Tone.BAD
     blocks: list[Block] = [Badge(next(said), tone), *said]
+    if not since.as_rehearsed:
+        code = ExitCode.PENDING
+        why = f"Exit code {int(code)}: not as rehearsed. Rehearse again, with a new backup."
+        document = replace(document, exit_code=code, summary=(*document.summary, why))
     return replace(
         document,
-        exit_code=document.exit_code if since.as_rehearsed else ExitCode.PENDING,
         sections=(Section("Since the rehearsal", tuple(blocks)), *document.sections),
         value=lambda: {**document.value(), "sinceRehearsal": answer(since)},
     )
@@ -102,7 +105,7 @@ def since_sentences(since: SinceRehearsal) -> Iterator[str]:
     if len(since.others) > _SHOWN:
         yield f"and {len(since.others) - _SHOWN:,} more (--json lists all)"
     if since.new_users or since.gone_users:
-        yield f"Legacy users: {since.new_users:,} have come, {since.gone_users:,} are gone."
+        yield f"Legacy users that are new: {since.new_users:,}; gone: {since.gone_users:,}."
     if since.documents:
         more = ", ".join(f"{name} {count:+,}" for name, count in since.documents.items())
         yield f"Documents: {more}."

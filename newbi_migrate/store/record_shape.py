@@ -43,6 +43,7 @@ class _DroppedIndex(_Shape):
 
 class _Summary(_Shape):
     quarantined: _Count = 0
+    quarantined_without: _Count = Field(default=0, alias="quarantinedWithout")
 
 
 class _Collection(_Shape):

@@ -187,17 +187,21 @@ def _damaged(collection: str, identifier: Any) -> DamagedRecordsError:
     )
 
 
-def quarantined_documents(runs: Iterable[RunRecord], collection: str) -> int:
+def quarantined_documents(
+    runs: Iterable[RunRecord], collection: str, *, without_workspace: bool = False
+) -> int:
     """How many documents of a collection the last run that looked at it quarantined.
 
     Args:
         runs: The newest first.
         collection: Its name.
+        without_workspace: Only those that have no workspace.
     """
+    name = "quarantinedWithout" if without_workspace else "quarantined"
     for run in runs:
         summary = (run.document.get("collections") or {}).get(collection)
         if run.stands and summary is not None:
-            return int(summary.get("quarantined", 0))
+            return int(summary.get(name, 0))
     return 0
 
 

@@ -21,11 +21,13 @@ from newbi_migrate.store.handles import Collection
 from newbi_migrate.store.ids import decode_id, id_key, id_key_of
 from newbi_migrate.store.journal import JournalGroup
 from newbi_migrate.store.raw import (
+    ARRAY,
     NULL,
     Element,
     document_of,
     element,
     element_at,
+    elements,
     elements_by_name,
     one_of,
 )
@@ -35,6 +37,7 @@ from newbi_migrate.store.session import LeasedSession
 __all__ = [
     "BY_ID",
     "MAX_OPERATIONS",
+    "NO_LIST",
     "Refusal",
     "WindowOutcome",
     "holding",
@@ -44,6 +47,9 @@ __all__ = [
 
 MAX_OPERATIONS: Final = 1000
 """Operations in one bulk write."""
+
+NO_LIST: Final = {"$not": {"$type": "array"}}
+"""Part of a condition that no list meets."""
 
 BY_ID: Final = {"_id": 1}
 """Hint of a statement that names its documents: without it the server tries out other indexes."""
@@ -153,20 +159,32 @@ async def holding(
 def _condition(group: JournalGroup, read: Sequence[str]) -> dict[str, Any]:
     """A query for documents in which nothing changed since the group was read."""
     stored = group.prior_elements()
-    return {name: precondition(stored.get(name)) for name in dict.fromkeys([*group.changes, *read])}
+    # What is only read is not lost where somebody has put it into a list since.
+    conditions = {
+        name: precondition(stored.get(name), or_in_list=True)
+        for name in read
+        if name not in group.changes
+    }
+    return {name: precondition(stored.get(name)) for name in group.changes} | conditions
 
 
-def precondition(stored: Element | None) -> Any:
-    """The condition on a field that it holds a value, given as type and bytes, or is absent."""
+def precondition(stored: Element | None, *, or_in_list: bool = False) -> Any:
+    """The condition on a field that it holds a value, or is absent.
+
+    Args:
+        stored: Type and bytes of the value; ``None`` where the field is absent.
+        or_in_list: Whether a list that holds the value meets it too, as queries have it.
+    """
     if stored is None:
         return {"$exists": False}
     kind, value = stored
+    no_list = {} if or_in_list or kind == ARRAY else NO_LIST
     # Neither would match itself alone: null equals what is absent, undefined cannot be asked for.
     if kind == NULL:
-        return {"$type": "null"}
+        return {"$type": "null", **no_list}
     if kind == _UNDEFINED:
-        return {"$type": "undefined"}
-    return document_of(("$eq", kind, value))
+        return {"$type": "undefined", **no_list}
+    return document_of(("$eq", kind, value), *elements(bson.encode(no_list)))
 
 
 async def _one_by_one(

@@ -34,7 +34,7 @@ from newbi_migrate.store.raw import (
 )
 from newbi_migrate.store.reading import MAX_IDS, chunks, read_by_ids
 from newbi_migrate.store.session import LeasedSession
-from newbi_migrate.store.stamping import BY_ID, MAX_OPERATIONS
+from newbi_migrate.store.stamping import BY_ID, MAX_OPERATIONS, NO_LIST
 
 __all__ = [
     "Chain",
@@ -44,6 +44,7 @@ __all__ = [
     "Undone",
     "compare_groups",
     "follow",
+    "held_as_written",
     "overwrite",
     "read_stored",
     "restore",
@@ -97,7 +98,7 @@ class Undone:
     """What became of an attempt to put back what stood before.
 
     Attributes:
-        written: Number of documents written.
+        written: Number of documents written; where some were refused, perhaps of more.
         refused: Id and field of each document the server refused.
     """
 
@@ -357,7 +358,19 @@ async def read_stored(
 
 
 def _held(group: JournalGroup) -> dict[str, Any]:
-    return {name: {"$eq": value} for name, value in group.changes.items()}
+    return held_as_written(group.changes)
+
+
+def held_as_written(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The condition that fields hold what was written: a list that holds it, too, is no such field.
+
+    Args:
+        values: Path to what was written there.
+    """
+    return {
+        path: {"$eq": value} if isinstance(value, list) else {"$eq": value, **NO_LIST}
+        for path, value in values.items()
+    }
 
 
 def _back(group: JournalGroup, names: Iterable[str]) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from newbi_migrate.store.journal import UserWrite, digest_of_document
 from newbi_migrate.store.raw import Element, element_at, element_of
 from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.stamping import precondition
-from newbi_migrate.store.undo import read_stored, update_back
+from newbi_migrate.store.undo import held_as_written, read_stored, update_back
 
 __all__ = [
     "BACKWARDS",
@@ -237,9 +237,8 @@ async def _documents_of(
 
 
 def _empty(write: UserWrite) -> UpdateOne:
-    held = {path: {"$eq": value} for path, value in write.values.items()}
     return UpdateOne(
-        {"_id": {"$eq": write.id}, **held},
+        {"_id": {"$eq": write.id}, **held_as_written(write.values)},
         update_back(write.values, write.prior),
         collation=SIMPLE_COLLATION,
     )

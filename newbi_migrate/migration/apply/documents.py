@@ -128,6 +128,7 @@ class DocumentWriter:
             counts.add_changes(group.changes, len(group.ids))
         for refusal in outcome.refused:
             counts.summary.quarantined += 1
+            counts.summary.quarantined_without += 1
             refused.add(spec.name, self._plane.workspace_field, _reason(refusal), [refusal.id])
         # A document somebody changed or deleted meanwhile is not ours to count: the re-scan at
         # the end of the run sees what it is now.

@@ -153,7 +153,10 @@ async def apply_plan(request: ApplyRequest) -> RunResult:
             "timings": state.timings,
             "created": dict(state.created),
             "filled": dict(state.filled),
-            "collections": {n: answer(s) for n, s in state.collections.items()},
+            "collections": {
+                name: {**answer(summary), "quarantinedWithout": summary.quarantined_without}
+                for name, summary in state.collections.items()
+            },
             "quarantined": len(state.quarantine),
             "pending": [{"collection": n, "documents": d} for n, d in state.pending.items()],
             "findings": answers(with_rules(state.findings[:1000])),

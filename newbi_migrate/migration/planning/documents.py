@@ -320,6 +320,8 @@ class DocumentCounts:
             summary.kept += number
         elif resolution.reason is not None:
             summary.quarantined += number
+            if resolution.stored in _SAYING_NOTHING:
+                summary.quarantined_without += number
             path = _path(self._spec, resolution.reason, self._field)
             user = self._whose(group, resolution.reason)
             self.quarantine.add(self._spec.name, path, resolution.reason, group.ids, user)

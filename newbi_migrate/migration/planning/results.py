@@ -172,6 +172,7 @@ class CollectionSummary:
         owners_rewritten: Documents of which a user field followed an alias.
         kept: Documents that are right already.
         quarantined: Documents left as they are, with their reasons in the quarantine.
+        quarantined_without: Those of them that have no workspace.
     """
 
     name: Annotated[str, HIDDEN]
@@ -183,6 +184,7 @@ class CollectionSummary:
     owners_rewritten: int = 0
     kept: int = 0
     quarantined: int = 0
+    quarantined_without: Annotated[int, HIDDEN] = 0
 
     @property
     def pending(self) -> int:

@@ -226,14 +226,22 @@ class DocumentRollback:
         back = self._back(name)
         back.already += compared.restored
         back.gone += compared.gone
+        changed_fields = [*compared.changed_fields]
         for part in _portions(compared.to_restore, throttle):
-            await session.turn(sum(len(group.ids) for group in part))
+            number = sum(len(group.ids) for group in part)
+            await session.turn(number)
             undone = await restore(session, name, part)
-            back.restored += undone.written
             self._refused(name, undone)
-        self._conflicts(name, compared.changed_fields)
+            if undone.written == number:
+                back.restored += number
+                continue
+            # Somebody wrote to some of them since they were compared.
+            now = await compare_groups(self.database[name], part, comment=self.comment)
+            back.restored += now.restored
+            back.gone += now.gone
+            changed_fields += now.changed_fields
+        self._conflicts(name, changed_fields)
         if self.result.options.discards:
-            changed_fields = compared.changed_fields
             for changed in chunks(changed_fields, throttle.window(max(len(changed_fields), 1))):
                 await session.turn(len(changed))
                 self._refused(name, await overwrite(session, name, changed))

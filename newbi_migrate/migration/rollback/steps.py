@@ -86,10 +86,19 @@ def choose_runs(
 
     Raises:
         UsageError: There is no such run, later runs rest upon it, its journal or what it put aside
-            is gone, or only a part of a run that has not come to its end is to be taken back.
+            is gone, or a part is to be taken back of a run that has not come to its end, or of one
+            of several that was not named.
     """
     in_place = [run for run in runs if run.in_place]
     chosen = in_place if everything else in_place[:1]
+    if run_id is None and not options.whole:
+        # A part is one of what a run wrote to documents and users.
+        chosen = [run for run in in_place if run.migrates]
+        if len(chosen) > 1:
+            raise UsageError(
+                f"{len(chosen)} runs are in place, and a part can be taken back of one of them.",
+                next_step="Name it with --run; status lists them.",
+            )
     if run_id is not None:
         chosen = [run for run in runs if run.run_id == run_id]
         if not chosen:

@@ -310,13 +310,13 @@ class UserRollback:
         emptied = await empty_fields(
             leased, filled.collection, filled.id, filled.values, filled.prior
         )
-        if emptied is None:
-            for path in filled.values:
-                self.result.conflicts.add(
-                    Conflict(ConflictKind.REFUSED, filled.collection, filled.id, path)
-                )
+        if emptied:
+            self.result.unfilled[filled.collection] += 1
             return
-        self.result.unfilled[filled.collection] += emptied
+        # It was refused, or somebody changed it since it was read.
+        kind = ConflictKind.REFUSED if emptied is None else ConflictKind.CHANGED
+        for path in filled.values:
+            self.result.conflicts.add(Conflict(kind, filled.collection, filled.id, path))
 
     def _keep(self, unit: Unit, reason: KeptReason, references: Counter[str]) -> None:
         self.result.kept.append(
