@@ -25,8 +25,8 @@ HEAD = """\
 # Speed
 
 What every benchmark of the repository printed, one after the other, with nothing else of their
-priority on the machine. A ratio compares with a bound that was measured in the same run; only ratios carry from one
-machine to another.
+priority on the machine. A ratio compares with a bound that was measured in the same run; only
+ratios carry from one machine to another.
 
 ```console
 python benchmarks/every.py --write docs/speed.md

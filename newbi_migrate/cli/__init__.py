@@ -12,16 +12,21 @@ from pathlib import Path
 
 __all__ = ["main"]
 
+_INTERRUPTED = 130  # what Typer makes of a Ctrl-C
+
 
 def main() -> None:
     """Entry point of ``newbi-migrate``."""
     try:
-        sys.exit(_run())
+        code = _run()
     except KeyboardInterrupt:
+        code = _INTERRUPTED
+    if code == _INTERRUPTED:
         # While the modules are loaded; a command that runs has words of its own.
         if sys.stderr is not None:
             print("Interrupted; nothing was written.", file=sys.stderr)
-        sys.exit(2)
+        code = 2
+    sys.exit(code)
 
 
 def _run() -> int:

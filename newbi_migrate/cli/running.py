@@ -322,6 +322,10 @@ class Session:
             self.log_end(f"Done. Exit code {ended.exit_code}.")
             raise
         except Exception as error:  # noqa: BLE001  # the last line of defence
+            if isinstance(error.__cause__, KeyboardInterrupt) and not self._begun:
+                # Python says so of a Ctrl-C while a module is loaded.
+                nothing = NothingBegunError()
+                self._fail(nothing.what, nothing.next_step, nothing.exit_code)
             self._fail(
                 f"Unexpected: {type(error).__name__}: {error}",
                 "Please report it; set NEWBI_MIGRATE_TRACEBACK=1 to see where it happened.",

@@ -58,6 +58,7 @@ _SETTLED: Final = {
     OnConflict.KEEP: "They were left as they are.",
     OnConflict.DISCARD: "These changes were overwritten.",
 }
+_NOT_DISCARDED: Final = "They were left as they are: they cannot be discarded."
 
 
 def rollback_document(results: Sequence[RollbackResult], *, next_command: str = "") -> Document:
@@ -120,7 +121,7 @@ def _title(result: RollbackResult) -> str:
 def _figures(results: Sequence[RollbackResult]) -> tuple[Figure, ...]:
     done = all(map(_done, results))
     conflicts = sum(len(result.conflicts) for result in results)
-    kept = sum(len(result.kept) for result in results)
+    kept = sum(len(result.kept) + result.kept_unlisted for result in results)
     return (
         Figure(
             sum(back.restored for result in results for back in result.documents.values()),
@@ -222,21 +223,25 @@ def _conflicts(result: RollbackResult) -> Section:
     )
     blocks: list[Block] = [Groups("What somebody changed since the run", "kind", groups)]
     if not result.dry_run:
-        blocks.append(_settled(result))
+        blocks.append(_settled(result, result.unresolved, len(result.conflicts)))
     listed = sum(map(len, found.values()))
     if listed < len(result.conflicts):
         blocks.append(f"The first {listed:,} of them are listed.")
     return Section(f"Conflicts: {len(result.conflicts):,}", tuple(blocks))
 
 
-def _settled(result: RollbackResult) -> str:
-    """What became of conflicts."""
+def _settled(result: RollbackResult, left: int, number: int) -> str:
+    """What became of so many conflicts, of which the choice about them did not settle some."""
     if result.written and result.options.stops:
         return (
             "They came up while the rollback wrote, and were left as they are. Everything else was "
             "taken back."
         )
-    return _SETTLED[result.options.on_conflict]
+    if not left or not result.options.discards:
+        return _SETTLED[result.options.on_conflict]
+    if left == number:
+        return _NOT_DISCARDED
+    return f"{number - left:,} of these changes were overwritten; {left:,} cannot be discarded."
 
 
 def _named(conflict: Conflict) -> str:
@@ -289,9 +294,13 @@ def _kept(result: RollbackResult) -> Section:
         for reason in KeptReason
         if (kept := [each for each in result.kept if each.reason is reason])
     )
+    more = f"{result.kept_unlisted:,} more, whom the record of the rollback has no room to name."
     return Section(
-        f"Users whose documents stay, all of them: {len(result.kept):,}",
-        (Groups("Users whose documents stay, with what refers to them", "reason", groups),),
+        f"Users of whom all that was created stays: {len(result.kept) + result.kept_unlisted:,}",
+        (
+            Groups("Users of whom what was created stays", "reason", groups),
+            *([more] if result.kept_unlisted else []),
+        ),
     )
 
 
@@ -356,13 +365,14 @@ def _cases(result: RollbackResult) -> Iterator[Case]:
             yield Case(collection, "nothing is in the way")
         for kind, named in kinds.items():
             settled = kind.settled_by(result.options.on_conflict)
+            number = counts[collection, kind]
             yield Case(
                 collection,
                 f"no conflict: {kind.value}",
                 State.PASSED if settled else State.FAILED,
                 kind.value,
-                f"{counted(counts[collection, kind], 'conflict')}: {_CONFLICT_KINDS[kind]}.",
-                (_settled(result), *named),
+                f"{counted(number, 'conflict')}: {_CONFLICT_KINDS[kind]}.",
+                (_settled(result, 0 if settled else number, number), *named),
             )
     stays: Counter[KeptReason] = Counter(kept.reason for kept in result.kept)
     for reason, number in stays.items():

@@ -235,7 +235,8 @@ class Browser:
             netloc = netloc.removesuffix(f":{port}")
         if not location or f"{parts.scheme}://{netloc}" != self._origin:
             return None
-        return parts._replace(path=quote(parts.path, safe=_IN_PATHS), fragment="").geturl()
+        path, query = (quote(part, safe=_IN_PATHS) for part in (parts.path, parts.query))
+        return parts._replace(path=path, query=query, fragment="").geturl()
 
     def _ask(self, url: str, body: bytes | None) -> Reply:
         # Only http and https get through application_url.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from pydantic import computed_field
@@ -104,6 +104,8 @@ def smoke(
             check = Check(step, Level.SKIPPED, f"{STEPS[step]}: not tried.")
         else:
             check = _taken(step, visit)
+            # An application that says the password again is no reason to print it.
+            check = replace(check, sentence=check.sentence.replace(password, "***"))
         checks.append(check)
         if told is not None:
             told(check)

@@ -11,8 +11,10 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from itertools import islice
 from typing import Annotated, Any, Final
 
+import bson
 from bson import ObjectId
 from pydantic import computed_field
 from pymongo import UpdateOne
@@ -30,11 +32,13 @@ from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.stamping import MAX_OPERATIONS
 
 __all__ = [
+    "MAX_LISTED",
     "OWN_COLLECTIONS",
     "RESTORE_ID",
     "RunRecord",
     "RunState",
     "RunWriter",
+    "fitting",
     "is_finalized",
     "migrated_users",
     "noted_outcomes",
@@ -53,6 +57,11 @@ RESTORE_ID: Final = {"_id": "restore"}
 """Record of a restore until it has come to its end; beside the lease, with which it goes."""
 OWN_COLLECTIONS = (RUNS, USERS, JOURNAL, LEASE)
 """Collections of the run records."""
+
+
+MAX_LISTED: Final = 1000
+MAX_LISTED_BYTES: Final = 2 * 1024 * 1024
+"""Of each list in a record of a run, which has several."""
 
 
 class RunState(StrEnum):
@@ -185,6 +194,18 @@ def _damaged(collection: str, identifier: Any) -> DamagedRecordsError:
         collection=collection,
         document_id=identifier,
     )
+
+
+def fitting(items: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The first of some items, as many as a record has room for: 1,000, and 2 MB of them."""
+    listed: list[Mapping[str, Any]] = []
+    room = MAX_LISTED_BYTES
+    for item in islice(items, MAX_LISTED):
+        room -= len(bson.encode({"": item}))
+        if room < 0:
+            break
+        listed.append(item)
+    return listed
 
 
 def quarantined_documents(

@@ -238,3 +238,23 @@ def test_a_slow_application_is_unreachable(server):
     server.shutdown()
     with pytest.raises(UnreachableError, match=r"within 0\.2 s"):
         smoke(server.url, "a@exemple.fr", SECRET, timeout=0.2)
+
+
+def test_a_password_that_the_application_says_again_is_not_printed(server):
+    """Not as an error code, which is shown as it came."""
+    server.answers |= {
+        "/sign-in/email": (401, {}, {"code": "INVALID_EMAIL_OR_PASSWORD"}),
+        "/get-session": (200, {}, None),
+    }
+    server.answers["/ok"] = (400, {}, {"code": SECRET.replace("-9", "").replace("-", "")})
+    result = smoke(server.url, "a@exemple.fr", "einGeheimnis")
+
+    assert "einGeheimnis" not in repr(result)
+
+
+def test_a_redirect_to_an_address_with_any_characters_is_followed(server):
+    """A query, too, may hold what no address can; one that leads here again and again ends."""
+    server.answers["/ok"] = (302, {"Location": "/api/auth/ok?q=\xe9"}, None)
+
+    assert failed(server).sentence
+    assert "/api/auth/ok?q=%C3%A9" in server.asked

@@ -7,7 +7,7 @@ JSON, see :mod:`newbi_migrate.answers`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, Any, Final
@@ -19,7 +19,7 @@ from newbi_migrate.answers import HIDDEN, RunId, answer, called, told
 from newbi_migrate.choices import OnConflict
 from newbi_migrate.errors import ExitCode
 from newbi_migrate.migration.planning.options import choose
-from newbi_migrate.store.runs import RunRecord, RunState
+from newbi_migrate.store.runs import RunRecord, RunState, fitting
 
 __all__ = [
     "MAX_LISTED",
@@ -110,9 +110,11 @@ class Conflict:
 class Conflicts:
     """Conflicts: all counted, the first :data:`MAX_LISTED` listed."""
 
-    def __init__(self) -> None:
-        self._listed: list[Conflict] = []
-        self.kinds: Counter[ConflictKind] = Counter()
+    def __init__(
+        self, listed: Iterable[Conflict] = (), kinds: Mapping[ConflictKind, int] | None = None
+    ) -> None:
+        self._listed = list(listed)
+        self.kinds: Counter[ConflictKind] = Counter(kinds or {})
 
     def add(self, conflict: Conflict) -> None:
         """Add a conflict."""
@@ -196,6 +198,7 @@ class RollbackResult:
         timings: Phase to seconds.
         written: Whether anything was written.
         held_back: Whether conflicts of another run, which is to go with this one, stop all.
+        kept_unlisted: Users whose documents stay too, and whom the record had no room for.
         earlier: Whether the run was taken back before, and this is what its rollback had to leave.
     """
 
@@ -218,6 +221,7 @@ class RollbackResult:
     timings: dict[str, float] = field(default_factory=dict)
     written: Annotated[bool, HIDDEN] = False
     held_back: Annotated[bool, HIDDEN] = False
+    kept_unlisted: int = 0
     earlier: bool = False
 
     @computed_field
@@ -263,6 +267,8 @@ class RollbackResult:
         """
         if self.refused:
             return ExitCode.ROLLBACK_CONFLICTS
+        if self.earlier:
+            return ExitCode.PENDING
         left = self.unresolved or (self.options.stops and self.kept)
         return ExitCode.PENDING if left else ExitCode.DONE
 
@@ -288,7 +294,8 @@ class RollbackResult:
             dry_run: Whether that one is to write nothing.
 
         Returns:
-            ``None`` where the run is in place, or its rollback ended with 0.
+            ``None`` where the run is in place, its rollback ended with 0, or what is in use or was
+            changed is to be kept.
 
         Raises:
             DamagedRecordsError: The record is not what this tool writes.
@@ -300,11 +307,12 @@ class RollbackResult:
             (recorded,) = _RECORDED.validate_python([found])
         except ValidationError:
             raise run.damaged() from None
-        if recorded.exit_code is not ExitCode.PENDING:
+        if recorded.exit_code is not ExitCode.PENDING or options.on_conflict is OnConflict.KEEP:
             return None
-        result = cls(database, run.run_id, run.command, dry_run, options, kept=recorded.kept)
-        for conflict in recorded.conflicts:
-            result.conflicts.add(conflict)
+        chosen = RollbackOptions(recorded.on_conflict)
+        result = cls(database, run.run_id, run.command, dry_run, chosen, kept=recorded.kept)
+        result.kept_unlisted = max(recorded.kept_count - len(recorded.kept), 0)
+        result.conflicts = Conflicts(recorded.conflicts, recorded.conflict_kinds)
         result.written = result.earlier = True
         return result
 
@@ -313,9 +321,11 @@ class RollbackResult:
         said = answer(self)
         return {
             **{name: said[name] for name in ("onConflict", "deleted", "unfilled", "sessionsLeft")},
-            "conflicts": said["conflicts"][:1000],
+            "conflicts": fitting(said["conflicts"]),
             "conflictCount": said["conflictCount"],
-            "kept": said["kept"][:1000],
+            "conflictKinds": {kind.value: n for kind, n in self.conflicts.kinds.items()},
+            "kept": fitting(said["kept"]),
+            "keptCount": len(self.kept),
             "documents": [{"collection": n, **counts} for n, counts in said["documents"].items()],
             "indexesDropped": said["indexesDropped"],
             "exitCode": said["exitCode"],
@@ -327,8 +337,11 @@ class _Recorded:
     """What is read again of what a record keeps of a rollback."""
 
     exit_code: ExitCode
+    on_conflict: OnConflict
     kept: list[Kept]
+    kept_count: int
     conflicts: list[Conflict]
+    conflict_kinds: dict[ConflictKind, int]
 
 
 # A dataclass takes its configuration from what it stands in.

@@ -805,3 +805,102 @@ async def test_indexes_a_dead_run_was_building_are_its_own(uri, sync_database, m
     assert 0 == len(shown.conflicts)
     assert shown.indexes_dropped == back.indexes_dropped
     assert [] == changes(before, held(sync_database))
+
+
+class AtTheStatement(NullProgress):
+    """Does something once, between the comparison of a window and the write to its collection."""
+
+    def __init__(self, monkeypatch, collection, act):
+        self.armed, self.act = False, act
+        allow = LeasedSession.allow
+
+        def allowing(session, name):
+            if self.armed and name == collection and self.began:
+                self.armed = False
+                act()
+            return allow(session, name)
+
+        self.began = 0
+        turn = LeasedSession.turn
+
+        async def turning(session, documents):
+            # A window is compared before its turn comes.
+            self.began += documents > 0
+            await turn(session, documents)
+
+        monkeypatch.setattr(LeasedSession, "allow", allowing)
+        monkeypatch.setattr(LeasedSession, "turn", turning)
+
+    def phase(self, name, total):
+        self.armed = name == "documents"
+
+
+@pytest.mark.parametrize("choice", [None, KEEP, DISCARD], ids=["stop", "keep", "discard"])
+@pytest.mark.parametrize("into_a_list", [False, True], ids=["another", "a list that holds it"])
+async def test_what_changes_between_the_comparison_and_the_write_is_kept_and_named(
+    uri, migrated, sync_database, monkeypatch, choice, into_a_list
+):
+    """Or discarded, where that was chosen; another document that goes meanwhile is counted."""
+    one, gone = sync_database["invoices"].find({}).sort("_id", 1).limit(2)
+    now = [one["workspaceId"]] if into_a_list else "autre"
+
+    def change():
+        sync_database["invoices"].update_one({"_id": one["_id"]}, {"$set": {"workspaceId": now}})
+        sync_database["invoices"].delete_one({"_id": gone["_id"]})
+
+    watching = AtTheStatement(monkeypatch, "invoices", change)
+    async with Migration(uri, progress=watching) as migration:
+        result = await migration.rollback(options=choice)
+    back = result.documents["invoices"]
+    stored = sync_database["invoices"].find_one(one["_id"]).get("workspaceId")
+
+    assert [(ConflictKind.CHANGED, one["_id"])] == [(c.kind, c.id) for c in result.conflicts]
+    assert (4, 1) == (back.restored, back.gone)
+    assert (None if choice is DISCARD else now) == stored
+    assert (ExitCode.PENDING if choice is None else ExitCode.DONE) == result.exit_code
+    assert not result.refused
+
+
+async def test_of_several_runs_a_part_is_taken_back_of_the_one_that_is_named(
+    uri, migrated, sync_database
+):
+    """The last would hold nothing of a user whom the first has migrated."""
+    sync_database["clients"].insert_one({"_id": ObjectId(), "createdBy": USERS[0]})
+    await migrate(uri)
+    part = RollbackOptions(users=(str(USERS[1]),))
+    with pytest.raises(UsageError, match="2 runs are in place"):
+        await rollback(uri, options=part)
+    await rollback(uri, migrated[1].run_id, options=part)
+
+    assert None is sync_database["user"].find_one(USERS[1])
+
+
+async def test_an_earlier_rollback_is_told_by_the_choice_it_was_made_with(
+    uri, migrated, sync_database
+):
+    """What `stop` left was overwritten by nobody, whatever is chosen now."""
+    home = organization_of(sync_database, USERS[1])
+    sync_database["quotes"].insert_one({"_id": ObjectId(), "workspaceId": home})
+    await roll_all_back(uri)
+    left, nothing = await roll_all_back(uri, options=DISCARD)
+
+    assert (OnConflict.STOP, ExitCode.PENDING) == (left.on_conflict, left.exit_code)
+    assert (None, ExitCode.DONE) == (nothing.run_id, nothing.exit_code)
+
+
+async def test_a_record_has_room_for_what_a_rollback_left_and_numbers_for_the_rest(
+    uri, sync_database
+):
+    """A thousand of them and two megabytes, whatever their ids are; all are counted."""
+    sync_database["Users"].insert_one(legacy_user(0))
+    documents = [{"_id": f"{n:03}" + "x" * 200_000, "createdBy": USERS[0]} for n in range(30)]
+    sync_database["events"].insert_many([{**d, "userId": USERS[0]} for d in documents])
+    await migrate(uri)
+    sync_database["events"].update_many({}, {"$set": {"workspaceId": "autre"}})
+    kept = await rollback(uri, options=KEEP)
+    (run,) = sync_database["newbi_migrate_runs"].find({})
+
+    assert 30 == len(kept.conflicts) == run["rollback"]["conflictCount"]
+    assert {"changed": 30} == run["rollback"]["conflictKinds"]
+    assert 0 < len(run["rollback"]["conflicts"]) < 12
+    assert "rolled-back" == run["state"]
