@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+from bson import ObjectId
 from small_legacy import USERS
 
 from newbi_migrate import ExitCode
@@ -103,6 +104,19 @@ def test_documents_that_a_run_quarantined_lead_to_no_run_that_leaves_them_out_ag
 
     assert "quarantined by the last run" in known.out
     assert (["validate"], ["backfill", "--dry-run"]) == (command(known), command(late))
+
+
+def test_a_late_document_is_no_quarantined_one_that_has_a_workspace(quick, clean):
+    """A run leaves documents in a stranger's workspace too; they are not among those without."""
+    elsewhere = ObjectId()
+    clean["organization"].insert_one({"_id": elsewhere, "name": "Autre", "slug": "autre"})
+    clean["invoices"].update_one({}, {"$set": {"workspaceId": elsewhere}})
+    quick("migrate", "--confirm")
+    clean["invoices"].insert_one({"createdBy": USERS[0]})
+    late = quick("status")
+
+    assert "quarantined by the last run" not in late.out
+    assert ["backfill", "--dry-run"] == command(late)
 
 
 def test_a_later_run_over_other_collections_leaves_known_what_was_quarantined(quick, dirty):

@@ -93,7 +93,7 @@ def choose_runs(
     chosen = in_place if everything else in_place[:1]
     if run_id is None and not options.whole:
         # A part is one of what a run wrote to documents and users.
-        chosen = [run for run in in_place if run.migrates]
+        chosen = [run for run in in_place if run.migrates] or in_place[:1]
         if len(chosen) > 1:
             raise UsageError(
                 f"{len(chosen)} runs are in place, and a part can be taken back of one of them.",
@@ -399,7 +399,8 @@ def _put_back(database: str, source: str) -> str:
     )
     return (
         f"Restore them beside it ({restoring}), copy them back (in mongosh, in {rescue}: "
-        f"db[{json.dumps(source)}].aggregate({merging})), and run the same rollback again."
+        f"db[{json.dumps(source)}].aggregate({merging})), build their indexes again as "
+        "docs/rollback.md says, and run the same rollback again."
     )
 
 
