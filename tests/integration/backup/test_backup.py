@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import gzip
 import json
 import os
@@ -12,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from datetime import UTC, datetime
@@ -25,7 +27,7 @@ from bulk import bulk_invoices, bulk_owners
 from fingerprints import changes, fingerprint
 from pymongo import AsyncMongoClient
 
-from newbi_migrate.backup import writer
+from newbi_migrate.backup import verify, writer
 from newbi_migrate.backup.compare import compare_backup
 from newbi_migrate.backup.encrypt import new_identity, read_identities, read_recipients
 from newbi_migrate.backup.layout import escape
@@ -669,3 +671,30 @@ async def test_mongodump_and_mongorestore_read_each_other(
     finally:
         servers.drop(theirs)
         servers.drop(ours)
+
+
+async def test_a_verification_that_is_cancelled_leaves_no_error_behind(
+    whole, database, tmp_path, monkeypatch
+):
+    """Its threads end at their next batch, and what ended them is told to nobody."""
+    path = (await backup_database(database, tmp_path)).path
+    said, reading, add = [], threading.Event(), verify._Counting.add
+
+    def slowly(counting, name, count):
+        reading.set()
+        time.sleep(0.3)
+        add(counting, name, count)
+
+    monkeypatch.setattr(verify._Counting, "add", slowly)
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
+    verifying = asyncio.create_task(verify_backup(path))
+    await asyncio.to_thread(reading.wait)
+    verifying.cancel()
+    await asyncio.wait({verifying})
+    cancelled = verifying.cancelled()
+    del verifying
+    gc.collect()
+    await asyncio.sleep(0)
+
+    assert cancelled
+    assert [] == said
