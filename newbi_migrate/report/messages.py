@@ -60,7 +60,7 @@ _REASONS: Final[Mapping[Reason, tuple[str, str]]] = {
     ),
     Reason.DUPLICATE_EMAIL: (
         "Several legacy users have this e-mail, but for case and blanks",
-        "keep one; --duplicate-emails keep-normalized keeps the one in normal form, if any",
+        "keep one, or try --duplicate-emails keep-normalized",
     ),
     Reason.EMAIL_MISSING: ("There is no e-mail to sign in with", "give this user one"),
     Reason.ID_NOT_OBJECT_ID: (
