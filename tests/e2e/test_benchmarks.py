@@ -16,11 +16,15 @@ SCRIPTS = sorted(
 )
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(
-    hasattr(beanie.Document, "get_motor_collection"),
-    reason="the figures are those of Beanie 2; this is Beanie 1 on Motor",
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        hasattr(beanie.Document, "get_motor_collection"),
+        reason="the figures are those of Beanie 2; this is Beanie 1 on Motor",
+    ),
+]
+
+
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_a_benchmark_runs_and_has_its_part_of_the_page(script, tmp_path):
     """With what it prints below the command that printed it."""
