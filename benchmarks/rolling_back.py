@@ -71,7 +71,7 @@ def rolled_back(database: Database[Any], server: str, size: int) -> dict[str, An
 
 def middle(tolds: list[dict[str, Any]], name: str) -> float:
     """The median of what the processes told under a name."""
-    return statistics.median(told[name] for told in tolds)
+    return float(statistics.median(told[name] for told in tolds))
 
 
 def main() -> None:
