@@ -2,7 +2,8 @@
 
     python benchmarks/every.py --write docs/speed.md
 
-Take a machine that does nothing else: two hours on two cores, most of them for a million users.
+Take a machine that does nothing else: an hour and a half on two cores, half of it for a million
+users.
 Each part of the page is written when its benchmark is done, so that ``--only`` measures one again
 and leaves the others. ``--quick`` measures small databases, to see that all of them run. Without
 ``--write`` the page is printed.

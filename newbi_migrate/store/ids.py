@@ -13,7 +13,9 @@ from newbi_migrate.store.decoding import Undecodable, decode
 from newbi_migrate.store.raw import (
     ARRAY,
     DOCUMENT,
+    ID_FIRST,
     OBJECT_ID,
+    OBJECT_ID_SIZE,
     ObjectIds,
     document_of,
     element_of,
@@ -40,10 +42,9 @@ _SIZE: Final = struct.Struct("<i")
 _DIGITS: Final = Context(prec=34, rounding=ROUND_HALF_EVEN, Emin=-9999, Emax=9999)
 _OBJECT_ID_MARK: Final = bytes([OBJECT_ID])
 
-# A document whose first element is an ObjectId named _id, and where that ends.
-_ID_FIRST: Final = b"\x07_id\0"
-_ID_START: Final = 4 + len(_ID_FIRST)
-_ID_END: Final = _ID_START + 12
+# Where the ObjectId stands that a document begins with.
+_ID_START: Final = 4 + len(ID_FIRST)
+_ID_END: Final = _ID_START + OBJECT_ID_SIZE
 
 
 def id_key(identifier: Any) -> bytes:
@@ -98,7 +99,7 @@ def split_id(raw: bytes) -> tuple[int, bytes, bytes]:
     Raises:
         ValueError: The bytes are no BSON document.
     """
-    if raw.startswith(_ID_FIRST, 4):
+    if raw.startswith(ID_FIRST, 4):
         return OBJECT_ID, raw[_ID_START:_ID_END], raw[_ID_END:-1]
     parts = list(elements(raw))
     kind, value = next((part[1:] for part in parts if part[0] == "_id"), (0, b""))

@@ -18,6 +18,7 @@ from bson.raw_bson import RawBSONDocument
 __all__ = [
     "ARRAY",
     "DOCUMENT",
+    "ID_FIRST",
     "NULL",
     "OBJECT_ID",
     "OBJECT_ID_SIZE",
@@ -56,7 +57,8 @@ NULL: Final = 0x0A
 OBJECT_ID_SIZE: Final = 12
 """Bytes of an ObjectId."""
 
-_ID_NAME: Final = b"\x07_id\0"
+ID_FIRST: Final = b"\x07_id\0"
+"""What a document begins with, after its size, whose first element is an ObjectId named _id."""
 
 _INT32 = struct.Struct("<i")
 
@@ -305,7 +307,7 @@ def with_ids(ids: ObjectIds, rest: bytes) -> list[bytes]:
         ids: The ids.
         rest: What stands beside them: a document.
     """
-    start, end = _INT32.pack(len(_ID_NAME) + OBJECT_ID_SIZE + len(rest)) + _ID_NAME, rest[4:]
+    start, end = _INT32.pack(len(ID_FIRST) + OBJECT_ID_SIZE + len(rest)) + ID_FIRST, rest[4:]
     return [start + row + end for row in ids.rows()]
 
 

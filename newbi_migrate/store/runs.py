@@ -32,7 +32,7 @@ from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.stamping import MAX_OPERATIONS
 
 __all__ = [
-    "MAX_LISTED",
+    "MAX_RECORDED",
     "OWN_COLLECTIONS",
     "RESTORE_ID",
     "RunRecord",
@@ -59,8 +59,8 @@ OWN_COLLECTIONS = (RUNS, USERS, JOURNAL, LEASE)
 """Collections of the run records."""
 
 
-MAX_LISTED: Final = 1000
-MAX_LISTED_BYTES: Final = 2 * 1024 * 1024
+MAX_RECORDED: Final = 1000
+MAX_RECORDED_BYTES: Final = 2 * 1024 * 1024
 """Of each list in a record of a run, which has several."""
 
 
@@ -199,8 +199,8 @@ def _damaged(collection: str, identifier: Any) -> DamagedRecordsError:
 def fitting(items: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """The first of some items, as many as a record has room for: 1,000, and 2 MB of them."""
     listed: list[Mapping[str, Any]] = []
-    room = MAX_LISTED_BYTES
-    for item in islice(items, MAX_LISTED):
+    room = MAX_RECORDED_BYTES
+    for item in islice(items, MAX_RECORDED):
         room -= len(bson.encode({"": item}))
         if room < 0:
             break

@@ -187,7 +187,7 @@ async def restore(
     """
     statements = [
         UpdateMany(
-            {"_id": one_of(ids), **_held(group)},
+            {"_id": one_of(ids), **held_as_written(group.changes)},
             _back(group, group.changes),
             collation=SIMPLE_COLLATION,
             hint=BY_ID,
@@ -206,7 +206,7 @@ async def restore(
                 raise
             # A statement ends at the first document that is refused: one by one, it shows which.
             singles = [
-                (_one(i, _held(group), _back(group, group.changes)), i, n)
+                (_one(i, held_as_written(group.changes), _back(group, group.changes)), i, n)
                 for group in groups
                 for n in (next(iter(group.changes)),)
                 for i in group.ids
@@ -355,10 +355,6 @@ async def read_stored(
         if identifier is not None:
             found[id_key_of(*identifier)] = raw
     return found
-
-
-def _held(group: JournalGroup) -> dict[str, Any]:
-    return held_as_written(group.changes)
 
 
 def held_as_written(values: Mapping[str, Any]) -> dict[str, Any]:

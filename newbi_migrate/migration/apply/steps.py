@@ -43,7 +43,7 @@ from newbi_migrate.progress import timed
 from newbi_migrate.store.collections import Identities, collection_names, collections
 from newbi_migrate.store.indexes import Created, Refused, build_wanted
 from newbi_migrate.store.journal import EntryKind, Journal
-from newbi_migrate.store.runs import MAX_LISTED, RunWriter, fitting, noted_outcomes
+from newbi_migrate.store.runs import MAX_RECORDED, RunWriter, fitting, noted_outcomes
 from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.structure import create_collection
 
@@ -159,7 +159,7 @@ async def apply_plan(request: ApplyRequest) -> RunResult:
             },
             "quarantined": len(state.quarantine),
             "pending": [{"collection": n, "documents": d} for n, d in state.pending.items()],
-            "findings": fitting(answers(with_rules(state.findings[:MAX_LISTED]))),
+            "findings": fitting(answers(with_rules(state.findings[:MAX_RECORDED]))),
             "exitCode": int(result.exit_code),
         },
     )
