@@ -313,24 +313,26 @@ class Session:
         except NewbiMigrateError as error:
             self._fail(error.what, error.next_step, error.exit_code)
         except (KeyboardInterrupt, asyncio.CancelledError):
-            if self._begun:
-                again = "The same command again finishes it."
-                self._fail("Interrupted.", again, ExitCode.INTERRUPTED)
-            nothing = NothingBegunError()
-            self._fail(nothing.what, nothing.next_step, nothing.exit_code)
+            self._interrupted()
         except typer.Exit as ended:
             self.log_end(f"Done. Exit code {ended.exit_code}.")
             raise
         except Exception as error:  # noqa: BLE001  # the last line of defence
-            if isinstance(error.__cause__, KeyboardInterrupt) and not self._begun:
+            if isinstance(error.__cause__, KeyboardInterrupt):
                 # Python says so of a Ctrl-C while a module is loaded.
-                nothing = NothingBegunError()
-                self._fail(nothing.what, nothing.next_step, nothing.exit_code)
+                self._interrupted()
             self._fail(
                 f"Unexpected: {type(error).__name__}: {error}",
                 "Please report it; set NEWBI_MIGRATE_TRACEBACK=1 to see where it happened.",
                 ExitCode.UNEXPECTED,
             )
+
+    def _interrupted(self) -> NoReturn:
+        if self._begun:
+            again = "The same command again finishes it."
+            self._fail("Interrupted.", again, ExitCode.INTERRUPTED)
+        nothing = NothingBegunError()
+        self._fail(nothing.what, nothing.next_step, nothing.exit_code)
 
     @contextmanager
     def _stopping(self, migration: Migration) -> Iterator[None]:

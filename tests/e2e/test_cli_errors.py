@@ -429,3 +429,16 @@ def test_no_command_works_on_a_database_of_the_servers_own(quick, mongod, comman
 
     assert_one_sentence(answer, ExitCode.USAGE)
     assert "the server's own" in answer.sentence
+
+
+def test_a_ctrl_c_that_python_wraps_is_still_one(quick, clean, monkeypatch):
+    """While a module is loaded it comes as the cause of another error."""
+
+    async def interrupted(_):
+        raise RuntimeError("Error calling __set_name__") from KeyboardInterrupt()
+
+    monkeypatch.setattr("newbi_migrate.migration.facade.Migration.__aenter__", interrupted)
+    answer = quick("status")
+
+    assert ExitCode.USAGE == answer.code
+    assert "error: Interrupted; nothing was written." in answer.err
