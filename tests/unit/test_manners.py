@@ -141,10 +141,13 @@ def test_an_interrupt_before_anything_was_begun_is_no_interrupted_run(session, c
     assert "same command" not in said
 
 
-def test_an_interrupt_while_the_command_line_is_loaded_is_told_of_too(monkeypatch, capfd):
+@pytest.mark.parametrize("by_typer", [False, True], ids=["python's own", "as Typer ends"])
+def test_an_interrupt_while_the_command_line_is_loaded_is_told_of_too(monkeypatch, capfd, by_typer):
     """No traceback, and the code of what did nothing."""
 
     def interrupted():
+        if by_typer:
+            return 130
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cli, "_run", interrupted)
