@@ -47,6 +47,8 @@ _CONFLICT_KINDS: Final = {
     ConflictKind.INDEX_CHANGED: "an index of the run's name that is another one now",
     ConflictKind.INDEX_IN_THE_WAY: "a unique index that was built since",
     ConflictKind.COLLECTION_IN_USE: "a collection that was written to meanwhile",
+    ConflictKind.CAME_INTO_USE: "deleted while something came to refer to it; migrate makes it "
+    "again, with the same id",
 }
 _KEPT_REASONS: Final = {
     KeptReason.IN_USE: "in use",

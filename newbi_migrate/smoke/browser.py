@@ -11,9 +11,11 @@ import http.cookiejar
 import ipaddress
 import json
 import ssl
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from email.message import Message
 from typing import Any, Final
@@ -173,7 +175,7 @@ class Browser:
 
     Args:
         application: What :func:`application_url` gave.
-        timeout: Seconds to wait for an answer.
+        timeout: Seconds to wait for a whole answer.
     """
 
     def __init__(self, application: str, *, timeout: float) -> None:
@@ -241,13 +243,23 @@ class Browser:
     def _ask(self, url: str, body: bytes | None) -> Reply:
         # Only http and https get through application_url.
         request = urllib.request.Request(url, data=body, headers=self._headers(body))  # noqa: S310
+        coming: Future[Reply] = Future()
+        # A socket's timeout is for each read: an answer that drips would never end it. Nor does
+        # it end the look-up of a name.
+        threading.Thread(target=self._answer, args=(request, coming), daemon=True).start()
         try:
-            with self._opener.open(request, timeout=self._timeout) as answer:
-                return _reply(answer.status, answer.headers, answer.read(_LARGEST))
+            return coming.result(self._timeout)
         except urllib.error.URLError as error:
             raise self._unreachable(error.reason) from None
         except (OSError, http.client.HTTPException) as error:
             raise self._unreachable(error) from None
+
+    def _answer(self, request: urllib.request.Request, coming: Future[Reply]) -> None:
+        try:
+            with self._opener.open(request, timeout=self._timeout) as answer:
+                coming.set_result(_reply(answer.status, answer.headers, answer.read(_LARGEST)))
+        except Exception as error:  # noqa: BLE001  # whoever waits is told
+            coming.set_exception(error)
 
     def _headers(self, body: bytes | None) -> dict[str, str]:
         """What a browser says of a request that a page of the application makes."""

@@ -8,6 +8,7 @@ import os
 import pty
 import subprocess
 import sys
+import threading
 
 import pytest
 from json_answers import JsonAnswers, serving
@@ -238,6 +239,25 @@ def test_a_slow_application_is_unreachable(server):
     server.shutdown()
     with pytest.raises(UnreachableError, match=r"within 0\.2 s"):
         smoke(server.url, "a@exemple.fr", SECRET, timeout=0.2)
+
+
+def test_an_answer_that_drips_is_waited_for_no_longer_than_one_that_does_not_come():
+    """The longest wait is for the whole answer, not for each of its bytes."""
+
+    class Drips(JsonAnswers):
+        def reply(self, body):
+            self.send_response(200)
+            with contextlib.suppress(OSError):
+                for _ in range(100):
+                    self.send_header("X-Drip", "drop")
+                    self.flush_headers()
+                    self.server.ended.wait(0.05)
+
+    with serving(Drips) as server:
+        server.ended = threading.Event()
+        with pytest.raises(UnreachableError, match=r"within 0\.3 s"):
+            smoke(server.url, "a@exemple.fr", SECRET, timeout=0.3)
+        server.ended.set()
 
 
 def test_a_password_that_the_application_says_again_is_not_printed(server):

@@ -82,9 +82,12 @@ class ConflictKind(StrEnum):
     INDEX_CHANGED = "index-changed"
     INDEX_IN_THE_WAY = "index-in-the-way"
     COLLECTION_IN_USE = "collection-in-use"
+    CAME_INTO_USE = "came-into-use"
 
     def settled_by(self, choice: OnConflict) -> bool:
         """Whether nothing is left to decide once that choice was made."""
+        if self is ConflictKind.CAME_INTO_USE:
+            return False
         if choice is OnConflict.DISCARD:
             return self not in _NEVER_DISCARDED
         return choice is OnConflict.KEEP
@@ -98,7 +101,7 @@ class Conflict:
         kind: In what way.
         collection: Where.
         id: ``_id`` of the document; ``None`` for an index or a collection.
-        path: The field, or the name of the index.
+        path: The field, the name of the index, or the collections that refer to the document.
     """
 
     kind: ConflictKind
@@ -307,6 +310,8 @@ class RollbackResult:
             (recorded,) = _RECORDED.validate_python([found])
         except ValidationError:
             raise run.damaged() from None
+        if recorded.exit_code not in (ExitCode.DONE, ExitCode.PENDING):
+            raise run.damaged()
         if recorded.exit_code is not ExitCode.PENDING or options.on_conflict is OnConflict.KEEP:
             return None
         chosen = RollbackOptions(recorded.on_conflict)

@@ -7,7 +7,7 @@ anything else refers to it.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -147,7 +147,21 @@ class UserRollback:
                 self._keep(unit, KeptReason.CHANGED, Counter())
         deciding = len(going)
         here = {name: IdSet(units.ids(name, going)) for name in BACKWARDS}
-        readings = Readings(
+        await self._keep_what_is_used(going, self._readings(here, newer), released)
+        self.going = going
+        if len(going) < deciding:
+            here = {name: IdSet(units.ids(name, going)) for name in BACKWARDS}
+        self.ids_going = here
+        self.result.sessions = await sessions_of(
+            self.database, self.ids_going["user"].packed, comment=self.comment
+        )
+        return going
+
+    def _readings(
+        self, here: Mapping[str, IdSet], newer: Sequence[UserRollback] = ()
+    ) -> Readings:
+        """Reader of what refers to what may go, besides what goes with it or went before."""
+        return Readings(
             self.database,
             here["organization"].packed,
             here["user"].packed,
@@ -158,15 +172,6 @@ class UserRollback:
             self.workspace_field,
             self.comment,
         )
-        await self._keep_what_is_used(going, readings, released)
-        self.going = going
-        if len(going) < deciding:
-            here = {name: IdSet(units.ids(name, going)) for name in BACKWARDS}
-        self.ids_going = here
-        self.result.sessions = await sessions_of(
-            self.database, self.ids_going["user"].packed, comment=self.comment
-        )
-        return going
 
     async def _keep_what_is_used(
         self, going: Going, readings: Readings, released: Sequence[Released]
@@ -214,6 +219,25 @@ class UserRollback:
             for filled in fills:
                 await session.turn(1)
                 await self._empty(filled, session)
+        session.progress.phase("look again at what refers to them", None)
+        await self._name_what_came_into_use()
+
+    async def _name_what_came_into_use(self) -> None:
+        """Name what was deleted and something refers to all the same.
+
+        No condition of a deletion can ask other collections, so what an application writes between
+        the decision and the deletion is found afterwards.
+        """
+        references = await self._readings(self.ids_going).all(())
+        for name in ("organization", "user"):
+            named = [identifier for identifier in references if identifier in self.ids_going[name]]
+            there = await self._read(name, named)
+            for identifier in named:
+                if id_key(identifier) not in there:
+                    by = ", ".join(sorted(references[identifier]))
+                    self.result.conflicts.add(
+                        Conflict(ConflictKind.CAME_INTO_USE, name, identifier, by)
+                    )
 
     async def _inspect(self, writes: Sequence[UserWrite], newer: Sequence[UserRollback]) -> None:
         among = len(self._units)

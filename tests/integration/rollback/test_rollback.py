@@ -21,6 +21,7 @@ from newbi_migrate.migration.rollback.results import (
     KeptReason,
     RollbackOptions,
 )
+from newbi_migrate.migration.rollback.users import UserRollback
 from newbi_migrate.progress import NullProgress
 from newbi_migrate.store.raw import document_of, elements
 from newbi_migrate.store.session import LeasedSession
@@ -567,14 +568,22 @@ async def test_whoever_was_left_is_named_until_they_are_taken_back(uri, migrated
 
 
 @pytest.mark.parametrize(
-    "altered", [{"exitCode": 3, "kept": [{}]}, {"exitCode": 77}, "rolled back", {"exitCode": "x"}]
+    "altered",
+    [
+        {"rollback": {"exitCode": 3, "kept": [{}]}},
+        {"rollback": {"exitCode": 77}},
+        {"rollback": "rolled back"},
+        {"rollback.exitCode": "x"},
+        {"rollback.exitCode": 1},
+        {"rollback.exitCode": True},
+    ],
 )
 async def test_a_record_of_what_was_left_that_somebody_altered_is_refused(
     uri, migrated, sync_database, altered
 ):
     """With the sentence for records this tool did not write."""
     await rollback(uri)
-    sync_database["newbi_migrate_runs"].update_one({}, {"$set": {"rollback": altered}})
+    sync_database["newbi_migrate_runs"].update_one({}, {"$set": altered})
     with pytest.raises(DamagedRecordsError, match="newbi_migrate_runs"):
         await roll_all_back(uri)
 
@@ -805,6 +814,39 @@ async def test_indexes_a_dead_run_was_building_are_its_own(uri, sync_database, m
     assert 0 == len(shown.conflicts)
     assert shown.indexes_dropped == back.indexes_dropped
     assert [] == changes(before, held(sync_database))
+
+
+@pytest.mark.parametrize("choice", [None, KEEP, DISCARD], ids=["stop", "keep", "discard"])
+async def test_what_comes_into_use_while_it_is_deleted_is_named(
+    uri, migrated, sync_database, monkeypatch, choice
+):
+    """No deletion can ask other collections: an application that was not stopped may write there.
+
+    The next migration makes the organization again, with the id that is referred to.
+    """
+    organization = sync_database["organization"].find_one({})["_id"]
+    user = sync_database["user"].find_one({})["_id"]
+    decide = UserRollback.decide
+
+    async def deciding(rollback, *arguments):
+        going = await decide(rollback, *arguments)
+        if len(arguments) == 0:
+            sync_database["clients"].insert_one({"workspaceId": organization})
+            sync_database["invitation"].insert_one({"inviterId": user})
+        return going
+
+    monkeypatch.setattr(UserRollback, "decide", deciding)
+    result = await rollback(uri, options=choice)
+    named = {(c.kind, c.collection, c.id, c.path) for c in result.conflicts}
+    assert {
+        (ConflictKind.CAME_INTO_USE, "organization", organization, "clients"),
+        (ConflictKind.CAME_INTO_USE, "user", user, "invitation"),
+    } == named
+    assert ExitCode.PENDING == result.exit_code
+
+    await migrate(uri)
+    assert sync_database["organization"].count_documents({"_id": organization})
+    assert sync_database["user"].count_documents({"_id": user})
 
 
 class AtTheStatement(NullProgress):
