@@ -107,7 +107,6 @@ class _LineId(_Shape):
 
 class _UserLine(_Shape):
     id: _LineId = Field(alias="_id")
-    legacy_user_id: Any = Field(alias="legacyUserId")
     user_id: ObjectId | None = Field(alias="userId")
     organization_id: ObjectId | None = Field(alias="organizationId")
     outcome: str

@@ -469,9 +469,10 @@ class RunWriter:
             comment=self._session.comment,
         )
 
-    async def note_users(self, lines: Iterable[Mapping[str, Any]]) -> None:
+    async def note_users(self, lines: Iterable[tuple[Any, Mapping[str, Any]]]) -> None:
         """Record who becomes who: one document for each legacy user.
 
+        Their id stands in it once: an id alone can be nearly as large as a document may be.
         A line that decides as the one that is there does leaves it alone: it was noted before
         an interruption, when it was known which documents had to be created for the user.
         """
@@ -480,11 +481,11 @@ class RunWriter:
             await self._session.collection(USERS).bulk_write(
                 [
                     UpdateOne(
-                        {"_id": {"run": run_id, "legacy": line["legacyUserId"]}},
+                        {"_id": {"run": run_id, "legacy": legacy_id}},
                         [{"$replaceWith": _unless_decided(line)}],
                         upsert=True,
                     )
-                    for line in some
+                    for legacy_id, line in some
                 ],
                 ordered=False,
                 comment=self._session.comment,

@@ -49,6 +49,9 @@ from newbi_migrate.store.structure import create_collection
 
 __all__ = ["ApplyRequest", "apply_plan"]
 
+# A legacy user's id, and what became of them.
+_Line = tuple[Any, dict[str, Any]]
+
 _RESCANS = 3
 _TOLD_AT_ONCE = 1000
 
@@ -251,7 +254,7 @@ async def _users(
     return _workspaces_without(plan, failed)
 
 
-def _told(session: LeasedSession, lines: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _told(session: LeasedSession, lines: Iterable[_Line]) -> Iterator[_Line]:
     """The same lines; the listener is told of them by the thousand."""
     number = 0
     for number, line in enumerate(lines, 1):
@@ -261,9 +264,8 @@ def _told(session: LeasedSession, lines: Iterable[dict[str, Any]]) -> Iterator[d
     session.progress.advance(number % _TOLD_AT_ONCE)
 
 
-def _line(line: UserLine, failed: Reason | None = None) -> dict[str, Any]:
-    return {
-        "legacyUserId": line.legacy_id,
+def _line(line: UserLine, failed: Reason | None = None) -> _Line:
+    return line.legacy_id, {
         "userId": line.user_id,
         "organizationId": line.workspace,
         "accountId": line.creates.get("account"),

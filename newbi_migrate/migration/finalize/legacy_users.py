@@ -194,5 +194,5 @@ async def _accounted_users(
         if run.stands and run.command == "migrate":
             async for line in migrated_users(database, run.run_id):
                 if quarantined or line.get("userId") is not None:
-                    found.add(id_key(line["legacyUserId"]))
+                    found.add(id_key(line["_id"]["legacy"]))
     return found

@@ -316,8 +316,9 @@ async def _users_chosen(request: RollbackRequest, of: RunRecord) -> UserScope | 
         if run.number > of.number:
             continue
         async for line in migrated_users(request.database, run.run_id):
-            key = id_key(line["legacyUserId"])
-            legacy[str(line["legacyUserId"])] = line["legacyUserId"]
+            user = line["_id"]["legacy"]
+            key = id_key(user)
+            legacy[str(user)] = user
             if line["organizationId"] is not None:
                 workspaces[key] = line["organizationId"]
                 sharing[line["organizationId"]].add(key)
@@ -433,7 +434,7 @@ async def _legacy_users(
         return await count(source, {"_id": {"$in": ids}}, comment=str(run.run_id))
 
     async for line in migrated_users(request.database, run.run_id):
-        identifier = line["legacyUserId"]
+        identifier = line["_id"]["legacy"]
         if line.get("userId") is None or (scope and id_key(identifier) not in scope.users):
             continue
         migrated += 1

@@ -182,9 +182,9 @@ class Structure:
             keys = set()
             async for line in migrated_users(self._database, run.run_id):
                 if line.get("reason") is not None:
-                    keys.add(id_key(line["legacyUserId"]))
+                    keys.add(id_key(line["_id"]["legacy"]))
                 elif line.get("outcome") == "aliased":
-                    aliases.setdefault(line["legacyUserId"], line["userId"])
+                    aliases.setdefault(line["_id"]["legacy"], line["userId"])
                 if line.get("userId") is not None:
                     migrated.add(line["userId"])
                 if line.get("memberId") is not None:

@@ -175,3 +175,23 @@ def test_portions_hold_everything_once_in_order_and_are_small(groups, limit):
     for portion in divided:
         size = len(bson.encode({"groups": [group.to_document() for group in portion]}))
         assert size <= limit + 20
+
+
+@pytest.mark.parametrize(
+    ("collection", "code"), [("Users", ExitCode.QUARANTINED), ("invoices", ExitCode.DONE)]
+)
+async def test_an_id_of_nearly_all_that_a_document_holds_is_recorded(
+    uri, sync_database, collection, code
+):
+    """Each record holds it once, and the run comes to its end; no user can have such an id."""
+    huge = "x" * (LIMIT - 100_000)
+    document = legacy_user(1) if collection == "Users" else odd_invoices(1, "")[0]
+    sync_database["Users"].insert_one(legacy_user(0))
+    sync_database[collection].insert_one({**document, "_id": huge})
+    before = fingerprint(sync_database, run_records=False)
+    result = await migrated(uri)
+    async with Migration(uri) as migration:
+        await migration.rollback()
+
+    assert code == result.exit_code
+    assert [] == changes(before, fingerprint(sync_database, run_records=False))
