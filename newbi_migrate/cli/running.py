@@ -224,7 +224,7 @@ class Session:
         """
         name = database or self.target.database
         say(f"{self._command} {what}, in the database {name!r} on {', '.join(self.target.hosts)}.")
-        typed = _ask("Type its name to go on: ")
+        typed = _ask("Type the name of the database to go on: ")
         if typed.lower() in _CONSENT:
             typed = _ask(f"That is not its name. Type {name} to go on: ")
         if typed != name:

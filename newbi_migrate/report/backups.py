@@ -31,6 +31,7 @@ from newbi_migrate.report.document import (
     table_of,
 )
 from newbi_migrate.report.text import counted
+from newbi_migrate.store.lease import RUNS
 
 __all__ = [
     "BackupPreview",
@@ -353,6 +354,8 @@ def restore_plan_document(
         said.append("A restore of it was interrupted there, and would go on.")
     elif dropped:
         said.append(f"These would be dropped first: {', '.join(dropped)}.")
+        if RUNS in dropped:
+            said.append("The records of the runs are among them: no rollback is possible then.")
     return Document(
         command="restore",
         database=target.database,

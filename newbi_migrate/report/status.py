@@ -13,7 +13,7 @@ from newbi_migrate.migration.status import Status
 from newbi_migrate.report.checklist import short_form
 from newbi_migrate.report.document import Badge, Document, Section, Tone, table_of
 from newbi_migrate.report.text import counted
-from newbi_migrate.store.runs import RunState
+from newbi_migrate.store.runs import RunRecord, RunState
 
 __all__ = ["status_document", "status_exit_code"]
 
@@ -81,7 +81,7 @@ def _runs(status: Status) -> Iterator[Section]:
         lambda run: (
             str(run.run_id),
             run.command,
-            "unfinished" if run.state is RunState.RUNNING else run.state.value,
+            _state(run),
             _when(run.started_at, "%Y-%m-%d %H:%M"),
             _number(run.quarantined),
             _number(run.exit_code),
@@ -91,6 +91,12 @@ def _runs(status: Status) -> Iterator[Section]:
     yield Section(
         f"Runs: {len(runs):,}{', the newest first' if len(runs) > 1 else ''}", (*table, *older)
     )
+
+
+def _state(run: RunRecord) -> str:
+    if run.partly_rolled_back:
+        return "partly-back"
+    return "unfinished" if run.state is RunState.RUNNING else run.state.value
 
 
 def _number(value: object) -> int | str:

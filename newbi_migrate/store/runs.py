@@ -134,6 +134,12 @@ class RunRecord:
         """Phase to seconds."""
         return dict(self.document.get("timings") or {})
 
+    @computed_field
+    @property
+    def partly_rolled_back(self) -> bool:
+        """Whether a part of it was rolled back, and the rest is in place."""
+        return self.stands and bool(self.document.get("rollback"))
+
     @property
     def journal_entries(self) -> int:
         """How many entries its journal has at least."""

@@ -479,6 +479,9 @@ def test_a_dry_run_of_a_restore_writes_nothing(quick, clean, other, backup):
     assert ["Users", "invoices"] == would.json["dropped"]
     assert f"Next: newbi-migrate restore --database {other.name} {backup}" in elsewhere.out
     assert [] == changes(before, fingerprint(clean))
+    quick("migrate", "--confirm")
+    after = quick("restore", "--dry-run", "--drop", backup)
+    assert "no rollback is possible then" in " ".join(after.out.split())
     assert [] == other.list_collection_names()
 
 

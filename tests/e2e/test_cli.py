@@ -470,7 +470,7 @@ def at_a_terminal(arguments, typed, uri, folder):
             if not chunk:
                 break
             screen += chunk
-        if not asked and b"Type its name" in screen:
+        if not asked and b"Type the name" in screen:
             asked = True
             os.write(ours, typed.encode() + b"\n")
     os.close(ours)
@@ -489,7 +489,7 @@ def test_at_a_terminal_the_plan_is_shown_and_the_databases_name_is_asked_for(
     code, screen = at_a_terminal(["migrate"], database_name, uri, tmp_path)
 
     assert (ExitCode.DONE, 15) == (code, stamped(clean))
-    assert screen.index("Plan for the database") < screen.index("Type its name")
+    assert screen.index("Plan for the database") < screen.index("Type the name")
     assert COLOUR.search(screen)
 
 
@@ -514,7 +514,7 @@ def test_a_question_names_the_numbers_of_a_saved_plan_and_no_other_command(
     _, shown = at_a_terminal(["migrate"], "other", uri, tmp_path)
 
     assert "it writes to 15 documents and migrates 3 users, in" in " ".join(planned.split())
-    assert "Type its name" in shown
+    assert "Type the name" in shown
     assert "Next: " not in planned + shown
 
 

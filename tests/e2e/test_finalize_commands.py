@@ -158,7 +158,7 @@ def test_nobody_is_asked_where_nothing_would_be_done(
     said = capfd.readouterr()
     lease = 'newbi_migrate_lease: document "lease" changed'
 
-    assert (ExitCode.DONE, False) == (code, "Type its name" in said.err)
+    assert (ExitCode.DONE, False) == (code, "Type the name" in said.err)
     assert "othing" in said.out
     assert changes(stood, fingerprint(migrated)) in ([], [lease])
 
@@ -170,7 +170,7 @@ def test_nobody_is_asked_about_a_rollback_that_is_refused(quick, migrated, uri, 
     code = run(["rollback"])
     said = capfd.readouterr()
 
-    assert (ExitCode.ROLLBACK_CONFLICTS, False) == (code, "Type its name" in said.err)
+    assert (ExitCode.ROLLBACK_CONFLICTS, False) == (code, "Type the name" in said.err)
     assert "refused, nothing was written" in said.out
 
 

@@ -9,6 +9,7 @@ from bson import ObjectId
 from bson.datetime_ms import DatetimeMS
 from fingerprints import changes, fingerprint
 from pymongo import AsyncMongoClient
+from small_legacy import USERS
 
 from newbi_migrate import ExitCode
 from newbi_migrate.store.lease import Holder, Lease
@@ -177,6 +178,16 @@ def test_status_offers_a_plan_once_everything_is_rolled_back(quick, migrated):
 
     assert "rolled-back" in answer.out
     assert answer.out.rstrip().endswith("Next: newbi-migrate plan")
+
+
+def test_status_says_of_which_run_a_part_was_taken_back(quick, migrated):
+    """Its record is that of a run that is done."""
+    user = str(USERS[0])
+    before = quick("status")
+    assert ExitCode.DONE == quick("rollback", "--users", user, "--confirm").code
+
+    assert "partly-back" not in before.out
+    assert "partly-back" in quick("status").out
 
 
 @pytest.mark.slow

@@ -368,7 +368,7 @@ def test_json_and_text_agree():
 # -- status -----------------------------------------------------------------------------------
 
 
-def a_status(*, state="done", held=False, lacking=0):
+def a_status(*, state="done", held=False, lacking=0, **fields):
     document = {
         "_id": IDS[30],
         "number": 1,
@@ -379,6 +379,7 @@ def a_status(*, state="done", held=False, lacking=0):
         "finishedAt": DAY,
         "exitCode": 5,
         "quarantined": 6,
+        **fields,
     }
     lease = LeaseState(Holder(IDS[30], "host", 42, "migrate"), held, DAY, DAY, 12.0)
     return Status("newbi", (RunRecord.of(document),), lease, {"invoices": lacking, "quotes": 0}, 2)
@@ -395,12 +396,23 @@ def test_a_status_lists_runs_and_what_lacks_a_workspace():
     assert "Organizations without members: 2" in text
 
 
-@pytest.mark.parametrize("state", ["done", "running", "rolling-back", "rolled-back"])
-def test_a_run_is_one_line_of_a_narrow_terminal(state):
+@pytest.mark.parametrize(
+    ("state", "shown_as"),
+    [
+        ("done", "done"),
+        ("done", "partly-back"),
+        ("running", "unfinished"),
+        ("rolling-back", "rolling-back"),
+        ("rolled-back", "rolled-back"),
+    ],
+)
+def test_a_run_is_one_line_of_a_narrow_terminal(state, shown_as):
     """Whatever has become of it, its line is not broken."""
-    text = shown(status_report(a_status(state=state), next_command="x"))
+    rollback = {"exitCode": 0} if shown_as == "partly-back" else None
+    text = shown(status_report(a_status(state=state, rollback=rollback), next_command="x"))
     (line,) = [line for line in text.splitlines() if str(IDS[30]) in line]
 
+    assert f" {shown_as} " in line
     assert "2025-08-14 09:30" in line
     assert line.rstrip().endswith(" 6    5")
 
