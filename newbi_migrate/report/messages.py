@@ -72,7 +72,7 @@ _REASONS: Final[Mapping[Reason, tuple[str, str]]] = {
         "It is in a view or a time series, whose documents cannot be updated",
         "migrate the collection that holds them",
     ),
-    Reason.OWNER_MISSING: ("No owner is named", "name the owner"),
+    Reason.OWNER_MISSING: ("No owner is named", "name its owner, or set its workspaceId"),
     Reason.OWNER_MALFORMED: (
         "The field that names the owner holds no id",
         "correct the id of the owner",
