@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
-from bson import ObjectId
+from bson import Binary, ObjectId
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 __all__ = ["GREATEST_NUMBER", "is_run", "is_user_line"]
@@ -92,6 +92,7 @@ class _Run(_Shape):
     refused_indexes: list[Annotated[list[str], Field(min_length=3, max_length=3)]] = Field(
         default=[], alias="refusedIndexes"
     )
+    rollback_session: Binary | None = Field(default=None, alias="rollbackSession")
     aside_dropped: bool = Field(default=False, alias="asideDropped")
     journal_entries: _Count = Field(default=0, alias="journalEntries")
     journal_dropped: bool = Field(default=False, alias="journalDropped")

@@ -15,7 +15,7 @@ from itertools import islice
 from typing import Annotated, Any, Final
 
 import bson
-from bson import ObjectId
+from bson import Binary, ObjectId
 from pydantic import computed_field
 from pymongo import UpdateOne
 
@@ -144,6 +144,11 @@ class RunRecord:
     def journal_entries(self) -> int:
         """How many entries its journal has at least."""
         return self.document.get("journalEntries") or 0
+
+    @property
+    def rollback_session(self) -> Binary | None:
+        """Id of the server session in which its rollback deletes; ``None`` if it has none."""
+        return self.document.get("rollbackSession")
 
     @property
     def migrates(self) -> bool:
@@ -421,6 +426,10 @@ class RunWriter:
         """Record that the run begins to be rolled back as a whole, and what was found for it."""
         state = {"state": RunState.ROLLING_BACK.value}
         await self._set({**state, **(fields or {})}, "rollbackStartedAt")
+
+    async def note_rollback_session(self, session_id: Binary) -> None:
+        """Record in which session a rollback deletes: who goes on with it ends its transaction."""
+        await self._set({"rollbackSession": session_id})
 
     async def rolled_back(self, document: Mapping[str, Any], *, whole: bool) -> None:
         """Record what came of a rollback; ``whole`` if nothing of the run is left."""

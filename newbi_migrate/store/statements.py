@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
-from bson import ObjectId
+from bson import Binary, ObjectId
 from pymongo.errors import OperationFailure
 
 from newbi_migrate.progress import Progress
@@ -65,7 +65,7 @@ async def _statement_running(database: Database, comments: Sequence[str]) -> boo
         raise
 
 
-async def end_transaction(session: LeasedSession, session_id: Any) -> None:
+async def end_transaction(session: LeasedSession, session_id: Binary) -> None:
     """End a transaction that its client left open, and wait for one that is being committed.
 
     The server would keep it for a minute, and the documents it wrote locked.

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Any, Final, Protocol
+from functools import partial
+from typing import Any, Final, Protocol, TypeVar
 
 import xxhash
+from bson import Binary
 from bson.raw_bson import RawBSONDocument
 from pymongo import DeleteOne, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
@@ -39,7 +41,6 @@ __all__ = [
     "Presence",
     "Together",
     "WrittenUsers",
-    "delete_unchanged",
     "empty_fields",
     "presence_of",
     "take_back",
@@ -51,6 +52,7 @@ BACKWARDS: Final = TARGET_COLLECTIONS[::-1]
 
 # Seconds between attempts of a transaction that the application's own writes got in the way of.
 _CONFLICT_PAUSES: Final = (0.05, 0.1, 0.2, 0.4)
+_T = TypeVar("_T")
 
 
 # -- writing -----------------------------------------------------------------------------------
@@ -84,7 +86,7 @@ class Together:
         self._transactions = transactions
 
     @property
-    def id(self) -> Any:
+    def id(self) -> Binary | None:
         """Id by which whoever resumes ends a transaction of a client that died; else ``None``."""
         return None if self._transactions is None else self._transactions.session_id["id"]
 
@@ -98,34 +100,51 @@ class Together:
             pymongo.errors.PyMongoError: The server failed; what was written is unknown.
         """
         try:
-            if self._transactions is None:
-                return await self._send(writes)
-            return await self._in_transaction(writes, self._transactions)
+            return await self._together(partial(self._send, writes))
         except OperationFailure as error:
             if not refuses_documents(error):
                 raise
             return None
 
-    async def _in_transaction(
-        self, writes: Sequence[Insert | SetMissing], session: AsyncClientSession
-    ) -> WrittenUsers:
-        """Write in a transaction; a few conflicts with the application are sat out."""
-        for pause in _CONFLICT_PAUSES:
-            try:
-                return await self._transaction(writes, session)
-            except OperationFailure as error:
-                if error.code != Code.WRITE_CONFLICT:
-                    raise
-            await asyncio.sleep(pause)
-        return await self._transaction(writes, session)
+    async def delete_unchanged(self, documents: Sequence[Deletion]) -> Counter[str] | None:
+        """Delete documents; ``None``, and none, if one of them is no longer as it was read.
 
-    async def _transaction(
-        self, writes: Sequence[Insert | SetMissing], session: AsyncClientSession
-    ) -> WrittenUsers:
-        async with await session.start_transaction(write_concern=DURABLE):
-            done = await self._send(writes)
-            self._leased.safe_point()
-        return done
+        One that is gone already is passed over. What refers to a document goes before it.
+
+        Returns:
+            Collection to the number of documents deleted.
+
+        Raises:
+            NewbiMigrateError: The session stopped it.
+            pymongo.errors.PyMongoError: The server failed; what was deleted is unknown.
+        """
+        gone: list[tuple[Deletion, bytes]] = []
+        try:
+            return await self._together(
+                partial(_delete, self._leased, documents, self._transactions, gone)
+            )
+        except _ChangedMeanwhileError:
+            if self._transactions is None:
+                await _put_back(self._leased, gone)
+            return None
+
+    async def _together(self, send: Callable[[], Awaitable[_T]]) -> _T:
+        """Write in a transaction, where there are any; a few conflicts with others are sat out."""
+        if self._transactions is None:
+            return await send()
+        pauses = iter(_CONFLICT_PAUSES)
+        while True:
+            try:
+                async with await self._transactions.start_transaction(write_concern=DURABLE):
+                    done = await send()
+                    self._leased.safe_point()
+            except OperationFailure as error:
+                pause = next(pauses, None)
+                if error.code != Code.WRITE_CONFLICT or pause is None:
+                    raise
+            else:
+                return done
+            await asyncio.sleep(pause)
 
     async def _send(self, writes: Sequence[Insert | SetMissing]) -> WrittenUsers:
         done = WrittenUsers()
@@ -274,38 +293,6 @@ def _delete_as_read(identifier: Any, raw: bytes) -> DeleteOne:
     """The statement that deletes a document if it is, byte for byte, as it was read."""
     as_read = {"$eq": ["$$ROOT", {"$literal": RawBSONDocument(raw)}]}
     return DeleteOne({"_id": {"$eq": identifier}, "$expr": as_read}, collation=SIMPLE_COLLATION)
-
-
-async def delete_unchanged(
-    leased: LeasedSession, documents: Sequence[Deletion]
-) -> Counter[str] | None:
-    """Delete documents, all or none; ``None`` if one of them is no longer as it was read.
-
-    One that is gone already is passed over. What refers to a document goes before it.
-
-    Returns:
-        Collection to the number of documents deleted.
-
-    Raises:
-        NewbiMigrateError: The session stopped it.
-        pymongo.errors.PyMongoError: The server failed; what was deleted is unknown.
-    """
-    if leased.server.has_transactions:
-
-        async def delete(session: AsyncClientSession) -> Counter[str]:
-            return await _delete(leased, documents, session, [])
-
-        try:
-            async with client_session(leased.database) as session:
-                return await session.with_transaction(delete, write_concern=DURABLE)
-        except _ChangedMeanwhileError:
-            return None
-    gone: list[tuple[Deletion, bytes]] = []
-    try:
-        return await _delete(leased, documents, None, gone)
-    except _ChangedMeanwhileError:
-        await _put_back(leased, gone)
-        return None
 
 
 async def _delete(

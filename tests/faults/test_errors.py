@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from itertools import count, product
+from time import monotonic
 
 import pytest
 from fingerprints import changes, fingerprint
@@ -180,6 +181,21 @@ async def test_a_rollback_passes_over_the_same_errors(
         servers.drop(database.name)
 
     assert not wrong, f"{sample}: {wrong}"
+
+
+async def test_a_commit_that_fails_leaves_no_transaction_that_is_waited_for(
+    replica_set, servers, fresh, impatient
+):
+    """A rollback ends what its failed attempt left open; the server would for a minute not."""
+    _, uri = fresh(replica_set, little_legacy)
+    await migrated(uri)
+    began = monotonic()
+    with failing(servers.client(replica_set), "commitTransaction", "connection closed", "for ever"):
+        given_up = await outcome(taken_back, uri)
+    ended = await outcome(taken_back, uri)
+
+    assert (ExitCode.UNREACHABLE, ExitCode.DONE) == (given_up, ended)
+    assert monotonic() - began < 40
 
 
 @pytest.mark.parametrize("call", [validated, planned])

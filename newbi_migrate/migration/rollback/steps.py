@@ -39,6 +39,7 @@ from newbi_migrate.store.reading import MAX_IDS
 from newbi_migrate.store.replacements import RESTORE
 from newbi_migrate.store.runs import RunRecord, RunState, RunWriter, migrated_users
 from newbi_migrate.store.session import LeasedSession
+from newbi_migrate.store.statements import end_transaction
 
 __all__ = ["RollbackRequest", "choose_runs", "preview", "roll_back"]
 
@@ -274,6 +275,8 @@ class _RunBack:
         record = RunWriter(session)
         whole = request.options.whole
         await record.take_over()
+        if self.run.rollback_session is not None:
+            await end_transaction(session, self.run.rollback_session)
         if whole and self.run.state is not RunState.ROLLED_BACK:
             await record.rolling_back()
         with timed(result.timings, "indexes"):

@@ -48,9 +48,10 @@ from newbi_migrate.store.journal import (
 )
 from newbi_migrate.store.raw import Element, element_at, element_of, has_room_at, set_back
 from newbi_migrate.store.reading import chunks
+from newbi_migrate.store.runs import RunWriter
 from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.undo import read_stored
-from newbi_migrate.store.user_documents import BACKWARDS, delete_unchanged, empty_fields
+from newbi_migrate.store.user_documents import BACKWARDS, Together, empty_fields, writing_together
 
 __all__ = ["UserRollback"]
 
@@ -157,9 +158,7 @@ class UserRollback:
         )
         return going
 
-    def _readings(
-        self, here: Mapping[str, IdSet], newer: Sequence[UserRollback] = ()
-    ) -> Readings:
+    def _readings(self, here: Mapping[str, IdSet], newer: Sequence[UserRollback] = ()) -> Readings:
         """Reader of what refers to what may go, besides what goes with it or went before."""
         return Readings(
             self.database,
@@ -211,10 +210,13 @@ class UserRollback:
         Raises:
             NewbiMigrateError: The session stopped it; the same call finishes it.
         """
-        for batch in chunks(self.going, session.throttle.window(_UNITS_TOGETHER)):
-            await session.turn(sum(len(unit.created) for unit in batch))
-            await self._delete(batch, session)
-            session.progress.advance(len(batch))
+        async with writing_together(session) as together:
+            if together.id is not None and self.going:
+                await RunWriter(session).note_rollback_session(together.id)
+            for batch in chunks(self.going, session.throttle.window(_UNITS_TOGETHER)):
+                await session.turn(sum(len(unit.created) for unit in batch))
+                await self._delete(batch, together)
+                session.progress.advance(len(batch))
         for fills in self._fills.values():
             for filled in fills:
                 await session.turn(1)
@@ -312,16 +314,16 @@ class UserRollback:
     async def _read(self, collection: str, ids: Sequence[Any]) -> dict[bytes, bytes]:
         return await read_stored(self.database[collection], ids, comment=self.comment)
 
-    async def _delete(self, units: Sequence[Unit], leased: LeasedSession) -> None:
+    async def _delete(self, units: Sequence[Unit], together: Together) -> None:
         """Delete all that was created for some users, or, where one was changed meanwhile, none."""
-        deleted = await delete_unchanged(leased, [d for unit in units for d in unit.created])
+        deleted = await together.delete_unchanged([d for unit in units for d in unit.created])
         if deleted is not None:
             self.result.deleted.update(deleted)
         elif len(units) == 1:
             self._changed_meanwhile(units[0])
         else:
             for unit in units:
-                await self._delete([unit], leased)
+                await self._delete([unit], together)
 
     def _changed_meanwhile(self, unit: Unit) -> None:
         for document in unit.created:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from time import monotonic
+
 import bson
 import pytest
 from bson import ObjectId
@@ -847,6 +849,25 @@ async def test_what_comes_into_use_while_it_is_deleted_is_named(
     await migrate(uri)
     assert sync_database["organization"].count_documents({"_id": organization})
     assert sync_database["user"].count_documents({"_id": user})
+
+
+async def test_a_transaction_that_a_dead_rollback_left_open_is_ended(
+    replica_uri, sync_replica_database
+):
+    """The server would keep it, and the documents it deletes locked, for a minute."""
+    database = sync_replica_database
+    database["Users"].insert_one(legacy_user(0))
+    await migrate(replica_uri)
+    with database.client.start_session() as dead:
+        dead.start_transaction()
+        database["organization"].delete_one({}, session=dead)
+        noted = {"state": "rolling-back", "rollbackSession": dead.session_id["id"]}
+        database["newbi_migrate_runs"].update_one({}, {"$set": noted})
+        began = monotonic()
+        result = await rollback(replica_uri)
+
+    assert monotonic() - began < 20
+    assert (ExitCode.DONE, 0) == (result.exit_code, database["organization"].count_documents({}))
 
 
 class AtTheStatement(NullProgress):
