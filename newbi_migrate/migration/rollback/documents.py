@@ -25,6 +25,7 @@ from typing import Any
 from bson import ObjectId
 from xxhash import xxh3_64_intdigest
 
+from newbi_migrate.documents.registry import UniqueKey
 from newbi_migrate.mapping.values import ABSENT, read_id
 from newbi_migrate.migration.rollback.references import Released
 from newbi_migrate.migration.rollback.results import (
@@ -34,6 +35,7 @@ from newbi_migrate.migration.rollback.results import (
     RollbackResult,
 )
 from newbi_migrate.progress import Progress
+from newbi_migrate.store.collisions import find_collisions
 from newbi_migrate.store.decoding import decode_element
 from newbi_migrate.store.faults import task_group
 from newbi_migrate.store.handles import Database
@@ -110,6 +112,8 @@ class DocumentRollback:
     comment: str
     released: Released = field(default_factory=Released)
     """Workspace to the number of documents, by collection, that no longer name it afterwards."""
+    _unscoped: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
+    """Collection to the documents of chosen users that have no workspace afterwards."""
 
     async def total(self) -> int:
         """How many documents there are to go through, as often as the run wrote to them."""
@@ -134,6 +138,31 @@ class DocumentRollback:
             progress.advance(sum(len(group.ids) for group in groups), name)
         for name, found in chains.items():
             await self._follow(name, await _chains(name, found, newer))
+
+    async def find_meetings(self, keys: Mapping[str, Sequence[UniqueKey]]) -> None:
+        """Find documents of chosen users that would share a unique key, without a workspace.
+
+        The indexes stay where only some users are taken back, and they keep apart only what has a
+        workspace.
+
+        Args:
+            keys: Collection to its unique keys that an index enforces.
+        """
+        for name, ids in self._unscoped.items():
+            here: list[dict[str, Any]] = [{"_id": {"$in": ids}}, {self.workspace_field: None}]
+            for key in keys.get(name, ()):
+                found, _ = await find_collisions(
+                    self.database[name],
+                    replace(key, derived={}),
+                    workspace_field=self.workspace_field,
+                    workspace={"$literal": None},
+                    among={"$or": here},
+                    comment=self.comment,
+                )
+                for each in found:
+                    self.result.conflicts.add(
+                        Conflict(ConflictKind.REFUSED, name, each.ids[-1], each.index)
+                    )
 
     async def _repeated(self, newer: Sequence[DocumentRollback]) -> frozenset[int]:
         """Hashes of the documents that were written to more than once, and perhaps of others.
@@ -278,6 +307,8 @@ class DocumentRollback:
             written = read_id(group.changes.get(self.workspace_field, ABSENT)).value
             stood = _stood(group, self.workspace_field)
             self._released(name, written, stood, len(group.ids))
+            if self.chosen is not None and written is not None and stood is None:
+                self._unscoped[name] += group.ids
 
     def _released(
         self, name: str, now: ObjectId | None, then: ObjectId | None, number: int

@@ -16,7 +16,7 @@ from typing import Any
 
 from bson import ObjectId
 
-from newbi_migrate.documents.registry import Registry
+from newbi_migrate.documents.registry import Registry, UniqueKey
 from newbi_migrate.errors import UsageError
 from newbi_migrate.mapping.values import read_id
 from newbi_migrate.migration.rollback.documents import DocumentRollback, UserScope
@@ -34,6 +34,7 @@ from newbi_migrate.store.connection import Store
 from newbi_migrate.store.counting import count
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import id_key
+from newbi_migrate.store.indexes import read_indexes
 from newbi_migrate.store.journal import EntryKind, JournalReader
 from newbi_migrate.store.reading import MAX_IDS
 from newbi_migrate.store.replacements import RESTORE
@@ -256,6 +257,8 @@ class _RunBack:
             await self.structure.inspect([run.structure for run in newer])
             progress.phase("survey documents", await self.documents.total())
             await self.documents.survey(progress, [run.documents for run in newer])
+            if self.documents.chosen is not None:
+                await self.documents.find_meetings(await _enforced(request))
             if self.users is not None:
                 before = [run.users for run in newer if run.users is not None]
                 await self.users.inspect(progress, before)
@@ -302,6 +305,15 @@ class _RunBack:
         # What was done by a journal that somebody dropped meanwhile may be a part of it.
         await JournalReader(request.database, self.run.run_id).require(self.run.journal_entries)
         await record.rolled_back(result.to_record(), whole=whole)
+
+
+async def _enforced(request: RollbackRequest) -> dict[str, list[UniqueKey]]:
+    """Collection to the unique keys of the registry that an index there enforces."""
+    found: dict[str, list[UniqueKey]] = {}
+    for spec in request.registry.scoped:
+        names = {index["name"] for index in await read_indexes(request.database, spec.name)}
+        found[spec.name] = [key for key in spec.unique_keys if key.index.name in names]
+    return found
 
 
 async def _users_chosen(request: RollbackRequest, of: RunRecord) -> UserScope | None:

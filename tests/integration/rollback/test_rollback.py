@@ -485,6 +485,35 @@ async def test_one_user_alone_goes_back(uri, migrated, sync_database):
     assert indexes == sync_database["invoices"].index_information()
 
 
+async def test_users_whose_documents_would_share_a_key_without_a_workspace_are_no_part(
+    uri, sync_database
+):
+    """The indexes stay, and the look beforehand names the one that would refuse a document.
+
+    Somebody whose documents share their keys with nobody is one, also once others were.
+    """
+    sync_database["Users"].insert_many([legacy_user(n) for n in range(3)])
+    for user, year in zip(USERS[:3], (2025, 2025, 2024), strict=True):
+        sync_database["invoices"].insert_many(invoices(user, 2, issueYear=year))
+    await migrate(uri)
+    before = held(sync_database)
+    both, other = RollbackOptions(users=USERS[:2]), RollbackOptions(users=USERS[2:3])
+    shown = await rollback(uri, options=both, dry_run=True)
+    refused = await rollback(uri, options=both)
+    unchanged = changes(before, held(sync_database))
+    alone = await rollback(uri, options=RollbackOptions(users=USERS[:1]))
+
+    assert {(ConflictKind.REFUSED, "number_workspaceId_issueYear_unique")} == {
+        (conflict.kind, conflict.path) for conflict in shown.conflicts
+    }
+    assert (2, ExitCode.ROLLBACK_CONFLICTS) == (len(shown.conflicts), refused.exit_code)
+    assert [] == unchanged
+    assert ExitCode.DONE == alone.exit_code
+    assert ExitCode.DONE == (await rollback(uri, options=other)).exit_code
+    second = RollbackOptions(users=USERS[1:2])
+    assert ExitCode.ROLLBACK_CONFLICTS == (await rollback(uri, options=second)).exit_code
+
+
 @pytest.mark.slow
 async def test_parts_taken_back_one_by_one_make_a_whole(uri, migrated, sync_database):
     """Users one after another, then the rest: every byte is back."""
