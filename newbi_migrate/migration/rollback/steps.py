@@ -369,34 +369,35 @@ async def _refuse_without_source(
     database = request.database
     names = await collection_names(database, comment=str(run.run_id))
     known = await _names_of_source(request, run)
-    wanted = next((name for name in known if name in names), known[-1] if known else None)
-    if wanted in names and run.command == "migrate":
+    if not known:
+        return
+    # What a finalize renamed comes back first, by its own rollback or by one before this.
+    renamed = [
+        entry.renamed
+        for one in request.chosen
+        if one.command == "finalize" and one.number >= run.number
+        async for entry in JournalReader(database, one.run_id).entries()
+        if entry.kind is EntryKind.COLLECTION and entry.renamed is not None
+    ]
+    wanted = next((name for name in (*known, *renamed) if name in names), known[-1])
+    if wanted not in names:
+        raise UsageError(
+            f"The legacy users in {wanted} are no longer there, so nothing can be taken back.",
+            next_step=_put_back(database.name, known[-1], wanted),
+        )
+    if run.command == "migrate":
         here, gone = await _legacy_users(request, run, wanted, scope)
         # The application makes an empty collection anew, and deletes a user now and then.
-        if gone and (not here or await _moved_away(request, run, names)):
+        moved = wanted not in renamed and await _moved_away(request, run, names)
+        if gone and (moved or not here):
             raise UsageError(
                 f"{gone:,} legacy users whom the run {run.run_id} migrated are no longer in "
                 f"{wanted}, so nothing can be taken back.",
-                next_step=_put_back(database.name, wanted),
+                next_step=_put_back(database.name, known[-1], wanted),
             )
-    if wanted is not None and wanted not in names:
-        # What a finalize renamed comes back first, by its own rollback or by one before this.
-        renamed = {
-            entry.renamed
-            for one in request.chosen
-            if one.command == "finalize" and one.number >= run.number
-            async for entry in JournalReader(database, one.run_id).entries()
-            if entry.kind is EntryKind.COLLECTION
-        }
-        if renamed & names:
-            return
-        raise UsageError(
-            f"The legacy users in {wanted} are no longer there, so nothing can be taken back.",
-            next_step=_put_back(database.name, wanted),
-        )
 
 
-def _put_back(database: str, source: str) -> str:
+def _put_back(database: str, source: str, into: str) -> str:
     """How legacy users come back from a backup into a database that is in use."""
     rescue = f"{database}_rescue"
     restoring = shlex.join(
@@ -406,7 +407,7 @@ def _put_back(database: str, source: str) -> str:
         [
             {
                 "$merge": {
-                    "into": {"db": database, "coll": source},
+                    "into": {"db": database, "coll": into},
                     "on": "_id",
                     "whenMatched": [],
                 }

@@ -14,15 +14,15 @@ import bson
 
 from newbi_migrate.documents.indexes import ID_INDEX
 from newbi_migrate.documents.registry import OWN_PREFIX
-from newbi_migrate.errors import DamagedRecordsError
-from newbi_migrate.migration.planning.survey import dropping_name, kept_name
+from newbi_migrate.errors import DamagedRecordsError, UnsupportedError
+from newbi_migrate.migration.planning.survey import dropping_name, kept_name, odd_target
 from newbi_migrate.migration.rollback.results import (
     Conflict,
     ConflictKind,
     RollbackResult,
 )
 from newbi_migrate.migration.run.recovery import refuse_forged
-from newbi_migrate.store.collections import collection_names
+from newbi_migrate.store.collections import CollectionInfo, collection_names, collections
 from newbi_migrate.store.counting import count, has_any
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.indexes import drop_index, read_indexes, rebuild_index
@@ -71,14 +71,20 @@ class StructureRollback:
 
         Args:
             newer: Later runs that are taken back before this one, the newest first, inspected.
+
+        Raises:
+            UnsupportedError: What the run wrote to has become a view, or the like.
+            DamagedRecordsError: The journal is not what this tool wrote.
         """
         built: dict[str, dict[str, Mapping[str, Any] | None]] = {}
         dropped: dict[tuple[str, str], Mapping[str, Any]] = {}
+        infos = await collections(self.database, comment=self.comment)
         journal = JournalReader(self.database, self.run.run_id)
         async for entry in journal.entries(backwards=True):
             refuse_forged(entry, self.run, self.targets)
             if self.collections is not None and entry.collection not in self.collections:
                 continue
+            self._refuse_odd(entry, infos)
             if entry.kind is EntryKind.INDEX:
                 known = {index["name"]: index for index in entry.indexes("specifications")}
                 # One that is pending may have built what it names.
@@ -94,7 +100,7 @@ class StructureRollback:
             pair["collection"]: {index["name"]: index for index in pair["indexes"]}
             for pair in self.run.document.get("indexesBefore", ())
         }
-        names = await collection_names(self.database, comment=self.comment)
+        names = infos.keys()
         self._look_at_names(names, newer)
         gone = {key for run in newer for key in run.dropped_indexes()}
         for collection in sorted((built.keys() | before.keys()) & names):
@@ -102,6 +108,20 @@ class StructureRollback:
                 continue
             await self._compare(
                 collection, built.get(collection, {}), before.get(collection, {}), gone
+            )
+
+    def _refuse_odd(self, entry: JournalEntry, infos: Mapping[str, CollectionInfo]) -> None:
+        """Fail where what a run wrote to has become something that cannot be written to so."""
+        if entry.kind is EntryKind.USERS and (refusal := odd_target(infos)) is not None:
+            raise refusal
+        info = infos.get(entry.collection)
+        if info is not None and not info.holds_documents:
+            raise UnsupportedError(
+                f"{info.name!r} is {info.oddity} now, so what the run {self.run.run_id} wrote to "
+                "the collection of that name cannot be taken back.",
+                next_step="Nothing was written. Give the collection its name back, and run the "
+                "same rollback again.",
+                collection=info.name,
             )
 
     def _note_collection(self, entry: JournalEntry) -> None:

@@ -358,6 +358,25 @@ async def test_a_legacy_collection_made_anew_does_not_open_the_way_back(
     assert [] == changes(stood, held(sync_database))
 
 
+@pytest.mark.parametrize("left", [0, 1])
+async def test_legacy_users_deleted_since_they_were_set_aside_hold_a_rollback_of_all(
+    migrated, migration, sync_database, left
+):
+    """Where none is left, users would be deleted for good; one may have been deleted on purpose."""
+    await migration.finalize(keep=True)
+    kept = sync_database["Users_before_migration"]
+    kept.delete_many({"_id": {"$ne": USERS[0]}} if left else {})
+    stood = held(sync_database)
+    if left:
+        assert ExitCode.DONE == (await migration.rollback_all())[-1].exit_code
+        return
+    for dry_run in (True, False):
+        with pytest.raises(UsageError, match="no longer in Users_before_migration"):
+            await migration.rollback_all(dry_run=dry_run)
+
+    assert [] == changes(stood, held(sync_database))
+
+
 async def test_a_legacy_user_deleted_since_does_not_stop_a_rollback(
     migrated, migration, sync_database
 ):

@@ -14,7 +14,13 @@ from small_legacy import DAY, USERS, invoices, legacy_user
 from newbi_migrate.answers import answer
 from newbi_migrate.choices import OnConflict
 from newbi_migrate.demo.legacy import build_legacy_database
-from newbi_migrate.errors import DamagedRecordsError, ExitCode, InterruptedRunError, UsageError
+from newbi_migrate.errors import (
+    DamagedRecordsError,
+    ExitCode,
+    InterruptedRunError,
+    UnsupportedError,
+    UsageError,
+)
 from newbi_migrate.migration.apply import steps
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.planning.options import MigrationOptions
@@ -626,6 +632,28 @@ async def test_without_the_legacy_users_nothing_is_taken_back(uri, migrated, syn
         await rollback(uri, options=DISCARD)
 
     assert 3 == sync_database["user"].count_documents({})
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "said"),
+    [("invoices", "view", "a view now"), ("user", "view", "a view"), ("user", "capped", "capped")],
+)
+async def test_what_became_something_that_cannot_be_written_holds_a_rollback(
+    uri, migrated, sync_database, name, kind, said
+):
+    """It is told before anything is written, not half-way."""
+    options = {"viewOn": f"{name}_real"} if kind == "view" else {"capped": True, "size": 100_000}
+    documents = [*sync_database[name].find()]
+    sync_database[name].rename(f"{name}_real")
+    sync_database.create_collection(name, **options)
+    if kind == "capped":
+        sync_database[name].insert_many(documents)
+    stood = held(sync_database)
+    for dry_run in (True, False):
+        with pytest.raises(UnsupportedError, match=said):
+            await rollback(uri, dry_run=dry_run)
+
+    assert [] == changes(stood, held(sync_database))
 
 
 async def test_no_run_goes_on_while_a_rollback_is_unfinished(uri, migrated, sync_database):
