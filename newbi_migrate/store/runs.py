@@ -48,6 +48,7 @@ __all__ = [
     "recorded_run_ids",
     "refuse_altered_records",
     "refuse_if_restoring",
+    "refused_documents",
     "restore_record",
     "unfinished_run",
 ]
@@ -229,7 +230,22 @@ def quarantined_documents(
         collection: Its name.
         without_workspace: Only those that have no workspace.
     """
-    name = "quarantinedWithout" if without_workspace else "quarantined"
+    return _of_last(runs, collection, "quarantinedWithout" if without_workspace else "quarantined")
+
+
+def refused_documents(runs: Iterable[RunRecord], collection: str) -> int:
+    """How many documents of a collection the server refused the last run that wrote to it.
+
+    No plan foresees them: in a plan they are still to be written.
+
+    Args:
+        runs: The newest first.
+        collection: Its name.
+    """
+    return _of_last(runs, collection, "refused")
+
+
+def _of_last(runs: Iterable[RunRecord], collection: str, name: str) -> int:
     for run in runs:
         summary = (run.document.get("collections") or {}).get(collection)
         if run.stands and summary is not None:

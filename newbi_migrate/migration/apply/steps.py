@@ -157,7 +157,11 @@ async def apply_plan(request: ApplyRequest) -> RunResult:
             "created": dict(state.created),
             "filled": dict(state.filled),
             "collections": {
-                name: {**answer(summary), "quarantinedWithout": summary.quarantined_without}
+                name: {
+                    **answer(summary),
+                    "quarantinedWithout": summary.quarantined_without,
+                    "refused": len(state.refused[name]),
+                }
                 for name, summary in state.collections.items()
             },
             "quarantined": len(state.quarantine),
@@ -391,6 +395,7 @@ async def _rescan(
             census = await plane.census(spec)
         if census.pending > len(refused):
             state.pending[spec.name] = census.pending - len(refused)
+        state.refused[spec.name] = refused
         if census.quarantined != len(left):
             left = (await plane.survey(spec, request.session.progress)).quarantine
         state.quarantine.extend(left)

@@ -9,7 +9,6 @@ from typing import Any
 from bson import ObjectId
 
 from newbi_migrate.answers import answer
-from newbi_migrate.mapping.decisions import Outcome
 from newbi_migrate.mapping.users import BARRED
 from newbi_migrate.migration.finalize.legacy_users import count_legacy_users, refuse_made_anew
 from newbi_migrate.migration.finalize.results import FinalizeResult
@@ -17,6 +16,8 @@ from newbi_migrate.migration.finalize.steps import (
     FinalizeRequest,
     carry_out,
     end_again,
+    has_late_work,
+    quarantined_users,
     refuse_other,
     refuse_unless_ready,
     refuse_unmigrated,
@@ -212,11 +213,12 @@ class Finalize:
                 asking=asking,
             )
         )
-        refuse_unless_ready(report, plan, keep=request.keep, resumed=resumed)
+        late = await has_late_work(database, runs, plan)
+        refuse_unless_ready(report, plan, late=late, keep=request.keep, resumed=resumed)
         return replace(
             request,
             source=plan.source,
-            quarantined=plan.outcomes.get(Outcome.QUARANTINED, 0),
+            quarantined=quarantined_users(plan),
             let_in=_let_in(plan),
             there_before=report.there_before,
         )

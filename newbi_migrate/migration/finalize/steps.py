@@ -14,6 +14,7 @@ from newbi_migrate.answers import answer
 from newbi_migrate.documents.registry import Registry
 from newbi_migrate.errors import DatabaseMovedOnError, UsageError, ValidationFailedError
 from newbi_migrate.mapping.decisions import Outcome
+from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.finalize.legacy_users import LegacyUsers, refuse_unaccounted
 from newbi_migrate.migration.finalize.results import FinalizeResult, HeldIndex, MissingIndex
 from newbi_migrate.migration.finalize.swaps import (
@@ -32,9 +33,11 @@ from newbi_migrate.migration.validation.report import Origin, RuleResult, Valida
 from newbi_migrate.migration.validation.rules import INDEX_PRESENT
 from newbi_migrate.migration.validation.validate import recorded_choices
 from newbi_migrate.store.collections import collection_names
+from newbi_migrate.store.handles import Database
+from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.indexes import read_indexes
 from newbi_migrate.store.journal import JOURNAL, EntryKind, Journal
-from newbi_migrate.store.runs import RunRecord, RunWriter
+from newbi_migrate.store.runs import RunRecord, RunWriter, migrated_users, refused_documents
 from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.structure import drop_collection
 
@@ -42,6 +45,8 @@ __all__ = [
     "FinalizeRequest",
     "carry_out",
     "end_again",
+    "has_late_work",
+    "quarantined_users",
     "refuse_other",
     "refuse_unless_ready",
     "refuse_unmigrated",
@@ -118,14 +123,43 @@ def refuse_unmigrated(runs: Iterable[RunRecord]) -> None:
         )
 
 
+async def has_late_work(database: Database, runs: Sequence[RunRecord], plan: Plan) -> bool:
+    """Whether a plan has work that came since the last run, beside what the server refused then.
+
+    Args:
+        database: Where.
+        runs: All runs, the newest first.
+        plan: What a migration would still do. It cannot foresee what the server refuses.
+    """
+    for name, summary in plan.collections.items():
+        if summary.pending > refused_documents(runs, name):
+            return True
+    if not plan.users.pending:
+        return False
+    last = next((run for run in runs if run.stands and run.command == "migrate"), None)
+    refused = set()
+    if last is not None:
+        async for line in migrated_users(database, last.run_id):
+            if line["reason"] == Reason.WRITE_REFUSED:
+                refused.add(id_key(line["_id"]["legacy"]))
+    return any(line.writes and id_key(line.legacy_id) not in refused for line in plan.users)
+
+
+def quarantined_users(plan: Plan) -> int:
+    """How many legacy users are in their collection alone, where no work is late."""
+    refused = sum(line.writes for line in plan.users) if plan.users.pending else 0
+    return plan.outcomes.get(Outcome.QUARANTINED, 0) + refused
+
+
 def refuse_unless_ready(
-    report: ValidationReport, plan: Plan, *, keep: bool, resumed: bool = False
+    report: ValidationReport, plan: Plan, *, late: bool, keep: bool, resumed: bool = False
 ) -> None:
     """Fail unless nothing would be lost with the collection of legacy users.
 
     Args:
         report: What a validation of this database says now.
         plan: What a migration would still do.
+        late: Whether part of that came since the last run.
         keep: Whether the collection is only renamed.
         resumed: Whether an interrupted run is to go on, and nothing else can until it has ended.
 
@@ -133,8 +167,7 @@ def refuse_unless_ready(
         ValidationFailedError: The migration broke a rule that must hold.
         UsageError: Work is pending, or users or documents are quarantined.
     """
-    pending = plan.users.pending or any(summary.pending for summary in plan.collections.values())
-    if pending and resumed:
+    if late and resumed:
         raise UsageError(
             "Users or documents have come since this was interrupted, and are not migrated.",
             next_step="Nothing more was written. Take the interrupted run back (newbi-migrate "
@@ -152,13 +185,13 @@ def refuse_unless_ready(
             f"migration: {critical:,}.",
             next_step="Nothing was written. Look at them: newbi-migrate validate --detailed.",
         )
-    if pending:
+    if late:
         raise UsageError(
             "Users or documents have come since the migration and are not migrated.",
             next_step="Nothing was written. Migrate them first: newbi-migrate migrate.",
         )
-    quarantined = plan.outcomes.get(Outcome.QUARANTINED, 0)
-    documents = sum(summary.quarantined for summary in plan.collections.values())
+    quarantined = quarantined_users(plan)
+    documents = sum(one.quarantined + one.pending for one in plan.collections.values())
     if documents and not quarantined and not keep:
         raise UsageError(
             f"{documents:,} documents are quarantined, and may belong to somebody whom only "

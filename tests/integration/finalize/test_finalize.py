@@ -9,7 +9,7 @@ import pytest
 from bson import ObjectId
 from fingerprints import changes, fingerprint
 from losing import losing_the_answer_to
-from small_legacy import USERS, invoices, legacy_user
+from small_legacy import DAY, USERS, invoices, legacy_user
 
 from newbi_migrate.documents.newbi import NEWBI
 from newbi_migrate.documents.registry import IndexSpec
@@ -341,6 +341,31 @@ async def test_finalized_twice_records_nothing(migrated, migration, sync_databas
 
     assert again.run_id is None
     assert runs == sync_database["newbi_migrate_runs"].count_documents({})
+
+
+@pytest.mark.parametrize("name", ["clients", "user"])
+async def test_what_the_server_refuses_waits_for_a_person_and_has_not_come_since(
+    uri, migration, sync_database, name
+):
+    """A plan cannot foresee it; `--keep` goes on without it, as without all that is quarantined.
+
+    Whoever comes later is told all the same.
+    """
+    sync_database["Users"].insert_many([legacy_user(n) for n in range(2)])
+    sync_database["clients"].insert_one({"createdBy": USERS[0], "name": "Un", "createdAt": DAY})
+    refusing = {"clients": {"workspaceId": None}, "user": {"_id": {"$ne": USERS[1]}}}[name]
+    if name == "user":
+        sync_database.create_collection("user")
+    sync_database.command("collMod", name, validator=refusing)
+    assert ExitCode.QUARANTINED == (await migration.apply()).exit_code
+    with pytest.raises(UsageError, match="quarantined"):
+        await migration.finalize(dry_run=True)
+    kept = await migration.finalize(keep=True, dry_run=True)
+    sync_database["Users"].insert_one(legacy_user(2))
+    with pytest.raises(ValidationFailedError):
+        await migration.finalize(keep=True)
+
+    assert "Users_before_migration" == kept.kept_as
 
 
 @pytest.mark.parametrize("came_back", [0, 1])
