@@ -185,7 +185,11 @@ class _Looking:
         self._runs = runs
         self._brief = brief
         self._progress = progress
-        self._migration = next((run for run in runs if run.in_place and run.migrates), None)
+        # Of several runs the first is the migration, and what came since it counts; unless one of
+        # them has to be finished.
+        migrating = [run for run in reversed(runs) if run.in_place and run.migrates]
+        unfinished = (run for run in migrating if not run.stands)
+        self._migration = next(unfinished, migrating[0] if migrating else None)
 
     async def before(
         self, backup: Path | None, rehearsed: Path | None, watch: float

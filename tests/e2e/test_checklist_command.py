@@ -91,6 +91,19 @@ def test_after_the_migration_sessions_and_documents_are_the_evidence(look, migra
     assert {"asked"} == {after["monitoring"], after["regular-backups"]}
 
 
+def test_what_was_seen_stays_ticked_after_a_later_run(look, quick, migrated):
+    """The first run is the migration: its backup, and who has signed in since it."""
+    migrated["session"].insert_one({"userId": USERS[0], "createdAt": datetime.now(UTC)})
+    before = look()
+    late = {"createdBy": USERS[0], "number": "900003", "issueDate": LATER, "createdAt": LATER}
+    migrated["invoices"].insert_one(late)
+    assert ExitCode.DONE == quick("backfill", "--confirm").code
+    after = look()
+
+    seen = ("backup", "application-tested", "sign-in")
+    assert {"done"} == {before[line] for line in seen} == {after[line] for line in seen}
+
+
 def test_what_was_there_before_is_no_reason_to_doubt_a_validation(quick, migrated):
     """The evidence is what the line is about: what is critical, and caused by the migration."""
     migrated["invoices"].create_index("obsolete")
