@@ -199,7 +199,6 @@ class _Task:
         from newbi_migrate.migration.checklist import LineId, LineState
         from newbi_migrate.migration.planning.plan_file import (
             plan_lines,
-            refuse_if_moved_on,
             refuse_other_database,
             refuse_other_file,
         )
@@ -213,8 +212,8 @@ class _Task:
         if self.saved is not None:
             refuse_other_database(self.saved, self.session.target.database)
         plan, runs = self._plan(backed=True)
-        if self.saved is not None:
-            refuse_if_moved_on(self.saved.digests, plan.digests)
+        if self.saved is not None and unfinished_run(runs) is not None:
+            say("note: an interrupted run is finished; this is what is left of it.")
         since = None if self.rehearsed is None else since_rehearsal(self.rehearsed, plan)
         if save_to is not None:
             replaced = save_to.exists()
@@ -331,6 +330,8 @@ class _Task:
         async def planning(migration: Migration) -> tuple[Plan, list[RunRecord]]:
             await migration.check_backup()
             runs = await migration.runs()
+            if self.saved is not None:
+                return await migration.plan_saved(self.saved), runs
             return await migration.plan(documents_only=self.documents_only), runs
 
         guard = self.backed if backed else None

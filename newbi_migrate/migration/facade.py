@@ -16,7 +16,7 @@ from newbi_migrate.choices import Purpose
 from newbi_migrate.documents.newbi import NEWBI
 from newbi_migrate.documents.registry import Registry
 from newbi_migrate.errors import InterruptedRunError, UsageError
-from newbi_migrate.migration.apply.migrate import migrate
+from newbi_migrate.migration.apply.migrate import migrate, plan_saved
 from newbi_migrate.migration.checklist import Checklist, read_checklist
 from newbi_migrate.migration.doctor import Diagnosis, diagnose
 from newbi_migrate.migration.finalize.finalize import Finalize
@@ -527,6 +527,27 @@ class Migration:
             # Once it has been obeyed, the same call goes on.
             self._stopping = False
             raise
+
+    async def plan_saved(self, saved: SavedPlan) -> Plan:
+        """What :meth:`apply_saved` would still have to do; send no write command.
+
+        Args:
+            saved: What :func:`~newbi_migrate.migration.planning.plan_file.load_plan` gives.
+
+        Raises:
+            DatabaseMovedOnError: The database is no longer the one the plan was made for.
+            UsageError: The plan is for another database, or a run was interrupted that it would
+                not finish.
+        """
+        refuse_other_database(saved, self.store.database.name)
+        with explained("planning"):
+            return await plan_saved(
+                self.store.database,
+                self._registry,
+                self._options,
+                saved,
+                progress=self._progress,
+            )
 
     async def apply_saved(self, saved: SavedPlan) -> RunResult:
         """Carry out a plan that was saved, exactly, or refuse.

@@ -13,6 +13,7 @@ from small_legacy import USERS, legacy_user
 from newbi_migrate import ExitCode, Migration, MigrationOptions
 from newbi_migrate.errors import NewbiMigrateError
 from newbi_migrate.mapping.decisions import AliasPolicy
+from newbi_migrate.migration.planning.plan_file import load_plan
 from newbi_migrate.migration.run.backup_guard import BackupGuard
 from newbi_migrate.progress import NullProgress
 
@@ -267,6 +268,32 @@ def test_the_backup_a_run_was_begun_with_stays_the_one_to_name(quick, clean, uri
     assert "was begun with" in checks[0]["sentence"]
     assert all("Make no new one now" in check["remedy"] for check in checks[1:])
     assert "was begun with" in " ".join(done.out.split())
+
+
+def test_a_look_at_the_rest_of_an_interrupted_plan_says_what_its_run_would_do(quick, clean, uri):
+    """What was written and what is left are the plan, until somebody adds to it."""
+    backup = quick("backup", "--no-exports", "--json").json["path"]
+    quick("plan", "--output", "plan.json", "--backup", backup)
+
+    async def follow(migration):
+        return await migration.apply_saved(load_plan(Path("plan.json")))
+
+    about = {"options": MigrationOptions("Users"), "backup_guard": BackupGuard(Path(backup))}
+    interrupt(uri, follow, "rescan", **about)
+    again = ("migrate", "--plan", "plan.json", "--backup", backup)
+    looked = quick(*again, "--dry-run")
+    clean["Users"].insert_one(legacy_user(5))
+    moved = [quick(*again, mode) for mode in ("--dry-run", "--confirm")]
+    clean["Users"].delete_one({"_id": USERS[5]})
+    done = quick(*again, "--confirm")
+    after = quick("migrate", "--plan", "plan.json", "--dry-run")
+
+    assert ExitCode.DONE == looked.code == done.code == after.code, looked.err
+    assert "this is what is left of it" in looked.err
+    assert following(looked, backup).startswith("newbi-migrate migrate")
+    assert [ExitCode.PENDING] * 2 == [answer.code for answer in moved]
+    assert 1 == len({answer.sentence for answer in moved})
+    assert "Nothing is left to write" in after.out
 
 
 def test_a_newer_database_is_told_from_a_damaged_backup(quick, clean):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from bson import ObjectId
 
+from newbi_migrate.documents.registry import Registry
 from newbi_migrate.migration.apply.steps import ApplyRequest, apply_plan
 from newbi_migrate.migration.planning.digests import Digests, of_journal
 from newbi_migrate.migration.planning.options import MigrationOptions
@@ -30,11 +31,47 @@ from newbi_migrate.migration.run.runner import (
 from newbi_migrate.migration.run.written import perhaps_written
 from newbi_migrate.progress import Progress
 from newbi_migrate.store.faults import explained
+from newbi_migrate.store.handles import Database
 from newbi_migrate.store.journal import Journal
-from newbi_migrate.store.runs import RunRecord
+from newbi_migrate.store.runs import RunRecord, read_runs
 from newbi_migrate.store.session import LeasedSession
 
-__all__ = ["migrate"]
+__all__ = ["migrate", "plan_saved"]
+
+
+async def plan_saved(
+    database: Database,
+    registry: Registry,
+    options: MigrationOptions,
+    saved: SavedPlan,
+    *,
+    progress: Progress,
+) -> Plan:
+    """What is left of a saved plan, by what the database gives now; sends no write command.
+
+    Args:
+        database: The database.
+        registry: The collections.
+        options: The choices of the plan.
+        saved: The plan.
+        progress: Told of what is going on.
+
+    Raises:
+        DatabaseMovedOnError: What was written of it and what is left are another plan.
+        InterruptedRunError: A rollback has not come to its end.
+        UsageError: A run was interrupted that this plan would not finish.
+    """
+    runs = await read_runs(database)
+    refuse_while_rolling_back(runs)
+    unfinished = run_to_resume(runs)
+    if unfinished is not None:
+        _refuse_other_run(unfinished, "migrate", options, saved)
+    plan = await make_plan(database, registry, options, progress=progress)
+    run = unfinished or next(iter(_followers(saved, runs)), None)
+    written = Digests() if run is None else await of_journal(database, run.run_id)
+    resumed = unfinished is not None
+    _refuse_other_than_saved(saved, runs, plan, plan.digests + written, resumed=resumed)
+    return plan
 
 
 async def migrate(
@@ -134,10 +171,8 @@ class _Migrate:
             return replace(_nothing_done(plan), run_id=self.carried_out)
         unfinished = run_to_resume(runs)
         if unfinished is not None:
-            refuse_other_choices(unfinished, self.command, self.options)
+            _refuse_other_run(unfinished, self.command, self.options, self.saved)
             self.backup_guard.refuse_other_backup(unfinished, self.backup)
-            if self.saved is not None:
-                refuse_other_plan(self.saved, unfinished)
             session = session.of_run(unfinished.run_id)
             await take_back_partly_written(session, await Journal.resume(session))
         self.carried_out = session.run_id
@@ -178,8 +213,8 @@ class _Migrate:
         run = unfinished or next(iter(followers), None)
         plan, written = await self._at_one_moment(session, run)
         total = plan.digests + written
-        if self.saved is not None and not _was_followed(self.saved, runs, plan):
-            refuse_if_moved_on(self.saved.digests, total, resumed=resumed)
+        if self.saved is not None:
+            _refuse_other_than_saved(self.saved, runs, plan, total, resumed=resumed)
         if self.reviewed is not None and resumed:
             refuse_if_moved_on(self.agreed or self.reviewed.digests, total, resumed=True)
         elif self.reviewed is not None:
@@ -205,6 +240,21 @@ class _Migrate:
                 return plan, written
             session.safe_point()
             before = written
+
+
+def _refuse_other_run(
+    unfinished: RunRecord, command: str, options: MigrationOptions, saved: SavedPlan | None
+) -> None:
+    refuse_other_choices(unfinished, command, options)
+    if saved is not None:
+        refuse_other_plan(saved, unfinished)
+
+
+def _refuse_other_than_saved(
+    saved: SavedPlan, runs: Sequence[RunRecord], plan: Plan, total: Digests, *, resumed: bool
+) -> None:
+    if not _was_followed(saved, runs, plan):
+        refuse_if_moved_on(saved.digests, total, resumed=resumed)
 
 
 def _was_followed(saved: SavedPlan, runs: Sequence[RunRecord], plan: Plan) -> bool:
