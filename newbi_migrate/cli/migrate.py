@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, cast
 
 from newbi_migrate.cli import options as opt, values
-from newbi_migrate.cli.next_steps import after_plan, after_run, suggest, unfinished_run
+from newbi_migrate.cli.next_steps import (
+    after_other_decisions,
+    after_plan,
+    after_run,
+    suggest,
+    unfinished_run,
+)
 from newbi_migrate.cli.reporting import ReportFiles
 from newbi_migrate.cli.running import Session, say
 from newbi_migrate.errors import DatabaseMovedOnError, UsageError
@@ -223,7 +229,18 @@ class _Task:
 
         def document(emails: Mapping[str, str] | None) -> Document:
             made = self._document(plan, runs, save_to or self.saved_in, emails=emails)
-            return made if since is None else with_rehearsal(made, since)
+            if since is None:
+                return made
+            if not since.as_rehearsed and unfinished_run(runs) is None:
+                again = after_other_decisions(
+                    plan.options,
+                    output=cast(Path, self.rehearsed),
+                    # One that was named is of now; else the plan would have refused it.
+                    backup=self._backed_by()[1:],
+                    place=self.session.uri_arguments,
+                )
+                made = replace(made, next_command=again)
+            return with_rehearsal(made, since)
 
         seen = {} if self.backed.backup is None else {LineId.BACKUP: LineState.DONE}
         if since is not None:

@@ -37,6 +37,7 @@ __all__ = [
     "after_diagnosis",
     "after_dropping_aside",
     "after_finalize",
+    "after_other_decisions",
     "after_plan",
     "after_restoring",
     "after_rollback",
@@ -261,6 +262,28 @@ def after_plan(
         return suggest("migrate", *chosen, *backed, *place)
     migrating = suggest("migrate", *chosen, "--backup", "DIR", *place)
     return f"{suggest('backup', *place)}, and with its folder {migrating}"
+
+
+def after_other_decisions(
+    options: MigrationOptions,
+    *,
+    output: Path,
+    backup: Sequence[str],
+    place: Sequence[str],
+) -> str:
+    """Another rehearsal, with the choices of the plan that is not as it was rehearsed.
+
+    Args:
+        options: The choices of the plan.
+        output: File of the decisions that were compared, which the new ones replace.
+        backup: The arguments that name a backup of the database as it is now, if there is one.
+        place: The arguments that name the connection string.
+    """
+    chosen = [*as_arguments(options), "--output", str(output)]
+    if backup:
+        return suggest("rehearse", *backup, *chosen)
+    again = suggest("rehearse", "DIR", *chosen)
+    return f"{suggest('backup', *place)}, and with its folder {again}"
 
 
 def after_run(

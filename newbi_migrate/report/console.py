@@ -83,9 +83,9 @@ def console_report(document: Document, *, verbose: bool = False) -> Iterator[Ren
     groups = sum(len(block.groups) for block in blocks if isinstance(block, Groups))
     for section in shown:
         yield from _section(section, verbose=verbose, roomy=groups <= _FEW)
-    if document.summary:
+    if document.last_sentences:
         yield ""
-        yield from map(plain, document.summary)
+        yield from map(plain, document.last_sentences)
     if document.next_command:
         yield ""
         # In one piece, however long, so that it can be copied; a Text that is printed by itself

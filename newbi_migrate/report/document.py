@@ -296,7 +296,8 @@ class Document:
         dry_run: Whether nothing was to be written.
         figures: What is looked at first.
         sections: What people read.
-        summary: The sentences a screen ends with: what became of everything, in numbers.
+        summary: What became of everything, in numbers.
+        why: Why it ends with its exit code, in a few words; empty where that needs none.
         cases: What a pipeline counts.
         timings: Phase to seconds.
         checklist: How far the checklist is, where a report says so.
@@ -315,11 +316,18 @@ class Document:
     figures: tuple[Figure, ...] = ()
     sections: tuple[Section, ...] = ()
     summary: tuple[str, ...] = ()
+    why: str = ""
     cases: tuple[Case, ...] = ()
     timings: Mapping[str, float] = field(default_factory=dict)
     checklist: ShortForm | None = None
     lines: Callable[[], Iterator[Mapping[str, Any]]] = _nothing
     value: Callable[[], Mapping[str, Any]] = dict
+
+    @property
+    def last_sentences(self) -> tuple[str, ...]:
+        """The sentences a screen ends with."""
+        why = f"Exit code {int(self.exit_code)}: {self.why}."
+        return (*self.summary, why) if self.why else self.summary
 
 
 def header(document: Document, written_at: datetime) -> dict[str, Any]:

@@ -164,6 +164,7 @@ def plan_document(
         figures=_figures(found),
         sections=_sections(found),
         summary=(*_summary(found, _created_by(plan), _filled_by(plan)), *nothing),
+        why=_why_not_zero(found),
         cases=_cases(found),
         lines=partial(_lines, found),
         value=lambda: _with_emails(answer(plan), emails),
@@ -218,6 +219,7 @@ def result_document(
             *_summary(found, result.created, result.filled),
             *_seconds(result.timings),
         ),
+        why=_why_not_zero(found),
         cases=_cases(found),
         timings=result.timings,
         lines=partial(_lines, found),
@@ -298,18 +300,16 @@ def _summary(found: _Found, created: Mapping[str, int], filled: Mapping[str, int
     worth_knowing = None if done else _findings(found)
     if worth_knowing is not None and worth_knowing.detail:
         yield f"{worth_knowing.title} (--verbose lists them)."
-    yield from _why_not_zero(found)
 
 
-def _why_not_zero(found: _Found) -> Iterator[str]:
+def _why_not_zero(found: _Found) -> str:
     left = counted(len(found.quarantine), "user or document", "users or documents")
     indexes = counted(len(found.blocked), "index", "indexes")
     reasons = [
         f"{left} quarantined" if len(found.quarantine) else "",
         f"{indexes} not created" if found.blocked else "",
     ]
-    if any(reasons) and found.exit_code is ExitCode.QUARANTINED:
-        yield f"Exit code {int(found.exit_code)}: {', '.join(filter(None, reasons))}."
+    return ", ".join(filter(None, reasons)) if found.exit_code is ExitCode.QUARANTINED else ""
 
 
 def _seconds(timings: Mapping[str, float]) -> Iterator[str]:

@@ -82,9 +82,8 @@ def with_rehearsal(document: Document, since: SinceRehearsal) -> Document:
     tone = Tone.GOOD if since.as_rehearsed else Tone.BAD
     blocks: list[Block] = [Badge(next(said), tone), *said]
     if not since.as_rehearsed:
-        code = ExitCode.PENDING
-        why = f"Exit code {int(code)}: not as rehearsed. Rehearse again, with a new backup."
-        document = replace(document, exit_code=code, summary=(*document.summary, why))
+        why = "not as rehearsed; rehearse again"
+        document = replace(document, exit_code=ExitCode.PENDING, why=why)
     return replace(
         document,
         sections=(Section("Since the rehearsal", tuple(blocks)), *document.sections),

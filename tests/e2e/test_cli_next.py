@@ -66,6 +66,26 @@ def test_a_plan_without_a_backup_leads_to_one_first(quick, clean):
     assert ("newbi-migrate plan", "newbi-migrate backfill") == (early, late)
 
 
+def test_a_plan_that_is_not_as_rehearsed_leads_to_another_rehearsal(quick, dirty):
+    """With its choices, and a new backup where none of now was named; one exit code is said."""
+    quick("plan", "--output", "rehearsed.json")
+    given = ("plan", "--aliases", "all", "--rehearsed", "rehearsed.json")
+    bare = quick(*given, "--output", "plan.json")
+    backup = quick("backup", "--no-exports", "--json").json["path"]
+    backed = quick(*given, "--backup", backup)
+    same = quick("plan", "--rehearsed", "rehearsed.json")
+    again = "--aliases all --output rehearsed.json"
+
+    assert f"newbi-migrate rehearse {backup} {again}" == following(backed)
+    assert f"newbi-migrate backup, and with its folder newbi-migrate rehearse DIR {again}" == (
+        following(bare)
+    )
+    for answer, code in ((bare, 3), (backed, 3), (same, 5)):
+        assert code == answer.code
+        said = [line for line in answer.out.splitlines() if line.startswith("Exit code")]
+        assert [f"Exit code {code}"] == [line.partition(":")[0] for line in said]
+
+
 def test_a_plan_refuses_a_backup_that_is_not_of_now(quick, clean):
     """As the migration would; no plan is kept that it could not carry out."""
     backup = quick("backup", "--no-exports", "--json").json["path"]
