@@ -189,9 +189,9 @@ def after_verifying(
         return suggest("doctor", "--backup", str(path), *place)
     if comparison.equal:
         return suggest("verify-backup", "--compare", *chosen, str(path), *place)
-    # Nobody has migrated it: it has gone on since, and so must its backup.
-    new = suggest("backup", "--output-dir", str(path.resolve().parent), *place)
-    return f"stop the application, then {new}"
+    # No run is in place: it has gone on since, and whoever migrates it needs a backup of then.
+    # Not beside the old one: the folder that the run book names holds one backup.
+    return f"stop the application, then {suggest('backup', *place)}"
 
 
 def after_restoring(

@@ -315,10 +315,6 @@ def test_a_newer_database_is_told_from_a_damaged_backup(quick, clean):
     assert "is in place, and what it wrote is among the differences" in said[1]
     assert "is damaged" in said[2]
     assert not any("restore" in answer.out for answer in (newer, migrated_since, damaged))
-    assert following(newer, "/nowhere").startswith(
-        "stop the application, then newbi-migrate backup"
-    )
-    assert (STATUS, "take another copy") == (
-        following(migrated_since, "/nowhere"),
-        following(damaged, "/nowhere"),
+    assert (f"stop the application, then {BACKUP}", STATUS, "take another copy") == tuple(
+        following(answer, "/nowhere") for answer in (newer, migrated_since, damaged)
     )
