@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from newbi_migrate.choices import OnConflict
 from newbi_migrate.cli.values import as_arguments
-from newbi_migrate.errors import ExitCode, UsageError
+from newbi_migrate.errors import ExitCode
 
 if TYPE_CHECKING:
     from newbi_migrate.backup.compare import Comparison
@@ -47,7 +47,6 @@ __all__ = [
     "after_validation",
     "after_verifying",
     "night_commands",
-    "resume",
     "suggest",
     "unfinished_run",
 ]
@@ -65,35 +64,6 @@ def suggest(command: str, *arguments: str) -> str:
 def unfinished_run(runs: Iterable[RunRecord]) -> RunRecord | None:
     """The run that has not come to its end, if there is one."""
     return next((run for run in runs if run.state.unfinished), None)
-
-
-def resume(run: RunRecord, place: Sequence[str]) -> str:
-    """The command that finishes a run that was interrupted, with the choices it was begun with.
-
-    Args:
-        run: The run.
-        place: The arguments that name the connection string.
-    """
-    from newbi_migrate.migration.planning.options import MigrationOptions
-    from newbi_migrate.store.runs import RunState
-
-    policy = run.policy
-    if run.state is RunState.ROLLING_BACK:
-        return f"{suggest('rollback', *place)}, with the options it was started with"
-    if run.command == "indexes":
-        return suggest("indexes", "--apply", *place)
-    if run.command == "finalize":
-        chosen = ["--keep"] if policy.get("keep") else []
-        chosen += ["--drop-journal"] if policy.get("dropJournal") else []
-        return suggest("finalize", *chosen, *place)
-    usual = MigrationOptions()
-    try:
-        begun = MigrationOptions.from_policy(
-            policy, batch_size=usual.batch_size, workers=usual.workers
-        )
-    except UsageError:
-        return f"{suggest(run.command, *place)}, with the options it was started with"
-    return suggest(run.command, *as_arguments(begun), *place)
 
 
 def after_diagnosis(
@@ -247,8 +217,10 @@ def after_plan(
         kept: Other arguments that are kept.
         runs: All runs, the newest first.
     """
+    from newbi_migrate.migration.run.finishing import finishing
+
     if (unfinished := unfinished_run(runs)) is not None:
-        return resume(unfinished, place)
+        return finishing(unfinished, place)
     if not plan.pending:
         return suggest("validate" if plan.users or documents_only else "status", *place)
     if documents_only and not any(run.in_place for run in runs):
@@ -351,6 +323,8 @@ def after_smoke(place: Sequence[str] = ()) -> str:
 
 def after_status(found: Status, place: Sequence[str]) -> str:
     """What the database as it stands asks for."""
+    from newbi_migrate.migration.run.finishing import finishing
+
     if found.lease is not None and found.lease.under_way:
         return suggest("status", *place)
     if found.restoring:
@@ -358,7 +332,7 @@ def after_status(found: Status, place: Sequence[str]) -> str:
     if found.damage is not None:
         return suggest("doctor", *place)
     if found.unfinished is not None:
-        return resume(found.unfinished, place)
+        return finishing(found.unfinished, place)
     if not found.runs:
         return suggest("backup", *place)
     if not any(run.in_place and run.migrates for run in found.runs):
@@ -434,6 +408,7 @@ def after_finalize(
         place: The arguments that name the connection string.
         runs: All runs, the newest first.
     """
+    from newbi_migrate.migration.run.finishing import finishing
     from newbi_migrate.store.runs import is_finalized
 
     if result.command == "finalize":
@@ -450,7 +425,7 @@ def after_finalize(
         chosen += ["--drop-journal"] if result.journal_dropped else []
         return suggest("finalize", *chosen, *place)
     if (unfinished := unfinished_run(runs)) is not None:
-        return resume(unfinished, place)
+        return finishing(unfinished, place)
     if result.dry_run and (result.dropped or result.created):
         return suggest("indexes", "--apply", *place)
     return suggest("validate", *place)

@@ -129,14 +129,13 @@ STATUS = "newbi-migrate status"
 VALIDATE = "newbi-migrate validate"
 TAKE_BACK = "newbi-migrate rollback --run RUN"
 RESUME = "newbi-migrate migrate --legacy-collection Users --aliases all"
-UNDO = "newbi-migrate rollback, with the options it was started with"
+UNDO = "newbi-migrate rollback"
 FINISH = "newbi-migrate finalize --keep"
 MIGRATE_FIRST = "Nothing was written. Migrate it first: newbi-migrate plan."
 NEW_ONE = "Stop the application, make a new one with newbi-migrate backup, and name that."
 ROLL_BACK_FIRST = "Finish it first: newbi-migrate rollback."
 RESTORE_FIRST = "Finish it first: the same restore command goes on where it stopped."
 CHECK_NAME = "Check the database's name in the connection string."
-SAME_WITHOUT = "Finish it first: the same command without --backup."
 NEXT = {
     fresh: (
         *(BACKUP, BACKUP_FIRST, "newbi-migrate migrate --backup BACKUP"),
@@ -144,8 +143,19 @@ NEXT = {
         *("newbi-migrate doctor --backup BACKUP", STATUS, MIGRATE_FIRST, MIGRATE_FIRST),
     ),
     interrupted: (
-        *(RESUME, RESUME, SAME_WITHOUT, RESUME, RESUME, STATUS, "", STATUS, STATUS, TAKE_BACK),
-        *("Finish it first: newbi-migrate migrate.", RESUME),
+        *(
+            RESUME,
+            RESUME,
+            f"Finish it first: {RESUME}, without a backup.",
+            RESUME,
+            RESUME,
+            STATUS,
+            "",
+            STATUS,
+            STATUS,
+            TAKE_BACK,
+        ),
+        *(f"Finish it first: {RESUME}. Or take it back: newbi-migrate rollback.", RESUME),
     ),
     migrated: (
         *(VALIDATE, VALIDATE, NEW_ONE, VALIDATE, VALIDATE),
@@ -157,7 +167,18 @@ NEXT = {
         *(ROLL_BACK_FIRST, UNDO),
     ),
     half_finalized: (
-        *(FINISH, FINISH, SAME_WITHOUT, FINISH, FINISH, STATUS, "", STATUS, STATUS, TAKE_BACK),
+        *(
+            FINISH,
+            FINISH,
+            f"Finish it first: {FINISH}, without a backup.",
+            FINISH,
+            FINISH,
+            STATUS,
+            "",
+            STATUS,
+            STATUS,
+            TAKE_BACK,
+        ),
         *(FINISH, FINISH),
     ),
     kept: (
@@ -216,11 +237,27 @@ def test_what_was_interrupted_is_finished_by_what_comes_next(quick, clean, uri, 
     state(quick, clean, uri)
     named = following(quick("status"), "/nowhere")
     listed = following(quick("checklist", "--watch", "0"), "/nowhere")
-    finished = quick(*named.split(", with")[0].split()[1:], "--confirm")
+    finished = quick(*named.split()[1:], "--confirm")
 
     assert named == listed
     assert 0 == finished.code
     assert 0 == quick("status").code
+
+
+@pytest.mark.slow
+def test_whatever_waits_for_an_interrupted_run_names_the_command_that_finishes_it(
+    quick, clean, uri
+):
+    """With the choices it was begun with, since it is refused without them."""
+    interrupted(quick, clean, uri)
+    waiting = (
+        *("migrate", "backfill", "indexes --apply", "finalize", "drop-aside"),
+        "rollback --collections invoices",
+    )
+    answers = [quick(*command.split(), "--confirm") for command in waiting]
+    answers.append(quick("doctor", "--watch", "0"))
+
+    assert all(RESUME in " ".join((a.out + a.err).split()) for a in answers), answers
 
 
 @pytest.mark.parametrize("state", [interrupted, half_rolled_back, half_finalized])

@@ -39,6 +39,7 @@ from newbi_migrate.migration.planning.results import (
     PlannedCollision,
     Quarantine,
 )
+from newbi_migrate.migration.run.finishing import CHOICES
 from newbi_migrate.migration.status import Status
 from newbi_migrate.printable import printable
 from newbi_migrate.report.console import console_report
@@ -552,6 +553,13 @@ def test_help_gives_the_engines_range():
     (info,) = opt.BatchSize.__metadata__
 
     assert f"1 to {MAX_BATCH_SIZE}" in info.help
+
+
+def test_what_a_run_is_finished_with_leaves_out_what_nobody_chose():
+    """What is usual in the record of a run is what the options of a run begin with."""
+    recorded = MigrationOptions().policy() | {"keep": False, "dropJournal": False}
+
+    assert {name: usual for name, (_, usual) in CHOICES.items()} == recorded
 
 
 @given(

@@ -69,8 +69,7 @@ async def plan_saved(
     plan = await make_plan(database, registry, options, progress=progress)
     run = unfinished or next(iter(_followers(saved, runs)), None)
     written = Digests() if run is None else await of_journal(database, run.run_id)
-    resumed = unfinished is not None
-    _refuse_other_than_saved(saved, runs, plan, plan.digests + written, resumed=resumed)
+    _refuse_other_than_saved(saved, runs, plan, plan.digests + written, unfinished)
     return plan
 
 
@@ -207,16 +206,16 @@ class _Migrate:
         """
         if self.saved is None and self.reviewed is None:
             return await self._plan(session.progress)
-        resumed = unfinished is not None
         followers = [] if self.saved is None else _followers(self.saved, runs)
         # Where none is unfinished, what the server refused to write is still to be written.
         run = unfinished or next(iter(followers), None)
         plan, written = await self._at_one_moment(session, run)
         total = plan.digests + written
         if self.saved is not None:
-            _refuse_other_than_saved(self.saved, runs, plan, total, resumed=resumed)
-        if self.reviewed is not None and resumed:
-            refuse_if_moved_on(self.agreed or self.reviewed.digests, total, resumed=True)
+            _refuse_other_than_saved(self.saved, runs, plan, total, unfinished)
+        if self.reviewed is not None and unfinished is not None:
+            agreed = self.agreed or self.reviewed.digests
+            refuse_if_moved_on(agreed, total, unfinished=unfinished)
         elif self.reviewed is not None:
             refuse_if_moved_on(self.reviewed.digests, plan.digests)
         return plan
@@ -251,10 +250,14 @@ def _refuse_other_run(
 
 
 def _refuse_other_than_saved(
-    saved: SavedPlan, runs: Sequence[RunRecord], plan: Plan, total: Digests, *, resumed: bool
+    saved: SavedPlan,
+    runs: Sequence[RunRecord],
+    plan: Plan,
+    total: Digests,
+    unfinished: RunRecord | None,
 ) -> None:
     if not _was_followed(saved, runs, plan):
-        refuse_if_moved_on(saved.digests, total, resumed=resumed)
+        refuse_if_moved_on(saved.digests, total, unfinished=unfinished)
 
 
 def _was_followed(saved: SavedPlan, runs: Sequence[RunRecord], plan: Plan) -> bool:

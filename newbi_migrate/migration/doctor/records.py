@@ -9,6 +9,7 @@ from newbi_migrate.checks import Check, Level
 from newbi_migrate.documents.registry import Registry
 from newbi_migrate.errors import NewbiMigrateError
 from newbi_migrate.migration.planning.survey import odd_target, refusing_index, survey
+from newbi_migrate.migration.run.finishing import finishing
 from newbi_migrate.migration.run.recovery import refuse_lost_records
 from newbi_migrate.store.collections import CollectionInfo, collections
 from newbi_migrate.store.handles import Database
@@ -95,7 +96,7 @@ async def look_at_runs(database: Database) -> list[Check]:
                 "runs",
                 Level.FAILED,
                 f"The run {unfinished.run_id} of {command} has not come to its end.{ended}",
-                f"Finish it with newbi-migrate {command}, with the options it was started with.",
+                f"Finish it: {finishing(unfinished)}.",
             )
         ]
     if not runs:

@@ -28,6 +28,7 @@ from newbi_migrate.migration.planning.plan import chosen_collections
 from newbi_migrate.migration.planning.results import Plan
 from newbi_migrate.migration.planning.survey import kept_name
 from newbi_migrate.migration.run.beginning import begin_run
+from newbi_migrate.migration.run.finishing import finishing
 from newbi_migrate.migration.run.runner import refuse_other_command, run_to_resume
 from newbi_migrate.migration.validation.report import Origin, RuleResult, ValidationReport
 from newbi_migrate.migration.validation.rules import INDEX_PRESENT
@@ -404,7 +405,7 @@ def refuse_other(unfinished: RunRecord, request: FinalizeRequest) -> None:
     if dict(unfinished.policy) != request.policy:
         raise UsageError(
             f"The run {unfinished.run_id} was interrupted and had other choices.",
-            next_step="Finish it first, with the choices it was started with.",
+            next_step=f"Finish it first: {finishing(unfinished)}.",
         )
 
 

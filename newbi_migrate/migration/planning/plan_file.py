@@ -27,6 +27,8 @@ from newbi_migrate.mapping.workspace import Reason, WorkspaceClass
 from newbi_migrate.migration.planning.digests import Digests
 from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.planning.results import Plan, UserLine
+from newbi_migrate.migration.run.finishing import finishing
+from newbi_migrate.migration.run.runner import refuse_other_command
 from newbi_migrate.store.runs import RunRecord
 
 __all__ = [
@@ -165,24 +167,26 @@ def refuse_other_database(saved: SavedPlan, database: str) -> None:
         )
 
 
-def refuse_if_moved_on(reviewed: Digests, now: Digests, *, resumed: bool = False) -> None:
+def refuse_if_moved_on(
+    reviewed: Digests, now: Digests, *, unfinished: RunRecord | None = None
+) -> None:
     """Compare a plan that was reviewed with what the database gives now.
 
     Args:
         reviewed: What the plan writes and quarantines.
         now: What a run would write and quarantine, with what an interrupted one has written.
-        resumed: Whether there is an interrupted one.
+        unfinished: The interrupted one, if there is one.
 
     Raises:
         DatabaseMovedOnError: They differ; the message names the sections.
     """
     differing = ", ".join(reviewed.differing(now))
-    if differing and resumed:
+    if differing and unfinished is not None:
         raise DatabaseMovedOnError(
             "What the interrupted run has written and what is left are not its plan any more: "
             f"{differing} differ.",
-            next_step="Nothing more was written. Finish it with what the database gives now, "
-            "migrate without --plan, or take it back: newbi-migrate rollback.",
+            next_step="Nothing more was written. Finish it with what the database gives now: "
+            f"{finishing(unfinished)}. Or take it back: newbi-migrate rollback.",
         )
     if differing:
         raise DatabaseMovedOnError(
@@ -197,12 +201,7 @@ def refuse_other_choices(unfinished: RunRecord, command: str, options: Migration
     Raises:
         UsageError: They would not finish that run.
     """
-    if unfinished.command != command:
-        raise UsageError(
-            f"The {unfinished.command} run {unfinished.run_id} was interrupted.",
-            next_step=f"Finish it first (newbi-migrate {unfinished.command}), or take it back: "
-            "newbi-migrate rollback.",
-        )
+    refuse_other_command(unfinished, command)
     asked, begun = options.policy(), dict(unfinished.policy)
     # The source may be found out now and have been named then, which is the same choice.
     asked["legacyCollection"] = begun["legacyCollection"] = None
@@ -212,7 +211,7 @@ def refuse_other_choices(unfinished: RunRecord, command: str, options: Migration
             f"The run {unfinished.run_id} was interrupted and had other choices: "
             + ", ".join(f"{name} was {begun.get(name)}" for name in differing)
             + ".",
-            next_step="Finish it first, with the choices it was started with.",
+            next_step=f"Finish it first: {finishing(unfinished)}.",
         )
 
 
@@ -225,7 +224,7 @@ def refuse_other_plan(saved: SavedPlan, unfinished: RunRecord) -> None:
     if unfinished.document.get("planDigests") != saved.digests.to_json():
         raise DatabaseMovedOnError(
             f"The run {unfinished.run_id} was interrupted and followed another plan.",
-            next_step="Finish it first: migrate without --plan, or with its own.",
+            next_step=f"Finish it first, with its own plan or with none: {finishing(unfinished)}.",
         )
 
 

@@ -10,6 +10,7 @@ from pydantic import computed_field
 
 from newbi_migrate.answers import RunId, told
 from newbi_migrate.errors import ExitCode, UsageError
+from newbi_migrate.migration.run.finishing import finishing
 from newbi_migrate.migration.run.runner import Runner, refuse_other_preview
 from newbi_migrate.store.collections import collection_names
 from newbi_migrate.store.counting import count
@@ -91,7 +92,7 @@ async def _aside(database: Database, runs: Sequence[RunRecord]) -> DroppedAside:
     if unfinished is not None:
         raise UsageError(
             f"The {unfinished.command} run {unfinished.run_id} has not come to its end.",
-            next_step="Nothing was dropped. Finish it, or take it back, first.",
+            next_step=f"Nothing was dropped. Finish it first: {finishing(unfinished)}.",
         )
     restores = [run for run in runs if run.command == RESTORE]
     names = await collection_names(database)

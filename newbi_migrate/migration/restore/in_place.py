@@ -22,6 +22,7 @@ from newbi_migrate.migration.restore.indexes import RefusedIndex
 from newbi_migrate.migration.restore.results import RestoreResult, restore_identity
 from newbi_migrate.migration.restore.target import RestoreTarget, read_target
 from newbi_migrate.migration.run.beginning import begin_run
+from newbi_migrate.migration.run.finishing import finishing
 from newbi_migrate.migration.run.runner import (
     refuse_other_command,
     refuse_other_preview,
@@ -140,8 +141,8 @@ class RestoreInPlace:
             raise UsageError(
                 f"A restore of another backup, or of other collections, was interrupted (run "
                 f"{unfinished.run_id}).",
-                next_step="Finish it first with the same command, or take it back: newbi-migrate "
-                "rollback.",
+                next_step=f"Finish it first, with its own backup: {finishing(unfinished)}. Or take "
+                "it back: newbi-migrate rollback.",
             )
 
     async def _begin(self, session: LeasedSession) -> None:

@@ -27,6 +27,7 @@ from newbi_migrate.migration.rollback.results import (
 )
 from newbi_migrate.migration.rollback.structure import StructureRollback
 from newbi_migrate.migration.rollback.users import UserRollback
+from newbi_migrate.migration.run.finishing import finishing
 from newbi_migrate.migration.run.recovery import write_targets
 from newbi_migrate.progress import Progress, timed
 from newbi_migrate.store.collections import collection_names
@@ -143,7 +144,8 @@ def choose_runs(
             raise UsageError(
                 f"The {run.command} run {run.run_id} has not come to its end; a part of it "
                 "cannot be taken back.",
-                next_step="Finish it, or take all of it back.",
+                next_step=f"Finish it ({finishing(run)}), or take all of it back: newbi-migrate "
+                "rollback.",
             )
     return chosen
 

@@ -13,6 +13,7 @@ from newbi_migrate.backup.verify import verify_backup
 from newbi_migrate.documents.registry import Registry
 from newbi_migrate.errors import DatabaseMovedOnError, UsageError
 from newbi_migrate.migration.run.baseline import Baseline, take_baseline
+from newbi_migrate.migration.run.finishing import finishing
 from newbi_migrate.migration.run.runner import refuse_while_rolling_back, run_to_resume
 from newbi_migrate.progress import Progress
 from newbi_migrate.store.handles import Database
@@ -156,6 +157,6 @@ class BackupGuard:
             raise UsageError(
                 f"The run {unfinished.run_id} was interrupted and had "
                 f"{f'the backup {begun}' if begun else 'no backup'}.",
-                next_step="Finish it first: the same command "
-                f"{f'with --backup {begun}' if begun else 'without --backup'}.",
+                next_step=f"Finish it first: {finishing(unfinished)}, "
+                f"{'with that backup or none' if begun else 'without a backup'}.",
             )

@@ -21,6 +21,7 @@ from newbi_migrate.errors import (
     NewbiMigrateError,
     UsageError,
 )
+from newbi_migrate.migration.run.finishing import finishing
 from newbi_migrate.migration.run.recovery import (
     read_whole_runs,
     recover,
@@ -280,7 +281,8 @@ def refuse_other_command(unfinished: RunRecord, command: str) -> None:
     if unfinished.command != command:
         raise UsageError(
             f"The {unfinished.command} run {unfinished.run_id} was interrupted.",
-            next_step=f"Finish it first: newbi-migrate {unfinished.command}.",
+            next_step=f"Finish it first: {finishing(unfinished)}. Or take it back: newbi-migrate "
+            "rollback.",
         )
 
 
@@ -294,7 +296,7 @@ def refuse_while_rolling_back(runs: Iterable[RunRecord]) -> None:
         if run.state is RunState.ROLLING_BACK:
             raise InterruptedRunError(
                 f"The rollback of run {run.run_id} was interrupted and is not finished.",
-                next_step="Finish it first: newbi-migrate rollback.",
+                next_step=f"Finish it first: {finishing(run)}.",
             )
 
 

@@ -290,7 +290,7 @@ INDEX_OBSOLETE = _rule(
 RUN_FINISHED = _rule(
     "run.finished",
     "No run is unfinished.",
-    "Finish it: the same command again.",
+    "Finish it: status names the command.",
     _RECORDS,
 )
 QUARANTINED_AS_RECORDED = _rule(

@@ -1,0 +1,55 @@
+"""The command that finishes a run which was interrupted, with the choices it was begun with."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from newbi_migrate.choices import AliasOwners, AliasPolicy, DuplicatePolicy
+from newbi_migrate.store.replacements import RESTORE
+from newbi_migrate.store.runs import RunRecord, RunState
+
+__all__ = ["CHOICES", "finishing"]
+
+CHOICES: Final[Mapping[str, tuple[str, Any]]] = {
+    "legacyCollection": ("--legacy-collection", None),
+    "duplicateEmails": ("--duplicate-emails", DuplicatePolicy.QUARANTINE),
+    "aliases": ("--aliases", AliasPolicy.VERIFIED),
+    "aliasOwners": ("--alias-owners", AliasOwners.REWRITE),
+    "collections": ("--collections", None),
+    "schemaDay": ("--as-of", None),
+    "keep": ("--keep", False),
+    "dropJournal": ("--drop-journal", False),
+}
+"""What a run records of its choices: the option of each, and what it is where nobody gives it."""
+
+
+def finishing(run: RunRecord, place: Sequence[str] = ()) -> str:
+    """The command that finishes a run that was interrupted, as it can be copied.
+
+    Only the backup that a restore reads has to be named: a run does not know where it is.
+
+    Args:
+        run: The run.
+        place: The arguments that name the connection string.
+    """
+    if run.state is RunState.ROLLING_BACK:
+        words = ["rollback"]
+    elif run.command == "indexes":
+        words = ["indexes", "--apply"]
+    else:
+        words = [run.command, *_chosen(run.policy)]
+    last = ["--drop", "BACKUP"] if words[0] == RESTORE else []
+    return shlex.join(["newbi-migrate", *words, *last, *place])
+
+
+def _chosen(policy: Mapping[str, Any]) -> list[str]:
+    words: list[str] = []
+    for name, (option, usual) in CHOICES.items():
+        value = policy.get(name, usual)
+        if value is True:
+            words.append(option)
+        elif value != usual:
+            words += [option, ",".join(value) if isinstance(value, list) else str(value)]
+    return words
