@@ -28,7 +28,7 @@ from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.collections import collection_names
 from newbi_migrate.store.connection import Store
 from newbi_migrate.store.counting import blank, count
-from newbi_migrate.store.runs import RunRecord
+from newbi_migrate.store.runs import RunRecord, RunState
 
 __all__ = ["Checklist", "Line", "LineId", "LineState", "Part", "read_checklist"]
 
@@ -224,7 +224,9 @@ class _Looking:
             return tuple(Line(one, LineState.OPEN) for one in waiting)
         finished = run.document.get("finishedAt")
         if not run.stands or not isinstance(finished, datetime):
-            migrated = Line(LineId.MIGRATED, LineState.FAILED, "unfinished")
+            back = run.state is RunState.ROLLING_BACK
+            evidence = "unfinished-rollback" if back else "unfinished"
+            migrated = Line(LineId.MIGRATED, LineState.FAILED, evidence)
             waiting = [one for one in LineId if one.part is not Part.BEFORE][1:]
             return (migrated, *(Line(one, LineState.OPEN) for one in waiting))
         sessions = await self._sessions(finished)

@@ -97,6 +97,10 @@ _EVIDENCE: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "others": ("decisions that differ: {count}", "décisions différentes : {count}"),
     "unfinished": ("a run was interrupted", "une migration a été interrompue"),
+    "unfinished-rollback": (
+        "its rollback was interrupted",
+        "son annulation a été interrompue",
+    ),
     "run": ("run {run}", "exécution {run}"),
     "not-looked": ("newbi-migrate checklist looks", "voir newbi-migrate checklist"),
     "critical": (

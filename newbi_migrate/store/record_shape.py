@@ -93,6 +93,7 @@ class _Run(_Shape):
     refused_indexes: list[Annotated[list[str], Field(min_length=3, max_length=3)]] = Field(
         default=[], alias="refusedIndexes"
     )
+    rollback_policy: dict[str, _Choice] | None = Field(default=None, alias="rollbackPolicy")
     rollback_session: Binary | None = Field(default=None, alias="rollbackSession")
     aside_dropped: bool = Field(default=False, alias="asideDropped")
     journal_entries: _Count = Field(default=0, alias="journalEntries")

@@ -147,6 +147,11 @@ class RunRecord:
         return self.document.get("journalEntries") or 0
 
     @property
+    def rollback_policy(self) -> Mapping[str, Any]:
+        """The choices with which its last rollback as a whole began; empty if none did."""
+        return self.document.get("rollbackPolicy") or {}
+
+    @property
     def rollback_session(self) -> Binary | None:
         """Id of the server session in which its rollback deletes; ``None`` if it has none."""
         return self.document.get("rollbackSession")
@@ -438,10 +443,17 @@ class RunWriter:
         """Record that the run is done, and what came of it."""
         await self._set({"state": RunState.DONE.value, **document}, "finishedAt")
 
-    async def rolling_back(self, fields: Mapping[str, Any] | None = None) -> None:
-        """Record that the run begins to be rolled back as a whole, and what was found for it."""
-        state = {"state": RunState.ROLLING_BACK.value}
-        await self._set({**state, **(fields or {})}, "rollbackStartedAt")
+    async def rolling_back(
+        self, policy: Mapping[str, Any], fields: Mapping[str, Any] | None = None
+    ) -> None:
+        """Record that the run begins to be rolled back as a whole.
+
+        Args:
+            policy: The choices it is rolled back with.
+            fields: What was found for it.
+        """
+        begun = {"state": RunState.ROLLING_BACK.value, "rollbackPolicy": dict(policy)}
+        await self._set({**begun, **(fields or {})}, "rollbackStartedAt")
 
     async def note_rollback_session(self, session_id: Binary) -> None:
         """Record in which session a rollback deletes: who goes on with it ends its transaction."""

@@ -11,9 +11,11 @@ import pytest
 from small_legacy import USERS, legacy_user
 
 from newbi_migrate import ExitCode, Migration, MigrationOptions
+from newbi_migrate.choices import OnConflict
 from newbi_migrate.errors import NewbiMigrateError
 from newbi_migrate.mapping.decisions import AliasPolicy
 from newbi_migrate.migration.planning.plan_file import load_plan
+from newbi_migrate.migration.rollback.results import RollbackOptions
 from newbi_migrate.migration.run.backup_guard import BackupGuard
 from newbi_migrate.progress import NullProgress
 
@@ -73,6 +75,13 @@ def half_rolled_back(quick, database, uri):
     interrupt(uri, Migration.rollback, "users")
 
 
+def half_rolled_back_with_all(quick, database, uri):
+    """A rollback of all runs was stopped, which had a choice of its own."""
+    migrated(quick, database, uri)
+    options = RollbackOptions(OnConflict.KEEP)
+    interrupt(uri, lambda migration: migration.rollback_all(options=options), "users")
+
+
 def rolled_back(quick, database, uri):
     """A rollback has come to its end."""
     migrated(quick, database, uri)
@@ -130,6 +139,7 @@ VALIDATE = "newbi-migrate validate"
 TAKE_BACK = "newbi-migrate rollback --run RUN"
 RESUME = "newbi-migrate migrate --legacy-collection Users --aliases all"
 UNDO = "newbi-migrate rollback"
+UNDO_ALL = "newbi-migrate rollback --all --on-conflict keep"
 FINISH = "newbi-migrate finalize --keep"
 MIGRATE_FIRST = "Nothing was written. Migrate it first: newbi-migrate plan."
 NEW_ONE = "Stop the application, make a new one with newbi-migrate backup, and name that."
@@ -165,6 +175,10 @@ NEXT = {
     half_rolled_back: (
         *(UNDO, UNDO, ROLL_BACK_FIRST, UNDO, UNDO, STATUS, "", STATUS, STATUS, TAKE_BACK),
         *(ROLL_BACK_FIRST, UNDO),
+    ),
+    half_rolled_back_with_all: (
+        *(UNDO_ALL, UNDO_ALL, f"Finish it first: {UNDO_ALL}.", UNDO_ALL, UNDO_ALL),
+        *(STATUS, "", STATUS, STATUS, TAKE_BACK, f"Finish it first: {UNDO_ALL}.", UNDO_ALL),
     ),
     half_finalized: (
         *(
@@ -230,7 +244,7 @@ def test_what_comes_next_is_right_in_every_state(quick, clean, uri, state):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("state", [interrupted, half_finalized, half_rolled_back])
+@pytest.mark.parametrize("state", [interrupted, half_finalized, half_rolled_back_with_all])
 def test_what_was_interrupted_is_finished_by_what_comes_next(quick, clean, uri, state):
     """As it stands, with the choices it was begun with."""
     clean["invoices"].create_index([("number", 1), ("createdBy", 1)], unique=True)
@@ -258,6 +272,20 @@ def test_whatever_waits_for_an_interrupted_run_names_the_command_that_finishes_i
     answers.append(quick("doctor", "--watch", "0"))
 
     assert all(RESUME in " ".join((a.out + a.err).split()) for a in answers), answers
+
+
+def test_a_checklist_tells_an_interrupted_rollback_from_a_migration_in_both_languages(
+    quick, clean, uri
+):
+    """The line of the migration says it, and the command is the same in each."""
+    half_rolled_back_with_all(quick, clean, uri)
+    english = quick("checklist", "--watch", "0")
+    french = quick("checklist", "--watch", "0", "--lang", "fr")
+
+    assert "its rollback was interrupted" in english.out
+    assert "son annulation a été interrompue" in french.out
+    assert "a run was interrupted" not in english.out
+    assert UNDO_ALL == following(english, "/nowhere") == following(french, "/nowhere")
 
 
 @pytest.mark.parametrize("state", [interrupted, half_rolled_back, half_finalized])

@@ -39,6 +39,7 @@ from newbi_migrate.migration.planning.results import (
     PlannedCollision,
     Quarantine,
 )
+from newbi_migrate.migration.rollback.results import RollbackOptions
 from newbi_migrate.migration.run.finishing import CHOICES
 from newbi_migrate.migration.status import Status
 from newbi_migrate.printable import printable
@@ -558,6 +559,7 @@ def test_help_gives_the_engines_range():
 def test_what_a_run_is_finished_with_leaves_out_what_nobody_chose():
     """What is usual in the record of a run is what the options of a run begin with."""
     recorded = MigrationOptions().policy() | {"keep": False, "dropJournal": False}
+    recorded |= {"all": False, "onConflict": RollbackOptions().on_conflict}
 
     assert {name: usual for name, (_, usual) in CHOICES.items()} == recorded
 

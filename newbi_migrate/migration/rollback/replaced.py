@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from newbi_migrate.errors import UsageError
 from newbi_migrate.migration.rollback.results import RollbackOptions, RollbackResult
@@ -56,9 +57,18 @@ async def preview_replaced(
 
 
 async def put_replaced_back(
-    session: LeasedSession, run: RunRecord, options: RollbackOptions
+    session: LeasedSession,
+    run: RunRecord,
+    options: RollbackOptions,
+    policy: Mapping[str, Any],
 ) -> RollbackResult:
     """Take a restore back; the same call finishes it.
+
+    Args:
+        session: The leased session.
+        run: The restore.
+        options: The choices.
+        policy: The same, as the record of the run keeps them.
 
     Raises:
         UsageError: See :func:`preview_replaced`.
@@ -72,7 +82,8 @@ async def put_replaced_back(
     with timed(result.timings, "structure"):
         replaced = await _as_it_stands(session.database, run)
         if run.state is not RunState.ROLLED_BACK:
-            await record.rolling_back({"replaced": [one.to_record() for one in replaced]})
+            found = {"replaced": [one.to_record() for one in replaced]}
+            await record.rolling_back(policy, found)
         for one in replaced:
             await put_back(session, one)
     await record.rolled_back(result.to_record(), whole=True)

@@ -37,7 +37,7 @@ async def preview_rollback(
         if not chosen:
             return [*earlier, _nothing(runner, options, dry_run=True)]
         request = RollbackRequest(
-            runner.store, runner.registry, runs, chosen, options, runner.progress
+            runner.store, runner.registry, runs, chosen, options, everything, runner.progress
         )
         return [*earlier, *await preview(request)]
 
@@ -86,7 +86,7 @@ async def rollback(
         if not begun:
             chosen = choose_runs(runs, run_id, options, everything=everything)
         request = RollbackRequest(
-            runner.store, runner.registry, runs, chosen, options, session.progress
+            runner.store, runner.registry, runs, chosen, options, everything, session.progress
         )
         if not chosen:
             return nothing(runs)

@@ -56,6 +56,7 @@ class RollbackRequest:
         runs: All runs, the newest first.
         chosen: Those to take back, the newest first.
         options: The choices.
+        everything: Whether all runs that are in place are taken back.
         progress: Told of everything.
     """
 
@@ -64,7 +65,13 @@ class RollbackRequest:
     runs: Sequence[RunRecord]
     chosen: Sequence[RunRecord]
     options: RollbackOptions
+    everything: bool
     progress: Progress
+
+    @property
+    def policy(self) -> dict[str, Any]:
+        """The choices of a rollback of whole runs, as the records of these keep them."""
+        return {"all": self.everything, "onConflict": self.options.on_conflict.value}
 
     @property
     def database(self) -> Database:
@@ -188,7 +195,7 @@ async def roll_back(request: RollbackRequest, session: LeasedSession) -> list[Ro
     """
     if (replaced := _replaced(request)) is not None:
         of_run = session.of_run(replaced.run_id)
-        return [await put_replaced_back(of_run, replaced, request.options)]
+        return [await put_replaced_back(of_run, replaced, request.options, request.policy)]
     looked = await preview(request)
     if any(result.refused for result in looked):
         for result in looked:
@@ -283,7 +290,7 @@ class _RunBack:
         if self.run.rollback_session is not None:
             await end_transaction(session, self.run.rollback_session)
         if whole and self.run.state is not RunState.ROLLED_BACK:
-            await record.rolling_back()
+            await record.rolling_back(request.policy)
         with timed(result.timings, "indexes"):
             await self.structure.inspect()
             progress.phase("drop indexes", len(self.structure.dropped_indexes()))

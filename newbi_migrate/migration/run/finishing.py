@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from newbi_migrate.choices import AliasOwners, AliasPolicy, DuplicatePolicy
+from newbi_migrate.choices import AliasOwners, AliasPolicy, DuplicatePolicy, OnConflict
 from newbi_migrate.store.replacements import RESTORE
 from newbi_migrate.store.runs import RunRecord, RunState
 
@@ -21,6 +21,8 @@ CHOICES: Final[Mapping[str, tuple[str, Any]]] = {
     "schemaDay": ("--as-of", None),
     "keep": ("--keep", False),
     "dropJournal": ("--drop-journal", False),
+    "all": ("--all", False),
+    "onConflict": ("--on-conflict", OnConflict.STOP),
 }
 """What a run records of its choices: the option of each, and what it is where nobody gives it."""
 
@@ -35,7 +37,7 @@ def finishing(run: RunRecord, place: Sequence[str] = ()) -> str:
         place: The arguments that name the connection string.
     """
     if run.state is RunState.ROLLING_BACK:
-        words = ["rollback"]
+        words = ["rollback", *_chosen(run.rollback_policy)]
     elif run.command == "indexes":
         words = ["indexes", "--apply"]
     else:
