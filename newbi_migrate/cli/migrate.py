@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, cast
@@ -292,9 +292,9 @@ class _Task:
             # Not inside the event loop: it would keep Ctrl-C from ending the wait for an answer.
             if does:
                 self.session.confirm(does)
-        result = self._run(shown)
+        result, runs = self._run(shown)
         self.session.log_end(_in_one_line(self.command, result))
-        following = after_run(self.command, result, self.backed, self.session.uri_arguments)
+        following = after_run(self.command, result, runs, self.session.uri_arguments)
         self.reports.finish(
             self.session,
             lambda emails: result_document(
@@ -383,11 +383,17 @@ class _Task:
             say(f"note: {sentence}")
         return plan, runs
 
-    def _run(self, plan: Plan | None) -> RunResult:
-        def running(migration: Migration) -> Awaitable[RunResult]:
+    def _run(self, plan: Plan | None) -> tuple[RunResult, list[RunRecord]]:
+        """What was done, and all runs as they are afterwards."""
+
+        async def running(migration: Migration) -> tuple[RunResult, list[RunRecord]]:
             if self.saved is not None:
-                return migration.apply_saved(self.saved)
-            return migration.backfill(plan) if self.documents_only else migration.apply(plan)
+                result = await migration.apply_saved(self.saved)
+            elif self.documents_only:
+                result = await migration.backfill(plan)
+            else:
+                result = await migration.apply(plan)
+            return result, await migration.runs()
 
         return self.session.ask(
             running,

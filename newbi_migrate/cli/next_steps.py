@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from newbi_migrate.migration.restore.aside import DroppedAside
     from newbi_migrate.migration.restore.results import RestoreResult
     from newbi_migrate.migration.rollback.results import RollbackResult
-    from newbi_migrate.migration.run.backup_guard import BackupGuard
     from newbi_migrate.migration.status import Status
     from newbi_migrate.migration.validation.report import ValidationReport
     from newbi_migrate.store.runs import RunRecord
@@ -221,8 +220,10 @@ def after_plan(
 
     if (unfinished := unfinished_run(runs)) is not None:
         return finishing(unfinished, place)
+    if not plan.pending and (plan.users or documents_only):
+        return _proof(runs, place)
     if not plan.pending:
-        return suggest("validate" if plan.users or documents_only else "status", *place)
+        return suggest("status", *place)
     if documents_only and not any(run.in_place for run in runs):
         # Nobody has a workspace yet.
         return suggest("plan", *as_arguments(plan.options), *backed, *place)
@@ -258,38 +259,55 @@ def after_other_decisions(
     return f"{suggest('backup', *place)}, and with its folder {again}"
 
 
+def _proof(runs: Sequence[RunRecord], place: Sequence[str]) -> str:
+    """A validation; with the proof of conservation where the last run took digests before.
+
+    A late run takes none: people have long gone on writing by then.
+    """
+    from newbi_migrate.migration.run.baseline import baseline_of
+
+    last = next((run for run in runs if run.in_place), None)
+    digested = last is not None and baseline_of(last) is not None
+    return suggest("validate", *(["--unchanged"] if digested else []), *place)
+
+
 def after_run(
-    command: str, result: RunResult, backup_guard: BackupGuard, place: Sequence[str]
+    command: str, result: RunResult, runs: Sequence[RunRecord], place: Sequence[str]
 ) -> str:
     """A validation; where something is quarantined, a person decides whether that may be.
 
     Args:
         command: ``migrate`` or ``backfill``.
         result: What it did.
-        backup_guard: What it was backed by.
+        runs: All runs as they are afterwards, the newest first.
         place: The arguments that name the connection string.
     """
     if result.exit_code is ExitCode.PENDING:
         return suggest(command, *as_arguments(result.plan.options), *place)
-    # The proof of conservation is there for the asking where digests were taken before.
-    digested = result.run_id is not None and (
-        backup_guard.backup is not None or backup_guard.digests
-    )
-    proof = suggest("validate", *(["--unchanged"] if digested else []), *place)
+    proof = _proof(runs, place)
     if result.exit_code is ExitCode.QUARANTINED:
         return f"{proof}, if what is quarantined may stay so; else settle it, and plan again"
     return proof
 
 
 def after_validation(
-    report: ValidationReport, place: Sequence[str], *, chosen: Sequence[str] = ()
+    report: ValidationReport,
+    place: Sequence[str],
+    *,
+    chosen: Sequence[str] = (),
+    only: Sequence[str] = (),
+    runs: Sequence[RunRecord] = (),
 ) -> str:
     """The application, and the end of the migration; else what puts right what is broken.
+
+    Where some rules alone were asked, and are kept, all of them come first.
 
     Args:
         report: What was found.
         place: The arguments that name the connection string.
-        chosen: The arguments that say what was asked.
+        chosen: The arguments that say what was asked, but for the rules.
+        only: The rules that alone were asked; all if there are none.
+        runs: All runs, the newest first.
     """
     from newbi_migrate.migration.validation.report import Origin
     from newbi_migrate.rules import Severity
@@ -299,7 +317,8 @@ def after_validation(
         return suggest("status", *place)
     if report.run_id is None:
         return suggest("plan", *place)
-    detailed = suggest("validate", "--detailed", *chosen, *place)
+    rules = ["--only", ",".join(only)] if only else []
+    detailed = suggest("validate", "--detailed", *chosen, *rules, *place)
     if report.failed:
         pending = any(
             result.rule.startswith(("document.workspace", "legacy-user."))
@@ -311,6 +330,8 @@ def after_validation(
         if report.finalized or report.is_clean:
             return detailed
         return f"{detailed}, and to go back {suggest('rollback', '--all', '--dry-run', *place)}"
+    if only:
+        return _proof(runs, place)
     if report.finalized:
         return ""
     return f"start the application, then {suggest('smoke')}, and {after_smoke(place)}"
@@ -340,7 +361,7 @@ def after_status(found: Status, place: Sequence[str]) -> str:
     # What a run quarantined waits for a person; another run would quarantine it again.
     if found.quarantined != found.without_workspace:
         return suggest("backfill", "--dry-run", *place)
-    return suggest("validate", *place)
+    return _proof(found.runs, place)
 
 
 def after_rollback(

@@ -15,7 +15,9 @@ from newbi_migrate.cli.next_steps import after_validation
 from newbi_migrate.cli.reporting import ReportFiles
 
 if TYPE_CHECKING:
+    from newbi_migrate.migration.facade import Migration
     from newbi_migrate.migration.validation.report import FoundViolation, ValidationReport
+    from newbi_migrate.store.runs import RunRecord
 
 __all__ = ["validate"]
 
@@ -108,8 +110,9 @@ def validate(
 
         reports = ReportFiles(report, taken=[call.uri_file, call.log_file])
         session.log_to(call.log_file, "validate")
-        validation = session.ask(
-            lambda migration: migration.validate(
+
+        async def validating(migration: Migration) -> tuple[ValidationReport, list[RunRecord]]:
+            validation = await migration.validate(
                 only=rules,
                 sample=sample,
                 fail_on=FailOn(fail_on.value),
@@ -117,15 +120,17 @@ def validate(
                 detailed=detailed,
                 # Millions of violations are kept on disk and not in memory.
                 on_violation=keep if detailed else None,
-            ),
-            options=options,
-        )
+            )
+            return validation, await migration.runs()
+
+        validation, runs = session.ask(validating, options=options)
         session.log_end(_in_one_line(validation))
         chosen = [*values.as_arguments(options), *(["--unchanged"] if unchanged else [])]
-        chosen += ["--only", ",".join(rules)] if rules else []
         document = validation_document(
             validation,
-            next_command=after_validation(validation, session.uri_arguments, chosen=chosen),
+            next_command=after_validation(
+                validation, session.uri_arguments, chosen=chosen, only=rules, runs=runs
+            ),
             violations=(lambda: map(from_extended_json, _lines(found))) if detailed else None,
         )
         validated = LineState.FAILED if validation.failed else LineState.DONE
