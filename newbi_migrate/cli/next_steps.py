@@ -435,7 +435,8 @@ def after_finalize(
     if result.command == "finalize":
         if result.nothing_left and result.kept_as is not None:
             then = suggest("finalize", "--dry-run", *place)
-            return f"once nobody wants to go back, {then}"
+            settled = " and the quarantined are settled" if result.quarantined else ""
+            return f"once nobody wants to go back{settled}, {then}"
         if result.nothing_left:
             return ""
         if not result.dry_run:

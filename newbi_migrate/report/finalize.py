@@ -62,7 +62,8 @@ def _indexes(result: FinalizeResult) -> Iterator[Section]:
         yield Section(f"{number} {built}", _names(result.created))
     if result.held:
         number = counted(len(result.held), "index", "indexes")
-        yield Section(f"{number} of the old structure stay", tuple(map(_why_held, result.held)))
+        stay = "stays" if len(result.held) == 1 else "stay"
+        yield Section(f"{number} of the old structure {stay}", tuple(map(_why_held, result.held)))
     if result.missing:
         number = counted(len(result.missing), "index", "indexes")
         yield Section(
@@ -98,8 +99,8 @@ def _legacy(result: FinalizeResult) -> Iterator[Section]:
     if result.kept_as is None and not done:
         said.append("no run can be taken back after that; --keep leaves the way back open")
     if result.quarantined:
-        quarantined = counted(result.quarantined, "legacy user")
-        said.append(f"{quarantined} are there alone: they were quarantined")
+        alone = counted(result.quarantined, "legacy user is", "legacy users are")
+        said.append(f"{alone} there alone, and quarantined")
     if result.journal_dropped:
         gone = "is gone: no run can be taken back" if done else "would go: no run could go back"
         said.append(f"the journal {gone}")

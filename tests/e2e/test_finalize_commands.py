@@ -112,6 +112,26 @@ def test_finalize_refuses_what_does_not_validate(quick, migrated):
     assert [lease] == changes(stood, fingerprint(migrated))
 
 
+@pytest.mark.slow
+def test_where_the_quarantined_are_kept_already_nobody_is_told_to_keep_them(quick, dirty):
+    """They have to be settled before the collection can go; until then nothing is left to do."""
+    quick("migrate", "--confirm")
+    first = quick("finalize", "--confirm")
+    quick("finalize", "--keep", "--confirm")
+    again = quick("finalize", "--confirm")
+    kept = quick("finalize", "--keep", "--dry-run")
+
+    assert (ExitCode.USAGE, ExitCode.USAGE) == (first.code, again.code)
+    assert first.sentence.endswith("and in Users alone: 2.")
+    assert "or keep the collection under another name with --keep" in first.err
+    assert again.sentence.endswith("and in Users_before_migration alone: 2.")
+    assert "--keep" not in again.err
+    assert "Settle them and migrate again; until then it stays." in again.err
+    assert "2 legacy users are there alone" in kept.out
+    settled = "once nobody wants to go back and the quarantined are settled"
+    assert kept.out.rstrip().endswith(f"Next: {settled}, newbi-migrate finalize --dry-run")
+
+
 def test_finalize_refuses_to_drop_a_user_who_was_quarantined(quick, migrated):
     """With 2, and --keep as the way out."""
     migrated["Users"].insert_one(legacy_user(5, email=None))

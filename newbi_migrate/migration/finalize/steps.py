@@ -54,10 +54,7 @@ __all__ = [
 ]
 
 
-_SETTLE_OR_KEEP: Final = (
-    "Nothing was written. Settle them and migrate again, or keep the collection under another name "
-    "with --keep."
-)
+_SETTLE: Final = "Nothing was written. Settle them and migrate again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,18 +188,23 @@ def refuse_unless_ready(
             "Users or documents have come since the migration and are not migrated.",
             next_step="Nothing was written. Migrate them first: newbi-migrate migrate.",
         )
+    if keep:
+        return
+    kept = plan.source == kept_name(plan.source)
+    or_keep = "keep the collection under another name with --keep"
+    next_step = f"{_SETTLE}; until then it stays." if kept else f"{_SETTLE}, or {or_keep}."
     quarantined = quarantined_users(plan)
     documents = sum(one.quarantined + one.pending for one in plan.collections.values())
-    if documents and not quarantined and not keep:
+    if documents and not quarantined:
         raise UsageError(
-            f"{documents:,} documents are quarantined, and may belong to somebody whom only "
-            f"{plan.source} names.",
-            next_step=_SETTLE_OR_KEEP,
+            f"Quarantined documents that may belong to somebody whom only {plan.source} names: "
+            f"{documents:,}.",
+            next_step=next_step,
         )
-    if quarantined and not keep:
+    if quarantined:
         raise UsageError(
-            f"{quarantined} legacy users were quarantined and are in {plan.source} alone.",
-            next_step=_SETTLE_OR_KEEP,
+            f"Legacy users who are quarantined, and in {plan.source} alone: {quarantined:,}.",
+            next_step=next_step,
         )
 
 
