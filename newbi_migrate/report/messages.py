@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from newbi_migrate.choices import DuplicatePolicy
 from newbi_migrate.mapping.decisions import Outcome
 from newbi_migrate.mapping.workspace import Reason, WorkspaceClass
+from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.planning.results import IndexAction
 
 __all__ = [
     "CLASSES",
-    "CURES",
     "FINDINGS",
     "HINDERED",
     "INDEX_ACTIONS",
@@ -19,10 +20,11 @@ __all__ = [
     "INDEX_DEFERRED",
     "LASTING_CURES",
     "OUTCOMES",
-    "REASONS",
     "SHARED_LATER_CURE",
     "SIGN_IN_CURES",
+    "cures_under",
     "finding_in_words",
+    "reasons_under",
 ]
 
 OUTCOMES: Final[Mapping[Outcome, str]] = {
@@ -113,13 +115,25 @@ _REASONS: Final[Mapping[Reason, tuple[str, str]]] = {
 }
 # In the order in which they are listed: a user's reasons come before those of their documents.
 
-REASONS: Final[Mapping[Reason, str]] = {
-    reason: f"{why}; {cure}." for reason, (why, cure) in _REASONS.items()
-}
-"""Why a user or document was left as it is, and what helps; a sentence."""
 
-CURES: Final[Mapping[Reason, str]] = {reason: cure for reason, (_, cure) in _REASONS.items()}
-"""What helps, in a few words."""
+def cures_under(options: MigrationOptions) -> dict[Reason, str]:
+    """What helps whom a run with these choices quarantines, in a few words.
+
+    A choice that was made already is none of it.
+    """
+    found = {reason: cure for reason, (_, cure) in _REASONS.items()}
+    if options.duplicate_emails is DuplicatePolicy.KEEP_NORMALIZED:
+        found[Reason.DUPLICATE_EMAIL] = "keep one"
+    return found
+
+
+def reasons_under(options: MigrationOptions) -> dict[Reason, str]:
+    """Why a run with these choices leaves a user or document as it is, and what helps; sentences.
+
+    They are in the order in which they are listed.
+    """
+    return {r: f"{_REASONS[r][0]}; {cure}." for r, cure in cures_under(options).items()}
+
 
 FINDINGS: Final[Mapping[str, str]] = {
     "account-id-differs": (

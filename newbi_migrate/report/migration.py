@@ -17,6 +17,7 @@ from newbi_migrate.mapping.users import FOLLOWS_MEMBERSHIP, Finding
 from newbi_migrate.mapping.workspace import Reason, WorkspaceClass
 from newbi_migrate.masking import shown_id
 from newbi_migrate.migration.planning.codes import with_rules
+from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.planning.results import (
     CollectionSummary,
     IndexAction,
@@ -50,17 +51,17 @@ from newbi_migrate.report.document import (
 )
 from newbi_migrate.report.messages import (
     CLASSES,
-    CURES,
     HINDERED,
     INDEX_ACTIONS,
     INDEX_CURES,
     INDEX_DEFERRED,
     LASTING_CURES,
     OUTCOMES,
-    REASONS,
     SHARED_LATER_CURE,
     SIGN_IN_CURES,
+    cures_under,
     finding_in_words,
+    reasons_under,
 )
 from newbi_migrate.report.text import counted
 from newbi_migrate.store.ids import id_key
@@ -405,7 +406,9 @@ def _quarantined(found: _Found) -> Section:
     if not len(quarantine):
         return Section("Quarantined: nothing")
     waiting = _Waiting.of(quarantine, found.plan.source)
-    groups = quarantined_groups(quarantine.counts(), quarantine.of_reason, waiting)
+    groups = quarantined_groups(
+        quarantine.counts(), quarantine.of_reason, found.plan.options, waiting
+    )
     return Section(
         f"Quarantined, unchanged: {len(quarantine):,}",
         (Groups("Users and documents that are quarantined, by reason", "reason", groups),),
@@ -434,12 +437,12 @@ class _Waiting:
             reasons[user.reason] += waiting.get(id_key(user.id), Counter()).total()
         return cls(source, waiting, reasons)
 
-    def cure(self, reason: Reason) -> str:
+    def cure(self, reason: Reason, cure: str) -> str:
         """What helps where users or documents are quarantined, and how many wait for it."""
         number = self.of_reason.get(reason, 0)
         if not number:
-            return CURES[reason]
-        return f"{CURES[reason]}; {counted(number, 'document waits', 'documents wait')}"
+            return cure
+        return f"{cure}; {counted(number, 'document waits', 'documents wait')}"
 
     def named(self, document: QuarantinedDocument) -> str:
         """A document with the user it belongs to, or a user with the documents that wait."""
@@ -455,6 +458,7 @@ class _Waiting:
 def quarantined_groups(
     counts: Mapping[tuple[str, Reason], int],
     documents: Callable[[Reason], Iterable[QuarantinedDocument]],
+    options: MigrationOptions,
     waiting: _Waiting = _Waiting(),
 ) -> tuple[Group, ...]:
     """One group for each reason, those of users first.
@@ -462,18 +466,20 @@ def quarantined_groups(
     Args:
         counts: Collection and reason to how many are quarantined.
         documents: Gives what is known of those with a reason.
+        options: The choices they are quarantined under.
         waiting: Whose documents wait for them.
     """
+    helps = cures_under(options)
     return tuple(
         Group(
             name=reason.value,
             count=sum(where.values()),
             where=where,
             meaning=sentence,
-            cure=waiting.cure(reason),
+            cure=waiting.cure(reason, helps[reason]),
             ids=Each(documents(reason), waiting.named),
         )
-        for reason, sentence in REASONS.items()
+        for reason, sentence in reasons_under(options).items()
         if (where := {name: n for (name, why), n in sorted(counts.items()) if why is reason})
     )
 
@@ -502,7 +508,7 @@ def _blocked(found: _Found) -> Section | None:
 
     groups = tuple(
         Group(
-            words,
+            f"because {words}",
             len(decisions),
             Counter(f"{one.collection}.{one.spec.name}" for one in decisions),
             cure,
@@ -756,9 +762,11 @@ def _text(value: object) -> str:
 def quarantined_cases(
     counts: Mapping[tuple[str, Reason], int],
     examples: Iterable[QuarantinedDocument],
+    options: MigrationOptions,
     state: State,
 ) -> list[Case]:
     """One case for each collection and reason."""
+    sentences = reasons_under(options)
     ids: dict[tuple[str, Reason], list[str]] = {key: [] for key in counts}
     for document in examples:
         known = ids.setdefault((document.collection, document.reason), [])
@@ -771,7 +779,7 @@ def quarantined_cases(
             state,
             "quarantined",
             f"{counted(count, 'user or document', 'users or documents')} quarantined: "
-            f"{REASONS[reason]}",
+            f"{sentences[reason]}",
             tuple(ids[collection, reason]),
         )
         for (collection, reason), count in counts.items()
@@ -788,7 +796,9 @@ def _cases(found: _Found) -> tuple[Case, ...]:
         for name in looked_at
         if name not in quarantined
     ]
-    cases += quarantined_cases(counts, found.quarantine.first(_EXAMPLES), State.FAILED)
+    cases += quarantined_cases(
+        counts, found.quarantine.first(_EXAMPLES), plan.options, State.FAILED
+    )
     for decision in found.indexes:
         blocked = decision.action.blocked
         cases.append(

@@ -244,7 +244,7 @@ def _quarantined(report: ValidationReport) -> Section | None:
             Groups(
                 "Users and documents that are quarantined, by reason",
                 "reason",
-                quarantined_groups(_quarantined_counts(report), known),
+                quarantined_groups(_quarantined_counts(report), known, report.options),
                 brief=True,
             ),
         ),
@@ -337,7 +337,9 @@ def _cases(report: ValidationReport) -> tuple[Case, ...]:
         if collection not in failing
     ]
     # What was quarantined and recorded breaks no rule: it waits for a person.
-    left = quarantined_cases(_quarantined_counts(report), report.quarantine_examples, State.SKIPPED)
+    left = quarantined_cases(
+        _quarantined_counts(report), report.quarantine_examples, report.options, State.SKIPPED
+    )
     return (*cases, *left)
 
 

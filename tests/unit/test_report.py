@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import json
 import stat
+from collections import Counter
 from dataclasses import replace
 from datetime import datetime
 
 import pytest
 from hypothesis import given, strategies as st
-from results import IDS, a_clean_plan, a_plan, a_result, user_lines
+from results import IDS, a_clean_plan, a_plan, a_result, a_validation, user_lines
 from rich.console import Console
 
 from newbi_migrate import ExitCode, UsageError
@@ -49,21 +50,23 @@ from newbi_migrate.report.files import refuse_unwritable, write_privately
 from newbi_migrate.report.json import as_json
 from newbi_migrate.report.messages import (
     CLASSES,
-    CURES,
     FINDINGS,
     HINDERED,
     INDEX_ACTIONS,
     LASTING_CURES,
     OUTCOMES,
-    REASONS,
     SIGN_IN_CURES,
+    cures_under,
+    reasons_under,
 )
 from newbi_migrate.report.migration import plan_document, result_document
 from newbi_migrate.report.status import status_document
 from newbi_migrate.report.text import counted
+from newbi_migrate.report.validation import validation_document
 from newbi_migrate.store.lease import Holder, LeaseState
 from newbi_migrate.store.runs import RunRecord
 
+REASONS = reasons_under(MigrationOptions())
 DAY = datetime(2025, 8, 14, 9, 30)  # noqa: DTZ001  # as PyMongo gives dates back
 
 
@@ -99,6 +102,32 @@ def test_every_code_has_words():
     assert set(IndexAction) == set(INDEX_ACTIONS)
     kinds = {f"password-{kind.value}" for kind in PasswordKind if not kind.is_hash}
     assert kinds <= set(FINDINGS)
+
+
+def test_a_choice_that_was_made_is_no_cure_any_more():
+    """Nobody is told to try what the run was asked for already."""
+    usual = MigrationOptions()
+    chosen = MigrationOptions(duplicate_emails=DuplicatePolicy.KEEP_NORMALIZED)
+
+    assert "keep-normalized" in cures_under(usual)[Reason.DUPLICATE_EMAIL]
+    assert "keep-normalized" not in reasons_under(chosen)[Reason.DUPLICATE_EMAIL]
+    differing = {r for r, cure in cures_under(chosen).items() if cure != cures_under(usual)[r]}
+    assert {Reason.DUPLICATE_EMAIL} == differing
+
+
+def test_a_plan_and_a_validation_name_no_choice_that_was_made():
+    """Each says what helps under the choices it was made with."""
+    found = Quarantine()
+    found.add("Users", "email", Reason.DUPLICATE_EMAIL, IDS[:1])
+    counts = {"Users": Counter({Reason.DUPLICATE_EMAIL: 1})}
+    for policy, named in ((p, p is DuplicatePolicy.QUARANTINE) for p in DuplicatePolicy):
+        options = MigrationOptions(duplicate_emails=policy)
+        plan = plan_document(a_plan(options=options, quarantine=found))
+        validation = validation_document(a_validation(options=options, quarantine=counts))
+        for document in (plan, validation):
+            text = " ".join(shown(console_report(document, verbose=True)).split())
+            assert "duplicate-email" in text
+            assert named is ("keep-normalized" in text)
 
 
 @pytest.mark.parametrize("words", [REASONS, FINDINGS])
@@ -175,7 +204,8 @@ def test_documents_wait_for_the_user_who_is_quarantined():
     brief = shown(plan_report(plan, next_command="x"), width=120)
     full = shown(plan_report(plan, next_command="x", verbose=True), width=120)
 
-    assert f"(Users): {CURES[Reason.EMAIL_MISSING]}; 3 documents wait" in brief
+    cure = cures_under(MigrationOptions())[Reason.EMAIL_MISSING]
+    assert f"(Users): {cure}; 3 documents wait" in brief
     assert f"Users {IDS[0]} _id; waiting: quotes 3\n" in full
     assert f"Users {IDS[1]} _id\n" in full
     assert 3 == full.count(f"createdBy, of the quarantined user {IDS[0]}\n")
@@ -216,7 +246,7 @@ def test_an_index_that_only_quarantined_documents_hinder_is_told_apart():
     brief = shown(plan_report(a_plan(collisions=(key,)), next_command="x"), width=120)
     full = shown(plan_report(a_plan(collisions=(key,)), next_command="x", verbose=True), width=200)
 
-    assert f"1 {HINDERED[0]} (quotes.number_1): {HINDERED[1]}" in brief
+    assert f"1 because {HINDERED[0]} (quotes.number_1): {HINDERED[1]}" in brief
     assert (
         f"quotes.number_1: 3 documents {IDS[20]} and {IDS[21]} of the quarantined user {IDS[0]}; "
         f"{IDS[22]}\n"
@@ -254,7 +284,7 @@ def test_a_plan_answers_what_a_person_asks():
     assert REASONS[Reason.EMAIL_MISSING] in " ".join(text.split())
     assert "1 to create" in text
     assert "Exit code 5: 6 users or documents quarantined, 1 index not created." in text
-    assert "1 documents share a unique key (quotes.number_1): decide" in text
+    assert "1 because documents share a unique key (quotes.number_1): decide" in text
     assert text.endswith("\nNext: newbi-migrate migrate\n")
 
 

@@ -24,6 +24,7 @@ from newbi_migrate.choices import OnConflict
 from newbi_migrate.mapping.users import Finding
 from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.masking import masked_email
+from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.planning.plan_file import plan_lines
 from newbi_migrate.migration.planning.results import CollectionSummary, Quarantine
 from newbi_migrate.migration.rollback.results import (
@@ -37,7 +38,7 @@ from newbi_migrate.report.document import SHOWN, Document, State, timings_sectio
 from newbi_migrate.report.html import html_report
 from newbi_migrate.report.json import as_json
 from newbi_migrate.report.junit import junit_report
-from newbi_migrate.report.messages import FINDINGS, REASONS, SIGN_IN_CURES
+from newbi_migrate.report.messages import FINDINGS, SIGN_IN_CURES, reasons_under
 from newbi_migrate.report.migration import plan_document, result_document
 from newbi_migrate.report.ndjson import ndjson_report
 from newbi_migrate.report.rollback import rollback_document
@@ -45,6 +46,7 @@ from newbi_migrate.report.validation import validation_document
 from newbi_migrate.report.writing import FORMATS, refuse_as_report, write_report
 from newbi_migrate.rules import Severity
 
+REASONS = reasons_under(MigrationOptions())
 DAY = datetime(2025, 8, 14, 9, 30, tzinfo=UTC)
 NASTY = "<script>alert('&')</script>"
 EMAILS = {str(IDS[0]): "j***@e***.fr"}

@@ -16,6 +16,7 @@ from pydantic import computed_field
 from newbi_migrate.answers import HIDDEN, RunId, called, told
 from newbi_migrate.errors import ExitCode
 from newbi_migrate.mapping.workspace import Reason
+from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.planning.results import QuarantinedDocument
 from newbi_migrate.migration.validation.rules import QUARANTINED_AS_RECORDED
 from newbi_migrate.rules import Severity
@@ -176,6 +177,7 @@ class ValidationReport:
         fail_on: Which violations fail the validation.
         unchanged: Whether nothing else changed; ``None`` where that was not asked.
         finalized: Whether the migration was ended, and nothing was begun since.
+        options: The choices it was asked for, or those of the migration.
     """
 
     database: str
@@ -196,6 +198,7 @@ class ValidationReport:
     fail_on: FailOn = FailOn.CRITICAL
     unchanged: Unchanged | None = None
     finalized: Annotated[bool, HIDDEN] = False
+    options: Annotated[MigrationOptions, HIDDEN] = field(default_factory=MigrationOptions)
 
     @property
     def violations(self) -> tuple[FoundViolation, ...]:

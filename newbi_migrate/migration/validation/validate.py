@@ -113,6 +113,7 @@ async def validate(request: ValidationRequest) -> ValidationReport:
         fail_on=request.fail_on,
         unchanged=state.unchanged,
         finalized=is_finalized(runs),
+        options=request.options,
     )
 
 
