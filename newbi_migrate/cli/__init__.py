@@ -10,6 +10,8 @@ import os
 import sys
 from pathlib import Path
 
+from newbi_migrate.errors import NothingBegunError
+
 __all__ = ["main"]
 
 _INTERRUPTED = 130  # what Typer makes of a Ctrl-C
@@ -22,9 +24,10 @@ def main() -> None:
     except KeyboardInterrupt:
         code = _INTERRUPTED
     if code == _INTERRUPTED:
-        # While the modules are loaded; a command that runs has words of its own.
+        # While the modules are loaded; a command that runs says the same by itself.
         if sys.stderr is not None:
-            print("Interrupted; nothing was written.", file=sys.stderr)
+            nothing = NothingBegunError()
+            print(f"error: {nothing.what}\nnext: {nothing.next_step}", file=sys.stderr)
         code = 2
     sys.exit(code)
 

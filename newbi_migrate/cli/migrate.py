@@ -410,8 +410,10 @@ class _Task:
         """
         if pending and self.backed.backup is None and unfinished_run(runs) is None:
             make_one = suggest("backup", *self.session.uri_arguments)
+            command = "backfill" if self.documents_only else "migrate"
             say(
-                f"warning: no backup is named. Make one ({make_one}) and migrate with --backup DIR."
+                f"warning: no backup is named. Make one ({make_one}), and {command} with "
+                "--backup DIR."
             )
 
 

@@ -395,8 +395,8 @@ def restore_document(result: RestoreResult, *, next_command: str = "") -> Docume
         said.append(f"Dropped before: {', '.join(result.dropped)}.")
     for name, aside in result.put_aside.items():
         said.append(
-            f"The {name} that was there is {aside} now: rollback exchanges them again, drop-aside "
-            "drops it."
+            f"The collection {name} that was there is called {aside} now: rollback exchanges them "
+            "again, drop-aside drops it."
         )
     for name, number in result.without_workspace.items():
         said.append(

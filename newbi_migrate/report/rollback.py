@@ -143,7 +143,8 @@ def _figures(results: Sequence[RollbackResult]) -> tuple[Figure, ...]:
 
 
 def _sections(result: RollbackResult, several: bool) -> Iterator[Section]:
-    if several:
+    # Where no run is in place, the title of the document has said so.
+    if several and result.run_id is not None:
         yield Section(_title(result), _numbers(result))
     if result.conflicts:
         yield _conflicts(result)
@@ -174,12 +175,12 @@ def _kinds(result: RollbackResult) -> Iterator[str]:
         )
     counts = Counter[str]()
     for back in result.documents.values():
-        counts["as it was"] += back.already
-        counts["gone since"] += back.gone
+        counts["already as before"] += back.already
+        counts["deleted since"] += back.gone
         counts["kept with somebody's change"] += back.kept
         counts["overwritten"] += back.overwritten
     if +counts:
-        yield f"Beside them: {', '.join(f'{n:,} {words}' for words, n in counts.items() if n)}."
+        yield f"Other documents: {', '.join(f'{n:,} {words}' for words, n in counts.items() if n)}."
     deleted = "deleted" if done else "to delete"
     if result.deleted.total():
         yield f"Documents created for users: {result.deleted.total():,} {deleted}."
@@ -200,8 +201,8 @@ def _kinds(result: RollbackResult) -> Iterator[str]:
     for name, aside, number in result.put_aside:
         kept = "is kept" if done else "would be kept"
         yield (
-            f"The {name} that was restored, with {counted(number, 'document')}, {kept} as {aside}; "
-            "drop-aside drops it."
+            f"The collection {name} that was restored, with {counted(number, 'document')}, {kept} "
+            f"as {aside}; drop-aside drops it."
         )
     if result.sessions:
         yield f"Sessions of deleted users that are left alone: {result.sessions:,}."
@@ -258,8 +259,8 @@ def _documents(result: RollbackResult) -> Section:
         name, back = item
         parts = (
             Part("restored" if done else "to restore", back.restored, Tone.NEW),
-            Part("as it was", back.already, Tone.GOOD),
-            Part("gone since", back.gone, Tone.PLAIN),
+            Part("already as before", back.already, Tone.GOOD),
+            Part("deleted since", back.gone, Tone.PLAIN),
             Part("kept with somebody's change", back.kept, Tone.ODD),
             Part("overwritten", back.overwritten, Tone.BAD),
         )

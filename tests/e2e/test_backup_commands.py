@@ -602,7 +602,9 @@ def test_an_encrypted_backup_needs_its_key(quick, clean, other, tmp_path):
 def test_a_plan_warns_where_no_backup_is_named(quick, clean, backup):
     """Of a dry run and of a run; not where one is named, nor where nothing is pending."""
     for command in (("plan",), ("migrate", "--dry-run"), ("backfill", "--dry-run")):
-        assert "warning: no backup is named. Make one" in quick(*command).err
+        said = quick(*command).err
+        named = "backfill" if command[0] == "backfill" else "migrate"
+        assert f"Make one (newbi-migrate backup), and {named} with --backup DIR." in said
     backed = quick("migrate", "--dry-run", "--backup", backup)
 
     assert ExitCode.DONE == backed.code

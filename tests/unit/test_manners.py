@@ -138,7 +138,8 @@ def test_an_interrupt_before_anything_was_begun_is_no_interrupted_run(session, c
 
     assert ExitCode.USAGE == ended.value.exit_code
     assert "nothing was written" in said
-    assert "same command" not in said
+    assert "next: The same command again begins it." in said
+    assert "finishes" not in said
 
 
 @pytest.mark.parametrize("by_typer", [False, True], ids=["python's own", "as Typer ends"])
@@ -155,7 +156,9 @@ def test_an_interrupt_while_the_command_line_is_loaded_is_told_of_too(monkeypatc
         cli.main()
 
     assert ExitCode.USAGE == ended.value.code
-    assert capfd.readouterr().err.startswith("Interrupted; nothing was written.")
+    assert capfd.readouterr().err == (
+        "error: Interrupted; nothing was written.\nnext: The same command again begins it.\n"
+    )
 
 
 def test_what_is_proposed_in_place_of_an_answer_exists(monkeypatch, capfd):

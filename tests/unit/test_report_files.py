@@ -328,7 +328,7 @@ def test_a_page_of_a_rollback_tells_what_is_in_the_way():
 
     assert "refused, nothing was written" in text
     assert f"{IDS[0]} workspaceId, invoices {IDS[1]} workspaceId" in text
-    assert "5 to restore, 1 as it was, 2 kept with somebody's change" in text
+    assert "5 to restore, 1 already as before, 2 kept with somebody's change" in text
     assert "in use" in text
     assert "Users_before_migration" in text
 
