@@ -271,6 +271,17 @@ def _proof(runs: Sequence[RunRecord], place: Sequence[str]) -> str:
     return suggest("validate", *(["--unchanged"] if digested else []), *place)
 
 
+def _late(command: str, runs: Sequence[RunRecord], place: Sequence[str]) -> str:
+    """A look at what came late, with the choices of the last migration."""
+    from newbi_migrate.migration.run.finishing import chosen
+
+    last = next((run for run in runs if run.in_place and run.migrates), None)
+    policy = {} if last is None else dict(last.policy)
+    # The end of a migration may have given their collection another name; it is found again.
+    policy.pop("legacyCollection", None)
+    return suggest(command, *chosen(policy), "--dry-run", *place)
+
+
 def after_run(
     command: str, result: RunResult, runs: Sequence[RunRecord], place: Sequence[str]
 ) -> str:
@@ -320,13 +331,14 @@ def after_validation(
     rules = ["--only", ",".join(only)] if only else []
     detailed = suggest("validate", "--detailed", *chosen, *rules, *place)
     if report.failed:
-        pending = any(
-            result.rule.startswith(("document.workspace", "legacy-user."))
-            for result in caused
-            if result.severity is Severity.CRITICAL
+        broken = [found.rule for found in caused if found.severity is Severity.CRITICAL]
+        users = any(rule.startswith("legacy-user.") for rule in broken)
+        documents = any(
+            rule.startswith(("document.workspace", "document.owner-follows")) for rule in broken
         )
-        if pending and not report.finalized:
-            return suggest("plan", *place)
+        if (users or documents) and not report.finalized:
+            # Documents of users who came late wait for them, and a migration covers both.
+            return _late("migrate" if users else "backfill", runs, place)
         if report.finalized or report.is_clean:
             return detailed
         return f"{detailed}, and to go back {suggest('rollback', '--all', '--dry-run', *place)}"
@@ -360,7 +372,7 @@ def after_status(found: Status, place: Sequence[str]) -> str:
         return suggest("plan", *place)
     # What a run quarantined waits for a person; another run would quarantine it again.
     if found.quarantined != found.without_workspace:
-        return suggest("backfill", "--dry-run", *place)
+        return _late("backfill", found.runs, place)
     return _proof(found.runs, place)
 
 

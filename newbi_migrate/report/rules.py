@@ -32,9 +32,10 @@ acted upon.
 
 The journal says what a run wrote. A violation is the run's where its rule reads a field that the
 run wrote, or a document that it created, whoever changed it since. It is the run's too where
-something is missing that a run makes or records: a workspace, a user, an index. Everything else was
-there before. So were three things although a run wrote there, since the journal and the documents
-show it:
+something is missing that a run makes or records: a workspace, a user, an index. So a user or a
+document without a workspace that came after the migration counts as the run's until another run has
+seen to it. Everything else counts as there before, also what came since. So do three things
+although a run wrote there, since the journal and the documents show it:
 
 - an owner that it rewrote and left in the BSON type it had;
 - two documents, one of which refers to the other, that got the workspaces of different owners and

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from bson import ObjectId
-from small_legacy import USERS
+from small_legacy import USERS, legacy_user
 
 from newbi_migrate import ExitCode
 from newbi_migrate.cli.next_steps import after_diagnosis, after_smoke
@@ -139,6 +139,22 @@ def test_documents_that_a_run_quarantined_lead_to_no_run_that_leaves_them_out_ag
 
     assert "quarantined by the last run" in known.out
     assert (["validate"], ["backfill", "--dry-run"]) == (command(known), command(late))
+
+
+def test_what_came_late_is_looked_at_with_the_choices_of_the_migration(quick, clean):
+    """Documents by a backfill, as `status` says; users and their documents by a migration."""
+    quick("migrate", "--alias-owners", "keep", "--confirm")
+    choice = ["--alias-owners", "keep", "--dry-run"]
+    clean["invoices"].insert_one({"createdBy": USERS[0], "number": "late"})
+    document = [command(quick(name)) for name in ("validate", "status")]
+    clean["Users"].insert_one(legacy_user(5))
+    user = quick("validate")
+    looked = quick(*command(user))
+
+    assert [["backfill", *choice]] * 2 == document
+    assert (ExitCode.VALIDATION_FAILED, ["migrate", *choice]) == (user.code, command(user))
+    assert "Documents: 16 = 1 to write" in looked.out
+    assert "1 created" in looked.out
 
 
 def test_a_late_document_is_no_quarantined_one_that_has_a_workspace(quick, clean):

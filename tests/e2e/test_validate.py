@@ -19,7 +19,7 @@ def test_validate_passes_after_a_migration(newbi, clean):
     assert "15 document.workspace-present (invoices)" in before.out
     assert before.out.rstrip().endswith("Next: newbi-migrate plan")
     assert "Passed. Caused by the migration: 0; there before: 0." in after.out
-    assert after.out.rstrip().endswith("days later newbi-migrate finalize --keep --dry-run")
+    assert after.out.rstrip().endswith("Next: newbi-migrate validate")
 
 
 def test_no_cure_before_a_migration_names_what_comes_after_one(quick, clean):

@@ -10,7 +10,7 @@ from newbi_migrate.choices import AliasOwners, AliasPolicy, DuplicatePolicy, OnC
 from newbi_migrate.store.replacements import RESTORE
 from newbi_migrate.store.runs import RunRecord, RunState
 
-__all__ = ["CHOICES", "finishing"]
+__all__ = ["CHOICES", "chosen", "finishing"]
 
 CHOICES: Final[Mapping[str, tuple[str, Any]]] = {
     "legacyCollection": ("--legacy-collection", None),
@@ -37,16 +37,17 @@ def finishing(run: RunRecord, place: Sequence[str] = ()) -> str:
         place: The arguments that name the connection string.
     """
     if run.state is RunState.ROLLING_BACK:
-        words = ["rollback", *_chosen(run.rollback_policy)]
+        words = ["rollback", *chosen(run.rollback_policy)]
     elif run.command == "indexes":
         words = ["indexes", "--apply"]
     else:
-        words = [run.command, *_chosen(run.policy)]
+        words = [run.command, *chosen(run.policy)]
     last = ["--drop", "BACKUP"] if words[0] == RESTORE else []
     return shlex.join(["newbi-migrate", *words, *last, *place])
 
 
-def _chosen(policy: Mapping[str, Any]) -> list[str]:
+def chosen(policy: Mapping[str, Any]) -> list[str]:
+    """The arguments that ask for the choices that a run recorded; what is usual is left out."""
     words: list[str] = []
     for name, (option, usual) in CHOICES.items():
         value = policy.get(name, usual)

@@ -63,7 +63,7 @@ def _rule(
 ACCOUNTED_FOR = _rule(
     "legacy-user.accounted-for",
     "Every legacy user has become a user, or is recorded as quarantined.",
-    "Run plan --verbose to see what becomes of them, then migrate.",
+    "Run migrate --dry-run --verbose to see what becomes of them, then migrate.",
 )
 HAS_WORKSPACE = _rule(
     "legacy-user.has-workspace",
@@ -181,7 +181,7 @@ SESSION_POINTS = _rule(
 WORKSPACE_PRESENT = _rule(
     "document.workspace-present",
     "Every document has a workspace.",
-    "Run backfill; it lists what it quarantines, with the reason.",
+    "Run backfill, after migrate if users came too; it lists what it quarantines.",
     _GROUPS,
     until_migrated="Run migrate; it lists what it quarantines, with the reason.",
 )
