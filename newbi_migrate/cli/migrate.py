@@ -437,7 +437,7 @@ def _in_one_line(command: str, result: RunResult) -> str:
     stamped = sum(summary.stamped for summary in result.collections.values())
     created = sum(result.created.values())
     return (
-        f"The run {result.run_id} of {command} is done: {created:,} documents created for users, "
-        f"{stamped:,} stamped, {len(result.quarantine):,} quarantined. "
+        f"The run {result.run_id} of {command} is done: {counted(created, 'document')} created for "
+        f"users, {stamped:,} stamped, {len(result.quarantine):,} quarantined. "
         f"Exit code {int(result.exit_code)}."
     )

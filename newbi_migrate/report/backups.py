@@ -188,7 +188,7 @@ def backup_survey_document(
     """The document of what a backup would read, about."""
     title = (
         f"A backup of the database {database} into {output_dir} would hold about "
-        f"{sum(counts.values()):,} documents in {counted(len(counts), 'collection')}. "
+        f"{counted(sum(counts.values()), 'document')} in {counted(len(counts), 'collection')}. "
         "Nothing was written."
     )
     return Document(
@@ -485,7 +485,7 @@ def _warning(manifest: Manifest) -> list[Badge]:
 def _facts(manifest: Manifest) -> str:
     encrypted = ", encrypted" if manifest.encrypted else ""
     return (
-        f"{manifest.count:,} documents, {manifest.bytes:,} bytes of BSON, "
+        f"{counted(manifest.count, 'document')}, {manifest.bytes:,} bytes of BSON, "
         f"{counted(len(manifest.collections), 'collection')}, from MongoDB {manifest.server}, "
         f"{manifest.topology}, begun {manifest.started}{encrypted}; id {manifest.identity}."
     )

@@ -203,8 +203,8 @@ def result_document(
         result.resumed,
     )
     late = [
-        f"Still pending: {documents:,} documents of {name} came while the run looked for late "
-        "ones, again and again. Stop the application, or backfill later."
+        f"Still pending: {counted(documents, 'document')} of {name} came while the run looked for "
+        "late ones, again and again. Stop the application, or backfill later."
         for name, documents in result.pending.items()
     ]
     return Document(

@@ -149,7 +149,7 @@ def _notes(report: ValidationReport) -> Section | None:
     if report.sampled is not None:
         notes.insert(
             0,
-            f"The rules of the models were asked of {report.sampled:,} documents of each "
+            f"The rules of the models were asked of {counted(report.sampled, 'document')} of each "
             "collection, drawn at random.",
         )
     return Section("", tuple(notes)) if notes else None
