@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import Annotated, Any, Final
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from newbi_migrate.cli.manual import epilog
 from newbi_migrate.cli.options import flat
@@ -53,6 +53,25 @@ _MODULES: Final[Mapping[str, str]] = {
 }
 
 
+class _Command(TyperCommand):
+    """A command none of whose options may be given an empty text.
+
+    A variable of a script that holds nothing would otherwise mean "the usual one", or the folder
+    one is in: a path that was made of it cannot be told from ``.`` any more.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        given, _, _ = self.make_parser(ctx).parse_args(list(args))
+        options: list[Any] = self.get_params(ctx)
+        for option in options:
+            texts = given.get(option.name)
+            if texts == "" or (isinstance(texts, list | tuple) and "" in texts):
+                raise typer.BadParameter(
+                    "it is empty; name something, or leave it out.", ctx=ctx, param=option
+                )
+        return super().parse_args(ctx, args)
+
+
 class _Commands(Mapping[str, Any]):
     """The commands by name, each made when it is asked for."""
 
@@ -60,7 +79,7 @@ class _Commands(Mapping[str, Any]):
         module = import_module(f"newbi_migrate.cli.{_MODULES[name]}")
         alone = typer.Typer(add_completion=False)
         command = getattr(module, name.replace("-", "_"))
-        alone.command(name, epilog=epilog(name))(flat(command))
+        alone.command(name, cls=_Command, epilog=epilog(name))(flat(command))
         return typer.main.get_command(alone)
 
     def __iter__(self) -> Iterator[str]:

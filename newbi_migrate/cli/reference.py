@@ -47,6 +47,9 @@ code.
 The connection string must name the database. It is taken from `--uri-file`, else from the
 environment variable `MONGODB_URI`, else from the same name in a file `.env` in the working
 directory.
+
+An option that is given an empty text ends with 2: what a script's variable lacks is not taken for
+the default.
 """
 
 

@@ -10,9 +10,11 @@ import time
 from threading import Thread
 
 import pytest
+import typer
 from small_legacy import USERS, invoices, legacy_user
 
 from newbi_migrate import ExitCode
+from newbi_migrate.cli.app import app
 
 SECRET = "s3cr%C3%A9t-p4ss"
 COMMANDS = [("plan",), ("migrate", "--confirm"), ("backfill", "--confirm"), ("status",)]
@@ -65,6 +67,28 @@ def test_a_call_that_cannot_be_read_ends_with_2_and_one_sentence(quick, clean, a
     assert_one_sentence(answer, ExitCode.USAGE)
     assert {"what", "next", "exitCode"} == answer.json["error"].keys()
     assert answer.sentence == answer.json["error"]["what"]
+
+
+def taking_a_value():
+    """Every command with every option and argument of it that takes one."""
+    group = typer.main.get_command(app)
+    for name in group.list_commands(None):
+        for option in group.get_command(None, name).params:
+            if option.param_type_name == "argument":
+                yield pytest.param(name, [""], id=f"{name} {option.name}")
+            elif not option.is_flag and option.name != "help":
+                yield pytest.param(name, [option.opts[0], ""], id=f"{name} {option.opts[0]}")
+                yield pytest.param(name, [f"{option.opts[0]}="], id=f"{name} {option.opts[0]}=")
+
+
+@pytest.mark.parametrize(("command", "given"), list(taking_a_value()))
+def test_no_option_of_any_command_takes_an_empty_text(quick, command, given):
+    """It says which one, before anything is read: nothing is not the usual one."""
+    answer = quick(command, *given, uri="mongodb://127.0.0.1:1/nowhere")
+
+    assert_one_sentence(answer, ExitCode.USAGE)
+    assert "is empty" in answer.sentence
+    assert len(given) == 1 or given[0] in answer.sentence
 
 
 def test_without_json_an_error_leaves_standard_output_empty(newbi):
