@@ -45,7 +45,7 @@ from newbi_migrate.store.raw import element
 from newbi_migrate.store.reading import read_batches
 from newbi_migrate.store.runs import RunRecord, read_runs, readable_collections
 
-__all__ = ["Comparison", "Difference", "compare_backup"]
+__all__ = ["Comparison", "Difference", "compare_backup", "fields_to_ignore"]
 
 _COMMENT: Final = "newbi-migrate verify-backup"
 _BUCKETS: Final = 1 << 14
@@ -107,6 +107,33 @@ class Comparison:
         return not self.differences
 
 
+def fields_to_ignore(names: Sequence[str]) -> tuple[str, ...]:
+    """The names of fields that a comparison can leave out, as they were given.
+
+    Args:
+        names: Each the name of a top-level field.
+
+    Raises:
+        UsageError: One is no name of a top-level field, or is ``_id``.
+    """
+    for name in names:
+        if not name:
+            problem = "is empty"
+        elif name == "_id":
+            problem = "tells one document from another"
+        elif name.startswith("$") or "\0" in name or name.encode(errors="ignore").decode() != name:
+            problem = "is not a name that a field can have"
+        elif "." in name:
+            problem = "is a path into an embedded document"
+        else:
+            continue
+        raise UsageError(
+            f"A comparison cannot ignore the field {name!r}, which {problem}.",
+            next_step="Name a top-level field of the documents, such as workspaceId.",
+        )
+    return tuple(names)
+
+
 async def compare_backup(
     path: Path,
     database: Any,
@@ -134,11 +161,13 @@ async def compare_backup(
             collection is named alone.
 
     Raises:
-        UsageError: It is no backup of ours, or encrypted and there is no key.
+        UsageError: It is no backup of ours, or encrypted and there is no key; or a field cannot be
+            left out.
         DamagedBackupError: It is damaged.
         UnreachableError: The server did not answer, or may not be read.
         UnsupportedError: The database holds nothing.
     """
+    ignored = fields_to_ignore(without)
     dump = await asyncio.to_thread(Dump, path, identities)
     if dump.manifest is None:
         raise UsageError(
@@ -151,7 +180,7 @@ async def compare_backup(
                 dump,
                 store.database,
                 progress or NullProgress(),
-                tuple(without),
+                ignored,
                 documents=documents,
             )
             try:

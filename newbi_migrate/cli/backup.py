@@ -228,7 +228,8 @@ def verify_backup(
         typer.Option(
             "--ignore-field",
             metavar="FIELD",
-            help="Top-level field that --compare ignores, such as workspaceId; may be repeated.",
+            help="Top-level field that --compare ignores, such as workspaceId, but not _id; may be "
+            "repeated.",
         ),
     ] = None,
     database: Annotated[
@@ -254,7 +255,7 @@ def verify_backup(
     checked without its key, and --compare works as long as nothing differs.
     """
     with call.session("verify-backup") as session:
-        from newbi_migrate.backup.compare import compare_backup
+        from newbi_migrate.backup.compare import compare_backup, fields_to_ignore
         from newbi_migrate.backup.encrypt import read_identities
         from newbi_migrate.backup.verify import verify_backup as verify
         from newbi_migrate.report.backups import verification_document
@@ -265,6 +266,7 @@ def verify_backup(
                 "asked for.",
                 next_step="Add --compare, or leave them out.",
             )
+        ignored = fields_to_ignore(without or ())
         session.log_to(call.log_file, "verify-backup", on=str(path))
         if compare:
             _ = session.target  # a missing connection string is said before anything is read
@@ -282,7 +284,7 @@ def verify_backup(
                     return verification, None
                 async with session.database(database) as live:
                     return verification, await compare_backup(
-                        path, live, identities=keys, progress=progress, without=without or []
+                        path, live, identities=keys, progress=progress, without=ignored
                     )
 
         verification, comparison = session.run(verifying)

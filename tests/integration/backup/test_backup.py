@@ -547,6 +547,15 @@ async def test_a_stamped_collection_equals_its_backup_without_the_stamp(whole, d
     assert not (await compare_backup(result.path, database, without=["workspaceId"])).equal
 
 
+@pytest.mark.parametrize("name", ["", "$client", "client.name", "_id", "\udcff"])
+async def test_only_a_top_level_field_can_be_left_out(whole, database, tmp_path, name):
+    """Neither a path nor the id: what is said to be left out must be."""
+    result = await backup_database(database, tmp_path)
+
+    with pytest.raises(UsageError, match="cannot ignore the field"):
+        await compare_backup(result.path, database, without=[name])
+
+
 async def test_many_differences_are_counted_beyond_the_listed_ones(
     database, sync_database, tmp_path, monkeypatch
 ):
