@@ -79,9 +79,7 @@ def restore(
     with call.session("restore") as session:
         from newbi_migrate.backup.dump import Dump
         from newbi_migrate.backup.encrypt import read_identities
-        from newbi_migrate.backup.verify import verify_backup
-        from newbi_migrate.migration.restore.results import restore_identity
-        from newbi_migrate.migration.restore.run import restore_backup
+        from newbi_migrate.migration.restore.run import preview_restore, restore_backup
         from newbi_migrate.migration.restore.target import look_at_target
         from newbi_migrate.report.backups import restore_document, restore_plan_document
         from newbi_migrate.store.session import Begun
@@ -104,16 +102,21 @@ def restore(
                 async with session.database(name) as there:
                     return await look_at_target(there)
 
-        async def verifying() -> Verification:
+        async def previewing() -> tuple[Verification, RestoreTarget]:
             with (
                 interruptible("The verification was interrupted."),
                 session.progress() as progress,
             ):
-                found = await verify_backup(
-                    path, identities=identities, progress=progress, source=source_database
-                )
-                found.require(only)
-                return found
+                async with session.database(name) as there:
+                    return await preview_restore(
+                        path,
+                        there,
+                        drop=drop,
+                        only=only,
+                        progress=progress,
+                        identities=identities,
+                        source=source_database,
+                    )
 
         begun = Begun()
 
@@ -144,8 +147,7 @@ def restore(
         target = session.run(looking)
         target.require_empty(drop=drop)
         if dry_run:
-            verification = session.run(verifying)
-            target.require_empty(drop=drop, identity=restore_identity(verification, only))
+            verification, target = session.run(previewing)
             arguments = [*elsewhere, *["--drop"] * drop]
             arguments += ["--collections", ",".join(only)] if only else []
             arguments += ["--convert-legacy-indexes"] * convert_legacy_indexes

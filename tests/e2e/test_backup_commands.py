@@ -334,6 +334,15 @@ def test_options_of_a_comparison_need_one(quick, backup):
         assert ExitCode.USAGE == quick("verify-backup", option, "x", backup).code
 
 
+@pytest.mark.parametrize("name", ["$client", "client.name", "_id", os.fsdecode(b"\xff"), "a\0b"])
+def test_a_comparison_ignores_only_top_level_fields(quick, clean, backup, name):
+    """Anything else would be said to be left out and be compared; a bare ``_id`` pairs them."""
+    answer = quick("verify-backup", "--compare", "--ignore-field", name, backup)
+
+    assert ExitCode.USAGE == answer.code
+    assert "cannot ignore" in answer.sentence
+
+
 # -- restore ----------------------------------------------------------------------------------
 
 
@@ -466,6 +475,19 @@ def test_a_restore_interrupted_before_its_first_write_says_so_and_a_later_one_go
     assert "The same command again goes on where it stopped." in filling.err
     assert ExitCode.DONE == finished.code, finished.err
     assert clean["invoices"].count_documents({}) == other["invoices"].count_documents({})
+
+
+def test_a_dry_run_of_a_restore_refuses_what_the_restore_would(quick, clean, backup):
+    """A collection that the backup lacks, or that cannot be put in the place of another."""
+    clean.drop_collection("invoices")
+    clean.create_collection("invoices", viewOn="Users", pipeline=[])
+    for name in ("nothere", "invoices"):
+        asked = ("restore", "--drop", "--collections", name)
+        would = quick(*asked, "--dry-run", backup)
+        answer = quick(*asked, "--confirm", backup)
+
+        assert (ExitCode.USAGE, ExitCode.USAGE) == (would.code, answer.code), would.out
+        assert would.sentence == answer.sentence
 
 
 def test_a_dry_run_of_a_restore_writes_nothing(quick, clean, other, backup):

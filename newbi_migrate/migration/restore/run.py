@@ -32,13 +32,33 @@ from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.collections import collections
 from newbi_migrate.store.connection import open_database
 from newbi_migrate.store.faults import explained
+from newbi_migrate.store.handles import Database
 from newbi_migrate.store.lease import LEASE, LEASE_SECONDS
 from newbi_migrate.store.restores import RestoreRecord
 from newbi_migrate.store.runs import restore_record
 from newbi_migrate.store.session import Begun, LeasedSession
 from newbi_migrate.store.structure import drop_collection, empty_collection, try_out
 
-__all__ = ["restore_backup"]
+__all__ = ["preview_restore", "restore_backup"]
+
+
+async def preview_restore(
+    path: Path,
+    database: Any,
+    *,
+    drop: bool = False,
+    only: Sequence[str] = (),
+    progress: Progress | None = None,
+    identities: Sequence[Any] = (),
+    source: str | None = None,
+) -> tuple[Verification, RestoreTarget]:
+    """What a restore would find in a dump and in its target; it refuses what a restore would.
+
+    The arguments and what is raised are those of :func:`restore_backup`.
+    """
+    dump, verification = await _verified(path, only, progress or NullProgress(), identities, source)
+    async with open_database(database) as store:
+        return verification, await _target(store.database, dump, verification, only, drop=drop)
 
 
 async def restore_backup(
@@ -91,21 +111,12 @@ async def restore_backup(
     listener = progress or NullProgress()
     if workers < 1:
         raise UsageError("A restore needs at least one worker.", next_step="Give 1 or more.")
-    dump = await asyncio.to_thread(Dump, path, identities, source=source)
-    if not dump.readable:
-        raise UsageError(
-            f"The backup {str(path)!r} is encrypted.",
-            next_step="Give its secret key with --identity.",
-        )
-    _require_all(dump, only)
     # No lease guards the files of a dump. What is read of them again, to be inserted, is compared
     # with what is verified here.
-    verification = await verify_dump(dump, progress=listener)
-    verification.require(only)
+    dump, verification = await _verified(path, only, listener, identities, source)
     async with open_database(database) as store:
         # Looked at again under the lease; a database that is refused does not get even that.
-        target = await look_at_target(store.database)
-        target.require_empty(drop=drop, identity=restore_identity(verification, only))
+        await _target(store.database, dump, verification, only, drop=drop)
         runner = Runner(
             store=store,
             registry=NEWBI,
@@ -116,10 +127,6 @@ async def restore_backup(
             begun=begun or Begun(),
         )
         if drop and only:
-            wanted = [one for one in dump.collections if one.name in only]
-            # This too is asked again under the lease.
-            with explained("looking at the target"):
-                refuse_unreplaceable(wanted, await collections(store.database))
             in_place = RestoreInPlace(
                 dump, verification, NEWBI, only, workers, convert_legacy_indexes, reviewed
             )
@@ -134,6 +141,39 @@ async def restore_backup(
             convert=convert_legacy_indexes,
         )
         return await runner.replace("restore", restore.attempt)
+
+
+async def _verified(
+    path: Path,
+    only: Sequence[str],
+    progress: Progress,
+    identities: Sequence[Any],
+    source: str | None,
+) -> tuple[Dump, Verification]:
+    """A dump that can be restored, and what reading it showed."""
+    dump = await asyncio.to_thread(Dump, path, identities, source=source)
+    if not dump.readable:
+        raise UsageError(
+            f"The backup {str(path)!r} is encrypted.",
+            next_step="Give its secret key with --identity.",
+        )
+    _require_all(dump, only)
+    verification = await verify_dump(dump, progress=progress)
+    verification.require(only)
+    return dump, verification
+
+
+async def _target(
+    database: Database, dump: Dump, verification: Verification, only: Sequence[str], *, drop: bool
+) -> RestoreTarget:
+    """What the target holds, where a restore may write there."""
+    target = await look_at_target(database)
+    target.require_empty(drop=drop, identity=restore_identity(verification, only))
+    if drop and only:
+        wanted = [one for one in dump.collections if one.name in only]
+        with explained("looking at the target"):
+            refuse_unreplaceable(wanted, await collections(database))
+    return target
 
 
 class _Restore:
