@@ -12,6 +12,8 @@ from typing import Final
 
 __all__ = [
     "AUTHENTICATION",
+    "CHANGING",
+    "CURSOR_LOST",
     "INDEX_REFUSED",
     "INTERRUPTED",
     "NOT_FOUND",
@@ -54,24 +56,32 @@ class Code(IntEnum):
     NETWORK_TIMEOUT = 89
     SHUTDOWN_IN_PROGRESS = 91
     WRITE_CONFLICT = 112
+    CONFLICTING_OPERATION_IN_PROGRESS = 117
     DOCUMENT_VALIDATION_FAILURE = 121
     READ_CONCERN_MAJORITY_NOT_AVAILABLE_YET = 134
+    CAPPED_POSITION_LOST = 136
     EXCEEDED_MEMORY_LIMIT = 146
     STALE_EPOCH = 150
     CANNOT_INDEX_PARALLEL_ARRAYS = 171
     QUERY_PLAN_KILLED = 175
     PRIMARY_STEPPED_DOWN = 189
     INVALID_INDEX_SPECIFICATION_OPTION = 197
+    DATABASE_DROP_PENDING = 215
     CURSOR_KILLED = 237
     SNAPSHOT_TOO_OLD = 239
     SNAPSHOT_UNAVAILABLE = 246
     NO_SUCH_TRANSACTION = 251
     EXCEEDED_TIME_LIMIT = 262
+    PREPARED_TRANSACTION_IN_PROGRESS = 267
     INDEX_BUILD_ABORTED = 276
+    CLIENT_DISCONNECT = 279
+    TRANSACTION_EXCEEDED_LIFETIME = 290
     NO_QUERY_EXECUTION_PLANS = 291
     QUERY_EXCEEDED_MEMORY_LIMIT = 292
     API_VERSION_ERROR = 322
     API_STRICT_ERROR = 323
+    INTERRUPTED_DUE_TO_STORAGE_CHANGE = 355
+    TEMPORARILY_UNAVAILABLE = 365
     ATLAS_ERROR = 8000
     SOCKET_EXCEPTION = 9001
     NOT_WRITABLE_PRIMARY = 10107
@@ -80,11 +90,14 @@ class Code(IntEnum):
     INTERRUPTED_AT_SHUTDOWN = 11600
     INTERRUPTED = 11601
     INTERRUPTED_DUE_TO_REPL_STATE_CHANGE = 11602
+    BACKGROUND_OPERATION_IN_DATABASE = 12586
+    BACKGROUND_OPERATION_IN_NAMESPACE = 12587
     DATABASE_DIFFER_CASE = 13297
     STALE_CONFIG = 13388
     NOT_PRIMARY_NO_SECONDARY_OK = 13435
     NOT_PRIMARY_OR_SECONDARY = 13436
     OUT_OF_DISK_SPACE = 14031
+    CLIENT_MARKED_KILLED = 46841
     # Without names. What an update would make of a document is too large, seen in two places.
     UPDATE_TOO_LARGE = 17419
     UPDATE_PIPELINE_TOO_LARGE = 17420
@@ -100,9 +113,8 @@ TIMED_OUT: Final = frozenset(
 )
 """The server ran out of the time it was given."""
 
-INTERRUPTED: Final = frozenset(
+CHANGING: Final = frozenset(
     {
-        # The primary stepped down, is shutting down, or is not known yet.
         Code.HOST_UNREACHABLE,
         Code.HOST_NOT_FOUND,
         Code.STALE_SHARD_VERSION,
@@ -116,24 +128,49 @@ INTERRUPTED: Final = frozenset(
         Code.STALE_CONFIG,
         Code.NOT_PRIMARY_NO_SECONDARY_OK,
         Code.NOT_PRIMARY_OR_SECONDARY,
-        # An operation was interrupted, or found somebody else in its way.
-        Code.WRITE_CONFLICT,
         Code.INTERRUPTED_AT_SHUTDOWN,
-        Code.INTERRUPTED,
         Code.INTERRUPTED_DUE_TO_REPL_STATE_CHANGE,
-        # Somebody dropped or renamed the collection, or an index, that it was reading.
+    }
+)
+"""The primary stepped down, is shutting down, or is not known yet."""
+
+CURSOR_LOST: Final = frozenset({Code.CURSOR_NOT_FOUND, Code.CURSOR_KILLED})
+"""The server has closed what was being read."""
+
+SNAPSHOT_LOST: Final = frozenset({Code.SNAPSHOT_TOO_OLD, Code.SNAPSHOT_UNAVAILABLE})
+"""The snapshot is too old, or does not reach a collection."""
+
+INTERRUPTED: Final = (
+    CHANGING
+    | CURSOR_LOST
+    | SNAPSHOT_LOST
+    | {
+        # Somebody killed an operation, or was in its way.
+        Code.WRITE_CONFLICT,
+        Code.CONFLICTING_OPERATION_IN_PROGRESS,
+        Code.DATABASE_DROP_PENDING,
+        Code.PREPARED_TRANSACTION_IN_PROGRESS,
+        Code.CLIENT_DISCONNECT,
+        Code.INTERRUPTED,
+        Code.BACKGROUND_OPERATION_IN_DATABASE,
+        Code.BACKGROUND_OPERATION_IN_NAMESPACE,
+        Code.CLIENT_MARKED_KILLED,
+        # The storage engine had no room for it, or was exchanged.
+        Code.TEMPORARILY_UNAVAILABLE,
+        Code.INTERRUPTED_DUE_TO_STORAGE_CHANGE,
+        # Somebody dropped or renamed the collection, or an index, that it was reading; or the
+        # collection is capped, and writes overtook the reader.
         Code.QUERY_PLAN_KILLED,
-        # A cursor, a lock or a transaction was lost with it.
+        Code.CAPPED_POSITION_LOST,
+        # A lock or a transaction was lost with it.
         Code.LOCK_TIMEOUT,
-        Code.CURSOR_NOT_FOUND,
         Code.LOCK_BUSY,
-        Code.CURSOR_KILLED,
-        Code.SNAPSHOT_UNAVAILABLE,
         Code.NO_SUCH_TRANSACTION,
+        Code.TRANSACTION_EXCEEDED_LIFETIME,
         Code.INDEX_BUILD_ABORTED,
     }
 )
-"""A statement was interrupted by what the server is going through."""
+"""A statement was interrupted by what the server, or somebody else, is doing."""
 
 TRANSIENT: Final = INTERRUPTED | TIMED_OUT
 """The same command may succeed a little later."""
@@ -180,6 +217,3 @@ STABLE_API: Final = frozenset(
     {Code.API_VERSION_ERROR, Code.API_STRICT_ERROR, Code.API_VERSION_REQUIRED}
 )
 """The server has not what the client's version of the Stable API promises, or wants one."""
-
-SNAPSHOT_LOST: Final = frozenset({Code.SNAPSHOT_TOO_OLD, Code.SNAPSHOT_UNAVAILABLE})
-"""The snapshot is too old, or does not reach a collection."""

@@ -40,8 +40,10 @@ from newbi_migrate.errors import (
 )
 from newbi_migrate.server_codes import (
     AUTHENTICATION,
-    INTERRUPTED,
+    CHANGING,
+    CURSOR_LOST,
     ONE_DOCUMENT,
+    SNAPSHOT_LOST,
     STABLE_API,
     TIMED_OUT,
     TRANSIENT,
@@ -343,14 +345,31 @@ def _of_the_server(error: PyMongoError, doing: str) -> NewbiMigrateError:
         )
     if codes & TIMED_OUT:
         return UnreachableError(f"The server ran out of time while {doing}.", next_step=_AGAIN)
-    if isinstance(error, NotPrimaryError) or codes & INTERRUPTED or is_transient(error):
-        return UnreachableError(
-            f"The server was shutting down or changing its primary while {doing}.",
-            next_step=_AGAIN,
-        )
+    if isinstance(error, NotPrimaryError) or is_transient(error):
+        return _interrupted(error, codes, doing)
     return _by_configuration(error, codes, doing) or NewbiMigrateError(
         f"The server refused a command while {doing}: {name_of(error)}.", next_step=_AGAIN
     )
+
+
+def _interrupted(error: PyMongoError, codes: frozenset[int], doing: str) -> NewbiMigrateError:
+    """What got between; the same may succeed a little later."""
+    next_step = _AGAIN
+    if isinstance(error, NotPrimaryError) or codes & CHANGING:
+        what = f"The server was shutting down or changing its primary while {doing}."
+    elif codes & CURSOR_LOST:
+        what = (
+            f"The server closed a cursor that was being read while {doing}: somebody killed it or "
+            "its session, or it was left too long."
+        )
+    elif Code.CAPPED_POSITION_LOST in codes:
+        what = f"Writes to a capped collection overtook what was being read while {doing}."
+        next_step = f"Stop what writes to it until then. {_AGAIN}"
+    elif codes & SNAPSHOT_LOST:
+        what = f"The server no longer had the data of the moment that was read while {doing}."
+    else:
+        what = f"The server broke an operation off while {doing}: {name_of(error)}."
+    return UnreachableError(what, next_step=next_step)
 
 
 def _by_configuration(

@@ -40,6 +40,8 @@ APPLIED = {
     "applied, and not replicated in time": {"writeConcernError": {"code": 64, "errmsg": "slow"}},
     "applied, and shutting down": {"writeConcernError": {"code": 91, "errmsg": "bye"}},
 }
+# A cursor or snapshot lost, a client or transaction killed, a capped collection that rolled over.
+BROKEN_OFF = {str(code): {"errorCode": code} for code in (43, 136, 237, 239, 246, 279, 290, 365)}
 # A server that pretends not to be the primary does not tell the driver when it is again.
 SOON = "heartbeatFrequencyMS=500&serverSelectionTimeoutMS=3000"
 # Those after which the driver does not look for another primary.
@@ -71,7 +73,8 @@ ROLLBACK_CELLS = cells(*READS, "update", "delete", "dropIndexes", "drop", "commi
 @contextmanager
 def failing(client, command, error, mode):
     """The server fails a command of ours, in a database of ours."""
-    data = {"failCommands": [command], "appName": "newbi-migrate", **{**ERRORS, **APPLIED}[error]}
+    answer = {**ERRORS, **APPLIED, **BROKEN_OFF}[error]
+    data = {"failCommands": [command], "appName": "newbi-migrate", **answer}
     client.admin.command("configureFailPoint", "failCommand", mode=MODES[mode], data=data)
     try:
         yield
@@ -155,6 +158,22 @@ async def test_what_is_looked_at_before_the_lease_passes_over_errors_too(
         ended = await outcome(taken_back, uri)
 
     assert ExitCode.DONE is ended
+
+
+@pytest.mark.parametrize("error", BROKEN_OFF)
+async def test_a_read_that_is_broken_off_is_told_and_no_defect(
+    mongod, servers, fresh, impatient, error
+):
+    """Whoever only reads ends with 9; a run goes on by itself, or the same call finishes it."""
+    _, uri = fresh(mongod, little_legacy)
+    client = servers.client(mongod)
+    for call in (planned, validated):
+        with failing(client, "find", error, "for ever"):
+            assert ExitCode.UNREACHABLE is await outcome(call, uri)
+    with failing(client, "find", error, "later"):
+        assert await outcome(migrated, uri) in GIVEN_UP
+    with failing(client, "find", error, "three times"):
+        assert ExitCode.QUARANTINED is await outcome(migrated, uri)
 
 
 @pytest.mark.parametrize(

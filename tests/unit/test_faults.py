@@ -92,6 +92,13 @@ def test_another_error_in_a_group_is_raised_as_it_is():
         (Code.MAX_TIME_MS_EXPIRED, "", ExitCode.UNREACHABLE, "out of time"),
         (Code.WRITE_CONCERN_TIMEOUT, "", ExitCode.UNREACHABLE, "by a majority"),
         (Code.NOT_WRITABLE_PRIMARY, "", ExitCode.UNREACHABLE, "changing its primary"),
+        (Code.CURSOR_NOT_FOUND, "", ExitCode.UNREACHABLE, "closed a cursor"),
+        (Code.CURSOR_KILLED, "", ExitCode.UNREACHABLE, "closed a cursor"),
+        (Code.CAPPED_POSITION_LOST, "", ExitCode.UNREACHABLE, "capped collection"),
+        (Code.SNAPSHOT_TOO_OLD, "", ExitCode.UNREACHABLE, "data of the moment"),
+        (Code.SNAPSHOT_UNAVAILABLE, "", ExitCode.UNREACHABLE, "data of the moment"),
+        (Code.CLIENT_DISCONNECT, "", ExitCode.UNREACHABLE, "code 279"),
+        (Code.TRANSACTION_EXCEEDED_LIFETIME, "", ExitCode.UNREACHABLE, "code 290"),
         (Code.ILLEGAL_OPERATION, "", ExitCode.UNEXPECTED, "code 20"),
     ],
 )
