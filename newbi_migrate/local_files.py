@@ -15,14 +15,19 @@ __all__ = ["is_there", "opened_for", "reason_of", "refuse_no_file"]
 def opened_for(doing: str, path: Path, *, next_step: str) -> Iterator[None]:
     """Turn what the system refuses about a file, and bytes that are no text, into one error.
 
+    What is read is a regular file: a pipe would have it wait for whoever writes to it.
+
     Args:
         doing: What the file is opened for: ``read`` or ``written``.
         path: The file.
         next_step: One sentence that says what to do.
 
     Raises:
-        LocalFileError: In place of an ``OSError`` or a ``UnicodeDecodeError``.
+        LocalFileError: In place of an ``OSError`` or a ``UnicodeDecodeError``; or the file to be
+            read is a folder, a pipe or a device.
     """
+    if doing == "read":
+        refuse_no_file(path, next_step=next_step)
     try:
         yield
     except OSError as error:

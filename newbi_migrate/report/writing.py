@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from newbi_migrate.errors import UsageError
-from newbi_migrate.local_files import is_there, opened_for, refuse_no_file
+from newbi_migrate.local_files import is_there, opened_for
 from newbi_migrate.report.document import GENERATOR, Document, header
 from newbi_migrate.report.files import refuse_unwritable, write_privately
 from newbi_migrate.report.json import json_parts
@@ -94,7 +94,6 @@ def write_report(path: Path, document: Document, *, written_at: datetime) -> Non
 def _refuse_other_file(path: Path) -> None:
     """A report may take the place of a report, and of nothing else."""
     another = "Name another file."
-    refuse_no_file(path, next_step=another)
     if not is_there(path, next_step=another):
         return
     with (

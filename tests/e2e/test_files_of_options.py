@@ -74,6 +74,19 @@ def test_a_file_that_cannot_be_read_ends_a_command_with_10(quick, clean, tmp_pat
     assert "it" in answer.err
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no pipe has a name of that kind")
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("option", READ)
+def test_nobody_waits_for_a_pipe_in_the_place_of_a_file(quick, clean, tmp_path, option):
+    """Nor for a device: who would write to it, and when?"""
+    path = tmp_path / "it"
+    os.mkfifo(path)
+    answer = quick(*READ[option], *arguments(option, path))
+
+    assert answer.code in {ExitCode.LOCAL_FILE, ExitCode.USAGE}, answer.err
+    assert "it" in answer.err
+
+
 @pytest.mark.parametrize(
     "option", [*READ, *WRITTEN, "--pause-file", "--work-dir", "--scratch-uri-file"]
 )

@@ -239,7 +239,7 @@ def test_a_missing_file_is_named(tmp_path):
 
 def test_a_directory_is_no_uri_file(tmp_path):
     """Any failure to read is explained, not only absence."""
-    with pytest.raises(UsageError, match="cannot be read"):
+    with pytest.raises(UsageError, match="is not a file"):
         find_connection_string(uri_file=tmp_path, environ={})
 
 

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from newbi_migrate.answers import answer
 from newbi_migrate.errors import DatabaseMovedOnError, LocalFileError, UsageError
-from newbi_migrate.local_files import is_there, opened_for, refuse_no_file
+from newbi_migrate.local_files import is_there, opened_for
 from newbi_migrate.mapping.decisions import Outcome
 from newbi_migrate.mapping.packed import PackedIds
 from newbi_migrate.mapping.workspace import Reason, WorkspaceClass
@@ -120,7 +120,6 @@ def load_plan(
         LocalFileError: The file cannot be read, is no plan of this version, or is not what was
             written.
     """
-    refuse_no_file(path, next_step=_ADVICE)
     with (
         opened_for("read", path, next_step=_ADVICE),
         path.open(encoding="utf-8") as file,
