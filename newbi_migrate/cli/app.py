@@ -7,6 +7,7 @@ command, and imported when that is asked for; the table here says from where.
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -54,10 +55,11 @@ _MODULES: Final[Mapping[str, str]] = {
 
 
 class _Command(TyperCommand):
-    """A command none of whose options may be given an empty text.
+    """A command none of whose options may be given an empty text, nor what is no number.
 
     A variable of a script that holds nothing would otherwise mean "the usual one", or the folder
-    one is in: a path that was made of it cannot be told from ``.`` any more.
+    one is in: a path that was made of it cannot be told from ``.`` any more. What is no number is
+    neither below nor above any limit, and what is waited for endlessly never comes.
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -69,7 +71,12 @@ class _Command(TyperCommand):
                 raise typer.BadParameter(
                     "it is empty; name something, or leave it out.", ctx=ctx, param=option
                 )
-        return super().parse_args(ctx, args)
+        rest = super().parse_args(ctx, args)
+        for option in options:
+            number = ctx.params.get(option.name)
+            if isinstance(number, float) and not math.isfinite(number):
+                raise typer.BadParameter(f"{number} is no number.", ctx=ctx, param=option)
+        return rest
 
 
 class _Commands(Mapping[str, Any]):

@@ -91,6 +91,18 @@ def test_no_option_of_any_command_takes_an_empty_text(quick, command, given):
     assert len(given) == 1 or given[0] in answer.sentence
 
 
+@pytest.mark.parametrize("number", ["nan", "inf"])
+@pytest.mark.parametrize(
+    "call", [["doctor", "--watch"], ["status", "--watch"], ["migrate", "--max-lag"]]
+)
+def test_no_option_takes_what_is_no_number_of_seconds(quick, call, number):
+    """Nobody waits for ever, or not at all, for that."""
+    answer = quick(*call, number, uri="mongodb://127.0.0.1:1/nowhere")
+
+    assert_one_sentence(answer, ExitCode.USAGE)
+    assert call[1] in answer.sentence
+
+
 def test_without_json_an_error_leaves_standard_output_empty(newbi):
     """Data is on standard output and an error is no data; a real process says the same."""
     answer = newbi("plan", "--frobnicate")

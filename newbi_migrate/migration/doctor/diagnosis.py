@@ -80,6 +80,7 @@ async def diagnose(
         progress: Told of what is being looked at.
 
     Raises:
+        UsageError: The seconds to watch are no time.
         NewbiMigrateError: The server cannot be asked at all.
     """
     database = store.database

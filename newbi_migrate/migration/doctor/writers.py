@@ -8,9 +8,11 @@ shows an idle application too, but takes a privilege.
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import Final
 
 from newbi_migrate.checks import Check, Level
+from newbi_migrate.errors import UsageError
 from newbi_migrate.printable import some_of
 from newbi_migrate.store.collections import collections
 from newbi_migrate.store.handles import Database
@@ -31,7 +33,14 @@ async def look_for_writers(database: Database, watch: float) -> list[Check]:
     Args:
         database: The database.
         watch: For how many seconds.
+
+    Raises:
+        UsageError: That is no time: negative, endless or no number.
     """
+    if not 0 <= watch < math.inf:
+        raise UsageError(
+            f"Writers cannot be watched for {watch} seconds.", next_step="Give 0 seconds or more."
+        )
     first = await other_clients(database)
     before = await _counters(database)
     await asyncio.sleep(watch)

@@ -21,7 +21,7 @@ from newbi_migrate.backup.writer import backup_database
 from newbi_migrate.checks import Level
 from newbi_migrate.choices import Purpose
 from newbi_migrate.documents.newbi import NEWBI
-from newbi_migrate.errors import ExitCode
+from newbi_migrate.errors import ExitCode, UsageError
 from newbi_migrate.migration.doctor import (
     diagnose,
     machine,
@@ -322,6 +322,14 @@ async def test_an_application_that_writes_is_caught(legacy, uri):
 
     assert Level.FAILED is checks["writers"].level
     assert "quotes" in checks["writers"].sentence
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("watch", [float("nan"), float("inf"), -1])
+async def test_writers_are_watched_for_a_time_that_ends(legacy, uri, watch):
+    """Whoever asks for what is no time is told so, and waits for nothing."""
+    with pytest.raises(UsageError, match="cannot be watched"):
+        await look(uri, watch=watch)
 
 
 async def test_an_idle_application_is_a_warning(lonely, lonely_uri):
