@@ -165,7 +165,7 @@ class Registry:
 
     Raises:
         UsageError: It asks for what a migration cannot do; the sentence says which collection
-            and field.
+            and field or index.
     """
 
     def __init__(
@@ -186,6 +186,7 @@ class Registry:
             _refuse_name(spec, legacy_candidates)
             _refuse_fields(_fields_of(spec), of=spec.name)
             _refuse_one_field_twice(spec, workspace_field)
+            _refuse_indexes(spec)
         while pending:
             ready = [s for s in pending if s.parent is None or s.parent.collection in self._specs]
             if not ready:
@@ -367,6 +368,54 @@ def _refuse_one_field_twice(spec: CollectionSpec, workspace_field: str) -> None:
                 "alias_fields and workspace_field.",
                 next_step="Name each field once.",
             )
+
+
+def _refuse_indexes(spec: CollectionSpec) -> None:
+    """Fail where no server could hold all the wanted indexes, each under its own name."""
+    names: set[str] = set()
+    for index in spec.wanted_indexes:
+        if not index.keys:
+            problem = "has no keys"
+        elif index.name == "_id_":
+            problem = "has the name of the index that each collection has by itself"
+        elif index.name in names:
+            # What becomes of an index is noted under its name.
+            problem = "has the name of another one"
+        elif not _is_filter(index.partial or {}):
+            problem = "has a partial filter that is none"
+        else:
+            names.add(index.name)
+            continue
+        raise UsageError(
+            f"The index {index.name!r} of {spec.name!r} {problem}.",
+            next_step="Correct it in the registry; a name is derived from the keys if none is "
+            "given.",
+        )
+    for key in spec.unique_keys:
+        strange = sorted(set(key.derived) - {path for path, _ in key.index.keys})
+        if strange:
+            raise UsageError(
+                f"The index {key.index.name!r} of {spec.name!r} derives {', '.join(strange)}, "
+                "which is none of its keys.",
+                next_step="Derive values only for fields of the key.",
+            )
+
+
+def _is_filter(partial: Mapping[str, Any]) -> bool:
+    """Whether the operators around the conditions of a filter are such that a server takes them.
+
+    The conditions themselves are the server's to judge: each version takes more.
+    """
+    return all(
+        not path.startswith("$")
+        or (
+            path in {"$and", "$or"}
+            and isinstance(parts, list | tuple)
+            and bool(parts)
+            and all(isinstance(part, Mapping) and _is_filter(part) for part in parts)
+        )
+        for path, parts in partial.items()
+    )
 
 
 def _refuse_parent(spec: CollectionSpec, known: Mapping[str, CollectionSpec]) -> None:

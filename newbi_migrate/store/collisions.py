@@ -13,9 +13,11 @@ from bson.datetime_ms import DatetimeMS
 from pymongo.errors import OperationFailure
 
 from newbi_migrate.documents.registry import UniqueKey
+from newbi_migrate.errors import ExitCode, UsageError
 from newbi_migrate.server_codes import REPLY_TOO_LARGE
 from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.decoding import documents_of
+from newbi_migrate.store.faults import explanation, name_of
 from newbi_migrate.store.handles import Collection
 from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.raw import raw_documents
@@ -75,6 +77,10 @@ async def find_collisions(
         among: Only documents that match this; ``None`` for all.
         owner_field: Field that says whose a document is: then every document of a collision is
             named with what stands there.
+
+    Raises:
+        UsageError: The server does not take the key's filter or its derived values.
+        pymongo.errors.PyMongoError: The server failed.
     """
     finder = _Finder(
         collection,
@@ -85,7 +91,20 @@ async def find_collisions(
         among or {},
         owner_field,
     )
-    return await finder.find()
+    try:
+        return await finder.find()
+    except OperationFailure as error:
+        told = explanation(error, "comparing keys")
+        # What else was asked is the same for every key, and no server refuses it.
+        own = (key.index.partial or key.derived) and error.code not in REPLY_TOO_LARGE
+        if not own or told is None or told.exit_code is not ExitCode.UNEXPECTED:
+            raise
+        raise UsageError(
+            f"The server refused the partial filter or the derived values of the index "
+            f"{key.index.name!r} of {collection.name!r}: {name_of(error)}.",
+            next_step="Correct them in the registry.",
+            collection=collection.name,
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,14 @@ from datetime import date
 import pytest
 
 from newbi_migrate.documents.newbi import BETTER_AUTH_INDEXES, NEWBI
-from newbi_migrate.documents.registry import CollectionSpec, IdType, IndexSpec, ParentLink, Registry
+from newbi_migrate.documents.registry import (
+    CollectionSpec,
+    IdType,
+    IndexSpec,
+    ParentLink,
+    Registry,
+    UniqueKey,
+)
 from newbi_migrate.errors import UsageError
 
 MIGRATION = date(2025, 9, 17)
@@ -204,6 +211,14 @@ def test_parents_are_registered_and_form_no_circle(specs):
         Registry(specs)
 
 
+ON_A, ON_B = IndexSpec((("a", 1),), name="n"), IndexSpec((("b", 1),), name="n")
+
+
+def with_indexes(*indexes, unique=None, derived=None):
+    keys = () if unique is None else (UniqueKey(replace(unique, unique=True), derived or {}),)
+    return CollectionSpec("a", "o", IdType.STRING, indexes=indexes, unique_keys=keys)
+
+
 @pytest.mark.parametrize(
     ("collections", "said"),
     [
@@ -236,6 +251,22 @@ def test_parents_are_registered_and_form_no_circle(specs):
         (
             [CollectionSpec("a", "o", IdType.STRING, alias_fields=("x", "x"))],
             "'x' of 'a' has two roles",
+        ),
+        ([with_indexes(ON_A, ON_B)], "The index 'n' of 'a' has the name of another one"),
+        ([with_indexes(ON_B, unique=ON_A)], "The index 'n' of 'a' has the name of another one"),
+        ([with_indexes(IndexSpec((("a", 1),), name="_id_"))], "each collection has by itself"),
+        ([with_indexes(IndexSpec(()))], "The index '' of 'a' has no keys"),
+        (
+            [with_indexes(IndexSpec((("a", 1),), partial={"$or": 1}))],
+            "The index 'a_1' of 'a' has a partial filter that is none",
+        ),
+        (
+            [with_indexes(IndexSpec((("a", 1),), partial={"$foo": [{"a": 1}]}))],
+            "The index 'a_1' of 'a' has a partial filter that is none",
+        ),
+        (
+            [with_indexes(unique=ON_A, derived={"b": 1})],
+            "The index 'n' of 'a' derives b, which is none of its keys",
         ),
     ],
 )

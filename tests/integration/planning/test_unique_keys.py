@@ -6,6 +6,14 @@ import pytest
 from bson import ObjectId
 from small_legacy import USERS, invoices, legacy_user
 
+from newbi_migrate.documents.registry import (
+    CollectionSpec,
+    IdType,
+    IndexSpec,
+    Registry,
+    UniqueKey,
+)
+from newbi_migrate.errors import UsageError
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.planning import index_plan
 from newbi_migrate.migration.planning.results import IndexAction
@@ -129,3 +137,25 @@ async def test_two_owners_of_one_workspace_are_no_two_workspaces(legacy, uri):
     legacy.insert_one({**invoices(user, 1)[0], "number": "1"})
 
     assert IndexAction.COLLISION == await action_of_index(uri)
+
+
+@pytest.mark.parametrize(
+    ("partial", "derived"),
+    [
+        ({"number": {"$foo": 1}}, {}),
+        (None, {"number": {"$foo": 1}}),
+        (None, {"number": {"$year": "x"}}),
+    ],
+)
+async def test_an_expression_of_a_registry_that_no_server_takes_names_its_index(
+    legacy, uri, partial, derived
+):
+    """The plan, the run and the validation end with 2; nobody has to search a whole registry."""
+    index = IndexSpec((("workspaceId", 1), ("number", 1)), unique=True, partial=partial)
+    spec = CollectionSpec(
+        "invoices", "createdBy", IdType.OBJECT_ID, unique_keys=(UniqueKey(index, derived),)
+    )
+    async with Migration(uri, registry=Registry([spec])) as migration:
+        for call in (migration.plan, migration.apply, migration.validate):
+            with pytest.raises(UsageError, match="'workspaceId_1_number_1' of 'invoices'"):
+                await call()
