@@ -327,14 +327,14 @@ INDEX_ACTIONS: Final[Mapping[IndexAction, str]] = {
     IndexAction.CREATE: "to create",
     IndexAction.PRESENT: "there already",
     IndexAction.DEFERRED: "built by indexes --apply or finalize, in place of an old one",
-    IndexAction.CONFLICT: "that cannot be created: another index is in the way",
+    IndexAction.CONFLICT: "that cannot be created: another index is in the way, or 64 are there",
     IndexAction.COLLISION: "that cannot be created: documents share a unique key",
     IndexAction.OBSOLETE: "of the old structure, kept until dropped on request",
 }
 """What happens to an index; follows a number."""
 
 INDEX_CURES: Final[Mapping[IndexAction, str]] = {
-    IndexAction.CONFLICT: "drop that one, unless the application needs it",
+    IndexAction.CONFLICT: "drop that one, or indexes that nobody uses",
     IndexAction.COLLISION: "decide which one keeps it",
 }
 """What helps where an index cannot be created, in a few words."""

@@ -43,6 +43,9 @@ __all__ = [
     "successors",
 ]
 
+_MOST: Final = 64
+"""Indexes that a server holds of one collection, that of ``_id`` among them."""
+_NO_ROOM: Final = f"The collection holds {_MOST} indexes at most, and has no room for it."
 _WITHOUT_COLLATION: Final = (0, 1)
 _REFUSALS: Final[Mapping[int, str]] = {
     Code.DUPLICATE_KEY: "Documents share a key that would have to be unique.",
@@ -95,7 +98,8 @@ class IndexPlan:
         to_create: Wanted, and nothing stands in the way.
         deferred: Wanted, and what stands in the way is of the old structure and gives way to it;
             with the reason.
-        conflicts: Wanted, and something else stands in the way; with the reason.
+        conflicts: Wanted, and something else stands in the way, or so many indexes that the server
+            takes no more; with the reason.
         obsolete_present: Of the old structure, and still there, under the names they have.
     """
 
@@ -123,6 +127,7 @@ def plan_indexes(existing: Iterable[Mapping[str, Any]], spec: CollectionSpec) ->
         existing: As :func:`read_indexes` gives them.
         spec: The collection.
     """
+    existing = list(existing)
     stored = [index for index in existing if index["name"] != ID_INDEX]
     wanted = spec.wanted_indexes
     obsolete = _obsolete(stored, wanted, spec.obsolete)
@@ -144,7 +149,14 @@ def plan_indexes(existing: Iterable[Mapping[str, Any]], spec: CollectionSpec) ->
             deferred.append((index, next(iter(reasons.values()))))
         else:
             to_create.append(index)
-    return IndexPlan(tuple(present), tuple(to_create), tuple(deferred), tuple(conflicts), obsolete)
+    # What is deferred takes the place of another one. Documents that are clustered by their id are
+    # listed as an index, and are none.
+    held = sum("clustered" not in index for index in existing)
+    room = max(0, _MOST - max(held, 1))
+    conflicts += [(index, _NO_ROOM) for index in to_create[room:]]
+    return IndexPlan(
+        tuple(present), tuple(to_create[:room]), tuple(deferred), tuple(conflicts), obsolete
+    )
 
 
 def successors(index: Mapping[str, Any], spec: CollectionSpec) -> tuple[IndexSpec, ...]:

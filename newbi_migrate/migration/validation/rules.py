@@ -272,12 +272,13 @@ INDEX_PRESENT = _rule(
 )
 INDEX_CONFLICT = _rule(
     "index.no-conflict",
-    "No index stands in the way of one that is wanted.",
-    "Drop the one in the way, unless the application needs it; indexes --apply then builds it.",
+    "No index stands in the way of one that is wanted, and no collection is full of them.",
+    "Drop the one in the way, unless the application needs it, or indexes that nobody uses; "
+    "indexes --apply then builds it.",
     _INDEXES,
     Severity.WARNING,
-    until_migrated="Drop the one in the way, unless the application needs it; migrate then builds "
-    "it.",
+    until_migrated="Drop the one in the way, unless the application needs it, or indexes that "
+    "nobody uses; migrate then builds it.",
 )
 INDEX_OBSOLETE = _rule(
     "index.none-obsolete",

@@ -292,3 +292,19 @@ async def test_keys_shared_by_documents_whose_ids_are_no_objectids_are_named(
     plan = await migration.plan()
 
     assert [("invoices", 2)] == [(key.collection, key.count) for key in plan.collisions]
+
+
+async def test_a_collection_that_is_full_of_indexes_is_foreseen(migration, sync_database):
+    """What the server has no room for is no index of the plan, of the run nor of a validation."""
+    sync_database["Users"].insert_one(legacy_user(0))
+    sync_database["invoices"].insert_many(invoices(USERS[0], 2))
+    for number in range(62):
+        sync_database["invoices"].create_index(f"field{number}")
+    plan, before, after = await told_before_and_after(migration)
+    full = {d.name for d in plan.indexes if d.action is IndexAction.CONFLICT}
+
+    assert full
+    assert 64 == len(sync_database["invoices"].index_information())
+    for found in (before, after):
+        assert full == {f.note.partition(":")[0] for f in found if f.rule == "index.no-conflict"}
+    assert not [finding for finding in after if finding.rule == "index.present"]

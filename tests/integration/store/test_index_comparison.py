@@ -84,6 +84,23 @@ async def test_the_indexes_of_a_backend_have_the_simple_collation_too(database):
     assert ([], []) == (built.obstacles, again.built)
 
 
+@pytest.mark.parametrize("clustered", [False, True])
+@pytest.mark.parametrize("room", [0, 1, 3])
+async def test_what_a_collection_has_no_room_for_is_foreseen(database, room, clustered):
+    """The plan calls those a conflict that the server would refuse, and no other."""
+    options = {"clusteredIndex": {"key": {"_id": 1}, "unique": True}} if clustered else {}
+    await database.create_collection("things", **options)
+    there = (64 if clustered else 63) - room
+    await database["things"].create_indexes([IndexModel([(f"f{n}", 1)]) for n in range(there)])
+    wanted = (UNIQUE, SPARSE)
+    plan = plan_indexes(await read_indexes(database, "things"), described(*wanted))
+    async with leased(database, targets=["things"]) as session:
+        built = await build_wanted(session, "things", wanted)
+
+    assert [spec for spec in wanted if isinstance(built[spec.name], Created)] == [*plan.to_create]
+    assert [*wanted[room:]] == [spec for spec, _ in plan.conflicts]
+
+
 async def test_another_name_is_the_same_index(database):
     """The application's libraries choose names of their own."""
     await database["things"].create_indexes(
