@@ -343,6 +343,13 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     return value
 
 
+def _list(value: Any) -> list[Any]:
+    # Bytes and texts can be gone through as well.
+    if not isinstance(value, list):
+        raise TypeError("an array is expected")
+    return value
+
+
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError("a text is expected")
@@ -390,10 +397,14 @@ class JournalEntry:
         """The groups of a ``window`` entry.
 
         Raises:
-            DamagedRecordsError: They are not what this tool writes.
+            DamagedRecordsError: They are not what this tool writes, or name another number of
+                documents than the entry counts.
         """
         with self._readable():
-            return tuple(JournalGroup.from_document(group) for group in self.body["groups"])
+            found = tuple(map(JournalGroup.from_document, _list(self.body["groups"])))
+            if sum(len(group.ids) for group in found) != self.body["count"]:
+                raise ValueError("as many documents as are counted are expected")
+            return found
 
     @property
     def is_repeat(self) -> bool:
@@ -407,12 +418,12 @@ class JournalEntry:
             DamagedRecordsError: They are not what this tool writes.
         """
         with self._readable():
-            return tuple(UserWrite.of(write) for write in self.body["writes"])
+            return tuple(map(UserWrite.of, _list(self.body["writes"])))
 
     def stored_writes(self) -> tuple[Mapping[str, Any], ...]:
         """The same in their stored form, to be stored again."""
         with self._readable():
-            return tuple(self.body["writes"])
+            return tuple(_list(self.body["writes"]))
 
     def indexes(self, name: str) -> tuple[dict[str, Any], ...]:
         """Specifications of an ``index`` entry: ``specifications`` of those built, or ``dropped``.
@@ -421,7 +432,8 @@ class JournalEntry:
             DamagedRecordsError: They are not what this tool writes.
         """
         with self._readable():
-            found = tuple(bson.decode(bson.encode(index)) for index in self.body.get(name, ()))
+            stored = _list(self.body.get(name, []))
+            found = tuple(bson.decode(bson.encode(index)) for index in stored)
             for index in found:
                 _text(index["name"])
                 _mapping(index["key"])
@@ -434,7 +446,7 @@ class JournalEntry:
             DamagedRecordsError: They are not what this tool writes.
         """
         with self._readable():
-            return tuple(map(_text, self.body.get(name, ())))
+            return tuple(map(_text, _list(self.body.get(name, []))))
 
     @property
     def renamed(self) -> str | None:

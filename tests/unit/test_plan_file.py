@@ -126,7 +126,9 @@ def an_entry(kind, collection, body):
 def test_an_entry_for_documents_counts_as_its_groups_did_in_the_plan(ids):
     """Ids that were packed and values that were stored included."""
     group = JournalGroup(CHANGES, {"createdBy": None}, ids)
-    entry = an_entry(EntryKind.WINDOW, "invoices", {"groups": [group.to_document()]})
+    entry = an_entry(
+        EntryKind.WINDOW, "invoices", {"count": len(group.ids), "groups": [group.to_document()]}
+    )
 
     assert Digests({"invoices": of_group(CHANGES, ids)}) == of_written(certainly_written(entry))
 

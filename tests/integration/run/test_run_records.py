@@ -397,6 +397,31 @@ async def test_an_entry_with_a_number_that_is_none_stops_a_command_at_once(
             await migration.rollback()
 
 
+@pytest.mark.parametrize(
+    ("kind", "changed"),
+    [
+        ("window", {"groups": b""}),
+        ("window", {"groups": []}),
+        ("window", {"count": 1000}),
+        ("users", {"writes": b""}),
+        ("index", {"created": b""}),
+        ("index", {"created": "", "specifications": ""}),
+    ],
+)
+async def test_an_entry_that_says_less_than_was_written_stops_a_rollback(
+    uri, migrated, sync_database, kind, changed
+):
+    """Documents that nobody names any more would stay as they are, and nobody would hear of it."""
+    (entry,) = sync_database[JOURNAL].find({"kind": kind}).sort("_id", -1).limit(1)
+    sync_database[JOURNAL].update_one({"_id": entry["_id"]}, {"$set": changed})
+    before = fingerprint(sync_database, run_records=False)
+    async with Migration(uri) as migration:
+        with pytest.raises(DamagedRecordsError, match="not what this tool wrote"):
+            await migration.rollback()
+
+    assert [] == changes(before, fingerprint(sync_database, run_records=False))
+
+
 # -- forged -----------------------------------------------------------------------------------
 
 
