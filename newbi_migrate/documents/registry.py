@@ -372,19 +372,23 @@ def _refuse_one_field_twice(spec: CollectionSpec, workspace_field: str) -> None:
 
 def _refuse_indexes(spec: CollectionSpec) -> None:
     """Fail where no server could hold all the wanted indexes, each under its own name."""
-    names: set[str] = set()
+    earlier: list[IndexSpec] = []
     for index in spec.wanted_indexes:
         if not index.keys:
             problem = "has no keys"
         elif index.name == "_id_":
             problem = "has the name of the index that each collection has by itself"
-        elif index.name in names:
+        elif any(index.name == other.name for other in earlier):
             # What becomes of an index is noted under its name.
             problem = "has the name of another one"
+        elif any(index == replace(other, name=index.name) for other in earlier):
+            problem = "is another one under a second name"
+        elif index.is_text and any(other.is_text for other in earlier):
+            problem = "is a second text index, and a collection can have one"
         elif not _is_filter(index.partial or {}):
             problem = "has a partial filter that is none"
         else:
-            names.add(index.name)
+            earlier.append(index)
             continue
         raise UsageError(
             f"The index {index.name!r} of {spec.name!r} {problem}.",

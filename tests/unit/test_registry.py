@@ -254,6 +254,11 @@ def with_indexes(*indexes, unique=None, derived=None):
         ),
         ([with_indexes(ON_A, ON_B)], "The index 'n' of 'a' has the name of another one"),
         ([with_indexes(ON_B, unique=ON_A)], "The index 'n' of 'a' has the name of another one"),
+        ([with_indexes(ON_A, replace(ON_A, name="m"))], "'m' of 'a' is another one under a second"),
+        (
+            [with_indexes(IndexSpec((("a", "text"),)), IndexSpec((("b", "text"),)))],
+            "'b_text' of 'a' is a second text index",
+        ),
         ([with_indexes(IndexSpec((("a", 1),), name="_id_"))], "each collection has by itself"),
         ([with_indexes(IndexSpec(()))], "The index '' of 'a' has no keys"),
         (
