@@ -12,11 +12,11 @@ from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.planning.results import IndexAction
 
 __all__ = [
+    "BLOCKED",
     "CLASSES",
     "FINDINGS",
     "HINDERED",
     "INDEX_ACTIONS",
-    "INDEX_CURES",
     "INDEX_DEFERRED",
     "LASTING_CURES",
     "OUTCOMES",
@@ -74,7 +74,7 @@ _REASONS: Final[Mapping[Reason, tuple[str, str]]] = {
         "It is in a view or a time series, whose documents cannot be updated",
         "migrate the collection that holds them",
     ),
-    Reason.OWNER_MISSING: ("No owner is named", "name its owner, or set its workspaceId"),
+    Reason.OWNER_MISSING: ("No owner is named", "name one, or set workspaceId"),
     Reason.OWNER_MALFORMED: (
         "The field that names the owner holds no id",
         "correct the id of the owner",
@@ -315,7 +315,7 @@ LASTING_CURES: Final[Mapping[str, str]] = {
 """What helps where something is odd before a run and after it, in a few words; documents first."""
 
 HINDERED: Final = (
-    "only quarantined documents share a unique key",
+    "whose key only quarantined documents share",
     "settle them, and it can be built",
 )
 """Why an index cannot be built that nothing else stands in the way of, and what helps."""
@@ -333,11 +333,14 @@ INDEX_ACTIONS: Final[Mapping[IndexAction, str]] = {
 }
 """What happens to an index; follows a number."""
 
-INDEX_CURES: Final[Mapping[IndexAction, str]] = {
-    IndexAction.CONFLICT: "drop that one, or indexes that nobody uses",
-    IndexAction.COLLISION: "decide which one keeps it",
+BLOCKED: Final[Mapping[IndexAction, tuple[str, str]]] = {
+    IndexAction.CONFLICT: (
+        "with another one in the way, or 64 there",
+        "drop that one, or one that nobody uses",
+    ),
+    IndexAction.COLLISION: ("whose key documents share", "decide which one keeps it"),
 }
-"""What helps where an index cannot be created, in a few words."""
+"""Why an index cannot be created, and what helps, in a few words; follows a number."""
 
 
 INDEX_DEFERRED: Final = (

@@ -50,10 +50,10 @@ from newbi_migrate.report.document import (
     timings_section,
 )
 from newbi_migrate.report.messages import (
+    BLOCKED,
     CLASSES,
     HINDERED,
     INDEX_ACTIONS,
-    INDEX_CURES,
     INDEX_DEFERRED,
     LASTING_CURES,
     OUTCOMES,
@@ -499,7 +499,7 @@ def _blocked(found: _Found) -> Section | None:
     for decision in found.blocked:
         keys = shared[decision.collection, decision.spec.name]
         hindered = keys and all(key.in_no_workspace for key in keys)
-        reasons[HINDERED if hindered else _reason_of(decision)].append(decision)
+        reasons[HINDERED if hindered else BLOCKED[decision.action]].append(decision)
 
     def why(decision: IndexDecision) -> Iterable[str]:
         keys = shared[decision.collection, decision.spec.name]
@@ -508,7 +508,7 @@ def _blocked(found: _Found) -> Section | None:
 
     groups = tuple(
         Group(
-            f"because {words}",
+            words,
             len(decisions),
             Counter(f"{one.collection}.{one.spec.name}" for one in decisions),
             cure,
@@ -521,11 +521,6 @@ def _blocked(found: _Found) -> Section | None:
         f"Indexes that cannot be built: {len(found.blocked):,}",
         (Groups("Indexes that cannot be built, by reason", "reason", groups, examples=False),),
     )
-
-
-def _reason_of(decision: IndexDecision) -> tuple[str, str]:
-    """Why an index cannot be built, and what helps."""
-    return INDEX_ACTIONS[decision.action].rpartition(": ")[2], INDEX_CURES[decision.action]
 
 
 def _shared_later(plan: Plan) -> Section | None:

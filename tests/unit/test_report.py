@@ -246,7 +246,7 @@ def test_an_index_that_only_quarantined_documents_hinder_is_told_apart():
     brief = shown(plan_report(a_plan(collisions=(key,)), next_command="x"), width=120)
     full = shown(plan_report(a_plan(collisions=(key,)), next_command="x", verbose=True), width=200)
 
-    assert f"1 because {HINDERED[0]} (quotes.number_1): {HINDERED[1]}" in brief
+    assert f"1 {HINDERED[0]} (quotes.number_1): {HINDERED[1]}" in brief
     assert (
         f"quotes.number_1: 3 documents {IDS[20]} and {IDS[21]} of the quarantined user {IDS[0]}; "
         f"{IDS[22]}\n"
@@ -284,7 +284,7 @@ def test_a_plan_answers_what_a_person_asks():
     assert REASONS[Reason.EMAIL_MISSING] in " ".join(text.split())
     assert "1 to create" in text
     assert "Exit code 5: 6 users or documents quarantined, 1 index not created." in text
-    assert "1 because documents share a unique key (quotes.number_1): decide" in text
+    assert "1 whose key documents share (quotes.number_1): decide" in text
     assert text.endswith("\nNext: newbi-migrate migrate\n")
 
 
