@@ -234,7 +234,7 @@ def after_plan(
     if backed:
         return suggest("migrate", *chosen, *backed, *place)
     migrating = suggest("migrate", *chosen, "--backup", "DIR", *place)
-    return f"{suggest('backup', *place)}, and with its folder {migrating}"
+    return f"{suggest('backup', *place)} and, with its folder, {migrating}"
 
 
 def after_other_decisions(
@@ -256,7 +256,7 @@ def after_other_decisions(
     if backup:
         return suggest("rehearse", *backup, *chosen)
     again = suggest("rehearse", "DIR", *chosen)
-    return f"{suggest('backup', *place)}, and with its folder {again}"
+    return f"{suggest('backup', *place)} and, with its folder, {again}"
 
 
 def _proof(runs: Sequence[RunRecord], place: Sequence[str]) -> str:
@@ -297,7 +297,7 @@ def after_run(
         return suggest(command, *as_arguments(result.plan.options), *place)
     proof = _proof(runs, place)
     if result.exit_code is ExitCode.QUARANTINED:
-        return f"{proof}, if what is quarantined may stay so; else settle it, and plan again"
+        return f"{proof} (if what is quarantined may stay so; else settle it, and plan again)"
     return proof
 
 
@@ -361,7 +361,7 @@ def after_status(found: Status, place: Sequence[str]) -> str:
     if found.lease is not None and found.lease.under_way:
         return suggest("status", *place)
     if found.restoring:
-        return f"{suggest('restore', *place)}, with the backup and the options it was started with"
+        return f"{suggest('restore', *place)} with the backup and the options it was started with"
     if found.damage is not None:
         return suggest("doctor", *place)
     if found.unfinished is not None:
@@ -413,7 +413,7 @@ def after_rollback(
     if not any(run.run_id in {back.run_id for back in results} and _backed(run) for run in runs):
         return plan
     compared = suggest("verify-backup", "--compare", "DIR", *place)
-    return f"{compared}, with the backup from before; to migrate again {plan}"
+    return f"{compared} (the backup from before); then start the old application, or {plan}"
 
 
 def _backed(run: RunRecord) -> bool:

@@ -55,7 +55,7 @@ def test_what_is_quarantined_shows_in_the_exit_code_and_the_report(newbi, dirty)
     assert ExitCode.QUARANTINED == answer.code
     assert "2 duplicate-email (Users)" in answer.out
     assert "5 owner-quarantined (invoices)" in answer.out
-    assert "Next: newbi-migrate validate, if what is quarantined may stay so" in answer.out
+    assert "Next: newbi-migrate validate (if what is quarantined may stay so" in answer.out
 
 
 @pytest.mark.parametrize(("database", "code"), [("clean", 0), ("dirty", 5)])
@@ -315,7 +315,7 @@ def test_the_suggested_command_repeats_the_choices(quick, clean, uri, tmp_path):
     answer = quick("plan", "--aliases", "all", "--uri-file", "my uri", uri=None)
 
     assert answer.out.endswith(
-        "\nNext: newbi-migrate backup --uri-file 'my uri', and with its folder "
+        "\nNext: newbi-migrate backup --uri-file 'my uri' and, with its folder, "
         "newbi-migrate migrate --aliases all --backup DIR --uri-file 'my uri'\n"
     )
 

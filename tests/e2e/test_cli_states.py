@@ -131,7 +131,7 @@ COMMANDS = (
     "indexes",
 )
 BACKUP = "newbi-migrate backup"
-BACKUP_FIRST = f"{BACKUP}, and with its folder newbi-migrate migrate --backup DIR"
+BACKUP_FIRST = f"{BACKUP} and, with its folder, newbi-migrate migrate --backup DIR"
 COMPARED = "newbi-migrate verify-backup --compare NEW"
 END = "days later newbi-migrate finalize --keep --dry-run"
 STATUS = "newbi-migrate status"
@@ -204,7 +204,7 @@ NEXT = {
         *("Restore them beside it (", "", VALIDATE),
     ),
     half_restored: (
-        "newbi-migrate restore, with the backup and the options it was started with",
+        "newbi-migrate restore with the backup and the options it was started with",
         *[RESTORE_FIRST] * 5,
         "",
         *[RESTORE_FIRST] * 5,

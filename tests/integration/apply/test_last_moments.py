@@ -93,7 +93,7 @@ async def test_a_run_that_documents_keep_coming_in_on_says_how_many_are_pending(
     again = await run(uri, Migration.apply)
 
     assert ({"invoices": 1}, ExitCode.PENDING) == (result.pending, result.exit_code)
-    assert "Still pending: 1 documents of invoices" in console.file.getvalue()
+    assert "Still pending: 1 document of invoices" in console.file.getvalue()
     assert ([{"collection": "invoices", "documents": 1}], 3) == (
         recorded["pending"],
         recorded["exitCode"],
