@@ -221,7 +221,7 @@ class UserRollback:
             for filled in fills:
                 await session.turn(1)
                 await self._empty(filled, session)
-        session.progress.phase("look again at what refers to them", None)
+        session.progress.phase("find what refers to them", None)
         await self._name_what_came_into_use()
 
     async def _name_what_came_into_use(self) -> None:
