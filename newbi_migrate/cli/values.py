@@ -5,7 +5,6 @@ Nothing of the engine is imported until a command runs.
 
 from __future__ import annotations
 
-from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -119,12 +118,13 @@ def names(given: list[str] | None, option: str) -> tuple[str, ...] | None:
 def as_arguments(options: MigrationOptions) -> list[str]:
     """The arguments that ask for these options, for a command that is suggested."""
     from newbi_migrate.migration.planning.options import MigrationOptions
+    from newbi_migrate.migration.run.finishing import chosen
 
     usual = MigrationOptions()
-    arguments: list[str] = []
-    for each in fields(options):
-        value = getattr(options, each.name)
-        if value != getattr(usual, each.name):
-            name = "as-of" if each.name == "schema_day" else each.name.replace("_", "-")
-            arguments += [f"--{name}", ",".join(value) if isinstance(value, tuple) else str(value)]
+    # In the order in which they were given; a record keeps them sorted.
+    arguments = chosen({**options.policy(), "collections": options.collections})
+    for option, name in (("--batch-size", "batch_size"), ("--workers", "workers")):
+        value = getattr(options, name)
+        if value != getattr(usual, name):
+            arguments += [option, str(value)]
     return arguments

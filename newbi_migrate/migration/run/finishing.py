@@ -54,5 +54,5 @@ def chosen(policy: Mapping[str, Any]) -> list[str]:
         if value is True:
             words.append(option)
         elif value != usual:
-            words += [option, ",".join(value) if isinstance(value, list) else str(value)]
+            words += [option, ",".join(value) if isinstance(value, list | tuple) else str(value)]
     return words
