@@ -212,7 +212,8 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
             {
                 ExitCode.DONE: "the migration broke nothing that --fail-on asks for; what was "
                 "there before, and what is quarantined as the run recorded, is listed",
-                ExitCode.PENDING: "the proof that --unchanged asks for was impossible; else as 0",
+                ExitCode.PENDING: "users or documents are not migrated yet, or the proof that "
+                "--unchanged asks for was impossible; else as 0",
                 ExitCode.VALIDATION_FAILED: "the migration broke a critical rule, or there is "
                 "something else that --fail-on asks for",
             },

@@ -66,8 +66,8 @@ def validate(
         FailOnChoice,
         typer.Option(
             "--fail-on",
-            help="Fail on what the migration caused, of this severity or a higher one; with any, "
-            "on what was there before too.",
+            help="Fail on what the migration caused, or has not migrated yet, of this severity "
+            "or a higher one; with any, on what was there before too.",
         ),
     ] = FailOnChoice.CRITICAL,
     unchanged: Annotated[
@@ -87,8 +87,9 @@ def validate(
 
     A role that may only read is enough. The answer is certain while the application is stopped or
     at rest; where a run is under way or unfinished, it says so. What a run quarantined and recorded
-    breaks no rule; more than that does. By the journal it tells what the migration caused, which
-    fails, from what was there before, which is listed with what to do about it.
+    breaks no rule; more than that does. By the journal it tells what the migration caused (4) and
+    what is not migrated yet (3) from what was there before, which is listed with what to do about
+    it.
     """
     with (
         call.session("validate") as session,

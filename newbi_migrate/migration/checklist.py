@@ -294,7 +294,10 @@ class _Looking:
             )
         )
         state = LineState.FAILED if report.failed else LineState.DONE
-        return Line(LineId.VALIDATED, state, "critical", {"count": report.critical})
+        said = {"count": report.critical}
+        if report.pending:
+            return Line(LineId.VALIDATED, state, "pending", {**said, "pending": report.pending})
+        return Line(LineId.VALIDATED, state, "critical", said)
 
     async def _sessions(self, finished: datetime) -> int:
         query = {"createdAt": {"$gt": finished}}

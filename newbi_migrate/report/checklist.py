@@ -107,6 +107,10 @@ _EVIDENCE: Final[Mapping[str, tuple[str, str]]] = {
         "critical and caused by the migration: {count}",
         "infractions critiques causées par la migration : {count}",
     ),
+    "pending": (
+        "critical and caused by the migration: {count}, not migrated yet: {pending}",
+        "infractions critiques causées par la migration : {count}, pas encore migrés : {pending}",
+    ),
     "sessions": ("sessions since: {count}", "sessions ouvertes depuis : {count}"),
     "no-sessions": ("nobody has signed in since", "personne ne s'est connecté depuis"),
     "new": ("documents since: {count}", "documents arrivés depuis : {count}"),

@@ -28,14 +28,18 @@ Every rule that must hold, with the id by which `validate --only` and a violatio
 application's own validators; stored documents may break any of them, so they are told and never
 acted upon.
 
-## What a run caused, and what was there before
+## What a run caused, what is not migrated yet, and what was there before
 
 The journal says what a run wrote. A violation is the run's where its rule reads a field that the
 run wrote, or a document that it created, whoever changed it since. It is the run's too where
-something is missing that a run makes or records: a workspace, a user, an index. So a user or a
-document without a workspace that came after the migration counts as the run's until another run has
-seen to it. Everything else counts as there before, also what came since. So do three things
-although a run wrote there, since the journal and the documents show it:
+something is missing that the run made: a user, an account, an index.
+
+A user or a document that lacks what a migration writes, and that no run has written to or recorded
+as quarantined, is not migrated yet: it came since, or was left out by `--collections`. This fails a
+validation with 3, speaks for no rollback, and ends with another `migrate` or `backfill`.
+
+Everything else counts as there before, also what came since. So do three things although a run
+wrote there, since the journal and the documents show it:
 
 - an owner that it rewrote and left in the BSON type it had;
 - two documents, one of which refers to the other, that got the workspaces of different owners and

@@ -53,6 +53,7 @@ _TONES: Final[Mapping[Severity, Tone]] = {
 }
 _ORIGINS: Final[Mapping[Origin, str]] = {
     Origin.RUN: "caused by the migration",
+    Origin.PENDING: "not migrated yet",
     Origin.UNKNOWN: "of unknown origin",
     Origin.BEFORE: "there before",
 }
@@ -98,7 +99,7 @@ def validation_document(
 
 
 def _figures(report: ValidationReport) -> tuple[Figure, ...]:
-    critical = report.critical
+    critical = report.critical + report.pending
     before = sum(result.count for result in report.there_before)
     return (
         Figure(report.checked, "rules checked"),
@@ -310,7 +311,8 @@ def _found(report: ValidationReport) -> str:
         counts = {severity: report.count(severity, origin) for severity in Severity}
         number = sum(counts.values())
         # Without a migration nothing was caused by it, or was there before it.
-        if not number and (origin is Origin.UNKNOWN or report.run_id is None):
+        always = report.run_id is not None and origin in (Origin.RUN, Origin.BEFORE)
+        if not number and not always:
             continue
         which = ", ".join(f"{n:,} {severity.value}" for severity, n in counts.items() if n)
         text = f"{number:,}, of which {which}" if number else "0"

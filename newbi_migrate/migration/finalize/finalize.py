@@ -213,7 +213,7 @@ class Finalize:
                 asking=asking,
             )
         )
-        late = await has_late_work(database, runs, plan)
+        late = bool(report.pending) or await has_late_work(database, runs, plan)
         refuse_unless_ready(report, plan, late=late, keep=request.keep, resumed=resumed)
         return replace(
             request,

@@ -179,8 +179,8 @@ def refuse_unless_ready(
     )
     if critical:
         raise ValidationFailedError(
-            "The database does not validate. Critical violations that were not there before the "
-            f"migration: {critical:,}.",
+            f"The database does not validate. Critical violations caused by the migration: "
+            f"{critical:,}.",
             next_step="Nothing was written. Look at them: newbi-migrate validate --detailed.",
         )
     if late:

@@ -45,8 +45,9 @@ from newbi_migrate.migration.rollback.results import RollbackOptions, RollbackRe
 from newbi_migrate.migration.rollback.rollback import rollback
 from newbi_migrate.migration.run.backup_guard import BackupGuard
 from newbi_migrate.migration.run.runner import Runner
-from newbi_migrate.migration.validation.report import ValidationReport
+from newbi_migrate.migration.validation.report import Origin, ValidationReport
 from newbi_migrate.migration.validation.validate import ValidationRequest, validate
+from newbi_migrate.rules import Severity
 from newbi_migrate.store.collections import collection_names
 from newbi_migrate.store.faults import explained
 from newbi_migrate.store.scratch import drop_scratch
@@ -403,9 +404,9 @@ def _migrated(result: RunResult) -> _Told:
 
 
 def _validated(report: ValidationReport) -> _Told:
-    before = sum(result.count for result in report.there_before)
-    other = sum(result.count for result in report.results) - before - report.critical
-    sentence = f"{report.critical:,} critical and {other:,} other caused"
+    caused = [r for r in report.results if r.origin is not Origin.BEFORE]
+    other = sum(r.count for r in caused if r.severity is not Severity.CRITICAL)
+    sentence = f"{report.critical + report.pending:,} critical and {other:,} other caused"
     return sentence, report.exit_code, report.failed
 
 

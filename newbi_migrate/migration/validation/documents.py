@@ -87,7 +87,7 @@ class WorkspaceRules:
                     left += self._judge(spec, part, resolution, excused, origin)
         else:
             for group, resolution in judged.violations:
-                origin = origins.before if tells else Origin.UNKNOWN
+                origin = Origin.BEFORE if tells else Origin.UNKNOWN
                 self._judge(spec, group, resolution, excused, origin)
         if left > recorded > 0:
             note = f"{left} now, {recorded} recorded"
@@ -97,7 +97,7 @@ class WorkspaceRules:
                 None,
                 "",
                 note,
-                origin=self._state.origins.owed,
+                origin=origins.once_migrated(Origin.PENDING),
                 count=left - recorded,
             )
 
@@ -177,8 +177,8 @@ class WorkspaceRules:
             self._state.add_quarantined(spec.name, path, Reason.WRITE_REFUSED, first, group.count)
             return left
         if action is not Action.KEEP and resolution.reason not in _THERE_PERHAPS:
-            # A run would have written it, or have recorded that it could not.
-            origin = self._state.origins.owed
+            # A run that met it would have written it, or have recorded that it could not.
+            origin = Origin.PENDING if origin is Origin.BEFORE else origin
         if rule is None:
             form = read_id(group.stored.get(spec.owner_field or path, ABSENT)).form
             rule = rules.OWNER_TYPE if form in _AS_TEXT else rules.OWNER_PRESENT

@@ -169,7 +169,7 @@ async def _look(target: _Target, raw: bytes, state: State) -> None:
     document, _ = decode(raw)
     seen: set[tuple[str, Origin]] = set()
     for rule, path in target.broken_by(document):
-        origin = state.origins.before
+        origin = state.origins.once_migrated(Origin.BEFORE)
         if target.written is None or path.partition(".")[0] in target.written:
             origin = await state.origins.of(Read(target.name, document["_id"], path or "_id"))
         # Documents are counted, and every path is named.

@@ -74,15 +74,9 @@ class Origins:
         self._built: set[tuple[str, str]] = set()
         self._windows: dict[str, list[_Range]] = defaultdict(list)
 
-    @property
-    def owed(self) -> Origin:
-        """Origin of a violation that a migration is there to end: a run that stands caused it."""
-        return Origin.RUN if self._migrated else Origin.UNKNOWN
-
-    @property
-    def before(self) -> Origin:
-        """Origin of a violation in what no run writes."""
-        return Origin.BEFORE if self._migrated else Origin.UNKNOWN
+    def once_migrated(self, origin: Origin) -> Origin:
+        """That origin where a migration stands: without one nobody knows any."""
+        return origin if self._migrated else Origin.UNKNOWN
 
     @property
     def lost(self) -> str:

@@ -58,7 +58,7 @@ class Recorded:
     Attributes:
         quarantined: Keys of those that were quarantined.
         aliases: Those who became another user.
-        migrated: Ids of the users they became.
+        migrated: Ids of those who were migrated, and of the users they became.
         joined: Ids of the organizations in which a run created a membership.
     """
 

@@ -22,6 +22,7 @@ from newbi_migrate.mapping.values import flag, read_id, text
 from newbi_migrate.mapping.workspace import roles_of
 from newbi_migrate.migration.validation import rules
 from newbi_migrate.migration.validation.origins import Read
+from newbi_migrate.migration.validation.report import Origin
 from newbi_migrate.migration.validation.rules import StructuralRule
 from newbi_migrate.store.ids import id_key
 
@@ -47,7 +48,8 @@ class PeopleViolation:
         path: The field.
         note: A fact that helps, without a stored value; empty mostly.
         also: What the rule reads of other documents, or beside that field of this one.
-        owed: Whether it is something that a migration is there to make.
+        owed: Where it comes from if it is something that a migration is there to make; else
+            ``None``.
     """
 
     rule: StructuralRule
@@ -56,7 +58,7 @@ class PeopleViolation:
     path: str = ""
     note: str = ""
     also: tuple[Read, ...] = ()
-    owed: bool = False
+    owed: Origin | None = None
 
     @property
     def reads(self) -> tuple[Read, ...]:
@@ -127,7 +129,7 @@ class People:
         hashes: Key of a legacy user's id to a digest of the password hash that is to be carried
             over; a user without one, or whose hash is not to be, is not in it.
         quarantined: Keys of legacy users that a run recorded as quarantined.
-        migrated: Ids of the users whom runs say they migrated.
+        migrated: Ids of the legacy users whom runs migrated, and of the users they became.
         joined: Ids of the organizations in which a run created a membership.
         refused: Keys of legacy users whose address Better Auth refuses.
         barred: Key of a legacy user who was kept out to the fields that say so.
@@ -149,6 +151,11 @@ class People:
     accounts: Sequence[AccountFact] = ()
     organizations: Sequence[OrganizationFact] = ()
     members: Sequence[MemberFact] = ()
+
+    def owed(self, person: object) -> Origin:
+        """Where it comes from that somebody lacks what a migration makes."""
+        known = isinstance(person, ObjectId) and person in self.migrated
+        return Origin.RUN if known else Origin.PENDING
 
 
 def check_people(people: People) -> Iterator[PeopleViolation]:
@@ -195,7 +202,7 @@ def _legacy_users(people: People) -> Iterator[PeopleViolation]:
                     decision.legacy_id,
                     "_id",
                     note,
-                    owed=True,
+                    owed=people.owed(decision.legacy_id),
                 )
             continue
         pair = (decision.user_id, decision.workspace)
@@ -205,7 +212,11 @@ def _legacy_users(people: People) -> Iterator[PeopleViolation]:
             and key not in people.quarantined
         ):
             yield PeopleViolation(
-                rules.HAS_WORKSPACE, people.source, decision.legacy_id, "_id", owed=True
+                rules.HAS_WORKSPACE,
+                people.source,
+                decision.legacy_id,
+                "_id",
+                owed=people.owed(decision.user_id),
             )
         carried = people.hashes.get(key)
         if carried is not None and key not in people.quarantined:
@@ -224,7 +235,7 @@ def _password(
             "password",
             note,
             tuple(Read("account", account.id, "userId") for account in found),
-            owed=not found,
+            owed=None if found else people.owed(decision.user_id),
         )
         return
     account = found[0]
@@ -259,7 +270,7 @@ def _users(people: People) -> Iterator[PeopleViolation]:
             if name in user.document:
                 yield PeopleViolation(rules.NO_POINTERS, "user", user.id, name)
         if isinstance(user.id, ObjectId) and user.id not in belonging:
-            owed = user.id in people.migrated
+            owed = Origin.RUN if user.id in people.migrated else None
             yield PeopleViolation(rules.USER_BELONGS, "user", user.id, "_id", owed=owed)
 
 
@@ -300,7 +311,7 @@ def _organizations(people: People) -> Iterator[PeopleViolation]:
             )
             continue
         if organization.id not in owned:
-            owed = organization.id in people.joined
+            owed = Origin.RUN if organization.id in people.joined else None
             yield PeopleViolation(rules.HAS_OWNER, "organization", organization.id, owed=owed)
         slug = text(organization.slug)
         if slug is None or len(slugs[slug]) > 1:

@@ -41,6 +41,9 @@ class Origin(StrEnum):
 
     RUN = "run"
     """Its rule reads a field that a run wrote, or a document that a run created."""
+    PENDING = "pending"
+    """It lacks what a migration writes, and no run that stands has written to it: it came since, or
+    was left out."""
     UNKNOWN = "unknown"
     """No migration is recorded, or its journal is gone: it counts like one of a run."""
     BEFORE = "before"
@@ -50,8 +53,8 @@ class Origin(StrEnum):
 class FailOn(StrEnum):
     """Which violations fail a validation.
 
-    The first three ask for what a run caused, from that severity on; the others for whatever is
-    there.
+    The first three ask for what a run caused or has not migrated yet, from that severity on; the
+    others for whatever is there.
     """
 
     CRITICAL = "critical"
@@ -215,8 +218,13 @@ class ValidationReport:
 
     @property
     def critical(self) -> int:
-        """How many violations of critical rules were not there before."""
+        """How many violations of critical rules a run caused, or perhaps did."""
         return self.count(Severity.CRITICAL, Origin.RUN, Origin.UNKNOWN)
+
+    @property
+    def pending(self) -> int:
+        """How many violations of critical rules are about what is not migrated yet."""
+        return self.count(Severity.CRITICAL, Origin.PENDING)
 
     @property
     def there_before(self) -> tuple[RuleResult, ...]:
@@ -243,19 +251,27 @@ class ValidationReport:
     @computed_field(alias="clean")
     @property
     def is_clean(self) -> bool:
-        """Whether no run broke a critical rule; what was there before does not count."""
+        """Whether no run broke a critical rule; what no run has written to does not count."""
         return not self.critical
 
     @property
     def failed(self) -> bool:
         """Whether a rule is broken that is to fail the validation."""
-        return any(r.count and self.fail_on.covers(r.severity, r.origin) for r in self.results)
+        return bool(self._failing)
+
+    @property
+    def _failing(self) -> frozenset[Origin]:
+        covers = self.fail_on.covers
+        return frozenset(r.origin for r in self.results if r.count and covers(r.severity, r.origin))
 
     @computed_field
     @property
     def exit_code(self) -> ExitCode:
-        """4 if it failed, else 3 if a proof that was asked for was impossible, else 0."""
-        if self.failed:
+        """4 if it failed, but 3 if all that fails it is not migrated yet; else 3 or 0.
+
+        3 is also that of a proof that was asked for and was impossible.
+        """
+        if self._failing - {Origin.PENDING}:
             return ExitCode.VALIDATION_FAILED
         unproven = self.unchanged is not None and self.unchanged.proof is Proof.UNPROVEN
-        return ExitCode.PENDING if unproven else ExitCode.DONE
+        return ExitCode.PENDING if unproven or self._failing else ExitCode.DONE

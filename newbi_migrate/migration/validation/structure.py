@@ -141,7 +141,9 @@ class Structure:
                 violation.id,
                 violation.path,
                 violation.note,
-                origin=origins.owed if violation.owed else await origins.of(*violation.reads),
+                origin=await origins.of(*violation.reads)
+                if violation.owed is None
+                else origins.once_migrated(violation.owed),
             )
         for decision in people.decisions:
             if id_key(decision.legacy_id) in people.quarantined:
@@ -186,7 +188,7 @@ class Structure:
                 elif line.get("outcome") == "aliased":
                     aliases.setdefault(line["_id"]["legacy"], line["userId"])
                 if line.get("userId") is not None:
-                    migrated.add(line["userId"])
+                    migrated |= {line["_id"]["legacy"], line["userId"]}
                 if line.get("memberId") is not None:
                     joined.add(line["organizationId"])
             if quarantined is None:
@@ -278,20 +280,22 @@ class Structure:
             planned = plan_indexes(await read_indexes(self._database, spec.name), spec)
             collided = await self._keys(spec, planned)
             violations, origins = self._state.violations, self._state.origins
+            before = origins.once_migrated(Origin.BEFORE)
             for index in planned.to_create:
                 if index.name not in collided:
                     violations.add(
-                        rules.INDEX_PRESENT, spec.name, None, "", index.name, origin=origins.owed
+                        rules.INDEX_PRESENT,
+                        spec.name,
+                        None,
+                        "",
+                        index.name,
+                        origin=origins.once_migrated(Origin.RUN),
                     )
             for index, reason in planned.conflicts:
                 note = f"{index.name}: {reason}"
-                violations.add(
-                    rules.INDEX_CONFLICT, spec.name, None, "", note, origin=origins.before
-                )
+                violations.add(rules.INDEX_CONFLICT, spec.name, None, "", note, origin=before)
             for index in planned.obsolete_present:
-                violations.add(
-                    rules.INDEX_OBSOLETE, spec.name, None, "", index.name, origin=origins.before
-                )
+                violations.add(rules.INDEX_OBSOLETE, spec.name, None, "", index.name, origin=before)
             self._request.progress.advance(1, spec.name)
 
     async def _keys(self, spec: CollectionSpec, planned: IndexPlan) -> set[str]:

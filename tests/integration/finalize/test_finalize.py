@@ -362,7 +362,7 @@ async def test_what_the_server_refuses_waits_for_a_person_and_has_not_come_since
         await migration.finalize(dry_run=True)
     kept = await migration.finalize(keep=True, dry_run=True)
     sync_database["Users"].insert_one(legacy_user(2))
-    with pytest.raises(ValidationFailedError):
+    with pytest.raises(UsageError, match="have come since"):
         await migration.finalize(keep=True)
 
     assert "Users_before_migration" == kept.kept_as

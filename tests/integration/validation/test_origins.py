@@ -216,14 +216,41 @@ async def test_a_foreign_workspace_of_before_stays_quarantined(migration, legacy
     assert (1, ExitCode.VALIDATION_FAILED) == (after.quarantined, after.exit_code)
 
 
-async def test_late_documents_are_not_taken_for_what_was_there(migration, legacy):
-    """A document that came without a workspace since is what a run is there to stamp."""
+async def test_what_came_since_is_not_migrated_yet_and_nobodys_fault(migration, legacy):
+    """Users and documents that no run has met ask for another one, and not for a rollback."""
     await migration.apply()
+    legacy["Users"].insert_one(legacy_user(7))
     legacy["invoices"].insert_many(numbered(USERS[0], "late"))
     legacy["invoices"].insert_many(numbered(SOMEBODY, "later"))
-    report = await migration.validate(only=["document.*"])
+    late = await migration.validate()
+    await migration.apply()
+    after = await migration.validate()
 
-    assert {("document.workspace-present", "invoices"): 2} == found(report, Origin.RUN)
+    came = {
+        ("legacy-user.accounted-for", "Users"): 1,
+        ("document.workspace-present", "invoices"): 2,
+    }
+    assert (came, {}) == (found(late, Origin.PENDING), found(late, Origin.RUN))
+    assert (True, True, 0, 3) == (late.is_clean, late.failed, late.critical, late.pending)
+    assert (ExitCode.PENDING, ExitCode.DONE) == (late.exit_code, after.exit_code)
+
+
+async def test_what_a_run_made_and_somebody_deleted_is_not_taken_for_late(migration, legacy):
+    """A migrated user without their account, and one who is gone, fail beside what came since."""
+    legacy["user"].insert_one({"_id": SOMEBODY, "email": "a@exemple.fr", "emailVerified": True})
+    legacy["Users"].insert_one(legacy_user(2, email="A@exemple.fr"))
+    await migration.apply()
+    legacy["account"].delete_one({"userId": USERS[0]})
+    legacy["user"].delete_one({"_id": USERS[1]})
+    legacy["user"].delete_one({"_id": SOMEBODY})
+    legacy["Users"].insert_one(legacy_user(7))
+    report = await migration.validate(only=["legacy-user.*"])
+
+    accounted = "legacy-user.accounted-for", "Users"
+    assert {accounted: 1} == found(report, Origin.PENDING)
+    gone = {("legacy-user.one-credential", "Users"): 1, accounted: 2}
+    assert gone == found(report, Origin.RUN)
+    assert ExitCode.VALIDATION_FAILED is report.exit_code
 
 
 async def test_without_a_journal_every_doubt_counts(migration, legacy):
@@ -310,7 +337,7 @@ async def test_finalize_lists_what_was_there_before_and_goes_on(migration, legac
     await migration.apply()
     result = await migration.finalize(dry_run=True)
     legacy["invoices"].update_one({"createdBy": USERS[0]}, {"$set": {"workspaceId": OTHER}})
-    with pytest.raises(ValidationFailedError, match="not there before"):
+    with pytest.raises(ValidationFailedError, match="caused by the migration"):
         await migration.finalize(dry_run=True)
 
     owners = [found for found in result.there_before if found.rule == "document.owner-type"]

@@ -269,6 +269,8 @@ NOT_OURS = {
     "index.no-conflict",
     "index.none-obsolete",
 }
+# What these bring came after the run, which would have seen to it.
+NOT_YET = {"document.readable"}
 # Asked for by an option: the choices a validation needs to see it.
 ASKED_WITH = {"run.nothing-else-changed": {"unchanged": True}}
 
@@ -294,6 +296,7 @@ async def test_what_breaks_a_structural_rule_is_found_by_it(world, rule):
     severity = STRUCTURAL[rule].severity
     assert all(severity is violation.severity for r in found for violation in r.examples)
     origin = Origin.BEFORE if rule in NOT_OURS else Origin.RUN
+    origin = Origin.PENDING if rule in NOT_YET else origin
     assert {origin} == {r.origin for r in found}
     if severity == "critical" and origin is Origin.RUN:
         assert report.exit_code is ExitCode.VALIDATION_FAILED
@@ -349,7 +352,7 @@ async def test_what_was_quarantined_and_recorded_is_no_violation(uri, sync_datab
     assert {("key.not-hindered", "invoices"): 2} == broken(before)
     assert (6, ExitCode.DONE) == (before.quarantined, before.exit_code)
     assert 3 == broken(after)["run.quarantined-as-recorded", "invoices"]
-    assert after.exit_code is ExitCode.VALIDATION_FAILED
+    assert (True, ExitCode.PENDING) == (after.failed, after.exit_code)
 
 
 async def test_an_alias_is_followed(uri, sync_database):
