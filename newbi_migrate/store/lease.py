@@ -388,6 +388,16 @@ class Lease:
                 "command again; it resumes.",
             )
 
+    async def ask(self) -> None:
+        """Fail if the server says that the lease is not ours; where it does not answer, as known.
+
+        Raises:
+            LeaseLostError: Somebody broke it or took it, or it ran out.
+        """
+        with contextlib.suppress(PyMongoError):
+            self._lost = await self._collection.find_one(self._ours(), {"_id": 1}) is None
+        self.check()
+
     async def renew(self) -> None:
         """Renew the lease, also one that ran out and that nobody took meanwhile.
 
@@ -433,7 +443,7 @@ class Lease:
                         await self.renew()
                     continue
                 async with told_if_slow(progress, _NO_ANSWER):
-                    self._lost = await self._collection.find_one(self._ours(), {"_id": 1}) is None
+                    await self.ask()
 
     async def release(self) -> None:
         """Give the lease back, if it is still ours; a passing error does not keep it."""

@@ -8,7 +8,7 @@ from little import little_legacy
 from processes import suspended, woken
 
 MIGRATE, ROLLBACK = ("migrate", "--confirm"), ("rollback", "--confirm")
-DONE, NOT_EXPECTED = 0, 3
+DONE, NOT_EXPECTED, INTERRUPTED = 0, 3, 7
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +40,21 @@ def test_a_collection_that_is_dropped_meanwhile_is_not_made_anew(
     assert "quotes" not in there
     assert DONE == back.status, back
     assert ["quotes: disappeared"] == changes(before, fingerprint(database, run_records=False))
+
+
+def test_whoever_lost_their_lease_takes_what_they_meet_for_the_work_of_another(
+    mongod, fresh, processes, writes
+):
+    """The lost lease is the cause, and the collection that is gone only its symptom."""
+    database, uri = fresh(mongod, little_legacy)
+    run = suspended(processes, uri, MIGRATE, writes.index("createIndexes invoices") + 1)
+    database["newbi_migrate_lease"].drop()
+    database["quotes"].drop()
+    ended = woken(run)
+
+    assert INTERRUPTED == ended.status, ended
+    assert "lost its lease" in ended.stderr
+    assert "'quotes'" not in ended.stderr
 
 
 def test_a_collection_that_is_renamed_meanwhile_is_not_made_anew(mongod, fresh, processes, writes):

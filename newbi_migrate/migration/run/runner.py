@@ -235,7 +235,12 @@ class Runner:
             # Its own, too: what failed may have left a statement behind.
             await self._wait_for_statements([run_id, *lease.predecessors], session.safe_point)
             lease.predecessors = ()
-            return await attempt(session)
+            try:
+                return await attempt(session)
+            except NewbiMigrateError:
+                # Whoever took the lease may have done what was met: that is the cause then.
+                await lease.ask()
+                raise
 
         return await retry_transient(once, self.progress, best_progress=lambda: reach.furthest)
 
