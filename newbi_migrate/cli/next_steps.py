@@ -370,7 +370,10 @@ def after_status(found: Status, place: Sequence[str]) -> str:
         return suggest("backup", *place)
     if not any(run.in_place and run.migrates for run in found.runs):
         return suggest("plan", *place)
+    # Documents of users who came late wait for them, and a migration covers both.
     # What a run quarantined waits for a person; another run would quarantine it again.
+    if found.late_users:
+        return _late("migrate", found.runs, place)
     if found.quarantined != found.without_workspace:
         return _late("backfill", found.runs, place)
     return _proof(found.runs, place)

@@ -43,9 +43,10 @@ def status(
     ] = None,
     call: opt.Call,
 ) -> None:
-    """Show the runs, the lease, and the documents without a workspace; writes nothing.
+    """Show the runs, the lease, and what has no workspace yet; writes nothing.
 
-    Also counts organizations without members. It may be used while a run is under way.
+    Counts documents without a workspace, legacy users who came after the migration, and
+    organizations without members. It may be used while a run is under way.
     """
     with call.session("status") as session:
         if watch is not None:

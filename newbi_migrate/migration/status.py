@@ -5,7 +5,7 @@ Reads only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -14,6 +14,8 @@ from pydantic import computed_field
 from newbi_migrate.answers import RunId, told
 from newbi_migrate.documents.registry import Registry
 from newbi_migrate.errors import DamagedRecordsError
+from newbi_migrate.migration.planning.survey import kept_name
+from newbi_migrate.migration.run.accounted import unaccounted_users
 from newbi_migrate.migration.run.recovery import refuse_lost_records
 from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.collections import collection_names
@@ -64,6 +66,8 @@ class Status:
         without_workspace: Scoped collection to the number of documents whose workspace is
             absent, null or blank.
         organizations_without_members: How many organizations nobody belongs to.
+        late_users: Legacy users of whom no migration that is in place holds a line: they have come
+            since. 0 where none is in place, or while one writes.
         restoring: Whether a restore into the database was begun and has not come to its end: then
             nothing else was looked at.
         damage: What is wrong with the records of runs or of the lease; ``None`` if nothing is.
@@ -75,6 +79,7 @@ class Status:
     lease: LeaseState | None
     without_workspace: Mapping[str, int]
     organizations_without_members: int
+    late_users: int = 0
     damage: Annotated[DamagedRecordsError | None, told(_words, str | None)] = None
     restoring: bool = False
 
@@ -148,6 +153,9 @@ async def read_status(
         await refuse_lost_records(database, runs)
     except DamagedRecordsError as error:
         damage = error
+    late = 0
+    if counted and damage is None and (lease is None or not lease.under_way):
+        late = await _late_users(database, runs, names)
     return Status(
         database=database.name,
         runs=tuple(runs),
@@ -155,4 +163,18 @@ async def read_status(
         damage=damage,
         without_workspace=without,
         organizations_without_members=orphans,
+        late_users=late,
     )
+
+
+async def _late_users(database: Database, runs: Sequence[RunRecord], names: Collection[str]) -> int:
+    last = next((run for run in runs if run.stands and run.command == "migrate"), None)
+    source = None if last is None else last.policy.get("legacyCollection")
+    if unfinished_run(runs) is not None or not isinstance(source, str):
+        return 0
+    # The end of the migration may have given their collection another name.
+    there = next((name for name in (source, kept_name(source)) if name in names), None)
+    if there is None:
+        return 0
+    found = await unaccounted_users(database, there, runs, quarantined=True, comment=_COMMENT)
+    return found.number

@@ -35,7 +35,13 @@ def status_document(found: Checklist, *, next_command: str = "") -> Document:
     """
     status, short = found.status, short_form(found)
     orphans = status.organizations_without_members
-    sections = (*_damage(status), *_runs(status), *_lease(status), *_without(status))
+    sections = (
+        *_damage(status),
+        *_runs(status),
+        *_lease(status),
+        *_late(status),
+        *_without(status),
+    )
     if status.restoring:
         sections = (*_restoring(status), *_lease(status))
     return Document(
@@ -125,6 +131,11 @@ def _lease(status: Status) -> Iterator[Section]:
     else:
         return
     yield Section("", (said,))
+
+
+def _late(status: Status) -> Iterator[Section]:
+    if status.late_users:
+        yield Section(f"Legacy users who came after the migration: {status.late_users:,}")
 
 
 def _without(status: Status) -> Iterator[Section]:

@@ -148,13 +148,18 @@ def test_what_came_late_is_looked_at_with_the_choices_of_the_migration(quick, cl
     clean["invoices"].insert_one({"createdBy": USERS[0], "number": "late"})
     document = [command(quick(name)) for name in ("validate", "status")]
     clean["Users"].insert_one(legacy_user(5))
-    user = quick("validate")
+    user, status = quick("validate"), quick("status")
     looked = quick(*command(user))
+    quick("migrate", "--alias-owners", "keep", "--confirm")
+    after = quick("status")
 
     assert [["backfill", *choice]] * 2 == document
-    assert (ExitCode.VALIDATION_FAILED, ["migrate", *choice]) == (user.code, command(user))
+    assert (ExitCode.PENDING, ["migrate", *choice]) == (user.code, command(user))
+    assert "Legacy users who came after the migration: 1" in status.out
+    assert command(user) == command(status)
     assert "Documents: 16 = 1 to write" in looked.out
     assert "1 created" in looked.out
+    assert "came after" not in after.out
 
 
 def test_a_late_document_is_no_quarantined_one_that_has_a_workspace(quick, clean):

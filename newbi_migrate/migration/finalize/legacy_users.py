@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any, Final
+from typing import Final
 
 from newbi_migrate.errors import DatabaseMovedOnError, UsageError
 from newbi_migrate.masking import shown_id
 from newbi_migrate.migration.finalize.results import FinalizeResult
 from newbi_migrate.migration.planning.survey import dropping_name, kept_name
+from newbi_migrate.migration.run.accounted import unaccounted_users
 from newbi_migrate.store.collections import collection_names
 from newbi_migrate.store.counting import count
 from newbi_migrate.store.handles import Database
-from newbi_migrate.store.ids import decode_id, id_key, id_key_of
 from newbi_migrate.store.journal import EntryKind, Journal
-from newbi_migrate.store.raw import element
-from newbi_migrate.store.reading import matching
-from newbi_migrate.store.runs import RunRecord, RunWriter, migrated_users
+from newbi_migrate.store.runs import RunRecord, RunWriter
 from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.structure import Renamed, drop_collection, rename_collection
 
@@ -161,38 +159,11 @@ async def refuse_unaccounted(
     Raises:
         DatabaseMovedOnError: It does.
     """
-    accounted = await _accounted_users(database, runs, quarantined=quarantined)
-    example: Any = None
-    number = 0
-    async for raw in matching(database[name], {}, (), comment=_COMMENT):
-        identifier = element(raw, "_id")
-        if identifier is not None and id_key_of(*identifier) not in accounted:
-            if not number:
-                example = decode_id(*identifier)
-            number += 1
-    if number:
+    found = await unaccounted_users(database, name, runs, quarantined=quarantined, comment=_COMMENT)
+    if found.number:
         raise DatabaseMovedOnError(
-            f"{number:,} legacy users are in the records of no migration that is in place, for "
-            f"example {shown_id(example)}.",
+            f"{found.number:,} legacy users are in the records of no migration that is in place, "
+            f"for example {shown_id(found.example)}.",
             next_step="They were not dropped. Migrate them first: newbi-migrate migrate.",
-            document_id=example,
+            document_id=found.example,
         )
-
-
-async def _accounted_users(
-    database: Database, runs: Sequence[RunRecord], *, quarantined: bool
-) -> set[bytes]:
-    """Keys of the legacy users whom a run that is in place migrated.
-
-    Args:
-        database: Where.
-        runs: All runs.
-        quarantined: Whether those a run quarantined count too.
-    """
-    found: set[bytes] = set()
-    for run in runs:
-        if run.stands and run.command == "migrate":
-            async for line in migrated_users(database, run.run_id):
-                if quarantined or line.get("userId") is not None:
-                    found.add(id_key(line["_id"]["legacy"]))
-    return found

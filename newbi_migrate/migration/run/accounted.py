@@ -1,0 +1,70 @@
+"""Legacy users whom no run that is in place accounts for: they have come since, mostly."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from newbi_migrate.store.handles import Database
+from newbi_migrate.store.ids import decode_id, id_key, id_key_of
+from newbi_migrate.store.raw import element
+from newbi_migrate.store.reading import matching
+from newbi_migrate.store.runs import RunRecord, migrated_users
+
+__all__ = ["Unaccounted", "unaccounted_users"]
+
+
+@dataclass(frozen=True, slots=True)
+class Unaccounted:
+    """Legacy users whom no run accounts for.
+
+    Attributes:
+        number: How many there are.
+        example: The id of the first; ``None`` if there is none.
+    """
+
+    number: int = 0
+    example: Any = None
+
+
+async def unaccounted_users(
+    database: Database,
+    name: str,
+    runs: Sequence[RunRecord],
+    *,
+    quarantined: bool,
+    comment: str,
+) -> Unaccounted:
+    """Look for legacy users of whom no run that is in place holds a line.
+
+    Args:
+        database: Where.
+        name: Name of the collection of legacy users.
+        runs: All runs.
+        quarantined: Whether users whom a run quarantined are accounted for.
+        comment: Attached to every command.
+
+    Raises:
+        DamagedRecordsError: A line of a run is not what this tool writes.
+    """
+    accounted = await _accounted(database, runs, quarantined=quarantined)
+    number, example = 0, None
+    async for raw in matching(database[name], {}, (), comment=comment):
+        identifier = element(raw, "_id")
+        if identifier is not None and id_key_of(*identifier) not in accounted:
+            example = example if number else decode_id(*identifier)
+            number += 1
+    return Unaccounted(number, example)
+
+
+async def _accounted(
+    database: Database, runs: Sequence[RunRecord], *, quarantined: bool
+) -> set[bytes]:
+    found: set[bytes] = set()
+    for run in runs:
+        if run.stands and run.command == "migrate":
+            async for line in migrated_users(database, run.run_id):
+                if quarantined or line.get("userId") is not None:
+                    found.add(id_key(line["_id"]["legacy"]))
+    return found
