@@ -369,7 +369,7 @@ def after_status(found: Status, place: Sequence[str]) -> str:
     if not found.runs:
         return suggest("backup", *place)
     if not any(run.in_place and run.migrates for run in found.runs):
-        return suggest("plan", *place)
+        return _all_back(found.runs, place)
     # Documents of users who came late wait for them, and a migration covers both.
     # What a run quarantined waits for a person; another run would quarantine it again.
     if found.late_users:
@@ -412,8 +412,14 @@ def after_rollback(
         return suggest("rollback", *chosen, *place)
     if not options.whole or any(run.in_place for run in runs):
         return suggest("status", *place)
+    taken_back = {result.run_id for result in results}
+    return _all_back((run for run in runs if run.run_id in taken_back), place)
+
+
+def _all_back(runs: Iterable[RunRecord], place: Sequence[str]) -> str:
+    """A plan; where one of the runs that were taken back had a backup, first a comparison."""
     plan = suggest("plan", *place)
-    if not any(run.run_id in {back.run_id for back in results} and _backed(run) for run in runs):
+    if not any(map(_backed, runs)):
         return plan
     compared = suggest("verify-backup", "--compare", "DIR", *place)
     return f"{compared} (the backup from before); then start the old application, or {plan}"

@@ -205,6 +205,7 @@ def test_after_the_rollback_of_a_run_that_had_a_backup_comes_the_comparison_with
 
     assert ["verify-backup", "--compare", "DIR"] == named
     assert back.out.rstrip().endswith("then start the old application, or newbi-migrate plan")
+    assert following(back) == following(quick("status"))
     assert ExitCode.DONE == compared.code
 
 
