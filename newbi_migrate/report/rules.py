@@ -35,8 +35,9 @@ run wrote, or a document that it created, whoever changed it since. It is the ru
 something is missing that the run made: a user, an account, an index.
 
 A user or a document that lacks what a migration writes, and that no run has written to or recorded
-as quarantined, is not migrated yet: it came since, or was left out by `--collections`. This fails a
-validation with 3, speaks for no rollback, and ends with another `migrate` or `backfill`.
+as quarantined, is not migrated yet: it came since, or was left out by `--collections`. So is what
+lacks a user or a workspace after a part of a run was taken back. This fails a validation with 3,
+speaks for no rollback, and ends with another `migrate` or `backfill`.
 
 Everything else counts as there before, also what came since. So do three things although a run
 wrote there, since the journal and the documents show it:

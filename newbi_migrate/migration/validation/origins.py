@@ -74,6 +74,11 @@ class Origins:
         self._built: set[tuple[str, str]] = set()
         self._windows: dict[str, list[_Range]] = defaultdict(list)
 
+    @property
+    def partly_back(self) -> bool:
+        """Whether a part of a run was taken back: what it wrote there is not migrated any more."""
+        return any(run.partly_rolled_back and run.migrates for run in self._runs)
+
     def once_migrated(self, origin: Origin) -> Origin:
         """That origin where a migration stands: without one nobody knows any."""
         return origin if self._migrated else Origin.UNKNOWN

@@ -60,12 +60,14 @@ class Recorded:
         aliases: Those who became another user.
         migrated: Ids of those who were migrated, and of the users they became.
         joined: Ids of the organizations in which a run created a membership.
+        partly_back: Whether a part of a run was taken back.
     """
 
     quarantined: frozenset[bytes] = frozenset()
     aliases: Mapping[ObjectId, ObjectId] = field(default_factory=dict)
     migrated: frozenset[ObjectId] = frozenset()
     joined: frozenset[ObjectId] = frozenset()
+    partly_back: bool = False
 
 
 @dataclass(slots=True)
@@ -129,6 +131,7 @@ class PeopleReader:
             quarantined=recorded.quarantined,
             migrated=recorded.migrated,
             joined=recorded.joined,
+            partly_back=recorded.partly_back,
             refused=frozenset(legacy.refused),
             barred=legacy.barred,
             users=[

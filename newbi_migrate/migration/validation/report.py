@@ -42,8 +42,8 @@ class Origin(StrEnum):
     RUN = "run"
     """Its rule reads a field that a run wrote, or a document that a run created."""
     PENDING = "pending"
-    """It lacks what a migration writes, and no run that stands has written to it: it came since, or
-    was left out."""
+    """It lacks what a migration writes, and no run that stands has written to it: it came since,
+    was left out, or was taken back with a part of a run."""
     UNKNOWN = "unknown"
     """No migration is recorded, or its journal is gone: it counts like one of a run."""
     BEFORE = "before"

@@ -193,7 +193,13 @@ class Structure:
                     joined.add(line["organizationId"])
             if quarantined is None:
                 quarantined = frozenset(keys)
-        return Recorded(quarantined or frozenset(), aliases, frozenset(migrated), frozenset(joined))
+        return Recorded(
+            quarantined or frozenset(),
+            aliases,
+            frozenset(migrated),
+            frozenset(joined),
+            self._state.origins.partly_back,
+        )
 
     # -- references ---------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from newbi_migrate.errors import ExitCode, UsageError, ValidationFailedError
 from newbi_migrate.mapping.ids import organization_id
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.planning.options import MigrationOptions
+from newbi_migrate.migration.rollback.results import RollbackOptions
 from newbi_migrate.migration.run.backup_guard import BackupGuard
 from newbi_migrate.migration.validation.origins import Origins, Read
 from newbi_migrate.migration.validation.report import FailOn, Origin, Proof
@@ -251,6 +252,31 @@ async def test_what_a_run_made_and_somebody_deleted_is_not_taken_for_late(migrat
     gone = {("legacy-user.one-credential", "Users"): 1, accounted: 2}
     assert gone == found(report, Origin.RUN)
     assert ExitCode.VALIDATION_FAILED is report.exit_code
+
+
+STAMPS = ("document.workspace-present", "invoices")
+
+
+@pytest.mark.parametrize(
+    ("part", "lacking"),
+    [
+        (RollbackOptions(collections=("invoices",)), {STAMPS: 12}),
+        (
+            RollbackOptions(users=(USERS[0],)),
+            {STAMPS: 6, ("legacy-user.accounted-for", "Users"): 1},
+        ),
+    ],
+)
+async def test_a_part_that_was_taken_back_is_not_migrated_yet(migration, legacy, part, lacking):
+    """It was asked for, and another migration brings it again."""
+    await migration.apply()
+    await migration.rollback(options=part)
+    taken_back = await migration.validate(only=["document.*", "legacy-user.*"])
+    await migration.apply()
+    again = await migration.validate(only=["document.*", "legacy-user.*"])
+
+    assert (lacking, {}) == (found(taken_back, Origin.PENDING), found(taken_back, Origin.RUN))
+    assert (ExitCode.PENDING, ExitCode.DONE) == (taken_back.exit_code, again.exit_code)
 
 
 async def test_without_a_journal_every_doubt_counts(migration, legacy):
