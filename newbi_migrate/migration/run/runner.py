@@ -19,6 +19,7 @@ from newbi_migrate.errors import (
     DatabaseMovedOnError,
     InterruptedRunError,
     NewbiMigrateError,
+    UnreachableError,
     UsageError,
 )
 from newbi_migrate.migration.run.finishing import finishing
@@ -237,6 +238,8 @@ class Runner:
             lease.predecessors = ()
             try:
                 return await attempt(session)
+            except (InterruptedRunError, UnreachableError):
+                raise
             except NewbiMigrateError:
                 # Whoever took the lease may have done what was met: that is the cause then.
                 await lease.ask()
