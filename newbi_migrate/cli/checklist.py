@@ -50,9 +50,11 @@ def checklist(
         )
 
         # What was begun is finished, as it was begun, before anything else.
-        finishing = (
-            after_status(found.status, session.uri_arguments) if found.status.half_done else ""
-        )
+        finishing = ""
+        if found.status.restoring:
+            finishing = suggest("restore", "DIR", *session.uri_arguments)
+        elif found.status.half_done:
+            finishing = after_status(found.status, session.uri_arguments)
 
         def command(line: LineId) -> str:
             if line in (LineId.BACKUP, LineId.MIGRATED) and finishing:

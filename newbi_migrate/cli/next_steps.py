@@ -361,7 +361,7 @@ def after_status(found: Status, place: Sequence[str]) -> str:
     if found.lease is not None and found.lease.under_way:
         return suggest("status", *place)
     if found.restoring:
-        return f"{suggest('restore', *place)} with the backup and the options it was started with"
+        return f"{suggest('restore', 'DIR', *place)} with the options it was started with"
     if found.damage is not None:
         return suggest("doctor", *place)
     if found.unfinished is not None:

@@ -204,7 +204,7 @@ NEXT = {
         *("Restore them beside it (", "", VALIDATE),
     ),
     half_restored: (
-        "newbi-migrate restore with the backup and the options it was started with",
+        "newbi-migrate restore DIR with the options it was started with",
         *[RESTORE_FIRST] * 5,
         "",
         *[RESTORE_FIRST] * 5,
@@ -286,6 +286,17 @@ def test_a_checklist_tells_an_interrupted_rollback_from_a_migration_in_both_lang
     assert "son annulation a été interrompue" in french.out
     assert "a run was interrupted" not in english.out
     assert UNDO_ALL == following(english, "/nowhere") == following(french, "/nowhere")
+
+
+def test_a_checklist_of_a_half_restored_database_names_the_restore_in_both_languages(
+    quick, clean, uri
+):
+    """The command alone, which is the same in each."""
+    half_restored(quick, clean, uri)
+    told = [quick("checklist", "--watch", "0", "--lang", lang) for lang in ("en", "fr")]
+
+    assert ["newbi-migrate restore DIR"] * 2 == [following(one, "/nowhere") for one in told]
+    assert all(" with the " not in one.out for one in told)
 
 
 @pytest.mark.parametrize("state", [interrupted, half_rolled_back, half_finalized])
