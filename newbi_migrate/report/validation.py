@@ -57,6 +57,8 @@ _ORIGINS: Final[Mapping[Origin, str]] = {
     Origin.UNKNOWN: "of unknown origin",
     Origin.BEFORE: "there before",
 }
+_APART: Final = frozenset({Origin.PENDING, Origin.BEFORE})
+"""Origins that the name of a JUnit case says, since one rule may be broken by several."""
 _BEFORE: Final = (
     "No reason to go back. Cure it before a migration, or once --unchanged has given its proof."
 )
@@ -352,7 +354,7 @@ def _case(report: ValidationReport, result: RuleResult) -> Case:
     failed = report.fail_on.covers(result.severity, result.origin)
     return Case(
         result.collection,
-        f"{result.rule} ({origin})" if result.origin is Origin.BEFORE else result.rule,
+        f"{result.rule} ({origin})" if result.origin in _APART else result.rule,
         State.FAILED if failed else State.PASSED,
         result.severity.value,
         f"{violations}, {origin}: {result.sentence}",

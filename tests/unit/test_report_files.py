@@ -266,6 +266,24 @@ def test_a_broken_rule_fails_a_pipeline_from_the_chosen_severity_on(fail_on, fai
     assert cases["nothing is quarantined as email-missing"].find("skipped") is not None
 
 
+def test_what_is_not_migrated_yet_fails_with_a_code_of_its_own_and_is_said_apart():
+    """3 where nothing else fails, 4 beside what the migration caused; no two cases share a name."""
+    late = a_rule("a.b", Severity.CRITICAL, 2, Origin.PENDING)
+    alone = a_validation(results=(late,), quarantine={})
+    both = a_validation(results=(a_rule("a.b", Severity.CRITICAL, 1), late), quarantine={})
+    text = words(Page(html(validation_document(alone))).text)
+    names = [c.get("name") for c in junit(xml(validation_document(both))).iter("testcase")]
+
+    assert (ExitCode.PENDING, True, 0, 2) == (
+        *(alone.exit_code, alone.is_clean),
+        *(alone.critical, alone.pending),
+    )
+    assert ExitCode.VALIDATION_FAILED is both.exit_code
+    assert "Failed. Caused by the migration: 0; not migrated yet: 2, of which 2 critical;" in text
+    assert {"a.b", "a.b (not migrated yet)"} <= {*names}
+    assert len(names) == len({*names})
+
+
 def test_a_validation_that_passed_has_no_failure_whatever_was_quarantined():
     """What the run recorded as quarantined is skipped, and what was there before passes."""
     rules = (
