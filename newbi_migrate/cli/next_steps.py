@@ -339,7 +339,7 @@ def after_validation(
         if (users or documents) and not report.finalized:
             # Documents of users who came late wait for them, and a migration covers both.
             return _late("migrate" if users else "backfill", runs, place)
-        if report.finalized or report.is_clean:
+        if report.finalized or not report.count(Severity.CRITICAL, Origin.RUN):
             return detailed
         return f"{detailed}, and to go back {suggest('rollback', '--all', '--dry-run', *place)}"
     if only:

@@ -239,7 +239,7 @@ class Migration:
         See :func:`~newbi_migrate.migration.validation.conservation.check_conservation`.
 
         Args:
-            run: The run; by default the first that recorded digests and was not rolled back.
+            run: The run; by default the last that recorded digests and was not rolled back.
             baseline: What was there before it, by default what its record holds.
 
         Raises:

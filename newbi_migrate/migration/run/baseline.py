@@ -142,12 +142,14 @@ def baseline_of(run: RunRecord) -> Baseline | None:
 
 
 def provable_run(runs: Sequence[RunRecord]) -> RunRecord:
-    """The first run that recorded what was there before it and was not rolled back.
+    """The last run that recorded what was there before it and was not rolled back.
+
+    Between two runs people work, and no journal tells of that.
 
     Raises:
         UsageError: There is none.
     """
-    for run in reversed(runs):
+    for run in runs:
         if run.state is not RunState.ROLLED_BACK and run.document.get("baseline") is not None:
             return run
     raise UsageError(

@@ -107,7 +107,8 @@ class Structure:
                     identifier,
                     "",
                     note,
-                    origin=Origin.RUN,
+                    # A run's, or that of people: no journal tells.
+                    origin=Origin.UNKNOWN,
                 )
 
     async def people(self) -> None:

@@ -10,6 +10,7 @@ from fingerprints import changes, fingerprint
 from leases import leased
 from legacy_cases import build_dirty_database
 from pymongo import AsyncMongoClient
+from small_legacy import legacy_user
 
 from newbi_migrate.backup.compare import compare_backup
 from newbi_migrate.backup.writer import backup_database
@@ -19,6 +20,7 @@ from newbi_migrate.documents.newbi import NEWBI
 from newbi_migrate.errors import (
     DamagedBackupError,
     DatabaseMovedOnError,
+    ExitCode,
     InterruptedRunError,
     UsageError,
 )
@@ -28,6 +30,7 @@ from newbi_migrate.migration.restore.run import restore_backup
 from newbi_migrate.migration.run.backup_guard import BackupGuard
 from newbi_migrate.migration.run.baseline import BaselineSource, baseline_of, take_baseline
 from newbi_migrate.migration.validation.conservation import ConservationVerdict, check_conservation
+from newbi_migrate.migration.validation.report import Origin, Proof
 from newbi_migrate.store.runs import RunState, RunWriter, read_runs
 
 WITH_DIGESTS = BackupGuard(digests=True)
@@ -109,6 +112,24 @@ async def test_a_second_run_is_accounted_for_too(uri, database, dirty):
 
     assert 2 == len(runs)
     assert (await proof(database)).holds
+
+
+async def test_the_last_run_that_recorded_digests_is_the_one_that_is_proven(uri, legacy):
+    """People worked between it and the run before, and no journal tells of that."""
+    await migrated(uri)
+    legacy["invoices"].insert_one({"createdBy": legacy["Users"].find_one()["_id"], "number": "L"})
+    legacy["Users"].insert_one(legacy_user(7))
+    await migrated(uri)
+    async with Migration(uri) as migration:
+        proven = await migration.validate(unchanged=True)
+        legacy["invoices"].insert_one({"number": "later"})
+        changed = await migration.validate(unchanged=True, only=["run.*"])
+
+    assert Proof.PROVEN is proven.unchanged.proof
+    assert [(Proof.CHANGED, Origin.UNKNOWN)] == [
+        (changed.unchanged.proof, result.origin) for result in changed.results
+    ]
+    assert ExitCode.VALIDATION_FAILED is changed.exit_code
 
 
 async def test_an_interrupted_run_is_accounted_for_too(uri, database, dirty):
