@@ -19,6 +19,7 @@ from bson import ObjectId
 from newbi_migrate.documents.registry import Registry, UniqueKey
 from newbi_migrate.errors import UsageError
 from newbi_migrate.mapping.values import read_id
+from newbi_migrate.migration.planning.survey import kept_name
 from newbi_migrate.migration.rollback.documents import DocumentRollback, UserScope
 from newbi_migrate.migration.rollback.replaced import preview_replaced, put_replaced_back
 from newbi_migrate.migration.rollback.results import (
@@ -175,6 +176,7 @@ async def preview(request: RollbackRequest) -> list[RollbackResult]:
         await _refuse_without_source(request, run, scope)
         back = _RunBack.of(request, run, scope)
         await back.look(request, looked)
+        back.structure.refuse_taken_names()
         looked.append(back)
     results = [back.result for back in looked]
     # One run that must not be taken back holds all of them back.
@@ -264,6 +266,7 @@ class _RunBack:
             progress.phase("read the journal", None)
             runs = (*newer, self)
             await self.structure.inspect([run.structure for run in newer])
+            await self.structure.find_refused_indexes()
             progress.phase("survey documents", await self.documents.total())
             await self.documents.survey(progress, [run.documents for run in newer])
             if self.documents.chosen is not None:
@@ -399,10 +402,14 @@ async def _refuse_without_source(
         # The application makes an empty collection anew, and deletes a user now and then.
         moved = wanted not in renamed and await _moved_away(request, run, names)
         if gone and (moved or not here):
+            kept = kept_name(wanted)
             raise UsageError(
                 f"{gone:,} legacy users whom the run {run.run_id} migrated are no longer in "
                 f"{wanted}, so nothing can be taken back.",
-                next_step=_put_back(database.name, known[-1], wanted),
+                next_step=f"If they are in {kept}, give it the name {wanted} again, and run the "
+                "same rollback again."
+                if kept in names and kept != wanted
+                else _put_back(database.name, known[-1], wanted),
             )
 
 

@@ -13,8 +13,8 @@ from typing import Any
 import bson
 
 from newbi_migrate.documents.indexes import ID_INDEX
-from newbi_migrate.documents.registry import OWN_PREFIX
-from newbi_migrate.errors import DamagedRecordsError, UnsupportedError
+from newbi_migrate.documents.registry import OWN_PREFIX, IndexSpec, UniqueKey
+from newbi_migrate.errors import DamagedRecordsError, UnsupportedError, UsageError
 from newbi_migrate.migration.planning.survey import dropping_name, kept_name, odd_target
 from newbi_migrate.migration.rollback.results import (
     Conflict,
@@ -23,6 +23,7 @@ from newbi_migrate.migration.rollback.results import (
 )
 from newbi_migrate.migration.run.recovery import refuse_forged
 from newbi_migrate.store.collections import CollectionInfo, collection_names, collections
+from newbi_migrate.store.collisions import find_collisions
 from newbi_migrate.store.counting import count, has_any
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.indexes import drop_index, read_indexes, rebuild_index
@@ -156,6 +157,42 @@ class StructureRollback:
                 self._conflict(ConflictKind.COLLECTION_IN_USE, was, now)
             elif now in then:
                 self.renaming_back.append((was, now))
+
+    def refuse_taken_names(self) -> None:
+        """Fail where a collection cannot get its name back.
+
+        Raises:
+            UsageError: Somebody made one of that name.
+        """
+        for was, now in sorted(self._taken):
+            raise UsageError(
+                f"{was} was renamed to {now} when the migration was finalized, and somebody has "
+                f"made {was} anew, so {now} cannot get its name back.",
+                next_step=f"Nothing was written. If {was} is empty, drop it; else move its users "
+                f"into {now} first. Then run the same rollback again.",
+                collection=was,
+            )
+
+    async def find_refused_indexes(self) -> None:
+        """Find the unique indexes that are to be built again and that documents share a key of."""
+        for collection, index in self._to_rebuild:
+            if not index.get("unique") or "collation" in index:
+                continue
+            spec = IndexSpec(
+                tuple(index["key"].items()),
+                unique=True,
+                sparse=bool(index.get("sparse")),
+                partial=index.get("partialFilterExpression"),
+                name=index["name"],
+            )
+            found, _ = await find_collisions(
+                self.database[collection],
+                UniqueKey(spec),
+                workspace_field=self.workspace_field,
+                comment=self.comment,
+            )
+            if found:
+                self._conflict(ConflictKind.REFUSED, collection, index["name"])
 
     def dropped_indexes(self) -> set[tuple[str, str]]:
         """Collection and name of each index that is dropped."""

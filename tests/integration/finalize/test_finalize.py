@@ -11,6 +11,7 @@ from fingerprints import changes, fingerprint
 from losing import losing_the_answer_to
 from small_legacy import DAY, USERS, invoices, legacy_user
 
+from newbi_migrate.choices import OnConflict
 from newbi_migrate.documents.newbi import NEWBI
 from newbi_migrate.documents.registry import IndexSpec
 from newbi_migrate.errors import (
@@ -23,6 +24,8 @@ from newbi_migrate.errors import (
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.finalize import legacy_users
 from newbi_migrate.migration.planning.options import MigrationOptions
+from newbi_migrate.migration.rollback.results import RollbackOptions
+from newbi_migrate.progress import NullProgress
 from newbi_migrate.store.journal import Journal
 from newbi_migrate.store.runs import RunWriter
 from newbi_migrate.store.session import LeasedSession
@@ -159,17 +162,48 @@ async def test_a_collection_that_gets_workspaces_later_keeps_its_indexes(uri, sy
     assert {"_id_", "vendor_text"} == set(sync_database["expenses"].index_information())
 
 
+def shares_the_old_key(database):
+    """Another invoice of the same number and owner, which the new index lets through."""
+    twice = database["invoices"].find_one({})
+    database["invoices"].insert_one({**twice, "_id": ObjectId(), "workspaceId": ObjectId()})
+
+
 async def test_an_index_that_cannot_be_built_again_is_a_conflict(
     migrated, migration, sync_database
 ):
-    """Documents written since share its key; everything else goes back, and somebody must look."""
+    """Documents written since share its key: nothing is written until a person has decided."""
     await migration.indexes(apply=True)
-    twice = sync_database["invoices"].find_one({})
-    sync_database["invoices"].insert_one({**twice, "_id": ObjectId(), "workspaceId": ObjectId()})
-    back = await migration.rollback()
+    shares_the_old_key(sync_database)
+    stood = held(sync_database)
+    for dry_run in (True, False):
+        (back, _) = await migration.rollback_all(dry_run=dry_run)
+        assert (True, ExitCode.ROLLBACK_CONFLICTS) == (back.refused, back.exit_code)
+        assert [("invoices", OLD)] == [(c.collection, c.path) for c in back.conflicts]
+    refused = changes(stood, held(sync_database))
+    kept = await migration.rollback(options=RollbackOptions(OnConflict.KEEP))
 
-    assert ExitCode.PENDING == back.exit_code
-    assert not back.refused
+    assert [] == refused
+    assert ([("invoices", OLD)], ExitCode.DONE) == (
+        [(c.collection, c.path) for c in kept.conflicts],
+        kept.exit_code,
+    )
+
+
+async def test_an_index_that_documents_hinder_while_a_rollback_writes_is_told(
+    migrated, uri, migration, sync_database
+):
+    """Everything else goes back, and somebody must look."""
+    await migration.indexes(apply=True)
+
+    class Meanwhile(NullProgress):
+        def phase(self, name, total):
+            if name == "build indexes again":
+                shares_the_old_key(sync_database)
+
+    async with Migration(uri, progress=Meanwhile()) as other:
+        back = await other.rollback()
+
+    assert (ExitCode.PENDING, False) == (back.exit_code, back.refused)
     assert [("invoices", OLD)] == [(c.collection, c.path) for c in back.conflicts]
 
 
@@ -443,12 +477,38 @@ async def test_legacy_users_made_anew_while_it_is_interrupted_are_told_and_left(
     for dry_run in (True, False):
         with pytest.raises(UsageError, match="made it anew"):
             await migration.finalize(keep=keep, dry_run=dry_run)
-    back = await migration.rollback()
-    with pytest.raises(UsageError, match="no longer in Users"):
-        await migration.rollback_all()
+    for rollback in (migration.rollback, migration.rollback_all):
+        with pytest.raises(UsageError, match="has made Users anew"):
+            await rollback(options=RollbackOptions(OnConflict.KEEP))
 
-    assert (True, 1) == (back.refused, len(back.conflicts))
     assert [] == changes(stood, held(sync_database))
+
+
+async def test_a_name_that_was_taken_is_free_again_once_the_empty_collection_is_dropped(
+    migrated, migration, sync_database
+):
+    """Applications make the collections of their models at start; no choice skips the renaming."""
+    await migration.finalize(keep=True)
+    sync_database.create_collection("Users")
+    for dry_run in (True, False):
+        with pytest.raises(UsageError, match="If Users is empty, drop it"):
+            await migration.rollback_all(dry_run=dry_run)
+    sync_database["Users"].drop()
+    await migration.rollback_all()
+
+    assert [] == changes(migrated, held(sync_database))
+
+
+async def test_legacy_users_under_another_name_are_looked_for_there(
+    migrated, migration, sync_database
+):
+    """A rollback of the end alone was interrupted by hand, and left them where they were kept."""
+    await migration.finalize(keep=True)
+    await migration.rollback()
+    sync_database["Users"].rename("Users_before_migration")
+    sync_database.create_collection("Users")
+    with pytest.raises(UsageError, match="If they are in Users_before_migration"):
+        await migration.rollback_all()
 
 
 @pytest.mark.parametrize("how", ["removed the one", "made the other"])
