@@ -151,7 +151,9 @@ def plan_document(
         False,
         emails,
     )
-    nothing = () if plan.pending else ("Nothing is left to write.",)
+    nothing = () if plan.writes else ("Nothing is left to write.",)
+    if plan.unrecorded and not plan.writes:
+        nothing = ("Nothing is left to write; a run records what is quarantined.",)
     return Document(
         command=command,
         database=plan.database,

@@ -6,7 +6,7 @@ A run makes the same plan again and follows it; a saved plan is compared by its 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Set as AbstractSet
 from typing import Final
 
 from bson import ObjectId
@@ -41,6 +41,8 @@ from newbi_migrate.migration.planning.unusable import unusable_ids
 from newbi_migrate.migration.planning.users import UserPlane, line_of
 from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.handles import Database
+from newbi_migrate.store.ids import id_key
+from newbi_migrate.store.runs import migrated_users, quarantined_documents, read_runs
 
 __all__ = [
     "chosen_collections",
@@ -104,9 +106,11 @@ async def make_plan(
     users = await _plan_users(database, seen, options, documents_only, listener)
 
     quarantine = Quarantine()
+    left_out: set[bytes] = set()
     for line in users.lines:
         if line.reason is not None and not documents_only:
             quarantine.add(seen.source, "_id", line.reason, [line.legacy_id])
+            left_out.add(id_key(line.legacy_id))
     odd_users = users.lines.odd_users
     plane = DocumentPlane(
         database,
@@ -178,7 +182,29 @@ async def make_plan(
         not_registered=seen.not_registered,
         workspaces=users.workspaces,
         digests=digests,
+        unrecorded=bool(quarantine)
+        and await _is_unrecorded(
+            database, left_out, {name: s.summary.quarantined for name, s in surveyed.items()}
+        ),
     )
+
+
+async def _is_unrecorded(
+    database: Database, users: AbstractSet[bytes], documents: Mapping[str, int]
+) -> bool:
+    """Whether no run has recorded some users, by their keys, or documents as quarantined."""
+    runs = await read_runs(database)
+    if any(number > quarantined_documents(runs, name) for name, number in documents.items()):
+        return True
+    if not users:
+        return False
+    last = next((run for run in runs if run.stands and run.command == "migrate"), None)
+    recorded = set()
+    if last is not None:
+        async for line in migrated_users(database, last.run_id):
+            if line.get("reason") is not None:
+                recorded.add(id_key(line["_id"]["legacy"]))
+    return not users <= recorded
 
 
 class _Users:

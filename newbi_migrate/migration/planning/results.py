@@ -442,6 +442,7 @@ class Plan:
         not_registered: Collections of the database that the registry does not know.
         workspaces: Who is who afterwards.
         digests: Digests of all that is written or quarantined, by section.
+        unrecorded: Whether users or documents are quarantined that no run has recorded so.
     """
 
     database: str
@@ -458,6 +459,7 @@ class Plan:
     not_registered: Mapping[str, int]
     workspaces: Annotated[Workspaces, HIDDEN]
     digests: Annotated[Digests, told(Digests.to_json, dict[str, str])]
+    unrecorded: Annotated[bool, HIDDEN] = False
 
     @property
     def unwritable(self) -> frozenset[str]:
@@ -474,7 +476,12 @@ class Plan:
     @computed_field
     @property
     def pending(self) -> bool:
-        """Whether anything is left to write."""
+        """Whether a run has anything left to do, be it to record what is quarantined."""
+        return self.writes or self.unrecorded
+
+    @property
+    def writes(self) -> bool:
+        """Whether anything of the database is left to write."""
         return (
             self.users.pending
             or any(summary.pending for summary in self.collections.values())

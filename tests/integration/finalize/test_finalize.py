@@ -402,6 +402,26 @@ async def test_what_the_server_refuses_waits_for_a_person_and_has_not_come_since
     assert "Users_before_migration" == kept.kept_as
 
 
+async def test_what_comes_late_and_is_quarantined_is_recorded_by_the_next_run(
+    migrated, migration, sync_database
+):
+    """A run with nothing to write records it, once; else nothing could ever be finalized."""
+    sync_database["Users"].insert_one(legacy_user(2, email=None))
+    sync_database["invoices"].insert_one({"createdBy": ObjectId(), "number": "late"})
+    late = await migration.validate()
+    first, again = await migration.apply(), await migration.apply()
+    after = await migration.validate()
+    kept = await migration.finalize(keep=True)
+
+    assert (ExitCode.PENDING, ExitCode.DONE) == (late.exit_code, after.exit_code)
+    assert (ExitCode.QUARANTINED, True, None) == (
+        first.exit_code,
+        first.run_id is not None,
+        again.run_id,
+    )
+    assert (2, "Users_before_migration") == (after.quarantined, kept.kept_as)
+
+
 @pytest.mark.parametrize("came_back", [0, 1])
 async def test_a_legacy_collection_made_anew_does_not_open_the_way_back(
     migrated, migration, sync_database, came_back
