@@ -110,7 +110,7 @@ _REASONS: Final[Mapping[Reason, tuple[str, str]]] = {
     ),
     Reason.WRITE_REFUSED: (
         "The server refused the write, for a validator or a unique index",
-        "see what the validator asks for",
+        "see what the validator or the index asks for",
     ),
 }
 # In the order in which they are listed: a user's reasons come before those of their documents.

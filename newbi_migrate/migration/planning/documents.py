@@ -6,7 +6,7 @@ A plan, a run and a validation decide by the same code; what is decided is writt
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Container, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from bson import ObjectId
@@ -79,6 +79,16 @@ class Surveyed:
     def has_stored(self) -> bool:
         """Whether any document holds a workspace already, right or wrong."""
         return bool(self.summary.classes.keys() - _SAYING_NOTHING)
+
+    def without(self, refused: int) -> Surveyed:
+        """The same where the server refuses to let so many documents have their workspace."""
+        summary = replace(
+            self.summary,
+            stamped=self.summary.stamped - refused,
+            quarantined=self.summary.quarantined + refused,
+            quarantined_without=self.summary.quarantined_without + refused,
+        )
+        return replace(self, summary=summary)
 
 
 class DocumentPlane:

@@ -9,19 +9,21 @@ from typing import Any, Final
 from bson import ObjectId
 
 from newbi_migrate.documents.newbi import BETTER_AUTH_SPECS
-from newbi_migrate.documents.registry import CollectionSpec, UniqueKey
-from newbi_migrate.mapping.values import read_id
+from newbi_migrate.documents.registry import CollectionSpec, IdType, UniqueKey
+from newbi_migrate.mapping.values import ABSENT, IdForm, read_id
 from newbi_migrate.mapping.workspace import Reason, WorkspaceClass, Workspaces
 from newbi_migrate.migration.planning.documents import MOST_OWNERS, Surveyed
 from newbi_migrate.migration.planning.results import IndexAction, IndexDecision, PlannedCollision
 from newbi_migrate.progress import Progress
 from newbi_migrate.store.collisions import Collision, find_collisions
-from newbi_migrate.store.handles import Database
+from newbi_migrate.store.decoding import decoded
+from newbi_migrate.store.handles import Collection, Database
 from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.indexes import key_pattern, plan_indexes, read_indexes
 from newbi_migrate.store.lookup import MAX_TREE_KEYS, search_tree
+from newbi_migrate.store.reading import read_by_ids
 
-__all__ = ["collision_reason", "future_workspace", "plan_index_changes"]
+__all__ = ["collision_reason", "future_workspace", "plan_index_changes", "refused_by_indexes"]
 
 _KEPT: Final = "Belongs to the old structure; it is kept until it is dropped on request."
 
@@ -112,6 +114,74 @@ async def plan_index_changes(
             )
         progress.advance(1, spec.name)
     return tuple(decisions), tuple(shared)
+
+
+async def refused_by_indexes(
+    database: Database,
+    spec: CollectionSpec,
+    workspaces: Workspaces,
+    surveyed: Surveyed,
+    *,
+    workspace_field: str,
+    comment: str,
+) -> list[Any]:
+    """Ids of documents that a unique index refuses, which is there, once they get a workspace.
+
+    Those that hold the workspace keep the key; where none does, whichever is written first gets it,
+    and the first by its id stands for it here.
+
+    Args:
+        database: Where.
+        spec: The collection.
+        workspaces: Who is who.
+        surveyed: What was learned about its documents.
+        workspace_field: Name of the field that scopes a document.
+        comment: Attached to every command.
+    """
+    workspace = future_workspace(spec, workspaces, surveyed, workspace_field=workspace_field)
+    if not surveyed.summary.pending or workspace is None:
+        return []
+    existing = await read_indexes(database, spec.name)
+    present = plan_indexes(existing, spec).present
+    refused: dict[bytes, Any] = {}
+    for key in spec.unique_keys:
+        if key.index not in present or _follows(key, existing, spec, surveyed, workspace_field):
+            continue
+        found, _ = await find_collisions(
+            database[spec.name],
+            key,
+            workspace_field=workspace_field,
+            workspace=workspace,
+            owner_field=spec.owner_field,
+            comment=comment,
+        )
+        for collision in found:
+            ids = [identifier for identifier, _ in collision.owners] or list(collision.ids)
+            late = await _without_right_workspace(
+                database[spec.name], spec, ids, workspaces, workspace_field, comment
+            )
+            first = 1 if len(late) == len(ids) else 0
+            refused.update((id_key(identifier), identifier) for identifier in late[first:])
+    return list(refused.values())
+
+
+async def _without_right_workspace(
+    collection: Collection,
+    spec: CollectionSpec,
+    ids: Sequence[Any],
+    workspaces: Workspaces,
+    workspace_field: str,
+    comment: str,
+) -> list[Any]:
+    """Those of some documents to which a run gives a workspace, in the order of the ids."""
+    right: set[bytes] = set()
+    reading = read_by_ids(collection, ids, [workspace_field], comment=comment)
+    async for document, _ in decoded(reading):
+        stored = read_id(document.get(workspace_field, ABSENT))
+        typed = (stored.form is IdForm.OBJECT_ID) == (spec.workspace_type is IdType.OBJECT_ID)
+        if typed and stored.value in workspaces.organizations:
+            right.add(id_key(document["_id"]))
+    return [identifier for identifier in ids if id_key(identifier) not in right]
 
 
 def _follows(

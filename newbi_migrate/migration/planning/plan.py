@@ -6,7 +6,7 @@ A run makes the same plan again and follows it; a saved plan is compared by its 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Set as AbstractSet
+from collections.abc import Mapping, Sequence, Set as AbstractSet
 from typing import Final
 
 from bson import ObjectId
@@ -25,7 +25,7 @@ from newbi_migrate.migration.planning.codes import EMAIL_REFUSED
 from newbi_migrate.migration.planning.companions import companions_elsewhere
 from newbi_migrate.migration.planning.digests import INDEXES, USERS, Digests, of_index, of_user
 from newbi_migrate.migration.planning.documents import DocumentPlane, Surveyed
-from newbi_migrate.migration.planning.index_plan import plan_index_changes
+from newbi_migrate.migration.planning.index_plan import plan_index_changes, refused_by_indexes
 from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.planning.people import odd_accounts, odd_sessions
 from newbi_migrate.migration.planning.results import (
@@ -163,6 +163,9 @@ async def make_plan(
         comment=_COMMENT,
         progress=listener,
     )
+    await _foresee_refusals(
+        database, plain, users.workspaces, surveyed, quarantine, registry.workspace_field
+    )
     digests = Digests({name: found.digest for name, found in surveyed.items()})
     digests.add(USERS, users.digest)
     for decision in decisions:
@@ -187,6 +190,24 @@ async def make_plan(
             database, left_out, {name: s.summary.quarantined for name, s in surveyed.items()}
         ),
     )
+
+
+async def _foresee_refusals(
+    database: Database,
+    specs: Sequence[CollectionSpec],
+    workspaces: Workspaces,
+    surveyed: dict[str, Surveyed],
+    quarantine: Quarantine,
+    workspace_field: str,
+) -> None:
+    """Quarantine the documents that a unique index which is there would refuse."""
+    for spec in specs:
+        seen = surveyed[spec.name]
+        refused = await refused_by_indexes(
+            database, spec, workspaces, seen, workspace_field=workspace_field, comment=_COMMENT
+        )
+        quarantine.add(spec.name, workspace_field, Reason.UNIQUE_KEY, refused)
+        surveyed[spec.name] = seen.without(len(refused))
 
 
 async def _is_unrecorded(

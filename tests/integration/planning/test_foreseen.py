@@ -9,6 +9,7 @@ from bson import Decimal128, ObjectId
 from legacy_cases import CASES, HUGE_CASE, build_dirty_database
 from small_legacy import BCRYPT, DAY, USERS, invoices, legacy_user
 
+from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.planning.codes import RULES, with_rules
 from newbi_migrate.migration.planning.results import IndexAction
@@ -292,6 +293,43 @@ async def test_keys_shared_by_documents_whose_ids_are_no_objectids_are_named(
     plan = await migration.plan()
 
     assert [("invoices", 2)] == [(key.collection, key.count) for key in plan.collisions]
+
+
+@pytest.mark.parametrize("documents_only", [False, True])
+async def test_late_documents_that_an_index_refuses_are_quarantined_by_the_plan(
+    migration, sync_database, documents_only
+):
+    """One has the number of an invoice that is there; of two with a new one, one gets it."""
+    sync_database["Users"].insert_many([legacy_user(0), legacy_user(1)])
+    sync_database["invoices"].insert_many(invoices(USERS[0], 2))
+    await migration.apply()
+    there = sync_database["invoices"].find_one({"number": "000001"})
+    # The index refuses a second one without a workspace, and takes one whose workspace is blank.
+    blank = {"workspaceId": ""}
+    numbers = [(there["number"], {}), ("new", {}), ("new", blank), ("alone", {})]
+    late = (
+        sync_database["invoices"]
+        .insert_many([{"createdBy": USERS[0], "number": n, **more} for n, more in numbers])
+        .inserted_ids
+    )
+    run = migration.backfill if documents_only else migration.apply
+    plan = await migration.plan(documents_only=documents_only)
+    result = await run()
+    again = await migration.plan(documents_only=documents_only)
+    report = await migration.validate(only=["document.*", "run.*"])
+
+    for found in (plan, result, again):
+        assert [Reason.UNIQUE_KEY] * 2 == [q.reason for q in found.quarantine]
+        first, second = sorted(q.id for q in found.quarantine)
+        assert (first, second in late[1:3]) == (late[0], True)
+    planned, done, left = (each.collections["invoices"] for each in (plan, result, again))
+    assert ((2, 2), (2, 2), (0, 2)) == (
+        (planned.stamped, planned.quarantined),
+        (done.stamped, done.quarantined),
+        (left.stamped, left.quarantined),
+    )
+    assert (5, 5, False) == (plan.exit_code, result.exit_code, again.pending)
+    assert (0, 2) == (report.exit_code, report.quarantined)
 
 
 async def test_a_collection_that_is_full_of_indexes_is_foreseen(migration, sync_database):
