@@ -336,7 +336,7 @@ def after_validation(
         documents = any(
             rule.startswith(("document.workspace", "document.owner-follows")) for rule in broken
         )
-        if (users or documents) and not report.finalized:
+        if users or documents:
             # Documents of users who came late wait for them, and a migration covers both.
             return _late("migrate" if users else "backfill", runs, place)
         if report.finalized or not report.count(Severity.CRITICAL, Origin.RUN):

@@ -14,7 +14,7 @@ from pydantic import computed_field
 from newbi_migrate.answers import RunId, told
 from newbi_migrate.documents.registry import Registry
 from newbi_migrate.errors import DamagedRecordsError
-from newbi_migrate.migration.planning.survey import kept_name
+from newbi_migrate.migration.planning.survey import source_now
 from newbi_migrate.migration.run.accounted import unaccounted_users
 from newbi_migrate.migration.run.recovery import refuse_lost_records
 from newbi_migrate.progress import NullProgress, Progress
@@ -172,8 +172,7 @@ async def _late_users(database: Database, runs: Sequence[RunRecord], names: Coll
     source = None if last is None else last.policy.get("legacyCollection")
     if unfinished_run(runs) is not None or not isinstance(source, str):
         return 0
-    # The end of the migration may have given their collection another name.
-    there = next((name for name in (source, kept_name(source)) if name in names), None)
+    there = await source_now(database, source, names, comment=_COMMENT)
     if there is None:
         return 0
     found = await unaccounted_users(database, there, runs, quarantined=True, comment=_COMMENT)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from bson import ObjectId
 
@@ -26,7 +26,7 @@ from newbi_migrate.migration.finalize.swaps import review_indexes
 from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.planning.plan import make_plan
 from newbi_migrate.migration.planning.results import Plan
-from newbi_migrate.migration.planning.survey import dropping_name, kept_name
+from newbi_migrate.migration.planning.survey import dropping_name, kept_name, source_now
 from newbi_migrate.migration.run.runner import (
     Runner,
     refuse_other_preview,
@@ -45,6 +45,8 @@ from newbi_migrate.store.runs import RunRecord
 from newbi_migrate.store.session import LeasedSession
 
 __all__ = ["Finalize"]
+
+_COMMENT: Final = "newbi-migrate finalize"
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,9 +202,12 @@ class Finalize:
         """Plan and validate; fail unless nothing would be lost. Adds what was found out."""
         database, registry = self._database, self.runner.registry
         options = recorded_choices(self.options, runs)
-        if options.legacy_collection not in await collection_names(database):
-            # Renamed or dropped by an earlier one.
-            options = replace(options, legacy_collection=self.options.legacy_collection)
+        if (named := options.legacy_collection) is not None:
+            # An earlier one renamed or dropped it, perhaps.
+            now = await source_now(
+                database, named, await collection_names(database), comment=_COMMENT
+            )
+            options = replace(options, legacy_collection=now or self.options.legacy_collection)
         plan = await make_plan(database, registry, options, progress=progress)
         report = await validate(
             ValidationRequest(

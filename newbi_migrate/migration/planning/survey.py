@@ -5,7 +5,7 @@ Reads only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,7 +28,15 @@ from newbi_migrate.store.handles import Database
 from newbi_migrate.store.indexes import read_indexes
 from newbi_migrate.store.runs import read_runs, readable_collections
 
-__all__ = ["Survey", "dropping_name", "kept_name", "odd_target", "refusing_index", "survey"]
+__all__ = [
+    "Survey",
+    "dropping_name",
+    "kept_name",
+    "odd_target",
+    "refusing_index",
+    "source_now",
+    "survey",
+]
 
 
 _KEPT: Final = "_before_migration"
@@ -215,6 +223,27 @@ async def _finalized(database: Database) -> str | None:
             where = result.get("keptAs") or result.get("legacyCollection")
             return None if where is None else str(where)
     return None
+
+
+async def source_now(
+    database: Database, named: str, names: Collection[str], *, comment: str
+) -> str | None:
+    """The collection of legacy users by the name it has now; ``None`` if it is not there.
+
+    The end of a migration may have kept it under another name. If the application has made it anew
+    and written to it since, that one holds whoever came late.
+
+    Args:
+        database: Where.
+        named: The name it had.
+        names: Names of all collections.
+        comment: Attached to every command.
+    """
+    possible = dict.fromkeys((named.removesuffix(_KEPT), named, kept_name(named)))
+    there = [name for name in possible if name in names]
+    if len(there) > 1 and not await has_any(database[there[0]], comment=comment):
+        return there[1]
+    return there[0] if there else None
 
 
 def kept_name(source: str) -> str:

@@ -12,7 +12,7 @@ from newbi_migrate.documents.registry import CollectionSpec, UniqueKey
 from newbi_migrate.errors import UsageError
 from newbi_migrate.mapping.values import ABSENT, IdForm, read_id
 from newbi_migrate.mapping.workspace import Reason
-from newbi_migrate.migration.planning.survey import kept_name, survey
+from newbi_migrate.migration.planning.survey import source_now, survey
 from newbi_migrate.migration.run.baseline import provable_run
 from newbi_migrate.migration.validation import rules
 from newbi_migrate.migration.validation.conservation import check_conservation
@@ -154,10 +154,9 @@ class Structure:
     async def _source(self) -> str:
         named = self._request.options.legacy_collection
         if named is not None:
-            # The end of a migration may have kept them under another name.
-            for name in (named, kept_name(named)):
-                if name in self._names:
-                    return name
+            found = await source_now(self._database, named, self._names, comment=COMMENT)
+            if found is not None:
+                return found
         if self._newest is not None or not any(
             [
                 await has_any(self._database[name], comment=COMMENT)
@@ -170,8 +169,8 @@ class Structure:
                 "checked."
             )
             return ""
-        found = await survey(self._database, self._request.registry, source=named, comment=COMMENT)
-        return found.source
+        seen = await survey(self._database, self._request.registry, source=named, comment=COMMENT)
+        return seen.source
 
     async def _recorded(self) -> Recorded:
         quarantined: frozenset[bytes] | None = None

@@ -422,6 +422,27 @@ async def test_what_comes_late_and_is_quarantined_is_recorded_by_the_next_run(
     assert (2, "Users_before_migration") == (after.quarantined, kept.kept_as)
 
 
+@pytest.mark.parametrize("backfilled", [False, True])
+async def test_a_legacy_user_in_a_collection_made_anew_has_come_late(
+    migrated, migration, sync_database, backfilled
+):
+    """Whatever run came between, status, validation and the end say so; a migration helps."""
+    await migration.finalize(keep=True)
+    if backfilled:
+        sync_database["invoices"].insert_one({"createdBy": USERS[0], "number": "late"})
+        await migration.backfill()
+    sync_database["Users"].insert_one(legacy_user(2))
+    status, late = await migration.status(), await migration.validate(only=["legacy-user.*"])
+    for keep in (True, False):
+        with pytest.raises(UsageError, match="have come since"):
+            await migration.finalize(keep=keep, dry_run=True)
+    await migration.apply()
+    after = await migration.validate(only=["legacy-user.*"])
+
+    assert (1, 1, ExitCode.PENDING) == (status.late_users, late.pending, late.exit_code)
+    assert (0, ExitCode.DONE) == ((await migration.status()).late_users, after.exit_code)
+
+
 @pytest.mark.parametrize("came_back", [0, 1])
 async def test_a_legacy_collection_made_anew_does_not_open_the_way_back(
     migrated, migration, sync_database, came_back
