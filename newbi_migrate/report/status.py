@@ -110,23 +110,23 @@ def _number(value: object) -> int | str:
 
 
 def _lease(status: Status) -> Iterator[Section]:
-    lease = status.lease
-    if lease is not None and lease.holder_ended and status.unfinished is None:
+    lease, unfinished = status.lease, status.unfinished
+    if lease is not None and lease.holder_ended and unfinished is None:
         said = (
-            f"The process of {lease.holder} has ended and left no run unfinished; the next command "
+            f"A process has ended ({lease.holder}) and left no run unfinished; the next command "
             "takes its lease over at once."
         )
-    elif lease is not None and lease.holder_ended:
+    elif lease is not None and lease.holder_ended and unfinished is not None:
         said = (
-            f"The run {lease.holder} was interrupted: its process has ended. The same command "
-            "resumes it at once."
+            f"The {unfinished.command} run {unfinished.run_id} was interrupted: its process has "
+            f"ended ({lease.holder}). The same command resumes it at once."
         )
     elif lease is not None and lease.under_way:
         said = (
             f"A run is under way: {lease.holder}, since {_when(lease.since)}; its lease "
             f"lasts {lease.seconds_left:.0f} s unless it is renewed."
         )
-    elif status.unfinished is not None:
+    elif unfinished is not None:
         said = "Nobody holds the lease: the unfinished run was interrupted."
     else:
         return

@@ -105,7 +105,8 @@ class Holder:
         return has_ended(self.pid, self.origin)
 
     def __str__(self) -> str:
-        words = f"{self.command} {self.run_id}, process {self.pid} on {self.host}"
+        # Not the id: it is that of the session, and whoever resumes a run has another.
+        words = f"{self.command}, process {self.pid} on {self.host}"
         # Anybody who may write to the database may have written these.
         return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in words)
 

@@ -44,11 +44,14 @@ def test_no_cure_of_an_unfinished_run_names_what_it_holds_back(quick, clean):
     quick("migrate", "--confirm")
     clean["newbi_migrate_runs"].update_one({}, {"$set": {"state": "running"}})
     clean["invoices"].update_one({}, {"$unset": {"workspaceId": ""}})
-    rules = quick("validate", "--json", "--only", "document.*,run.*").json["rules"]
+    clean["invoices"].drop_index("workspaceId_1_createdAt_-1")
+    rules = quick("validate", "--json", "--only", "document.*,run.*,index.*").json["rules"]
     cures = {rule["rule"]: rule["nextStep"] for rule in rules}
+    origins = {rule["rule"]: rule["origin"] for rule in rules}
 
     assert "Run migrate" in cures["document.workspace-present"]
-    assert "run.finished" in cures
+    assert "run" == origins.pop("run.finished")
+    assert {"document.workspace-present": "pending", "index.present": "pending"} == origins
 
 
 def test_what_is_quarantined_beyond_the_record_is_counted_as_such(quick, dirty):

@@ -165,11 +165,17 @@ def refuse_unless_ready(
         ValidationFailedError: The migration broke a rule that must hold.
         UsageError: Work is pending, or users or documents are quarantined.
     """
+    # Documents of users who came late wait for them, and a migration covers both.
+    users = plan.users.pending or any(
+        result.origin is Origin.PENDING and result.rule.startswith("legacy-user.")
+        for result in report.results
+    )
+    missing = "migrate" if users else "backfill"
     if late and resumed:
         raise UsageError(
             "Users or documents have come since this was interrupted, and are not migrated.",
             next_step="Nothing more was written. Take the interrupted run back (newbi-migrate "
-            "rollback), then migrate them: newbi-migrate migrate.",
+            f"rollback), then migrate them: newbi-migrate {missing}.",
         )
     # What is missing is built first of all.
     critical = report.critical - sum(
@@ -186,7 +192,7 @@ def refuse_unless_ready(
     if late:
         raise UsageError(
             "Users or documents have come since the migration and are not migrated.",
-            next_step="Nothing was written. Migrate them first: newbi-migrate migrate.",
+            next_step=f"Nothing was written. Migrate them first: newbi-migrate {missing}.",
         )
     if keep:
         return

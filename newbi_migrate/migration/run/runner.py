@@ -193,8 +193,8 @@ class Runner:
                 )
             if lease.succeeded is not None:
                 self.progress.note(
-                    f"The process {lease.succeeded.pid} of {lease.succeeded.command} "
-                    f"{lease.succeeded.run_id} has ended; its lease was taken over."
+                    f"The process {lease.succeeded.pid} of {lease.succeeded.command} has ended; "
+                    "its lease was taken over."
                 )
             dropped = False
             try:

@@ -178,8 +178,8 @@ class WorkspaceRules:
             return left
         if action is not Action.KEEP and resolution.reason not in _THERE_PERHAPS:
             # A run that met it would have written it, or have recorded that it could not.
-            taken_back = rule is rules.WORKSPACE_PRESENT and self._state.origins.partly_back
-            if origin is Origin.BEFORE or (origin is Origin.RUN and taken_back):
+            lacks = rule is rules.WORKSPACE_PRESENT and self._state.origins.in_part
+            if origin is Origin.BEFORE or (origin is Origin.RUN and lacks):
                 origin = Origin.PENDING
         if rule is None:
             form = read_id(group.stored.get(spec.owner_field or path, ABSENT)).form

@@ -75,9 +75,11 @@ class Origins:
         self._windows: dict[str, list[_Range]] = defaultdict(list)
 
     @property
-    def partly_back(self) -> bool:
-        """Whether a part of a run was taken back: what it wrote there is not migrated any more."""
-        return any(run.partly_rolled_back and run.migrates for run in self._runs)
+    def in_part(self) -> bool:
+        """Whether a run is there in part: interrupted, or a part of it was taken back."""
+        return any(
+            run.migrates and (run.partly_rolled_back or run.state.unfinished) for run in self._runs
+        )
 
     def once_migrated(self, origin: Origin) -> Origin:
         """That origin where a migration stands: without one nobody knows any."""

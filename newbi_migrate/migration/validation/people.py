@@ -60,14 +60,14 @@ class Recorded:
         aliases: Those who became another user.
         migrated: Ids of those who were migrated, and of the users they became.
         joined: Ids of the organizations in which a run created a membership.
-        partly_back: Whether a part of a run was taken back.
+        in_part: Whether a run is there in part.
     """
 
     quarantined: frozenset[bytes] = frozenset()
     aliases: Mapping[ObjectId, ObjectId] = field(default_factory=dict)
     migrated: frozenset[ObjectId] = frozenset()
     joined: frozenset[ObjectId] = frozenset()
-    partly_back: bool = False
+    in_part: bool = False
 
 
 @dataclass(slots=True)
@@ -131,7 +131,7 @@ class PeopleReader:
             quarantined=recorded.quarantined,
             migrated=recorded.migrated,
             joined=recorded.joined,
-            partly_back=recorded.partly_back,
+            in_part=recorded.in_part,
             refused=frozenset(legacy.refused),
             barred=legacy.barred,
             users=[

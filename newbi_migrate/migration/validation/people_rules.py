@@ -131,7 +131,7 @@ class People:
         quarantined: Keys of legacy users that a run recorded as quarantined.
         migrated: Ids of the legacy users whom runs migrated, and of the users they became.
         joined: Ids of the organizations in which a run created a membership.
-        partly_back: Whether a part of a run was taken back, users perhaps.
+        in_part: Whether a run is there in part, without some of its users perhaps.
         refused: Keys of legacy users whose address Better Auth refuses.
         barred: Key of a legacy user who was kept out to the fields that say so.
         users: The users.
@@ -146,7 +146,7 @@ class People:
     quarantined: frozenset[bytes] = frozenset()
     migrated: frozenset[ObjectId] = frozenset()
     joined: frozenset[ObjectId] = frozenset()
-    partly_back: bool = False
+    in_part: bool = False
     refused: frozenset[bytes] = frozenset()
     barred: Mapping[bytes, tuple[str, ...]] = field(default_factory=dict)
     users: Sequence[UserFact] = ()
@@ -204,7 +204,7 @@ def _legacy_users(people: People) -> Iterator[PeopleViolation]:
                     decision.legacy_id,
                     "_id",
                     note,
-                    owed=Origin.PENDING if people.partly_back else people.owed(decision.legacy_id),
+                    owed=Origin.PENDING if people.in_part else people.owed(decision.legacy_id),
                 )
             continue
         pair = (decision.user_id, decision.workspace)

@@ -198,7 +198,7 @@ class Structure:
             aliases,
             frozenset(migrated),
             frozenset(joined),
-            self._state.origins.partly_back,
+            self._state.origins.in_part,
         )
 
     # -- references ---------------------------------------------------------------------------
@@ -287,6 +287,7 @@ class Structure:
             collided = await self._keys(spec, planned)
             violations, origins = self._state.violations, self._state.origins
             before = origins.once_migrated(Origin.BEFORE)
+            missing = origins.once_migrated(Origin.PENDING if origins.in_part else Origin.RUN)
             for index in planned.to_create:
                 if index.name not in collided:
                     violations.add(
@@ -295,7 +296,7 @@ class Structure:
                         None,
                         "",
                         index.name,
-                        origin=origins.once_migrated(Origin.RUN),
+                        origin=missing,
                     )
             for index, reason in planned.conflicts:
                 note = f"{index.name}: {reason}"
