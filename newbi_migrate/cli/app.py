@@ -23,7 +23,7 @@ from newbi_migrate.cli.running import say_failure
 from newbi_migrate.cli.streams import answering
 from newbi_migrate.errors import ExitCode, LocalFileError
 
-__all__ = ["app", "run"]
+__all__ = ["app", "run", "takes_connection_string"]
 
 # Whatever the scheme, or without one, and also as a path that was made of it, with one slash; a
 # connection string has secrets among its options as well.
@@ -113,6 +113,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def takes_connection_string(name: str) -> bool:
+    """Whether that is a command with a connection string."""
+    return name in _MODULES and any(each.name == "uri_file" for each in _Commands()[name].params)
 
 
 def _show_version(asked: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -66,6 +67,8 @@ def doctor(
             return found, []
 
         found, runs = session.ask(looking, quiet=True, options=options)
+        checks = tuple(replace(each, remedy=session.placed(each.remedy)) for each in found.checks)
+        found = replace(found, checks=checks)
         following = ""
         if worst(found.checks) is not Level.FAILED:
             following = after_diagnosis(

@@ -149,7 +149,7 @@ def _code_of(error: NewbiMigrateError) -> ExitCode:
 def _not_written(session: Session, what: str, next_step: str, code: ExitCode) -> ExitCode:
     say_failure(
         f"The report was not written: {what}",
-        next_step,
+        session.placed(next_step),
         code,
         as_json=False,
         redact=session.redact,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
+import shlex
 import signal
 import sys
 import time
@@ -42,6 +44,11 @@ if TYPE_CHECKING:
 __all__ = ["Session", "interruptible", "say", "say_failure", "wait_for_interruption"]
 
 _T = TypeVar("_T")
+
+# What asks no server needs no connection string.
+_COMMAND: Final = re.compile(
+    r"\bnewbi-migrate (?!backup --exports-only|verify-backup (?!--compare))([a-z-]+)"
+)
 
 
 def say(sentence: str) -> None:
@@ -193,6 +200,23 @@ class Session:
     def uri_arguments(self) -> list[str]:
         """The arguments that name the same connection string, for a command to suggest."""
         return [] if self._uri_file is None else ["--uri-file", str(self._uri_file)]
+
+    def placed(self, text: str) -> str:
+        """A text of the library, whose commands name the same connection string as this call.
+
+        One that names a place already is left alone.
+        """
+        from newbi_migrate.cli.app import takes_connection_string
+
+        # A rehearsal's own is that of a server that may be lost, and of no command to suggest.
+        if "--uri-file" in text or not takes_connection_string(self._command):
+            return text
+
+        def with_place(found: re.Match[str]) -> str:
+            place = self.uri_arguments if takes_connection_string(found[1]) else []
+            return " ".join([found[0], *map(shlex.quote, place)])
+
+        return _COMMAND.sub(with_place, text)
 
     def must_be_able_to_ask(
         self, *, confirmed: bool, instead: str = "use --dry-run to see what it would do"
@@ -426,6 +450,7 @@ class Session:
         if os.environ.get("NEWBI_MIGRATE_TRACEBACK"):
             with contextlib.suppress(OSError):
                 print(self.redact(traceback.format_exc()), file=sys.stderr, flush=True)
+        next_step = self.placed(next_step)
         say_failure(what, next_step, code, as_json=self._json, redact=self.redact)
         self.log_end(f"error: {what} {next_step} Exit code {int(code)}.")
         raise typer.Exit(int(code))

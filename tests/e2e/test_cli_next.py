@@ -11,6 +11,7 @@ from small_legacy import USERS, legacy_user
 
 from newbi_migrate import ExitCode
 from newbi_migrate.cli.next_steps import after_diagnosis, after_smoke
+from newbi_migrate.cli.running import Session
 
 
 def following(answer):
@@ -268,3 +269,60 @@ def test_a_diagnosis_without_a_backup_leads_to_one():
 def test_an_ended_lease_leads_to_what_it_had_held_up(quick, clean):
     """`unlock` names `status`, which knows the run."""
     assert ["status"] == command(quick("unlock"))
+
+
+def test_what_an_error_names_next_keeps_the_connection_string(quick, clean, uri, tmp_path):
+    """As the last line of an answer does; in JSON too."""
+    (tmp_path / "uri").write_text(uri + "\n", "utf-8")
+    place = ("--uri-file", "uri")
+    quick("migrate", "--confirm")
+    clean["Users"].insert_one(legacy_user(5))
+    refused = quick("finalize", "--confirm", *place, uri=None)
+    again = quick("finalize", "--confirm", "--json", *place, uri=None)
+    plain = quick("finalize", "--confirm")
+
+    assert "Migrate them first: newbi-migrate migrate --uri-file uri." in refused.err
+    assert again.json["error"]["next"] in refused.err
+    assert "Migrate them first: newbi-migrate migrate." in plain.err
+
+
+def test_the_cures_of_a_diagnosis_keep_the_connection_string(quick, clean, uri, tmp_path):
+    """In JSON too."""
+    (tmp_path / "uri").write_text(uri + "\n", "utf-8")
+    asked = ("doctor", "--watch", "0", "--uri-file", "uri", "--json")
+
+    assert "Make one with newbi-migrate backup --uri-file uri, and" in quick(*asked, uri=None).out
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("See: newbi-migrate status.", "See: newbi-migrate status --uri-file 'my file'."),
+        ("newbi-migrate restore --drop B", "newbi-migrate restore --uri-file 'my file' --drop B"),
+        (
+            "newbi-migrate verify-backup --compare B",
+            "newbi-migrate verify-backup --uri-file 'my file' --compare B",
+        ),
+        *[
+            (same, same)
+            for same in (
+                "newbi-migrate smoke",
+                "newbi-migrate verify-backup B",
+                "newbi-migrate backup --exports-only B",
+                "newbi-migrate rehearse B",
+                "newbi-migrate status --uri-file other",
+                "Use the version of newbi-migrate that wrote it.",
+            )
+        ],
+    ],
+)
+def test_only_commands_that_ask_a_server_are_given_the_connection_string(text, expected):
+    """And those that name one keep it."""
+    assert expected == Session("migrate", uri_file=Path("my file")).placed(text)
+
+
+def test_no_command_is_given_the_connection_string_of_a_rehearsal():
+    """It leads to a server that may be lost."""
+    session = Session("rehearse", uri_file=Path("scratch"))
+
+    assert "newbi-migrate backup" == session.placed("newbi-migrate backup")
