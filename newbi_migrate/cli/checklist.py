@@ -73,7 +73,7 @@ def checklist(
             if line in (LineId.PLANNED, LineId.MIGRATED):
                 words += [] if backup is None else ["--backup", str(backup)]
             # The application is asked about itself, and no database.
-            words += [] if words == ["smoke"] else session.uri_arguments
+            words += [] if words[0] == "smoke" else session.uri_arguments
             return suggest(*words)
 
         document = checklist_document(found, command=command, language=lang)

@@ -346,7 +346,15 @@ def after_validation(
         return _proof(runs, place)
     if report.finalized:
         return ""
-    return f"start the application, then {suggest('smoke')}, and {after_smoke(place)}"
+    return f"start the application, then {_signing_in()}, and {after_smoke(place)}"
+
+
+def _signing_in() -> str:
+    """The test of the application, which is asked about itself and no database."""
+    from newbi_migrate.migration.checklist import LineId
+    from newbi_migrate.report.checklist import COMMANDS
+
+    return suggest(*COMMANDS[LineId.TESTED])
 
 
 def after_smoke(place: Sequence[str] = ()) -> str:
@@ -490,5 +498,5 @@ def night_commands(options: MigrationOptions, *, rehearsed: Path | None) -> list
         suggest("plan", *chosen, "--output", PLAN, *same, "--backup", "DIR"),
         suggest("migrate", "--plan", PLAN, "--backup", "DIR"),
         suggest("validate", "--unchanged"),
-        suggest("smoke"),
+        _signing_in(),
     ]

@@ -24,6 +24,8 @@ from newbi_migrate.report.document import (
 __all__ = ["COMMANDS", "ShortForm", "checklist_document", "short_form"]
 
 
+_SMOKE: Final = ("smoke", "--url", "URL", "--email", "EMAIL")
+
 COMMANDS: Final[Mapping[LineId, tuple[str, ...]]] = {
     LineId.STOPPED: ("doctor",),
     LineId.BACKUP: ("backup",),
@@ -31,8 +33,8 @@ COMMANDS: Final[Mapping[LineId, tuple[str, ...]]] = {
     LineId.PLANNED: ("plan",),
     LineId.MIGRATED: ("migrate",),
     LineId.VALIDATED: ("validate",),
-    LineId.TESTED: ("smoke",),
-    LineId.SIGN_IN: ("smoke",),
+    LineId.TESTED: _SMOKE,
+    LineId.SIGN_IN: _SMOKE,
     LineId.NEW_DOCUMENTS: ("backfill", "--dry-run"),
     LineId.LEGACY: ("finalize", "--keep", "--dry-run"),
 }

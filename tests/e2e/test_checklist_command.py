@@ -211,7 +211,7 @@ def test_an_open_line_names_a_command_that_can_be_typed(quick, clean, uri, tmp_p
     assert f"newbi-migrate migrate --plan plan.json {last}" in said
     assert "newbi-migrate backfill --dry-run --uri-file place.uri" in said
     assert "newbi-migrate finalize --keep --dry-run --uri-file place.uri" in said
-    assert "newbi-migrate smoke After" in said
+    assert "newbi-migrate smoke --url URL --email EMAIL After" in said
 
 
 def test_french_has_the_same_lines(quick, clean):

@@ -50,7 +50,9 @@ def test_whoever_follows_the_last_lines_is_led_through_the_run_book(quick, clean
     assert ["migrate", "--plan", "plan.json", "--backup", folder] == command(planned)
     for answer in (migrated, stands, again, part):
         assert ["validate", "--unchanged"] == command(answer)
-    assert following(validated).startswith("start the application, then newbi-migrate smoke")
+    assert following(validated).startswith(
+        "start the application, then newbi-migrate smoke --url URL --email EMAIL, and "
+    )
     assert ["finalize", "--keep", "--dry-run"] == end
     assert [ExitCode.DONE] * 3 == [validated.code, looked.code, finished.code]
     assert (["finalize", "--keep"], ["backup"]) == (command(looked), command(finished))

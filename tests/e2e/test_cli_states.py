@@ -134,6 +134,7 @@ BACKUP = "newbi-migrate backup"
 BACKUP_FIRST = f"{BACKUP} and, with its folder, newbi-migrate migrate --backup DIR"
 COMPARED = "newbi-migrate verify-backup --compare NEW"
 END = "days later newbi-migrate finalize --keep --dry-run"
+SMOKE = "newbi-migrate smoke --url URL --email EMAIL"
 STATUS = "newbi-migrate status"
 VALIDATE = "newbi-migrate validate"
 TAKE_BACK = "newbi-migrate rollback --run RUN"
@@ -169,7 +170,7 @@ NEXT = {
     ),
     migrated: (
         *(VALIDATE, VALIDATE, NEW_ONE, VALIDATE, VALIDATE),
-        *(f"start the application, then newbi-migrate smoke, and {END}", STATUS, COMPARED),
+        *(f"start the application, then {SMOKE}, and {END}", STATUS, COMPARED),
         *(STATUS, TAKE_BACK, "newbi-migrate finalize --keep", "newbi-migrate indexes --apply"),
     ),
     half_rolled_back: (
