@@ -204,8 +204,9 @@ def after_plan(
 ) -> str:
     """The command that carries a plan out, or the proof that nothing is left to do.
 
-    Where no backup is named for a migration, making one comes first; but not of a database in
-    which a run was interrupted, which is to be finished.
+    Where no backup is named, making one comes first; but not of a database in which a run was
+    interrupted, which is to be finished. Where something is quarantined, a person decides whether
+    that may be.
 
     Args:
         plan: The plan.
@@ -227,14 +228,12 @@ def after_plan(
     if documents_only and not any(run.in_place for run in runs):
         # Nobody has a workspace yet.
         return suggest("plan", *as_arguments(plan.options), *backed, *place)
-    if documents_only:
-        return suggest("backfill", *as_arguments(plan.options), *kept, *backed, *place)
+    command = "backfill" if documents_only else "migrate"
     chosen = as_arguments(plan.options) if saved_in is None else ["--plan", str(saved_in)]
-    chosen += kept
-    if backed:
-        return suggest("migrate", *chosen, *backed, *place)
-    migrating = suggest("migrate", *chosen, "--backup", "DIR", *place)
-    return f"{suggest('backup', *place)} and, with its folder, {migrating}"
+    writing = suggest(command, *chosen, *kept, *(backed or ["--backup", "DIR"]), *place)
+    if not backed:
+        writing = f"{suggest('backup', *place)} and, with its folder, {writing}"
+    return _if_it_may_stay(writing, plan)
 
 
 def after_other_decisions(
@@ -296,9 +295,14 @@ def after_run(
     if result.exit_code is ExitCode.PENDING:
         return suggest(command, *as_arguments(result.plan.options), *place)
     proof = _proof(runs, place)
-    if result.exit_code is ExitCode.QUARANTINED:
-        return f"{proof} (if what is quarantined may stay so; else settle it, and plan again)"
-    return proof
+    return _if_it_may_stay(proof, result)
+
+
+def _if_it_may_stay(command: str, found: Plan | RunResult) -> str:
+    """A command; where something is quarantined, with the decision that it takes first."""
+    if not len(found.quarantine):
+        return command
+    return f"{command} (if what is quarantined may stay so; else settle it, and plan again)"
 
 
 def after_validation(

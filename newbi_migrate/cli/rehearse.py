@@ -80,6 +80,7 @@ def rehearse(
         from newbi_migrate.backup.dump import Dump
         from newbi_migrate.backup.encrypt import read_identities
         from newbi_migrate.migration.planning.plan_file import plan_lines, refuse_other_file
+        from newbi_migrate.migration.rehearsal.results import Verdict
         from newbi_migrate.report.files import refuse_unwritable, write_privately
         from newbi_migrate.report.rehearsal import rehearsal_document
 
@@ -112,6 +113,8 @@ def rehearse(
             no_go = any(found.failures)
             night = [] if no_go else night_commands(options, rehearsed=output)
             following = suggest("rehearse", str(path)) if no_go else night[0]
+            if found.verdict is Verdict.DECIDE:
+                following += " (once a person has decided)"
             document = rehearsal_document(found, night=night, next_command=following)
             # The database is never opened, not to look at its checklist either.
             code = reports.write(session, lambda _emails: document, found.exit_code, seen=None)

@@ -67,10 +67,21 @@ def test_a_plan_without_a_backup_leads_to_one_first(quick, clean):
     clean["invoices"].insert_one({"createdBy": USERS[0], "number": "late"})
     late = following(quick("backfill", "--dry-run"))
 
-    first = "newbi-migrate backup and, with its folder, newbi-migrate migrate "
-    assert first + "--aliases all --backup DIR" == bare
-    assert first + "--plan plan.json --backup DIR" == saved
-    assert ("newbi-migrate plan", "newbi-migrate backfill") == (early, late)
+    first = "newbi-migrate backup and, with its folder, newbi-migrate "
+    assert first + "migrate --aliases all --backup DIR" == bare
+    assert first + "migrate --plan plan.json --backup DIR" == saved
+    assert ("newbi-migrate plan", first + "backfill --backup DIR") == (early, late)
+
+
+def test_a_plan_that_quarantines_leads_to_a_decision_too(quick, dirty):
+    """Before the migration, as after it; the command before it can be copied."""
+    backup = quick("backup", "--no-exports", "--json").json["path"]
+    planned = following(quick("plan", "--output", "plan.json", "--backup", backup))
+    migrated = following(quick("migrate", "--plan", "plan.json", "--backup", backup, "--confirm"))
+    decision = " (if what is quarantined may stay so; else settle it, and plan again)"
+
+    assert f"newbi-migrate migrate --plan plan.json --backup {backup}{decision}" == planned
+    assert f"newbi-migrate validate --unchanged{decision}" == migrated
 
 
 def test_a_plan_that_is_not_as_rehearsed_leads_to_another_rehearsal(quick, dirty):

@@ -90,6 +90,17 @@ def test_no_go_ends_with_3_whichever_step_failed(newbi, backup):
 
 
 @pytest.mark.slow
+def test_a_rehearsal_that_quarantines_leads_to_a_decision(newbi, dirty, backup):
+    """The commands of the night stay as they can be copied."""
+    answer = newbi("rehearse", backup, uri=None)
+    first = "newbi-migrate backup --output-dir backups"
+
+    assert ExitCode.QUARANTINED == answer.code, answer.err
+    assert f"Next: {first} (once a person has decided)" == answer.out.splitlines()[-1]
+    assert first in [line.strip() for line in answer.out.splitlines()]
+
+
+@pytest.mark.slow
 def test_without_a_server_one_sentence_says_what_to_do(newbi, backup):
     """Neither the extra nor a mongod: where to get one, or which option names another."""
     answer = newbi("rehearse", backup, uri=None, NEWBI_MONGOD="/nowhere/mongod")
