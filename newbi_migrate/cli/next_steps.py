@@ -221,11 +221,15 @@ def after_plan(
 
     if (unfinished := unfinished_run(runs)) is not None:
         return finishing(unfinished, place)
+    migrated = any(run.in_place for run in runs)
+    if documents_only and migrated and _wait_for_users(plan, runs):
+        # A migration covers their documents too, and whatever else came late.
+        return _late("migrate", runs, place)
     if not plan.pending and (plan.users or documents_only):
         return _proof(runs, place)
     if not plan.pending:
         return suggest("status", *place)
-    if documents_only and not any(run.in_place for run in runs):
+    if documents_only and not migrated:
         # Nobody has a workspace yet.
         return suggest("plan", *as_arguments(plan.options), *backed, *place)
     command = "backfill" if documents_only else "migrate"
@@ -234,6 +238,17 @@ def after_plan(
     if not backed:
         writing = f"{suggest('backup', *place)} and, with its folder, {writing}"
     return _if_it_may_stay(writing, plan)
+
+
+def _wait_for_users(plan: Plan, runs: Sequence[RunRecord]) -> bool:
+    """Whether documents wait for their owners' migration that no run has quarantined yet."""
+    from newbi_migrate.mapping.workspace import Reason
+    from newbi_migrate.store.runs import quarantined_documents
+
+    return any(
+        reason is Reason.OWNER_WITHOUT_WORKSPACE and number > quarantined_documents(runs, name)
+        for (name, reason), number in plan.quarantine.counts().items()
+    )
 
 
 def after_other_decisions(

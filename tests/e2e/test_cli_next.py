@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from bson import ObjectId
-from small_legacy import USERS, legacy_user
+from small_legacy import USERS, invoices, legacy_user
 
 from newbi_migrate import ExitCode
 from newbi_migrate.cli.next_steps import after_diagnosis, after_smoke
@@ -174,6 +174,28 @@ def test_what_came_late_is_looked_at_with_the_choices_of_the_migration(quick, cl
     assert "Documents: 16 = 1 to write" in looked.out
     assert "1 created" in looked.out
     assert "came after" not in after.out
+
+
+def test_documents_of_users_who_came_late_lead_from_a_backfill_to_the_migration(quick, clean):
+    """With the choices of the last one; a backfill would leave them as they are."""
+    quick("migrate", "--alias-owners", "keep", "--confirm")
+    clean["Users"].insert_one(legacy_user(5))
+    clean["invoices"].insert_many(invoices(USERS[5], 2))
+    alone = quick("backfill", "--dry-run")
+    clean["invoices"].insert_one({"createdBy": USERS[0], "number": "late"})
+    beside = quick("backfill", "--dry-run")
+    looked = ["migrate", "--alias-owners", "keep", "--dry-run"]
+
+    assert "migrate them first" in " ".join(alone.out.split())
+    assert [looked] * 2 == [command(alone), command(beside)]
+
+
+def test_documents_that_wait_for_quarantined_users_lead_to_no_other_migration(quick, dirty):
+    """It would quarantine them again."""
+    quick("migrate", "--confirm")
+    dirty["clients"].insert_one({"createdBy": USERS[0]})
+
+    assert "newbi-migrate backfill" in following(quick("backfill", "--dry-run"))
 
 
 def test_a_late_document_is_no_quarantined_one_that_has_a_workspace(quick, clean):
