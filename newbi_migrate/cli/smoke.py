@@ -111,13 +111,15 @@ def _password(file: Path | None) -> str:
     """The password, from the first place that has one; never from an argument.
 
     Raises:
-        UsageError: No place has one.
+        UsageError: No place has one, or the file is empty.
         LocalFileError: The file cannot be read.
     """
     if file is not None:
         with opened_for("read", file, next_step="Name a file with one line in it."):
             # Blanks belong to a password; the end of the line does not.
             password = file.read_text(encoding="utf-8-sig").rstrip("\r\n")
+        if not password:
+            raise UsageError(f"{str(file)!r} is empty.", next_step="Write the password into it.")
     else:
         password = os.environ.get(_PASSWORD, "")
         if not password and sys.stdin is not None and sys.stdin.isatty():

@@ -140,6 +140,16 @@ def test_a_password_file_that_is_not_there_ends_with_ten(newbi):
     assert (10, True) == (answer.code, "'none' cannot be read" in answer.sentence)
 
 
+def test_an_empty_password_file_is_named(newbi, tmp_path):
+    """Whoever named one is not told to name one."""
+    (tmp_path / "password").write_text("\n", encoding="utf-8")
+    chosen = ("--url", "https://x.exemple.fr", "--email", "a@b.fr", "--password-file", "password")
+    answer = newbi("smoke", *chosen, uri=None)
+
+    assert (2, "'password' is empty.") == (answer.code, answer.sentence)
+    assert "--password-file" not in answer.err
+
+
 @pytest.mark.parametrize("name", [".env", "password"])
 def test_a_file_that_is_no_text_is_refused(newbi, tmp_path, name):
     """What cannot be read is named, and is no unexpected error."""
