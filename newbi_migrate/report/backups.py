@@ -266,12 +266,15 @@ def _compared(verification: Verification, comparison: Comparison) -> Section:
     found: dict[str, list[Difference]] = {}
     for difference in comparison.differences:
         found.setdefault(difference.collection, []).append(difference)
+    manifest = verification.manifest
+    held = {} if manifest is None else {entry.name: entry.count for entry in manifest.collections}
     groups = (
         Group(
             name,
             len(differences),
             {},
-            ", ".join(
+            _whole(differences[0], held)
+            or ", ".join(
                 f"{kind} {count:,}" for kind, count in Counter(d.kind for d in differences).items()
             ),
             ids=Each(differences, _difference),
@@ -283,6 +286,15 @@ def _compared(verification: Verification, comparison: Comparison) -> Section:
         f"It differs from {against}:",
         (*_newer(verification, comparison), Groups("Differences", "collection", tuple(groups))),
     )
+
+
+def _whole(difference: Difference, held: Mapping[str, int]) -> str:
+    """What is said of a whole collection that one side lacks; empty of anything else."""
+    if difference.document_id or difference.kind not in ("missing", "extra"):
+        return ""
+    count = held.get(difference.collection)
+    documents = "" if count is None else f", with {counted(count, 'document')}"
+    return f"the whole collection is {difference.kind}{documents}"
 
 
 def _newer(verification: Verification, comparison: Comparison) -> Iterator[str]:

@@ -343,6 +343,17 @@ def test_a_comparison_ignores_only_top_level_fields(quick, clean, backup, name):
     assert "cannot ignore" in answer.sentence
 
 
+def test_a_comparison_tells_whole_collections_from_documents(quick, clean, backup):
+    """A collection that was given another name counts as two, and not as two documents."""
+    clean["Users"].rename("Users_elsewhere")
+    clean["invoices"].insert_one({"number": "late"})
+    said = " ".join(quick("verify-backup", "--compare", "--detailed", backup).out.split())
+
+    assert "Users: the whole collection is missing, with 3 documents" in said
+    assert "Users_elsewhere: the whole collection is extra" in said
+    assert "invoices: extra 1" in said
+
+
 # -- restore ----------------------------------------------------------------------------------
 
 
