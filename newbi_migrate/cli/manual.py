@@ -68,8 +68,9 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
         "backup": Entry(
             {
                 ExitCode.DONE: "the backup is complete",
-                ExitCode.PENDING: "it is complete, and somebody wrote to the standalone server "
-                "meanwhile, so that its collections may not fit together",
+                ExitCode.PENDING: "it is complete, and none to go back to: somebody wrote to the "
+                "standalone server meanwhile, so that its collections may not fit together; or "
+                "the database was half migrated or half rolled back",
                 ExitCode.INTERRUPTED: "it was interrupted, and nothing that looks like a backup is "
                 "left; or its exports were, and it is whole without them",
             },
@@ -265,7 +266,8 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
         ),
         "indexes": Entry(
             {
-                ExitCode.DONE: "nothing of the old structure is left, or --apply leaves nothing",
+                ExitCode.DONE: "no index of the old structure is left; or, without --apply, each "
+                "that is left can be swapped",
                 ExitCode.PENDING: "an index cannot be built, or one of the old structure has to "
                 "stay; or the database changed between what was shown and the confirmation, and "
                 "nothing was written",

@@ -12,6 +12,7 @@ from small_legacy import USERS, legacy_user
 
 from newbi_migrate import ExitCode, Migration, MigrationOptions
 from newbi_migrate.choices import OnConflict
+from newbi_migrate.cli.manual import MANUAL
 from newbi_migrate.errors import NewbiMigrateError
 from newbi_migrate.mapping.decisions import AliasPolicy
 from newbi_migrate.migration.planning.plan_file import load_plan
@@ -318,6 +319,7 @@ def test_a_backup_of_what_is_half_done_says_so_and_is_none_to_go_back_to(quick, 
     ]
 
     assert (ExitCode.PENDING, ExitCode.DONE) == (made.code, read.code)
+    assert "half migrated or half rolled back" in MANUAL["backup"].endings[made.code]
     assert run in manifest["unfinishedRun"]
     assert "a migration can begin" not in made.err
     for text in (made.out, made.err, report, read.out, doctor.out):
@@ -390,6 +392,7 @@ def test_a_newer_database_is_told_from_a_damaged_backup(quick, clean):
     said = [" ".join(answer.out.split()) for answer in (newer, migrated_since, damaged)]
     assert "Nothing of the backup is damaged. The database is newer" in said[0]
     assert "is in place, and what it wrote is among the differences" in said[1]
+    assert "1 user: the whole collection is extra" in said[1]
     assert "is damaged" in said[2]
     assert not any("restore" in answer.out for answer in (newer, migrated_since, damaged))
     assert (f"stop the application, then {BACKUP}", STATUS, "take another copy") == tuple(

@@ -15,6 +15,7 @@ from small_legacy import legacy_user
 
 from newbi_migrate import ExitCode
 from newbi_migrate.cli.app import run
+from newbi_migrate.cli.manual import MANUAL
 
 OLD = "number_1_createdBy_1"
 
@@ -34,6 +35,7 @@ def test_indexes_shows_and_then_drops_what_is_obsolete(quick, migrated):
     done = quick("indexes", "--apply", "--confirm", "--json")
 
     assert (ExitCode.DONE, True) == (looked.code, there)
+    assert "without --apply, each that is left" in MANUAL["indexes"].endings[looked.code]
     assert f"invoices.{OLD}" in looked.out
     assert looked.out.rstrip().endswith("Next: newbi-migrate indexes --apply")
     assert (ExitCode.DONE, [["invoices", OLD]]) == (done.code, done.json["dropped"])
