@@ -86,7 +86,10 @@ class _Commands(Mapping[str, Any]):
         module = import_module(f"newbi_migrate.cli.{_MODULES[name]}")
         alone = typer.Typer(add_completion=False)
         command = getattr(module, name.replace("-", "_"))
-        alone.command(name, cls=_Command, epilog=epilog(name))(flat(command))
+        # Typer would keep the line breaks of all but the first paragraph, whatever the terminal.
+        paragraphs = (" ".join(part.split()) for part in (command.__doc__ or "").split("\n\n"))
+        made = alone.command(name, cls=_Command, help="\n\n".join(paragraphs), epilog=epilog(name))
+        made(flat(command))
         return typer.main.get_command(alone)
 
     def __iter__(self) -> Iterator[str]:

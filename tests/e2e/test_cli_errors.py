@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from threading import Thread
 
 import pytest
@@ -15,6 +16,7 @@ from small_legacy import USERS, invoices, legacy_user
 
 from newbi_migrate import ExitCode
 from newbi_migrate.cli.app import app
+from newbi_migrate.cli.manual import MANUAL
 
 SECRET = "s3cr%C3%A9t-p4ss"
 COMMANDS = [("plan",), ("migrate", "--confirm"), ("backfill", "--confirm"), ("status",)]
@@ -404,6 +406,18 @@ def test_every_command_has_help(quick, command):
 
     assert ExitCode.DONE == answer.code
     assert f"newbi-migrate {command}" in answer.out
+
+
+@pytest.mark.parametrize("command", MANUAL)
+def test_the_paragraphs_of_a_help_fill_the_lines_of_the_terminal(quick, monkeypatch, command):
+    """No line ends where the next word would have had room."""
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = quick(command, "--help").out.partition("╭")[0]
+    lines = [line.rstrip() for line in shown.splitlines()]
+
+    for line, following in pairwise(lines):
+        if line and following:
+            assert len(line) + len(following.split()[0]) >= 79, shown
 
 
 def test_the_version_is_shown(quick):
