@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from bson import ObjectId
@@ -193,6 +194,17 @@ def test_a_migrated_database_is_ticked_from_top_to_bottom(look, quick, migrated)
     assert {line: "asked" if line in unseen else "done" for line in LineId} == look()
     assert ExitCode.DONE == answer.code
     assert "Next:" not in answer.out
+
+
+def test_the_page_of_the_checklist_has_every_mark(quick, migrated):
+    """Whoever finds one on the screen reads there what it means."""
+    page = (Path(__file__).parents[2] / "docs" / "rehearse.md").read_text("utf-8")
+    said = " ".join(quick("checklist", "--watch", "0").out.split())
+    marks = ("[x]", "[ ]", "[?] to check")
+
+    for mark in (*marks, "[!] failed"):
+        assert f"`{mark}`" in page
+    assert all(mark in said for mark in marks)
 
 
 def test_an_open_line_names_a_command_that_can_be_typed(quick, clean, uri, tmp_path):
