@@ -107,11 +107,11 @@ _EVIDENCE: Final[Mapping[str, tuple[str, str]]] = {
     "not-looked": ("newbi-migrate checklist looks", "voir newbi-migrate checklist"),
     "critical": (
         "critical and caused by the migration: {count}",
-        "infractions critiques causées par la migration : {count}",
+        "anomalies critiques causées par la migration : {count}",
     ),
     "pending": (
         "critical and caused by the migration: {count}, not migrated yet: {pending}",
-        "infractions critiques causées par la migration : {count}, pas encore migrés : {pending}",
+        "anomalies critiques causées par la migration : {count}, pas encore migrés : {pending}",
     ),
     "sessions": ("sessions since: {count}", "sessions ouvertes depuis : {count}"),
     "no-sessions": ("nobody has signed in since", "personne ne s'est connecté depuis"),

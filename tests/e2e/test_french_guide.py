@@ -36,11 +36,13 @@ QUERIES = (
 # What a real application makes for itself, and no run ever touches.
 ITS_OWN = {"session", "jwks", "verification", "twoFactor", "invitation"}
 
+# What a new terminal is told again.
+AGAIN = "SAUVEGARDE=$(ls -d sauvegardes/avant-migration/backup_*)\n"
 # Blocks of which the guide says that they end otherwise: what is run for them.
 ENDING_OTHERWISE = {
     "tail -f migration.log\n": "timeout 2 tail -f migration.log || test $? -eq 124",
-    'newbi-migrate verify-backup "$SAUVEGARDE" --compare\n': (
-        'newbi-migrate verify-backup "$SAUVEGARDE" --compare || test $? -eq 3'
+    f'{AGAIN}newbi-migrate verify-backup "$SAUVEGARDE" --compare\n': (
+        f'{AGAIN}newbi-migrate verify-backup "$SAUVEGARDE" --compare || test $? -eq 3'
     ),
 }
 
@@ -161,6 +163,9 @@ def test_every_command_of_the_guide_does_what_the_guide_says(tmp_path):
             password = tmp_path / "work" / "mot-de-passe.txt"
             password.write_text(password_of(first), encoding="utf-8")
             for position, (_, text) in enumerate(blocks("bash")):
+                if "rollback --all" in text or 'echo "$SAUVEGARDE"' in text:
+                    # Days later the terminal is another.
+                    (tmp_path / "variables").write_text("")
                 said[position, text] = run(ENDING_OTHERWISE.get(text, text))
                 if "rollback --all --confirm" in text:
                     after = state(uri)
