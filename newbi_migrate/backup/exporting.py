@@ -65,7 +65,7 @@ async def export_backup(
     if dump.manifest is None:
         raise UsageError(
             f"{str(path)!r} is a dump without a manifest, which gets no exports.",
-            next_step="Name a backup that newbi-migrate backup made.",
+            next_step="Name a backup made by newbi-migrate backup.",
         )
     if dump.manifest.encrypted and not (identities and recipients):
         raise UsageError(
