@@ -437,6 +437,10 @@ def after_rollback(
         if options.on_conflict is not OnConflict.STOP:
             chosen += ["--on-conflict", options.on_conflict.value]
         return suggest("rollback", *chosen, *place)
+    left = next((result for result in results if result.unresolved and options.stops), None)
+    if options.whole and left is not None:
+        again = suggest("rollback", "--run", str(left.run_id), *place)
+        return f"{again} (once nothing is in the way of what was left)"
     if not options.whole or any(run.in_place for run in runs):
         return suggest("status", *place)
     taken_back = {result.run_id for result in results}

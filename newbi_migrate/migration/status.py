@@ -5,7 +5,7 @@ Reads only.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -14,8 +14,7 @@ from pydantic import computed_field
 from newbi_migrate.answers import RunId, told
 from newbi_migrate.documents.registry import Registry
 from newbi_migrate.errors import DamagedRecordsError
-from newbi_migrate.migration.planning.survey import source_now
-from newbi_migrate.migration.run.accounted import unaccounted_users
+from newbi_migrate.migration.planning.late import late_users
 from newbi_migrate.migration.run.recovery import refuse_lost_records
 from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.collections import collection_names
@@ -155,7 +154,7 @@ async def read_status(
         damage = error
     late = 0
     if counted and damage is None and (lease is None or not lease.under_way):
-        late = await _late_users(database, runs, names)
+        late = await late_users(database, runs, names, comment=_COMMENT)
     return Status(
         database=database.name,
         runs=tuple(runs),
@@ -165,15 +164,3 @@ async def read_status(
         organizations_without_members=orphans,
         late_users=late,
     )
-
-
-async def _late_users(database: Database, runs: Sequence[RunRecord], names: Collection[str]) -> int:
-    last = next((run for run in runs if run.stands and run.command == "migrate"), None)
-    source = None if last is None else last.policy.get("legacyCollection")
-    if unfinished_run(runs) is not None or not isinstance(source, str):
-        return 0
-    there = await source_now(database, source, names, comment=_COMMENT)
-    if there is None:
-        return 0
-    found = await unaccounted_users(database, there, runs, quarantined=True, comment=_COMMENT)
-    return found.number

@@ -25,7 +25,7 @@ def refuse_unwritable(path: Path) -> None:
     folder = path.parent
     if not is_there(folder, next_step=advice) or not folder.is_dir():
         raise LocalFileError(f"There is no folder {str(folder)!r}.", next_step=advice)
-    refuse_no_file(path, next_step="Name a file, or use --json for standard output.")
+    refuse_no_file(path, next_step="Name a file; with --json the answer goes to standard output.")
     for place in (folder, path):
         if is_there(place, next_step=advice) and not os.access(place, os.W_OK):
             raise LocalFileError(f"{str(place)!r} may not be written to.", next_step=advice)

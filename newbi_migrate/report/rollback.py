@@ -237,8 +237,9 @@ def _settled(result: RollbackResult, left: int, number: int) -> str:
     """What became of so many conflicts, of which the choice about them did not settle some."""
     if result.written and result.options.stops:
         return (
-            "They came up while the rollback wrote, and were left as they are. Everything else was "
-            "taken back."
+            "They showed only while the rollback wrote, and were left as they are. Everything else "
+            f"was taken back. Once nothing is in their way, rollback --run {result.run_id} takes "
+            "them back too."
         )
     if not left or not result.options.discards:
         return _SETTLED[result.options.on_conflict]

@@ -57,6 +57,8 @@ _PAUSES: Final = (0.1, 0.4, 1.5)
 _LOOK_SECONDS: Final = 1.0
 _NOTICE_SECONDS: Final = 3.0
 _CANCEL_SECONDS: Final = 0.1
+_GIVING_BACK_SECONDS: Final = 2.0
+"""How long somebody who cancelled waits for a lease to be given back."""
 # What is acknowledged later than the lease lasts is of no use.
 _PROMPT: Final = WriteConcern(w="majority", j=True, wtimeout=int(LEASE_SECONDS * 1000))
 _AND_THEN: Final = "The run waits, and goes on or ends by itself; the same command resumes it."
@@ -265,9 +267,19 @@ class Lease:
             dead = state if state is not None and state.held else None
             if dead is None and found.seconds_left > 0:
                 await asyncio.sleep(found.seconds_left)
-            elif await _insisting(partial(lease._take, runs, dead)):
+            elif await lease._taken(runs, dead):
                 lease.succeeded = None if dead is None else dead.holder
                 return lease
+
+    async def _taken(self, runs: Collection, dead: LeaseState | None) -> bool:
+        try:
+            return await _insisting(partial(self._take, runs, dead))
+        except asyncio.CancelledError:
+            # The server may have given it to us, and nobody would renew it.
+            with contextlib.suppress(PyMongoError, TimeoutError):
+                async with asyncio.timeout(_GIVING_BACK_SECONDS):
+                    await self.release()
+            raise
 
     async def _found_or_made(self, runs: Collection) -> _Found:
         """What is stored. Where there is no document, one is made: only an update knows $$NOW."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from bson import ObjectId
 
 from newbi_migrate.documents.registry import Registry
+from newbi_migrate.errors import UsageError
 from newbi_migrate.migration.apply.steps import ApplyRequest, apply_plan
 from newbi_migrate.migration.planning.digests import Digests, of_journal
 from newbi_migrate.migration.planning.options import MigrationOptions
@@ -30,6 +31,7 @@ from newbi_migrate.migration.run.runner import (
 )
 from newbi_migrate.migration.run.written import perhaps_written
 from newbi_migrate.progress import Progress
+from newbi_migrate.store.counting import has_any
 from newbi_migrate.store.faults import explained
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.journal import Journal
@@ -144,6 +146,8 @@ class _Migrate:
         )
         if (refusal := odd_target(seen.infos)) is not None:
             raise refusal
+        if self.command == "backfill" and unfinished is None:
+            await _refuse_without_workspaces(self.runner.store.database)
         if unfinished is not None or not any(run.in_place for run in runs):
             return None
         plan = self.reviewed or await self._plan(self.runner.progress)
@@ -239,6 +243,20 @@ class _Migrate:
                 return plan, written
             session.safe_point()
             before = written
+
+
+async def _refuse_without_workspaces(database: Database) -> None:
+    """Fail where nobody has a workspace, so that a backfill could only quarantine.
+
+    Raises:
+        UsageError: There is no organization.
+    """
+    if not await has_any(database["organization"], comment="newbi-migrate backfill"):
+        raise UsageError(
+            f"No organization is in the database {database.name!r}, so no document can get a "
+            "workspace.",
+            next_step="Nothing was written. Migrate first: newbi-migrate plan.",
+        )
 
 
 def _refuse_other_run(

@@ -24,6 +24,7 @@ from newbi_migrate.migration.doctor.records import (
     look_at_collections,
     look_at_runs,
     look_at_source,
+    look_for_late_work,
 )
 from newbi_migrate.migration.doctor.rights import (
     look_at_rights,
@@ -96,6 +97,8 @@ async def diagnose(
         ("backup", lambda: look_at_backup(database, backup)),
         ("writers", lambda: look_for_writers(database, watch)),
     ]
+    if purpose is Purpose.FINALIZE:
+        looks.append(("late work", lambda: look_for_late_work(database, registry)))
     listener = progress or NullProgress()
     listener.phase("checks", len(looks))
     checks: list[Check] = []

@@ -7,16 +7,17 @@ from typing import Final
 
 from newbi_migrate.checks import Check, Level
 from newbi_migrate.documents.registry import Registry
-from newbi_migrate.errors import NewbiMigrateError
+from newbi_migrate.errors import DamagedRecordsError, NewbiMigrateError
+from newbi_migrate.migration.planning.late import late_documents, late_users
 from newbi_migrate.migration.planning.survey import odd_target, refusing_index, survey
 from newbi_migrate.migration.run.finishing import finishing
 from newbi_migrate.migration.run.recovery import refuse_lost_records
-from newbi_migrate.store.collections import CollectionInfo, collections
+from newbi_migrate.store.collections import CollectionInfo, collection_names, collections
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.lease import Lease
 from newbi_migrate.store.runs import RunState, read_runs, refuse_if_restoring, unfinished_run
 
-__all__ = ["look_at_collections", "look_at_runs", "look_at_source"]
+__all__ = ["look_at_collections", "look_at_runs", "look_at_source", "look_for_late_work"]
 
 _COMMENT: Final = "newbi-migrate doctor"
 
@@ -45,6 +46,31 @@ async def look_at_collections(database: Database, registry: Registry) -> list[Ch
         targets = Check(targets.id, Level.FAILED, refusal.what, refusal.next_step)
     present = [infos[spec.name] for spec in registry if spec.name in infos]
     return [targets, _registered([info for info in present if info.oddity])]
+
+
+async def look_for_late_work(database: Database, registry: Registry) -> list[Check]:
+    """Whether anything came after the migration, which its end waits for."""
+    try:
+        runs = await read_runs(database)
+    except DamagedRecordsError:
+        # The check of the runs says it.
+        return []
+    names = await collection_names(database, comment=_COMMENT)
+    users = await late_users(database, runs, names, comment=_COMMENT)
+    documents = await late_documents(database, registry, runs, names, comment=_COMMENT)
+    if not users and not documents:
+        return [Check("late-work", Level.OK, "Nothing waits for a migration.")]
+    migrated = any(run.stands and run.command == "migrate" for run in runs)
+    command = "backfill" if migrated and not users else "migrate"
+    return [
+        Check(
+            "late-work",
+            Level.FAILED,
+            f"Legacy users who came after the migration: {users:,}; documents without a "
+            f"workspace that no run has recorded: {documents:,}.",
+            f"Migrate them first: newbi-migrate {command}.",
+        )
+    ]
 
 
 def _registered(odd: Sequence[CollectionInfo]) -> Check:

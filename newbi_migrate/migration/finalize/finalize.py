@@ -19,6 +19,7 @@ from newbi_migrate.migration.finalize.steps import (
     has_late_work,
     quarantined_users,
     refuse_other,
+    refuse_taken_name,
     refuse_unless_ready,
     refuse_unmigrated,
 )
@@ -220,6 +221,8 @@ class Finalize:
         )
         late = bool(report.pending) or await has_late_work(database, runs, plan)
         refuse_unless_ready(report, plan, late=late, keep=request.keep, resumed=resumed)
+        if request.keep:
+            await refuse_taken_name(database, plan.source)
         return replace(
             request,
             source=plan.source,

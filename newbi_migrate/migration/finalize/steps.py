@@ -38,7 +38,13 @@ from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.indexes import read_indexes
 from newbi_migrate.store.journal import JOURNAL, EntryKind, Journal
-from newbi_migrate.store.runs import RunRecord, RunWriter, migrated_users, refused_documents
+from newbi_migrate.store.runs import (
+    RunRecord,
+    RunWriter,
+    migrated_users,
+    quarantined_documents,
+    refused_documents,
+)
 from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.structure import drop_collection
 
@@ -129,18 +135,22 @@ async def has_late_work(database: Database, runs: Sequence[RunRecord], plan: Pla
         runs: All runs, the newest first.
         plan: What a migration would still do. It cannot foresee what the server refuses.
     """
-    for name, summary in plan.collections.items():
-        if summary.pending > refused_documents(runs, name):
-            return True
-    if not plan.users.pending:
-        return False
     last = next((run for run in runs if run.stands and run.command == "migrate"), None)
     refused = set()
-    if last is not None:
+    if last is not None and plan.users.pending:
         async for line in migrated_users(database, last.run_id):
             if line["reason"] == Reason.WRITE_REFUSED:
                 refused.add(id_key(line["_id"]["legacy"]))
-    return any(line.writes and id_key(line.legacy_id) not in refused for line in plan.users)
+    if any(line.writes and id_key(line.legacy_id) not in refused for line in plan.users):
+        return True
+    for name, summary in plan.collections.items():
+        if summary.pending <= refused_documents(runs, name):
+            continue
+        # Documents of users whom the server refused wait for these, and were quarantined too.
+        left = summary.pending + summary.quarantined
+        if not refused or left > quarantined_documents(runs, name):
+            return True
+    return False
 
 
 def quarantined_users(plan: Plan) -> int:
@@ -258,8 +268,6 @@ async def carry_out(
         session.database, comment=session.comment
     ):
         await refuse_unaccounted(session.database, source, runs, quarantined=request.keep)
-    if request.command == "finalize" and request.keep:
-        await _refuse_taken_name(session, request)
     journal = await _begin(session, request, found, record, resumed=unfinished is not None)
     await _swap(session, request, found, journal, result)
     try:
@@ -392,14 +400,23 @@ async def _begin(
     )
 
 
-async def _refuse_taken_name(session: LeasedSession, request: FinalizeRequest) -> None:
-    source = request.source or ""
-    names = await collection_names(session.database, comment=session.comment)
+async def refuse_taken_name(database: Database, source: str) -> None:
+    """Fail where the name is taken under which the legacy users are to be kept.
+
+    Args:
+        database: Where.
+        source: Name of their collection.
+
+    Raises:
+        UsageError: It is.
+    """
+    names = await collection_names(database)
     if source != kept_name(source) and {source, kept_name(source)} <= names:
         raise UsageError(
             f"The collection {kept_name(source)} is there already, so {source} cannot be kept "
             "under that name.",
-            next_step="Rename or drop that one first.",
+            next_step=f"Nothing was written. Move the users of {source} into it, if they are not "
+            f"there, and drop {source}.",
         )
 
 

@@ -383,11 +383,12 @@ async def _refuse_without_source(
     known = await _names_of_source(request, run)
     if not known:
         return
-    # What a finalize renamed comes back first, by its own rollback or by one before this.
+    # What a finalize renamed comes back first, by its own rollback or by one before this; a part
+    # of an earlier run goes back while it has its new name.
     renamed = [
         entry.renamed
-        for one in request.chosen
-        if one.command == "finalize" and one.number >= run.number
+        for one in request.runs
+        if one.command == "finalize" and one.in_place and one.number >= run.number
         async for entry in JournalReader(database, one.run_id).entries()
         if entry.kind is EntryKind.COLLECTION and entry.renamed is not None
     ]

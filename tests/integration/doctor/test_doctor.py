@@ -509,3 +509,20 @@ async def test_the_diagnosis_as_json_has_every_check(lonely_uri):
 
     assert ("newbi", "migrate", 0) == (told["database"], told["for"], told["exitCode"])
     assert list(checks) == [check["id"] for check in told["checks"]]
+
+
+async def test_what_came_late_is_told_before_the_end_of_a_migration(uri, legacy):
+    """As the end itself would refuse it, with the command that sees to it."""
+    await migrated(uri)
+    _, ready = await look(uri, purpose=Purpose.FINALIZE)
+    legacy["invoices"].insert_one({"createdBy": USERS[0], "number": "late"})
+    _, document = await look(uri, purpose=Purpose.FINALIZE)
+    legacy["Users"].insert_one(legacy_user(5))
+    found, user = await look(uri, purpose=Purpose.FINALIZE)
+    _, other = await look(uri)
+
+    assert Level.OK is ready["late-work"].level
+    assert "backfill" in document["late-work"].remedy
+    assert "newbi-migrate migrate" in user["late-work"].remedy
+    assert ExitCode.PENDING is found.exit_code
+    assert "late-work" not in other

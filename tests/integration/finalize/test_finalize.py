@@ -422,6 +422,71 @@ async def test_what_comes_late_and_is_quarantined_is_recorded_by_the_next_run(
     assert (2, "Users_before_migration") == (after.quarantined, kept.kept_as)
 
 
+async def test_a_collection_made_anew_and_migrated_is_told_before_anything_is_confirmed(
+    migrated, migration, sync_database
+):
+    """The look refuses what the run would refuse; dropping takes one collection after the other."""
+    await migration.finalize(keep=True)
+    sync_database["Users"].insert_one(legacy_user(2))
+    await migration.apply()
+    for dry_run in (True, False):
+        with pytest.raises(UsageError, match="is there already"):
+            await migration.finalize(keep=True, dry_run=dry_run)
+    first, second = await migration.finalize(), await migration.finalize()
+
+    assert [("Users", 1), ("Users_before_migration", 2)] == [
+        (dropped.legacy, dropped.legacy_users) for dropped in (first, second)
+    ]
+    assert "Users_before_migration" not in sync_database.list_collection_names()
+
+
+async def test_an_empty_collection_made_anew_is_not_the_one_that_is_dropped(
+    migrated, migration, sync_database
+):
+    """The legacy users are those that were kept."""
+    await migration.finalize(keep=True)
+    sync_database.create_collection("Users")
+    looked, again = await migration.finalize(dry_run=True), await migration.finalize(keep=True)
+    dropped = await migration.finalize()
+
+    assert ("Users_before_migration", 2) == (looked.legacy, looked.legacy_users)
+    assert again.run_id is None
+    assert ("Users_before_migration", 2) == (dropped.legacy, dropped.legacy_users)
+
+
+@pytest.mark.parametrize(
+    ("part", "restored"),
+    [
+        (RollbackOptions(users=(USERS[0],)), 1),
+        (RollbackOptions(collections=("invoices",)), 2),
+    ],
+)
+async def test_a_part_can_be_taken_back_once_the_legacy_users_were_set_aside(
+    migrated, migration, part, restored
+):
+    """They are there, under another name."""
+    await migration.finalize(keep=True)
+    back = await migration.rollback(options=part)
+
+    assert (ExitCode.DONE, restored) == (back.exit_code, back.documents["invoices"].restored)
+
+
+async def test_a_user_whom_the_server_refuses_waits_for_a_person_with_their_documents(
+    uri, migration, sync_database
+):
+    """Nothing has come since, so `--keep` goes on."""
+    sync_database["Users"].insert_many([legacy_user(n) for n in range(2)])
+    sync_database["invoices"].insert_many(invoices(USERS[1], 2))
+    sync_database.create_collection("user", validator={"_id": {"$ne": USERS[1]}})
+    assert ExitCode.QUARANTINED == (await migration.apply()).exit_code
+    kept = await migration.finalize(keep=True, dry_run=True)
+    sync_database["invoices"].insert_one({"createdBy": USERS[0], "number": "late"})
+    with pytest.raises(UsageError, match="have come since"):
+        await migration.finalize(keep=True)
+
+    assert "Users_before_migration" == kept.kept_as
+
+
 @pytest.mark.parametrize("backfilled", [False, True])
 async def test_a_legacy_user_in_a_collection_made_anew_has_come_late(
     migrated, migration, sync_database, backfilled

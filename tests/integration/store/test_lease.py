@@ -220,6 +220,28 @@ async def test_a_number_exceeds_those_of_all_records(database, sync_database, nu
     assert 8 == sync_database["newbi_migrate_lease"].find_one()["number"]
 
 
+async def test_whoever_is_cancelled_while_they_take_the_lease_gives_it_back(database, monkeypatch):
+    """The server had given it to them already, and nobody would renew it."""
+    greatest, taken = lease_module._greatest_number, asyncio.Event()
+
+    async def slow(runs, **how):
+        if await Lease.current(database) is not None:
+            taken.set()
+            await asyncio.sleep(60)
+        return await greatest(runs, **how)
+
+    monkeypatch.setattr(lease_module, "_greatest_number", slow)
+    taking = asyncio.create_task(Lease.acquire(database, holder()))
+    await taken.wait()
+    held = await Lease.current(database)
+    taking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await taking
+    left = await Lease.current(database)
+
+    assert (True, False) == (held.held, left.held)
+
+
 async def test_a_run_recorded_while_the_lease_was_taken_is_exceeded_too(
     database, sync_database, monkeypatch
 ):

@@ -1,0 +1,64 @@
+"""Legacy users and documents that came after the migration, and wait for another run."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from newbi_migrate.documents.registry import Registry
+from newbi_migrate.migration.planning.survey import source_now
+from newbi_migrate.migration.run.accounted import unaccounted_users
+from newbi_migrate.store.counting import blank, count
+from newbi_migrate.store.handles import Database
+from newbi_migrate.store.runs import RunRecord, quarantined_documents, unfinished_run
+
+__all__ = ["late_documents", "late_users"]
+
+
+async def late_users(
+    database: Database, runs: Sequence[RunRecord], names: Collection[str], *, comment: str
+) -> int:
+    """How many legacy users no migration has met; 0 where none stands, or a run is unfinished.
+
+    Args:
+        database: Where.
+        runs: All runs, the newest first.
+        names: Names of all collections.
+        comment: Attached to every command.
+    """
+    last = next((run for run in runs if run.stands and run.command == "migrate"), None)
+    source = None if last is None else last.policy.get("legacyCollection")
+    if unfinished_run(runs) is not None or not isinstance(source, str):
+        return 0
+    there = await source_now(database, source, names, comment=comment)
+    if there is None:
+        return 0
+    found = await unaccounted_users(database, there, runs, quarantined=True, comment=comment)
+    return found.number
+
+
+async def late_documents(
+    database: Database,
+    registry: Registry,
+    runs: Sequence[RunRecord],
+    names: Collection[str],
+    *,
+    comment: str,
+) -> int:
+    """How many documents have no workspace, beside those that the last run quarantined.
+
+    Args:
+        database: Where.
+        registry: Its collections.
+        runs: All runs, the newest first.
+        names: Names of all collections.
+        comment: Attached to every command.
+    """
+    late = 0
+    for spec in registry.scoped:
+        if spec.name in names:
+            lacking = await count(
+                database[spec.name], blank(registry.workspace_field), comment=comment
+            )
+            known = quarantined_documents(runs, spec.name, without_workspace=True)
+            late += max(lacking - known, 0)
+    return late
