@@ -12,6 +12,7 @@ from losing import losing_the_answer_to
 from small_legacy import DAY, USERS, invoices, legacy_user
 
 from newbi_migrate.choices import OnConflict
+from newbi_migrate.cli.next_steps import after_rollback
 from newbi_migrate.documents.newbi import NEWBI
 from newbi_migrate.documents.registry import IndexSpec
 from newbi_migrate.errors import (
@@ -21,16 +22,19 @@ from newbi_migrate.errors import (
     UsageError,
     ValidationFailedError,
 )
+from newbi_migrate.mapping.ids import organization_id
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.finalize import legacy_users
 from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.rollback.results import RollbackOptions
 from newbi_migrate.progress import NullProgress
+from newbi_migrate.report.rollback import rollback_document
 from newbi_migrate.store.journal import Journal
 from newbi_migrate.store.runs import RunWriter
 from newbi_migrate.store.session import LeasedSession
 
 OLD = "number_1_createdBy_1"
+WORKSPACES = [organization_id(user) for user in USERS]
 NEW = "number_workspaceId_issueYear_unique"
 
 
@@ -192,7 +196,7 @@ async def test_an_index_that_cannot_be_built_again_is_a_conflict(
 async def test_an_index_that_documents_hinder_while_a_rollback_writes_is_told(
     migrated, uri, migration, sync_database
 ):
-    """Everything else goes back, and somebody must look."""
+    """Everything else goes back, and the run can be named again once nothing is in the way."""
     await migration.indexes(apply=True)
 
     class Meanwhile(NullProgress):
@@ -202,7 +206,15 @@ async def test_an_index_that_documents_hinder_while_a_rollback_writes_is_told(
 
     async with Migration(uri, progress=Meanwhile()) as other:
         back = await other.rollback()
+    following = after_rollback([back], everything=False, place=["--uri-file", "x"])
+    told = " ".join(str(rollback_document([back]).sections).split())
+    sync_database["invoices"].delete_one({"workspaceId": {"$nin": [WORKSPACES[0], WORKSPACES[1]]}})
+    again = await migration.rollback(back.run_id)
 
+    named = f"rollback --run {back.run_id}"
+    assert following.startswith(f"newbi-migrate {named} --uri-file x (once ")
+    assert f"Once nothing is in their way, {named} takes them back too." in told
+    assert ([("invoices", OLD)], ExitCode.DONE) == (again.indexes_rebuilt, again.exit_code)
     assert (ExitCode.PENDING, False) == (back.exit_code, back.refused)
     assert [("invoices", OLD)] == [(c.collection, c.path) for c in back.conflicts]
 
