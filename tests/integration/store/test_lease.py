@@ -515,7 +515,7 @@ def test_a_holder_cannot_steer_a_terminal():
     shown = str(replace(holder(), host="a\x1b[2Jb", command="c\n"))
 
     assert shown.isprintable()
-    assert shown.startswith("c\\x0a ")
+    assert shown.startswith("c\\x0a, ")
 
 
 async def test_a_host_name_that_is_no_text_is_shown_all_the_same(database, sync_database):
