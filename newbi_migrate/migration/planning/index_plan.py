@@ -138,11 +138,13 @@ async def refused_by_indexes(
         workspace_field: Name of the field that scopes a document.
         comment: Attached to every command.
     """
-    workspace = future_workspace(spec, workspaces, surveyed, workspace_field=workspace_field)
-    if not surveyed.summary.pending or workspace is None:
+    if not surveyed.summary.pending or not spec.unique_keys:
         return []
     existing = await read_indexes(database, spec.name)
     present = plan_indexes(existing, spec).present
+    workspace = future_workspace(spec, workspaces, surveyed, workspace_field=workspace_field)
+    if workspace is None:
+        return []
     refused: dict[bytes, Any] = {}
     for key in spec.unique_keys:
         if key.index not in present or _follows(key, existing, spec, surveyed, workspace_field):
