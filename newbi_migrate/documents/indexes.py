@@ -17,6 +17,8 @@ from newbi_migrate.server_codes import Code
 
 __all__ = [
     "ID_INDEX",
+    "LIST_BESIDE_TEXT",
+    "PARALLEL_LISTS",
     "IndexObstacle",
     "IndexReport",
     "create_indexes",
@@ -29,6 +31,11 @@ __all__ = [
 ID_INDEX: Final = "_id_"
 """Name of the index that each collection has by itself."""
 
+PARALLEL_LISTS: Final = "A document holds lists in more than one field of the index."
+"""Why an index cannot be built."""
+LIST_BESIDE_TEXT: Final = "A document holds a list in a field beside the text of the index."
+"""Why a text index cannot be built."""
+
 _SIMPLE: Final = {"locale": "simple"}
 _REFUSALS: Final[Mapping[int, str]] = {
     Code.INDEX_OPTIONS_CONFLICT: "An index on the same keys has other options, or another text "
@@ -36,7 +43,8 @@ _REFUSALS: Final[Mapping[int, str]] = {
     Code.INDEX_KEY_SPECS_CONFLICT: "An index of the same name has other keys or options; drop it "
     "first.",
     Code.CANNOT_CREATE_INDEX: "The server cannot create it beside the indexes that are there.",
-    Code.CANNOT_INDEX_PARALLEL_ARRAYS: "The keys hold arrays in more than one field.",
+    Code.CANNOT_INDEX_PARALLEL_ARRAYS: PARALLEL_LISTS,
+    Code.CANNOT_BUILD_INDEX_KEYS: LIST_BESIDE_TEXT,
 }
 
 

@@ -14,6 +14,8 @@ from pymongo.errors import OperationFailure
 
 from newbi_migrate.documents.indexes import (
     ID_INDEX,
+    LIST_BESIDE_TEXT,
+    PARALLEL_LISTS,
     index_options,
     key_pattern,
     matches,
@@ -52,7 +54,8 @@ _REFUSALS: Final[Mapping[int, str]] = {
     Code.CANNOT_CREATE_INDEX: "The server cannot create it beside the indexes that are there.",
     Code.INDEX_OPTIONS_CONFLICT: "An index with the same keys has other options.",
     Code.INDEX_KEY_SPECS_CONFLICT: "An index of the same name has other keys or options.",
-    Code.CANNOT_INDEX_PARALLEL_ARRAYS: "The keys hold arrays in more than one field.",
+    Code.CANNOT_INDEX_PARALLEL_ARRAYS: PARALLEL_LISTS,
+    Code.CANNOT_BUILD_INDEX_KEYS: LIST_BESIDE_TEXT,
 }
 # What the server would answer to any index.
 _OF_NO_INDEX: Final = AUTHENTICATION | STABLE_API | {Code.UNAUTHORIZED}

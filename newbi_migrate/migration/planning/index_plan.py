@@ -8,18 +8,24 @@ from typing import Any, Final
 
 from bson import ObjectId
 
+from newbi_migrate.documents.indexes import LIST_BESIDE_TEXT, PARALLEL_LISTS
 from newbi_migrate.documents.newbi import BETTER_AUTH_SPECS
-from newbi_migrate.documents.registry import CollectionSpec, IdType, UniqueKey
+from newbi_migrate.documents.registry import CollectionSpec, IdType, IndexSpec, UniqueKey
 from newbi_migrate.mapping.values import ABSENT, IdForm, read_id
 from newbi_migrate.mapping.workspace import Reason, WorkspaceClass, Workspaces
 from newbi_migrate.migration.planning.documents import MOST_OWNERS, Surveyed
 from newbi_migrate.migration.planning.results import IndexAction, IndexDecision, PlannedCollision
 from newbi_migrate.progress import Progress
 from newbi_migrate.store.collisions import Collision, find_collisions
+from newbi_migrate.store.counting import count_by
 from newbi_migrate.store.decoding import decoded
 from newbi_migrate.store.handles import Collection, Database
 from newbi_migrate.store.ids import id_key
-from newbi_migrate.store.indexes import key_pattern, plan_indexes, read_indexes
+from newbi_migrate.store.indexes import (
+    key_pattern,
+    plan_indexes,
+    read_indexes,
+)
 from newbi_migrate.store.lookup import MAX_TREE_KEYS, search_tree
 from newbi_migrate.store.reading import read_by_ids
 
@@ -104,16 +110,43 @@ async def plan_index_changes(
                 whose = _Whose(workspaces, odd_users)
                 shared += [whose.of(each, later=False) for each in now]
                 shared += [whose.of(each, later=True) for each in later]
-            decisions.append(
-                IndexDecision(
-                    spec.name,
-                    index,
-                    IndexAction.COLLISION if now else IndexAction.CREATE,
-                    collision_reason(now),
+            seen = surveyed.get(spec.name)
+            reason = collision_reason(now)
+            if not now and seen is not None and workspace is not None:
+                reason = await _lists_in_the_way(
+                    database[spec.name], index, seen, workspace_field, workspace, comment
                 )
-            )
+            action = IndexAction.COLLISION if reason else IndexAction.CREATE
+            decisions.append(IndexDecision(spec.name, index, action, reason))
         progress.advance(1, spec.name)
     return tuple(decisions), tuple(shared)
+
+
+async def _lists_in_the_way(
+    collection: Collection,
+    index: IndexSpec,
+    surveyed: Surveyed,
+    workspace_field: str,
+    workspace: Any,
+    comment: str,
+) -> str:
+    """Why lists that stay where a workspace belongs hinder an index; empty if they do not.
+
+    Only a document that is quarantined keeps one, so mostly nothing is read.
+    """
+    if not (surveyed.summary.classes[WorkspaceClass.DANGLING] and surveyed.summary.quarantined):
+        return ""
+    paths = [path for path, direction in index.keys if direction != "text"]
+    values = [workspace if path == workspace_field else f"${path}" for path in paths]
+    lists = {"$sum": [{"$cond": [{"$isArray": [value]}, 1, 0]} for value in values]}
+    stages: list[Mapping[str, Any]] = [
+        {"$match": {"$and": [{workspace_field: {"$type": "array"}}, index.partial or {}]}},
+        {"$match": {"$expr": {"$gte": [lists, 1 if index.is_text else 2]}}},
+        {"$count": "n"},
+    ]
+    if not await count_by(collection, stages, comment=comment):
+        return ""
+    return LIST_BESIDE_TEXT if index.is_text else PARALLEL_LISTS
 
 
 async def refused_by_indexes(

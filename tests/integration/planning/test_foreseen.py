@@ -9,6 +9,7 @@ from bson import Decimal128, ObjectId
 from legacy_cases import CASES, HUGE_CASE, build_dirty_database
 from small_legacy import BCRYPT, DAY, USERS, invoices, legacy_user
 
+from newbi_migrate.documents.indexes import LIST_BESIDE_TEXT, PARALLEL_LISTS
 from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.planning.codes import RULES, with_rules
@@ -293,6 +294,32 @@ async def test_keys_shared_by_documents_whose_ids_are_no_objectids_are_named(
     plan = await migration.plan()
 
     assert [("invoices", 2)] == [(key.collection, key.count) for key in plan.collisions]
+
+
+@pytest.mark.parametrize(
+    ("fields", "name", "reason"),
+    [
+        ({}, "workspaceId_1_vendor_text", LIST_BESIDE_TEXT),
+        ({"category": []}, "workspaceId_1_category_1", PARALLEL_LISTS),
+    ],
+)
+async def test_an_index_that_no_server_builds_over_a_list_is_foreseen(
+    migration, sync_database, fields, name, reason
+):
+    """A quarantined document keeps the list; a second run has nothing left to try."""
+    sync_database["Users"].insert_one(legacy_user(0))
+    owners = {"mine": USERS[0], "nobodys": ObjectId()}
+    sync_database["expenses"].insert_many(
+        [{"_id": i, "createdBy": owner, "workspaceId": [], **fields} for i, owner in owners.items()]
+    )
+    plan = await migration.plan()
+    first, second = await migration.apply(), await migration.apply()
+
+    planned = {d.spec.name: d for d in plan.indexes if d.action is IndexAction.COLLISION}
+    assert reason == planned[name].reason
+    assert {*planned} == {d.spec.name for d in first.indexes if d.action is IndexAction.COLLISION}
+    assert (True, None) == (first.run_id is not None, second.run_id)
+    assert sync_database["expenses"].find_one({"_id": "mine"})["workspaceId"] != []
 
 
 @pytest.mark.parametrize("documents_only", [False, True])
