@@ -246,8 +246,9 @@ def _wait_for_users(plan: Plan, runs: Sequence[RunRecord]) -> bool:
     from newbi_migrate.store.runs import quarantined_documents
 
     return any(
-        reason is Reason.OWNER_WITHOUT_WORKSPACE and number > quarantined_documents(runs, name)
-        for (name, reason), number in plan.quarantine.counts().items()
+        reason is Reason.OWNER_WITHOUT_WORKSPACE
+        and plan.collections[name].quarantined > quarantined_documents(runs, name)
+        for name, reason in plan.quarantine.counts()
     )
 
 

@@ -34,7 +34,8 @@ def rollback(
         typer.Option(
             "--run",
             metavar="ID",
-            help="The run to take back, as status lists it.",
+            help="The run to take back, as status lists it; name it for a part where several "
+            "migrations are in place.",
             show_default="the last that is in place",
         ),
     ] = None,

@@ -56,7 +56,7 @@ _KEPT_REASONS: Final = {
 }
 _SETTLED: Final = {
     OnConflict.STOP: "Nothing was written. Settle them by hand, or choose --on-conflict keep to "
-    "leave them, or discard to overwrite them.",
+    "leave them, or discard to overwrite those that can be.",
     OnConflict.KEEP: "They were left as they are.",
     OnConflict.DISCARD: "These changes were overwritten.",
 }

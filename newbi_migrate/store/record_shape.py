@@ -45,6 +45,7 @@ class _Summary(_Shape):
     quarantined: _Count = 0
     quarantined_without: _Count = Field(default=0, alias="quarantinedWithout")
     refused: _Count = 0
+    refused_keys: _Count = Field(default=0, alias="refusedKeys")
 
 
 class _Collection(_Shape):

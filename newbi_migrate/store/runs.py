@@ -238,16 +238,19 @@ def quarantined_documents(
     return _of_last(runs, collection, "quarantinedWithout" if without_workspace else "quarantined")
 
 
-def refused_documents(runs: Iterable[RunRecord], collection: str) -> int:
+def refused_documents(
+    runs: Iterable[RunRecord], collection: str, *, for_a_key: bool = False
+) -> int:
     """How many documents of a collection the server refused the last run that wrote to it.
 
-    No plan foresees them: in a plan they are still to be written.
+    A plan foresees those alone that a unique index refuses; the others are still to be written.
 
     Args:
         runs: The newest first.
         collection: Its name.
+        for_a_key: Only those that it refused for a key that another document has.
     """
-    return _of_last(runs, collection, "refused")
+    return _of_last(runs, collection, "refusedKeys" if for_a_key else "refused")
 
 
 def _of_last(runs: Iterable[RunRecord], collection: str, name: str) -> int:

@@ -161,6 +161,7 @@ async def apply_plan(request: ApplyRequest) -> RunResult:
                     **answer(summary),
                     "quarantinedWithout": summary.quarantined_without,
                     "refused": len(state.refused[name]),
+                    "refusedKeys": len(state.refused[name].of_reason(Reason.UNIQUE_KEY)),
                 }
                 for name, summary in state.collections.items()
             },

@@ -21,7 +21,7 @@ from newbi_migrate.migration.validation.request import COMMENT, State, Validatio
 from newbi_migrate.migration.validation.rules import STRUCTURAL, rule_broken_by
 from newbi_migrate.store.census import count_groups
 from newbi_migrate.store.ids import id_key
-from newbi_migrate.store.runs import RunRecord, quarantined_documents
+from newbi_migrate.store.runs import RunRecord, quarantined_documents, refused_documents
 from newbi_migrate.store.windows import WindowGroup
 
 __all__ = ["WorkspaceRules"]
@@ -71,7 +71,8 @@ class WorkspaceRules:
         self._state.documents[spec.name] = judged.documents
         self._state.holding[spec.name] = holding
         recorded = quarantined_documents(self._runs, spec.name)
-        excused = judged.excused(recorded)
+        keys = refused_documents(self._runs, spec.name, for_a_key=True)
+        excused = judged.excused(recorded, keys)
         left = judged.left
         origins = self._state.origins
         tells = await origins.tells() if judged.odd else False
@@ -173,14 +174,14 @@ class WorkspaceRules:
             reason = resolution.reason or Reason.UNREADABLE
             self._state.add_quarantined(spec.name, path, reason, first, group.count)
             return left
-        if untouched and action is Action.STAMP and excused.stamps:
-            self._state.add_quarantined(spec.name, path, Reason.WRITE_REFUSED, first, group.count)
+        if untouched and action is Action.STAMP and excused.stamps is not None:
+            self._state.add_quarantined(spec.name, path, excused.stamps, first, group.count)
             return left
-        if action is not Action.KEEP and resolution.reason not in _THERE_PERHAPS:
-            # A run that met it would have written it, or have recorded that it could not.
-            lacks = rule is rules.WORKSPACE_PRESENT and self._state.origins.in_part
-            if origin is Origin.BEFORE or (origin is Origin.RUN and lacks):
-                origin = Origin.PENDING
+        # A run that met it would have written it, or have recorded that it could not.
+        owed = action is not Action.KEEP and resolution.reason not in _THERE_PERHAPS
+        in_part = origin is Origin.RUN and self._state.origins.in_part
+        if owed and (in_part or origin is Origin.BEFORE):
+            origin = Origin.PENDING
         if rule is None:
             form = read_id(group.stored.get(spec.owner_field or path, ABSENT)).form
             rule = rules.OWNER_TYPE if form in _AS_TEXT else rules.OWNER_PRESENT
@@ -220,10 +221,15 @@ def _parent_of(spec: CollectionSpec, group: WindowGroup, resolution: Resolution)
 
 @dataclass(frozen=True, slots=True)
 class _Excused:
-    """Which kinds of documents a run recorded as quarantined."""
+    """Which kinds of documents a run recorded as quarantined.
+
+    Attributes:
+        left: Whether those are that it could not decide about.
+        stamps: Why those are that the server refused; ``None`` if none are.
+    """
 
     left: bool
-    stamps: bool
+    stamps: Reason | None
 
 
 class _Judged:
@@ -257,12 +263,14 @@ class _Judged:
             return False
         return self._owner.oddity(group.stored) is not None
 
-    def excused(self, recorded: int) -> _Excused:
+    def excused(self, recorded: int, keys: int) -> _Excused:
         """What may be as it is, because a run left as many documents out.
 
         A document the server refused to let a run write looks like one that nobody has tried to
         write; only where the numbers are the same is it taken for one of those.
         """
         if self.left + self.stamps == recorded:
-            return _Excused(left=True, stamps=True)
-        return _Excused(left=recorded > 0, stamps=False)
+            # Which of them share a key is known only where all do.
+            reason = Reason.UNIQUE_KEY if keys == self.stamps else Reason.WRITE_REFUSED
+            return _Excused(left=True, stamps=reason)
+        return _Excused(left=recorded > 0, stamps=None)

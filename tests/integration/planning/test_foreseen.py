@@ -356,7 +356,7 @@ async def test_late_documents_that_an_index_refuses_are_quarantined_by_the_plan(
         (left.stamped, left.quarantined),
     )
     assert (5, 5, False) == (plan.exit_code, result.exit_code, again.pending)
-    assert (0, 2) == (report.exit_code, report.quarantined)
+    assert (0, {Reason.UNIQUE_KEY: 2}) == (report.exit_code, report.quarantine["invoices"])
 
 
 async def test_a_collection_that_is_full_of_indexes_is_foreseen(migration, sync_database):
