@@ -19,7 +19,7 @@ from traces import expire_lease
 
 from newbi_migrate.mapping.ids import organization_id
 
-DONE, LEFT, KEPT, KILLED = 0, 3, 5, -9
+DONE, REFUSED, LEFT, KEPT, KILLED = 0, 2, 3, 5, -9
 COLLECTIONS = {"invoices": "createdBy", "events": "userId", "boards": "userId"}
 PEOPLE = ("user", "account", "organization", "member")
 POINTS = st.one_of(st.none(), st.tuples(st.integers(3, 90), st.sampled_from(["before", "after"])))
@@ -165,6 +165,11 @@ class AnyOrder(RuleBasedStateMachine):
     @precondition(lambda self: self.unfinished in {None, "backfill"})
     @rule(point=POINTS)
     def backfill(self, point):
+        if self.unfinished is None and not self.database["organization"].find_one():
+            # Nobody has a workspace, and nothing is begun.
+            ended = self.processes.run(self.uri, "backfill", "--confirm")
+            assert REFUSED == ended.status, ended
+            return
         migrated = self.migrated()
         if self.run("backfill", point):
             self.workspaces_are(lambda owner: owner in migrated)
@@ -204,7 +209,7 @@ class AnyOrder(RuleBasedStateMachine):
     @rule()
     def another_command_is_refused(self):
         """Nothing is built on what was left half done."""
-        assert 2 == self.processes.run(self.uri, "backfill", "--confirm").status
+        assert REFUSED == self.processes.run(self.uri, "backfill", "--confirm").status
 
     # -- what must be there -------------------------------------------------------------------
 

@@ -141,7 +141,7 @@ async def test_a_run_beside_a_restore_is_refused(database, uri, backup):
     await restore_backup(backup, database, drop=True, progress=At(beside, "restore", "invoices"))
 
     assert 1 == len(told)
-    assert "(restore " in told[0]
+    assert "(restore, process " in told[0]
 
 
 async def test_what_came_since_a_person_agreed_is_not_dropped(legacy, database, uri, backup):
