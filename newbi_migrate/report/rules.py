@@ -37,8 +37,8 @@ something is missing that the run made: a user, an account, an index.
 A user or a document that lacks what a migration writes, and that no run has written to or recorded
 as quarantined, is not migrated yet: it came since, or was left out by `--collections`. So is what
 lacks a user, a workspace or an index after a part of a run was taken back, or while a run is
-interrupted. This fails a validation with 3,
-speaks for no rollback, and ends with another `migrate` or `backfill`.
+interrupted. This fails a validation with 3 and is no reason to go back; another `migrate` or
+`backfill` ends it.
 
 Everything else counts as there before, also what came since. So do three things although a run
 wrote there, since the journal and the documents show it:

@@ -10,6 +10,7 @@ from newbi_migrate.documents.registry import Registry
 from newbi_migrate.errors import DamagedRecordsError, NewbiMigrateError
 from newbi_migrate.migration.planning.late import late_documents, late_users
 from newbi_migrate.migration.planning.survey import odd_target, refusing_index, survey
+from newbi_migrate.migration.run.accounted import last_migration
 from newbi_migrate.migration.run.finishing import finishing
 from newbi_migrate.migration.run.recovery import refuse_lost_records
 from newbi_migrate.store.collections import CollectionInfo, collection_names, collections
@@ -60,8 +61,7 @@ async def look_for_late_work(database: Database, registry: Registry) -> list[Che
     documents = await late_documents(database, registry, runs, names, comment=_COMMENT)
     if not users and not documents:
         return [Check("late-work", Level.OK, "Nothing waits for a migration.")]
-    migrated = any(run.stands and run.command == "migrate" for run in runs)
-    command = "backfill" if migrated and not users else "migrate"
+    command = "migrate" if users or last_migration(runs) is None else "backfill"
     return [
         Check(
             "late-work",

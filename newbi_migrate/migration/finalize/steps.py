@@ -27,6 +27,7 @@ from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.planning.plan import chosen_collections
 from newbi_migrate.migration.planning.results import Plan
 from newbi_migrate.migration.planning.survey import kept_name
+from newbi_migrate.migration.run.accounted import recorded_reasons
 from newbi_migrate.migration.run.beginning import begin_run
 from newbi_migrate.migration.run.finishing import finishing
 from newbi_migrate.migration.run.runner import refuse_other_command, run_to_resume
@@ -41,7 +42,6 @@ from newbi_migrate.store.journal import JOURNAL, EntryKind, Journal
 from newbi_migrate.store.runs import (
     RunRecord,
     RunWriter,
-    migrated_users,
     quarantined_documents,
     refused_documents,
 )
@@ -135,12 +135,8 @@ async def has_late_work(database: Database, runs: Sequence[RunRecord], plan: Pla
         runs: All runs, the newest first.
         plan: What a migration would still do. It cannot foresee what the server refuses.
     """
-    last = next((run for run in runs if run.stands and run.command == "migrate"), None)
-    refused = set()
-    if last is not None and plan.users.pending:
-        async for line in migrated_users(database, last.run_id):
-            if line["reason"] == Reason.WRITE_REFUSED:
-                refused.add(id_key(line["_id"]["legacy"]))
+    reasons = await recorded_reasons(database, runs) if plan.users.pending else {}
+    refused = {user for user, reason in reasons.items() if reason == Reason.WRITE_REFUSED}
     if any(line.writes and id_key(line.legacy_id) not in refused for line in plan.users):
         return True
     for name, summary in plan.collections.items():

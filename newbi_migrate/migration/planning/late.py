@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 from newbi_migrate.documents.registry import Registry
 from newbi_migrate.migration.planning.survey import source_now
-from newbi_migrate.migration.run.accounted import unaccounted_users
+from newbi_migrate.migration.run.accounted import last_migration, unaccounted_users
 from newbi_migrate.store.counting import blank, count
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.runs import RunRecord, quarantined_documents, unfinished_run
@@ -25,7 +25,7 @@ async def late_users(
         names: Names of all collections.
         comment: Attached to every command.
     """
-    last = next((run for run in runs if run.stands and run.command == "migrate"), None)
+    last = last_migration(runs)
     source = None if last is None else last.policy.get("legacyCollection")
     if unfinished_run(runs) is not None or not isinstance(source, str):
         return 0

@@ -39,10 +39,11 @@ from newbi_migrate.migration.planning.results import (
 from newbi_migrate.migration.planning.survey import Survey, odd_target, refusing_index, survey
 from newbi_migrate.migration.planning.unusable import unusable_ids
 from newbi_migrate.migration.planning.users import UserPlane, line_of
+from newbi_migrate.migration.run.accounted import recorded_reasons
 from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import id_key
-from newbi_migrate.store.runs import migrated_users, quarantined_documents, read_runs
+from newbi_migrate.store.runs import quarantined_documents, read_runs
 
 __all__ = [
     "chosen_collections",
@@ -206,8 +207,9 @@ async def _foresee_refusals(
         refused = await refused_by_indexes(
             database, spec, workspaces, seen, workspace_field=workspace_field, comment=_COMMENT
         )
-        quarantine.add(spec.name, workspace_field, Reason.UNIQUE_KEY, refused)
-        surveyed[spec.name] = seen.without(len(refused))
+        if refused:
+            quarantine.add(spec.name, workspace_field, Reason.UNIQUE_KEY, refused)
+            surveyed[spec.name] = seen.without(len(refused))
 
 
 async def _is_unrecorded(
@@ -217,15 +219,7 @@ async def _is_unrecorded(
     runs = await read_runs(database)
     if any(number > quarantined_documents(runs, name) for name, number in documents.items()):
         return True
-    if not users:
-        return False
-    last = next((run for run in runs if run.stands and run.command == "migrate"), None)
-    recorded = set()
-    if last is not None:
-        async for line in migrated_users(database, last.run_id):
-            if line.get("reason") is not None:
-                recorded.add(id_key(line["_id"]["legacy"]))
-    return not users <= recorded
+    return bool(users) and not users <= (await recorded_reasons(database, runs)).keys()
 
 
 class _Users:

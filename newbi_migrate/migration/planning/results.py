@@ -476,7 +476,7 @@ class Plan:
     @computed_field
     @property
     def pending(self) -> bool:
-        """Whether a run has anything left to do, be it to record what is quarantined."""
+        """Whether a run has anything left to do: to write, or to record what is quarantined."""
         return self.writes or self.unrecorded
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from newbi_migrate.store.raw import element
 from newbi_migrate.store.reading import matching
 from newbi_migrate.store.runs import RunRecord, migrated_users
 
-__all__ = ["Unaccounted", "unaccounted_users"]
+__all__ = ["Unaccounted", "last_migration", "recorded_reasons", "unaccounted_users"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,35 @@ class Unaccounted:
 
     number: int = 0
     example: Any = None
+
+
+def last_migration(runs: Iterable[RunRecord]) -> RunRecord | None:
+    """The newest migration that stands; it holds a line for each legacy user there was.
+
+    Args:
+        runs: All runs, the newest first.
+    """
+    return next((run for run in runs if run.stands and run.command == "migrate"), None)
+
+
+async def recorded_reasons(database: Database, runs: Iterable[RunRecord]) -> dict[bytes, str]:
+    """Key of each legacy user whom the last migration quarantined, to the reason.
+
+    Args:
+        database: Where.
+        runs: All runs, the newest first.
+
+    Raises:
+        DamagedRecordsError: A line is not what this tool writes.
+    """
+    if (last := last_migration(runs)) is None:
+        return {}
+    lines = migrated_users(database, last.run_id)
+    return {
+        id_key(line["_id"]["legacy"]): line["reason"]
+        async for line in lines
+        if line.get("reason") is not None
+    }
 
 
 async def unaccounted_users(
