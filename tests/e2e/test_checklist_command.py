@@ -196,6 +196,21 @@ def test_a_migrated_database_is_ticked_from_top_to_bottom(look, quick, migrated)
     assert "Next:" not in answer.out
 
 
+def test_late_documents_that_a_run_quarantined_do_not_fail_a_line(quick, migrated):
+    """They wait for a person, and no command could stamp them."""
+
+    def line():
+        lines = quick("checklist", "--watch", "0", "--json").json["lines"]
+        return next(each["state"] for each in lines if each["id"] == "new-documents")
+
+    later = ObjectId.from_datetime(datetime.now(UTC) + timedelta(hours=1))
+    migrated["invoices"].insert_one({"_id": later, "createdBy": ObjectId(), "number": "late"})
+    came = line()
+    quick("migrate", "--confirm")
+
+    assert ("failed", "done") == (came, line())
+
+
 def test_the_page_of_the_checklist_has_every_mark(quick, migrated):
     """Whoever finds one on the screen reads there what it means."""
     page = (Path(__file__).parents[2] / "docs" / "rehearse.md").read_text("utf-8")
