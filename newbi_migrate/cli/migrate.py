@@ -13,7 +13,6 @@ from newbi_migrate.cli.next_steps import (
     after_plan,
     after_run,
     suggest,
-    unfinished_run,
 )
 from newbi_migrate.cli.reporting import ReportFiles
 from newbi_migrate.cli.running import Session, say
@@ -218,7 +217,7 @@ class _Task:
         if self.saved is not None:
             refuse_other_database(self.saved, self.session.target.database)
         plan, runs = self._plan(backed=True)
-        if self.saved is not None and unfinished_run(runs) is not None:
+        if self.saved is not None and _interrupted(runs):
             say("note: an interrupted run is finished; this is what is left of it.")
         since = None if self.rehearsed is None else since_rehearsal(self.rehearsed, plan)
         if save_to is not None:
@@ -231,7 +230,7 @@ class _Task:
             made = self._document(plan, runs, save_to or self.saved_in, emails=emails)
             if since is None:
                 return made
-            if not since.as_rehearsed and unfinished_run(runs) is None:
+            if not since.as_rehearsed and not _interrupted(runs):
                 again = after_other_decisions(
                     plan.options,
                     output=cast(Path, self.rehearsed),
@@ -284,7 +283,7 @@ class _Task:
                     looked = self._plan()
                 shown, runs = looked
                 does = ""
-                if shown.pending or unfinished_run(runs) is not None:
+                if shown.pending or _interrupted(runs):
                     seen = self._document(shown, runs)
                     self.session.show(seen, verbose=self.verbose, aside=True)
                     does = _writes(shown)
@@ -368,7 +367,7 @@ class _Task:
         from newbi_migrate.report.rehearsal import since_sentences
 
         plan, runs = self._plan()
-        if unfinished_run(runs) is not None:
+        if _interrupted(runs):
             say("note: an interrupted run is finished; it was compared when it began.")
             return None
         since = since_rehearsal(self.rehearsed, plan)
@@ -408,13 +407,20 @@ class _Task:
 
         Where one was interrupted, it is too late to make a backup.
         """
-        if pending and self.backed.backup is None and unfinished_run(runs) is None:
+        if pending and self.backed.backup is None and not _interrupted(runs):
             make_one = suggest("backup", *self.session.uri_arguments)
             command = "backfill" if self.documents_only else "migrate"
             say(
                 f"warning: no backup is named. Make one ({make_one}), and {command} with "
                 "--backup DIR."
             )
+
+
+def _interrupted(runs: Sequence[RunRecord]) -> bool:
+    """Whether a run was begun and has not come to its end."""
+    from newbi_migrate.store.runs import unfinished_run
+
+    return unfinished_run(runs) is not None
 
 
 def _writes(plan: Plan) -> str:

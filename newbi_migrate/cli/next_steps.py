@@ -47,7 +47,6 @@ __all__ = [
     "after_verifying",
     "night_commands",
     "suggest",
-    "unfinished_run",
 ]
 
 
@@ -58,11 +57,6 @@ PLAN: Final = "plan.json"
 def suggest(command: str, *arguments: str) -> str:
     """A command line that can be copied."""
     return shlex.join(["newbi-migrate", command, *arguments])
-
-
-def unfinished_run(runs: Iterable[RunRecord]) -> RunRecord | None:
-    """The run that has not come to its end, if there is one."""
-    return next((run for run in runs if run.state.unfinished), None)
 
 
 def after_diagnosis(
@@ -218,6 +212,7 @@ def after_plan(
         runs: All runs, the newest first.
     """
     from newbi_migrate.migration.run.finishing import finishing
+    from newbi_migrate.store.runs import unfinished_run
 
     if (unfinished := unfinished_run(runs)) is not None:
         return finishing(unfinished, place)
@@ -483,7 +478,7 @@ def after_finalize(
         runs: All runs, the newest first.
     """
     from newbi_migrate.migration.run.finishing import finishing
-    from newbi_migrate.store.runs import is_finalized
+    from newbi_migrate.store.runs import is_finalized, unfinished_run
 
     if result.command == "finalize":
         if result.nothing_left and result.kept_as is not None:

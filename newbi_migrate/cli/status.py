@@ -45,7 +45,7 @@ def status(
 ) -> None:
     """Show the runs, the lease, and what has no workspace yet; writes nothing.
 
-    Counts documents without a workspace, legacy users who came after the migration, and
+    Counts documents without a workspace, legacy users who are not migrated yet, and
     organizations without members. It may be used while a run is under way.
     """
     with call.session("status") as session:

@@ -65,8 +65,8 @@ class Status:
         without_workspace: Scoped collection to the number of documents whose workspace is
             absent, null or blank.
         organizations_without_members: How many organizations nobody belongs to.
-        late_users: Legacy users of whom no migration that is in place holds a line: they have come
-            since. 0 where none is in place, or while one writes.
+        late_users: Legacy users of whom no migration that is in place holds a line, or who went
+            back with a part of one. 0 where none is in place, or while one writes.
         restoring: Whether a restore into the database was begun and has not come to its end: then
             nothing else was looked at.
         damage: What is wrong with the records of runs or of the lease; ``None`` if nothing is.

@@ -135,7 +135,7 @@ def _lease(status: Status) -> Iterator[Section]:
 
 def _late(status: Status) -> Iterator[Section]:
     if status.late_users:
-        yield Section(f"Legacy users who came after the migration: {status.late_users:,}")
+        yield Section(f"Legacy users who are not migrated yet: {status.late_users:,}")
 
 
 def _without(status: Status) -> Iterator[Section]:

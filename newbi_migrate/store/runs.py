@@ -22,7 +22,9 @@ from pymongo import UpdateOne
 from newbi_migrate.answers import HIDDEN, Instant, RunId
 from newbi_migrate.errors import DamagedRecordsError, UsageError
 from newbi_migrate.store.collections import CollectionInfo, collections
+from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.handles import Database
+from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.indexes import read_indexes
 from newbi_migrate.store.journal import JOURNAL, run_taken_over
 from newbi_migrate.store.lease import LEASE, RUNS
@@ -51,6 +53,7 @@ __all__ = [
     "refused_documents",
     "restore_record",
     "unfinished_run",
+    "users_taken_back",
 ]
 
 USERS = "newbi_migrate_users"
@@ -374,6 +377,36 @@ async def noted_outcomes(database: Database, run_id: ObjectId, *, comment: str) 
     )
     async with cursor:
         return Counter({found["_id"]: found["n"] async for found in cursor})
+
+
+async def users_taken_back(database: Database, run: RunRecord, *, comment: str) -> set[bytes]:
+    """Keys of the legacy users whom a run migrated and who went back with a part of it.
+
+    Their lines stay; their user or their organization is gone.
+    """
+    if not run.partly_rolled_back:
+        return set()
+    cursor = await database[USERS].aggregate(
+        [{"$match": {**_lines_of(run.run_id), "userId": {"$ne": None}}}, *_WITHOUT_A_DOCUMENT],
+        collation=SIMPLE_COLLATION,
+        comment=comment,
+    )
+    async with cursor:
+        return {id_key(line["_id"]["legacy"]) async for line in cursor}
+
+
+def _lookup(collection: str, field: str) -> dict[str, Any]:
+    by_id = {"localField": field, "foreignField": "_id", "pipeline": [{"$project": {"_id": 1}}]}
+    return {"$lookup": {"from": collection, "as": collection, **by_id}}
+
+
+_WITHOUT_A_DOCUMENT: Final[list[dict[str, Any]]] = [
+    _lookup("user", "userId"),
+    _lookup("organization", "organizationId"),
+    {"$match": {"$or": [{"user": []}, {"organization": [], "organizationId": {"$ne": None}}]}},
+    {"$project": {"_id": 1}},
+]
+"""Of the lines of migrated legacy users, those whose user or organization is gone."""
 
 
 def _lines_of(run_id: ObjectId) -> dict[str, Any]:

@@ -169,7 +169,7 @@ def test_what_came_late_is_looked_at_with_the_choices_of_the_migration(quick, cl
 
     assert [["backfill", *choice]] * 2 == document
     assert (ExitCode.PENDING, ["migrate", *choice]) == (user.code, command(user))
-    assert "Legacy users who came after the migration: 1" in status.out
+    assert "Legacy users who are not migrated yet: 1" in status.out
     assert command(user) == command(status)
     assert "Documents: 16 = 1 to write" in looked.out
     assert "1 created" in looked.out

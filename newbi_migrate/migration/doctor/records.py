@@ -66,7 +66,7 @@ async def look_for_late_work(database: Database, registry: Registry) -> list[Che
         Check(
             "late-work",
             Level.FAILED,
-            f"Legacy users who came after the migration: {users:,}; documents without a "
+            f"Legacy users who are not migrated yet: {users:,}; documents without a "
             f"workspace that no run has recorded: {documents:,}.",
             f"Migrate them first: newbi-migrate {command}.",
         )

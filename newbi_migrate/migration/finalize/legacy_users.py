@@ -162,7 +162,7 @@ async def refuse_unaccounted(
     found = await unaccounted_users(database, name, runs, quarantined=quarantined, comment=_COMMENT)
     if found.number:
         raise DatabaseMovedOnError(
-            f"{found.number:,} legacy users are in the records of no migration that is in place, "
+            f"{found.number:,} legacy users are not migrated, "
             f"for example {shown_id(found.example)}.",
             next_step="They were not dropped. Migrate them first: newbi-migrate migrate.",
             document_id=found.example,

@@ -1,4 +1,7 @@
-"""Legacy users and documents that came after the migration, and wait for another run."""
+"""Legacy users and documents that wait for another run.
+
+They came after the migration, or a part of it that they belong to was taken back.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ __all__ = ["late_documents", "late_users"]
 async def late_users(
     database: Database, runs: Sequence[RunRecord], names: Collection[str], *, comment: str
 ) -> int:
-    """How many legacy users no migration has met; 0 where none stands, or a run is unfinished.
+    """How many legacy users no migration accounts for; 0 where none stands, or a run is unfinished.
 
     Args:
         database: Where.

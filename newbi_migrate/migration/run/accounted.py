@@ -1,4 +1,7 @@
-"""Legacy users whom no run that is in place accounts for: they have come since, mostly."""
+"""Legacy users whom no run that is in place accounts for.
+
+They have come since, or went back with a part of a run.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import decode_id, id_key, id_key_of
 from newbi_migrate.store.raw import element
 from newbi_migrate.store.reading import matching
-from newbi_migrate.store.runs import RunRecord, migrated_users
+from newbi_migrate.store.runs import RunRecord, migrated_users, users_taken_back
 
 __all__ = ["Unaccounted", "last_migration", "recorded_reasons", "unaccounted_users"]
 
@@ -65,7 +68,7 @@ async def unaccounted_users(
     quarantined: bool,
     comment: str,
 ) -> Unaccounted:
-    """Look for legacy users of whom no run that is in place holds a line.
+    """Look for legacy users of whom no run that is in place holds a line, or who went back since.
 
     Args:
         database: Where.
@@ -77,7 +80,7 @@ async def unaccounted_users(
     Raises:
         DamagedRecordsError: A line of a run is not what this tool writes.
     """
-    accounted = await _accounted(database, runs, quarantined=quarantined)
+    accounted = await _accounted(database, runs, quarantined=quarantined, comment=comment)
     number, example = 0, None
     async for raw in matching(database[name], {}, (), comment=comment):
         identifier = element(raw, "_id")
@@ -88,12 +91,14 @@ async def unaccounted_users(
 
 
 async def _accounted(
-    database: Database, runs: Sequence[RunRecord], *, quarantined: bool
+    database: Database, runs: Sequence[RunRecord], *, quarantined: bool, comment: str
 ) -> set[bytes]:
-    found: set[bytes] = set()
+    accounted: set[bytes] = set()
     for run in runs:
         if run.stands and run.command == "migrate":
+            gone = await users_taken_back(database, run, comment=comment)
             async for line in migrated_users(database, run.run_id):
-                if quarantined or line.get("userId") is not None:
-                    found.add(id_key(line["_id"]["legacy"]))
-    return found
+                key = id_key(line["_id"]["legacy"])
+                if key not in gone and (quarantined or line.get("userId") is not None):
+                    accounted.add(key)
+    return accounted

@@ -12,10 +12,11 @@ from legacy_cases import build_dirty_database
 from small_legacy import DAY, USERS, invoices, legacy_user
 
 from newbi_migrate.answers import answer
-from newbi_migrate.choices import OnConflict
+from newbi_migrate.choices import OnConflict, Purpose
 from newbi_migrate.demo.legacy import build_legacy_database
 from newbi_migrate.errors import (
     DamagedRecordsError,
+    DatabaseMovedOnError,
     ExitCode,
     InterruptedRunError,
     UnsupportedError,
@@ -23,6 +24,7 @@ from newbi_migrate.errors import (
 )
 from newbi_migrate.migration.apply import steps
 from newbi_migrate.migration.facade import Migration
+from newbi_migrate.migration.finalize.legacy_users import refuse_unaccounted
 from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.rollback.results import (
     ConflictKind,
@@ -32,6 +34,7 @@ from newbi_migrate.migration.rollback.results import (
 from newbi_migrate.migration.rollback.users import UserRollback
 from newbi_migrate.progress import NullProgress
 from newbi_migrate.store.raw import document_of, elements
+from newbi_migrate.store.runs import read_runs
 from newbi_migrate.store.session import LeasedSession
 
 KEEP = RollbackOptions(OnConflict.KEEP)
@@ -489,6 +492,28 @@ async def test_one_user_alone_goes_back(uri, migrated, sync_database):
     assert 4 == sync_database["invoices"].count_documents(left)
     assert set(USERS[1:3]) == set(sync_database["user"].distinct("_id"))
     assert indexes == sync_database["invoices"].index_information()
+
+
+@pytest.mark.parametrize("kept", [False, True])
+async def test_who_went_back_alone_waits_for_a_migration_again(uri, migrated, database, kept):
+    """Their line in the run's records is no proof that they are migrated."""
+    source = "Users_before_migration" if kept else "Users"
+    async with Migration(uri) as migration:
+        if kept:
+            await migration.finalize(keep=True)
+        await migration.rollback(options=RollbackOptions(users=(str(USERS[0]),)))
+        late = (await migration.status()).late_users
+        found = await migration.doctor(purpose=Purpose.FINALIZE)
+        runs = await read_runs(database)
+        with pytest.raises(DatabaseMovedOnError, match="1 legacy users"):
+            await refuse_unaccounted(database, source, runs, quarantined=False)
+        await migration.apply()
+        afterwards = (await migration.status()).late_users
+
+    assert (1, 0) == (late, afterwards)
+    assert ["Migrate them first: newbi-migrate migrate."] == [
+        check.remedy for check in found.checks if check.id == "late-work"
+    ]
 
 
 async def test_users_whose_documents_would_share_a_key_without_a_workspace_are_no_part(
