@@ -100,7 +100,8 @@ class Conflict:
     Attributes:
         kind: In what way.
         collection: Where.
-        id: ``_id`` of the document; ``None`` for an index or a collection.
+        id: ``_id`` of the document, or of one that shares its key of a unique index with another;
+            ``None`` for an index or a collection alone.
         path: The field, the name of the index, or the collections that refer to the document.
     """
 

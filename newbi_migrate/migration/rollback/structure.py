@@ -192,7 +192,7 @@ class StructureRollback:
                 comment=self.comment,
             )
             if found:
-                self._conflict(ConflictKind.REFUSED, collection, index["name"])
+                self._conflict(ConflictKind.REFUSED, collection, index["name"], found[0].ids[-1])
 
     def dropped_indexes(self) -> set[tuple[str, str]]:
         """Collection and name of each index that is dropped."""
@@ -323,8 +323,10 @@ class StructureRollback:
         stored = await read_indexes(self.database, name)
         return all(i["name"] == ID_INDEX or i["name"] in ours for i in stored)
 
-    def _conflict(self, kind: ConflictKind, collection: str, name: str) -> None:
-        self.result.conflicts.add(Conflict(kind, collection, None, name))
+    def _conflict(
+        self, kind: ConflictKind, collection: str, name: str, identifier: Any = None
+    ) -> None:
+        self.result.conflicts.add(Conflict(kind, collection, identifier, name))
 
 
 def _emptied_name(name: str) -> str:

@@ -167,22 +167,28 @@ async def test_a_collection_that_gets_workspaces_later_keeps_its_indexes(uri, sy
 
 
 def shares_the_old_key(database):
-    """Another invoice of the same number and owner, which the new index lets through."""
+    """Another invoice of the same number and owner, which the new index lets through; both ids."""
     twice = database["invoices"].find_one({})
-    database["invoices"].insert_one({**twice, "_id": ObjectId(), "workspaceId": ObjectId()})
+    other = {**twice, "_id": ObjectId(), "workspaceId": ObjectId()}
+    return {twice["_id"], database["invoices"].insert_one(other).inserted_id}
 
 
 async def test_an_index_that_cannot_be_built_again_is_a_conflict(
     migrated, migration, sync_database
 ):
-    """Documents written since share its key: nothing is written until a person has decided."""
+    """Documents written since share its key: nothing is written until a person has decided.
+
+    One of them is named, for it is what a person can settle.
+    """
     await migration.indexes(apply=True)
-    shares_the_old_key(sync_database)
+    both = shares_the_old_key(sync_database)
     stood = held(sync_database)
     for dry_run in (True, False):
         (back, _) = await migration.rollback_all(dry_run=dry_run)
         assert (True, ExitCode.ROLLBACK_CONFLICTS) == (back.refused, back.exit_code)
-        assert [("invoices", OLD)] == [(c.collection, c.path) for c in back.conflicts]
+        assert [("invoices", OLD, True)] == [
+            (c.collection, c.path, c.id in both) for c in back.conflicts
+        ]
     refused = changes(stood, held(sync_database))
     kept = await migration.rollback(options=RollbackOptions(OnConflict.KEEP))
 
