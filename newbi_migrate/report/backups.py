@@ -18,7 +18,7 @@ from newbi_migrate.extended_json import from_extended_json
 from newbi_migrate.masking import shown_id
 from newbi_migrate.migration.restore.aside import DroppedAside
 from newbi_migrate.migration.restore.results import RestoreResult, restore_identity
-from newbi_migrate.migration.restore.target import RestoreTarget
+from newbi_migrate.migration.restore.target import RestoreTarget, is_restored
 from newbi_migrate.report.document import (
     Badge,
     Block,
@@ -31,7 +31,7 @@ from newbi_migrate.report.document import (
     table_of,
 )
 from newbi_migrate.report.text import counted
-from newbi_migrate.store.lease import RUNS
+from newbi_migrate.store.lease import LEASE, RUNS
 
 __all__ = [
     "BackupPreview",
@@ -342,7 +342,7 @@ def restore_plan_document(
         only: The collections that are restored; all where none is named.
         next_command: What to run next.
     """
-    chosen = [one for one in verification.collections if not only or one.name in only]
+    chosen = [one for one in verification.collections if is_restored(one.name, only)]
     documents = counted(sum(one.count for one in chosen), "document")
     resumes = target.unfinished == restore_identity(verification, only)
     in_place = drop and bool(only)
@@ -471,6 +471,8 @@ def _left_out(verification: Verification) -> Iterator[Block]:
         yield Badge(f"Damaged, and not restored: {problem}.", Tone.BAD)
     for note in verification.notes:
         yield f"Note: {note}"
+    if any(one.name == LEASE for one in verification.collections):
+        yield f"Not restored: {LEASE}, which says who held the lease when it was made."
 
 
 def _said(blocks: Sequence[Block]) -> Iterator[Section]:

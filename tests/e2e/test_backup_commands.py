@@ -518,6 +518,20 @@ def test_a_dry_run_of_a_restore_writes_nothing(quick, clean, other, backup):
     assert [] == other.list_collection_names()
 
 
+def test_a_restore_counts_what_it_leaves_out_in_neither_of_its_numbers(quick, clean, other):
+    """The lease is of the database in which it was taken; the look and the restore name it."""
+    clean["newbi_migrate_lease"].insert_one({"_id": "lease", "token": 1})
+    path = quick("backup", "--json").json["path"]
+    restore = ("restore", "--database", other.name, path)
+    looked, told = quick(*restore, "--dry-run", "--json").json, quick(*restore, "--dry-run").out
+    restored = quick(*restore, "--confirm")
+    again = quick(*restore, "--drop", "--confirm", "--json").json
+    there = set(other.list_collection_names()) - {"newbi_migrate_lease"}
+
+    assert there == set(looked["collections"]) == set(again["collections"])
+    assert all("Not restored: newbi_migrate_lease" in said for said in (told, restored.out))
+
+
 def test_a_damaged_backup_is_not_restored(quick, clean, backup):
     """With 10, and the target is as it was, even with --drop."""
     damage(backup)

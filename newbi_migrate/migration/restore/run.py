@@ -22,6 +22,7 @@ from newbi_migrate.migration.restore.results import RestoreResult, restore_ident
 from newbi_migrate.migration.restore.target import (
     RestoreTarget,
     existing_collections,
+    is_restored,
     look_at_target,
     read_target,
 )
@@ -33,7 +34,7 @@ from newbi_migrate.store.collections import collections
 from newbi_migrate.store.connection import open_database
 from newbi_migrate.store.faults import explained
 from newbi_migrate.store.handles import Database
-from newbi_migrate.store.lease import LEASE, LEASE_SECONDS
+from newbi_migrate.store.lease import LEASE_SECONDS
 from newbi_migrate.store.restores import RestoreRecord
 from newbi_migrate.store.runs import restore_record
 from newbi_migrate.store.session import Begun, LeasedSession
@@ -199,9 +200,7 @@ class _Restore:
         self._workers = workers
         self._drop = drop
         self._reviewed = reviewed
-        self._wanted = [
-            c for c in dump.collections if c.name != LEASE and (not only or c.name in only)
-        ]
+        self._wanted = [c for c in dump.collections if is_restored(c.name, only)]
         self._counts = {one.name: one.count for one in verification.collections}
         self._identity = restore_identity(verification, only)
         self._resumed: bool | None = None

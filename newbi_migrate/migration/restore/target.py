@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from newbi_migrate.store.runs import restore_record
 __all__ = [
     "RestoreTarget",
     "existing_collections",
+    "is_restored",
     "look_at_target",
     "read_target",
 ]
@@ -89,6 +90,16 @@ async def read_target(
     existing = await existing_collections(database)
     unfinished = "" if record is None else str(record.get("backup", ""))
     return RestoreTarget(database.name, tuple(sorted(existing)), unfinished, next_lease)
+
+
+def is_restored(name: str, only: Collection[str]) -> bool:
+    """Whether a collection of a backup is restored; a lease is of the database it was taken in.
+
+    Args:
+        name: Its name.
+        only: The collections that are asked for; all where none is named.
+    """
+    return name != LEASE and (not only or name in only)
 
 
 async def existing_collections(database: Database) -> set[str]:
