@@ -29,7 +29,13 @@ from newbi_migrate.store.indexes import (
 from newbi_migrate.store.lookup import MAX_TREE_KEYS, search_tree
 from newbi_migrate.store.reading import read_by_ids
 
-__all__ = ["collision_reason", "future_workspace", "plan_index_changes", "refused_by_indexes"]
+__all__ = [
+    "collision_reason",
+    "future_workspace",
+    "lists_in_the_way",
+    "plan_index_changes",
+    "refused_by_indexes",
+]
 
 _KEPT: Final = "Belongs to the old structure; it is kept until it is dropped on request."
 
@@ -112,9 +118,13 @@ async def plan_index_changes(
                 shared += [whose.of(each, later=True) for each in later]
             seen = surveyed.get(spec.name)
             reason = collision_reason(now)
-            if not now and seen is not None and workspace is not None:
-                reason = await _lists_in_the_way(
-                    database[spec.name], index, seen, workspace_field, workspace, comment
+            if not now and seen is not None and workspace is not None and _keeps_lists(seen):
+                reason = await lists_in_the_way(
+                    database[spec.name],
+                    index,
+                    workspace_field=workspace_field,
+                    workspace=workspace,
+                    comment=comment,
                 )
             action = IndexAction.COLLISION if reason else IndexAction.CREATE
             decisions.append(IndexDecision(spec.name, index, action, reason))
@@ -122,20 +132,28 @@ async def plan_index_changes(
     return tuple(decisions), tuple(shared)
 
 
-async def _lists_in_the_way(
+def _keeps_lists(seen: Surveyed) -> bool:
+    """Whether lists may stay where a workspace belongs: only what is quarantined keeps one."""
+    return bool(seen.summary.classes[WorkspaceClass.DANGLING] and seen.summary.quarantined)
+
+
+async def lists_in_the_way(
     collection: Collection,
     index: IndexSpec,
-    surveyed: Surveyed,
+    *,
     workspace_field: str,
     workspace: Any,
     comment: str,
 ) -> str:
-    """Why lists that stay where a workspace belongs hinder an index; empty if they do not.
+    """Why lists that stand where a workspace belongs hinder an index; empty if they do not.
 
-    Only a document that is quarantined keeps one, so mostly nothing is read.
+    Args:
+        collection: The collection.
+        index: The index that is to be built.
+        workspace_field: Name of the field that scopes a document.
+        workspace: An expression for what is in it.
+        comment: Attached to every command.
     """
-    if not (surveyed.summary.classes[WorkspaceClass.DANGLING] and surveyed.summary.quarantined):
-        return ""
     paths = [path for path, direction in index.keys if direction != "text"]
     values = [workspace if path == workspace_field else f"${path}" for path in paths]
     lists = {"$sum": [{"$cond": [{"$isArray": [value]}, 1, 0]} for value in values]}

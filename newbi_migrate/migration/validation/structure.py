@@ -12,6 +12,7 @@ from newbi_migrate.documents.registry import CollectionSpec, UniqueKey
 from newbi_migrate.errors import UsageError
 from newbi_migrate.mapping.values import ABSENT, IdForm, read_id
 from newbi_migrate.mapping.workspace import Reason
+from newbi_migrate.migration.planning.index_plan import lists_in_the_way
 from newbi_migrate.migration.planning.survey import source_now, survey
 from newbi_migrate.migration.run.baseline import provable_run
 from newbi_migrate.migration.validation import rules
@@ -289,15 +290,19 @@ class Structure:
             before = origins.once_migrated(Origin.BEFORE)
             missing = origins.once_migrated(Origin.PENDING if origins.in_part else Origin.RUN)
             for index in planned.to_create:
-                if index.name not in collided:
-                    violations.add(
-                        rules.INDEX_PRESENT,
-                        spec.name,
-                        None,
-                        "",
-                        index.name,
-                        origin=missing,
-                    )
+                if index.name in collided:
+                    continue
+                # No run writes a list there: whoever did stands in the way of the index.
+                lists = await lists_in_the_way(
+                    self._database[spec.name],
+                    index,
+                    workspace_field=self._field,
+                    workspace=f"${self._field}",
+                    comment=COMMENT,
+                )
+                note = f"{index.name}: {lists}" if lists else index.name
+                origin = before if lists else missing
+                violations.add(rules.INDEX_PRESENT, spec.name, None, "", note, origin=origin)
             for index, reason in planned.conflicts:
                 note = f"{index.name}: {reason}"
                 violations.add(rules.INDEX_CONFLICT, spec.name, None, "", note, origin=before)

@@ -14,6 +14,7 @@ from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.planning.codes import RULES, with_rules
 from newbi_migrate.migration.planning.results import IndexAction
+from newbi_migrate.migration.validation.report import Origin
 from newbi_migrate.migration.validation.rules import STRUCTURAL
 from newbi_migrate.rules import Severity
 
@@ -306,7 +307,10 @@ async def test_keys_shared_by_documents_whose_ids_are_no_objectids_are_named(
 async def test_an_index_that_no_server_builds_over_a_list_is_foreseen(
     migration, sync_database, fields, name, reason
 ):
-    """A quarantined document keeps the list; a second run has nothing left to try."""
+    """A quarantined document keeps the list; a second run has nothing left to try.
+
+    The list was there before, so nothing speaks for a rollback.
+    """
     sync_database["Users"].insert_one(legacy_user(0))
     owners = {"mine": USERS[0], "nobodys": ObjectId()}
     sync_database["expenses"].insert_many(
@@ -314,12 +318,15 @@ async def test_an_index_that_no_server_builds_over_a_list_is_foreseen(
     )
     plan = await migration.plan()
     first, second = await migration.apply(), await migration.apply()
+    found = (await migration.validate(only=["index.present"])).results
 
     planned = {d.spec.name: d for d in plan.indexes if d.action is IndexAction.COLLISION}
     assert reason == planned[name].reason
     assert {*planned} == {d.spec.name for d in first.indexes if d.action is IndexAction.COLLISION}
     assert (True, None) == (first.run_id is not None, second.run_id)
     assert sync_database["expenses"].find_one({"_id": "mine"})["workspaceId"] != []
+    assert {Origin.BEFORE} == {broken.origin for broken in found}
+    assert f"{name}: {reason}" in [note.note for broken in found for note in broken.examples]
 
 
 @pytest.mark.parametrize("documents_only", [False, True])
