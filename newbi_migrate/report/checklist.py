@@ -48,7 +48,7 @@ _LINES: Final[Mapping[LineId, tuple[str, str]]] = {
     LineId.REHEARSED: ("The night was rehearsed", "Migration répétée sur une copie"),
     LineId.PLANNED: ("The plan was reviewed", "Plan relu"),
     LineId.MIGRATED: ("The migration is done", "Migration terminée"),
-    LineId.VALIDATED: ("It validates", "Validation réussie"),
+    LineId.VALIDATED: ("The validation passed", "Validation réussie"),
     LineId.TESTED: ("The application was tested", "Application testée"),
     LineId.MONITORING: ("Monitoring is in place", "Surveillance en place"),
     LineId.RESTARTED: ("The application runs again", "Application redémarrée"),

@@ -136,7 +136,7 @@ def test_status_carries_the_short_form(quick, migrated):
     value = quick("status", "--json").json["checklist"]
 
     assert {"ticked": 4, "lines": len(LineId), "next": "validated"} == value
-    assert f"Checklist: 4 of {len(LineId)} ticked, next: It validates." in answer.out
+    assert f"Checklist: 4 of {len(LineId)} ticked, next: The validation passed." in answer.out
 
 
 @pytest.mark.parametrize("ending", ["html", "xml", "ndjson", "json"])
