@@ -251,7 +251,7 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
             },
             {
                 "newbi-migrate rollback --dry-run": "Show what it would do, and the conflicts.",
-                "newbi-migrate rollback": "Take back the last run that is in place.",
+                "newbi-migrate rollback": "Take back the last run, and no other.",
                 "newbi-migrate rollback --all --on-conflict keep": "Take back all runs, and keep "
                 "what people changed.",
             },

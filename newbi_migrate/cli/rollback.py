@@ -36,7 +36,7 @@ def rollback(
             metavar="ID",
             help="The run to take back, as status lists it; name it for a part where several "
             "migrations are in place.",
-            show_default="the last that is in place",
+            show_default="the last one",
         ),
     ] = None,
     everything: Annotated[

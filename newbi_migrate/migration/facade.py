@@ -392,14 +392,14 @@ class Migration:
         Interrupted, the same call finishes it; done twice, it changes nothing.
 
         Args:
-            run_id: The run; by default the last that is still in place.
+            run_id: The run; by default the last one.
             options: The choices.
             dry_run: Look only; sends no write command.
             reviewed: What the same call with ``dry_run`` gave and a person agreed to.
 
         Raises:
-            UsageError: There is no such run, later runs rest upon it, or what it came from is
-                no longer there.
+            UsageError: There is no such run, or it was taken back already and another was not
+                named, later runs rest upon it, or what it came from is no longer there.
             DatabaseMovedOnError: It would do something else now than what was reviewed.
             DamagedRecordsError: The records of a run are not what this tool wrote.
             LeaseHeldError: A run is under way.

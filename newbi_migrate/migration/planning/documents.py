@@ -211,11 +211,6 @@ class DocumentPlane:
         parents = await self._parents(spec, groups)
         decided: list[Decided] = []
         for group in groups:
-            if not group.readable:
-                decided.append(
-                    (group, Resolution(None, Action.QUARANTINE, reason=Reason.UNREADABLE))
-                )
-                continue
             parent = None
             if spec.parent is not None:
                 link = read_id(group.stored.get(spec.parent.field, ABSENT)).value
@@ -229,16 +224,23 @@ class DocumentPlane:
                 workspace_field=self.workspace_field,
                 rewrite_owners=self._rewrite,
             )
-            if resolution.action is Action.STAMP and spec.name in self.unwritable:
-                resolution = Resolution(
-                    resolution.stored, Action.QUARANTINE, reason=Reason.NOT_A_PLAIN_COLLECTION
-                )
-            if resolution.action is Action.STAMP and len(group.raw_key) > MAX_PRIOR_BYTES:
-                resolution = Resolution(
-                    resolution.stored, Action.QUARANTINE, reason=Reason.DOCUMENT_TOO_LARGE
-                )
+            hindrance = self._hindrance(spec, group, resolution)
+            if hindrance is not None:
+                resolution = Resolution(resolution.stored, Action.QUARANTINE, reason=hindrance)
             decided.append((group, resolution))
         return decided
+
+    def _hindrance(
+        self, spec: CollectionSpec, group: WindowGroup, resolution: Resolution
+    ) -> Reason | None:
+        """Why documents stay as they are, whatever they hold; ``None`` if nothing hinders."""
+        if not group.readable:
+            return Reason.UNREADABLE
+        if resolution.action is not Action.STAMP:
+            return None
+        if spec.name in self.unwritable:
+            return Reason.NOT_A_PLAIN_COLLECTION
+        return Reason.DOCUMENT_TOO_LARGE if len(group.raw_key) > MAX_PRIOR_BYTES else None
 
     async def _parents(
         self, spec: CollectionSpec, groups: Sequence[WindowGroup]

@@ -411,12 +411,8 @@ def _validated(report: ValidationReport) -> _Told:
 
 
 def _swapped(result: FinalizeResult) -> _Told:
-    sentence = f"{len(result.dropped):,} old ones dropped, {len(result.created):,} built"
-    if result.held:
-        sentence += f", {len(result.held):,} kept because their successor is missing"
-    if result.missing:
-        sentence += f", {len(result.missing):,} cannot be built"
-    return sentence, result.exit_code, False
+    done = f"{len(result.dropped):,} old ones dropped, {len(result.created):,} built"
+    return f"{done}{_left(result)}", result.exit_code, False
 
 
 def _rolled_back(results: list[RollbackResult]) -> _Told:
@@ -438,4 +434,15 @@ def _compared(comparison: Comparison) -> _Told:
 
 
 def _finalized(result: FinalizeResult) -> _Told:
-    return f"{result.legacy_users:,} legacy users to keep aside", ExitCode.DONE, False
+    kept = f"{result.legacy_users:,} legacy users to keep aside"
+    return f"{kept}{_left(result)}", result.exit_code, False
+
+
+def _left(result: FinalizeResult) -> str:
+    """The indexes that are not swapped."""
+    said = ""
+    if result.held:
+        said += f", old indexes kept for want of a successor: {len(result.held):,}"
+    if result.missing:
+        said += f", new ones not built: {len(result.missing):,}"
+    return said

@@ -56,7 +56,7 @@ async def rollback(
 
     Args:
         runner: What runs it.
-        run_id: The run; by default the last that is in place.
+        run_id: The run; by default the last one.
         options: The choices.
         everything: Take back all runs that are in place.
         reviewed: What was shown to a person.

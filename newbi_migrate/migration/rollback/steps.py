@@ -87,7 +87,7 @@ def choose_runs(
     *,
     everything: bool,
 ) -> list[RunRecord]:
-    """The runs to take back: the one named, the last that is still in place, or all of them.
+    """The runs to take back: the one named, the last one, or all that are in place.
 
     Args:
         runs: All runs, the newest first.
@@ -96,12 +96,14 @@ def choose_runs(
         everything: Whether all runs that are in place are taken back.
 
     Raises:
-        UsageError: There is no such run, later runs rest upon it, its journal or what it put aside
-            is gone, or a part is to be taken back of a run that has not come to its end, or of one
-            of several that was not named.
+        UsageError: There is no such run, the last one was taken back already, later runs rest upon
+            the one named, its journal or what it put aside is gone, or a part is to be taken back
+            of a run that has not come to its end, or of one of several that was not named.
     """
     in_place = [run for run in runs if run.in_place]
     chosen = in_place if everything else in_place[:1]
+    if run_id is None and options.whole and not everything:
+        _refuse_the_run_before(runs, in_place)
     if run_id is None and not options.whole:
         # A part is one of what a run wrote to documents and users.
         chosen = [run for run in in_place if run.migrates] or in_place[:1]
@@ -130,9 +132,9 @@ def choose_runs(
         raise UsageError(
             f"The run {replaced.run_id} put collections of a backup in place. What runs before it "
             "wrote can be looked at only once it is taken back, or settled.",
-            next_step="Take the last run back (newbi-migrate rollback) until that one is, and then "
-            "all of them; or drop what it put aside, to keep what it restored: newbi-migrate "
-            "drop-aside.",
+            next_step="Take the runs from the last one to that one back, each by its own id "
+            "(newbi-migrate rollback --run ID), and then all of them; or drop what it put aside, "
+            "to keep what it restored: newbi-migrate drop-aside.",
         )
     for run in chosen:
         if run.aside_dropped:
@@ -156,6 +158,20 @@ def choose_runs(
                 "rollback.",
             )
     return chosen
+
+
+def _refuse_the_run_before(runs: Sequence[RunRecord], in_place: Sequence[RunRecord]) -> None:
+    """Fail where the last run went back: who asks again after an interruption means no other."""
+    back = next((run for run in runs if run.in_place or run.state is RunState.ROLLED_BACK), None)
+    if back is None or back.in_place or not in_place:
+        return
+    before = in_place[0]
+    raise UsageError(
+        f"The last run ({back.command}, {back.run_id}) was taken back already. The one before it "
+        f"({before.command}, {before.run_id}) is in place.",
+        next_step=f"Name it if it is to go back as well: newbi-migrate rollback --run "
+        f"{before.run_id}.",
+    )
 
 
 async def preview(request: RollbackRequest) -> list[RollbackResult]:

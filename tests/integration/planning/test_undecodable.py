@@ -115,9 +115,15 @@ async def test_a_value_no_driver_decodes_stops_nobody_else(uri, sync_database, p
     stamped = ids_and_workspaces(sync_database, "invoices")
     column = ids_and_workspaces(sync_database, "columns")
     report = await validate(uri)
+    async with Migration(uri) as migration:
+        status = await migration.status()
     back = await rollback(uri)
 
     assert expected == quarantined(plan) == quarantined(result)
+    assert (
+        status.without_workspace == status.quarantined == {"boards": 1, "columns": 0, "invoices": 1}
+    )
+    assert all(each.classes.total() == each.documents for each in plan.collections.values())
     assert ExitCode.QUARANTINED is plan.exit_code is result.exit_code
     assert {id_key(bad["_id"])} == {key for key, held in stamped.items() if held is None}
     assert None not in column.values()
@@ -136,8 +142,8 @@ async def test_a_list_whose_items_are_numbered_oddly_is_quarantined(uri, sync_da
     _, result = await migrate(uri)
     _, again = await migrate(uri)
     stamped = ids_and_workspaces(sync_database, "invoices")
-    for _ in range(2):
-        await rollback(uri)
+    async with Migration(uri) as migration:
+        await migration.rollback_all()
 
     expected = {("invoices", id_key(odd["_id"]), Reason.WRITE_REFUSED)}
     assert expected == quarantined(result) == quarantined(again)

@@ -494,6 +494,30 @@ async def test_one_user_alone_goes_back(uri, migrated, sync_database):
     assert indexes == sync_database["invoices"].index_information()
 
 
+async def test_a_rollback_that_is_asked_for_again_takes_no_other_run_back(
+    uri, migrated, sync_database
+):
+    """Whoever was cut off at its last moment runs the same command again; another is named."""
+    before, _ = migrated
+    sync_database["invoices"].insert_many(invoices(USERS[0], 1, number="late"))
+    await migrate(uri)
+    async with Migration(uri) as migration:
+        late, first = await migration.runs()
+        await migration.rollback()
+        stood = held(sync_database)
+        for dry_run in (True, False):
+            with pytest.raises(UsageError, match=f"{late.run_id}. was taken back") as refused:
+                await migration.rollback(dry_run=dry_run)
+        unchanged = changes(stood, held(sync_database))
+        await migration.rollback(first.run_id)
+        nothing = await migration.rollback()
+    sync_database["invoices"].delete_one({"number": "late"})
+
+    assert f"rollback --run {first.run_id}." in refused.value.next_step
+    assert ([], None) == (unchanged, nothing.run_id)
+    assert [] == changes(before, held(sync_database))
+
+
 @pytest.mark.parametrize("kept", [False, True])
 async def test_who_went_back_alone_waits_for_a_migration_again(uri, migrated, database, kept):
     """Their line in the run's records is no proof that they are migrated."""
