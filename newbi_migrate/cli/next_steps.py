@@ -313,7 +313,8 @@ def _if_it_may_stay(command: str, found: Plan | RunResult) -> str:
     """A command; where something is quarantined, with the decision that it takes first."""
     if not len(found.quarantine):
         return command
-    return f"{command} (if what is quarantined may stay so; else settle it, and plan again)"
+    settled = "settle what is quarantined, and make a backup and a plan again"
+    return f"{settled}; or, if it may stay so, {command}"
 
 
 def after_validation(
@@ -436,7 +437,7 @@ def after_rollback(
     left = next((result for result in results if result.unresolved and options.stops), None)
     if options.whole and left is not None:
         again = suggest("rollback", "--run", str(left.run_id), *place)
-        return f"{again} (once nothing is in the way of what was left)"
+        return f"once nothing is in the way of what was left, {again}"
     if not options.whole or any(run.in_place for run in runs):
         return suggest("status", *place)
     taken_back = {result.run_id for result in results}
@@ -445,19 +446,17 @@ def after_rollback(
 
 def _all_back(runs: Iterable[RunRecord], place: Sequence[str]) -> str:
     """A plan; where one of the runs that were taken back had a backup, first a comparison."""
-    plan = suggest("plan", *place)
-    if not any(map(_backed, runs)):
-        return plan
-    compared = suggest("verify-backup", "--compare", "DIR", *place)
-    return f"{compared} (the backup from before); then start the old application, or {plan}"
-
-
-def _backed(run: RunRecord) -> bool:
-    """Whether a run was begun with a backup, with which the database can be compared."""
     from newbi_migrate.migration.run.baseline import BaselineSource, baseline_of
 
-    baseline = baseline_of(run)
-    return baseline is not None and baseline.source is BaselineSource.BACKUP
+    plan = suggest("plan", *place)
+    found = [baseline for run in runs if (baseline := baseline_of(run)) is not None]
+    names = [one.name for one in found if one.source is BaselineSource.BACKUP]
+    if not names:
+        return plan
+    compared = suggest("verify-backup", "--compare", "DIR", *place)
+    # The newest run comes first, and the backup from before all of them last.
+    which = names[-1] or "from before"
+    return f"compare with the backup {which}: {compared}; then start the old application, or {plan}"
 
 
 def after_dropping_aside(result: DroppedAside, place: Sequence[str]) -> str:

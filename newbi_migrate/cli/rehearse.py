@@ -114,7 +114,7 @@ def rehearse(
             night = [] if no_go else night_commands(options, rehearsed=output)
             following = suggest("rehearse", str(path)) if no_go else night[0]
             if found.verdict is Verdict.DECIDE:
-                following += " (once a person has decided)"
+                following = f"once a person has decided, {following}"
             document = rehearsal_document(found, night=night, next_command=following)
             # The database is never opened, not to look at its checklist either.
             code = reports.write(session, lambda _emails: document, found.exit_code, seen=None)

@@ -96,7 +96,7 @@ def test_a_rehearsal_that_quarantines_leads_to_a_decision(newbi, dirty, backup):
     first = "newbi-migrate backup --output-dir backups"
 
     assert ExitCode.QUARANTINED == answer.code, answer.err
-    assert f"Next: {first} (once a person has decided)" == answer.out.splitlines()[-1]
+    assert f"Next: once a person has decided, {first}" == answer.out.splitlines()[-1]
     assert first in [line.strip() for line in answer.out.splitlines()]
 
 
