@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from typing import Any, Final, TextIO
 
-from rich.console import Console, Group as Parts, RenderableType
+from rich.console import Console, ConsoleOptions, Group as Parts, RenderableType, RenderResult
 from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
@@ -26,6 +26,7 @@ from newbi_migrate.report.document import (
     Group,
     Groups,
     Listing,
+    Row,
     Section,
     Table,
     Tone,
@@ -193,8 +194,40 @@ def _ids(group: Group, *, verbose: bool) -> Iterator[RenderableType]:
 
 def _table(table: Table, *, verbose: bool) -> Iterator[RenderableType]:
     if table.more and verbose and table.every is not None:
-        yield from _lines("  ".join(map(_words, row)).rstrip() for row in table.every())
+        yield from _lines(map(_row, table.every()))
         return
+    yield _Fitting(table)
+    if table.more:
+        yield _indented(plain(f"and {table.more:,} more (--verbose lists all)"))
+
+
+def _row(row: Row) -> str:
+    return "  ".join(map(_words, row)).rstrip()
+
+
+class _Fitting:
+    """A table; where it is wider than the terminal, its rows as text, so that no id is cut."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
+        heads = self._table.columns or [""] * len(self._table.rows[0])
+        cells = zip(*self._table.rows, strict=True)
+        least = (
+            max(len(head), *map(_longest, each)) for head, each in zip(heads, cells, strict=True)
+        )
+        if sum(width + 1 for width in least) <= options.max_width:
+            yield _indented(_columns(self._table), 1)
+        else:
+            yield from (_indented(plain(_row(row)), 1) for row in self._table.rows)
+
+
+def _longest(cell: Cell) -> int:
+    return max(map(len, _words(cell).split()), default=0)
+
+
+def _columns(table: Table) -> RichTable:
     # On 80 columns there is one blank between columns, and none at the end.
     made = RichTable(box=None, pad_edge=False, header_style="dim", padding=(0, 1))
     made.collapse_padding = True
@@ -205,15 +238,13 @@ def _table(table: Table, *, verbose: bool) -> Iterator[RenderableType]:
             plain(column),
             justify="right" if number else "left",
             overflow="fold",
-            no_wrap=not position,
+            no_wrap=not any(" " in _words(cell) for cell in cells),
             # Where padding collapses, Rich takes a column for narrower than its head.
             min_width=len(column),
         )
     for row in table.rows:
         made.add_row(*(plain(_words(cell), _cell_style(cell)) for cell in row))
-    yield _indented(made, 1)
-    if table.more:
-        yield _indented(plain(f"and {table.more:,} more (--verbose lists all)"))
+    return made
 
 
 def _cell_style(cell: Cell) -> str:

@@ -112,6 +112,11 @@ def _title(result: RollbackResult) -> str:
     what = f"the {result.command} run {result.run_id} in the database {result.database}"
     if result.earlier:
         return f"Left by the rollback of {what}, which was taken back before."
+    if result.dry_run and result.refused:
+        return (
+            f"Rollback of {what}: it would be refused until the conflicts are settled. This is "
+            "what it would do with --on-conflict keep. Nothing was written."
+        )
     if result.dry_run:
         return f"Rollback of {what}: what it would do. Nothing was written."
     if result.refused:

@@ -304,7 +304,7 @@ def test_the_first_few_are_shown_and_verbose_shows_all():
 
     assert [True, True, True, False, False] == [str(i) in brief for i in IDS[10:15]]
     assert all(str(i) in full for i in (*IDS[10:15], IDS[0], IDS[1]))
-    assert f"{IDS[0]} created" in full
+    assert f"{IDS[0]} created" in " ".join(full.split())
     assert f"quotes.number_1: 2 documents {IDS[20]} and {IDS[21]}" in " ".join(full.split())
 
 
@@ -322,10 +322,13 @@ def test_a_plan_that_leaves_nothing_says_so():
 @pytest.mark.parametrize("width", [80, 120])
 @pytest.mark.parametrize("verbose", [False, True])
 def test_no_line_of_a_report_is_wider_than_the_terminal(width, verbose):
-    """Only the command to copy may be longer."""
+    """Only the command to copy may be longer; and no id is cut, which could not be copied."""
     report = plan_report(a_plan(), next_command="newbi-migrate status", verbose=verbose)
+    lines = shown(report, width=width).splitlines()
+    whole = {str(line.user_id) for line in a_plan().users if line.user_id is not None}
 
-    assert width >= max(len(line) for line in shown(report, width=width).splitlines())
+    assert width >= max(map(len, lines))
+    assert not verbose or whole <= {word for line in lines for word in line.split()}
 
 
 def test_the_command_to_run_next_is_one_line_however_long():
