@@ -51,7 +51,14 @@ class Collision:
     ids: tuple[Any, ...]
     count: int
     in_no_workspace: bool = False
-    owners: tuple[tuple[Any, Any], ...] = ()
+    owners: tuple[tuple[Any, Any], ...] = field(default=(), compare=False)
+
+    @property
+    def every_id(self) -> Sequence[Any] | None:
+        """Ids of all of them; ``None`` where they are not known."""
+        if self.owners:
+            return [identifier for identifier, _ in self.owners]
+        return None if self.count > len(self.ids) else self.ids
 
 
 async def find_collisions(

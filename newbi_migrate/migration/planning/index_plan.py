@@ -209,7 +209,7 @@ async def refused_by_indexes(
             comment=comment,
         )
         for collision in found:
-            ids = [identifier for identifier, _ in collision.owners] or list(collision.ids)
+            ids = collision.every_id or collision.ids
             late = await _without_right_workspace(
                 database[spec.name], spec, ids, workspaces, workspace_field, comment
             )

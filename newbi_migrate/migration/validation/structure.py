@@ -320,6 +320,7 @@ class Structure:
                 self._database[spec.name],
                 key,
                 workspace_field=self._field,
+                owner_field=spec.owner_field or "_id",
                 comment=COMMENT,
             )
             if now:
@@ -353,6 +354,7 @@ class Structure:
             self._database[spec.name],
             key,
             workspace_field=self._field,
+            owner_field=spec.owner_field or "_id",
             comment=COMMENT,
             among={self._field: {"$nin": [None, ""]}},
         )
@@ -388,13 +390,13 @@ class Structure:
         shared = collision in of_one_owner and not origins.built(spec.name, key.index.name)
         if shared and owner not in await origins.fields(spec.name):
             return Origin.BEFORE
-        if collision.count > len(collision.ids):
-            # Those between the first and the last are not named.
-            return Origin.RUN
+        ids = collision.every_id
+        if ids is None:
+            return Origin.UNKNOWN
         paths = [path for path, _ in key.index.keys]
-        if not await origins.written(spec.name, collision.ids, *paths):
+        if not await origins.written(spec.name, ids, *paths):
             return Origin.BEFORE
-        rewritten = owner and await origins.written(spec.name, collision.ids, owner)
+        rewritten = owner and await origins.written(spec.name, ids, owner)
         return Origin.BEFORE if shared and not rewritten else Origin.RUN
 
     def _may_collide_later(self, spec: CollectionSpec, key: UniqueKey) -> bool:

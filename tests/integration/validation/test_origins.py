@@ -146,6 +146,25 @@ async def test_two_of_one_owner_shared_their_key_before(migration, legacy):
     assert {rule: 1} == found(report, Origin.BEFORE) == found(report, Origin.RUN)
 
 
+@pytest.mark.parametrize("number", [2, 3, 7])
+async def test_documents_of_before_shared_a_key_before_however_many_they_are(
+    migration, legacy, number
+):
+    """Every one of them is asked about, not the first and the last."""
+    nameless = [{"_id": ObjectId(), "name": "Firme"} for _ in range(number)]
+    legacy["organization"].insert_many(nameless)
+    await migration.apply()
+    before = await migration.validate(only=["key.*"])
+    # The run wrote this one, which is neither the first nor the last of them.
+    ends = [ObjectId("0" * 24), ObjectId("f" * 24)]
+    legacy["organization"].insert_many([{**nameless[0], "_id": end} for end in ends])
+    legacy["organization"].update_one({"_id": HOME}, {"$unset": {"slug": ""}})
+    since = await migration.validate(only=["key.*"])
+
+    assert {("key.unique", "organization"): 1} == found(before) == found(before, Origin.BEFORE)
+    assert {("key.unique", "organization"): 1} == found(since) == found(since, Origin.RUN)
+
+
 # -- what came with the run, or has gone since --------------------------------------------------
 
 
