@@ -10,7 +10,8 @@ from bson import json_util
 from newbi_migrate.backup import layout
 from newbi_migrate.documents.better_auth import TARGET_COLLECTIONS
 from newbi_migrate.documents.registry import Registry
-from newbi_migrate.store.collections import CollectionInfo
+from newbi_migrate.errors import UsageError
+from newbi_migrate.store.collections import CollectionInfo, unopenable_names
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.runs import readable_collections
 
@@ -23,10 +24,18 @@ async def list_sources(
     """What mongodump would read, and names of what it would pass over.
 
     Raises:
-        UsageError: The database is half restored.
+        UsageError: The database is half restored, or holds a collection that cannot be read.
         pymongo.errors.PyMongoError: The server failed.
     """
     listed = await readable_collections(database)
+    if unopenable := await unopenable_names(database):
+        raise UsageError(
+            f"The driver opens no collection of the name {unopenable[0]!r}, so no backup can hold "
+            "it; nothing was written.",
+            next_step="Give it another name, with the command renameCollection in mongosh, or drop "
+            "it.",
+            collection=unopenable[0],
+        )
     found = [info for info in listed.values() if layout.dumped(info.name)]
     return found, tuple(name for name in listed if "$" in name and not layout.dumped(name))
 

@@ -18,6 +18,7 @@ __all__ = [
     "collection_names",
     "collections",
     "data_namespace",
+    "unopenable_names",
 ]
 
 BUCKETS: Final = "system.buckets."
@@ -86,6 +87,8 @@ async def collections(
 ) -> dict[str, CollectionInfo]:
     """Everything in a database by name, in order, the server's and the tool's own included.
 
+    What no driver opens is left out: see :func:`unopenable_names`.
+
     Args:
         database: The database.
         comment: Attached to the command.
@@ -97,6 +100,8 @@ async def collections(
     cursor = await database.list_collections(comment=comment)
     async with cursor:
         async for info in cursor:
+            if not _opens(info["name"]):
+                continue
             uuid = info.get("info", {}).get("uuid")
             found[info["name"]] = CollectionInfo(
                 info["name"],
@@ -108,12 +113,29 @@ async def collections(
 
 
 async def collection_names(database: Database, *, comment: str | None = None) -> frozenset[str]:
-    """The names of everything in a database.
+    """The names of everything in a database that a driver opens.
 
     Raises:
         pymongo.errors.PyMongoError: The server failed.
     """
-    return frozenset(await database.list_collection_names(comment=comment))
+    return frozenset(filter(_opens, await database.list_collection_names(comment=comment)))
+
+
+async def unopenable_names(database: Database) -> list[str]:
+    """Names of collections that the server holds and PyMongo refuses to open.
+
+    Commands of another client make them; nothing here reads or writes them.
+
+    Raises:
+        pymongo.errors.PyMongoError: The server failed.
+    """
+    names = await database.list_collection_names()
+    return sorted(name for name in names if not _opens(name))
+
+
+def _opens(name: str) -> bool:
+    # What PyMongo refuses of what a server takes.
+    return ".." not in name and not name.endswith(".")
 
 
 def data_namespace(name: str, kind: str) -> str:

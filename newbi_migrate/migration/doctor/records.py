@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from newbi_migrate.checks import Check, Level
@@ -13,7 +13,12 @@ from newbi_migrate.migration.planning.survey import odd_target, refusing_index, 
 from newbi_migrate.migration.run.accounted import last_migration
 from newbi_migrate.migration.run.finishing import finishing
 from newbi_migrate.migration.run.recovery import refuse_lost_records
-from newbi_migrate.store.collections import CollectionInfo, collection_names, collections
+from newbi_migrate.store.collections import (
+    CollectionInfo,
+    collection_names,
+    collections,
+    unopenable_names,
+)
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.lease import Lease
 from newbi_migrate.store.runs import RunState, read_runs, refuse_if_restoring, unfinished_run
@@ -46,7 +51,11 @@ async def look_at_collections(database: Database, registry: Registry) -> list[Ch
     if refusal is not None:
         targets = Check(targets.id, Level.FAILED, refusal.what, refusal.next_step)
     present = [infos[spec.name] for spec in registry if spec.name in infos]
-    return [targets, _registered([info for info in present if info.oddity])]
+    return [
+        targets,
+        _registered([info for info in present if info.oddity]),
+        *_named(await unopenable_names(database)),
+    ]
 
 
 async def look_for_late_work(database: Database, registry: Registry) -> list[Check]:
@@ -71,6 +80,17 @@ async def look_for_late_work(database: Database, registry: Registry) -> list[Che
             f"Migrate them first: newbi-migrate {command}.",
         )
     ]
+
+
+def _named(unopenable: Sequence[str]) -> Iterator[Check]:
+    if unopenable:
+        yield Check(
+            "collection-names",
+            Level.FAILED,
+            f"The driver opens no collection of these names, so no backup can hold them: "
+            f"{', '.join(map(repr, unopenable))}.",
+            "Give them other names, with the command renameCollection in mongosh, or drop them.",
+        )
 
 
 def _registered(odd: Sequence[CollectionInfo]) -> Check:

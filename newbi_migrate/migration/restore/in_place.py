@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 from bson import ObjectId
 
@@ -44,17 +44,25 @@ from newbi_migrate.store.session import LeasedSession
 __all__ = ["RestoreInPlace", "refuse_unreplaceable"]
 
 
+_MAX_NAMESPACE: Final = 255
+"""Bytes that a server allows for the names of a database and a collection, with the dot."""
+_LATE: Final = 10**9
+"""A number that no run reaches, in the name that a collection has meanwhile."""
+
+
 def refuse_unreplaceable(
-    wanted: Sequence[DumpedCollection], infos: Mapping[str, CollectionInfo]
+    database: str, wanted: Sequence[DumpedCollection], infos: Mapping[str, CollectionInfo]
 ) -> None:
     """Fail where what is to be put in place, or what is there, cannot be renamed.
 
     Args:
+        database: Name of the target.
         wanted: Collections of the dump.
         infos: What is in the target, by name.
 
     Raises:
-        UsageError: One is a view, a time series, the server's or this tool's own.
+        UsageError: One is a view, a time series, the server's or this tool's own, or has a name
+            that is too long to be given another.
     """
     for one in wanted:
         there = infos.get(one.name)
@@ -63,6 +71,8 @@ def refuse_unreplaceable(
             oddity = "the server's, or this tool's own"
         elif odd := sorted(kinds - {"collection"}):
             oddity = {"view": "a view", "timeseries": "a time series"}.get(odd[0], odd[0])
+        elif len(f"{database}.{Replacement(_LATE, one.name).restoring}".encode()) > _MAX_NAMESPACE:
+            oddity = "a collection of a very long name"
         else:
             continue
         raise UsageError(
@@ -150,7 +160,7 @@ class RestoreInPlace:
         if self.reviewed is not None:
             refuse_other_preview(self.reviewed, target)
         infos = await collections(session.database, comment=session.comment)
-        refuse_unreplaceable(self._wanted, infos)
+        refuse_unreplaceable(session.database.name, self._wanted, infos)
         await begin_run(
             session,
             RunWriter(session),
@@ -185,7 +195,7 @@ class RestoreInPlace:
         wanted = [replace(one, restored_as=names[one.name]) for one in self._wanted]
         built, refused = await filler.fill(wanted)
         infos = await collections(session.database, comment=session.comment)
-        refuse_unreplaceable(self._wanted, infos)
+        refuse_unreplaceable(session.database.name, self._wanted, infos)
         noted = {
             "replaced": [
                 replace(

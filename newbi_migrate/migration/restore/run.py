@@ -173,7 +173,7 @@ async def _target(
     if drop and only:
         wanted = [one for one in dump.collections if one.name in only]
         with explained("looking at the target"):
-            refuse_unreplaceable(wanted, await collections(database))
+            refuse_unreplaceable(database.name, wanted, await collections(database))
     return target
 
 

@@ -160,6 +160,24 @@ async def test_what_cannot_be_renamed_is_refused_before_anything_is_written(
     assert [] == changes(before, fingerprint(everything))
 
 
+@pytest.mark.parametrize("spare", [0, -1])
+async def test_a_name_that_leaves_no_room_for_another_is_refused_before_anything_is_written(
+    everything, database, tmp_path, spare
+):
+    """A restored collection has a longer name until it is whole, and the other one afterwards."""
+    room = 255 - len(f"{database.name}.newbi_migrate_restoring_1000000000_") - spare
+    everything["x" * room].insert_one({"_id": 1})
+    path = (await backup_database(database, tmp_path)).path
+    before = data(everything)
+    if spare < 0:
+        with pytest.raises(UsageError, match="a very long name"):
+            await restore_backup(path, database, drop=True, only=["x" * room])
+    else:
+        await restore_backup(path, database, drop=True, only=["x" * room])
+
+    assert before == data(everything)
+
+
 async def test_a_view_of_that_name_is_refused(everything, database, backup):
     """What stands there now counts, too."""
     everything["invoices"].drop()
