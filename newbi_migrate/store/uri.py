@@ -17,7 +17,7 @@ from pymongo.errors import PyMongoError
 from pymongo.uri_parser import parse_userinfo, split_hosts, split_options
 
 from newbi_migrate.errors import LocalFileError, UsageError
-from newbi_migrate.local_files import opened_for
+from newbi_migrate.local_files import opened_for, refuse_no_file
 from newbi_migrate.store.redact import Redactor, redact_uri
 
 __all__ = [
@@ -52,6 +52,7 @@ _LARGEST_FILE = 65_536
 _UNKNOWN_OPTION = "Unknown option"
 _NO_MODULE = re.compile(r"must install the ([\w.-]+) module")
 _FILES = frozenset({"tlscafile", "tlscertificatekeyfile", "tlscrlfile"})
+_FILE_PLACE = "Correct its path; it is looked for from the working directory."
 _SECRET_OPTIONS = frozenset(
     {
         "authmechanismproperties",
@@ -184,6 +185,11 @@ def _options(text: str, *, where: str) -> tuple[frozenset[str], tuple[str, ...],
     pairs = [option.partition("=") for option in written]
     names = [key for key, _, _ in pairs]
     try:
+        for name, _, value in pairs:
+            if name.lower() in _FILES:
+                # The driver opens it, and would wait for whoever writes to a pipe.
+                named = f"{where} names it. {_FILE_PLACE}"
+                refuse_no_file(Path(unquote_plus(value)), next_step=named)
         # Which it is, the driver does not say of a connection string: each is asked alone.
         unknown = {n.lower() for n, w in zip(names, written, strict=True) if _complaints(w)[0]}
         _, refused = _complaints(text)
@@ -207,7 +213,7 @@ def _options(text: str, *, where: str) -> tuple[frozenset[str], tuple[str, ...],
         listed = ", ".join(name for name in names if name.lower() in _FILES)
         raise LocalFileError(
             f"{where} names a file that cannot be read ({listed}).",
-            next_step="Correct its path; it is looked for from the working directory.",
+            next_step=_FILE_PLACE,
         ) from None
     except (PyMongoError, ValueError, TypeError):
         raise UsageError(

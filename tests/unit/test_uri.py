@@ -296,6 +296,15 @@ def test_a_file_that_cannot_be_read_is_named_by_its_option(option):
     assert "s3cret" not in str(caught.value)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="named pipes are POSIX's")
+@pytest.mark.parametrize("option", ["tlsCAFile", "tlsCertificateKeyFile", "tlsCRLFile"])
+def test_nobody_waits_for_a_pipe_that_an_option_names(tmp_path, option):
+    """The driver opens such a file, and would never come back."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(LocalFileError, match="pipe' exists and is not a file"):
+        ConnectionString(f"mongodb://localhost/newbi?tls=true&{option}={tmp_path}/pipe")
+
+
 def test_a_compressor_without_its_package_is_named(monkeypatch):
     """The driver alone would go on without compression."""
 
