@@ -13,9 +13,14 @@ from newbi_migrate.documents.registry import Registry
 from newbi_migrate.errors import UsageError
 from newbi_migrate.store.collections import CollectionInfo, unopenable_names
 from newbi_migrate.store.handles import Database
-from newbi_migrate.store.runs import readable_collections
+from newbi_migrate.store.runs import (
+    RunState,
+    read_runs,
+    readable_collections,
+    unfinished_run,
+)
 
-__all__ = ["critical_collections", "list_sources", "metadata_text"]
+__all__ = ["critical_collections", "list_sources", "metadata_text", "unfinished_work"]
 
 
 async def list_sources(
@@ -38,6 +43,19 @@ async def list_sources(
         )
     found = [info for info in listed.values() if layout.dumped(info.name)]
     return found, tuple(name for name in listed if "$" in name and not layout.dumped(name))
+
+
+async def unfinished_work(database: Database) -> str | None:
+    """Command and id of a run that has begun and not come to its end, such as ``migrate ID``.
+
+    Raises:
+        DamagedRecordsError: A record of a run is not what this tool wrote.
+    """
+    run = unfinished_run(await read_runs(database))
+    if run is None:
+        return None
+    command = "rollback" if run.state is RunState.ROLLING_BACK else run.command
+    return f"{command} {run.run_id}"
 
 
 def critical_collections(registry: Registry) -> frozenset[str]:

@@ -40,6 +40,7 @@ from newbi_migrate.backup.sources import (
     critical_collections,
     list_sources,
     metadata_text,
+    unfinished_work,
 )
 from newbi_migrate.documents.newbi import NEWBI
 from newbi_migrate.documents.registry import Registry
@@ -58,7 +59,6 @@ from newbi_migrate.store.digest import Digest, indexes_digest, options_digest
 from newbi_migrate.store.faults import explained, task_group
 from newbi_migrate.store.indexes import read_indexes
 from newbi_migrate.store.reading import read_batches
-from newbi_migrate.store.runs import RunState, read_runs, unfinished_run
 from newbi_migrate.store.snapshots import (
     SnapshotLost,
     committed,
@@ -257,16 +257,12 @@ class _Backup:
     async def _unfinished_run(self) -> str | None:
         """The run that has begun and not come to its end, if there is one; that is noted."""
         try:
-            runs = await read_runs(self._database)
+            found = await unfinished_work(self._database)
         except DamagedRecordsError as error:
             self._note(error.what)
             return None
-        run = unfinished_run(runs)
-        if run is None:
-            return None
-        command = "rollback" if run.state is RunState.ROLLING_BACK else run.command
-        found = f"{command} {run.run_id}"
-        self._note(half_done(found))
+        if found is not None:
+            self._note(half_done(found))
         return found
 
     def _note(self, sentence: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -12,7 +13,7 @@ from newbi_migrate.cli import options as opt
 from newbi_migrate.cli.next_steps import after_backup, after_verifying, suggest
 from newbi_migrate.cli.running import Session, interruptible
 from newbi_migrate.cli.values import opening
-from newbi_migrate.errors import UsageError
+from newbi_migrate.errors import DamagedRecordsError, UsageError
 
 if TYPE_CHECKING:
     from newbi_migrate.backup.compare import Comparison
@@ -180,22 +181,28 @@ async def _export(
 
 
 def _survey(session: Session, output_dir: Path, chosen: Sequence[str]) -> NoReturn:
-    from newbi_migrate.report.backups import backup_survey_document
+    from newbi_migrate.report.backups import BackupPreview, backup_survey_document
 
-    async def counting(migration: Migration) -> dict[str, int]:
+    async def looking(migration: Migration) -> BackupPreview:
+        from newbi_migrate.backup.sources import unfinished_work
         from newbi_migrate.store.counting import estimated_counts
         from newbi_migrate.store.faults import explained
 
         database = migration.store.database
         sources = await _sources(database)
         with explained("reading the database"):
-            return await estimated_counts(database, sources)
+            counts = dict(sorted((await estimated_counts(database, sources)).items()))
+            # A backup is made beside damaged records too, and says so.
+            with contextlib.suppress(DamagedRecordsError):
+                return BackupPreview(
+                    database.name, output_dir, counts, await unfinished_work(database)
+                )
+        return BackupPreview(database.name, output_dir, counts)
 
-    counts = dict(sorted(session.ask(counting, quiet=True).items()))
-    following = suggest("backup", *chosen, *session.uri_arguments)
-    session.finish(
-        backup_survey_document(session.target.database, output_dir, counts, next_command=following)
-    )
+    preview = session.ask(looking, quiet=True)
+    words = ["backup", *chosen] if preview.unfinished_run is None else ["status"]
+    following = suggest(*words, *session.uri_arguments)
+    session.finish(backup_survey_document(preview, next_command=following))
 
 
 async def _sources(database: Database) -> list[CollectionInfo]:

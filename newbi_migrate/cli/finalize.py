@@ -69,8 +69,8 @@ def finalize(
     """End the migration: swap obsolete indexes, drop the collection of legacy users.
 
     It swaps indexes as indexes --apply does, whether that was run or not. It refuses unless the
-    database validates, nothing is pending, and no user and no document is quarantined; these wait
-    for --keep. What was broken before the migration is listed and holds nothing back. Without
+    database validates, nothing is pending, and no user and no document is quarantined; with
+    --keep, some may be. What was broken before the migration is listed, and is no obstacle. Without
     --keep, or with --drop-journal, the backup is the only way back.
     """
     with call.session("finalize") as session:

@@ -292,7 +292,8 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
             },
             {
                 "newbi-migrate finalize --keep --dry-run": "Show what it would do.",
-                "newbi-migrate finalize --keep": "Rename the legacy users, drop the rest.",
+                "newbi-migrate finalize --keep": "Rename the collection of legacy users, and "
+                "swap the indexes.",
             },
         ),
         "schema": Entry(

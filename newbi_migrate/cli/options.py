@@ -88,8 +88,8 @@ Confirm = Annotated[
     bool,
     typer.Option(
         "--confirm",
-        help="Write without asking for the database's name to be typed; nothing is compared with "
-        "an earlier --dry-run.",
+        help="Write without asking for the database's name to be typed, and without comparing "
+        "with what was shown before.",
     ),
 ]
 Backup = Annotated[

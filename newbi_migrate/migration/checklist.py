@@ -105,6 +105,15 @@ class Line:
         return self.id.part
 
 
+_MONITORING: Final = Line(LineId.MONITORING, LineState.ASKED)
+_BACKUPS: Final = Line(LineId.BACKUPS, LineState.ASKED)
+_PERSONS: Final = {line.id: line for line in (_MONITORING, _BACKUPS)}
+_WAITING: Final = tuple(
+    _PERSONS.get(one, Line(one, LineState.OPEN)) for one in LineId if one.part is not Part.BEFORE
+)
+"""The lines of the migration and of the time after it, as long as none is done."""
+
+
 @dataclass(frozen=True, slots=True)
 class Checklist:
     """The checklist of a database.
@@ -221,15 +230,13 @@ class _Looking:
         """The lines of the migration and of the time after it."""
         run = self._migration
         if run is None:
-            waiting = [one for one in LineId if one.part is not Part.BEFORE]
-            return tuple(Line(one, LineState.OPEN) for one in waiting)
+            return _WAITING
         finished = run.document.get("finishedAt")
         if not run.stands or not isinstance(finished, datetime):
             back = run.state is RunState.ROLLING_BACK
             evidence = "unfinished-rollback" if back else "unfinished"
             migrated = Line(LineId.MIGRATED, LineState.FAILED, evidence)
-            waiting = [one for one in LineId if one.part is not Part.BEFORE][1:]
-            return (migrated, *(Line(one, LineState.OPEN) for one in waiting))
+            return (migrated, *_WAITING[1:])
         sessions = await self._sessions(finished)
         seen = ("sessions", {"count": sessions}) if sessions else ("no-sessions",)
         signed_in = LineState.DONE if sessions else LineState.OPEN
@@ -237,12 +244,12 @@ class _Looking:
             Line(LineId.MIGRATED, LineState.DONE, "run", {"run": str(run.run_id)}),
             await self._validated(),
             Line(LineId.TESTED, signed_in, *seen),
-            Line(LineId.MONITORING, LineState.ASKED),
+            _MONITORING,
             Line(LineId.RESTARTED, signed_in, *seen),
             Line(LineId.SIGN_IN, signed_in, *seen),
             await self._new_documents(finished),
             self._set_aside(),
-            Line(LineId.BACKUPS, LineState.ASKED),
+            _BACKUPS,
         )
 
     # -- one by one ---------------------------------------------------------------------------

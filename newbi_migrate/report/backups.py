@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from pydantic import computed_field
+
 from newbi_migrate.answers import answer
 from newbi_migrate.backup.compare import Comparison, Difference
 from newbi_migrate.backup.export_list import ExportEntry, Exports
-from newbi_migrate.backup.manifest import CollectionEntry, Consistency, Manifest
+from newbi_migrate.backup.manifest import CollectionEntry, Consistency, Manifest, half_done
 from newbi_migrate.backup.verification import Problem, Verification
 from newbi_migrate.errors import ExitCode
 from newbi_migrate.extended_json import from_extended_json
@@ -61,15 +63,22 @@ class BackupPreview:
         database: Name of the database.
         output_dir: The folder that it would be written into.
         collections: Each collection with its documents, estimated.
+        unfinished_run: Command and id of a run that has not come to its end; ``None`` if none has.
         dry_run: True.
-        exit_code: 0.
+        exit_code: 3 if there is such a run, else 0.
     """
 
     database: str
     output_dir: Path
     collections: Mapping[str, int]
+    unfinished_run: str | None = None
     dry_run: bool = True
-    exit_code: ExitCode = ExitCode.DONE
+
+    @computed_field
+    @property
+    def exit_code(self) -> ExitCode:
+        """3 if a run has not come to its end, else 0."""
+        return ExitCode.DONE if self.unfinished_run is None else ExitCode.PENDING
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,23 +191,24 @@ def _unsayable(exports: Sequence[ExportEntry]) -> list[str]:
     ]
 
 
-def backup_survey_document(
-    database: str, output_dir: Path, counts: Mapping[str, int], *, next_command: str = ""
-) -> Document:
+def backup_survey_document(preview: BackupPreview, *, next_command: str = "") -> Document:
     """The document of what a backup would read, about."""
+    counts = preview.collections
     title = (
-        f"A backup of the database {database} into {output_dir} would hold about "
+        f"A backup of the database {preview.database} into {preview.output_dir} would hold about "
         f"{counted(sum(counts.values()), 'document')} in {counted(len(counts), 'collection')}. "
         "Nothing was written."
     )
+    unfinished = preview.unfinished_run
     return Document(
         command="backup",
-        database=database,
+        database=preview.database,
         title=title,
-        exit_code=ExitCode.DONE,
+        exit_code=preview.exit_code,
         next_command=next_command,
         dry_run=True,
         sections=(
+            *_said([] if unfinished is None else [Badge(half_done(unfinished), Tone.BAD)]),
             Section(
                 "",
                 table_of(
@@ -206,7 +216,7 @@ def backup_survey_document(
                 ),
             ),
         ),
-        value=lambda: answer(BackupPreview(database, output_dir, counts)),
+        value=lambda: answer(preview),
     )
 
 

@@ -44,7 +44,7 @@ _LINES: Final[Mapping[LineId, tuple[str, str]]] = {
     LineId.TOOLS: ("The tools are installed", "Outils installés"),
     LineId.VARIABLES: ("The connection string is in place", "Variables d'environnement en place"),
     LineId.STOPPED: ("The application is stopped", "Application arrêtée"),
-    LineId.BACKUP: ("A backup is made, of the database as it is", "Sauvegarde faite et à jour"),
+    LineId.BACKUP: ("A backup was made just before", "Sauvegarde faite juste avant"),
     LineId.REHEARSED: ("The night was rehearsed", "Migration répétée sur une copie"),
     LineId.PLANNED: ("The plan was reviewed", "Plan relu"),
     LineId.MIGRATED: ("The migration is done", "Migration terminée"),
@@ -194,7 +194,7 @@ def checklist_document(
         language: English or French.
     """
     position = list(Language).index(language)
-    open_ = [one for one in checklist.lines if one.state in _UNSETTLED]
+    open_ = filter(_asks_for_a_command, checklist.lines)
     return Document(
         command="checklist",
         database=checklist.database,
@@ -216,6 +216,11 @@ def checklist_document(
     )
 
 
+def _asks_for_a_command(line: Line) -> bool:
+    # As long as no document has come, none lacks a workspace.
+    return line.state in _UNSETTLED and line.evidence != "none-new"
+
+
 def _part(
     checklist: Checklist, part: Part, name: str, position: int, command: Callable[[LineId], str]
 ) -> Section:
@@ -228,7 +233,7 @@ def _part(
     commands = tuple(
         f"{_LINES[line.id][position]}{colon} {command(line.id)}"
         for line in lines
-        if line.state in _UNSETTLED and command(line.id)
+        if _asks_for_a_command(line) and command(line.id)
     )
     listing = Listing(lambda: commands, len(commands), whole=True)
     return Section(name, (Table(name, (), rows), listing))

@@ -112,7 +112,7 @@ def _legacy(result: FinalizeResult) -> Iterator[Section]:
         critical = [f for f in there if f.severity is Severity.CRITICAL]
         rest = [f for f in there if f.severity is not Severity.CRITICAL]
         yield Section(
-            f"There before the migration, and holds nothing back: {counted(number, 'violation')}",
+            f"There before the migration, and no obstacle: {counted(number, 'violation')}",
             (
                 Groups("Critical rules, broken before", "rule", rule_groups(critical)),
                 Groups("Other rules, broken before", "rule", rule_groups(rest), brief=True),

@@ -153,7 +153,14 @@ def _to_decide(rehearsal: Rehearsal) -> Iterator[Section]:
 
 def _on_the_night(night: Sequence[str]) -> Iterator[Section]:
     if night:
-        yield Section("On the night", (Listing(partial(iter, night), len(night), whole=True),))
+        yield Section(
+            "On the night",
+            (
+                "With the connection string in MONGODB_URI or .env; else add --uri-file FILE to all "
+                "but the last.",
+                Listing(partial(iter, night), len(night), whole=True),
+            ),
+        )
 
 
 def _summary(rehearsal: Rehearsal) -> Iterator[str]:

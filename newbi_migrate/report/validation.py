@@ -60,7 +60,8 @@ _ORIGINS: Final[Mapping[Origin, str]] = {
 _APART: Final = frozenset({Origin.PENDING, Origin.BEFORE})
 """Origins that the name of a JUnit case says, since one rule may be broken by several."""
 _BEFORE: Final = (
-    "No reason to go back. Cure it before a migration, or once --unchanged has given its proof."
+    "No reason to go back. Cure it as it says; after a migration, once --unchanged has given its "
+    "proof."
 )
 
 

@@ -247,7 +247,7 @@ def test_french_has_the_same_lines(quick, clean):
 
     assert ExitCode.PENDING == answer.code
     assert "Avant la migration" in answer.out
-    assert "Sauvegarde faite et à jour : newbi-migrate backup" in answer.out
+    assert "Sauvegarde faite juste avant : newbi-migrate backup" in answer.out
     assert "Before" not in answer.out
 
 

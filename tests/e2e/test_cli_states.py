@@ -306,6 +306,7 @@ def test_a_backup_of_what_is_half_done_says_so_and_is_none_to_go_back_to(quick, 
     """Its report, its manifest and whoever reads it; no run takes it, and `doctor` fails."""
     clean["invoices"].create_index([("number", 1), ("createdBy", 1)], unique=True)
     state(quick, clean, uri)
+    looked = quick("backup", "--dry-run")
     made = quick("backup")
     (path,) = Path("backups").iterdir()
     run = quick("status", "--json").json["unfinished"]
@@ -319,10 +320,14 @@ def test_a_backup_of_what_is_half_done_says_so_and_is_none_to_go_back_to(quick, 
     ]
 
     assert (ExitCode.PENDING, ExitCode.DONE) == (made.code, read.code)
+    assert (ExitCode.PENDING, "newbi-migrate status") == (
+        looked.code,
+        following(looked, "/nowhere"),
+    )
     assert "half migrated or half rolled back" in MANUAL["backup"].endings[made.code]
     assert run in manifest["unfinishedRun"]
     assert "a migration can begin" not in made.err
-    for text in (made.out, made.err, report, read.out, doctor.out):
+    for text in (looked.out, made.out, made.err, report, read.out, doctor.out):
         assert f"of run {run} had begun and not come to its end" in " ".join(text.split())
     for refused in taken:
         assert refused.code in (ExitCode.USAGE, ExitCode.INTERRUPTED)

@@ -109,8 +109,8 @@ def choose_runs(
         chosen = [run for run in in_place if run.migrates] or in_place[:1]
         if len(chosen) > 1:
             raise UsageError(
-                f"{len(chosen)} runs are in place, and a part can be taken back of one of them.",
-                next_step="Name it with --run; status lists them.",
+                f"{len(chosen)} runs are in place, and a part can be taken back of one run only.",
+                next_step="Name that run with --run; status lists them.",
             )
     if run_id is not None:
         chosen = [run for run in runs if run.run_id == run_id]
