@@ -32,6 +32,9 @@ from newbi_migrate.report.text import counted
 __all__ = ["rehearsal_document", "since_sentences", "with_rehearsal"]
 
 _TONES: Final = {Verdict.GO: Tone.GOOD, Verdict.DECIDE: Tone.ODD, Verdict.NO_GO: Tone.BAD}
+_WHERE: Final = (
+    "With the connection string in MONGODB_URI or .env; else add --uri-file FILE, but not to smoke."
+)
 _SHOWN: Final = 10
 _FEW: Final = 5
 
@@ -153,14 +156,8 @@ def _to_decide(rehearsal: Rehearsal) -> Iterator[Section]:
 
 def _on_the_night(night: Sequence[str]) -> Iterator[Section]:
     if night:
-        yield Section(
-            "On the night",
-            (
-                "With the connection string in MONGODB_URI or .env; else add --uri-file FILE to all "
-                "but the last.",
-                Listing(partial(iter, night), len(night), whole=True),
-            ),
-        )
+        commands = Listing(partial(iter, night), len(night), whole=True)
+        yield Section("On the night", (_WHERE, commands))
 
 
 def _summary(rehearsal: Rehearsal) -> Iterator[str]:
