@@ -190,8 +190,8 @@ def refuse_if_moved_on(
     if differing:
         raise DatabaseMovedOnError(
             f"The database has moved on since the plan was made: {differing} differ.",
-            next_step="Nothing was written. Stop whatever writes, make a new backup and a new plan, "
-            "and apply that one.",
+            next_step="Nothing was written. Stop whatever writes; then make a new backup and a new "
+            "plan, and apply that one.",
         )
 
 
