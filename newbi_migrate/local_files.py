@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from newbi_migrate.errors import LocalFileError
 
-__all__ = ["is_there", "opened_for", "reason_of", "refuse_no_file"]
+__all__ = ["is_there", "opened_for", "out_of_files", "reason_of", "refuse_no_file"]
 
 
 @contextmanager
@@ -68,6 +70,20 @@ def refuse_no_file(path: Path, *, next_step: str) -> None:
     """
     if is_there(path, next_step=next_step) and not path.is_file():
         raise LocalFileError(f"{str(path)!r} exists and is not a file.", next_step=next_step)
+
+
+def out_of_files(error: BaseException) -> LocalFileError | None:
+    """What to say where this process may open no more files; ``None`` where that is not it.
+
+    Args:
+        error: The system's error, or a driver's that repeats its words.
+    """
+    if not any(os.strerror(code) in str(error) for code in (errno.EMFILE, errno.ENFILE)):
+        return None
+    return LocalFileError(
+        "This process may not open as many files as it needs.",
+        next_step="Raise the limit (ulimit -n 1024), and run the same command again.",
+    )
 
 
 def reason_of(error: OSError) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import os
 import re
 import shlex
@@ -29,6 +28,7 @@ from newbi_migrate.errors import (
     NewbiMigrateError,
     NothingBegunError,
 )
+from newbi_migrate.local_files import out_of_files
 from newbi_migrate.printable import printable
 
 if TYPE_CHECKING:
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
 __all__ = ["Session", "interruptible", "say", "say_failure", "wait_for_interruption"]
 
 _T = TypeVar("_T")
-_TOO_MANY_FILES: Final = frozenset({errno.EMFILE, errno.ENFILE})
 
 # What asks no server needs no connection string.
 _COMMAND: Final = re.compile(
@@ -347,12 +346,8 @@ class Session:
             if isinstance(error.__cause__, KeyboardInterrupt):
                 # Python says so of a Ctrl-C while a module is loaded.
                 self._interrupted()
-            if isinstance(error, OSError) and error.errno in _TOO_MANY_FILES:
-                self._fail(
-                    "This process may not open as many files as it needs.",
-                    "Raise the limit (ulimit -n 1024), and run the same command again.",
-                    ExitCode.LOCAL_FILE,
-                )
+            if (told := out_of_files(error)) is not None:
+                self._fail(told.what, told.next_step, told.exit_code)
             self._fail(
                 f"Unexpected: {type(error).__name__}: {error}",
                 "Please report it; set NEWBI_MIGRATE_TRACEBACK=1 to see where it happened.",

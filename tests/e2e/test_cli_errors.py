@@ -113,6 +113,24 @@ def test_without_json_an_error_leaves_standard_output_empty(newbi):
     assert "" == answer.out
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="the limit is POSIX's")
+def test_a_process_that_may_open_too_few_files_ends_with_10(tmp_path):
+    """Also where what it was about to open is a module of its own."""
+    limited = (
+        "import resource, sys; from newbi_migrate.cli.app import run; "
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (6, 6)); "
+        "sys.exit(run(['status', '--uri-file', 'u']))"
+    )
+    (tmp_path / "u").write_text("mongodb://127.0.0.1:1/newbi?serverSelectionTimeoutMS=200")
+    (tmp_path / "u").chmod(0o600)
+    ended = subprocess.run(
+        [sys.executable, "-c", limited], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+
+    assert ExitCode.LOCAL_FILE == ended.returncode, ended.stderr
+    assert "may not open as many files" in ended.stderr
+
+
 def test_no_command_at_all_shows_the_commands_and_ends_with_2(quick):
     """Who calls it bare learns what there is, on standard error."""
     answer = quick()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 
 import pytest
 from bson.errors import InvalidBSON, InvalidDocument
@@ -118,6 +120,11 @@ def test_a_refusal_of_the_server_is_said_by_its_code(code, message, expected, wo
         (InvalidBSON("ana"), ExitCode.UNREACHABLE, "could not be decoded"),
         (InvalidDocument("ana"), ExitCode.UNEXPECTED, "could not be written as BSON"),
         (OverflowError("ana"), ExitCode.UNEXPECTED, "could not be written as BSON"),
+        (
+            AutoReconnect(f"mongo:27017: [Errno 24] {os.strerror(errno.EMFILE)}"),
+            ExitCode.LOCAL_FILE,
+            "may not open as many files",
+        ),
         (InvalidName("ana"), ExitCode.USAGE, "that MongoDB does not allow"),
         (InvalidOperation("ana"), ExitCode.USAGE, "the client is closed"),
         (ServerSelectionTimeoutError("ana"), ExitCode.UNREACHABLE, "No MongoDB server"),
