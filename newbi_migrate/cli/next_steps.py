@@ -450,12 +450,12 @@ def _all_back(runs: Iterable[RunRecord], place: Sequence[str]) -> str:
 
     plan = suggest("plan", *place)
     found = [baseline for run in runs if (baseline := baseline_of(run)) is not None]
-    names = [one.name for one in found if one.source is BaselineSource.BACKUP]
+    names = {one.name for one in found if one.source is BaselineSource.BACKUP}
     if not names:
         return plan
     compared = suggest("verify-backup", "--compare", "DIR", *place)
-    # The newest run comes first, and the backup from before all of them last.
-    which = names[-1] or "from before"
+    # Of several, a person knows which is from before what was taken back.
+    which = (len(names) == 1 and names.pop()) or "from before"
     return f"compare with the backup {which}: {compared}; then start the old application, or {plan}"
 
 

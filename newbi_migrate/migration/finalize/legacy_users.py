@@ -162,8 +162,8 @@ async def refuse_unaccounted(
     found = await unaccounted_users(database, name, runs, quarantined=quarantined, comment=_COMMENT)
     if found.number:
         raise DatabaseMovedOnError(
-            f"{found.number:,} legacy users are not migrated, "
-            f"for example {shown_id(found.example)}.",
+            f"Legacy users who are not migrated: {found.number:,}, for example "
+            f"{shown_id(found.example)}.",
             next_step="They were not dropped. Migrate them first: newbi-migrate migrate.",
             document_id=found.example,
         )

@@ -529,7 +529,7 @@ async def test_who_went_back_alone_waits_for_a_migration_again(uri, migrated, da
         late = (await migration.status()).late_users
         found = await migration.doctor(purpose=Purpose.FINALIZE)
         runs = await read_runs(database)
-        with pytest.raises(DatabaseMovedOnError, match="1 legacy users"):
+        with pytest.raises(DatabaseMovedOnError, match="not migrated: 1,"):
             await refuse_unaccounted(database, source, runs, quarantined=False)
         await migration.apply()
         afterwards = (await migration.status()).late_users
