@@ -39,13 +39,15 @@ LATER = datetime.now(UTC) + timedelta(hours=1)
 
 
 def test_before_anything_only_the_tools_are_ticked(look, clean):
-    """Nothing is claimed that was not done."""
+    """Nothing is claimed that was not done, and what a person alone can tell is asked of them."""
     states = look()
 
     assert list(LineId) == list(states)
     assert {"done"} == {states["tools"], states["variables"]}
     assert "open" == states["backup"] == states["rehearsed"] == states["planned"]
-    assert {"open"} == {states[i] for i in LineId if i.part != "before"}
+    persons = {LineId.MONITORING, LineId.BACKUPS}
+    assert {"open"} == {states[i] for i in LineId if i.part != "before" and i not in persons}
+    assert {"asked"} == {states[i] for i in persons}
 
 
 def test_a_backup_that_is_of_now_is_ticked_and_one_that_is_not_has_failed(
