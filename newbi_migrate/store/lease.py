@@ -459,8 +459,11 @@ class Lease:
                     await self.ask()
 
     async def release(self) -> None:
-        """Give the lease back, if it is still ours; a passing error does not keep it."""
-        await _insisting(
+        """Give the lease back, if it is still ours; a passing error does not keep it.
+
+        Nor does it keep it that whoever waits for this is cancelled once more.
+        """
+        giving_back = _insisting(
             lambda: self._collection.update_one(
                 self._ours(),
                 {
@@ -473,6 +476,7 @@ class Lease:
                 comment=str(self._holder.run_id),
             )
         )
+        await asyncio.shield(asyncio.ensure_future(giving_back))
 
     async def drop(self) -> None:
         """Give the lease back by dropping its collection, so that nothing of it is left.

@@ -220,9 +220,13 @@ async def test_a_number_exceeds_those_of_all_records(database, sync_database, nu
     assert 8 == sync_database["newbi_migrate_lease"].find_one()["number"]
 
 
-async def test_whoever_is_cancelled_while_they_take_the_lease_gives_it_back(database, monkeypatch):
-    """The server had given it to them already, and nobody would renew it."""
-    greatest, taken = lease_module._greatest_number, asyncio.Event()
+@pytest.mark.parametrize("again", [False, True])
+async def test_whoever_is_cancelled_while_they_take_the_lease_gives_it_back(
+    database, monkeypatch, again
+):
+    """The server had given it to them already, and nobody would renew it; also cancelled twice."""
+    greatest, insisting = lease_module._greatest_number, lease_module._insisting
+    taken, giving, given = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def slow(runs, **how):
         if await Lease.current(database) is not None:
@@ -230,13 +234,28 @@ async def test_whoever_is_cancelled_while_they_take_the_lease_gives_it_back(data
             await asyncio.sleep(60)
         return await greatest(runs, **how)
 
+    async def late(work):
+        if not taken.is_set():
+            return await insisting(work)
+        giving.set()
+        await asyncio.sleep(0.05)
+        done = await insisting(work)
+        given.set()
+        return done
+
     monkeypatch.setattr(lease_module, "_greatest_number", slow)
+    monkeypatch.setattr(lease_module, "_insisting", late)
     taking = asyncio.create_task(Lease.acquire(database, holder()))
     await taken.wait()
     held = await Lease.current(database)
     taking.cancel()
+    await giving.wait()
+    if again:
+        taking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await taking
+    async with asyncio.timeout(5):
+        await given.wait()
     left = await Lease.current(database)
 
     assert (True, False) == (held.held, left.held)
