@@ -37,6 +37,8 @@ __all__ = ["console_report", "plain", "print_parts"]
 # As many groups of a document have room for whole sentences and examples on a screen.
 _FEW: Final = 6
 _FIRST: Final = 3
+_ID: Final = 24
+"""Characters of an id."""
 _STYLES: Final = {
     Tone.GOOD: "green",
     Tone.ODD: "yellow",
@@ -224,7 +226,8 @@ class _Fitting:
 
 
 def _longest(cell: Cell) -> int:
-    return max(map(len, _words(cell).split()), default=0)
+    # What is longer than an id, a digest say, may be folded.
+    return min(max(map(len, _words(cell).split()), default=0), _ID)
 
 
 def _columns(table: Table) -> RichTable:
@@ -238,7 +241,7 @@ def _columns(table: Table) -> RichTable:
             plain(column),
             justify="right" if number else "left",
             overflow="fold",
-            no_wrap=not any(" " in _words(cell) for cell in cells),
+            no_wrap=all(" " not in (words := _words(cell)) and len(words) <= _ID for cell in cells),
             # Where padding collapses, Rich takes a column for narrower than its head.
             min_width=len(column),
         )

@@ -746,8 +746,7 @@ async def test_kept_then_dropped_the_legacy_users_come_back_under_their_first_na
         back = await migration.rollback_all(reviewed=shown)
     else:
         shown = [await migration.rollback(dry_run=True)]
-        back = [await migration.rollback()]
-        back += [await migration.rollback() for _ in range(2)]
+        back = [await migration.rollback(run.run_id) for run in await migration.runs()]
 
     assert "Restore them beside it" in told.value.next_step
     assert [[]] * len(shown) == [result.collections_renamed for result in shown]

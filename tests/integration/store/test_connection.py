@@ -216,7 +216,7 @@ async def test_administration_is_asked_of_the_primary(uri):
     [
         ("authMechanism=MONGODB-AWS&authSource=$external", "pymongo[aws]"),
         ("maxStalenessSeconds=90", "maxStalenessSeconds"),
-        ("tls=true&tlsCertificateKeyFile=/dev/null", "cannot be used"),
+        (f"tls=true&tlsCertificateKeyFile={__file__}", "cannot be used"),
     ],
 )
 async def test_options_that_cannot_be_used_are_a_usage_error(mongod, options, words):
