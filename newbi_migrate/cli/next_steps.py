@@ -455,7 +455,8 @@ def _all_back(runs: Iterable[RunRecord], place: Sequence[str]) -> str:
         return plan
     compared = suggest("verify-backup", "--compare", "DIR", *place)
     # Of several, a person knows which is from before what was taken back.
-    which = (len(names) == 1 and names.pop()) or "from before"
+    name = names.pop() if len(names) == 1 else ""
+    which = name or "from before"
     return f"compare with the backup {which}: {compared}; then start the old application, or {plan}"
 
 

@@ -46,7 +46,7 @@ __all__ = ["RestoreInPlace", "refuse_unreplaceable"]
 
 _MAX_NAMESPACE: Final = 255
 """Bytes that a server allows for the names of a database and a collection, with the dot."""
-_LATE: Final = 10**9
+_HIGHEST_NUMBER: Final = 10**9
 """A number that no run reaches, in the name that a collection has meanwhile."""
 
 
@@ -71,7 +71,10 @@ def refuse_unreplaceable(
             oddity = "the server's, or this tool's own"
         elif odd := sorted(kinds - {"collection"}):
             oddity = {"view": "a view", "timeseries": "a time series"}.get(odd[0], odd[0])
-        elif len(f"{database}.{Replacement(_LATE, one.name).restoring}".encode()) > _MAX_NAMESPACE:
+        elif (
+            len(f"{database}.{Replacement(_HIGHEST_NUMBER, one.name).restoring}".encode())
+            > _MAX_NAMESPACE
+        ):
             oddity = "a collection of a very long name"
         else:
             continue

@@ -292,14 +292,17 @@ class Structure:
             for index in planned.to_create:
                 if index.name in collided:
                     continue
-                # No run writes a list there: whoever did stands in the way of the index.
-                lists = await lists_in_the_way(
-                    self._database[spec.name],
-                    index,
-                    workspace_field=self._field,
-                    workspace=f"${self._field}",
-                    comment=COMMENT,
-                )
+                lists = ""
+                if missing is not before:
+                    # No run writes a list there. It is asked where it decides something, for it
+                    # reads the collection: before a migration nearly every index is missing.
+                    lists = await lists_in_the_way(
+                        self._database[spec.name],
+                        index,
+                        workspace_field=self._field,
+                        workspace=f"${self._field}",
+                        comment=COMMENT,
+                    )
                 note = f"{index.name}: {lists}" if lists else index.name
                 origin = before if lists else missing
                 violations.add(rules.INDEX_PRESENT, spec.name, None, "", note, origin=origin)

@@ -22,7 +22,7 @@ def legacy(sync_database):
 
 
 def add(database, name):
-    """Make a collection that the driver does not open; whether the server takes its name."""
+    """Make a collection that the server takes and the driver does not open."""
     database.command("insert", name, documents=[{"_id": 1}])
 
 
