@@ -90,8 +90,7 @@ class Comparison:
         collections: Collections that were compared.
         differences: All that differs; empty where the database is as it was.
         without: Top-level fields that were left out on both sides.
-        runs: The runs of this tool in the database that are not rolled back, the newest first:
-            what they wrote differs.
+        runs: The runs of this tool in the database, the newest first.
     """
 
     database: str
@@ -105,6 +104,11 @@ class Comparison:
     def equal(self) -> bool:
         """Whether nothing differs."""
         return not self.differences
+
+    @property
+    def in_place(self) -> tuple[RunRecord, ...]:
+        """The runs that are not rolled back: what they wrote differs."""
+        return tuple(run for run in self.runs if run.in_place)
 
 
 def fields_to_ignore(names: Sequence[str]) -> tuple[str, ...]:
@@ -235,7 +239,7 @@ class _Comparing:
 
     async def _runs(self) -> tuple[RunRecord, ...]:
         try:
-            return tuple(run for run in await read_runs(self._database) if run.in_place)
+            return tuple(await read_runs(self._database))
         except DamagedRecordsError:
             # They only explain a difference.
             return ()

@@ -146,10 +146,12 @@ def after_verifying(
             return suggest("status", *place)
         where = ["--database", comparison.database, "--dry-run"]
         return suggest("restore", *where, *chosen, str(path), *place)
-    if comparison.runs or manifest.unfinished_run is not None:
+    if comparison.in_place or manifest.unfinished_run is not None:
         return suggest("status", *place)
     if comparison.equal and not comparison.without:
-        return suggest("doctor", "--backup", str(path), *place)
+        diagnosis = suggest("doctor", "--backup", str(path), *place)
+        # After the way back the proof is what was asked for.
+        return f"start the old application, or {diagnosis}" if comparison.runs else diagnosis
     if comparison.equal:
         return suggest("verify-backup", "--compare", *chosen, str(path), *place)
     # No run is in place: it has gone on since, and whoever migrates it needs a backup of then.

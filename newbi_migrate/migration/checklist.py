@@ -223,7 +223,7 @@ class _Looking:
             await self._stopped(watch),
             await self._backup(backup),
             await self._rehearsed(rehearsed),
-            Line(LineId.PLANNED, LineState.OPEN),
+            Line(LineId.PLANNED, LineState.ASKED, "not-told"),
         )
 
     async def since(self) -> tuple[Line, ...]:

@@ -317,7 +317,7 @@ def _newer(verification: Verification, comparison: Comparison) -> Iterator[str]:
         f"Nothing of the backup is damaged. The database is newer: it was changed after {since} "
         "UTC, when the backup was begun."
     )
-    for run in comparison.runs[:1]:
+    for run in comparison.in_place[:1]:
         yield (
             f"The {run.command} run {run.run_id} is in place, and what it wrote is among the "
             "differences."

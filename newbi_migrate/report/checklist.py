@@ -71,6 +71,7 @@ _EVIDENCE: Final[Mapping[str, tuple[str, str]]] = {
     "": ("", ""),
     "server": ("{server}", "{server}"),
     "connected": ("connected", "connexion réussie"),
+    "not-told": ("nothing here can tell", "rien ici ne peut le dire"),
     "migrated-since": ("the migration has begun", "la migration a commencé"),
     "nobody-writes": ("nobody wrote while it looked", "personne n'a écrit pendant le contrôle"),
     "somebody-writes": ("{what}", "quelqu'un écrit dans la base : newbi-migrate doctor dit où"),
@@ -217,8 +218,9 @@ def checklist_document(
 
 
 def _asks_for_a_command(line: Line) -> bool:
-    # As long as no document has come, none lacks a workspace.
-    return line.state in _UNSETTLED and line.evidence != "none-new"
+    # As long as no document has come, none lacks a workspace. Before a migration a plan is made
+    # whether or not a person has read one.
+    return line.evidence == "not-told" or (line.state in _UNSETTLED and line.evidence != "none-new")
 
 
 def _part(

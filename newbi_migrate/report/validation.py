@@ -59,10 +59,11 @@ _ORIGINS: Final[Mapping[Origin, str]] = {
 }
 _APART: Final = frozenset({Origin.PENDING, Origin.BEFORE})
 """Origins that the name of a JUnit case says, since one rule may be broken by several."""
-_BEFORE: Final = (
-    "No reason to go back. Cure it as it says; after a migration, once --unchanged has given its "
-    "proof."
-)
+_ADVICE: Final[Mapping[Origin, str]] = {
+    Origin.RUN: "What somebody edited since, in documents that the run wrote, counts here too.",
+    Origin.BEFORE: "No reason to go back. Cure it as it says; after a migration, once --unchanged "
+    "has given its proof.",
+}
 
 
 def validation_document(
@@ -165,7 +166,7 @@ def _broken(report: ValidationReport, origin: Origin) -> Iterator[Section]:
     told = {r.severity for r in found if report.fail_on.covers(r.severity, origin)}
     told.add(Severity.CRITICAL)
     rest = [severity for severity in Severity if severity not in told]
-    advice = (_BEFORE,) if origin is Origin.BEFORE else ()
+    advice: tuple[str, ...] = (_ADVICE[origin],) if origin in _ADVICE else ()
     for severities in (*([severity] for severity in Severity if severity in told), rest):
         groups = rule_groups(result for result in found if result.severity in severities)
         if not groups:

@@ -44,8 +44,8 @@ def test_before_anything_only_the_tools_are_ticked(look, clean):
 
     assert list(LineId) == list(states)
     assert {"done"} == {states["tools"], states["variables"]}
-    assert "open" == states["backup"] == states["rehearsed"] == states["planned"]
-    persons = {LineId.MONITORING, LineId.BACKUPS}
+    assert "open" == states["backup"] == states["rehearsed"]
+    persons = {LineId.PLANNED, LineId.MONITORING, LineId.BACKUPS}
     assert {"open"} == {states[i] for i in LineId if i.part != "before" and i not in persons}
     assert {"asked"} == {states[i] for i in persons}
 
@@ -61,6 +61,19 @@ def test_a_backup_that_is_of_now_is_ticked_and_one_that_is_not_has_failed(
     stale = look("--backup", backup)
 
     assert ("done", "failed") == (fresh["backup"], stale["backup"])
+
+
+def test_a_plan_is_proposed_as_long_as_nothing_was_migrated(quick, clean, tmp_path):
+    """Nobody can see whether a person has read one, so it is asked of them and stays named."""
+    quick("backup", "--output-dir", "backups")
+    quick("plan", "--output", "rehearsed.json")
+    (backup,) = (tmp_path / "backups").iterdir()
+    said = quick("checklist", "--backup", backup, "--rehearsed", "rehearsed.json", "--watch", "0")
+    line = next(line for line in said.out.splitlines() if "The plan was reviewed" in line)
+
+    assert "[?] to check" in line
+    assert "nothing here can tell" in line
+    assert "Next: newbi-migrate plan --output plan.json" in said.out
 
 
 def test_what_was_rehearsed_is_compared(look, quick, clean):

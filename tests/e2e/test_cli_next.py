@@ -245,6 +245,9 @@ def test_after_the_rollback_of_a_run_that_had_a_backup_comes_the_comparison_with
     )
     assert following(back) == following(quick("status"))
     assert ExitCode.DONE == compared.code
+    assert following(compared) == (
+        f"start the old application, or newbi-migrate doctor --backup {backup}"
+    )
 
 
 @pytest.mark.parametrize(

@@ -119,6 +119,8 @@ def test_no_value_is_shown(quick, clean):
     answers = [quick("validate", *extra) for extra in ([], ["--detailed"], ["--json"])]
 
     assert all(4 == answer.code for answer in answers)
+    # Nothing tells who broke it, so that is said.
+    assert "What somebody edited since, in documents that the run wrote" in answers[0].out
     for answer in answers:
         assert "secrete" not in (answer.out + answer.err).lower()
         assert "motdepasse" not in answer.out + answer.err

@@ -32,7 +32,9 @@ async def preview_rollback(
     """
 
     async def look(runs: Sequence[RunRecord]) -> list[RollbackResult]:
-        chosen = choose_runs(runs, run_id, options, everything=everything)
+        chosen = await choose_runs(
+            runner.store.database, runs, run_id, options, everything=everything
+        )
         earlier = _earlier(runner, runs, chosen, options, dry_run=True, everything=everything)
         if not chosen:
             return [*earlier, _nothing(runner, options, dry_run=True)]
@@ -73,7 +75,9 @@ async def rollback(
         return [*earlier(runs, []), _nothing(runner, options, dry_run=False)]
 
     async def look(runs: Sequence[RunRecord]) -> list[RollbackResult]:
-        chosen = choose_runs(runs, run_id, options, everything=everything)
+        chosen = await choose_runs(
+            runner.store.database, runs, run_id, options, everything=everything
+        )
         return [] if chosen else nothing(runs)
 
     if found := await runner.look(look):
@@ -84,7 +88,9 @@ async def rollback(
     async def attempt(session: LeasedSession, runs: Sequence[RunRecord]) -> list[RollbackResult]:
         chosen = [run for run in runs if run.run_id in begun]
         if not begun:
-            chosen = choose_runs(runs, run_id, options, everything=everything)
+            chosen = await choose_runs(
+                runner.store.database, runs, run_id, options, everything=everything
+            )
         request = RollbackRequest(
             runner.store, runner.registry, runs, chosen, options, everything, session.progress
         )

@@ -18,6 +18,7 @@ from bson import ObjectId
 
 from newbi_migrate.documents.registry import Registry, UniqueKey
 from newbi_migrate.errors import UsageError
+from newbi_migrate.mapping.decisions import Outcome
 from newbi_migrate.mapping.values import read_id
 from newbi_migrate.migration.planning.survey import kept_name
 from newbi_migrate.migration.rollback.documents import DocumentRollback, UserScope
@@ -80,7 +81,8 @@ class RollbackRequest:
         return self.store.database
 
 
-def choose_runs(
+async def choose_runs(
+    database: Database,
     runs: Sequence[RunRecord],
     run_id: ObjectId | None,
     options: RollbackOptions,
@@ -90,6 +92,7 @@ def choose_runs(
     """The runs to take back: the one named, the last one, or all that are in place.
 
     Args:
+        database: The database.
         runs: All runs, the newest first.
         run_id: The run that was named, if one was.
         options: The choices.
@@ -108,9 +111,10 @@ def choose_runs(
         # A part is one of what a run wrote to documents and users.
         chosen = [run for run in in_place if run.migrates] or in_place[:1]
         if len(chosen) > 1:
+            holding = await _runs_of(database, chosen, options.users or ())
             raise UsageError(
                 f"{len(chosen)} runs are in place, and a part can be taken back of one run only.",
-                next_step="Name that run with --run; status lists them.",
+                next_step=f"Name that run with --run; status lists them.{holding}",
             )
     if run_id is not None:
         chosen = [run for run in runs if run.run_id == run_id]
@@ -158,6 +162,18 @@ def choose_runs(
                 "rollback.",
             )
     return chosen
+
+
+async def _runs_of(database: Database, runs: Sequence[RunRecord], users: Sequence[object]) -> str:
+    """Which runs created the users that were named, in a sentence; empty where none did."""
+    named = {str(user) for user in users}
+    found = []
+    for run in runs:
+        async for line in migrated_users(database, run.run_id):
+            if line["outcome"] == Outcome.CREATED and str(line["_id"]["legacy"]) in named:
+                found.append(str(run.run_id))
+                break
+    return f" Who was named was created by {' and '.join(found)}." if found else ""
 
 
 def _refuse_the_run_before(runs: Sequence[RunRecord], in_place: Sequence[RunRecord]) -> None:

@@ -1033,15 +1033,20 @@ async def test_what_changes_between_the_comparison_and_the_write_is_kept_and_nam
 async def test_of_several_runs_a_part_is_taken_back_of_the_one_that_is_named(
     uri, migrated, sync_database
 ):
-    """The last would hold nothing of a user whom the first has migrated."""
+    """The last would hold nothing of a user whom the first has migrated; it says which did."""
     sync_database["clients"].insert_one({"_id": ObjectId(), "createdBy": USERS[0]})
     await migrate(uri)
+    first = migrated[1].run_id
     part = RollbackOptions(users=(str(USERS[1]),))
-    with pytest.raises(UsageError, match="2 runs are in place"):
+    with pytest.raises(UsageError, match="2 runs are in place") as refused:
         await rollback(uri, options=part)
-    await rollback(uri, migrated[1].run_id, options=part)
+    with pytest.raises(UsageError) as of_documents:
+        await rollback(uri, options=RollbackOptions(collections=("clients",)))
+    await rollback(uri, first, options=part)
 
     assert None is sync_database["user"].find_one(USERS[1])
+    assert refused.value.next_step.endswith(f" Who was named was created by {first}.")
+    assert of_documents.value.next_step.endswith("status lists them.")
 
 
 async def test_an_earlier_rollback_is_told_by_the_choice_it_was_made_with(
