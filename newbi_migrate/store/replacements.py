@@ -4,7 +4,8 @@ A restored collection is filled under a name of the tool's own. Then the present
 under another, and the restored one takes its name: two renames, each told by the identities (UUIDs)
 of the collections, so that both can be repeated. Taking it back exchanges them again. Nothing that
 ever stood in place is dropped, and none of a suspended process's renames finds its way afterwards:
-the name it would take is taken, or what it would rename is gone.
+the name it would take is taken, or what it would rename is gone. What it still inserts makes a
+collection anew under the name that is filled: a copy of a part of the backup, which is dropped.
 """
 
 from __future__ import annotations
@@ -52,6 +53,14 @@ class Replacement:
     def aside(self) -> str:
         """Name of the other one afterwards; once that is taken back, of the restored one."""
         return f"{OWN_PREFIX}aside_{self.number}_{self.collection}"
+
+    def is_left_over(self, uuid: str) -> bool:
+        """Whether what is filled under that name is of a process that another has overtaken.
+
+        Args:
+            uuid: UUID of the collection that has the name ``restoring``; empty for none.
+        """
+        return bool(uuid) and uuid not in (self.before, self.restored)
 
     def to_record(self) -> dict[str, Any]:
         """The entry of the run's record."""
@@ -110,6 +119,8 @@ async def put_back(session: LeasedSession, one: Replacement) -> None:
         await drop_collection(session, one.restoring)
         return
     there = await _identities(session)
+    if one.is_left_over(there.get(one.restoring, "")):
+        await drop_collection(session, one.restoring)
     if there.get(one.collection) == one.restored:
         await _rename(session, one, one.collection, one.restoring)
     if one.before and there.get(one.aside) == one.before:

@@ -8,9 +8,10 @@ import pytest
 from fingerprints import changes, fingerprint
 from little import little_legacy
 from losing import LosingAnswers
+from processes import suspended, woken
 from traces import expire_lease
 
-DONE, HELD = 0, 6
+DONE, HELD, INTERRUPTED = 0, 6, 7
 
 
 @pytest.fixture
@@ -138,6 +139,47 @@ def test_taking_a_restore_in_place_back_goes_on_wherever_it_was_killed(
         database.client.drop_database(database.name)
 
     assert DONE == whole.status, whole
+    assert not wrong, f"{sample}: {wrong}"
+
+
+def left_of_it(database):
+    """Collections that a restore in place fills, whatever is in them."""
+    return [n for n in database.list_collection_names() if n.startswith("newbi_migrate_restoring_")]
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("overtaken_by", ["the same command", "a rollback"])
+def test_what_a_suspended_restore_in_place_still_inserts_is_in_nobodys_way(
+    server, backup, fresh, processes, sample, overtaken_by
+):
+    """A rollback gives every byte back, and nothing that was filled too late stays for ever."""
+    path, _ = backup
+    database, uri = fresh(server, replaced)
+    before = fingerprint(database, run_records=False)
+    whole = processes.run(uri, *IN_PLACE, path)
+    inserts = [
+        at
+        for at, command in enumerate(whole.commands, start=1)
+        if command.startswith("insert newbi_migrate_restoring_")
+    ]
+    second = (*IN_PLACE, path) if overtaken_by == "the same command" else ("rollback", "--confirm")
+    wrong = {}
+    for at in sample.of("inserts of a restore in place that is overtaken", inserts, 2):
+        database, uri = fresh(server, replaced)
+        first = suspended(processes, uri, (*IN_PLACE, path), at)
+        assert DONE == processes.run(uri, "unlock", "--confirm").status
+        overtook = processes.run(uri, *second)
+        ended = woken(first)
+        assert left_of_it(database)
+        back = processes.run(uri, "rollback", "--confirm")
+        dropped = processes.run(uri, "drop-aside", "--confirm")
+        found = changes(before, fingerprint(database, run_records=False))
+        statuses = (overtook.status, ended.status, back.status, dropped.status)
+        if statuses != (DONE, INTERRUPTED, DONE, DONE) or found or left_of_it(database):
+            wrong[at] = (statuses, found, left_of_it(database), back.stderr, dropped.stderr)
+        database.client.drop_database(database.name)
+
+    assert inserts
     assert not wrong, f"{sample}: {wrong}"
 
 

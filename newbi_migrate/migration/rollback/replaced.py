@@ -36,9 +36,10 @@ async def preview_replaced(
     comment = str(run.run_id)
     infos = await collections(database, comment=comment)
     for one in await _as_it_stands(database, run):
+        # What is there was never in place: it is not whole, or was overtaken by another process.
+        if one.restoring in infos and one.is_left_over(infos[one.restoring].uuid):
+            result.collections_dropped.append(one.restoring)
         if not one.restored:
-            if one.restoring in infos:
-                result.collections_dropped.append(one.restoring)
             continue
         names = {info.uuid: name for name, info in infos.items() if info.uuid}
         was, now = names.get(one.before), names.get(one.restored)
