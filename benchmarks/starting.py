@@ -1,4 +1,4 @@
-"""How long a command takes before it does anything, and how long the demo takes.
+"""How long a command takes before it does anything, beside the interpreter itself.
 
     python benchmarks/starting.py --repeats 11
 
@@ -18,7 +18,6 @@ WAYS = {
     "import newbi_migrate": ["-c", "import newbi_migrate"],
     "newbi-migrate --help": ["-m", "newbi_migrate", "--help"],
     "newbi-migrate plan --help": ["-m", "newbi_migrate", "plan", "--help"],
-    "newbi-migrate demo": ["-m", "newbi_migrate", "demo"],
 }
 
 

@@ -7,10 +7,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from newbi_migrate.errors import LocalFileError
 
-__all__ = ["is_there", "opened_for", "out_of_files", "reason_of", "refuse_no_file"]
+__all__ = ["MORE_MEMORY", "is_there", "opened_for", "reason_of", "refuse_no_file", "short_of"]
+
+MORE_MEMORY: Final = "Give it 200 MB or more (ulimit -v, or the limit of its container)"
+"""What to do where a process gets no more memory."""
 
 
 @contextmanager
@@ -72,18 +76,26 @@ def refuse_no_file(path: Path, *, next_step: str) -> None:
         raise LocalFileError(f"{str(path)!r} exists and is not a file.", next_step=next_step)
 
 
-def out_of_files(error: BaseException) -> LocalFileError | None:
-    """What to say where this process may open no more files; ``None`` where that is not it.
+def short_of(error: BaseException) -> LocalFileError | None:
+    """What to say where the system gives this process no more files or memory, else ``None``.
 
     Args:
         error: The system's error, or a driver's that repeats its words.
     """
-    if not any(os.strerror(code) in str(error) for code in (errno.EMFILE, errno.ENFILE)):
-        return None
-    return LocalFileError(
-        "This process may not open as many files as it needs.",
-        next_step="Raise the limit (ulimit -n 1024), and run the same command again.",
-    )
+    words = str(error)
+    if any(os.strerror(code) in words for code in (errno.EMFILE, errno.ENFILE)):
+        return LocalFileError(
+            "This process may not open as many files as it needs.",
+            next_step="Raise the limit (ulimit -n 1024), and run the same command again.",
+        )
+    # What CPython and the loader of its modules say where a thread or a library finds no room.
+    memory = (os.strerror(errno.ENOMEM), "can't start new thread", "failed to map segment")
+    if isinstance(error, MemoryError) or any(word in words for word in memory):
+        return LocalFileError(
+            "This process may not take as much memory as it needs.",
+            next_step=f"{MORE_MEMORY}, and run the same command again.",
+        )
+    return None
 
 
 def reason_of(error: OSError) -> str:

@@ -42,6 +42,13 @@ class Consistency(StrEnum):
     """They were read one after the other; the server does not tell whether there were writes."""
 
 
+_CONSISTENT: Final = {
+    Consistency.QUIET: "The server counted no write while they were read.",
+    Consistency.WRITTEN: "There were writes meanwhile: collections may not fit together.",
+    Consistency.UNKNOWN: "Whether there were writes meanwhile is not known.",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class CollectionEntry:
     """One collection or view.
@@ -132,6 +139,20 @@ class Manifest:
     def bytes(self) -> int:
         """Bytes of BSON in all."""
         return sum(entry.bytes for entry in self.collections)
+
+    @property
+    def consistent(self) -> str:
+        """What is known about writes meanwhile, as a sentence."""
+        if self.consistency is not Consistency.SNAPSHOT:
+            return _CONSISTENT[self.consistency]
+        # The server offers no snapshot of some.
+        others = [
+            entry.name
+            for entry in self.collections
+            if entry.data and entry.consistency is not Consistency.SNAPSHOT
+        ]
+        but = f" but {', '.join(others)}" if others else ""
+        return f"All collections{but} are as they were at one moment."
 
     @property
     def half_done(self) -> str:

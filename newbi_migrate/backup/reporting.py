@@ -8,15 +8,6 @@ from newbi_migrate.printable import printable
 
 __all__ = ["report_text"]
 
-_MEANING = {
-    Consistency.SNAPSHOT: "All collections were read as they were at one moment.",
-    Consistency.QUIET: "Collections were read one after the other; the server counted no write "
-    "meanwhile.",
-    Consistency.WRITTEN: "There were writes during the backup: collections may not fit together.",
-    Consistency.UNKNOWN: "Collections were read one after the other; whether there were writes "
-    "meanwhile is not known.",
-}
-
 
 def report_text(manifest: Manifest) -> str:
     """The report, without personal data."""
@@ -29,7 +20,7 @@ def report_text(manifest: Manifest) -> str:
         f"Server     MongoDB {manifest.server}, {manifest.topology}",
         f"Written by {manifest.tool}",
         f"Encrypted  {'yes, in the age format' if manifest.encrypted else 'no'}",
-        f"Consistent {_MEANING[manifest.consistency]}",
+        f"Consistent {manifest.consistent}",
         *(f"Note       {note}" for note in manifest.notes),
         "",
         f"{'Collection':<{width}}  {'documents':>12}  {'bytes':>16}  digest",

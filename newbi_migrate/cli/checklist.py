@@ -22,12 +22,7 @@ def checklist(
         typer.Option("--backup", metavar="DIR", help="Folder of the backup you rely on."),
     ] = None,
     rehearsed: opt.Rehearsed = None,
-    watch: Annotated[
-        float,
-        typer.Option(
-            "--watch", metavar="SECONDS", min=0, help="Seconds to watch for other clients' writes."
-        ),
-    ] = 3.0,
+    watch: opt.Watch = 3.0,
     lang: Annotated[
         Language, typer.Option("--lang", help="Language of the lines.")
     ] = Language.ENGLISH,
@@ -36,8 +31,9 @@ def checklist(
 ) -> None:
     """Tick the guide's checklist by what is recorded or can be seen; writes nothing.
 
-    Each line is done, open, failed, or asked of you, where nothing here can tell; an open line
-    names its command. After a migration it validates, which reads the database.
+    Each line is done, open, failed, or asked of you, where nothing here can tell; below them
+    stands the command of each open line that has one. After a migration it validates, which reads
+    the database.
     """
     with call.session("checklist") as session:
         from newbi_migrate.migration.checklist import LineId

@@ -38,12 +38,7 @@ def doctor(
             help="Folder of the backup you rely on, to check that it is of this database as it is.",
         ),
     ] = None,
-    watch: Annotated[
-        float,
-        typer.Option(
-            "--watch", metavar="SECONDS", min=0, help="Seconds to watch for other clients' writes."
-        ),
-    ] = 3.0,
+    watch: opt.Watch = 3.0,
     legacy_collection: opt.LegacyCollection = None,
     call: opt.Call,
 ) -> None:

@@ -4,22 +4,41 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
 
-from newbi_migrate.local_files import reason_of
+from newbi_migrate.errors import UsageError
+from newbi_migrate.local_files import is_there, opened_for, reason_of
 from newbi_migrate.printable import printable
 
 __all__ = ["LogFile", "stamped"]
+
+# What every line begins with, see stamped().
+_MARK: Final = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d ")
+_MARK_BYTES: Final = 64
 
 
 def stamped(sentence: str) -> str:
     """A sentence on one line, after the time with its offset from UTC."""
     time = datetime.now().astimezone().isoformat(timespec="seconds")
     return f"{time} {printable(' '.join(sentence.split()))}"
+
+
+def _refuse_other_file(path: Path) -> None:
+    """A log is added to a log, and to nothing else: not to the backup that a command reads."""
+    another = "Name another file for the log."
+    if not is_there(path, next_step=another):
+        return
+    with opened_for("read", path, next_step=another), path.open("rb") as file:
+        begins = file.read(_MARK_BYTES)
+    if begins and not _MARK.match(begins):
+        raise UsageError(
+            f"{str(path)!r} exists already and is not a log; it was left alone.", next_step=another
+        )
 
 
 class LogFile:
@@ -33,13 +52,15 @@ class LogFile:
         redact: Takes secrets out.
 
     Raises:
-        UsageError: It could not be written to anyway.
+        LocalFileError: It cannot be read.
+        UsageError: It could not be written to anyway, or what is there is no log.
     """
 
     def __init__(self, path: Path, redact: Callable[[str], str]) -> None:
         from newbi_migrate.report.files import refuse_unwritable
 
         refuse_unwritable(path)
+        _refuse_other_file(path)
         self._path = path
         self._redact = redact
         self._file: IO[str] | None = None

@@ -291,6 +291,9 @@ class _Task:
             # Not inside the event loop: it would keep Ctrl-C from ending the wait for an answer.
             if does:
                 self.session.confirm(does)
+        elif self.backed.backup is None:
+            runs = self.session.ask(lambda migration: migration.runs(), quiet=True)
+            self._warn_without_backup(runs, pending=not any(run.in_place for run in runs))
         result, runs = self._run(shown)
         self.session.log_end(_in_one_line(self.command, result))
         following = after_run(self.command, result, runs, self.session.uri_arguments)

@@ -156,7 +156,11 @@ def after_verifying(
         return suggest("verify-backup", "--compare", *chosen, str(path), *place)
     # No run is in place: it has gone on since, and whoever migrates it needs a backup of then.
     # Not beside the old one: the folder that the run book names holds one backup.
-    return f"stop the application, then {suggest('backup', *place)}"
+    again = f"stop the application, then {suggest('backup', *place)}"
+    if comparison.runs:
+        # After the way back the old application goes on, unless what differs speaks against it.
+        return f"once what differs is settled, start the old application; to migrate again, {again}"
+    return again
 
 
 def after_restoring(
@@ -243,7 +247,7 @@ def _wait_for_users(plan: Plan, runs: Sequence[RunRecord]) -> bool:
     from newbi_migrate.store.runs import quarantined_documents
 
     return any(
-        reason is Reason.OWNER_WITHOUT_WORKSPACE
+        reason in (Reason.OWNER_WITHOUT_WORKSPACE, Reason.OWNER_QUARANTINED)
         and plan.collections[name].quarantined > quarantined_documents(runs, name)
         for name, reason in plan.quarantine.counts()
     )

@@ -161,6 +161,15 @@ Rehearsed = Annotated[
         "and exit with 3 where it decides otherwise about anybody who was rehearsed.",
     ),
 ]
+Watch = Annotated[
+    float,
+    typer.Option(
+        "--watch",
+        metavar="SECONDS",
+        min=0,
+        help="Seconds to watch for other clients' writes, an hour at most.",
+    ),
+]
 BatchSize = Annotated[
     int | None,
     typer.Option(

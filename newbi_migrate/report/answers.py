@@ -127,7 +127,10 @@ _SECTIONS: Final = (
         more={
             "violations": (
                 FoundViolation,
-                "A list of the first of each rule, with `--detailed` of all.",
+                (
+                    "The first few of each rule in each collection, with `--detailed` all; a "
+                    "document is named once for each of its fields that break the rule."
+                ),
             )
         },
     ),

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from pydantic import computed_field
 
@@ -46,13 +45,6 @@ __all__ = [
     "restore_plan_document",
     "verification_document",
 ]
-
-_CONSISTENT: Final[Mapping[Consistency, str]] = {
-    Consistency.SNAPSHOT: "All collections are as they were at one moment.",
-    Consistency.QUIET: "The server counted no write while they were read.",
-    Consistency.WRITTEN: "There were writes meanwhile: collections may not fit together.",
-    Consistency.UNKNOWN: "Whether there were writes meanwhile is not known.",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +135,7 @@ def backup_document(
         sections=(
             Section(
                 "",
-                (_facts(manifest), _CONSISTENT[manifest.consistency], *_warning(manifest), *notes),
+                (_facts(manifest), manifest.consistent, *_warning(manifest), *notes),
             ),
             *_collections(manifest.collections),
             *_exports(exports),
@@ -242,7 +234,7 @@ def verification_document(
     state = "is whole" if verification.intact else "is damaged"
     said: list[Block] = []
     if manifest is not None:
-        said += [_facts(manifest), _CONSISTENT[manifest.consistency], *_warning(manifest)]
+        said += [_facts(manifest), manifest.consistent, *_warning(manifest)]
     else:
         documents = counted(sum(one.count for one in read), "document")
         said.append(f"A dump of mongodump: {documents} in {counted(len(read), 'collection')}.")
@@ -283,11 +275,12 @@ def _compared(verification: Verification, comparison: Comparison) -> Section:
             name,
             len(differences),
             {},
-            _whole(differences[0], held)
+            (whole := _whole(differences[0], held))
             or ", ".join(
                 f"{kind} {count:,}" for kind, count in Counter(d.kind for d in differences).items()
             ),
-            ids=Each(differences, _difference),
+            # Of a whole collection nothing is left to be named.
+            ids=Each(() if whole else differences, _difference),
             tone=Tone.BAD,
         )
         for name, differences in found.items()
@@ -390,7 +383,7 @@ def restore_plan_document(
         next_command=next_command,
         dry_run=True,
         sections=(
-            *_said([*said, *_left_out(verification)]),
+            *_said([*said, *_reserved(verification)]),
             _restored(counts),
         ),
         value=lambda: answer(preview),
@@ -437,7 +430,7 @@ def restore_document(result: RestoreResult, *, next_command: str = "") -> Docume
         title=f"{how}: {verification.path} into the database {result.database}.",
         exit_code=result.exit_code,
         next_command=next_command,
-        sections=(*_said([*said, *_left_out(verification)]), _restored(result.counts)),
+        sections=(*_said([*said, *_reserved(verification)]), _restored(result.counts)),
         value=lambda: answer(result),
     )
 
@@ -475,8 +468,10 @@ def dropped_aside_document(result: DroppedAside, *, next_command: str = "") -> D
     )
 
 
-def _left_out(verification: Verification) -> Iterator[Block]:
-    """What of a dump is not restored."""
+def _reserved(verification: Verification) -> Iterator[Block]:
+    """What is to be known of a dump before it is relied on, and what of it is not restored."""
+    if verification.manifest is not None:
+        yield from _warning(verification.manifest)
     for problem in verification.problems:
         yield Badge(f"Damaged, and not restored: {problem}.", Tone.BAD)
     for note in verification.notes:

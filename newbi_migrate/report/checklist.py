@@ -71,7 +71,7 @@ _EVIDENCE: Final[Mapping[str, tuple[str, str]]] = {
     "": ("", ""),
     "server": ("{server}", "{server}"),
     "connected": ("connected", "connexion réussie"),
-    "not-told": ("nothing here can tell", "rien ici ne peut le dire"),
+    "not-told": ("nothing here can tell", "l'outil ne peut pas le savoir"),
     "migrated-since": ("the migration has begun", "la migration a commencé"),
     "nobody-writes": ("nobody wrote while it looked", "personne n'a écrit pendant le contrôle"),
     "somebody-writes": ("{what}", "quelqu'un écrit dans la base : newbi-migrate doctor dit où"),
@@ -162,8 +162,8 @@ class ShortForm:
     next: LineId | None
 
     def __str__(self) -> str:
-        then = "" if self.next is None else f", next: {_LINES[self.next][0]}"
-        return f"Checklist: {self.ticked} of {self.lines} ticked{then}."
+        first = "" if self.next is None else f"; the first open line: {_LINES[self.next][0]!r}"
+        return f"Checklist: {self.ticked} of {self.lines} ticked{first}."
 
 
 def short_form(

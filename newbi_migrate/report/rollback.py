@@ -120,7 +120,10 @@ def _title(result: RollbackResult) -> str:
     if result.dry_run:
         return f"Rollback of {what}: what it would do. Nothing was written."
     if result.refused:
-        return f"Rollback of {what}: refused, nothing was written."
+        return (
+            f"Rollback of {what}: refused, nothing was written. This is what it would do with "
+            "--on-conflict keep."
+        )
     part = "" if result.options.whole else "a part of "
     return f"Rolled back {part}{what}."
 

@@ -62,7 +62,7 @@ _APART: Final = frozenset({Origin.PENDING, Origin.BEFORE})
 _ADVICE: Final[Mapping[Origin, str]] = {
     Origin.RUN: "What somebody edited since, in documents that the run wrote, counts here too.",
     Origin.BEFORE: "No reason to go back. Cure it as it says; after a migration, once --unchanged "
-    "has given its proof.",
+    "has given its proof, unless the cure says that --unchanged allows for it.",
 }
 
 

@@ -38,7 +38,7 @@ from newbi_migrate.errors import (
     UnsupportedError,
     UsageError,
 )
-from newbi_migrate.local_files import reason_of
+from newbi_migrate.local_files import reason_of, short_of
 from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.decoding import PLAIN
 from newbi_migrate.store.faults import MAJORITY_SECONDS, explanation
@@ -352,6 +352,8 @@ def _refuse_secondary(hello: Mapping[str, Any], where: str) -> None:
 
 
 def _no_answer(error: Exception, where: str, options: ClientOptions) -> NewbiMigrateError:
+    if (short := short_of(error)) is not None:
+        return short
     told = explanation(error, "connecting")
     if isinstance(error, RuntimeError) and told is None:
         return UsageError(

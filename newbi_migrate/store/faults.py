@@ -38,7 +38,7 @@ from newbi_migrate.errors import (
     UnsupportedError,
     UsageError,
 )
-from newbi_migrate.local_files import out_of_files
+from newbi_migrate.local_files import short_of
 from newbi_migrate.server_codes import (
     AUTHENTICATION,
     CHANGING,
@@ -237,7 +237,7 @@ def explanation(error: BaseException, doing: str) -> NewbiMigrateError | None:
 
 def _of_the_driver(error: PyMongoError, doing: str) -> NewbiMigrateError | None:
     """What the driver itself says: of the connection and of how it was called."""
-    if isinstance(error, ConnectionFailure) and (told := out_of_files(error)) is not None:
+    if isinstance(error, ConnectionFailure) and (told := short_of(error)) is not None:
         return told
     if isinstance(error, ServerSelectionTimeoutError):
         return _not_selected(error, doing)

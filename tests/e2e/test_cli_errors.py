@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from itertools import pairwise
+from pathlib import Path
 from threading import Thread
 
 import pytest
@@ -15,6 +16,7 @@ import typer
 from small_legacy import USERS, invoices, legacy_user
 
 from newbi_migrate import ExitCode
+from newbi_migrate.cli import main
 from newbi_migrate.cli.app import app
 from newbi_migrate.cli.manual import MANUAL
 
@@ -129,6 +131,46 @@ def test_a_process_that_may_open_too_few_files_ends_with_10(tmp_path):
 
     assert ExitCode.LOCAL_FILE == ended.returncode, ended.stderr
     assert "may not open as many files" in ended.stderr
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="there is no /proc")
+def test_a_process_that_gets_too_little_memory_ends_with_10(uri, tmp_path):
+    """Here for a thread, of which the driver needs some: no server is said to be away."""
+    limited = (
+        "import resource, sys; from pathlib import Path; from newbi_migrate.cli import main; "
+        "import newbi_migrate.migration.facade; "
+        "used = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize(); "
+        "resource.setrlimit(resource.RLIMIT_AS, (used + 3 * 2**20, used + 3 * 2**20)); "
+        "sys.argv[1:] = ['status', '--uri-file', 'u']; main()"
+    )
+    (tmp_path / "u").write_text(uri)
+    (tmp_path / "u").chmod(0o600)
+    ended = subprocess.run(
+        [sys.executable, "-c", limited],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+    assert ExitCode.LOCAL_FILE == ended.returncode, ended.stderr
+    assert "may not take as much memory" in ended.stderr
+
+
+@pytest.mark.parametrize("error", [MemoryError(), SystemError("error return without exception")])
+def test_an_error_for_which_no_memory_is_left_is_told_of(monkeypatch, capsys, error):
+    """Whoever tells of errors may run out of it as well."""
+
+    def out_of_memory():
+        raise error
+
+    monkeypatch.setattr("newbi_migrate.cli._run", out_of_memory)
+    with pytest.raises(SystemExit) as ended:
+        main()
+
+    assert ExitCode.LOCAL_FILE == ended.value.code
+    assert "may not take as much memory" in capsys.readouterr().err
 
 
 def test_no_command_at_all_shows_the_commands_and_ends_with_2(quick):

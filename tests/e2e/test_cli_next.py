@@ -250,6 +250,23 @@ def test_after_the_rollback_of_a_run_that_had_a_backup_comes_the_comparison_with
     )
 
 
+def test_what_came_since_a_backup_holds_no_old_application_back_after_a_rollback(quick, clean):
+    """Another backup is for another migration; without any run it is what comes next."""
+    backup = quick("backup", "--no-exports", "--json").json["path"]
+    clean["invoices"].insert_one({"late": True})
+    before = quick("verify-backup", "--compare", backup)
+    quick("migrate", "--confirm")
+    quick("rollback", "--all", "--confirm")
+    after = quick("verify-backup", "--compare", backup)
+    again = "stop the application, then newbi-migrate backup"
+
+    assert ExitCode.PENDING == before.code == after.code
+    assert again == following(before)
+    assert following(after) == (
+        f"once what differs is settled, start the old application; to migrate again, {again}"
+    )
+
+
 @pytest.mark.parametrize(
     "chosen",
     [

@@ -143,8 +143,8 @@ RESUME = "newbi-migrate migrate --legacy-collection Users --aliases all"
 UNDO = "newbi-migrate rollback"
 UNDO_ALL = "newbi-migrate rollback --all --on-conflict keep"
 FINISH = "newbi-migrate finalize --keep"
-MIGRATE_FIRST = "Nothing was written. Migrate it first: newbi-migrate plan."
-NEW_ONE = "Stop the application, make a new one with newbi-migrate backup, and name that."
+MIGRATE_FIRST = "Nothing was written. Migrate it first, from the plan on: newbi-migrate plan."
+NEW_ONE = "Stop the application, make a new backup with newbi-migrate backup, and name that one."
 ROLL_BACK_FIRST = "Finish it first: newbi-migrate rollback."
 RESTORE_FIRST = "Finish it first: the same restore command goes on where it stopped."
 CHECK_NAME = "Check the database's name in the connection string."
@@ -214,7 +214,12 @@ NEXT = {
     wrong_name: (*[CHECK_NAME] * 6, "", *[CHECK_NAME] * 5),
 }
 NEXT[planned] = NEXT[fresh]
-NEXT[rolled_back] = ("newbi-migrate plan", *NEXT[fresh][1:])
+NEXT[rolled_back] = (
+    "newbi-migrate plan",
+    *NEXT[fresh][1:8],
+    f"start the old application, or {NEXT[fresh][8]}",
+    *NEXT[fresh][9:],
+)
 NEXT[quarantined] = NEXT[migrated]
 
 
@@ -313,6 +318,7 @@ def test_a_backup_of_what_is_half_done_says_so_and_is_none_to_go_back_to(quick, 
     report = (path / "backup_report.txt").read_text()
     manifest = json.loads((path / "manifest.json").read_text())
     read = quick("verify-backup", path)
+    restoring = quick("restore", "--drop", "--dry-run", path)
     doctor = quick("doctor", "--watch", "0", "--backup", path)
     taken = [
         quick(command, "--backup", path, *more)
@@ -327,7 +333,8 @@ def test_a_backup_of_what_is_half_done_says_so_and_is_none_to_go_back_to(quick, 
     assert "half migrated or half rolled back" in MANUAL["backup"].endings[made.code]
     assert run in manifest["unfinishedRun"]
     assert "a migration can begin" not in made.err
-    for text in (looked.out, made.out, made.err, report, read.out, doctor.out):
+    said = (looked.out, made.out, made.err, report, read.out, restoring.out, doctor.out)
+    for text in said:
         assert f"of run {run} had begun and not come to its end" in " ".join(text.split())
     for refused in taken:
         assert refused.code in (ExitCode.USAGE, ExitCode.INTERRUPTED)

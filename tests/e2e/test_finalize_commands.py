@@ -218,6 +218,7 @@ def test_the_way_back_from_a_backup_is_the_one_the_refusal_names(
     quick, clean, servers, mongod, made_anew
 ):
     """The legacy users come back beside what people did since; the page says the same commands."""
+    clean["Users"].create_index("company.siret")
     before = fingerprint(clean)
     backup = quick("backup", "--no-exports", "--json").json["path"]
     quick("migrate", "--confirm")
@@ -226,13 +227,17 @@ def test_the_way_back_from_a_backup_is_the_one_the_refusal_names(
     if made_anew:
         clean.create_collection("Users")
     refused = quick("rollback", "--all", "--confirm")
-    restoring, pipeline = re.search(
-        r"\((newbi-migrate restore .*)\), .*aggregate\((.*)\)\)", refused.err
+    restoring, pipeline, building = re.search(
+        r"\((newbi-migrate restore .*)\), .*aggregate\((.*)\)\), .*\(there too: (.*)\), and run",
+        refused.err,
     ).groups()
     rescue = f"{clean.name}_rescue"
     try:
         restored = quick(*shlex.split(restoring.replace("BACKUP", backup))[1:], "--confirm")
         clean.client[rescue]["Users"].aggregate(json.loads(pipeline))
+        # What the line for mongosh does.
+        indexes = [*clean.client[rescue]["Users"].list_indexes()]
+        clean.command("createIndexes", "Users", indexes=indexes)
     finally:
         servers.drop(rescue)
     back = quick("rollback", "--all", "--confirm")
@@ -241,7 +246,7 @@ def test_the_way_back_from_a_backup_is_the_one_the_refusal_names(
     after = fingerprint(clean, run_records=False)
 
     page = (Path(__file__).parents[2] / "docs" / "rollback.md").read_text("utf-8")
-    for line in (restoring, f'db["Users"].aggregate({pipeline})'):
+    for line in (restoring, f'db["Users"].aggregate({pipeline})', building):
         assert f"\n{line.replace(clean.name, 'newbi')}\n" in page
     assert [ExitCode.USAGE, ExitCode.DONE, ExitCode.DONE] == [
         answer.code for answer in (refused, restored, back)

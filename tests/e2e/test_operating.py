@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -144,6 +145,25 @@ def test_a_log_that_cannot_be_written_is_refused_before_anything_is_done(quick, 
 
         assert ExitCode.LOCAL_FILE == answer.code
     assert {"Users", "invoices"} == set(clean.list_collection_names())
+
+
+@pytest.mark.parametrize("named", ["a plan", "a backup's file", "the connection string"])
+def test_a_log_is_added_to_a_log_and_to_nothing_else(quick, clean, uri, tmp_path, named):
+    """A backup was damaged by checking it, a plan by carrying it out: they are left alone."""
+    quick("plan", "--output", "plan.json")
+    backup = Path(quick("backup", "--no-exports", "--json").json["path"])
+    place = {
+        "a plan": tmp_path / "plan.json",
+        "a backup's file": next(backup.rglob("invoices.bson*")),
+        "the connection string": tmp_path / "uri",
+    }[named]
+    (tmp_path / "uri").write_text(uri)
+    before = place.read_bytes()
+    answer = quick("verify-backup", backup, "--log-file", place)
+
+    assert ExitCode.USAGE == answer.code
+    assert "is not a log; it was left alone" in answer.err
+    assert before == place.read_bytes()
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")  # noqa: PTH110

@@ -26,7 +26,7 @@ from newbi_migrate.store.runs import RunRecord, read_runs, refuse_if_restoring, 
 __all__ = ["look_at_backup"]
 
 _RECENT: Final = timedelta(hours=24)
-_AGAIN: Final = "Stop the application, then make a new one: newbi-migrate backup."
+_AGAIN: Final = "Stop the application, then make a new backup: newbi-migrate backup."
 _NOT_NOW: Final = (
     "Make no new one now: it would be of a database that is half done. Finish what was begun, or "
     "take it back; name the backup it was begun with."

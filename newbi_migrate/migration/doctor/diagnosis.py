@@ -81,7 +81,7 @@ async def diagnose(
         progress: Told of what is being looked at.
 
     Raises:
-        UsageError: The seconds to watch are no time.
+        UsageError: The seconds to watch are no time, or more than an hour.
         NewbiMigrateError: The server cannot be asked at all.
     """
     database = store.database
@@ -95,14 +95,16 @@ async def diagnose(
         ("runs", lambda: look_at_runs(database)),
         ("leftovers", lambda: look_for_leftovers(database, registry)),
         ("backup", lambda: look_at_backup(database, backup)),
-        ("writers", lambda: look_for_writers(database, watch)),
     ]
     if purpose is Purpose.FINALIZE:
         looks.append(("late work", lambda: look_for_late_work(database, registry)))
     listener = progress or NullProgress()
     listener.phase("checks", len(looks))
+    looks.append(("writers", lambda: look_for_writers(database, watch)))
     checks: list[Check] = []
     for name, look in looks:
+        if name == "writers":
+            listener.phase(f"watch for {watch:g} s whether anybody writes", None)
         try:
             with explained("looking at the database"):
                 checks += await look()

@@ -8,7 +8,6 @@ shows an idle application too, but takes a privilege.
 from __future__ import annotations
 
 import asyncio
-import math
 from typing import Final
 
 from newbi_migrate.checks import Check, Level
@@ -19,7 +18,10 @@ from newbi_migrate.store.handles import Database
 from newbi_migrate.store.server import other_clients
 from newbi_migrate.store.snapshots import write_counters
 
-__all__ = ["look_for_writers"]
+__all__ = ["LONGEST_WATCH", "look_for_writers"]
+
+LONGEST_WATCH: Final = 3600
+"""Seconds for which collections are watched at most."""
 
 _STOP: Final = (
     "Stop the application and every job that writes (pm2 stop, docker compose stop), then look "
@@ -35,11 +37,12 @@ async def look_for_writers(database: Database, watch: float) -> list[Check]:
         watch: For how many seconds.
 
     Raises:
-        UsageError: That is no time: negative, endless or no number.
+        UsageError: That is no time: negative, longer than an hour or no number.
     """
-    if not 0 <= watch < math.inf:
+    if not 0 <= watch <= LONGEST_WATCH:
         raise UsageError(
-            f"Writers cannot be watched for {watch} seconds.", next_step="Give 0 seconds or more."
+            f"Writers cannot be watched for {watch} seconds.",
+            next_step=f"Give from 0 to {LONGEST_WATCH} seconds.",
         )
     first = await other_clients(database)
     before = await _counters(database)

@@ -123,7 +123,8 @@ def refuse_unmigrated(runs: Iterable[RunRecord]) -> None:
     if not any(run.in_place and run.migrates for run in runs):
         raise UsageError(
             "No migration is in place in this database, so nothing of its old structure can go.",
-            next_step="Nothing was written. Migrate it first: newbi-migrate plan.",
+            next_step="Nothing was written. Migrate it first, from the plan on: newbi-migrate "
+            "plan.",
         )
 
 

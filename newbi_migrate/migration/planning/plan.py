@@ -269,7 +269,7 @@ async def _plan_users(
         settled = Decisions(
             d
             for d in decisions
-            if d.user_id is not None and d.workspace in known.get(d.user_id, frozenset())
+            if d.user_id is None or d.workspace in known.get(d.user_id, frozenset())
         )
         planned.workspaces = workspaces_after(legacy_ids, settled, target)
         nobody = Decisions()

@@ -24,7 +24,7 @@ from newbi_migrate.local_files import is_there, opened_for
 from newbi_migrate.mapping.decisions import Outcome
 from newbi_migrate.mapping.packed import PackedIds
 from newbi_migrate.mapping.workspace import Reason, WorkspaceClass
-from newbi_migrate.migration.planning.digests import Digests
+from newbi_migrate.migration.planning.digests import USERS, Digests
 from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.planning.results import Plan, UserLine
 from newbi_migrate.migration.run.finishing import finishing
@@ -179,7 +179,8 @@ def refuse_if_moved_on(
     Raises:
         DatabaseMovedOnError: They differ; the message names the sections.
     """
-    differing = ", ".join(reviewed.differing(now))
+    sections = reviewed.differing(now)
+    differing = ", ".join("legacy users" if name == USERS else name for name in sections)
     if differing and unfinished is not None:
         raise DatabaseMovedOnError(
             "What the interrupted run has written and what is left are not its plan any more: "

@@ -113,7 +113,8 @@ async def choose_runs(
         if len(chosen) > 1:
             holding = await _runs_of(database, chosen, options.users or ())
             raise UsageError(
-                f"{len(chosen)} runs are in place, and a part can be taken back of one run only.",
+                f"{len(chosen)} runs that wrote to users or documents are in place, and a part can "
+                "be taken back of one run only.",
                 next_step=f"Name that run with --run; status lists them.{holding}",
             )
     if run_id is not None:
@@ -173,7 +174,7 @@ async def _runs_of(database: Database, runs: Sequence[RunRecord], users: Sequenc
             if line["outcome"] == Outcome.CREATED and str(line["_id"]["legacy"]) in named:
                 found.append(str(run.run_id))
                 break
-    return f" Who was named was created by {' and '.join(found)}." if found else ""
+    return f" The users named were created by the run {' and '.join(found)}." if found else ""
 
 
 def _refuse_the_run_before(runs: Sequence[RunRecord], in_place: Sequence[RunRecord]) -> None:
@@ -465,8 +466,9 @@ def _put_back(database: str, source: str, into: str) -> str:
     )
     return (
         f"Restore them beside it ({restoring}), copy them back (in mongosh, in {rescue}: "
-        f"db[{json.dumps(source)}].aggregate({merging})), build their indexes again as "
-        "docs/rollback.md says, and run the same rollback again."
+        f"db[{json.dumps(source)}].aggregate({merging})), build their indexes again (there too: "
+        f"db.getSiblingDB({json.dumps(database)}).runCommand({{createIndexes: {json.dumps(into)}, "
+        f"indexes: db[{json.dumps(source)}].getIndexes()}})), and run the same rollback again."
     )
 
 

@@ -21,7 +21,9 @@ from newbi_migrate.store.runs import RunRecord, read_runs
 
 __all__ = ["BackupGuard"]
 
-_NEW_ONE = "Where no run was interrupted, make a new one with newbi-migrate backup and name that."
+_NEW_ONE = (
+    "Where no run was interrupted, make a new backup with newbi-migrate backup and name that one."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +141,8 @@ class BackupGuard:
             raise DatabaseMovedOnError(
                 f"The database is not as the backup {str(self.backup)!r} says: {'; '.join(named)}"
                 f"{f'; and {more} more' if more else ''}. Nothing was written.",
-                next_step="Stop the application, make a new one with newbi-migrate backup, and "
-                "name that.",
+                next_step="Stop the application, make a new backup with newbi-migrate backup, and "
+                "name that one.",
             )
 
     def refuse_other_backup(self, unfinished: RunRecord, verified: Baseline | None) -> None:

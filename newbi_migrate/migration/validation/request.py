@@ -24,7 +24,12 @@ from newbi_migrate.migration.validation.report import (
     RuleResult,
     Unchanged,
 )
-from newbi_migrate.migration.validation.rules import NOTHING_ELSE_CHANGED, next_step_of
+from newbi_migrate.migration.validation.rules import (
+    NOTHING_ELSE_CHANGED,
+    RUN_FINISHED,
+    STRUCTURAL,
+    next_step_of,
+)
 from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.rules import Rule, Severity
 from newbi_migrate.store.handles import Database
@@ -98,11 +103,15 @@ class Collector:
     Args:
         request: What is validated.
         migrated: Whether a migration is in place and done; what helps depends on it.
+        going_back: Whether a rollback was interrupted, which every other command waits for.
     """
 
-    def __init__(self, request: ValidationRequest, *, migrated: bool) -> None:
+    def __init__(
+        self, request: ValidationRequest, *, migrated: bool, going_back: bool = False
+    ) -> None:
         self._request = request
         self._migrated = migrated
+        self._going_back = going_back
         self._results: dict[tuple[str, str, Origin], RuleResult] = {}
 
     def add(
@@ -122,6 +131,8 @@ class Collector:
             if not self._request.wants(rule.id):
                 return
             advice = next_step_of(rule, migrated=self._migrated)
+            if self._going_back and rule.id in STRUCTURAL:
+                advice = RUN_FINISHED.next_step
             result = RuleResult(rule.id, rule.sentence, rule.severity, advice, collection, origin)
             self._results[rule.id, collection, origin] = result
         result.count += count

@@ -30,7 +30,7 @@ from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.indexes import IndexPlan, plan_indexes, read_indexes
 from newbi_migrate.store.lease import RUNS
 from newbi_migrate.store.questions import Pair, differing_companions
-from newbi_migrate.store.runs import RunRecord, migrated_users, unfinished_run
+from newbi_migrate.store.runs import RunRecord, is_finalized, migrated_users, unfinished_run
 
 __all__ = ["Structure"]
 
@@ -72,7 +72,7 @@ class Structure:
                 unfinished.run_id,
                 "state",
                 unfinished.state.value,
-                origin=Origin.RUN,
+                origin=Origin.PENDING,
             )
         elif self._newest is None:
             self._state.notes.append(
@@ -156,7 +156,11 @@ class Structure:
         named = self._request.options.legacy_collection
         if named is not None:
             found = await source_now(self._database, named, self._names, comment=COMMENT)
-            if found is not None:
+            # After the end of a migration the application may have made an empty one anew.
+            if found is not None and not (
+                is_finalized(self._runs)
+                and not await has_any(self._database[found], comment=COMMENT)
+            ):
                 return found
         if self._newest is not None or not any(
             [

@@ -32,7 +32,14 @@ from newbi_migrate.progress import timed
 from newbi_migrate.store.connection import nothing_there
 from newbi_migrate.store.counting import estimated_counts
 from newbi_migrate.store.lease import Lease
-from newbi_migrate.store.runs import RunRecord, is_finalized, read_runs, readable_collections
+from newbi_migrate.store.runs import (
+    RunRecord,
+    RunState,
+    is_finalized,
+    read_runs,
+    readable_collections,
+    unfinished_run,
+)
 
 __all__ = ["ValidationRequest", "recorded_choices", "validate"]
 
@@ -56,9 +63,11 @@ async def validate(request: ValidationRequest) -> ValidationReport:
     if not listed:
         raise nothing_there(database.name)
     names = [name for name, info in listed.items() if info.holds_documents]
-    others = (run for run in runs if run.run_id != request.asking)
-    migrated = newest is not None and not any(run.state.unfinished for run in others)
-    state = State(Collector(request, migrated=migrated), Origins(database, runs))
+    unfinished = unfinished_run(run for run in runs if run.run_id != request.asking)
+    migrated = newest is not None and unfinished is None
+    back = unfinished is not None and unfinished.state is RunState.ROLLING_BACK
+    collector = Collector(request, migrated=migrated, going_back=back)
+    state = State(collector, Origins(database, runs))
     request = replace(request, options=recorded_choices(request.options, runs))
     specs = chosen_collections(request.registry, request.options)
     present = [spec for spec in specs if spec.name in names]

@@ -325,7 +325,7 @@ async def test_an_application_that_writes_is_caught(legacy, uri):
 
 
 @pytest.mark.timeout(60)
-@pytest.mark.parametrize("watch", [float("nan"), float("inf"), -1])
+@pytest.mark.parametrize("watch", [float("nan"), float("inf"), -1, 1e9])
 async def test_writers_are_watched_for_a_time_that_ends(legacy, uri, watch):
     """Whoever asks for what is no time is told so, and waits for nothing."""
     with pytest.raises(UsageError, match="cannot be watched"):
@@ -451,7 +451,7 @@ async def test_a_backup_of_another_state_fails(legacy, uri, tmp_path):
 
     assert (Level.OK, Level.FAILED) == (fresh.level, stale.level)
     assert "invoices 6 → 7" in stale.sentence
-    assert "make a new one" in stale.remedy
+    assert "make a new backup" in stale.remedy
 
 
 async def test_a_backup_that_is_old_is_a_warning(legacy, uri, tmp_path, monkeypatch):

@@ -1038,14 +1038,14 @@ async def test_of_several_runs_a_part_is_taken_back_of_the_one_that_is_named(
     await migrate(uri)
     first = migrated[1].run_id
     part = RollbackOptions(users=(str(USERS[1]),))
-    with pytest.raises(UsageError, match="2 runs are in place") as refused:
+    with pytest.raises(UsageError, match="2 runs that wrote") as refused:
         await rollback(uri, options=part)
     with pytest.raises(UsageError) as of_documents:
         await rollback(uri, options=RollbackOptions(collections=("clients",)))
     await rollback(uri, first, options=part)
 
     assert None is sync_database["user"].find_one(USERS[1])
-    assert refused.value.next_step.endswith(f" Who was named was created by {first}.")
+    assert refused.value.next_step.endswith(f" The users named were created by the run {first}.")
     assert of_documents.value.next_step.endswith("status lists them.")
 
 

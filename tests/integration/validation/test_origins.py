@@ -11,6 +11,7 @@ from small_legacy import USERS, invoices, legacy_user
 from newbi_migrate.choices import AliasPolicy
 from newbi_migrate.errors import ExitCode, UsageError, ValidationFailedError
 from newbi_migrate.mapping.ids import organization_id
+from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.rollback.results import RollbackOptions
@@ -399,3 +400,35 @@ async def test_finalize_waits_for_quarantined_documents(migration, legacy):
     kept = await migration.finalize(keep=True)
 
     assert "Users_before_migration" == kept.kept_as
+
+
+async def test_the_end_of_a_migration_is_noted_also_where_an_empty_collection_was_made_anew(
+    migration, legacy
+):
+    """The application makes its models' collections at its start; nobody is in it."""
+    await migration.apply()
+    await migration.finalize(keep=True)
+    legacy.create_collection("Users")
+    await migration.finalize()
+    report = await migration.validate()
+
+    assert "The legacy users are not there" in " ".join(report.notes)
+    assert "Users" not in report.documents
+
+
+async def test_a_backfill_says_of_documents_what_the_migration_said_of_their_owner(uri, legacy):
+    """Who is quarantined stays so: no migration and no membership of theirs is missing."""
+    async with Migration(uri) as whole:
+        twins = [legacy_user(n, email="meme@exemple.fr", emailVerified=False) for n in (2, 3)]
+        legacy["Users"].insert_many(twins)
+        legacy["invoices"].insert_many(numbered(twins[1]["_id"], "C", 2))
+        result = await whole.apply()
+        looked = await whole.plan(documents_only=True)
+
+    assert {Reason.OWNER_QUARANTINED} == {
+        reason for (name, reason), _ in result.quarantine.counts().items() if name == "invoices"
+    }
+    assert (
+        result.quarantine.counts()["invoices", Reason.OWNER_QUARANTINED]
+        == (looked.quarantine.counts()["invoices", Reason.OWNER_QUARANTINED])
+    )

@@ -269,8 +269,8 @@ NOT_OURS = {
     "index.no-conflict",
     "index.none-obsolete",
 }
-# What these bring came after the run, which would have seen to it.
-NOT_YET = {"document.readable"}
+# What these bring came after the run, which would have seen to it, or a run has yet to do.
+NOT_YET = {"document.readable", "run.finished"}
 # No journal tells who did it.
 NOBODY_KNOWS = {"run.nothing-else-changed"}
 # Asked for by an option: the choices a validation needs to see it.
