@@ -10,6 +10,7 @@ from newbi_migrate.errors import UsageError
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.rollback.results import RollbackOptions
+from newbi_migrate.migration.run.throttle import ThrottleOptions
 from newbi_migrate.migration.validation.report import FailOn
 from newbi_migrate.migration.validation.request import ValidationRequest
 
@@ -57,3 +58,14 @@ def test_a_lease_lasts_for_some_time(seconds):
     """No run could hold it otherwise."""
     with pytest.raises(UsageError, match="lease"):
         Migration("mongodb://localhost/newbi", lease_seconds=seconds)
+
+
+@pytest.mark.parametrize("number", [2.5, float("nan"), float("inf"), "2", True, None])
+@pytest.mark.parametrize("name", ["batch_size", "workers", "max_rate"])
+def test_a_number_of_documents_or_workers_has_no_fraction(name, number):
+    """The driver refused it once the run had begun, which was left unfinished."""
+    if (name, number) == ("max_rate", None):
+        assert ThrottleOptions(max_rate=number).max_rate is None
+        return
+    with pytest.raises(UsageError, match="whole number"):
+        (ThrottleOptions if name == "max_rate" else MigrationOptions)(**{name: number})

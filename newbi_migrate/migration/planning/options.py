@@ -11,7 +11,12 @@ from datetime import date
 from enum import StrEnum
 from typing import Any, Final
 
-from newbi_migrate.choices import AliasOwners, AliasPolicy, DuplicatePolicy
+from newbi_migrate.choices import (
+    AliasOwners,
+    AliasPolicy,
+    DuplicatePolicy,
+    refuse_no_whole_number,
+)
 from newbi_migrate.errors import UsageError
 
 __all__ = ["MAX_BATCH_SIZE", "MigrationOptions", "choose"]
@@ -57,7 +62,7 @@ class MigrationOptions:
         workers: Statements under way at once.
 
     Raises:
-        UsageError: A number is out of its range, or there is no such choice.
+        UsageError: A number is out of its range or has a fraction, or there is no such choice.
     """
 
     legacy_collection: str | None = None
@@ -76,6 +81,7 @@ class MigrationOptions:
             aliases=AliasPolicy,
             alias_owners=AliasOwners,
         )
+        refuse_no_whole_number(batch_size=self.batch_size, workers=self.workers)
         if not 1 <= self.batch_size <= MAX_BATCH_SIZE:
             raise UsageError(
                 f"A batch size of {self.batch_size} is out of range.",

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from newbi_migrate.choices import refuse_no_whole_number
 from newbi_migrate.errors import UsageError
 from newbi_migrate.local_files import is_there
 from newbi_migrate.progress import Progress
@@ -35,7 +36,7 @@ class ThrottleOptions:
         max_lag: The run waits as long as a secondary is so many seconds behind.
 
     Raises:
-        UsageError: A number is out of its range.
+        UsageError: A number is out of its range, or the rate has a fraction.
         LocalFileError: Whether the file exists cannot be told.
     """
 
@@ -44,11 +45,13 @@ class ThrottleOptions:
     max_lag: float | None = None
 
     def __post_init__(self) -> None:
-        if self.max_rate is not None and self.max_rate < 1:
-            raise UsageError(
-                f"A rate of {self.max_rate} documents a second is out of range.",
-                next_step="Choose 1 or more, or leave it out for as fast as it goes.",
-            )
+        if self.max_rate is not None:
+            refuse_no_whole_number(max_rate=self.max_rate)
+            if self.max_rate < 1:
+                raise UsageError(
+                    f"A rate of {self.max_rate} documents a second is out of range.",
+                    next_step="Choose 1 or more, or leave it out for as fast as it goes.",
+                )
         if self.max_lag is not None and not (0 < self.max_lag < math.inf):
             raise UsageError(
                 f"A lag of {self.max_lag} seconds is out of range.",
