@@ -1,23 +1,13 @@
 """What people choose between: the engine's policies, which options of the command line name.
 
-Nothing heavy is imported here, so that ``--help`` stays quick.
+Nothing is imported here, so that ``--help`` stays quick.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
 
-from newbi_migrate.errors import UsageError
-
-__all__ = [
-    "AliasOwners",
-    "AliasPolicy",
-    "DuplicatePolicy",
-    "Language",
-    "OnConflict",
-    "Purpose",
-    "refuse_no_whole_number",
-]
+__all__ = ["AliasOwners", "AliasPolicy", "DuplicatePolicy", "Language", "OnConflict", "Purpose"]
 
 
 class DuplicatePolicy(StrEnum):
@@ -69,21 +59,3 @@ class Language(StrEnum):
 
     ENGLISH = "en"
     FRENCH = "fr"
-
-
-def refuse_no_whole_number(**numbers: object) -> None:
-    """Fail where a number of documents or workers has a fraction, or is none at all.
-
-    The driver would refuse it only once a run has begun.
-
-    Args:
-        numbers: Each by its name.
-
-    Raises:
-        UsageError: One is no ``int``.
-    """
-    for name, number in numbers.items():
-        if isinstance(number, bool) or not isinstance(number, int):
-            raise UsageError(
-                f"{number!r} is no whole number, as {name} is.", next_step="Give a whole number."
-            )

@@ -26,6 +26,7 @@ __all__ = [
     "UnsupportedError",
     "UsageError",
     "ValidationFailedError",
+    "refuse_no_whole_number",
 ]
 
 
@@ -180,3 +181,21 @@ class UnsupportedError(NewbiMigrateError):
     """The server or the database is not one this tool can work on."""
 
     exit_code = ExitCode.UNREACHABLE
+
+
+def refuse_no_whole_number(**numbers: object) -> None:
+    """Fail where a number of documents or workers has a fraction, or is none at all.
+
+    The driver would refuse it only once a run has begun.
+
+    Args:
+        numbers: Each by its name.
+
+    Raises:
+        UsageError: One is no ``int``.
+    """
+    for name, number in numbers.items():
+        if isinstance(number, bool) or not isinstance(number, int):
+            raise UsageError(
+                f"{number!r} is no whole number, as {name} is.", next_step="Give a whole number."
+            )

@@ -11,13 +11,8 @@ from datetime import date
 from enum import StrEnum
 from typing import Any, Final
 
-from newbi_migrate.choices import (
-    AliasOwners,
-    AliasPolicy,
-    DuplicatePolicy,
-    refuse_no_whole_number,
-)
-from newbi_migrate.errors import UsageError
+from newbi_migrate.choices import AliasOwners, AliasPolicy, DuplicatePolicy
+from newbi_migrate.errors import UsageError, refuse_no_whole_number
 
 __all__ = ["MAX_BATCH_SIZE", "MigrationOptions", "choose"]
 

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from newbi_migrate.choices import refuse_no_whole_number
-from newbi_migrate.errors import UsageError
+from newbi_migrate.errors import UsageError, refuse_no_whole_number
 from newbi_migrate.local_files import is_there
 from newbi_migrate.progress import Progress
 
