@@ -172,6 +172,7 @@ def read_batches(
     collection: Collection,
     projection: Any = None,
     *,
+    query: Mapping[str, Any] | None = None,
     batch_size: int = BATCH_DOCUMENTS,
     comment: str | None,
 ) -> AsyncGenerator[bytes]:
@@ -183,10 +184,13 @@ def read_batches(
     Args:
         collection: The collection.
         projection: Fields to read, or to leave out, as ``find`` takes them; by default all.
+        query: Those that it matches alone; it compares no texts.
         batch_size: Documents in a batch.
         comment: Attached to every command.
     """
-    cursor = collection.find_raw_batches({}, projection, batch_size=batch_size, comment=comment)
+    cursor = collection.find_raw_batches(
+        query or {}, projection, batch_size=batch_size, comment=comment
+    )
     return _ahead([cursor])
 
 

@@ -34,13 +34,18 @@ from newbi_migrate.store.raw import (
 from newbi_migrate.store.reading import read_batches, read_whole
 
 __all__ = [
+    "MAX_DOCUMENT_BYTES",
     "WindowGroup",
     "has_only_object_ids",
     "id_ranges",
+    "larger_than",
     "read_portions",
     "read_windows",
 ]
 
+
+MAX_DOCUMENT_BYTES: Final = 16 * 1024 * 1024
+"""Bytes of BSON that a document takes at most (MongoDB's manual, "BSON Documents")."""
 
 # Documents of a few small fields in one reply.
 _FEW_FIELDS: Final = 5_000
@@ -76,8 +81,18 @@ class WindowGroup:
         return document_of(*[(field, *stored[field]) for field in fields if field in stored])
 
 
+def larger_than(size: int) -> dict[str, Any]:
+    """A query for the documents that take more than so many bytes of BSON."""
+    return {"$expr": {"$gt": [{"$bsonSize": "$$ROOT"}, size]}}
+
+
 async def read_portions(
-    collection: Collection, fields: Sequence[str], *, size: int, comment: str
+    collection: Collection,
+    fields: Sequence[str],
+    *,
+    query: Mapping[str, Any] | None = None,
+    size: int,
+    comment: str,
 ) -> AsyncIterator[list[WindowGroup]]:
     """All documents of a collection, view or time series, in natural order.
 
@@ -86,12 +101,13 @@ async def read_portions(
     Args:
         collection: What to read.
         fields: The fields the groups hold.
+        query: Those that it matches alone; it compares no texts.
         size: Documents in a portion, or a few more; fewer where few are alike.
         comment: Attached to every command.
     """
     gathered = _Gathered(size)
     async for batch in read_batches(
-        collection, ["_id", *fields], batch_size=_FEW_FIELDS, comment=comment
+        collection, ["_id", *fields], query=query, batch_size=_FEW_FIELDS, comment=comment
     ):
         for raw in split_documents(batch):
             gathered.add(raw)

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from bson import ObjectId
+from bson import ObjectId, encode
 
 from newbi_migrate.documents.registry import CollectionSpec, Registry
 from newbi_migrate.mapping.users import Finding
@@ -27,15 +27,19 @@ from newbi_migrate.migration.planning.owners import owner_of
 from newbi_migrate.migration.planning.results import CollectionSummary, Findings, Quarantine
 from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.census import count_groups
+from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.decoding import documents_of
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.journal import MAX_PRIOR_BYTES
 from newbi_migrate.store.lookup import MAX_TREE_KEYS
+from newbi_migrate.store.raw import one_of
 from newbi_migrate.store.reading import read_by_ids
 from newbi_migrate.store.windows import (
+    MAX_DOCUMENT_BYTES,
     WindowGroup,
     has_only_object_ids,
+    larger_than,
     read_portions,
     read_windows,
 )
@@ -47,6 +51,9 @@ _PORTION: Final = 50_000
 
 Decided = tuple[WindowGroup, Resolution]
 """Documents that hold the same, and what was decided about them."""
+
+# More bytes than a run adds to a document: a workspace, and ids of users in place of others.
+_MOST_ADDED: Final = 64 * 1024
 
 MOST_OWNERS: Final = 2 * MAX_TREE_KEYS + 1
 """Owners of a collection who are noted in a plan: more than fit into one expression."""
@@ -162,6 +169,32 @@ class DocumentPlane:
                 digest += _digest(group, resolution)
             progress.advance(sum(group.count for group, _ in decided), spec.name)
         return Surveyed(counts.summary, counts.quarantine, digest, owners, findings, odd_owners)
+
+    async def too_large(self, spec: CollectionSpec) -> list[Any]:
+        """Ids of documents that are too large to hold what a run would write into them."""
+        collection = self._database[spec.name]
+        found: list[Any] = []
+        async for groups in read_portions(
+            collection,
+            self.fields(spec),
+            query=larger_than(MAX_DOCUMENT_BYTES - _MOST_ADDED),
+            size=_PORTION,
+            comment=self._comment,
+        ):
+            for group, resolution in await self.decide(spec, groups):
+                if resolution.action is not Action.STAMP:
+                    continue
+                now = len(group.prior([*resolution.changes]).raw)
+                then = len(encode(resolution.changes))
+                over = larger_than(MAX_DOCUMENT_BYTES + now - then)
+                async with collection.find(
+                    {"_id": one_of(group.ids), **over},
+                    ["_id"],
+                    collation=SIMPLE_COLLATION,
+                    comment=self._comment,
+                ) as cursor:
+                    found += [document["_id"] async for document in cursor]
+        return found
 
     async def census(self, spec: CollectionSpec) -> CollectionSummary:
         """Decide about every document of a collection by what it holds, without its id."""

@@ -165,7 +165,7 @@ async def make_plan(
         progress=listener,
     )
     await _foresee_refusals(
-        database, plain, users.workspaces, surveyed, quarantine, registry.workspace_field
+        database, plain, plane, users.workspaces, surveyed, quarantine, registry.workspace_field
     )
     digests = Digests({name: found.digest for name, found in surveyed.items()})
     digests.add(USERS, users.digest)
@@ -196,17 +196,24 @@ async def make_plan(
 async def _foresee_refusals(
     database: Database,
     specs: Sequence[CollectionSpec],
+    plane: DocumentPlane,
     workspaces: Workspaces,
     surveyed: dict[str, Surveyed],
     quarantine: Quarantine,
     workspace_field: str,
 ) -> None:
-    """Quarantine the documents that a unique index which is there would refuse."""
+    """Quarantine what a unique index which is there would refuse, and what has no room left."""
     for spec in specs:
         seen = surveyed[spec.name]
+        large = await plane.too_large(spec) if seen.summary.pending else []
+        if large:
+            quarantine.add(spec.name, workspace_field, Reason.DOCUMENT_TOO_LARGE, large)
+            seen = surveyed[spec.name] = seen.without(len(large))
         refused = await refused_by_indexes(
             database, spec, workspaces, seen, workspace_field=workspace_field, comment=_COMMENT
         )
+        keys = {id_key(identifier) for identifier in large}
+        refused = [identifier for identifier in refused if id_key(identifier) not in keys]
         if refused:
             quarantine.add(spec.name, workspace_field, Reason.UNIQUE_KEY, refused)
             surveyed[spec.name] = seen.without(len(refused))

@@ -73,6 +73,10 @@ class WorkspaceRules:
         recorded = quarantined_documents(self._runs, spec.name)
         keys = refused_documents(self._runs, spec.name, for_a_key=True)
         excused = judged.excused(recorded, keys)
+        if excused.stamps is Reason.WRITE_REFUSED and (
+            len(await plane.too_large(spec)) == judged.stamps
+        ):
+            excused = replace(excused, stamps=Reason.DOCUMENT_TOO_LARGE)
         left = judged.left
         origins = self._state.origins
         tells = await origins.tells() if judged.odd else False

@@ -5,11 +5,12 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-from bson import Decimal128, ObjectId
+from bson import Decimal128, ObjectId, encode
 from legacy_cases import CASES, HUGE_CASE, build_dirty_database
 from small_legacy import BCRYPT, DAY, USERS, invoices, legacy_user
 
 from newbi_migrate.documents.indexes import LIST_BESIDE_TEXT, PARALLEL_LISTS
+from newbi_migrate.errors import ExitCode
 from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.planning.codes import RULES, with_rules
@@ -380,3 +381,31 @@ async def test_a_collection_that_is_full_of_indexes_is_foreseen(migration, sync_
     for found in (before, after):
         assert full == {f.note.partition(":")[0] for f in found if f.rule == "index.no-conflict"}
     assert not [finding for finding in after if finding.rule == "index.present"]
+
+
+@pytest.mark.parametrize("room", [24, 25])
+async def test_a_document_without_room_for_its_workspace_is_quarantined_by_the_plan(
+    migration, sync_database, room
+):
+    """The name and the id take 25 bytes; the server refuses what is larger than 16 MiB.
+
+    A second run has nothing left to try, and the first one can be taken back.
+    """
+    sync_database["Users"].insert_one(legacy_user(0))
+    large = {"_id": ObjectId(), "userId": USERS[0], "text": ""}
+    large["text"] = "x" * (16 * 2**20 - len(encode(large)) - room)
+    sync_database["boards"].insert_many([large, {"userId": USERS[0]}])
+    plan = await migration.plan()
+    result, again = await migration.apply(), await migration.apply()
+    validated = await migration.validate()
+
+    fits = {} if room == 25 else {("boards", Reason.DOCUMENT_TOO_LARGE): 1}
+    assert fits == plan.quarantine.counts() == result.quarantine.counts()
+    assert plan.exit_code is result.exit_code
+    assert None is again.run_id
+    assert fits == {
+        (name, reason): number
+        for name, reasons in validated.quarantine.items()
+        for reason, number in reasons.items()
+    }
+    assert ExitCode.DONE is validated.exit_code
