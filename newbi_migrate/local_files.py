@@ -7,14 +7,10 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
 
 from newbi_migrate.errors import LocalFileError
 
-__all__ = ["MORE_MEMORY", "is_there", "opened_for", "reason_of", "refuse_no_file", "short_of"]
-
-MORE_MEMORY: Final = "Give it 200 MB or more (ulimit -v, or the limit of its container)"
-"""What to do where a process gets no more memory."""
+__all__ = ["is_there", "no_memory", "opened_for", "reason_of", "refuse_no_file", "short_of"]
 
 
 @contextmanager
@@ -91,11 +87,17 @@ def short_of(error: BaseException) -> LocalFileError | None:
     # What CPython and the loader of its modules say where a thread or a library finds no room.
     memory = (os.strerror(errno.ENOMEM), "can't start new thread", "failed to map segment")
     if isinstance(error, MemoryError) or any(word in words for word in memory):
-        return LocalFileError(
-            "This process may not take as much memory as it needs.",
-            next_step=f"{MORE_MEMORY}, and run the same command again.",
-        )
+        return no_memory()
     return None
+
+
+def no_memory() -> LocalFileError:
+    """What to say where the system gives this process no more memory."""
+    return LocalFileError(
+        "This process may not take as much memory as it needs.",
+        next_step="Give it 200 MB or more (ulimit -v, or the limit of its container), and run the "
+        "same command again.",
+    )
 
 
 def reason_of(error: OSError) -> str:

@@ -43,6 +43,7 @@ class Consistency(StrEnum):
 
 
 _CONSISTENT: Final = {
+    Consistency.SNAPSHOT: "All collections are as they were at one moment.",
     Consistency.QUIET: "The server counted no write while they were read.",
     Consistency.WRITTEN: "There were writes meanwhile: collections may not fit together.",
     Consistency.UNKNOWN: "Whether there were writes meanwhile is not known.",
@@ -143,16 +144,7 @@ class Manifest:
     @property
     def consistent(self) -> str:
         """What is known about writes meanwhile, as a sentence."""
-        if self.consistency is not Consistency.SNAPSHOT:
-            return _CONSISTENT[self.consistency]
-        # The server offers no snapshot of some.
-        others = [
-            entry.name
-            for entry in self.collections
-            if entry.data and entry.consistency is not Consistency.SNAPSHOT
-        ]
-        but = f" but {', '.join(others)}" if others else ""
-        return f"All collections{but} are as they were at one moment."
+        return _CONSISTENT[self.consistency]
 
     @property
     def half_done(self) -> str:

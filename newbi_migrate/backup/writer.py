@@ -364,8 +364,8 @@ class _Backup:
             return batches, Consistency.UNKNOWN
         if source.capped:
             self._note(
-                f"The capped collection {source.name!r} was not read at the snapshot, which the "
-                "server does not offer for it."
+                f"The server offers no snapshot of the capped collection {source.name!r}: writes "
+                "to it were counted instead."
             )
             batches = read_batches(committed(self._database, source.data), comment=_COMMENT)
             return batches, Consistency.UNKNOWN

@@ -10,13 +10,12 @@ import os
 import sys
 from pathlib import Path
 
-from newbi_migrate.errors import ExitCode, NothingBegunError
-from newbi_migrate.local_files import MORE_MEMORY
+from newbi_migrate.errors import NothingBegunError
+from newbi_migrate.local_files import no_memory
 
 __all__ = ["main"]
 
 _INTERRUPTED = 130  # what Typer makes of a Ctrl-C
-_NO_MEMORY = "This process may not take as much memory as it needs."
 
 
 def main() -> None:
@@ -27,8 +26,9 @@ def main() -> None:
         code = _INTERRUPTED
     except (MemoryError, SystemError):
         # There may be too little to say so in any other way; CPython then also loses the error.
-        print(f"error: {_NO_MEMORY}\nnext: {MORE_MEMORY}.", file=sys.stderr)
-        code = int(ExitCode.LOCAL_FILE)
+        told = no_memory()
+        print(f"error: {told.what}\nnext: {told.next_step}", file=sys.stderr)
+        code = int(told.exit_code)
     if code == _INTERRUPTED:
         # While the modules are loaded; a command that runs says the same by itself.
         if sys.stderr is not None:

@@ -239,8 +239,22 @@ async def test_on_a_replica_set_all_is_read_at_one_moment(
     )
 
     assert Consistency.SNAPSHOT is result.manifest.consistency
+    assert "All collections are as they were at one moment." == result.manifest.consistent
     found = {e.name: e.digest for e in result.manifest.collections}
     assert {n: digest.hexdigest() for n, digest in expected.items()} == found
+
+
+async def test_a_capped_collection_to_which_nobody_wrote_is_of_the_same_moment(
+    replica_database, sync_replica_database, tmp_path
+):
+    """The server offers no snapshot of it, but counts the writes; the report says both."""
+    three(sync_replica_database)
+    sync_replica_database.create_collection("log", capped=True, size=4096)
+    made = await backup_database(replica_database, tmp_path)
+    report = (made.path / "backup_report.txt").read_text()
+
+    assert "All collections are as they were at one moment." in report
+    assert "no snapshot of the capped collection 'log': writes to it were counted" in report
 
 
 @pytest.mark.parametrize("code", [Code.SNAPSHOT_TOO_OLD, Code.SNAPSHOT_UNAVAILABLE])
