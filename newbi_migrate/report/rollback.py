@@ -292,7 +292,8 @@ def _kept(result: RollbackResult) -> Section:
     """Who keeps what was created for them, by why: something refers to it, or it was changed."""
     again = f"rollback --run {result.run_id}" if _done(result) else "the rollback"
     later = {
-        KeptReason.IN_USE: f" Once nothing refers to it, {again} takes it back too.",
+        KeptReason.IN_USE: " Documents of the collections named hold one of the ids listed, "
+        f"mostly as workspaceId. Once nothing refers to it, {again} takes it back too.",
         KeptReason.CHANGED: "",
     }
     groups = tuple(

@@ -104,7 +104,7 @@ async def diagnose(
     checks: list[Check] = []
     for name, look in looks:
         if name == "writers":
-            listener.phase(f"watch for {watch:g} s whether anybody writes", None)
+            listener.phase(f"watch for writes, {watch:g} s", 1)
         try:
             with explained("looking at the database"):
                 checks += await look()

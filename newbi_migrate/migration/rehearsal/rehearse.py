@@ -406,9 +406,7 @@ def _migrated(result: RunResult) -> _Told:
 def _validated(report: ValidationReport) -> _Told:
     caused = [r for r in report.results if r.origin is not Origin.BEFORE]
     other = sum(r.count for r in caused if r.severity is not Severity.CRITICAL)
-    sentence = (
-        f"{report.critical + report.pending:,} critical and {other:,} other, not there before"
-    )
+    sentence = f"caused: {report.critical + report.pending:,} critical, {other:,} other"
     return sentence, report.exit_code, report.failed
 
 
