@@ -13,6 +13,7 @@ from newbi_migrate.store.decoding import decoded, documents_of
 from newbi_migrate.store.handles import Collection
 from newbi_migrate.store.raw import raw_documents
 from newbi_migrate.store.reading import BATCH_DOCUMENTS
+from newbi_migrate.store.stamping import NO_LIST
 from newbi_migrate.store.windows import has_only_object_ids
 
 __all__ = ["Companions", "Pair", "companions", "differing_companions"]
@@ -21,6 +22,9 @@ _PORTION: Final = 20_000
 """Documents whose companions are read at once, far below what 16 MiB hold."""
 
 _TOGETHER: Final = 1000
+
+# A query of the type alone meets a list that holds an id, and a list names no companion.
+_ONE_ID: Final[Mapping[str, Any]] = {"$type": "objectId", **NO_LIST}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,7 @@ async def differing_companions(
         return {"$convert": {"input": value, "to": "string", "onError": None, "onNull": None}}
 
     pipeline: list[dict[str, Any]] = [
-        {"$match": {path: {"$type": "objectId"}}},
+        {"$match": {path: _ONE_ID}},
         {"$project": {path: 1, field: 1}},
         {
             "$lookup": {
@@ -146,7 +150,7 @@ async def companions(
         other_fields: Those that the companions are.
         comment: Attached to every command.
     """
-    linked = {path: {"$type": "objectId"}}
+    linked = {path: _ONE_ID}
     queries: list[dict[str, Any]] = [{"_id": {"$gte": ObjectId(bytes(12))}, **linked}]
     if not await has_only_object_ids(collection, comment=comment):
         queries.append({"_id": {"$not": {"$type": "objectId"}}, **linked})

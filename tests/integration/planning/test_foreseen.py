@@ -409,3 +409,20 @@ async def test_a_document_without_room_for_its_workspace_is_quarantined_by_the_p
         for reason, number in reasons.items()
     }
     assert ExitCode.DONE is validated.exit_code
+
+
+async def test_a_list_of_ids_names_no_companion(migration, sync_database):
+    """Whatever type its collection is supposed to hold there; it stopped a plan."""
+    sync_database["Users"].insert_many([legacy_user(0), legacy_user(1)])
+    bill = {"_id": ObjectId(), **invoices(USERS[0], 1)[0]}
+    sync_database["invoices"].insert_one(bill)
+    event = {"userId": USERS[1], "invoiceId": [bill["_id"]]}
+    sync_database["events"].insert_many([event, {"userId": USERS[1], "invoiceId": bill["_id"]}])
+    plan = await migration.plan()
+    await migration.apply()
+    report = await migration.validate()
+    elsewhere = [f for f in with_rules(plan.findings) if f.path == "invoiceId"]
+    told = [v for r in report.results for v in r.examples if v.collection == "events"]
+
+    assert 1 == len(elsewhere)
+    assert {elsewhere[0].id} == {v.id for v in told if v.rule == elsewhere[0].rule}
