@@ -31,6 +31,7 @@ from pymongo.errors import DuplicateKeyError
 from newbi_migrate.errors import DamagedRecordsError, LeaseLostError
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.raw import (
+    MAX_DOCUMENT_BYTES,
     OBJECT_ID_SIZE,
     Element,
     ObjectIds,
@@ -71,7 +72,7 @@ MAX_ENTRY_BYTES: Final = 8 * 1024 * 1024
 """Bytes of groups in one entry: half of what a document may hold, since an entry that turned out
 otherwise is written again with more groups of fewer ids."""
 
-MAX_PRIOR_BYTES: Final = 16 * 1024 * 1024 - 64 * 1024
+MAX_PRIOR_BYTES: Final = MAX_DOCUMENT_BYTES - 64 * 1024
 """Bytes of what stood in one document that an entry has room for, beside what it says of it."""
 
 # What packed ids take beside themselves, and an element of an array beside its document.

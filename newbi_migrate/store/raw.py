@@ -19,6 +19,7 @@ __all__ = [
     "ARRAY",
     "DOCUMENT",
     "ID_FIRST",
+    "MAX_DOCUMENT_BYTES",
     "NULL",
     "OBJECT_ID",
     "OBJECT_ID_SIZE",
@@ -53,6 +54,9 @@ DOCUMENT: Final = 0x03
 ARRAY: Final = 0x04
 OBJECT_ID: Final = 0x07
 NULL: Final = 0x0A
+
+MAX_DOCUMENT_BYTES: Final = 16 * 1024 * 1024
+"""Bytes of BSON that a document takes at most (MongoDB's manual, "BSON Documents")."""
 
 OBJECT_ID_SIZE: Final = 12
 """Bytes of an ObjectId."""

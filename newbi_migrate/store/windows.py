@@ -27,6 +27,7 @@ from newbi_migrate.store.raw import (
     element,
     element_of,
     elements_by_name,
+    one_of,
     raw_documents,
     repeats_a_name,
     split_documents,
@@ -34,18 +35,15 @@ from newbi_migrate.store.raw import (
 from newbi_migrate.store.reading import read_batches, read_whole
 
 __all__ = [
-    "MAX_DOCUMENT_BYTES",
     "WindowGroup",
     "has_only_object_ids",
     "id_ranges",
+    "larger_of",
     "larger_than",
     "read_portions",
     "read_windows",
 ]
 
-
-MAX_DOCUMENT_BYTES: Final = 16 * 1024 * 1024
-"""Bytes of BSON that a document takes at most (MongoDB's manual, "BSON Documents")."""
 
 # Documents of a few small fields in one reply.
 _FEW_FIELDS: Final = 5_000
@@ -84,6 +82,20 @@ class WindowGroup:
 def larger_than(size: int) -> dict[str, Any]:
     """A query for the documents that take more than so many bytes of BSON."""
     return {"$expr": {"$gt": [{"$bsonSize": "$$ROOT"}, size]}}
+
+
+async def larger_of(
+    collection: Collection, ids: Sequence[Any], size: int, *, comment: str
+) -> list[Any]:
+    """Those of some ids whose documents take more than so many bytes of BSON."""
+    cursor = collection.find(
+        {"_id": one_of(ids), **larger_than(size)},
+        ["_id"],
+        collation=SIMPLE_COLLATION,
+        comment=comment,
+    )
+    async with cursor:
+        return [document["_id"] async for document in cursor]
 
 
 async def read_portions(

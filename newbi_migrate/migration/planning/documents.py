@@ -27,18 +27,17 @@ from newbi_migrate.migration.planning.owners import owner_of
 from newbi_migrate.migration.planning.results import CollectionSummary, Findings, Quarantine
 from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.census import count_groups
-from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.decoding import documents_of
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.journal import MAX_PRIOR_BYTES
 from newbi_migrate.store.lookup import MAX_TREE_KEYS
-from newbi_migrate.store.raw import one_of
+from newbi_migrate.store.raw import MAX_DOCUMENT_BYTES
 from newbi_migrate.store.reading import read_by_ids
 from newbi_migrate.store.windows import (
-    MAX_DOCUMENT_BYTES,
     WindowGroup,
     has_only_object_ids,
+    larger_of,
     larger_than,
     read_portions,
     read_windows,
@@ -186,14 +185,8 @@ class DocumentPlane:
                     continue
                 now = len(group.prior([*resolution.changes]).raw)
                 then = len(encode(resolution.changes))
-                over = larger_than(MAX_DOCUMENT_BYTES + now - then)
-                async with collection.find(
-                    {"_id": one_of(group.ids), **over},
-                    ["_id"],
-                    collation=SIMPLE_COLLATION,
-                    comment=self._comment,
-                ) as cursor:
-                    found += [document["_id"] async for document in cursor]
+                most = MAX_DOCUMENT_BYTES + now - then
+                found += await larger_of(collection, group.ids, most, comment=self._comment)
         return found
 
     async def census(self, spec: CollectionSpec) -> CollectionSummary:

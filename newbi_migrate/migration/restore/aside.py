@@ -97,8 +97,8 @@ async def _aside(database: Database, runs: Sequence[RunRecord]) -> DroppedAside:
     restores = [run for run in runs if run.command == RESTORE]
     names = await collection_names(database)
     # No run is unfinished: what is still filled is of a process that another has overtaken.
-    of_theirs = (one for run in restores for one in replacements_of(run))
-    aside = sorted({name for one in of_theirs for name in (one.aside, one.restoring)} & names)
+    replaced = (one for run in restores for one in replacements_of(run))
+    aside = sorted({name for one in replaced for name in (one.aside, one.restoring)} & names)
     return DroppedAside(
         database.name,
         True,
