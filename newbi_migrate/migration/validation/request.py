@@ -24,12 +24,7 @@ from newbi_migrate.migration.validation.report import (
     RuleResult,
     Unchanged,
 )
-from newbi_migrate.migration.validation.rules import (
-    NOTHING_ELSE_CHANGED,
-    RUN_FINISHED,
-    STRUCTURAL,
-    next_step_of,
-)
+from newbi_migrate.migration.validation.rules import NOTHING_ELSE_CHANGED, next_step_of
 from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.rules import Rule, Severity
 from newbi_migrate.store.handles import Database
@@ -130,9 +125,7 @@ class Collector:
         if result is None:
             if not self._request.wants(rule.id):
                 return
-            advice = next_step_of(rule, migrated=self._migrated)
-            if self._going_back and rule.id in STRUCTURAL:
-                advice = RUN_FINISHED.next_step
+            advice = next_step_of(rule, migrated=self._migrated, going_back=self._going_back)
             result = RuleResult(rule.id, rule.sentence, rule.severity, advice, collection, origin)
             self._results[rule.id, collection, origin] = result
         result.count += count

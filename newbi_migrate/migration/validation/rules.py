@@ -335,14 +335,17 @@ def rule_broken_by(resolution: Resolution) -> StructuralRule | None:
     return _OF_CLASS.get(resolution.stored, OWNER_FOLLOWS)
 
 
-def next_step_of(rule: Rule, *, migrated: bool) -> str:
+def next_step_of(rule: Rule, *, migrated: bool, going_back: bool) -> str:
     """What to do about a violation of a structural rule, or of a rule of a model.
 
     Args:
         rule: The rule.
         migrated: Whether a migration is in place and done: what tidies up after one is refused,
             or does harm, before that.
+        going_back: Whether a rollback was interrupted, which every other command waits for.
     """
     if isinstance(rule, StructuralRule):
+        if going_back:
+            return RUN_FINISHED.next_step
         return rule.next_step if migrated else rule.until_migrated or rule.next_step
     return _CRITICAL_ADVICE if rule.severity is Severity.CRITICAL else _ADVICE
