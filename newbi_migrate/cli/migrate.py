@@ -291,10 +291,7 @@ class _Task:
             # Not inside the event loop: it would keep Ctrl-C from ending the wait for an answer.
             if does:
                 self.session.confirm(does)
-        elif self.backed.backup is None:
-            runs = self.session.ask(lambda migration: migration.runs(), quiet=True)
-            self._warn_without_backup(runs, pending=not any(run.in_place for run in runs))
-        result, runs = self._run(shown)
+        result, runs = self._run(shown, confirmed=confirmed)
         self.session.log_end(_in_one_line(self.command, result))
         following = after_run(self.command, result, runs, self.session.uri_arguments)
         self.reports.finish(
@@ -385,10 +382,15 @@ class _Task:
             say(f"note: {sentence}")
         return plan, runs
 
-    def _run(self, plan: Plan | None) -> tuple[RunResult, list[RunRecord]]:
+    def _run(self, plan: Plan | None, *, confirmed: bool) -> tuple[RunResult, list[RunRecord]]:
         """What was done, and all runs as they are afterwards."""
 
         async def running(migration: Migration) -> tuple[RunResult, list[RunRecord]]:
+            if confirmed:
+                # Whoever is asked has been warned; whether something is pending is not known here.
+                before = await migration.runs()
+                first = not any(run.in_place for run in before)
+                self._warn_without_backup(before, pending=first)
             if self.saved is not None:
                 result = await migration.apply_saved(self.saved)
             elif self.documents_only:

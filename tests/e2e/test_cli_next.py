@@ -250,6 +250,16 @@ def test_after_the_rollback_of_a_run_that_had_a_backup_comes_the_comparison_with
     )
 
 
+def test_a_confirmed_migration_without_a_backup_is_warned_of_once(quick, clean):
+    """Nobody is asked, so it is said before it writes; a later run is made while people work."""
+    first = quick("migrate", "--confirm")
+    clean["invoices"].insert_one({"createdBy": USERS[0], "number": "late"})
+    later = quick("migrate", "--confirm")
+
+    assert 1 == first.err.count("warning: no backup is named")
+    assert "no backup is named" not in later.err
+
+
 def test_what_came_since_a_backup_holds_no_old_application_back_after_a_rollback(quick, clean):
     """Another backup is for another migration; without any run it is what comes next."""
     backup = quick("backup", "--no-exports", "--json").json["path"]

@@ -60,12 +60,24 @@ def test_a_lease_lasts_for_some_time(seconds):
         Migration("mongodb://localhost/newbi", lease_seconds=seconds)
 
 
-@pytest.mark.parametrize("number", [2.5, float("nan"), float("inf"), "2", True, None])
-@pytest.mark.parametrize("name", ["batch_size", "workers", "max_rate"])
-def test_a_number_of_documents_or_workers_has_no_fraction(name, number):
+@pytest.mark.parametrize("number", [2.5, float("nan"), float("inf"), "2", True])
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        (MigrationOptions, "batch_size"),
+        (MigrationOptions, "workers"),
+        (ThrottleOptions, "max_rate"),
+    ],
+)
+def test_a_number_of_documents_or_workers_has_no_fraction(options, name, number):
     """The driver refused it once the run had begun, which was left unfinished."""
-    if (name, number) == ("max_rate", None):
-        assert ThrottleOptions(max_rate=number).max_rate is None
-        return
     with pytest.raises(UsageError, match="whole number"):
-        (ThrottleOptions if name == "max_rate" else MigrationOptions)(**{name: number})
+        options(**{name: number})
+
+
+@pytest.mark.parametrize("name", ["batch_size", "workers"])
+def test_only_a_rate_can_be_left_out(name):
+    """A run has some batch size and some workers."""
+    assert ThrottleOptions(max_rate=None).max_rate is None
+    with pytest.raises(UsageError, match="whole number"):
+        MigrationOptions(**{name: None})
