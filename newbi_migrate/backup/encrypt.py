@@ -88,7 +88,7 @@ def read_identities(files: Sequence[Path]) -> tuple[Any, ...]:
         try:
             with (
                 opened_for("read", path, next_step=_NAME_KEYS),
-                path.open(encoding="utf-8") as file,
+                path.open(encoding="utf-8-sig") as file,
             ):
                 text = file.read(_LONGEST_KEYS)
             if text.startswith("-----BEGIN"):

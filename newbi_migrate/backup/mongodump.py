@@ -133,7 +133,7 @@ def choose_database(names: Sequence[str], source: str | None, *, where: str) -> 
     if not own:
         raise UsageError(
             f"{where} is neither a backup nor a dump of mongodump.",
-            next_step="Name the folder that holds backup_report.txt, or mongodump's folder.",
+            next_step="Name the folder of a backup, with its manifest.json, or mongodump's folder.",
         )
     if len(own) > 1:
         raise UsageError(

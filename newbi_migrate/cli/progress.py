@@ -11,9 +11,10 @@ import os
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from rich.console import Console
@@ -30,6 +31,8 @@ __all__ = ["showing_progress"]
 _EVERY_SECONDS: Final = 2.0
 # What took less has no rate worth telling.
 _SHORT_SECONDS: Final = 0.1
+# Of what is left, only the latest rate says anything: a resumed run has passed what it did before.
+_RECENT_SECONDS: Final = 30
 # So that how much, how fast and how long yet have room on 80 columns.
 _BAR_WIDTH: Final = 10
 _NAME_WIDTH: Final = 40
@@ -56,6 +59,12 @@ class _Phase:
     begun: float
     done: int = 0
     detail: str = ""
+    recent: deque[tuple[float, int]] = field(
+        default_factory=lambda: deque(maxlen=_RECENT_SECONDS + 1)
+    )
+
+    def __post_init__(self) -> None:
+        self.recent.append((self.begun, 0))
 
     @property
     def complete(self) -> bool:
@@ -66,6 +75,9 @@ class _Phase:
         """So many have been dealt with."""
         self.done += amount
         self.detail = detail
+        now = time.monotonic()
+        if now - self.recent[-1][0] >= 1.0:
+            self.recent.append((now, self.done))
 
     def so_far(self, now: float) -> str:
         """How far it has come, how fast, and how long it takes yet; or how long it has taken."""
@@ -74,7 +86,8 @@ class _Phase:
             return f"0 of {self.total:,}, {_span(took)}" if self.total else _span(took)
         of = "" if self.total is None else f" of {self.total:,}"
         beside = f" ({self.detail})" if self.detail and not self.complete else ""
-        rate = self.done / took if took > _SHORT_SECONDS else 0.0
+        since, before = (self.begun, 0) if self.complete else self.recent[0]
+        rate = (self.done - before) / (now - since) if now - since > _SHORT_SECONDS else 0.0
         speed = f", {rate:,.0f}/s" if rate >= 1 else f", {rate:.2g}/s" if rate else ""
         if self.complete:
             return f"{self.done:,}{of} in {_span(took)}{speed}"

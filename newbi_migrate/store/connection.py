@@ -10,6 +10,7 @@ is opened here: those of a connection string or of a host's client are meant for
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -135,13 +136,14 @@ async def open_database(
         progress: Told what is waited for, and how long at most.
 
     Raises:
-        UsageError: The source is none of these, its client cannot be used, or the database is
-            one of the server's own.
+        UsageError: The source is none of these, its client cannot be used, the database is
+            one of the server's own, or the clock of this machine is wrong by decades.
         UnreachableError: No server answered in time, or it refused the credentials.
         UnsupportedError: The server is too old.
     """
     if isinstance(source, str):
         source = ConnectionString(source)
+    _refuse_clock()
     if isinstance(source, AsyncDatabase):
         _refuse_deadline(source.client)
         place = _Place("the host application's client", name or source.name)
@@ -166,6 +168,15 @@ async def open_database(
         # Asked once, before any lease: runs change neither version nor topology, and a failover
         # gives another primary of the same set.
         yield Store(database, server)
+
+
+def _refuse_clock() -> None:
+    """Fail where no ``ObjectId`` can be made: it holds the seconds since 1970 in four bytes."""
+    if not 0 <= time.time() < 1 << 32:
+        raise UsageError(
+            "The clock of this machine shows a time before 1970 or after 2106.",
+            next_step="Set it, and run the same command again.",
+        )
 
 
 def administration(database: Database) -> Database:

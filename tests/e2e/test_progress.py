@@ -140,6 +140,20 @@ def test_a_line_says_how_much_how_fast_and_how_long_yet(clock):
     ] == said
 
 
+def test_how_long_it_takes_yet_follows_from_the_latest_rate(clock):
+    """A resumed run passes what is done in a moment; that says nothing of what is left."""
+    said = []
+    lines = shown._Lines(said.append)
+    lines.phase("documents", 110_000)
+    clock.now = 1.0
+    lines.advance(100_000)
+    for second in range(2, 92):
+        clock.now = float(second)
+        lines.advance(100)
+
+    assert "documents: 108,900 of 110,000, 100/s, 11 s left" == said[-1]
+
+
 def test_the_bars_fit_on_a_small_terminal_however_many_phases_there_are():
     """Those of the last phases stay; the one that is under way is always among them."""
     bars = shown.Bars(console=Console(file=io.StringIO()))

@@ -475,6 +475,14 @@ async def test_an_encrypted_backup_comes_back_with_its_key(
         servers.drop(other)
 
 
+def test_a_key_file_may_begin_with_a_byte_order_mark(key):
+    """Editors on Windows write one."""
+    path, _ = key
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().partition(b"\n")[2])
+
+    assert 1 == len(read_identities([path]))
+
+
 async def test_without_its_key_the_files_of_an_encrypted_backup_are_checked(
     still, still_database, tmp_path, key
 ):

@@ -136,3 +136,13 @@ async def test_a_synchronous_handle_with_a_deadline_is_bridged_without(mongod, d
     with MongoClient(mongod.uri, timeoutms=1000) as client:
         async with open_database(client[database_name]) as store:
             assert store.database.client.options.timeout is None
+
+
+@pytest.mark.parametrize("now", [-1.0, 2.0**32])
+async def test_a_clock_that_no_object_id_can_hold_is_refused(now, monkeypatch):
+    """Nothing is asked of a server: the first record of a run could not be made."""
+    monkeypatch.setattr("time.time", lambda: now)
+
+    with pytest.raises(UsageError, match="clock of this machine"):
+        async with open_database("mongodb://localhost:1/newbi"):
+            pass
