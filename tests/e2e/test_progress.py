@@ -15,8 +15,8 @@ from newbi_migrate import ExitCode
 from newbi_migrate.cli import progress as shown
 from newbi_migrate.cli.progress import showing_progress
 
-PLANNING = ("plan users", "survey documents", "plan indexes")
-CHECKING = ("users", "documents", "references", "indexes", "rules of the models")
+PLANNING = ("plan users", "survey documents", "plan indexes of collections")
+CHECKING = ("users", "documents", "references", "indexes of collections", "rules of the models")
 LOOKING_BACK = ("survey documents", "survey users")
 BACK = (*LOOKING_BACK, "drop indexes", "documents", "users")
 PHASES = {
@@ -36,7 +36,12 @@ PHASES = {
         "indexes",
     ),
     ("migrate", "--dry-run"): PLANNING,
-    ("backfill", "--confirm"): ("survey documents", "plan indexes", "documents", "rescan"),
+    ("backfill", "--confirm"): (
+        "survey documents",
+        "plan indexes of collections",
+        "documents",
+        "rescan",
+    ),
     ("validate",): CHECKING,
     ("validate", "--unchanged"): (*CHECKING, "conservation"),
     ("rollback", "--dry-run"): LOOKING_BACK,
@@ -47,7 +52,7 @@ PHASES = {
     ("indexes", "--apply", "--confirm"): ("swap indexes",),
     ("finalize", "--dry-run"): (*PLANNING, *CHECKING),
     ("finalize", "--confirm"): (*PLANNING, *CHECKING, "swap indexes"),
-    ("doctor",): ("checks",),
+    ("doctor",): ("doctor",),
     ("status",): ("collections",),
 }
 AFTERWARDS = ("backfill", "rollback", "indexes", "finalize", "validate")

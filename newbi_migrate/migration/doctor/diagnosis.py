@@ -99,7 +99,7 @@ async def diagnose(
     if purpose is Purpose.FINALIZE:
         looks.append(("late work", lambda: look_for_late_work(database, registry)))
     listener = progress or NullProgress()
-    listener.phase("checks", len(looks))
+    listener.phase("doctor", len(looks))
     looks.append(("writers", lambda: look_for_writers(database, watch)))
     checks: list[Check] = []
     for name, look in looks:

@@ -74,7 +74,7 @@ async def plan_index_changes(
     wanted = [spec for spec in specs if spec.scoped]
     if with_users:
         wanted += BETTER_AUTH_SPECS
-    progress.phase("plan indexes", len(wanted))
+    progress.phase("plan indexes of collections", len(wanted))
     for spec in wanted:
         existing = await read_indexes(database, spec.name) if spec.name in collections else ()
         planned = plan_indexes(existing, spec)

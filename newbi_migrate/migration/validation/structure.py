@@ -286,7 +286,7 @@ class Structure:
             for spec in (*(spec for spec in specs if spec.scoped), *BETTER_AUTH_SPECS)
             if spec.name in self._names
         ]
-        self._request.progress.phase("indexes", len(asked_of))
+        self._request.progress.phase("indexes of collections", len(asked_of))
         for spec in asked_of:
             planned = plan_indexes(await read_indexes(self._database, spec.name), spec)
             collided = await self._keys(spec, planned)

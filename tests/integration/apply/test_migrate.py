@@ -174,7 +174,7 @@ async def stopped_at_rescan(uri):
     await stopped_at("rescan", uri)
 
 
-@pytest.mark.parametrize("phase", ["plan users", "plan indexes"])
+@pytest.mark.parametrize("phase", ["plan users", "plan indexes of collections"])
 async def test_a_run_that_is_stopped_before_its_first_write_has_not_begun(
     uri, sync_database, phase
 ):
