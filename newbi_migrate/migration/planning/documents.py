@@ -27,6 +27,7 @@ from newbi_migrate.migration.planning.owners import owner_of
 from newbi_migrate.migration.planning.results import CollectionSummary, Findings, Quarantine
 from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.census import count_groups
+from newbi_migrate.store.collections import CollectionInfo
 from newbi_migrate.store.decoding import documents_of
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import id_key
@@ -34,6 +35,7 @@ from newbi_migrate.store.journal import MAX_PRIOR_BYTES
 from newbi_migrate.store.lookup import MAX_TREE_KEYS
 from newbi_migrate.store.raw import MAX_DOCUMENT_BYTES
 from newbi_migrate.store.reading import read_by_ids
+from newbi_migrate.store.validators import can_be_asked, refused_with
 from newbi_migrate.store.windows import (
     WindowGroup,
     has_only_object_ids,
@@ -188,6 +190,25 @@ class DocumentPlane:
                 most = MAX_DOCUMENT_BYTES + now - then
                 found += await larger_of(collection, group.ids, most, comment=self._comment)
         return found
+
+    async def refused_by_validator(
+        self, spec: CollectionSpec, info: CollectionInfo
+    ) -> AsyncIterator[list[Any]]:
+        """Ids of documents that the collection's validator refuses with what a run would write.
+
+        Args:
+            spec: The collection.
+            info: The same as it is in the database.
+        """
+        if not can_be_asked(info):
+            return
+        collection = self._database[spec.name]
+        async for decided in self.decided(spec):
+            for group, resolution in decided:
+                if resolution.action is Action.STAMP:
+                    yield await refused_with(
+                        collection, info, group.ids, resolution.changes, comment=self._comment
+                    )
 
     async def census(self, spec: CollectionSpec) -> CollectionSummary:
         """Decide about every document of a collection by what it holds, without its id."""

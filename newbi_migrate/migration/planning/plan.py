@@ -6,8 +6,8 @@ A run makes the same plan again and follows it; a saved plan is compared by its 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence, Set as AbstractSet
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence, Set as AbstractSet
+from typing import Any, Final
 
 from bson import ObjectId
 
@@ -41,6 +41,7 @@ from newbi_migrate.migration.planning.unusable import unusable_ids
 from newbi_migrate.migration.planning.users import UserPlane, line_of
 from newbi_migrate.migration.run.accounted import recorded_reasons
 from newbi_migrate.progress import NullProgress, Progress
+from newbi_migrate.store.collections import CollectionInfo
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.runs import quarantined_documents, read_runs
@@ -165,7 +166,7 @@ async def make_plan(
         progress=listener,
     )
     await _foresee_refusals(
-        database, plain, plane, users.workspaces, surveyed, quarantine, registry.workspace_field
+        database, plain, seen.infos, plane, users.workspaces, surveyed, quarantine
     )
     digests = Digests({name: found.digest for name, found in surveyed.items()})
     digests.add(USERS, users.digest)
@@ -196,27 +197,40 @@ async def make_plan(
 async def _foresee_refusals(
     database: Database,
     specs: Sequence[CollectionSpec],
+    infos: Mapping[str, CollectionInfo],
     plane: DocumentPlane,
     workspaces: Workspaces,
     surveyed: dict[str, Surveyed],
     quarantine: Quarantine,
-    workspace_field: str,
 ) -> None:
-    """Quarantine what a unique index which is there would refuse, and what has no room left."""
+    """Quarantine what has no room left, and what a validator or a unique index would refuse."""
+    field = plane.workspace_field
     for spec in specs:
         seen = surveyed[spec.name]
-        large = await plane.too_large(spec) if seen.summary.pending else []
-        if large:
-            quarantine.add(spec.name, workspace_field, Reason.DOCUMENT_TOO_LARGE, large)
-            seen = surveyed[spec.name] = seen.without(len(large))
-        refused = await refused_by_indexes(
-            database, spec, workspaces, seen, workspace_field=workspace_field, comment=_COMMENT
+        if not seen.summary.pending:
+            continue
+        large = _by_key(await plane.too_large(spec))
+        shared = _by_key(
+            await refused_by_indexes(
+                database, spec, workspaces, seen, workspace_field=field, comment=_COMMENT
+            )
         )
-        keys = {id_key(identifier) for identifier in large}
-        refused = [identifier for identifier in refused if id_key(identifier) not in keys]
-        if refused:
-            quarantine.add(spec.name, workspace_field, Reason.UNIQUE_KEY, refused)
-            surveyed[spec.name] = seen.without(len(refused))
+        invalid = 0
+        # A server asks the validator before the index: of what both refuse, it says that.
+        async for ids in plane.refused_by_validator(spec, infos[spec.name]):
+            refused = _by_key(ids)
+            left = [identifier for key, identifier in refused.items() if key not in large]
+            quarantine.add(spec.name, field, Reason.WRITE_REFUSED, left)
+            invalid += len(left)
+            shared = {key: i for key, i in shared.items() if key not in refused}
+        shared = {key: i for key, i in shared.items() if key not in large}
+        quarantine.add(spec.name, field, Reason.DOCUMENT_TOO_LARGE, [*large.values()])
+        quarantine.add(spec.name, field, Reason.UNIQUE_KEY, [*shared.values()])
+        surveyed[spec.name] = seen.without(len(large) + invalid + len(shared))
+
+
+def _by_key(ids: Iterable[Any]) -> dict[bytes, Any]:
+    return {id_key(identifier): identifier for identifier in ids}
 
 
 async def _is_unrecorded(

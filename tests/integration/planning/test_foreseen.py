@@ -411,6 +411,106 @@ async def test_a_document_without_room_for_its_workspace_is_quarantined_by_the_p
     assert ExitCode.DONE is validated.exit_code
 
 
+NUMBERED = {"$jsonSchema": {"properties": {"number": {"bsonType": "string"}}}}
+ODD = {"createdBy": USERS[0], "number": 7}
+
+
+@pytest.fixture
+def refusing(sync_database):
+    """A collection with two documents that its validator refuses, one of which has it already."""
+
+    def make(validator=NUMBERED, **options):
+        sync_database["Users"].insert_one(legacy_user(0))
+        documents = [*invoices(USERS[0], 2), {**ODD, "_id": 1}, {**ODD, "_id": "two"}]
+        sync_database["invoices"].insert_many(documents)
+        sync_database.command("collMod", "invoices", validator=validator, **options)
+
+    return make
+
+
+async def counted_alike(migration):
+    """What a plan quarantines, once the run did and a validation found the same."""
+    plan = await migration.plan()
+    result, again = await migration.apply(), await migration.apply()
+    validated = await migration.validate()
+    found = plan.quarantine.counts()
+
+    assert found == result.quarantine.counts()
+    assert (plan.exit_code, None) == (result.exit_code, again.run_id)
+    assert found == {
+        (name, reason): number
+        for name, reasons in validated.quarantine.items()
+        for reason, number in reasons.items()
+    }
+    assert ExitCode.DONE is validated.exit_code
+    return found
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"validationLevel": "strict", "validationAction": "error"},
+        {"validator": {"$or": [{"number": {"$type": "string"}}, {"workspaceId": None}]}},
+        # A moderate one lets alone what broke it before; these break it with their workspace.
+        {
+            "validator": {"$or": [{"number": {"$type": "string"}}, {"workspaceId": None}]},
+            "validationLevel": "moderate",
+        },
+    ],
+)
+async def test_a_document_that_a_validator_refuses_is_quarantined_by_the_plan(
+    migration, refusing, sync_database, options
+):
+    """A second run has nothing left to try, until the validator or the document is put right."""
+    refusing(**options)
+    found = await counted_alike(migration)
+    sync_database.command("collMod", "invoices", validator={})
+
+    assert {("invoices", Reason.WRITE_REFUSED): 2} == found
+    assert (await migration.plan()).pending
+    assert 4 == (await migration.apply()).collections["invoices"].documents
+    assert 4 == sync_database["invoices"].count_documents({"workspaceId": {"$exists": True}})
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"validationLevel": "moderate"},
+        {"validationLevel": "off"},
+        {"validationAction": "warn"},
+        {"validator": {"workspaceId": {"$exists": True}}},
+    ],
+)
+async def test_a_validator_that_lets_a_run_write_is_none_of_the_plan(migration, refusing, options):
+    """It only warns, or does not ask what broke it before, or is content once a run has written."""
+    refusing(**options)
+
+    assert {} == await counted_alike(migration)
+
+
+async def test_an_expression_in_a_validator_is_left_to_the_server(migration, refusing):
+    """It may fail on a document, as this one does; the run learns what is refused."""
+    refusing({"$expr": {"$gt": [{"$strLenBytes": "$number"}, 0]}})
+    plan = await migration.plan()
+    result = await migration.apply()
+
+    assert {} == plan.quarantine.counts()
+    assert {("invoices", Reason.WRITE_REFUSED): 2} == result.quarantine.counts()
+
+
+async def test_a_validator_compares_texts_as_its_collection_does(migration, sync_database):
+    """With the simple comparison, both documents would be refused."""
+    sync_database["Users"].insert_one(legacy_user(0))
+    sync_database.create_collection("invoices", collation={"locale": "fr", "strength": 1})
+    states = [{"status": "PAID"}, {"status": "draft"}]
+    bills = invoices(USERS[0], 2)
+    sync_database["invoices"].insert_many([a | b for a, b in zip(bills, states, strict=True)])
+    sync_database.command("collMod", "invoices", validator={"status": "paid"})
+
+    assert {("invoices", Reason.WRITE_REFUSED): 1} == await counted_alike(migration)
+
+
 async def test_a_list_of_ids_names_no_companion(migration, sync_database):
     """Whatever type its collection is supposed to hold there; it stopped a plan."""
     sync_database["Users"].insert_many([legacy_user(0), legacy_user(1)])

@@ -1,0 +1,79 @@
+"""What the validator of a collection would say of documents before anything is written to them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from newbi_migrate.store.collections import CollectionInfo
+from newbi_migrate.store.connection import SIMPLE_COLLATION
+from newbi_migrate.store.handles import Collection
+from newbi_migrate.store.raw import one_of
+from newbi_migrate.store.reading import MAX_IDS, chunks
+
+__all__ = ["can_be_asked", "refused_with"]
+
+# An expression may fail on a document, and then the whole question fails; schemas of encrypted
+# fields cannot be asked at all.
+_NOT_ASKED: Final = frozenset({"$expr", "encrypt", "encryptMetadata"})
+
+
+def can_be_asked(info: CollectionInfo) -> bool:
+    """Whether a collection has a validator that refuses documents, and that a query can hold."""
+    options = info.options
+    refuses = (
+        options.get("validationLevel") != "off"
+        and options.get("validationAction") != "warn"
+        and options.get("validator")
+    )
+    return bool(refuses) and _NOT_ASKED.isdisjoint(_names(options["validator"]))
+
+
+async def refused_with(
+    collection: Collection,
+    info: CollectionInfo,
+    ids: Sequence[Any],
+    changes: Mapping[str, Any],
+    *,
+    comment: str,
+) -> list[Any]:
+    """Those of some ids whose documents the collection's validator refuses with these changes.
+
+    Args:
+        collection: Where they are.
+        info: The same collection; its validator is one that :func:`can_be_asked`.
+        ids: The documents.
+        changes: Field to the value that it would get.
+        comment: Attached to every command.
+
+    Raises:
+        pymongo.errors.PyMongoError: The server failed.
+    """
+    validator = info.options["validator"]
+    # A moderate one lets alone what broke it before.
+    concerned = [validator] if info.options.get("validationLevel") == "moderate" else []
+    found: list[Any] = []
+    for some in chunks(ids, MAX_IDS):
+        cursor = await collection.aggregate(
+            [
+                {"$match": {"$and": [{"_id": one_of(some)}, *concerned]}},
+                {"$set": {name: {"$literal": value} for name, value in changes.items()}},
+                {"$match": {"$nor": [validator]}},
+                {"$project": {"_id": 1}},
+            ],
+            # It compares texts as its collection does; no two ids there are equal by that either.
+            collation=info.options.get("collation", SIMPLE_COLLATION),
+            comment=comment,
+        )
+        async with cursor:
+            found += [document["_id"] async for document in cursor]
+    return found
+
+
+def _names(value: Any) -> set[str]:
+    """The names of all fields in a value, at any depth."""
+    if isinstance(value, Mapping):
+        return {*value, *(name for inner in value.values() for name in _names(inner))}
+    if isinstance(value, list):
+        return {name for inner in value for name in _names(inner)}
+    return set()
