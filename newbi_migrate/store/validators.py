@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from newbi_migrate.store.collections import CollectionInfo
 from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.handles import Collection
-from newbi_migrate.store.raw import one_of
+from newbi_migrate.store.raw import OBJECT_ID, Element, document_of, one_of
 from newbi_migrate.store.reading import MAX_IDS, chunks
 
 __all__ = ["can_be_asked", "refused_with"]
@@ -32,42 +33,56 @@ def can_be_asked(info: CollectionInfo) -> bool:
 async def refused_with(
     collection: Collection,
     info: CollectionInfo,
-    ids: Sequence[Any],
-    changes: Mapping[str, Any],
+    written: Iterable[tuple[Sequence[Any], Mapping[str, Element | None]]],
     *,
     comment: str,
 ) -> list[Any]:
-    """Those of some ids whose documents the collection's validator refuses with these changes.
+    """Ids of documents that the collection's validator refuses with other values.
 
     Args:
         collection: Where they are.
         info: The same collection; its validator is one that :func:`can_be_asked`.
-        ids: The documents.
-        changes: Field to the value that it would get.
+        written: Ids of documents, and field to the value that they would get, ``None`` for none.
+            One ObjectId stands for any other in the same field: a validator asks for the type.
         comment: Attached to every command.
 
     Raises:
         pymongo.errors.PyMongoError: The server failed.
     """
+    alike: dict[tuple[tuple[str, Element | None], ...], list[Any]] = defaultdict(list)
+    stages: dict[tuple[tuple[str, Element | None], ...], dict[str, Any]] = {}
+    for ids, values in written:
+        key = tuple((name, _form(value)) for name, value in values.items())
+        alike[key] += ids
+        stages.setdefault(key, {name: _expression(value) for name, value in values.items()})
     validator = info.options["validator"]
     # A moderate one lets alone what broke it before.
     concerned = [validator] if info.options.get("validationLevel") == "moderate" else []
     found: list[Any] = []
-    for some in chunks(ids, MAX_IDS):
-        cursor = await collection.aggregate(
-            [
-                {"$match": {"$and": [{"_id": one_of(some)}, *concerned]}},
-                {"$set": {name: {"$literal": value} for name, value in changes.items()}},
-                {"$match": {"$nor": [validator]}},
-                {"$project": {"_id": 1}},
-            ],
-            # It compares texts as its collection does; no two ids there are equal by that either.
-            collation=info.options.get("collation", SIMPLE_COLLATION),
-            comment=comment,
-        )
-        async with cursor:
-            found += [document["_id"] async for document in cursor]
+    for key, every in alike.items():
+        for some in chunks(every, MAX_IDS):
+            cursor = await collection.aggregate(
+                [
+                    {"$match": {"$and": [{"_id": one_of(some)}, *concerned]}},
+                    {"$set": stages[key]},
+                    {"$match": {"$nor": [validator]}},
+                    {"$project": {"_id": 1}},
+                ],
+                # It compares texts as its collection does; no two ids there are equal by that.
+                collation=info.options.get("collation", SIMPLE_COLLATION),
+                comment=comment,
+            )
+            async with cursor:
+                found += [document["_id"] async for document in cursor]
     return found
+
+
+def _form(value: Element | None) -> Element | None:
+    return value if value is None or value[0] != OBJECT_ID else (OBJECT_ID, b"")
+
+
+def _expression(value: Element | None) -> Any:
+    return "$$REMOVE" if value is None else document_of(("$literal", *value))
 
 
 def _names(value: Any) -> set[str]:

@@ -33,7 +33,7 @@ from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.journal import MAX_PRIOR_BYTES
 from newbi_migrate.store.lookup import MAX_TREE_KEYS
-from newbi_migrate.store.raw import MAX_DOCUMENT_BYTES
+from newbi_migrate.store.raw import MAX_DOCUMENT_BYTES, elements_by_name
 from newbi_migrate.store.reading import read_by_ids
 from newbi_migrate.store.validators import can_be_asked, refused_with
 from newbi_migrate.store.windows import (
@@ -204,11 +204,12 @@ class DocumentPlane:
             return
         collection = self._database[spec.name]
         async for decided in self.decided(spec):
-            for group, resolution in decided:
-                if resolution.action is Action.STAMP:
-                    yield await refused_with(
-                        collection, info, group.ids, resolution.changes, comment=self._comment
-                    )
+            written = (
+                (group.ids, elements_by_name(encode(resolution.changes)))
+                for group, resolution in decided
+                if resolution.action is Action.STAMP
+            )
+            yield await refused_with(collection, info, written, comment=self._comment)
 
     async def census(self, spec: CollectionSpec) -> CollectionSummary:
         """Decide about every document of a collection by what it holds, without its id."""

@@ -35,6 +35,7 @@ from newbi_migrate.migration.rollback.results import (
     RollbackResult,
 )
 from newbi_migrate.progress import Progress
+from newbi_migrate.store.collections import CollectionInfo, collections
 from newbi_migrate.store.collisions import find_collisions
 from newbi_migrate.store.decoding import decode_element
 from newbi_migrate.store.faults import task_group
@@ -60,6 +61,7 @@ from newbi_migrate.store.undo import (
     overwrite,
     restore,
 )
+from newbi_migrate.store.validators import can_be_asked, refused_with
 
 __all__ = ["DocumentRollback", "UserScope"]
 
@@ -114,6 +116,7 @@ class DocumentRollback:
     """Workspace to the number of documents, by collection, that no longer name it afterwards."""
     _unscoped: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
     """Collection to the documents of chosen users that have no workspace afterwards."""
+    _infos: Mapping[str, CollectionInfo] = field(default_factory=dict)
 
     async def total(self) -> int:
         """How many documents there are to go through, as often as the run wrote to them."""
@@ -129,6 +132,7 @@ class DocumentRollback:
             progress: Told of every window.
             newer: Later runs that are taken back before this one, the newest first.
         """
+        self._infos = await collections(self.database, comment=self.comment)
         repeated = await self._repeated(newer)
         chains: dict[str, dict[bytes, list[JournalGroup]]] = defaultdict(dict)
         async for entry, groups in self.windows():
@@ -187,16 +191,38 @@ class DocumentRollback:
     async def _compare(self, name: str, groups: Sequence[JournalGroup]) -> None:
         back = self._back(name)
         compared = await compare_groups(self.database[name], groups, comment=self.comment)
-        self._release(name, compared.to_restore)
+        to_restore = await self._accepted(name, compared.to_restore)
+        self._release(name, to_restore)
         if self.result.options.discards:
             for one in compared.changed_fields:
                 if one.field == self.workspace_field:
                     now = _id_in(one.now)
                     self._released(name, now, _stood(one.group, one.field), 1)
-        back.restored += sum(len(group.ids) for group in compared.to_restore)
+        back.restored += sum(len(group.ids) for group in to_restore)
         back.already += compared.restored
         back.gone += compared.gone
         self._conflicts(name, compared.changed_fields)
+
+    async def _accepted(self, name: str, groups: list[JournalGroup]) -> list[JournalGroup]:
+        """The groups without the documents that a validator refuses as they were before."""
+        info = self._infos.get(name)
+        if info is None or not can_be_asked(info):
+            return groups
+        before = ((group.ids, _before(group)) for group in groups)
+        refused = await refused_with(self.database[name], info, before, comment=self.comment)
+        if not refused:
+            return groups
+        keys = {id_key(identifier) for identifier in refused}
+        accepted = []
+        for group in groups:
+            path = next(iter(group.changes))
+            ids = [identifier for identifier in group.ids if id_key(identifier) not in keys]
+            accepted.append(replace(group, ids=ids))
+            for identifier in group.ids:
+                if id_key(identifier) in keys:
+                    conflict = Conflict(ConflictKind.REFUSED, name, identifier, path)
+                    self.result.conflicts.add(conflict)
+        return accepted
 
     async def _follow(self, name: str, chains: Iterable[Chain]) -> None:
         back, path = self._back(name), self.workspace_field
@@ -347,6 +373,12 @@ def _portions(groups: Sequence[JournalGroup], throttle: Throttle) -> Iterator[li
             held += len(ids)
     if portion:
         yield portion
+
+
+def _before(group: JournalGroup) -> dict[str, Element | None]:
+    """The fields that were written, and what stood there before."""
+    stood = group.prior_elements()
+    return {name: stood.get(name) for name in group.changes}
 
 
 def _stood(group: JournalGroup, path: str) -> ObjectId | None:

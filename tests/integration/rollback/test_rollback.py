@@ -868,6 +868,46 @@ async def test_a_document_changed_at_the_last_moment_keeps_all_four(
     assert ["Neu"] == database["organization"].distinct("name")
 
 
+WITH_WORKSPACE = {"$jsonSchema": {"required": ["workspaceId"]}}
+
+
+@pytest.mark.parametrize("level", ["strict", "moderate"])
+async def test_documents_that_a_validator_refuses_as_they_were_stop_a_rollback_beforehand(
+    uri, migrated, sync_database, level
+):
+    """Nothing is written; without the validator, everything comes back."""
+    before, _ = migrated
+    sync_database.command("collMod", "invoices", validator=WITH_WORKSPACE, validationLevel=level)
+    stood = held(sync_database)
+    shown, back = await rollback(uri, dry_run=True), await rollback(uri)
+    refused = {(c.collection, c.id, c.path) for c in back.conflicts}
+
+    assert [ExitCode.ROLLBACK_CONFLICTS] * 2 == [shown.exit_code, back.exit_code]
+    assert {ConflictKind.REFUSED: 6} == dict(back.conflicts.kinds)
+    assert refused == {
+        ("invoices", each["_id"], "workspaceId") for each in sync_database["invoices"].find()
+    }
+    assert [] == changes(stood, held(sync_database))
+
+    sync_database.command("collMod", "invoices", validator={}, validationLevel="strict")
+    assert ExitCode.DONE == (await rollback(uri)).exit_code
+    # The server keeps that there was a validator; documents are as they were.
+    assert [] == [c for c in changes(before, held(sync_database)) if "options" not in c]
+
+
+async def test_what_a_validator_refuses_stays_where_that_was_chosen(uri, migrated, sync_database):
+    """With the users whose organizations it names; a dry run counts them as the rollback does."""
+    validator = {"$or": [{"number": "000001"}, {"workspaceId": {"$exists": True}}]}
+    sync_database.command("collMod", "invoices", validator=validator)
+    foretold = answer(await rollback(uri, options=KEEP, dry_run=True))
+    done = answer(await rollback(uri, options=KEEP))
+
+    assert 3 == done["conflictCount"] == foretold["conflictCount"]
+    assert 3 == sync_database["invoices"].count_documents({"workspaceId": {"$exists": True}})
+    for name in foretold.keys() - {"dryRun", "timings"}:
+        assert foretold[name] == done[name], name
+
+
 async def test_an_existing_user_the_server_refuses_as_they_were_is_listed(uri, sync_database):
     """A validator that was set since wants the name that was filled; everybody else goes back."""
     sync_database["Users"].insert_many([legacy_user(n) for n in range(2)])
