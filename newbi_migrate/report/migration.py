@@ -298,7 +298,10 @@ def _summary(found: _Found, created: Mapping[str, int], filled: Mapping[str, int
         yield sum_of("Indexes", indexes)
     if found.plan.not_registered:
         names = sorted(found.plan.not_registered.items())
-        listed = ", ".join(f"{name} ({count:,})" for name, count in names)
+        listed = ", ".join(
+            f"{name} ({'a time series' if count is None else f'{count:,}'})"
+            for name, count in names
+        )
         yield f"Collections nobody described, left alone: {listed}."
     worth_knowing = None if done else _findings(found)
     if worth_knowing is not None and worth_knowing.detail:

@@ -439,7 +439,8 @@ class Plan:
         findings: What else a person should know.
         indexes: What happens to each index.
         collisions: Documents that would break a unique key.
-        not_registered: Collections of the database that the registry does not know.
+        not_registered: Collections that nobody described, neither the registry nor Better Auth, to
+            their number of documents; a time series, which is not counted, to ``None``.
         workspaces: Who is who afterwards.
         digests: Digests of all that is written or quarantined, by section.
         unrecorded: Whether users or documents are quarantined that no run has recorded so.
@@ -456,7 +457,7 @@ class Plan:
     findings: ListedFindings
     indexes: tuple[IndexDecision, ...]
     collisions: tuple[PlannedCollision, ...]
-    not_registered: Mapping[str, int]
+    not_registered: Mapping[str, int | None]
     workspaces: Annotated[Workspaces, HIDDEN]
     digests: Annotated[Digests, told(Digests.to_json, dict[str, str])]
     unrecorded: Annotated[bool, HIDDEN] = False
@@ -549,8 +550,11 @@ class RunResult:
 
     @computed_field
     @property
-    def not_registered(self) -> Mapping[str, int]:
-        """Collections of the database that the registry does not know."""
+    def not_registered(self) -> Mapping[str, int | None]:
+        """Collections that nobody described, to their number of documents.
+
+        A time series, which is not counted, to ``null``.
+        """
         return self.plan.not_registered
 
     @computed_field

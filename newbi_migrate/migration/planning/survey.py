@@ -58,7 +58,7 @@ class Survey:
             documents.
         infos: All collections, views and time series but the server's and the tool's own.
         not_registered: Collection that nobody described, neither the registry nor Better Auth, to
-            its number of documents.
+            its number of documents; a time series, which is not counted, to ``None``.
     """
 
     database: str
@@ -67,7 +67,7 @@ class Survey:
     counts: Mapping[str, int]
     unwritable: Mapping[str, int]
     infos: Mapping[str, CollectionInfo]
-    not_registered: Mapping[str, int]
+    not_registered: Mapping[str, int | None]
 
 
 async def survey(
@@ -110,7 +110,11 @@ async def survey(
             if name in registry and not info.holds_documents
         },
         infos=infos,
-        not_registered={n: c for n, c in counts.items() if n not in known and n != chosen},
+        not_registered={
+            name: counts.get(name)
+            for name, info in infos.items()
+            if name not in known and name != chosen and info.kind != "view"
+        },
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from bson import Decimal128, Int64
 from fingerprints import changes, fingerprint
-from small_legacy import BCRYPT, USERS, invoices, legacy_user
+from small_legacy import BCRYPT, DAY, USERS, invoices, legacy_user
 
 from newbi_migrate.checks import Level
 from newbi_migrate.errors import ExitCode, UnsupportedError, UsageError
@@ -14,6 +14,7 @@ from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.report.messages import FINDINGS
+from newbi_migrate.report.migration import plan_document
 from newbi_migrate.store.collections import collections
 from newbi_migrate.store.connection import open_database
 
@@ -52,6 +53,23 @@ async def test_a_listing_tells_what_each_collection_is(legacy, uri):
     assert ["system.buckets.a time series", "system.views"] == [
         name for name, info in before.items() if info.internal
     ]
+
+
+async def test_what_nobody_described_is_listed_but_for_views(legacy, uri):
+    """A view holds nothing of its own; a time series is listed, and not counted."""
+    for name, options in ODDITIES.items():
+        legacy.create_collection(name, **options)
+    legacy["a capped collection"].insert_one({})
+    legacy["a time series"].insert_one({"createdAt": DAY})
+    async with Migration(uri) as migration:
+        plan = await migration.plan()
+    summary = plan_document(plan).summary
+
+    assert {"a capped collection": 1, "a time series": None} == dict(plan.not_registered)
+    assert (
+        "Collections nobody described, left alone: a capped collection (1), "
+        "a time series (a time series)." in summary
+    )
 
 
 @pytest.mark.parametrize("name", ["user", "account", "organization", "member"])
