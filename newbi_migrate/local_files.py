@@ -7,10 +7,23 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from newbi_migrate.errors import LocalFileError
 
-__all__ = ["is_there", "no_memory", "opened_for", "reason_of", "refuse_no_file", "short_of"]
+__all__ = [
+    "is_there",
+    "no_memory",
+    "opened_for",
+    "reason_of",
+    "refuse_no_file",
+    "refused_here",
+    "short_of",
+]
+
+_OF_DISKS: Final = frozenset(
+    {errno.EDQUOT, errno.EIO, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOSPC, errno.EROFS}
+)
 
 
 @contextmanager
@@ -97,6 +110,24 @@ def no_memory() -> LocalFileError:
         "This process may not take as much memory as it needs.",
         next_step="Give it 200 MB or more (ulimit -v, or the limit of its container), and run the "
         "same command again.",
+    )
+
+
+def refused_here(error: BaseException) -> LocalFileError | None:
+    """What to say of a file or folder that the system refuses, else ``None``.
+
+    For the end of a command: a working folder that was removed or closed can fail anything.
+    """
+    if not isinstance(error, OSError):
+        return None
+    here = (FileNotFoundError, FileExistsError, PermissionError, NotADirectoryError)
+    if not isinstance(error, (*here, IsADirectoryError)) and error.errno not in _OF_DISKS:
+        return None
+    what = "A file or folder" if error.filename is None else repr(os.fsdecode(error.filename))
+    return LocalFileError(
+        f"{what} cannot be used ({reason_of(error)}).",
+        next_step="See that it and this folder are there and open to this user, and run the same "
+        "command again.",
     )
 
 

@@ -27,7 +27,7 @@ from newbi_migrate.backup.reading import DamagedDataError
 from newbi_migrate.documents.registry import OWN_PREFIX
 from newbi_migrate.errors import DamagedBackupError, DamagedRecordsError, UsageError
 from newbi_migrate.progress import NullProgress, Progress
-from newbi_migrate.store.collections import CollectionInfo, data_namespace
+from newbi_migrate.store.collections import CollectionInfo, data_namespace, unopenable_names
 from newbi_migrate.store.connection import nothing_there, open_database
 from newbi_migrate.store.digest import (
     Digest,
@@ -234,6 +234,10 @@ class _Comparing:
                 found.append(Difference("extra", name, detail="the backup has no such collection"))
             else:
                 found += await self._collection(entry, now, metadata=metadata)
+        found += [
+            Difference("extra", name, detail="the driver opens no collection of its name")
+            for name in await unopenable_names(self._database)
+        ]
         runs = await self._runs()
         return Comparison(self._database.name, len(names), tuple(found), self._without, runs)
 

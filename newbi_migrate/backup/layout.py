@@ -18,6 +18,8 @@ from urllib.parse import quote_plus, unquote_plus
 
 from xxhash import xxh3_64_hexdigest
 
+from newbi_migrate.store.collections import opens
+
 __all__ = [
     "DATA",
     "ENCRYPTED",
@@ -84,6 +86,8 @@ def name_fault(collection: str) -> str:
     """Why no collection can have that name, in words; empty if one can."""
     if not collection or "\0" in collection or collection[0] == "." or collection[-1] == ".":
         return "no collection can have its name"
+    if not opens(collection):
+        return "the driver opens no collection of its name; mongorestore restores it"
     return "" if len(collection.encode()) <= LONGEST_COLLECTION else "its name is too long"
 
 

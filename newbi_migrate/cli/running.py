@@ -28,7 +28,7 @@ from newbi_migrate.errors import (
     NewbiMigrateError,
     NothingBegunError,
 )
-from newbi_migrate.local_files import short_of
+from newbi_migrate.local_files import refused_here, short_of
 from newbi_migrate.printable import printable
 
 if TYPE_CHECKING:
@@ -346,7 +346,7 @@ class Session:
             if isinstance(error.__cause__, KeyboardInterrupt):
                 # Python says so of a Ctrl-C while a module is loaded.
                 self._interrupted()
-            if (told := short_of(error)) is not None:
+            if (told := short_of(error) or refused_here(error)) is not None:
                 self._fail(told.what, told.next_step, told.exit_code)
             self._fail(
                 f"Unexpected: {type(error).__name__}: {error}",

@@ -18,6 +18,7 @@ __all__ = [
     "collection_names",
     "collections",
     "data_namespace",
+    "opens",
     "unopenable_names",
 ]
 
@@ -100,7 +101,7 @@ async def collections(
     cursor = await database.list_collections(comment=comment)
     async with cursor:
         async for info in cursor:
-            if not _opens(info["name"]):
+            if not opens(info["name"]):
                 continue
             uuid = info.get("info", {}).get("uuid")
             found[info["name"]] = CollectionInfo(
@@ -118,7 +119,7 @@ async def collection_names(database: Database, *, comment: str | None = None) ->
     Raises:
         pymongo.errors.PyMongoError: The server failed.
     """
-    return frozenset(filter(_opens, await database.list_collection_names(comment=comment)))
+    return frozenset(filter(opens, await database.list_collection_names(comment=comment)))
 
 
 async def unopenable_names(database: Database) -> list[str]:
@@ -130,11 +131,11 @@ async def unopenable_names(database: Database) -> list[str]:
         pymongo.errors.PyMongoError: The server failed.
     """
     names = await database.list_collection_names()
-    return sorted(name for name in names if not _opens(name))
+    return sorted(name for name in names if not opens(name))
 
 
-def _opens(name: str) -> bool:
-    # What PyMongo refuses of what a server takes.
+def opens(name: str) -> bool:
+    """Whether the driver opens a collection of a name that a server takes."""
     return ".." not in name and not name.endswith(".")
 
 

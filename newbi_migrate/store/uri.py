@@ -17,7 +17,7 @@ from pymongo.errors import PyMongoError
 from pymongo.uri_parser import parse_userinfo, split_hosts, split_options
 
 from newbi_migrate.errors import LocalFileError, UsageError
-from newbi_migrate.local_files import opened_for, refuse_no_file
+from newbi_migrate.local_files import is_there, opened_for, refuse_no_file
 from newbi_migrate.store.redact import Redactor, redact_uri
 
 __all__ = [
@@ -335,7 +335,7 @@ def from_dotenv(path: Path, variable: str, *, advice: str) -> str:
     Raises:
         LocalFileError: The file cannot be read; ``advice`` says what to do.
     """
-    if not path.is_file():
+    if not is_there(path, next_step=advice) or not path.is_file():
         return ""
     with opened_for("read", path, next_step=advice):
         # Passwords may hold a dollar sign: nothing is expanded, as in the application's own.

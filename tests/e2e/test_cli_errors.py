@@ -115,6 +115,45 @@ def test_without_json_an_error_leaves_standard_output_empty(newbi):
     assert "" == answer.out
 
 
+IN_NO_FOLDER = (
+    ("status",),
+    ("plan",),
+    ("plan", "--output", "p"),
+    ("plan", "--report", "r.html"),
+    ("plan", "--log-file", "l"),
+    ("migrate", "--plan", "p", "--confirm"),
+    ("migrate", "--backup", "b", "--confirm"),
+    ("doctor", "--watch", "0"),
+    ("doctor", "--backup", "b", "--watch", "0"),
+    ("backup",),
+    ("verify-backup", "b"),
+    ("restore", "b", "--confirm"),
+    ("rehearse", "b"),
+    ("rehearse", ".", "--work-dir", "w"),
+    ("validate", "--report", "r.xml"),
+    ("checklist",),
+    ("smoke",),
+    ("smoke", "--url", "http://localhost:1", "--email", "a@b.fr", "--password-file", "p"),
+    ("demo", "--report", "r.html"),
+)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a folder that is in use stays there")
+@pytest.mark.parametrize("call", IN_NO_FOLDER, ids=" ".join)
+def test_no_command_fails_as_a_defect_in_a_folder_that_was_removed(
+    quick, clean, uri, tmp_path, monkeypatch, call
+):
+    """Whatever needs the folder says so in a sentence; what needs none goes on."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    answer = quick(*call, uri=None if call[0] == "smoke" else uri)
+
+    assert answer.code != ExitCode.UNEXPECTED, answer.err
+    assert "Traceback" not in answer.err
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="the limit is POSIX's")
 def test_a_process_that_may_open_too_few_files_ends_with_10(tmp_path):
     """Also where what it was about to open is a module of its own."""

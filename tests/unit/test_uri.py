@@ -231,6 +231,12 @@ def test_without_any_string_all_places_are_named(tmp_path):
         assert place in caught.value.next_step
 
 
+def test_a_folder_that_cannot_be_looked_at_is_named(tmp_path):
+    """Whether it has a file .env is not known; that is no reason to say that it has none."""
+    with pytest.raises(LocalFileError, match=r"\.env' cannot be looked at \(File name too long\)"):
+        find_connection_string(environ={}, directory=tmp_path / ("x" * 300))
+
+
 def test_a_missing_file_is_named(tmp_path):
     """The path is named, and why it cannot be read."""
     with pytest.raises(LocalFileError, match=r"nowhere\.uri' cannot be read \(No such file"):

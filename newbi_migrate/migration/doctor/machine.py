@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from newbi_migrate.checks import Check, Level, bytes_text
+from newbi_migrate.local_files import reason_of
 from newbi_migrate.store.connection import Store, Topology
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.server import Room, disk_room, members, server_time
@@ -122,8 +123,15 @@ def _room_on_server(room: Room) -> list[Check]:
 
 
 def _room_here(data: float) -> Check:
-    here = Path.cwd()
-    free = float(shutil.disk_usage(here).free)
+    try:
+        free = float(shutil.disk_usage(Path.cwd()).free)
+    except OSError as error:
+        return Check(
+            "backup-disk",
+            Level.WARNING,
+            f"This folder, where a backup is written, cannot be looked at ({reason_of(error)}).",
+            "Go to another folder, or name one: newbi-migrate backup --output-dir DIR.",
+        )
     said = (
         f"This folder's disk has {bytes_text(free)} free; a backup takes about "
         f"{bytes_text(data * _COMPRESSED)}"

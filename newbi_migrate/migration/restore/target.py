@@ -8,7 +8,7 @@ from typing import Any
 
 from newbi_migrate.errors import ConfirmationRequiredError
 from newbi_migrate.printable import some_of
-from newbi_migrate.store.collections import collection_names
+from newbi_migrate.store.collections import collection_names, unopenable_names
 from newbi_migrate.store.faults import explained
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.lease import LEASE, Lease
@@ -103,8 +103,12 @@ def is_restored(name: str, only: Collection[str]) -> bool:
 
 
 async def existing_collections(database: Database) -> set[str]:
-    """Names of collections and views, but for the server's own and that of the lease."""
-    names = await collection_names(database)
+    """Names of collections and views, but for the server's own and that of the lease.
+
+    With those that the driver does not open: a restore that passed them over would call a database
+    empty that is not, and its copy whole.
+    """
+    names = {*await collection_names(database), *await unopenable_names(database)}
     return {
         name
         for name in names

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
+from bson import encode
 from fingerprints import changes, fingerprint
 from small_legacy import USERS, invoices, legacy_user
 
+from newbi_migrate.backup.compare import compare_backup
 from newbi_migrate.checks import Level
-from newbi_migrate.errors import ExitCode, UsageError
+from newbi_migrate.errors import (
+    ConfirmationRequiredError,
+    DamagedBackupError,
+    ExitCode,
+    UsageError,
+)
 from newbi_migrate.migration.facade import Migration
+from newbi_migrate.migration.restore.run import restore_backup
 
 NAMES = ["a..b", "d."]
 
@@ -53,6 +63,48 @@ async def test_every_command_but_a_backup_leaves_it_alone(uri, legacy, name, aft
     assert 2 == len(status.runs) == len(back)
     assert name in there
     assert [] == changes(before, held(legacy))
+
+
+async def test_a_restore_and_a_comparison_see_it(uri, legacy, tmp_path):
+    """It is in no backup: the database is neither empty nor equal to one until it is dropped."""
+    async with Migration(uri) as migration:
+        made = await migration.backup(tmp_path)
+    before = held(legacy)
+    legacy.client.drop_database(legacy.name)
+    add(legacy, NAMES[0])
+    with pytest.raises(ConfirmationRequiredError, match=r"it holds a\.\.b"):
+        await restore_backup(made.path, uri)
+    assert 1 == legacy.command("count", NAMES[0])["n"]
+    result = await restore_backup(made.path, uri, drop=True)
+    equal = await compare_backup(made.path, uri)
+    add(legacy, NAMES[0])
+    differs = await compare_backup(made.path, uri)
+
+    assert ("a..b",) == result.dropped
+    assert equal.equal
+    assert [("extra", "a..b")] == [(d.kind, d.collection) for d in differs.differences]
+    legacy.command("drop", NAMES[0])
+    assert [] == changes(before, held(legacy))
+
+
+@pytest.mark.parametrize("drop", [False, True])
+async def test_a_dump_that_holds_one_is_refused_before_anything_is_dropped(
+    uri, legacy, tmp_path, drop
+):
+    """The others can be restored by their names; mongorestore takes it too."""
+    before = held(legacy)
+    folder = tmp_path / "dump" / "shop"
+    folder.mkdir(parents=True)
+    for name in ("a..b", "clients"):
+        (folder / f"{name}.bson").write_bytes(encode({"_id": 1}))
+        described = {"options": {}, "indexes": [], "collectionName": name, "type": "collection"}
+        (folder / f"{name}.metadata.json").write_text(json.dumps(described))
+    with pytest.raises(DamagedBackupError, match="the driver opens no collection of its name"):
+        await restore_backup(tmp_path / "dump", uri, drop=drop)
+    assert [] == changes(before, held(legacy))
+    await restore_backup(tmp_path / "dump", uri, drop=True, only=["clients"])
+
+    assert 1 == legacy["clients"].count_documents({})
 
 
 async def test_a_backup_and_a_diagnosis_name_it(uri, legacy, tmp_path):
