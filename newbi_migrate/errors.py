@@ -164,7 +164,7 @@ class NothingBegunError(InterruptedRunError):
     exit_code = ExitCode.USAGE
 
     def __init__(self, what: str = "Interrupted; nothing was written.") -> None:
-        super().__init__(what, next_step="The same command again begins it.")
+        super().__init__(what, next_step="Run the command again.")
 
 
 class UnreachableError(NewbiMigrateError):

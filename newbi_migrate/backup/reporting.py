@@ -30,6 +30,8 @@ def report_text(manifest: Manifest) -> str:
             lines.append(f"{entry.name:<{width}}  {'view':>12}")
             continue
         written = "  written meanwhile" if entry.consistency is Consistency.WRITTEN else ""
+        if entry.type == "timeseries":
+            written += "  buckets of a time series, which hold its documents"
         lines.append(
             f"{entry.name:<{width}}  {entry.count:>12,}  {entry.bytes:>16,}  "
             f"{entry.digest}{written}"

@@ -143,7 +143,7 @@ def after_verifying(
         return suggest("verify-backup", "--compare", *chosen, str(path), *place)
     if not here:
         if comparison.equal:
-            return suggest("status", *place)
+            return _of_another(comparison.database)
         where = ["--database", comparison.database, "--dry-run"]
         return suggest("restore", *where, *chosen, str(path), *place)
     if comparison.in_place or manifest.unfinished_run is not None:
@@ -187,9 +187,11 @@ def after_restoring(
     if result.verification.manifest is not None and result.run_id is None:
         where = [] if elsewhere is None else ["--database", elsewhere]
         return suggest("verify-backup", "--compare", *where, *chosen, str(path), *place)
-    if elsewhere is not None:
-        return f"newbi-migrate status, with a connection string that names {elsewhere}"
-    return suggest("status", *place)
+    return suggest("status", *place) if elsewhere is None else _of_another(elsewhere)
+
+
+def _of_another(database: str) -> str:
+    return f"newbi-migrate status, with a connection string that names {database}"
 
 
 def after_plan(
@@ -303,16 +305,30 @@ def after_run(
 ) -> str:
     """A validation; where something is quarantined, a person decides whether that may be.
 
+    So they do about an index that cannot be built. Documents whose owners have no workspace wait
+    for a migration.
+
     Args:
         command: ``migrate`` or ``backfill``.
         result: What it did.
         runs: All runs as they are afterwards, the newest first.
         place: The arguments that name the connection string.
     """
+    from newbi_migrate.mapping.workspace import Reason
+
     if result.exit_code is ExitCode.PENDING:
         return suggest(command, *as_arguments(result.plan.options), *place)
+    if command == "backfill" and result.quarantine.of_reason(Reason.OWNER_WITHOUT_WORKSPACE):
+        return _late("migrate", runs, place)
     proof = _proof(runs, place)
+    if not len(result.quarantine) and any(one.action.blocked for one in result.indexes):
+        return f"{_put_right(place)}; or, if it may stay so, {proof}"
     return _if_it_may_stay(proof, result)
+
+
+def _put_right(place: Sequence[str]) -> str:
+    """What builds an index that could not be built."""
+    return f"once nothing is in the way of an index, {suggest('indexes', '--apply', *place)}"
 
 
 def _if_it_may_stay(command: str, found: Plan | RunResult) -> str:
@@ -486,6 +502,9 @@ def after_finalize(
     from newbi_migrate.migration.run.finishing import finishing
     from newbi_migrate.store.runs import is_finalized, unfinished_run
 
+    if result.missing and not result.dry_run:
+        then = f", and {suggest('backup', *place)}" if result.command == "finalize" else ""
+        return f"{_put_right(place)}{then}"
     if result.command == "finalize":
         if result.nothing_left and result.kept_as is not None:
             then = suggest("finalize", "--dry-run", *place)

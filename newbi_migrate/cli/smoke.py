@@ -13,6 +13,7 @@ import typer
 
 from newbi_migrate.cli import options as opt
 from newbi_migrate.cli.next_steps import after_smoke
+from newbi_migrate.cli.running import say
 from newbi_migrate.errors import ExitCode, UsageError
 from newbi_migrate.local_files import opened_for
 
@@ -115,9 +116,13 @@ def _password(file: Path | None) -> str:
         LocalFileError: The file cannot be read.
     """
     if file is not None:
+        from newbi_migrate.store.uri import readable_by_others
+
         with opened_for("read", file, next_step="Name a file with one line in it."):
             # Blanks belong to a password; the end of the line does not.
             password = file.read_text(encoding="utf-8-sig").rstrip("\r\n")
+            for note in readable_by_others(file):
+                say(f"note: {note}")
         if not password:
             raise UsageError(f"{str(file)!r} is empty.", next_step="Write the password into it.")
     else:

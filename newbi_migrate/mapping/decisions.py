@@ -65,7 +65,7 @@ class Outcome(StrEnum):
     """What becomes of a legacy user."""
 
     CREATED = "created"
-    MERGED = "merged"
+    PRESENT = "present"
     ALIASED = "aliased"
     QUARANTINED = "quarantined"
 
@@ -736,7 +736,7 @@ def _identity(
     if not key.readable:
         return Reason.UNREADABLE
     if key.id in users:
-        return key.id, Outcome.MERGED
+        return key.id, Outcome.PRESENT
     if key.email is None:
         return Reason.EMAIL_MISSING
     if key.email in unusable:

@@ -104,6 +104,16 @@ class Line:
         """The part of the checklist it belongs to."""
         return self.id.part
 
+    @property
+    def unsettled(self) -> bool:
+        """Whether it is neither ticked nor left to a person."""
+        return self.state in (LineState.OPEN, LineState.FAILED)
+
+    @property
+    def waits(self) -> bool:
+        """Whether the checklist waits for it, as it does for all lines but the optional one."""
+        return self.unsettled and self.id is not LineId.LEGACY
+
 
 _MONITORING: Final = Line(LineId.MONITORING, LineState.ASKED)
 _BACKUPS: Final = Line(LineId.BACKUPS, LineState.ASKED)
@@ -132,9 +142,11 @@ class Checklist:
     @computed_field
     @property
     def exit_code(self) -> ExitCode:
-        """3 where a line is open or failed, else 0; what a person has to say is neither."""
-        settled = all(line.state in (LineState.DONE, LineState.ASKED) for line in self.lines)
-        return ExitCode.DONE if settled else ExitCode.PENDING
+        """3 where a line is open or failed, but for the optional one; else 0.
+
+        What a person has to say is neither.
+        """
+        return ExitCode.PENDING if any(line.waits for line in self.lines) else ExitCode.DONE
 
 
 async def read_checklist(
@@ -329,8 +341,9 @@ class _Looking:
             late = await late_documents(
                 database, self._registry, self._runs, names, comment=_COMMENT
             )
-            state = LineState.FAILED if late else LineState.DONE
-            return Line(LineId.NEW_DOCUMENTS, state, "new-without", values)
+            if late:
+                return Line(LineId.NEW_DOCUMENTS, LineState.FAILED, "new-without", values)
+            return Line(LineId.NEW_DOCUMENTS, LineState.DONE, "new-recorded", values)
         if not found:
             return Line(LineId.NEW_DOCUMENTS, LineState.OPEN, "none-new")
         return Line(LineId.NEW_DOCUMENTS, LineState.DONE, "new", values)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from newbi_migrate.answers import answer
@@ -118,6 +118,10 @@ _EVIDENCE: Final[Mapping[str, tuple[str, str]]] = {
     "no-sessions": ("nobody has signed in since", "personne ne s'est connecté depuis"),
     "new": ("documents since: {count}", "documents arrivés depuis : {count}"),
     "none-new": ("no document has come since", "aucun document n'est arrivé depuis"),
+    "new-recorded": (
+        "documents since: {count}; quarantined, as the run recorded: {without}",
+        "documents arrivés depuis : {count}, dont en quarantaine : {without}",
+    ),
     "new-without": (
         "{without} of {count} that came since have none",
         "documents arrivés depuis : {count}, dont sans workspaceId : {without}",
@@ -130,8 +134,6 @@ _STATES: Final[Mapping[LineState, tuple[str, str, Tone]]] = {
     LineState.FAILED: ("[!] failed", "[!] échec", Tone.BAD),
     LineState.ASKED: ("[?] to check", "[?] à vérifier", Tone.PLAIN),
 }
-
-_UNSETTLED: Final = (LineState.OPEN, LineState.FAILED)
 
 _PARTS: Final[Mapping[Part, tuple[str, str]]] = {
     Part.BEFORE: ("Before the migration", "Avant la migration"),
@@ -162,7 +164,7 @@ class ShortForm:
     next: LineId | None
 
     def __str__(self) -> str:
-        first = "" if self.next is None else f"; the first open line: {_LINES[self.next][0]!r}"
+        first = "" if self.next is None else f"; next: {_LINES[self.next][0]!r}"
         return f"Checklist: {self.ticked} of {self.lines} ticked{first}."
 
 
@@ -175,13 +177,11 @@ def short_form(
         checklist: The checklist, read briefly or not.
         seen: What the command itself has seen beside.
     """
-    states = {line.id: line.state for line in checklist.lines}
-    states |= {line: state for line, state in (seen or {}).items() if line in states}
-    if not states:
+    lines = [replace(line, state=(seen or {}).get(line.id, line.state)) for line in checklist.lines]
+    if not lines:
         return None
-    waiting = (line for line, state in states.items() if state in _UNSETTLED)
-    ticked = sum(state is LineState.DONE for state in states.values())
-    return ShortForm(ticked, len(states), next(waiting, None))
+    ticked = sum(line.state is LineState.DONE for line in lines)
+    return ShortForm(ticked, len(lines), next((line.id for line in lines if line.waits), None))
 
 
 def checklist_document(
@@ -195,7 +195,12 @@ def checklist_document(
         language: English or French.
     """
     position = list(Language).index(language)
-    open_ = filter(_asks_for_a_command, checklist.lines)
+    commands = (command(line.id) for line in checklist.lines if _asks_for_a_command(line))
+    following = next(filter(None, commands), "")
+    waiting = next((line.id for line in checklist.lines if line.waits), None)
+    if waiting is LineId.MIGRATED and following == command(LineId.PLANNED):
+        # Whether a person has read the plan is theirs to say.
+        following = f"{following} and, once it is reviewed, {command(waiting)}"
     return Document(
         command="checklist",
         database=checklist.database,
@@ -203,7 +208,7 @@ def checklist_document(
             checklist.database
         ),
         exit_code=checklist.exit_code,
-        next_command=next(filter(None, (command(one.id) for one in open_)), ""),
+        next_command=following,
         sections=tuple(
             _part(checklist, part, names[position], position, command)
             for part, names in _PARTS.items()
@@ -220,7 +225,7 @@ def checklist_document(
 def _asks_for_a_command(line: Line) -> bool:
     # As long as no document has come, none lacks a workspace. Before a migration a plan is made
     # whether or not a person has read one.
-    return line.evidence == "not-told" or (line.state in _UNSETTLED and line.evidence != "none-new")
+    return line.evidence == "not-told" or (line.unsettled and line.evidence != "none-new")
 
 
 def _part(

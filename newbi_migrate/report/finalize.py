@@ -100,7 +100,7 @@ def _legacy(result: FinalizeResult) -> Iterator[Section]:
         said.append("no run can be taken back after that; --keep leaves the way back open")
     if result.quarantined:
         alone = counted(result.quarantined, "legacy user is", "legacy users are")
-        said.append(f"{alone} there alone, and quarantined")
+        said.append(f"{alone} quarantined, and in no other collection")
     if result.journal_dropped:
         gone = "is gone: no run can be taken back" if done else "would go: no run could go back"
         said.append(f"the journal {gone}")

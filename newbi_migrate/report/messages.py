@@ -27,9 +27,14 @@ __all__ = [
     "reasons_under",
 ]
 
+OUTCOME_NAMES: Final[Mapping[Outcome, str]] = {outcome: outcome.value for outcome in Outcome} | {
+    Outcome.PRESENT: "there already"
+}
+"""What becomes of legacy users, in a word or two; follows a number."""
+
 OUTCOMES: Final[Mapping[Outcome, str]] = {
     Outcome.CREATED: "with a new user, organization and membership",
-    Outcome.MERGED: "already there; only what is missing is added",
+    Outcome.PRESENT: "in user under the same id; only what is missing is added",
     Outcome.ALIASED: "from now on the existing user with that e-mail",
     Outcome.QUARANTINED: "left untouched, each for a reason that is listed",
 }
@@ -338,7 +343,10 @@ BLOCKED: Final[Mapping[IndexAction, tuple[str, str]]] = {
         "with another one in the way, or 64 there",
         "drop that one, or one that nobody uses",
     ),
-    IndexAction.COLLISION: ("whose key documents share", "decide which one keeps it"),
+    IndexAction.COLLISION: (
+        "of which several documents have the same key",
+        "decide which keeps it",
+    ),
 }
 """Why an index cannot be created, and what helps, in a few words; follows a number."""
 

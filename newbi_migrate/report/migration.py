@@ -56,6 +56,7 @@ from newbi_migrate.report.messages import (
     INDEX_ACTIONS,
     INDEX_DEFERRED,
     LASTING_CURES,
+    OUTCOME_NAMES,
     OUTCOMES,
     SHARED_LATER_CURE,
     SIGN_IN_CURES,
@@ -83,7 +84,7 @@ _WORTH_KNOWING: Final = "Worth knowing, and no obstacle"
 _EXAMPLES: Final = 5
 _OUTCOME_TONES: Final[Mapping[Outcome, Tone]] = {
     Outcome.CREATED: Tone.NEW,
-    Outcome.MERGED: Tone.GOOD,
+    Outcome.PRESENT: Tone.GOOD,
     Outcome.ALIASED: Tone.PLAIN,
     Outcome.QUARANTINED: Tone.ODD,
 }
@@ -262,7 +263,7 @@ def _figures(found: _Found) -> tuple[Figure, ...]:
 
 def _summary(found: _Found, created: Mapping[str, int], filled: Mapping[str, int]) -> Iterator[str]:
     done = found.done
-    users = {outcome.value: found.outcomes.get(outcome, 0) for outcome in Outcome}
+    users = {OUTCOME_NAMES[outcome]: found.outcomes.get(outcome, 0) for outcome in Outcome}
     if found.plan.users:
         yield sum_of("Legacy users", users)
     said = [
@@ -347,7 +348,7 @@ def _users(found: _Found) -> Section | None:
     if not plan.users:
         return None
     parts = [
-        Part(f"{outcome.value}: {OUTCOMES[outcome]}", count, _OUTCOME_TONES[outcome])
+        Part(f"{OUTCOME_NAMES[outcome]}: {OUTCOMES[outcome]}", count, _OUTCOME_TONES[outcome])
         for outcome in Outcome
         if (count := found.outcomes.get(outcome, 0))
     ]
@@ -720,7 +721,7 @@ def _one_by_one(found: _Found) -> Section | None:
 
     def row(line: UserLine) -> Row:
         why = "" if line.reason is None else f": {line.reason.value}"
-        outcome = Badge(f"{line.outcome.value}{why}", _OUTCOME_TONES[line.outcome])
+        outcome = Badge(f"{OUTCOME_NAMES[line.outcome]}{why}", _OUTCOME_TONES[line.outcome])
         same = line.user_id is not None and line.user_id == line.legacy_id
         user = "the same" if same else _text(line.user_id)
         cells = (outcome, user, _text(line.workspace))
@@ -746,7 +747,7 @@ class _UrgentFirst:
     lines: Sequence[UserLine]
 
     def __iter__(self) -> Iterator[UserLine]:
-        urgent = (Outcome.QUARANTINED, Outcome.ALIASED, Outcome.MERGED, Outcome.CREATED)
+        urgent = (Outcome.QUARANTINED, Outcome.ALIASED, Outcome.PRESENT, Outcome.CREATED)
         return chain.from_iterable(
             (line for line in self.lines if line.outcome is outcome) for outcome in urgent
         )

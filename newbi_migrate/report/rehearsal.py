@@ -143,13 +143,13 @@ def _to_decide(rehearsal: Rehearsal) -> Iterator[Section]:
     if rehearsal.blocked_indexes:
         number = counted(rehearsal.blocked_indexes, "index", "indexes")
         said.append(f"{number} cannot be built before documents are put right (--verbose).")
-    odd = rehearsal.to_look_at
-    said += [check.sentence for check in odd[:_FEW]]
-    if len(odd) > _FEW:
-        said.append(f"and {len(odd) - _FEW} more that doctor warns of (--verbose)")
     if said:
         yield Section("To decide before the night", tuple(said))
+    odd = rehearsal.to_look_at
     if odd:
+        more = [f"and {len(odd) - _FEW} more (--verbose)"] if len(odd) > _FEW else []
+        warned = [check.sentence for check in odd[:_FEW]]
+        yield Section("Doctor warns of, and no obstacle", (*warned, *more))
         every = tuple(f"{check.sentence} {check.remedy}".strip() for check in odd)
         yield Section("What doctor warns of, and what becomes of it", every, detail=True)
 
@@ -170,7 +170,7 @@ def _summary(rehearsal: Rehearsal) -> Iterator[str]:
     if room is not None:
         yield (
             f"Room: documents {bytes_text(room.documents)}, backup {bytes_text(room.backup)}, "
-            f"journal and records of the run {bytes_text(room.records)}."
+            f"journal and records of the run {bytes_text(room.records)} (uncompressed)."
         )
 
 

@@ -56,7 +56,7 @@ _KEPT_REASONS: Final = {
 }
 _SETTLED: Final = {
     OnConflict.STOP: "Nothing was written. Settle them by hand, or choose --on-conflict keep to "
-    "leave them, or discard to overwrite those that can be.",
+    "leave them, or discard to overwrite them where possible.",
     OnConflict.KEEP: "They were left as they are.",
     OnConflict.DISCARD: "These changes were overwritten.",
 }
@@ -309,7 +309,8 @@ def _kept(result: RollbackResult) -> Section:
     )
     more = f"{result.kept_unlisted:,} more, whom the record of the rollback has no room to name."
     return Section(
-        f"Users of whom all that was created stays: {len(result.kept) + result.kept_unlisted:,}",
+        "Users left in place, with all that was created for them: "
+        f"{len(result.kept) + result.kept_unlisted:,}",
         (
             Groups("Users of whom what was created stays", "reason", groups),
             *([more] if result.kept_unlisted else []),
@@ -353,7 +354,7 @@ def _structure(result: RollbackResult) -> Iterator[Section]:
         yield Section(
             "Indexes and collections",
             table_of(
-                "Indexes and collections that are as they were",
+                "Indexes and collections, and what becomes of them",
                 ("name", "collection", "what becomes of it"),
                 rows,
                 lambda row: row,

@@ -246,7 +246,7 @@ def refused_documents(
 ) -> int:
     """How many documents of a collection the server refused the last run that wrote to it.
 
-    A plan foresees those alone that a unique index refuses; the others are still to be written.
+    A plan foresees most of them: see :data:`~newbi_migrate.mapping.workspace.BY_THE_SERVER`.
 
     Args:
         runs: The newest first.

@@ -20,7 +20,7 @@ __all__ = [
     "Grants",
     "ReplicaMember",
     "Room",
-    "bytes_in_files",
+    "bytes_held",
     "collection_hashes",
     "disk_room",
     "granted",
@@ -136,19 +136,23 @@ async def disk_room(database: Database) -> Room:
     """Room on the server's disk."""
     stats = await database.command("dbStats")
     free = None
-    if "fsTotalSize" in stats:
+    # Of a database that does not exist the server says that its disk has 0 bytes.
+    if stats.get("fsTotalSize"):
         free = float(stats["fsTotalSize"]) - float(stats["fsUsedSize"])
     return Room(int(stats["objects"]), float(stats["dataSize"]), float(stats["storageSize"]), free)
 
 
-async def bytes_in_files(database: Database, names: Iterable[str]) -> int:
-    """What some collections and their indexes take in the server's files, in bytes."""
+async def bytes_held(database: Database, names: Iterable[str]) -> int:
+    """What some collections hold, uncompressed, and their indexes, in bytes.
+
+    What they take in the server's files is known only after its next checkpoint, a minute later.
+    """
     taken = 0
     for name in names:
         cursor = await database[name].aggregate([{"$collStats": {"storageStats": {}}}])
         async for stats in cursor:
             found = stats["storageStats"]
-            taken += int(found["storageSize"]) + int(found["totalIndexSize"])
+            taken += int(found["size"]) + int(found["totalIndexSize"])
     return taken
 
 

@@ -25,6 +25,7 @@ __all__ = [
     "ConnectionString",
     "find_connection_string",
     "from_dotenv",
+    "readable_by_others",
 ]
 
 VARIABLE = "MONGODB_URI"
@@ -308,7 +309,7 @@ def find_connection_string(
     dotenv = (directory or Path()) / ".env"
     text = from_dotenv(dotenv, VARIABLE, advice=_PLACES)
     if text:
-        return ConnectionString(text, source=str(dotenv), notes=_readable_by_others(dotenv))
+        return ConnectionString(text, source=str(dotenv), notes=readable_by_others(dotenv))
     raise UsageError("There is no connection string.", next_step=_PLACES)
 
 
@@ -326,7 +327,7 @@ def _read(path: Path) -> tuple[str, tuple[str, ...]]:
             f"{path} holds more than a connection string.",
             next_step="Leave one line in it, the connection string and nothing else.",
         )
-    return lines[0], _readable_by_others(path)
+    return lines[0], readable_by_others(path)
 
 
 def from_dotenv(path: Path, variable: str, *, advice: str) -> str:
@@ -343,7 +344,8 @@ def from_dotenv(path: Path, variable: str, *, advice: str) -> str:
     return (values.get(variable) or "").strip()
 
 
-def _readable_by_others(path: Path) -> tuple[str, ...]:
+def readable_by_others(path: Path) -> tuple[str, ...]:
+    """What to say of a file with a secret that other users of this machine can read."""
     if os.name != "posix":
         return ()
     if path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):

@@ -151,7 +151,7 @@ def test_status_carries_the_short_form(quick, migrated):
     value = quick("status", "--json").json["checklist"]
 
     assert {"ticked": 4, "lines": len(LineId), "next": "validated"} == value
-    short = f"Checklist: 4 of {len(LineId)} ticked; the first open line: 'The validation passed'."
+    short = f"Checklist: 4 of {len(LineId)} ticked; next: 'The validation passed'."
     assert short in answer.out
 
 

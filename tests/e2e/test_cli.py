@@ -77,7 +77,7 @@ def test_the_json_of_a_run_counts_everything_and_names_what_was_quarantined(newb
     run = answer.json
 
     assert {"users", "documents", "rescan", "indexes"} <= run["timings"].keys()
-    assert {"created": 3, "merged": 0, "aliased": 0, "quarantined": 2} == run["outcomes"]
+    assert {"created": 3, "present": 0, "aliased": 0, "quarantined": 2} == run["outcomes"]
     assert run["created"] == USER_COLLECTIONS
     assert 20 == run["collections"]["invoices"]["documents"]
     assert 15 == run["collections"]["invoices"]["stamped"]

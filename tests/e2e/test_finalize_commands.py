@@ -129,7 +129,7 @@ def test_where_the_quarantined_are_kept_already_nobody_is_told_to_keep_them(quic
     assert again.sentence.endswith("and in Users_before_migration alone: 2.")
     assert "--keep" not in again.err
     assert "Settle them and migrate again; until then it stays." in again.err
-    assert "2 legacy users are there alone" in kept.out
+    assert "2 legacy users are quarantined, and in no other collection" in kept.out
     settled = "once nobody wants to go back and the quarantined are settled"
     assert kept.out.rstrip().endswith(f"Next: {settled}, newbi-migrate finalize --dry-run")
 

@@ -19,7 +19,7 @@ EXAMPLES = 300
 # otherwise where other modules are imported.
 LEAST = {
     "created": 15,
-    "merged": 8,
+    "present": 8,
     "aliased": 8,
     "with a hash": 40,
     "without a hash": 25,
@@ -27,8 +27,8 @@ LEAST = {
     "twins of whom one stays": 0.7,
     "aliased with a new account": 2,
     "aliased and never verified": 2,
-    "merged with a new account": 3,
-    "merged with an account by text": 0.3,
+    "present with a new account": 3,
+    "present with an account by text": 0.3,
     "an address that is refused": 3,
     "kept out": 12,
 }
@@ -79,8 +79,8 @@ def _of(document, writes):
         yield f"{decision.outcome.value} with a new account"
     if "password-not-carried" in codes:
         yield "aliased and never verified"
-    if "account-user-id-text" in codes and decision.outcome is Outcome.MERGED:
-        yield "merged with an account by text"
+    if "account-user-id-text" in codes and decision.outcome is Outcome.PRESENT:
+        yield "present with an account by text"
     if decision.reason is Reason.DUPLICATE_EMAIL:
         yield "twins"
     if "email-refused" in codes:

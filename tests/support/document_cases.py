@@ -341,7 +341,7 @@ def _(builder: CaseBuilder) -> None:
 def _migrated(builder: CaseBuilder) -> tuple[dict[str, Any], ObjectId]:
     """A legacy user who is a user already, and the organization they own."""
     identifier, workspace = builder.id(), builder.id()
-    user = builder.user(Outcome.MERGED, workspace=workspace, _id=identifier)
+    user = builder.user(Outcome.PRESENT, workspace=workspace, _id=identifier)
     builder.target_user(user["email"], _id=identifier)
     builder.organization(identifier, _id=workspace)
     return user, workspace

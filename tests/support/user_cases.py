@@ -121,7 +121,7 @@ def _(builder: CaseBuilder) -> None:
 @case("user-there-already")
 def _(builder: CaseBuilder) -> None:
     """An earlier attempt copied the user and stopped before the organization."""
-    user = builder.user(Outcome.MERGED)
+    user = builder.user(Outcome.PRESENT)
     fields = {"workspaceId": str(builder.id()), "organizationId": str(builder.id())}
     builder.target_user(user["email"], _id=user["_id"], name="", **fields)
     builder.stamped("invoices", user)
@@ -131,7 +131,7 @@ def _(builder: CaseBuilder) -> None:
 def _(builder: CaseBuilder) -> None:
     """The user owns an organization, is a member of another, and keeps their own."""
     identifier, workspace = builder.id(), builder.id()
-    user = builder.user(Outcome.MERGED, workspace=workspace, _id=identifier)
+    user = builder.user(Outcome.PRESENT, workspace=workspace, _id=identifier)
     builder.target_user(user["email"], _id=identifier)
     builder.organization(identifier, _id=workspace, metadata={"type": "business"}, slug=None)
     builder.organization(identifier, role="member")
@@ -143,7 +143,7 @@ def _(builder: CaseBuilder) -> None:
 def _(builder: CaseBuilder) -> None:
     """The user owns two organizations: nobody can say whose their documents are."""
     identifier = builder.id()
-    user = builder.user(Outcome.MERGED, several=True, _id=identifier)
+    user = builder.user(Outcome.PRESENT, several=True, _id=identifier)
     builder.target_user(user["email"], _id=identifier)
     builder.organization(identifier)
     builder.organization(identifier, role="member,owner")
@@ -154,7 +154,7 @@ def _(builder: CaseBuilder) -> None:
 def _(builder: CaseBuilder) -> None:
     """The user is only a member of somebody else's organization, and gets their own."""
     identifier = builder.id()
-    user = builder.user(Outcome.MERGED, _id=identifier)
+    user = builder.user(Outcome.PRESENT, _id=identifier)
     builder.target_user(user["email"], _id=identifier)
     builder.organization(identifier, role="member")
     builder.stamped("invoices", user)
@@ -191,7 +191,7 @@ def _(builder: CaseBuilder) -> None:
         {"providerId": "google", "accessToken": "jeton"},
     ):
         identifier = builder.id()
-        user = builder.user(Outcome.MERGED, _id=identifier)
+        user = builder.user(Outcome.PRESENT, _id=identifier)
         builder.target_user(user["email"], _id=identifier)
         link = {"_id": builder.id(), "accountId": str(identifier), "userId": identifier}
         builder.add("account", {**link, **account})

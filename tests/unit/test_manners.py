@@ -138,7 +138,7 @@ def test_an_interrupt_before_anything_was_begun_is_no_interrupted_run(session, c
 
     assert ExitCode.USAGE == ended.value.exit_code
     assert "nothing was written" in said
-    assert "next: The same command again begins it." in said
+    assert "next: Run the command again." in said
     assert "finishes" not in said
 
 
@@ -157,7 +157,7 @@ def test_an_interrupt_while_the_command_line_is_loaded_is_told_of_too(monkeypatc
 
     assert ExitCode.USAGE == ended.value.code
     assert capfd.readouterr().err == (
-        "error: Interrupted; nothing was written.\nnext: The same command again begins it.\n"
+        "error: Interrupted; nothing was written.\nnext: Run the command again.\n"
     )
 
 

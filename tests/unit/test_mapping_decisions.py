@@ -107,7 +107,7 @@ def test_a_new_user_is_created_with_an_organization_of_their_own():
 def test_a_user_who_is_there_already_is_merged():
     """The same id is the same person, whatever their address says today."""
     there = target(TargetUser(LEA, "other@newbi.fr"))
-    expected = replace(created(LEA, "org-aaaaaaaa"), outcome=Outcome.MERGED)
+    expected = replace(created(LEA, "org-aaaaaaaa"), outcome=Outcome.PRESENT)
 
     assert [expected] == decide(key(LEA), there=there)
     assert [expected] == decide(key(LEA, None), there=there)
@@ -178,7 +178,7 @@ def test_an_address_of_a_user_migrated_before_is_a_duplicate():
     there = target(TargetUser(HUGO, "lea@newbi.fr", verified=True))
     found = decide(key(LEA), key(HUGO, "hugo@newbi.fr"), there=there)
 
-    assert [quarantined(LEA, Reason.DUPLICATE_EMAIL), Outcome.MERGED] == [
+    assert [quarantined(LEA, Reason.DUPLICATE_EMAIL), Outcome.PRESENT] == [
         found[0],
         found[1].outcome,
     ]
@@ -223,7 +223,7 @@ def test_who_was_migrated_before_keeps_the_address(policy, normalized):
     )
 
     assert quarantined(LEA, Reason.DUPLICATE_EMAIL) == found[0]
-    assert Outcome.MERGED is found[1].outcome
+    assert Outcome.PRESENT is found[1].outcome
 
 
 @pytest.mark.parametrize("policy", DuplicatePolicy)
@@ -232,7 +232,7 @@ def test_two_who_were_migrated_before_are_both_merged(policy):
     there = target(TargetUser(LEA, "lea@newbi.fr"), TargetUser(HUGO, "lea@newbi.fr"))
     found = decide(key(LEA), key(HUGO), key(ZOE), there=there, duplicates=policy)
 
-    assert [Outcome.MERGED, Outcome.MERGED, Outcome.QUARANTINED] == [d.outcome for d in found]
+    assert [Outcome.PRESENT, Outcome.PRESENT, Outcome.QUARANTINED] == [d.outcome for d in found]
 
 
 def test_an_address_of_ones_own_does_not_hide_the_duplicates_of_others():
@@ -273,7 +273,7 @@ def test_who_owns_an_organization_keeps_it(role):
     there = target(
         TargetUser(LEA, None), organizations={ATELIER: None}, members=[(ATELIER, LEA, role)]
     )
-    expected = UserDecision(LEA, Outcome.MERGED, user_id=LEA, workspace=ATELIER)
+    expected = UserDecision(LEA, Outcome.PRESENT, user_id=LEA, workspace=ATELIER)
 
     assert [expected] == decide(key(LEA), there=there)
 
@@ -284,7 +284,7 @@ def test_who_is_only_a_member_gets_an_organization_of_their_own(role):
     there = target(
         TargetUser(LEA, None), organizations={ATELIER: None}, members=[(ATELIER, LEA, role)]
     )
-    expected = replace(created(LEA, "org-aaaaaaaa"), outcome=Outcome.MERGED)
+    expected = replace(created(LEA, "org-aaaaaaaa"), outcome=Outcome.PRESENT)
 
     assert [expected] == decide(key(LEA), there=there)
 
@@ -297,7 +297,7 @@ def test_who_owns_several_has_no_single_workspace():
         members=[(ATELIER, LEA, "owner"), (STUDIO, LEA, "owner")],
     )
     expected = UserDecision(
-        LEA, Outcome.MERGED, user_id=LEA, no_workspace_reason=Reason.OWNER_AMBIGUOUS
+        LEA, Outcome.PRESENT, user_id=LEA, no_workspace_reason=Reason.OWNER_AMBIGUOUS
     )
 
     assert [expected] == decide(key(LEA), there=there)

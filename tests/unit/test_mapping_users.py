@@ -51,7 +51,7 @@ LEGACY = {
     "createdAt": DAY,
 }
 CREATED = UserDecision(LEA, Outcome.CREATED, user_id=LEA, workspace=HOME, slug="org-1")
-MERGED = replace(CREATED, outcome=Outcome.MERGED, slug=None)
+MERGED = replace(CREATED, outcome=Outcome.PRESENT, slug=None)
 ALIASED = UserDecision(
     LEA, Outcome.ALIASED, user_id=OTHER, workspace=organization_id(OTHER), slug="org-1"
 )

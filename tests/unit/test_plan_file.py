@@ -137,7 +137,7 @@ def test_an_entry_for_users_counts_as_their_writes_did_in_the_plan():
     """Inserts by the digest the journal has, fills by their values."""
     document = {"_id": IDS[5], "email": "lea@newbi.fr"}
     values = {"profile.phone": "1", "logo": {"a": Int64(1)}, "a": None}
-    decision = UserDecision(IDS[0], Outcome.MERGED, user_id=IDS[0])
+    decision = UserDecision(IDS[0], Outcome.PRESENT, user_id=IDS[0])
     writes = UserWrites(
         decision, (Insert("organization", document), SetMissing("user", IDS[0], values, {}))
     )

@@ -94,7 +94,7 @@ def test_who_has_gone_is_counted(rehearsed):
 @pytest.mark.parametrize(
     "changed",
     [
-        {"outcome": Outcome.MERGED},
+        {"outcome": Outcome.PRESENT},
         {"user_id": IDS[7]},
         {"workspace": IDS[7]},
         {"outcome": Outcome.QUARANTINED, "reason": Reason.DUPLICATE_EMAIL},
@@ -145,7 +145,7 @@ def test_a_source_that_was_found_out_is_the_same_choice(rehearsed):
 def test_damaged_decisions_are_refused(rehearsed):
     """A byte that changed is no rehearsal."""
     text = rehearsed.read_text("utf-8")
-    rehearsed.write_text(text.replace("created", "merged", 1), "utf-8")
+    rehearsed.write_text(text.replace("created", "present", 1), "utf-8")
 
     with pytest.raises(UsageError, match="damaged"):
         since_rehearsal(rehearsed, a_plan())

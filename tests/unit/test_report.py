@@ -284,7 +284,7 @@ def test_a_plan_answers_what_a_person_asks():
     assert REASONS[Reason.EMAIL_MISSING] in " ".join(text.split())
     assert "1 to create" in text
     assert "Exit code 5: 6 users or documents quarantined, 1 index not created." in text
-    assert "1 whose key documents share (quotes.number_1): decide" in text
+    assert "1 of which several documents have the same key (quotes.number_1): decide" in text
     assert text.endswith("\nNext: newbi-migrate migrate\n")
 
 

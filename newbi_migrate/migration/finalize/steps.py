@@ -14,7 +14,7 @@ from newbi_migrate.answers import answer
 from newbi_migrate.documents.registry import Registry
 from newbi_migrate.errors import DatabaseMovedOnError, UsageError, ValidationFailedError
 from newbi_migrate.mapping.decisions import Outcome
-from newbi_migrate.mapping.workspace import Reason
+from newbi_migrate.mapping.workspace import BY_THE_SERVER, Reason
 from newbi_migrate.migration.finalize.legacy_users import LegacyUsers, refuse_unaccounted
 from newbi_migrate.migration.finalize.results import FinalizeResult, HeldIndex, MissingIndex
 from newbi_migrate.migration.finalize.swaps import (
@@ -134,14 +134,19 @@ async def has_late_work(database: Database, runs: Sequence[RunRecord], plan: Pla
     Args:
         database: Where.
         runs: All runs, the newest first.
-        plan: What a migration would still do. It cannot foresee what the server refuses.
+        plan: What a migration would still do. It cannot foresee all that the server refuses.
     """
     reasons = await recorded_reasons(database, runs) if plan.users.pending else {}
     refused = {user for user, reason in reasons.items() if reason == Reason.WRITE_REFUSED}
     if any(line.writes and id_key(line.legacy_id) not in refused for line in plan.users):
         return True
     for name, summary in plan.collections.items():
-        if summary.pending <= refused_documents(runs, name):
+        foreseen = sum(
+            number
+            for (collection, reason), number in plan.quarantine.counts().items()
+            if collection == name and reason in BY_THE_SERVER
+        )
+        if not summary.pending or summary.pending + foreseen <= refused_documents(runs, name):
             continue
         # Documents of users whom the server refused wait for these, and were quarantined too.
         left = summary.pending + summary.quarantined
@@ -180,7 +185,8 @@ def refuse_unless_ready(
     missing = "migrate" if users else "backfill"
     if late and resumed:
         raise UsageError(
-            "Users or documents have come since this was interrupted, and are not migrated.",
+            "Users or documents have come since this was interrupted, or were put right, and are "
+            "not migrated.",
             next_step="Nothing more was written. Take the interrupted run back (newbi-migrate "
             f"rollback), then migrate them: newbi-migrate {missing}.",
         )
@@ -198,7 +204,8 @@ def refuse_unless_ready(
         )
     if late:
         raise UsageError(
-            "Users or documents have come since the migration and are not migrated.",
+            "Users or documents have come since the migration, or were put right, and are not "
+            "migrated.",
             next_step=f"Nothing was written. Migrate them first: newbi-migrate {missing}.",
         )
     if keep:
@@ -216,7 +223,8 @@ def refuse_unless_ready(
         )
     if quarantined:
         raise UsageError(
-            f"Legacy users who are quarantined, and in {plan.source} alone: {quarantined:,}.",
+            f"Legacy users in {plan.source} who are quarantined, and in no other collection: "
+            f"{quarantined:,}.",
             next_step=next_step,
         )
 

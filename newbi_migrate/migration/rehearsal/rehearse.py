@@ -51,7 +51,7 @@ from newbi_migrate.rules import Severity
 from newbi_migrate.store.collections import collection_names
 from newbi_migrate.store.faults import explained
 from newbi_migrate.store.scratch import drop_scratch
-from newbi_migrate.store.server import bytes_in_files, collection_hashes
+from newbi_migrate.store.server import bytes_held, collection_hashes
 
 __all__ = ["rehearse"]
 
@@ -360,7 +360,7 @@ class _Rehearsing:
         return RoomTaken(
             self._documents,
             sum(sizes),
-            await bytes_in_files(self._database, own),
+            await bytes_held(self._database, own),
         )
 
 
@@ -398,8 +398,8 @@ def _planned(plan: Plan) -> _Told:
 
 
 def _migrated(result: RunResult) -> _Told:
-    stamped = sum(summary.stamped for summary in result.collections.values())
-    sentence = f"{sum(result.created.values()):,} documents created, {stamped:,} stamped"
+    written = sum(summary.pending for summary in result.collections.values())
+    sentence = f"{sum(result.created.values()):,} documents created, {written:,} written"
     return sentence, result.exit_code, bool(result.pending)
 
 

@@ -77,7 +77,7 @@ class RoomTaken:
     Attributes:
         documents: Documents of the database, uncompressed.
         backup: Files of the backup.
-        records: Journal and records of the run, in the files of the server.
+        records: Journal and records of the run, uncompressed, with their indexes.
     """
 
     documents: int

@@ -71,8 +71,11 @@ class WorkspaceRules:
         self._state.documents[spec.name] = judged.documents
         self._state.holding[spec.name] = holding
         recorded = quarantined_documents(self._runs, spec.name)
-        keys = refused_documents(self._runs, spec.name, for_a_key=True)
-        excused = judged.excused(recorded, keys)
+        excused = judged.excused(
+            recorded,
+            refused_documents(self._runs, spec.name),
+            refused_documents(self._runs, spec.name, for_a_key=True),
+        )
         if excused.stamps is Reason.WRITE_REFUSED and (
             len(await plane.too_large(spec)) == judged.stamps
         ):
@@ -267,13 +270,14 @@ class _Judged:
             return False
         return self._owner.oddity(group.stored) is not None
 
-    def excused(self, recorded: int, keys: int) -> _Excused:
+    def excused(self, recorded: int, refused: int, keys: int) -> _Excused:
         """What may be as it is, because a run left as many documents out.
 
         A document the server refused to let a run write looks like one that nobody has tried to
-        write; only where the numbers are the same is it taken for one of those.
+        write, or that was put right since; only where the numbers are the same is it taken for
+        one of the first.
         """
-        if self.left + self.stamps == recorded:
+        if self.left + self.stamps == recorded and self.stamps == refused:
             # Which of them share a key is known only where all do.
             reason = Reason.UNIQUE_KEY if keys == self.stamps else Reason.WRITE_REFUSED
             return _Excused(left=True, stamps=reason)

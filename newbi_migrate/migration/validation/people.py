@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
@@ -28,7 +28,7 @@ from newbi_migrate.mapping.decisions import (
 from newbi_migrate.mapping.email import is_accepted
 from newbi_migrate.mapping.users import barred_by
 from newbi_migrate.mapping.values import legacy_flag
-from newbi_migrate.mapping.workspace import Workspaces
+from newbi_migrate.mapping.workspace import Reason, Workspaces
 from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.planning.users import UserPlane
 from newbi_migrate.migration.validation.people_rules import (
@@ -56,14 +56,14 @@ class Recorded:
     """What run records say of legacy users.
 
     Attributes:
-        quarantined: Keys of those that were quarantined.
+        quarantined: Key of each that was quarantined, to the reason.
         aliases: Those who became another user.
         migrated: Ids of those who were migrated, and of the users they became.
         joined: Ids of the organizations in which a run created a membership.
         in_part: Whether a run is there in part.
     """
 
-    quarantined: frozenset[bytes] = frozenset()
+    quarantined: Mapping[bytes, str] = field(default_factory=dict)
     aliases: Mapping[ObjectId, ObjectId] = field(default_factory=dict)
     migrated: frozenset[ObjectId] = frozenset()
     joined: frozenset[ObjectId] = frozenset()
@@ -128,7 +128,7 @@ class PeopleReader:
             source=self._source,
             decisions=decisions,
             hashes=_carried(legacy, decisions),
-            quarantined=recorded.quarantined,
+            quarantined=_still_quarantined(recorded.quarantined, decisions),
             migrated=recorded.migrated,
             joined=recorded.joined,
             in_part=recorded.in_part,
@@ -213,6 +213,19 @@ class PeopleReader:
                 self._progress.advance(number)
                 number = 0
         self._progress.advance(number)
+
+
+def _still_quarantined(
+    recorded: Mapping[bytes, str], decisions: Iterable[UserDecision]
+) -> frozenset[bytes]:
+    """Who is as a run recorded them; a migration would take those who were put right since."""
+    put_right = {id_key(decision.legacy_id) for decision in decisions if decision.reason is None}
+    return frozenset(
+        key
+        for key, reason in recorded.items()
+        # No decision tells whom the server refuses.
+        if key not in put_right or reason == Reason.WRITE_REFUSED
+    )
 
 
 def _carried(legacy: _Legacy, decisions: Sequence[UserDecision]) -> dict[bytes, bytes]:

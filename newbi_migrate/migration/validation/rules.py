@@ -220,7 +220,7 @@ OWNER_TYPE = _rule(
 OWNER_PRESENT = _rule(
     "document.owner-present",
     "A document that must have an owner names one.",
-    "It is in nobody's list: set it, best before a migration.",
+    "Nobody sees the document in their list: set its owner, best before a migration.",
     _GROUPS,
 )
 OWNER_FOLLOWS = _rule(

@@ -178,7 +178,7 @@ class Structure:
         return seen.source
 
     async def _recorded(self) -> Recorded:
-        quarantined: frozenset[bytes] | None = None
+        quarantined: dict[bytes, str] | None = None
         aliases: dict[ObjectId, ObjectId] = {}
         migrated: set[ObjectId] = set()
         joined: set[ObjectId] = set()
@@ -186,10 +186,10 @@ class Structure:
         for run in self._runs:
             if run.command != "migrate" or not run.stands:
                 continue
-            keys = set()
+            reasons = {}
             async for line in migrated_users(self._database, run.run_id):
                 if line.get("reason") is not None:
-                    keys.add(id_key(line["_id"]["legacy"]))
+                    reasons[id_key(line["_id"]["legacy"])] = line["reason"]
                 elif line.get("outcome") == "aliased":
                     aliases.setdefault(line["_id"]["legacy"], line["userId"])
                 if line.get("userId") is not None:
@@ -197,9 +197,9 @@ class Structure:
                 if line.get("memberId") is not None:
                     joined.add(line["organizationId"])
             if quarantined is None:
-                quarantined = frozenset(keys)
+                quarantined = reasons
         return Recorded(
-            quarantined or frozenset(),
+            quarantined or {},
             aliases,
             frozenset(migrated),
             frozenset(joined),

@@ -109,7 +109,7 @@ def test_the_people_become_what_they_are_called(deployment):
     for person in ALL:
         expected = Outcome.CREATED
         if person.there is not None:
-            expected = Outcome.ALIASED if person.elsewhere else Outcome.MERGED
+            expected = Outcome.ALIASED if person.elsewhere else Outcome.PRESENT
         if person.name == "twin by case":
             expected = Outcome.QUARANTINED
         assert expected is outcomes[person.legacy_id], person.name
