@@ -81,3 +81,25 @@ def test_only_a_rate_can_be_left_out(name):
     assert ThrottleOptions(max_rate=None).max_rate is None
     with pytest.raises(UsageError, match="whole number"):
         MigrationOptions(**{name: None})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("legacyCollection", ["Users"]),
+        ("legacyCollection", 7),
+        ("schemaDay", ["2025-01-01"]),
+        ("schemaDay", 20250101),
+        ("collections", [None]),
+        ("collections", True),
+        ("collections", [["invoices"]]),
+        ("aliases", ["all"]),
+        ("duplicateEmails", None),
+    ],
+)
+def test_a_recorded_choice_of_another_kind_is_refused_in_one_sentence(name, value):
+    """A file or a record may hold it, with a checksum that fits."""
+    policy = {**MigrationOptions().policy(), name: value}
+
+    with pytest.raises(UsageError, match="options cannot be read"):
+        MigrationOptions.from_policy(policy, batch_size=1, workers=1)

@@ -109,17 +109,19 @@ class MigrationOptions:
             UsageError: The policy holds something this version does not know.
         """
         try:
+            named, day, collections = (
+                policy[name] for name in ("legacyCollection", "schemaDay", "collections")
+            )
+            texts = [one for one in (named, day) if one is not None]
+            if not all(isinstance(one, str) for one in (*texts, *(collections or ()))):
+                raise TypeError("a name is no text")
             return cls(
-                legacy_collection=policy["legacyCollection"],
+                legacy_collection=named,
                 duplicate_emails=DuplicatePolicy(policy["duplicateEmails"]),
                 aliases=AliasPolicy(policy["aliases"]),
                 alias_owners=AliasOwners(policy["aliasOwners"]),
-                collections=(
-                    None if policy["collections"] is None else tuple(policy["collections"])
-                ),
-                schema_day=(
-                    None if policy["schemaDay"] is None else date.fromisoformat(policy["schemaDay"])
-                ),
+                collections=None if collections is None else tuple(collections),
+                schema_day=None if day is None else date.fromisoformat(day),
                 batch_size=batch_size,
                 workers=workers,
             )
