@@ -109,12 +109,7 @@ class MigrationOptions:
             UsageError: The policy holds something this version does not know.
         """
         try:
-            named, day, collections = (
-                policy[name] for name in ("legacyCollection", "schemaDay", "collections")
-            )
-            texts = [one for one in (named, day) if one is not None]
-            if not all(isinstance(one, str) for one in (*texts, *(collections or ()))):
-                raise TypeError("a name is no text")
+            named, day, collections = _names(policy)
             return cls(
                 legacy_collection=named,
                 duplicate_emails=DuplicatePolicy(policy["duplicateEmails"]),
@@ -130,3 +125,11 @@ class MigrationOptions:
                 f"The plan's options cannot be read ({error}).",
                 next_step="Make a new plan with this version: plan --output FILE.",
             ) from error
+
+
+def _names(policy: Mapping[str, Any]) -> tuple[str | None, str | None, list[str] | None]:
+    named, day, collections = (policy[n] for n in ("legacyCollection", "schemaDay", "collections"))
+    texts = [one for one in (named, day) if one is not None]
+    if not all(isinstance(one, str) for one in (*texts, *(collections or ()))):
+        raise TypeError("a name is no text")
+    return named, day, collections
