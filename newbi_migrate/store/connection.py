@@ -33,6 +33,7 @@ from pymongo.synchronous.database import Database as SynchronousDatabase
 from pymongo.write_concern import WriteConcern
 
 from newbi_migrate.errors import (
+    ExitCode,
     LocalFileError,
     NewbiMigrateError,
     UnreachableError,
@@ -42,7 +43,7 @@ from newbi_migrate.errors import (
 from newbi_migrate.local_files import reason_of, short_of
 from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.decoding import PLAIN
-from newbi_migrate.store.faults import MAJORITY_SECONDS, explanation
+from newbi_migrate.store.faults import MAJORITY_SECONDS, explanation, name_of
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.redact import redact
 from newbi_migrate.store.uri import ConnectionString
@@ -331,7 +332,7 @@ async def _server_info(database: Database, where: str) -> ServerInfo:
     try:
         hello = await admin.command("hello")
         build = await admin.command("buildInfo")
-    except (PyMongoError, OSError, RuntimeError) as error:
+    except Exception as error:  # the driver asks others too, such as a service that gives tokens
         raise _no_answer(error, where, database.client.options) from error
     if database.client.topology_description.topology_type_name == "Single":
         _refuse_secondary(hello, where)
@@ -371,11 +372,19 @@ def _no_answer(error: Exception, where: str, options: ClientOptions) -> NewbiMig
             "The database handle's client cannot be used here: it belongs to another event loop.",
             next_step="Open it in the event loop that runs this, or hand in a connection string.",
         )
-    if told is None:
+    cannot = f"The connection to {where} cannot be made as its options say"
+    if told is None and isinstance(error, OSError):
         return LocalFileError(
-            f"The connection to {where} cannot be made as its options say "
-            f"({type(error).__name__}).",
+            f"{cannot} ({type(error).__name__}).",
             next_step="Files they name must exist and be readable.",
+        )
+    if told is None or told.exit_code is ExitCode.UNEXPECTED:
+        # What others say in an error may hold a secret.
+        said = name_of(error) if isinstance(error, PyMongoError) else type(error).__name__
+        return UnreachableError(
+            f"{cannot}: {said}.",
+            next_step="Check authMechanism, authSource and the other options of the connection "
+            "string.",
         )
     # A server that answered and refused has been told of.
     if isinstance(error, ServerSelectionTimeoutError) and isinstance(told, UnreachableError):

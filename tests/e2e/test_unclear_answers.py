@@ -38,13 +38,22 @@ from newbi_migrate.store.lease import LEASE_SECONDS
             ExitCode.LOCAL_FILE,
             "(tlsCertificateKeyFile)",
         ),
+        ("{as u}?authMechanism=PLAIN", ExitCode.UNREACHABLE, "as its options say: Mechanism"),
+        ("{as u}?authSource=%00", ExitCode.UNREACHABLE, "as its options say: InvalidNamespace"),
+        (
+            "{uri}?authMechanism=MONGODB-OIDC&authMechanismProperties=ENVIRONMENT:gcp,"
+            "TOKEN_RESOURCE:nowhere",
+            ExitCode.UNREACHABLE,
+            "as its options say: ValueError",
+        ),
         ("{uri}?tls=true&serverSelectionTimeoutMS=500", ExitCode.UNREACHABLE, "No MongoDB server"),
         ("{uri}?replicaSet=other&serverSelectionTimeoutMS=500", ExitCode.UNREACHABLE, "No MongoDB"),
     ],
 )
 def test_a_string_that_cannot_work_says_what_is_wrong_with_it(newbi, uri, string, code, words):
     """A host, a module, a package or a file by its name."""
-    answer = newbi("status", uri=string.replace("{uri}", uri))
+    as_user = uri.replace("mongodb://", "mongodb://u:pw@")
+    answer = newbi("status", uri=string.replace("{uri}", uri).replace("{as u}", as_user))
 
     assert code == answer.code, answer.err
     assert words in answer.sentence
