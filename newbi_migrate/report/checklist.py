@@ -119,7 +119,7 @@ _EVIDENCE: Final[Mapping[str, tuple[str, str]]] = {
     "new": ("documents since: {count}", "documents arrivés depuis : {count}"),
     "none-new": ("no document has come since", "aucun document n'est arrivé depuis"),
     "new-recorded": (
-        "documents since: {count}; quarantined, as the run recorded: {without}",
+        "documents since: {count}, of which quarantined: {without}",
         "documents arrivés depuis : {count}, dont en quarantaine : {without}",
     ),
     "new-without": (

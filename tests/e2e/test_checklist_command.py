@@ -74,6 +74,8 @@ def test_a_plan_is_proposed_as_long_as_nothing_was_migrated(quick, clean, tmp_pa
     assert "[?] to check" in line
     assert "nothing here can tell" in line
     assert "Next: newbi-migrate plan --output plan.json" in said.out
+    # Whoever follows it gets beyond the plan.
+    assert "and, once it is reviewed, newbi-migrate migrate --plan plan.json --backup" in said.out
 
 
 def test_what_was_rehearsed_is_compared(look, quick, clean):
@@ -136,6 +138,32 @@ def test_a_new_document_without_a_workspace_is_a_failure(look, migrated):
     )
 
     assert LineState.FAILED == look()["new-documents"]
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_a_new_document_that_a_run_quarantined_is_told_of_as_such(quick, migrated, language):
+    """It waits for a person, and a line that is ticked does not say that it failed."""
+    migrated["invoices"].insert_one({"_id": ObjectId.from_datetime(LATER), "number": "900004"})
+    assert ExitCode.QUARANTINED == quick("backfill", "--confirm").code
+    lines = quick("checklist", "--watch", "0", "--json").json["lines"]
+    (line,) = [each for each in lines if each["id"] == "new-documents"]
+    said = quick("checklist", "--watch", "0", "--lang", language).out
+
+    assert ("done", {"count": 1, "without": 1}) == (line["state"], line["values"])
+    assert {"en": "quarantined: 1", "fr": "quarantaine : 1"}[language] in said
+
+
+def test_the_optional_line_alone_does_not_keep_the_checklist_open(quick, migrated):
+    """People work with the new structure, and the old collection may stay where it is."""
+    workspace = migrated["member"].find_one({"userId": USERS[0]})["organizationId"]
+    migrated["session"].insert_one({"userId": USERS[0], "createdAt": LATER})
+    new = {"_id": ObjectId.from_datetime(LATER), "createdBy": USERS[0], "number": "900005"}
+    migrated["invoices"].insert_one({**new, "workspaceId": workspace})
+    answer = quick("checklist", "--watch", "0")
+
+    assert ExitCode.DONE == answer.code, answer.out
+    assert "(optional)" in answer.out
+    assert "Next: newbi-migrate finalize --keep --dry-run" in answer.out
 
 
 def test_a_finalized_database_has_its_old_collection_set_aside(look, quick, migrated):

@@ -191,6 +191,48 @@ def test_documents_of_users_who_came_late_lead_from_a_backfill_to_the_migration(
     assert [looked] * 2 == [command(alone), command(beside)]
 
 
+def test_a_backfill_that_left_documents_of_users_who_came_late_leads_to_the_migration(quick, clean):
+    """Nothing of theirs is settled by hand."""
+    quick("migrate", "--confirm")
+    clean["Users"].insert_one(legacy_user(5))
+    clean["invoices"].insert_many(invoices(USERS[5], 2))
+    done = quick("backfill", "--confirm")
+
+    assert ExitCode.QUARANTINED == done.code
+    assert ["migrate", "--dry-run"] == command(done)
+
+
+def test_an_index_that_cannot_be_built_leads_to_what_builds_it(quick, clean):
+    """After the run, after the others were swapped, and after the end of the migration."""
+    number = {"createdBy": USERS[0], "number": "same", "issueYear": 2024}
+    (first, _) = clean["invoices"].insert_many([{**number}, {**number}]).inserted_ids
+    build = "once nothing is in the way of an index, newbi-migrate indexes --apply"
+    migrated = quick("migrate", "--confirm")
+    applied = quick("indexes", "--apply", "--confirm")
+    ended = quick("finalize", "--keep", "--confirm")
+    clean["invoices"].update_one({"_id": first}, {"$set": {"number": "other"}})
+    built = quick("indexes", "--apply", "--confirm")
+
+    assert f"{build}; or, if it may stay so, newbi-migrate validate" == following(migrated)
+    assert (build, f"{build}, and newbi-migrate backup") == (following(applied), following(ended))
+    assert ExitCode.DONE == built.code, built.out
+
+
+def test_a_copy_that_equals_its_backup_is_named_in_what_follows(quick, clean, sync_database):
+    """The connection string is of another database."""
+    backup = quick("backup", "--no-exports", "--json").json["path"]
+    copy = f"{sync_database.name}_copy"
+    try:
+        quick("restore", "--database", copy, "--confirm", backup)
+        compared = quick("verify-backup", "--compare", "--database", copy, backup)
+    finally:
+        sync_database.client.drop_database(copy)
+
+    assert f"newbi-migrate status, with a connection string that names {copy}" == following(
+        compared
+    )
+
+
 def test_documents_that_wait_for_quarantined_users_lead_to_no_other_migration(quick, dirty):
     """It would quarantine them again."""
     quick("migrate", "--confirm")

@@ -24,6 +24,9 @@ from newbi_migrate import ExitCode, progress
 from newbi_migrate.store import lease
 from newbi_migrate.store.lease import LEASE_SECONDS
 
+# Asks a service that is not there.
+TOKEN = "authMechanism=MONGODB-OIDC&authMechanismProperties=ENVIRONMENT:gcp,TOKEN_RESOURCE:none"
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
@@ -40,12 +43,7 @@ from newbi_migrate.store.lease import LEASE_SECONDS
         ),
         ("{as u}?authMechanism=PLAIN", ExitCode.UNREACHABLE, "as its options say: Mechanism"),
         ("{as u}?authSource=%00", ExitCode.UNREACHABLE, "as its options say: InvalidNamespace"),
-        (
-            "{uri}?authMechanism=MONGODB-OIDC&authMechanismProperties=ENVIRONMENT:gcp,"
-            "TOKEN_RESOURCE:nowhere",
-            ExitCode.UNREACHABLE,
-            "as its options say: ValueError",
-        ),
+        (f"{{uri}}?{TOKEN}", ExitCode.UNREACHABLE, "as its options say: ValueError"),
         ("{uri}?tls=true&serverSelectionTimeoutMS=500", ExitCode.UNREACHABLE, "No MongoDB server"),
         ("{uri}?replicaSet=other&serverSelectionTimeoutMS=500", ExitCode.UNREACHABLE, "No MongoDB"),
     ],

@@ -30,7 +30,7 @@ from newbi_migrate.migration.doctor.leftovers import TRACES
 from newbi_migrate.store.connection import open_database
 from newbi_migrate.store.lease import Holder, Lease
 from newbi_migrate.store.runs import RunWriter
-from newbi_migrate.store.server import Room
+from newbi_migrate.store.server import Room, bytes_held, disk_room
 from newbi_migrate.testing import EmbeddedMongod
 
 STRANGER = ObjectId("65f0000000000000000000aa")
@@ -193,6 +193,23 @@ def test_a_server_without_room_for_a_run_is_a_warning(used, level):
     (check,) = machine._room_on_server(room)
 
     assert level is check.level
+
+
+async def test_what_was_just_written_counts_before_it_is_in_the_servers_files(uri, sync_database):
+    """They grow at the next checkpoint, and a rehearsal has ended by then."""
+    sync_database["lines"].insert_many([{"text": "x" * 1_000} for _ in range(200)])
+    async with open_database(uri) as store:
+        held = await bytes_held(store.database, ["lines"])
+
+    assert 200_000 < held < 300_000
+
+
+async def test_a_database_that_does_not_exist_says_nothing_of_its_disk(uri, database_name):
+    """The server says that its disk has no bytes at all, which is no answer."""
+    async with open_database(uri, name=f"{database_name}_none") as store:
+        room = await disk_room(store.database)
+
+    assert room.free is None
 
 
 def test_a_sharded_cluster_says_nothing_of_its_disks():

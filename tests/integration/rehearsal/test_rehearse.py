@@ -51,6 +51,9 @@ async def test_a_clean_backup_goes_all_the_way_and_back(uri, backup, tmp_path, s
     assert OF_OURS == names(found)
     assert 3 == len(found.plan.users)
     assert 0 < found.room.records
+    said = {step.name: step.sentence for step in found.steps}
+    written = said[StepName.PLAN].partition(", ")[2].removesuffix("documents to write")
+    assert said[StepName.MIGRATE].endswith(f"{written}written")
     assert sync_database.name not in sync_database.client.list_database_names()
 
 

@@ -20,6 +20,7 @@ from newbi_migrate.documents.newbi import NEWBI
 from newbi_migrate.documents.registry import CollectionSpec, IdType, ParentLink, Registry
 from newbi_migrate.errors import ExitCode, UsageError
 from newbi_migrate.mapping.ids import account_id, member_id, organization_id
+from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.facade import Migration, run_sync
 from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.run.backup_guard import BackupGuard
@@ -356,6 +357,30 @@ async def test_what_was_quarantined_and_recorded_is_no_violation(uri, sync_datab
     assert (6, ExitCode.DONE) == (before.quarantined, before.exit_code)
     assert 3 == broken(after)["run.quarantined-as-recorded", "invoices"]
     assert (True, ExitCode.PENDING) == (after.failed, after.exit_code)
+
+
+async def test_what_was_put_right_since_a_run_is_not_migrated_yet(uri, sync_database):
+    """It is no longer as the run recorded: validate, as finalize does, asks for another run."""
+    sync_database["Users"].insert_many([legacy_user(0), legacy_user(1, email="")])
+    for owner in (USERS[0], USERS[1], STRANGER):
+        sync_database["invoices"].insert_many(invoices(owner, 2))
+    assert 5 == len((await migrated(uri)).quarantine)
+    as_recorded = await validated(uri, only=[*STRUCTURAL])
+    sync_database["invoices"].update_one({"createdBy": STRANGER}, {"$set": {"createdBy": USERS[0]}})
+    document = await validated(uri, only=[*STRUCTURAL])
+    sync_database["Users"].update_one({"_id": USERS[1]}, {"$set": {"email": "jeanne1@exemple.fr"}})
+    user = await validated(uri, only=[*STRUCTURAL])
+    assert 1 == len((await migrated(uri)).quarantine)
+    done = await validated(uri, only=[*STRUCTURAL])
+
+    assert (ExitCode.DONE, 5) == (as_recorded.exit_code, as_recorded.quarantined)
+    assert (ExitCode.PENDING, 1) == (document.exit_code, document.pending)
+    assert 1 == broken(document)["document.workspace-present", "invoices"]
+    assert (ExitCode.PENDING, 2) == (user.exit_code, user.pending)
+    assert 1 == broken(user)["legacy-user.accounted-for", "Users"]
+    reasons = [found for report in (document, user) for found in report.quarantine.values()]
+    assert Reason.WRITE_REFUSED not in {reason for found in reasons for reason in found}
+    assert (ExitCode.DONE, 1) == (done.exit_code, done.quarantined)
 
 
 async def test_an_alias_is_followed(uri, sync_database):
