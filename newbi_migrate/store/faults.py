@@ -388,6 +388,12 @@ def _by_configuration(
             next_step="Turn it off for the time of the migration: "
             "db.adminCommand({setParameter: 1, notablescan: false}).",
         )
+    if Code.DOCUMENT_VALIDATION_FAILURE in codes:
+        return UnsupportedError(
+            f"A validator refused a document while {doing}.",
+            next_step="db.getCollectionInfos() in mongosh says which collection has one since; "
+            f"take it off with collMod. {_AGAIN}",
+        )
     if Code.DATABASE_DIFFER_CASE in codes:
         found = _OTHER_CASE.search(str(error))
         other = f"the database {found.group(1)!r}" if found is not None else "another database"

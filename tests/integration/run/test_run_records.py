@@ -253,6 +253,24 @@ async def test_a_run_whose_records_are_lost_meanwhile_is_not_done(uri, sync_data
     assert ExitCode.PENDING == await code_of(uri, Migration.rollback)
 
 
+@pytest.mark.parametrize("name", [RUNS, JOURNAL])
+async def test_a_validator_on_records_that_comes_meanwhile_is_named_and_no_defect(
+    uri, sync_database, name
+):
+    """Once it is gone, the same command finishes the run."""
+    little(sync_database)
+    refusing = partial(sync_database.command, "collMod", name, validator={"never": 1})
+    async with Migration(uri, progress=At("documents", refusing)) as migration:
+        with pytest.raises(NewbiMigrateError, match="validator") as refused:
+            await migration.apply()
+    sync_database.command("collMod", name, validator={})
+    async with Migration(uri, lease_seconds=1) as migration:
+        done = await migration.apply()
+
+    assert refused.value.exit_code in (ExitCode.UNREACHABLE, ExitCode.PENDING)
+    assert (ExitCode.DONE, True) == (done.exit_code, done.resumed)
+
+
 async def test_a_rollback_whose_journal_is_lost_meanwhile_is_not_done(uri, migrated, sync_database):
     """What it had not come to yet it can no longer know."""
     progress = At("documents", lambda: journal_dropped(sync_database))
