@@ -18,6 +18,10 @@ from newbi_migrate.store.runs import RunRecord, RunState
 __all__ = ["status_document", "status_exit_code"]
 
 _RUNS = 10
+_RESUMED = (
+    "The same command, or the one below, goes on with it as it was begun, with its plan and its "
+    "backup."
+)
 
 
 def status_exit_code(status: Status) -> ExitCode:
@@ -119,7 +123,7 @@ def _lease(status: Status) -> Iterator[Section]:
     elif lease is not None and lease.holder_ended and unfinished is not None:
         said = (
             f"The {unfinished.command} run {unfinished.run_id} was interrupted: its process has "
-            f"ended ({lease.holder}). The same command resumes it at once."
+            f"ended ({lease.holder}). {_RESUMED}"
         )
     elif lease is not None and lease.under_way:
         said = (
@@ -127,7 +131,7 @@ def _lease(status: Status) -> Iterator[Section]:
             f"lasts {lease.seconds_left:.0f} s unless it is renewed."
         )
     elif unfinished is not None:
-        said = "Nobody holds the lease: the unfinished run was interrupted."
+        said = f"Nobody holds the lease: the unfinished run was interrupted. {_RESUMED}"
     else:
         return
     yield Section("", (said,))

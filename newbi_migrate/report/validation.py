@@ -281,7 +281,7 @@ def _summary(report: ValidationReport) -> Iterator[str]:
     documents = sum(report.documents.values())
     yield (
         f"Checked: {counted(report.checked, 'rule')}, {counted(documents, 'document')} in "
-        f"{counted(len(report.documents), 'collection')}."
+        f"the {counted(len(report.documents), 'collection')} that they are about."
     )
     if report.quarantined:
         left = counted(report.quarantined, "user or document", "users or documents")

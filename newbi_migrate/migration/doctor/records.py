@@ -69,7 +69,7 @@ async def look_for_late_work(database: Database, registry: Registry) -> list[Che
     users = await late_users(database, runs, names, comment=_COMMENT)
     documents = await late_documents(database, registry, runs, names, comment=_COMMENT)
     if not users and not documents:
-        return [Check("late-work", Level.OK, "Nothing waits for a migration.")]
+        return [Check("late-work", Level.OK, "Nothing has come since the migration.")]
     command = "migrate" if users or last_migration(runs) is None else "backfill"
     return [
         Check(
