@@ -169,8 +169,8 @@ def _summary(rehearsal: Rehearsal) -> Iterator[str]:
     room = rehearsal.room
     if room is not None:
         yield (
-            f"Room: documents {bytes_text(room.documents)}, backup {bytes_text(room.backup)}, "
-            f"journal and records of the run {bytes_text(room.records)} (uncompressed)."
+            f"Room: documents {bytes_text(room.documents)}, records of the run "
+            f"{bytes_text(room.records)}, uncompressed; backup {bytes_text(room.backup)}."
         )
 
 

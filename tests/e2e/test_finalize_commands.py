@@ -124,7 +124,7 @@ def test_where_the_quarantined_are_kept_already_nobody_is_told_to_keep_them(quic
     kept = quick("finalize", "--keep", "--dry-run")
 
     assert (ExitCode.USAGE, ExitCode.USAGE) == (first.code, again.code)
-    assert first.sentence.endswith("and in Users alone: 2.")
+    assert first.sentence.endswith("and in no other collection: 2.")
     assert "or keep the collection under another name with --keep" in first.err
     assert again.sentence.endswith("and in Users_before_migration alone: 2.")
     assert "--keep" not in again.err
