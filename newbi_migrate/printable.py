@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["escaped", "printable", "some_of"]
+__all__ = ["escaped", "is_utf8", "printable", "some_of"]
 
 
 def printable(value: object) -> str:
@@ -20,6 +20,15 @@ def escaped(code: int) -> str:
     if code <= 0xFF:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+def is_utf8(text: str) -> bool:
+    """Whether a text can be sent: what the system gave as other bytes cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def some_of(names: Sequence[str], most: int = 5) -> str:

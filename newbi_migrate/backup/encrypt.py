@@ -65,7 +65,7 @@ def read_recipients(given: Sequence[str]) -> tuple[Any, ...]:
         try:
             kind = library.ssh if text.startswith("ssh-") else library.x25519
             keys.append(kind.Recipient.from_str(text.strip()))
-        except library.RecipientError:
+        except (library.RecipientError, UnicodeError):
             raise UsageError(
                 f"Recipient {number} is not a public key in the age format.",
                 next_step="Give the line that begins with age1, never the secret key.",

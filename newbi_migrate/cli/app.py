@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,8 +29,11 @@ __all__ = ["app", "run", "takes_connection_string"]
 # Whatever the scheme, or without one, and also as a path that was made of it, with one slash; a
 # connection string has secrets among its options as well.
 _CREDENTIALS: Final = re.compile(
-    r"(?is)[a-z][a-z0-9+.-]+:/+.*@|mongodb(\+srv)?:/|(^|=)[^\s/@:=]{2,}:[^@]+@"
+    # Each run of letters is looked at once, however long it is.
+    r"(?is)(?<![a-z0-9+.-])[a-z0-9+.-]{2,}:/+.*@|mongodb(\+srv)?:/|(^|=)[^\s/@:=]{2,}:[^@]+@"
 )
+# Rich makes lines as wide as it is told to.
+_WIDEST: Final = 1000
 
 _MODULES: Final[Mapping[str, str]] = {
     "demo": "demo",
@@ -156,6 +160,8 @@ def run(arguments: Sequence[str]) -> int:
     Args:
         arguments: What stands after the program's name.
     """
+    if (width := os.environ.get("COLUMNS", "")).isdecimal() and int(width[:9]) > _WIDEST:
+        os.environ["COLUMNS"] = str(_WIDEST)
     if any(_CREDENTIALS.search(argument) for argument in arguments):
         say_failure(
             "An argument holds a connection string or a password; it was not looked at.",

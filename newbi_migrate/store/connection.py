@@ -24,7 +24,6 @@ from pymongo.client_options import ClientOptions
 from pymongo.client_session import TransactionOptions  # type: ignore[attr-defined]  # re-exported
 from pymongo.errors import (
     ConfigurationError,
-    InvalidName,
     PyMongoError,
     ServerSelectionTimeoutError,
 )
@@ -46,7 +45,7 @@ from newbi_migrate.store.decoding import PLAIN
 from newbi_migrate.store.faults import MAJORITY_SECONDS, explanation, name_of
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.redact import redact
-from newbi_migrate.store.uri import ConnectionString
+from newbi_migrate.store.uri import ConnectionString, can_be_database
 
 __all__ = [
     "DURABLE",
@@ -223,13 +222,12 @@ class _Place:
 
     def of(self, client: AsyncMongoClient[Any]) -> Database:
         """The database."""
-        try:
-            return _plain(client.get_database(self.name))
-        except InvalidName as error:
+        if not can_be_database(self.name):
             raise UsageError(
                 f"{self.name!r} is not a name that a database can have.",
                 next_step="Name another database.",
-            ) from error
+            )
+        return _plain(client.get_database(self.name))
 
 
 def _reachable(source: Any, name: str | None) -> tuple[_Place, dict[str, Any]]:

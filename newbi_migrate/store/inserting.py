@@ -195,6 +195,14 @@ class Inserter:
     def _refuse(collection: Receiving, answer: Mapping[str, Any]) -> None:
         """Fail where the server refused documents for another reason than that they are there."""
         codes = {one.get("code") for one in answer.get("writeErrors", ())}
+        if Code.DOCUMENT_VALIDATION_FAILURE in codes:
+            raise UnsupportedError(
+                f"A validator refuses documents of {collection.name!r}: somebody has put it there "
+                "since the restore made the collection.",
+                next_step="Stop whoever works there, take it off (collMod with validator: {}), and "
+                "run the same command again.",
+                collection=collection.name,
+            )
         if codes - {Code.DUPLICATE_KEY} or (codes and _keeps_order(collection)):
             listed = ", ".join(sorted(map(str, codes)))
             raise UnsupportedError(

@@ -108,6 +108,11 @@ class RestoreRecord:
         await self._update({"$addToSet": {"done": name}})
         self.done.add(name)
 
+    async def lost(self, name: str) -> None:
+        """Record that a collection is to be filled anew."""
+        await self._update({"$pull": {"done": name}})
+        self.done.discard(name)
+
     async def _update(self, update: Mapping[str, Any]) -> None:
         done = await self.session.collection(self.place).update_one(
             {**self.identifier, "token": self.session.token}, update, comment=self.session.comment

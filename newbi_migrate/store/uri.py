@@ -18,11 +18,13 @@ from pymongo.uri_parser import parse_userinfo, split_hosts, split_options
 
 from newbi_migrate.errors import LocalFileError, UsageError
 from newbi_migrate.local_files import is_there, opened_for, refuse_no_file
+from newbi_migrate.printable import is_utf8
 from newbi_migrate.store.redact import Redactor, redact_uri
 
 __all__ = [
     "VARIABLE",
     "ConnectionString",
+    "can_be_database",
     "find_connection_string",
     "from_dotenv",
     "readable_by_others",
@@ -49,6 +51,8 @@ _NO_DATABASE_CHARACTERS = re.compile(r'[/\\ "$.\x00]')
 _LONGEST_DATABASE_NAME = 63
 # A connection string is never longer; a file that is, is another file.
 _LARGEST_FILE = 65_536
+# Its reader takes seconds for each million lines.
+_LARGEST_DOTENV = 1_000_000
 # How the driver words its warning, since at least its version 4.
 _UNKNOWN_OPTION = "Unknown option"
 _NO_MODULE = re.compile(r"must install the ([\w.-]+) module")
@@ -104,6 +108,8 @@ class ConnectionString:
             raise UsageError(
                 f"{where} does not begin with mongodb:// or mongodb+srv://.", next_step=_SHAPE
             )
+        if not is_utf8(uri):
+            raise UsageError(f"{where} holds bytes that are not UTF-8.", next_step=_ESCAPE)
         if re.search(r"\s", uri):
             raise UsageError(f"{where} holds a blank or a line break.", next_step=_ESCAPE)
         before_options, _, options = uri.removeprefix(scheme).partition("?")
@@ -264,12 +270,19 @@ def _database(path: str, *, where: str) -> str:
             f"{where} names no database.",
             next_step="Add it after the host: mongodb://host:27017/newbi, before any '?'.",
         )
-    if _NO_DATABASE_CHARACTERS.search(name) or len(name.encode()) > _LONGEST_DATABASE_NAME:
+    if not can_be_database(name):
         raise UsageError(
             f"{where} names a database that MongoDB cannot have.",
-            next_step='The name has at most 63 bytes and none of / \\ . " $ and blanks.',
+            next_step='The name has at most 63 bytes of UTF-8 and none of / \\ . " $ and blanks.',
         )
     return name
+
+
+def can_be_database(name: str) -> bool:
+    """Whether a server takes this name for a database (MongoDB's manual, "Naming Restrictions")."""
+    if not name or not is_utf8(name) or _NO_DATABASE_CHARACTERS.search(name):
+        return False
+    return len(name.encode()) <= _LONGEST_DATABASE_NAME
 
 
 def find_connection_string(
@@ -339,6 +352,8 @@ def from_dotenv(path: Path, variable: str, *, advice: str) -> str:
     if not is_there(path, next_step=advice) or not path.is_file():
         return ""
     with opened_for("read", path, next_step=advice):
+        if path.stat().st_size > _LARGEST_DOTENV:
+            raise LocalFileError(f"{str(path)!r} is larger than 1 MB.", next_step=advice)
         # Passwords may hold a dollar sign: nothing is expanded, as in the application's own.
         values = dotenv_values(path, interpolate=False, encoding="utf-8-sig")
     return (values.get(variable) or "").strip()

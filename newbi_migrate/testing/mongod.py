@@ -191,7 +191,7 @@ class EmbeddedMongod:
             self._end()
         raise UnreachableError(
             f"mongod did not start on port {self.port} (exit status {self._exit_status()}).",
-            next_step=f"The end of its log says why:\n{self._log_tail()}",
+            next_step=self._why(),
         )
 
     def _listens(self) -> bool:
@@ -257,15 +257,17 @@ class EmbeddedMongod:
     def _stderr(self) -> Path:
         return self._directory / "mongod.err"
 
-    def _log_tail(self) -> str:
-        """The last lines of what the server wrote, for people; empty when it wrote nothing."""
+    def _why(self) -> str:
+        """The last lines of what the server wrote, for people."""
         lines = [
             line
             for file in (self._stderr, self._log)
             if file.exists()
             for line in file.read_text(encoding="utf-8", errors="replace").splitlines()
         ]
-        return "\n".join(lines[-_LOG_TAIL_LINES:])
+        if not lines:
+            return "It wrote nothing; see that the folder it is started in is there, and its disk."
+        return "\n".join(["The end of its log says why:", *lines[-_LOG_TAIL_LINES:]])
 
     def _exit_status(self) -> int | None:
         return None if self._process is None else self._process.poll()
@@ -300,7 +302,7 @@ class EmbeddedMongod:
         except PyMongoError as error:
             raise UnreachableError(
                 f"mongod started on port {self.port} and did not get ready: {error}.",
-                next_step=f"The end of its log says why:\n{self._log_tail()}",
+                next_step=self._why(),
             ) from error
 
     @staticmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from time import monotonic
 
 import pytest
 import typer.main
@@ -177,6 +178,26 @@ def test_what_is_proposed_in_place_of_an_answer_exists(monkeypatch, capfd):
             assert ExitCode.USAGE == code, name
             assert "--confirm" in said, name
             assert ("--dry-run" in options) is ("--dry-run" in said), name
+
+
+@pytest.mark.parametrize("argument", ["a" * 500_000, "a" * 400_000 + ":", "=" * 300_000])
+def test_a_long_argument_is_looked_at_in_a_moment(argument, capfd):
+    """Before the command begins, and without reading it again from each of its letters."""
+    begun = monotonic()
+    code = run(["status", argument])
+
+    assert ExitCode.USAGE == code
+    assert 5 > monotonic() - begun
+
+
+@pytest.mark.parametrize("columns", ["99999999", "9" * 5000, "-1", "x"])
+def test_help_is_as_wide_as_a_screen_can_be(columns, capfd, monkeypatch):
+    """Whatever the environment says of its columns."""
+    monkeypatch.setenv("COLUMNS", columns)
+    code = run(["--help"])
+
+    assert ExitCode.DONE == code
+    assert 100_000 > len(capfd.readouterr().out)
 
 
 def test_what_is_waited_for_and_over_at_once_is_not_told_of(capfd):

@@ -12,7 +12,12 @@ import pytest
 
 from newbi_migrate.errors import ExitCode, LocalFileError, UsageError
 from newbi_migrate.store.redact import redact
-from newbi_migrate.store.uri import VARIABLE, ConnectionString, find_connection_string
+from newbi_migrate.store.uri import (
+    VARIABLE,
+    ConnectionString,
+    can_be_database,
+    find_connection_string,
+)
 
 SECRET = "s3cr3t-tomato"
 LOCAL = "mongodb://127.0.0.1:27017/newbi"
@@ -229,6 +234,28 @@ def test_without_any_string_all_places_are_named(tmp_path):
 
     for place in ("--uri-file", VARIABLE, ".env"):
         assert place in caught.value.next_step
+
+
+@pytest.mark.parametrize("name", ["a\udcff", "x" * 64, "é" * 32, "$external", "a b", "a.b", ""])
+def test_no_server_is_asked_for_a_database_that_none_can_have(name):
+    """As it stands in a connection string, and where an option names another one."""
+    assert not can_be_database(name)
+
+
+def test_a_connection_string_of_other_bytes_than_utf8_is_refused_and_not_shown():
+    """A password in Latin-1, say, as the system gives it."""
+    with pytest.raises(UsageError, match="not UTF-8") as refused:
+        ConnectionString("mongodb://u:pw\udce9@localhost/newbi")
+
+    assert "pw" not in str(refused.value)
+
+
+def test_a_huge_dotenv_is_refused_before_it_is_read(dotenv):
+    """Its reader takes seconds for each million lines."""
+    dotenv.write_text(f"A=1\n{VARIABLE}={LOCAL}\n" + "B=2\n" * 300_000)
+
+    with pytest.raises(LocalFileError, match="larger than 1 MB"):
+        find_connection_string(environ={}, directory=dotenv.parent)
 
 
 def test_a_folder_that_cannot_be_looked_at_is_named(tmp_path):

@@ -18,7 +18,9 @@ from newbi_migrate.errors import (
     UnsupportedError,
 )
 from newbi_migrate.migration.restore.indexes import RefusedIndex, build_indexes, specifications
+from newbi_migrate.store.collections import collections as list_collections
 from newbi_migrate.store.counting import count
+from newbi_migrate.store.digest import options_digest
 from newbi_migrate.store.faults import passing_error, task_group
 from newbi_migrate.store.inserting import Inserter, with_ids
 from newbi_migrate.store.restores import RestoreRecord
@@ -67,6 +69,7 @@ class Filler:
         self._workers = workers
         self._convert = convert
         self._inserter = Inserter(session)
+        self._made: dict[str, str] = {}
 
     async def fill(self, collections: Sequence[DumpedCollection]) -> tuple[int, list[RefusedIndex]]:
         """Bring collections to what the dump has; return how many indexes there are.
@@ -80,16 +83,59 @@ class Filler:
         """
         for collection in collections:
             await self.create(collection)
+        self._made = await self._identities(collections)
         waiting = [c for c in collections if c.name not in self._record.done]
         self._session.progress.phase("restore", sum(self._counts.get(c.name, 0) for c in waiting))
         await self._documents(waiting)
         for collection in collections:
             if _EXPIRY in collection.options:
                 await set_expiry(self._session, collection.target, collection.options[_EXPIRY])
-        return await self._indexes(collections)
+        indexes = await self._indexes(collections)
+        for collection in collections:
+            await self._require_same(collection)
+        return indexes
 
-    async def create(self, collection: DumpedCollection) -> None:
+    async def _identities(self, collections: Sequence[DumpedCollection]) -> dict[str, str]:
+        """What changes where somebody drops, renames or alters a collection meanwhile."""
+        session = self._session
+        infos = await list_collections(session.database, comment=session.comment)
+        found = {}
+        for collection in collections:
+            if (info := infos.get(collection.target)) is not None:
+                options = {name: v for name, v in info.options.items() if name != _EXPIRY}
+                found[collection.name] = f"{info.uuid} {options_digest(options)}"
+        return found
+
+    async def _require_same(self, collection: DumpedCollection) -> None:
+        """Fail where a collection is no longer the one that was made here.
+
+        An insert makes one anew that somebody dropped or renamed, without its options. It is
+        dropped, so that the same call fills it as it has to be.
+
+        Raises:
+            DatabaseMovedOnError: It is another one.
+        """
+        if collection.target == "system.js":
+            return
+        now = (await self._identities([collection])).get(collection.name)
+        if now == self._made.get(collection.name):
+            return
+        await self._record.lost(collection.name)
+        if now is not None:
+            await drop_collection(self._session, collection.target)
+        raise DatabaseMovedOnError(
+            f"{collection.name!r} is no longer the collection that the restore made: somebody "
+            "dropped, renamed or altered it.",
+            next_step="Stop whoever works there, drop what is not of the backup, and run the same "
+            "command again: it makes this collection anew.",
+            collection=collection.name,
+        )
+
+    async def create(self, collection: DumpedCollection) -> bool:
         """Create a collection or view, unless it is there from a restore that was stopped.
+
+        Returns:
+            Whether it was created.
 
         Raises:
             UnsupportedError: The server does not take its options, or somebody made another.
@@ -97,7 +143,7 @@ class Filler:
         """
         target = collection.target
         if target == "system.js" or collection.name in self._record.done:
-            return
+            return False
         there = target in self._there_before
         if there and collection.options.get("capped"):
             # Documents of a capped collection keep their order, so it is filled from the start.
@@ -115,6 +161,7 @@ class Filler:
                 next_step="Stop whoever else writes there, and run the same command again.",
                 collection=target,
             )
+        return created
 
     async def _indexes(
         self, collections: Sequence[DumpedCollection]
@@ -139,7 +186,8 @@ class Filler:
                 continue
             # They were acknowledged, and went with a primary or a server that failed.
             self._there_before.add(collection.target)
-            await self.create(collection)
+            if await self.create(collection):
+                self._made |= await self._identities([collection])
             await self._insert_verified(collection)
             if not await self._whole(collection):
                 raise _lacking(
@@ -158,6 +206,7 @@ class Filler:
             raise _written_to(collection, now, expected)
         if now < expected:
             return False
+        await self._require_same(collection)
         await self._record.whole(collection.name)
         return True
 

@@ -41,12 +41,13 @@ def specifications(
 ) -> tuple[list[dict[str, Any]], list[RefusedIndex]]:
     """Indexes as ``createIndexes`` takes them, and those that became equal to another.
 
-    That on ``_id`` comes with the collection.
+    That on ``_id`` comes with the collection, clustered or not.
     """
     found = [
         dict(index)
         for index in collection.indexes
-        if index.get("name") != ID_INDEX and not index.get("clustered")
+        if list(index["key"]) != ["_id"]
+        or not (index.get("name") == ID_INDEX or index.get("clustered"))
     ]
     for index in found:
         if "2dsphere" in index["key"].values():

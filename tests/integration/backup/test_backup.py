@@ -507,9 +507,10 @@ async def test_without_its_key_the_files_of_an_encrypted_backup_are_checked(
     assert not (await verify_backup(result.path)).intact
 
 
-def test_a_secret_key_is_not_taken_for_a_recipient(key):
-    """And the error does not repeat it."""
-    secret = key[0].read_text().splitlines()[1]
+@pytest.mark.parametrize("other", ["", "\udcff"])
+def test_a_secret_key_is_not_taken_for_a_recipient(key, other):
+    """And the error does not repeat it; nor are bytes that are no text taken."""
+    secret = key[0].read_text().splitlines()[1] + other
     with pytest.raises(UsageError) as failed:
         read_recipients([secret])
 

@@ -18,7 +18,9 @@ from newbi_migrate.backup.writer import backup_database
 from newbi_migrate.errors import (
     ConfirmationRequiredError,
     DamagedBackupError,
+    DatabaseMovedOnError,
     NewbiMigrateError,
+    UnsupportedError,
     UsageError,
 )
 from newbi_migrate.migration.restore.run import restore_backup
@@ -235,6 +237,61 @@ async def test_an_interrupted_restore_goes_on(whole, sync_other, other, backup, 
 
     assert result.resumed
     assert_same(fingerprint(whole), sync_other)
+
+
+class When(StopAfter):
+    """A listener that does something as a phase begins, for the first time."""
+
+    def __init__(self, phase, act):
+        super().__init__(0)
+        self.name, self.act = phase, act
+
+    def phase(self, name, total):
+        super().phase(name, total)
+        if name == self.name:
+            self.name = None
+            self.act()
+
+
+INTERFERENCES = {
+    "dropped": lambda collection: collection.drop(),
+    "renamed": lambda collection: collection.rename("moved"),
+    "altered": lambda collection: collection.database.command(
+        "collMod", collection.name, changeStreamPreAndPostImages={"enabled": True}
+    ),
+}
+
+
+@pytest.mark.parametrize("interfere", INTERFERENCES.values(), ids=INTERFERENCES)
+@pytest.mark.parametrize("phase", ["restore", "indexes"])
+async def test_a_collection_that_somebody_takes_away_meanwhile_is_not_called_restored(
+    whole, sync_other, other, backup, interfere, phase
+):
+    """An insert makes it anew without its options; the same call again makes it as it was."""
+    victim = sync_other["collated"]
+    with pytest.raises(DatabaseMovedOnError, match="dropped, renamed or altered"):
+        await restore_backup(backup, other, progress=When(phase, lambda: interfere(victim)))
+    sync_other["moved"].drop()
+    result = await restore_backup(backup, other)
+
+    assert result.resumed
+    assert_same(fingerprint(whole), sync_other)
+
+
+async def test_a_validator_that_comes_meanwhile_is_named_until_it_goes(sync_other, other, backup):
+    """Each time with the way to take it off, and not with the server's version."""
+
+    def refuse():
+        sync_other.command("collMod", "Users", validator={"never": 1})
+
+    for progress in (When("restore", refuse), None):
+        with pytest.raises(UnsupportedError, match="alidator") as refused:
+            await restore_backup(backup, other, progress=progress)
+        assert "collMod" in refused.value.next_step
+    sync_other.command("collMod", "Users", validator={})
+    restored = await restore_backup(backup, other)
+
+    assert restored.counts["Users"] == sync_other["Users"].count_documents({})
 
 
 async def test_a_restore_that_goes_on_overwrites_nothing(whole, sync_other, other, backup):
