@@ -291,9 +291,10 @@ def _proof(runs: Sequence[RunRecord], place: Sequence[str]) -> str:
 
 def _late(command: str, runs: Sequence[RunRecord], place: Sequence[str]) -> str:
     """A look at what came late, with the choices of the last migration."""
+    from newbi_migrate.migration.run.accounted import last_migration
     from newbi_migrate.migration.run.finishing import chosen
 
-    last = next((run for run in runs if run.in_place and run.migrates), None)
+    last = last_migration(runs)
     policy = {} if last is None else dict(last.policy)
     # The end of a migration may have given their collection another name; it is found again.
     policy.pop("legacyCollection", None)
@@ -359,6 +360,7 @@ def after_validation(
         runs: All runs, the newest first.
     """
     from newbi_migrate.migration.validation.report import Origin
+    from newbi_migrate.migration.validation.rules import NOTHING_ELSE_CHANGED
     from newbi_migrate.rules import Severity
 
     caused = [result for result in report.results if result.origin is not Origin.BEFORE]
@@ -368,6 +370,7 @@ def after_validation(
         return suggest("plan", *place)
     rules = ["--only", ",".join(only)] if only else []
     detailed = suggest("validate", "--detailed", *chosen, *rules, *place)
+    validated = suggest("validate", *place)
     if report.failed:
         broken = [found.rule for found in caused if found.severity is Severity.CRITICAL]
         users = any(rule.startswith("legacy-user.") for rule in broken)
@@ -377,6 +380,10 @@ def after_validation(
         if users or documents:
             # Documents of users who came late wait for them, and a migration covers both.
             return _late("migrate" if users else "backfill", runs, place)
+        if {*broken} == {NOTHING_ELSE_CHANGED.id}:
+            shown = ["--compare", "--verbose", "--ignore-field", "workspaceId", "DIR"]
+            compared = suggest("verify-backup", *shown, *place)
+            return f"{compared}, and if all of that is the work of people, {validated}"
         if report.finalized or not report.count(Severity.CRITICAL, Origin.RUN):
             return detailed
         return f"{detailed}, and to go back {suggest('rollback', '--all', '--dry-run', *place)}"

@@ -285,9 +285,14 @@ def _compared(verification: Verification, comparison: Comparison) -> Section:
         )
         for name, differences in found.items()
     )
+    named = any(difference.document_id for difference in comparison.differences)
     return Section(
         f"It differs from {against}:",
-        (*_newer(verification, comparison), Groups("Differences", "collection", tuple(groups))),
+        (
+            *_newer(verification, comparison),
+            Groups("Differences", "collection", tuple(groups)),
+            *(["--verbose names each document."] if named else []),
+        ),
     )
 
 

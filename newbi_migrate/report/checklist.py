@@ -195,7 +195,9 @@ def checklist_document(
         language: English or French.
     """
     position = list(Language).index(language)
-    commands = (command(line.id) for line in checklist.lines if _asks_for_a_command(line))
+    commands = (
+        command(line.id) for line in checklist.lines if _asks_for_a_command(checklist, line)
+    )
     following = next(filter(None, commands), "")
     waiting = next((line.id for line in checklist.lines if line.waits), None)
     if waiting is LineId.MIGRATED and following == command(LineId.PLANNED):
@@ -222,7 +224,12 @@ def checklist_document(
     )
 
 
-def _asks_for_a_command(line: Line) -> bool:
+def _asks_for_a_command(checklist: Checklist, line: Line) -> bool:
+    order = list(LineId)
+    migrated = any(one.id is LineId.MIGRATED and not one.unsettled for one in checklist.lines)
+    if order.index(line.id) > order.index(LineId.MIGRATED) and not migrated:
+        # There is nothing yet to validate, to try, to stamp late or to end.
+        return False
     # As long as no document has come, none lacks a workspace. Before a migration a plan is made
     # whether or not a person has read one.
     return line.evidence == "not-told" or (line.unsettled and line.evidence != "none-new")
@@ -240,7 +247,7 @@ def _part(
     commands = tuple(
         f"{_LINES[line.id][position]}{colon} {command(line.id)}"
         for line in lines
-        if _asks_for_a_command(line) and command(line.id)
+        if _asks_for_a_command(checklist, line) and command(line.id)
     )
     listing = Listing(lambda: commands, len(commands), whole=True)
     return Section(name, (Table(name, (), rows), listing))

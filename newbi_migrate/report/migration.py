@@ -396,7 +396,7 @@ def _collection(summary: CollectionSummary) -> Row:
     )
     after = (
         Part("in the right workspace", summary.pending + summary.kept, Tone.GOOD),
-        Part("left as it is", summary.quarantined, Tone.ODD),
+        Part("left unchanged", summary.quarantined, Tone.ODD),
     )
     bars = (Bar(before, "before"), Bar(tuple(p for p in after if p.count), "after"))
     # Collections without a workspace have no classes; only user fields follow an alias there.

@@ -18,10 +18,6 @@ from newbi_migrate.store.runs import RunRecord, RunState
 __all__ = ["status_document", "status_exit_code"]
 
 _RUNS = 10
-_RESUMED = (
-    "The same command, or the one below, goes on with it as it was begun, with its plan and its "
-    "backup."
-)
 
 
 def status_exit_code(status: Status) -> ExitCode:
@@ -123,7 +119,7 @@ def _lease(status: Status) -> Iterator[Section]:
     elif lease is not None and lease.holder_ended and unfinished is not None:
         said = (
             f"The {unfinished.command} run {unfinished.run_id} was interrupted: its process has "
-            f"ended ({lease.holder}). {_RESUMED}"
+            f"ended ({lease.holder}). {_resumed(unfinished)}"
         )
     elif lease is not None and lease.under_way:
         said = (
@@ -131,10 +127,19 @@ def _lease(status: Status) -> Iterator[Section]:
             f"lasts {lease.seconds_left:.0f} s unless it is renewed."
         )
     elif unfinished is not None:
-        said = f"Nobody holds the lease: the unfinished run was interrupted. {_RESUMED}"
+        said = f"Nobody holds the lease: the unfinished run was interrupted. {_resumed(unfinished)}"
     else:
         return
     yield Section("", (said,))
+
+
+def _resumed(run: RunRecord) -> str:
+    if run.state is RunState.ROLLING_BACK:
+        return "Its rollback was interrupted, and the command below finishes that."
+    return (
+        "The same command, or the one below, goes on with it as it was begun, with its plan and "
+        "its backup."
+    )
 
 
 def _late(status: Status) -> Iterator[Section]:

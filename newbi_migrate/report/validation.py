@@ -289,7 +289,7 @@ def _summary(report: ValidationReport) -> Iterator[str]:
         yield (
             f"Quarantined: {left}, {since:,} more than the run recorded."
             if since
-            else f"Quarantined: the same {left} as the run recorded."
+            else f"Quarantined: {left}, all of them recorded by the run."
         )
     if report.unchanged is not None:
         yield _proof(report.unchanged)

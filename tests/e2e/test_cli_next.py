@@ -218,6 +218,21 @@ def test_an_index_that_cannot_be_built_leads_to_what_builds_it(quick, clean):
     assert ExitCode.DONE == built.code, built.out
 
 
+def test_what_people_changed_since_leads_to_a_comparison_that_names_it(quick, clean):
+    """And to a validation without the proof, not to the same one again."""
+    backup = quick("backup", "--no-exports", "--json").json["path"]
+    quick("migrate", "--backup", backup, "--confirm")
+    clean["invoices"].update_one({}, {"$set": {"status": "PAID"}})
+    seen = quick("validate", "--unchanged", "--detailed")
+    words = following(seen).replace("DIR", backup).split(", and ")[0]
+    compared = quick(*shlex.split(words)[1:])
+
+    assert ExitCode.VALIDATION_FAILED == seen.code, seen.out
+    assert following(seen).endswith("the work of people, newbi-migrate validate")
+    assert ExitCode.PENDING == compared.code
+    assert "invoices" in compared.out
+
+
 def test_a_copy_that_equals_its_backup_is_named_in_what_follows(quick, clean, sync_database):
     """The connection string is of another database."""
     backup = quick("backup", "--no-exports", "--json").json["path"]

@@ -94,7 +94,7 @@ def test_who_has_gone_is_counted(rehearsed):
 @pytest.mark.parametrize(
     "changed",
     [
-        {"outcome": Outcome.PRESENT},
+        {"outcome": Outcome.ALIASED},
         {"user_id": IDS[7]},
         {"workspace": IDS[7]},
         {"outcome": Outcome.QUARANTINED, "reason": Reason.DUPLICATE_EMAIL},
@@ -110,6 +110,19 @@ def test_another_decision_about_somebody_names_them(rehearsed, changed):
 
     assert not since.as_rehearsed
     assert [IDS[0]] == [one.id for one in since.others]
+
+
+def test_whom_the_migration_has_created_since_is_as_rehearsed(rehearsed):
+    """They are there already for the plan after it, with the ids that were rehearsed."""
+    first, *others = a_plan().users
+    then = replace(first, outcome=Outcome.PRESENT)
+    same = since_rehearsal(rehearsed, a_plan(users=user_lines(then, *others)))
+    moved = since_rehearsal(
+        rehearsed, a_plan(users=user_lines(replace(then, workspace=IDS[7]), *others))
+    )
+
+    assert Outcome.CREATED is first.outcome
+    assert (True, False) == (same.as_rehearsed, moved.as_rehearsed)
 
 
 def test_an_owner_without_a_decision_is_compared_too(tmp_path):

@@ -79,7 +79,7 @@ def test_a_page_tells_where_users_and_documents_went():
     assert f"run {IDS[30]}" in text
     assert "1 created: with a new user, organization and membership 33 %" in text
     assert "before6 no workspaceId, 1 right already" in text
-    assert "after2 in the right workspace, 5 left as it is" in text
+    assert "after2 in the right workspace, 5 left unchanged" in text
     assert REASONS[Reason.OWNER_UNKNOWN] in text
     assert "documents.invoices0.20 s" in text
     assert "Next: x status" in text

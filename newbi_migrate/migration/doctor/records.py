@@ -69,7 +69,13 @@ async def look_for_late_work(database: Database, registry: Registry) -> list[Che
     users = await late_users(database, runs, names, comment=_COMMENT)
     documents = await late_documents(database, registry, runs, names, comment=_COMMENT)
     if not users and not documents:
-        return [Check("late-work", Level.OK, "Nothing has come since the migration.")]
+        said = "Nothing has come since the migration."
+        last = last_migration(runs)
+        if last is not None and last.quarantined:
+            said += (
+                f" It quarantined {last.quarantined:,}; validate tells whether any was put right."
+            )
+        return [Check("late-work", Level.OK, said)]
     command = "migrate" if users or last_migration(runs) is None else "backfill"
     return [
         Check(

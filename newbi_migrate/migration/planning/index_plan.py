@@ -338,7 +338,10 @@ def future_workspace(
         return f"${workspace_field}"
 
     def as_id(path: str) -> dict[str, Any]:
-        return {"$convert": {"input": path, "to": "objectId", "onError": None, "onNull": None}}
+        # Some ids were stored as a document with their text, as Extended JSON writes them.
+        text = {"$getField": {"field": {"$literal": "$oid"}, "input": path}}
+        found = {"$cond": [{"$eq": [{"$type": path}, "object"]}, text, path]}
+        return {"$convert": {"input": found, "to": "objectId", "onError": None, "onNull": None}}
 
     owners = {} if surveyed is None else dict(surveyed.owners)
     # Of all users, not of those whose documents are still to be stamped: what a plan says must not

@@ -39,7 +39,7 @@ from newbi_migrate.migration.planning.results import (
 from newbi_migrate.migration.planning.survey import Survey, odd_target, refusing_index, survey
 from newbi_migrate.migration.planning.unusable import unusable_ids
 from newbi_migrate.migration.planning.users import UserPlane, line_of
-from newbi_migrate.migration.run.accounted import recorded_reasons
+from newbi_migrate.migration.run.accounted import last_migration, recorded_reasons
 from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.collections import CollectionInfo
 from newbi_migrate.store.handles import Database
@@ -257,6 +257,16 @@ class _Users:
         self.filled: dict[tuple[str, str], list[ObjectId]] = defaultdict(list)
 
 
+async def _of_the_migration(database: Database, options: MigrationOptions) -> MigrationOptions:
+    """The choices of the last migration, which decided who is who: a backfill does not."""
+    last = last_migration(await read_runs(database))
+    if last is None:
+        return options
+    return MigrationOptions.from_policy(
+        last.policy, batch_size=options.batch_size, workers=options.workers
+    )
+
+
 async def _plan_users(
     database: Database,
     seen: Survey,
@@ -268,8 +278,9 @@ async def _plan_users(
     planned = _Users()
     keys = await plane.keys()
     target, odd = await plane.target()
+    chosen = await _of_the_migration(database, options) if documents_only else options
     decisions = Decisions(
-        decide_users(keys, target, duplicates=options.duplicate_emails, aliases=options.aliases)
+        decide_users(keys, target, duplicates=chosen.duplicate_emails, aliases=chosen.aliases)
     )
     legacy_ids = keys.ids
     # What is known of all users is held no longer than it takes to decide about them.

@@ -15,6 +15,7 @@ from pydantic import computed_field
 
 from newbi_migrate.answers import called
 from newbi_migrate.extended_json import from_extended_json
+from newbi_migrate.mapping.decisions import Outcome
 from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.planning.plan_file import SavedDecision, SavedOwner, load_plan
 from newbi_migrate.migration.planning.results import Plan
@@ -85,8 +86,11 @@ def since_rehearsal(path: Path, plan: Plan) -> SinceRehearsal:
             return
         seen += 1
         now = decisions.at(position)
+        # Whom a migration created is there already for the plan that follows it.
+        done = (then.outcome, now.outcome) == (Outcome.CREATED, Outcome.PRESENT)
+        outcome = then.outcome if done else now.outcome
         was = _words(then.outcome, then.reason, then.userId, then.workspaceId)
-        became = _words(now.outcome, now.reason, now.user_id, now.workspace)
+        became = _words(outcome, now.reason, now.user_id, now.workspace)
         if was != became:
             found.others.append(OtherDecision(identifier, was, became))
 

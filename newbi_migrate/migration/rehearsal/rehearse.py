@@ -405,8 +405,12 @@ def _migrated(result: RunResult) -> _Told:
 
 def _validated(report: ValidationReport) -> _Told:
     caused = [r for r in report.results if r.origin is not Origin.BEFORE]
-    other = sum(r.count for r in caused if r.severity is not Severity.CRITICAL)
-    sentence = f"caused: {report.critical + report.pending:,} critical, {other:,} other"
+    counts = {
+        level: sum(r.count for r in caused if r.severity is level)
+        for level in (Severity.WARNING, Severity.INFO)
+    }
+    lesser = ", ".join(f"{count:,} {level.value}" for level, count in counts.items())
+    sentence = f"caused: {report.critical + report.pending:,} critical, {lesser}"
     return sentence, report.exit_code, report.failed
 
 

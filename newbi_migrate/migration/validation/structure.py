@@ -337,7 +337,8 @@ class Structure:
             for rule, collisions in (
                 (rules.KEY_HOLDS, held),
                 (rules.KEY_HINDERED, left),
-                (rules.KEY_WILL_HOLD, later),
+                # Before a migration documents of everybody are in no workspace.
+                (rules.KEY_WILL_HOLD, later if self._newest is not None else ()),
             ):
                 for collision in collisions:
                     self._state.violations.add(

@@ -15,6 +15,7 @@ from newbi_migrate.errors import UsageError
 from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.planning.owners import owner_of
 from newbi_migrate.migration.planning.plan import chosen_collections
+from newbi_migrate.migration.run.accounted import last_migration
 from newbi_migrate.migration.run.recovery import refuse_lost_records
 from newbi_migrate.migration.validation.documents import WorkspaceRules
 from newbi_migrate.migration.validation.models import ModelRules
@@ -133,11 +134,14 @@ def _newest(runs: Sequence[RunRecord]) -> RunRecord | None:
 def recorded_choices(options: MigrationOptions, runs: Sequence[RunRecord]) -> MigrationOptions:
     """The choices that the last migration was made with, where nothing else was asked for.
 
+    A backfill decides about no user: its choices are those of the migration before it, whatever
+    it was given.
+
     Args:
         options: What was asked for.
         runs: All runs, the newest first.
     """
-    run = _newest(runs)
+    run = last_migration(runs) or _newest(runs)
     if run is None:
         return options
     recorded = MigrationOptions.from_policy(

@@ -411,6 +411,26 @@ async def test_a_document_without_room_for_its_workspace_is_quarantined_by_the_p
     assert ExitCode.DONE is validated.exit_code
 
 
+async def test_an_owner_stored_as_extended_json_has_the_users_workspace_in_a_key(
+    migration, sync_database
+):
+    """Such a document is stamped, and shares no key with one that stays without a workspace."""
+    sync_database["Users"].insert_one(legacy_user(0))
+    same = {"number": "7", "issueYear": 2024}
+    owners = [{"$oid": str(USERS[0])}, str(USERS[0]), USERS[0]]
+    mine = [
+        {**same, "number": str(n), "createdBy": owner} for n, owner in enumerate(owners, start=7)
+    ]
+    nobodys = [{**each, "createdBy": "nobody"} for each in mine]
+    sync_database["invoices"].insert_many([*mine, *nobodys])
+    plan = await migration.plan()
+    await migration.apply()
+
+    assert () == plan.collisions
+    assert 3 == sync_database["invoices"].count_documents({"workspaceId": {"$exists": True}})
+    assert IndexAction.COLLISION not in {decision.action for decision in plan.indexes}
+
+
 NUMBERED = {"$jsonSchema": {"properties": {"number": {"bsonType": "string"}}}}
 ODD = {"createdBy": USERS[0], "number": 7}
 

@@ -12,9 +12,10 @@ from case_builder import invalid_text, raw
 from fingerprints import changes, fingerprint
 from legacy_cases import build_dirty_database
 from pymongo import AsyncMongoClient
-from small_legacy import USERS, invoices, legacy_user
+from small_legacy import DAY, USERS, invoices, legacy_user
 
 from newbi_migrate.backup.writer import backup_database
+from newbi_migrate.choices import AliasPolicy
 from newbi_migrate.demo.legacy import build_legacy_database
 from newbi_migrate.documents.newbi import NEWBI
 from newbi_migrate.documents.registry import CollectionSpec, IdType, ParentLink, Registry
@@ -381,6 +382,38 @@ async def test_what_was_put_right_since_a_run_is_not_migrated_yet(uri, sync_data
     reasons = [found for report in (document, user) for found in report.quarantine.values()]
     assert Reason.WRITE_REFUSED not in {reason for found in reasons for reason in found}
     assert (ExitCode.DONE, 1) == (done.exit_code, done.quarantined)
+
+
+async def test_a_backfill_leaves_the_choices_of_the_migration_as_they_are(uri, sync_database):
+    """Whoever stamps late documents without naming them makes no decision about users."""
+    sync_database["Users"].insert_one(legacy_user(0))
+    sync_database["user"].insert_one(
+        {"_id": STRANGER, "email": "jeanne0@exemple.fr", "emailVerified": False}
+    )
+    await migrated(uri, aliases=AliasPolicy.ALL)
+    sync_database["invoices"].insert_many(invoices(USERS[0], 1))
+    async with Migration(uri) as migration:
+        stamped = await migration.backfill()
+    report = await validated(uri, only=["legacy-user.*", "document.*"])
+
+    assert (1, ExitCode.DONE) == (stamped.collections["invoices"].stamped, stamped.exit_code)
+    assert (ExitCode.DONE, 0) == (report.exit_code, report.quarantined)
+    assert {} == broken(report)
+
+
+async def test_before_a_migration_no_key_is_said_to_be_shared_later(uri, sync_database):
+    """Documents of everybody are in no workspace yet, and all seem to share one."""
+    sync_database["Users"].insert_many([legacy_user(0), legacy_user(1)])
+    for user, more in zip(USERS[:2], ({}, {"issueYear": 2024}), strict=True):
+        same = {"createdBy": user, "number": "000001", "issueDate": DAY}
+        sync_database["invoices"].insert_one({**same, **more})
+    before = await validated(uri, only=["key.*"])
+    await migrated(uri)
+    after = await validated(uri, only=["key.*"])
+
+    assert [set(), set()] == [
+        {result.rule for result in report.results} for report in (before, after)
+    ]
 
 
 async def test_an_alias_is_followed(uri, sync_database):
