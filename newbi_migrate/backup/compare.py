@@ -224,7 +224,7 @@ class _Comparing:
             for name in {*then, *live}
             if layout.dumped(name) and (run_records or not name.startswith(OWN_PREFIX))
         )
-        self._progress.phase("compare", manifest.count)
+        self._progress.phase("compare", sum(then[name].count for name in names if name in then))
         found: list[Difference] = []
         for name in names:
             entry, now = then.get(name), live.get(name)

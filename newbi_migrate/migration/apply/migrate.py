@@ -221,7 +221,7 @@ class _Migrate:
             agreed = self.agreed or self.reviewed.digests
             refuse_if_moved_on(agreed, total, unfinished=unfinished)
         elif self.reviewed is not None:
-            refuse_if_moved_on(self.reviewed.digests, plan.digests)
+            refuse_if_moved_on(self.reviewed.digests, plan.digests, shown=self.saved is None)
         return plan
 
     async def _at_one_moment(

@@ -167,7 +167,7 @@ def refuse_other_database(saved: SavedPlan, database: str) -> None:
 
 
 def refuse_if_moved_on(
-    reviewed: Digests, now: Digests, *, unfinished: RunRecord | None = None
+    reviewed: Digests, now: Digests, *, unfinished: RunRecord | None = None, shown: bool = False
 ) -> None:
     """Compare a plan that was reviewed with what the database gives now.
 
@@ -175,6 +175,7 @@ def refuse_if_moved_on(
         reviewed: What the plan writes and quarantines.
         now: What a run would write and quarantine, with what an interrupted one has written.
         unfinished: The interrupted one, if there is one.
+        shown: Whether a person saw the plan at the question alone, and none was saved.
 
     Raises:
         DatabaseMovedOnError: They differ; the message names the sections.
@@ -187,6 +188,11 @@ def refuse_if_moved_on(
             f"{differing} differ.",
             next_step="Nothing more was written. Finish it with what the database gives now: "
             f"{finishing(unfinished)}. Or take it back: newbi-migrate rollback.",
+        )
+    if differing and shown:
+        raise DatabaseMovedOnError(
+            f"The database is no longer as it was shown: {differing} differ.",
+            next_step="Nothing was written. Run the command again, and look at the new plan.",
         )
     if differing:
         raise DatabaseMovedOnError(
