@@ -4,30 +4,26 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
+from pymongo.errors import OperationFailure
+
+from newbi_migrate.errors import ExitCode
 from newbi_migrate.store.collections import CollectionInfo
 from newbi_migrate.store.connection import SIMPLE_COLLATION
+from newbi_migrate.store.faults import explanation
 from newbi_migrate.store.handles import Collection
 from newbi_migrate.store.raw import OBJECT_ID, Element, document_of, one_of
 from newbi_migrate.store.reading import MAX_IDS, chunks
 
-__all__ = ["can_be_asked", "refused_with"]
-
-# An expression may fail on a document, and then the whole question fails; schemas of encrypted
-# fields cannot be asked at all.
-_NOT_ASKED: Final = frozenset({"$expr", "encrypt", "encryptMetadata"})
+__all__ = ["refused_with", "refuses"]
 
 
-def can_be_asked(info: CollectionInfo) -> bool:
-    """Whether a collection has a validator that refuses documents, and that a query can hold."""
+def refuses(info: CollectionInfo) -> bool:
+    """Whether a collection has a validator that refuses documents, and does not only warn."""
     options = info.options
-    refuses = (
-        options.get("validationLevel") != "off"
-        and options.get("validationAction") != "warn"
-        and options.get("validator")
-    )
-    return bool(refuses) and _NOT_ASKED.isdisjoint(_names(options["validator"]))
+    lenient = options.get("validationLevel") == "off" or options.get("validationAction") == "warn"
+    return bool(options.get("validator")) and not lenient
 
 
 async def refused_with(
@@ -39,9 +35,12 @@ async def refused_with(
 ) -> list[Any]:
     """Ids of documents that the collection's validator refuses with other values.
 
+    Where a query cannot hold it, for it is nested too deeply or its schema encrypts, and where its
+    expression fails on a document, the server says so only when it is written to: none is named.
+
     Args:
         collection: Where they are.
-        info: The same collection; its validator is one that :func:`can_be_asked`.
+        info: The same collection; its validator :func:`refuses`.
         written: Ids of documents, and field to the value that they would get, ``None`` for none.
             One ObjectId stands for any other in the same field: a validator asks for the type.
         comment: Attached to every command.
@@ -61,19 +60,25 @@ async def refused_with(
     found: list[Any] = []
     for key, every in alike.items():
         for some in chunks(every, MAX_IDS):
-            cursor = await collection.aggregate(
-                [
-                    {"$match": {"$and": [{"_id": one_of(some)}, *concerned]}},
-                    {"$set": stages[key]},
-                    {"$match": {"$nor": [validator]}},
-                    {"$project": {"_id": 1}},
-                ],
-                # It compares texts as its collection does; no two ids there are equal by that.
-                collation=info.options.get("collation", SIMPLE_COLLATION),
-                comment=comment,
-            )
-            async with cursor:
-                found += [document["_id"] async for document in cursor]
+            pipeline = [
+                {"$match": {"$and": [{"_id": one_of(some)}, *concerned]}},
+                {"$set": stages[key]},
+                {"$match": {"$nor": [validator]}},
+                {"$project": {"_id": 1}},
+            ]
+            try:
+                cursor = await collection.aggregate(
+                    pipeline,
+                    # It compares texts as its collection does; no two ids are equal by that.
+                    collation=info.options.get("collation", SIMPLE_COLLATION),
+                    comment=comment,
+                )
+                async with cursor:
+                    found += [document["_id"] async for document in cursor]
+            except OperationFailure as error:
+                told = explanation(error, "asking a validator")
+                if told is None or told.exit_code is not ExitCode.UNEXPECTED:
+                    raise
     return found
 
 
@@ -83,12 +88,3 @@ def _form(value: Element | None) -> Element | None:
 
 def _expression(value: Element | None) -> Any:
     return "$$REMOVE" if value is None else document_of(("$literal", *value))
-
-
-def _names(value: Any) -> set[str]:
-    """The names of all fields in a value, at any depth."""
-    if isinstance(value, Mapping):
-        return {*value, *(name for inner in value.values() for name in _names(inner))}
-    if isinstance(value, list):
-        return {name for inner in value for name in _names(inner)}
-    return set()

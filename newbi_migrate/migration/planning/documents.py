@@ -35,7 +35,7 @@ from newbi_migrate.store.journal import MAX_PRIOR_BYTES
 from newbi_migrate.store.lookup import MAX_TREE_KEYS
 from newbi_migrate.store.raw import MAX_DOCUMENT_BYTES, elements_by_name
 from newbi_migrate.store.reading import read_by_ids
-from newbi_migrate.store.validators import can_be_asked, refused_with
+from newbi_migrate.store.validators import refused_with, refuses
 from newbi_migrate.store.windows import (
     WindowGroup,
     has_only_object_ids,
@@ -200,7 +200,7 @@ class DocumentPlane:
             spec: The collection.
             info: The same as it is in the database.
         """
-        if not can_be_asked(info):
+        if not refuses(info):
             return
         collection = self._database[spec.name]
         async for decided in self.decided(spec):

@@ -61,7 +61,7 @@ from newbi_migrate.store.undo import (
     overwrite,
     restore,
 )
-from newbi_migrate.store.validators import can_be_asked, refused_with
+from newbi_migrate.store.validators import refused_with, refuses
 
 __all__ = ["DocumentRollback", "UserScope"]
 
@@ -206,7 +206,7 @@ class DocumentRollback:
     async def _accepted(self, name: str, groups: list[JournalGroup]) -> list[JournalGroup]:
         """The groups without the documents that a validator refuses as they were before."""
         info = self._infos.get(name)
-        if info is None or not can_be_asked(info):
+        if info is None or not refuses(info):
             return groups
         before = ((group.ids, _before(group)) for group in groups)
         refused = await refused_with(self.database[name], info, before, comment=self.comment)

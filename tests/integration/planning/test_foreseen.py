@@ -472,6 +472,7 @@ async def counted_alike(migration):
         {},
         {"validationLevel": "strict", "validationAction": "error"},
         {"validator": {"$or": [{"number": {"$type": "string"}}, {"workspaceId": None}]}},
+        {"validator": {"$expr": {"$eq": [{"$type": "$number"}, "string"]}}},
         # A moderate one lets alone what broke it before; these break it with their workspace.
         {
             "validator": {"$or": [{"number": {"$type": "string"}}, {"workspaceId": None}]},
@@ -509,14 +510,25 @@ async def test_a_validator_that_lets_a_run_write_is_none_of_the_plan(migration, 
     assert {} == await counted_alike(migration)
 
 
-async def test_an_expression_in_a_validator_is_left_to_the_server(migration, refusing):
-    """It may fail on a document, as this one does; the run learns what is refused."""
-    refusing({"$expr": {"$gt": [{"$strLenBytes": "$number"}, 0]}})
+DEEP = {"number": {"$type": "string"}}
+for _ in range(99):
+    DEEP = {"$and": [DEEP]}
+FAILING = {"$expr": {"$gt": [{"$strLenBytes": "$number"}, 0]}}
+
+
+@pytest.mark.parametrize("validator", [DEEP, FAILING], ids=["deep", "failing"])
+async def test_a_validator_that_cannot_be_asked_is_left_to_the_server(
+    migration, refusing, validator
+):
+    """The run learns what is refused, and the way back is open."""
+    refusing(validator)
     plan = await migration.plan()
     result = await migration.apply()
+    back = await migration.rollback(dry_run=True)
 
     assert {} == plan.quarantine.counts()
     assert {("invoices", Reason.WRITE_REFUSED): 2} == result.quarantine.counts()
+    assert ExitCode.DONE is back.exit_code
 
 
 async def test_a_validator_compares_texts_as_its_collection_does(migration, sync_database):
