@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
+from bson import encode
 from pymongo.errors import OperationFailure
 
 from newbi_migrate.errors import ExitCode
@@ -19,11 +20,19 @@ from newbi_migrate.store.reading import MAX_IDS, chunks
 __all__ = ["refused_with", "refuses"]
 
 
+# A larger one is sent again and again, perhaps beside itself in one command.
+_LARGEST: Final = 1 << 20
+
+
 def refuses(info: CollectionInfo) -> bool:
-    """Whether a collection has a validator that refuses documents, and does not only warn."""
+    """Whether a collection has a validator that refuses documents, and that can be asked.
+
+    One that only warns, or is off, refuses none; one of more than a megabyte is not asked.
+    """
     options = info.options
     lenient = options.get("validationLevel") == "off" or options.get("validationAction") == "warn"
-    return bool(options.get("validator")) and not lenient
+    validator: Mapping[str, Any] = options.get("validator") or {}
+    return bool(validator) and not lenient and len(encode(validator)) <= _LARGEST
 
 
 async def refused_with(

@@ -103,6 +103,7 @@ class UserRollback:
     """Collection to the ids of what can go."""
     _units: Units = field(default_factory=Units)
     _fills: dict[_Key, list[_Filled]] = field(default_factory=dict)
+    _conflicting: set[tuple[str, bytes, str]] = field(default_factory=set)
 
     async def inspect(self, progress: Progress, newer: Sequence[UserRollback] = ()) -> None:
         """Compare what was created and filled with what is there; write nothing.
@@ -303,12 +304,20 @@ class UserRollback:
                 # Where the document around it became something else, it has no place any more.
                 lost = not has_room_at(raw, path)
                 kind = ConflictKind.REFUSED if lost else ConflictKind.CHANGED
-                self.result.conflicts.add(Conflict(kind, write.collection, write.id, path))
+                place = (write.collection, id_key(write.id), path)
+                if place not in self._conflicting:
+                    self._conflicting.add(place)
+                    self.result.conflicts.add(Conflict(kind, write.collection, write.id, path))
                 if self.result.options.discards and not lost:
                     ours[path] = now
+        key = (write.collection, id_key(write.id))
+        for known in self._fills.get(key, ()):
+            # Written twice, the second time because the answer to the first was lost.
+            for path in known.values.keys() & ours.keys():
+                if known.prior.get(path) == write.prior.get(path):
+                    del ours[path]
         if ours:
             was = {path: write.prior[path] for path in ours if path in write.prior}
-            key = (write.collection, id_key(write.id))
             self._fills.setdefault(key, []).append(_Filled(write.collection, write.id, ours, was))
 
     async def _read(self, collection: str, ids: Sequence[Any]) -> dict[bytes, bytes]:

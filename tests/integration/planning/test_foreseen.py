@@ -516,7 +516,12 @@ for _ in range(99):
 FAILING = {"$expr": {"$gt": [{"$strLenBytes": "$number"}, 0]}}
 
 
-@pytest.mark.parametrize("validator", [DEEP, FAILING], ids=["deep", "failing"])
+HUGE = {
+    "$or": [{"number": {"$type": "string"}}, {"_id": {"$in": [ObjectId() for _ in range(60_000)]}}]
+}
+
+
+@pytest.mark.parametrize("validator", [DEEP, FAILING, HUGE], ids=["deep", "failing", "huge"])
 async def test_a_validator_that_cannot_be_asked_is_left_to_the_server(
     migration, refusing, validator
 ):

@@ -20,6 +20,7 @@ from newbi_migrate.migration.restore.in_place import RestoreInPlace
 from newbi_migrate.migration.restore.run import restore_backup
 from newbi_migrate.migration.restore.target import look_at_target
 from newbi_migrate.migration.rollback.results import RollbackOptions
+from newbi_migrate.progress import NullProgress
 from newbi_migrate.store.runs import RunWriter
 
 RUNS = "newbi_migrate_runs"
@@ -108,6 +109,32 @@ async def test_what_people_did_since_is_kept_when_it_is_taken_back(
     assert ([], []) == (again.put_aside, again.collections_renamed)
     assert ((ASIDE, 41),) == dropped.collections
     assert [] == changes(before, data(everything))
+
+
+class Intruding(NullProgress):
+    """Inserts into the collection that is filled beside the present one, for the first time."""
+
+    def __init__(self, database):
+        self.database = database
+        self.done = False
+
+    def phase(self, name, total):
+        if name == "restore" and not self.done:
+            self.done = True
+            self.database["newbi_migrate_restoring_1_invoices"].insert_one({"_id": "intruder"})
+
+
+async def test_what_somebody_put_beside_it_is_gone_with_the_next_call(everything, database, backup):
+    """The name is the tool's own: the collection is filled anew, and no rollback is needed."""
+    spoil(everything)
+    with pytest.raises(DatabaseMovedOnError, match="somebody else writes to it"):
+        await restore_backup(
+            backup, database, drop=True, only=["invoices"], progress=Intruding(everything)
+        )
+    result = await restore_backup(backup, database, drop=True, only=["invoices"])
+
+    assert {"invoices": 40} == result.counts
+    assert 40 == everything["invoices"].count_documents({})
 
 
 async def test_a_collection_that_was_not_there_is_absent_again(everything, uri, database, backup):
