@@ -77,7 +77,7 @@ def test_killed_again_and_again_the_last_one_finishes(mongod, legacy, fresh, pro
     attempts = 1
     while True:
         # What is taken back of a batch, and then written again, is some twenty writes.
-        at, when = rng.randrange(10, 40), rng.choice(("before", "after"))
+        at, when = rng.randrange(10, 30), rng.choice(("before", "after"))
         ended = processes.run(uri, *MIGRATE, at=at, when=when)
         if not ended.killed:
             break

@@ -9,7 +9,7 @@ from small_legacy import USERS, invoices, legacy_user
 
 
 def little_legacy(database):
-    """Fill a database: late stamps, values to replace, a child, an owner nobody knows, indexes.
+    """Fill a database: late stamps, values to replace, a child, an owner nobody knows, fills.
 
     A migration of it ends with 5, and twice the same bytes are twice the same bytes.
     """
@@ -24,3 +24,9 @@ def little_legacy(database):
     }
     for name, each in documents.items():
         database[name].insert_many([{"_id": next(ids), **document} for document in each])
+    # Who is there already, with a home of their own: both lack fields that a run fills.
+    home = ObjectId("64c100000000000000000001")
+    database["user"].insert_one({"_id": USERS[3], "email": "jeanne3@exemple.fr"})
+    database["organization"].insert_one({"_id": home, "name": "Atelier", "slug": "atelier"})
+    member = {"_id": ObjectId("64c200000000000000000001"), "organizationId": home}
+    database["member"].insert_one({**member, "userId": USERS[3], "role": "owner"})
