@@ -370,7 +370,6 @@ def after_validation(
         return suggest("plan", *place)
     rules = ["--only", ",".join(only)] if only else []
     detailed = suggest("validate", "--detailed", *chosen, *rules, *place)
-    validated = suggest("validate", *place)
     if report.failed:
         broken = [found.rule for found in caused if found.severity is Severity.CRITICAL]
         users = any(rule.startswith("legacy-user.") for rule in broken)
@@ -383,6 +382,7 @@ def after_validation(
         if {*broken} == {NOTHING_ELSE_CHANGED.id}:
             shown = ["--compare", "--verbose", "--ignore-field", "workspaceId", "DIR"]
             compared = suggest("verify-backup", *shown, *place)
+            validated = suggest("validate", *place)
             return f"{compared}, and if all of that is the work of people, {validated}"
         if report.finalized or not report.count(Severity.CRITICAL, Origin.RUN):
             return detailed

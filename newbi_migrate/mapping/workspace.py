@@ -24,7 +24,6 @@ from newbi_migrate.mapping.values import (
 )
 
 __all__ = [
-    "BY_THE_SERVER",
     "Action",
     "Membership",
     "Reason",
@@ -83,12 +82,6 @@ class Reason(StrEnum):
     UNIQUE_KEY = "unique-key-collision"
     UNREADABLE = "unreadable"
     WRITE_REFUSED = "write-refused"
-
-
-BY_THE_SERVER: Final = frozenset(
-    {Reason.DOCUMENT_TOO_LARGE, Reason.UNIQUE_KEY, Reason.WRITE_REFUSED}
-)
-"""Why a document has no workspace that it would have but for the server."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -225,9 +225,8 @@ def checklist_document(
 
 
 def _asks_for_a_command(checklist: Checklist, line: Line) -> bool:
-    order = list(LineId)
-    migrated = any(one.id is LineId.MIGRATED and not one.unsettled for one in checklist.lines)
-    if order.index(line.id) > order.index(LineId.MIGRATED) and not migrated:
+    pending = any(one.id is LineId.MIGRATED and one.unsettled for one in checklist.lines)
+    if pending and line.part is not Part.BEFORE and line.id is not LineId.MIGRATED:
         # There is nothing yet to validate, to try, to stamp late or to end.
         return False
     # As long as no document has come, none lacks a workspace. Before a migration a plan is made

@@ -246,7 +246,7 @@ def refused_documents(
 ) -> int:
     """How many documents of a collection the server refused the last run that wrote to it.
 
-    A plan foresees most of them: see :data:`~newbi_migrate.mapping.workspace.BY_THE_SERVER`.
+    A plan foresees most of them; the others are still to be written.
 
     Args:
         runs: The newest first.

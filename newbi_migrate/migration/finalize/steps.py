@@ -14,7 +14,7 @@ from newbi_migrate.answers import answer
 from newbi_migrate.documents.registry import Registry
 from newbi_migrate.errors import DatabaseMovedOnError, UsageError, ValidationFailedError
 from newbi_migrate.mapping.decisions import Outcome
-from newbi_migrate.mapping.workspace import BY_THE_SERVER, Reason
+from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.finalize.legacy_users import LegacyUsers, refuse_unaccounted
 from newbi_migrate.migration.finalize.results import FinalizeResult, HeldIndex, MissingIndex
 from newbi_migrate.migration.finalize.swaps import (
@@ -141,12 +141,7 @@ async def has_late_work(database: Database, runs: Sequence[RunRecord], plan: Pla
     if any(line.writes and id_key(line.legacy_id) not in refused for line in plan.users):
         return True
     for name, summary in plan.collections.items():
-        foreseen = sum(
-            number
-            for (collection, reason), number in plan.quarantine.counts().items()
-            if collection == name and reason in BY_THE_SERVER
-        )
-        if not summary.pending or summary.pending + foreseen <= refused_documents(runs, name):
+        if summary.pending <= refused_documents(runs, name):
             continue
         # Documents of users whom the server refused wait for these, and were quarantined too.
         left = summary.pending + summary.quarantined

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from newbi_migrate.backup.dump import Dump
@@ -20,7 +21,6 @@ from newbi_migrate.errors import (
 from newbi_migrate.migration.restore.indexes import RefusedIndex, build_indexes, specifications
 from newbi_migrate.store.collections import collections as list_collections
 from newbi_migrate.store.counting import count
-from newbi_migrate.store.digest import options_digest
 from newbi_migrate.store.faults import passing_error, task_group
 from newbi_migrate.store.inserting import Inserter, with_ids
 from newbi_migrate.store.restores import RestoreRecord
@@ -69,7 +69,7 @@ class Filler:
         self._workers = workers
         self._convert = convert
         self._inserter = Inserter(session)
-        self._made: dict[str, str] = {}
+        self._made: dict[str, tuple[str, str, str]] = {}
 
     async def fill(self, collections: Sequence[DumpedCollection]) -> tuple[int, list[RefusedIndex]]:
         """Bring collections to what the dump has; return how many indexes there are.
@@ -91,11 +91,12 @@ class Filler:
             if _EXPIRY in collection.options:
                 await set_expiry(self._session, collection.target, collection.options[_EXPIRY])
         indexes = await self._indexes(collections)
-        for collection in collections:
-            await self._require_same(collection)
+        await self._require_same(collections)
         return indexes
 
-    async def _identities(self, collections: Sequence[DumpedCollection]) -> dict[str, str]:
+    async def _identities(
+        self, collections: Sequence[DumpedCollection]
+    ) -> dict[str, tuple[str, str, str]]:
         """What changes where somebody drops, renames or alters a collection meanwhile."""
         session = self._session
         infos = await list_collections(session.database, comment=session.comment)
@@ -103,11 +104,11 @@ class Filler:
         for collection in collections:
             if (info := infos.get(collection.target)) is not None:
                 options = {name: v for name, v in info.options.items() if name != _EXPIRY}
-                found[collection.name] = f"{info.uuid} {options_digest(options)}"
+                found[collection.name] = replace(info, options=options).identity
         return found
 
-    async def _require_same(self, collection: DumpedCollection) -> None:
-        """Fail where a collection is no longer the one that was made here.
+    async def _require_same(self, collections: Sequence[DumpedCollection]) -> None:
+        """Fail where one of some collections is no longer the one that was made here.
 
         An insert makes one anew that somebody dropped or renamed, without its options. It is
         dropped, so that the same call fills it as it has to be.
@@ -115,21 +116,21 @@ class Filler:
         Raises:
             DatabaseMovedOnError: It is another one.
         """
-        if collection.target == "system.js":
-            return
-        now = (await self._identities([collection])).get(collection.name)
-        if now == self._made.get(collection.name):
-            return
-        await self._record.lost(collection.name)
-        if now is not None:
-            await drop_collection(self._session, collection.target)
-        raise DatabaseMovedOnError(
-            f"{collection.name!r} is no longer the collection that the restore made: somebody "
-            "dropped, renamed or altered it.",
-            next_step="Stop whoever works there, drop what is not of the backup, and run the same "
-            "command again: it makes this collection anew.",
-            collection=collection.name,
-        )
+        there = await self._identities(collections)
+        for collection in collections:
+            now = there.get(collection.name)
+            if collection.target == "system.js" or now == self._made.get(collection.name):
+                continue
+            await self._record.lost(collection.name)
+            if now is not None:
+                await drop_collection(self._session, collection.target)
+            raise DatabaseMovedOnError(
+                f"{collection.name!r} is no longer the collection that the restore made: somebody "
+                "dropped, renamed or altered it.",
+                next_step="Stop whoever works there, drop what is not of the backup, and run the "
+                "same command again: it makes this collection anew.",
+                collection=collection.name,
+            )
 
     async def create(self, collection: DumpedCollection) -> bool:
         """Create a collection or view, unless it is there from a restore that was stopped.
@@ -209,7 +210,7 @@ class Filler:
             raise _written_to(collection, now, expected)
         if now < expected:
             return False
-        await self._require_same(collection)
+        await self._require_same([collection])
         await self._record.whole(collection.name)
         return True
 

@@ -103,7 +103,6 @@ class UserRollback:
     """Collection to the ids of what can go."""
     _units: Units = field(default_factory=Units)
     _fills: dict[_Key, list[_Filled]] = field(default_factory=dict)
-    _conflicting: set[tuple[str, bytes, str]] = field(default_factory=set)
 
     async def inspect(self, progress: Progress, newer: Sequence[UserRollback] = ()) -> None:
         """Compare what was created and filled with what is there; write nothing.
@@ -304,10 +303,7 @@ class UserRollback:
                 # Where the document around it became something else, it has no place any more.
                 lost = not has_room_at(raw, path)
                 kind = ConflictKind.REFUSED if lost else ConflictKind.CHANGED
-                place = (write.collection, id_key(write.id), path)
-                if place not in self._conflicting:
-                    self._conflicting.add(place)
-                    self.result.conflicts.add(Conflict(kind, write.collection, write.id, path))
+                self.result.conflicts.add(Conflict(kind, write.collection, write.id, path))
                 if self.result.options.discards and not lost:
                     ours[path] = now
         key = (write.collection, id_key(write.id))
