@@ -75,9 +75,13 @@ def after_diagnosis(
         place: The arguments that name the connection string.
         runs: All runs, the newest first.
     """
+    from newbi_migrate.store.runs import is_finalized
+
     chosen: list[str] = []
     if purpose == "migrate" and any(run.in_place for run in runs):
         # It has been migrated: its backup is of the database before that.
+        return suggest("status", *place)
+    if purpose == "finalize" and is_finalized(runs):
         return suggest("status", *place)
     if purpose in ("plan", "migrate", "validate") and legacy_collection is not None:
         chosen += ["--legacy-collection", legacy_collection]

@@ -83,11 +83,7 @@ def rollback_document(results: Sequence[RollbackResult], *, next_command: str = 
     return Document(
         command="rollback",
         database=last.database,
-        title=(
-            f"Rollback of {counted(len(back), 'run')} in the database {last.database}."
-            if len(back) > 1
-            else _title(last)
-        ),
+        title=_title(last, counted(len(back), "run") if len(back) > 1 else _run(last)),
         exit_code=code,
         next_command=next_command,
         run_id=None if last.run_id is None else str(last.run_id),
@@ -106,12 +102,14 @@ def _done(result: RollbackResult) -> bool:
     return result.earlier or not (result.dry_run or result.refused)
 
 
-def _title(result: RollbackResult) -> str:
+def _run(result: RollbackResult) -> str:
+    return f"the {result.command} run {result.run_id}"
+
+
+def _title(result: RollbackResult, runs: str) -> str:
     if result.run_id is None:
         return f"No run is in place in the database {result.database}; nothing was written."
-    what = f"the {result.command} run {result.run_id} in the database {result.database}"
-    if result.earlier:
-        return f"Left by the rollback of {what}, which was taken back before."
+    what = f"{runs} in the database {result.database}"
     if result.dry_run and result.refused:
         return (
             f"Rollback of {what}: it would be refused until the conflicts are settled. This is "
@@ -153,7 +151,9 @@ def _figures(results: Sequence[RollbackResult]) -> tuple[Figure, ...]:
 def _sections(result: RollbackResult, several: bool) -> Iterator[Section]:
     # Where no run is in place, the title of the document has said so.
     if several and result.run_id is not None:
-        yield Section(_title(result), _numbers(result))
+        # What becomes of all of them stands in the title of the document.
+        left = "Left by the rollback of" if result.earlier else "In"
+        yield Section(f"{left} {_run(result)}", _numbers(result))
     if result.conflicts:
         yield _conflicts(result)
     if result.kept:

@@ -218,6 +218,16 @@ def test_an_index_that_cannot_be_built_leads_to_what_builds_it(quick, clean):
     assert ExitCode.DONE == built.code, built.out
 
 
+def test_an_ended_migration_is_not_to_be_ended_again(quick, clean):
+    """A look at what would stand in its way leads to how the database stands."""
+    quick("migrate", "--confirm")
+    before = quick("doctor", "--before", "finalize")
+    quick("finalize", "--keep", "--confirm")
+    after = quick("doctor", "--before", "finalize")
+
+    assert (["finalize", "--keep", "--dry-run"], ["status"]) == (command(before), command(after))
+
+
 def test_what_people_changed_since_leads_to_a_comparison_that_names_it(quick, clean):
     """And to a validation without the proof, not to the same one again."""
     backup = quick("backup", "--no-exports", "--json").json["path"]

@@ -10,7 +10,7 @@ from bson import ObjectId
 from fingerprints import changes, fingerprint
 from hanging import statements_hanging, under_way
 from legacy_cases import build_dirty_database
-from little import little_legacy
+from little import little_legacy, without_quarantine
 from pymongo import MongoClient
 from small_legacy import USERS
 from sweeps import THOROUGH
@@ -321,7 +321,7 @@ def test_the_end_of_a_migration_killed_at_any_write_is_finished_by_the_same_comm
 def with_old_indexes(database):
     """A database that migrates with 0, and has an old index of either kind."""
     little_legacy(database)
-    database["quotes"].delete_one({"createdBy": "personne"})
+    without_quarantine(database)
     database["invoices"].create_index([("number", 1), ("createdBy", 1)], unique=True)
     database["expenses"].create_index([("vendor", "text")], weights={"vendor": 3})
     expense = {"_id": ObjectId(f"64c1{0:020x}"), "createdBy": USERS[0], "vendor": "Papeterie"}

@@ -13,7 +13,7 @@ def copied(source, target):
         target.create_collection(name, **info["options"])
         documents = list(source[name].with_options(CodecOptions(RawBSONDocument)).find())
         if documents:
-            target[name].insert_many(documents)
+            target[name].insert_many(documents, bypass_document_validation=True)
         indexes = [index for index in source[name].list_indexes() if index["name"] != "_id_"]
         if indexes:
             target.command("createIndexes", name, indexes=indexes)

@@ -50,6 +50,7 @@ from newbi_migrate.migration.validation.validate import ValidationRequest, valid
 from newbi_migrate.rules import Severity
 from newbi_migrate.store.collections import collection_names
 from newbi_migrate.store.faults import explained
+from newbi_migrate.store.lease import LEASE
 from newbi_migrate.store.scratch import drop_scratch
 from newbi_migrate.store.server import bytes_held, collection_hashes
 
@@ -377,7 +378,10 @@ def _verified(verification: Verification) -> _Told:
 
 
 def _restored(result: RestoreResult) -> _Told:
-    sentence = f"{sum(result.counts.values()):,} documents, {result.indexes:,} indexes"
+    # A backup of a database that was migrated and taken back holds one document more.
+    left = any(one.name == LEASE for one in result.verification.collections)
+    without = " (the lease is not restored)" if left else ""
+    sentence = f"{sum(result.counts.values()):,} documents{without}, {result.indexes:,} indexes"
     if result.refused:
         refused = ", ".join(f"{one.collection}.{one.name}" for one in result.refused[:3])
         sentence += f"; this server refuses {len(result.refused):,} ({refused})"

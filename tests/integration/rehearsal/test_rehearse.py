@@ -77,6 +77,23 @@ async def test_a_folder_without_a_manifest_is_backed_up_first(uri, backup, tmp_p
     assert before == set(tmp_path.iterdir())
 
 
+async def test_a_backup_with_a_lease_says_what_its_copy_lacks(uri, sync_database, tmp_path):
+    """Nobody looks for a lost document where the numbers of two steps differ by the lease."""
+    sync_database["Users"].insert_one(legacy_user(0))
+    async with Migration(uri) as migration:
+        await migration.apply()
+        await migration.rollback()
+        made = await migration.backup(tmp_path)
+    sync_database.client.drop_database(sync_database.name)
+
+    found = await rehearse(made.path, uri, work_dir=tmp_path)
+
+    said = {step.name: step.sentence for step in found.steps}
+    number = made.manifest.count
+    assert said[StepName.VERIFY].startswith(f"{number} documents in ")
+    assert f"{number - 1} documents (the lease is not restored)" in said[StepName.RESTORE]
+
+
 async def test_who_is_quarantined_is_for_a_person_to_decide(uri, sync_database, tmp_path):
     """Two users with one e-mail: go, once somebody has decided about them.
 
