@@ -300,6 +300,8 @@ class _Looking:
         since = since_rehearsal(rehearsed, plan)
         if since.as_rehearsed:
             return Line(LineId.REHEARSED, LineState.DONE, "as-rehearsed")
+        if since.of_another:
+            return Line(LineId.REHEARSED, LineState.FAILED, "of-another")
         return Line(LineId.REHEARSED, LineState.FAILED, "others", {"count": len(since.others)})
 
     async def _validated(self) -> Line:

@@ -98,6 +98,10 @@ _EVIDENCE: Final[Mapping[str, tuple[str, str]]] = {
         "every decision is as rehearsed",
         "chaque décision est celle de la répétition",
     ),
+    "of-another": (
+        "of another database: none of its users is here",
+        "d'une autre base : aucun de ses utilisateurs n'est ici",
+    ),
     "others": ("decisions that differ: {count}", "décisions différentes : {count}"),
     "unfinished": ("a run was interrupted", "une migration a été interrompue"),
     "unfinished-rollback": (

@@ -412,7 +412,7 @@ def timings_section(timings: Mapping[str, float]) -> tuple[Section, ...]:
 
 
 _VERDICTS: Final[Mapping[ExitCode, str]] = {
-    ExitCode.DONE: "Nothing is left to settle.",
+    ExitCode.DONE: "Everything is as expected.",
     ExitCode.PENDING: "Something is not as expected.",
     ExitCode.VALIDATION_FAILED: "Rules are broken that must hold.",
     ExitCode.QUARANTINED: "Something was left as it is, and a person has to decide.",

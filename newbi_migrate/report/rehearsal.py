@@ -96,8 +96,14 @@ def with_rehearsal(document: Document, since: SinceRehearsal) -> Document:
 
 def since_sentences(since: SinceRehearsal) -> Iterator[str]:
     """What has come since a rehearsal, the verdict first."""
-    if since.as_rehearsed:
-        yield "Everybody who was rehearsed is decided about as in the rehearsal."
+    if since.of_another:
+        yield (
+            f"It is the rehearsal of another database: of {counted(since.gone_users, 'legacy user')}"
+            " who were rehearsed, none is in this one."
+        )
+    elif since.as_rehearsed:
+        still = " and is still there" if since.gone_users else ""
+        yield f"Everybody who was rehearsed{still} is decided about as in the rehearsal."
     else:
         yield f"{counted(len(since.others), 'decision is', 'decisions are')} not as rehearsed."
     for name, was in since.policy.items():

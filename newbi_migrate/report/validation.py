@@ -108,7 +108,7 @@ def _figures(report: ValidationReport) -> tuple[Figure, ...]:
     return (
         Figure(report.checked, "rules checked"),
         Figure(sum(report.documents.values()), "documents looked at"),
-        Figure(critical, "critical violations", Tone.BAD if critical else Tone.GOOD),
+        Figure(critical, "critical, not there before", Tone.BAD if critical else Tone.GOOD),
         Figure(before, "violations there before", Tone.ODD if before else Tone.GOOD),
         Figure(
             report.quarantined,

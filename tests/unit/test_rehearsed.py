@@ -83,6 +83,17 @@ def test_newcomers_are_counted_and_stop_nobody(rehearsed):
     assert (1, 0, {"invoices": 5}) == (since.new_users, since.gone_users, since.documents)
 
 
+def test_a_rehearsal_of_another_database_is_none_of_this_one(rehearsed):
+    """None of its users is here, and others are; so nobody is decided about as rehearsed."""
+    stranger = UserLine(IDS[9], Outcome.CREATED, None, IDS[9], IDS[8])
+    since = since_rehearsal(rehearsed, a_plan(users=user_lines(stranger)))
+    nobody = since_rehearsal(rehearsed, a_plan(users=user_lines()))
+
+    assert (False, 0, 1) == (since.as_rehearsed, since.rehearsed_users, since.new_users)
+    assert next(since_sentences(since)).startswith("It is the rehearsal of another database: of ")
+    assert not nobody.of_another
+
+
 def test_who_has_gone_is_counted(rehearsed):
     """A legacy user who is no longer there is a number too."""
     since = since_rehearsal(rehearsed, a_plan(users=user_lines(*a_plan().users[1:])))

@@ -21,6 +21,7 @@ from newbi_migrate.migration.planning.plan_file import (
 )
 from newbi_migrate.migration.planning.results import Plan, RunResult
 from newbi_migrate.migration.planning.survey import odd_target, survey
+from newbi_migrate.migration.run.accounted import last_migration
 from newbi_migrate.migration.run.backup_guard import BackupGuard
 from newbi_migrate.migration.run.baseline import Baseline
 from newbi_migrate.migration.run.partly_written import take_back_partly_written
@@ -31,7 +32,6 @@ from newbi_migrate.migration.run.runner import (
 )
 from newbi_migrate.migration.run.written import perhaps_written
 from newbi_migrate.progress import Progress
-from newbi_migrate.store.counting import has_any
 from newbi_migrate.store.faults import explained
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.journal import Journal
@@ -147,7 +147,7 @@ class _Migrate:
         if (refusal := odd_target(seen.infos)) is not None:
             raise refusal
         if self.command == "backfill" and unfinished is None:
-            await _refuse_without_workspaces(self.runner.store.database)
+            _refuse_before_a_migration(runs)
         if unfinished is not None or not any(run.in_place for run in runs):
             return None
         plan = self.reviewed or await self._plan(self.runner.progress)
@@ -245,16 +245,15 @@ class _Migrate:
             before = written
 
 
-async def _refuse_without_workspaces(database: Database) -> None:
-    """Fail where nobody has a workspace, so that a backfill could only quarantine.
+def _refuse_before_a_migration(runs: Sequence[RunRecord]) -> None:
+    """Fail where no migration is in place: a backfill completes what one began.
 
     Raises:
-        UsageError: There is no organization.
+        UsageError: There is none.
     """
-    if not await has_any(database["organization"], comment="newbi-migrate backfill"):
+    if last_migration(runs) is None:
         raise UsageError(
-            f"No organization is in the database {database.name!r}, so no document can get a "
-            "workspace.",
+            "No migration is in place in this database, and a backfill stamps what came after one.",
             next_step="Nothing was written. Migrate first: newbi-migrate plan.",
         )
 

@@ -43,6 +43,7 @@ class SinceRehearsal:
     """What has come between a rehearsal and now.
 
     Attributes:
+        rehearsed_users: Legacy users who were rehearsed and are still there.
         new_users: Legacy users who have come.
         gone_users: Legacy users who are no longer there.
         documents: Collection to how many documents more it has; fewer are negative.
@@ -50,17 +51,23 @@ class SinceRehearsal:
         policy: Choices that were others, by name, with what they were.
     """
 
+    rehearsed_users: int = 0
     new_users: int = 0
     gone_users: int = 0
     documents: dict[str, int] = field(default_factory=dict)
     others: Annotated[list[OtherDecision], called("otherDecisions")] = field(default_factory=list)
     policy: Annotated[dict[str, Any], called("otherChoices")] = field(default_factory=dict)
 
+    @property
+    def of_another(self) -> bool:
+        """Whether it was of another database: its users are others, all of them."""
+        return bool(self.gone_users and self.new_users) and not self.rehearsed_users
+
     @computed_field
     @property
     def as_rehearsed(self) -> bool:
         """Whether everybody who was rehearsed is decided about as in the rehearsal."""
-        return not self.others and not self.policy
+        return not (self.others or self.policy or self.of_another)
 
 
 def since_rehearsal(path: Path, plan: Plan) -> SinceRehearsal:
@@ -74,17 +81,15 @@ def since_rehearsal(path: Path, plan: Plan) -> SinceRehearsal:
         UsageError: The file is no saved plan, or damaged.
     """
     found = SinceRehearsal()
-    seen = 0
     decisions = plan.users.decisions
 
     def on_decision(then: SavedDecision) -> None:
-        nonlocal seen
         identifier = _id_of(then.legacyId)
         position = decisions.position(identifier)
         if position < 0:
             found.gone_users += 1
             return
-        seen += 1
+        found.rehearsed_users += 1
         now = decisions.at(position)
         # Whom a migration created is there already for the plan that follows it.
         done = (then.outcome, now.outcome) == (Outcome.CREATED, Outcome.PRESENT)
@@ -103,7 +108,7 @@ def since_rehearsal(path: Path, plan: Plan) -> SinceRehearsal:
             found.others.append(OtherDecision(user, was, _workspace_words(now)))
 
     saved = load_plan(path, on_decision=on_decision, on_owner=on_owner)
-    found.new_users = len(plan.users) - seen
+    found.new_users = len(plan.users) - found.rehearsed_users
     found.documents = _difference(saved.documents, plan)
     policy = plan.options.policy()
     # Found out by itself in one, and named in the other, it is the same choice.

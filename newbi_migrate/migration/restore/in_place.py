@@ -125,6 +125,8 @@ class RestoreInPlace:
             # Only the answer to the very last write was lost.
             return await self._result(session.of_run(ours.run_id), ours.document, runs)
         unfinished = run_to_resume(runs)
+        if unfinished is not None:
+            self._refuse_other(unfinished)
         if self._resumed is None:
             self._resumed = unfinished is not None
             if unfinished is not None:
@@ -134,7 +136,6 @@ class RestoreInPlace:
             await self._begin(session)
             replaced = [Replacement(number, name) for name in self.only]
         else:
-            self._refuse_other(unfinished)
             session = session.of_run(unfinished.run_id)
             replaced = replacements_of(unfinished)
         self._run_id = session.run_id

@@ -183,6 +183,9 @@ def _refuse_the_run_before(runs: Sequence[RunRecord], in_place: Sequence[RunReco
     if back is None or back.in_place or not in_place:
         return
     before = in_place[0]
+    if before.state is RunState.ROLLING_BACK:
+        # A rollback of several was interrupted, and this is what is left of it.
+        return
     raise UsageError(
         f"The last run ({back.command}, {back.run_id}) was taken back already. The one before it "
         f"({before.command}, {before.run_id}) is in place.",

@@ -133,6 +133,8 @@ class ModelRules:
             sizes.append(size if most is None else min(size, most))
         progress.phase("rules of the models", sum(sizes))
         for target, size in zip(self._targets, sizes, strict=True):
+            # Those that structural rules looked at were counted as they were read.
+            state.documents.setdefault(target.name, size)
             await self._check(target, self._request.database[target.name], state)
             progress.advance(size, target.name)
 

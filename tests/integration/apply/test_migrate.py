@@ -10,6 +10,7 @@ from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from fingerprints import changes, fingerprint
 from legacy_cases import build_dirty_database
+from little import little_legacy
 from losing import losing_the_answer_to
 from small_legacy import USERS, invoices, legacy_user
 
@@ -20,6 +21,7 @@ from newbi_migrate.errors import (
     ExitCode,
     InterruptedRunError,
     LeaseHeldError,
+    UsageError,
 )
 from newbi_migrate.mapping.decisions import Outcome
 from newbi_migrate.mapping.users import FOLLOWS_MEMBERSHIP
@@ -352,6 +354,20 @@ async def test_backfill_stamps_late_documents_alone(uri, sync_database):
 
     assert {} == dict(result.created)
     assert owner["organizationId"] == found["workspaceId"]
+
+
+async def test_a_backfill_before_a_migration_is_refused(uri, sync_database):
+    """Also where an organization is there already: a run of it would pass for the migration."""
+    little_legacy(sync_database)
+    async with Migration(uri) as migration:
+        with pytest.raises(UsageError, match="No migration is in place"):
+            await migration.backfill()
+        await migration.apply()
+        await migration.rollback()
+        with pytest.raises(UsageError, match="No migration is in place"):
+            await migration.backfill()
+
+    assert 0 == sync_database["invoices"].count_documents({"workspaceId": {"$exists": True}})
 
 
 @pytest.mark.parametrize("command", ["migrate", "backfill"])

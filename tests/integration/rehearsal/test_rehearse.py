@@ -94,6 +94,20 @@ async def test_a_backup_with_a_lease_says_what_its_copy_lacks(uri, sync_database
     assert f"{number - 1} documents (the lease is not restored)" in said[StepName.RESTORE]
 
 
+async def test_a_backup_of_a_migrated_database_is_refused(uri, sync_database, tmp_path):
+    """The way back in the copy would lead to before the backup; the sentence names the run."""
+    sync_database["Users"].insert_one(legacy_user(0))
+    async with Migration(uri) as migration:
+        run = await migration.apply()
+        made = await migration.backup(tmp_path)
+    sync_database.client.drop_database(sync_database.name)
+
+    with pytest.raises(UsageError, match=f"the migrate run {run.run_id} is in place"):
+        await rehearse(made.path, uri, work_dir=tmp_path)
+
+    assert sync_database.name not in sync_database.client.list_database_names()
+
+
 async def test_who_is_quarantined_is_for_a_person_to_decide(uri, sync_database, tmp_path):
     """Two users with one e-mail: go, once somebody has decided about them.
 

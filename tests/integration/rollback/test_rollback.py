@@ -603,14 +603,8 @@ async def roll_all_back(uri, **arguments):
         return await migration.rollback_all(**arguments)
 
 
-async def test_a_rollback_of_all_that_was_stopped_tells_at_its_end_whom_its_first_runs_left(
-    uri, migrated, sync_database
-):
-    """The run that left somebody is taken back already when the same call finishes the rest."""
-    sync_database["Users"].insert_one(legacy_user(3))
-    await migrate(uri)
-    home = organization_of(sync_database, USERS[3])
-    sync_database["quotes"].insert_one({"_id": ObjectId(), "workspaceId": home})
+async def stop_at_the_second_run(uri):
+    """Begin to take two runs back, and stop in the earlier of them."""
 
     class StopAtTheSecondRun(NullProgress):
         runs = 0
@@ -623,6 +617,31 @@ async def test_a_rollback_of_all_that_was_stopped_tells_at_its_end_whom_its_firs
     async with Migration(uri, progress=StopAtTheSecondRun()) as migration:
         with pytest.raises(InterruptedRunError):
             await migration.rollback_all()
+
+
+async def test_what_is_left_of_a_rollback_of_all_is_finished_by_one_of_the_last_run(
+    uri, migrated, sync_database
+):
+    """Half taken back, the earlier run is not mistaken for one that stays in place."""
+    sync_database["Users"].insert_one(legacy_user(3))
+    await migrate(uri)
+    await stop_at_the_second_run(uri)
+    result = await rollback(uri)
+    sync_database["Users"].delete_one({"_id": USERS[3]})
+
+    assert (migrated[1].run_id, ExitCode.DONE) == (result.run_id, result.exit_code)
+    assert [] == changes(migrated[0], held(sync_database))
+
+
+async def test_a_rollback_of_all_that_was_stopped_tells_at_its_end_whom_its_first_runs_left(
+    uri, migrated, sync_database
+):
+    """The run that left somebody is taken back already when the same call finishes the rest."""
+    sync_database["Users"].insert_one(legacy_user(3))
+    await migrate(uri)
+    home = organization_of(sync_database, USERS[3])
+    sync_database["quotes"].insert_one({"_id": ObjectId(), "workspaceId": home})
+    await stop_at_the_second_run(uri)
     looked = await roll_all_back(uri, dry_run=True)
     left, back = await roll_all_back(uri, reviewed=looked)
 
