@@ -98,8 +98,8 @@ def since_sentences(since: SinceRehearsal) -> Iterator[str]:
     """What has come since a rehearsal, the verdict first."""
     if since.of_another:
         yield (
-            f"It is the rehearsal of another database: of {counted(since.gone_users, 'legacy user')}"
-            " who were rehearsed, none is in this one."
+            "It is the rehearsal of another database: of "
+            f"{counted(since.gone_users, 'legacy user')} who were rehearsed, none is in this one."
         )
     elif since.as_rehearsed:
         still = " and is still there" if since.gone_users else ""

@@ -70,6 +70,8 @@ async def find_collisions(
     workspace: Any = None,
     among: Mapping[str, Any] | None = None,
     owner_field: str | None = None,
+    users: Mapping[str, Any] | None = None,
+    collation: Mapping[str, Any] | None = None,
 ) -> tuple[tuple[Collision, ...], tuple[Collision, ...]]:
     """Documents that share a unique key as they are, and once what they lack has been added.
 
@@ -84,6 +86,8 @@ async def find_collisions(
         among: Only documents that match this; ``None`` for all.
         owner_field: Field that says whose a document is: then every document of a collision is
             named with what stands there.
+        users: Expressions for fields that name users; by default what they hold.
+        collation: How the index compares text; by default byte by byte.
 
     Raises:
         UsageError: The server does not take the key's filter or its derived values.
@@ -97,6 +101,8 @@ async def find_collisions(
         comment,
         among or {},
         owner_field,
+        users or {},
+        collation or SIMPLE_COLLATION,
     )
     try:
         return await finder.find()
@@ -121,8 +127,10 @@ class _Finder:
     workspace: Any
     workspace_field: str
     comment: str
-    among: Mapping[str, Any] = field(default_factory=dict)
-    owner_field: str | None = None
+    among: Mapping[str, Any]
+    owner_field: str | None
+    users: Mapping[str, Any]
+    collation: Mapping[str, Any]
 
     async def find(self) -> tuple[tuple[Collision, ...], tuple[Collision, ...]]:
         derived = self.key.derived
@@ -191,17 +199,31 @@ class _Finder:
         query: dict[str, Any] = {}
         for n, path in enumerate(self._paths):
             values = [each["_id"][f"k{n}"] for each in found]
-            as_stored = path != self.workspace_field and path not in derived
+            as_stored = path not in derived and path not in self._written
             if as_stored and all(type(value) in _LITERAL for value in values):
                 query[path] = {"$in": values}
         return query
 
     @property
+    def _written(self) -> dict[str, Any]:
+        """Expressions for the fields that a document may hold otherwise than they are stored."""
+        return {self.workspace_field: self.workspace, **self.users}
+
+    @property
     def _paths(self) -> list[str]:
         return [path for path, _ in self.key.index.keys]
 
+    @property
+    def _written_of_its_filter(self) -> dict[str, Any]:
+        """What is written, where it decides whether a document is in the index; else nothing."""
+        index = self.key.index
+        named = {*(index.partial or {}), *(self._paths if index.sparse else ())}
+        written = {path: value for path, value in self._written.items() if value != f"${path}"}
+        decides = any(name in written or name.startswith("$") for name in named)
+        return written if decides else {}
+
     def _values(self, paths: Sequence[str], derived: Mapping[str, Any]) -> dict[str, Any]:
-        expressions = {self.workspace_field: self.workspace, **derived}
+        expressions = {**self._written, **derived}
         return {
             f"k{n}": _as_indexed(expressions.get(path, f"${path}")) for n, path in enumerate(paths)
         }
@@ -211,10 +233,16 @@ class _Finder:
         match: dict[str, Any] = dict(index.partial or {})
         if index.sparse:
             match["$or"] = [{path: {"$exists": True}} for path in self._paths]
+        written = self._written_of_its_filter
         cursor = await self.collection.aggregate_raw_batches(
-            [{"$match": {"$and": [match, self.among]}}, *stages],
+            [
+                {"$match": self.among},
+                *([{"$set": written}] if written else []),
+                {"$match": match},
+                *stages,
+            ],
             allowDiskUse=True,
-            collation=SIMPLE_COLLATION,
+            collation=self.collation,
             comment=self.comment,
         )
         return [found async for found in documents_of(raw_documents(cursor))]

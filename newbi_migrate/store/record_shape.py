@@ -44,8 +44,7 @@ class _DroppedIndex(_Shape):
 class _Summary(_Shape):
     quarantined: _Count = 0
     quarantined_without: _Count = Field(default=0, alias="quarantinedWithout")
-    refused: _Count = 0
-    refused_keys: _Count = Field(default=0, alias="refusedKeys")
+    unforeseen: _Count = 0
 
 
 class _Collection(_Shape):

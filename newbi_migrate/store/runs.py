@@ -50,9 +50,9 @@ __all__ = [
     "recorded_run_ids",
     "refuse_altered_records",
     "refuse_if_restoring",
-    "refused_documents",
     "restore_record",
     "unfinished_run",
+    "unforeseen_refusals",
     "users_taken_back",
 ]
 
@@ -241,19 +241,16 @@ def quarantined_documents(
     return _of_last(runs, collection, "quarantinedWithout" if without_workspace else "quarantined")
 
 
-def refused_documents(
-    runs: Iterable[RunRecord], collection: str, *, for_a_key: bool = False
-) -> int:
-    """How many documents of a collection the server refused the last run that wrote to it.
+def unforeseen_refusals(runs: Iterable[RunRecord], collection: str) -> int:
+    """How many documents the server refused the last run that wrote to a collection, unforeseen.
 
-    A plan foresees most of them; the others are still to be written.
+    A plan takes them for documents that are still to be written; it names all others.
 
     Args:
         runs: The newest first.
         collection: Its name.
-        for_a_key: Only those that it refused for a key that another document has.
     """
-    return _of_last(runs, collection, "refusedKeys" if for_a_key else "refused")
+    return _of_last(runs, collection, "unforeseen")
 
 
 def _of_last(runs: Iterable[RunRecord], collection: str, name: str) -> int:

@@ -11,11 +11,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from newbi_migrate.documents.registry import CollectionSpec
+from newbi_migrate.mapping.values import ABSENT, is_missing
 from newbi_migrate.mapping.workspace import Action, Reason
 from newbi_migrate.migration.planning.documents import DocumentCounts, DocumentPlane
 from newbi_migrate.migration.planning.results import CollectionSummary, Quarantine
 from newbi_migrate.store.collections import Identities
 from newbi_migrate.store.faults import task_group
+from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.journal import Journal, JournalGroup, portions
 from newbi_migrate.store.raw import join_ids
 from newbi_migrate.store.session import LeasedSession
@@ -126,10 +128,20 @@ class DocumentWriter:
     ) -> None:
         for group in groups if outcome.groups is None else outcome.groups:
             counts.add_changes(group.changes, len(group.ids))
+        workspace = self._plane.workspace_field
         for refusal in outcome.refused:
-            counts.summary.quarantined += 1
-            counts.summary.quarantined_without += 1
-            refused.add(spec.name, self._plane.workspace_field, _reason(refusal), [refusal.id])
+            refused.add(spec.name, workspace, _reason(refusal), [refusal.id])
+        if outcome.refused:
+            # Of most that are refused the workspace is; of some a user alone.
+            without = {
+                id_key(identifier)
+                for group in groups
+                if is_missing(group.prior.get(workspace, ABSENT))
+                for identifier in group.ids
+            }
+            keys = [id_key(refusal.id) for refusal in outcome.refused]
+            counts.summary.quarantined += len(keys)
+            counts.summary.quarantined_without += sum(key in without for key in keys)
         # A document somebody changed or deleted meanwhile is not ours to count: the re-scan at
         # the end of the run sees what it is now.
         counts.summary.documents -= len(outcome.changed)

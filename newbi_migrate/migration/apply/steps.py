@@ -25,6 +25,7 @@ from newbi_migrate.migration.apply.users import UserWriter
 from newbi_migrate.migration.planning.codes import with_rules
 from newbi_migrate.migration.planning.documents import DocumentPlane
 from newbi_migrate.migration.planning.plan import chosen_collections
+from newbi_migrate.migration.planning.refusals import REFUSALS
 from newbi_migrate.migration.planning.results import (
     CollectionSummary,
     Findings,
@@ -160,8 +161,7 @@ async def apply_plan(request: ApplyRequest) -> RunResult:
                 name: {
                     **answer(summary),
                     "quarantinedWithout": summary.quarantined_without,
-                    "refused": len(state.refused[name]),
-                    "refusedKeys": len(state.refused[name].of_reason(Reason.UNIQUE_KEY)),
+                    "unforeseen": _unforeseen(request.plan, state, name),
                 }
                 for name, summary in state.collections.items()
             },
@@ -172,6 +172,12 @@ async def apply_plan(request: ApplyRequest) -> RunResult:
         },
     )
     return result
+
+
+def _unforeseen(plan: Plan, state: _State, name: str) -> int:
+    """How many documents of a collection were refused that the plan did not name as refused."""
+    counts = plan.quarantine.counts()
+    return max(0, len(state.refused[name]) - sum(counts[name, reason] for reason in REFUSALS))
 
 
 async def _count_all(request: ApplyRequest, state: _State) -> None:

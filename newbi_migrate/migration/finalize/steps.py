@@ -43,7 +43,7 @@ from newbi_migrate.store.runs import (
     RunRecord,
     RunWriter,
     quarantined_documents,
-    refused_documents,
+    unforeseen_refusals,
 )
 from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.structure import drop_collection
@@ -141,7 +141,7 @@ async def has_late_work(database: Database, runs: Sequence[RunRecord], plan: Pla
     if any(line.writes and id_key(line.legacy_id) not in refused for line in plan.users):
         return True
     for name, summary in plan.collections.items():
-        if summary.pending <= refused_documents(runs, name):
+        if summary.pending <= unforeseen_refusals(runs, name):
             continue
         # Documents of users whom the server refused wait for these, and were quarantined too.
         left = summary.pending + summary.quarantined

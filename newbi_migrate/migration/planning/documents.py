@@ -33,7 +33,7 @@ from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.journal import MAX_PRIOR_BYTES
 from newbi_migrate.store.lookup import MAX_TREE_KEYS
-from newbi_migrate.store.raw import MAX_DOCUMENT_BYTES, elements_by_name
+from newbi_migrate.store.raw import MAX_DOCUMENT_BYTES, elements_by_name, one_of
 from newbi_migrate.store.reading import read_by_ids
 from newbi_migrate.store.validators import refused_with, refuses
 from newbi_migrate.store.windows import (
@@ -88,13 +88,19 @@ class Surveyed:
         """Whether any document holds a workspace already, right or wrong."""
         return bool(self.summary.classes.keys() - _SAYING_NOTHING)
 
-    def without(self, refused: int) -> Surveyed:
-        """The same where the server refuses to let so many documents have their workspace."""
+    def without(self, refused: CollectionSummary) -> Surveyed:
+        """The same where what would be written to some documents is refused.
+
+        Args:
+            refused: What would have happened to them.
+        """
+        saying_nothing = sum(refused.classes[one] for one in _SAYING_NOTHING)
         summary = replace(
             self.summary,
-            stamped=self.summary.stamped - refused,
-            quarantined=self.summary.quarantined + refused,
-            quarantined_without=self.summary.quarantined_without + refused,
+            stamped=self.summary.stamped - refused.stamped,
+            owners_rewritten=self.summary.owners_rewritten - refused.owners_rewritten,
+            quarantined=self.summary.quarantined + refused.documents,
+            quarantined_without=self.summary.quarantined_without + saying_nothing,
         )
         return replace(self, summary=summary)
 
@@ -114,6 +120,7 @@ class DocumentPlane:
 
     Attributes:
         workspace_field: Name of the field that scopes a document.
+        workspaces: Who is who.
     """
 
     def __init__(
@@ -131,14 +138,14 @@ class DocumentPlane:
         self._odd_users = odd_users or {}
         self.unwritable = unwritable
         self._registry = registry
-        self._workspaces = workspaces
+        self.workspaces = workspaces
         self._rewrite = rewrite_owners
         self._comment = comment
         self.workspace_field = registry.workspace_field
 
     def concerns(self, spec: CollectionSpec) -> bool:
         """Whether documents of a collection can be changed at all."""
-        return spec.scoped or bool(self._rewrite and self._workspaces.aliases and spec.user_fields)
+        return spec.scoped or bool(self._rewrite and self.workspaces.aliases and spec.user_fields)
 
     async def survey(
         self, spec: CollectionSpec, progress: Progress, watched: Container[ObjectId] = ()
@@ -211,6 +218,22 @@ class DocumentPlane:
             )
             yield await refused_with(collection, info, written, comment=self._comment)
 
+    async def written_among(self, spec: CollectionSpec, ids: Sequence[Any]) -> list[Decided]:
+        """Those of some documents to which a run writes, with what it does."""
+        written: list[Decided] = []
+        for at in range(0, len(ids), _PORTION):
+            query = {"_id": one_of(ids[at : at + _PORTION])}
+            async for groups in read_portions(
+                self._database[spec.name],
+                self.fields(spec),
+                query=query,
+                size=_PORTION,
+                comment=self._comment,
+            ):
+                decided = await self.decide(spec, groups)
+                written += [one for one in decided if one[1].action is Action.STAMP]
+        return written
+
     async def census(self, spec: CollectionSpec) -> CollectionSummary:
         """Decide about every document of a collection by what it holds, without its id."""
         if spec.name in self.unwritable:
@@ -265,7 +288,7 @@ class DocumentPlane:
                 parent = None if link is None else parents.get(link)
             resolution = resolve(
                 spec,
-                self._workspaces,
+                self.workspaces,
                 stored=group.stored.get(self.workspace_field, ABSENT),
                 users=group.stored,
                 parent_workspace=parent,
@@ -320,7 +343,7 @@ class DocumentPlane:
     def _workspace_of(self, spec: CollectionSpec, document: Mapping[str, Any]) -> ObjectId | None:
         resolution = resolve(
             spec,
-            self._workspaces,
+            self.workspaces,
             stored=document.get(self.workspace_field, ABSENT),
             users=document,
             workspace_field=self.workspace_field,
@@ -328,7 +351,7 @@ class DocumentPlane:
         )
         stored = document.get(self.workspace_field, ABSENT)
         held = read_id(resolution.changes.get(self.workspace_field, stored)).value
-        return held if held in self._workspaces.organizations else None
+        return held if held in self.workspaces.organizations else None
 
     def _note_owner(
         self,

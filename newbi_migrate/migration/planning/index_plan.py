@@ -10,15 +10,14 @@ from bson import ObjectId
 
 from newbi_migrate.documents.indexes import LIST_BESIDE_TEXT, PARALLEL_LISTS
 from newbi_migrate.documents.newbi import BETTER_AUTH_SPECS
-from newbi_migrate.documents.registry import CollectionSpec, IdType, IndexSpec, UniqueKey
-from newbi_migrate.mapping.values import ABSENT, IdForm, read_id
+from newbi_migrate.documents.registry import CollectionSpec, IndexSpec, UniqueKey
+from newbi_migrate.mapping.values import read_id
 from newbi_migrate.mapping.workspace import Reason, WorkspaceClass, Workspaces
 from newbi_migrate.migration.planning.documents import MOST_OWNERS, Surveyed
 from newbi_migrate.migration.planning.results import IndexAction, IndexDecision, PlannedCollision
 from newbi_migrate.progress import Progress
 from newbi_migrate.store.collisions import Collision, find_collisions
 from newbi_migrate.store.counting import count_by
-from newbi_migrate.store.decoding import decoded
 from newbi_migrate.store.handles import Collection, Database
 from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.indexes import (
@@ -27,14 +26,14 @@ from newbi_migrate.store.indexes import (
     read_indexes,
 )
 from newbi_migrate.store.lookup import MAX_TREE_KEYS, search_tree
-from newbi_migrate.store.reading import read_by_ids
 
 __all__ = [
     "collision_reason",
+    "follows",
     "future_workspace",
+    "id_in",
     "lists_in_the_way",
     "plan_index_changes",
-    "refused_by_indexes",
 ]
 
 _KEPT: Final = "Belongs to the old structure; it is kept until it is dropped on request."
@@ -102,7 +101,7 @@ async def plan_index_changes(
                 key is not None
                 and spec.name in collections
                 and workspace is not None
-                and not _follows(key, existing, spec, surveyed.get(spec.name), workspace_field)
+                and not follows(key, existing, spec, surveyed.get(spec.name), workspace_field)
             ):
                 now, later = await find_collisions(
                     database[spec.name],
@@ -167,77 +166,7 @@ async def lists_in_the_way(
     return LIST_BESIDE_TEXT if index.is_text else PARALLEL_LISTS
 
 
-async def refused_by_indexes(
-    database: Database,
-    spec: CollectionSpec,
-    workspaces: Workspaces,
-    surveyed: Surveyed,
-    *,
-    workspace_field: str,
-    comment: str,
-) -> list[Any]:
-    """Ids of documents that a unique index refuses, which is there, once they get a workspace.
-
-    Those that hold the workspace keep the key; where none does, whichever is written first gets it,
-    and the first by its id stands for it here.
-
-    Args:
-        database: Where.
-        spec: The collection.
-        workspaces: Who is who.
-        surveyed: What was learned about its documents.
-        workspace_field: Name of the field that scopes a document.
-        comment: Attached to every command.
-    """
-    if not surveyed.summary.pending or not spec.unique_keys:
-        return []
-    existing = await read_indexes(database, spec.name)
-    present = plan_indexes(existing, spec).present
-    workspace = future_workspace(spec, workspaces, surveyed, workspace_field=workspace_field)
-    if workspace is None:
-        return []
-    refused: dict[bytes, Any] = {}
-    for key in spec.unique_keys:
-        if key.index not in present or _follows(key, existing, spec, surveyed, workspace_field):
-            continue
-        found, _ = await find_collisions(
-            database[spec.name],
-            key,
-            workspace_field=workspace_field,
-            workspace=workspace,
-            owner_field=spec.owner_field,
-            comment=comment,
-        )
-        for collision in found:
-            ids = collision.every_id or collision.ids
-            late = await _without_right_workspace(
-                database[spec.name], spec, ids, workspaces, workspace_field, comment
-            )
-            first = 1 if len(late) == len(ids) else 0
-            refused.update((id_key(identifier), identifier) for identifier in late[first:])
-    return list(refused.values())
-
-
-async def _without_right_workspace(
-    collection: Collection,
-    spec: CollectionSpec,
-    ids: Sequence[Any],
-    workspaces: Workspaces,
-    workspace_field: str,
-    comment: str,
-) -> list[Any]:
-    """Those of some documents to which a run gives a workspace, in the order of the ids."""
-    right: set[bytes] = set()
-    reading = read_by_ids(collection, ids, [workspace_field], comment=comment)
-    async for document, _ in decoded(reading):
-        stored = read_id(document.get(workspace_field, ABSENT))
-        typed = (stored.form is IdForm.OBJECT_ID) == (spec.workspace_type is IdType.OBJECT_ID)
-        if typed and stored.value in workspaces.organizations:
-            right.add(id_key(document["_id"]))
-    return [identifier for identifier in ids if id_key(identifier) not in right]
-
-
-def _follows(
+def follows(
     key: UniqueKey,
     existing: Sequence[Mapping[str, Any]],
     spec: CollectionSpec,
@@ -337,12 +266,6 @@ def future_workspace(
     if not spec.scoped or spec.workspace_type is None:
         return f"${workspace_field}"
 
-    def as_id(path: str) -> dict[str, Any]:
-        # Some ids were stored as a document with their text, as Extended JSON writes them.
-        text = {"$getField": {"field": {"$literal": "$oid"}, "input": path}}
-        found = {"$cond": [{"$eq": [{"$type": path}, "object"]}, text, path]}
-        return {"$convert": {"input": found, "to": "objectId", "onError": None, "onNull": None}}
-
     owners = {} if surveyed is None else dict(surveyed.owners)
     # Of all users, not of those whose documents are still to be stamped: what a plan says must not
     # depend on how far its run has come.
@@ -355,9 +278,9 @@ def future_workspace(
     by_owner: Any = None
     if spec.owner_field is not None and owners:
         by_owner = search_tree(owners, "$$owner")
-    variables = {"stored": as_id(f"${workspace_field}")}
+    variables = {"stored": id_in(f"${workspace_field}")}
     if spec.owner_field is not None:
-        variables["owner"] = as_id(f"${spec.owner_field}")
+        variables["owner"] = id_in(f"${spec.owner_field}")
     by_stored_user = _by_stored_user(spec, workspaces, surveyed)
     return {
         "$let": {
@@ -365,6 +288,13 @@ def future_workspace(
             "in": {"$ifNull": [stored, by_owner, by_stored_user, f"${workspace_field}"]},
         }
     }
+
+
+def id_in(path: str) -> dict[str, Any]:
+    """The id that a field holds, also as text or as Extended JSON writes it; else null."""
+    text = {"$getField": {"field": {"$literal": "$oid"}, "input": path}}
+    found = {"$cond": [{"$eq": [{"$type": path}, "object"]}, text, path]}
+    return {"$convert": {"input": found, "to": "objectId", "onError": None, "onNull": None}}
 
 
 def _by_stored_user(spec: CollectionSpec, workspaces: Workspaces, surveyed: Surveyed | None) -> Any:

@@ -6,8 +6,8 @@ A run makes the same plan again and follows it; a saved plan is compared by its 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence, Set as AbstractSet
-from typing import Any, Final
+from collections.abc import Mapping, Sequence, Set as AbstractSet
+from typing import Final
 
 from bson import ObjectId
 
@@ -25,9 +25,10 @@ from newbi_migrate.migration.planning.codes import EMAIL_REFUSED
 from newbi_migrate.migration.planning.companions import companions_elsewhere
 from newbi_migrate.migration.planning.digests import INDEXES, USERS, Digests, of_index, of_user
 from newbi_migrate.migration.planning.documents import DocumentPlane, Surveyed
-from newbi_migrate.migration.planning.index_plan import plan_index_changes, refused_by_indexes
+from newbi_migrate.migration.planning.index_plan import plan_index_changes
 from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.planning.people import odd_accounts, odd_sessions
+from newbi_migrate.migration.planning.refusals import foresee_refusals
 from newbi_migrate.migration.planning.results import (
     NOT_PLAIN,
     Findings,
@@ -165,9 +166,7 @@ async def make_plan(
         comment=_COMMENT,
         progress=listener,
     )
-    await _foresee_refusals(
-        database, plain, seen.infos, plane, users.workspaces, surveyed, quarantine
-    )
+    await _without_refusals(database, plain, seen.infos, plane, surveyed, quarantine)
     digests = Digests({name: found.digest for name, found in surveyed.items()})
     digests.add(USERS, users.digest)
     for decision in decisions:
@@ -194,43 +193,20 @@ async def make_plan(
     )
 
 
-async def _foresee_refusals(
+async def _without_refusals(
     database: Database,
     specs: Sequence[CollectionSpec],
     infos: Mapping[str, CollectionInfo],
     plane: DocumentPlane,
-    workspaces: Workspaces,
     surveyed: dict[str, Surveyed],
     quarantine: Quarantine,
 ) -> None:
-    """Quarantine what has no room left, and what a validator or a unique index would refuse."""
-    field = plane.workspace_field
+    """Quarantine what the server would refuse."""
     for spec in specs:
-        seen = surveyed[spec.name]
-        if not seen.summary.pending:
-            continue
-        large = _by_key(await plane.too_large(spec))
-        shared = _by_key(
-            await refused_by_indexes(
-                database, spec, workspaces, seen, workspace_field=field, comment=_COMMENT
-            )
+        surveyed[spec.name], refused = await foresee_refusals(
+            database, spec, infos[spec.name], plane, surveyed[spec.name], comment=_COMMENT
         )
-        invalid = 0
-        # A server asks the validator before the index: of what both refuse, it says that.
-        async for ids in plane.refused_by_validator(spec, infos[spec.name]):
-            refused = _by_key(ids)
-            left = [identifier for key, identifier in refused.items() if key not in large]
-            quarantine.add(spec.name, field, Reason.WRITE_REFUSED, left)
-            invalid += len(left)
-            shared = {key: i for key, i in shared.items() if key not in refused}
-        shared = {key: i for key, i in shared.items() if key not in large}
-        quarantine.add(spec.name, field, Reason.DOCUMENT_TOO_LARGE, [*large.values()])
-        quarantine.add(spec.name, field, Reason.UNIQUE_KEY, [*shared.values()])
-        surveyed[spec.name] = seen.without(len(large) + invalid + len(shared))
-
-
-def _by_key(ids: Iterable[Any]) -> dict[bytes, Any]:
-    return {id_key(identifier): identifier for identifier in ids}
+        quarantine.extend(refused)
 
 
 async def _is_unrecorded(

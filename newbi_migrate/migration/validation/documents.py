@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,13 +15,16 @@ from newbi_migrate.mapping.values import ABSENT, IdForm, read_id
 from newbi_migrate.mapping.workspace import Action, Reason, Resolution
 from newbi_migrate.migration.planning.documents import DocumentPlane
 from newbi_migrate.migration.planning.owners import owner_of
+from newbi_migrate.migration.planning.refusals import foresee_refusals
 from newbi_migrate.migration.validation import rules
 from newbi_migrate.migration.validation.report import Origin
 from newbi_migrate.migration.validation.request import COMMENT, State, ValidationRequest
 from newbi_migrate.migration.validation.rules import STRUCTURAL, rule_broken_by
+from newbi_migrate.progress import NullProgress
 from newbi_migrate.store.census import count_groups
+from newbi_migrate.store.collections import CollectionInfo
 from newbi_migrate.store.ids import id_key
-from newbi_migrate.store.runs import RunRecord, quarantined_documents, refused_documents
+from newbi_migrate.store.runs import RunRecord, quarantined_documents, unforeseen_refusals
 from newbi_migrate.store.windows import WindowGroup
 
 __all__ = ["WorkspaceRules"]
@@ -38,13 +41,21 @@ class WorkspaceRules:
         request: What is validated.
         state: Where violations go; it knows who is who.
         runs: All runs, the newest first.
+        infos: The collections as they are in the database, by name.
     """
 
-    def __init__(self, request: ValidationRequest, state: State, runs: Sequence[RunRecord]) -> None:
+    def __init__(
+        self,
+        request: ValidationRequest,
+        state: State,
+        runs: Sequence[RunRecord],
+        infos: Mapping[str, CollectionInfo],
+    ) -> None:
         self._request = request
         self._database = request.database
         self._state = state
         self._runs = runs
+        self._infos = infos
         self._field = request.registry.workspace_field
 
     async def check(self, spec: CollectionSpec) -> None:
@@ -71,15 +82,9 @@ class WorkspaceRules:
         self._state.documents[spec.name] = judged.documents
         self._state.holding[spec.name] = holding
         recorded = quarantined_documents(self._runs, spec.name)
-        excused = judged.excused(
-            recorded,
-            refused_documents(self._runs, spec.name),
-            refused_documents(self._runs, spec.name, for_a_key=True),
-        )
-        if excused.stamps is Reason.WRITE_REFUSED and (
-            len(await plane.too_large(spec)) == judged.stamps
-        ):
-            excused = replace(excused, stamps=Reason.DOCUMENT_TOO_LARGE)
+        excused = _Excused(left=recorded > 0, stamps=None)
+        if judged.stamps and judged.left + judged.stamps <= recorded:
+            excused = replace(excused, stamps=await self._refused(spec, plane))
         left = judged.left
         origins = self._state.origins
         tells = await origins.tells() if judged.odd else False
@@ -108,6 +113,23 @@ class WorkspaceRules:
                 origin=origins.once_migrated(Origin.PENDING),
                 count=left - recorded,
             )
+
+    async def _refused(self, spec: CollectionSpec, plane: DocumentPlane) -> Reason | None:
+        """Why the server refuses what is still to be written; ``None`` where it does not.
+
+        A document that it refused looks like one that nobody has tried to write. A plan tells
+        them apart, but for those that it does not foresee: these are known by their number.
+        """
+        seen = await plane.survey(spec, NullProgress())
+        info = self._infos[spec.name]
+        seen, refused = await foresee_refusals(
+            self._database, spec, info, plane, seen, comment=COMMENT
+        )
+        if seen.summary.pending > unforeseen_refusals(self._runs, spec.name):
+            return None
+        reasons = {reason for _, reason in refused.counts()}
+        alike = len(reasons) == 1 and not seen.summary.pending
+        return reasons.pop() if alike else Reason.WRITE_REFUSED
 
     async def _needs_ids(self, spec: CollectionSpec, judged: _Judged) -> bool:
         """Whether only its id tells if a run wrote what a document breaks a rule with."""
@@ -269,16 +291,3 @@ class _Judged:
         if self._owner is None:
             return False
         return self._owner.oddity(group.stored) is not None
-
-    def excused(self, recorded: int, refused: int, keys: int) -> _Excused:
-        """What may be as it is, because a run left as many documents out.
-
-        A document the server refused to let a run write looks like one that nobody has tried to
-        write, or that was put right since; only where the numbers are the same is it taken for
-        one of the first.
-        """
-        if self.left + self.stamps == recorded and self.stamps == refused:
-            # Which of them share a key is known only where all do.
-            reason = Reason.UNIQUE_KEY if keys == self.stamps else Reason.WRITE_REFUSED
-            return _Excused(left=True, stamps=reason)
-        return _Excused(left=recorded > 0, stamps=None)

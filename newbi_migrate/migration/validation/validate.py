@@ -86,7 +86,7 @@ async def validate(request: ValidationRequest) -> ValidationReport:
     with timed(state.timings, "people"):
         await check.people()
     with timed(state.timings, "documents"):
-        documents = WorkspaceRules(request, state, runs)
+        documents = WorkspaceRules(request, state, runs, listed)
         sizes = await estimated_counts(
             database, [listed[spec.name] for spec in present], comment=COMMENT
         )

@@ -367,6 +367,89 @@ async def test_late_documents_that_an_index_refuses_are_quarantined_by_the_plan(
     assert (0, {Reason.UNIQUE_KEY: 2}) == (report.exit_code, report.quarantine["invoices"])
 
 
+ALIASED, HOME = ObjectId("64b1" + "0" * 20), ObjectId("64b2" + "0" * 20)
+
+
+def signed_up_anew(database):
+    """A legacy user who signed up anew: their documents name the new user after a run."""
+    database["Users"].insert_one(legacy_user(0))
+    database["user"].insert_one(
+        {"_id": ALIASED, "email": "jeanne0@exemple.fr", "name": "Jeanne", "emailVerified": True}
+    )
+    database["organization"].insert_one({"_id": HOME, "slug": "atelier", "name": "Atelier"})
+    member = {"_id": ObjectId(), "userId": ALIASED, "organizationId": HOME, "role": "owner"}
+    database["member"].insert_one(member)
+
+
+UNIQUE = {
+    "of the old structure": ([("number", 1), ("createdBy", 1)], {}, str),
+    "of the old structure, scoped": ([("workspaceId", 1), ("number", 1)], {}, str),
+    "of nobody's description": ([("reference", 1), ("workspaceId", 1)], {}, str),
+    "partial, by the workspace": (
+        [("reference", 1)],
+        {"partialFilterExpression": {"workspaceId": {"$type": "objectId"}}},
+        str,
+    ),
+    "partial, by the owner": (
+        [("reference", 1)],
+        {"partialFilterExpression": {"createdBy": ALIASED}},
+        str,
+    ),
+    "sparse": ([("workspaceId", 1), ("reference", 1)], {"sparse": True}, str),
+    "that compares texts": (
+        [("workspaceId", 1), ("reference", 1)],
+        {"collation": {"locale": "fr", "strength": 2}},
+        str.upper,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UNIQUE)
+async def test_what_any_unique_index_refuses_is_quarantined_by_the_plan(
+    migration, sync_database, name
+):
+    """Not only those that the registry wants: whatever is there refuses the same documents."""
+    keys, options, other = UNIQUE[name]
+    signed_up_anew(sync_database)
+    quotes = sync_database["quotes"]
+    quotes.create_index(keys, unique=True, name="of_the_test", **options)
+    same = {"number": "a-1", "reference": "dossier"}
+    theirs = {"_id": 1, "createdBy": ALIASED, "workspaceId": HOME, "issueYear": 2025, **same}
+    late = {"_id": 2, "createdBy": USERS[0], "issueYear": 2024, **same}
+    late["reference"] = other(late["reference"])
+    quotes.insert_many([theirs, late, {**late, "_id": 3, "number": "2", "reference": "autre"}])
+    plan = await migration.plan()
+    result = await migration.apply()
+    again = await migration.apply()
+
+    seen = plan.collections["quotes"]
+    assert (1, 1, 1) == (seen.stamped, seen.owners_rewritten, seen.quarantined)
+    for found in (plan, result):
+        assert [(Reason.UNIQUE_KEY, 2)] == [(one.reason, one.id) for one in found.quarantine]
+    assert seen == result.collections["quotes"]
+    assert again.run_id is None
+
+
+async def test_an_owner_that_an_index_refuses_is_quarantined_by_the_plan(migration, sync_database):
+    """Of a document that is in its workspace already, which then counts as lacking none."""
+    signed_up_anew(sync_database)
+    quotes = sync_database["quotes"]
+    quotes.create_index([("number", 1), ("createdBy", 1)], unique=True)
+    for owner, year in ((str(ALIASED), 2025), (str(USERS[0]), 2024)):
+        quotes.insert_one(
+            {"createdBy": owner, "workspaceId": HOME, "number": "1", "issueYear": year}
+        )
+    plan = await migration.plan()
+    result = await migration.apply()
+    status = await migration.status()
+
+    seen = plan.collections["quotes"]
+    assert (0, 0, 1) == (seen.stamped, seen.owners_rewritten, seen.quarantined)
+    assert seen == result.collections["quotes"]
+    assert [Reason.UNIQUE_KEY] == [reason for _, reason in plan.quarantine.counts()]
+    assert status.quarantined == status.without_workspace
+
+
 async def test_a_collection_that_is_full_of_indexes_is_foreseen(migration, sync_database):
     """What the server has no room for is no index of the plan, of the run nor of a validation."""
     sync_database["Users"].insert_one(legacy_user(0))
