@@ -218,6 +218,20 @@ def test_an_index_that_cannot_be_built_leads_to_what_builds_it(quick, clean):
     assert ExitCode.DONE == built.code, built.out
 
 
+def test_a_quarantined_document_that_lost_its_workspace_leads_to_an_end(quick, clean):
+    """A run records it as one that lacks a workspace; the same look is not named for ever."""
+    elsewhere = clean["organization"].insert_one({"slug": "ailleurs", "name": "Ailleurs"})
+    theirs = {"createdBy": ObjectId(), "number": "odd", "workspaceId": elsewhere.inserted_id}
+    clean["invoices"].insert_one({**theirs})
+    quick("migrate", "--confirm")
+    clean["invoices"].update_one({"number": "odd"}, {"$unset": {"workspaceId": 1}})
+    before = quick("status")
+    quick("backfill", "--confirm")
+    after = quick("status")
+
+    assert (["backfill", "--dry-run"], ["validate"]) == (command(before), command(after))
+
+
 def test_an_ended_migration_is_not_to_be_ended_again(quick, clean):
     """A look at what would stand in its way leads to how the database stands."""
     quick("migrate", "--confirm")

@@ -6,7 +6,7 @@ A run makes the same plan again and follows it; a saved plan is compared by its 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence, Set as AbstractSet
+from collections.abc import Iterable, Mapping, Sequence, Set as AbstractSet
 from typing import Final
 
 from bson import ObjectId
@@ -31,6 +31,7 @@ from newbi_migrate.migration.planning.people import odd_accounts, odd_sessions
 from newbi_migrate.migration.planning.refusals import foresee_refusals
 from newbi_migrate.migration.planning.results import (
     NOT_PLAIN,
+    CollectionSummary,
     Findings,
     IndexAction,
     Plan,
@@ -187,9 +188,7 @@ async def make_plan(
         workspaces=users.workspaces,
         digests=digests,
         unrecorded=bool(quarantine)
-        and await _is_unrecorded(
-            database, left_out, {name: s.summary.quarantined for name, s in surveyed.items()}
-        ),
+        and await _is_unrecorded(database, left_out, [s.summary for s in surveyed.values()]),
     )
 
 
@@ -210,11 +209,15 @@ async def _without_refusals(
 
 
 async def _is_unrecorded(
-    database: Database, users: AbstractSet[bytes], documents: Mapping[str, int]
+    database: Database, users: AbstractSet[bytes], documents: Iterable[CollectionSummary]
 ) -> bool:
     """Whether no run has recorded some users, by their keys, or documents as quarantined."""
     runs = await read_runs(database)
-    if any(number > quarantined_documents(runs, name) for name, number in documents.items()):
+    if any(
+        one.quarantined > quarantined_documents(runs, one.name)
+        or one.quarantined_without > quarantined_documents(runs, one.name, without_workspace=True)
+        for one in documents
+    ):
         return True
     return bool(users) and not users <= (await recorded_reasons(database, runs)).keys()
 

@@ -384,6 +384,35 @@ async def test_what_was_put_right_since_a_run_is_not_migrated_yet(uri, sync_data
     assert (ExitCode.DONE, 1) == (done.exit_code, done.quarantined)
 
 
+@pytest.mark.parametrize("kind", [Reason.UNIQUE_KEY, Reason.WRITE_REFUSED])
+async def test_what_the_server_refused_and_would_take_by_now_is_not_migrated_yet(
+    uri, sync_database, kind
+):
+    """The other holder of the key has gone, or the validator: a run would write it."""
+    sync_database["Users"].insert_one(legacy_user(0))
+    sync_database["clients"].insert_one({"createdBy": USERS[0], "email": "a@exemple.fr"})
+    await migrated(uri)
+    first = sync_database["clients"].find_one()
+    sync_database["clients"].insert_one({"createdBy": USERS[0], "email": "a@exemple.fr"})
+    if kind is Reason.WRITE_REFUSED:
+        sync_database["clients"].update_one({"_id": first["_id"]}, {"$set": {"email": "b"}})
+        never = {"$or": [{"workspaceId": {"$exists": False}}, {"email": "b"}]}
+        sync_database.command("collMod", "clients", validator=never)
+    await migrated(uri)
+    async with Migration(uri) as migration:
+        with pytest.raises(UsageError, match="Quarantined documents"):
+            await migration.finalize(dry_run=True)
+        as_recorded = await validated(uri, only=[*STRUCTURAL])
+        sync_database["clients"].delete_one({"_id": first["_id"]})
+        sync_database.command("collMod", "clients", validator={})
+        put_right = await validated(uri, only=[*STRUCTURAL])
+        with pytest.raises(UsageError, match="were put right"):
+            await migration.finalize(keep=True, dry_run=True)
+
+    assert (ExitCode.DONE, {kind: 1}) == (as_recorded.exit_code, as_recorded.quarantine["clients"])
+    assert (ExitCode.PENDING, 1) == (put_right.exit_code, put_right.pending)
+
+
 async def test_a_backfill_leaves_the_choices_of_the_migration_as_they_are(uri, sync_database):
     """Whoever stamps late documents without naming them makes no decision about users."""
     sync_database["Users"].insert_one(legacy_user(0))
