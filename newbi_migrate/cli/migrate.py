@@ -241,7 +241,8 @@ class _Task:
                 made = replace(made, next_command=again)
             return with_rehearsal(made, since)
 
-        seen = {} if self.backed.backup is None else {LineId.BACKUP: LineState.DONE}
+        relied_on = self.backed.backup is not None and plan.pending
+        seen = {LineId.BACKUP: LineState.DONE} if relied_on else {}
         if since is not None:
             as_rehearsed = LineState.DONE if since.as_rehearsed else LineState.FAILED
             seen[LineId.REHEARSED] = as_rehearsed
@@ -340,15 +341,18 @@ class _Task:
         """The plan, and all runs.
 
         Args:
-            backed: Whether the backup is verified and compared first.
+            backed: Whether the backup is verified and compared, where there is work it would back.
         """
 
         async def planning(migration: Migration) -> tuple[Plan, list[RunRecord]]:
-            await migration.check_backup()
             runs = await migration.runs()
             if self.saved is not None:
-                return await migration.plan_saved(self.saved), runs
-            return await migration.plan(documents_only=self.documents_only), runs
+                plan = await migration.plan_saved(self.saved)
+            else:
+                plan = await migration.plan(documents_only=self.documents_only)
+            if plan.pending or _interrupted(runs):
+                await migration.check_backup()
+            return plan, runs
 
         guard = self.backed if backed else None
         return self.session.ask(planning, options=self.options, backup_guard=guard)

@@ -281,16 +281,24 @@ def after_other_decisions(
     return f"{suggest('backup', *place)} and, with its folder, {again}"
 
 
-def _proof(runs: Sequence[RunRecord], place: Sequence[str]) -> str:
+def _proof(runs: Sequence[RunRecord], place: Sequence[str], *, now: bool = False) -> str:
     """A validation; with the proof of conservation where the last run took digests before.
 
     A late run takes none: people have long gone on writing by then.
+
+    Args:
+        runs: All runs, the newest first.
+        place: The arguments that name the connection string.
+        now: Whether that run has just ended, so that nobody can have changed anything since.
     """
     from newbi_migrate.migration.run.baseline import baseline_of
 
     last = next((run for run in runs if run.in_place), None)
-    digested = last is not None and baseline_of(last) is not None
-    return suggest("validate", *(["--unchanged"] if digested else []), *place)
+    validated = suggest("validate", *place)
+    if last is None or baseline_of(last) is None:
+        return validated
+    proved = suggest("validate", "--unchanged", *place)
+    return proved if now else f"{proved}; or, where people work again, {validated}"
 
 
 def _late(command: str, runs: Sequence[RunRecord], place: Sequence[str]) -> str:
@@ -325,7 +333,7 @@ def after_run(
         return suggest(command, *as_arguments(result.plan.options), *place)
     if command == "backfill" and result.quarantine.of_reason(Reason.OWNER_WITHOUT_WORKSPACE):
         return _late("migrate", runs, place)
-    proof = _proof(runs, place)
+    proof = _proof(runs, place, now=result.run_id is not None)
     if not len(result.quarantine) and any(one.action.blocked for one in result.indexes):
         return f"{_put_right(place)}; or, if it may stay so, {proof}"
     return _if_it_may_stay(proof, result)
