@@ -40,7 +40,8 @@ from newbi_migrate.migration.validation.conservation import Conservation, check_
 from newbi_migrate.migration.validation.report import FailOn, FoundViolation, ValidationReport
 from newbi_migrate.migration.validation.validate import ValidationRequest, validate
 from newbi_migrate.progress import NullProgress, Progress
-from newbi_migrate.store.connection import Store, open_database
+from newbi_migrate.store.collections import collection_names
+from newbi_migrate.store.connection import Store, nothing_there, open_database
 from newbi_migrate.store.faults import explained
 from newbi_migrate.store.lease import LEASE_SECONDS, Lease, LeaseState
 from newbi_migrate.store.runs import RunRecord, read_runs
@@ -320,9 +321,16 @@ class Migration:
             )
 
     async def lease(self) -> LeaseState | None:
-        """Who holds the lease or held it last; ``None`` if nobody ever did."""
+        """Who holds the lease or held it last; ``None`` if nobody ever did.
+
+        Raises:
+            UnsupportedError: The database holds nothing.
+        """
         with explained("reading the lease"):
-            return await Lease.current(self.store.database)
+            lease = await Lease.current(self.store.database)
+            if lease is None and not await collection_names(self.store.database):
+                raise nothing_there(self.store.database.name)
+            return lease
 
     async def unlock(self, seen: LeaseState | None = None) -> LeaseState | None:
         """End the lease of a run that is dead; return what was held, if anything was.

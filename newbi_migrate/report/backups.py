@@ -14,6 +14,7 @@ from newbi_migrate.backup.compare import Comparison, Difference
 from newbi_migrate.backup.export_list import ExportEntry, Exports
 from newbi_migrate.backup.manifest import CollectionEntry, Consistency, Manifest, half_done
 from newbi_migrate.backup.verification import Problem, Verification
+from newbi_migrate.documents.registry import OWN_PREFIX
 from newbi_migrate.errors import ExitCode
 from newbi_migrate.extended_json import from_extended_json
 from newbi_migrate.masking import shown_id
@@ -260,16 +261,19 @@ def verification_document(
 
 
 def _compared(verification: Verification, comparison: Comparison) -> Section:
-    left_out = f", {', '.join(comparison.without)} left out" if comparison.without else ""
+    manifest = verification.manifest
+    held = {} if manifest is None else {entry.name: entry.count for entry in manifest.collections}
+    left_out = [*comparison.without]
+    if any(name.startswith(OWN_PREFIX) for name in held):
+        left_out.append("what newbi-migrate itself keeps there")
     read = counted(comparison.collections, "collection")
-    against = f"the database {comparison.database} ({read}{left_out})"
+    but_for = f", {' and '.join(left_out)} left out" if left_out else ""
+    against = f"the database {comparison.database} ({read}{but_for})"
     if comparison.equal:
         return Section("", (f"It is equal to {against}.",))
     found: dict[str, list[Difference]] = {}
     for difference in comparison.differences:
         found.setdefault(difference.collection, []).append(difference)
-    manifest = verification.manifest
-    held = {} if manifest is None else {entry.name: entry.count for entry in manifest.collections}
     groups = (
         Group(
             name,

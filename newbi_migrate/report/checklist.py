@@ -24,6 +24,10 @@ from newbi_migrate.report.document import (
 __all__ = ["COMMANDS", "ShortForm", "checklist_document", "short_form"]
 
 
+_HALF_RESTORED: Final = (
+    "The database is half restored: a restore has not come to its end.",
+    "La base est à moitié restaurée : une restauration n'est pas terminée.",
+)
 _SMOKE: Final = ("smoke", "--url", "URL", "--email", "EMAIL")
 
 COMMANDS: Final[Mapping[LineId, tuple[str, ...]]] = {
@@ -215,9 +219,12 @@ def checklist_document(
         ),
         exit_code=checklist.exit_code,
         next_command=following,
-        sections=tuple(
-            _part(checklist, part, names[position], position, command)
-            for part, names in _PARTS.items()
+        sections=(
+            *_half_restored(checklist, position),
+            *(
+                _part(checklist, part, names[position], position, command)
+                for part, names in _PARTS.items()
+            ),
         ),
         cases=tuple(
             Case(line.id.part.value, _LINES[line.id][position], _CASES[line.state], line.state)
@@ -226,6 +233,12 @@ def checklist_document(
         value=lambda: answer(checklist),
         lines=lambda: map(answer, checklist.lines),
     )
+
+
+def _half_restored(checklist: Checklist, position: int) -> tuple[Section, ...]:
+    if not checklist.status.restoring:
+        return ()
+    return (Section("", (Badge(_HALF_RESTORED[position], Tone.BAD),)),)
 
 
 def _asks_for_a_command(checklist: Checklist, line: Line) -> bool:

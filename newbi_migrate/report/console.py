@@ -236,7 +236,7 @@ def _columns(table: Table) -> RichTable:
     made.collapse_padding = True
     for position, column in enumerate(table.columns):
         cells = [row[position] for row in table.rows]
-        number = all(isinstance(cell, int) for cell in cells)
+        number = all(isinstance(cell, int) or cell == "" for cell in cells)
         made.add_column(
             plain(column),
             justify="right" if number else "left",

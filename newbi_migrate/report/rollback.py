@@ -175,11 +175,11 @@ def _numbers(result: RollbackResult) -> tuple[str, ...]:
 
 def _kinds(result: RollbackResult) -> Iterator[str]:
     done = _done(result)
-    total = sum(back.restored for back in result.documents.values())
+    restored = [back.restored for back in result.documents.values() if back.restored]
     if result.documents:
         yield (
-            f"Documents: {total:,} {'restored' if done else 'to restore'} in "
-            f"{counted(len(result.documents), 'collection')}."
+            f"Documents: {sum(restored):,} {'restored' if done else 'to restore'} in "
+            f"{counted(len(restored), 'collection')}."
         )
     counts = Counter[str]()
     for back in result.documents.values():

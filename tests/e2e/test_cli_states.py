@@ -144,7 +144,6 @@ UNDO = "newbi-migrate rollback"
 UNDO_ALL = "newbi-migrate rollback --all --on-conflict keep"
 FINISH = "newbi-migrate finalize --keep"
 MIGRATE_FIRST = "Nothing was written. Migrate it first, from the plan on: newbi-migrate plan."
-NEW_ONE = "Stop the application, make a new backup with newbi-migrate backup, and name that one."
 ROLL_BACK_FIRST = "Finish it first: newbi-migrate rollback."
 RESTORE_FIRST = "Finish it first: the same restore command goes on where it stopped."
 CHECK_NAME = "Check the database's name in the connection string."
@@ -170,7 +169,7 @@ NEXT = {
         *(f"Finish it first: {RESUME}. Or take it back: newbi-migrate rollback.", RESUME),
     ),
     migrated: (
-        *(VALIDATE, VALIDATE, NEW_ONE, VALIDATE, VALIDATE),
+        *(VALIDATE, VALIDATE, VALIDATE, VALIDATE, VALIDATE),
         *(f"start the application, then {SMOKE}, and {END}", STATUS, COMPARED),
         *(STATUS, TAKE_BACK, "newbi-migrate finalize --keep", "newbi-migrate indexes --apply"),
     ),
@@ -198,11 +197,11 @@ NEXT = {
         *(FINISH, FINISH),
     ),
     kept: (
-        *(VALIDATE, VALIDATE, NEW_ONE, VALIDATE, VALIDATE, "", STATUS, COMPARED, STATUS),
+        *(VALIDATE, VALIDATE, VALIDATE, VALIDATE, VALIDATE, "", STATUS, COMPARED, STATUS),
         *(TAKE_BACK, "once nobody wants to go back, newbi-migrate finalize --dry-run", VALIDATE),
     ),
     finalized: (
-        *(VALIDATE, STATUS, NEW_ONE, STATUS, VALIDATE, "", STATUS, COMPARED, STATUS),
+        *(VALIDATE, STATUS, STATUS, STATUS, VALIDATE, "", STATUS, COMPARED, STATUS),
         *("Restore them beside it (", "", VALIDATE),
     ),
     half_restored: (
@@ -248,6 +247,14 @@ def test_what_comes_next_is_right_in_every_state(quick, clean, uri, state):
             assert found[: len(expected)] == expected, command
             assert found == expected or expected.endswith("("), command
         assert not begun or "newbi-migrate backup" not in answer.out + answer.err, command
+
+
+def test_a_wrong_name_is_no_database_whose_lease_nobody_holds(quick, clean, uri):
+    """Who ends a lease is told, as by the other commands, that nothing is there."""
+    wrong_name(quick, clean, uri)
+    answer = quick("unlock", "--confirm")
+
+    assert (ExitCode.UNREACHABLE, CHECK_NAME) == (answer.code, following(answer, "/nowhere"))
 
 
 @pytest.mark.slow
@@ -304,6 +311,8 @@ def test_a_checklist_of_a_half_restored_database_names_the_restore_in_both_langu
 
     assert ["newbi-migrate restore DIR"] * 2 == [following(one, "/nowhere") for one in told]
     assert all(" with the " not in one.out for one in told)
+    for one, words in zip(told, ("is half restored", "est à moitié restaurée"), strict=True):
+        assert words in one.out
 
 
 @pytest.mark.parametrize("state", [interrupted, half_rolled_back, half_finalized])

@@ -106,6 +106,20 @@ def test_all_takes_every_run_back(quick, migrated, clean):
     assert [] == changes(migrated, held(clean))
 
 
+def test_collections_in_which_nothing_goes_back_are_not_counted(quick, clean):
+    """Their documents are as they were before, so they stand among the others."""
+    run = quick("migrate", "--confirm", "--json").json["runId"]
+    quick("rollback", "--collections", "invoices", "--confirm")
+    answer = quick("rollback", "--confirm", "--json", "--dry-run").json
+    shown = quick("rollback", "--run", run, "--dry-run").out
+
+    back = [name for name, one in answer["documents"].items() if one["restored"]]
+    assert "invoices" in answer["documents"].keys() - back
+    number = sum(answer["documents"][name]["restored"] for name in back)
+    plural = "" if len(back) == 1 else "s"
+    assert f"Documents: {number:,} to restore in {len(back)} collection{plural}." in shown
+
+
 def test_all_names_whom_an_earlier_rollback_left(quick, migrated, clean):
     """Under a heading that says so; the command that takes them back is there."""
     workspace = clean["organization"].find_one({})["_id"]

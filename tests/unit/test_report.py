@@ -452,6 +452,23 @@ def test_a_run_is_one_line_of_a_narrow_terminal(state, shown_as):
     assert line.rstrip().endswith(" 6    5")
 
 
+def test_a_column_of_numbers_stays_one_where_a_run_quarantines_nobody():
+    """What is left empty moves no number out of its column."""
+    status = a_status()
+    ended = RunRecord.of({**status.runs[0].document, "_id": IDS[31], "quarantined": None})
+    both = replace(status, runs=(*status.runs, ended))
+    alone, beside = (
+        next(
+            line
+            for line in shown(status_report(one, next_command="x")).splitlines()
+            if str(IDS[30]) in line
+        )
+        for one in (status, both)
+    )
+
+    assert alone == beside
+
+
 def test_a_status_tells_a_run_that_is_under_way_from_one_that_was_interrupted():
     """Who holds the lease is named; a run that nobody carries on is said to be interrupted."""
     running = shown(status_report(a_status(state="running", held=True), next_command="x"))
@@ -459,7 +476,7 @@ def test_a_status_tells_a_run_that_is_under_way_from_one_that_was_interrupted():
 
     assert "process 42 on host" in " ".join(running.split())
     assert "interrupted" in broken
-    assert "Every document has a workspace, in 2 collections." in broken
+    assert "Every document has a workspace." in broken
 
 
 @pytest.mark.parametrize("state", ["done", "running"])
