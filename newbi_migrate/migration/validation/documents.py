@@ -17,6 +17,7 @@ from newbi_migrate.migration.planning.documents import DocumentPlane
 from newbi_migrate.migration.planning.owners import owner_of
 from newbi_migrate.migration.planning.refusals import foresee_refusals
 from newbi_migrate.migration.validation import rules
+from newbi_migrate.migration.validation.origins import keeps_form
 from newbi_migrate.migration.validation.report import Origin
 from newbi_migrate.migration.validation.request import COMMENT, State, ValidationRequest
 from newbi_migrate.migration.validation.rules import STRUCTURAL, rule_broken_by
@@ -147,16 +148,11 @@ class WorkspaceRules:
         origins = self._state.origins
         if not await origins.tells():
             return [(group, resolution, Origin.UNKNOWN) for group, resolution in broken]
-        owner = [path for path in (spec.owner_field,) if path is not None]
+        owner = spec.owner_field or ""
         kept = [i for group, res in broken if res.action is Action.KEEP for i in group.ids]
         others = [i for group, res in broken if res.action is not Action.KEEP for i in group.ids]
-        # A run keeps the BSON type of an owner it rewrites: text it wrote stood there as text.
-        written = {
-            key
-            for key, changes in (await origins.written(spec.name, kept, *owner)).items()
-            if not all(read_id(changes.get(path)).form in _AS_TEXT for path in owner)
-        }
-        written |= (await origins.written(spec.name, others, self._field, *spec.user_fields)).keys()
+        owners = await origins.written(spec.name, kept, owner)
+        written = await origins.written(spec.name, others, self._field, *spec.user_fields)
         parents = await self._written_parents(spec, broken)
         found: list[tuple[WindowGroup, Resolution, Origin]] = []
         for group, resolution in broken:
@@ -164,8 +160,12 @@ class WorkspaceRules:
                 found.append((group, resolution, Origin.RUN))
                 continue
             by_origin: dict[Origin, list[Any]] = {Origin.RUN: [], Origin.BEFORE: []}
+            holds = group.stored.get(owner, ABSENT)
             for identifier in group.ids:
-                is_ours = id_key(identifier) in written
+                key = id_key(identifier)
+                is_ours = key in written or (
+                    key in owners and not keeps_form(owners[key], owner, holds)
+                )
                 by_origin[Origin.RUN if is_ours else Origin.BEFORE].append(identifier)
             found += [
                 (replace(group, ids=ids, count=len(ids)), resolution, origin)

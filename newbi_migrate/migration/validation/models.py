@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from newbi_migrate.documents.base import DocumentModel
 from newbi_migrate.documents.better_auth import Account, Member, Organization, User
 from newbi_migrate.documents.registry import CollectionSpec
+from newbi_migrate.mapping.values import ABSENT
 from newbi_migrate.migration.validation.origins import Read
 from newbi_migrate.migration.validation.report import Origin
 from newbi_migrate.rules import Rule
@@ -173,7 +174,9 @@ async def _look(target: _Target, raw: bytes, state: State) -> None:
     for rule, path in target.broken_by(document):
         origin = state.origins.once_migrated(Origin.BEFORE)
         if target.written is None or path.partition(".")[0] in target.written:
-            origin = await state.origins.of(Read(target.name, document["_id"], path or "_id"))
+            holds = document.get(path, ABSENT)
+            read = Read(target.name, document["_id"], path or "_id", holds)
+            origin = await state.origins.of(read)
         # Documents are counted, and every path is named.
         count = 0 if (rule.id, origin) in seen else 1
         state.violations.add(rule, target.name, document["_id"], path, origin=origin, count=count)

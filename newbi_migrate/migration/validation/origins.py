@@ -17,13 +17,14 @@ from typing import Any, Final
 from bson import ObjectId
 
 from newbi_migrate.errors import DamagedRecordsError
+from newbi_migrate.mapping.values import ABSENT, read_id
 from newbi_migrate.migration.validation.report import Origin
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import id_key, id_keys
 from newbi_migrate.store.journal import EntryKind, JournalEntry, JournalReader
 from newbi_migrate.store.runs import RunRecord
 
-__all__ = ["Origins", "Read"]
+__all__ = ["Origins", "Read", "keeps_form"]
 
 _ALL: Final = ""
 """Path that stands for every field: the document was created."""
@@ -37,11 +38,13 @@ class Read:
         collection: Where.
         id: The document.
         path: The field, dotted.
+        holds: What stands in it, where the rule is about the form of an id.
     """
 
     collection: str
     id: Any
     path: str = "_id"
+    holds: Any = ABSENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,8 @@ class Origins:
         if not await self.tells():
             return Origin.UNKNOWN
         for read in reads:
-            if await self.written(read.collection, [read.id], read.path):
+            found = await self.written(read.collection, [read.id], read.path)
+            if any(not keeps_form(changes, read.path, read.holds) for changes in found.values()):
                 return Origin.RUN
         return Origin.BEFORE
 
@@ -187,6 +191,19 @@ class Origins:
                 fields = frozenset().union(*(group.changes for group in groups))
                 found = _Range(entry.run_id, entry.seq, fields, min(keys), max(keys))
                 self._windows[entry.collection].append(found)
+
+
+def keeps_form(changes: Mapping[str, Any], path: str, holds: object) -> bool:
+    """Whether an id still has the form in which a run wrote it, and so had it before the run.
+
+    A run keeps the form of an id that it rewrites: what was text is text again.
+
+    Args:
+        changes: What the run wrote to the document.
+        path: The field.
+        holds: What stands in it now.
+    """
+    return path in changes and read_id(changes[path]).form is read_id(holds).form
 
 
 def _touch(written: Iterable[str], paths: Iterable[str]) -> bool:

@@ -26,6 +26,7 @@ ELSEWHERE = ObjectId("65f000000000000000000009")
 SOMEBODY = ObjectId("65f000000000000000000001")
 HOME, OTHER = organization_id(USERS[0]), organization_id(USERS[1])
 WITH_DIGESTS = BackupGuard(digests=True)
+TYPES = ["document.owner-*", "field.owner-id", "field.object-id", "field.text"]
 SMALL = MigrationOptions(collections=("invoices", "clients"), batch_size=3)
 
 
@@ -52,6 +53,11 @@ def legacy(sync_database):
 def numbered(owner, letter, count=1):
     """Invoices of one user, with numbers that nobody else has."""
     return [{**one, "number": f"{letter}{n}"} for n, one in enumerate(invoices(owner, count))]
+
+
+def types(report, name, path):
+    """Whose each value of a wrong type is, in a field of a collection."""
+    return [(v.path, v.origin) for v in report.violations if (v.collection, v.path) == (name, path)]
 
 
 def found(report, origin=None):
@@ -164,6 +170,36 @@ async def test_documents_of_before_shared_a_key_before_however_many_they_are(
 
     assert {("key.unique", "organization"): 1} == found(before) == found(before, Origin.BEFORE)
     assert {("key.unique", "organization"): 1} == found(since) == found(since, Origin.RUN)
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "holds", "later"),
+    [
+        ("invoices", "createdBy", str, None),
+        ("integrations", "userId", str, None),
+        ("referralevents", "referrerId", lambda user: {"$oid": str(user)}, 7),
+        ("accessgrants", "buyerId", ObjectId, 7),
+    ],
+)
+async def test_a_run_that_rewrites_an_id_keeps_the_type_it_had_before(
+    uri, sync_database, name, field, holds, later
+):
+    """A type that is wrong was there before; one that somebody changed since is the run's."""
+    sync_database["Users"].insert_one(legacy_user(0))
+    sync_database["user"].insert_one(
+        {"_id": SOMEBODY, "email": "jeanne0@exemple.fr", "emailVerified": True}
+    )
+    sync_database[name].insert_one({"_id": ELSEWHERE, field: holds(USERS[0])})
+    async with Migration(uri) as migration:
+        await migration.apply()
+        stored = sync_database[name].find_one({"_id": ELSEWHERE})
+        before = await migration.validate(only=TYPES)
+        sync_database[name].update_one({"_id": ELSEWHERE}, {"$set": {field: later}})
+        since = await migration.validate(only=TYPES)
+
+    assert holds(SOMEBODY) == stored[field]
+    assert [(field, Origin.BEFORE)] == types(before, name, field)
+    assert [(field, Origin.RUN)] == types(since, name, field)
 
 
 # -- what came with the run, or has gone since --------------------------------------------------
