@@ -97,8 +97,8 @@ class WorkspaceRules:
             left = 0
             async for decided in plane.decided(spec):
                 broken = [pair for pair in decided if judged.is_violation(*pair)]
-                for part, resolution, origin in await self._by_origin(spec, broken):
-                    left += self._judge(spec, part, resolution, excused, origin)
+                for part, resolution, origin, touched in await self._by_origin(spec, broken):
+                    left += self._judge(spec, part, resolution, excused, origin, touched=touched)
         else:
             for group, resolution in judged.violations:
                 origin = Origin.BEFORE if tells else Origin.UNKNOWN
@@ -140,38 +140,37 @@ class WorkspaceRules:
 
     async def _by_origin(
         self, spec: CollectionSpec, broken: Sequence[tuple[WindowGroup, Resolution]]
-    ) -> list[tuple[WindowGroup, Resolution, Origin]]:
+    ) -> list[tuple[WindowGroup, Resolution, Origin, bool]]:
         """Tell the documents of groups in which a run wrote what their rule reads.
 
-        The journals are asked once about all of them.
+        The last value says whether it wrote to the documents themselves, or to their parents
+        alone. The journals are asked once about all of them.
         """
         origins = self._state.origins
         if not await origins.tells():
-            return [(group, resolution, Origin.UNKNOWN) for group, resolution in broken]
+            return [(group, resolution, Origin.UNKNOWN, False) for group, resolution in broken]
         owner = spec.owner_field or ""
         kept = [i for group, res in broken if res.action is Action.KEEP for i in group.ids]
         others = [i for group, res in broken if res.action is not Action.KEEP for i in group.ids]
         owners = await origins.written(spec.name, kept, owner)
         written = await origins.written(spec.name, others, self._field, *spec.user_fields)
         parents = await self._written_parents(spec, broken)
-        found: list[tuple[WindowGroup, Resolution, Origin]] = []
+        found: list[tuple[WindowGroup, Resolution, Origin, bool]] = []
         for group, resolution in broken:
-            if _parent_of(spec, group, resolution) in parents:
-                found.append((group, resolution, Origin.RUN))
-                continue
-            by_origin: dict[Origin, list[Any]] = {Origin.RUN: [], Origin.BEFORE: []}
+            by_touch: dict[bool, list[Any]] = {True: [], False: []}
+            beside = _parent_of(spec, group, resolution) in parents
             holds = group.stored.get(owner, ABSENT)
             for identifier in group.ids:
                 key = id_key(identifier)
-                is_ours = key in written or (
+                touched = key in written or (
                     key in owners and not keeps_form(owners[key], owner, holds)
                 )
-                by_origin[Origin.RUN if is_ours else Origin.BEFORE].append(identifier)
-            found += [
-                (replace(group, ids=ids, count=len(ids)), resolution, origin)
-                for origin, ids in by_origin.items()
-                if ids
-            ]
+                by_touch[touched].append(identifier)
+            for touched, ids in by_touch.items():
+                if ids:
+                    origin = Origin.RUN if touched or beside else Origin.BEFORE
+                    part = replace(group, ids=ids, count=len(ids))
+                    found.append((part, resolution, origin, touched))
         return found
 
     async def _written_parents(
@@ -191,19 +190,20 @@ class WorkspaceRules:
         resolution: Resolution,
         excused: _Excused,
         origin: Origin,
+        *,
+        touched: bool = False,
     ) -> int:
         """Tell of documents; return how many of them look as if a run had quarantined them."""
         path = self._field if spec.scoped else spec.user_fields[0]
         rule = rule_broken_by(resolution)
         first, action = group.ids[0], resolution.action
         # Where a run wrote to a document, it did not quarantine it.
-        untouched = origin is not Origin.RUN
-        left = group.count if untouched and action is Action.QUARANTINE else 0
+        left = group.count if action is Action.QUARANTINE and not touched else 0
         if left and excused.left:
             reason = resolution.reason or Reason.UNREADABLE
             self._state.add_quarantined(spec.name, path, reason, first, group.count)
             return left
-        if untouched and action is Action.STAMP and excused.stamps is not None:
+        if action is Action.STAMP and not touched and excused.stamps is not None:
             self._state.add_quarantined(spec.name, path, excused.stamps, first, group.count)
             return left
         # A run that met it would have written it, or have recorded that it could not.

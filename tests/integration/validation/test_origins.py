@@ -273,6 +273,26 @@ async def test_a_foreign_workspace_of_before_stays_quarantined(migration, legacy
     assert (1, ExitCode.VALIDATION_FAILED) == (after.quarantined, after.exit_code)
 
 
+async def test_a_document_that_a_run_left_out_for_its_parent_breaks_no_rule(uri, legacy):
+    """Its board got another workspace than it had; the same in one that the run wrote fails."""
+    legacy["boards"].insert_one({"_id": ELSEWHERE, "userId": USERS[0]})
+    task = {"userId": USERS[1], "boardId": ELSEWHERE}
+    legacy["tasks"].insert_many([{**task, "workspaceId": OTHER}, {**task, "_id": SOMEBODY}])
+    async with Migration(uri) as migration:
+        result = await migration.apply()
+        recorded = await migration.validate(only=["document.*", "run.*"])
+        legacy["tasks"].update_one({"_id": SOMEBODY}, {"$set": {"workspaceId": OTHER}})
+        harmed = await migration.validate(only=["document.*", "run.*"])
+
+    left_out = {"tasks": {Reason.PARENT_ELSEWHERE: 1}}
+    assert {("tasks", Reason.PARENT_ELSEWHERE): 1} == result.quarantine.counts()
+    assert (left_out, {}) == (recorded.quarantine, found(recorded, Origin.RUN))
+    assert (left_out, {("document.parent-workspace", "tasks"): 1}) == (
+        harmed.quarantine,
+        found(harmed, Origin.RUN),
+    )
+
+
 async def test_what_came_since_is_not_migrated_yet_and_nobodys_fault(migration, legacy):
     """Users and documents that no run has met ask for another one, and not for a rollback."""
     await migration.apply()
