@@ -358,17 +358,20 @@ def after_validation(
     *,
     chosen: Sequence[str] = (),
     only: Sequence[str] = (),
+    detailed: bool = False,
     runs: Sequence[RunRecord] = (),
 ) -> str:
     """The application, and the end of the migration; else what puts right what is broken.
 
-    Where some rules alone were asked, and are kept, all of them come first.
+    Where some rules alone were asked, and are kept, all of them come first. Where every violation
+    is listed already, what is left is to put them right.
 
     Args:
         report: What was found.
         place: The arguments that name the connection string.
         chosen: The arguments that say what was asked, but for the rules.
         only: The rules that alone were asked; all if there are none.
+        detailed: Whether every violation is listed already.
         runs: All runs, the newest first.
     """
     from newbi_migrate.migration.validation.report import Origin
@@ -381,7 +384,6 @@ def after_validation(
     if report.run_id is None:
         return suggest("plan", *place)
     rules = ["--only", ",".join(only)] if only else []
-    detailed = suggest("validate", "--detailed", *chosen, *rules, *place)
     if report.failed:
         broken = [found.rule for found in caused if found.severity is Severity.CRITICAL]
         users = any(rule.startswith("legacy-user.") for rule in broken)
@@ -396,9 +398,13 @@ def after_validation(
             compared = suggest("verify-backup", *shown, *place)
             validated = suggest("validate", *place)
             return f"{compared}, and if all of that is the work of people, {validated}"
+        again = suggest("validate", "--detailed", *chosen, *rules, *place)
+        if detailed:
+            asked = suggest("validate", *chosen, *rules, *place)
+            again = f"once what is listed is put right, {asked}"
         if report.finalized or not report.count(Severity.CRITICAL, Origin.RUN):
-            return detailed
-        return f"{detailed}, and to go back {suggest('rollback', '--all', '--dry-run', *place)}"
+            return again
+        return f"{again}, and to go back {suggest('rollback', '--all', '--dry-run', *place)}"
     if only:
         return _proof(runs, place)
     if report.finalized:

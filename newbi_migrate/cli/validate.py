@@ -130,7 +130,12 @@ def validate(
         document = validation_document(
             validation,
             next_command=after_validation(
-                validation, session.uri_arguments, chosen=chosen, only=rules, runs=runs
+                validation,
+                session.uri_arguments,
+                chosen=chosen,
+                only=rules,
+                detailed=detailed,
+                runs=runs,
             ),
             violations=(lambda: map(from_extended_json, _lines(found))) if detailed else None,
         )

@@ -272,6 +272,24 @@ def test_what_people_changed_since_leads_to_a_comparison_that_names_it(quick, cl
     assert "invoices" in compared.out
 
 
+def test_a_list_of_all_that_is_broken_leads_to_its_cure_and_not_to_itself(quick, clean):
+    """A look at the way back stands beside it until the migration is ended."""
+    quick("migrate", "--confirm")
+    clean["member"].update_one({"userId": USERS[0]}, {"$set": {"role": "member"}})
+    looked = following(quick("validate", "--only", "organization.*"))
+    listed = following(quick("validate", "--detailed", "--only", "organization.*"))
+    clean["member"].update_one({"userId": USERS[0]}, {"$set": {"role": "owner"}})
+    quick("finalize", "--keep", "--confirm")
+    clean["member"].update_one({"userId": USERS[0]}, {"$set": {"role": "member"}})
+    ended = following(quick("validate", "--detailed"))
+
+    back = ", and to go back newbi-migrate rollback --all --dry-run"
+    cure = "once what is listed is put right, newbi-migrate validate"
+    assert f"newbi-migrate validate --detailed --only 'organization.*'{back}" == looked
+    assert f"{cure} --only 'organization.*'{back}" == listed
+    assert cure == ended
+
+
 def test_a_copy_that_equals_its_backup_is_named_in_what_follows(quick, clean, sync_database):
     """The connection string is of another database."""
     backup = quick("backup", "--no-exports", "--json").json["path"]
