@@ -18,7 +18,7 @@ from newbi_migrate.documents.registry import Registry
 from newbi_migrate.errors import ExitCode
 from newbi_migrate.migration.doctor.backing import look_at_backup
 from newbi_migrate.migration.doctor.writers import look_for_writers
-from newbi_migrate.migration.planning.late import late_documents
+from newbi_migrate.migration.planning.late import counted_collections, late_documents
 from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.planning.plan import make_plan
 from newbi_migrate.migration.planning.rehearsed import since_rehearsal
@@ -26,7 +26,7 @@ from newbi_migrate.migration.run.baseline import BaselineSource, baseline_of
 from newbi_migrate.migration.status import Status, read_status
 from newbi_migrate.migration.validation.validate import ValidationRequest, validate
 from newbi_migrate.progress import NullProgress, Progress
-from newbi_migrate.store.collections import collection_names
+from newbi_migrate.store.collections import collections
 from newbi_migrate.store.connection import Store
 from newbi_migrate.store.counting import blank, count
 from newbi_migrate.store.runs import RunRecord, RunState
@@ -327,21 +327,20 @@ class _Looking:
 
     async def _new_documents(self, finished: datetime) -> Line:
         database, workspace = self._store.database, self._registry.workspace_field
-        names = await collection_names(database, comment=_COMMENT)
+        infos = await collections(database, comment=_COMMENT)
         # Ids know seconds alone: what came in the very second of the end may be from before.
         after = ObjectId.from_datetime(finished + timedelta(seconds=1))
         new: dict[str, Any] = {"_id": {"$gte": after}}
         found = without = 0
-        for spec in self._registry.scoped:
-            if spec.name in names:
-                lacking = {**new, **blank(workspace)}
-                found += await count(database[spec.name], new, comment=_COMMENT)
-                without += await count(database[spec.name], lacking, comment=_COMMENT)
+        for spec in counted_collections(self._registry, infos):
+            lacking = {**new, **blank(workspace)}
+            found += await count(database[spec.name], new, comment=_COMMENT)
+            without += await count(database[spec.name], lacking, comment=_COMMENT)
         values = {"count": found, "without": without}
         if without:
             # What a run quarantined waits for a person, and finalize --keep passes it.
             late = await late_documents(
-                database, self._registry, self._runs, names, comment=_COMMENT
+                database, self._registry, self._runs, infos, comment=_COMMENT
             )
             if late:
                 return Line(LineId.NEW_DOCUMENTS, LineState.FAILED, "new-without", values)

@@ -14,10 +14,10 @@ from pydantic import computed_field
 from newbi_migrate.answers import RunId, told
 from newbi_migrate.documents.registry import Registry
 from newbi_migrate.errors import DamagedRecordsError
-from newbi_migrate.migration.planning.late import late_users
+from newbi_migrate.migration.planning.late import counted_collections, late_users
 from newbi_migrate.migration.run.recovery import refuse_lost_records
 from newbi_migrate.progress import NullProgress, Progress
-from newbi_migrate.store.collections import collection_names
+from newbi_migrate.store.collections import collections
 from newbi_migrate.store.connection import nothing_there
 from newbi_migrate.store.counting import blank, count, count_by
 from newbi_migrate.store.handles import Database
@@ -130,10 +130,10 @@ async def read_status(
     if await restore_record(database) is not None:
         lease = await Lease.current(database)
         return Status(database.name, (), lease, {}, 0, restoring=True)
-    names = await collection_names(database, comment=_COMMENT)
-    if not names:
+    infos = await collections(database, comment=_COMMENT)
+    if not infos:
         raise nothing_there(database.name)
-    scoped = [spec.name for spec in registry.scoped if counted and spec.name in names]
+    scoped = [spec.name for spec in counted_collections(registry, infos) if counted]
     listener.phase("collections", len(scoped))
     lacking = blank(registry.workspace_field)
     without = {}
@@ -142,7 +142,7 @@ async def read_status(
         listener.advance(1, name)
     listener.phase("organizations and runs", None)
     orphans = 0
-    if counted and "organization" in names:
+    if counted and "organization" in infos:
         orphans = await count_by(database["organization"], _NOBODYS, comment=_COMMENT)
     runs: list[RunRecord] = []
     lease = damage = None
@@ -154,7 +154,7 @@ async def read_status(
         damage = error
     late = 0
     if counted and damage is None and (lease is None or not lease.under_way):
-        late = await late_users(database, runs, names, comment=_COMMENT)
+        late = await late_users(database, runs, infos, comment=_COMMENT)
     return Status(
         database=database.name,
         runs=tuple(runs),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -20,6 +20,7 @@ __all__ = [
     "data_namespace",
     "opens",
     "unopenable_names",
+    "views_on",
 ]
 
 BUCKETS: Final = "system.buckets."
@@ -111,6 +112,24 @@ async def collections(
                 bytes(uuid).hex() if uuid else "",
             )
     return dict(sorted(found.items()))
+
+
+def views_on(infos: Mapping[str, CollectionInfo], names: Container[str]) -> frozenset[str]:
+    """The views that show documents of some collections, through other views or not.
+
+    Args:
+        infos: Everything in a database.
+        names: The collections.
+    """
+
+    def source_of(info: CollectionInfo) -> str:
+        name = str(info.options.get("viewOn"))
+        behind = infos.get(name)
+        return name if behind is None or behind.kind != "view" else source_of(behind)
+
+    return frozenset(
+        name for name, info in infos.items() if info.kind == "view" and source_of(info) in names
+    )
 
 
 async def collection_names(database: Database, *, comment: str | None = None) -> frozenset[str]:

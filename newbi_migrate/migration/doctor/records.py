@@ -13,12 +13,7 @@ from newbi_migrate.migration.planning.survey import odd_target, refusing_index, 
 from newbi_migrate.migration.run.accounted import last_migration
 from newbi_migrate.migration.run.finishing import finishing
 from newbi_migrate.migration.run.recovery import refuse_lost_records
-from newbi_migrate.store.collections import (
-    CollectionInfo,
-    collection_names,
-    collections,
-    unopenable_names,
-)
+from newbi_migrate.store.collections import CollectionInfo, collections, unopenable_names
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.lease import Lease
 from newbi_migrate.store.runs import RunState, read_runs, refuse_if_restoring, unfinished_run
@@ -65,9 +60,9 @@ async def look_for_late_work(database: Database, registry: Registry) -> list[Che
     except DamagedRecordsError:
         # The check of the runs says it.
         return []
-    names = await collection_names(database, comment=_COMMENT)
-    users = await late_users(database, runs, names, comment=_COMMENT)
-    documents = await late_documents(database, registry, runs, names, comment=_COMMENT)
+    infos = await collections(database, comment=_COMMENT)
+    users = await late_users(database, runs, infos, comment=_COMMENT)
+    documents = await late_documents(database, registry, runs, infos, comment=_COMMENT)
     if not users and not documents:
         said = "Nothing has come since the migration."
         last = last_migration(runs)

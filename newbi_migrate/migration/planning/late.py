@@ -5,16 +5,17 @@ They came after the migration, or a part of it that they belong to was taken bac
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-from newbi_migrate.documents.registry import Registry
+from newbi_migrate.documents.registry import CollectionSpec, Registry
 from newbi_migrate.migration.planning.survey import source_now
 from newbi_migrate.migration.run.accounted import last_migration, unaccounted_users
+from newbi_migrate.store.collections import CollectionInfo, views_on
 from newbi_migrate.store.counting import blank, count
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.runs import RunRecord, quarantined_documents, unfinished_run
 
-__all__ = ["late_documents", "late_users"]
+__all__ = ["counted_collections", "late_documents", "late_users"]
 
 
 async def late_users(
@@ -39,11 +40,24 @@ async def late_users(
     return found.number
 
 
+def counted_collections(
+    registry: Registry, infos: Mapping[str, CollectionInfo]
+) -> list[CollectionSpec]:
+    """The scoped collections that are there, without the views that show others of them.
+
+    Args:
+        registry: The collections.
+        infos: Everything in the database.
+    """
+    shown = views_on(infos, {spec.name for spec in registry.scoped})
+    return [spec for spec in registry.scoped if spec.name in infos and spec.name not in shown]
+
+
 async def late_documents(
     database: Database,
     registry: Registry,
     runs: Sequence[RunRecord],
-    names: Collection[str],
+    infos: Mapping[str, CollectionInfo],
     *,
     comment: str,
 ) -> int:
@@ -53,15 +67,12 @@ async def late_documents(
         database: Where.
         registry: Its collections.
         runs: All runs, the newest first.
-        names: Names of all collections.
+        infos: Everything in it.
         comment: Attached to every command.
     """
     late = 0
-    for spec in registry.scoped:
-        if spec.name in names:
-            lacking = await count(
-                database[spec.name], blank(registry.workspace_field), comment=comment
-            )
-            known = quarantined_documents(runs, spec.name, without_workspace=True)
-            late += max(lacking - known, 0)
+    for spec in counted_collections(registry, infos):
+        lacking = await count(database[spec.name], blank(registry.workspace_field), comment=comment)
+        known = quarantined_documents(runs, spec.name, without_workspace=True)
+        late += max(lacking - known, 0)
     return late

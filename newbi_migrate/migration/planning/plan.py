@@ -43,7 +43,7 @@ from newbi_migrate.migration.planning.unusable import unusable_ids
 from newbi_migrate.migration.planning.users import UserPlane, line_of
 from newbi_migrate.migration.run.accounted import last_migration, recorded_reasons
 from newbi_migrate.progress import NullProgress, Progress
-from newbi_migrate.store.collections import CollectionInfo
+from newbi_migrate.store.collections import CollectionInfo, views_on
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.runs import quarantined_documents, read_runs
@@ -126,7 +126,11 @@ async def make_plan(
         odd_users=odd_users,
     )
     counts = {**seen.counts, **seen.unwritable}
-    present = [s for s in specs if s.name in counts and plane.concerns(s)]
+    concerned = [s for s in specs if s.name in counts and plane.concerns(s)]
+    plain = [spec for spec in concerned if spec.name in seen.counts]
+    # What a view shows of a collection that the run goes through is decided about there.
+    shown = views_on(seen.infos, {spec.name for spec in plain})
+    present = [spec for spec in concerned if spec.name not in shown]
     listener.phase("survey documents", sum(counts[spec.name] for spec in present))
     surveyed: dict[str, Surveyed] = {}
     for spec in present:
@@ -139,7 +143,6 @@ async def make_plan(
         for spec in specs
         if spec.name in seen.unwritable
     )
-    plain = [spec for spec in present if spec.name in seen.counts]
     async for finding in companions_elsewhere(database, plane, plain, comment=_COMMENT):
         users.findings.append(finding)
     async for finding in unusable_ids(

@@ -8,6 +8,7 @@ from fingerprints import changes, fingerprint
 from small_legacy import BCRYPT, DAY, USERS, invoices, legacy_user
 
 from newbi_migrate.checks import Level
+from newbi_migrate.choices import Purpose
 from newbi_migrate.errors import ExitCode, UnsupportedError, UsageError
 from newbi_migrate.mapping.ids import organization_id
 from newbi_migrate.mapping.workspace import Reason
@@ -24,6 +25,11 @@ ODDITIES = {
     "a time series": TIME_SERIES,
     "a capped collection": {"capped": True, "size": 4096},
 }
+
+
+def counted(answer):
+    """How many documents of each collection are quarantined."""
+    return {name: summary.quarantined for name, summary in answer.collections.items()}
 
 
 @pytest.fixture
@@ -203,13 +209,48 @@ async def test_a_view_is_never_written_to_by_users_who_fail(legacy, uri):
     async with Migration(uri) as migration:
         result = await migration.apply()
 
-    # The view shows the very invoices the run has stamped; those left are of the user who failed.
+    # Those left are of the user who failed.
     assert ExitCode.QUARANTINED == result.exit_code
     assert 3 == legacy["invoices"].count_documents({"workspaceId": {"$exists": True}})
-    assert (6, 3) == (
-        result.collections["quotes"].documents,
-        result.collections["quotes"].quarantined,
-    )
+    assert {"invoices": 3} == counted(result)
+
+
+@pytest.mark.parametrize("behind", ["invoices", "bills"])
+async def test_what_a_view_shows_of_another_registered_collection_is_counted_there(
+    legacy, uri, behind
+):
+    """By every command, also where a view is between them; only those of nobody are left."""
+    legacy.create_collection("bills", viewOn="invoices", pipeline=[])
+    legacy.create_collection("quotes", viewOn=behind, pipeline=[])
+    legacy["invoices"].insert_many(invoices(legacy_user(7)["_id"], 2))
+    async with Migration(uri) as migration:
+        plan = await migration.plan()
+        result = await migration.apply()
+        again = await migration.plan()
+        report = await migration.validate()
+        status = await migration.status()
+        checks = (await migration.doctor(purpose=Purpose.FINALIZE, watch=0)).checks
+
+    for answer in (plan, result, again):
+        assert {"invoices": 2} == counted(answer)
+        assert {("invoices", Reason.OWNER_UNKNOWN): 2} == answer.quarantine.counts()
+        assert "collection-is-a-view" in {finding.code for finding in answer.findings}
+    assert ExitCode.QUARANTINED is result.exit_code
+    assert (ExitCode.DONE, 2) == (report.exit_code, report.quarantined)
+    assert {"invoices": 2} == status.without_workspace == status.quarantined
+    assert Level.OK is next(check.level for check in checks if check.id == "late-work")
+
+
+async def test_a_view_whose_collection_is_left_out_waits_for_a_person(legacy, uri):
+    """Nothing is written to what it shows, so its documents are counted as they are."""
+    legacy.create_collection("quotes", viewOn="invoices", pipeline=[])
+    options = MigrationOptions(collections=("quotes",))
+    async with Migration(uri, options=options) as migration:
+        plan = await migration.plan()
+        result = await migration.apply()
+
+    assert {"quotes": 6} == counted(plan) == counted(result)
+    assert {("quotes", Reason.NOT_A_PLAIN_COLLECTION): 6} == result.quarantine.counts()
 
 
 async def test_a_capped_collection_of_documents_is_stamped(legacy, uri):
