@@ -148,7 +148,7 @@ class TargetOddities:
             for user in target.users
             if user not in belonging and user not in members and user not in self._strays
         )
-        found.extend(self._without_owner(target, decisions, existing))
+        found.extend(self._without_owner(target, decisions, existing, homes))
         nobody = {user for user in belonging if user not in existing}
         for identifier, organization, user in self._of_nothing:
             if organization not in homes:
@@ -204,14 +204,21 @@ class TargetOddities:
                 yield Finding(codes.SLUG_TWICE, "organization", identifier, "slug")
 
     def _without_owner(
-        self, target: Target, decisions: Decisions, existing: Container[ObjectId]
+        self,
+        target: Target,
+        decisions: Decisions,
+        existing: Container[ObjectId],
+        homes: Container[ObjectId],
     ) -> Iterator[Finding]:
         pairs = zip(self._owned, self._owners, strict=True)
         owned = PackedIds(organization for organization, user in pairs if user in existing)
+        # An organization that is made beside a membership which stood there gets no other one.
+        made = {(user, o) for _, o, user in self._of_nothing if o in homes and o not in owned}
         without = {o for o in target.organizations if o not in owned}
+        without.update(organization for _, organization in made)
         if not without:
             return
-        there = {
+        there = made | {
             (m.user_id, m.organization_id)
             for m in target.memberships
             if m.organization_id in without

@@ -103,13 +103,13 @@ class UserPlane:
                 # The application looks memberships up by ObjectId and does not see these.
                 odd.unusable_member(document)
                 continue
+            roles = roles_of(document.get("role"))
+            if "owner" in roles:
+                odd.owner(organization, user_id)
             if organization not in organizations:
                 odd.member_of_nothing(document["_id"], organization, user_id)
                 continue
-            roles = roles_of(document.get("role"))
             memberships.append(Membership(organization, user_id, roles))
-            if "owner" in roles:
-                odd.owner(organization, user_id)
         return Target(users, organizations, memberships, frozenset(unusable)), odd
 
     async def writes(self, decisions: Decisions) -> AsyncIterator[list[UserWrites]]:

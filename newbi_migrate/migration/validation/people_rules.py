@@ -48,6 +48,7 @@ class PeopleViolation:
         path: The field.
         note: A fact that helps, without a stored value; empty mostly.
         also: What the rule reads of other documents, or beside that field of this one.
+        instead: What it reads in place of this document; this one if it is empty.
         owed: Where it comes from if it is something that a migration is there to make; else
             ``None``.
     """
@@ -58,12 +59,13 @@ class PeopleViolation:
     path: str = ""
     note: str = ""
     also: tuple[Read, ...] = ()
+    instead: tuple[Read, ...] = ()
     owed: Origin | None = None
 
     @property
     def reads(self) -> tuple[Read, ...]:
         """Everything the rule reads."""
-        return (Read(self.collection, self.id, self.path or "_id"), *self.also)
+        return self.instead or (Read(self.collection, self.id, self.path or "_id"), *self.also)
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +304,10 @@ def _organizations(people: People) -> Iterator[PeopleViolation]:
         for m in people.members
         if m.is_owner and isinstance(m.organization_id, ObjectId) and m.user_id in _ids(users, m)
     }
+    others: dict[ObjectId, list[Read]] = defaultdict(list)
+    for m in people.members:
+        if isinstance(m.organization_id, ObjectId) and m.organization_id not in owned:
+            others[m.organization_id].append(Read("member", m.id))
     slugs: dict[str, list[Any]] = defaultdict(list)
     for organization in people.organizations:
         if (slug := text(organization.slug)) is not None:
@@ -314,7 +320,14 @@ def _organizations(people: People) -> Iterator[PeopleViolation]:
             continue
         if organization.id not in owned:
             owed = Origin.RUN if organization.id in people.joined else None
-            yield PeopleViolation(rules.HAS_OWNER, "organization", organization.id, owed=owed)
+            # A run makes whoever it makes a member the owner; it makes none who is one already.
+            yield PeopleViolation(
+                rules.HAS_OWNER,
+                "organization",
+                organization.id,
+                instead=tuple(others[organization.id]),
+                owed=owed,
+            )
         slug = text(organization.slug)
         if slug is None or len(slugs[slug]) > 1:
             same = () if slug is None else slugs[slug]

@@ -11,6 +11,7 @@ from small_legacy import BCRYPT, DAY, USERS, invoices, legacy_user
 
 from newbi_migrate.documents.indexes import LIST_BESIDE_TEXT, PARALLEL_LISTS
 from newbi_migrate.errors import ExitCode
+from newbi_migrate.mapping.ids import organization_id
 from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.planning.codes import RULES, with_rules
@@ -158,9 +159,9 @@ def an_odd_better_auth(database, seed):
         database["organization"].insert_one({"_id": identifier, **maybe(slug=slug, name="Atelier")})
     for _ in range(8):
         role = draw.choice(["owner", "member", "admin, owner"])
-        database["member"].insert_one(
-            {"organizationId": any_id(), "userId": any_id(), "role": role}
-        )
+        # An organization that a run is to make may have had members before.
+        where = draw.choice([any_id(), organization_id(draw.choice(USERS[:3]))])
+        database["member"].insert_one({"organizationId": where, "userId": any_id(), "role": role})
         account = draw.choice(ids)
         database["account"].insert_one(
             {
@@ -181,6 +182,37 @@ async def test_whatever_is_odd_about_better_auths_documents_stood_in_the_plan(
     sync_database["Users"].insert_many([legacy_user(n) for n in range(3)])
     an_odd_better_auth(sync_database, seed)
     assert_all_was_known(*await told_before_and_after(migration))
+
+
+@pytest.mark.parametrize(
+    ("roles", "without"), [(["member"], True), (["admin"], True), (["member", "owner"], False)]
+)
+async def test_a_membership_that_stood_before_its_organization_keeps_its_role(
+    migration, sync_database, roles, without
+):
+    """Who is no owner by it is made none; plan, run and validation name the organization alike."""
+    sync_database["Users"].insert_many([legacy_user(0), legacy_user(1)])
+    home = organization_id(USERS[0])
+    memberships = [{"organizationId": home, "userId": USERS[0], "role": role} for role in roles]
+    # The organization of somebody else does not lack its owner for it.
+    guest = {"organizationId": organization_id(USERS[1]), "userId": USERS[0], "role": "member"}
+    sync_database["member"].insert_many([*memberships, guest])
+    plan = await migration.plan()
+    result, again = await migration.apply(), await migration.apply()
+    report = await migration.validate(only=["organization.has-owner"])
+    sync_database["member"].update_one({"userId": USERS[1]}, {"$set": {"role": "member"}})
+    harmed = await migration.validate(only=["organization.has-owner"])
+
+    named = [home] if without else []
+    for answer in (plan, result, again):
+        assert named == [f.id for f in answer.findings if f.code == "organization-without-owner"]
+    assert [(home, Origin.BEFORE) for home in named] == [
+        (v.id, v.origin) for v in report.violations
+    ]
+    assert ExitCode.DONE is report.exit_code
+    assert [(organization_id(USERS[1]), Origin.RUN)] == [
+        (v.id, v.origin) for v in harmed.violations if v.origin is not Origin.BEFORE
+    ]
 
 
 async def test_every_rule_that_a_plan_names_is_one(migration, sync_database):
