@@ -170,6 +170,11 @@ class RunRecord:
         return self.state is not RunState.ROLLED_BACK and not self.aside_dropped
 
     @property
+    def replaced(self) -> frozenset[str]:
+        """Names of the collections that it put into the place of others."""
+        return frozenset(entry["collection"] for entry in self.document.get("replaced", ()))
+
+    @property
     def aside_dropped(self) -> bool:
         """Whether it put collections in place, and those before them were dropped since."""
         return bool(self.document.get("asideDropped"))

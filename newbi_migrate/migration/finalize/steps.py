@@ -189,7 +189,7 @@ def refuse_unless_ready(
     critical = report.critical - sum(
         result.count
         for result in report.results
-        if result.rule == INDEX_PRESENT.id and result.origin is not Origin.BEFORE
+        if result.rule == INDEX_PRESENT.id and result.origin not in (Origin.BEFORE, Origin.PENDING)
     )
     if critical:
         raise ValidationFailedError(

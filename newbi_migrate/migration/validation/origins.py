@@ -71,6 +71,13 @@ class Origins:
         # The oldest first, so that what a later run wrote takes the place of it.
         self._runs = sorted((r for r in runs if r.in_place), key=lambda run: run.number)
         self._migrated = any(run.migrates for run in self._runs)
+        # What stood there before a restore is put aside, or gone.
+        self._restored = {
+            name: run.number
+            for run in sorted(runs, key=lambda run: run.number)
+            if run.stands
+            for name in run.replaced
+        }
         self._is_read = False
         self._lost = ""
         self._people: dict[str, dict[bytes, frozenset[str]]] = defaultdict(dict)
@@ -83,6 +90,10 @@ class Origins:
         return any(
             run.migrates and (run.partly_rolled_back or run.state.unfinished) for run in self._runs
         )
+
+    def restored(self, collection: str) -> bool:
+        """Whether a restore put another collection into the place of the one that runs wrote to."""
+        return collection in self._restored
 
     def once_migrated(self, origin: Origin) -> Origin:
         """That origin where a migration stands: without one nobody knows any."""
@@ -169,18 +180,22 @@ class Origins:
                 journal = JournalReader(self._database, run.run_id)
                 await journal.require(run.journal_entries)
                 async for entry in journal.entries():
-                    self._note(entry)
+                    self._note(entry, run.number)
             except DamagedRecordsError as error:
                 self._lost = f"{error.what[0].lower()}{error.what[1:].rstrip('.')}"
                 return
 
-    def _note(self, entry: JournalEntry) -> None:
+    def _note(self, entry: JournalEntry, number: int) -> None:
         # What was perhaps written counts: a doubt is no proof that something was there before.
         if entry.kind is EntryKind.USERS:
             for write in entry.writes():
+                if number < self._restored.get(write.collection, 0):
+                    continue
                 people, key = self._people[write.collection], id_key(write.id)
                 paths = frozenset([_ALL]) if write.inserts else frozenset(write.values)
                 people[key] = people.get(key, frozenset()) | paths
+        elif number < self._restored.get(entry.collection, 0):
+            return
         elif entry.kind is EntryKind.INDEX:
             names = entry.names("names")
             self._built |= {(entry.collection, name) for name in names}

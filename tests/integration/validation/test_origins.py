@@ -14,6 +14,7 @@ from newbi_migrate.mapping.ids import organization_id
 from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.planning.options import MigrationOptions
+from newbi_migrate.migration.restore.run import restore_backup
 from newbi_migrate.migration.rollback.results import RollbackOptions
 from newbi_migrate.migration.run.backup_guard import BackupGuard
 from newbi_migrate.migration.validation.origins import Origins, Read
@@ -396,6 +397,24 @@ async def test_the_journals_tell_document_by_document(migration, legacy, databas
     assert Origin.RUN is await origins.of(Read("user", USERS[0], "anything"))
 
 
+async def test_what_a_restore_put_in_place_is_late_and_nothing_that_the_migration_broke(
+    migration, legacy, database, tmp_path
+):
+    """Its documents and indexes are those of the backup; a backfill gives them what they lack."""
+    made = await migration.backup(tmp_path)
+    await migration.apply()
+    await restore_backup(made.path, database, drop=True, only=["invoices"])
+    report = await migration.validate(only=[*STRUCTURAL])
+    with pytest.raises(UsageError, match="not migrated"):
+        await migration.finalize(keep=True, dry_run=True)
+    await migration.backfill()
+    again = await migration.validate(only=[*STRUCTURAL])
+
+    assert 12 == found(report, Origin.PENDING)["document.workspace-present", "invoices"]
+    assert {} == found(report, Origin.RUN)
+    assert (ExitCode.PENDING, ExitCode.DONE) == (report.exit_code, again.exit_code)
+
+
 # -- what follows from it ----------------------------------------------------------------------
 
 
@@ -414,7 +433,7 @@ async def test_the_cure_of_an_owner_trips_neither_proof_nor_rollback(migration, 
             {"_id": invoice["_id"]}, {"$set": {"createdBy": str(USERS[1])}}
         )
 
-    assert {} == found(report)
+    assert {} == found(report, Origin.RUN)
     assert report.unchanged is not None
     assert Proof.PROVEN is report.unchanged.proof
     assert (False, 0) == (result.refused, len(result.conflicts))
