@@ -520,6 +520,7 @@ def wait_for_interruption(uri: str) -> None:
     say(f"The server keeps running. Its database: {uri}")
     say("Look around in another terminal, for example:")
     say(f"  MONGODB_URI='{uri}' newbi-migrate status")
+    say("It is migrated; newbi-migrate rollback --all takes it back, to practise from the start.")
     say("Ctrl-C stops it and removes everything.")
     try:
         while True:
