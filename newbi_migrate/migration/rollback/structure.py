@@ -283,7 +283,8 @@ class StructureRollback:
     async def drop_collections(self, session: LeasedSession) -> None:
         """Drop the collections the run had created, where they are empty again.
 
-        One that somebody has written to, or built an index on, stays.
+        One that somebody has written to, built an index on or given an option to, like a validator,
+        stays.
 
         Raises:
             NewbiMigrateError: The session stopped it; the same call finishes it.
@@ -311,14 +312,18 @@ class StructureRollback:
         """
         for name in self._created:
             number = await count(self.database[name], comment=self.comment)
-            if number == deleted.get(name, 0) and await self._has_no_index(name):
+            if number == deleted.get(name, 0) and await self._is_as_created(name):
                 self.result.collections_dropped.append(name)
 
     async def _is_bare(self, name: str) -> bool:
         some = await has_any(self.database[name], comment=self.comment)
-        return not some and await self._has_no_index(name)
+        return not some and await self._is_as_created(name)
 
-    async def _has_no_index(self, name: str) -> bool:
+    async def _is_as_created(self, name: str) -> bool:
+        """Whether it has neither options, for a run creates it plain, nor anybody's index."""
+        infos = await collections(self.database, comment=self.comment)
+        if name in infos and infos[name].options:
+            return False
         ours = {index["name"] for n, index in self._to_drop if n == name}
         stored = await read_indexes(self.database, name)
         return all(i["name"] == ID_INDEX or i["name"] in ours for i in stored)

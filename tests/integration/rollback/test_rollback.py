@@ -468,6 +468,18 @@ async def test_a_collection_somebody_wrote_to_since_stays(uri, migrated, sync_da
     assert 1 == sync_database["organization"].count_documents({})
 
 
+async def test_a_collection_somebody_set_a_validator_on_since_stays(uri, migrated, sync_database):
+    """The run had created it without one; the dry run says the same."""
+    rule = {"name": {"$type": "string"}}
+    sync_database.command("collMod", "organization", validator=rule)
+    shown = await rollback(uri, dry_run=True)
+    result = await rollback(uri, reviewed=shown)
+
+    assert ["account", "member", "user"] == sorted(shown.collections_dropped)
+    assert ["account", "member", "user"] == sorted(result.collections_dropped)
+    assert rule == sync_database["organization"].options()["validator"]
+
+
 async def test_a_collection_alone_goes_back(uri, sync_database):
     """Its documents and indexes; users and other collections stay migrated."""
     build_legacy_database(sync_database, seed=5, users=3, documents_per_user=10)
