@@ -12,6 +12,7 @@ from newbi_migrate.migration.rollback.results import RollbackOptions, RollbackRe
 from newbi_migrate.migration.rollback.steps import (
     RollbackRequest,
     choose_runs,
+    left_before,
     preview,
     roll_back,
 )
@@ -35,13 +36,10 @@ async def preview_rollback(
         chosen = await choose_runs(
             runner.store.database, runs, run_id, options, everything=everything
         )
-        earlier = _earlier(runner, runs, chosen, options, dry_run=True, everything=everything)
-        if not chosen:
-            return [*earlier, _nothing(runner, options, dry_run=True)]
         request = RollbackRequest(
             runner.store, runner.registry, runs, chosen, options, everything, runner.progress
         )
-        return [*earlier, *await preview(request)]
+        return await preview(request) if chosen else await _nothing(request, dry_run=True)
 
     return await runner.look(look)
 
@@ -68,17 +66,14 @@ async def rollback(
         NewbiMigrateError: See :class:`~newbi_migrate.migration.facade.Migration`.
     """
 
-    def earlier(runs: Sequence[RunRecord], chosen: Sequence[RunRecord]) -> list[RollbackResult]:
-        return _earlier(runner, runs, chosen, options, dry_run=False, everything=everything)
-
-    def nothing(runs: Sequence[RunRecord]) -> list[RollbackResult]:
-        return [*earlier(runs, []), _nothing(runner, options, dry_run=False)]
-
     async def look(runs: Sequence[RunRecord]) -> list[RollbackResult]:
         chosen = await choose_runs(
             runner.store.database, runs, run_id, options, everything=everything
         )
-        return [] if chosen else nothing(runs)
+        request = RollbackRequest(
+            runner.store, runner.registry, runs, chosen, options, everything, runner.progress
+        )
+        return [] if chosen else await _nothing(request, dry_run=False)
 
     if found := await runner.look(look):
         # Nothing is there to be taken back, and nothing is written for it.
@@ -95,48 +90,20 @@ async def rollback(
             runner.store, runner.registry, runs, chosen, options, everything, session.progress
         )
         if not chosen:
-            return nothing(runs)
-        before = earlier(runs, chosen)
+            return await _nothing(request, dry_run=False)
         if not begun and reviewed is not None:
-            now = [*before, *await preview(request)]
+            now = await preview(request)
             refuse_other_preview([*map(_comparable, reviewed)], [*map(_comparable, now)])
         # After an error the same runs are taken back, not those before them.
         begun.extend(run.run_id for run in chosen if run.run_id not in begun)
-        return [*before, *await roll_back(request, session)]
+        return await roll_back(request, session)
 
     return await runner.run("rollback", attempt)
 
 
-def _earlier(
-    runner: Runner,
-    runs: Sequence[RunRecord],
-    chosen: Sequence[RunRecord],
-    options: RollbackOptions,
-    *,
-    everything: bool,
-    dry_run: bool,
-) -> list[RollbackResult]:
-    """What the rollbacks of other runs had to leave, where all runs are to be taken back.
-
-    A rollback of all that was killed after it took some back is finished by taking back the rest:
-    what it left of the first ones is told too.
-    """
-    if not everything:
-        return []
-    found = (
-        RollbackResult.earlier_of(_name(runner), run, options, dry_run=dry_run)
-        for run in runs
-        if run not in chosen
-    )
-    return [left for left in found if left is not None]
-
-
-def _name(runner: Runner) -> str:
-    return runner.store.database.name
-
-
-def _nothing(runner: Runner, options: RollbackOptions, *, dry_run: bool) -> RollbackResult:
-    return RollbackResult(_name(runner), None, "", dry_run, options)
+async def _nothing(request: RollbackRequest, *, dry_run: bool) -> list[RollbackResult]:
+    nothing = RollbackResult(request.database.name, None, "", dry_run, request.options)
+    return [*await left_before(request, dry_run=dry_run), nothing]
 
 
 def _comparable(result: RollbackResult) -> dict[str, Any]:

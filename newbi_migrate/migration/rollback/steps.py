@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections import Counter, defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,13 +22,14 @@ from newbi_migrate.mapping.decisions import Outcome
 from newbi_migrate.mapping.values import read_id
 from newbi_migrate.migration.planning.survey import kept_name
 from newbi_migrate.migration.rollback.documents import DocumentRollback, UserScope
+from newbi_migrate.migration.rollback.references import Released
 from newbi_migrate.migration.rollback.replaced import preview_replaced, put_replaced_back
 from newbi_migrate.migration.rollback.results import (
     RollbackOptions,
     RollbackResult,
 )
 from newbi_migrate.migration.rollback.structure import StructureRollback
-from newbi_migrate.migration.rollback.users import UserRollback
+from newbi_migrate.migration.rollback.users import UserRollback, still_there
 from newbi_migrate.migration.run.finishing import finishing
 from newbi_migrate.migration.run.recovery import write_targets
 from newbi_migrate.progress import Progress, timed
@@ -45,7 +46,7 @@ from newbi_migrate.store.runs import RunRecord, RunState, RunWriter, migrated_us
 from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.statements import end_transaction
 
-__all__ = ["RollbackRequest", "choose_runs", "preview", "roll_back"]
+__all__ = ["RollbackRequest", "choose_runs", "left_before", "preview", "roll_back"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,10 +203,17 @@ async def preview(request: RollbackRequest) -> list[RollbackResult]:
             cannot be told apart.
         DamagedRecordsError: The records of a run are not what this tool wrote.
     """
+    if (replaced := _replaced(request)) is not None:
+        back = await preview_replaced(request.database, replaced, request.options)
+        return [*await left_before(request, dry_run=True), back]
+    looked = await _look(request)
+    before = await left_before(request, looked, dry_run=True)
+    return [*before, *(back.result for back in looked)]
+
+
+async def _look(request: RollbackRequest) -> list[_RunBack]:
     for name in request.options.collections or ():
         _ = request.registry[name]
-    if (replaced := _replaced(request)) is not None:
-        return [await preview_replaced(request.database, replaced, request.options)]
     looked: list[_RunBack] = []
     for run in request.chosen:
         scope = await _users_chosen(request, run)
@@ -214,12 +222,65 @@ async def preview(request: RollbackRequest) -> list[RollbackResult]:
         await back.look(request, looked)
         back.structure.refuse_taken_names()
         looked.append(back)
-    results = [back.result for back in looked]
+    await _look_again(looked, lambda back: back.look_again(request, looked))
+    for number, back in enumerate(looked, 1):
+        await back.preview(looked[:number])
     # One run that must not be taken back holds all of them back.
-    if any(result.refused for result in results):
-        for result in results:
-            result.held_back = True
-    return results
+    if any(back.result.refused for back in looked):
+        for back in looked:
+            back.result.held_back = True
+    return looked
+
+
+async def _look_again(
+    backs: Sequence[_RunBack], look: Callable[[_RunBack], Awaitable[bool]]
+) -> bool:
+    """Look again at what is in use, once the earlier runs were looked at or are back.
+
+    Args:
+        backs: The runs, the newest first.
+        look: Looks at one; whether less of it stays than before.
+
+    Returns:
+        Whether less stays than before.
+    """
+    waiting, freed = backs[:-1], False
+    while any([await look(back) for back in reversed(waiting)]):
+        # What goes now may have been what another run's is in use by.
+        waiting, freed = backs, True
+    return freed
+
+
+async def left_before(
+    request: RollbackRequest, going: Sequence[_RunBack] = (), *, dry_run: bool
+) -> list[RollbackResult]:
+    """What the rollbacks of other runs had to leave, where all runs are to be taken back.
+
+    A rollback of all that was killed after it took some back is finished by taking back the rest:
+    what it left of the first ones is told too, as far as it is still there.
+
+    Args:
+        request: The rollback.
+        going: The runs that would be taken back, looked at.
+        dry_run: Whether nothing is to be written.
+    """
+    if not request.everything:
+        return []
+    found = []
+    for run in request.runs:
+        if run in request.chosen:
+            continue
+        left = RollbackResult.earlier_of(
+            request.database.name, run, request.options, dry_run=dry_run
+        )
+        if left is None:
+            continue
+        left.kept = await still_there(
+            request.database, left.kept, _users_of(going), comment=str(run.run_id)
+        )
+        if left.kept or left.kept_unlisted or left.unresolved:
+            found.append(left)
+    return found
 
 
 async def roll_back(request: RollbackRequest, session: LeasedSession) -> list[RollbackResult]:
@@ -233,19 +294,27 @@ async def roll_back(request: RollbackRequest, session: LeasedSession) -> list[Ro
     """
     if (replaced := _replaced(request)) is not None:
         of_run = session.of_run(replaced.run_id)
-        return [await put_replaced_back(of_run, replaced, request.options, request.policy)]
-    looked = await preview(request)
-    if any(result.refused for result in looked):
-        for result in looked:
-            result.dry_run = False
-        return looked
-    results = []
+        result = await put_replaced_back(of_run, replaced, request.options, request.policy)
+        return [*await left_before(request, dry_run=False), result]
+    looked = await _look(request)
+    if any(back.result.refused for back in looked):
+        for back in looked:
+            back.result.dry_run = False
+        before = await left_before(request, looked, dry_run=False)
+        return [*before, *(back.result for back in looked)]
+    backs: list[_RunBack] = []
     for run, seen in zip(request.chosen, looked, strict=True):
         back = _RunBack.of(request, run, await _users_chosen(request, run))
-        back.result.timings.update(seen.timings)
-        await back.carry_out(request, session.of_run(run.run_id))
-        results.append(back.result)
-    return results
+        back.result.timings.update(seen.result.timings)
+        await back.carry_out(request, session.of_run(run.run_id), backs)
+        backs.append(back)
+    if await _look_again(
+        backs, lambda back: back.carry_out_again(session.of_run(back.run.run_id), backs)
+    ):
+        for back in backs:
+            await back.structure.drop_collections(session.of_run(back.run.run_id))
+    before = await left_before(request, dry_run=False)
+    return [*before, *(back.result for back in backs)]
 
 
 def _replaced(request: RollbackRequest) -> RunRecord | None:
@@ -308,19 +377,28 @@ class _RunBack:
             if self.documents.chosen is not None:
                 await self.documents.find_meetings(await _enforced(request))
             if self.users is not None:
-                before = [run.users for run in newer if run.users is not None]
+                before = _users_of(newer)
                 await self.users.inspect(progress, before)
                 progress.phase("find what refers to them", None)
                 await self.users.decide([run.documents.released for run in runs], before)
-                self.users.preview()
-            self.structure.preview()
-            if self.users is not None:
-                deleted: Counter[str] = Counter()
-                for run in runs:
-                    deleted += run.result.deleted
-                await self.structure.preview_collections(deleted)
 
-    async def carry_out(self, request: RollbackRequest, session: LeasedSession) -> None:
+    async def look_again(self, request: RollbackRequest, backs: Sequence[_RunBack]) -> bool:
+        released = [back.documents.released for back in backs]
+        return await self._decide_again(request.progress, released, backs)
+
+    async def preview(self, runs: Sequence[_RunBack]) -> None:
+        """Tell what was found, of this run and those taken back before it."""
+        self.structure.preview()
+        if self.users is not None:
+            self.users.preview()
+            deleted: Counter[str] = Counter()
+            for run in runs:
+                deleted += run.result.deleted
+            await self.structure.preview_collections(deleted)
+
+    async def carry_out(
+        self, request: RollbackRequest, session: LeasedSession, newer: Sequence[_RunBack]
+    ) -> None:
         result, progress = self.result, session.progress
         result.dry_run, result.written = False, True
         record = RunWriter(session)
@@ -341,7 +419,7 @@ class _RunBack:
             await self.documents.apply(session)
         if self.users is not None:
             with timed(result.timings, "users"):
-                await self.users.inspect(progress)
+                await self.users.inspect(progress, _users_of(newer))
                 units = await self.users.decide()
                 progress.phase("users", len(units))
                 await self.users.apply(session)
@@ -353,6 +431,28 @@ class _RunBack:
         # What was done by a journal that somebody dropped meanwhile may be a part of it.
         await JournalReader(request.database, self.run.run_id).require(self.run.journal_entries)
         await record.rolled_back(result.to_record(), whole=whole)
+
+    async def carry_out_again(self, session: LeasedSession, backs: Sequence[_RunBack]) -> bool:
+        if not await self._decide_again(session.progress, (), backs) or self.users is None:
+            return False
+        session.progress.phase("users", len(self.users.going))
+        await self.users.apply(session)
+        await RunWriter(session).rolled_back(self.result.to_record(), whole=True)
+        return True
+
+    async def _decide_again(
+        self, progress: Progress, released: Sequence[Released], backs: Sequence[_RunBack]
+    ) -> bool:
+        if self.users is None:
+            return False
+        others = _users_of(back for back in backs if back is not self)
+        again = await self.users.decide_again(progress, released, others)
+        self.users = again or self.users
+        return again is not None
+
+
+def _users_of(backs: Iterable[_RunBack]) -> list[UserRollback]:
+    return [back.users for back in backs if back.users is not None]
 
 
 async def _enforced(request: RollbackRequest) -> dict[str, list[UniqueKey]]:

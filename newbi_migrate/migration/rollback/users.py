@@ -23,6 +23,7 @@ from newbi_migrate.migration.rollback.references import (
 from newbi_migrate.migration.rollback.results import (
     Conflict,
     ConflictKind,
+    Conflicts,
     Kept,
     KeptReason,
     RollbackResult,
@@ -53,7 +54,7 @@ from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.undo import read_stored
 from newbi_migrate.store.user_documents import BACKWARDS, Together, empty_fields, writing_together
 
-__all__ = ["UserRollback"]
+__all__ = ["UserRollback", "still_there"]
 
 _UNITS_TOGETHER: Final = 100
 
@@ -103,13 +104,14 @@ class UserRollback:
     """Collection to the ids of what can go."""
     _units: Units = field(default_factory=Units)
     _fills: dict[_Key, list[_Filled]] = field(default_factory=dict)
+    _in_use: set[_Key] = field(default_factory=set)
 
     async def inspect(self, progress: Progress, newer: Sequence[UserRollback] = ()) -> None:
         """Compare what was created and filled with what is there; write nothing.
 
         Args:
             progress: Told of every entry of the journal that is about users.
-            newer: Later runs that are taken back before this one, the newest first, inspected.
+            newer: Later runs that are taken back before this one, the newest first, decided.
         """
         journal = JournalReader(self.database, self.run_id)
         progress.phase("survey users", await journal.count(EntryKind.USERS))
@@ -133,7 +135,7 @@ class UserRollback:
 
         Args:
             released: What documents name now and will not name afterwards.
-            newer: Later runs that are taken back before this one.
+            newer: Other runs that are taken back, decided.
         """
         units, going = self._units, Going(self._units)
         for number in units.changed():
@@ -157,6 +159,42 @@ class UserRollback:
             self.database, self.ids_going["user"].packed, comment=self.comment
         )
         return going
+
+    async def decide_again(
+        self, progress: Progress, released: Sequence[Released], others: Sequence[UserRollback]
+    ) -> UserRollback | None:
+        """Decide once more about what was in use.
+
+        What a run made anew after somebody had deleted it is used by what an earlier run wrote,
+        and is free once that one is taken back too.
+
+        Args:
+            progress: Told of every entry of the journal that is about users.
+            released: What documents name now and will not name afterwards.
+            others: The other runs that are taken back, decided.
+
+        Returns:
+            The new decision; ``None`` where no less stays than before.
+        """
+        if not self._in_use:
+            return None
+        # The conflicts are told already.
+        told = replace(self.result, kept=[], conflicts=Conflicts())
+        again = replace(
+            self,
+            result=told,
+            going=Going(Units()),
+            ids_going={},
+            _units=Units(),
+            _fills={},
+            _in_use=set(),
+        )
+        await again.inspect(progress, others)
+        await again.decide(released, others)
+        if len(told.kept) == len(self.result.kept):
+            return None
+        self.result.kept, self.result.sessions = told.kept, told.sessions
+        return replace(again, result=self.result, _fills=self._fills)
 
     def _readings(self, here: Mapping[str, IdSet], newer: Sequence[UserRollback] = ()) -> Readings:
         """Reader of what refers to what may go, besides what goes with it or went before."""
@@ -223,6 +261,8 @@ class UserRollback:
                 await self._empty(filled, session)
         session.progress.phase("find what refers to them", None)
         await self._name_what_came_into_use()
+        # Whoever asks from now on finds it in the database.
+        self.going, self.ids_going, self._fills = Going(Units()), {}, {}
 
     async def _name_what_came_into_use(self) -> None:
         """Name what was deleted and something refers to all the same.
@@ -252,14 +292,19 @@ class UserRollback:
                     continue
                 for run in newer:
                     raw = run.emptied(collection, write.id, raw)
+                anew = any(run.leaves(collection, write.id) for run in newer)
                 if write.inserts:
-                    self._inspect_created(write, raw, among)
-                else:
+                    self._inspect_created(write, raw, among, anew=anew)
+                elif not anew:
                     self._inspect_filled(write, raw)
 
     def deletes(self, collection: str, identifier: Any) -> bool:
         """Whether a document goes with this run, once it was decided."""
         return collection in self.ids_going and identifier in self.ids_going[collection]
+
+    def leaves(self, collection: str, identifier: Any) -> bool:
+        """Whether a document that this run created stays because it is in use."""
+        return (collection, id_key(identifier)) in self._in_use
 
     def emptied(self, collection: str, identifier: Any, raw: bytes) -> bytes:
         """A document as it is once what this run filled in it has been emptied."""
@@ -269,11 +314,14 @@ class UserRollback:
                     raw = set_back(raw, path.split("."), now, filled.prior.get(path)) or raw
         return raw
 
-    def _inspect_created(self, write: UserWrite, raw: bytes, among: int) -> None:
+    def _inspect_created(self, write: UserWrite, raw: bytes, among: int, *, anew: bool) -> None:
         ours = digest_of_document(raw) == write.digest
         if not ours and not write.certain:
             # What was perhaps never written is not this run's where it looks otherwise.
             return
+        # What a later run made anew for the same user goes, or stays, with what is left of this
+        # one's; nobody changed it.
+        ours = ours or anew
         known = self._units.find(write.user, write.collection, write.id, among)
         if known is not None:
             # Written twice, the second time because the first was not seen: either is ours.
@@ -350,6 +398,8 @@ class UserRollback:
             self.result.conflicts.add(Conflict(kind, filled.collection, filled.id, path))
 
     def _keep(self, unit: Unit, reason: KeptReason, references: Counter[str]) -> None:
+        if reason is KeptReason.IN_USE:
+            self._in_use.update((each.collection, id_key(each.id)) for each in unit.created)
         self.result.kept.append(
             Kept(
                 unit.legacy_id,
@@ -358,3 +408,29 @@ class UserRollback:
                 dict(references),
             )
         )
+
+
+async def still_there(
+    database: Database, kept: Sequence[Kept], going: Sequence[UserRollback], *, comment: str
+) -> list[Kept]:
+    """Those of whom a document stays, of what an earlier rollback had left.
+
+    Args:
+        database: Where.
+        kept: What was left.
+        going: Runs that would be taken back, decided.
+        comment: Attached to every command.
+    """
+    there: set[_Key] = set()
+    for name in BACKWARDS:
+        ids = [each.documents[name] for each in kept if name in each.documents]
+        stored = await read_stored(database[name], ids, comment=comment)
+        there.update(
+            (name, key)
+            for identifier in ids
+            if (key := id_key(identifier)) in stored
+            and not any(run.deletes(name, identifier) for run in going)
+        )
+    return [
+        each for each in kept if any((n, id_key(i)) in there for n, i in each.documents.items())
+    ]

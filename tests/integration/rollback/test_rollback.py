@@ -684,6 +684,148 @@ async def test_whoever_was_left_is_named_until_they_are_taken_back(uri, migrated
     assert [] == changes(migrated[0], held(sync_database))
 
 
+@pytest.mark.parametrize("edited", [False, True], ids=["the same", "edited since"])
+@pytest.mark.parametrize("name", ["organization", "user"])
+async def test_what_a_later_run_made_anew_goes_with_what_the_first_run_wrote(
+    uri, migrated, sync_database, name, edited
+):
+    """Only what the first run wrote refers to it, and all of that is taken back as well."""
+    sync_database[name].delete_many({})
+    if edited:
+        person = {"$set": {"profile.firstName": "Anne", "company.name": "Chez Anne"}}
+        sync_database["Users"].update_many({}, person)
+    await migrate(uri)
+    shown = await roll_all_back(uri, dry_run=True)
+    back = await roll_all_back(uri, reviewed=shown)
+    again = await roll_all_back(uri)
+    if edited:
+        sync_database["Users"].drop()
+        sync_database["Users"].insert_many([legacy_user(n) for n in range(3)])
+
+    assert told(shown) == told(back)
+    assert [(ExitCode.DONE, [])] * 2 == [(result.exit_code, result.kept) for result in back]
+    assert [None] == [result.run_id for result in again]
+    assert [] == changes(migrated[0], held(sync_database))
+
+
+async def test_what_a_later_run_made_anew_stays_while_somebody_uses_it(
+    uri, migrated, sync_database
+):
+    """With all that the first run had made for the same user."""
+    sync_database["organization"].delete_many({})
+    await migrate(uri)
+    home = organization_of(sync_database, USERS[1])
+    sync_database["quotes"].insert_one({"_id": ObjectId(), "workspaceId": home})
+    shown = await roll_all_back(uri, dry_run=True)
+    back = await roll_all_back(uri, reviewed=shown)
+    stays = {name: sync_database[name].count_documents({}) for name in ("user", "organization")}
+    sync_database["quotes"].drop()
+    for result in back:
+        await rollback(uri, result.run_id)
+
+    assert told(shown) == told(back)
+    assert [(ExitCode.PENDING, [USERS[1]])] * 2 == [
+        (result.exit_code, [kept.legacy_id for kept in result.kept]) for result in back
+    ]
+    assert {"user": 1, "organization": 1} == stays
+    assert [] == changes(migrated[0], held(sync_database))
+
+
+async def test_what_is_free_once_an_earlier_run_is_back_goes_after_it(uri, migrated, sync_database):
+    """And then what that was using: here a workspace of the second run, used by the third."""
+    sync_database["Users"].insert_one(legacy_user(3))
+    await migrate(uri)
+    sync_database["Users"].insert_many([legacy_user(4), legacy_user(5)])
+    sync_database["user"].insert_one({"_id": USERS[5], "email": "jeanne5@exemple.fr"})
+    sync_database["user"].update_one({"_id": USERS[2]}, {"$unset": {"name": 1}})
+    await migrate(uri)
+    homes = [organization_of(sync_database, USERS[n]) for n in (3, 4)]
+    # A document of the first run is moved to the workspace of the third.
+    moved = {"createdBy": USERS[0], "number": "000001"}
+    sync_database["invoices"].update_one(moved, {"$set": {"workspaceId": homes[1]}})
+    elsewhere = {"$set": {"organizationId": homes[0]}}
+    sync_database["member"].update_one({"userId": USERS[4]}, elsewhere)
+    shown = await roll_all_back(uri, options=DISCARD, dry_run=True)
+    back = await roll_all_back(uri, options=DISCARD, reviewed=shown)
+    runs = sync_database["newbi_migrate_runs"].find({}, sort=[("number", -1)])
+    recorded = [run["rollback"] for run in runs]
+    (emptied,) = sync_database["user"].find()
+    sync_database["Users"].delete_many({"_id": {"$in": USERS[3:6]}})
+    sync_database["user"].drop()
+
+    assert told(shown) == told(back)
+    assert [one.unfilled for one in shown] == [one.unfilled for one in back]
+    assert [(0, 7), (0, 4), (0, 12)] == [(len(one.kept), one.deleted.total()) for one in back]
+    assert [(0, 7), (0, 4), (0, 12)] == [
+        (one["keptCount"], sum(one["deleted"].values())) for one in recorded
+    ]
+    assert {"_id": USERS[5], "email": "jeanne5@exemple.fr"} == emptied
+    assert [] == changes(migrated[0], held(sync_database))
+
+
+async def test_what_was_made_anew_and_changed_at_the_last_moment_is_left_by_both_runs(
+    uri, migrated, sync_database, monkeypatch
+):
+    """The first run could not delete it, so the later one still tells that it stays."""
+    sync_database["organization"].delete_many({})
+    await migrate(uri)
+    home = organization_of(sync_database, USERS[1])
+
+    class Watching(NullProgress):
+        runs = 0
+
+        def phase(self, name, total):
+            self.runs += name == "users"
+
+    watching = Watching()
+
+    def change_at_the_first_deletion_of_the_first_run(session):
+        if watching.runs == 2:
+            sync_database["organization"].update_one({"_id": home}, {"$set": {"name": "Neu"}})
+
+    change = change_at_the_first_deletion_of_the_first_run
+    monkeypatch.setattr(LeasedSession, "safe_point", change)
+    async with Migration(uri, progress=watching) as migration:
+        back = await migration.rollback_all()
+
+    assert [[USERS[1]]] * 2 == [[kept.legacy_id for kept in result.kept] for result in back]
+    assert ["Neu"] == sync_database["organization"].distinct("name")
+
+
+async def test_fields_of_a_user_who_was_deleted_are_not_emptied_in_the_one_made_anew(
+    uri, sync_database
+):
+    """The first run filled them in somebody who is gone, and a later run created the next."""
+    sync_database["Users"].insert_one(legacy_user(0))
+    sync_database["user"].insert_one({"_id": USERS[0], "email": "jeanne0@exemple.fr"})
+    await migrate(uri)
+    stored = sync_database["user"].find_one({"_id": USERS[0]})
+    sync_database["user"].delete_one({"_id": USERS[0]})
+    await migrate(uri)
+    shown = await roll_all_back(uri, dry_run=True)
+    back = await roll_all_back(uri, reviewed=shown)
+
+    assert len(stored) > 2
+    assert told(shown) == told(back)
+    assert [(ExitCode.DONE, [])] * 2 == [(result.exit_code, result.kept) for result in back]
+    assert 0 == sync_database["user"].count_documents({})
+
+
+async def test_whoever_is_gone_with_an_earlier_run_is_left_by_no_rollback(
+    uri, migrated, sync_database
+):
+    """Where the rollback of all was stopped, too: the first runs left what the last one took."""
+    sync_database["organization"].delete_many({})
+    await migrate(uri)
+    await stop_at_the_second_run(uri)
+    shown = await roll_all_back(uri, dry_run=True)
+    back = await roll_all_back(uri, reviewed=shown)
+
+    assert [migrated[1].run_id] == [result.run_id for result in shown]
+    assert [(migrated[1].run_id, ExitCode.DONE)] == [(r.run_id, r.exit_code) for r in back]
+    assert [] == changes(migrated[0], held(sync_database))
+
+
 @pytest.mark.parametrize(
     "altered",
     [
