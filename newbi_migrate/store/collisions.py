@@ -20,7 +20,7 @@ from newbi_migrate.store.decoding import documents_of
 from newbi_migrate.store.faults import explanation, name_of
 from newbi_migrate.store.handles import Collection
 from newbi_migrate.store.ids import id_key
-from newbi_migrate.store.raw import raw_documents
+from newbi_migrate.store.raw import Element, one_of, raw_documents, with_values
 
 __all__ = ["Collision", "find_collisions"]
 
@@ -72,6 +72,7 @@ async def find_collisions(
     owner_field: str | None = None,
     users: Mapping[str, Any] | None = None,
     collation: Mapping[str, Any] | None = None,
+    then: Sequence[tuple[Sequence[Any], Mapping[str, Element | None]]] = (),
 ) -> tuple[tuple[Collision, ...], tuple[Collision, ...]]:
     """Documents that share a unique key as they are, and once what they lack has been added.
 
@@ -88,6 +89,8 @@ async def find_collisions(
             named with what stands there.
         users: Expressions for fields that name users; by default what they hold.
         collation: How the index compares text; by default byte by byte.
+        then: Ids of documents, no more than a command has room for twice, and field to the value
+            that they will get, ``None`` for none; all others stay as they are.
 
     Raises:
         UsageError: The server does not take the key's filter or its derived values.
@@ -103,6 +106,7 @@ async def find_collisions(
         owner_field,
         users or {},
         collation or SIMPLE_COLLATION,
+        then,
     )
     try:
         return await finder.find()
@@ -131,6 +135,7 @@ class _Finder:
     owner_field: str | None
     users: Mapping[str, Any]
     collation: Mapping[str, Any]
+    then: Sequence[tuple[Sequence[Any], Mapping[str, Element | None]]]
 
     async def find(self) -> tuple[tuple[Collision, ...], tuple[Collision, ...]]:
         derived = self.key.derived
@@ -236,6 +241,7 @@ class _Finder:
         written = self._written_of_its_filter
         cursor = await self.collection.aggregate_raw_batches(
             [
+                *self._as_they_will_be(),
                 {"$match": self.among},
                 *([{"$set": written}] if written else []),
                 {"$match": match},
@@ -246,6 +252,20 @@ class _Finder:
             comment=self.comment,
         )
         return [found async for found in documents_of(raw_documents(cursor))]
+
+    def _as_they_will_be(self) -> list[dict[str, Any]]:
+        """Stages that give all documents, those that get other values with these."""
+        if not self.then:
+            return []
+        others = {"$match": {"_id": {"$nin": [i for ids, _ in self.then for i in ids]}}}
+        changed = (
+            [{"$match": {"_id": one_of(ids)}}, with_values(values)] for ids, values in self.then
+        )
+        name = self.collection.name
+        return [
+            others,
+            *({"$unionWith": {"coll": name, "pipeline": pipeline}} for pipeline in changed),
+        ]
 
 
 def _same(collision: Collision) -> tuple[tuple[bytes, ...], int]:

@@ -44,6 +44,7 @@ __all__ = [
     "split_documents",
     "unpack_ids",
     "with_ids",
+    "with_values",
 ]
 
 Element: TypeAlias = tuple[int, bytes]
@@ -334,6 +335,19 @@ def one_of(ids: Sequence[Any]) -> Mapping[str, Any]:
         return {"$in": list(ids)}
     body = b"".join([b"\x07%d\0%b" % row for row in enumerate(ids.rows())])
     return document_of(("$in", ARRAY, document_from(body)))
+
+
+def with_values(values: Mapping[str, Element | None]) -> dict[str, Any]:
+    """The stage of a pipeline in which fields get other values, byte for byte.
+
+    Args:
+        values: Field to its value, ``None`` where it gets none.
+    """
+    expressions = {
+        name: "$$REMOVE" if value is None else document_of(("$literal", *value))
+        for name, value in values.items()
+    }
+    return {"$set": expressions}
 
 
 def one_of_stored(ids: Iterable[Element]) -> Mapping[str, Any]:

@@ -14,7 +14,7 @@ from newbi_migrate.store.collections import CollectionInfo
 from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.faults import explanation
 from newbi_migrate.store.handles import Collection
-from newbi_migrate.store.raw import OBJECT_ID, Element, document_of, one_of
+from newbi_migrate.store.raw import OBJECT_ID, Element, one_of, with_values
 from newbi_migrate.store.reading import MAX_IDS, chunks
 
 __all__ = ["refused_with", "refuses"]
@@ -62,7 +62,7 @@ async def refused_with(
     for ids, values in written:
         key = tuple((name, _form(value)) for name, value in values.items())
         alike[key] += ids
-        stages.setdefault(key, {name: _expression(value) for name, value in values.items()})
+        stages.setdefault(key, with_values(values))
     validator = info.options["validator"]
     # A moderate one lets alone what broke it before.
     concerned = [validator] if info.options.get("validationLevel") == "moderate" else []
@@ -71,7 +71,7 @@ async def refused_with(
         for some in chunks(every, MAX_IDS):
             pipeline = [
                 {"$match": {"$and": [{"_id": one_of(some)}, *concerned]}},
-                {"$set": stages[key]},
+                stages[key],
                 {"$match": {"$nor": [validator]}},
                 {"$project": {"_id": 1}},
             ]
@@ -93,7 +93,3 @@ async def refused_with(
 
 def _form(value: Element | None) -> Element | None:
     return value if value is None or value[0] != OBJECT_ID else (OBJECT_ID, b"")
-
-
-def _expression(value: Element | None) -> Any:
-    return "$$REMOVE" if value is None else document_of(("$literal", *value))

@@ -40,7 +40,7 @@ from newbi_migrate.store.collisions import find_collisions
 from newbi_migrate.store.decoding import decode_element
 from newbi_migrate.store.faults import task_group
 from newbi_migrate.store.handles import Database
-from newbi_migrate.store.ids import id_key
+from newbi_migrate.store.ids import decode_id, id_key, id_key_of
 from newbi_migrate.store.journal import (
     EntryKind,
     EntryState,
@@ -63,9 +63,12 @@ from newbi_migrate.store.undo import (
 )
 from newbi_migrate.store.validators import refused_with, refuses
 
-__all__ = ["DocumentRollback", "UserScope"]
+__all__ = ["DocumentRollback", "UserScope", "values_afterwards"]
 
 _CHAINS_TOGETHER = 10_000
+# Far below what a command has room for: ids, and stages of a pipeline.
+_MOST_FORESEEN = 100_000
+_MOST_VALUES = 100
 _WORKERS = 2
 
 
@@ -429,12 +432,54 @@ async def _chains(
 ) -> Iterator[Chain]:
     """What was written to documents, together with what later runs wrote to them."""
     later: dict[bytes, list[JournalGroup]] = defaultdict(list)
-    for run in newer:
-        async for entry, groups in run.windows():
-            if entry.collection != name:
-                continue
-            for group in groups:
-                for identifier in group.ids:
-                    if (key := id_key(identifier)) in written:
-                        later[key].append(replace(group, ids=[identifier]))
+    async for identifier, group in _writes(name, newer):
+        if (key := id_key(identifier)) in written:
+            later[key].append(replace(group, ids=[identifier]))
     return (Chain(groups[0].ids[0], later.get(key, ()), groups) for key, groups in written.items())
+
+
+async def _writes(
+    name: str, runs: Sequence[DocumentRollback]
+) -> AsyncIterator[tuple[Any, JournalGroup]]:
+    """What runs wrote to a collection, the last first: each document with its group."""
+    for run in runs:
+        async for entry, groups in run.windows():
+            if entry.collection == name:
+                for group in groups:
+                    for identifier in group.ids:
+                        yield identifier, group
+
+
+async def values_afterwards(
+    name: str, runs: Sequence[DocumentRollback]
+) -> list[tuple[list[Any], Mapping[str, Element | None]]] | None:
+    """Ids of documents, and field to the value that they hold once runs are taken back.
+
+    Args:
+        name: The collection.
+        runs: The runs, the newest first.
+
+    Returns:
+        ``None`` where they are too many, or too different, for one query.
+    """
+    written: dict[bytes, list[JournalGroup]] = defaultdict(list)
+    async for identifier, group in _writes(name, runs):
+        written[id_key(identifier)].append(replace(group, ids=[identifier]))
+        if len(written) > _MOST_FORESEEN:
+            return None
+    found: dict[tuple[tuple[str, Element | None], ...], list[Any]] = defaultdict(list)
+    chains = (Chain(groups[0].ids[0], (), groups) for groups in written.values())
+    for some in chunks(chains, _CHAINS_TOGETHER):
+        run = runs[0]
+        followed = await follow(
+            run.database[name],
+            some,
+            discard=run.result.options.discards,
+            comment=run.comment,
+        )
+        for one in followed:
+            identifier = one.now["_id"]
+            names = {field for group in written[id_key_of(*identifier)] for field in group.changes}
+            values = tuple((field, one.after.get(field)) for field in sorted(names))
+            found[values].append(decode_id(*identifier))
+    return None if len(found) > _MOST_VALUES else [(ids, dict(v)) for v, ids in found.items()]

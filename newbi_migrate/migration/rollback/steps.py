@@ -371,7 +371,7 @@ class _RunBack:
             progress.phase("read the journal", None)
             runs = (*newer, self)
             await self.structure.inspect([run.structure for run in newer])
-            await self.structure.find_refused_indexes()
+            await self.structure.find_refused_indexes([run.documents for run in runs])
             progress.phase("survey documents", await self.documents.total())
             await self.documents.survey(progress, [run.documents for run in newer])
             if self.documents.chosen is not None:

@@ -16,6 +16,7 @@ from newbi_migrate.documents.indexes import ID_INDEX
 from newbi_migrate.documents.registry import OWN_PREFIX, IndexSpec, UniqueKey
 from newbi_migrate.errors import DamagedRecordsError, UnsupportedError, UsageError
 from newbi_migrate.migration.planning.survey import dropping_name, kept_name, odd_target
+from newbi_migrate.migration.rollback.documents import DocumentRollback, values_afterwards
 from newbi_migrate.migration.rollback.results import (
     Conflict,
     ConflictKind,
@@ -173,10 +174,18 @@ class StructureRollback:
                 collection=was,
             )
 
-    async def find_refused_indexes(self) -> None:
-        """Find the unique indexes that are to be built again and that documents share a key of."""
+    async def find_refused_indexes(self, runs: Sequence[DocumentRollback]) -> None:
+        """Find the unique indexes that are to be built again and that documents share a key of.
+
+        Args:
+            runs: What is taken back of documents before, the newest run first.
+        """
         for collection, index in self._to_rebuild:
             if not index.get("unique") or "collation" in index:
+                continue
+            then = await values_afterwards(collection, runs)
+            if then is None:
+                # The server says so when it builds the index.
                 continue
             spec = IndexSpec(
                 tuple(index["key"].items()),
@@ -190,6 +199,7 @@ class StructureRollback:
                 UniqueKey(spec),
                 workspace_field=self.workspace_field,
                 comment=self.comment,
+                then=then,
             )
             if found:
                 self._conflict(ConflictKind.REFUSED, collection, index["name"], found[0].ids[-1])

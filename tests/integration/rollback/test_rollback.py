@@ -26,6 +26,7 @@ from newbi_migrate.migration.apply import steps
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.finalize.legacy_users import refuse_unaccounted
 from newbi_migrate.migration.planning.options import MigrationOptions
+from newbi_migrate.migration.rollback import documents
 from newbi_migrate.migration.rollback.results import (
     ConflictKind,
     KeptReason,
@@ -999,6 +1000,105 @@ async def test_a_prior_value_that_does_not_decode_comes_back(uri, sync_database)
     await rollback(uri)
 
     assert [] == changes(before, held(sync_database))
+
+
+def quote(position, year, **fields):
+    """A quote with the number 1."""
+    return {
+        "_id": ObjectId(f"64d00000000000000000000{position}"),
+        "createdBy": USERS[0],
+        "number": "0001",
+        "issueYear": year,
+        "issueDate": DAY,
+        **fields,
+    }
+
+
+@pytest.fixture
+async def swapped(uri, sync_database):
+    """Two users, migrated, and an old unique index of quotes swapped for the new one."""
+    sync_database["Users"].insert_many([legacy_user(n) for n in range(2)])
+    sync_database["quotes"].create_index([("workspaceId", 1), ("number", 1)], unique=True)
+    before = held(sync_database)
+    await migrate(uri)
+    async with Migration(uri) as migration:
+        await migration.indexes(apply=True)
+    return before
+
+
+async def test_an_old_index_is_compared_with_documents_as_later_runs_leave_them(
+    uri, swapped, sync_database
+):
+    """Quotes that share a workspace and a number do so only until the later runs are back."""
+    first, second, third = (quote(n, 2020 + n) for n in (1, 2, 3))
+    home = organization_of(sync_database, USERS[0])
+    async with Migration(uri) as migration:
+        sync_database["quotes"].insert_many([first, quote(4, 2024, workspaceId=home)])
+        await migration.backfill()
+        sync_database["quotes"].insert_many([second, {**third, "number": "0003"}])
+        await migration.backfill()
+        # The first one gets its workspace a second time.
+        sync_database["quotes"].update_one({"_id": first["_id"]}, {"$unset": {"workspaceId": 1}})
+        await migration.backfill()
+        sync_database["quotes"].update_one(
+            {"_id": second["_id"]}, {"$set": {"workspaceId": "elsewhere"}}
+        )
+        kept = await migration.rollback_all(options=KEEP, dry_run=True)
+        discarded = await migration.rollback_all(options=DISCARD, dry_run=True)
+        sync_database["quotes"].delete_one({"_id": second["_id"]})
+        back = await migration.rollback_all()
+        sync_database["quotes"].delete_many({})
+        await migration.rollback(back[-1].run_id)
+
+    assert [0, 1, 0, 0, 0] == [len(result.conflicts) for result in kept]
+    assert ["workspaceId_1_number_1"] == [
+        conflict.path for conflict in discarded[3].conflicts if conflict.collection == "quotes"
+    ]
+    assert [0] * 5 == [len(result.conflicts) for result in back]
+    assert [("quotes", "workspaceId_1_number_1")] == back[3].indexes_rebuilt
+    assert [] == changes(swapped, held(sync_database))
+
+
+async def test_documents_that_share_a_key_of_an_old_index_once_later_runs_are_back_are_foreseen(
+    uri, swapped, sync_database
+):
+    """Their workspaces tell them apart until then; nothing is written."""
+    late = [quote(1, 2021), quote(2, 2022, createdBy=USERS[1])]
+    sync_database["quotes"].insert_many(late)
+    async with Migration(uri) as migration:
+        await migration.backfill()
+        stood = held(sync_database)
+        shown = await migration.rollback_all(dry_run=True)
+        refused = await migration.rollback_all()
+
+    (conflict,) = shown[1].conflicts
+    assert (ConflictKind.REFUSED, "quotes", late[1]["_id"], "workspaceId_1_number_1") == (
+        conflict.kind,
+        conflict.collection,
+        conflict.id,
+        conflict.path,
+    )
+    assert {ExitCode.ROLLBACK_CONFLICTS} == {result.exit_code for result in refused}
+    assert [] == changes(stood, held(sync_database))
+
+
+@pytest.mark.parametrize("limit", ["_MOST_FORESEEN", "_MOST_VALUES"])
+async def test_an_old_index_that_cannot_be_compared_beforehand_is_refused_when_it_is_built(
+    uri, swapped, sync_database, monkeypatch, limit
+):
+    """Later runs wrote to more documents than one query holds."""
+    monkeypatch.setattr(documents, limit, 0)
+    late = [quote(1, 2021), quote(2, 2022, createdBy=USERS[1])]
+    sync_database["quotes"].insert_many(late)
+    async with Migration(uri) as migration:
+        await migration.backfill()
+        shown = await migration.rollback_all(dry_run=True)
+        back = await migration.rollback_all(reviewed=shown)
+
+    assert [0, 0, 0] == [len(result.conflicts) for result in shown]
+    assert [0, 1, 0] == [result.conflicts.kinds[ConflictKind.REFUSED] for result in back]
+    assert ExitCode.PENDING == back[1].exit_code
+    assert sorted(map(str, late)) == sorted(map(str, sync_database["quotes"].find()))
 
 
 @pytest.mark.parametrize(
