@@ -451,22 +451,30 @@ async def _writes(
 
 
 async def values_afterwards(
-    name: str, runs: Sequence[DocumentRollback]
+    name: str, runs: Sequence[DocumentRollback], fields: Container[str] | None
 ) -> list[tuple[list[Any], Mapping[str, Element | None]]] | None:
     """Ids of documents, and field to the value that they hold once runs are taken back.
 
     Args:
         name: The collection.
         runs: The runs, the newest first.
+        fields: Only documents of which a run wrote one of these; ``None`` for any.
 
     Returns:
         ``None`` where they are too many, or too different, for one query.
     """
+    concerned: set[bytes] = set()
+    async for identifier, group in _writes(name, runs):
+        if fields is None or any(field in fields for field in group.changes):
+            concerned.add(id_key(identifier))
+            if len(concerned) > _MOST_FORESEEN:
+                return None
+    if not concerned:
+        return []
     written: dict[bytes, list[JournalGroup]] = defaultdict(list)
     async for identifier, group in _writes(name, runs):
-        written[id_key(identifier)].append(replace(group, ids=[identifier]))
-        if len(written) > _MOST_FORESEEN:
-            return None
+        if (key := id_key(identifier)) in concerned:
+            written[key].append(replace(group, ids=[identifier]))
     found: dict[tuple[tuple[str, Element | None], ...], list[Any]] = defaultdict(list)
     chains = (Chain(groups[0].ids[0], (), groups) for groups in written.values())
     for some in chunks(chains, _CHAINS_TOGETHER):

@@ -183,10 +183,6 @@ class StructureRollback:
         for collection, index in self._to_rebuild:
             if not index.get("unique") or "collation" in index:
                 continue
-            then = await values_afterwards(collection, runs)
-            if then is None:
-                # The server says so when it builds the index.
-                continue
             spec = IndexSpec(
                 tuple(index["key"].items()),
                 unique=True,
@@ -194,6 +190,13 @@ class StructureRollback:
                 partial=index.get("partialFilterExpression"),
                 name=index["name"],
             )
+            paths = [*dict(spec.keys), *(spec.partial or {})]
+            nested = any(path.startswith("$") for path in paths)
+            read = None if nested else {path.partition(".")[0] for path in paths}
+            then = await values_afterwards(collection, runs, read)
+            if then is None:
+                # The server says so when it builds the index.
+                continue
             found, _ = await find_collisions(
                 self.database[collection],
                 UniqueKey(spec),
