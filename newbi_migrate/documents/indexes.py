@@ -11,7 +11,7 @@ from bson import Decimal128
 from pymongo.errors import OperationFailure
 
 from newbi_migrate.documents.newbi import BETTER_AUTH_SPECS, NEWBI
-from newbi_migrate.documents.registry import CollectionSpec, IndexSpec, Registry
+from newbi_migrate.documents.registry import CollectionSpec, IndexSpec, Registry, UniqueKey
 from newbi_migrate.errors import UsageError
 from newbi_migrate.server_codes import Code
 
@@ -22,9 +22,11 @@ __all__ = [
     "IndexObstacle",
     "IndexReport",
     "create_indexes",
+    "fields_read",
     "index_options",
     "key_pattern",
     "matches",
+    "unique_key",
     "wanted_pattern",
 ]
 
@@ -81,6 +83,30 @@ class IndexReport:
     def is_complete(self) -> bool:
         """Whether every index is there now."""
         return not self.obstacles
+
+
+def unique_key(index: Mapping[str, Any]) -> UniqueKey | None:
+    """A stored unique index; ``None`` for one whose keys are no plain values, or not unique."""
+    keys = key_pattern(index)
+    if not index.get("unique") or any(isinstance(way, str) for _, way in keys):
+        return None
+    return UniqueKey(
+        IndexSpec(
+            keys,
+            unique=True,
+            sparse=bool(index.get("sparse")),
+            partial=index.get("partialFilterExpression"),
+            name=index["name"],
+        )
+    )
+
+
+def fields_read(index: IndexSpec) -> frozenset[str] | None:
+    """The top-level fields an index depends on; ``None`` where its filter may name any."""
+    paths = [path for path, _ in index.keys] + [*(index.partial or {})]
+    if any(path.startswith("$") for path in paths):
+        return None
+    return frozenset(path.partition(".")[0] for path in paths)
 
 
 def key_pattern(index: Mapping[str, Any]) -> tuple[tuple[str, int | str], ...]:

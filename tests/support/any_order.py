@@ -165,8 +165,9 @@ class AnyOrder(RuleBasedStateMachine):
     @precondition(lambda self: self.unfinished in {None, "backfill"})
     @rule(point=POINTS)
     def backfill(self, point):
-        if self.unfinished is None and not self.database["organization"].find_one():
-            # Nobody has a workspace, and nothing is begun.
+        begun = {"command": "migrate", "state": "done"}
+        if self.unfinished is None and not self.database["newbi_migrate_runs"].find_one(begun):
+            # No migration is in place, and nothing is begun.
             ended = self.processes.run(self.uri, "backfill", "--confirm")
             assert REFUSED == ended.status, ended
             return

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence, Set as AbstractSet
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from newbi_migrate.documents.registry import CollectionSpec, IndexSpec, UniqueKey
+from newbi_migrate.documents.indexes import fields_read, unique_key
+from newbi_migrate.documents.registry import CollectionSpec
 from newbi_migrate.mapping.workspace import Reason, Workspaces
 from newbi_migrate.migration.planning.documents import DocumentPlane, Surveyed
 from newbi_migrate.migration.planning.index_plan import follows, future_workspace, id_in
@@ -14,7 +15,7 @@ from newbi_migrate.store.collections import CollectionInfo
 from newbi_migrate.store.collisions import find_collisions
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import id_key
-from newbi_migrate.store.indexes import key_pattern, read_indexes
+from newbi_migrate.store.indexes import read_indexes
 from newbi_migrate.store.lookup import MAX_TREE_KEYS, search_tree
 
 __all__ = ["REFUSALS", "foresee_refusals"]
@@ -102,8 +103,11 @@ async def _refused_by_indexes(
     written = {*users, *([field] if surveyed.summary.stamped else [])}
     shared: list[Sequence[Any]] = []
     for index in existing:
-        key = _unique_key(index)
-        if key is None or not _reads(key.index, written):
+        key = unique_key(index)
+        if key is None:
+            continue
+        read = fields_read(key.index)
+        if read is not None and read.isdisjoint(written):
             continue
         if follows(key, existing, spec, surveyed, field):
             continue
@@ -130,27 +134,6 @@ async def _refused_by_indexes(
         first = 1 if len(late) == len(ids) else 0
         refused.update((id_key(identifier), identifier) for identifier in late[first:])
     return list(refused.values())
-
-
-def _unique_key(index: Mapping[str, Any]) -> UniqueKey | None:
-    """A unique index as it is stored; ``None`` where it is none whose keys can be compared."""
-    if not index.get("unique") or any(isinstance(way, str) for _, way in key_pattern(index)):
-        return None
-    return UniqueKey(
-        IndexSpec(
-            tuple(key_pattern(index)),
-            unique=True,
-            sparse=bool(index.get("sparse")),
-            partial=index.get("partialFilterExpression"),
-            name=index["name"],
-        )
-    )
-
-
-def _reads(index: IndexSpec, written: AbstractSet[str]) -> bool:
-    """Whether an index depends on fields that a run writes."""
-    partial = index.partial or {}
-    return any(path in written or path.startswith("$") for path in (*dict(index.keys), *partial))
 
 
 def _future_users(spec: CollectionSpec, workspaces: Workspaces) -> dict[str, Any]:

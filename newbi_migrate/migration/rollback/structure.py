@@ -12,8 +12,8 @@ from typing import Any
 
 import bson
 
-from newbi_migrate.documents.indexes import ID_INDEX
-from newbi_migrate.documents.registry import OWN_PREFIX, IndexSpec, UniqueKey
+from newbi_migrate.documents.indexes import ID_INDEX, fields_read, unique_key
+from newbi_migrate.documents.registry import OWN_PREFIX
 from newbi_migrate.errors import DamagedRecordsError, UnsupportedError, UsageError
 from newbi_migrate.migration.planning.survey import dropping_name, kept_name, odd_target
 from newbi_migrate.migration.rollback.documents import DocumentRollback, values_afterwards
@@ -181,26 +181,18 @@ class StructureRollback:
             runs: What is taken back of documents before, the newest run first.
         """
         for collection, index in self._to_rebuild:
-            if not index.get("unique") or "collation" in index:
+            key = unique_key(index)
+            if key is None:
                 continue
-            spec = IndexSpec(
-                tuple(index["key"].items()),
-                unique=True,
-                sparse=bool(index.get("sparse")),
-                partial=index.get("partialFilterExpression"),
-                name=index["name"],
-            )
-            paths = [*dict(spec.keys), *(spec.partial or {})]
-            nested = any(path.startswith("$") for path in paths)
-            read = None if nested else {path.partition(".")[0] for path in paths}
-            then = await values_afterwards(collection, runs, read)
+            then = await values_afterwards(collection, runs, fields_read(key.index))
             if then is None:
                 # The server says so when it builds the index.
                 continue
             found, _ = await find_collisions(
                 self.database[collection],
-                UniqueKey(spec),
+                key,
                 workspace_field=self.workspace_field,
+                collation=index.get("collation"),
                 comment=self.comment,
                 then=then,
             )

@@ -1082,18 +1082,25 @@ async def test_documents_that_share_a_key_of_an_old_index_once_later_runs_are_ba
     assert [] == changes(stood, held(sync_database))
 
 
+@pytest.mark.parametrize(
+    ("number", "options"),
+    [("f1", {}), ("F1", {"collation": {"locale": "fr", "strength": 2}})],
+    ids=["byte by byte", "by a collation"],
+)
 async def test_an_old_index_of_other_fields_is_compared_however_much_was_written(
-    uri, sync_database, monkeypatch
+    uri, sync_database, monkeypatch, number, options
 ):
     """Numbers and owners are what they were: nobody asks which documents had no workspace."""
     monkeypatch.setattr(documents, "_MOST_FORESEEN", 0)
     sync_database["Users"].insert_one(legacy_user(0))
-    sync_database["invoices"].create_index([("number", 1), ("createdBy", 1)], unique=True)
-    sync_database["invoices"].insert_many(invoices(USERS[0], 3))
+    sync_database["invoices"].create_index(
+        [("number", 1), ("createdBy", 1)], unique=True, **options
+    )
+    sync_database["invoices"].insert_one({"createdBy": USERS[0], "number": "f1"})
     async with Migration(uri) as migration:
         await migration.apply()
         await migration.indexes(apply=True)
-        sync_database["invoices"].insert_one({"createdBy": USERS[0], "number": "000001"})
+        sync_database["invoices"].insert_one({"createdBy": USERS[0], "number": number})
         (swap, _) = await migration.rollback_all(dry_run=True)
 
     assert 1 == swap.conflicts.kinds[ConflictKind.REFUSED]
