@@ -106,8 +106,8 @@ _REASONS: Final[Mapping[Reason, tuple[str, str]]] = {
         "decide which workspace is right",
     ),
     Reason.UNIQUE_KEY: (
-        "It would share a key that must be unique in its workspace, and nothing is renumbered here",
-        "decide which of them keeps it",
+        "It would share a key that an index keeps unique, and nothing is renumbered here",
+        "decide which of them keeps it, or drop the index if nobody needs it",
     ),
     Reason.DOCUMENT_TOO_LARGE: (
         "With the workspace, or what stands in its place, it would exceed MongoDB's 16 MB",
