@@ -292,7 +292,7 @@ class _Backup:
         stem = self._stem(source.name)
         indexes: tuple[dict[str, Any], ...] = ()
         if source.kind != "view":
-            indexes = await read_indexes(self._database, source.name)
+            indexes = await read_indexes(self._database, source.name, exact=True)
         metadata = stem + layout.METADATA + layout.GZIP + self._suffix
         text = metadata_text(source, indexes)
         _require_readable(source, indexes, text)
@@ -402,6 +402,13 @@ def _require_readable(source: CollectionInfo, indexes: Sequence[dict[str, Any]],
 
     Extended JSON has no form for a document such as ``{"$numberInt": "5"}``.
     """
+    if not source.exact:
+        raise UnsupportedError(
+            f"The options of {source.name!r} hold what the driver reads as something else, such as "
+            "a symbol or text that is not UTF-8.",
+            next_step=f"{_NOTHING_LEFT} Correct its validator or its pipeline (collMod).",
+            collection=source.name,
+        )
     try:
         read = parse_metadata(text)
     except MetadataError:

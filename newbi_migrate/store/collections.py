@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import AsyncIterator, Container, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Any, Final, Self, cast
+
+from bson import CodecOptions, encode
 
 from newbi_migrate.documents.registry import OWN_PREFIX
 from newbi_migrate.errors import DatabaseMovedOnError
+from newbi_migrate.store.decoding import ANSWER, decode
 from newbi_migrate.store.digest import options_digest
 from newbi_migrate.store.handles import Database
 
@@ -18,6 +21,7 @@ __all__ = [
     "collection_names",
     "collections",
     "data_namespace",
+    "listed",
     "opens",
     "unopenable_names",
     "views_on",
@@ -39,12 +43,14 @@ class CollectionInfo:
         options: As ``create`` takes them.
         uuid: 32 hexadecimal digits, other ones once it was dropped and made again; empty for a
             view.
+        exact: Whether what is held here is, to the byte, what the server holds.
     """
 
     name: str
     kind: str
     options: Mapping[str, Any]
     uuid: str
+    exact: bool = True
 
     @property
     def internal(self) -> bool:
@@ -99,19 +105,44 @@ async def collections(
         pymongo.errors.PyMongoError: The server failed.
     """
     found: dict[str, CollectionInfo] = {}
-    cursor = await database.list_collections(comment=comment)
-    async with cursor:
-        async for info in cursor:
-            if not opens(info["name"]):
-                continue
-            uuid = info.get("info", {}).get("uuid")
-            found[info["name"]] = CollectionInfo(
-                info["name"],
-                info.get("type", "collection"),
-                info.get("options", {}),
-                bytes(uuid).hex() if uuid else "",
-            )
+    async for info, exact in listed(database, {"listCollections": 1}, comment=comment):
+        if not opens(info["name"]):
+            continue
+        uuid = info.get("info", {}).get("uuid")
+        found[info["name"]] = CollectionInfo(
+            info["name"],
+            info.get("type", "collection"),
+            info.get("options", {}),
+            bytes(uuid).hex() if uuid else "",
+            exact,
+        )
     return dict(sorted(found.items()))
+
+
+async def listed(
+    database: Database, command: Mapping[str, Any], *, comment: str | None = None
+) -> AsyncIterator[tuple[dict[str, Any], bool]]:
+    """What a command lists, and whether the driver would send each back to the byte.
+
+    The driver's own methods end at a date beyond the year 9999, and at text that is not UTF-8:
+    validators, views and filters of indexes may hold these.
+
+    Args:
+        database: Where.
+        command: ``listCollections`` or ``listIndexes``.
+        comment: Attached to the command.
+
+    Raises:
+        pymongo.errors.PyMongoError: The server failed.
+    """
+    asked = {**command, "cursor": {}, **({} if comment is None else {"comment": comment})}
+    # The batches after the first are decoded as the database is set.
+    undecoded: Any = database.with_options(codec_options=cast("CodecOptions[Any]", ANSWER))
+    cursor = await undecoded.cursor_command(asked, codec_options=ANSWER)
+    async with cursor:
+        async for document in cursor:
+            info, _ = decode(bytes(document.raw))
+            yield info, encode(info) == document.raw
 
 
 def views_on(infos: Mapping[str, CollectionInfo], names: Container[str]) -> frozenset[str]:

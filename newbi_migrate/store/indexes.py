@@ -22,8 +22,9 @@ from newbi_migrate.documents.indexes import (
     wanted_pattern,
 )
 from newbi_migrate.documents.registry import CollectionSpec, IndexSpec
+from newbi_migrate.errors import UnsupportedError
 from newbi_migrate.server_codes import AUTHENTICATION, INDEX_REFUSED, NOT_FOUND, STABLE_API, Code
-from newbi_migrate.store.collections import collection_names
+from newbi_migrate.store.collections import collection_names, listed
 from newbi_migrate.store.connection import DURABLE, SIMPLE_COLLATION, Topology
 from newbi_migrate.store.decoding import ANSWER
 from newbi_migrate.store.faults import is_out_of_space, is_transient, name_of
@@ -113,14 +114,36 @@ class IndexPlan:
     obsolete_present: tuple[IndexSpec, ...]
 
 
-async def read_indexes(database: Database, collection: str) -> tuple[dict[str, Any], ...]:
+async def read_indexes(
+    database: Database, collection: str, *, exact: bool = False
+) -> tuple[dict[str, Any], ...]:
     """The index specifications of a collection as the server stores them, ``_id_`` included.
 
     Empty for a collection that does not exist.
+
+    Args:
+        database: Where.
+        collection: Its name.
+        exact: Whether each must be, to the byte, what the server holds.
+
+    Raises:
+        UnsupportedError: One is not.
     """
-    cursor = await database[collection].list_indexes()
-    async with cursor:
-        return tuple([dict(index) async for index in cursor])
+    found = []
+    try:
+        async for index, same in listed(database, {"listIndexes": collection}):
+            if exact and not same:
+                raise UnsupportedError(
+                    f"The index {index['name']!r} of {collection!r} holds what the driver reads as "
+                    "something else, such as a symbol or text that is not UTF-8.",
+                    next_step="Correct it, or drop it, and run the same command again.",
+                    collection=collection,
+                )
+            found.append(index)
+    except OperationFailure as error:
+        if error.code != Code.NAMESPACE_NOT_FOUND:
+            raise
+    return tuple(found)
 
 
 def plan_indexes(existing: Iterable[Mapping[str, Any]], spec: CollectionSpec) -> IndexPlan:
