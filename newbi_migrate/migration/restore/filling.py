@@ -20,7 +20,7 @@ from newbi_migrate.errors import (
 )
 from newbi_migrate.migration.restore.indexes import RefusedIndex, build_indexes, specifications
 from newbi_migrate.store.collections import collections as list_collections
-from newbi_migrate.store.counting import count
+from newbi_migrate.store.counting import count, estimated_count
 from newbi_migrate.store.faults import passing_error, task_group
 from newbi_migrate.store.inserting import Inserter, with_ids
 from newbi_migrate.store.restores import RestoreRecord
@@ -92,6 +92,7 @@ class Filler:
                 await set_expiry(self._session, collection.target, collection.options[_EXPIRY])
         indexes = await self._indexes(collections)
         await self._require_same(collections)
+        await self._require_as_many(collections)
         return indexes
 
     async def _identities(
@@ -131,6 +132,26 @@ class Filler:
                 "same command again: it makes this collection anew.",
                 collection=collection.name,
             )
+
+    async def _require_as_many(self, collections: Sequence[DumpedCollection]) -> None:
+        """Fail where one that was whole holds more or fewer documents by now.
+
+        The server's own bookkeeping is believed where it agrees. After a crash it may be wrong, so
+        the documents are counted before anybody is accused.
+
+        Raises:
+            DatabaseMovedOnError: Somebody inserted or deleted some.
+        """
+        session = self._session
+        for collection in collections:
+            data = session.database[collection.namespace]
+            expected = self._counts.get(collection.name, 0)
+            if await estimated_count(data, comment=session.comment) == expected:
+                continue
+            now = await self._count(collection)
+            if now > expected or (now < expected and not _expires(collection)):
+                await self._record.lost(collection.name)
+                raise await self._written_to(collection, now, expected)
 
     async def create(self, collection: DumpedCollection) -> bool:
         """Create a collection or view, unless it is there from a restore that was stopped.
@@ -204,15 +225,29 @@ class Filler:
         await self._record.flush()
         now, expected = await self._count(collection), self._counts.get(collection.name, 0)
         if now > expected:
-            if collection.restored_as:
-                # A name of our own, under which nobody else keeps anything.
-                await drop_collection(self._session, collection.target)
-            raise _written_to(collection, now, expected)
+            raise await self._written_to(collection, now, expected)
         if now < expected:
             return False
         await self._require_same([collection])
         await self._record.whole(collection.name)
         return True
+
+    async def _written_to(
+        self, collection: DumpedCollection, now: int, expected: int
+    ) -> DatabaseMovedOnError:
+        advice = "Stop the application"
+        if now > expected:
+            if collection.restored_as:
+                # A name of our own, under which nobody else keeps anything.
+                await drop_collection(self._session, collection.target)
+            else:
+                advice += ", drop this collection or what in it is not of the backup"
+        return DatabaseMovedOnError(
+            f"{collection.name!r} holds {now} documents after the restore instead of {expected}: "
+            "somebody else writes to it.",
+            next_step=f"{advice}, and run the same command again.",
+            collection=collection.name,
+        )
 
     async def _count(self, collection: DumpedCollection) -> int:
         session = self._session
@@ -295,13 +330,9 @@ def _about_the_run(error: Exception) -> bool:
     return stopped or passing_error(error) is not None
 
 
-def _written_to(collection: DumpedCollection, now: int, expected: int) -> DatabaseMovedOnError:
-    return DatabaseMovedOnError(
-        f"{collection.name!r} holds {now} documents after the restore instead of {expected}: "
-        "somebody else writes to it.",
-        next_step="Stop the application and run it again.",
-        collection=collection.name,
-    )
+def _expires(collection: DumpedCollection) -> bool:
+    """Whether the server deletes documents of it by itself once its indexes are there."""
+    return any(_EXPIRY in one for one in (collection.options, *collection.indexes))
 
 
 def _lacking(collection: DumpedCollection, now: int, expected: int) -> DatabaseMovedOnError:

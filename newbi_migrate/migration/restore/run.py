@@ -15,7 +15,7 @@ from newbi_migrate.backup.dump import Dump
 from newbi_migrate.backup.verification import Verification
 from newbi_migrate.backup.verify import verify_dump
 from newbi_migrate.documents.newbi import NEWBI
-from newbi_migrate.errors import UsageError
+from newbi_migrate.errors import DatabaseMovedOnError, UsageError
 from newbi_migrate.migration.restore.filling import Filler
 from newbi_migrate.migration.restore.in_place import RestoreInPlace, refuse_unreplaceable
 from newbi_migrate.migration.restore.results import RestoreResult, restore_identity
@@ -228,6 +228,7 @@ class _Restore:
         views = [c for c in self._wanted if c.type == "view"]
         for view in views:
             await filler.create(view)
+        await self._require_no_others()
         return RestoreResult(
             self._session.database.name,
             self._verification,
@@ -266,6 +267,23 @@ class _Restore:
         self._record = await RestoreRecord.start(
             session, self._identity, found, dropping=bool(target.existing)
         )
+
+    async def _require_no_others(self) -> None:
+        """Fail where the database holds what the restore did not make.
+
+        Raises:
+            DatabaseMovedOnError: Somebody else made a collection or a view.
+        """
+        there = await existing_collections(self._session.database)
+        # Of stored functions the server keeps the empty collection.
+        others = sorted(there - {c.target for c in self._wanted} - {"system.js"})
+        if others:
+            raise DatabaseMovedOnError(
+                f"The restore did not make {some_of(others)}: somebody else writes there.",
+                next_step="Stop the application, drop what is not of the backup, and run the same "
+                "command again.",
+                collection=others[0],
+            )
 
     async def _drop_everything(self) -> None:
         names = await existing_collections(self._session.database)

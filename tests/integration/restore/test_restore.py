@@ -278,6 +278,45 @@ async def test_a_collection_that_somebody_takes_away_meanwhile_is_not_called_res
     assert_same(fingerprint(whole), sync_other)
 
 
+@pytest.mark.parametrize("document", [{"_id": "of the application"}, None])
+async def test_a_collection_that_was_counted_is_counted_again_at_the_end(
+    whole, sync_other, other, backup, document
+):
+    """Documents that somebody inserts or deletes while others are filled are no restored ones."""
+    victim = sync_other["Users"]
+
+    def write():
+        if document:
+            victim.insert_one(document)
+        else:
+            victim.delete_one({})
+
+    with pytest.raises(DatabaseMovedOnError, match="'Users' holds"):
+        await restore_backup(backup, other, progress=When("indexes", write))
+    victim.delete_one({"_id": "of the application"})
+    result = await restore_backup(backup, other)
+
+    assert result.resumed
+    assert_same(fingerprint(whole), sync_other)
+
+
+async def test_a_collection_that_somebody_makes_meanwhile_is_named(
+    whole, sync_other, other, backup
+):
+    """It is no part of the backup, so the database is not what was backed up until it goes."""
+
+    def make():
+        sync_other["fresh"].insert_one({})
+
+    for progress in (When("indexes", make), None):
+        with pytest.raises(DatabaseMovedOnError, match="did not make fresh"):
+            await restore_backup(backup, other, progress=progress)
+    sync_other["fresh"].drop()
+    await restore_backup(backup, other)
+
+    assert_same(fingerprint(whole), sync_other)
+
+
 async def test_a_validator_that_comes_meanwhile_is_named_until_it_goes(sync_other, other, backup):
     """Each time with the way to take it off, and not with the server's version."""
 
