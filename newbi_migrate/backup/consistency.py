@@ -2,39 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 from newbi_migrate.backup.manifest import CollectionEntry, Consistency
 from newbi_migrate.store.collections import CollectionInfo, data_namespace
+from newbi_migrate.store.snapshots import WriteCounters
 
 __all__ = [
     "judge",
     "judged",
-    "verdict",
 ]
 
-Counters = Mapping[str, tuple[int, ...] | None]
-"""How much was written to each collection so far; ``None`` where the server does not tell."""
-
-
-def verdict(before: tuple[int, ...] | None, after: tuple[int, ...] | None) -> Consistency:
-    """What two counts of one collection tell."""
-    if before is None or after is None:
-        return Consistency.UNKNOWN
-    return Consistency.QUIET if before == after else Consistency.WRITTEN
+_COUNTED: Final = {
+    None: Consistency.UNKNOWN,
+    False: Consistency.QUIET,
+    True: Consistency.WRITTEN,
+}
 
 
 def judged(
-    entry: CollectionEntry, before: Counters, after: Counters, *, snapshot: bool
+    entry: CollectionEntry, before: WriteCounters, after: WriteCounters, *, snapshot: bool
 ) -> CollectionEntry:
     """A collection with what is known about writes to it, from counts before and after."""
     if entry.type == "view":
         return replace(entry, consistency=Consistency.SNAPSHOT if snapshot else Consistency.QUIET)
     if entry.consistency is Consistency.SNAPSHOT:
         return entry
-    name = data_namespace(entry.name, entry.type)
-    return replace(entry, consistency=verdict(before.get(name), after.get(name)))
+    written = after.written_since(before, data_namespace(entry.name, entry.type))
+    return replace(entry, consistency=_COUNTED[written])
 
 
 def judge(
@@ -43,8 +40,17 @@ def judge(
     there_now: Sequence[CollectionInfo],
     *,
     snapshot: bool,
+    restarted: bool,
 ) -> tuple[Consistency, tuple[str, ...]]:
-    """What is known about a whole backup, and sentences for people about it."""
+    """What is known about a whole backup, and sentences for people about it.
+
+    Args:
+        entries: Its collections, each judged.
+        sources: What was there before.
+        there_now: What is there after it.
+        snapshot: Whether it was read at one cluster time.
+        restarted: Whether the writes before and after it were counted by two processes.
+    """
     notes = []
     changed = {source.identity for source in sources} ^ {source.identity for source in there_now}
     names = sorted({name for name, _, _ in changed})
@@ -62,6 +68,11 @@ def judge(
         return Consistency.WRITTEN, tuple(notes)
     if Consistency.UNKNOWN in {entry.consistency for entry in entries}:
         notes.append("Whether there were writes during the backup is not known.")
+        if restarted:
+            notes.append(
+                "The server was started anew during the backup, or another member took its place. "
+                "Run it again."
+            )
         return Consistency.UNKNOWN, tuple(notes)
     # A capped collection without writes is as it was at the snapshot.
     return Consistency.SNAPSHOT if snapshot else Consistency.QUIET, ()

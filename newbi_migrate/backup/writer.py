@@ -225,7 +225,13 @@ class _Backup:
             unfinished = unfinished or await self._unfinished_run()
         snapshot = self._snapshot is not None
         entries = [judged(entry, before, after, snapshot=snapshot) for entry in entries]
-        consistency, notes = judge(entries, sources, there_now, snapshot=snapshot)
+        consistency, notes = judge(
+            entries,
+            sources,
+            there_now,
+            snapshot=snapshot,
+            restarted=after.process != before.process,
+        )
         for note in notes:
             self._note(note)
         exports = sorted(e.name for e in entries if e.name in self._critical and e.data)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from bson import Timestamp
@@ -10,10 +11,18 @@ from pymongo.errors import OperationFailure
 from pymongo.read_concern import ReadConcern
 
 from newbi_migrate.server_codes import SNAPSHOT_LOST
+from newbi_migrate.store.connection import administration
 from newbi_migrate.store.handles import Collection, Database
 from newbi_migrate.store.reading import read_batches
 
-__all__ = ["SnapshotLost", "committed", "latest_time", "snapshot_batches", "write_counters"]
+__all__ = [
+    "SnapshotLost",
+    "WriteCounters",
+    "committed",
+    "latest_time",
+    "snapshot_batches",
+    "write_counters",
+]
 
 _CURSOR: Final = ("insert calls", "update calls", "modify calls", "remove calls")
 
@@ -70,15 +79,36 @@ def committed(database: Database, name: str) -> Collection:
     return database.get_collection(name, read_concern=ReadConcern("majority"))
 
 
-async def write_counters(
-    database: Database, names: Iterable[str]
-) -> dict[str, tuple[int, ...] | None]:
+@dataclass(frozen=True, slots=True)
+class WriteCounters:
     """How much was written to each collection since the server started.
+
+    Attributes:
+        process: The process that counted; a server that starts anew is another, and begins at 0.
+            ``None`` where the server does not tell, or started anew meanwhile.
+        counts: Collection to its counts; ``None`` where the server does not tell.
+    """
+
+    process: Any
+    counts: Mapping[str, tuple[int, ...] | None]
+
+    def written_since(self, before: WriteCounters, name: str) -> bool | None:
+        """Whether a collection was written to since it was counted before; ``None`` if unknown."""
+        counts = before.counts.get(name), self.counts.get(name)
+        if self.process is None or self.process != before.process or None in counts:
+            return None
+        return counts[0] != counts[1]
+
+
+async def write_counters(database: Database, names: Iterable[str]) -> WriteCounters:
+    """Count what was written to each collection.
 
     Two counts, because either has a blind spot: operations of clients (``latencyStats``), and
     changes of the storage engine's table, which the server makes on its own account too, when
-    documents expire. Both come with the role ``read``. ``None`` where the server does not tell.
+    documents expire. Both come with the role ``read``. Of a sharded cluster, the process is that
+    of the router: a shard that starts anew is not noticed.
     """
+    process = await _process(database)
     counters: dict[str, tuple[int, ...] | None] = {}
     for name in names:
         try:
@@ -91,7 +121,15 @@ async def write_counters(
             counters[name] = None
             continue
         counters[name] = _counted(found)
-    return counters
+    # The counts are of one process only if it is the same before and after them.
+    same = process == await _process(database)
+    return WriteCounters(process if same else None, counters)
+
+
+async def _process(database: Database) -> Any:
+    """What tells one process of the server from another, and from one of another member."""
+    hello = await administration(database).command("hello")
+    return hello.get("topologyVersion", {}).get("processId")
 
 
 def _counted(parts: list[dict[str, Any]]) -> tuple[int, ...] | None:

@@ -16,7 +16,7 @@ from newbi_migrate.printable import some_of
 from newbi_migrate.store.collections import collections
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.server import other_clients
-from newbi_migrate.store.snapshots import write_counters
+from newbi_migrate.store.snapshots import WriteCounters, write_counters
 
 __all__ = ["LONGEST_WATCH", "look_for_writers"]
 
@@ -51,10 +51,10 @@ async def look_for_writers(database: Database, watch: float) -> list[Check]:
     second = await other_clients(database)
     # The server takes half a second to notice that a client has gone.
     clients = None if first is None or second is None else first & second
-    changed = sorted(
-        name for name in before.keys() | after.keys() if before.get(name) != after.get(name)
-    )
-    blind = [name for name, count in after.items() if count is None]
+    told = {name: after.written_since(before, name) for name in after.counts}
+    came_or_went = before.counts.keys() ^ after.counts.keys()
+    changed = sorted({name for name, written in told.items() if written} | came_or_went)
+    blind = [name for name, written in told.items() if written is None]
     if changed:
         return [
             Check(
@@ -95,8 +95,6 @@ async def look_for_writers(database: Database, watch: float) -> list[Check]:
     return [Check("writers", Level.OK, f"{quiet}, and nobody else is connected.")]
 
 
-async def _counters(
-    database: Database,
-) -> dict[str, tuple[int, ...] | None]:
+async def _counters(database: Database) -> WriteCounters:
     listed = (await collections(database)).values()
     return await write_counters(database, [info.name for info in listed if info.writable])

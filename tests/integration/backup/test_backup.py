@@ -304,6 +304,27 @@ async def test_on_a_standalone_silence_is_noticed_too(database, sync_database, t
     assert () == result.manifest.notes
 
 
+async def test_a_server_that_is_started_anew_during_a_backup_is_not_called_quiet(servers, tmp_path):
+    """It counts from 0 again, so equal counts say nothing of what was written between them."""
+    with servers.run() as server:
+        database = servers.client(server)["newbi"]
+        for name in "ab":
+            database[name].insert_one({"_id": 1})
+        server.restart()
+
+        def write_and_restart():
+            for name in "ab":
+                database[name].update_one({}, {"$set": {"n": 1}})
+            server.restart()
+
+        result = await backup_database(
+            server.uri_for("newbi"), tmp_path, workers=1, progress=Writer(write_and_restart)
+        )
+
+    assert Consistency.UNKNOWN is result.manifest.consistency
+    assert any("started anew" in note for note in result.manifest.notes)
+
+
 async def test_a_collection_that_appears_meanwhile_is_told(database, sync_database, tmp_path):
     """It is not in the backup, and the backup says that it may not be whole."""
     three(sync_database)

@@ -341,6 +341,25 @@ async def test_an_application_that_writes_is_caught(legacy, uri):
     assert "quotes" in checks["writers"].sentence
 
 
+async def test_a_server_that_is_started_anew_meanwhile_tells_nothing_of_writers(servers):
+    """It counts from 0 again, so equal counts say nothing of what was written between them."""
+    with servers.run() as server, MongoClient(server.uri) as client:
+        client["newbi"]["quotes"].insert_one({"createdBy": USERS[0]})
+        server.restart()
+
+        async def write_and_restart():
+            await asyncio.sleep(0.5)
+            client["newbi"]["quotes"].update_many({}, {"$set": {"n": 1}})
+            await asyncio.to_thread(server.restart)
+
+        writing = asyncio.create_task(write_and_restart())
+        _, checks = await look(server.uri_for("newbi"), watch=5)
+        await writing
+
+    assert Level.WARNING is checks["writers"].level
+    assert "does not tell" in checks["writers"].sentence
+
+
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("watch", [float("nan"), float("inf"), -1, 1e9])
 async def test_writers_are_watched_for_a_time_that_ends(legacy, uri, watch):
