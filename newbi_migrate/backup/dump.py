@@ -71,6 +71,8 @@ class Dump:
         if BackupFolder(path).has(layout.MANIFEST):
             return _read_manifest(path, or_foreign=False)
         above = path.absolute().parent
+        if layout.unfinished_backup(above.name):
+            raise _never_finished(above)
         if not BackupFolder(above).has(layout.MANIFEST):
             return None
         manifest = _read_manifest(above, or_foreign=True)
@@ -200,11 +202,15 @@ def _refuse_no_folder(path: Path) -> None:
 
 
 def _refuse_partial(path: Path) -> None:
-    if any(part.endswith(layout.PARTIAL) for part in path.absolute().parts[-2:]):
-        raise DamagedBackupError(
-            f"{str(path)!r} is a backup that was never finished.",
-            next_step="Delete it, and make another: newbi-migrate backup.",
-        )
+    if path.absolute().name.endswith(layout.PARTIAL):
+        raise _never_finished(path)
+
+
+def _never_finished(path: Path) -> DamagedBackupError:
+    return DamagedBackupError(
+        f"{str(path)!r} is a backup that was never finished.",
+        next_step="Delete it, and make another: newbi-migrate backup.",
+    )
 
 
 def _refuse_ours_without_manifest(path: Path) -> None:

@@ -43,6 +43,7 @@ __all__ = [
     "temporary",
     "unescape",
     "unescaped_names",
+    "unfinished_backup",
     "was_cut",
 ]
 
@@ -60,6 +61,7 @@ EXPORTS: Final = "json_exports"
 
 LONGEST_COLLECTION: Final = 255
 """Bytes of a collection's name that a server takes, were its database's name empty."""
+_UNFINISHED: Final = re.compile(r"backup_\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d" + re.escape(PARTIAL))
 _CAPITAL: Final = re.compile(r"%..|([A-Z])")
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _CUT: Final = re.compile(r"%24[\w-]{27}\Z", re.ASCII)
@@ -75,6 +77,14 @@ _KEPT: Final = 208
 def backup_name(now: datetime) -> str:
     """Name of the folder of a backup that was begun then."""
     return f"backup_{now:%Y-%m-%d_%H-%M-%S}"
+
+
+def unfinished_backup(name: str) -> bool:
+    """Whether a folder's name is that of a backup that is being written, or never was whole.
+
+    A folder in which people keep backups may have a name that ends alike.
+    """
+    return _UNFINISHED.fullmatch(name) is not None
 
 
 def database_folder(name: str) -> bool:

@@ -202,6 +202,21 @@ async def test_an_unfinished_backup_is_refused(other, backup):
             await restore_backup(path, other)
 
 
+async def test_a_whole_backup_is_read_whatever_the_folder_around_it_is_called(
+    whole, sync_other, other, backup
+):
+    """The name of an unfinished backup says nothing of what people keep in such a folder."""
+    around = backup.parent.rename(backup.parent.with_name("old.partial"))
+    for path in (around / backup.name, around / backup.name / whole.name):
+        await restore_backup(path, other)
+
+        assert_same(fingerprint(whole), sync_other)
+        sync_other.client.drop_database(sync_other.name)
+
+    await restore_backup(write_mongodump(whole, around / "dump", zipped=True), other)
+    assert whole["Users"].count_documents({}) == sync_other["Users"].count_documents({})
+
+
 # -- interruptions ----------------------------------------------------------------------------
 
 
