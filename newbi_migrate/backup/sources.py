@@ -29,9 +29,16 @@ async def list_sources(
     """What mongodump would read, and names of what it would pass over.
 
     Raises:
-        UsageError: The database is half restored, or holds a collection that cannot be read.
+        UsageError: The database is half restored, has a name under which no backup could be
+            read, or holds a collection that cannot be read.
         pymongo.errors.PyMongoError: The server failed.
     """
+    if not layout.database_folder(database.name):
+        raise UsageError(
+            f"No backup can hold a database of the name {database.name!r}: the folder of this name "
+            "is that of the exports; nothing was written.",
+            next_step="Back it up with mongodump.",
+        )
     listed = await readable_collections(database)
     if unopenable := await unopenable_names(database):
         raise UsageError(

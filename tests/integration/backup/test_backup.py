@@ -189,6 +189,22 @@ async def test_an_empty_database_has_a_backup_too(database, tmp_path):
     assert (await verify_backup(result.path)).intact
 
 
+@pytest.mark.parametrize("exports", [True, False])
+async def test_a_database_that_is_called_like_the_folder_of_exports_is_refused(
+    database, servers, tmp_path, exports
+):
+    """Its backup could be written, and nothing could read it."""
+    taken = database.client["json_exports"]
+    await taken["a"].insert_one({})
+    try:
+        with pytest.raises(UsageError, match="'json_exports'"):
+            await backup_database(taken, tmp_path, exports=exports)
+    finally:
+        servers.drop("json_exports")
+
+    assert [] == list(tmp_path.iterdir())
+
+
 async def test_a_backup_that_is_there_is_not_written_over(database, tmp_path):
     """Two in one second do not mix."""
     await backup_database(database, tmp_path, now=NOW)
