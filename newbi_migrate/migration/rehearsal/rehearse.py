@@ -50,6 +50,7 @@ from newbi_migrate.migration.validation.validate import ValidationRequest, valid
 from newbi_migrate.rules import Severity
 from newbi_migrate.store.collections import collection_names
 from newbi_migrate.store.faults import explained
+from newbi_migrate.store.handles import Database
 from newbi_migrate.store.lease import LEASE
 from newbi_migrate.store.runs import RunRecord, read_runs
 from newbi_migrate.store.scratch import drop_scratch
@@ -116,11 +117,22 @@ async def rehearse(
     try:
         with tempfile.TemporaryDirectory(prefix="newbi-rehearsal-", dir=work_dir) as folder:
             await _Rehearsing(found, dump, runner, Path(folder), options, identities).run()
-    finally:
+    except BaseException:
         if not keep:
-            with explained("dropping the scratch database"):
-                await drop_scratch(database)
+            try:
+                await _drop(database)
+            except NewbiMigrateError as error:
+                # The error that brought us here tells the cause, and is the one to be raised.
+                runner.progress.note(f"The copy {database.name!r} was not dropped: {error.what}")
+        raise
+    if not keep:
+        await _drop(database)
     return found
+
+
+async def _drop(database: Database) -> None:
+    with explained("dropping the scratch database"):
+        await drop_scratch(database)
 
 
 class _Rehearsing:
@@ -161,9 +173,13 @@ class _Rehearsing:
             self._roll_back,
             self._once_more,
         )
-        for step in steps:
-            if await step() is None:
-                return
+        try:
+            for step in steps:
+                if await step() is None:
+                    return
+        except NewbiMigrateError as error:
+            self._refuse_full_disk(error)
+            raise
 
     # -- the steps ----------------------------------------------------------------------------
 
@@ -333,12 +349,7 @@ class _Rehearsing:
                 result = await work()
             sentence, code, failed = told(result)
         except NewbiMigrateError as error:
-            if shutil.disk_usage(self._folder).free < _FULL:
-                raise LocalFileError(
-                    f"The disk of {str(self._folder.parent)!r} is full.",
-                    next_step="Everything of the rehearsal is removed. Name a folder on another "
-                    "disk with --work-dir.",
-                ) from error
+            self._refuse_full_disk(error)
             if isinstance(error, (UnreachableError, InterruptedRunError)):
                 raise
             sentence = f"{error.what} {error.next_step}".strip()
@@ -346,6 +357,19 @@ class _Rehearsing:
         seconds = round(time.perf_counter() - begun, 3)
         self._found.steps.append(Step(name, seconds, code, sentence, failed))
         return result
+
+    def _refuse_full_disk(self, error: NewbiMigrateError) -> None:
+        """Fail where the disk has no room: then the error, whatever it says, is that of the disk.
+
+        Raises:
+            LocalFileError: It has none.
+        """
+        if shutil.disk_usage(self._folder).free < _FULL:
+            raise LocalFileError(
+                f"The disk of {str(self._folder.parent)!r} is full.",
+                next_step="Everything of the rehearsal is removed. Name a folder on another disk "
+                "with --work-dir.",
+            ) from error
 
     async def _hashed(self) -> dict[str, str]:
         with explained("comparing the copy"):

@@ -7,6 +7,7 @@ import shutil
 from collections import namedtuple
 
 import pytest
+from pymongo.errors import AutoReconnect
 from small_legacy import USERS, invoices, legacy_user
 
 from newbi_migrate.backup.dump import Dump
@@ -220,6 +221,25 @@ async def test_a_disk_that_fills_up_ends_it_and_leaves_nothing(
         await rehearse(backup, uri, work_dir=tmp_path)
 
     assert sync_database.name not in sync_database.client.list_database_names()
+
+
+@pytest.mark.parametrize("during", ["restore_backup", "collection_hashes"])
+async def test_a_full_disk_is_named_where_the_server_dies_of_it(
+    servers, backup, tmp_path, monkeypatch, during
+):
+    """Then the copy cannot be dropped either, which is not what somebody has to mend."""
+    usage = namedtuple("usage", "total used free")  # noqa: PYI024
+    with servers.run(replica_set=True) as server:
+
+        async def dies(*_arguments, **_options):
+            monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage(1, 1, 0))
+            server.kill()
+            raise AutoReconnect("The server died.")
+
+        monkeypatch.setattr(rehearsing, during, dies)
+        uri = f"{server.uri_for('newbi')}&serverSelectionTimeoutMS=500"
+        with pytest.raises(LocalFileError, match="full"):
+            await rehearse(backup, uri, work_dir=tmp_path)
 
 
 async def _fails(*_arguments, **_options):
