@@ -44,8 +44,9 @@ def write_privately(path: Path, text: str | Iterable[str]) -> None:
     temporary = None
     try:
         with opened_for("written", path, next_step="Name another file, or make room."):
-            # mkstemp gives the mode 0600 from the first moment on.
-            descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+            # mkstemp gives the mode 0600 from the first moment on. Its name is short: one longer
+            # than the file's own may be longer than the file system takes.
+            descriptor, temporary = tempfile.mkstemp(prefix=".newbi-migrate-", dir=path.parent)
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 file.writelines([text] if isinstance(text, str) else text)
                 file.flush()

@@ -21,6 +21,7 @@ from results import IDS, a_clean_plan, a_plan, a_result, a_rollback, a_rule, a_v
 from newbi_migrate import ExitCode, UsageError
 from newbi_migrate.answers import answer
 from newbi_migrate.choices import OnConflict
+from newbi_migrate.errors import LocalFileError
 from newbi_migrate.mapping.users import Finding
 from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.masking import masked_email
@@ -483,6 +484,17 @@ def test_a_report_takes_the_place_of_a_report(tmp_path, end):
 
     assert 0o600 == stat.S_IMODE(path.stat().st_mode)
     assert [path] == list(tmp_path.iterdir())
+
+
+def test_a_report_has_any_name_that_the_file_system_takes(tmp_path):
+    """What is written first and then renamed has no longer name; a longer one is refused before."""
+    path = tmp_path / f"{'r' * 250}.html"
+    refuse_as_report(path)
+    write_report(path, plan_document(a_plan()), written_at=DAY)
+
+    assert [path] == list(tmp_path.iterdir())
+    with pytest.raises(LocalFileError, match="too long"):
+        refuse_as_report(tmp_path / f"{'r' * 251}.html")
 
 
 @pytest.mark.parametrize("end", FORMATS)
