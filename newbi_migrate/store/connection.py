@@ -133,7 +133,7 @@ async def open_database(
         source: A :class:`ConnectionString` or its text, or a database handle: PyMongo's
             ``AsyncDatabase`` or ``Database``, or Motor's ``AsyncIOMotorDatabase``.
         name: Another database of the same server than the one the source names.
-        progress: Told what is waited for, and how long at most.
+        progress: Told what is waited for, and how long at most until it is found.
 
     Raises:
         UsageError: The source is none of these, its client cannot be used, the database is
@@ -157,7 +157,10 @@ async def open_database(
         client = await stack.enter_async_context(_made(place, options))
         database = place.of(client)
         seconds = client.options.server_selection_timeout
-        (progress or NullProgress()).phase(f"waiting {seconds:g} s at most for {place.where}", None)
+        # Once it is found, its answers may take longer: the phase lasts until another begins.
+        (progress or NullProgress()).phase(
+            f"waiting for {place.where} ({seconds:g} s at most to find it)", None
+        )
         server = await _server_info(database, place.where)
         if server.topology is Topology.STANDALONE and database.client.options.retry_writes:
             # The server has no retryable writes. Where connections break, the driver may take

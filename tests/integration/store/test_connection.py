@@ -24,6 +24,7 @@ from newbi_migrate.errors import (
     UsageError,
 )
 from newbi_migrate.migration.facade import Migration
+from newbi_migrate.progress import NullProgress
 from newbi_migrate.store.connection import Topology, administration, open_database
 from newbi_migrate.store.faults import explained
 from newbi_migrate.store.uri import ConnectionString
@@ -53,6 +54,20 @@ async def test_opening_writes_nothing(sync_database, uri):
         pass
 
     assert before == fingerprint(sync_database)
+
+
+async def test_a_time_limit_is_said_of_what_has_one(uri, mongod):
+    """Of finding the server: its answers have none, and may be waited for under the same words."""
+    said = []
+
+    class Saying(NullProgress):
+        def phase(self, name, total):
+            said.append(name)
+
+    async with open_database(uri, progress=Saying()):
+        pass
+
+    assert [f"waiting for 127.0.0.1:{mongod.port} (10 s at most to find it)"] == said
 
 
 async def test_a_host_keeps_its_own_client(uri):
