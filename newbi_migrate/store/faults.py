@@ -228,7 +228,7 @@ def explanation(error: BaseException, doing: str) -> NewbiMigrateError | None:
     if isinstance(error, BSONError):
         return UnsupportedError(
             f"A document could not be decoded while {doing} ({type(error).__name__}).",
-            next_step="Nothing was written to it; its collection needs repair first.",
+            next_step="Its collection needs repair first.",
         )
     if not isinstance(error, PyMongoError):
         return None

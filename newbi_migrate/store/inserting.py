@@ -17,7 +17,7 @@ from newbi_migrate.masking import shown_id
 from newbi_migrate.server_codes import Code
 from newbi_migrate.store.decoding import ANSWER
 from newbi_migrate.store.digest import spans, without_fields
-from newbi_migrate.store.faults import codes_of, name_of
+from newbi_migrate.store.faults import codes_of, is_out_of_space, is_transient, name_of
 from newbi_migrate.store.ids import decode_id, id_key_of, split_id
 from newbi_migrate.store.raw import OBJECT_ID, Element, element, one_of_stored
 from newbi_migrate.store.reading import MAX_IDS, chunks, matching
@@ -163,7 +163,12 @@ class Inserter:
             command["bypassDocumentValidation"] = True
         self._session.allow(collection.namespace)
         self._session.safe_point()
-        return await self._session.database.command(command, codec_options=ANSWER)
+        answer = await self._session.database.command(command, codec_options=ANSWER)
+        failed = BulkWriteError({"writeErrors": [*answer.get("writeErrors", ())]})
+        if is_transient(failed) or is_out_of_space(failed):
+            # It is not about the documents.
+            raise failed
+        return answer
 
     async def _insert(self, collection: Receiving, batch: Batch, *, perhaps_there: bool) -> None:
         large = len(batch.raw) > _MOST_BYTES or batch.count > _MOST_DOCUMENTS

@@ -13,10 +13,10 @@ from typing import Any, Final
 from pymongo.errors import OperationFailure
 
 from newbi_migrate.documents.registry import OWN_PREFIX
-from newbi_migrate.errors import NotPermittedError, UnsupportedError
+from newbi_migrate.errors import ExitCode, NotPermittedError, UnsupportedError
 from newbi_migrate.server_codes import Code
 from newbi_migrate.store.connection import DURABLE, administration
-from newbi_migrate.store.faults import name_of
+from newbi_migrate.store.faults import explanation, name_of
 from newbi_migrate.store.session import LeasedSession
 
 __all__ = [
@@ -67,6 +67,7 @@ async def create_as_described(
     Raises:
         UnsupportedError: The server does not take the options.
         NewbiMigrateError: The session stopped it, or the run may not write to it.
+        pymongo.errors.PyMongoError: The server failed in another way.
     """
     session.allow(name)
     session.safe_point()
@@ -76,6 +77,10 @@ async def create_as_described(
     except OperationFailure as error:
         if error.code == Code.NAMESPACE_EXISTS:
             return False
+        told = explanation(error, "creating a collection")
+        if told is None or told.exit_code is not ExitCode.UNEXPECTED:
+            # It is not about these options.
+            raise
         raise UnsupportedError(
             f"The server would not create {(shown or name)!r} as it was: {name_of(error)}.",
             next_step="Restore to a server of the version it was backed up from, or later.",

@@ -20,10 +20,12 @@ from newbi_migrate.errors import (
     DamagedBackupError,
     DatabaseMovedOnError,
     NewbiMigrateError,
+    UnreachableError,
     UnsupportedError,
     UsageError,
 )
 from newbi_migrate.migration.restore.run import restore_backup
+from newbi_migrate.server_codes import Code
 
 
 @pytest.fixture(scope="module")
@@ -358,6 +360,28 @@ async def test_a_restore_that_goes_on_overwrites_nothing(whole, sync_other, othe
         await restore_backup(backup, other)
 
     assert "autre" == sync_other["Users"].find_one({"_id": victim["_id"]})["n"]
+
+
+@pytest.mark.parametrize("command", ["create", "insert", "createIndexes"])
+async def test_a_full_disk_of_the_server_is_said_to_be_full(
+    whole, sync_other, other, backup, command
+):
+    """Neither the backup nor the server's version is blamed; with room the same call goes on."""
+    admin = sync_other.client.admin
+    data = {
+        "failCommands": [command],
+        "errorCode": Code.OUT_OF_DISK_SPACE,
+        "namespace": f"{sync_other.name}.invoices",
+    }
+    admin.command({"configureFailPoint": "failCommand", "mode": "alwaysOn", "data": data})
+    try:
+        with pytest.raises(UnreachableError, match="no disk space left"):
+            await restore_backup(backup, other)
+    finally:
+        admin.command({"configureFailPoint": "failCommand", "mode": "off"})
+    await restore_backup(backup, other)
+
+    assert_same(fingerprint(whole), sync_other)
 
 
 async def test_an_answer_that_was_lost_is_no_error(whole, sync_other, other, backup, mongod):
