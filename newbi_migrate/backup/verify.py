@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.errors import InvalidBSON
 from bson.raw_bson import RawBSONDocument
 
@@ -22,6 +21,7 @@ from newbi_migrate.backup.export_list import whole_exports
 from newbi_migrate.backup.files import FileSeal
 from newbi_migrate.backup.manifest import CollectionEntry, Manifest
 from newbi_migrate.backup.reading import DamagedDataError
+from newbi_migrate.backup.refused import LENIENT, refused_collections, require_storable
 from newbi_migrate.backup.verification import CheckedCollection, Problem, Verification
 from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.digest import Digest, indexes_digest, options_digest, spans
@@ -35,12 +35,6 @@ __all__ = [
 
 _WORKERS: Final = 2
 _BINARY: Final = 0x05
-# What the server stores need not be what Python can hold.
-_LENIENT: Final[CodecOptions[RawBSONDocument]] = CodecOptions(
-    document_class=RawBSONDocument,
-    datetime_conversion=DatetimeConversion.DATETIME_MS,
-    unicode_decode_error_handler="replace",
-)
 
 
 async def verify_backup(
@@ -132,13 +126,14 @@ _Found = tuple[list[CheckedCollection], list[Problem], list[str]]
 
 
 async def _plain(dump: Dump, counting: _Counting) -> _Found:
-    """A dump without a manifest: its own checksums, and where it has none, its structure."""
+    """A dump without a manifest: its checksums, or its structure, and what no server takes."""
     return await asyncio.to_thread(_read_plain, dump, counting)
 
 
 def _read_plain(dump: Dump, counting: _Counting) -> _Found:
     checked: list[CheckedCollection] = []
     problems = list(dump.problems)
+    problems += [Problem(name, why, name) for name, why in refused_collections(dump.collections)]
     notes = list(dump.notes)
     if not dump.checked:
         notes.append("Files that are not compressed have no checksum; only their form was checked.")
@@ -153,6 +148,7 @@ def _read_plain(dump: Dump, counting: _Counting) -> _Found:
                 without_id += _without_id(batch)
                 if not collection.data.endswith(layout.GZIP):
                     _check_form(batch)
+                require_storable(batch)
                 counting.add(collection.name, digest.count - before)
         except DamagedDataError as error:
             problems.append(Problem(collection.data, str(error), collection.name))
@@ -185,7 +181,7 @@ def _check_form(batch: bytes) -> None:
 def _is_readable(raw: bytes) -> bool:
     try:
         # Reading a field walks the document's elements.
-        RawBSONDocument(raw, _LENIENT).get("_id")
+        RawBSONDocument(raw, LENIENT).get("_id")
     except (InvalidBSON, ValueError):
         return False
     return True

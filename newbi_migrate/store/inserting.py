@@ -239,6 +239,8 @@ class Inserter:
             )
         except BulkWriteError as error:
             if codes_of(error) != {Code.DUPLICATE_KEY} or _keeps_order(collection):
+                if not is_transient(error) and not is_out_of_space(error):
+                    self._refuse(collection, error.details or {})
                 raise
             # They came meanwhile, by a statement whose answer was lost, or from somebody else.
             rest = await self._absent(collection, documents)

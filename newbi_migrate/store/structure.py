@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum, auto
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from pymongo.errors import OperationFailure
 
@@ -77,16 +77,20 @@ async def create_as_described(
     except OperationFailure as error:
         if error.code == Code.NAMESPACE_EXISTS:
             return False
-        told = explanation(error, "creating a collection")
-        if told is None or told.exit_code is not ExitCode.UNEXPECTED:
-            # It is not about these options.
-            raise
-        raise UnsupportedError(
-            f"The server would not create {(shown or name)!r} as it was: {name_of(error)}.",
-            next_step="Restore to a server of the version it was backed up from, or later.",
-            collection=shown or name,
-        ) from error
+        _refuse_options(error, shown or name)
     return True
+
+
+def _refuse_options(error: OperationFailure, name: str) -> NoReturn:
+    """Say that the server does not take the options of a collection, where the error says that."""
+    told = explanation(error, "creating a collection")
+    if told is None or told.exit_code is not ExitCode.UNEXPECTED:
+        raise error
+    raise UnsupportedError(
+        f"The server would not create {name!r} as it was: {name_of(error)}.",
+        next_step="Restore to a server of the version it was backed up from, or later.",
+        collection=name,
+    ) from error
 
 
 async def try_out(session: LeasedSession, name: str, options: Mapping[str, Any]) -> None:
@@ -135,13 +139,17 @@ async def set_expiry(session: LeasedSession, name: str, seconds: Any) -> None:
         seconds: The time.
 
     Raises:
+        UnsupportedError: The server does not take the time.
         NewbiMigrateError: The session stopped it, or the run may not write to it.
         pymongo.errors.PyMongoError: The server failed; what it does is unknown.
     """
     session.allow(name)
     session.safe_point()
     durable = {"writeConcern": DURABLE.document, "comment": session.comment}
-    await session.database.command({"collMod": name, "expireAfterSeconds": seconds, **durable})
+    try:
+        await session.database.command({"collMod": name, "expireAfterSeconds": seconds, **durable})
+    except OperationFailure as error:
+        _refuse_options(error, name)
 
 
 async def empty_collection(session: LeasedSession, name: str) -> None:

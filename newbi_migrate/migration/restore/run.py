@@ -259,11 +259,10 @@ class _Restore:
             return
         target.require_empty(drop=self._drop)
         self._resumed = False
-        if target.existing:
-            # What may refuse is asked while everything is still there.
-            for collection in self._wanted:
-                if collection.created_with:
-                    await try_out(session, collection.name, collection.created_with)
+        # What may refuse is asked while everything is still there, and before anything is made.
+        for collection in self._wanted:
+            if collection.created_with:
+                await try_out(session, collection.name, collection.created_with)
         self._record = await RestoreRecord.start(
             session, self._identity, found, dropping=bool(target.existing)
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,7 @@ from backups import raw_documents
 from bson import ObjectId, Timestamp
 from fingerprints import changes, fingerprint
 
+from newbi_migrate.backup.verify import verify_backup
 from newbi_migrate.backup.writer import backup_database
 from newbi_migrate.errors import (
     DamagedBackupError,
@@ -88,6 +90,149 @@ async def test_documents_that_share_an_id_are_refused_by_name(dumped, other, sec
     """A server holds one of them; whoever restores is told which, and of the backup."""
     with pytest.raises(DamagedBackupError, match="several documents of 'old' with the _id 1"):
         await restore_backup(dumped([{"_id": 1}, second], options), other)
+
+
+def deep(levels):
+    """A document with so many documents and arrays within one another."""
+    inner = {}
+    for n in range(levels - 1):
+        inner = [1, inner, 2] if n % 2 else {"a": 1, "n": inner, "z": 1}
+    return {"_id": 1, "n": inner}
+
+
+def of_size(size):
+    empty = len(bson.encode({"_id": 1, "x": b""}))
+    return {"_id": 1, "x": bytes(size - empty)}
+
+
+def with_ids_of(*values):
+    return bytes(document_of(*(("_id", *value) for value in values)).raw)
+
+
+UNSTORABLE = {
+    "an array": with_ids_of((0x04, b"\5\0\0\0\0")),
+    "undefined": with_ids_of((0x06, b"")),
+    "a regular expression": with_ids_of((0x0B, b"a\0\0")),
+    "several fields _id": with_ids_of((0x0A, b""), (0x0A, b"")),
+    "begins with": {"_id": {"a": {"$b": 1}}},
+    "nested more than 180 levels": deep(181),
+    "16,777,217 bytes": of_size(16_777_217),
+}
+STORABLE = {
+    "a reference": {"_id": {"$ref": "c", "$id": 1}},
+    "ids within": {"_id": 1, "client_id": 1, "items": [{"_id": 1}, {"_id": [1]}]},
+    "180 levels": deep(180),
+    "16 MiB": of_size(16_777_216),
+    "many documents side by side": {"_id": 1, "items": [{"n": 3}] * 1000},
+}
+
+
+@pytest.mark.parametrize("why", UNSTORABLE)
+@pytest.mark.parametrize("zipped", [False, True], ids=["plain", "gzip"])
+async def test_documents_that_no_server_stores_are_found_before_anything_is_dropped(
+    dumped, sync_other, other, why, zipped
+):
+    """Verifying the dump alone tells; the target keeps what it has."""
+    sync_other["mine"].insert_one({"_id": 1})
+    path = dumped([UNSTORABLE[why]])
+    if zipped:
+        for file in (path / "old").iterdir():
+            file.with_name(f"{file.name}.gz").write_bytes(gzip.compress(file.read_bytes()))
+            file.unlink()
+    found = await verify_backup(path)
+    with pytest.raises(DamagedBackupError, match=f"old.*{why}"):
+        await restore_backup(path, other, drop=True)
+
+    assert ["old"] == [problem.collection for problem in found.problems]
+    assert ["mine"] == sync_other.list_collection_names()
+
+
+@pytest.mark.parametrize("what", STORABLE)
+async def test_documents_that_a_server_just_stores_are_restored(dumped, sync_other, other, what):
+    """Up to its limits, and whatever resembles what it does not store."""
+    document = STORABLE[what]
+    await restore_backup(dumped([document]), other)
+
+    assert bson.encode(document) == b"".join(raw_documents(sync_other, "old"))
+
+
+def view(on, *stages):
+    return {"viewOn": on, "pipeline": list(stages)}
+
+
+LOOKUP = {"from": "a", "as": "x", "pipeline": []}
+CYCLES = {
+    "itself": {"a": view("a")},
+    "each other": {"a": view("b"), "b": view("a")},
+    "lookup": {"a": view("c", {"$lookup": {**LOOKUP, "from": "b"}}), "b": view("a")},
+    "graph": {"a": view("c", {"$graphLookup": {"from": "b"}}), "b": view("a")},
+    "union": {"a": view("c", {"$unionWith": "b"}), "b": view("c", {"$unionWith": {"coll": "a"}})},
+    "facet": {"a": view("c", {"$facet": {"x": [{"$lookup": LOOKUP}]}})},
+    "within": {
+        "a": view("c", {"$lookup": {**LOOKUP, "from": "d", "pipeline": [{"$unionWith": "a"}]}})
+    },
+}
+
+
+def write_options(path, options):
+    """Write a dump of collections and views that have no documents."""
+    folder = path / "dump" / "old"
+    folder.mkdir(parents=True)
+    for name, one in options.items():
+        (folder / f"{name}.metadata.json").write_text(json.dumps({"options": one, "indexes": []}))
+        if "viewOn" not in one:
+            (folder / f"{name}.bson").write_bytes(b"")
+    return path / "dump"
+
+
+@pytest.mark.parametrize("views", CYCLES.values(), ids=list(CYCLES))
+async def test_views_that_read_themselves_are_found_before_anything_is_dropped(
+    tmp_path, sync_other, other, views
+):
+    """By what a view is made of, and by its stages."""
+    sync_other["mine"].insert_one({"_id": 1})
+    path = write_options(tmp_path, views)
+    found = await verify_backup(path)
+    with pytest.raises(DamagedBackupError, match="a: is a view that reads itself"):
+        await restore_backup(path, other, drop=True)
+
+    assert views.keys() == {problem.collection for problem in found.problems}
+    assert ["mine"] == sync_other.list_collection_names()
+
+
+async def test_views_that_only_look_like_cycles_are_restored(tmp_path, sync_other, other):
+    """What a stage quotes, and views upon views, lead nowhere."""
+    quoted = {"$addFields": {"x": {"$literal": {"$lookup": LOOKUP}}}}
+    views = {"a": view("c", quoted, {"$unionWith": "b"}), "b": view("c"), "d": view("a")}
+    result = await restore_backup(write_options(tmp_path, {"c": {}, **views}), other)
+
+    assert ("a", "b", "d") == result.views
+
+
+@pytest.mark.parametrize("held", [(), ("mine",)], ids=["empty", "full"])
+@pytest.mark.parametrize(
+    ("options", "error", "said"),
+    [
+        ({"expireAfterSeconds": 100}, DamagedBackupError, "has the option expireAfterSeconds"),
+        ({"capped": True, "size": -1}, UnsupportedError, "would not create 'old' as it was"),
+        (
+            {"timeseries": {"timeField": "at"}, "expireAfterSeconds": -1},
+            UnsupportedError,
+            "would not create 'old' as it was",
+        ),
+    ],
+)
+async def test_options_that_no_server_takes_are_refused_before_anything_is_made(
+    tmp_path, sync_other, other, held, options, error, said
+):
+    """Nor is anything dropped."""
+    for name in held:
+        sync_other[name].insert_one({"_id": 1})
+    path = write_options(tmp_path, {"a": {}, "old": options})
+    with pytest.raises(error, match=said):
+        await restore_backup(path, other, drop=True)
+
+    assert [*held] == [n for n in sync_other.list_collection_names() if "newbi_migrate" not in n]
 
 
 # Type and bytes of ids that no driver decodes, or decodes into others.

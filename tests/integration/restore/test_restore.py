@@ -465,6 +465,8 @@ class Expiring(CommandListener):
 
     def started(self, event):
         command = event.command
+        if "newbi_migrate_tried" in command.values():
+            return
         if "expireAfterSeconds" in str(command):
             self.order.append("expires")
         elif event.command_name == "aggregate" and "'$sum': 1" in str(command["pipeline"]):
