@@ -11,6 +11,7 @@ import pytest
 from backups import fill, write_mongodump
 from fingerprints import changes, fingerprint
 from pymongo import AsyncMongoClient
+from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.monitoring import CommandListener
 
 from newbi_migrate.backup.verify import verify_backup
@@ -382,6 +383,29 @@ async def test_a_full_disk_of_the_server_is_said_to_be_full(
     await restore_backup(backup, other)
 
     assert_same(fingerprint(whole), sync_other)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "said"),
+    [
+        ({"code": 8, "errmsg": "No space left on device"}, "no disk space left"),
+        ({"code": 11600, "errmsg": "bye"}, "interrupted the run 4 times"),
+    ],
+)
+async def test_a_server_that_fails_at_a_document_does_not_refuse_it(
+    other, backup, monkeypatch, refusal, said
+):
+    """It says so of single documents too, and they are as good as any."""
+    sent = AsyncDatabase.command
+
+    async def command(self, command, *arguments, **options):
+        if isinstance(command, dict) and "insert" in command:
+            return {"ok": 1, "n": 0, "writeErrors": [{"index": 0, **refusal}]}
+        return await sent(self, command, *arguments, **options)
+
+    monkeypatch.setattr(AsyncDatabase, "command", command)
+    with pytest.raises(NewbiMigrateError, match=said):
+        await restore_backup(backup, other)
 
 
 async def test_an_answer_that_was_lost_is_no_error(whole, sync_other, other, backup, mongod):
