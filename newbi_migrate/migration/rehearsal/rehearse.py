@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import stat
 import tempfile
 import time
@@ -25,7 +24,6 @@ from newbi_migrate.documents.registry import OWN_PREFIX
 from newbi_migrate.errors import (
     ExitCode,
     InterruptedRunError,
-    LocalFileError,
     NewbiMigrateError,
     UnreachableError,
     UsageError,
@@ -38,6 +36,7 @@ from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.planning.plan import make_plan
 from newbi_migrate.migration.planning.results import Plan, RunResult
 from newbi_migrate.migration.rehearsal.results import Rehearsal, RoomTaken, Step, StepName
+from newbi_migrate.migration.rehearsal.scratch import refuse_full_disk
 from newbi_migrate.migration.restore.results import RestoreResult
 from newbi_migrate.migration.restore.run import restore_backup
 from newbi_migrate.migration.restore.target import look_at_target
@@ -63,7 +62,6 @@ _T = TypeVar("_T")
 _Told = tuple[str, ExitCode, bool]
 """What came of a step: a sentence, the exit code, and whether it failed."""
 
-_FULL: Final = 64 * 1024 * 1024
 # What doctor says of the data; the rest is about the server, which is not production's.
 _OF_THE_DATA: Final = ("legacy-users", "registered-collections", "leftover-")
 
@@ -178,7 +176,7 @@ class _Rehearsing:
                 if await step() is None:
                     return
         except NewbiMigrateError as error:
-            self._refuse_full_disk(error)
+            refuse_full_disk(self._folder.parent, error)
             raise
 
     # -- the steps ----------------------------------------------------------------------------
@@ -349,7 +347,7 @@ class _Rehearsing:
                 result = await work()
             sentence, code, failed = told(result)
         except NewbiMigrateError as error:
-            self._refuse_full_disk(error)
+            refuse_full_disk(self._folder.parent, error)
             if isinstance(error, (UnreachableError, InterruptedRunError)):
                 raise
             sentence = f"{error.what} {error.next_step}".strip()
@@ -357,19 +355,6 @@ class _Rehearsing:
         seconds = round(time.perf_counter() - begun, 3)
         self._found.steps.append(Step(name, seconds, code, sentence, failed))
         return result
-
-    def _refuse_full_disk(self, error: NewbiMigrateError) -> None:
-        """Fail where the disk has no room: then the error, whatever it says, is that of the disk.
-
-        Raises:
-            LocalFileError: It has none.
-        """
-        if shutil.disk_usage(self._folder).free < _FULL:
-            raise LocalFileError(
-                f"The disk of {str(self._folder.parent)!r} is full.",
-                next_step="Everything of the rehearsal is removed. Name a folder on another disk "
-                "with --work-dir.",
-            ) from error
 
     async def _hashed(self) -> dict[str, str]:
         with explained("comparing the copy"):

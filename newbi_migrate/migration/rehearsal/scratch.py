@@ -13,11 +13,16 @@ from newbi_migrate.backup import layout
 from newbi_migrate.backup.dump import Dump
 from newbi_migrate.backup.reading import DamagedDataError
 from newbi_migrate.checks import bytes_text
-from newbi_migrate.errors import LocalFileError, UnsupportedError
+from newbi_migrate.errors import (
+    LocalFileError,
+    NewbiMigrateError,
+    UnreachableError,
+    UnsupportedError,
+)
 from newbi_migrate.local_files import is_there
 from newbi_migrate.testing import EmbeddedMongod
 
-__all__ = ["bytes_of_documents", "refuse_without_room", "scratch_server"]
+__all__ = ["bytes_of_documents", "refuse_full_disk", "refuse_without_room", "scratch_server"]
 
 _MB: Final = 1_000_000
 _OPLOG_MB: Final = 512
@@ -27,6 +32,8 @@ _SERVER_BYTES: Final = 1_200 * _MB
 _TIMES: Final = 2
 # What gzip and zstd make of documents, at most.
 _UNPACKED: Final = 8
+# With less than this a server may end at any write.
+_FULL: Final = 64 << 20
 _LEAST_MEMORY: Final = 512 * _MB
 _LEAST_CACHE_GB: Final = 0.25
 
@@ -79,21 +86,40 @@ def refuse_without_room(work_dir: Path, documents: int, *, backup: bool, server:
         )
 
 
+def refuse_full_disk(work_dir: Path, error: NewbiMigrateError) -> None:
+    """Fail where the disk has no room: then the error, whatever it says, is that of the disk.
+
+    Raises:
+        LocalFileError: It has none.
+    """
+    if shutil.disk_usage(work_dir).free < _FULL:
+        raise LocalFileError(
+            f"The disk of {str(work_dir)!r} is full.",
+            next_step="Everything of the rehearsal is removed. Name a folder on another disk with "
+            "--work-dir.",
+        ) from error
+
+
 @contextmanager
 def scratch_server(work_dir: Path) -> Iterator[EmbeddedMongod]:
     """A server of its own, a replica set as in production, that is gone with its files afterwards.
 
     Raises:
         UnsupportedError: No ``mongod`` that runs was found.
-        UnreachableError: It did not start.
+        UnreachableError: It did not start, or died.
+        LocalFileError: It did because the disk is full.
     """
     memory = _available_memory()
     cache = [] if memory is None else ["--wiredTigerCacheSizeGB", _cache(memory)]
     with tempfile.TemporaryDirectory(prefix="newbi-rehearsal-", dir=work_dir) as folder:
         data = Path(folder) / "data"
         options = ["--oplogSize", str(_OPLOG_MB), *cache]
-        with EmbeddedMongod(replica_set=True, dbpath=data, extra_args=options) as server:
-            yield server
+        try:
+            with EmbeddedMongod(replica_set=True, dbpath=data, extra_args=options) as server:
+                yield server
+        except UnreachableError as error:
+            refuse_full_disk(work_dir, error)
+            raise
 
 
 def _cache(memory: int) -> str:

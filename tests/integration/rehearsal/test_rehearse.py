@@ -12,11 +12,18 @@ from small_legacy import USERS, invoices, legacy_user
 
 from newbi_migrate.backup.dump import Dump
 from newbi_migrate.backup.layout import MANIFEST, REPORT
-from newbi_migrate.errors import ExitCode, LocalFileError, UnsupportedError, UsageError
+from newbi_migrate.errors import (
+    ExitCode,
+    LocalFileError,
+    UnreachableError,
+    UnsupportedError,
+    UsageError,
+)
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.rehearsal import rehearse as rehearsing, scratch
 from newbi_migrate.migration.rehearsal.results import StepName, Verdict
 from newbi_migrate.progress import NullProgress
+from newbi_migrate.testing import EmbeddedMongod
 
 OF_OURS = [name for name in StepName if name is not StepName.BACKUP]
 
@@ -240,6 +247,20 @@ async def test_a_full_disk_is_named_where_the_server_dies_of_it(
         uri = f"{server.uri_for('newbi')}&serverSelectionTimeoutMS=500"
         with pytest.raises(LocalFileError, match="full"):
             await rehearse(backup, uri, work_dir=tmp_path)
+
+
+def test_a_full_disk_is_named_where_no_server_starts(tmp_path, monkeypatch):
+    """What the server says in its log is of no use to somebody whose disk is full."""
+    usage = namedtuple("usage", "total used free")  # noqa: PYI024
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage(1, 1, 0))
+
+    class Dying(EmbeddedMongod):
+        def start(self):
+            raise UnreachableError("It did not start.")
+
+    monkeypatch.setattr(scratch, "EmbeddedMongod", Dying)
+    with pytest.raises(LocalFileError, match="full"), scratch.scratch_server(tmp_path):
+        pass
 
 
 async def _fails(*_arguments, **_options):
