@@ -275,6 +275,7 @@ def verify_backup(
             )
         ignored = fields_to_ignore(without or ())
         session.log_to(call.log_file, "verify-backup", on=str(path))
+        session.elsewhere = database
         if compare:
             _ = session.target  # a missing connection string is said before anything is read
         keys = read_identities(identity or ())

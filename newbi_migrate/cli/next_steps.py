@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -172,6 +173,7 @@ def after_restoring(
     result: RestoreResult,
     elsewhere: str | None,
     *,
+    whole: bool,
     chosen: Sequence[str] = (),
     place: Sequence[str],
 ) -> str:
@@ -183,12 +185,13 @@ def after_restoring(
         path: The backup.
         result: What the restore did.
         elsewhere: The database, where it is another than the connection string's.
+        whole: Whether all collections were asked for: some of them equal no backup.
         chosen: The arguments that open the backup.
         place: The arguments that name the connection string.
     """
     if result.without_workspace and elsewhere is None:
         return suggest("backfill", "--dry-run", *place)
-    if result.verification.manifest is not None and result.run_id is None:
+    if result.verification.manifest is not None and whole:
         where = [] if elsewhere is None else ["--database", elsewhere]
         return suggest("verify-backup", "--compare", *where, *chosen, str(path), *place)
     return suggest("status", *place) if elsewhere is None else _of_another(elsewhere)
@@ -310,6 +313,8 @@ def _late(command: str, runs: Sequence[RunRecord], place: Sequence[str]) -> str:
     policy = {} if last is None else dict(last.policy)
     # The end of a migration may have given their collection another name; it is found again.
     policy.pop("legacyCollection", None)
+    # What it left out is late as well.
+    policy.pop("collections", None)
     return suggest(command, *chosen(policy), "--dry-run", *place)
 
 
@@ -558,14 +563,24 @@ def night_commands(options: MigrationOptions, *, rehearsed: Path | None) -> list
         options: The choices that were rehearsed.
         rehearsed: File of the decisions, if they were saved.
     """
-    chosen = as_arguments(options)
+    from newbi_migrate.migration.planning.options import MigrationOptions
+
+    usual = MigrationOptions()
+    alone = replace(options, batch_size=usual.batch_size, workers=usual.workers)
+    chosen = as_arguments(alone)
+    size = as_arguments(replace(usual, batch_size=options.batch_size, workers=options.workers))
+    scope = MigrationOptions(
+        legacy_collection=options.legacy_collection,
+        collections=options.collections,
+        schema_day=options.schema_day,
+    )
     same = [] if rehearsed is None else ["--rehearsed", str(rehearsed)]
     return [
         suggest("backup", "--output-dir", "backups"),
         suggest("verify-backup", "--compare", "DIR"),
         suggest("doctor", "--backup", "DIR"),
         suggest("plan", *chosen, "--output", PLAN, *same, "--backup", "DIR"),
-        suggest("migrate", "--plan", PLAN, "--backup", "DIR"),
-        suggest("validate", "--unchanged"),
+        suggest("migrate", "--plan", PLAN, "--backup", "DIR", *size),
+        suggest("validate", "--unchanged", *as_arguments(scope)),
         _signing_in(),
     ]

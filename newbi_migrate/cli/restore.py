@@ -86,6 +86,7 @@ def restore(
 
         if not dry_run:
             session.must_be_able_to_ask(confirmed=confirm)
+        session.elsewhere = database
         name = database or session.target.database
         session.log_to(
             call.log_file, "restore --dry-run" if dry_run else "restore", on=f"{path} into {name}"
@@ -164,6 +165,7 @@ def restore(
             path,
             result,
             name if elsewhere else None,
+            whole=not only,
             chosen=opening,
             place=session.uri_arguments,
         )

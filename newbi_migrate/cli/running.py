@@ -98,6 +98,9 @@ class Session:
         command: Its name.
         as_json: Whether the answer, and an error, is one JSON document on stdout.
         uri_file: File that holds the connection string, if one was named.
+
+    Attributes:
+        elsewhere: Another database than the connection string names, which is worked on.
     """
 
     def __init__(
@@ -106,6 +109,7 @@ class Session:
         self._command = command
         self._json = as_json
         self._uri_file = uri_file
+        self.elsewhere: str | None = None
         self._target: ConnectionString | None = None
         self._log: LogFile | None = None
         self._progress: Progress | None = None
@@ -130,7 +134,8 @@ class Session:
     @property
     def place(self) -> str:
         """The database and its server, for people."""
-        return f"the database {self.target.database} on {', '.join(self.target.hosts)}"
+        name = self.elsewhere or self.target.database
+        return f"the database {name} on {', '.join(self.target.hosts)}"
 
     @asynccontextmanager
     async def database(self, name: str | None = None) -> AsyncIterator[Database]:

@@ -332,7 +332,7 @@ class _Looking:
         after = ObjectId.from_datetime(finished + timedelta(seconds=1))
         new: dict[str, Any] = {"_id": {"$gte": after}}
         found = without = 0
-        for spec in counted_collections(self._registry, infos):
+        for spec in counted_collections(self._registry, infos, self._runs):
             lacking = {**new, **blank(workspace)}
             found += await count(database[spec.name], new, comment=_COMMENT)
             without += await count(database[spec.name], lacking, comment=_COMMENT)

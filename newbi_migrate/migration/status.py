@@ -133,7 +133,15 @@ async def read_status(
     infos = await collections(database, comment=_COMMENT)
     if not infos:
         raise nothing_there(database.name)
-    scoped = [spec.name for spec in counted_collections(registry, infos) if counted]
+    runs: list[RunRecord] = []
+    lease = damage = None
+    try:
+        lease = await Lease.current(database)
+        runs = await read_runs(database)
+        await refuse_lost_records(database, runs)
+    except DamagedRecordsError as error:
+        damage = error
+    scoped = [spec.name for spec in counted_collections(registry, infos, runs) if counted]
     listener.phase("collections", len(scoped))
     lacking = blank(registry.workspace_field)
     without = {}
@@ -144,14 +152,6 @@ async def read_status(
     orphans = 0
     if counted and "organization" in infos:
         orphans = await count_by(database["organization"], _NOBODYS, comment=_COMMENT)
-    runs: list[RunRecord] = []
-    lease = damage = None
-    try:
-        lease = await Lease.current(database)
-        runs = await read_runs(database)
-        await refuse_lost_records(database, runs)
-    except DamagedRecordsError as error:
-        damage = error
     late = 0
     if counted and damage is None and (lease is None or not lease.under_way):
         late = await late_users(database, runs, infos, comment=_COMMENT)

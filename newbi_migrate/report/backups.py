@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -392,7 +392,7 @@ def restore_plan_document(
         next_command=next_command,
         dry_run=True,
         sections=(
-            *_said([*said, *_reserved(verification)]),
+            *_said([*said, *_reserved(verification, counts)]),
             _restored(counts),
         ),
         value=lambda: answer(preview),
@@ -426,7 +426,7 @@ def restore_document(result: RestoreResult, *, next_command: str = "") -> Docume
         said.append(
             Badge(
                 f"{name}: {counted(number, 'document')} without a workspace, as in the backup; "
-                "backfill stamps them.",
+                "backfill stamps those that it does not quarantine.",
                 Tone.ODD,
             )
         )
@@ -439,7 +439,10 @@ def restore_document(result: RestoreResult, *, next_command: str = "") -> Docume
         title=f"{how}: {verification.path} into the database {result.database}.",
         exit_code=result.exit_code,
         next_command=next_command,
-        sections=(*_said([*said, *_reserved(verification)]), _restored(result.counts)),
+        sections=(
+            *_said([*said, *_reserved(verification, {*result.counts, *result.views})]),
+            _restored(result.counts),
+        ),
         value=lambda: answer(result),
     )
 
@@ -477,7 +480,7 @@ def dropped_aside_document(result: DroppedAside, *, next_command: str = "") -> D
     )
 
 
-def _reserved(verification: Verification) -> Iterator[Block]:
+def _reserved(verification: Verification, restored: Container[str]) -> Iterator[Block]:
     """What is to be known of a dump before it is relied on, and what of it is not restored."""
     if verification.manifest is not None:
         yield from _warning(verification.manifest)
@@ -485,7 +488,8 @@ def _reserved(verification: Verification) -> Iterator[Block]:
         yield Badge(f"Damaged, and not restored: {problem}.", Tone.BAD)
     for note in verification.notes:
         yield f"Note: {note}"
-    if any(one.name == LEASE for one in verification.collections):
+    left = {one.name for one in verification.collections if one.name not in restored}
+    if left == {LEASE}:
         yield f"Not restored: {LEASE}, which says who held the lease when it was made."
 
 

@@ -69,7 +69,7 @@ def rehearsal_document(
         summary=tuple(_summary(rehearsal)),
         cases=tuple(map(_case, rehearsal.steps)),
         timings={step.name.value: step.seconds for step in rehearsal.steps},
-        lines=lambda: map(answer, rehearsal.steps),
+        lines=lambda: ({"type": "step", **answer(step)} for step in rehearsal.steps),
         value=lambda: {**answer(rehearsal), "night": list(night)},
     )
 
@@ -109,7 +109,7 @@ def since_sentences(since: SinceRehearsal) -> Iterator[str]:
     for name, was in since.policy.items():
         yield f"The choice {name} was {was}."
     for one in islice(since.others, _SHOWN):
-        yield f"{shown_id(one.id)}: {one.then}; now {one.now}"
+        yield f"{shown_id(one.id)}: {one.then}; now {one.now}."
     if len(since.others) > _SHOWN:
         yield f"and {len(since.others) - _SHOWN:,} more (--json lists all)"
     if since.new_users or since.gone_users:

@@ -253,7 +253,7 @@ def _settled(result: RollbackResult, left: int, number: int) -> str:
         return _SETTLED[result.options.on_conflict]
     if left == number:
         return _NOT_DISCARDED
-    return f"{number - left:,} of these changes were overwritten; {left:,} cannot be discarded."
+    return f"Overwritten: {number - left:,} of these changes; {left:,} cannot be discarded."
 
 
 def _named(conflict: Conflict) -> str:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Container, Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self, cast
 
 from bson import CodecOptions, encode
+from pymongo.errors import PyMongoError
 
 from newbi_migrate.documents.registry import OWN_PREFIX
 from newbi_migrate.errors import DatabaseMovedOnError
 from newbi_migrate.store.decoding import ANSWER, decode
 from newbi_migrate.store.digest import options_digest
+from newbi_migrate.store.faults import is_transient
 from newbi_migrate.store.handles import Database
 
 __all__ = [
@@ -105,7 +107,7 @@ async def collections(
         pymongo.errors.PyMongoError: The server failed.
     """
     found: dict[str, CollectionInfo] = {}
-    async for info, exact in listed(database, {"listCollections": 1}, comment=comment):
+    for info, exact in await listed(database, {"listCollections": 1}, comment=comment):
         if not opens(info["name"]):
             continue
         uuid = info.get("info", {}).get("uuid")
@@ -121,7 +123,7 @@ async def collections(
 
 async def listed(
     database: Database, command: Mapping[str, Any], *, comment: str | None = None
-) -> AsyncIterator[tuple[dict[str, Any], bool]]:
+) -> list[tuple[dict[str, Any], bool]]:
     """What a command lists, and whether the driver would send each back to the byte.
 
     The driver's own methods end at a date beyond the year 9999, and at text that is not UTF-8:
@@ -135,14 +137,25 @@ async def listed(
     Raises:
         pymongo.errors.PyMongoError: The server failed.
     """
+    try:
+        found = await _undecoded(database, command, comment)
+    except PyMongoError as error:
+        # The driver does so for every other read.
+        if not is_transient(error) or not database.client.options.retry_reads:
+            raise
+        found = await _undecoded(database, command, comment)
+    return [(info, encode(info) == raw) for raw in found for info, _ in [decode(raw)]]
+
+
+async def _undecoded(
+    database: Database, command: Mapping[str, Any], comment: str | None
+) -> list[bytes]:
     asked = {**command, "cursor": {}, **({} if comment is None else {"comment": comment})}
     # The batches after the first are decoded as the database is set.
     undecoded: Any = database.with_options(codec_options=cast("CodecOptions[Any]", ANSWER))
     cursor = await undecoded.cursor_command(asked, codec_options=ANSWER)
     async with cursor:
-        async for document in cursor:
-            info, _ = decode(bytes(document.raw))
-            yield info, encode(info) == document.raw
+        return [bytes(document.raw) async for document in cursor]
 
 
 def views_on(infos: Mapping[str, CollectionInfo], names: Container[str]) -> frozenset[str]:

@@ -131,7 +131,7 @@ async def read_indexes(
     """
     found = []
     try:
-        async for index, same in listed(database, {"listIndexes": collection}):
+        for index, same in await listed(database, {"listIndexes": collection}):
             if exact and not same:
                 raise UnsupportedError(
                     f"The index {index['name']!r} of {collection!r} holds what the driver reads as "

@@ -364,7 +364,19 @@ def test_a_backup_is_restored_into_another_name_and_compared(quick, clean, other
 
     assert (0, 0) == (answer.code, compared.code)
     assert f"Next: newbi-migrate verify-backup --compare --database {other.name}" in answer.out
+    for command, one in (("restore", answer), ("verify-backup", compared)):
+        assert f"{command}: the database {other.name} on " in one.err
     assert [] == changes(fingerprint(clean), fingerprint(other))
+
+
+def test_some_collections_of_a_backup_are_not_compared_with_all_of_it(quick, clean, other, backup):
+    """What was not asked for would be missing, and no further restore could bring it."""
+    some = ("--database", other.name, "--collections", "invoices")
+    answer = quick("restore", "--confirm", *some, backup)
+
+    named = f"with a connection string that names {other.name}"
+    assert f"Next: newbi-migrate status, {named}" in " ".join(answer.out.split())
+    assert "Not restored" not in answer.out
 
 
 def test_a_target_that_is_not_empty_needs_drop(quick, clean, backup):

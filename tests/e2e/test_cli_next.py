@@ -10,8 +10,11 @@ from bson import ObjectId
 from small_legacy import USERS, invoices, legacy_user
 
 from newbi_migrate import ExitCode
-from newbi_migrate.cli.next_steps import after_diagnosis, after_smoke
+from newbi_migrate.choices import AliasPolicy
+from newbi_migrate.cli.next_steps import after_diagnosis, after_smoke, night_commands
 from newbi_migrate.cli.running import Session
+from newbi_migrate.documents.newbi import NEWBI
+from newbi_migrate.migration.planning.options import MigrationOptions
 
 
 def following(answer):
@@ -247,6 +250,33 @@ def test_a_look_at_a_plan_that_was_carried_out_finds_nothing_left_as_the_run_doe
     assert following(looked) == following(done)
 
 
+def test_what_a_migration_of_some_collections_left_out_is_late_and_leads_to_all(quick, clean):
+    """No index of theirs is the run's fault, and the next command goes through them too."""
+    clean["clients"].insert_one({"createdBy": USERS[0], "email": "client@exemple.fr"})
+    quick("migrate", "--collections", "clients", "--confirm")
+    seen, stands = quick("validate"), quick("status")
+    done = quick(*command(seen)[:1], "--confirm")
+    after = quick("validate")
+
+    assert ExitCode.PENDING == seen.code, seen.out
+    assert ["backfill", "--dry-run"] == command(seen) == command(stands)
+    assert (ExitCode.DONE, ExitCode.DONE) == (done.code, after.code), after.out
+
+
+def test_collections_that_had_no_workspace_on_the_day_of_the_schema_are_not_late(quick, clean):
+    """Neither counted nor called wrong: the choice stands in the run's record."""
+    day = min(spec.scoped_since for spec in NEWBI.scoped if spec.scoped_since)
+    clean["clients"].insert_one({"createdBy": USERS[0], "email": "client@exemple.fr"})
+    quick("migrate", "--as-of", str(day), "--confirm")
+    stands, seen = quick("status", "--json").json, quick("validate", "--json").json
+
+    left = {spec.name for spec in NEWBI.scoped} - {s.name for s in NEWBI.as_of(day).scoped}
+    assert left & set(clean.list_collection_names())
+    assert set() == left & stands["withoutWorkspace"].keys()
+    assert not [one for one in seen["rules"] if one["rule"] == "field.workspace-id"]
+    assert ["validate"] == command(quick("status"))
+
+
 def test_an_ended_migration_is_not_to_be_ended_again(quick, clean):
     """A look at what would stand in its way leads to how the database stands."""
     quick("migrate", "--confirm")
@@ -419,6 +449,18 @@ def test_a_look_at_all_runs_leads_to_the_rollback_of_all(quick, clean):
 
     assert (1, ["rollback", "--all"]) == (looked.out.count("Next: "), command(looked))
     assert ["rollback", "--all", "--on-conflict", "keep", "--dry-run"] == command(refused)
+
+
+def test_the_commands_of_the_night_can_be_typed_as_they_stand():
+    """Each choice is given to the commands that have it, the size of what is at once to the run."""
+    options = MigrationOptions(collections=("invoices",), aliases=AliasPolicy.ALL, workers=1)
+    night = [shlex.split(line)[1:] for line in night_commands(options, rehearsed=None)]
+    lines = {words[0]: words[1:] for words in night}
+
+    assert ["--aliases", "all", "--collections", "invoices"] == lines["plan"][:4]
+    assert ["--workers", "1"] == lines["migrate"][-2:]
+    assert "--workers" not in lines["plan"]
+    assert ["--unchanged", "--collections", "invoices"] == lines["validate"]
 
 
 @pytest.mark.parametrize(

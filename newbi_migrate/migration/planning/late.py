@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from newbi_migrate.documents.registry import CollectionSpec, Registry
+from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.planning.survey import source_now
 from newbi_migrate.migration.run.accounted import last_migration, unaccounted_users
 from newbi_migrate.store.collections import CollectionInfo, views_on
@@ -41,14 +42,18 @@ async def late_users(
 
 
 def counted_collections(
-    registry: Registry, infos: Mapping[str, CollectionInfo]
+    registry: Registry, infos: Mapping[str, CollectionInfo], runs: Sequence[RunRecord]
 ) -> list[CollectionSpec]:
     """The scoped collections that are there, without the views that show others of them.
 
     Args:
         registry: The collections.
         infos: Everything in the database.
+        runs: All runs, the newest first; the last migration knows which day's schema it is.
     """
+    last = last_migration(runs)
+    if last is not None and (day := MigrationOptions.from_policy(last.policy).schema_day):
+        registry = registry.as_of(day)
     shown = views_on(infos, {spec.name for spec in registry.scoped})
     return [spec for spec in registry.scoped if spec.name in infos and spec.name not in shown]
 
@@ -71,7 +76,7 @@ async def late_documents(
         comment: Attached to every command.
     """
     late = 0
-    for spec in counted_collections(registry, infos):
+    for spec in counted_collections(registry, infos, runs):
         lacking = await count(database[spec.name], blank(registry.workspace_field), comment=comment)
         known = quarantined_documents(runs, spec.name, without_workspace=True)
         late += max(lacking - known, 0)

@@ -100,10 +100,12 @@ class MigrationOptions:
         }
 
     @classmethod
-    def from_policy(
-        cls, policy: Mapping[str, Any], *, batch_size: int, workers: int
-    ) -> MigrationOptions:
-        """The options of a saved plan.
+    def from_policy(cls, policy: Mapping[str, Any], **size: int) -> MigrationOptions:
+        """The options of a saved plan, or of a run.
+
+        Args:
+            policy: What it keeps of them.
+            size: ``batch_size`` and ``workers``, where they are not the usual ones.
 
         Raises:
             UsageError: The policy holds something this version does not know.
@@ -117,8 +119,7 @@ class MigrationOptions:
                 alias_owners=AliasOwners(policy["aliasOwners"]),
                 collections=None if collections is None else tuple(collections),
                 schema_day=None if day is None else date.fromisoformat(day),
-                batch_size=batch_size,
-                workers=workers,
+                **size,
             )
         except (KeyError, TypeError, ValueError) as error:
             raise UsageError(

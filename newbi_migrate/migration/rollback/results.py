@@ -167,7 +167,7 @@ class Kept:
         legacy_id: ``_id`` of the legacy user.
         reason: Why.
         documents: Collection to the id of each document that stays.
-        references: What refers to them: collection to the number of its documents.
+        references: What refers to them: collection to how often its documents name one of them.
     """
 
     legacy_id: Any

@@ -131,7 +131,8 @@ async def choose_runs(
             raise UsageError(
                 f"The {later[-1].command} run {later[-1].run_id} came after run {run_id} and is "
                 "still in place.",
-                next_step="Take the later runs back first, or all of them with --all.",
+                next_step="Take the later runs back first"
+                f"{'' if chosen[0].command == RESTORE else ', or all of them with --all'}.",
             )
     replaced = next((run for run in chosen if run.command == RESTORE), None)
     if replaced is not None and len(chosen) > 1:

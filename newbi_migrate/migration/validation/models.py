@@ -99,7 +99,9 @@ class ModelRules:
         self._targets: list[_Target] = []
         for spec in specs:
             if spec.model is not None:
-                skip = {request.registry.workspace_field} if spec.scoped else set()
+                # On the day of the schema it may have had none yet, and no run gave it one.
+                scoped = request.registry[spec.name].scoped
+                skip = {request.registry.workspace_field} if scoped else set()
                 if spec.name in owners:
                     skip.add(owners[spec.name])
                 written = frozenset(spec.user_fields) - skip

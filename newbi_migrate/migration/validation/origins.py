@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from bson import ObjectId
 
+from newbi_migrate.documents.better_auth import TARGET_COLLECTIONS
 from newbi_migrate.errors import DamagedRecordsError
 from newbi_migrate.mapping.values import ABSENT, read_id
 from newbi_migrate.migration.validation.report import Origin
@@ -91,9 +92,20 @@ class Origins:
             run.migrates and (run.partly_rolled_back or run.state.unfinished) for run in self._runs
         )
 
-    def restored(self, collection: str) -> bool:
-        """Whether a restore put another collection into the place of the one that runs wrote to."""
-        return collection in self._restored
+    def went_through(self, collection: str) -> bool:
+        """Whether a run went through a collection as it stands, and left it as it is to be.
+
+        None did where ``--collections`` left it out, a part of a run was taken back, or a restore
+        put another one into its place since.
+        """
+        if self.in_part or collection in self._restored:
+            return False
+        return any(
+            (collection in TARGET_COLLECTIONS and run.command == "migrate")
+            or collection in (run.document.get("collections") or {})
+            for run in self._runs
+            if run.migrates
+        )
 
     def once_migrated(self, origin: Origin) -> Origin:
         """That origin where a migration stands: without one nobody knows any."""

@@ -292,8 +292,8 @@ class Structure:
             collided = await self._keys(spec, planned)
             violations, origins = self._state.violations, self._state.origins
             before = origins.once_migrated(Origin.BEFORE)
-            late = origins.in_part or origins.restored(spec.name)
-            missing = origins.once_migrated(Origin.PENDING if late else Origin.RUN)
+            ours = origins.went_through(spec.name)
+            missing = origins.once_migrated(Origin.RUN if ours else Origin.PENDING)
             for index in planned.to_create:
                 if index.name in collided:
                     continue
