@@ -161,6 +161,18 @@ async def test_what_is_looked_at_before_the_lease_passes_over_errors_too(
     assert ExitCode.DONE is ended
 
 
+@pytest.mark.parametrize("command", [one for one in READS if one != "getMore"])
+async def test_a_read_is_sent_once_more_where_a_connection_was_closed(
+    mongod, servers, fresh, command
+):
+    """For whoever only reads too: the driver does so, and where it does not, we do."""
+    _, uri = fresh(mongod, little_legacy)
+    for call in (planned, validated):
+        expected = await call(uri)
+        with failing(servers.client(mongod), command, "connection closed", "once"):
+            assert expected is await outcome(call, uri)
+
+
 @pytest.mark.parametrize("error", BROKEN_OFF)
 async def test_a_read_that_is_broken_off_is_told_and_no_defect(
     mongod, servers, fresh, impatient, error
