@@ -17,8 +17,11 @@ from newbi_migrate.backup.manifest import (
     Consistency,
     Manifest,
 )
+from newbi_migrate.errors import ExitCode
+from newbi_migrate.migration.rehearsal.results import Rehearsal, Step, StepName
 from newbi_migrate.report.document import header
 from newbi_migrate.report.migration import plan_document, result_document
+from newbi_migrate.report.rehearsal import rehearsal_document
 from newbi_migrate.report.rollback import rollback_document
 from newbi_migrate.report.validation import validation_document
 from newbi_migrate.report.writing import FORMATS
@@ -55,7 +58,10 @@ def test_each_type_of_an_ndjson_line_has_the_keys_that_are_listed():
     """For every type that a result of every use-case with a little of everything gives."""
     emails = {str(IDS[0]): "j***@e***.fr"}
     given = defaultdict(set)
+    verified = Step(StepName.VERIFY, 0.1, ExitCode.DONE, "5 documents")
+    rehearsal = Rehearsal(Path("backup"), "newbi", "MongoDB", [verified])
     for document in (
+        rehearsal_document(rehearsal, night=()),
         plan_document(a_plan(), emails=emails),
         result_document(a_result(), command="migrate", emails=emails),
         validation_document(a_validation()),
