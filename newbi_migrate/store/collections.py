@@ -140,7 +140,7 @@ async def listed(
     try:
         found = await _undecoded(database, command, comment)
     except PyMongoError as error:
-        # The driver does so for every other read.
+        # Every other read the driver sends once more by itself.
         if not is_transient(error) or not database.client.options.retry_reads:
             raise
         found = await _undecoded(database, command, comment)

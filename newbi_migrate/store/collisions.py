@@ -219,8 +219,8 @@ class _Finder:
         return [path for path, _ in self.key.index.keys]
 
     @property
-    def _written_of_its_filter(self) -> dict[str, Any]:
-        """What is written, where it decides whether a document is in the index; else nothing."""
+    def _written_before_the_filter(self) -> dict[str, Any]:
+        """What a run writes, where the index's filter reads it; else nothing."""
         index = self.key.index
         named = {*(index.partial or {}), *(self._paths if index.sparse else ())}
         written = {path: value for path, value in self._written.items() if value != f"${path}"}
@@ -238,7 +238,7 @@ class _Finder:
         match: dict[str, Any] = dict(index.partial or {})
         if index.sparse:
             match["$or"] = [{path: {"$exists": True}} for path in self._paths]
-        written = self._written_of_its_filter
+        written = self._written_before_the_filter
         cursor = await self.collection.aggregate_raw_batches(
             [
                 *self._as_they_will_be(),

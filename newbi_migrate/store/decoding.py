@@ -32,7 +32,7 @@ PLAIN: Final[CodecOptions[dict[str, Any]]] = CodecOptions(
 ANSWER: Final[CodecOptions[RawBSONDocument]] = CodecOptions(
     RawBSONDocument, unicode_decode_error_handler="replace"
 )
-"""What the server answers, undecoded: it quotes keys that it refuses, and what others stored."""
+"""Answers of the server that may quote any stored value: their documents stay undecoded."""
 
 _MARK: Final = b"newbi-migrate undecodable\0"
 

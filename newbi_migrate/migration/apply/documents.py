@@ -132,7 +132,7 @@ class DocumentWriter:
         for refusal in outcome.refused:
             refused.add(spec.name, workspace, _reason(refusal), [refusal.id])
         if outcome.refused:
-            # Of most that are refused the workspace is; of some a user alone.
+            # Some have their workspace already, and only a user in them was to be rewritten.
             without = {
                 id_key(identifier)
                 for group in groups

@@ -92,25 +92,24 @@ async def _refused_by_indexes(
         surveyed: What was learned about them.
         comment: Attached to every command.
     """
-    if not surveyed.summary.pending:
-        return []
     field = plane.workspace_field
     existing = await read_indexes(database, spec.name)
+    users = _future_users(spec, plane.workspaces) if surveyed.summary.owners_rewritten else {}
+    written = {*users, *([field] if surveyed.summary.stamped else [])}
+    keys = [
+        (key, index.get("collation"))
+        for index in existing
+        if (key := unique_key(index)) is not None
+        and ((read := fields_read(key.index)) is None or not read.isdisjoint(written))
+        and not follows(key, existing, spec, surveyed, field)
+    ]
+    if not keys:
+        return []
     workspace = future_workspace(spec, plane.workspaces, surveyed, workspace_field=field)
     if workspace is None:
         return []
-    users = _future_users(spec, plane.workspaces) if surveyed.summary.owners_rewritten else {}
-    written = {*users, *([field] if surveyed.summary.stamped else [])}
     shared: list[Sequence[Any]] = []
-    for index in existing:
-        key = unique_key(index)
-        if key is None:
-            continue
-        read = fields_read(key.index)
-        if read is not None and read.isdisjoint(written):
-            continue
-        if follows(key, existing, spec, surveyed, field):
-            continue
+    for key, collation in keys:
         found, _ = await find_collisions(
             database[spec.name],
             key,
@@ -118,7 +117,7 @@ async def _refused_by_indexes(
             workspace=workspace,
             owner_field=spec.owner_field or "_id",
             users=users,
-            collation=index.get("collation"),
+            collation=collation,
             comment=comment,
         )
         shared += [collision.every_id or collision.ids for collision in found]
@@ -139,7 +138,7 @@ async def _refused_by_indexes(
 def _future_users(spec: CollectionSpec, workspaces: Workspaces) -> dict[str, Any]:
     """Expressions for the users whom a document names after the run, in the type they are in.
 
-    None where there are too many aliases for one expression.
+    Empty where there are no aliases, or too many for one expression.
     """
     if not 0 < len(workspaces.aliases) <= MAX_TREE_KEYS:
         return {}
