@@ -17,6 +17,7 @@ from newbi_migrate.migration.rollback.steps import (
     roll_back,
 )
 from newbi_migrate.migration.run.runner import Runner, refuse_other_preview
+from newbi_migrate.progress import Progress
 from newbi_migrate.store.runs import RunRecord
 from newbi_migrate.store.session import LeasedSession
 
@@ -33,13 +34,8 @@ async def preview_rollback(
     """
 
     async def look(runs: Sequence[RunRecord]) -> list[RollbackResult]:
-        chosen = await choose_runs(
-            runner.store.database, runs, run_id, options, everything=everything
-        )
-        request = RollbackRequest(
-            runner.store, runner.registry, runs, chosen, options, everything, runner.progress
-        )
-        return await preview(request) if chosen else await _nothing(request, dry_run=True)
+        request = await _request(runner, runner.progress, runs, run_id, options, everything)
+        return await preview(request) if request.chosen else await _nothing(request, dry_run=True)
 
     return await runner.look(look)
 
@@ -67,13 +63,8 @@ async def rollback(
     """
 
     async def look(runs: Sequence[RunRecord]) -> list[RollbackResult]:
-        chosen = await choose_runs(
-            runner.store.database, runs, run_id, options, everything=everything
-        )
-        request = RollbackRequest(
-            runner.store, runner.registry, runs, chosen, options, everything, runner.progress
-        )
-        return [] if chosen else await _nothing(request, dry_run=False)
+        request = await _request(runner, runner.progress, runs, run_id, options, everything)
+        return [] if request.chosen else await _nothing(request, dry_run=False)
 
     if found := await runner.look(look):
         # Nothing is there to be taken back, and nothing is written for it.
@@ -81,24 +72,36 @@ async def rollback(
     begun: list[ObjectId] = []
 
     async def attempt(session: LeasedSession, runs: Sequence[RunRecord]) -> list[RollbackResult]:
-        chosen = [run for run in runs if run.run_id in begun]
-        if not begun:
-            chosen = await choose_runs(
-                runner.store.database, runs, run_id, options, everything=everything
-            )
-        request = RollbackRequest(
-            runner.store, runner.registry, runs, chosen, options, everything, session.progress
-        )
-        if not chosen:
+        # After an error the same runs are taken back, not those before them.
+        request = await _request(runner, session.progress, runs, run_id, options, everything, begun)
+        if not request.chosen:
             return await _nothing(request, dry_run=False)
         if not begun and reviewed is not None:
             now = await preview(request)
             refuse_other_preview([*map(_comparable, reviewed)], [*map(_comparable, now)])
-        # After an error the same runs are taken back, not those before them.
-        begun.extend(run.run_id for run in chosen if run.run_id not in begun)
+        begun.extend(run.run_id for run in request.chosen if run.run_id not in begun)
         return await roll_back(request, session)
 
     return await runner.run("rollback", attempt)
+
+
+async def _request(
+    runner: Runner,
+    progress: Progress,
+    runs: Sequence[RunRecord],
+    run_id: ObjectId | None,
+    options: RollbackOptions,
+    everything: bool,
+    begun: Sequence[ObjectId] = (),
+) -> RollbackRequest:
+    chosen = [run for run in runs if run.run_id in begun]
+    if not begun:
+        chosen = await choose_runs(
+            runner.store.database, runs, run_id, options, everything=everything
+        )
+    return RollbackRequest(
+        runner.store, runner.registry, runs, chosen, options, everything, progress
+    )
 
 
 async def _nothing(request: RollbackRequest, *, dry_run: bool) -> list[RollbackResult]:
